@@ -1,0 +1,1 @@
+"""What was measured: attempts on disk, parsers of engine logs, tidy tables."""

@@ -1,0 +1,91 @@
+"""What a parser makes of an attempt's logs. Absent values are None, never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+PhaseName = Literal["evaluation", "prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRecord:
+    """One line of an engine that reports per token.
+
+    Attributes:
+        index: position among the records of its attempt, from 0.
+        phase: evaluation (reading the prompt) or prediction (generating).
+        tokens: how many tokens the line stands for.
+        compute_ms: root's time in computing.
+        sync_ms: root's time in waiting for and exchanging with other nodes.
+        total_ms: both, or what the engine gives as total.
+        sent_kib: sent by the root since the line before.
+        received_kib: received likewise.
+        text: what was generated, as printed.
+    """
+
+    index: int
+    phase: PhaseName
+    tokens: int
+    compute_ms: float | None
+    sync_ms: float | None
+    total_ms: float | None
+    sent_kib: float | None
+    received_kib: float | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The sum of a phase.
+
+    Attributes:
+        tokens: number of tokens.
+        total_ms: time for all of them, as precise as the engine tells.
+        compute_ms: computing part of it, None where the engine does not split.
+        sync_ms: waiting part.
+        sent_kib: root's traffic in the phase.
+        received_kib: likewise.
+    """
+
+    tokens: int
+    total_ms: float
+    compute_ms: float | None = None
+    sync_ms: float | None = None
+    sent_kib: float | None = None
+    received_kib: float | None = None
+
+    @property
+    def ms_per_token(self) -> float:
+        """Mean time of one token in milliseconds."""
+        return self.total_ms / self.tokens
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Mean rate."""
+        return 1000.0 * self.tokens / self.total_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Everything that the logs of one attempt say.
+
+    Attributes:
+        samples: generated tokens (benchmark), or 1 (perplexity); compare with what was asked.
+        evaluation: reading the prompt.
+        prediction: generating.
+        perplexity: per token of the engine's own tokeniser.
+        text: generated text, where the engine prints it.
+        tokens: per-token records, where the engine prints them.
+        required_memory_mib: what the root says that it needs.
+        flags: what is odd about the logs, a sentence each.
+    """
+
+    samples: int
+    evaluation: Phase | None = None
+    prediction: Phase | None = None
+    perplexity: float | None = None
+    text: str | None = None
+    tokens: tuple[TokenRecord, ...] = ()
+    required_memory_mib: float | None = None
+    flags: tuple[str, ...] = field(default=())

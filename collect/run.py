@@ -1,0 +1,164 @@
+"""A run on disk: `results/<run>/run.json`, written once when the run begins.
+
+    results/<run>/
+        run.json                 the plan: cells, trials in their order, machines, hashes
+        attempts/<attempt>/      one folder an attempt (see `collect.attempt`)
+        tables/*.parquet         rebuilt from the two above at any time (see `collect.tables`)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from collect.errors import HerdError
+
+RUN_SCHEMA = 1
+PROTOCOL_VERSION = 1
+"""Version of the way a trial is carried out; part of every cell's identity."""
+
+RUN_FILE = "run.json"
+ATTEMPTS_FOLDER = "attempts"
+TABLES_FOLDER = "tables"
+
+Scalar = bool | int | float | str
+
+
+class Record(BaseModel):
+    """A record in a file of ours: closed, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Benchmark(Record):
+    """Fixed token counts: read a prompt, then generate.
+
+    Attributes:
+        prompt_tokens: tokens of the prompt, beginning-of-sequence included.
+        generate_tokens: tokens generated after it.
+    """
+
+    kind: Literal["benchmark"] = "benchmark"
+    prompt_tokens: int = Field(default=32, ge=2, le=4096)
+    generate_tokens: int = Field(default=64, ge=2, le=4096)
+
+
+class Perplexity(Record):
+    """How well a model predicts a text.
+
+    Attributes:
+        text: path of a UTF-8 text file, relative to the project.
+        context_tokens: length of the windows that the text is cut into.
+    """
+
+    kind: Literal["perplexity"] = "perplexity"
+    text: str
+    context_tokens: int = Field(default=112, ge=8, le=4096)
+
+
+Workload = Annotated[Benchmark | Perplexity, Field(discriminator="kind")]
+
+
+class CellRecord(Record):
+    """One combination of axis values.
+
+    Attributes:
+        cell_id: hash of `params`, `identity` and the workload.
+        params: axis name to value.
+        identity: what else makes the cell what it is: binary hash, model hash, protocol.
+        nodes: the nodes it runs on, root first.
+        unavailable: why it cannot run here, one sentence; None if it can.
+    """
+
+    cell_id: str
+    params: dict[str, Scalar]
+    identity: dict[str, str]
+    nodes: tuple[str, ...]
+    unavailable: str | None = None
+
+
+class TrialRecord(Record):
+    """One repeat of a cell.
+
+    Attributes:
+        trial_id: `<cell_id>-r<repeat>`.
+        repeat: from 1.
+        block: from 1; every block holds each cell once, shuffled.
+        order: position in the run, from 1.
+    """
+
+    trial_id: str
+    cell_id: str
+    repeat: int
+    block: int
+    order: int
+
+
+class RunManifest(Record):
+    """All that a run was when it began; resuming compares the world with it.
+
+    Attributes:
+        run: name of the run and of its folder.
+        plan_id: hash of what the user asked for (matrix with overrides, nodes by name).
+        created_at: Unix time in seconds, controller's clock.
+        seed: of the order of trials.
+        warmup: unmeasured trials of each cell in each session of the runner.
+        max_attempts: attempts of a trial before it counts as failed.
+        nodes: node name to provenance facts (as the node gave them when the run began).
+        engines: engine name to the installation stamp that all nodes share.
+        models: artifact file name to sha256.
+        command: the command line that made the run, for reproducing it.
+        toolkit: version or commit of this toolkit.
+    """
+
+    schema_version: Literal[1] = RUN_SCHEMA
+    run: str
+    title: str
+    plan_id: str
+    created_at: float
+    matrix_file: str
+    workload: Workload
+    axes: dict[str, tuple[Scalar, ...]]
+    repeats: int
+    seed: int
+    warmup: int
+    max_attempts: int
+    cells: tuple[CellRecord, ...]
+    trials: tuple[TrialRecord, ...]
+    nodes: dict[str, dict[str, Scalar | None]]
+    engines: dict[str, dict[str, Scalar | None]]
+    models: dict[str, str]
+    command: tuple[str, ...]
+    toolkit: str
+
+    def cell(self, cell_id: str) -> CellRecord:
+        """The cell of that id. Raises KeyError when the run has none."""
+        for cell in self.cells:
+            if cell.cell_id == cell_id:
+                return cell
+        raise KeyError(cell_id)
+
+
+def load_run(folder: Path) -> RunManifest:
+    """Read `run.json` of a run's folder.
+
+    Raises:
+        HerdError: there is none, or it is torn or of another version.
+    """
+    path = folder / RUN_FILE
+    try:
+        return RunManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise HerdError(
+            f"Reading the run {folder.name}: {path} does not exist. "
+            "`fab status` lists the runs that are there."
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise HerdError(
+            f"Reading the run {folder.name}: {path} is damaged or from another version "
+            f"({where}: {first['msg']}). Restore it, or move the folder away and run again."
+        ) from None
