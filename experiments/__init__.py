@@ -1,0 +1,1 @@
+"""Doing things to machines: the matrix, the cluster, the runner and its ledger."""

@@ -1,0 +1,75 @@
+"""The machines of a run: what the inventory says of them and what they say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from collect.run import Scalar
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What a role left on a node about an engine (`install.json`).
+
+    Attributes:
+        installed: False when the role could not get its source; `reason` then says why.
+        version: version or commit.
+        protocol: version of the protocol between its processes; None if it has none.
+        binary_sha256: of each program, by name.
+        details: the rest of the stamp (flags, compiler, method …), for provenance.
+    """
+
+    engine: str
+    installed: bool
+    reason: str | None = None
+    version: str | None = None
+    protocol: str | None = None
+    binary_sha256: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Scalar | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of the inventory.
+
+    Attributes:
+        name: inventory name.
+        address: where SSH connects to.
+        engine_address: address that engines use among themselves (IPv4).
+        cores: CPU cores; 0 until the node was asked.
+        memory_mib: RAM that it may use.
+        facts: provenance facts.
+        engines: engine name to installation.
+        model_sha256: file on the node (below the models folder) to sha256, verified.
+    """
+
+    name: str
+    address: str
+    engine_address: str
+    user: str | None = None
+    port: int = 22
+    key_file: str | None = None
+    known_hosts: str | None = None
+    cores: int = 0
+    memory_mib: int = 0
+    facts: Mapping[str, Scalar | None] = field(default_factory=dict)
+    engines: Mapping[str, Installation] = field(default_factory=dict)
+    model_sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Nodes in the inventory's order; the first is the root.
+
+    Attributes:
+        lab_gateway: address that this machine owns while the lab is up; None for real machines.
+    """
+
+    nodes: tuple[Node, ...]
+    lab_gateway: str | None = None
+
+    @property
+    def root(self) -> Node:
+        """The node on which root processes run and models lie."""
+        return self.nodes[0]

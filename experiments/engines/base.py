@@ -1,0 +1,123 @@
+"""The one seam to engines: an engine answers questions and does nothing itself.
+
+Everything with side effects (SSH, units, clocks, deadlines, cleaning up, fetching) is the
+runner's, written once for all engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from collect.attempt import Role
+from collect.run import Scalar, Workload
+from experiments.cluster import Cluster, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One combination of axis values, with the workload.
+
+    Attributes:
+        params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
+            there, the engine's own axes besides.
+    """
+
+    params: Mapping[str, Scalar]
+    workload: Workload
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return str(self.params["engine"])
+
+    @property
+    def model(self) -> str:
+        """Name of the model in the catalogue."""
+        return str(self.params["model"])
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes take part."""
+        return int(self.params["nodes"])
+
+    @property
+    def weights(self) -> str:
+        """Type of the weights: `f32`, `q8_0`, `q4_0`."""
+        return str(self.params["weights"])
+
+    @property
+    def keeps_workers(self) -> bool:
+        """Whether workers live on from one trial to the next."""
+        return self.params["workers"] == "kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that a cell needs on a node.
+
+    Attributes:
+        node: where it runs.
+        role: a worker is ready when it listens; the root does the work and ends by itself.
+        argv: program and arguments; the program is an absolute path on the node.
+        env: environment besides the unit's own.
+        working_directory: absolute path on the node.
+        listen_port: TCP port on which a worker listens when it is ready, as the node itself
+            sees it (never probed by a connection: that kills some workers).
+    """
+
+    node: Node
+    role: Role
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    working_directory: str | None = None
+    listen_port: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The processes of one trial.
+
+    Attributes:
+        workers: started together, all ready before the root starts.
+        root: the process whose end is the end of the trial.
+        expected_samples: measured values that a whole log holds.
+        deadline_s: no process may live longer; the node enforces it.
+    """
+
+    workers: tuple[Process, ...]
+    root: Process
+    expected_samples: int
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """An axis that a matrix may name.
+
+    Attributes:
+        values: the values allowed; None for any that `kind` accepts.
+        default: the value of a cell that does not name the axis.
+    """
+
+    name: str
+    kind: type
+    default: Scalar
+    values: tuple[Scalar, ...] | None = None
+
+
+class Engine(Protocol):
+    """What the runner asks of an engine."""
+
+    name: str
+    axes: tuple[Axis, ...]
+
+    def check(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Why the cell cannot run on that cluster, one sentence; None if it can."""
+
+    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
+        """Hashes that make the cell what it is: of the binaries and of the model's files."""
+
+    def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
+        """The processes for a cell that `check` let pass."""
