@@ -50,12 +50,15 @@ class Perplexity(Record):
 
     Attributes:
         text: path of a UTF-8 text file, relative to the project.
-        context_tokens: length of the windows that the text is cut into.
+        characters: how much of it, from its beginning.
+        context_tokens: length of the windows that llama.cpp cuts it into (it needs two at
+            least); distributed-llama reads the text as one.
     """
 
     kind: Literal["perplexity"] = "perplexity"
     text: str
-    context_tokens: int = Field(default=112, ge=8, le=4096)
+    characters: int = Field(default=800, ge=16, le=100_000)
+    context_tokens: int = Field(default=96, ge=8, le=4096)
 
 
 Workload = Annotated[Benchmark | Perplexity, Field(discriminator="kind")]

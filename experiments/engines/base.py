@@ -22,10 +22,12 @@ class Cell:
     Attributes:
         params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
             there, the engine's own axes besides.
+        deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
     """
 
     params: Mapping[str, Scalar]
     workload: Workload
+    deadline_s: float = 1800.0
 
     @property
     def engine(self) -> str:
