@@ -1,0 +1,13 @@
+"""The engines that a matrix may name."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from experiments.engines.base import Engine
+from experiments.engines.distributed_llama import DistributedLlama
+from experiments.engines.llama_cpp import LlamaCpp
+
+ENGINES: Mapping[str, Engine] = MappingProxyType(
+    {engine.name: engine for engine in (DistributedLlama(), LlamaCpp())}
+)
+"""Engine name to engine."""

@@ -1,0 +1,63 @@
+# make demo   from nothing to a report, on virtual nodes
+# make test   lint and every test
+# Each sets up all that it needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup link demo lint test bench clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT_INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+help:
+	@sed -n 's/^# //p' Makefile | head -3
+
+.venv/bin/python:
+	@echo "Python environment in .venv …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "llama-herd needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
+	@$(PYTHON) -m venv .venv 2>/dev/null \
+		|| { $(SUDO) apt-get update -qq && $(APT_INSTALL) python3-venv >/dev/null && $(PYTHON) -m venv --clear .venv; }
+
+.venv/base.stamp: .venv/bin/python requirements/base.txt
+	@echo "Python packages …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/base.txt
+	@touch $@
+
+.venv/test.stamp: .venv/base.stamp requirements/test.txt
+	@echo "Python packages for the tests …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	@touch $@
+
+setup: .venv/base.stamp
+
+# `fab` and `ansible-playbook` as plain commands, unless the machine has some of its own.
+link: setup
+	@if [ "$$(id -u)" = 0 ]; then folder=/usr/local/bin; else folder="$$HOME/.local/bin"; mkdir -p "$$folder"; fi; \
+	for name in fab ansible-playbook; do \
+		if [ -L "$$folder/$$name" ] || ! PATH="$${PATH#*:}" command -v $$name >/dev/null; then \
+			ln -sfn "$(CURDIR)/$(BIN)/$$name" "$$folder/$$name"; \
+		fi; \
+	done
+
+demo: link
+	@fab demo
+
+lint: .venv/test.stamp
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	ansible-lint --offline --profile production
+
+test: lint
+	@sh tests/prepare.sh
+	pytest tests
+
+bench: setup
+	@$(BIN)/python -m experiments.bench
+
+clean:
+	rm -rf .venv .herd .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible

@@ -1,0 +1,117 @@
+"""What all engines check before they say that a cell can run, and the paths they share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from collect.errors import HerdError
+from collect.run import Perplexity
+from experiments.cluster import Cluster, Node
+from experiments.engines.base import Cell
+
+ENGINES_FOLDER = "/opt/llama-herd/engines"
+MODELS_FOLDER = "/opt/llama-herd/models"
+PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+
+
+def taking_part(cell: Cell, cluster: Cluster) -> tuple[Node, ...]:
+    """The nodes of a cell: the first ones of the cluster, root first."""
+    return cluster.nodes[: cell.nodes]
+
+
+def threads(cell: Cell, node: Node) -> int:
+    """Threads of a process on a node: the axis, or the node's cores where the axis says 0."""
+    return int(cell.params["threads"]) or max(1, node.cores)
+
+
+def missing(cell: Cell, cluster: Cluster, files: Iterable[str]) -> str | None:
+    """Why the cell lacks something to run at all, one sentence; None if nothing is missing.
+
+    Args:
+        cell: what is to run.
+        cluster: where.
+        files: model files that the root needs, relative to the models folder.
+    """
+    if cell.nodes > len(cluster.nodes):
+        return f"it needs {cell.nodes} nodes and the cluster has {len(cluster.nodes)}"
+    nodes = taking_part(cell, cluster)
+    return _not_installed(cell.engine, nodes) or _absent_file(cell, cluster.root, files)
+
+
+def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:
+    for node in nodes:
+        installation = node.engines.get(engine)
+        if installation is None:
+            return f"{engine} is not installed on {node.name}: run `ansible-playbook provision.yml`"
+        if not installation.installed:
+            return f"{engine} is not installed on {node.name}: {installation.reason}"
+    versions = {
+        (node.engines[engine].version, node.engines[engine].protocol): node.name for node in nodes
+    }
+    if len(versions) > 1:
+        told = ", ".join(f"{name} has {version[0]}" for version, name in versions.items())
+        return f"{engine} has different versions on the nodes ({told}): provision them together"
+    return None
+
+
+def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
+    for name in files:
+        if name not in root.model_sha256:
+            return (
+                f"{name} is not on {root.name}: name {cell.model} with weights {cell.weights} "
+                "in `herd_models` and run `ansible-playbook provision.yml --tags models`"
+            )
+    return None
+
+
+def lacks_memory(nodes: tuple[Node, ...], root_mib: float, worker_mib: float) -> str | None:
+    """Which node has too little memory, one sentence; None if all have enough or do not tell."""
+    for node in nodes:
+        needed_mib = root_mib if node is nodes[0] else worker_mib
+        if node.memory_mib and needed_mib > node.memory_mib:
+            return (
+                f"{node.name} has {node.memory_mib} MiB of memory and would need about "
+                f"{needed_mib:.0f} MiB"
+            )
+    return None
+
+
+def identity(cell: Cell, nodes: tuple[Node, ...], files: Iterable[str]) -> dict[str, str]:
+    """Hashes of all programs on all nodes that take part, and of the model's files.
+
+    Programs are built for each CPU model, so nodes may differ.
+    """
+    programs = [
+        sorted(dict(node.engines[cell.engine].binary_sha256).items())
+        for node in nodes
+        if cell.engine in node.engines
+    ]
+    model: Mapping[str, str | None] = {
+        name: nodes[0].model_sha256.get(name) for name in sorted(files)
+    }
+    return {"programs": _digest(programs), "model": _digest(model)}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()
+
+
+def perplexity_text(workload: Perplexity) -> str:
+    """The text of a perplexity workload, cut to its number of characters, on one line.
+
+    Raises:
+        HerdError: the file is missing, not UTF-8, or shorter than asked for.
+    """
+    path = PROJECT_FOLDER / workload.text
+    try:
+        text = " ".join(path.read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise HerdError(f"Reading the text for perplexity, {workload.text}: {error}.") from None
+    if len(text) < workload.characters:
+        raise HerdError(
+            f"The text for perplexity, {workload.text}, has {len(text)} characters and the matrix "
+            f"asks for {workload.characters}: give a longer text or a smaller `characters`."
+        )
+    return text[: workload.characters]

@@ -1,0 +1,147 @@
+"""distributed-llama: tensor parallel over a root and its workers.
+
+Facts of upstream (options, limits, ports): `src/app.cpp`, `src/dllama.cpp`, `src/llm.cpp` at
+v0.16.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collect.run import Benchmark, Perplexity
+from experiments.cluster import Cluster, Node
+from experiments.engines import common
+from experiments.engines.base import Axis, Cell, Deployment, Process
+from models.build import artifact_file_names
+from models.catalogue import ModelSpec, load_catalogue
+from models.limits import dllama_impossible, memory_mib
+
+WORKER_PORT = 9990
+PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
+LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
+"""Without it the end of a log is lost when a worker is stopped."""
+BUFFER_TYPE: Mapping[str, str] = {"f32": "f32", "q4_0": "q80"}
+"""Weights to the only type of exchanged activations that upstream runs them with."""
+
+
+class DistributedLlama:
+    """Root and workers, each with a slice of every layer."""
+
+    name = "distributed-llama"
+    axes = (
+        Axis("net_turbo", bool, default=True, values=(True, False)),
+        Axis("threads", int, default=0),
+    )
+
+    def check(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Why the cell cannot run: not installed, no model, upstream's limits, memory."""
+        if cell.weights not in BUFFER_TYPE:
+            return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
+        spec = load_catalogue().get(cell.model)
+        reason = dllama_impossible(spec, cell.weights, cell.nodes) or _too_long(cell, spec)
+        if reason:
+            return reason
+        missing = common.missing(cell, cluster, _files(cell, spec))
+        if missing:
+            return missing
+        root_mib, worker_mib = memory_mib(
+            spec, "dllama", cell.weights, cell.nodes, spec.shape.context
+        )
+        return common.lacks_memory(common.taking_part(cell, cluster), root_mib, worker_mib)
+
+    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
+        """Hashes of `dllama` on the nodes and of the `.m` and `.t` files."""
+        spec = load_catalogue().get(cell.model)
+        return common.identity(cell, common.taking_part(cell, cluster), _files(cell, spec))
+
+    def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
+        """One worker on every node but the first, the root there."""
+        root, *others = common.taking_part(cell, cluster)
+        workers = tuple(_worker(cell, node) for node in others)
+        return Deployment(
+            workers=workers,
+            root=Process(node=root, role="root", argv=_root_argv(cell, root, others)),
+            expected_samples=_expected_samples(cell),
+            deadline_s=cell.deadline_s,
+        )
+
+
+def _worker(cell: Cell, node: Node) -> Process:
+    argv = (
+        *LINE_BUFFERED,
+        PROGRAM,
+        "worker",
+        "--host",
+        node.engine_address,
+        "--port",
+        str(WORKER_PORT),
+        "--nthreads",
+        str(common.threads(cell, node)),
+        "--net-turbo",
+        _flag(cell),
+    )
+    return Process(node=node, role="worker", argv=argv, listen_port=WORKER_PORT)
+
+
+def _root_argv(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
+    spec = load_catalogue().get(cell.model)
+    model_file, tokenizer_file = _files(cell, spec)
+    workers = [f"{node.engine_address}:{WORKER_PORT}" for node in others]
+    return (
+        *LINE_BUFFERED,
+        PROGRAM,
+        *_mode(cell, spec),
+        "--model",
+        f"{common.MODELS_FOLDER}/{model_file}",
+        "--tokenizer",
+        f"{common.MODELS_FOLDER}/{tokenizer_file}",
+        "--buffer-float-type",
+        BUFFER_TYPE[cell.weights],
+        "--nthreads",
+        str(common.threads(cell, root)),
+        "--max-seq-len",
+        str(spec.shape.context),
+        "--net-turbo",
+        _flag(cell),
+        *(("--workers", *workers) if workers else ()),
+    )
+
+
+def _mode(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
+    if isinstance(cell.workload, Perplexity):
+        return ("perplexity", "--prompt", common.perplexity_text(cell.workload))
+    # Upstream's steps count positions: all of the prompt but its last token, then one a token.
+    steps = cell.workload.prompt_tokens - 1 + cell.workload.generate_tokens
+    return (
+        "inference",
+        "--prompt",
+        spec.prompt_of_tokens(cell.workload.prompt_tokens),
+        "--steps",
+        str(steps),
+        "--temperature",
+        "0",
+        "--seed",
+        "1",
+    )
+
+
+def _flag(cell: Cell) -> str:
+    return "1" if cell.params["net_turbo"] else "0"
+
+
+def _files(cell: Cell, spec: ModelSpec) -> tuple[str, str]:
+    model_file, tokenizer_file = artifact_file_names(spec, "dllama", cell.weights)
+    return f"{spec.slug}/{model_file}", f"{spec.slug}/{tokenizer_file}"
+
+
+def _too_long(cell: Cell, spec: ModelSpec) -> str | None:
+    if not isinstance(cell.workload, Benchmark):
+        return None
+    needed = cell.workload.prompt_tokens + cell.workload.generate_tokens
+    if needed > spec.shape.context:
+        return f"{cell.model} has a context of {spec.shape.context} tokens; {needed} are asked for"
+    return None
+
+
+def _expected_samples(cell: Cell) -> int:
+    return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1

@@ -1,0 +1,156 @@
+"""llama.cpp: one node alone, or RPC workers that hold layers or slices of them.
+
+Facts of upstream: `tools/llama-bench`, `tools/perplexity`, `tools/rpc` at 0.7.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collect.run import Benchmark, Perplexity
+from experiments.cluster import Cluster, Node
+from experiments.engines import common
+from experiments.engines.base import Axis, Cell, Deployment, Process
+from models.build import artifact_file_names
+from models.catalogue import ModelSpec, load_catalogue
+from models.limits import memory_mib
+
+WORKER_PORT = 50052
+PROGRAMS = f"{common.ENGINES_FOLDER}/llama.cpp/bin"
+MOST_WORKERS = 16
+"""GGML_RPC_MAX_SERVERS."""
+ALL_LAYERS = "99"
+ENVIRONMENT: Mapping[str, str] = {"GGML_NO_BACKTRACE": "1"}
+"""Where gdb is installed an abort would attach it and flood the log."""
+
+
+class LlamaCpp:
+    """`llama-bench` and `llama-perplexity`, over RPC where there is more than one node.
+
+    With n > 1 nodes there are n RPC workers, one of them on the root's own machine, because
+    the client itself computes no layers.
+    """
+
+    name = "llama.cpp"
+    axes = (
+        Axis("split_mode", str, default="layer", values=("layer", "tensor")),
+        Axis("threads", int, default=0),
+    )
+
+    def check(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Why the cell cannot run: not installed, no model, RPC's limit, memory."""
+        spec = load_catalogue().get(cell.model)
+        if cell.nodes > MOST_WORKERS:
+            return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
+        reason = _too_long(cell, spec) or common.missing(cell, cluster, [_file(cell, spec)])
+        if reason:
+            return reason
+        root_mib, worker_mib = memory_mib(
+            spec, "gguf", cell.weights, cell.nodes, spec.shape.context
+        )
+        return common.lacks_memory(common.taking_part(cell, cluster), root_mib, worker_mib)
+
+    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
+        """Hashes of the programs on the nodes and of the GGUF file."""
+        spec = load_catalogue().get(cell.model)
+        return common.identity(cell, common.taking_part(cell, cluster), [_file(cell, spec)])
+
+    def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
+        """An RPC worker on every node (none for one node), the client on the first."""
+        nodes = common.taking_part(cell, cluster)
+        workers = tuple(_worker(cell, node) for node in nodes) if cell.nodes > 1 else ()
+        return Deployment(
+            workers=workers,
+            root=Process(
+                node=nodes[0],
+                role="root",
+                argv=_root_argv(cell, nodes),
+                env=ENVIRONMENT,
+            ),
+            expected_samples=_expected_samples(cell),
+            deadline_s=cell.deadline_s,
+        )
+
+
+def _worker(cell: Cell, node: Node) -> Process:
+    argv = (
+        f"{PROGRAMS}/ggml-rpc-server",
+        "--host",
+        node.engine_address,
+        "--port",
+        str(WORKER_PORT),
+        "--threads",
+        str(common.threads(cell, node)),
+    )
+    return Process(
+        node=node, role="worker", argv=argv, env=ENVIRONMENT, listen_port=WORKER_PORT
+    )
+
+
+def _root_argv(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    spec = load_catalogue().get(cell.model)
+    return (
+        *_mode(cell),
+        "--model",
+        f"{common.MODELS_FOLDER}/{_file(cell, spec)}",
+        "--threads",
+        str(common.threads(cell, nodes[0])),
+        *_distribution(cell, nodes),
+    )
+
+
+def _mode(cell: Cell) -> tuple[str, ...]:
+    if isinstance(cell.workload, Perplexity):
+        return (
+            f"{PROGRAMS}/llama-perplexity",
+            "--prompt",
+            common.perplexity_text(cell.workload),
+            "--ctx-size",
+            str(cell.workload.context_tokens),
+        )
+    return (
+        f"{PROGRAMS}/llama-bench",
+        "--n-prompt",
+        str(cell.workload.prompt_tokens),
+        "--n-gen",
+        str(cell.workload.generate_tokens),
+        "--repetitions",
+        "1",
+        "--output",
+        "jsonl",
+    )
+
+
+def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    if len(nodes) == 1:
+        return ()
+    workers = ",".join(f"{node.engine_address}:{WORKER_PORT}" for node in nodes)
+    return (
+        "--rpc",
+        workers,
+        "--n-gpu-layers",
+        ALL_LAYERS,
+        "--split-mode",
+        str(cell.params["split_mode"]),
+    )
+
+
+def _file(cell: Cell, spec: ModelSpec) -> str:
+    (name,) = artifact_file_names(spec, "gguf", cell.weights)
+    return f"{spec.slug}/{name}"
+
+
+def _too_long(cell: Cell, spec: ModelSpec) -> str | None:
+    workload = cell.workload
+    longest = (
+        max(workload.prompt_tokens, workload.generate_tokens)
+        if isinstance(workload, Benchmark)
+        else workload.context_tokens
+    )
+    if longest > spec.shape.context:
+        return f"{cell.model} has a context of {spec.shape.context} tokens; {longest} are asked for"
+    return None
+
+
+def _expected_samples(cell: Cell) -> int:
+    return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1

@@ -1,0 +1,20 @@
+#!/bin/sh
+# System packages of the tests: a browser to look at the report, a checker of shell scripts.
+set -eu
+packages=""
+[ -x /usr/bin/chromium ] || [ -x /usr/bin/google-chrome ] || packages="$packages chromium fonts-dejavu-core"
+command -v shellcheck >/dev/null || packages="$packages shellcheck"
+command -v rsync >/dev/null || packages="$packages rsync"
+[ -n "$packages" ] || exit 0
+echo "System packages for the tests:$packages …"
+sudo=""
+if [ "$(id -u)" != 0 ]; then
+    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null; then
+        echo "not root: tests that need$packages will be skipped"
+        exit 0
+    fi
+    sudo="sudo"
+fi
+$sudo apt-get update -qq
+# shellcheck disable=SC2086  # a list of words on purpose
+$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $packages >/dev/null
