@@ -1,0 +1,196 @@
+"""Every verb of `fab`: parse, call, print."""
+
+from __future__ import annotations
+
+import functools
+import json as json_module
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fabric import task
+from invoke import Context
+from invoke.exceptions import Exit
+from rich.console import Console
+
+from analysis.report import write_report
+from collect.errors import HerdError
+from experiments import lab
+from experiments.ledger import find_run, run_status
+from experiments.matrix import Matrix, load_matrix
+from experiments.plan import describe, plan_matrix
+from experiments.progress import make_progress
+from experiments.runner import run_matrix as execute_matrix
+from models.__main__ import main as models_main
+
+PROJECT = Path(__file__).resolve().parent
+DEFAULT_MATRIX = "experiments/matrices/scaling.yml"
+LAB_NODES = 8
+MATRIX_HELP = {
+    "nodes": "numbers of nodes, such as 1,2,4,8",
+    "engine": "engines, such as distributed-llama,llama.cpp",
+    "model": "models that `fab models` lists",
+    "weights": "types of the weights: f32,q8_0,q4_0",
+    "repeats": "trials of each cell",
+    "seed": "seed of the order of trials",
+    "set": "another axis, such as workers=fresh,kept; may be given several times",
+    "matrix": f"the study's file (default {DEFAULT_MATRIX})",
+    "inventory": "Ansible inventory (default: that of ansible.cfg)",
+}
+
+
+def verb(
+    **options: Any,  # noqa: ANN401  # passed on to Invoke as they are
+) -> Callable[[Callable[..., None]], Any]:
+    """A task whose errors that a user can cause end as one paragraph and exit code 1."""
+
+    def decorate(function: Callable[..., None]) -> Any:  # noqa: ANN401  # Invoke has no types
+        @functools.wraps(function)
+        def guarded(*args: object, **kwargs: object) -> None:
+            try:
+                function(*args, **kwargs)
+            except HerdError as error:
+                raise Exit(str(error), code=1) from None
+
+        return task(**options)(guarded)
+
+    return decorate
+
+
+def _matrix(
+    path: str | None,
+    axes: list[str],
+    named: dict[str, str | None],
+    repeats: int | None,
+    seed: int | None,
+) -> Matrix:
+    overrides = {name: values for name, values in named.items() if values is not None}
+    for assignment in axes:
+        name, equals, values = assignment.partition("=")
+        if not (name and equals and values):
+            raise HerdError(f"--set {assignment}: write AXIS=VALUE,VALUE, as in workers=fresh,kept.")
+        overrides[name.strip()] = values
+    matrix = load_matrix(PROJECT / (path or DEFAULT_MATRIX))
+    return matrix.override(axes=overrides, repeats=repeats, seed=seed)
+
+
+@verb(help={"nodes": "how many (1 to 16)"})
+def lab_up(_context: Context, nodes: int = LAB_NODES) -> None:
+    """Bring up the virtual nodes."""
+    lab.lab_up(nodes)
+
+
+@verb()
+def lab_down(_context: Context) -> None:
+    """Take the virtual nodes down, leaving nothing but the cached image."""
+    lab.lab_down()
+
+
+@verb()
+def lab_status(_context: Context) -> None:
+    """Say which virtual nodes there are and how they are."""
+    nodes = lab.lab_status()
+    if not nodes:
+        print("The lab is down. Bring it up with: fab lab-up --nodes 8")
+    for node in nodes:
+        print(
+            f"{node.name:6} {node.address:15} {node.state:8} {node.cpus:g} CPU "
+            f"{node.memory:>6} link {node.link_mbit} Mbit/s"
+        )
+
+
+@verb()
+def models(_context: Context) -> None:
+    """List the models that can be used."""
+    code = models_main(["list"])
+    if code:
+        raise Exit(code=code)
+
+
+@verb(help=MATRIX_HELP, iterable=["set"])
+def plan(
+    _context: Context,
+    nodes: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    set: list[str] | None = None,  # noqa: A002  # the flag is called --set
+    matrix: str | None = None,
+    inventory: str | None = None,
+) -> None:
+    """Show the trials of a matrix, their order and time, and why a cell cannot run."""
+    named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
+    wanted = _matrix(matrix, set or [], named, repeats, seed)
+    for line in describe(plan_matrix(wanted, PROJECT, inventory=inventory)):
+        print(line)
+
+
+@verb(
+    help={**MATRIX_HELP, "new": "begin a new run even where an unfinished one could go on"},
+    iterable=["set"],
+)
+def run_matrix(
+    _context: Context,
+    nodes: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    repeats: int | None = None,
+    seed: int | None = None,
+    set: list[str] | None = None,  # noqa: A002  # the flag is called --set
+    matrix: str | None = None,
+    inventory: str | None = None,
+    new: bool = False,
+) -> None:
+    """Run a matrix over the cluster, or go on with it, and write its report."""
+    named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
+    wanted = _matrix(matrix, set or [], named, repeats, seed)
+    console = Console()
+    with make_progress(console) as progress:
+        result = execute_matrix(
+            wanted,
+            PROJECT,
+            progress=progress,
+            new=new,
+            command=("fab", *sys.argv[1:]),
+            inventory=inventory,
+        )
+    for note in result.notes:
+        print(note)
+    _print_status(run_status(result.folder))
+    _write_report(result.folder)
+    if result.exit_code:
+        raise Exit(code=result.exit_code)
+
+
+@verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
+def status(_context: Context, run: str | None = None, json: bool = False) -> None:
+    """Print the ledger of a run."""
+    counts = run_status(find_run(PROJECT / "results", run))
+    if json:
+        print(json_module.dumps(counts))
+    else:
+        _print_status(counts)
+
+
+@verb(help={"run": "name of the run (default: the latest)"})
+def report(_context: Context, run: str | None = None) -> None:
+    """Write the report of a run anew from what lies in results/."""
+    _write_report(find_run(PROJECT / "results", run))
+
+
+def _print_status(counts: dict[str, str | int]) -> None:
+    print(
+        f"{counts['run']}: {counts['planned']} planned = {counts['done']} done + "
+        f"{counts['failed']} failed + {counts['unavailable']} unavailable + "
+        f"{counts['pending']} pending"
+    )
+
+
+def _write_report(folder: Path) -> None:
+    written = write_report(folder, PROJECT / "analysis" / "reports")
+    print(f"Report: {written.index}")
+    print(written.verdict)
