@@ -1,0 +1,308 @@
+#!/usr/bin/python
+"""Ansible module: the nodes of the lab, all at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.lab_leftovers import remove_firewall_chains, remove_mounts
+from ansible.module_utils.lab_link import Shape, host_devices, shape_link
+from ansible.module_utils.lab_podman import (
+    Container,
+    LabError,
+    NodeSpec,
+    containers,
+    create_network,
+    network_subnets,
+    process_ids,
+    remove,
+    run,
+    start_new,
+    succeeds,
+)
+
+DOCUMENTATION = """
+module: lab_nodes
+short_description: Run or remove the virtual nodes of the lab
+description:
+  - Makes, repairs, limits and shapes the nodes, in parallel, and reads their host keys.
+  - Removes nodes that are too many, and with state absent everything that the lab put on the machine.
+options:
+  state: {type: str, choices: [present, absent], default: present, description: What shall be.}
+  count: {type: int, description: Number of nodes.}
+  image: {type: str, description: Image of the nodes.}
+  prefix: {type: str, default: pi, description: Beginning of the names.}
+  network: {type: str, required: true, description: Name of the network.}
+  subnet: {type: str, required: true, description: Address range of the network.}
+  link_mbit: {type: int, default: 1000, description: Rate of each link, each way.}
+  memory_mib: {type: int, default: 2048, description: Memory limit of a node.}
+  cpus: {type: float, default: 1, description: CPU limit of a node.}
+  pids: {type: int, default: 2000, description: Process limit of a node.}
+  tmpfs: {type: dict, default: {}, description: Folders that shall be small file systems in memory.}
+  purge_images: {type: bool, default: false, description: With state absent, remove the images.}
+author: llama-herd
+"""
+
+BOOT_S = 120
+FIRST_HOST = 10
+HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
+
+
+def owns(address: str) -> bool:
+    """Whether this machine has an address; no packet is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
+class Lab:
+    """The lab as asked for, and the way there from whatever is found."""
+
+    def __init__(self, params: dict[str, Any], *, check_mode: bool) -> None:
+        network = ipaddress.ip_network(params["subnet"])
+        self.network: str = params["network"]
+        self.subnet: str = params["subnet"]
+        self.gateway = str(network[1])
+        self.shape = Shape(params["link_mbit"])
+        self.check_mode = check_mode
+        self.changed = False
+        self.specs = [
+            NodeSpec(
+                name=f"{params['prefix']}{number}",
+                address=str(network[FIRST_HOST + number]),
+                image=params["image"],
+                network=self.network,
+                memory_mib=params["memory_mib"],
+                cpus=params["cpus"],
+                pids=params["pids"],
+                tmpfs=params["tmpfs"],
+            )
+            for number in range(1, (params["count"] or 0) + 1)
+        ]
+
+    def ours(self) -> list[Container]:
+        """The containers of this lab."""
+        return [one for one in containers() if one.lab == self.network]
+
+    def bring_up(self) -> dict[str, Any]:
+        """Make what is found into what is asked for; what the controller must know of it."""
+        self._refuse_strangers()
+        self._remove_unwanted()
+        self._have_network()
+        self._have_all_running()
+        if self.check_mode and self.changed:
+            return {}
+        return self._describe()
+
+    def _refuse_strangers(self) -> None:
+        wanted = {spec.name for spec in self.specs}
+        for one in containers():
+            if one.name in wanted and one.lab != self.network:
+                raise LabError(
+                    f"a container named {one.name} is there already and is not the lab's; "
+                    f"remove it (podman rm -f {one.name}) or choose other names "
+                    "(lab_prefix, see docs/lab.md)"
+                )
+
+    def _remove_unwanted(self) -> None:
+        wanted = {spec.name: spec.digest() for spec in self.specs}
+        usable = {"running", "paused", "exited", "stopped"}
+        unwanted = [
+            one.name
+            for one in self.ours()
+            if wanted.get(one.name) != one.spec or one.state not in usable
+        ]
+        self._do(bool(unwanted), lambda: remove(unwanted))
+
+    def _have_network(self) -> None:
+        subnets = network_subnets(self.network)
+        if subnets == [self.subnet]:
+            return
+        names = [one.name for one in self.ours()]
+        self._do(bool(names), lambda: remove(names))
+        self._do(
+            subnets is not None,
+            lambda: run(
+                "podman", "network", "rm", self.network, doing="removing the lab's old network"
+            ),
+        )
+        if owns(self.gateway):
+            raise LabError(
+                f"this machine already uses {self.gateway}, the address that the lab needs; "
+                "choose another range (lab_subnet, see docs/lab.md)"
+            )
+        self._do(True, lambda: create_network(self.network, self.subnet))
+
+    def _have_all_running(self) -> None:
+        states = {one.name: one.state for one in self.ours()}
+        if "running" in states.values() and not owns(self.gateway):
+            # The bridge was taken away below running nodes: each must be plugged in again.
+            running = [name for name, state in states.items() if state in {"running", "paused"}]
+            self._do(True, lambda: self._replug(running))
+        paused = [name for name, state in states.items() if state == "paused"]
+        self._do(bool(paused), lambda: self._podman("unpause", paused))
+        stopped = [name for name, state in states.items() if state in {"exited", "stopped"}]
+        self._do(bool(stopped), lambda: self._podman("start", stopped))
+        missing = [spec for spec in self.specs if spec.name not in states]
+        self._do(bool(missing), lambda: self._in_parallel(start_new, missing))
+
+    def _describe(self) -> dict[str, Any]:
+        pids = process_ids([spec.name for spec in self.specs])
+        devices = host_devices()
+
+        def settle(spec: NodeSpec) -> str:
+            return self._settle(spec, pids[spec.name], devices)
+
+        keys = self._in_parallel(settle, self.specs)
+        nodes = [
+            {"name": spec.name, "address": spec.address, "host_key": key}
+            for spec, key in zip(self.specs, keys, strict=True)
+        ]
+        first = self.specs[0]
+        lab = {
+            "network": self.network,
+            "gateway": self.gateway,
+            "link_mbit": self.shape.mbit,
+            "memory_mib": first.memory_mib,
+            "cpus": first.cpus,
+            "nodes": [{"name": spec.name, "address": spec.address} for spec in self.specs],
+        }
+        return {"nodes": nodes, "lab": lab}
+
+    def _settle(self, spec: NodeSpec, pid: int, devices: dict[int, str]) -> str:
+        """Wait until a node has booted, shape its link, read its host key."""
+        try:
+            shaped = shape_link(spec.name, pid, self.shape, devices)
+        except LabError:
+            self._replug([spec.name])
+            pid = process_ids([spec.name])[spec.name]
+            shaped = shape_link(spec.name, pid, self.shape, host_devices())
+        self.changed |= shaped
+        wait_for_boot(spec.name, pid)
+        return Path(f"/proc/{pid}/root/{HOST_KEY}").read_text(encoding="ascii").strip()
+
+    def _replug(self, names: list[str]) -> None:
+        self.changed = True
+        self._podman("stop", names)
+        self._podman("start", names)
+
+    def _podman(self, verb: str, names: list[str]) -> None:
+        grace = ["--time=0"] if verb == "stop" else []
+        self._in_parallel(
+            lambda name: run("podman", verb, *grace, name, doing=f"podman {verb} of node {name}"),
+            names,
+        )
+
+    def _in_parallel(self, function: Any, items: list[Any]) -> list[Any]:
+        with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
+            return list(pool.map(function, items))
+
+    def _do(self, needed: bool, action: Any) -> None:
+        if not needed:
+            return
+        self.changed = True
+        if not self.check_mode:
+            action()
+
+    def take_down(self, *, purge_images: bool) -> None:
+        """Remove nodes, network, and what Podman leaves when nothing else runs on it."""
+        names = [one.name for one in self.ours()]
+        self._do(bool(names), lambda: remove(names))
+        self._do(
+            network_subnets(self.network) is not None,
+            lambda: run(
+                "podman", "network", "rm", "--force", self.network, doing="removing the network"
+            ),
+        )
+        if purge_images:
+            self._purge_images()
+        if not self.check_mode and not any(one.state == "running" for one in containers()):
+            self.changed |= remove_firewall_chains()
+            self.changed |= remove_mounts()
+
+    def _purge_images(self) -> None:
+        listed = run(
+            "podman",
+            "images",
+            "--quiet",
+            "--filter=reference=localhost/llama-herd/*",
+            doing="listing the lab's images",
+        )
+        images = sorted(set(listed.split()))
+        self._do(
+            bool(images),
+            lambda: run("podman", "rmi", "--force", *images, doing="removing the lab's images"),
+        )
+
+
+def wait_for_boot(name: str, pid: int) -> None:
+    """Wait until systemd in a node says that it has booted.
+
+    Raises:
+        LabError: it did not boot in time, or units failed.
+    """
+    enter = ["nsenter", "--target", str(pid), "--mount", "--pid", "--net"]
+    deadline = time.monotonic() + BOOT_S
+    state = "silent"
+    while time.monotonic() < deadline:
+        done = subprocess.run(
+            [*enter, "systemctl", "is-system-running"], capture_output=True, text=True, check=False
+        )
+        state = done.stdout.strip() or "silent"
+        if state in {"running", "degraded"}:
+            break
+        time.sleep(0.2)
+    if state == "running":
+        return
+    failed = subprocess.run(
+        [*enter, "systemctl", "--failed", "--plain", "--no-legend"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    if state != "degraded" or not succeeds(*enter, "systemctl", "is-active", "--quiet", "ssh"):
+        raise LabError(f"node {name} did not boot within {BOOT_S} s: systemd is {state}. {failed}")
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "count": {"type": "int"},
+            "image": {"type": "str"},
+            "prefix": {"type": "str", "default": "pi"},
+            "network": {"type": "str", "required": True},
+            "subnet": {"type": "str", "required": True},
+            "link_mbit": {"type": "int", "default": 1000},
+            "memory_mib": {"type": "int", "default": 2048},
+            "cpus": {"type": "float", "default": 1},
+            "pids": {"type": "int", "default": 2000},
+            "tmpfs": {"type": "dict", "default": {}},
+            "purge_images": {"type": "bool", "default": False},
+        },
+        required_if=[("state", "present", ("count", "image"))],
+        supports_check_mode=True,
+    )
+    lab = Lab(module.params, check_mode=module.check_mode)
+    try:
+        if module.params["state"] == "present":
+            module.exit_json(**lab.bring_up(), changed=lab.changed)
+        lab.take_down(purge_images=module.params["purge_images"])
+    except LabError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=lab.changed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What Podman leaves behind when its last container is gone: firewall chains and mounts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ansible.module_utils.lab_podman import run, succeeds
+
+FILTERS = ("iptables", "ip6tables")
+TABLES = ("filter", "nat", "mangle")
+
+
+def remove_firewall_chains() -> bool:
+    """Remove netavark's chains, the jumps to them and tables that then hold nothing."""
+    changed = False
+    for program in FILTERS:
+        for table in TABLES:
+            changed |= _remove_chains(program, table)
+    return _remove_empty_tables() or changed
+
+
+def _remove_chains(program: str, table: str) -> bool:
+    if not succeeds(program, "--wait", "--table", table, "--list-rules"):
+        return False
+    rules = run(program, "--wait", "--table", table, "--list-rules", doing="listing firewall rules")
+    lines = [line.split() for line in rules.splitlines()]
+    chains = [words[1] for words in lines if words[0] == "-N" and words[1].startswith("NETAVARK")]
+    for words in lines:
+        if words[0] == "-A" and words[1] not in chains and words[-1] in chains:
+            _edit(program, table, "--delete", *words[1:])
+    for chain in chains:
+        _edit(program, table, "--flush", chain)
+    for chain in chains:
+        _edit(program, table, "--delete-chain", chain)
+    return bool(chains)
+
+
+def _edit(program: str, table: str, *words: str) -> None:
+    run(program, "--wait", "--table", table, *words, doing="removing the lab's firewall rules")
+
+
+def _remove_empty_tables() -> bool:
+    """Tables of the iptables family that accept everything and hold no rule do nothing."""
+    if not succeeds("nft", "list", "tables"):
+        return False
+    listed = json.loads(run("nft", "--json", "list", "ruleset", doing="listing firewall tables"))
+    items = listed["nftables"]
+    tables = {(item["table"]["family"], item["table"]["name"]) for item in items if "table" in item}
+    used = {(item["rule"]["family"], item["rule"]["table"]) for item in items if "rule" in item}
+    used |= {
+        (chain["family"], chain["table"])
+        for chain in (item["chain"] for item in items if "chain" in item)
+        if chain.get("policy", "drop") != "accept"
+    }
+    empty = {
+        (family, name)
+        for family, name in tables - used
+        if family in {"ip", "ip6"} and name in TABLES
+    }
+    for family, name in empty:
+        run("nft", "delete", "table", family, name, doing="removing an empty firewall table")
+    return bool(empty)
+
+
+def remove_mounts() -> bool:
+    """Unmount what Podman keeps mounted for its storage and its network namespaces."""
+    wanted = {"/var/lib/containers/storage/overlay", "/run/netns"}
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    stale = [
+        target
+        for target in mounted
+        if target in wanted and not (target == "/run/netns" and any(Path(target).iterdir()))
+    ]
+    for target in stale:
+        run("umount", target, doing="unmounting what Podman left")
+    return bool(stale)

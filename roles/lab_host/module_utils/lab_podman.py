@@ -1,0 +1,139 @@
+"""Podman as the lab uses it: its commands, and what it says of containers and networks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+LAB_LABEL = "llama-herd.lab"
+SPEC_LABEL = "llama-herd.spec"
+
+
+class LabError(Exception):
+    """What was being done, on which node, and what the program said."""
+
+
+def run(*argv: str, doing: str) -> str:
+    """Standard output of a command.
+
+    Raises:
+        LabError: the command failed.
+    """
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = (done.stderr or done.stdout).strip()
+        raise LabError(f"{doing}: {argv[0]} ended with {done.returncode}: {said}")
+    return done.stdout
+
+
+def succeeds(*argv: str) -> bool:
+    """Whether a command ends with 0."""
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """What a node shall be.
+
+    Attributes:
+        tmpfs: folder in the node to the size of a file system in memory.
+    """
+
+    name: str
+    address: str
+    image: str
+    network: str
+    memory_mib: int
+    cpus: float
+    pids: int
+    tmpfs: dict[str, str] = field(default_factory=dict)
+
+    def argv(self) -> list[str]:
+        """The command that makes this node from nothing."""
+        limits = [f"--memory={self.memory_mib}m", f"--memory-swap={self.memory_mib}m"]
+        limits += [f"--cpus={self.cpus:g}", f"--pids-limit={self.pids}", "--shm-size=64m"]
+        disks = [
+            f"--tmpfs={folder}:size={size},mode=0755,exec" for folder, size in self.tmpfs.items()
+        ]
+        command = ["podman", "run", "--detach", f"--name={self.name}", f"--hostname={self.name}"]
+        command += [f"--network={self.network}", f"--ip={self.address}", *limits, *disks]
+        # NET_ADMIN for the node's own firewall; nothing else beyond an ordinary container.
+        command += ["--cap-add=NET_ADMIN", "--systemd=always", "--restart=always", "--pull=never"]
+        command += [f"--label={LAB_LABEL}={self.network}"]
+        return [*command, self.image]
+
+    def digest(self) -> str:
+        """Changes whenever the node would have to be made anew."""
+        return sha256(json.dumps(self.argv()).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as Podman sees it; `lab` is None for containers that are not ours."""
+
+    name: str
+    lab: str | None
+    spec: str | None
+    state: str
+
+
+def containers() -> list[Container]:
+    """Every container of this machine, whatever its state."""
+    listed = json.loads(
+        run("podman", "ps", "--all", "--format=json", doing="listing containers") or "[]"
+    )
+    return [
+        Container(
+            name=item["Names"][0],
+            lab=(item.get("Labels") or {}).get(LAB_LABEL),
+            spec=(item.get("Labels") or {}).get(SPEC_LABEL),
+            state=item["State"],
+        )
+        for item in listed
+    ]
+
+
+def start_new(spec: NodeSpec) -> None:
+    """Make a node and boot it."""
+    *options, image = spec.argv()
+    label = f"--label={SPEC_LABEL}={spec.digest()}"
+    run(*options, label, image, doing=f"starting node {spec.name}")
+
+
+def process_ids(names: list[str]) -> dict[str, int]:
+    """The PID 1 of each node, as this machine counts; 0 for one that does not run."""
+    inspected = json.loads(run("podman", "inspect", *names, doing="looking at the nodes"))
+    return {item["Name"]: int(item["State"]["Pid"]) for item in inspected}
+
+
+def remove(names: list[str]) -> None:
+    """Remove containers at once, running, paused or dead."""
+    if names:
+        run("podman", "rm", "--force", "--time=0", *names, doing="removing nodes")
+
+
+def network_subnets(network: str) -> list[str] | None:
+    """Address ranges of a network; None if there is no such network."""
+    if not succeeds("podman", "network", "exists", network):
+        return None
+    described: list[dict[str, Any]] = json.loads(
+        run("podman", "network", "inspect", network, doing="looking at the lab's network")
+    )
+    return [subnet["subnet"] for subnet in described[0].get("subnets", [])]
+
+
+def create_network(network: str, subnet: str) -> None:
+    """Make the lab's network; names are not resolved in it, addresses are fixed."""
+    run(
+        "podman",
+        "network",
+        "create",
+        "--disable-dns",
+        f"--subnet={subnet}",
+        f"--label={LAB_LABEL}={network}",
+        network,
+        doing="making the lab's network",
+    )
