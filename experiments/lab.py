@@ -1,0 +1,205 @@
+"""The lab of virtual nodes, seen from the controller: up, down, and how it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from collect.errors import HerdError
+
+PROJECT = Path(__file__).resolve().parent.parent
+STATE_FILE = PROJECT / ".lab" / "state.json"
+MOST_NODES = 16
+LAB_IS_DOWN = "The lab is down. Bring it up with: fab lab-up --nodes 8"
+_NET_ADMIN_BIT = 12
+_SYS_ADMIN_BIT = 21
+
+
+@dataclass(frozen=True, slots=True)
+class LabNode:
+    """A virtual node.
+
+    Attributes:
+        state: as Podman says it: `running`, `paused`, `exited`, or `missing`.
+        link_mbit: rate of its link in each direction; None if the link is not shaped (as after
+            a restart of the node) or the node does not run.
+        memory: its limit, `2048 MiB`.
+        cpus: its limit, in cores.
+    """
+
+    name: str
+    address: str
+    state: str
+    link_mbit: int | None
+    memory: str
+    cpus: float
+
+
+def lab_is_up(gateway: str) -> bool:
+    """Whether this machine owns the lab's gateway address.
+
+    Binding a UDP socket to it tells, and sends no packet.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((gateway, 0))
+        except OSError:
+            return False
+    return True
+
+
+def lab_obstacle() -> str | None:
+    """Why this machine cannot hold a lab, in one sentence; None if nothing speaks against it."""
+    if shutil.which("apt-get") is None:
+        return "the lab needs Debian or Ubuntu (there is no apt-get here)"
+    if os.geteuid() != 0:
+        if shutil.which("sudo") is None:
+            return "the lab needs root, and there is no sudo here"
+        if not sys.stdin.isatty() and not _succeeds("sudo", "--non-interactive", "true"):
+            return "the lab needs root, and sudo asks for a password here"
+        return None
+    bounds = _capabilities()
+    if not (bounds >> _SYS_ADMIN_BIT & 1 and bounds >> _NET_ADMIN_BIT & 1):
+        return (
+            "the lab needs a root who may make namespaces and network devices (capabilities "
+            "SYS_ADMIN and NET_ADMIN), which are missing inside ordinary containers"
+        )
+    return None
+
+
+def lab_up(nodes: int) -> None:
+    """Bring up the lab with so many nodes, or change the one that is up; shows its progress.
+
+    Raises:
+        HerdError: the count is impossible, this machine cannot hold a lab, or bringing it up failed.
+    """
+    if not 1 <= nodes <= MOST_NODES:
+        raise HerdError(f"The lab can have 1 to {MOST_NODES} nodes, not {nodes}.")
+    obstacle = lab_obstacle()
+    if obstacle is not None:
+        raise HerdError(f"The lab cannot come up: {obstacle}.")
+    _play("bringing up the lab", {"lab_state": "present", "lab_nodes": nodes})
+
+
+def lab_down() -> None:
+    """Take the lab down; only the cached image and the lab's key pair stay.
+
+    Raises:
+        HerdError: it could not be taken down.
+    """
+    obstacle = lab_obstacle()
+    if obstacle is not None:
+        raise HerdError(f"The lab cannot be taken down: {obstacle}.")
+    _play("taking down the lab", {"lab_state": "absent"})
+
+
+def lab_status(state_file: Path = STATE_FILE) -> list[LabNode]:
+    """Every node that the lab has, in order; empty while the lab is down.
+
+    Raises:
+        HerdError: Podman cannot be asked (no root).
+    """
+    try:
+        lab: dict[str, Any] = json.loads(state_file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    containers = _inspect(lab["network"])
+    return [_node(entry, lab, containers.get(entry["name"])) for entry in lab["nodes"]]
+
+
+def _node(entry: dict[str, Any], lab: dict[str, Any], container: dict[str, Any] | None) -> LabNode:
+    state = str(container["State"]["Status"]) if container else "missing"
+    pid = int(container["State"]["Pid"]) if container else 0
+    return LabNode(
+        name=entry["name"],
+        address=entry["address"],
+        state=state,
+        link_mbit=_link_mbit(pid) if pid else None,
+        memory=f"{lab['memory_mib']} MiB",
+        cpus=float(lab["cpus"]),
+    )
+
+
+def _inspect(network: str) -> dict[str, dict[str, Any]]:
+    listed = _ask(
+        [
+            "podman",
+            "ps",
+            "--all",
+            "--quiet",
+            "--no-trunc",
+            f"--filter=label=llama-herd.lab={network}",
+        ]
+    ).split()
+    if not listed:
+        return {}
+    return {item["Name"]: item for item in json.loads(_ask(["podman", "inspect", *listed]))}
+
+
+def _link_mbit(pid: int) -> int | None:
+    """Rate of a node's own end; None where no token bucket limits it."""
+    said = _ask(
+        ["nsenter", "--target", str(pid), "--net", "tc", "-json", "qdisc", "show", "dev", "eth0"]
+    )
+    rates = [one["options"]["rate"] for one in json.loads(said or "[]") if one["kind"] == "tbf"]
+    return int(rates[0]) * 8 // 1_000_000 if rates else None
+
+
+def _play(doing: str, variables: dict[str, str | int]) -> None:
+    argv = [_ansible_playbook(), "-i", "localhost,", "playbooks/lab.yml"]
+    argv += [f"--extra-vars={json.dumps(variables)}"]
+    if os.geteuid() != 0 and not _succeeds("sudo", "--non-interactive", "true"):
+        argv.append("--ask-become-pass")
+    code = subprocess.run(argv, cwd=PROJECT, check=False).returncode
+    if code != 0:
+        raise HerdError(
+            f"Something went wrong while {doing}: Ansible ended with {code}, and its last message "
+            "above says at which step. To start over: fab lab-down, then fab lab-up."
+        )
+
+
+def _ansible_playbook() -> str:
+    beside = Path(sys.executable).with_name("ansible-playbook")
+    return str(beside) if beside.exists() else "ansible-playbook"
+
+
+def _ask(argv: Sequence[str]) -> str:
+    """Standard output of a command that needs root.
+
+    Raises:
+        HerdError: it failed.
+    """
+    prefix = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    try:
+        done = subprocess.run([*prefix, *argv], capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise HerdError(
+            f"Looking at the lab needs {error.filename}, which is not installed here; "
+            "fab lab-up installs what the lab needs."
+        ) from error
+    if done.returncode != 0:
+        raise HerdError(
+            f"Looking at the lab: {argv[0]} ended with {done.returncode}: {done.stderr.strip()}. "
+            "It needs root; run sudo -v before, or run this as root."
+        )
+    return done.stdout
+
+
+def _succeeds(*argv: str) -> bool:
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+def _capabilities() -> int:
+    """The capability bounding set of this process (`proc(5)`, CapBnd)."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("CapBnd:"):
+            return int(line.split()[1], 16)
+    return 0
