@@ -1,0 +1,68 @@
+"""`python -m models`: list the catalogue, or build a model's files on the controller."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from rich.console import Console
+
+from models.build import Artifact, ensure_artifact
+from models.catalogue import load_catalogue
+from models.errors import HerdError
+from models.listing import models_table
+from models.report import StderrReporter
+from models.shape import ALL_WEIGHTS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0 if it worked, 1 with a paragraph on stderr if it did not."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "list":
+            Console().print(models_table(load_catalogue()))
+        else:
+            spec = load_catalogue().get(options.name)
+            artifact = ensure_artifact(spec, options.format, options.weights, StderrReporter())
+            sys.stdout.write((_as_json if options.print_json else _as_lines)(artifact) + "\n")
+    except HerdError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the models known by name")
+    build = commands.add_parser("build", help="write the files that an engine loads, if needed")
+    build.add_argument("name", help="a name of the catalogue, or synthetic:dim=…,hidden=…,…")
+    build.add_argument("--format", choices=("gguf", "dllama"), required=True)
+    build.add_argument("--weights", choices=ALL_WEIGHTS, required=True)
+    build.add_argument(
+        "--print-json", action="store_true", help="print the files as one JSON object"
+    )
+    return parser
+
+
+def _as_json(artifact: Artifact) -> str:
+    files = [
+        {
+            "role": file.role,
+            "path": str(file.path),
+            "size_bytes": file.size_bytes,
+            "sha256": file.sha256,
+            "node_path": file.node_path,
+        }
+        for file in artifact.files
+    ]
+    return json.dumps({"files": files})
+
+
+def _as_lines(artifact: Artifact) -> str:
+    return "\n".join(f"{file.role}: {file.path}" for file in artifact.files)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""The catalogue: every model by name, with shape, licence, files, and where to get them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.errors import HerdError
+from models.shape import ModelShape
+from models.synthetic import SYNTHETIC_PREFIX, check_vocabulary, parse_synthetic_name
+from models.yaml_file import load_yaml_file
+
+__all__ = ["Catalogue", "FileSource", "ModelFile", "ModelShape", "ModelSpec", "load_catalogue"]
+
+DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.yml")
+_SHA256 = r"^[0-9a-f]{64}$"
+_SOURCE = re.compile(
+    r"https://\S+|npm:(@[\w.-]+/)?[\w.-]+@[\w.+-]+#\S+|pypi:[\w.-]+==[\w.!+-]+#\S+"
+)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileSource(_Strict):
+    """One place where a file can be had: an HTTPS address or a path inside a package.
+
+    Attributes:
+        address: `https://…`, `npm:package@version#path` or `pypi:package==version#path`.
+        byte_range: the part of the file there that is wanted, [start, end); None for all of it.
+        size_bytes: size of this source's edition of the file; None when it is the file's own.
+        sha256: likewise, its sha256. An edition differs only in what its reader ignores.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    address: Annotated[str, Field(alias="from")]
+    byte_range: Annotated[tuple[int, int] | None, Field(alias="bytes")] = None
+    size_bytes: Annotated[int, Field(gt=0)] | None = None
+    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_of_three_kinds(self) -> Self:
+        if not _SOURCE.fullmatch(self.address):
+            raise ValueError(
+                f"`{self.address}` is no source; right would be https://…, "
+                "npm:package@version#path/inside or pypi:package==version#path/inside"
+            )
+        if (self.size_bytes is None) != (self.sha256 is None):
+            raise ValueError("size_bytes and sha256 of a source belong together")
+        if self.byte_range and not 0 <= self.byte_range[0] < self.byte_range[1]:
+            raise ValueError("bytes must be [start, end] with 0 <= start < end")
+        return self
+
+
+class ModelFile(_Strict):
+    """A published file: its name, size, sha256 and the sources to try, in order."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    size_bytes: Annotated[int, Field(gt=0)]
+    sha256: Annotated[str, Field(pattern=_SHA256)]
+    sources: Annotated[tuple[FileSource, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _ranges_have_the_right_size(self) -> Self:
+        for source in self.sources:
+            if source.byte_range and source.byte_range[1] - source.byte_range[0] != self.size_bytes:
+                raise ValueError(
+                    f"the bytes of `{source.address}` are not size_bytes ({self.size_bytes}) long"
+                )
+        return self
+
+    @property
+    def accepted_sha256s(self) -> frozenset[str]:
+        """The sha256 of the file and of the editions that its sources pin."""
+        return frozenset({self.sha256} | {s.sha256 for s in self.sources if s.sha256})
+
+
+class _Llama2cFiles(_Strict):
+    checkpoint: ModelFile
+    tokenizer: ModelFile
+
+
+class _Entry(_Strict):
+    about: str
+    licence: str
+    source: str
+    shape: ModelShape
+    format: Literal["llama2c"] | None = None
+    files: _Llama2cFiles | None = None
+    seed: Annotated[int, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if (self.files is None) == (self.seed is None):
+            raise ValueError(
+                "a model has either `files` (published weights) or `seed` (random weights)"
+            )
+        if (self.files is None) != (self.format is None):
+            raise ValueError("`format` and `files` belong together")
+        if self.seed is not None:
+            check_vocabulary(self.shape.vocab)
+        return self
+
+
+class _Document(_Strict):
+    models: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9:._-]*$")], _Entry]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model of the catalogue, or a synthetic one of a shape that the user gave.
+
+    Attributes:
+        name: as written in a matrix; for synthetic models in a canonical spelling.
+        shape: its sizes.
+        licence: what its publisher allows.
+        source: where it comes from, for people.
+        about: one line for `fab models`.
+        checkpoint: the published weights; None for random weights.
+        tokenizer: the published tokenizer; None for random weights.
+        seed: seed of the random weights; None for published ones.
+    """
+
+    name: str
+    shape: ModelShape
+    licence: str
+    source: str
+    about: str
+    checkpoint: ModelFile | None = None
+    tokenizer: ModelFile | None = None
+    seed: int | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return self.shape.parameters
+
+    @property
+    def slug(self) -> str:
+        """The name, safe as a folder or file name."""
+        return re.sub(r"[^a-z0-9._-]+", "-", self.name.replace("=", "")).strip("-")
+
+
+class Catalogue:
+    """The models known by name. Made by `load_catalogue`."""
+
+    def __init__(self, specs: dict[str, ModelSpec]) -> None:
+        self._specs = specs
+
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order of the file."""
+        return tuple(self._specs)
+
+    def get(self, name: str) -> ModelSpec:
+        """Find a model by name; also understands `synthetic:dim=…,hidden=…,…`.
+
+        Raises:
+            HerdError: no such model, or a synthetic shape that cannot be.
+        """
+        if name in self._specs:
+            return self._specs[name]
+        if name.startswith(SYNTHETIC_PREFIX) and ("=" in name or name == SYNTHETIC_PREFIX):
+            canonical, shape, seed = parse_synthetic_name(name)
+            return ModelSpec(
+                name=canonical,
+                shape=shape,
+                seed=seed,
+                licence="none needed, the weights are random",
+                source="made on this machine",
+                about="Random weights of a given shape",
+            )
+        close = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
+        hint = (
+            f"Did you mean {' or '.join(close)}?"
+            if close
+            else (f"Known are: {', '.join(self.names())}.")
+        )
+        raise HerdError(
+            f"There is no model `{name}` in the catalogue. {hint} A model of any "
+            "shape is written synthetic:dim=512,hidden=1536,layers=8,heads=8,"
+            "kv_heads=8,vocab=4096,context=512,seed=1."
+        )
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """Read the catalogue of models; `path` defaults to the project's own.
+
+    Raises:
+        HerdError: the file is wrong; the message has file, line and what would be right.
+    """
+    document = load_yaml_file(path or DEFAULT_CATALOGUE, _Document, "the catalogue of models")
+    return Catalogue({name: _spec(name, entry) for name, entry in document.models.items()})
+
+
+def _spec(name: str, entry: _Entry) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        shape=entry.shape,
+        licence=entry.licence,
+        source=entry.source,
+        about=entry.about,
+        seed=entry.seed,
+        checkpoint=entry.files.checkpoint if entry.files else None,
+        tokenizer=entry.files.tokenizer if entry.files else None,
+    )

@@ -1,0 +1,104 @@
+"""The neutral form of a model: what every source is read into and every format is written from.
+
+Matrices are row-major `[out, in]`, float32. The rows of `q` and `k` are in the interleaved rotary
+order (values 2i and 2i+1 of a head turn together), as in llama2.c, in GGUF's `llama` architecture
+and in distributed-llama's LLAMA architecture; Hugging Face's order (halves) must be permuted
+before it gets here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from models.shape import ModelShape
+
+Matrix = NDArray[np.float32]
+TensorLoader = Callable[[str], Matrix]
+
+EMBEDDING = "embedding"
+FINAL_NORM = "final_norm"
+CLASSIFIER = "classifier"
+NORM_EPSILON = 1e-5
+"""Epsilon of every RMS norm; LLaMA's value, and the only one besides 1e-6 that `.m` can say."""
+
+
+class PieceType(IntEnum):
+    """What a piece of the vocabulary is; the numbers are sentencepiece's and GGUF's."""
+
+    NORMAL = 1
+    UNKNOWN = 2
+    CONTROL = 3
+    BYTE = 6
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A sentencepiece-like vocabulary in LLaMA's order: unknown, bos, eos, 256 bytes, the rest.
+
+    Attributes:
+        pieces: text of each id. U+2581 stands for a space; byte pieces are written `<0xNN>`.
+        scores: merge priority of each id, higher merges first.
+        types: what each id is.
+        bos_id: id that begins a text.
+        eos_id: id that ends a text.
+        unknown_id: id for what cannot be written otherwise.
+    """
+
+    pieces: tuple[str, ...]
+    scores: tuple[float, ...]
+    types: tuple[PieceType, ...]
+    unknown_id: int = 0
+    bos_id: int = 1
+    eos_id: int = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model in the neutral form; tensors are loaded one at a time, so a large one fits.
+
+    Attributes:
+        shape: its sizes.
+        tokenizer: its vocabulary, `shape.vocab` pieces.
+        load: gives the tensor of a name of `tensor_shapes(shape)`.
+    """
+
+    shape: ModelShape
+    tokenizer: Tokenizer
+    load: TensorLoader
+
+    def tensor(self, name: str) -> Matrix:
+        """The tensor called `name`, with the shape that `tensor_shapes` promises."""
+        return self.load(name).reshape(tensor_shapes(self.shape)[name])
+
+
+def layer_tensor(layer: int, part: str) -> str:
+    """Name of a layer's tensor, for example `layers.0.q`."""
+    return f"layers.{layer}.{part}"
+
+
+def tensor_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a model; matrices are `[out, in]`."""
+    parts: dict[str, tuple[int, ...]] = {
+        "q": (shape.q_dim, shape.dim),
+        "k": (shape.kv_dim, shape.dim),
+        "v": (shape.kv_dim, shape.dim),
+        "o": (shape.dim, shape.q_dim),
+        "gate": (shape.hidden_dim, shape.dim),
+        "down": (shape.dim, shape.hidden_dim),
+        "up": (shape.hidden_dim, shape.dim),
+        "attention_norm": (shape.dim,),
+        "ffn_norm": (shape.dim,),
+    }
+    tensors: dict[str, tuple[int, ...]] = {EMBEDDING: (shape.vocab, shape.dim)}
+    for layer in range(shape.layers):
+        tensors.update({layer_tensor(layer, part): size for part, size in parts.items()})
+    tensors[FINAL_NORM] = (shape.dim,)
+    tensors[CLASSIFIER] = (shape.vocab, shape.dim)
+    return tensors

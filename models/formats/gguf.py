@@ -1,0 +1,169 @@
+"""Writes GGUF files for llama.cpp (architecture `llama`) and reads their shape back.
+
+Weights are "pure": every matrix of the layers and the output matrix in the weights type, the
+embedding and the norms in float32, exactly as distributed-llama has them, so that the two engines
+compute with the same numbers. Format: ggml-org/ggml, `docs/gguf.md`; written by the `gguf` package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from gguf import GGUFReader, GGUFWriter, LlamaFileType
+
+from models.checkpoint import (
+    CLASSIFIER,
+    EMBEDDING,
+    FINAL_NORM,
+    NORM_EPSILON,
+    Checkpoint,
+    PieceType,
+    tensor_shapes,
+)
+from models.errors import HerdError
+from models.formats.quantise import GGML_TYPES, pack
+from models.shape import ModelShape, packed_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.shape import Weights
+
+_NAMES = {
+    EMBEDDING: "token_embd.weight",
+    FINAL_NORM: "output_norm.weight",
+    CLASSIFIER: "output.weight",
+    "q": "attn_q",
+    "k": "attn_k",
+    "v": "attn_v",
+    "o": "attn_output",
+    "gate": "ffn_gate",
+    "down": "ffn_down",
+    "up": "ffn_up",
+    "attention_norm": "attn_norm",
+    "ffn_norm": "ffn_norm",
+}
+_FILE_TYPES: dict[Weights, LlamaFileType] = {
+    "f32": LlamaFileType.ALL_F32,
+    "q8_0": LlamaFileType.MOSTLY_Q8_0,
+    "q4_0": LlamaFileType.MOSTLY_Q4_0,
+}
+_HEADER_ALLOWANCE_BYTES = 64 * 1024
+_VOCABULARY_BYTES_PER_PIECE = 32
+
+
+def write_gguf(checkpoint: Checkpoint, path: Path, weights: Weights, name: str) -> None:
+    """Write `checkpoint` as a GGUF file, one tensor in memory at a time.
+
+    Args:
+        checkpoint: the model in the neutral form.
+        path: the file to write.
+        weights: type of the matrices; embedding and norms stay float32.
+        name: what the file says the model is called.
+    """
+    writer = GGUFWriter(path, "llama")
+    try:
+        _describe(writer, checkpoint, weights, name)
+        sizes = tensor_shapes(checkpoint.shape)
+        for tensor, size in sizes.items():
+            kind = tensor_weights(tensor, size, weights)
+            n_bytes = packed_bytes(int(np.prod(size)), kind)
+            writer.add_tensor_info(
+                _gguf_name(tensor), size, np.dtype(np.float32), n_bytes, raw_dtype=GGML_TYPES[kind]
+            )
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for tensor, size in sizes.items():
+            kind = tensor_weights(tensor, size, weights)
+            writer.write_tensor_data(pack(np.atleast_2d(checkpoint.tensor(tensor)), kind))
+    finally:
+        writer.close()
+
+
+def tensor_weights(tensor: str, size: tuple[int, ...], weights: Weights) -> Weights:
+    """The type in which a tensor is written: norms and the embedding are always float32."""
+    return "f32" if len(size) == 1 or tensor == EMBEDDING else weights
+
+
+def expected_size_bytes(shape: ModelShape, weights: Weights) -> int:
+    """About how large the file will be: tensors exactly, the vocabulary as an upper bound."""
+    sizes = tensor_shapes(shape)
+    tensors = sum(
+        packed_bytes(int(np.prod(size)), tensor_weights(tensor, size, weights))
+        for tensor, size in sizes.items()
+    )
+    return tensors + shape.vocab * _VOCABULARY_BYTES_PER_PIECE + _HEADER_ALLOWANCE_BYTES
+
+
+def read_gguf_shape(path: Path) -> ModelShape:
+    """The shape that a GGUF file of architecture `llama` states.
+
+    Raises:
+        HerdError: the file is not GGUF, or another architecture.
+    """
+    try:
+        reader = GGUFReader(path)
+    except (ValueError, OSError, IndexError) as error:
+        raise HerdError(
+            f"{path} is not a readable GGUF file: {error}. Build it again with "
+            "`python -m models build`."
+        ) from error
+
+    def number(key: str) -> int:
+        field = reader.get_field(key)
+        if field is None:
+            raise HerdError(f"{path} lacks `{key}`, so it is not a LLaMA model in GGUF.")
+        return int(field.contents())
+
+    heads = number("llama.attention.head_count")
+    theta = reader.get_field("llama.rope.freq_base")
+    return ModelShape(
+        dim=number("llama.embedding_length"),
+        hidden_dim=number("llama.feed_forward_length"),
+        layers=number("llama.block_count"),
+        heads=heads,
+        kv_heads=number("llama.attention.head_count_kv"),
+        head_dim=number("llama.rope.dimension_count"),
+        vocab=number("llama.vocab_size"),
+        context=number("llama.context_length"),
+        rope_theta=int(theta.contents()) if theta else 10_000,
+    )
+
+
+def _describe(writer: GGUFWriter, checkpoint: Checkpoint, weights: Weights, name: str) -> None:
+    shape, tokenizer = checkpoint.shape, checkpoint.tokenizer
+    writer.add_name(name)
+    writer.add_file_type(_FILE_TYPES[weights])
+    writer.add_quantization_version(2)
+    writer.add_context_length(shape.context)
+    writer.add_embedding_length(shape.dim)
+    writer.add_block_count(shape.layers)
+    writer.add_feed_forward_length(shape.hidden_dim)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_layer_norm_rms_eps(NORM_EPSILON)
+    writer.add_rope_dimension_count(shape.head_dim)
+    writer.add_rope_freq_base(float(shape.rope_theta))
+    writer.add_vocab_size(shape.vocab)
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokenizer.pieces)
+    writer.add_token_scores(tokenizer.scores)
+    writer.add_token_types([int(PieceType(kind)) for kind in tokenizer.types])
+    writer.add_bos_token_id(tokenizer.bos_id)
+    writer.add_eos_token_id(tokenizer.eos_id)
+    writer.add_unk_token_id(tokenizer.unknown_id)
+    writer.add_add_bos_token(True)  # noqa: FBT003  # the package's own signature
+    writer.add_add_eos_token(False)  # noqa: FBT003  # likewise
+    writer.add_add_space_prefix(True)  # noqa: FBT003  # likewise
+
+
+def _gguf_name(tensor: str) -> str:
+    if tensor in _NAMES:
+        return _NAMES[tensor]
+    _, layer, part = tensor.split(".")
+    return f"blk.{layer}.{_NAMES[part]}.weight"

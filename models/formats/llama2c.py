@@ -1,0 +1,144 @@
+"""Reads llama2.c's files: `*.bin` weights (version 0) and `tokenizer.bin`.
+
+Format: karpathy/llama2.c, `export.py` (legacy_export), `run.c` and `tokenizer.py`. Weights are
+seven int32 (dim, hidden_dim, layers, heads, kv_heads, vocab, context; a negative vocab means that a
+classifier of its own follows), then float32 tensors, each kind for all layers together.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.checkpoint import (
+    CLASSIFIER,
+    EMBEDDING,
+    FINAL_NORM,
+    Checkpoint,
+    Matrix,
+    PieceType,
+    Tokenizer,
+    layer_tensor,
+    tensor_shapes,
+)
+from models.errors import HerdError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from models.shape import ModelShape
+
+_HEADER = struct.Struct("<7i")
+_LAYER_ORDER = ("attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up")
+_SPACE = "\u2581"
+_FIRST_BYTE_ID = 3
+
+
+def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoint:
+    """Open `weights` and `tokenizer`; tensors stay on disk until they are asked for.
+
+    Args:
+        weights: llama2.c's model file.
+        tokenizer: llama2.c's `tokenizer.bin`.
+        shape: what the catalogue says of this model; the file must agree.
+
+    Raises:
+        HerdError: a file is no such file, or another shape than `shape`.
+    """
+    with weights.open("rb") as file:
+        header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        raise HerdError(
+            f"{weights} is too short for a llama2.c model. Delete it and fetch the model again."
+        )
+    dim, hidden_dim, layers, heads, kv_heads, vocab, context = _HEADER.unpack(header)
+    found = (dim, hidden_dim, layers, heads, kv_heads, abs(vocab), context, vocab > 0)
+    stated = (
+        shape.dim,
+        shape.hidden_dim,
+        shape.layers,
+        shape.heads,
+        shape.kv_heads,
+        shape.vocab,
+        shape.context,
+        shape.tied_classifier,
+    )
+    if found != stated:
+        raise HerdError(
+            f"{weights} has the shape {found}, the catalogue says {stated} (dim, "
+            "hidden_dim, layers, heads, kv_heads, vocab, context, tied_classifier). "
+            "Correct the catalogue."
+        )
+    values = np.memmap(weights, dtype="<f4", mode="r", offset=_HEADER.size)
+    places = _places(shape)
+    end = max(start + size for start, size in places.values())
+    if len(values) < end:
+        raise HerdError(
+            f"{weights} ends after {len(values)} values, its header asks for {end}. "
+            "Delete it and fetch the model again."
+        )
+
+    def load(name: str) -> Matrix:
+        start, size = places[name]
+        return np.asarray(values[start : start + size], dtype=np.float32)
+
+    return Checkpoint(shape=shape, tokenizer=read_tokenizer(tokenizer, shape.vocab), load=load)
+
+
+def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
+    """Read `tokenizer.bin`: int32 longest length, then float32 score, int32 length and bytes each.
+
+    Its spelling of byte pieces and of bos and eos differs between editions, and bytes from 0x80 on
+    are stored as the UTF-8 of U+00NN in one of them, so both are made from the id instead.
+
+    Raises:
+        HerdError: the file does not hold `vocab` pieces.
+    """
+    content = path.read_bytes()
+    pieces: list[str] = []
+    scores: list[float] = []
+    offset = 4
+    try:
+        for _ in range(vocab):
+            score, length = struct.unpack_from("<fi", content, offset)
+            text = content[offset + 8 : offset + 8 + length]
+            pieces.append(text.decode("utf-8").replace(" ", _SPACE))
+            scores.append(score)
+            offset += 8 + length
+    except (struct.error, UnicodeDecodeError) as error:
+        raise HerdError(
+            f"{path} does not hold {vocab} pieces of a vocabulary (it breaks off after "
+            f"{len(pieces)}). Delete it and fetch the model again."
+        ) from error
+    bytes_end = _FIRST_BYTE_ID + 256
+    pieces[:bytes_end] = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    types = [
+        PieceType.UNKNOWN,
+        PieceType.CONTROL,
+        PieceType.CONTROL,
+        *[PieceType.BYTE] * 256,
+        *[PieceType.NORMAL] * (vocab - bytes_end),
+    ]
+    return Tokenizer(pieces=tuple(pieces), scores=tuple(scores), types=tuple(types))
+
+
+def _places(shape: ModelShape) -> dict[str, tuple[int, int]]:
+    """Start and size, in values after the header, of every tensor."""
+    sizes = {name: int(np.prod(size)) for name, size in tensor_shapes(shape).items()}
+    order = [EMBEDDING]
+    for part in _LAYER_ORDER:
+        order += [layer_tensor(layer, part) for layer in range(shape.layers)]
+    order.append(FINAL_NORM)
+    places: dict[str, tuple[int, int]] = {}
+    offset = 0
+    for name in order:
+        places[name] = (offset, sizes[name])
+        offset += sizes[name]
+    offset += shape.context * shape.head_dim  # two tables of rotary angles that nobody needs
+    if shape.tied_classifier:
+        places[CLASSIFIER] = places[EMBEDDING]
+    else:
+        places[CLASSIFIER] = (offset, sizes[CLASSIFIER])
+    return places

