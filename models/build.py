@@ -30,7 +30,7 @@ WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
     "dllama": ("f32", "q4_0"),
 }
 NODE_FOLDER = "/opt/llama-herd/models"
-_RECIPE = 1
+_RECIPE = 2
 """Raise when the bytes written for a model change, so that caches build it again."""
 _TOKENIZER_BYTES_PER_PIECE = 40
 

@@ -31,7 +31,8 @@ _EXAMPLE = "synthetic:dim=512,hidden=1536,layers=8,heads=8,kv_heads=8,vocab=4096
 _REQUIRED = ("dim", "hidden", "layers", "heads", "vocab", "context")
 _OPTIONAL = ("kv_heads", "head_dim", "seed")
 _PRINTABLE = tuple(SPACE if c == " " else c for c in map(chr, range(0x20, 0x7F)))
-_FIRST_FILLER = 3 + 256 + len(_PRINTABLE)
+_FIRST_ORDINARY = 3 + 256
+_FIRST_FILLER = _FIRST_ORDINARY + len(_PRINTABLE)
 _LOGIT_SPREAD = 3.0
 """Standard deviation of the logits: like a trained model's, so that greedy choices are clear."""
 
@@ -120,6 +121,8 @@ def synthetic_checkpoint(shape: ModelShape, seed: int) -> Checkpoint:
         generator = np.random.default_rng([seed, streams[name]])
         matrix = generator.standard_normal(size, dtype=np.float32)
         matrix *= np.float32(_deviation(name, size, shape.layers))
+        if name == CLASSIFIER:
+            matrix[:_FIRST_ORDINARY] = 0  # greedy text never ends, and is whole characters
         return matrix
 
     return Checkpoint(shape=shape, tokenizer=synthetic_tokenizer(shape.vocab), load=load)
@@ -134,9 +137,9 @@ def synthetic_tokenizer(vocab: int) -> Tokenizer:
         PieceType.CONTROL,
         PieceType.CONTROL,
         *[PieceType.BYTE] * 256,
-        *[PieceType.NORMAL] * (vocab - 259),
+        *[PieceType.NORMAL] * (vocab - _FIRST_ORDINARY),
     ]
-    scores = [0.0] * 259 + [-float(index) for index in range(vocab - 259)]
+    scores = [0.0] * _FIRST_ORDINARY + [-float(index) for index in range(vocab - _FIRST_ORDINARY)]
     return Tokenizer(pieces=tuple(pieces), scores=tuple(scores), types=tuple(types))
 
 
