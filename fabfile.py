@@ -69,7 +69,9 @@ def _matrix(
     for assignment in axes:
         name, equals, values = assignment.partition("=")
         if not (name and equals and values):
-            raise HerdError(f"--set {assignment}: write AXIS=VALUE,VALUE, as in workers=fresh,kept.")
+            raise HerdError(
+                f"--set {assignment}: write AXIS=VALUE,VALUE, as in workers=fresh,kept."
+            )
         overrides[name.strip()] = values
     matrix = load_matrix(PROJECT / (path or DEFAULT_MATRIX))
     return matrix.override(axes=overrides, repeats=repeats, seed=seed)
@@ -148,16 +150,14 @@ def run_matrix(
     """Run a matrix over the cluster, or go on with it, and write its report."""
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
-    console = Console()
-    with make_progress(console) as progress:
-        result = execute_matrix(
-            wanted,
-            PROJECT,
-            progress=progress,
-            new=new,
-            command=("fab", *sys.argv[1:]),
-            inventory=inventory,
-        )
+    result = execute_matrix(
+        wanted,
+        PROJECT,
+        progress=make_progress(Console()),
+        new=new,
+        command=("fab", *sys.argv[1:]),
+        inventory=inventory,
+    )
     for note in result.notes:
         print(note)
     _print_status(run_status(result.folder))

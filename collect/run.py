@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from collect.errors import HerdError
 
-RUN_SCHEMA = 1
 PROTOCOL_VERSION = 1
 """Version of the way a trial is carried out; part of every cell's identity."""
 
@@ -116,7 +115,7 @@ class RunManifest(Record):
         toolkit: version or commit of this toolkit.
     """
 
-    schema_version: Literal[1] = RUN_SCHEMA
+    schema_version: Literal[1] = 1
     run: str
     title: str
     plan_id: str

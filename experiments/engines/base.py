@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, cast
 
 from collect.attempt import Role
 from collect.run import Scalar, Workload
 from experiments.cluster import Cluster, Node
+from models.shape import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ class Cell:
         return int(self.params["nodes"])
 
     @property
-    def weights(self) -> str:
+    def weights(self) -> Weights:
         """Type of the weights: `f32`, `q8_0`, `q4_0`."""
-        return str(self.params["weights"])
+        return cast("Weights", self.params["weights"])
 
     @property
     def keeps_workers(self) -> bool:
@@ -112,8 +113,13 @@ class Axis:
 class Engine(Protocol):
     """What the runner asks of an engine."""
 
-    name: str
-    axes: tuple[Axis, ...]
+    @property
+    def name(self) -> str:
+        """As a matrix names it."""
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes that it has besides those that all engines have."""
 
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
         """Why the cell cannot run on that cluster, one sentence; None if it can."""
@@ -123,3 +129,6 @@ class Engine(Protocol):
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """The processes for a cell that `check` let pass."""
+
+    def live_rate(self, tail: str) -> float | None:
+        """Tokens per second as the end of the root's log tells; None if it does not."""

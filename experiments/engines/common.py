@@ -10,9 +10,9 @@ from collect.errors import HerdError
 from collect.run import Perplexity
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
+from models.build import NODE_FOLDER
 
 ENGINES_FOLDER = "/opt/llama-herd/engines"
-MODELS_FOLDER = "/opt/llama-herd/models"
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 
 
@@ -32,7 +32,7 @@ def missing(cell: Cell, cluster: Cluster, files: Iterable[str]) -> str | None:
     Args:
         cell: what is to run.
         cluster: where.
-        files: model files that the root needs, relative to the models folder.
+        files: model files that the root needs, absolute paths on the node.
     """
     if cell.nodes > len(cluster.nodes):
         return f"it needs {cell.nodes} nodes and the cluster has {len(cluster.nodes)}"
@@ -58,10 +58,11 @@ def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:
 
 def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
     for name in files:
-        if name not in root.model_sha256:
+        if _below_models(name) not in root.model_sha256:
             return (
-                f"{name} is not on {root.name}: name {cell.model} with weights {cell.weights} "
-                "in `herd_models` and run `ansible-playbook provision.yml --tags models`"
+                f"{_below_models(name)} is not on {root.name}: name {cell.model} with weights "
+                f"{cell.weights} in `herd_models` and run "
+                "`ansible-playbook provision.yml --tags models`"
             )
     return None
 
@@ -89,9 +90,13 @@ def identity(cell: Cell, nodes: tuple[Node, ...], files: Iterable[str]) -> dict[
         if cell.engine in node.engines
     ]
     model: Mapping[str, str | None] = {
-        name: nodes[0].model_sha256.get(name) for name in sorted(files)
+        name: nodes[0].model_sha256.get(name) for name in sorted(map(_below_models, files))
     }
     return {"programs": _digest(programs), "model": _digest(model)}
+
+
+def _below_models(path: str) -> str:
+    return path.removeprefix(f"{NODE_FOLDER}/")
 
 
 def _digest(value: object) -> str:

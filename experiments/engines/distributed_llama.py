@@ -14,7 +14,7 @@ from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
 from models.catalogue import ModelSpec, load_catalogue
-from models.limits import dllama_impossible, memory_mib
+from models.limits import dllama_impossible, memory_mib, shape_as_written
 
 WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
@@ -38,7 +38,8 @@ class DistributedLlama:
         if cell.weights not in BUFFER_TYPE:
             return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
         spec = load_catalogue().get(cell.model)
-        reason = dllama_impossible(spec, cell.weights, cell.nodes) or _too_long(cell, spec)
+        shape = shape_as_written(spec.shape, "dllama")
+        reason = dllama_impossible(shape, cell.weights, cell.nodes) or _too_long(cell, spec)
         if reason:
             return reason
         missing = common.missing(cell, cluster, _files(cell, spec))
@@ -92,9 +93,9 @@ def _root_argv(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
         PROGRAM,
         *_mode(cell, spec),
         "--model",
-        f"{common.MODELS_FOLDER}/{model_file}",
+        model_file,
         "--tokenizer",
-        f"{common.MODELS_FOLDER}/{tokenizer_file}",
+        tokenizer_file,
         "--buffer-float-type",
         BUFFER_TYPE[cell.weights],
         "--nthreads",
@@ -115,7 +116,7 @@ def _mode(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
     return (
         "inference",
         "--prompt",
-        spec.prompt_of_tokens(cell.workload.prompt_tokens),
+        _prompt(spec, cell.workload.prompt_tokens),
         "--steps",
         str(steps),
         "--temperature",
@@ -125,13 +126,23 @@ def _mode(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
     )
 
 
+def _prompt(spec: ModelSpec, tokens: int) -> str:
+    """A text of that many tokens, the beginning-of-sequence that upstream adds included.
+
+    ` the` is one piece in LLaMA's vocabularies and does not merge with itself; nor does `!` in the
+    vocabulary of synthetic models. Upstream says in its log how many tokens it read, and an attempt
+    with another number of them fails for its number of samples.
+    """
+    return (" the" if spec.seed is None else "!") * (tokens - 1)
+
+
 def _flag(cell: Cell) -> str:
     return "1" if cell.params["net_turbo"] else "0"
 
 
 def _files(cell: Cell, spec: ModelSpec) -> tuple[str, str]:
-    model_file, tokenizer_file = artifact_file_names(spec, "dllama", cell.weights)
-    return f"{spec.slug}/{model_file}", f"{spec.slug}/{tokenizer_file}"
+    names = artifact_file_names(spec, "dllama", cell.weights)
+    return names["model"], names["tokenizer"]
 
 
 def _too_long(cell: Cell, spec: ModelSpec) -> str | None:

@@ -82,9 +82,7 @@ def _worker(cell: Cell, node: Node) -> Process:
         "--threads",
         str(common.threads(cell, node)),
     )
-    return Process(
-        node=node, role="worker", argv=argv, env=ENVIRONMENT, listen_port=WORKER_PORT
-    )
+    return Process(node=node, role="worker", argv=argv, env=ENVIRONMENT, listen_port=WORKER_PORT)
 
 
 def _root_argv(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
@@ -92,7 +90,7 @@ def _root_argv(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     return (
         *_mode(cell),
         "--model",
-        f"{common.MODELS_FOLDER}/{_file(cell, spec)}",
+        _file(cell, spec),
         "--threads",
         str(common.threads(cell, nodes[0])),
         *_distribution(cell, nodes),
@@ -136,8 +134,7 @@ def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
 
 
 def _file(cell: Cell, spec: ModelSpec) -> str:
-    (name,) = artifact_file_names(spec, "gguf", cell.weights)
-    return f"{spec.slug}/{name}"
+    return artifact_file_names(spec, "gguf", cell.weights)["model"]
 
 
 def _too_long(cell: Cell, spec: ModelSpec) -> str | None:

@@ -1,0 +1,200 @@
+"""What engines answer: can it run, and if so with which processes."""
+
+import dataclasses
+
+import pytest
+
+from collect.run import Benchmark, Perplexity
+from experiments.cluster import Cluster, Installation, Node
+from experiments.engines import ENGINES
+from experiments.engines.base import Cell
+
+BENCHMARK = Benchmark(prompt_tokens=16, generate_tokens=32)
+FILES = (
+    "stories15m/stories15m-f32.gguf",
+    "stories15m/stories15m-f32.m",
+    "stories15m/stories15m.t",
+)
+
+
+def node(number: int, **changes: object) -> Node:
+    made = Node(
+        name=f"pi{number}",
+        address=f"192.0.2.{number}",
+        engine_address=f"10.0.0.{number}",
+        cores=4,
+        memory_mib=4096,
+        engines={
+            name: Installation(
+                engine=name, installed=True, version="1", binary_sha256={"program": "ab"}
+            )
+            for name in ENGINES
+        },
+        model_sha256=dict.fromkeys(FILES, "cd"),
+    )
+    return dataclasses.replace(made, **changes)  # type: ignore[arg-type]
+
+
+def cluster(count: int = 4) -> Cluster:
+    return Cluster(nodes=tuple(node(number) for number in range(1, count + 1)))
+
+
+def cell(engine: str, workload: Benchmark | Perplexity = BENCHMARK, **params: object) -> Cell:
+    axes = {axis.name: axis.default for axis in ENGINES[engine].axes}
+    common = {"engine": engine, "model": "stories15m", "nodes": 1, "weights": "f32"}
+    return Cell(params={**axes, "workers": "fresh", **common, **params}, workload=workload)  # type: ignore[dict-item]
+
+
+def option(argv: tuple[str, ...], name: str) -> str:
+    return argv[argv.index(name) + 1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("nodes", [1, 2, 4])
+def test_a_provisioned_cluster_can_run(engine: str, nodes: int) -> None:
+    assert ENGINES[engine].check(cell(engine, nodes=nodes), cluster()) is None
+
+
+def test_distributed_llama_puts_a_worker_on_every_node_but_the_first() -> None:
+    deployment = ENGINES["distributed-llama"].deploy(
+        cell("distributed-llama", nodes=3 + 1), cluster()
+    )
+
+    assert [worker.node.name for worker in deployment.workers] == ["pi2", "pi3", "pi4"]
+    assert [option(worker.argv, "--host") for worker in deployment.workers] == [
+        "10.0.0.2",
+        "10.0.0.3",
+        "10.0.0.4",
+    ]
+    workers_at = deployment.root.argv.index("--workers")
+    assert deployment.root.argv[workers_at + 1 :] == (
+        "10.0.0.2:9990",
+        "10.0.0.3:9990",
+        "10.0.0.4:9990",
+    )
+
+
+def test_distributed_llama_steps_make_the_asked_number_of_tokens() -> None:
+    """Upstream predicts steps - (prompt - 1) tokens."""
+    deployment = ENGINES["distributed-llama"].deploy(cell("distributed-llama"), cluster())
+
+    prompt = option(deployment.root.argv, "--prompt")
+    assert prompt.count(" the") == BENCHMARK.prompt_tokens - 1
+    steps = int(option(deployment.root.argv, "--steps"))
+    assert steps - (BENCHMARK.prompt_tokens - 1) == BENCHMARK.generate_tokens
+    assert deployment.expected_samples == BENCHMARK.generate_tokens
+
+
+def test_one_node_alone_uses_no_network() -> None:
+    for name, engine in ENGINES.items():
+        deployment = engine.deploy(cell(name), cluster())
+        assert deployment.workers == ()
+        assert "--workers" not in deployment.root.argv
+        assert "--rpc" not in deployment.root.argv
+
+
+def test_llama_cpp_computes_on_every_node_because_its_client_does_not() -> None:
+    deployment = ENGINES["llama.cpp"].deploy(
+        cell("llama.cpp", nodes=2, split_mode="tensor"), cluster()
+    )
+
+    assert [worker.node.name for worker in deployment.workers] == ["pi1", "pi2"]
+    assert option(deployment.root.argv, "--rpc") == "10.0.0.1:50052,10.0.0.2:50052"
+    assert option(deployment.root.argv, "--split-mode") == "tensor"
+
+
+def test_threads_are_the_cores_of_each_node_unless_said_otherwise() -> None:
+    machines = Cluster(nodes=(node(1, cores=2), node(2, cores=8)))
+    engine = ENGINES["distributed-llama"]
+
+    by_itself = engine.deploy(cell("distributed-llama", nodes=2), machines)
+    told = engine.deploy(cell("distributed-llama", nodes=2, threads=3), machines)
+
+    assert option(by_itself.root.argv, "--nthreads") == "2"
+    assert option(by_itself.workers[0].argv, "--nthreads") == "8"
+    assert option(told.workers[0].argv, "--nthreads") == "3"
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"nodes": 8}, "it needs 8 nodes and the cluster has 4"),
+        ({"nodes": 3}, "3 nodes"),
+        ({"weights": "q8_0"}, "q8_0"),
+        ({"weights": "q4_0"}, "herd_models"),
+    ],
+)
+def test_distributed_llama_says_why_it_cannot_run(changes: dict[str, object], reason: str) -> None:
+    told = ENGINES["distributed-llama"].check(cell("distributed-llama", **changes), cluster())
+    assert told is not None
+    assert reason in told
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_that_a_role_could_not_install_is_unavailable_with_its_reason(
+    engine: str,
+) -> None:
+    absent = Installation(engine=engine, installed=False, reason="no route to the Git host")
+    machines = Cluster(nodes=(node(1), node(2, engines={engine: absent})))
+
+    told = ENGINES[engine].check(cell(engine, nodes=2), machines)
+
+    assert told == f"{engine} is not installed on pi2: no route to the Git host"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nodes_with_different_versions_do_not_run_together(engine: str) -> None:
+    other = Installation(engine=engine, installed=True, version="2")
+    machines = Cluster(nodes=(node(1), node(2, engines={engine: other})))
+
+    told = ENGINES[engine].check(cell(engine, nodes=2), machines)
+
+    assert told is not None
+    assert "different versions" in told
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_node_with_too_little_memory_is_named(engine: str) -> None:
+    machines = Cluster(nodes=(node(1), node(2, memory_mib=16)))
+
+    told = ENGINES[engine].check(cell(engine, nodes=2), machines)
+
+    assert told is not None
+    assert told.startswith("pi2 has 16 MiB of memory")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_more_tokens_than_the_context_holds_are_refused(engine: str) -> None:
+    long = Benchmark(prompt_tokens=16, generate_tokens=1000)
+
+    told = ENGINES[engine].check(cell(engine, long), cluster())
+
+    assert told is not None
+    assert "context of 256 tokens" in told
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_another_program_or_model_makes_another_cell(engine: str) -> None:
+    wanted = cell(engine, nodes=2)
+    before = ENGINES[engine].identity(wanted, cluster())
+    rebuilt = Installation(
+        engine=engine, installed=True, version="1", binary_sha256={"program": "00"}
+    )
+    other_program = Cluster(nodes=(node(1), node(2, engines={engine: rebuilt})))
+    other_model = Cluster(nodes=(node(1, model_sha256=dict.fromkeys(FILES, "00")), node(2)))
+
+    assert ENGINES[engine].identity(wanted, cluster()) == before
+    assert ENGINES[engine].identity(wanted, other_program) != before
+    assert ENGINES[engine].identity(wanted, other_model) != before
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_perplexity_reads_the_text_to_its_last_asked_character(engine: str) -> None:
+    workload = Perplexity(text="experiments/texts/alice.txt", characters=100, context_tokens=16)
+
+    deployment = ENGINES[engine].deploy(cell(engine, workload), cluster())
+
+    prompt = option(deployment.root.argv, "--prompt")
+    assert prompt.startswith("Alice was beginning")
+    assert len(prompt) == 100
+    assert deployment.expected_samples == 1
