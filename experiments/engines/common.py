@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 
 from collect.errors import HerdError
@@ -11,9 +12,20 @@ from collect.run import Perplexity
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
 from models.build import NODE_FOLDER
+from models.catalogue import ModelSpec, load_catalogue
 
 ENGINES_FOLDER = "/opt/llama-herd/engines"
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+
+
+@cache
+def model_spec(name: str) -> ModelSpec:
+    """A model of the catalogue, which is read once: deploying happens in every trial.
+
+    Raises:
+        HerdError: no such model.
+    """
+    return load_catalogue().get(name)
 
 
 def taking_part(cell: Cell, cluster: Cluster) -> tuple[Node, ...]:

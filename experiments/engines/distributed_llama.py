@@ -6,6 +6,7 @@ v0.16.4.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from collect.run import Benchmark, Perplexity
@@ -13,7 +14,7 @@ from experiments.cluster import Cluster, Node
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
-from models.catalogue import ModelSpec, load_catalogue
+from models.catalogue import ModelSpec
 from models.limits import dllama_impossible, memory_mib, shape_as_written
 
 WORKER_PORT = 9990
@@ -22,6 +23,8 @@ LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
 """Without it the end of a log is lost when a worker is stopped."""
 BUFFER_TYPE: Mapping[str, str] = {"f32": "f32", "q4_0": "q80"}
 """Weights to the only type of exchanged activations that upstream runs them with."""
+
+_PREDICTED = re.compile(r"^🔶 Pred *(\d+) ms Sync *(\d+) ms", re.MULTILINE)
 
 
 class DistributedLlama:
@@ -37,7 +40,7 @@ class DistributedLlama:
         """Why the cell cannot run: not installed, no model, upstream's limits, memory."""
         if cell.weights not in BUFFER_TYPE:
             return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
-        spec = load_catalogue().get(cell.model)
+        spec = common.model_spec(cell.model)
         shape = shape_as_written(spec.shape, "dllama")
         reason = dllama_impossible(shape, cell.weights, cell.nodes) or _too_long(cell, spec)
         if reason:
@@ -52,7 +55,7 @@ class DistributedLlama:
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of `dllama` on the nodes and of the `.m` and `.t` files."""
-        spec = load_catalogue().get(cell.model)
+        spec = common.model_spec(cell.model)
         return common.identity(cell, common.taking_part(cell, cluster), _files(cell, spec))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
@@ -65,6 +68,11 @@ class DistributedLlama:
             expected_samples=_expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
+
+    def live_rate(self, tail: str) -> float | None:
+        """Tokens per second over the last lines of the root's log."""
+        tokens_ms = [int(pred) + int(sync) for pred, sync in _PREDICTED.findall(tail)]
+        return 1000 * len(tokens_ms) / sum(tokens_ms) if sum(tokens_ms) else None
 
 
 def _worker(cell: Cell, node: Node) -> Process:
@@ -85,7 +93,7 @@ def _worker(cell: Cell, node: Node) -> Process:
 
 
 def _root_argv(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
-    spec = load_catalogue().get(cell.model)
+    spec = common.model_spec(cell.model)
     model_file, tokenizer_file = _files(cell, spec)
     workers = [f"{node.engine_address}:{WORKER_PORT}" for node in others]
     return (

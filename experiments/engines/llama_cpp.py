@@ -12,7 +12,7 @@ from experiments.cluster import Cluster, Node
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
-from models.catalogue import ModelSpec, load_catalogue
+from models.catalogue import ModelSpec
 from models.limits import memory_mib
 
 WORKER_PORT = 50052
@@ -39,7 +39,7 @@ class LlamaCpp:
 
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
         """Why the cell cannot run: not installed, no model, RPC's limit, memory."""
-        spec = load_catalogue().get(cell.model)
+        spec = common.model_spec(cell.model)
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
         reason = _too_long(cell, spec) or common.missing(cell, cluster, [_file(cell, spec)])
@@ -52,7 +52,7 @@ class LlamaCpp:
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of the programs on the nodes and of the GGUF file."""
-        spec = load_catalogue().get(cell.model)
+        spec = common.model_spec(cell.model)
         return common.identity(cell, common.taking_part(cell, cluster), [_file(cell, spec)])
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
@@ -71,6 +71,10 @@ class LlamaCpp:
             deadline_s=cell.deadline_s,
         )
 
+    def live_rate(self, tail: str) -> float | None:  # noqa: ARG002 - the seam's signature
+        """None: upstream's programs tell nothing until they end."""
+        return None
+
 
 def _worker(cell: Cell, node: Node) -> Process:
     argv = (
@@ -86,7 +90,7 @@ def _worker(cell: Cell, node: Node) -> Process:
 
 
 def _root_argv(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
-    spec = load_catalogue().get(cell.model)
+    spec = common.model_spec(cell.model)
     return (
         *_mode(cell),
         "--model",
