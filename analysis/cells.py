@@ -1,0 +1,235 @@
+"""The cells of a run with what was measured in them, and the series that they form.
+
+A series is all cells that differ in nothing but the number of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.stats import Estimate, estimate
+from analysis.wording import plural
+from collect.run import CellRecord, RunManifest, Scalar
+
+STATES = ("done", "failed", "unavailable", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """A cell and its trials.
+
+    Attributes:
+        record: the cell as planned.
+        counts: state to number of trials, for every state of `STATES`.
+        done: rows of the trials table that are done (columns: see `collect.tables`).
+        reasons: why trials are not done, each distinct sentence once.
+        seed: of the run, for the bootstrap.
+    """
+
+    record: CellRecord
+    counts: Mapping[str, int]
+    done: pd.DataFrame
+    reasons: tuple[str, ...]
+    seed: int
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return int(self.record.params["nodes"])
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return str(self.record.params["engine"])
+
+    @property
+    def planned(self) -> int:
+        """Number of trials planned: the sum of `counts`."""
+        return sum(self.counts.values())
+
+    @property
+    def is_complete(self) -> bool:
+        """Every planned trial is done."""
+        return self.counts["done"] == self.planned
+
+    @property
+    def is_measured(self) -> bool:
+        """At least one trial is done."""
+        return self.counts["done"] > 0
+
+    @property
+    def state(self) -> str:
+        """The state in words: `complete`, `3 of 5 trials`, `failed`, `unavailable`, `pending`."""
+        if self.is_complete:
+            return "complete"
+        if self.is_measured:
+            return f"{self.counts['done']} of {plural(self.planned, 'trial')}"
+        return next(state for state in ("failed", "unavailable", "pending") if self.counts[state])
+
+    def by_block(self, column: str) -> dict[int, float]:
+        """Block to value of a column, for done trials that have one."""
+        if column not in self.done:
+            return {}
+        values = pd.to_numeric(self.done[column], errors="coerce")
+        return {
+            int(block): float(value)
+            for block, value in zip(self.done["block"], values, strict=True)
+            if pd.notna(value)
+        }
+
+    def estimate(self, column: str) -> Estimate | None:
+        """Median of a column over done trials; None if none has a value."""
+        return estimate(list(self.by_block(column).values()), self.seed)
+
+    def texts(self) -> set[str]:
+        """Hashes of the texts that its trials generated, where the engine prints them."""
+        if "text_sha256" not in self.done:
+            return set()
+        return {str(value) for value in self.done["text_sha256"].dropna()}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Cells that differ only in the number of nodes, by that number.
+
+    Attributes:
+        params: axis to value, without `nodes`.
+        label: names what distinguishes it from the run's other series; the engine if nothing does.
+        panel_label: likewise among the series of its model.
+    """
+
+    params: Mapping[str, Scalar]
+    label: str
+    panel_label: str
+    cells: tuple[CellResult, ...]
+
+    @property
+    def engine(self) -> str:
+        """Name of the engine."""
+        return str(self.params["engine"])
+
+    @property
+    def model(self) -> str:
+        """Name of the model in the catalogue."""
+        return str(self.params["model"])
+
+    @property
+    def weights(self) -> str:
+        """Type of the weights."""
+        return str(self.params.get("weights", ""))
+
+    @property
+    def measured(self) -> tuple[CellResult, ...]:
+        """Cells with at least one done trial."""
+        return tuple(cell for cell in self.cells if cell.is_measured)
+
+    def cell(self, nodes: int) -> CellResult | None:
+        """The cell of that many nodes."""
+        return next((cell for cell in self.cells if cell.nodes == nodes), None)
+
+
+def cell_results(run: RunManifest, trials: pd.DataFrame) -> tuple[CellResult, ...]:
+    """The cells of a run, in its order, with their trials."""
+    groups = {str(cell_id): rows for cell_id, rows in trials.groupby("cell_id", sort=False)}
+    empty = trials.iloc[:0]
+    return tuple(
+        _result(record, groups.get(record.cell_id, empty), run.seed) for record in run.cells
+    )
+
+
+def _result(record: CellRecord, rows: pd.DataFrame, seed: int) -> CellResult:
+    states = rows["state"].value_counts()
+    reasons = rows.loc[rows["state"] != "done", "reason"].dropna().unique()
+    return CellResult(
+        record=record,
+        counts={state: int(states.get(state, 0)) for state in STATES},
+        done=rows[rows["state"] == "done"],
+        reasons=tuple(str(reason) for reason in reasons),
+        seed=seed,
+    )
+
+
+def series_of(cells: Iterable[CellResult]) -> tuple[Series, ...]:
+    """The series of a run, in the order of their first cell."""
+    groups: dict[tuple[tuple[str, Scalar], ...], list[CellResult]] = {}
+    for cell in cells:
+        key = tuple(sorted((k, v) for k, v in cell.record.params.items() if k != "nodes"))
+        groups.setdefault(key, []).append(cell)
+    all_params = [dict(key) for key in groups]
+    varying = varying_axes(all_params)
+    found = []
+    for key, members in groups.items():
+        params = dict(key)
+        peers = [other for other in all_params if other.get("model") == params.get("model")]
+        found.append(
+            Series(
+                params=params,
+                label=_label(params, varying),
+                panel_label=_label(params, varying_axes(peers)),
+                cells=tuple(sorted(members, key=lambda cell: cell.nodes)),
+            )
+        )
+    return tuple(found)
+
+
+def varying_axes(all_params: Iterable[Mapping[str, Scalar]]) -> tuple[str, ...]:
+    """Axes with more than one value; an axis that only some engines have may still not vary."""
+    values: dict[str, set[Scalar]] = {}
+    for params in all_params:
+        for axis, value in params.items():
+            values.setdefault(axis, set()).add(value)
+    first = ("engine", "model", "weights")
+    names = [axis for axis in first if axis in values]
+    names += sorted(values.keys() - set(first))
+    return tuple(axis for axis in names if len(values[axis]) > 1)
+
+
+def constants(series: Iterable[Series]) -> str:
+    """What all series of a run have in common, in words."""
+    all_params = [one.params for one in series]
+    varying = varying_axes(all_params)
+    shared: dict[str, Scalar] = {}
+    for params in all_params:
+        shared.update({axis: value for axis, value in params.items() if axis not in varying})
+    first = [axis for axis in ("engine", "model", "weights") if axis in shared]
+    rest = sorted(shared.keys() - set(first))
+    return ", ".join(in_words(axis, shared[axis]) for axis in (*first, *rest))
+
+
+def in_words(axis: str, value: Scalar) -> str:
+    """A value of an axis as a legend names it."""
+    switch = "on" if value is True else "off" if value is False else str(value)
+    spelled = {
+        "engine": str(value),
+        "model": str(value),
+        "weights": str(value),
+        "workers": f"workers {value}",
+        "threads": "all cores"
+        if value == 0
+        else plural(int(value), "thread")
+        if axis == "threads"
+        else "",
+        "net_turbo": f"net-turbo {switch}",
+        "split_mode": f"split by {value}",
+    }
+    return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
+
+
+def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = True) -> str:
+    """`for stories15m (f32) with distributed-llama, net-turbo off`, or from `with` on."""
+    varying = varying_axes(other.params for other in all_series)
+    rest = [axis for axis in varying if axis not in ("engine", "model", "weights")]
+    extra = _label(series.params, rest, default="")
+    weights = f" ({series.weights})" if series.weights else ""
+    model = f"for {series.model}{weights} " if with_model else ""
+    return f"{model}with {series.engine}" + (f", {extra}" if extra else "")
+
+
+def _label(params: Mapping[str, Scalar], axes: Iterable[str], default: str | None = None) -> str:
+    words = [in_words(axis, params[axis]) for axis in axes if axis in params]
+    if words:
+        return ", ".join(words)
+    return str(params["engine"]) if default is None else default

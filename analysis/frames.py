@@ -1,0 +1,222 @@
+"""The table behind each chart; a chart draws its table and nothing else.
+
+Columns that all have: `model`, `series` (label within its model), `nodes`. Tables with trials
+have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its 95 % interval) or
+`missing` (nothing measured: `state` and `reason` tell why).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.cells import CellResult, Series
+from analysis.scaling import Scaling
+from analysis.traffic import RootTraffic, mbit_per_s
+
+Row = dict[str, Any]
+Predict = Callable[[CellResult], RootTraffic | None]
+
+TRIAL, MEDIAN, MISSING = "trial", "median", "missing"
+POINT_COLUMNS = (
+    "model", "series", "nodes", "kind", "block", "value", "low", "high", "trials", "planned",
+    "state", "reason",
+)  # fmt: skip
+
+
+def measured(all_series: Iterable[Series], column: str) -> pd.DataFrame:
+    """Every trial's value of a column, and each cell's median with its interval."""
+    rows: list[Row] = []
+    for series in all_series:
+        if not any(cell.by_block(column) for cell in series.cells):
+            continue
+        for cell in series.cells:
+            rows += _cell_rows(series, cell, column)
+    return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
+
+
+def _cell_rows(series: Series, cell: CellResult, column: str) -> list[Row]:
+    values = cell.by_block(column)
+    found = cell.estimate(column)
+    if found is None:
+        return [_missing(series, cell)]
+    head = _head(series, cell)
+    rows = [{**head, "kind": TRIAL, "block": b, "value": v} for b, v in values.items()]
+    median = {"kind": MEDIAN, "value": found.value, "low": found.low, "high": found.high}
+    return [*rows, {**head, **median, **_count(cell)}]
+
+
+def _head(series: Series, cell: CellResult) -> Row:
+    return {"model": series.model, "series": series.panel_label, "nodes": cell.nodes}
+
+
+def _count(cell: CellResult) -> Row:
+    return {
+        "trials": cell.counts["done"],
+        "planned": cell.planned,
+        "state": cell.state,
+        "reason": "; ".join(cell.reasons) or None,
+    }
+
+
+def _missing(series: Series, cell: CellResult) -> Row:
+    return {**_head(series, cell), "kind": MISSING, **_count(cell)}
+
+
+def speed_ups(scalings: Iterable[Scaling]) -> pd.DataFrame:
+    """Speed-up of every block and its median, with baseline and knee."""
+    rows: list[Row] = []
+    for scaling in scalings:
+        for cell in scaling.series.cells:
+            rows += _speed_up_rows(scaling, cell)
+    columns = [*POINT_COLUMNS, "baseline_nodes", "is_knee"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _speed_up_rows(scaling: Scaling, cell: CellResult) -> list[Row]:
+    point = scaling.point(cell.nodes)
+    base = {"baseline_nodes": scaling.baseline.nodes}
+    if point is None:
+        return [{**_missing(scaling.series, cell), **base}]
+    head = {**_head(scaling.series, cell), **base}
+    found = point.speed_up
+    rows = [
+        {**head, "kind": TRIAL, "block": block, "value": value}
+        for block, value in enumerate(found.values, start=1)
+        if cell is not scaling.baseline
+    ]
+    median = {"kind": MEDIAN, "value": found.value, "low": found.low, "high": found.high}
+    return [*rows, {**head, **median, **_count(cell), "is_knee": cell.nodes == scaling.knee}]
+
+
+def efficiencies(speed_up: pd.DataFrame) -> pd.DataFrame:
+    """Efficiency in percent from the table of `speed_ups`."""
+    frame = speed_up.copy()
+    scale = 100 * frame["baseline_nodes"] / frame["nodes"]
+    for column in ("value", "low", "high"):
+        frame[column] = pd.to_numeric(frame[column]) * scale
+    return frame
+
+
+def time_split(all_series: Iterable[Series]) -> pd.DataFrame:
+    """Median compute and sync time of a decoded token, for engines that tell them apart."""
+    rows = []
+    for series in all_series:
+        for cell in series.measured:
+            compute = cell.estimate("compute_ms_per_token")
+            sync = cell.estimate("sync_ms_per_token")
+            if compute is None or sync is None:
+                continue
+            rows.append(
+                {
+                    **_head(series, cell),
+                    "compute_ms": compute.value,
+                    "sync_ms": sync.value,
+                    "sync_share": sync_share(cell),
+                    "trials": compute.n,
+                }
+            )
+    columns = ["model", "series", "nodes", "compute_ms", "sync_ms", "sync_share", "trials"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def sync_share(cell: CellResult) -> float:
+    """Share of sync in a token's time: median over trials of each trial's own share."""
+    compute, sync = cell.by_block("compute_ms_per_token"), cell.by_block("sync_ms_per_token")
+    shares = [
+        sync[block] / total for block in sync if (total := compute.get(block, 0.0) + sync[block])
+    ]
+    return float(pd.Series(shares, dtype=float).median())
+
+
+def traffic(all_series: Iterable[Series], predict: Predict) -> pd.DataFrame:
+    """KiB that the root sends and receives for a decoded token, measured and predicted."""
+    rows = []
+    for series in all_series:
+        for cell in series.measured:
+            sent = cell.estimate("sent_kib_per_token")
+            received = cell.estimate("received_kib_per_token")
+            if sent is None or received is None:
+                continue
+            theory = predict(cell)
+            rows.append(
+                {
+                    **_head(series, cell),
+                    "sent_kib": sent.value,
+                    "received_kib": received.value,
+                    "predicted_sent_kib": theory.sent_kib if theory else None,
+                    "predicted_received_kib": theory.received_kib if theory else None,
+                    "trials": sent.n,
+                }
+            )
+    columns = [
+        "model", "series", "nodes", "sent_kib", "received_kib", "predicted_sent_kib",
+        "predicted_received_kib", "trials",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def link_use(all_series: Iterable[Series], link_mbit: Mapping[str, float]) -> pd.DataFrame:
+    """How full the root's link is, in its busier direction.
+
+    Args:
+        all_series: every series of the run.
+        link_mbit: cell id to the speed of its slowest link in Mbit/s, where known.
+    """
+    rows = []
+    for series in all_series:
+        for cell in series.measured:
+            row = _link_row(series, cell, link_mbit.get(cell.record.cell_id))
+            if row:
+                rows.append(row)
+    columns = [
+        "model", "series", "nodes", "busier_kib_per_token", "mean_mbit_per_s",
+        "sync_mbit_per_s", "link_mbit", "mean_use", "sync_use",
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _link_row(series: Series, cell: CellResult, link: float | None) -> Row | None:
+    sent, received = cell.estimate("sent_kib_per_token"), cell.estimate("received_kib_per_token")
+    time_ms, sync = cell.estimate("decode_ms_per_token"), cell.estimate("sync_ms_per_token")
+    if sent is None or received is None or time_ms is None or cell.nodes == 1:
+        return None
+    busier = max(sent.value, received.value)
+    mean = mbit_per_s(busier, time_ms.value)
+    while_sync = mbit_per_s(busier, sync.value) if sync and sync.value else None
+    return {
+        **_head(series, cell),
+        "busier_kib_per_token": busier,
+        "mean_mbit_per_s": mean,
+        "sync_mbit_per_s": while_sync,
+        "link_mbit": link,
+        "mean_use": mean / link if link else None,
+        "sync_use": while_sync / link if link and while_sync else None,
+    }
+
+
+def perplexities(all_series: Iterable[Series]) -> pd.DataFrame:
+    """Perplexity of each cell and its change against the smallest measured number of nodes."""
+    rows = []
+    for series in all_series:
+        base: float | None = None
+        for cell in series.measured:
+            found = cell.estimate("perplexity")
+            if found is None:
+                continue
+            base = found.value if base is None else base
+            change = found.value / base - 1
+            rows.append(
+                {
+                    **_head(series, cell),
+                    "perplexity": found.value,
+                    "change": change,
+                    "lowest": found.minimum,
+                    "highest": found.maximum,
+                    "trials": found.n,
+                }
+            )
+    columns = ["model", "series", "nodes", "perplexity", "change", "lowest", "highest", "trials"]
+    return pd.DataFrame(rows, columns=columns)

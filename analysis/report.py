@@ -1,0 +1,234 @@
+"""The report of a run: one page, the same as Markdown, and the data behind every chart."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from collect.tables import Tables, build_tables
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from analysis import charts, frames, tabulate
+from analysis.cells import STATES, Series, cell_results, constants, series_of
+from analysis.charts import Chart
+from analysis.network import link_speeds, predictor
+from analysis.scaling import Scaling, scalings_of
+from analysis.summary import Figure, key_figures
+from analysis.tabulate import Table
+from analysis.verdict import Verdict, verdict_of
+from collect.errors import HerdError
+from collect.run import Benchmark, RunManifest, load_run
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A written report.
+
+    Attributes:
+        index: the page.
+        verdict: what the run found, a sentence and its reservations.
+    """
+
+    index: Path
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnChart:
+    """A chart on the page: the chart, its SVG as part of the page, its table to unfold."""
+
+    chart: Chart
+    svg: str
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A run, its tables, and what they mean."""
+
+    run: RunManifest
+    tables: Tables
+    all_series: tuple[Series, ...]
+    scalings: tuple[Scaling, ...]
+    counts: Mapping[str, int]
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that the templates print."""
+
+    run: RunManifest
+    created: str
+    workload: str
+    constants: str
+    counts: Mapping[str, int]
+    planned: int
+    verdict: Verdict
+    figures: tuple[Figure, ...]
+    charts: Mapping[str, DrawnChart]
+    cells: Table
+    link: Table | None
+    perplexity: Table | None
+    failures: Table | None
+    flags: Table | None
+    nodes_same: Table
+    nodes_differ: Table
+    engines: Mapping[str, Table]
+    models: Table
+    command: str
+    rebuild: str
+
+
+def write_report(run_folder: Path, reports_folder: Path) -> Report:
+    """Write the report of a run to `<reports_folder>/<run>/`.
+
+    A report that is there already is replaced as a whole. Its content depends only on what lies
+    in the run's folder: the same run gives the same report.
+
+    Args:
+        run_folder: `results/<run>`.
+        reports_folder: where reports lie.
+
+    Raises:
+        HerdError: the run's folder is damaged, or the report cannot be written.
+    """
+    run = load_run(run_folder)
+    tables = build_tables(run_folder)
+    target = reports_folder / run.run
+    try:
+        reports_folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:
+            folder = Path(name) / run.run
+            folder.mkdir()
+            headline = compose(run, tables, folder)
+            shutil.rmtree(target, ignore_errors=True)
+            folder.rename(target)
+    except OSError as error:
+        raise HerdError(
+            f"Writing the report of {run.run} to {target}: {error.strerror or error}. "
+            f"Make room or give the right to write there, then `fab report --run {run.run}`."
+        ) from None
+    return Report(target / "index.html", headline)
+
+
+def compose(run: RunManifest, tables: Tables, folder: Path) -> str:
+    """Write the files of a report into an empty folder; what it found comes back, in short."""
+    cells = cell_results(run, tables.trials)
+    all_series = series_of(cells)
+    scalings = scalings_of(all_series)
+    counts = {state: sum(cell.counts[state] for cell in cells) for state in STATES}
+    verdict = verdict_of(all_series, scalings, counts, is_lab=shares_machine(run))
+    study = Study(run, tables, all_series, scalings, counts, verdict)
+    drawn = {
+        chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
+        for chart in charts.charts_of(all_series, scalings, predictor(run))
+    }
+    content = _content(study, drawn, folder)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for file_name in ("index.html", "report.md"):
+        page = environment.get_template(f"{file_name}.j2").render(content=content)
+        (folder / file_name).write_text(page, encoding="utf-8")
+    return verdict.spoken
+
+
+def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Content:
+    run, tables, all_series = study.run, study.tables, study.all_series
+    same, differ = tabulate.node_tables(run)
+    failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
+    return Content(
+        run=run,
+        created=datetime.fromtimestamp(run.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        workload=workload_in_words(run),
+        constants=constants(all_series),
+        counts=study.counts,
+        planned=sum(study.counts.values()),
+        verdict=study.verdict,
+        figures=key_figures(all_series, study.scalings),
+        charts=drawn,
+        cells=_kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
+        link=_link_table(all_series, tables.nodes, folder),
+        perplexity=_perplexity_table(all_series, folder),
+        failures=failures and _kept(failures, folder / "failures.csv"),
+        flags=tabulate.flag_table(all_series),
+        nodes_same=same,
+        nodes_differ=differ,
+        engines={name: tabulate.fact_table(facts) for name, facts in run.engines.items()},
+        models=tabulate.model_table(run),
+        command=shlex.join(run.command),
+        rebuild=f"fab report --run {shlex.quote(run.run)}",
+    )
+
+
+def shares_machine(run: RunManifest) -> bool:
+    """Nodes of the run are virtual ones of a single machine: they were booted as one."""
+    boots = [str(facts["boot_id"]) for facts in run.nodes.values() if facts.get("boot_id")]
+    return len(set(boots)) < len(boots)
+
+
+def workload_in_words(run: RunManifest) -> str:
+    """What the engines were asked to do."""
+    workload = run.workload
+    if isinstance(workload, Benchmark):
+        return (
+            f"read a prompt of {workload.prompt_tokens} tokens, "
+            f"generate {workload.generate_tokens} tokens"
+        )
+    return f"perplexity of the first {workload.characters} characters of {workload.text}"
+
+
+def chart_table(chart: Chart) -> Table:
+    """The table behind a chart, medians only where it holds trials too."""
+    data = chart.data
+    if "kind" in data:
+        data = data[data["kind"] != frames.TRIAL].drop(columns=["kind", "block", "reason"])
+    data = data.dropna(axis="columns", how="all")
+    names = {str(column): str(column).replace("_", " ") for column in data.columns}
+    return tabulate.frame_table(data, names, percents=["sync_share"])
+
+
+def _link_table(all_series: Sequence[Series], nodes: pd.DataFrame, folder: Path) -> Table | None:
+    data = frames.link_use(all_series, link_speeds(all_series, nodes))
+    if data.empty:
+        return None
+    data.to_csv(folder / "link-use.csv", index=False)
+    columns = {
+        "series": "Series", "nodes": "Nodes", "busier_kib_per_token": "KiB/token, busier way",
+        "mean_mbit_per_s": "Mbit/s, mean", "sync_mbit_per_s": "Mbit/s, while syncing",
+        "link_mbit": "Link, Mbit/s", "mean_use": "Link used, mean",
+        "sync_use": "Link used, while syncing",
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
+
+
+def _perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None:
+    data = frames.perplexities(all_series)
+    if data.empty:
+        return None
+    data.to_csv(folder / "perplexity.csv", index=False)
+    columns = {
+        "series": "Series", "nodes": "Nodes", "perplexity": "Perplexity, median",
+        "change": "Against the fewest nodes", "lowest": "Lowest", "highest": "Highest",
+        "trials": "Trials",
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["change"])
+
+
+def _kept(made: Table, path: Path) -> Table:
+    rows = [[cell.title or cell.text for cell in row] for row in made.rows]
+    pd.DataFrame(rows, columns=list(made.columns)).to_csv(path, index=False)
+    return made

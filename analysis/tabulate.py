@@ -1,0 +1,217 @@
+"""The tables of a report, as text that both the page and the Markdown print."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from analysis.cells import CellResult, Series
+from analysis.scaling import Scaling
+from analysis.wording import NOTHING, interval, number, percent, ratio
+from collect.run import RunManifest, Scalar
+
+HASH = re.compile(r"^[0-9a-f]{20,}$")
+SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A cell of a table.
+
+    Attributes:
+        text: what is shown.
+        title: the whole of it, where the text is shortened; else empty.
+    """
+
+    text: str
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a report.
+
+    Attributes:
+        numeric: which columns hold numbers, by position.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Text, ...], ...]
+    numeric: frozenset[int] = field(default=frozenset())
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], numeric: Iterable[str] = ()
+) -> Table:
+    """A table from plain strings; long hashes are shortened, their whole in the title."""
+    return Table(
+        columns=tuple(columns),
+        rows=tuple(
+            tuple(cell if isinstance(cell, Text) else shortened(cell) for cell in row)
+            for row in rows
+        ),
+        numeric=frozenset(columns.index(name) for name in numeric),
+    )
+
+
+def shortened(value: str) -> Text:
+    """A hash by its first twelve digits; anything else whole."""
+    return Text(value[:SHORT], value) if HASH.match(value) else Text(value)
+
+
+def plain(value: object) -> str:
+    """A fact as a reader wants it: nothing as a dash, truth as yes or no."""
+    if value is None or value == "":
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Table:
+    """Every cell: state, trials, speed, interval, range, variation, speed-up, efficiency."""
+    by_series = {id(scaling.series): scaling for scaling in scalings}
+    rows = [
+        _cell_row(series, cell, by_series.get(id(series)))
+        for series in all_series
+        for cell in series.cells
+    ]
+    columns = (
+        "Series", "Nodes", "State", "Trials", "Tokens/s: median (95 %)", "Range", "CV",
+        "ms/token", "Speed-up (95 %)", "Efficiency", "Karp-Flatt",
+    )  # fmt: skip
+    return table(columns, rows, [columns[1], *columns[3:]])
+
+
+def _cell_row(series: Series, cell: CellResult, scaling: Scaling | None) -> list[str]:
+    found = cell.estimate("decode_tokens_per_s")
+    time_ms = cell.estimate("decode_ms_per_token")
+    point = scaling.point(cell.nodes) if scaling else None
+    is_base = scaling is not None and scaling.baseline is cell
+    return [
+        series.label,
+        str(cell.nodes),
+        cell.state,
+        f"{cell.counts['done']}/{cell.planned}",
+        interval(found),
+        f"{number(found.minimum)}\N{EN DASH}{number(found.maximum)}" if found else NOTHING,
+        percent(found.variation) if found else NOTHING,
+        interval(time_ms),
+        "baseline" if is_base else ratio(point.speed_up) if point else NOTHING,
+        percent(point.efficiency) if point else NOTHING,
+        number(point.serial_fraction, 2)
+        if point and point.serial_fraction is not None
+        else NOTHING,
+    ]
+
+
+def failure_table(
+    all_series: Sequence[Series], trials: pd.DataFrame, attempts: pd.DataFrame
+) -> Table | None:
+    """Everything that did not work: attempts that failed or do not count, cells that cannot run.
+
+    An attempt that failed before another one of its trial succeeded is listed too.
+    """
+    cells = {c.record.cell_id: (s, c) for s in all_series for c in s.cells}
+    rows: list[list[str]] = []
+    for series, cell in cells.values():
+        if cell.counts["unavailable"]:
+            reason = cell.record.unavailable or "; ".join(cell.reasons) or NOTHING
+            head = [series.label, str(cell.nodes)]
+            rows.append([*head, f"all {cell.planned} trials", "unavailable", reason])
+    owner = dict(zip(trials["trial_id"], trials["cell_id"], strict=True))
+    repeat = dict(zip(trials["trial_id"], trials["repeat"], strict=True))
+    states = dict(zip(trials["trial_id"], trials["state"], strict=True))
+    bad = attempts[attempts["outcome"] != "done"]
+    for row in bad.sort_values(["trial_id", "attempt"]).to_dict("records"):
+        trial = row["trial_id"]
+        series, cell = cells[owner[trial]]
+        ended = {"done": "; a later attempt was good", "pending": "; to be tried again"}
+        rows.append(
+            [
+                series.label,
+                str(cell.nodes),
+                f"trial {repeat[trial]}, attempt {row['attempt']}",
+                f"{row['outcome']}{ended.get(str(states[trial]), '')}",
+                plain(row["cause"]),
+            ]
+        )
+    if not rows:
+        return None
+    return table(("Series", "Nodes", "Trial", "Outcome", "Cause"), rows, ["Nodes"])
+
+
+def flag_table(all_series: Sequence[Series]) -> Table | None:
+    """What parsers found odd in the logs of done trials, with how many trials it concerns."""
+    rows = []
+    for series in all_series:
+        for cell in series.measured:
+            if "flags" not in cell.done:
+                continue
+            flags = cell.done["flags"].dropna().value_counts()
+            rows += [
+                [series.label, str(cell.nodes), f"{times} of {cell.counts['done']}", str(flag)]
+                for flag, times in flags.items()
+                if str(flag)
+            ]
+    return table(("Series", "Nodes", "Trials", "What"), rows, ["Nodes"]) if rows else None
+
+
+def frame_table(
+    frame: pd.DataFrame, columns: Mapping[str, str], percents: Iterable[str] = ()
+) -> Table:
+    """Some columns of a frame under readable names; figures rounded for reading."""
+    shares = set(percents)
+    rows = [
+        [_figure(row[name], is_share=name in shares) for name in columns]
+        for row in frame.to_dict("records")
+    ]
+    numeric = [
+        title for name, title in columns.items() if pd.api.types.is_numeric_dtype(frame[name])
+    ]
+    return table(tuple(columns.values()), rows, numeric)
+
+
+def _figure(value: object, *, is_share: bool) -> str:
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return percent(value) if is_share else number(value)
+    return plain(value)
+
+
+def node_tables(run: RunManifest) -> tuple[Table, Table]:
+    """Provenance of nodes: facts that all share, and a row a node for those that differ."""
+    facts = list(dict.fromkeys(name for node in run.nodes.values() for name in node))
+    shared = [name for name in facts if _is_shared(run, name)]
+    differing = [name for name in facts if name not in shared]
+    first = next(iter(run.nodes.values()), {})
+    same = table(
+        ("Fact", "On every node"), [[_spelled(name), plain(first.get(name))] for name in shared]
+    )
+    rows = [
+        [name, *(plain(values.get(fact)) for fact in differing)]
+        for name, values in run.nodes.items()
+    ]
+    return same, table(("Node", *(_spelled(fact) for fact in differing)), rows)
+
+
+def _is_shared(run: RunManifest, fact: str) -> bool:
+    return len({str(values.get(fact)) for values in run.nodes.values()}) == 1
+
+
+def _spelled(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def fact_table(facts: Mapping[str, Scalar | None]) -> Table:
+    """An engine's stamp."""
+    return table(("Fact", "Value"), [[_spelled(k), plain(v)] for k, v in facts.items()])
+
+
+def model_table(run: RunManifest) -> Table:
+    """The model files with their hashes."""
+    return table(("File", "sha256"), [[name, digest] for name, digest in run.models.items()])

@@ -1,0 +1,37 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  document.getElementById("theme").addEventListener("click", () => {
+    const dark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = dark ? "light" : "dark";
+  });
+
+  const value = (row, column) => {
+    const text = row.cells[column].textContent.trim();
+    const number = parseFloat(text.replace(/\s/g, ""));
+    return Number.isNaN(number) ? text : number;
+  };
+  const order = (a, b) =>
+    typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const headings = [...table.tHead.rows[0].cells];
+    headings.forEach((heading, column) => {
+      heading.tabIndex = 0;
+      const sort = () => {
+        const down = heading.ariaSort === "ascending";
+        headings.forEach((other) => { other.ariaSort = null; });
+        heading.ariaSort = down ? "descending" : "ascending";
+        const rows = [...table.tBodies[0].rows];
+        rows.sort((a, b) => (down ? -1 : 1) * order(value(a, column), value(b, column)));
+        table.tBodies[0].append(...rows);
+      };
+      heading.addEventListener("click", sort);
+      heading.addEventListener("keydown", (event) => {
+        if (event.key === "Enter") sort();
+      });
+    });
+  }
+})();
