@@ -1,0 +1,153 @@
+"""From the logs of an attempt to what was measured, or to why nothing was."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+from collect.attempt import AttemptRecord, ProcessRecord
+from collect.errors import HerdError
+from collect.measurement import Measurement
+from collect.parsers import distributed_llama, dllama_failures, llama_cpp
+from collect.parsers.dllama_worker import read_worker
+
+LONGEST_CAUSE_BYTES = 1 << 18
+"""A failure is told at the end of a log, its circumstances at its beginning."""
+_CONSEQUENCES = ("Socket closed", "Connection reset by peer", "Broken pipe", "a node went away")
+"""What a process says when another one failed first."""
+_ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
+    """What the logs of an attempt say.
+
+    Args:
+        folder: holds the logs.
+        record: tells the engine (`params`) and which log is the root's; its outcome and samples
+            are not looked at, so a runner may ask before it has settled them.
+
+    Raises:
+        HerdError: no log of a root, an engine without a parser, or a log that is not whole.
+    """
+    root = record.root()
+    if root is None or root.out_file is None:
+        raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
+    out, err = _read(folder, root.out_file), _read(folder, root.err_file)
+    engine = record.params.get("engine")
+    if engine == "distributed-llama":
+        return distributed_llama.measurement(out, err)
+    if engine == "llama.cpp":
+        return llama_cpp.measurement(root.argv, out, err)
+    raise HerdError(f"The attempt {record.attempt_id} is of {engine}, which has no parser.")
+
+
+def failure_cause(folder: Path, processes: Sequence[ProcessRecord]) -> str | None:
+    """Why an attempt failed: the best sentence that logs and systemd's verdicts allow.
+
+    Names the process that failed first by what it says and how it ended: memory that ran out
+    and deadlines before signals, workers that died before the root that missed them.
+
+    Returns:
+        One sentence without a full stop; None if no process ended badly or complained.
+    """
+    told = [_Told(folder, process) for process in processes]
+    suspects = [one for one in told if one.ended_badly or one.words]
+    if not suspects:
+        return None
+    culprit = min(suspects, key=lambda one: one.rank)
+    sentence = culprit.sentence()
+    root = next((one for one in suspects if one.process.role == "root"), None)
+    if root is not None and root is not culprit and (root.words or root.ended_badly):
+        return f"{sentence}; {root.sentence()}"
+    return sentence
+
+
+class _Told:
+    """A process with what it said before it ended."""
+
+    def __init__(self, folder: Path, process: ProcessRecord) -> None:
+        self.process = process
+        self.out = _text(folder, process.out_file)
+        self.words = self._own_words(_text(folder, process.err_file))
+
+    def _own_words(self, err: str) -> str | None:
+        if self.process.role == "worker":
+            # Of a kept worker only what it said since the last root came.
+            worker = read_worker(BytesIO(self.out.encode()), err.encode())
+            return worker.error or llama_cpp.failure_cause(self.out, err)
+        if not self.ended_badly:
+            return None  # it complained of nothing; its text may say anything
+        return dllama_failures.failure_cause(self.out, err) or llama_cpp.failure_cause("", err)
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether it ended by itself and not well; being stopped by the runner is well."""
+        process = self.process
+        if process.result in {"oom-kill", "timeout"}:
+            return True
+        if process.signal is not None:
+            return process.signal not in _ENDED_BY_RUNNER
+        return process.exit_code not in {None, 0}
+
+    @property
+    def rank(self) -> int:
+        """The lower, the nearer to the cause."""
+        process, words = self.process, self.words or ""
+        if process.result == "oom-kill":
+            return 0
+        if process.role == "worker" and process.signal and self.ended_badly:
+            return 1
+        if self.words and not any(part in words for part in _CONSEQUENCES):
+            return 2 if process.role == "worker" else 3
+        return 4 if process.role == "root" else 5
+
+    def sentence(self) -> str:
+        """Who, how it ended, what it said or where it was."""
+        process = self.process
+        parts = [f"the {process.role} on {process.node}"]
+        if self.ended_badly:
+            parts.append(_ending(process))
+        if self.words:
+            parts.append(f"{'and ' if self.ended_badly else ''}said: {self.words}")
+        elif process.role == "root" and (stage := dllama_failures.stage(self.out)):
+            parts.append(stage)
+        return " ".join(parts)
+
+
+def _ending(process: ProcessRecord) -> str:
+    if process.result == "oom-kill":
+        return "was killed because memory ran out (oom-kill)"
+    if process.result == "timeout":
+        return "was stopped at its deadline"
+    if process.signal is not None:
+        try:
+            name = signal.Signals(process.signal).name
+        except ValueError:
+            name = str(process.signal)
+        return f"ended by signal {process.signal} ({name})"
+    return f"ended with status {process.exit_code}"
+
+
+def _read(folder: Path, name: str | None) -> bytes:
+    if name is None:
+        return b""
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        raise HerdError(f"Reading the log {name} of {folder.name}: {error.strerror}.") from None
+
+
+def _text(folder: Path, name: str | None) -> str:
+    """A log's beginning and end, as far as they may tell of a failure; "" if there is none."""
+    path = folder / (name or "")
+    if name is None or not path.is_file():
+        return ""
+    size = path.stat().st_size
+    with path.open("rb") as log:
+        if size <= 2 * LONGEST_CAUSE_BYTES:
+            return log.read().decode(errors="replace")
+        begin = log.read(LONGEST_CAUSE_BYTES)
+        log.seek(size - LONGEST_CAUSE_BYTES)
+        return (begin + b"\n" + log.read()).decode(errors="replace")

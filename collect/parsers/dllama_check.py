@@ -1,0 +1,233 @@
+"""Compares the lines of a distributed-llama root with its summary.
+
+The summary is precise (microseconds, divided once) where the lines are floored to milliseconds,
+and it counts the tokens, where text may imitate a line. The lines tell what the summary does
+not: the shape over time, computing against waiting, traffic.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from collect.measurement import Phase, TokenRecord
+from collect.parsers.dllama_summary import PhaseSummary, Summary
+
+WRAP_MS = 2**32 / 1000
+"""Upstream sums microseconds of eras D and E in 32 bits."""
+MOST_TRAFFIC_KINDS = 4096
+
+Traffic = tuple[float | None, float | None]
+
+
+class Totals:
+    """Sums over the records of one phase, as printed (times floored to ms, traffic to KiB)."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.tokens = 0
+        self.compute_ms = 0.0
+        self.sync_ms = 0.0
+        self.total_ms = 0.0
+        self.sent_kib = 0.0
+        self.received_kib = 0.0
+        self.first: TokenRecord | None = None
+        self.line_tokens: list[int] = []
+        self.traffic: Counter[Traffic] = Counter()
+
+    def add(self, record: TokenRecord) -> None:
+        """Count a record."""
+        if self.first is None:
+            self.first = record
+        self.lines += 1
+        self.tokens += record.tokens
+        self.compute_ms += record.compute_ms or 0
+        self.sync_ms += record.sync_ms or 0
+        self.total_ms += record.total_ms or 0
+        self.sent_kib += record.sent_kib or 0
+        self.received_kib += record.received_kib or 0
+        if len(self.traffic) < MOST_TRAFFIC_KINDS:
+            self.traffic[record.sent_kib, record.received_kib] += 1
+
+
+def totals(records: Iterable[TokenRecord]) -> dict[str, Totals]:
+    """Totals of both phases."""
+    both = {"evaluation": Totals(), "prediction": Totals()}
+    for record in records:
+        both[record.phase].add(record)
+    return both
+
+
+def without_imitations(
+    records: list[TokenRecord], summary: Summary | None
+) -> tuple[list[TokenRecord], list[str]]:
+    """The records that are real, and what was found out about the others.
+
+    Lines in excess of what the summary counts are text that imitates a record. The real ones
+    are told by their traffic, which is the same for every token of a run. Where that does not
+    tell them apart, no record of the phase is kept.
+    """
+    if summary is None:
+        return records, []
+    kept, flags = records, []
+    excess = sum(record.phase == "prediction" for record in kept) - summary.prediction.tokens
+    if excess > 0:
+        kept = list(_drop_predictions(kept, excess))
+        flags.append(
+            f"{excess} lines look like records and are text: the summary counts "
+            f"{summary.prediction.tokens} tokens"
+        )
+    if summary.evaluation is not None:
+        before = len(kept)
+        kept = _drop_evaluations(kept, summary.evaluation.tokens)
+        if len(kept) < before:
+            flags.append("lines of the prompt look like records and were left out")
+    return [replace(record, index=index) for index, record in enumerate(kept)], flags
+
+
+def _drop_predictions(records: list[TokenRecord], excess: int) -> Iterator[TokenRecord]:
+    usual = totals(records)["prediction"].traffic.most_common(1)[0]
+    told_apart = sum(r.phase == "prediction" for r in records) - usual[1] == excess
+    for record in records:
+        if record.phase == "evaluation" or (
+            told_apart and (record.sent_kib, record.received_kib) == usual[0]
+        ):
+            yield record
+
+
+def _drop_evaluations(records: list[TokenRecord], tokens: int) -> list[TokenRecord]:
+    """Without the first evaluations that are too many: the prompt is echoed before the real."""
+    evaluations = [record for record in records if record.phase == "evaluation"]
+    counted = sum(record.tokens for record in evaluations)
+    dropped = 0
+    while counted > tokens and dropped < len(evaluations):
+        counted -= evaluations[dropped].tokens
+        dropped += 1
+    gone = {record.index for record in evaluations[:dropped]}
+    return [record for record in records if record.index not in gone]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A phase as far as lines and summary agree.
+
+    Attributes:
+        phase: the sums; None where there was nothing to time.
+        summary: the block's figures, corrected where they had overflowed.
+        flags: where lines and summary disagree.
+    """
+
+    phase: Phase | None
+    summary: PhaseSummary
+    flags: tuple[str, ...]
+
+
+def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Checked:
+    """Join the lines of a phase with its summary."""
+    if era in {"A", "B", "C"}:
+        return _check_abc(lines, summary)
+    flags = []
+    whole = lines.tokens == summary.tokens
+    if not whole:
+        flags.append(
+            f"{name}: the lines hold {lines.tokens} tokens and the summary counts {summary.tokens}"
+        )
+    if summary.total_ms is None or not summary.tokens:
+        return Checked(None, summary, tuple(flags))
+    floors = (2 if era == "E" else 1) * lines.lines
+    summary, wrapped = _unwrapped(summary, lines, floors)
+    if wrapped:
+        flags.append(f"{name}: the engine's 32-bit sum of microseconds overflowed; corrected")
+    total_ms = summary.total_ms or lines.total_ms
+    slack_ms = summary.rounding_ms + 1e-6
+    agrees = -slack_ms <= total_ms - lines.total_ms <= floors + slack_ms
+    if whole and lines.lines and not agrees:
+        flags.append(
+            f"{name}: the lines sum up to {lines.total_ms:.0f} ms, "
+            f"the summary says {total_ms:.2f} ms"
+        )
+    compute_ms, sync_ms = _split(lines, total_ms) if era == "E" and whole else (None, None)
+    if total_ms <= 0:
+        return Checked(None, summary, tuple(flags))
+    phase = Phase(
+        tokens=summary.tokens,
+        total_ms=total_ms,
+        compute_ms=compute_ms,
+        sync_ms=sync_ms,
+        sent_kib=lines.sent_kib if lines.lines else None,
+        received_kib=lines.received_kib if lines.lines else None,
+    )
+    return Checked(phase, summary, tuple(flags))
+
+
+def _unwrapped(summary: PhaseSummary, lines: Totals, floors: int) -> tuple[PhaseSummary, bool]:
+    """The summary as it were without overflow, and whether there was one."""
+    total_ms = summary.total_ms or 0.0
+    wraps = round((lines.total_ms + floors / 2 - total_ms) / WRAP_MS)
+    if wraps < 1:
+        return summary, False
+    true_ms = total_ms + wraps * WRAP_MS
+    slack_ms = summary.rounding_ms + 1e-6
+    if not -slack_ms <= true_ms - lines.total_ms <= floors + slack_ms:
+        return summary, False  # not an overflow: lines and summary are of different worlds
+    corrected = replace(
+        summary,
+        ms_per_token=true_ms / summary.tokens,
+        tokens_per_s=1000 * summary.tokens / true_ms,
+    )
+    return corrected, True
+
+
+def _split(lines: Totals, total_ms: float) -> tuple[float | None, float | None]:
+    """Computing and waiting parts that sum up to the precise total.
+
+    Both are floored on each line, so what the lines lack is shared between them alike; a root
+    without workers waits for nobody.
+    """
+    if not lines.lines:
+        return None, None
+    if not (lines.sync_ms or lines.sent_kib or lines.received_kib):
+        return total_ms, 0.0
+    lacking_ms = total_ms - lines.total_ms
+    if 0 <= lacking_ms <= 2 * lines.lines:
+        return lines.compute_ms + lacking_ms / 2, lines.sync_ms + lacking_ms / 2
+    if not lines.total_ms:
+        return None, None
+    scale = total_ms / lines.total_ms
+    return lines.compute_ms * scale, lines.sync_ms * scale
+
+
+def _check_abc(lines: Totals, summary: PhaseSummary) -> Checked:
+    """Eras A to C sum whole milliseconds, so their lines are as precise as the engine is."""
+    if not summary.tokens or summary.ms_per_token is None:
+        return Checked(None, summary, ())
+    flags = []
+    total_ms, compute_ms, sync_ms = (
+        summary.tokens * (mean or 0.0)
+        for mean in (summary.ms_per_token, summary.compute_ms, summary.sync_ms)
+    )
+    if lines.lines != summary.tokens:
+        flags.append(f"the log holds {lines.lines} lines and the summary counts {summary.tokens}")
+    elif abs(lines.total_ms - total_ms) > 0.0051 * summary.tokens:
+        flags.append(
+            f"the lines sum up to {lines.total_ms:.0f} ms, the summary says {total_ms:.2f} ms"
+        )
+    else:
+        total_ms, compute_ms, sync_ms = lines.total_ms, lines.compute_ms, lines.sync_ms
+    sent_kib, received_kib = _traffic_abc(lines, summary.tokens)
+    if total_ms <= 0:
+        return Checked(None, summary, tuple(flags))
+    phase = Phase(summary.tokens, total_ms, compute_ms, sync_ms, sent_kib, received_kib)
+    return Checked(phase, summary, tuple(flags))
+
+
+def _traffic_abc(lines: Totals, tokens: int) -> Traffic:
+    """Traffic without the first line, which holds the upload of the weights."""
+    if lines.first is None or lines.lines < 2:  # noqa: PLR2004 - one more than the first
+        return None, None
+    scale = tokens / (lines.lines - 1)
+    return (
+        (lines.sent_kib - (lines.first.sent_kib or 0)) * scale,
+        (lines.received_kib - (lines.first.received_kib or 0)) * scale,
+    )

@@ -1,0 +1,254 @@
+"""Reads the output of a distributed-llama root line by line, whatever its version.
+
+Upstream changed the line that it prints for a token four times; docs/logs.md has the five eras
+(A: v0.1.0, B: v0.4.0, C: v0.5.0, D: v0.12.0, E: v0.12.8 and later) and their formats. A line is
+a record only if it has the form of its era from its first byte on. Everything else that follows
+a record is the rest of its text, because a token may hold newlines. A token that imitates a
+whole record is found out afterwards, by the summary (`collect.parsers.dllama_check`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import BinaryIO, NamedTuple
+
+from collect.measurement import PhaseName, TokenRecord
+
+LONGEST_LINE_BYTES = 1 << 20
+"""A longer line is read in parts, so that memory stays flat."""
+KEPT_TEXT_BYTES = 1 << 16
+"""Of the text between two records not much more than this is kept."""
+MOST_HELD = 4096
+"""So many predictions without an evaluation before them are proof that there was none."""
+
+_MARK = b"\xf0\x9f\x94"  # what the orange and the blue diamond begin with
+_ORANGE, _BLUE = "🔶 ".encode(), "🔷\ufe0f? ".encode()
+_N = rb" *(\d{1,18})"
+_END = rb"\r?\n?\Z"
+_EVAL_E = re.compile(
+    _BLUE
+    + rb"Eval%b ms Sync%b ms \| Sent%b kB Recv%b kB \| \((\d{1,9}) tokens\)" % ((_N,) * 4)
+    + _END
+)
+_PRED_E = re.compile(_ORANGE + rb"Pred%b ms Sync%b ms \| Sent%b kB Recv%b kB \| " % ((_N,) * 4))
+_EVAL_D = re.compile(_BLUE + rb"E%b ms S%b kB R%b kB \((\d{1,9}) tokens\)" % ((_N,) * 3) + _END)
+_PRED_D = re.compile(_ORANGE + rb"P%b ms S%b kB R%b kB " % ((_N,) * 3))
+_PRED_ABC = re.compile(
+    _ORANGE + rb"(?: *(\d{1,9}) )?G%b ms I%b ms T%b ms S%b kB R%b kB " % ((_N,) * 5)
+)
+_SHAPE = re.compile("💡 ([A-Za-z]+): (.*)".encode())
+_MEMORY = re.compile("📀 RequiredMemory: (\\d{1,18}) (kB|MB)".encode())
+_LOADED = ("💿 Weights loaded".encode(), "⏩ Loaded ".encode())
+_NON_BLOCKING = "🚁 ".encode()
+
+
+class _Fields(NamedTuple):
+    """A record before its text is whole."""
+
+    phase: PhaseName
+    tokens: int
+    compute_ms: float | None
+    sync_ms: float | None
+    total_ms: float | None
+    sent_kib: float | None
+    received_kib: float | None
+    text: bytes
+
+
+@dataclass(slots=True)
+class Head:
+    """What a process tells before its first record.
+
+    Attributes:
+        model: the shape lines, name to value, as printed.
+        required_memory_mib: of this node, as it says itself.
+        memory_unit: kB (until v0.15.3) or MB; None where no such line is printed.
+        loaded_in: unit in which eras A to C tell the size of the loaded file.
+        weights_loaded: it got so far.
+    """
+
+    model: dict[str, str | int | float] = field(default_factory=dict)
+    required_memory_mib: float | None = None
+    memory_unit: str | None = None
+    loaded_in: str | None = None
+    weights_loaded: bool = False
+
+    def read(self, line: bytes) -> None:
+        """Take what the line says, if it is one of these."""
+        if shape := _SHAPE.match(line):
+            self.model[shape[1].decode()] = _number_or_text(shape[2].decode(errors="replace"))
+        elif memory := _MEMORY.match(line):
+            self.memory_unit = memory[2].decode()
+            self.required_memory_mib = int(memory[1]) / (1024 if memory[2] == b"kB" else 1)
+        elif line.startswith(_LOADED):
+            self.weights_loaded = True
+            if line.startswith(_LOADED[1]):
+                self.loaded_in = "bytes" if b" bytes" in line else "kB"
+
+
+def _number_or_text(value: str) -> str | int | float:
+    value = value.strip()
+    if re.fullmatch(r"-?\d{1,18}", value):
+        return int(value)
+    return float(value) if re.fullmatch(r"-?\d{1,18}\.\d{1,18}", value) else value
+
+
+class Rest:
+    """Lines that follow a record: the first ones and the last ones, so that memory is flat."""
+
+    def __init__(self) -> None:
+        self.cut = False
+        self._first: list[bytes] = []
+        self._last: deque[bytes] = deque(maxlen=64)
+        self._size_bytes = 0
+
+    def add(self, line: bytes) -> None:
+        """Keep a line."""
+        if self._size_bytes < KEPT_TEXT_BYTES:
+            self._first.append(line)
+            self._size_bytes += len(line)
+        else:
+            self.cut = self.cut or len(self._last) == self._last.maxlen
+            self._last.append(line)
+
+    def take(self) -> bytes:
+        """All that is kept; nothing is left afterwards."""
+        if not self._first:
+            return b""
+        kept = b"".join((*self._first, *self._last))
+        self._first.clear()
+        self._last.clear()
+        self._size_bytes = 0
+        return kept
+
+
+class RootReader:
+    """Reads the output of a root process.
+
+    Attributes:
+        head: what came before the first record.
+        era: of the records; A stands for A and C, which differ only in what surrounds them.
+        tail: what follows the last record: the rest of its text, the summary, failures.
+        text_cut: some text was too long to be kept whole.
+    """
+
+    def __init__(self) -> None:
+        self.head = Head()
+        self.era: str | None = None
+        self.tail = b""
+        self.text_cut = False
+        self._evaluated = False
+        self._predicting = False
+        self._prompt_seen = False
+
+    def records(self, stream: BinaryIO) -> Iterator[TokenRecord]:
+        """Every record with its text, in order; the last one without it, that is in `tail`.
+
+        A prediction before any evaluation is real only where there was no prompt to read. Else
+        it may be a line of the prompt, which is echoed as it is: an evaluation then proves it.
+        """
+        held: list[_Fields] = []
+        index = 0
+        for fields in self._raw(stream):
+            if fields.phase == "evaluation":
+                held.clear()
+            elif not self._predicting and len(held) < MOST_HELD:
+                held.append(fields)
+                continue
+            for ready in (*held, fields) if held else (fields,):
+                yield _record(index, ready)
+                index += 1
+            held.clear()
+        for ready in held:
+            yield _record(index, ready)
+            index += 1
+
+    def _raw(self, stream: BinaryIO) -> Iterator[_Fields]:
+        previous: _Fields | None = None
+        rest, whole = Rest(), True
+        for line in iter(partial(stream.readline, LONGEST_LINE_BYTES), b""):
+            fields = self._fields(line) if whole and line.startswith(_MARK) else None
+            whole = line.endswith(b"\n")
+            if fields is None:
+                if previous is None:
+                    self._read_head(line)
+                rest.add(line)
+                continue
+            more = rest.take()
+            if previous is not None:
+                yield previous._replace(text=previous.text + more) if more else previous
+            previous = fields
+        self.text_cut = rest.cut
+        self.tail = rest.take()
+        if previous is not None:
+            yield previous
+
+    def _read_head(self, line: bytes) -> None:
+        if not self.head.weights_loaded:
+            self.head.read(line)
+        elif line.strip() and not line.startswith(_NON_BLOCKING):
+            self._prompt_seen = True
+
+    def _fields(self, line: bytes) -> _Fields | None:
+        """What a record says; None for a line that is none, or none at this place."""
+        if self.era == "E" or self.era is None:
+            if match := _PRED_E.match(line):
+                return self._prediction_e(match, line)
+            if match := _EVAL_E.match(line):
+                return self._evaluation("E", match)
+        if self.era == "D" or self.era is None:
+            if match := _PRED_D.match(line):
+                return self._prediction_d(match, line)
+            if match := _EVAL_D.match(line):
+                return self._evaluation("D", match)
+        if self.era in {"A", "B", None} and (match := _PRED_ABC.match(line)):
+            return self._position(match, line)
+        return None
+
+    def _prediction_e(self, match: re.Match[bytes], line: bytes) -> _Fields:
+        self.era = "E"
+        self._predict()
+        compute, sync, sent, received = map(int, match.groups())
+        text = line[match.end() :]
+        return _Fields("prediction", 1, compute, sync, compute + sync, sent, received, text)
+
+    def _prediction_d(self, match: re.Match[bytes], line: bytes) -> _Fields:
+        self.era = "D"
+        self._predict()
+        total, sent, received = map(int, match.groups())
+        text = line[match.end() :]
+        return _Fields("prediction", 1, None, None, total, sent, received, text)
+
+    def _predict(self) -> None:
+        if self._evaluated or not self._prompt_seen:
+            self._predicting = True
+
+    def _evaluation(self, era: str, match: re.Match[bytes]) -> _Fields | None:
+        if self._predicting:
+            return None  # upstream evaluates before it predicts, so this is a token's text
+        self.era = era
+        self._evaluated = True
+        *times, sent, received, tokens = map(int, match.groups())
+        compute, sync = times if era == "E" else (None, None)
+        return _Fields("evaluation", tokens, compute, sync, sum(times), sent, received, b"")
+
+    def _position(self, match: re.Match[bytes], line: bytes) -> _Fields | None:
+        era = "B" if match[1] is not None else "A"
+        if self.era not in {None, era}:
+            return None
+        self.era = era
+        self._predicting = True
+        total, compute, sync, sent, received = map(int, match.groups()[1:])
+        text = line[match.end() :]
+        return _Fields("prediction", 1, compute, sync, total, sent, received, text)
+
+
+def _record(index: int, fields: _Fields) -> TokenRecord:
+    text = None
+    if fields.phase == "prediction":
+        text = fields.text.removesuffix(b"\n").decode(errors="replace")
+    return TokenRecord(index, *fields[:-1], text)

@@ -1,0 +1,170 @@
+"""The blocks that a distributed-llama root prints at its end: totals, or a perplexity."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+_EOL = rb"\r?\n"
+_RATE = rb" +tokens/s: (\S{1,40}) \((\S{1,40}) ms/tok\)"
+_TOKENS = rb" +nTokens: (\d{1,9})"
+_BLOCK_DE = re.compile(
+    rb"^Evaluation%b +nBatches: \d{1,9}%b%b%b%b%bPrediction%b%b%b%b\r?$"
+    % (_EOL, _EOL, _TOKENS, _EOL, _RATE, _EOL, _EOL, _TOKENS, _EOL, _RATE),
+    re.MULTILINE,
+)
+_BLOCK_ABC = re.compile(
+    rb"^Generated tokens: +(\d{1,9})%b(?:Avg tokens / second: (\S{1,40})%b)?"
+    rb"Avg generation time: +(\S{1,40}) ms%bAvg inference time: +(\S{1,40}) ms%b"
+    rb"Avg transfer time: +(\S{1,40}) ms\r?$" % ((_EOL,) * 4),
+    re.MULTILINE,
+)
+_PERPLEXITY = re.compile(
+    rb"^Results%b +perplexity: (\S{1,40}) \(lower = better\)%b"
+    rb" +avgLogProb: (\S{1,40})%b +bitPerToken: (\S{1,40})\r?$" % ((_EOL,) * 3),
+    re.MULTILINE,
+)
+_EVALUATING = re.compile(rb"^Evaluating (\d{1,9}) tokens\.\.\.\r?$", re.MULTILINE)
+_PROBABILITY = re.compile(rb"^ *(\d{1,9}) / \d{1,9}, prob=([0-9.]{1,40})\r?$", re.MULTILINE)
+_ENDING = tuple(mark.encode() for mark in ("🚨", "⭕", "🔄", "Cannot connect to "))
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSummary:
+    """A phase as the block tells it; figures that are no numbers are None.
+
+    Attributes:
+        tokens: number of tokens.
+        ms_per_token: mean, printed with two decimals.
+        tokens_per_s: mean, printed with two decimals.
+        compute_ms: mean computing part of a token (eras A to C).
+        sync_ms: mean transfer part of a token (eras A to C).
+    """
+
+    tokens: int
+    ms_per_token: float | None
+    tokens_per_s: float | None
+    compute_ms: float | None = None
+    sync_ms: float | None = None
+
+    @property
+    def total_ms(self) -> float | None:
+        """Time of all tokens, from whichever of the two figures was rounded less."""
+        if self.ms_per_token is None:
+            return None
+        if self.tokens_per_s and self.tokens_per_s > self.ms_per_token:
+            return 1000.0 * self.tokens / self.tokens_per_s
+        return self.tokens * self.ms_per_token
+
+    @property
+    def rounding_ms(self) -> float:
+        """How far `total_ms` may be from the truth because of two printed decimals."""
+        best = max(self.tokens_per_s or 0.0, self.ms_per_token or 0.0)
+        return 0.0051 * (self.total_ms or 0.0) / best if best else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The block of an inference; eras A to C do not tell the prompt from the rest."""
+
+    evaluation: PhaseSummary | None
+    prediction: PhaseSummary
+    tells_rate: bool
+    """Whether it has tokens/s, which era A and B have not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PerplexityResult:
+    """The block of a perplexity.
+
+    Attributes:
+        tokens: of the text.
+        perplexity: per token.
+        average_log_probability: natural logarithm.
+        bits_per_token: likewise to base 2.
+        probabilities: of each token but the first; empty where they were too many to keep.
+    """
+
+    tokens: int
+    perplexity: float
+    average_log_probability: float
+    bits_per_token: float
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What follows the last record, taken apart.
+
+    Attributes:
+        text: the rest of the last record's text.
+        summary: the block, if it is whole.
+        ending: everything after it, or after the text where there is no summary.
+    """
+
+    text: bytes
+    summary: Summary | None
+    ending: bytes
+
+
+def take_apart(tail: bytes) -> Tail:
+    """Tell text from summary and failure. The last whole block counts: text may hold another."""
+    for pattern, read in ((_BLOCK_DE, _read_de), (_BLOCK_ABC, _read_abc)):
+        blocks = list(pattern.finditer(tail))
+        if blocks:
+            text = tail[: blocks[-1].start()]
+            if pattern is _BLOCK_DE:  # a blank line stands before it
+                text = text.removesuffix(b"\n").removesuffix(b"\r")
+            return Tail(text, read(blocks[-1]), tail[blocks[-1].end() :])
+    lines = tail.splitlines(keepends=True)
+    for index, line in enumerate(lines):
+        if line.startswith(_ENDING):
+            return Tail(b"".join(lines[:index]), None, b"".join(lines[index:]))
+    return Tail(tail, None, b"")
+
+
+def perplexity_result(output: bytes) -> PerplexityResult | None:
+    """The result of `dllama perplexity`; None if the output has none, or a torn one."""
+    begin = _EVALUATING.search(output)
+    results = list(_PERPLEXITY.finditer(output))
+    if begin is None or not results:
+        return None
+    figures = [_number(figure) for figure in results[-1].groups()]
+    perplexity, log_probability, bits = figures
+    if perplexity is None or log_probability is None or bits is None:
+        return None
+    tokens = int(begin[1])
+    found = tuple(float(match[2]) for match in _PROBABILITY.finditer(output, begin.end()))
+    return PerplexityResult(
+        tokens, perplexity, log_probability, bits, found if len(found) == tokens - 1 else ()
+    )
+
+
+def _read_de(block: re.Match[bytes]) -> Summary:
+    evaluated, evaluation_rate, evaluation_ms, predicted, rate, ms = block.groups()
+    return Summary(
+        PhaseSummary(int(evaluated), _number(evaluation_ms), _number(evaluation_rate)),
+        PhaseSummary(int(predicted), _number(ms), _number(rate)),
+        tells_rate=True,
+    )
+
+
+def _read_abc(block: re.Match[bytes]) -> Summary:
+    tokens, rate, generation_ms, inference_ms, transfer_ms = block.groups()
+    prediction = PhaseSummary(
+        int(tokens),
+        _number(generation_ms),
+        None if rate is None else _number(rate),
+        _number(inference_ms),
+        _number(transfer_ms),
+    )
+    return Summary(None, prediction, tells_rate=rate is not None)
+
+
+def _number(figure: bytes) -> float | None:
+    try:
+        value = float(figure)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

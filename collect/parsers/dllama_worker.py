@@ -1,0 +1,105 @@
+"""Reads the output of a distributed-llama worker.
+
+Workers print no times, except those of v0.11 (a line a token). A worker of version v0.12 or
+later serves one root after another and says when it waits again; older ones end with their
+root, by an exception that says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import partial
+from typing import BinaryIO, Literal
+
+from collect.measurement import TokenRecord
+from collect.parsers.dllama_failures import failure_cause
+from collect.parsers.dllama_lines import LONGEST_LINE_BYTES, Head
+
+_TOKEN = re.compile("🔶 I *(\\d{1,18}) ms T *(\\d{1,18}) ms\r?\n?\\Z".encode())
+_LISTENING = b"Listening on "
+_CONNECTED = ("⭕ The root node has connected".encode(), b"Client connected")
+_STOPPED = "🛑 Stop signal".encode()
+_ALARM = "🚨".encode()
+_SLICE = "💡 sliceIndex".encode()
+_RECEIVED = "⏩ Received ".encode()
+_ROPE_CACHE = "🕒 ropeCache".encode()
+_KEPT_ALARMS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLog:
+    """A worker's log taken apart; the fields are those of `ParsedLog`."""
+
+    era: str | None
+    head: Head
+    records: tuple[TokenRecord, ...]
+    outcome: Literal["complete", "failed", "truncated"]
+    error: str | None
+
+
+class _Session:
+    """What is known about the worker and the root that it serves."""
+
+    def __init__(self) -> None:
+        self.head = Head()
+        self.records: list[TokenRecord] = []
+        self.alarms: list[bytes] = []
+        self.serving = False
+        self.old = False
+        self.received_in: str | None = None
+        self.rope_cache = False
+
+    def read(self, line: bytes) -> None:
+        """Take what a line says."""
+        if match := _TOKEN.match(line):
+            self._token(int(match[1]), int(match[2]))
+        elif line.startswith(_CONNECTED):
+            self.serving = True
+            self.alarms.clear()
+        elif line.startswith((_LISTENING, _STOPPED)):
+            self.serving = False
+        elif line.startswith(_ALARM):
+            self.alarms = [*self.alarms, line][-_KEPT_ALARMS:]
+        elif line.startswith(_SLICE):
+            self.old = True
+        elif line.startswith(_RECEIVED):
+            self.received_in = "bytes" if b" bytes " in line else "kB"
+        elif line.startswith(_ROPE_CACHE):
+            self.rope_cache = True
+        self.head.read(line)
+
+    def _token(self, compute_ms: int, sync_ms: int) -> None:
+        total_ms = compute_ms + sync_ms
+        index = len(self.records)
+        self.records.append(
+            TokenRecord(index, "prediction", 1, compute_ms, sync_ms, total_ms, None, None, None)
+        )
+
+    @property
+    def era(self) -> str | None:
+        """The era, where the log tells: D and early E print the same."""
+        if self.old or self.records:
+            if self.records or self.received_in == "kB":
+                return "C"
+            return {"bytes": "B" if self.rope_cache else "A", None: None}[self.received_in]
+        return "E" if self.head.memory_unit == "MB" else None
+
+
+def read_worker(stream: BinaryIO, err: bytes = b"") -> WorkerLog:
+    """Read a worker's log; memory is flat but for the records of v0.11."""
+    session = _Session()
+    for line in iter(partial(stream.readline, LONGEST_LINE_BYTES), b""):
+        session.read(line)
+    alarms = b"".join(session.alarms).decode(errors="replace")
+    # Up to v0.11 the exception is how a worker ends when its root has ended well.
+    told = "" if session.old else err.decode(errors="replace")
+    error = failure_cause(alarms, told)
+    served = session.received_in is not None if session.old else not session.serving
+    return WorkerLog(
+        era=session.era,
+        head=session.head,
+        records=tuple(session.records),
+        outcome="failed" if error else "complete" if served else "truncated",
+        error=error,
+    )

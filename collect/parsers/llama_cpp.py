@@ -1,0 +1,197 @@
+"""llama.cpp's output: llama-bench, llama-perplexity, llama-completion and the RPC worker.
+
+Formats: upstream's `tools/llama-bench/llama-bench.cpp`, `tools/perplexity/perplexity.cpp`,
+`common/common.cpp` and `ggml/src/ggml-rpc/ggml-rpc.cpp` at 0.7.0 (docs/logs.md).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from collect.errors import HerdError
+from collect.measurement import Measurement, Phase
+
+_ESTIMATE = re.compile(r"Final estimate: PPL(?: over .{1,80}?)? = (\S{1,40})")
+_PROMPT_TIME = re.compile(r"prompt eval time = +(\d+\.\d+) ms / +(\d+) tokens", re.MULTILINE)
+_EVAL_TIME = re.compile(r": +eval time = +(\d+\.\d+) ms / +(\d+) runs", re.MULTILINE)
+_PROTOCOL = re.compile(r"^Starting RPC server v(\d+\.\d+\.\d+)", re.MULTILINE)
+
+
+def measurement(argv: Sequence[str], root_out: bytes, root_err: bytes) -> Measurement:
+    """What the root of an attempt measured.
+
+    Args:
+        argv: its command line, which tells the program.
+        root_out: its standard output.
+        root_err: its standard error.
+
+    Raises:
+        HerdError: the program is unknown, its output torn, or nothing was measured.
+    """
+    for argument in argv:
+        reader = _READERS.get(PurePosixPath(argument).name)
+        if reader is not None:
+            out, err = (log.decode(errors="replace") for log in (root_out, root_err))
+            return reader(out, err)
+    raise HerdError(
+        f"Reading the log of llama.cpp: {' '.join(argv[:2])} is none of {', '.join(_READERS)}."
+    )
+
+
+def bench(out: str, err: str) -> Measurement:
+    """`llama-bench -o jsonl` or `-o json`: one test of the prompt, one of generating.
+
+    Samples of a test (`-r`) are summed up.
+    """
+    evaluation = prediction = None
+    flags: list[str] = []
+    for test in _tests(out, err):
+        tokens = test["n_prompt"] + test["n_gen"]
+        samples_ns = test["samples_ns"]
+        if not samples_ns or min(samples_ns) <= 0:
+            raise HerdError(f"llama-bench gives no time for its test of {tokens} tokens.")
+        phase = Phase(tokens=tokens * len(samples_ns), total_ms=sum(samples_ns) / 1e6)
+        mean_ns = sum(samples_ns) / len(samples_ns)
+        if abs(mean_ns - test["avg_ns"]) > 1 + 1e-6 * mean_ns:
+            flags.append(f"llama-bench's mean of {tokens} tokens is not that of its samples")
+        if test["n_gen"] == 0:
+            evaluation = phase
+        elif test["n_prompt"] == 0:
+            prediction = phase
+        else:
+            flags.append("a test that mixes prompt and generating was left out")
+    if prediction is None:
+        raise HerdError(f"llama-bench ended before its test of generating{_because(out, err)}.")
+    return Measurement(
+        samples=prediction.tokens,
+        evaluation=evaluation,
+        prediction=prediction,
+        flags=tuple(flags),
+    )
+
+
+def _tests(out: str, err: str) -> list[dict[str, Any]]:
+    text = out.strip()
+    try:
+        if text.startswith("["):
+            tests = json.loads(text)
+        else:
+            tests = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        for test in tests:
+            _check_test(test)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise HerdError(f"The output of llama-bench is torn{_because(out, err)}.") from None
+    if not tests:
+        raise HerdError(f"llama-bench printed no result{_because(out, err)}.")
+    return list(tests)
+
+
+def _check_test(test: Mapping[str, Any]) -> None:
+    counts = [test["n_prompt"], test["n_gen"]]
+    if not all(isinstance(number, int) for number in [*counts, *test["samples_ns"]]):
+        raise TypeError
+    if not isinstance(test["avg_ns"], int | float) or sum(counts) <= 0:
+        raise TypeError
+
+
+def perplexity(out: str, err: str) -> Measurement:
+    """`llama-perplexity`: its last line is the estimate over all windows."""
+    estimates = [match for text in (out, err) for match in _ESTIMATE.findall(text)]
+    if not estimates:
+        raise HerdError(f"llama-perplexity ended before its estimate{_because(out, err)}.")
+    try:
+        value = float(estimates[-1])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise HerdError(f"llama-perplexity's estimate is no number: {estimates[-1]}.")
+    return Measurement(samples=1, evaluation=_times(err, out)[0], perplexity=value)
+
+
+def completion(out: str, err: str) -> Measurement:
+    """`llama-completion`: the text (prompt included, as printed) and its own clock."""
+    evaluation, prediction = _times(err, out)
+    if prediction is None:
+        raise HerdError(f"llama-completion ended before its times{_because(out, err)}.")
+    # The first token comes out of reading the prompt, so there is one more than runs.
+    return Measurement(
+        samples=prediction.tokens + 1, evaluation=evaluation, prediction=prediction, text=out
+    )
+
+
+def _times(*texts: str) -> tuple[Phase | None, Phase | None]:
+    return _time(_PROMPT_TIME, texts), _time(_EVAL_TIME, texts)
+
+
+def _time(pattern: re.Pattern[str], texts: Sequence[str]) -> Phase | None:
+    for text in texts:
+        matches = pattern.findall(text)
+        if matches:
+            took_ms, tokens = float(matches[-1][0]), int(matches[-1][1])
+            return Phase(tokens=tokens, total_ms=took_ms) if tokens and took_ms else None
+    return None
+
+
+def rpc_protocol(worker_out: bytes) -> str | None:
+    """Version of the RPC protocol that a worker speaks, from its log; None if it has no such."""
+    match = _PROTOCOL.search(worker_out.decode(errors="replace"))
+    return match[1] if match else None
+
+
+def _because(out: str, err: str) -> str:
+    cause = failure_cause(out, err)
+    return f": {cause}" if cause else ""
+
+
+_READERS: Mapping[str, Callable[[str, str], Measurement]] = {
+    "llama-bench": bench,
+    "llama-perplexity": perplexity,
+    "llama-completion": completion,
+}
+
+_OTHER_PROTOCOL = "this program another: all nodes need the same version of llama.cpp"
+_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern, re.MULTILINE), sentence)
+    for pattern, sentence in (
+        (
+            r"RPC server version mismatch: (\S+)(?:.*\n)+?.*RPC handshake failed for (\S+)",
+            rf"the RPC worker at \2 speaks protocol \1 and {_OTHER_PROTOCOL}",
+        ),
+        (
+            r"RPC server version mismatch: (\S+)",
+            rf"an RPC worker speaks protocol \1 and {_OTHER_PROTOCOL}",
+        ),
+        (r"Failed to connect to (\S+)", r"it could not connect to the RPC worker at \1"),
+        (r"RPC handshake failed for (\S+)", r"what listens at \1 is no RPC worker of llama.cpp"),
+        (
+            r"Remote RPC server crashed or returned malformed response",
+            "an RPC worker crashed, was killed or lost its connection in the middle",
+        ),
+        (
+            r"Failed to create server socket",
+            "it could not listen: the port is taken, or the address is not of this node",
+        ),
+        (r"^Failed to initialize backend", "it found no device to compute on"),
+        (r"error loading model: (.{1,200})$", r"it could not load the model: \1"),
+        (r"failed to load model '(.{1,200}?)'", r"it could not load the model \1"),
+        (r"you need at least (\d+) tokens.*", r"the text is too short: it needs \1 tokens"),
+        (r"unable to allocate (\S+ buffer)", r"not enough memory: it could not allocate its \1"),
+        (r"std::bad_alloc", "not enough memory"),
+        (r"(GGML_ASSERT\(.{1,200}\)) failed", r"it stopped at the assertion \1"),
+        (r"^(?:\S+: )?error: (.{1,200})$", r"\1"),
+    )
+)
+
+
+def failure_cause(out: str, err: str) -> str | None:
+    """Why a program of llama.cpp failed, by its own words; None if it does not say."""
+    for pattern, sentence in _CAUSES:
+        for text in (err, out):
+            if match := pattern.search(text):
+                return match.expand(sentence)
+    return None
