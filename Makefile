@@ -57,7 +57,7 @@ test: lint
 	pytest tests
 
 bench: setup
-	@$(BIN)/python -m experiments.bench
+	@$(BIN)/python -m experiments.bench.overhead
 
 clean:
 	rm -rf .venv .herd .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible
