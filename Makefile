@@ -42,8 +42,11 @@ link: setup
 		fi; \
 	done
 
+# PROVISION="-e distributed_llama_repo=/srv/mirrors/distributed-llama.git" gives another source.
 demo: link
-	@fab demo
+	@fab lab-up --nodes 8
+	@ansible-playbook provision.yml $(PROVISION)
+	@fab run-matrix --nodes 1,2,4 --repeats 3
 
 lint: .venv/test.stamp
 	ruff check .
