@@ -133,7 +133,12 @@ def make_run(
         weights=weights,
         figures=figures or {"llama.cpp": Figures(compute_ms=30.0, sync_ms=3.0)},
         unavailable=(
-            {("distributed-llama", most): "8 nodes are more than the 4 KV heads of the model"}
+            {
+                (
+                    "distributed-llama",
+                    most,
+                ): f"pi{most} has 64 MiB of memory and would need about 82 MiB"
+            }
             if unavailable is None and len(nodes) > 1
             else unavailable or {}
         ),
@@ -303,7 +308,7 @@ def write_attempt(
         trial_wall_s=round(root_wall_s + 0.35, 6),
         root_wall_s=root_wall_s,
         processes=tuple(
-            _process(file_name, logs, attempt_id, outcome)
+            _process(file_name, logs, attempt_id, _Ending(outcome, started_at, root_wall_s, cell))
             for file_name in sorted(logs)
             if file_name.endswith(".out")
         ),
@@ -397,29 +402,50 @@ def _llama_root(
     return out, b"", (prompt_ns + generate_ns) / 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How an attempt went."""
+
+    outcome: Outcome
+    started_at: float
+    root_wall_s: float
+    cell: CellRecord
+
+
 def _process(
-    file_name: str, logs: Mapping[str, bytes], attempt_id: str, outcome: Outcome
+    file_name: str, logs: Mapping[str, bytes], attempt_id: str, ending: _Ending
 ) -> ProcessRecord:
     node, role_name, _ = file_name.split(".")
     role: Role = "root" if role_name == "root" else "worker"
-    ended_badly = role == "root" and outcome == "failed"
+    ended_badly = role == "root" and ending.outcome == "failed"
     err_file = f"{node}.{role}.err"
+    runtime_s = ending.root_wall_s + (0.0 if role == "root" else 0.2)
     return ProcessRecord(
         node=node,
         role=role,
         unit=f"herd-{attempt_id}-{role}",
-        argv=("/opt/llama-herd/engines/engine", role),
+        argv=_argv(str(ending.cell.params["engine"]), role, logs[file_name]),
         exit_code=int(ended_badly),
         result="exit-code" if ended_badly else "success",
-        started_at=CREATED_AT,
-        runtime_s=2.5,
-        cpu_s=2.25,
+        started_at=ending.started_at,
+        runtime_s=runtime_s,
+        cpu_s=round(runtime_s * 0.9, 6),
         memory_peak_mib=82.0 if role == "root" else 33.0,
         received_bytes=1_000_000,
         sent_bytes=900_000,
         out_file=file_name,
         err_file=err_file if err_file in logs else None,
     )
+
+
+def _argv(engine: str, role: Role, out: bytes) -> tuple[str, ...]:
+    programs = f"/opt/llama-herd/engines/{engine}/bin"
+    if engine == "distributed-llama":
+        mode = "perplexity" if b"Evaluating" in out else "inference"
+        return ("/usr/bin/stdbuf", "-oL", f"{programs}/dllama", mode if role == "root" else role)
+    if role == "worker":
+        return (f"{programs}/ggml-rpc-server", "--port", "50052")
+    return (f"{programs}/{'llama-perplexity' if b'PPL' in out else 'llama-bench'}",)
 
 
 def _readings(index: int, started_at: float) -> NodeRecord:

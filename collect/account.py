@@ -1,0 +1,216 @@
+"""The account of a run: planned = done + failed + unavailable + pending, always.
+
+Nothing is kept between two readings: the state of a trial is what lies in the run's folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, load_attempt
+from collect.errors import HerdError
+from collect.measurement import Measurement
+from collect.parsers import parse_attempt
+from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord, load_run
+
+State = Literal["done", "failed", "unavailable", "pending"]
+STATES: tuple[State, ...] = ("done", "failed", "unavailable", "pending")
+
+_ATTEMPT_NAME = re.compile(r"(.+)-a(\d{1,6})")
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptState:
+    """An attempt that lies in the run's folder.
+
+    Attributes:
+        attempt_id: name of its folder.
+        attempt: from 1.
+        folder: where its logs are.
+        record: None if it cannot be read.
+        measurement: what its logs say; None unless it counts as done.
+        reason: why it does not count as done, one sentence; None if it does.
+    """
+
+    attempt_id: str
+    attempt: int
+    folder: Path
+    record: AttemptRecord | None
+    measurement: Measurement | None
+    reason: str | None
+
+    @property
+    def done(self) -> bool:
+        """Whether it holds a whole measurement."""
+        return self.measurement is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialState:
+    """A trial and what became of it.
+
+    Attributes:
+        trial: its place in the plan.
+        cell: what it runs.
+        state: done, failed (no attempt left), unavailable (cannot run here) or pending.
+        attempts: by number.
+        chosen: the attempt that counts, the first that is done; None if none is.
+        reason: why it is not done, one sentence; None if it is, or was not begun.
+    """
+
+    trial: TrialRecord
+    cell: CellRecord
+    state: State
+    attempts: tuple[AttemptState, ...]
+    chosen: AttemptState | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A run as it stands.
+
+    Attributes:
+        folder: the run's folder.
+        manifest: its plan.
+        trials: every trial planned, in the order of the plan.
+        warnings: what is odd about the folder, a sentence each.
+    """
+
+    folder: Path
+    manifest: RunManifest
+    trials: tuple[TrialState, ...]
+    warnings: tuple[str, ...]
+
+    @staticmethod
+    def read(run_folder: Path) -> Account:
+        """Read a run from its folder; changes nothing there.
+
+        Raises:
+            HerdError: there is no run, or its plan cannot be read.
+        """
+        manifest = load_run(run_folder)
+        warnings: list[str] = []
+        attempts = _attempts(run_folder / ATTEMPTS_FOLDER, manifest, warnings)
+        cells = {cell.cell_id: cell for cell in manifest.cells}
+        trials = tuple(
+            _trial_state(
+                trial, cells[trial.cell_id], attempts.get(trial.trial_id, []), manifest, warnings
+            )
+            for trial in sorted(manifest.trials, key=lambda trial: trial.order)
+        )
+        return Account(run_folder, manifest, trials, tuple(warnings))
+
+    def counts(self) -> dict[str, int]:
+        """`planned`, `done`, `failed`, `unavailable`, `pending`; the first is the others' sum."""
+        counted: dict[str, int] = dict.fromkeys(STATES, 0)
+        for trial in self.trials:
+            counted[trial.state] += 1
+        return {"planned": len(self.trials), **counted}
+
+    def trial(self, trial_id: str) -> TrialState:
+        """The trial of that id. Raises KeyError when the plan has none."""
+        for state in self.trials:
+            if state.trial.trial_id == trial_id:
+                return state
+        raise KeyError(trial_id)
+
+
+def _attempts(
+    folder: Path, manifest: RunManifest, warnings: list[str]
+) -> dict[str, list[AttemptState]]:
+    """Attempts of the trials of a run, by trial."""
+    planned = {trial.trial_id for trial in manifest.trials}
+    found: dict[str, list[AttemptState]] = {}
+    for path in _folders(folder):
+        name = _ATTEMPT_NAME.fullmatch(path.name)
+        if name is None or name[1] not in planned:
+            warnings.append(f"{path.name} is no attempt of a trial of this run and is left out.")
+            continue
+        found.setdefault(name[1], []).append(_attempt_state(path, int(name[2])))
+    for attempts in found.values():
+        attempts.sort(key=lambda attempt: attempt.attempt)
+    return found
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX):
+            yield path
+
+
+def _attempt_state(folder: Path, number: int) -> AttemptState:
+    record, measurement, reason = None, None, None
+    try:
+        record = load_attempt(folder)
+        reason = _refusal(folder, record)
+        if reason is None:
+            measurement = parse_attempt(folder, record)
+            reason = _missing_samples(measurement, record)
+    except HerdError as error:
+        reason = str(error)
+    return AttemptState(
+        attempt_id=folder.name,
+        attempt=number,
+        folder=folder,
+        record=record,
+        measurement=measurement if reason is None else None,
+        reason=reason,
+    )
+
+
+def _refusal(folder: Path, record: AttemptRecord) -> str | None:
+    if record.attempt_id != folder.name:
+        return f"The folder {folder.name} holds the attempt {record.attempt_id}."
+    if record.outcome != "done":
+        return record.cause or f"The attempt is recorded as {record.outcome}, without a cause."
+    return None
+
+
+def _missing_samples(measurement: Measurement, record: AttemptRecord) -> str | None:
+    if measurement.samples == record.expected_samples:
+        return None
+    return (
+        f"The logs hold {measurement.samples} measured values "
+        f"and {record.expected_samples} were asked for."
+    )
+
+
+def _trial_state(
+    trial: TrialRecord,
+    cell: CellRecord,
+    attempts: list[AttemptState],
+    manifest: RunManifest,
+    warnings: list[str],
+) -> TrialState:
+    done = [attempt for attempt in attempts if attempt.done]
+    if len(done) > 1:
+        others = ", ".join(attempt.attempt_id for attempt in done[1:])
+        warnings.append(
+            f"The trial {trial.trial_id} was measured more than once: "
+            f"{done[0].attempt_id} counts, {others} does not."
+        )
+    if cell.unavailable is not None and attempts:
+        warnings.append(f"The trial {trial.trial_id} is unavailable and yet has attempts.")
+    chosen = done[0] if done and cell.unavailable is None else None
+    state = _state(cell, chosen, len(attempts), manifest.max_attempts)
+    reason = cell.unavailable
+    if reason is None and chosen is None and attempts:
+        reason = attempts[-1].reason
+    return TrialState(trial, cell, state, tuple(attempts), chosen, reason)
+
+
+def _state(
+    cell: CellRecord, chosen: AttemptState | None, attempts: int, max_attempts: int
+) -> State:
+    if cell.unavailable is not None:
+        return "unavailable"
+    if chosen is not None:
+        return "done"
+    return "failed" if attempts >= max_attempts else "pending"
