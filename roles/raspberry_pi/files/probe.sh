@@ -1,0 +1,13 @@
+exec 2>/dev/null
+# Answers, a line each: model, architecture of the packages, word size of the programs,
+# governor, whether our unit is enabled, throttling bits (hexadecimal).
+model=$(tr -d '\0' </proc/device-tree/model)
+bits=$(cat /sys/devices/platform/soc/soc:firmware/get_throttled)
+[ -n "$bits" ] || bits=$(vcgencmd get_throttled | sed 's/.*=0x//')
+echo "${model:-other}"
+dpkg --print-architecture || echo unknown
+getconf LONG_BIT || echo unknown
+cat /sys/devices/system/cpu/cpufreq/policy0/scaling_governor || echo unknown
+systemctl is-enabled llama-herd-governor.service || echo no
+echo "${bits:-unknown}"
+exit 0
