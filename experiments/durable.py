@@ -1,0 +1,73 @@
+"""Writing so that a kill or a power cut leaves either the whole thing or nothing.
+
+What must appear whole is written under a temporary name, made durable with fsync (file, then
+folder), and renamed. Renaming is atomic on every POSIX file system.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from collect.errors import HerdError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def writing(what: str, where: Path) -> Iterator[None]:
+    """Turn what the operating system says about a write into a message for the user.
+
+    Raises:
+        HerdError: the disk is full or read-only, or permission is lacking.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise HerdError(
+                f"Writing {what} to {where}: the disk of this machine is full. Everything "
+                "measured before is safe. Free some space and give the same command again; it "
+                "continues where it stopped."
+            ) from None
+        raise HerdError(
+            f"Writing {what} to {where}: {error.strerror or error}. Everything measured before "
+            "is safe. Put this right and give the same command again."
+        ) from None
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Create a file and make its content durable."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        view = memoryview(content)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def land(temporary: Path, final: Path) -> None:
+    """Give a finished folder its name, durably."""
+    sync_folder(temporary)
+    temporary.rename(final)
+    sync_folder(final.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder and what is in it; one that is gone already is well."""
+    shutil.rmtree(folder, ignore_errors=True)

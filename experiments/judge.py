@@ -1,0 +1,118 @@
+"""Whether an execution counts: the rules, written down before anything is measured.
+
+An attempt *failed* if a node was lost, a process did not start or end well, or the logs do not
+hold what they should. It is *invalid* if it ended well but while it ran a node
+
+- newly set a throttling bit of the Raspberry Pi's firmware (0 to 3: now; 16 to 19: since boot),
+- swapped more than `SWAP_PAGES` pages,
+- lost link speed against when the run began,
+- had its clock set by more than `CLOCK_STEP_S`.
+
+Nothing is deleted for being slow.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+
+from collect.attempt import NodeReading, ProcessRecord
+from experiments.trial import Execution
+
+SWAP_PAGES = 256
+"""A mebibyte: less is a stray page of something that slept."""
+CLOCK_STEP_S = 0.5
+THROTTLING = {
+    0: "its supply voltage was too low",
+    1: "its frequency was capped",
+    2: "it was throttled",
+    3: "it reached its soft temperature limit",
+}
+
+
+def failure(execution: Execution, deadline_s: float) -> str | None:
+    """Why an execution failed as the processes show it; None if they ended well."""
+    if execution.lost or execution.refused:
+        return execution.cause
+    root = next((p for p in execution.processes if p.role == "root"), None)
+    if root is None or root.exit_code == 0:
+        return execution.cause
+    told = f"the root on {root.node} {_end(root, deadline_s)}{_last_words(execution, root)}"
+    dead = [p for p in execution.processes if p.role == "worker" and _died(p)]
+    if dead:
+        first = dead[0]
+        worker = f"the worker on {first.node} {_end(first, deadline_s)}"
+        return f"{worker}{_last_words(execution, first)}; {told}"
+    return told
+
+
+def invalidity(execution: Execution, link_mbit: Mapping[str, int | None]) -> str | None:
+    """Why an execution that ended well must not count; None if it may.
+
+    Args:
+        execution: what happened.
+        link_mbit: speed of each node's link when the run began.
+    """
+    for node, record in execution.readings.items():
+        if record.before is None or record.after is None:
+            continue
+        for reason in _reasons(record.before, record.after, link_mbit.get(node)):
+            return f"{node}: {reason}"
+    return None
+
+
+def _reasons(before: NodeReading, after: NodeReading, link_mbit: int | None) -> Iterator[str]:
+    if before.throttled is not None and after.throttled is not None:
+        new = after.throttled & ~before.throttled
+        for bit, meaning in THROTTLING.items():
+            if new & (1 << bit | 1 << (bit + 16)):
+                yield meaning
+    if before.swap_pages is not None and after.swap_pages is not None:
+        swapped = after.swap_pages - before.swap_pages
+        if swapped > SWAP_PAGES:
+            yield f"it swapped {swapped} pages"
+    usual_mbit = link_mbit or before.link_mbit
+    if usual_mbit and after.link_mbit and after.link_mbit < usual_mbit:
+        yield f"its link was at {after.link_mbit} instead of {usual_mbit} Mbit/s"
+    step_s = _clock_step_s(before, after)
+    if step_s is not None and abs(step_s) > CLOCK_STEP_S:
+        yield f"its clock was set by {step_s:+.1f} s"
+
+
+def _clock_step_s(before: NodeReading, after: NodeReading) -> float | None:
+    moments = (before.clock_s, before.uptime_s, after.clock_s, after.uptime_s)
+    if any(moment is None for moment in moments):
+        return None
+    clock_0, uptime_0, clock_1, uptime_1 = (moment or 0.0 for moment in moments)
+    return (clock_1 - uptime_1) - (clock_0 - uptime_0)
+
+
+def _died(process: ProcessRecord) -> bool:
+    return process.signal is not None or process.exit_code not in (None, 0)
+
+
+def _end(process: ProcessRecord, deadline_s: float) -> str:
+    if process.result == "timeout":
+        return f"was stopped at its deadline of {deadline_s:.0f} s"
+    if process.result == "oom-kill":
+        return "was killed because the node ran out of memory"
+    if process.signal is not None:
+        return f"was ended by {_signal_name(process.signal)}"
+    return f"ended with exit status {process.exit_code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _last_words(execution: Execution, process: ProcessRecord) -> str:
+    """The last line it wrote, standard error first."""
+    for name in (process.err_file, process.out_file):
+        text = execution.logs.get(name or "", b"").decode("utf-8", "replace")
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines:
+            return f" ({lines[-1][:200]})"
+    return ""

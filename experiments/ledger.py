@@ -1,0 +1,137 @@
+"""The account of a run on disk: what was planned, what every attempt came to.
+
+Nothing here is ever changed after it has its name. A run's folder appears with its `run.json`
+in it or not at all; so does an attempt's folder with its logs and its `attempt.json`. What a
+killed runner left under a temporary name is either whole, and then gets its name now, or torn,
+and then goes: its trial is measured again. docs/ledger.md tells the whole of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from collect.account import Account
+from collect.attempt import ATTEMPT_FILE, TEMPORARY_PREFIX, AttemptRecord, load_attempt
+from collect.errors import HerdError
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
+from experiments.durable import land, remove_folder, sync_folder, write_file, writing
+
+
+def create_run(results: Path, manifest: RunManifest) -> Path:
+    """Make the folder of a run, whole or not at all.
+
+    Raises:
+        HerdError: it cannot be written.
+    """
+    final = results / manifest.run
+    temporary = results / f"{TEMPORARY_PREFIX}{manifest.run}"
+    with writing(f"the run {manifest.run}", results):
+        remove_folder(temporary)
+        (temporary / ATTEMPTS_FOLDER).mkdir(parents=True)
+        write_file(temporary / RUN_FILE, manifest.model_dump_json(indent=1).encode())
+        land(temporary, final)
+    return final
+
+
+def new_run_name(results: Path, stem: str) -> str:
+    """`<stem>-<YYYYmmdd-HHMMSS>` in local time; a name that no run has yet."""
+    while True:
+        name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+        if not (results / name).exists():
+            return name
+        time.sleep(0.1)
+
+
+def runs(results: Path) -> list[Path]:
+    """Folders of all runs, oldest first."""
+    found = [path.parent for path in results.glob(f"*/{RUN_FILE}")]
+    real = [folder for folder in found if not folder.name.startswith(TEMPORARY_PREFIX)]
+    return sorted(real, key=lambda folder: (load_run(folder).created_at, folder.name))
+
+
+def find_run(results: Path, run: str | None = None) -> Path:
+    """The folder of the run of that name, or of the latest.
+
+    Raises:
+        HerdError: there is none.
+    """
+    if run is not None:
+        folder = results / Path(run).name
+        load_run(folder)
+        return folder
+    found = runs(results)
+    if not found:
+        raise HerdError(
+            f"Looking for runs in {results}: there are none yet. `fab run-matrix` makes one."
+        )
+    return found[-1]
+
+
+def find_planned(results: Path, plan_id: str) -> Path | None:
+    """The latest run of a plan; None when it was never begun."""
+    return next((run for run in reversed(runs(results)) if load_run(run).plan_id == plan_id), None)
+
+
+def run_status(folder: Path) -> dict[str, str | int]:
+    """`run`, `planned`, `done`, `failed`, `unavailable`, `pending` of a run."""
+    return {"run": folder.name, **Account.read(folder).counts()}
+
+
+class Ledger:
+    """The attempts of one run; only the owner of the results folder may hold one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.attempts = folder / ATTEMPTS_FOLDER
+
+    def recover(self) -> None:
+        """Settle what a killed runner left: whole attempts get their name, torn ones go."""
+        with writing("what an interrupted run left", self.attempts):
+            for leftover in sorted(self.attempts.glob(f"{TEMPORARY_PREFIX}*")):
+                try:
+                    record = load_attempt(leftover)
+                except HerdError:
+                    remove_folder(leftover)
+                else:
+                    land(leftover, self.attempts / record.attempt_id)
+            # A kill between rename and fsync left a name that is not durable yet.
+            sync_folder(self.attempts)
+
+    def account(self) -> Account:
+        """The state of every trial, read from disk."""
+        return Account.read(self.folder)
+
+    def record(
+        self,
+        attempt_id: str,
+        logs: Mapping[str, bytes],
+        judge: Callable[[Path], AttemptRecord],
+    ) -> AttemptRecord:
+        """Put an attempt on disk, whole or not at all.
+
+        Args:
+            attempt_id: its name.
+            logs: file name to content.
+            judge: makes the record from the folder that holds the logs.
+
+        Raises:
+            HerdError: it cannot be written; nothing of it remains then.
+        """
+        temporary = self.attempts / f"{TEMPORARY_PREFIX}{attempt_id}"
+        try:
+            with writing(f"the attempt {attempt_id}", self.attempts):
+                remove_folder(temporary)
+                temporary.mkdir()
+                for name, content in logs.items():
+                    write_file(temporary / name, content)
+                record = judge(temporary)
+                # Last, and only when the logs are durable: it vouches for them.
+                sync_folder(temporary)
+                write_file(temporary / ATTEMPT_FILE, record.model_dump_json(indent=1).encode())
+                land(temporary, self.attempts / attempt_id)
+        except HerdError:
+            remove_folder(temporary)
+            raise
+        return record

@@ -1,0 +1,96 @@
+"""What is written down of a plan when its run begins, and what changed when it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from collect.run import RunManifest, Scalar
+from experiments.plan import Plan, cell_label
+from models.catalogue import load_catalogue
+
+
+def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> RunManifest:
+    """The record with which a run of that plan begins."""
+    matrix = plan.matrix
+    names = dict.fromkeys(name for cell in plan.cells for name in cell.params)
+    return RunManifest(
+        run=run,
+        title=matrix.title,
+        plan_id=plan.plan_id,
+        created_at=time.time(),
+        matrix_file=matrix.file,
+        workload=matrix.workload,
+        axes={
+            name: tuple(dict.fromkeys(c.params[name] for c in plan.cells if name in c.params))
+            for name in names
+        },
+        repeats=matrix.repeats,
+        seed=matrix.seed,
+        warmup=matrix.warmup,
+        max_attempts=matrix.max_attempts,
+        cells=plan.cells,
+        trials=plan.trials,
+        nodes={node.name: dict(node.facts) for node in plan.cluster.nodes},
+        engines=_engine_stamps(plan),
+        models=_model_hashes(plan),
+        command=tuple(command),
+        toolkit=toolkit,
+    )
+
+
+def changes(manifest: RunManifest, plan: Plan) -> list[str]:
+    """How the world differs from when the run began, a phrase each; empty if it does not."""
+    now = run_manifest(plan, manifest.run, (), "")
+    found = []
+    for name, facts in manifest.nodes.items():
+        told = now.nodes.get(name, {})
+        if facts.get("machine_id") != told.get("machine_id"):
+            found.append(f"{name} is another machine (its machine-id changed)")
+        programs = {key for key in (*facts, *told) if key.endswith(" sha256")}
+        found += [
+            f"{key.removesuffix(' sha256')} on {name} was rebuilt or replaced"
+            for key in sorted(programs)
+            if facts.get(key) != told.get(key)
+        ]
+    for name in sorted({*manifest.models, *now.models}):
+        if manifest.models.get(name) != now.models.get(name):
+            found.append(f"the model file {name} changed, came or went")
+    if not found and {c.cell_id for c in manifest.cells} != {c.cell_id for c in now.cells}:
+        found.append("its cells are other ones (other programs, models or protocol)")
+    if not found:
+        before = {cell.cell_id: cell.unavailable for cell in manifest.cells}
+        found += [
+            f"{cell_label(cell.params)} is now "
+            + ("possible" if cell.unavailable is None else f"impossible: {cell.unavailable}")
+            for cell in now.cells
+            if (before[cell.cell_id] is None) != (cell.unavailable is None)
+        ]
+    return found
+
+
+def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
+    used = dict.fromkeys(str(cell.params["engine"]) for cell in plan.cells)
+    installed = plan.cluster.root.engines
+    return {
+        name: {
+            "version": installed[name].version,
+            "protocol": installed[name].protocol,
+            **{
+                key: value if isinstance(value, str | int | float | bool | None) else str(value)
+                for key, value in installed[name].details.items()
+            },
+        }
+        for name in used
+        if name in installed
+    }
+
+
+def _model_hashes(plan: Plan) -> dict[str, str]:
+    catalogue = load_catalogue()
+    used = {catalogue.get(str(cell.params["model"])).slug for cell in plan.cells}
+    return {
+        name: sha256
+        for name, sha256 in plan.cluster.root.model_sha256.items()
+        if name.partition("/")[0] in used
+    }

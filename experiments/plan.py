@@ -1,0 +1,246 @@
+"""What a matrix comes to on a cluster: cells, trials in their order, what is impossible and why."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
+from collect.errors import HerdError
+from collect.run import (
+    ATTEMPTS_FOLDER,
+    PROTOCOL_VERSION,
+    CellRecord,
+    Scalar,
+    TrialRecord,
+)
+from experiments.cluster import Cluster
+from experiments.engines import ENGINES
+from experiments.engines.base import Cell
+from experiments.facts import ask_facts
+from experiments.inventory import read_cluster
+from experiments.matrix import Matrix
+from experiments.progress import spoken_time
+from experiments.remote import SshTransport
+
+RESULTS_FOLDER = "results"
+ID_LENGTH = 10
+RULE_S = 10.0
+"""Guess for a trial of a cell that nobody measured yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A matrix on a cluster.
+
+    Attributes:
+        plan_id: hash of what the user asked for, on which nodes.
+        cells: every cell, also the impossible ones.
+        by_id: cell id to the cell that engines understand.
+        trials: in the order of measuring.
+        seconds: cell id to what a trial of it took so far, where one was done in any run.
+    """
+
+    matrix: Matrix
+    cluster: Cluster
+    plan_id: str
+    cells: tuple[CellRecord, ...]
+    by_id: Mapping[str, Cell]
+    trials: tuple[TrialRecord, ...]
+    seconds: Mapping[str, float]
+
+
+def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
+    """The nodes that the matrix needs: the first ones.
+
+    Raises:
+        HerdError: the inventory has fewer.
+    """
+    most = max(cell.nodes for cell in matrix.cells())
+    if most > len(cluster.nodes):
+        names = ", ".join(node.name for node in cluster.nodes)
+        raise HerdError(
+            f"Planning: the matrix asks for {most} nodes and the inventory's group cluster has "
+            f"{len(cluster.nodes)} ({names}). Add nodes to the inventory, or give "
+            f"`--nodes` with numbers up to {len(cluster.nodes)}."
+        )
+    return replace(cluster, nodes=cluster.nodes[:most])
+
+
+def plan_matrix(matrix: Matrix, project: Path, *, inventory: str | None = None) -> Plan:
+    """Plan a matrix on the inventory's cluster; asks the nodes for their facts.
+
+    Raises:
+        HerdError: the lab is down, a node does not answer or is not provisioned.
+    """
+    cluster = trim(read_cluster(project, inventory), matrix)
+    transport = SshTransport(project)
+    try:
+        return make_plan(matrix, ask_facts(cluster, transport), project / RESULTS_FOLDER)
+    finally:
+        transport.close()
+
+
+def make_plan(matrix: Matrix, cluster: Cluster, results: Path | None = None) -> Plan:
+    """Plan a matrix on a cluster whose nodes were asked for their facts.
+
+    Args:
+        matrix: what to measure.
+        cluster: where.
+        results: folder of all runs, for what trials took so far; None if that is of no interest.
+
+    Raises:
+        HerdError: the matrix asks for more nodes than there are.
+    """
+    cluster = trim(cluster, matrix)
+    cells = {}
+    for cell in matrix.cells():
+        record = _cell_record(cell, cluster)
+        cells[record.cell_id] = (record, cell)
+    return Plan(
+        matrix=matrix,
+        cluster=cluster,
+        plan_id=plan_id(matrix, cluster),
+        cells=tuple(record for record, _ in cells.values()),
+        by_id={cell_id: cell for cell_id, (_, cell) in cells.items()},
+        trials=order_trials(list(cells), matrix.repeats, matrix.seed),
+        seconds=seconds_per_trial(results, cells) if results else {},
+    )
+
+
+def plan_id(matrix: Matrix, cluster: Cluster) -> str:
+    """What the user asked for, on which nodes: the same again continues the run."""
+    cells = sorted((_canonical(cell.params) for cell in matrix.cells()), key=_digest)
+    return _digest(
+        {
+            "title": matrix.title,
+            "workload": matrix.workload.model_dump(),
+            "cells": cells,
+            "repeats": matrix.repeats,
+            "seed": matrix.seed,
+            "nodes": [node.name for node in trim(cluster, matrix).nodes],
+        }
+    )
+
+
+def order_trials(cell_ids: Sequence[str], repeats: int, seed: int) -> tuple[TrialRecord, ...]:
+    """Randomised complete blocks: each holds every cell once, shuffled.
+
+    The order depends on the seed and on nothing else; the drift of a day (heat, load) then hits
+    all cells alike.
+    """
+    shuffler = random.Random(seed)  # noqa: S311 - an order that can be repeated, not a secret
+    trials: list[TrialRecord] = []
+    for block in range(1, repeats + 1):
+        ids = list(cell_ids)
+        shuffler.shuffle(ids)
+        for cell_id in ids:
+            trials.append(
+                TrialRecord(
+                    trial_id=f"{cell_id}-r{block}",
+                    cell_id=cell_id,
+                    repeat=block,
+                    block=block,
+                    order=len(trials) + 1,
+                )
+            )
+    return tuple(trials)
+
+
+def cell_label(params: Mapping[str, Scalar]) -> str:
+    """A cell in a few words."""
+    names = {True: "on", False: "off"}
+    words = [str(params["engine"]), str(params["model"]), f"{params['nodes']} nodes"]
+    skipped = ("engine", "model", "nodes", "threads")
+    for name, value in params.items():
+        if name not in skipped:
+            words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
+    if params.get("threads"):
+        words.append(f"{params['threads']} threads")
+    return " ".join(words)
+
+
+def seconds_per_trial(results: Path, cell_ids: Iterable[str]) -> dict[str, float]:
+    """Median wall time of the trials that were done of each cell, in any run."""
+    found = {}
+    for cell_id in cell_ids:
+        pattern = f"*/{ATTEMPTS_FOLDER}/{cell_id}-*/{ATTEMPT_FILE}"
+        walls = [_wall_s(path.parent) for path in results.glob(pattern)]
+        known = [wall_s for wall_s in walls if wall_s is not None]
+        if known:
+            found[cell_id] = statistics.median(known)
+    return found
+
+
+def estimate_s(plan: Plan) -> float:
+    """Time for all that is possible, warm-ups included, in seconds."""
+    trials = plan.matrix.repeats + plan.matrix.warmup
+    possible = [cell.cell_id for cell in plan.cells if cell.unavailable is None]
+    return trials * sum(plan.seconds.get(cell_id, RULE_S) for cell_id in possible)
+
+
+def describe(plan: Plan) -> list[str]:
+    """The plan as lines to print: trials in their order, the time, what is impossible and why."""
+    possible = {cell.cell_id: cell for cell in plan.cells if cell.unavailable is None}
+    impossible = [cell for cell in plan.cells if cell.unavailable is not None]
+    nodes = ", ".join(node.name for node in plan.cluster.nodes)
+    lines = [
+        f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
+        f"on {nodes}; seed {plan.matrix.seed}",
+        "",
+    ]
+    for trial in plan.trials:
+        if trial.cell_id in possible:
+            label = cell_label(possible[trial.cell_id].params)
+            lines.append(f"{trial.order:4d}  block {trial.block}  {label}")
+    if impossible:
+        lines += ["", "Impossible here:"]
+        lines += [f"  {cell_label(cell.params)}: {cell.unavailable}" for cell in impossible]
+    guessed = len(possible.keys() - plan.seconds.keys())
+    basis = (
+        "from earlier trials of these cells"
+        if not guessed
+        else f"{guessed} of {len(possible)} cells never measured: {RULE_S:.0f} s a trial assumed"
+    )
+    lines += ["", f"Estimated time: {spoken_time(estimate_s(plan))} ({basis})"]
+    return lines
+
+
+def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
+    engine = ENGINES[cell.engine]
+    unavailable = engine.check(cell, cluster)
+    identity = dict(engine.identity(cell, cluster))
+    content = {
+        "params": _canonical(cell.params),
+        "workload": cell.workload.model_dump(),
+        "identity": identity,
+        "protocol": PROTOCOL_VERSION,
+    }
+    return CellRecord(
+        cell_id=_digest(content)[:ID_LENGTH],
+        params=dict(cell.params),
+        identity=identity,
+        nodes=tuple(node.name for node in cluster.nodes[: cell.nodes]),
+        unavailable=unavailable,
+    )
+
+
+def _wall_s(folder: Path) -> float | None:
+    try:
+        record: AttemptRecord = load_attempt(folder)
+    except HerdError:
+        return None
+    return record.trial_wall_s if record.outcome == "done" else None
+
+
+def _canonical(params: Mapping[str, Scalar]) -> list[list[Scalar]]:
+    return [[name, params[name]] for name in sorted(params)]
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

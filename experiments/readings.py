@@ -1,0 +1,104 @@
+"""What the helper's replies say about a unit and about the state of a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from collect.attempt import NodeReading
+
+EXITED = "1"
+"""CLD_EXITED of `waitid`, which systemd shows as ExecMainCode; 2 and 3 are signals."""
+UNSET = 2**64 - 1
+"""What systemd shows for a counter that the kernel does not keep."""
+RUNNING_STATES = ("active", "activating", "reloading")
+
+
+@dataclass(frozen=True, slots=True)
+class UnitState:
+    """A unit as the node's systemd saw it; names as in `collect.attempt.ProcessRecord`."""
+
+    running: bool
+    exit_code: int | None
+    signal: int | None
+    result: str | None
+    started_at: float | None
+    runtime_s: float | None
+    cpu_s: float | None
+    memory_peak_mib: float | None
+    received_bytes: int | None
+    sent_bytes: int | None
+
+
+def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> UnitState:
+    """Read what `systemctl show` printed.
+
+    Args:
+        shown: property to value.
+        still_running: whether it lives, where ActiveState cannot tell.
+    """
+    started_us = _count(shown.get("ExecMainStartTimestampMonotonic"))
+    ended_us = _count(shown.get("ExecMainExitTimestampMonotonic"))
+    running = shown.get("ActiveState") in RUNNING_STATES and not ended_us
+    if still_running is not None:
+        running = still_running
+    code, status = shown.get("ExecMainCode"), _count(shown.get("ExecMainStatus"))
+    ended = not running and bool(ended_us)
+    cpu_ns = _count(shown.get("CPUUsageNSec"))
+    peak_bytes = _count(shown.get("MemoryPeak"))
+    return UnitState(
+        running=running,
+        exit_code=status if ended and code == EXITED else None,
+        signal=status if ended and code != EXITED else None,
+        result=None if running else shown.get("Result"),
+        started_at=_moment(shown.get("ExecMainStartTimestamp")),
+        runtime_s=(ended_us - started_us) / 1e6 if ended and ended_us and started_us else None,
+        cpu_s=None if cpu_ns is None else cpu_ns / 1e9,
+        memory_peak_mib=None if peak_bytes is None else round(peak_bytes / 2**20, 3),
+        received_bytes=_count(shown.get("IPIngressBytes")),
+        sent_bytes=_count(shown.get("IPEgressBytes")),
+    )
+
+
+def node_reading(told: dict[str, str]) -> NodeReading:
+    """Read the part `reading` of a reply."""
+    frequency_khz = _count(told.get("frequency_khz"))
+    temperature_mc = _number(told.get("temperature_mc"))
+    return NodeReading(
+        clock_s=_number(told.get("clock_s")),
+        uptime_s=_number(told.get("uptime_s")),
+        throttled=_bits(told.get("throttled")),
+        temperature_c=None if temperature_mc is None else temperature_mc / 1000,
+        frequency_mhz=None if frequency_khz is None else frequency_khz / 1000,
+        swap_pages=_count(told.get("swap_pages")),
+        link_mbit=_count(told.get("link_mbit")),
+    )
+
+
+def _count(text: str | None) -> int | None:
+    if text is None or not text.isdigit() or int(text) == UNSET:
+        return None
+    return int(text)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+def _bits(text: str | None) -> int | None:
+    try:
+        return int(text, 16) if text else None
+    except ValueError:
+        return None
+
+
+def _moment(text: str | None) -> float | None:
+    """Unix time of systemd's `Mon 2026-11-23 04:28:26.123456 UTC`."""
+    try:
+        parsed = datetime.strptime(f"{text}+0000", "%a %Y-%m-%d %H:%M:%S.%f UTC%z")
+    except ValueError:
+        return None
+    return parsed.timestamp()

@@ -1,0 +1,198 @@
+"""Run a matrix: every trial once, whatever dies in between."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from collect.attempt import TEMPORARY_PREFIX
+from collect.errors import HerdError
+from collect.run import RunManifest, load_run
+from experiments.cluster import Cluster
+from experiments.durable import remove_folder
+from experiments.facts import ask_facts
+from experiments.herd import Herd
+from experiments.inventory import read_cluster
+from experiments.ledger import Ledger, create_run, find_planned, new_run_name, run_status
+from experiments.manifest import changes, run_manifest
+from experiments.matrix import Matrix
+from experiments.owner import Owner, own_results
+from experiments.plan import RESULTS_FOLDER, Plan, make_plan, plan_id, trim
+from experiments.progress import Progress
+from experiments.protocol import Transport
+from experiments.remote import SshTransport
+from experiments.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a call of `run_matrix` ended.
+
+    Attributes:
+        folder: the run's folder.
+        counts: planned, done, failed, unavailable, pending.
+        already_complete: there was nothing left to do.
+        interrupted: the user pressed Ctrl-C; the ledger is whole.
+        notes: what the user should know, a sentence each.
+    """
+
+    folder: Path
+    counts: dict[str, int]
+    already_complete: bool = False
+    interrupted: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 1 while trials are failed or pending, else 0."""
+        if self.interrupted:
+            return 130
+        return 1 if self.counts["failed"] or self.counts["pending"] else 0
+
+
+def run_matrix(
+    matrix: Matrix,
+    project: Path,
+    *,
+    progress: Progress,
+    new: bool = False,
+    command: Sequence[str] = (),
+    inventory: str | None = None,
+) -> RunResult:
+    """Begin or continue the run of a matrix on the inventory's cluster.
+
+    Args:
+        matrix: what to measure.
+        project: folder of `fabfile.py`; results go below it.
+        progress: told what happens.
+        new: begin another run although there is one of this plan.
+        command: the command line, for reproducing it.
+        inventory: another inventory than that of `ansible.cfg`.
+
+    Raises:
+        HerdError: the lab is down, a node does not answer or belongs to another runner, the
+            cluster is not the one that the run began on, the disk is full …
+    """
+    cluster = trim(read_cluster(project, inventory), matrix)
+    transport = SshTransport(project)
+    try:
+        return run_on(
+            matrix,
+            cluster,
+            transport,
+            project / RESULTS_FOLDER,
+            progress=progress,
+            new=new,
+            command=command,
+            toolkit=_toolkit(project),
+        )
+    finally:
+        transport.close()
+
+
+def run_on(
+    matrix: Matrix,
+    cluster: Cluster,
+    transport: Transport,
+    results: Path,
+    *,
+    progress: Progress,
+    new: bool = False,
+    command: Sequence[str] = (),
+    toolkit: str = "",
+    owner: Owner | None = None,
+) -> RunResult:
+    """Begin or continue a run on nodes that a transport reaches.
+
+    Args:
+        matrix: what to measure.
+        cluster: the nodes that the matrix needs.
+        transport: reaches them; the caller closes it.
+        results: folder of all runs.
+        progress: told what happens.
+        new: begin another run although there is one of this plan.
+        command: the command line, for reproducing it.
+        toolkit: version of this toolkit.
+        owner: who runs; this process if not given.
+
+    Raises:
+        HerdError: as `run_matrix`.
+    """
+    owner = owner or Owner.me()
+    with own_results(results, owner):
+        for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
+            remove_folder(leftover)
+        known = None if new else find_planned(results, plan_id(matrix, cluster))
+        if known is not None:
+            Ledger(known).recover()
+            if not Ledger(known).account().counts()["pending"]:
+                return RunResult(known, _counts(known), already_complete=True)
+        plan = make_plan(matrix, ask_facts(cluster, transport), results)
+        herd = Herd(transport, plan.cluster.nodes, owner)
+        try:
+            herd.own_all()
+            folder, manifest = _open_run(known, plan, results, command, toolkit)
+            return _measure(folder, manifest, plan, herd, progress)
+        finally:
+            herd.close()
+
+
+def _open_run(
+    known: Path | None, plan: Plan, results: Path, command: Sequence[str], toolkit: str
+) -> tuple[Path, RunManifest]:
+    """The run to continue, or a new one.
+
+    Raises:
+        HerdError: the world is another one than when the run began.
+    """
+    if known is None:
+        name = new_run_name(results, Path(plan.matrix.file).stem or "run")
+        manifest = run_manifest(plan, name, command, toolkit)
+        return create_run(results, manifest), manifest
+    manifest = load_run(known)
+    changed = changes(manifest, plan)
+    if changed:
+        raise HerdError(
+            f"Continuing the run {manifest.run}: since it began, {'; '.join(changed)}. Its "
+            "trials would not be comparable. Put that back, or begin another run with --new."
+        )
+    return known, manifest
+
+
+def _measure(
+    folder: Path,
+    manifest: RunManifest,
+    plan: Plan,
+    herd: Herd,
+    progress: Progress,
+) -> RunResult:
+    session = Session(plan, manifest, Ledger(folder), herd, progress)
+    progress.begin(manifest.run, session.book.counts(), session.left_s())
+    try:
+        notes = session.measure()
+    except KeyboardInterrupt:
+        return RunResult(folder, session.book.counts(), interrupted=True)
+    finally:
+        progress.end()
+    return RunResult(folder, _counts(folder), notes=notes)
+
+
+def _counts(folder: Path) -> dict[str, int]:
+    return {name: int(n) for name, n in run_status(folder).items() if name != "run"}
+
+
+def _toolkit(project: Path) -> str:
+    """Version of this toolkit: the commit where there is one."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"

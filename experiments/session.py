@@ -1,0 +1,253 @@
+"""The loop: every pending trial of a run, in order, on a herd that this process owns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from collect.account import TrialState
+from collect.attempt import AttemptRecord, Outcome
+from collect.errors import HerdError
+from collect.parsers import parse_attempt
+from collect.run import RunManifest, TrialRecord
+from experiments.engines import ENGINES
+from experiments.engines.base import Cell, Deployment
+from experiments.herd import Herd
+from experiments.judge import failure, invalidity
+from experiments.ledger import Ledger
+from experiments.plan import Plan, cell_label
+from experiments.progress import Progress, Step
+from experiments.protocol import Request
+from experiments.trial import Execution, TrialRunner
+
+FULL_KIB = 1024
+"""A file system with less room than this counts as full."""
+
+
+@dataclass(slots=True)
+class TrialBook:
+    """What is known of each trial while the session runs.
+
+    Attributes:
+        attempts: trial id to how many attempts it had.
+        state: trial id to done, failed, unavailable or pending.
+    """
+
+    attempts: dict[str, int]
+    state: dict[str, str]
+
+    def counts(self) -> dict[str, int]:
+        """planned, done, failed, unavailable, pending."""
+        states = list(self.state.values())
+        names = ("done", "failed", "unavailable", "pending")
+        return {"planned": len(states), **{name: states.count(name) for name in names}}
+
+
+class Session:
+    """Measures what is pending.
+
+    Args:
+        plan: cells and cluster, as they are now.
+        manifest: the run.
+        ledger: where attempts go.
+        herd: the nodes, owned.
+        progress: told what happens.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        manifest: RunManifest,
+        ledger: Ledger,
+        herd: Herd,
+        progress: Progress,
+    ) -> None:
+        self._plan = plan
+        self._manifest = manifest
+        self._ledger = ledger
+        self._herd = herd
+        self._progress = progress
+        self._cells = {cell.cell_id: cell for cell in manifest.cells}
+        self._seconds = dict(plan.seconds)
+        self._warmed: set[str] = set()
+        self._engine = ""
+        self._trials = TrialRunner(herd, self._live)
+        self._link_mbit = {
+            node.name: _whole(node.facts.get("link_mbit")) for node in plan.cluster.nodes
+        }
+        account = ledger.account()
+        self.book = TrialBook(
+            attempts={state.trial.trial_id: _last(state) for state in account.trials},
+            state={state.trial.trial_id: state.state for state in account.trials},
+        )
+
+    def measure(self) -> tuple[str, ...]:
+        """Measure every pending trial, those of lost nodes when these are back.
+
+        Returns:
+            What the user should know about what was left out.
+
+        Raises:
+            HerdError: the ledger cannot be written.
+        """
+        waiting = self._pending()
+        reasons: dict[str, str] = {}
+        while waiting:
+            recorded = 0
+            block = 0
+            for trial in waiting:
+                if trial.block != block:
+                    block = trial.block
+                    self._herd.regain(self._herd.lost())
+                recorded += self._until_settled(trial)
+            reasons = self._herd.regain(self._herd.lost())
+            waiting = [trial for trial in self._pending() if not self._lacks(trial)]
+            if not recorded:
+                break
+        self._trials.stop_kept()
+        return tuple(
+            f"{reason} Trials that need {node} are left; give the same command again when it is "
+            "back."
+            for node, reason in reasons.items()
+        )
+
+    def left_s(self) -> float | None:
+        """Estimated time for what is pending; None while nothing is known."""
+        pending = self._pending()
+        known = [self._seconds[t.cell_id] for t in pending if t.cell_id in self._seconds]
+        return len(pending) * sum(known) / len(known) if known else None
+
+    def _pending(self) -> list[TrialRecord]:
+        states = self.book.state
+        return [t for t in self._manifest.trials if states[t.trial_id] == "pending"]
+
+    def _lacks(self, trial: TrialRecord) -> bool:
+        """Whether a node of the trial is lost."""
+        return not set(self._cells[trial.cell_id].nodes).isdisjoint(self._herd.lost())
+
+    def _until_settled(self, trial: TrialRecord) -> int:
+        """Attempt a trial until it is done, out of attempts, or a node is lost.
+
+        Returns:
+            How many attempts were recorded.
+        """
+        cell = self._plan.by_id[trial.cell_id]
+        deployment = ENGINES[cell.engine].deploy(cell, self._plan.cluster)
+        self._engine = cell.engine
+        recorded = 0
+        while self.book.state[trial.trial_id] == "pending" and not self._lacks(trial):
+            self._warm_up(trial, cell, deployment)
+            if self._lacks(trial):
+                break
+            self._attempt(trial, cell, deployment)
+            recorded += 1
+        return recorded
+
+    def _warm_up(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
+        """Run a cell unmeasured: first in the session, or when its kept workers are new."""
+        cold = cell.keeps_workers and not self._trials.is_warm(deployment)
+        if trial.cell_id in self._warmed and not cold:
+            return
+        for number in range(1, self._manifest.warmup + 1):
+            self._progress.step(self._step(trial, cell, 0))
+            name = f"{trial.cell_id}-w{number}"
+            execution = self._trials.execute(deployment, name, keep=cell.keeps_workers)
+            if failure(execution, deployment.deadline_s):
+                self._trials.stop_kept()
+                return
+        self._warmed.add(trial.cell_id)
+
+    def _attempt(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
+        number = self.book.attempts[trial.trial_id] + 1
+        attempt_id = f"{trial.trial_id}-a{number}"
+        self._progress.step(self._step(trial, cell, number))
+        execution = self._trials.execute(deployment, attempt_id, keep=cell.keeps_workers)
+
+        def judge(folder: Path) -> AttemptRecord:
+            return self._judged(folder, trial, number, execution, deployment)
+
+        record = self._ledger.record(attempt_id, execution.logs, judge)
+        self.book.attempts[trial.trial_id] = number
+        if record.outcome == "done":
+            self.book.state[trial.trial_id] = "done"
+            self._seconds[trial.cell_id] = record.trial_wall_s
+        else:
+            self._trials.stop_kept()
+            label = cell_label(cell.params)
+            self._progress.note(f"{label}, attempt {number}: {record.outcome}: {record.cause}")
+            if number >= self._manifest.max_attempts:
+                self.book.state[trial.trial_id] = "failed"
+        self._progress.settled(self.book.counts(), self.left_s())
+
+    def _judged(
+        self,
+        folder: Path,
+        trial: TrialRecord,
+        number: int,
+        execution: Execution,
+        deployment: Deployment,
+    ) -> AttemptRecord:
+        """The record of an attempt whose logs lie in a folder."""
+        draft = AttemptRecord(
+            run=self._manifest.run,
+            attempt_id=f"{trial.trial_id}-a{number}",
+            trial_id=trial.trial_id,
+            cell_id=trial.cell_id,
+            attempt=number,
+            params=self._cells[trial.cell_id].params,
+            outcome="done",
+            samples=0,
+            expected_samples=deployment.expected_samples,
+            started_at=execution.started_at,
+            trial_wall_s=execution.trial_wall_s,
+            root_wall_s=execution.root_wall_s,
+            processes=tuple(execution.processes),
+            nodes=execution.readings,
+            file_bytes={name: len(content) for name, content in execution.logs.items()},
+        )
+        outcome, cause, samples = self._verdict(folder, draft, execution, deployment)
+        return draft.model_copy(update={"outcome": outcome, "cause": cause, "samples": samples})
+
+    def _verdict(
+        self, folder: Path, draft: AttemptRecord, execution: Execution, deployment: Deployment
+    ) -> tuple[Outcome, str | None, int]:
+        cause = failure(execution, deployment.deadline_s)
+        samples = 0
+        if cause is None:
+            try:
+                samples = parse_attempt(folder, draft).samples
+            except HerdError as error:
+                cause = str(error)
+        if cause is None and samples != deployment.expected_samples:
+            cause = f"its log holds {samples} of {deployment.expected_samples} samples"
+        if cause is not None:
+            return "failed", self._full_disk(draft) + cause, samples
+        reason = invalidity(execution, self._link_mbit)
+        return ("done", None, samples) if reason is None else ("invalid", reason, samples)
+
+    def _full_disk(self, draft: AttemptRecord) -> str:
+        """Which node has no room for logs, as the beginning of a cause; empty if all have."""
+        names = set(self._cells[draft.cell_id].nodes) - set(self._herd.lost())
+        replies, _ = self._herd.ask_each(
+            {name: Request("space") for name in sorted(names)}, "tell its free space", 10.0
+        )
+        for name, reply in replies.items():
+            free_kib = reply.text("available_kib")
+            if free_kib.isdigit() and int(free_kib) < FULL_KIB:
+                return f"the disk of {name} is full, make room below /var/lib/llama-herd there: "
+        return ""
+
+    def _step(self, trial: TrialRecord, cell: Cell, attempt: int) -> Step:
+        return Step(cell_label(cell.params), trial.order, len(self._manifest.trials), attempt)
+
+    def _live(self, tail: str) -> None:
+        self._progress.live(ENGINES[self._engine].live_rate(tail))
+
+
+def _last(state: TrialState) -> int:
+    """Number of the last attempt; one that was deleted leaves a gap and its number."""
+    return max((attempt.attempt for attempt in state.attempts), default=0)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None

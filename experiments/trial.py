@@ -1,0 +1,325 @@
+"""One execution of a trial: the fewest round trips that do it.
+
+Workers started anew: (start, wait until ready) on all nodes at once | the root, with its log |
+(stop, fetch) on all nodes at once. Workers kept: the root | fetch. While a root works longer than
+a moment, its node is asked for the end of its log every `LOOK_S`, and the other nodes for a sign
+of life every `PULSE_S`: about a millisecond of CPU time each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from collect.attempt import NodeReading, NodeRecord, ProcessRecord
+from experiments.engines.base import Deployment, Process
+from experiments.herd import Herd
+from experiments.kept import KeptWorker, KeptWorkers
+from experiments.protocol import NodeLostError, Reply, Request, expect
+from experiments.readings import UnitState, node_reading, unit_state
+
+READY_S = 30
+"""How long a worker may take until it listens."""
+ANSWER_S = 20.0
+"""How long a node may take for what is quick."""
+LOOK_S = 2.0
+PULSE_S = 5.0
+
+
+@dataclass(slots=True)
+class Execution:
+    """What became of it.
+
+    Attributes:
+        cause: why it did not end as it should, as far as the runner saw it; None if it did.
+        lost: nodes that stopped answering.
+        refused: the node that did not do what it was asked, if one did not.
+        root_wall_s: lifetime of the root by its node's clock.
+        logs: file name to content.
+    """
+
+    started_at: float
+    trial_wall_s: float = 0.0
+    root_wall_s: float | None = None
+    cause: str | None = None
+    lost: tuple[str, ...] = ()
+    refused: str | None = None
+    processes: list[ProcessRecord] = field(default_factory=list)
+    readings: dict[str, NodeRecord] = field(default_factory=dict)
+    logs: dict[str, bytes] = field(default_factory=dict)
+
+
+class TrialRunner:
+    """Executes deployments on a herd.
+
+    Args:
+        herd: the nodes.
+        live: called with the end of the root's log while it works.
+    """
+
+    def __init__(self, herd: Herd, live: Callable[[str], None]) -> None:
+        self._herd = herd
+        self._live = live
+        self._kept = KeptWorkers()
+
+    def is_warm(self, deployment: Deployment) -> bool:
+        """Whether all its workers live on from an earlier trial."""
+        return not self._kept.missing(deployment)
+
+    def execute(self, deployment: Deployment, name: str, *, keep: bool) -> Execution:
+        """Carry out a trial.
+
+        Args:
+            deployment: its processes.
+            name: of its units, after `herd-`.
+            keep: use the workers of earlier trials and leave them to later ones.
+        """
+        self.stop_kept(self._kept.strangers(deployment, keep=keep))
+        before: dict[str, NodeReading] = {}
+        execution = Execution(started_at=time.time())
+        if keep:
+            missing = self._kept.missing(deployment)
+            self._start(missing, f"{name}-kept", deployment.deadline_s, before, execution)
+            for worker in missing:
+                unit = _unit(f"{name}-kept", worker)
+                self._kept.add(worker, unit, before.get(worker.node.name))
+        execution.started_at = time.time()
+        begun = time.perf_counter()
+        if not keep:
+            self._start(deployment.workers, name, deployment.deadline_s, before, execution)
+        if execution.cause is None:
+            self._run(deployment, name, execution)
+        if keep:
+            self._fetch(deployment, execution)
+        else:
+            self._stop(deployment, name, before, execution)
+        execution.trial_wall_s = time.perf_counter() - begun
+        return execution
+
+    def stop_kept(self, nodes: Iterable[str] | None = None) -> None:
+        """Stop kept workers: those of these nodes, or all."""
+        requests = {
+            node: Request("stop", (("unit", worker.unit),))
+            for node, worker in self._kept.remove(nodes)
+            if node not in self._herd.lost()
+        }
+        if requests:
+            self._herd.ask_each(requests, "stop a worker", ANSWER_S)
+
+    def _start(
+        self,
+        workers: Iterable[Process],
+        name: str,
+        deadline_s: float,
+        before: dict[str, NodeReading],
+        execution: Execution,
+    ) -> None:
+        requests = {
+            worker.node.name: _launch("start", worker, name, deadline_s) for worker in workers
+        }
+        replies, silent = self._herd.ask_each(requests, "start a worker", READY_S + ANSWER_S)
+        for node, reply in replies.items():
+            before[node] = node_reading(reply.pairs("before"))
+            if not reply.ok:
+                execution.refused = node
+                _blame(execution, f"the worker on {node} did not start: {reply.text('error')}")
+        _blame_silent(execution, silent, "its worker was started")
+
+    def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
+        root = deployment.root
+        unit = _unit(name, root)
+        others = [w.node.name for w in deployment.workers if w.node.name != root.node.name]
+        try:
+            link = self._herd.link(root.node.name)
+            link.send(_launch("run", root, name, deployment.deadline_s))
+            reply = self._await_root(root.node.name, unit, others, deployment, execution)
+        except NodeLostError as error:
+            self._herd.lose(error.node)
+            _blame_silent(execution, {error.node: str(error)}, "the root was running there")
+            return
+        if not reply.ok:
+            execution.refused = root.node.name
+            _blame(execution, f"the root on {root.node.name} did not start: {reply.text('error')}")
+            return
+        state = unit_state(reply.pairs("props"))
+        execution.root_wall_s = state.runtime_s
+        execution.readings[root.node.name] = NodeRecord(
+            before=node_reading(reply.pairs("before")), after=node_reading(reply.pairs("after"))
+        )
+        _add(execution, root, unit, state, reply)
+        if state.runtime_s is None:
+            execution.refused = root.node.name
+            said = reply.text("said") or f"systemd says: {state.result}"
+            _blame(execution, f"the root on {root.node.name} did not start: {said}")
+
+    def _await_root(
+        self,
+        root: str,
+        unit: str,
+        others: list[str],
+        deployment: Deployment,
+        execution: Execution,
+    ) -> Reply:
+        link = self._herd.link(root)
+        begun = time.monotonic()
+        pulse_at = begun + PULSE_S
+        while True:
+            reply = link.poll(LOOK_S)
+            if reply is not None:
+                return reply
+            now = time.monotonic()
+            if now - begun > deployment.deadline_s + ANSWER_S:
+                raise NodeLostError(root, f"{root} did not end a process at its deadline")
+            self._look(root, unit)
+            if others and now >= pulse_at:
+                pulse_at = now + PULSE_S
+                pings = {name: Request("ping") for name in others}
+                _, silent = self._herd.ask_each(pings, "say that it lives", 2 * PULSE_S)
+                if silent:
+                    _blame_silent(execution, silent, "the root was running")
+                    self._herd.halt(root, unit)
+                    return expect(link, "stop a process", ANSWER_S)
+
+    def _look(self, root: str, unit: str) -> None:
+        """See how far the root is, which is also how its node shows that it lives."""
+        watch = self._herd.watch(root)
+        watch.send(Request("watch", (("unit", unit),)))
+        self._live(expect(watch, "tell how far it is", 2 * PULSE_S).text("tail"))
+
+    def _stop(
+        self,
+        deployment: Deployment,
+        name: str,
+        before: Mapping[str, NodeReading],
+        execution: Execution,
+    ) -> None:
+        workers = {w.node.name: w for w in deployment.workers if w.node.name in before}
+        requests = {
+            node: Request("stop", (("unit", _unit(name, worker)),))
+            for node, worker in workers.items()
+            if node not in self._herd.lost()
+        }
+        replies, silent = self._herd.ask_each(requests, "stop a worker", ANSWER_S)
+        _blame_silent(execution, silent, "its worker was stopped")
+        for node, reply in replies.items():
+            _add(
+                execution,
+                workers[node],
+                _unit(name, workers[node]),
+                unit_state(reply.pairs("props")),
+                reply,
+            )
+            execution.readings.setdefault(
+                node,
+                NodeRecord(before=before[node], after=node_reading(reply.pairs("after"))),
+            )
+
+    def _fetch(self, deployment: Deployment, execution: Execution) -> None:
+        workers = self._kept.of(deployment)
+        requests = {
+            node: Request(
+                "fetch",
+                (
+                    ("unit", worker.unit),
+                    ("out_from", str(worker.out_from)),
+                    ("err_from", str(worker.err_from)),
+                ),
+            )
+            for node, worker in workers.items()
+            if node not in self._herd.lost()
+        }
+        replies, silent = self._herd.ask_each(requests, "fetch a worker's log", ANSWER_S)
+        _blame_silent(execution, silent, "its worker's log was fetched")
+        for node, reply in replies.items():
+            _fetched(workers[node], reply, execution)
+
+
+def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
+    """Account for what a kept worker did since it was asked last."""
+    node = worker.process.node.name
+    alive = reply.text("alive") == "yes"
+    state = unit_state(reply.pairs("props"), still_running=alive)
+    used_s = state.cpu_s
+    if used_s is not None and worker.cpu_s is not None:
+        state = replace(state, cpu_s=used_s - worker.cpu_s)
+    _add(execution, worker.process, worker.unit, state, reply, kept=True)
+    after = node_reading(reply.pairs("after"))
+    execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=after))
+    worker.out_from += len(reply.parts.get("out", b""))
+    worker.err_from += len(reply.parts.get("err", b""))
+    worker.cpu_s, worker.reading = used_s, after
+    if not alive:
+        _blame(execution, f"the kept worker on {node} ended")
+
+
+def _unit(name: str, process: Process) -> str:
+    return f"herd-{name}-{process.role}"
+
+
+def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Request:
+    """The request that starts a process.
+
+    The dollar signs are doubled because systemd replaces variables in arguments.
+    """
+    fields = [("unit", _unit(name, process)), ("deadline", str(max(1, round(deadline_s))))]
+    if process.working_directory is not None:
+        fields.append(("dir", process.working_directory))
+    if verb == "start":
+        fields += [("port", str(process.listen_port)), ("ready", str(READY_S))]
+    fields += [("env", f"{key}={value}") for key, value in process.env.items()]
+    fields += [("arg", argument.replace("$", "$$")) for argument in process.argv]
+    return Request(verb, tuple(fields))
+
+
+def _add(
+    execution: Execution,
+    process: Process,
+    unit: str,
+    state: UnitState,
+    reply: Reply,
+    *,
+    kept: bool = False,
+) -> None:
+    """Put a process and its logs into the account of the execution."""
+    stem = f"{process.node.name}.{process.role}"
+    out_file = err_file = None
+    if "out" in reply.parts:
+        out_file = f"{stem}.out"
+        execution.logs[out_file] = reply.parts["out"]
+    if reply.parts.get("err"):
+        err_file = f"{stem}.err"
+        execution.logs[err_file] = reply.parts["err"]
+    execution.processes.append(
+        ProcessRecord(
+            node=process.node.name,
+            role=process.role,
+            unit=unit,
+            argv=process.argv,
+            env=dict(process.env),
+            exit_code=state.exit_code,
+            signal=state.signal,
+            result=state.result,
+            started_at=state.started_at,
+            runtime_s=state.runtime_s,
+            cpu_s=state.cpu_s,
+            memory_peak_mib=state.memory_peak_mib,
+            received_bytes=state.received_bytes,
+            sent_bytes=state.sent_bytes,
+            out_file=out_file,
+            err_file=err_file,
+            kept=kept,
+        )
+    )
+
+
+def _blame(execution: Execution, cause: str) -> None:
+    """The first thing that went wrong is the cause; the rest follows from it."""
+    if execution.cause is None:
+        execution.cause = cause
+
+
+def _blame_silent(execution: Execution, silent: Mapping[str, str], when: str) -> None:
+    for node, reason in silent.items():
+        _blame(execution, f"{reason} while {when}" if node not in execution.lost else reason)
+        execution.lost = (*execution.lost, node)
