@@ -1,0 +1,375 @@
+"""The tidy tables of a run, rebuilt from its folder at any time, and written as Parquet.
+
+docs/tables.md says what every column means. The axes of the matrix are columns of `trials`,
+after `cell_id`. A value that is absent is missing (`<NA>`), never 0.
+
+Columns and their dtypes:
+    trials     `TRIALS_BEFORE_AXES`, one column an axis, `TRIALS_AFTER_AXES`; a row a planned trial
+    tokens     `TOKENS`; a row a line of figures of the attempt that counts
+    nodes      `NODES`; a row a process of an attempt
+    attempts   `ATTEMPTS`; a row an attempt, whatever came of it
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from collect.account import Account, AttemptState, TrialState
+from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
+from collect.errors import HerdError
+from collect.measurement import Measurement, Phase
+from collect.run import TABLES_FOLDER, RunManifest, Scalar
+
+Columns = Mapping[str, str]
+"""Column to pandas dtype."""
+Row = dict[str, Any]
+
+TRIALS_BEFORE_AXES: Columns = MappingProxyType(
+    {"run": "string", "trial_id": "string", "cell_id": "string"}
+)
+FIRST_AXES = ("engine", "model", "nodes", "weights", "workers", "threads")
+"""Axes that every cell has; they come first, in this order."""
+TRIALS_AFTER_AXES: Columns = MappingProxyType(
+    {
+        "workload": "string",
+        "repeat": "Int64",
+        "block": "Int64",
+        "order": "Int64",
+        "state": "string",
+        "attempts": "Int64",
+        "attempt_id": "string",
+        "reason": "string",
+        "prompt_tokens": "Int64",
+        "prompt_ms": "Float64",
+        "prompt_ms_per_token": "Float64",
+        "prompt_tokens_per_s": "Float64",
+        "generated_tokens": "Int64",
+        "decode_ms": "Float64",
+        "decode_ms_per_token": "Float64",
+        "decode_tokens_per_s": "Float64",
+        "compute_ms_per_token": "Float64",
+        "sync_ms_per_token": "Float64",
+        "sent_kib_per_token": "Float64",
+        "received_kib_per_token": "Float64",
+        "perplexity": "Float64",
+        "text_sha256": "string",
+        "required_memory_mib": "Float64",
+        "trial_wall_s": "Float64",
+        "root_wall_s": "Float64",
+        "flags": "string",
+    }
+)
+TOKENS: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "index": "Int64",
+        "phase": "string",
+        "tokens": "Int64",
+        "compute_ms": "Float64",
+        "sync_ms": "Float64",
+        "total_ms": "Float64",
+        "sent_kib": "Float64",
+        "received_kib": "Float64",
+        "text": "string",
+    }
+)
+NODES: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "node": "string",
+        "role": "string",
+        "unit": "string",
+        "exit_code": "Int64",
+        "signal": "Int64",
+        "result": "string",
+        "started_at": "Float64",
+        "runtime_s": "Float64",
+        "cpu_s": "Float64",
+        "memory_peak_mib": "Float64",
+        "received_bytes": "Int64",
+        "sent_bytes": "Int64",
+        "kept": "boolean",
+        "throttled_before": "Int64",
+        "throttled_after": "Int64",
+        "temperature_before_c": "Float64",
+        "temperature_after_c": "Float64",
+        "frequency_after_mhz": "Float64",
+        "swapped_pages": "Int64",
+        "link_mbit": "Int64",
+    }
+)
+ATTEMPTS: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "attempt": "Int64",
+        "outcome": "string",
+        "cause": "string",
+        "started_at": "Float64",
+        "trial_wall_s": "Float64",
+        "root_wall_s": "Float64",
+        "samples": "Int64",
+        "expected_samples": "Int64",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The four tables of a run."""
+
+    trials: pd.DataFrame
+    tokens: pd.DataFrame
+    nodes: pd.DataFrame
+    attempts: pd.DataFrame
+
+    def write(self, run_folder: Path) -> tuple[Path, ...]:
+        """Write `tables/<name>.parquet`, each whole or not at all; the same run, the same bytes.
+
+        Raises:
+            HerdError: the disk is full or the folder cannot be written.
+        """
+        folder = run_folder / TABLES_FOLDER
+        try:
+            folder.mkdir(exist_ok=True)
+            return tuple(
+                _write(getattr(self, table.name), folder / f"{table.name}.parquet")
+                for table in fields(self)
+            )
+        except OSError as error:
+            raise HerdError(
+                f"Writing the tables of {run_folder.name} to {folder}: {error.strerror or error}. "
+                "Nothing is lost: they are made from the attempts again by `fab report`."
+            ) from None
+
+
+def build_tables(run_folder: Path) -> Tables:
+    """Make the tables of a run from what lies in its folder.
+
+    Raises:
+        HerdError: there is no run, or its plan cannot be read.
+    """
+    return tables_of(Account.read(run_folder))
+
+
+def tables_of(account: Account) -> Tables:
+    """The tables of a run that was read already."""
+    run, trials = account.manifest.run, account.trials
+    attempts = [(trial, attempt) for trial in trials for attempt in trial.attempts]
+    axes = _axis_columns(account.manifest)
+    columns = {**TRIALS_BEFORE_AXES, **axes, **TRIALS_AFTER_AXES}
+    workload = account.manifest.workload.kind
+    return Tables(
+        trials=_frame([_trial_row(run, workload, axes, trial) for trial in trials], columns),
+        tokens=_frame(_token_rows(run, trials), TOKENS),
+        nodes=_frame(_node_rows(run, attempts), NODES),
+        attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
+    )
+
+
+def _frame(rows: Iterable[Row], columns: Columns) -> pd.DataFrame:
+    """A frame with exactly these columns and dtypes, also when there are no rows."""
+    listed = list(rows)
+    return pd.DataFrame(
+        {
+            name: pd.Series([row.get(name) for row in listed], dtype=dtype)
+            for name, dtype in columns.items()
+        }
+    )
+
+
+def _axis_columns(manifest: RunManifest) -> dict[str, str]:
+    """Axes with their dtypes: first those of every cell, then the others by name."""
+    values: dict[str, list[Scalar]] = {name: list(axis) for name, axis in manifest.axes.items()}
+    for cell in manifest.cells:
+        for name, value in cell.params.items():
+            values.setdefault(name, []).append(value)
+    first = [name for name in FIRST_AXES if name in values]
+    return {name: _dtype(values[name]) for name in (*first, *sorted(set(values).difference(first)))}
+
+
+def _dtype(values: Sequence[Scalar]) -> str:
+    kinds = {type(value) for value in values}
+    if kinds == {bool}:
+        return "boolean"
+    if kinds == {int}:
+        return "Int64"
+    if kinds and kinds <= {int, float}:
+        return "Float64"
+    return "string"
+
+
+def _trial_row(run: str, workload: str, axes: Columns, state: TrialState) -> Row:
+    row: Row = {
+        "run": run,
+        "trial_id": state.trial.trial_id,
+        "cell_id": state.cell.cell_id,
+        **{
+            name: str(value) if axes[name] == "string" else value
+            for name, value in state.cell.params.items()
+        },
+        "workload": workload,
+        "repeat": state.trial.repeat,
+        "block": state.trial.block,
+        "order": state.trial.order,
+        "state": state.state,
+        "attempts": len(state.attempts),
+        "reason": state.reason,
+    }
+    chosen = state.chosen
+    if chosen is None or chosen.record is None or chosen.measurement is None:
+        return row
+    return {
+        **row,
+        "attempt_id": chosen.attempt_id,
+        "trial_wall_s": chosen.record.trial_wall_s,
+        "root_wall_s": chosen.record.root_wall_s,
+        **_figures(chosen.measurement),
+    }
+
+
+def _figures(measurement: Measurement) -> Row:
+    row: Row = {
+        "perplexity": measurement.perplexity,
+        "required_memory_mib": measurement.required_memory_mib,
+        "flags": "; ".join(measurement.flags) or None,
+    }
+    if measurement.text is not None:
+        row["text_sha256"] = hashlib.sha256(measurement.text.encode()).hexdigest()
+    if (prompt := measurement.evaluation) is not None:
+        row |= {
+            "prompt_tokens": prompt.tokens,
+            "prompt_ms": prompt.total_ms,
+            "prompt_ms_per_token": prompt.ms_per_token,
+            "prompt_tokens_per_s": prompt.tokens_per_s,
+        }
+    if (decode := measurement.prediction) is not None:
+        row |= {
+            "generated_tokens": decode.tokens,
+            "decode_ms": decode.total_ms,
+            "decode_ms_per_token": decode.ms_per_token,
+            "decode_tokens_per_s": decode.tokens_per_s,
+            **_per_token(decode),
+        }
+    return row
+
+
+def _per_token(phase: Phase) -> Row:
+    parts = {
+        "compute_ms_per_token": phase.compute_ms,
+        "sync_ms_per_token": phase.sync_ms,
+        "sent_kib_per_token": phase.sent_kib,
+        "received_kib_per_token": phase.received_kib,
+    }
+    return {name: None if part is None else part / phase.tokens for name, part in parts.items()}
+
+
+def _token_rows(run: str, trials: Iterable[TrialState]) -> Iterator[Row]:
+    for trial in trials:
+        chosen = trial.chosen
+        if chosen is None or chosen.measurement is None:
+            continue
+        for token in chosen.measurement.tokens:
+            yield {
+                "run": run,
+                "trial_id": trial.trial.trial_id,
+                "attempt_id": chosen.attempt_id,
+                **{name: getattr(token, name) for name in TOKENS if hasattr(token, name)},
+            }
+
+
+def _attempt_row(run: str, trial: TrialState, attempt: AttemptState) -> Row:
+    row: Row = {
+        "run": run,
+        "trial_id": trial.trial.trial_id,
+        "attempt_id": attempt.attempt_id,
+        "attempt": attempt.attempt,
+        "outcome": "done" if attempt.done else "failed",
+        "cause": attempt.reason,
+    }
+    record = attempt.record
+    if record is None:
+        return row
+    return {
+        **row,
+        "outcome": "failed" if record.outcome == "done" and not attempt.done else record.outcome,
+        "started_at": record.started_at,
+        "trial_wall_s": record.trial_wall_s,
+        "root_wall_s": record.root_wall_s,
+        "samples": attempt.measurement.samples if attempt.measurement else record.samples,
+        "expected_samples": record.expected_samples,
+    }
+
+
+def _node_rows(run: str, attempts: Iterable[tuple[TrialState, AttemptState]]) -> Iterator[Row]:
+    for trial, attempt in attempts:
+        if attempt.record is None:
+            continue
+        for process in _processes(attempt.record):
+            yield {
+                "run": run,
+                "trial_id": trial.trial.trial_id,
+                "attempt_id": attempt.attempt_id,
+                **process,
+            }
+
+
+def _processes(record: AttemptRecord) -> Iterator[Row]:
+    """Root first, then by node in the order of the record; nodes without a process last."""
+    used = {process.node for process in record.processes}
+    for process in sorted(record.processes, key=lambda process: process.role != "root"):
+        yield {**_process(process), **_readings(record.nodes.get(process.node))}
+    for node, readings in record.nodes.items():
+        if node not in used:
+            yield {"node": node, **_readings(readings)}
+
+
+def _process(process: ProcessRecord) -> Row:
+    return {name: getattr(process, name) for name in NODES if hasattr(process, name)}
+
+
+def _readings(record: NodeRecord | None) -> Row:
+    before = (record and record.before) or NodeReading()
+    after = (record and record.after) or NodeReading()
+    swapped = None
+    if before.swap_pages is not None and after.swap_pages is not None:
+        swapped = after.swap_pages - before.swap_pages
+    return {
+        "throttled_before": before.throttled,
+        "throttled_after": after.throttled,
+        "temperature_before_c": before.temperature_c,
+        "temperature_after_c": after.temperature_c,
+        "frequency_after_mhz": after.frequency_mhz,
+        "swapped_pages": swapped,
+        "link_mbit": after.link_mbit if after.link_mbit is not None else before.link_mbit,
+    }
+
+
+def _write(frame: pd.DataFrame, path: Path) -> Path:
+    temporary = path.with_name(f".tmp-{path.name}")
+    with temporary.open("wb") as file:
+        pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return path
