@@ -1,9 +1,9 @@
 """A run on disk: `results/<run>/run.json`, written once when the run begins.
 
-    results/<run>/
-        run.json                 the plan: cells, trials in their order, machines, hashes
-        attempts/<attempt>/      one folder an attempt (see `collect.attempt`)
-        tables/*.parquet         rebuilt from the two above at any time (see `collect.tables`)
+results/<run>/
+    run.json                 the plan: cells, trials in their order, machines, hashes
+    attempts/<attempt>/      one folder an attempt (see `collect.attempt`)
+    tables/*.parquet         rebuilt from the two above at any time (see `collect.tables`)
 """
 
 from __future__ import annotations
