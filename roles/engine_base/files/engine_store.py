@@ -1,0 +1,240 @@
+"""What is installed of the engines on this node, and putting a build in its place.
+
+Sent to a node and run there by the roles, with nothing but the node's own Python:
+
+    engine_store.py probe
+    engine_store.py activate RECORD    RECORD is a JSON object, see `activate`
+    engine_store.py refuse RECORD
+
+Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
+
+    builds/<build>/bin/…     programs of one build, and whatever they need beside them
+    bin -> builds/<build>/bin
+    install.json             what is installed; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(os.environ.get("LLAMA_HERD_ENGINES", "/opt/llama-herd/engines"))
+LIBRARIES = "libraries"
+PROOF_SECONDS = 20.0
+UNPRIVILEGED = "nobody"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def hashes(build: Path) -> dict[str, str]:
+    """SHA-256 of each program of a build, and one of all that lies beside them."""
+    found = {path.name: sha256_of(path) for path in sorted((build / "bin").iterdir())}
+    beside = sorted(
+        path
+        for path in build.rglob("*")
+        if path.is_file() and not path.is_symlink() and path.parent != build / "bin"
+    )
+    if beside:
+        lines = [f"{path.relative_to(build)} {sha256_of(path)}" for path in beside]
+        found[LIBRARIES] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return found
+
+
+def read_install(engine: str) -> dict[str, Any] | None:
+    """The record of an engine; None when there is none that can be read."""
+    try:
+        record = json.loads((ROOT / engine / "install.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def is_intact(engine: str, record: dict[str, Any] | None) -> bool:
+    """Whether the programs are there, byte for byte as recorded."""
+    if not record or not record.get("installed"):
+        return False
+    try:
+        return hashes((ROOT / engine / "bin").resolve().parent) == record.get("binary_sha256")
+    except OSError:
+        return False
+
+
+def cpu() -> tuple[str, str]:
+    """The CPU's model as a person says it, and all that a compiler may make use of."""
+    fields: dict[str, str] = {}
+    for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        fields.setdefault(name.strip(), value.strip())
+    if "CPU part" in fields:
+        parts = ("CPU implementer", "CPU variant", "CPU part", "Features")
+        board = Path("/proc/device-tree/model")
+        model = board.read_text().rstrip("\0") if board.exists() else f"ARM {fields['CPU part']}"
+        return model, " ".join(fields.get(part, "") for part in parts)
+    model = fields.get("model name", os.uname().machine)
+    parts = ("cpu family", "model", "stepping", "flags")
+    return model, " ".join([model, *(fields.get(part, "") for part in parts)])
+
+
+def os_release() -> str:
+    """Name and version of the operating system: a program built on another may not start."""
+    fields = dict(
+        line.rstrip().split("=", 1)
+        for line in Path("/etc/os-release").read_text().splitlines()
+        if "=" in line
+    )
+    return "-".join(fields.get(key, "").strip('"') for key in ("ID", "VERSION_ID"))
+
+
+def architecture() -> str:
+    """The architecture as Debian names it (`amd64`, `arm64`)."""
+    asked = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or os.uname().machine
+
+
+def compiler() -> str | None:
+    """First line of the C++ compiler's version; None where there is none."""
+    if not shutil.which("g++"):
+        return None
+    told = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=False)
+    return told.stdout.partition("\n")[0].strip() or None
+
+
+def probe() -> dict[str, Any]:
+    """All that the roles want to know of a node, in one round trip."""
+    model, detail = cpu()
+    key = f"{architecture()} {os_release()} {detail}"
+    above = next(path for path in (ROOT, *ROOT.parents) if path.exists())
+    engines = {}
+    for engine in ("distributed-llama", "llama.cpp"):
+        record = read_install(engine)
+        engines[engine] = {"install": record or {}, "intact": is_intact(engine, record)}
+    return {
+        "architecture": architecture(),
+        "cpu_model": model,
+        "cpu_key": hashlib.sha256(key.encode()).hexdigest()[:16],
+        "compiler": compiler(),
+        "cores": len(os.sched_getaffinity(0)),
+        "free_mib": shutil.disk_usage(above).free >> 20,
+        "engines": engines,
+    }
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address on which nobody listens now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def prove(build: Path, argv: list[str], pattern: str) -> str | None:
+    """Start a program of a build and wait until it says what is expected of it.
+
+    Returns the pattern's first group, None if it has none. Raises RuntimeError with the
+    program's last words if it ends, or stays silent, without the pattern.
+    """
+    command = [str(build / "bin" / argv[0])]
+    command += [part.replace("{port}", str(free_port())) for part in argv[1:]]
+    said: list[str] = []
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        user=UNPRIVILEGED if os.getuid() == 0 else None,
+        cwd="/",
+    ) as process:
+        deadline = threading.Timer(PROOF_SECONDS, process.kill)
+        deadline.start()
+        try:
+            for line in process.stdout or ():
+                said.append(line.rstrip())
+                if match := re.search(pattern, line):
+                    return match.group(1) if match.groups() else None
+        finally:
+            deadline.cancel()
+            process.kill()
+    raise RuntimeError(
+        f"{argv[0]} does not run here (exit status {process.returncode}): {' / '.join(said[-3:])}"
+    )
+
+
+def write_install(engine: str, record: dict[str, Any]) -> bool:
+    """Write the record if it differs from what stands there; whether it did."""
+    if read_install(engine) == record:
+        return False
+    folder = ROOT / engine
+    folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=folder, delete=False) as stream:
+        json.dump(record, stream, indent=1, sort_keys=True)
+        stream.flush()
+        os.fsync(stream.fileno())
+    Path(stream.name).chmod(0o644)
+    Path(stream.name).replace(folder / "install.json")
+    return True
+
+
+def activate(record: dict[str, Any]) -> bool:
+    """Prove the build named in the record, point `bin` at it, drop the others.
+
+    The record is install.json as it shall be, less what only the node can tell, and besides
+    `proof`: {"argv": […], "pattern": …}, see `prove`.
+    """
+    proof = record.pop("proof")
+    folder = ROOT / record["engine"]
+    build = folder / "builds" / record["build"]
+    told = prove(build, proof["argv"], proof["pattern"])
+    link = folder / "bin.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("builds") / build.name / "bin")
+    link.replace(folder / "bin")
+    for other in (folder / "builds").iterdir():
+        if other != build:
+            shutil.rmtree(other)
+    known = {"installed": True, "reason": None, "protocol": told, "binary_sha256": hashes(build)}
+    return write_install(record["engine"], {**record, **known})
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the first argument says and print the answer as one line of JSON."""
+    if arguments[0] == "probe":
+        print(json.dumps(probe()))
+        return 0
+    record = json.loads(arguments[1])
+    try:
+        changed = (activate if arguments[0] == "activate" else refuse)(record)
+    except (RuntimeError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps({"changed": changed, "install": read_install(record["engine"])}))
+    return 0
+
+
+def refuse(record: dict[str, Any]) -> bool:
+    """Record that the engine is not installed, and why (`reason` in the record)."""
+    known: dict[str, Any] = {"installed": False, "protocol": None, "binary_sha256": {}}
+    return write_install(record["engine"], {**record, **known})
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""Filter that decides, for all nodes at once, who needs which build of an engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_kept(folder: str) -> list[dict[str, Any]]:
+    """Records of the builds that the controller keeps; one that cannot be read is none."""
+    records = []
+    for path in sorted(Path(folder).glob("*.json")):
+        try:
+            record = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if Path(record.get("archive", "")).is_file():
+            records.append(record)
+    return records
+
+
+def same_compiler(probe: dict[str, Any], record: dict[str, Any]) -> bool:
+    """Whether a node has no compiler, or the one that a build was made with."""
+    return not probe["compiler"] or record.get("compiler") in {None, probe["compiler"]}
+
+
+def matching(records: list[dict[str, Any]], wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """The record that has everything that is wanted; None if there is none."""
+    for record in records:
+        if all(record.get(name) == value for name, value in wanted.items()):
+            return record
+    return None
+
+
+def is_stale(found: dict[str, Any], wanted: dict[str, Any], bundle: dict[str, Any] | None) -> bool:
+    """Whether a node lacks what is wanted, byte for byte."""
+    install = found["install"]
+    if not found["intact"] or matching([install], wanted) is None:
+        return True
+    return bundle is not None and install["build"] != bundle["build"]
+
+
+def plan_builds(
+    probes: dict[str, dict[str, Any]],
+    engine: str,
+    wanted: dict[str, Any],
+    key: str,
+    kept_folder: str,
+) -> dict[str, Any]:
+    """Who needs which build.
+
+    Args:
+        probes: node to what `engine_store.py probe` told of it, in the inventory's order.
+        engine: name of the engine.
+        wanted: fields of a record (install.json) that must have these values.
+        key: field of a probe in which nodes that may share a build agree (`cpu_key`,
+            `architecture`).
+        kept_folder: folder of the controller with records of builds and their archives.
+
+    Returns:
+        `stale`: nodes that have not what is wanted. `groups`: key to `nodes`, `builder` (their
+        first) and `bundle` (the record of the kept build that they shall have; None if it must
+        be made first, or if nobody needs one).
+    """
+    kept = read_kept(kept_folder)
+    groups: dict[str, dict[str, Any]] = {}
+    for node, probe in probes.items():
+        group = groups.setdefault(probe[key], {"builder": node, "nodes": []})
+        group["nodes"].append(node)
+    stale: list[str] = []
+    for value, group in groups.items():
+        asked = {"engine": engine, "key": value, **wanted}
+        builder = probes[group["builder"]]
+        found = {node: probes[node]["engines"][engine] for node in group["nodes"]}
+        bundle = matching([record for record in kept if same_compiler(builder, record)], asked)
+        builds = {seen["install"].get("build") for seen in found.values()}
+        is_outdated = not same_compiler(builder, found[group["builder"]]["install"])
+        stale += [
+            node
+            for node, seen in found.items()
+            if is_outdated or (bundle is None and len(builds) > 1) or is_stale(seen, asked, bundle)
+        ]
+        group["bundle"] = bundle
+    return {"stale": stale, "groups": groups}
+
+
+class FilterModule:
+    """What Ansible loads."""
+
+    def filters(self) -> dict[str, Any]:
+        """Names of the filters."""
+        return {"plan_builds": plan_builds}
