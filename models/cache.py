@@ -125,7 +125,7 @@ def require_free_space(folder: Path, size_bytes: int, doing: str) -> None:
     Raises:
         HerdError: they do not fit.
     """
-    free_bytes = shutil.disk_usage(folder).free
+    free_bytes = _free_bytes(folder)
     if free_bytes < size_bytes:
         raise HerdError(
             _full(
@@ -153,6 +153,10 @@ def disk_errors(doing: str, folder: Path) -> Iterator[None]:
             f"({error.filename or folder}). Check that this folder can be written, "
             f"or set {CACHE_VARIABLE} to another one."
         ) from error
+
+
+def _free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
 def is_disk_full(error: OSError) -> bool:

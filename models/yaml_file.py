@@ -96,7 +96,7 @@ def _describe(
 
 
 def _suggestion(key: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(key, allowed, n=1)
+    close = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
     if close:
         return f"Did you mean `{close[0]}`?"
     return f"Known keys are: {', '.join(allowed)}." if allowed else "Remove it."

@@ -90,10 +90,11 @@ def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
         offset = header_bytes
         eos_ids = struct.unpack_from(f"<{values[_KEY_EOS_COUNT]}i", content, offset)
         offset += 4 * len(eos_ids)
-        pieces, scores = [], []
+        pieces: list[bytes] = []
+        scores: list[float] = []
         for _ in range(values[_KEY_VOCAB]):
             score, length = struct.unpack_from("<fI", content, offset)
-            pieces.append(content[offset + 8 : offset + 8 + length])
+            pieces += struct.unpack_from(f"{length}s", content, offset + 8)
             scores.append(score)
             offset += 8 + length
     except (struct.error, KeyError) as error:

@@ -97,23 +97,23 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
         HerdError: the file does not hold `vocab` pieces.
     """
     content = path.read_bytes()
-    pieces: list[str] = []
+    bytes_end = _FIRST_BYTE_ID + 256
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     scores: list[float] = []
     offset = 4
     try:
-        for _ in range(vocab):
+        for index in range(vocab):
             score, length = struct.unpack_from("<fi", content, offset)
-            text = content[offset + 8 : offset + 8 + length]
-            pieces.append(text.decode("utf-8").replace(" ", _SPACE))
+            (text,) = struct.unpack_from(f"{length}s", content, offset + 8)
+            if index >= bytes_end:
+                pieces.append(text.decode("utf-8").replace(" ", _SPACE))
             scores.append(score)
             offset += 8 + length
     except (struct.error, UnicodeDecodeError) as error:
         raise HerdError(
             f"{path} does not hold {vocab} pieces of a vocabulary (it breaks off after "
-            f"{len(pieces)}). Delete it and fetch the model again."
+            f"{len(scores)}). Delete it and fetch the model again."
         ) from error
-    bytes_end = _FIRST_BYTE_ID + 256
-    pieces[:bytes_end] = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
     types = [
         PieceType.UNKNOWN,
         PieceType.CONTROL,

@@ -1,0 +1,287 @@
+"""The files for both engines hold the same model, in the layout that each engine reads."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+from gguf.quants import dequantize
+
+from models.catalogue import load_catalogue
+from models.checkpoint import CLASSIFIER, Checkpoint, PieceType, Tokenizer, tensor_shapes
+from models.errors import HerdError
+from models.formats import dllama, gguf
+from models.formats.dllama_tokenizer import read_dllama_tokenizer, write_tokenizer
+from models.formats.llama2c import read_llama2c, read_tokenizer
+from models.formats.quantise import pack, unpack
+from models.shape import ModelShape, Weights
+from models.synthetic import synthetic_checkpoint, synthetic_tokenizer
+from tests.doubles.tiny_llama import logits
+
+SHAPE = ModelShape(
+    dim=96, hidden_dim=128, layers=2, heads=6, kv_heads=6, head_dim=16, vocab=512, context=64
+)
+GROUPED = SHAPE.model_copy(update={"heads": 12, "kv_heads": 3, "head_dim": 8})
+PROMPT = [1, 300, 412, 280, 511, 390]
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    return synthetic_checkpoint(SHAPE, seed=3)
+
+
+def written(checkpoint: Checkpoint, path: Path, weights: Weights) -> Path:
+    kv_heads = dllama.padded_kv_heads(checkpoint.shape)
+    dllama.write_model(checkpoint, path, weights, kv_heads)
+    return path
+
+
+@pytest.mark.parametrize("weights", ["f32", "q4_0"])
+def test_a_model_file_has_exactly_the_size_of_the_formula(
+    tmp_path: Path, checkpoint: Checkpoint, weights: Weights
+) -> None:
+    path = written(checkpoint, tmp_path / "a.m", weights)
+    shape = dllama.padded_shape(SHAPE, dllama.padded_kv_heads(SHAPE))
+    assert path.stat().st_size == dllama.expected_size_bytes(shape, weights)
+
+
+def test_the_formula_gives_the_sizes_that_the_real_converter_wrote() -> None:
+    stories = load_catalogue().get("stories15m").shape
+    padded = dllama.padded_shape(stories, 16)
+    assert dllama.expected_size_bytes(padded, "f32") == 110_902_024
+    assert dllama.expected_size_bytes(padded, "q4_0") == 47_288_584
+    small = load_catalogue().get("synthetic:small").shape
+    without_head_dim = dllama.HEADER_BYTES - 8
+    size_bytes = dllama.expected_size_bytes(small, "q4_0", without_head_dim)
+    assert size_bytes == 72_290_432
+
+
+@pytest.mark.parametrize("weights", ["f32", "q4_0"])
+def test_the_header_reads_back(tmp_path: Path, checkpoint: Checkpoint, weights: Weights) -> None:
+    header = dllama.read_header(written(checkpoint, tmp_path / "a.m", weights))
+    assert header.shape == dllama.padded_shape(SHAPE, dllama.padded_kv_heads(SHAPE))
+    assert header.weights == weights
+
+
+def test_a_truncated_model_file_is_refused_before_the_engine_sees_it(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    path = written(checkpoint, tmp_path / "a.m", "f32")
+    with path.open("rb+") as file:
+        file.truncate(path.stat().st_size - 4)
+    with pytest.raises(HerdError, match="truncated or damaged"):
+        dllama.read_header(path)
+
+
+def test_a_web_page_saved_as_a_model_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.m"
+    path.write_text("<html>not found</html>")
+    with pytest.raises(HerdError, match="is not a distributed-llama model"):
+        dllama.read_header(path)
+
+
+@pytest.mark.parametrize("shape", [SHAPE, GROUPED])
+def test_padding_heads_and_permuting_the_vocabulary_changes_no_logit(
+    tmp_path: Path, shape: ModelShape
+) -> None:
+    checkpoint = synthetic_checkpoint(shape, seed=3)
+    path = written(checkpoint, tmp_path / "a.m", "f32")
+    back = dllama.read_model(path, checkpoint.tokenizer)
+    assert back.shape.kv_heads > shape.kv_heads
+    difference = np.abs(logits(back, PROMPT) - logits(checkpoint, PROMPT)).max()
+    assert difference < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kv_heads", "heads", "head_dim", "padded"),
+    [
+        (6, 6, 48, 16),
+        (8, 8, 64, 8),
+        (4, 32, 64, 4),
+        (3, 9, 64, 8),
+        (40, 40, 128, 40),
+        (1, 1, 64, 1),
+    ],
+)
+def test_heads_are_padded_only_where_eight_nodes_could_not_share_them(
+    kv_heads: int, heads: int, head_dim: int, padded: int
+) -> None:
+    shape = SHAPE.model_copy(update={"kv_heads": kv_heads, "heads": heads, "head_dim": head_dim})
+    assert dllama.padded_kv_heads(shape) == padded
+
+
+def test_both_engines_get_the_same_quantised_bytes(tmp_path: Path) -> None:
+    checkpoint = synthetic_checkpoint(SHAPE.model_copy(update={"heads": 8, "kv_heads": 8}), 3)
+    model = written(checkpoint, tmp_path / "a.m", "q4_0").read_bytes()
+    gguf.write_gguf(checkpoint, tmp_path / "a.gguf", "q4_0", "a")
+    tensors = {t.name: t for t in GGUFReader(tmp_path / "a.gguf").tensors}
+    offset = dllama.HEADER_BYTES + 4 * 512 * 96
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_down", "ffn_up"):
+        expected = tensors[f"blk.0.{name}.weight"].data.tobytes()
+        assert model[offset : offset + len(expected)] == expected, name
+        offset += len(expected)
+
+
+def test_a_q40_block_is_a_scale_and_then_low_and_high_halves() -> None:
+    values = np.linspace(-8, 7.5, 32, dtype=np.float32).reshape(1, 32)
+    block = pack(values, "q4_0").tobytes()
+    scale = struct.unpack("<e", block[:2])[0]
+    low = [(byte & 15) - 8 for byte in block[2:]]
+    high = [(byte >> 4) - 8 for byte in block[2:]]
+    assert len(block) == 18
+    assert scale == 1.0
+    assert np.abs(np.array(low + high) * scale - values[0]).max() <= 0.5
+
+
+@pytest.mark.parametrize(("weights", "error"), [("f32", 0.0), ("q8_0", 0.02), ("q4_0", 0.4)])
+def test_packing_comes_back_with_the_error_of_its_type(weights: Weights, error: float) -> None:
+    matrix = np.random.default_rng(1).standard_normal((64, 96), dtype=np.float32)
+    packed = pack(matrix, weights)
+    assert np.abs(unpack(packed, weights) - matrix).max() <= error
+
+
+def test_a_large_matrix_is_packed_in_pieces_with_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    matrix = np.random.default_rng(1).standard_normal((64, 96), dtype=np.float32)
+    whole = pack(matrix, "q4_0")
+    monkeypatch.setattr("models.formats.quantise._ROWS_AT_A_TIME_VALUES", 5 * 96)
+    assert np.array_equal(pack(matrix, "q4_0"), whole)
+
+
+def test_eight_bit_weights_are_refused_for_distributed_llama(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    with pytest.raises(HerdError, match="distributed-llama cannot run q8_0"):
+        written(checkpoint, tmp_path / "a.m", "q8_0")
+
+
+@pytest.mark.parametrize("weights", ["f32", "q8_0", "q4_0"])
+def test_a_gguf_file_says_its_shape_and_holds_every_tensor(
+    tmp_path: Path, checkpoint: Checkpoint, weights: Weights
+) -> None:
+    path = tmp_path / "a.gguf"
+    gguf.write_gguf(checkpoint, path, weights, "a")
+    assert gguf.read_gguf_shape(path) == SHAPE
+    assert path.stat().st_size <= gguf.expected_size_bytes(SHAPE, weights)
+    reader = GGUFReader(path)
+    assert len(reader.tensors) == len(tensor_shapes(SHAPE))
+    found = {t.name: t for t in reader.tensors}["output.weight"]
+    values = dequantize(found.data, found.tensor_type)
+    assert values.shape == (512, 96)
+    assert np.abs(values - checkpoint.tensor(CLASSIFIER)).max() < 0.2
+
+
+def test_the_embedding_stays_float32_as_distributed_llama_has_it(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    gguf.write_gguf(checkpoint, tmp_path / "a.gguf", "q4_0", "a")
+    types = {t.name: t.tensor_type.name for t in GGUFReader(tmp_path / "a.gguf").tensors}
+    full = {name for name, kind in types.items() if kind == "F32"}
+    norms = {name for name in types if name.endswith("norm.weight")}
+    assert full == {"token_embd.weight"} | norms
+    assert {types["output.weight"], types["blk.1.ffn_down.weight"]} == {"Q4_0"}
+
+
+def test_a_text_file_is_not_gguf(tmp_path: Path) -> None:
+    (tmp_path / "a.gguf").write_text("hello " * 10)
+    with pytest.raises(HerdError, match="is not a readable GGUF file"):
+        gguf.read_gguf_shape(tmp_path / "a.gguf")
+
+
+def test_the_vocabulary_has_bos_and_eos_last_and_the_rest_in_order(tmp_path: Path) -> None:
+    tokenizer = synthetic_tokenizer(512)
+    write_tokenizer(tokenizer, tmp_path / "a.t")
+    read = read_dllama_tokenizer(tmp_path / "a.t")
+    assert (read.bos_id, read.eos_ids) == (510, (511,))
+    assert read.pieces[510:] == (b"<s>", b"</s>")
+    assert read.pieces[0] == b"<unk>"
+    assert list(dllama.vocabulary_order(tokenizer)[:3]) == [0, 3, 4]
+
+
+def test_every_ascii_byte_and_every_high_byte_can_be_prompted(tmp_path: Path) -> None:
+    write_tokenizer(synthetic_tokenizer(512), tmp_path / "a.t")
+    read = read_dllama_tokenizer(tmp_path / "a.t")
+    ordinary = set(read.pieces[: read.bos_id])
+    assert {bytes([byte]) for byte in range(1, 256)} <= ordinary
+    assert len(ordinary) == read.bos_id  # the engine searches by text: none may occur twice
+    assert not any(b"\0" in piece for piece in read.pieces)
+
+
+def test_a_byte_piece_never_wins_a_merge(tmp_path: Path) -> None:
+    write_tokenizer(synthetic_tokenizer(512), tmp_path / "a.t")
+    read = read_dllama_tokenizer(tmp_path / "a.t")
+    byte_scores = [s for p, s in zip(read.pieces, read.scores, strict=True) if p[:3] == b"<0x"]
+    assert max(byte_scores) < -1e29
+    assert read.scores[read.pieces.index(b"\n")] < -1e29
+    assert read.scores[read.pieces.index(b"a")] > -1e6
+
+
+def test_a_piece_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    good = synthetic_tokenizer(512)
+    pieces = (*good.pieces[:-1], good.pieces[-2])
+    with pytest.raises(HerdError, match="twice; distributed-llama cannot tell them apart"):
+        write_tokenizer(Tokenizer(pieces, good.scores, good.types), tmp_path / "a.t")
+
+
+def test_a_cut_vocabulary_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.t"
+    write_tokenizer(synthetic_tokenizer(512), path)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(HerdError, match="cut short"):
+        read_dllama_tokenizer(path)
+
+
+def write_llama2c(checkpoint: Checkpoint, path: Path) -> None:
+    """The layout of llama2.c's legacy export, with a classifier of its own."""
+    shape = checkpoint.shape
+    sizes = (shape.dim, shape.hidden_dim, shape.layers, shape.heads, shape.kv_heads)
+    order = ["attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up"]
+    with path.open("wb") as file:
+        file.write(struct.pack("<7i", *sizes, -shape.vocab, shape.context))
+        file.write(checkpoint.tensor("embedding").tobytes())
+        for part in order:
+            for layer in range(shape.layers):
+                file.write(checkpoint.tensor(f"layers.{layer}.{part}").tobytes())
+        file.write(checkpoint.tensor("final_norm").tobytes())
+        file.write(bytes(4 * shape.context * shape.head_dim))
+        file.write(checkpoint.tensor("classifier").tobytes())
+
+
+def write_tokenizer_bin(path: Path, byte_pieces: list[bytes]) -> None:
+    pieces = [b"<unk>", b"\n<s>\n", b"\n</s>\n", *byte_pieces]
+    pieces += [f" x{n}".encode() for n in range(512 - 259)]
+    entries = [struct.pack("<fi", -float(n), len(p)) + p for n, p in enumerate(pieces)]
+    path.write_bytes(struct.pack("<i", 5) + b"".join(entries))
+
+
+def test_llama2c_files_read_into_the_same_tensors(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    write_llama2c(checkpoint, tmp_path / "a.bin")
+    write_tokenizer_bin(tmp_path / "t.bin", [bytes([n]) for n in range(256)])
+    read = read_llama2c(tmp_path / "a.bin", tmp_path / "t.bin", SHAPE)
+    for name in tensor_shapes(SHAPE):
+        assert np.array_equal(read.tensor(name), checkpoint.tensor(name)), name
+
+
+def test_both_editions_of_tokenizer_bin_read_alike(tmp_path: Path) -> None:
+    write_tokenizer_bin(tmp_path / "raw.bin", [chr(n).encode() for n in range(256)])
+    write_tokenizer_bin(tmp_path / "named.bin", [f"<0x{n:02X}>".encode() for n in range(256)])
+    raw = read_tokenizer(tmp_path / "raw.bin", 512)
+    assert raw == read_tokenizer(tmp_path / "named.bin", 512)
+    assert raw.pieces[1] == "<s>"
+    assert raw.pieces[3 + 0x80] == "<0x80>"
+    assert raw.types[3 + 0x80] is PieceType.BYTE
+    assert raw.pieces[259] == "\u2581x0"
+
+
+def test_a_file_of_another_shape_than_the_catalogue_says_is_refused(
+    tmp_path: Path, checkpoint: Checkpoint
+) -> None:
+    write_llama2c(checkpoint, tmp_path / "a.bin")
+    write_tokenizer_bin(tmp_path / "t.bin", [bytes([n]) for n in range(256)])
+    other = SHAPE.model_copy(update={"layers": 3})
+    with pytest.raises(HerdError, match="Correct the catalogue"):
+        read_llama2c(tmp_path / "a.bin", tmp_path / "t.bin", other)

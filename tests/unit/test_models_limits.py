@@ -1,0 +1,78 @@
+"""What cannot run is known, with its reason, before anything is started."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.catalogue import load_catalogue
+from models.limits import dllama_impossible, memory_mib, shape_as_written
+from models.shape import ModelShape, Weights
+
+CATALOGUE = load_catalogue()
+STORIES = CATALOGUE.get("stories15m")
+WRITTEN = shape_as_written(STORIES.shape, "dllama")
+
+
+@pytest.mark.parametrize("weights", ["f32", "q4_0"])
+@pytest.mark.parametrize("nodes", [1, 2, 4, 8])
+def test_the_padded_stories_run_on_1_2_4_and_8_nodes(weights: Weights, nodes: int) -> None:
+    assert dllama_impossible(WRITTEN, weights, nodes) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights", "nodes", "reason"),
+    [
+        (STORIES.shape, "f32", 3, "32000 vocabulary pieces cannot be shared evenly among 3"),
+        (STORIES.shape, "q4_0", 2, "144 attention values .* whole Q40 blocks of 32"),
+        (STORIES.shape, "f32", 8, "6 KV heads"),
+        (STORIES.shape, "f32", 4, "6 KV heads cannot be shared evenly among 4"),
+        (WRITTEN, "f32", 5, "16 KV heads cannot be shared evenly among 5"),
+        (WRITTEN, "q4_0", 16, "48 attention values"),
+        (WRITTEN, "q8_0", 1, "cannot run q8_0"),
+    ],
+)
+def test_each_rule_of_the_engine_has_its_reason(
+    shape: ModelShape, weights: Weights, nodes: int, reason: str
+) -> None:
+    found = dllama_impossible(shape, weights, nodes)
+    assert found is not None
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(found)
+
+
+def test_three_and_six_nodes_are_fine_where_everything_divides() -> None:
+    shape = STORIES.shape.model_copy(
+        update={"dim": 384, "heads": 12, "kv_heads": 12, "head_dim": 32, "vocab": 1026}
+    )
+    assert dllama_impossible(shape, "q4_0", 3) is None
+    assert dllama_impossible(shape, "f32", 6) is None
+
+
+@pytest.mark.parametrize(
+    ("weights", "nodes", "root_mib", "worker_mib"),
+    [
+        ("f32", 1, 124, 0),
+        ("f32", 2, 82, 46),
+        ("f32", 8, 50, 15),
+        ("q4_0", 1, 64, 0),
+        ("q4_0", 2, 51, 16),
+        ("q4_0", 8, 42, 7),
+    ],
+)
+def test_the_estimate_is_above_what_the_engine_says_it_requires_but_not_far(
+    weights: Weights, nodes: int, root_mib: int, worker_mib: int
+) -> None:
+    """The figures are `RequiredMemory` as printed by distributed-llama 0.16.4 for this model."""
+    root, worker = memory_mib(STORIES, "dllama", weights, nodes, context=256)
+    assert root_mib <= root <= root_mib + 32
+    if nodes > 1:
+        assert worker_mib <= worker <= worker_mib + 32
+
+
+def test_more_nodes_and_smaller_weights_need_less_of_each() -> None:
+    small = CATALOGUE.get("synthetic:small")
+    for file_format in ("gguf", "dllama"):
+        needs = [memory_mib(small, file_format, "f32", n, 512) for n in (1, 2, 4, 8)]
+        assert needs == sorted(needs, reverse=True)
+        assert memory_mib(small, file_format, "q4_0", 2, 512) < needs[1]
+        assert memory_mib(small, file_format, "f32", 2, 4096) > needs[1]
