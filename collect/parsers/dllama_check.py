@@ -75,14 +75,14 @@ def without_imitations(
     if excess > 0:
         kept = list(_drop_predictions(kept, excess))
         flags.append(
-            f"{excess} lines look like records and are text: the summary counts "
-            f"{summary.prediction.tokens} tokens"
+            f"{excess} lines of text imitate records and were left out: "
+            f"the summary counts {summary.prediction.tokens} tokens"
         )
     if summary.evaluation is not None:
         before = len(kept)
         kept = _drop_evaluations(kept, summary.evaluation.tokens)
         if len(kept) < before:
-            flags.append("lines of the prompt look like records and were left out")
+            flags.append("lines of the prompt imitate records and were left out")
     return [replace(record, index=index) for index, record in enumerate(kept)], flags
 
 

@@ -1,0 +1,387 @@
+"""Logs of every version of distributed-llama are read to the last figure."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from collect.errors import HerdError
+from collect.parsers.distributed_llama import ParsedLog, measurement, parse_log
+from tests.doubles import engine_logs
+from tests.doubles.engine_logs import Step
+
+DATA = Path(__file__).parents[1] / "data" / "distributed-llama"
+
+
+def parsed(case: str, name: str = "root") -> ParsedLog:
+    folder = DATA / case
+    err = folder / f"{name}.err"
+    role = "root" if name == "root" else "worker"
+    with (folder / f"{name}.out").open("rb") as stream:
+        return parse_log(stream, role, err.read_bytes() if err.exists() else b"")
+
+
+def figures(log: ParsedLog, index: int) -> tuple[object, ...]:
+    record = log.records[index]
+    return (
+        record.phase,
+        record.tokens,
+        record.compute_ms,
+        record.sync_ms,
+        record.total_ms,
+        record.sent_kib,
+        record.received_kib,
+        record.text,
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "era", "lines", "first", "last", "tokens", "total_ms"),
+    [
+        (
+            "old_v0.3.1_n2", "A", 8,
+            ("prediction", 1, 4, 0, 4, 362, 1, ""),
+            ("prediction", 1, 0, 1, 1, 2, 1, " tok00667"),
+            8, 10,
+        ),
+        (
+            "old_v0.4.0_n2", "B", 8,
+            ("prediction", 1, 0, 13, 13, 362, 1, ""),
+            ("prediction", 1, 1, 0, 1, 2, 1, " tok00172"),
+            8, 18,
+        ),
+        (
+            "old_v0.9.2_n2", "C", 8,
+            ("prediction", 1, 0, 63, 63, 361, 1, ""),
+            ("prediction", 1, 0, 85, 85, 1, 1, "<unk>"),
+            8, 583,
+        ),
+        (
+            "old_v0.12.0_n2", "D", 6,
+            ("evaluation", 3, None, None, 15, 6, 9, None),
+            ("prediction", 1, None, None, 6, 2, 3, "{"),
+            5, 7.0,
+        ),
+        (
+            "old_v0.12.8_n2", "E", 6,
+            ("evaluation", 3, 2, 189, 191, 6, 9, None),
+            ("prediction", 1, 0, 91, 91, 2, 3, "~"),
+            5, 387.1,
+        ),
+        (
+            "inf_small_q40_n2", "E", 22,
+            ("evaluation", 19, 37, 1689, 1726, 399, 475, None),
+            ("prediction", 1, 3, 144, 147, 21, 25, "et"),
+            21, 1689.45,
+        ),
+    ],
+)  # fmt: skip
+def test_every_era_is_read_to_the_last_figure(
+    case: str,
+    era: str,
+    lines: int,
+    first: tuple[object, ...],
+    last: tuple[object, ...],
+    tokens: int,
+    total_ms: float,
+) -> None:
+    log = parsed(case)
+    assert (log.era, log.outcome, log.error, log.flags) == (era, "complete", None, ())
+    assert len(log.records) == lines
+    assert figures(log, 0) == first
+    assert figures(log, -1) == last
+    assert log.prediction is not None
+    assert log.prediction.phase is not None
+    assert log.prediction.phase.tokens == tokens
+    assert log.prediction.phase.total_ms == pytest.approx(total_ms, abs=1e-4)
+
+
+def test_the_json_of_a_log_has_what_was_printed_and_null_where_nothing_was() -> None:
+    told = parsed("old_v0.12.0_n2").to_json()
+    assert told["era"] == "D"
+    assert told["role"] == "root"
+    assert told["outcome"] == "complete"
+    assert told["error"] is None
+    assert told["model"]["Dim"] == 256
+    assert told["model"]["NormEpsilon"] == 0.00001
+    assert told["model"]["RopeType"] == "Llama"
+    assert told["summary"] == {
+        "evaluation": {"tokens": 3, "ms_per_token": 5.0, "tokens_per_s": 200.0},
+        "prediction": {"tokens": 5, "ms_per_token": 1.4, "tokens_per_s": 714.29},
+    }
+    assert told["records"][0] == {
+        "phase": "evaluation",
+        "tokens": 3,
+        "compute_ms": None,
+        "sync_ms": None,
+        "total_ms": 15,
+        "sent_kib": 6,
+        "received_kib": 9,
+        "text": None,
+    }
+    assert parsed("kill_worker_mid").to_json()["summary"] is None
+
+
+def test_the_first_line_of_old_eras_does_not_count_as_traffic_because_it_holds_the_weights() -> (
+    None
+):
+    measured = measurement((DATA / "old_v0.3.1_n2" / "root.out").read_bytes(), b"")
+    assert measured.prediction is not None
+    assert measured.prediction.sent_kib == 8 * 2
+    assert measured.tokens[0].sent_kib == 362
+
+
+@pytest.mark.parametrize(
+    ("case", "perplexity"),
+    [("perp_small_n1", 7115.510742), ("perp_small_n2", 7154.568848), ("perp_small_n4", 7195.61084)],
+)
+def test_a_perplexity_is_one_sample(case: str, perplexity: float) -> None:
+    measured = measurement((DATA / case / "root.out").read_bytes(), b"")
+    assert measured.samples == 1
+    assert measured.perplexity == perplexity
+    assert measured.prediction is None
+    log = parsed(case)
+    assert log.perplexity is not None
+    assert len(log.perplexity.probabilities) == log.perplexity.tokens - 1 == 3
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "outcome", "words"),
+    [
+        ("kill_worker_mid", "root", "failed", "Connection reset by peer (a node went away)"),
+        ("kill_worker_mid", "w1", "failed", "Connection reset by peer"),
+        ("kill_worker_mid", "w2", "truncated", None),
+        ("nofile", "root", "failed", "Cannot open model file (models/none.m): No such file"),
+        ("non_pow2_n3", "root", "failed", "cannot be divided by that number of nodes"),
+        ("oom_worker", "root", "truncated", None),
+        ("oom_worker", "w1", "failed", "posix_memalign failed (not enough memory)"),
+        ("q40_f32buf", "root", "failed", "this needs --buffer-float-type q80"),
+        ("root_killed_load", "w1", "failed", "Socket closed (the other side closed"),
+        ("steps_zero", "root", "failed", "Number of steps is required"),
+        ("long_prompt", "root", "failed", "greater than the number of steps"),
+        ("port_in_use", "w1b", "failed", "Cannot bind port: Address already in use"),
+        ("port_in_use", "w1", "complete", None),
+        ("host_is_name", "w", "failed", "the address to listen on must be an IPv4 address"),
+        ("api_worker_killed", "root", "failed", "could not connect to the worker at 127.0.0.1"),
+        ("api_n2", "root", "failed", "type must be string, but is array"),
+        ("missing_model", "root", "truncated", None),
+    ],
+)
+def test_a_failure_is_told_in_words(case: str, name: str, outcome: str, words: str | None) -> None:
+    log = parsed(case, name)
+    assert log.outcome == outcome
+    if words is None:
+        assert log.error is None
+    else:
+        assert log.error is not None
+        assert words in log.error
+
+
+@pytest.mark.parametrize("case", ["kill_worker_mid", "oom_worker", "missing_model", "non_pow2_n3"])
+def test_a_log_without_its_summary_is_no_measurement(case: str) -> None:
+    folder = DATA / case
+    err = folder / "root.err"
+    with pytest.raises(HerdError, match="without its summary"):
+        measurement((folder / "root.out").read_bytes(), err.read_bytes() if err.exists() else b"")
+
+
+def test_a_log_torn_anywhere_is_no_measurement() -> None:
+    whole = (DATA / "inf_small_q40_n1" / "root.out").read_bytes()
+    end = whole.rindex(b"ms/tok)")
+    for size in range(0, end + len(b"ms/tok"), 7):
+        with pytest.raises(HerdError):
+            measurement(whole[:size], b"")
+
+
+def test_workers_that_serve_and_wait_again_are_complete_in_every_version() -> None:
+    assert parsed("inf_small_q40_n2", "worker1").outcome == "complete"
+    assert parsed("heads12_n3", "worker2").outcome == "complete"
+    eras = {
+        case: parsed(case, "worker1").era
+        for case in ("old_v0.3.1_n2", "old_v0.4.0_n2", "old_v0.9.2_n2", "inf_small_q40_n2")
+    }
+    assert list(eras.values()) == ["A", "B", "C", "E"]
+    # v0.12.0 and v0.12.8 print the same, so the era is not told.
+    assert parsed("old_v0.12.0_n2", "worker1").era is None
+    assert parsed("old_v0.12.0_n2", "worker1").outcome == "complete"
+
+
+def test_the_workers_of_v0_11_tell_their_times() -> None:
+    out = "💡 sliceIndex: 1\n⏩ Received 180 kB for block 0 (inf kB/s)\n🔶 I    3 ms T   78 ms\n"
+    log = parse_log(BytesIO(out.encode()), "worker")
+    assert log.era == "C"
+    (record,) = log.records
+    assert (record.compute_ms, record.sync_ms, record.total_ms, record.sent_kib) == (
+        3,
+        78,
+        81,
+        None,
+    )
+
+
+def test_an_empty_prompt_has_no_evaluation_and_still_counts() -> None:
+    measured = measurement((DATA / "empty_prompt" / "root.out").read_bytes(), b"")
+    assert measured.samples == 30
+    assert measured.evaluation is None
+    assert measured.prediction is not None
+    # 2287.81 tokens/s is more precise than the 0.44 ms/tok beside it.
+    assert measured.prediction.ms_per_token == pytest.approx(1000 / 2287.81)
+
+
+def test_the_text_is_what_was_generated_with_its_newlines() -> None:
+    pieces = [b" one", b"\n", b"two\nthree", b"", b" | (4 tokens)", b"\xff\xfe", b"\r"]
+    out = engine_logs.dllama_root(
+        [Step(1000, 0, tokens=3)], [Step(2000, 0, text=piece) for piece in pieces]
+    )
+    measured = measurement(out, b"")
+    assert measured.text == " one\ntwo\nthree | (4 tokens)\ufffd\ufffd\r"
+    assert measured.samples == len(measured.tokens) - 1 == 7
+    assert measured.flags == ()
+
+
+def test_widths_may_overflow() -> None:
+    out = engine_logs.dllama_root(
+        [Step(6000, 13_213_000, 2793 * 1024, 2527 * 1024, 19)],
+        [Step(123_456_000, 7_654_321_000, 12_345_678 * 1024, 1024, text=b"x")],
+    )
+    assert b"Eval    6 ms Sync13213 ms | Sent  2793 kB Recv  2527 kB | (19 tokens)" in out
+    first, second = measurement(out, b"").tokens
+    assert (first.sync_ms, second.sync_ms, second.sent_kib) == (13213, 7654321, 12345678)
+
+
+RECORD = "🔶 Pred    1 ms Sync  814 ms | Sent   147 kB Recv   133 kB | foo"
+
+
+def test_a_token_that_imitates_a_record_is_left_out() -> None:
+    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
+    prediction[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
+    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
+    assert measured.samples == 5
+    assert [token.sync_ms for token in measured.tokens] == [0, 5, 5, 5, 5, 5]
+    assert [token.index for token in measured.tokens] == [0, 1, 2, 3, 4, 5]
+    assert measured.text == " tok tok a tok tok"
+    assert any("1 lines of text imitate records" in flag for flag in measured.flags)
+
+
+def test_an_imitation_that_cannot_be_told_apart_takes_the_lines_with_it_not_the_figures() -> None:
+    fake = "\n🔶 Pred    9 ms Sync    9 ms | Sent    21 kB Recv    25 kB | x".encode()
+    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
+    prediction[1] = Step(3000, 5000, 21504, 25600, text=fake)
+    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
+    assert measured.samples == 5
+    assert measured.prediction is not None
+    assert measured.prediction.ms_per_token == 8.0
+    assert [token.phase for token in measured.tokens] == ["evaluation"]
+
+
+def test_a_prompt_that_imitates_records_is_not_measured() -> None:
+    fake_evaluation = (
+        "🔷\ufe0f Eval  500 ms Sync    0 ms | Sent     0 kB Recv     0 kB | (7 tokens)"
+    )
+    prompt = f"Look:\n{RECORD}\n{RECORD}\n{fake_evaluation}\nwell?".encode()
+    out = engine_logs.dllama_root(
+        [Step(30000, 0, tokens=32), Step(2000, 0, tokens=2)], [Step(2000, 0)] * 4, prompt=prompt
+    )
+    measured = measurement(out, b"")
+    assert [token.tokens for token in measured.tokens] == [32, 2, 1, 1, 1, 1]
+    assert measured.evaluation is not None
+    assert measured.evaluation.total_ms == pytest.approx(32, abs=0.2)
+
+
+def test_a_text_that_imitates_a_summary_does_not_end_the_log() -> None:
+    fake = b"\n\nEvaluation\n   nBatches: 32\n    nTokens: 3\n   tokens/s: 9.00 (9.00 ms/tok)\n"
+    fake += b"Prediction\n    nTokens: 2\n   tokens/s: 9.00 (9.00 ms/tok)"
+    prediction = [Step(3000, 0), Step(3000, 0, text=fake), Step(3000, 0)]
+    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
+    assert measured.samples == 3
+    assert measured.flags == ()
+    assert measured.text is not None
+    assert fake.decode() in measured.text
+
+
+def test_lines_and_summary_that_disagree_are_flagged() -> None:
+    whole = (DATA / "inf_small_q40_n1" / "root.out").read_bytes()
+    changed = whole.replace(b"84.24 (11.87 ms/tok)", b"42.12 (23.74 ms/tok)")
+    assert any("the summary says" in flag for flag in measurement(changed, b"").flags)
+    lines = whole.splitlines(keepends=True)
+    lost = b"".join(line for line in lines if b"tok00365" not in line)
+    assert any("the summary counts 21" in flag for flag in measurement(lost, b"").flags)
+    assert measurement(whole, b"").flags == ()
+
+
+def test_the_overflow_of_32_bit_microseconds_is_undone() -> None:
+    step = Step(900_000_400, 100_000_300, 21504, 25600)
+    out = engine_logs.dllama_root([Step(1_000_000, 0, tokens=3)], [step] * 9)
+    true_us = 9 * (step.compute_us + step.sync_us)
+    shown_ms = (true_us % 2**32) / 9000
+    wrapped = out.replace(
+        f"{9e6 / true_us:3.2f} ({true_us / 9000:3.2f} ms/tok)".encode(),
+        f"{1000 / shown_ms:3.2f} ({shown_ms:3.2f} ms/tok)".encode(),
+    )
+    assert wrapped != out
+    measured = measurement(wrapped, b"")
+    assert measured.prediction is not None
+    assert measured.prediction.total_ms == pytest.approx(true_us / 1000, abs=0.05)
+    assert any("overflowed" in flag for flag in measured.flags)
+
+
+def test_computing_and_waiting_sum_up_to_the_precise_total() -> None:
+    for case in ("inf_small_q40_n1", "inf_small_q40_n2", "inf_small_q40_n4_noturbo", "heads12_n3"):
+        phase = measurement((DATA / case / "root.out").read_bytes(), b"").prediction
+        assert phase is not None
+        assert phase.compute_ms is not None
+        assert phase.sync_ms is not None
+        assert phase.compute_ms + phase.sync_ms == pytest.approx(phase.total_ms)
+
+
+def test_a_root_without_workers_waits_for_nobody() -> None:
+    phase = measurement((DATA / "inf_small_q40_n1" / "root.out").read_bytes(), b"").prediction
+    assert phase is not None
+    assert phase.sync_ms == 0
+
+
+def test_memory_is_told_in_mib_whatever_the_unit_of_the_version() -> None:
+    assert parsed("inf_small_q40_n1").required_memory_mib == 82
+    assert parsed("old_v0.12.0_n2").required_memory_mib == 2544 / 1024
+
+
+def test_a_log_with_windows_line_ends_is_read_alike() -> None:
+    whole = (DATA / "inf_small_q40_n2" / "root.out").read_bytes()
+    unix, windows = measurement(whole, b""), measurement(whole.replace(b"\n", b"\r\n"), b"")
+    assert windows.prediction == unix.prediction
+    assert windows.evaluation == unix.evaluation
+
+
+@pytest.mark.parametrize(
+    ("case", "address"),
+    [("inf_small_q40_n2", "127.0.0.1:19001"), ("inf_small_q40_n1", None)],
+)
+def test_the_double_prints_as_the_real_one(case: str, address: str | None) -> None:
+    recorded = (DATA / case / "root.out").read_bytes()
+    steps = [
+        Step(
+            int(1000 * (record.compute_ms or 0)),
+            int(1000 * (record.sync_ms or 0)),
+            int(1024 * (record.sent_kib or 0)),
+            int(1024 * (record.received_kib or 0)),
+            record.tokens,
+            (record.text or "").encode(),
+        )
+        for record in parsed(case).records
+    ]
+    rebuilt = engine_logs.dllama_root(
+        steps[:1],
+        steps[1:],
+        nodes=2 if address else 1,
+        memory_mb=49 if address else 82,
+        worker_addresses=[address] if address else [],
+        prompt=b"Hello world this is a test",
+    )
+    until = b"\nEvaluation\n"
+    # The recorded text holds a byte that is not UTF-8; the rebuilt one its replacement.
+    readable = recorded.decode(errors="replace").encode()
+    assert rebuilt.partition(until)[0] == readable.partition(until)[0]
+    ending = [line.strip().split(b":")[0] for line in rebuilt.partition(until)[2].splitlines()]
+    assert ending == [
+        line.strip().split(b":")[0] for line in recorded.partition(until)[2].splitlines()
+    ]
