@@ -17,7 +17,7 @@ def remove_firewall_chains() -> bool:
     for program in FILTERS:
         for table in TABLES:
             changed |= _remove_chains(program, table)
-    return _remove_empty_tables() or changed
+    return _remove_needless_tables() or changed
 
 
 def _remove_chains(program: str, table: str) -> bool:
@@ -40,7 +40,7 @@ def _edit(program: str, table: str, *words: str) -> None:
     run(program, "--wait", "--table", table, *words, doing="removing the lab's firewall rules")
 
 
-def _remove_empty_tables() -> bool:
+def _remove_needless_tables() -> bool:
     """Tables of the iptables family that accept everything and hold no rule do nothing."""
     if not succeeds("nft", "list", "tables"):
         return False
@@ -53,14 +53,16 @@ def _remove_empty_tables() -> bool:
         for chain in (item["chain"] for item in items if "chain" in item)
         if chain.get("policy", "drop") != "accept"
     }
-    empty = {
+    needless = {
         (family, name)
         for family, name in tables - used
         if family in {"ip", "ip6"} and name in TABLES
     }
-    for family, name in empty:
-        run("nft", "delete", "table", family, name, doing="removing an empty firewall table")
-    return bool(empty)
+    # Newer Podman has a table of its own instead of chains among those of others.
+    needless |= tables & {("inet", "netavark")}
+    for family, name in needless:
+        run("nft", "delete", "table", family, name, doing="removing a firewall table")
+    return bool(needless)
 
 
 def remove_mounts() -> bool:

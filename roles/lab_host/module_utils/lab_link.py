@@ -77,7 +77,7 @@ def host_end(name: str, pid: int, devices: dict[int, str]) -> str:
     """This machine's end of a node's veth pair.
 
     Raises:
-        LabError: the node has no link, or this machine's end of it is gone.
+        LabError: the node has no link, it is down, or this machine's end of it is gone.
     """
     said = json.loads(
         run(
@@ -92,7 +92,7 @@ def host_end(name: str, pid: int, devices: dict[int, str]) -> str:
         )
     )
     index = said[0].get("link_index")
-    if index not in devices:
+    if index not in devices or said[0].get("operstate") != "UP":
         raise LabError(f"node {name} has lost its link to this machine")
     return devices[index]
 
