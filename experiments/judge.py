@@ -13,10 +13,9 @@ Nothing is deleted for being slow.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator, Mapping
 
-from collect.attempt import NodeReading, ProcessRecord
+from collect.attempt import NodeReading
 from experiments.trial import Execution
 
 SWAP_PAGES = 256
@@ -30,20 +29,19 @@ THROTTLING = {
 }
 
 
-def failure(execution: Execution, deadline_s: float) -> str | None:
-    """Why an execution failed as the processes show it; None if they ended well."""
-    if execution.lost or execution.refused:
+def failure(execution: Execution) -> str | None:
+    """Why an execution failed, as its processes show it; None if they ended well."""
+    if execution.cause is not None:
         return execution.cause
     root = next((p for p in execution.processes if p.role == "root"), None)
     if root is None or root.exit_code == 0:
-        return execution.cause
-    told = f"the root on {root.node} {_end(root, deadline_s)}{_last_words(execution, root)}"
-    dead = [p for p in execution.processes if p.role == "worker" and _died(p)]
-    if dead:
-        first = dead[0]
-        worker = f"the worker on {first.node} {_end(first, deadline_s)}"
-        return f"{worker}{_last_words(execution, first)}; {told}"
-    return told
+        return None
+    return f"the root on {root.node} ended with {root.result or 'no result'}"
+
+
+def is_told_by_logs(execution: Execution) -> bool:
+    """Whether the logs know better than the runner why an execution failed."""
+    return not execution.lost and execution.refused is None
 
 
 def invalidity(execution: Execution, link_mbit: Mapping[str, int | None]) -> str | None:
@@ -85,34 +83,3 @@ def _clock_step_s(before: NodeReading, after: NodeReading) -> float | None:
         return None
     clock_0, uptime_0, clock_1, uptime_1 = (moment or 0.0 for moment in moments)
     return (clock_1 - uptime_1) - (clock_0 - uptime_0)
-
-
-def _died(process: ProcessRecord) -> bool:
-    return process.signal is not None or process.exit_code not in (None, 0)
-
-
-def _end(process: ProcessRecord, deadline_s: float) -> str:
-    if process.result == "timeout":
-        return f"was stopped at its deadline of {deadline_s:.0f} s"
-    if process.result == "oom-kill":
-        return "was killed because the node ran out of memory"
-    if process.signal is not None:
-        return f"was ended by {_signal_name(process.signal)}"
-    return f"ended with exit status {process.exit_code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _last_words(execution: Execution, process: ProcessRecord) -> str:
-    """The last line it wrote, standard error first."""
-    for name in (process.err_file, process.out_file):
-        text = execution.logs.get(name or "", b"").decode("utf-8", "replace")
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if lines:
-            return f" ({lines[-1][:200]})"
-    return ""

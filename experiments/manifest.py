@@ -77,8 +77,9 @@ def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
             "version": installed[name].version,
             "protocol": installed[name].protocol,
             **{
-                key: value if isinstance(value, str | int | float | bool | None) else str(value)
+                key: value
                 for key, value in installed[name].details.items()
+                if isinstance(value, str | int | float | bool | None)
             },
         }
         for name in used

@@ -8,12 +8,12 @@ from pathlib import Path
 from collect.account import TrialState
 from collect.attempt import AttemptRecord, Outcome
 from collect.errors import HerdError
-from collect.parsers import parse_attempt
+from collect.parsers import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.herd import Herd
-from experiments.judge import failure, invalidity
+from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.ledger import Ledger
 from experiments.plan import Plan, cell_label
 from experiments.progress import Progress, Step
@@ -152,7 +152,7 @@ class Session:
             self._progress.step(self._step(trial, cell, 0))
             name = f"{trial.cell_id}-w{number}"
             execution = self._trials.execute(deployment, name, keep=cell.keeps_workers)
-            if failure(execution, deployment.deadline_s):
+            if failure(execution):
                 self._trials.stop_kept()
                 return
         self._warmed.add(trial.cell_id)
@@ -211,8 +211,10 @@ class Session:
     def _verdict(
         self, folder: Path, draft: AttemptRecord, execution: Execution, deployment: Deployment
     ) -> tuple[Outcome, str | None, int]:
-        cause = failure(execution, deployment.deadline_s)
         samples = 0
+        cause = failure(execution)
+        if cause is not None and is_told_by_logs(execution):
+            cause = failure_cause(folder, draft.processes) or cause
         if cause is None:
             try:
                 samples = parse_attempt(folder, draft).samples

@@ -1,0 +1,287 @@
+"""A herd that exists on paper: nodes that answer the helper's requests with recorded logs.
+
+What a real herd keeps when the runner dies is kept here on disk, outside the run's folder:
+
+    world/units/<node>.<unit>    a unit that runs
+    world/locks/<node>           held with flock by the connection that owns the node
+    world/journal                one line for each thing that was done, appended at once
+
+The logs are those of distributed-llama v0.16.4 on 1, 2 and 4 nodes (tests/data/scripted/).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.cluster import Cluster, Node
+from experiments.protocol import NodeLostError, Reply, Request
+
+LOGS = Path(__file__).resolve().parents[1] / "data" / "scripted"
+MODEL = "synthetic:dim=1024,hidden=2816,layers=8,heads=16,kv_heads=8,vocab=4096,context=256,seed=1"
+PROMPT_TOKENS = 20
+GENERATED_TOKENS = 21
+SHA256 = "c0ffee" + "0" * 58
+
+
+def cluster(nodes: int) -> Cluster:
+    """So many nodes that were not asked for anything yet."""
+    return Cluster(
+        tuple(
+            Node(name=f"pi{n}", address=f"10.77.0.{10 + n}", engine_address=f"10.77.0.{10 + n}")
+            for n in range(1, nodes + 1)
+        )
+    )
+
+
+@dataclass
+class World:
+    """What is there beside the runner, and what it will do.
+
+    Attributes:
+        folder: where it is kept.
+        slug: folder of the model on the root.
+        files: names of the model's files there.
+        fails: whether a root of that unit fails, as when a worker is killed.
+        silent: nodes that do not answer; a test may change it while a run goes.
+        swapped: pages that a node swaps while a unit runs.
+        on_root: called before each root, with its unit.
+    """
+
+    folder: Path
+    slug: str
+    files: tuple[str, ...]
+    fails: Callable[[str], bool] = lambda unit: False
+    silent: set[str] = field(default_factory=set)
+    swapped: Callable[[str], int] = lambda unit: 0
+    on_root: Callable[[str], None] = lambda unit: None
+    machine_id: Callable[[str], str] = lambda node: f"machine-of-{node}"
+    binary_sha256: str = SHA256
+    installed: Callable[[str], bool] = lambda node: True
+    free_kib: int = 1 << 20
+
+    def __post_init__(self) -> None:
+        for name in ("units", "locks"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
+    def note(self, event: str, node: str, unit: str) -> None:
+        """Append to the journal in one write, which a kill cannot tear."""
+        line = json.dumps({"event": event, "node": node, "unit": unit}) + "\n"
+        descriptor = os.open(self.folder / "journal", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        # Past Python's own `os.write`, which tests replace.
+        with os.fdopen(descriptor, "ab", buffering=0) as journal:
+            journal.write(line.encode())
+
+    def journal(self) -> list[dict[str, str]]:
+        """All that was done."""
+        path = self.folder / "journal"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def units(self) -> list[str]:
+        """What runs: `<node>.<unit>`."""
+        return sorted(path.name for path in (self.folder / "units").iterdir())
+
+
+class ScriptedTransport:
+    """Links to the nodes of a world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def open(self, node: Node) -> ScriptedLink:
+        """A link; NodeLostError if the node is silent."""
+        if node.name in self._world.silent:
+            raise NodeLostError(node.name, f"Connecting to {node.name}: it does not answer")
+        return ScriptedLink(node, self._world)
+
+    def drop(self, node: Node) -> None:
+        """Nothing to forget."""
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class ScriptedLink:
+    """Answers as `herd-node` does."""
+
+    def __init__(self, node: Node, world: World) -> None:
+        self.node = node
+        self._world = world
+        self._lock: int | None = None
+        self._pending: Reply | None = None
+        self._deaf = False
+
+    def send(self, request: Request) -> None:
+        """Do what is asked."""
+        request.encode()
+        if self.node.name in self._world.silent:
+            self._deaf = True
+            return
+        fields = dict(request.fields)
+        self._pending = getattr(self, f"_{request.verb}")(fields, request)
+
+    def poll(self, timeout_s: float) -> Reply | None:
+        """What came of it."""
+        if self._deaf or self.node.name in self._world.silent:
+            time.sleep(min(timeout_s, 0.001))
+            return None
+        reply, self._pending = self._pending, None
+        return reply
+
+    def close(self, timeout_s: float) -> None:
+        """What the helper does at the end of a connection: stop all and let go."""
+        if self._lock is not None:
+            if self.node.name not in self._world.silent:
+                self._stop_all()
+            os.close(self._lock)
+            self._lock = None
+
+    # -- verbs
+
+    def _facts(self, fields: dict[str, str], request: Request) -> Reply:
+        world = self._world
+        engine = {"engine": "distributed-llama", "version": "v0.16.4", "protocol": None}
+        stamp = {
+            **engine,
+            "installed": world.installed(self.node.name),
+            "reason": "its source could not be fetched",
+            "binary_sha256": {"dllama": world.binary_sha256},
+        }
+        parts = {
+            "facts": _pairs(
+                helper="1",
+                machine_id=world.machine_id(self.node.name),
+                boot_id="boot",
+                cores="4",
+                memory_kib=str(4 << 20),
+                cpu_model="Cortex-A76",
+                link_mbit="1000",
+            ),
+            "install.distributed-llama": json.dumps(stamp).encode(),
+        }
+        if self.node.name == "pi1":
+            stamps = {n: {"sha256": SHA256, "size_bytes": 7, "mtime_ns": 5} for n in world.files}
+            parts[f"manifest.{world.slug}"] = json.dumps({"files": stamps}).encode()
+            there = "\n".join(f"7 0.000000005 /m/{name}" for name in world.files)
+            parts[f"files.{world.slug}"] = there.encode()
+        return Reply(ok=True, parts=parts)
+
+    def _own(self, fields: dict[str, str], request: Request) -> Reply:
+        path = self._world.folder / "locks" / self.node.name
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return Reply(ok=False, parts={"owner": path.read_bytes(), "error": b"it is taken"})
+        self._lock = descriptor
+        path.write_text(fields["who"] + "\n")
+        self._stop_all()
+        return Reply(ok=True)
+
+    def _run(self, fields: dict[str, str], request: Request) -> Reply:
+        unit = fields["unit"]
+        before = _reading(0)
+        self._begin(unit)
+        self._world.on_root(unit)
+        if self.node.name in self._world.silent:
+            return Reply(ok=True)
+        argv = [value for key, value in request.fields if key == "arg"]
+        nodes = 1 + sum(word.endswith(":9990") for word in argv)
+        failed = self._world.fails(unit)
+        folder = LOGS / ("worker_killed" if failed else f"n{nodes}")
+        self._end(unit)
+        self._world.note("measured", self.node.name, unit)
+        return Reply(
+            ok=True,
+            parts={
+                "before": before,
+                "props": _shown(exit_status=1 if failed else 0),
+                "after": _reading(self._world.swapped(unit)),
+                "out": _log(folder / "root.out"),
+                "err": _log(folder / "root.err"),
+            },
+        )
+
+    def _start(self, fields: dict[str, str], request: Request) -> Reply:
+        self._begin(fields["unit"])
+        return Reply(ok=True, parts={"before": _reading(0)})
+
+    def _stop(self, fields: dict[str, str], request: Request) -> Reply:
+        self._end(fields["unit"])
+        return Reply(
+            ok=True,
+            parts={
+                "props": _shown(exit_status=None),
+                "after": _reading(0),
+                "out": self._worker_log(),
+                "err": b"",
+            },
+        )
+
+    def _fetch(self, fields: dict[str, str], request: Request) -> Reply:
+        parts = {"props": b"", "after": _reading(0), "alive": b"yes", "out": self._worker_log()}
+        return Reply(ok=True, parts={**parts, "err": b""})
+
+    def _ping(self, fields: dict[str, str], request: Request) -> Reply:
+        return Reply(ok=True)
+
+    def _watch(self, fields: dict[str, str], request: Request) -> Reply:
+        return Reply(ok=True, parts={"tail": b""})
+
+    def _halt(self, fields: dict[str, str], request: Request) -> Reply:
+        self._end(fields["unit"])
+        return Reply(ok=True)
+
+    def _space(self, fields: dict[str, str], request: Request) -> Reply:
+        return Reply(ok=True, parts={"available_kib": str(self._world.free_kib).encode()})
+
+    # -- units
+
+    def _begin(self, unit: str) -> None:
+        (self._world.folder / "units" / f"{self.node.name}.{unit}").touch()
+
+    def _end(self, unit: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (self._world.folder / "units" / f"{self.node.name}.{unit}").unlink()
+
+    def _stop_all(self) -> None:
+        for name in self._world.units():
+            if name.startswith(f"{self.node.name}."):
+                self._end(name.removeprefix(f"{self.node.name}."))
+
+    def _worker_log(self) -> bytes:
+        return _log(LOGS / "n4" / f"worker{(int(self.node.name[2:]) - 2) % 3 + 1}.out")
+
+
+def _log(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
+
+
+def _pairs(**values: str) -> bytes:
+    return "".join(f"{key}={value}\n" for key, value in values.items()).encode()
+
+
+def _reading(swapped: int) -> bytes:
+    return _pairs(clock_s="100.5", uptime_s="50.5", swap_pages=str(swapped), link_mbit="1000")
+
+
+def _shown(exit_status: int | None) -> bytes:
+    """`systemctl show` of a unit that ended, or still runs."""
+    ended = exit_status is not None
+    return _pairs(
+        ActiveState="active",
+        Result="exit-code" if exit_status else "success",
+        ExecMainCode="1" if ended else "0",
+        ExecMainStatus=str(exit_status or 0),
+        ExecMainStartTimestamp="Mon 2026-11-23 04:28:26.123456 UTC",
+        ExecMainStartTimestampMonotonic="1000000",
+        ExecMainExitTimestampMonotonic="1250000" if ended else "0",
+        CPUUsageNSec="123000000",
+    )

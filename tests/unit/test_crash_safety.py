@@ -1,0 +1,166 @@
+"""Kill the runner anywhere: what is left is never wrong, and the next run completes it.
+
+The real runner, ledger, engine and parsers run on a scripted herd (tests/doubles/scripted.py) in
+a forked process, which is killed with SIGKILL: once before every single call that changes the
+disk, and at random moments. "Measured twice" means: a root process was started for a trial whose
+done attempt already lay on disk, or a trial has two done attempts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from collect.account import Account
+from collect.attempt import ATTEMPT_FILE
+from collect.tables import build_tables
+from experiments.ledger import runs
+from tests.doubles import scripted_run
+
+RANDOM_KILLS = 100
+KILLS_PER_RUN = 10
+LONGEST_S = 60.0
+TIMES = ("started_at", "trial_wall_s")
+
+
+def forked(body: Callable[[], object]) -> int:
+    """Start a function in a forked process; its process id."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            body()
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+
+def ended(pid: int) -> int:
+    """Wait for a forked process: its exit code, or minus the signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def a_run(folder: Path, kill_at: int = 0) -> Callable[[], None]:
+    """The scripted run in a folder, as a function for `forked`."""
+
+    def body() -> None:
+        world = scripted_run.world(
+            folder,
+            fails=lambda unit: unit.endswith("-r2-a1-root"),
+            on_root=lambda unit: note_repetition(folder, unit),
+        )
+        made = scripted_run.die_at(kill_at)
+        result = scripted_run.run(folder, world)
+        assert result.exit_code == 0
+        (folder / "steps").write_text(str(made[0]))
+
+    return body
+
+
+def note_repetition(folder: Path, unit: str) -> None:
+    """Leave a mark if a trial is begun whose done attempt is on disk already."""
+    trial = unit.removeprefix("herd-").rpartition("-a")[0]
+    for record in (folder / "results").glob(f"scripted-*/attempts/{trial}-a*/{ATTEMPT_FILE}"):
+        if trial and json.loads(record.read_text())["outcome"] == "done":
+            (folder / "repeated").write_text(unit)
+
+
+def ledger_of(folder: Path) -> dict[str, Any]:
+    """All that the one run of a folder holds, without its times and its name."""
+    (run,) = runs(folder / "results")
+    told: dict[str, Any] = {"counts": Account.read(run).counts()}
+    manifest = json.loads((run / "run.json").read_text())
+    told["run.json"] = {k: v for k, v in manifest.items() if k not in ("run", "created_at")}
+    for path in sorted((run / "attempts").rglob("*")):
+        name = str(path.relative_to(run))
+        if path.name == ATTEMPT_FILE:
+            record = json.loads(path.read_text())
+            told[name] = {k: v for k, v in record.items() if k not in (*TIMES, "run")}
+        elif path.is_file():
+            told[name] = path.read_bytes()
+    return told
+
+
+def tables_of(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables of the one run of a folder, likewise."""
+    (run,) = runs(folder / "results")
+    tables = build_tables(run)
+    frames = {n: getattr(tables, n) for n in ("trials", "tokens", "nodes", "attempts")}
+    return {n: f.drop(columns=[*TIMES, "run"], errors="ignore") for n, f in frames.items()}
+
+
+def assert_undisturbed(folder: Path, reference: Path) -> None:
+    assert ledger_of(folder) == ledger_of(reference)
+    tables = tables_of(folder)
+    for name, frame in tables_of(reference).items():
+        pd.testing.assert_frame_equal(tables[name], frame)
+    assert not (folder / "repeated").exists()
+    assert list((folder / "world" / "units").iterdir()) == []
+    assert list((folder / "results").rglob(".tmp-*")) == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert ended(forked(a_run(folder))) == 0
+    return folder
+
+
+def test_the_undisturbed_run_has_every_kind_of_trial_and_a_failed_attempt(
+    undisturbed: Path,
+) -> None:
+    (run,) = runs(undisturbed / "results")
+    account = Account.read(run)
+
+    assert account.counts() == {
+        "planned": 6,
+        "done": 4,
+        "failed": 0,
+        "unavailable": 2,
+        "pending": 0,
+    }
+    assert [len(trial.attempts) for trial in account.trials if trial.attempts] == [1, 1, 2, 2]
+
+
+def test_a_kill_before_any_call_that_changes_the_disk_loses_and_repeats_nothing(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    steps = int((undisturbed / "steps").read_text())
+    assert steps > 100, "the calls are counted, or this proves nothing"
+
+    for step in range(1, steps + 1):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        assert ended(forked(a_run(folder, kill_at=step))) == -signal.SIGKILL
+        assert ended(forked(a_run(folder))) == 0
+        assert_undisturbed(folder, undisturbed)
+
+
+def test_kills_at_random_moments_lose_and_repeat_nothing(undisturbed: Path, tmp_path: Path) -> None:
+    chance = random.Random(20)
+    begun = time.monotonic()
+    assert ended(forked(a_run(tmp_path / "timing"))) == 0
+    usual_s = time.monotonic() - begun
+    kills = 0
+
+    for number in range(RANDOM_KILLS // KILLS_PER_RUN):
+        folder = tmp_path / str(number)
+        for _ in range(KILLS_PER_RUN):
+            pid = forked(a_run(folder))
+            time.sleep(chance.uniform(0.0, usual_s / 3))
+            os.kill(pid, signal.SIGKILL)
+            kills += ended(pid) == -signal.SIGKILL
+        assert ended(forked(a_run(folder))) == 0
+        assert_undisturbed(folder, undisturbed)
+
+    assert kills > RANDOM_KILLS / 2, "most were killed before they came to their end"
