@@ -1,0 +1,87 @@
+"""Builds the files of models in the controller's cache and tells where they lie.
+
+    prepare_models.py --project FOLDER --node FOUND [--only-look] WANTED FORMAT…
+
+WANTED is JSON, [{"name": …, "weights": […]}]; FOUND too, the SHA-256 of each file that the node
+has. Runs with the project's Python. Prints one line of JSON, {"missing": {path below the node's
+models folder: {"path", "sha256", "size_bytes"}}}. With `--only-look` nothing is built, and a file
+that is not in the cache has neither path nor sha256.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.build import Format
+
+
+def files_of(
+    wanted: list[dict[str, Any]], formats: list[Format], *, only_look: bool
+) -> dict[str, dict[str, Any]]:
+    """What each node path shall hold."""
+    from models import build  # noqa: PLC0415  # the project is on the path only now
+    from models.catalogue import load_catalogue  # noqa: PLC0415
+    from models.report import StderrReporter  # noqa: PLC0415
+
+    catalogue = load_catalogue()
+    files: dict[str, dict[str, Any]] = {}
+    for entry in wanted:
+        spec = catalogue.get(entry["name"])
+        for file_format in formats:
+            runnable = build.WEIGHTS_OF_FORMAT[file_format]
+            for weights in [weights for weights in entry["weights"] if weights in runnable]:
+                if only_look and not build.is_cached(spec, file_format, weights):
+                    size_bytes = build.expected_size_bytes(spec, file_format, weights)
+                    names = build.artifact_file_names(spec, file_format, weights)
+                    files[below(names["model"])] = {"size_bytes": size_bytes}
+                    continue
+                artifact = build.ensure_artifact(spec, file_format, weights, StderrReporter())
+                for file in artifact.files:
+                    files[below(file.node_path)] = {
+                        "path": str(file.path),
+                        "sha256": file.sha256,
+                        "size_bytes": file.size_bytes,
+                    }
+    return files
+
+
+def below(node_path: str) -> str:
+    """`<slug>/<file>` of a path on a node."""
+    return str(Path(*Path(node_path).parts[-2:]))
+
+
+def main() -> int:
+    """Prepare all models; 1 with one paragraph on stderr if one cannot be had."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", type=Path, required=True)
+    parser.add_argument("--node", type=json.loads, required=True)
+    parser.add_argument("--only-look", action="store_true")
+    parser.add_argument("wanted", type=json.loads)
+    parser.add_argument("formats", nargs="+", choices=("gguf", "dllama"))
+    arguments = parser.parse_args()
+    os.chdir(arguments.project)
+    sys.path.insert(0, str(arguments.project))
+    from models.errors import HerdError  # noqa: PLC0415
+
+    try:
+        files = files_of(arguments.wanted, arguments.formats, only_look=arguments.only_look)
+    except HerdError as error:
+        print(error, file=sys.stderr)
+        return 1
+    missing = {
+        name: file
+        for name, file in files.items()
+        if "sha256" not in file or arguments.node.get(name) != file["sha256"]
+    }
+    print(json.dumps({"missing": missing}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
