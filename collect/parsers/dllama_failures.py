@@ -19,6 +19,7 @@ _ALARM = re.compile(
 _CONNECTING = re.compile(r"^⭕ [Ss]ocket\[\d+\]: connecting to (\S+)", re.MULTILINE)
 _LAST_RECORD = re.compile(r"^(?:🔶|🔷)", re.MULTILINE)
 
+_HEAD = ("💡", "📄", "📀", "⭕", "🧠")
 _HOLLOW = ("Execution failed in one of the threads", "Cannot connect", "Cannot resolve address")
 """Alarms that only repeat that something else went wrong."""
 
@@ -71,8 +72,8 @@ def stage(out: str) -> str | None:
     lines = [line for line in out.splitlines() if line.strip()]
     if not lines:
         return "before its first line of output"
-    if _LAST_RECORD.search(out):
-        return "while it was generating"
+    if _LAST_RECORD.search(out) or any(line.startswith("💿 Weights loaded") for line in lines):
+        return "after it had loaded the weights"
     if connecting := _CONNECTING.fullmatch(lines[-1].removesuffix(" worker")):
         return (
             f"while it was connecting to {connecting[1]}: what listens there "
@@ -80,9 +81,8 @@ def stage(out: str) -> str | None:
         )
     if lines[-1].startswith("💿 Load"):
         return "while it was loading the weights: the model file may be cut off, or a node is gone"
-    if any(line.startswith("💿 Weights loaded") for line in lines):
-        return "after it had loaded the weights"
-    return "before it had loaded the weights"
+    told = any(line.startswith(_HEAD) for line in lines)
+    return "before it had loaded the weights" if told else None
 
 
 def _own_words(out: str) -> str | None:

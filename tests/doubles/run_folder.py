@@ -21,6 +21,7 @@ from collect.attempt import (
     Outcome,
     ProcessRecord,
     Role,
+    load_attempt,
 )
 from collect.run import (
     ATTEMPTS_FOLDER,
@@ -461,3 +462,17 @@ def _readings(index: int, started_at: float) -> NodeRecord:
         )
 
     return NodeRecord(before=reading(started_at, 0.0), after=reading(started_at + 3, 2.5))
+
+
+def replace_log(attempt: Path, file_name: str, content: bytes, *, samples: int) -> None:
+    """Give a written attempt another log, with a record that vouches for it."""
+    record = load_attempt(attempt)
+    (attempt / file_name).write_bytes(content)
+    changed = record.model_copy(
+        update={
+            "file_bytes": {**record.file_bytes, file_name: len(content)},
+            "samples": samples,
+            "expected_samples": samples,
+        }
+    )
+    (attempt / ATTEMPT_FILE).write_text(changed.model_dump_json(indent=1), encoding="utf-8")
