@@ -14,7 +14,6 @@ from invoke import Context
 from invoke.exceptions import Exit
 from rich.console import Console
 
-from analysis.report import write_report
 from collect.errors import HerdError
 from experiments import lab
 from experiments.ledger import find_run, run_status
@@ -191,6 +190,9 @@ def _print_status(counts: dict[str, str | int]) -> None:
 
 
 def _write_report(folder: Path) -> None:
+    # Drawing takes more than a second to load, and most verbs do not draw.
+    from analysis.report import write_report  # noqa: PLC0415
+
     written = write_report(folder, PROJECT / "analysis" / "reports")
     print(f"Report: {written.index}")
     print(written.verdict)
