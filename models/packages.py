@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from models.report import Reporter
 
 _FETCH_LIMIT_S = 1200
+_REASON_LENGTH = 300
+_NPM_CODE = re.compile(r"npm error (code|syscall|errno)\b")
 
 
 class SourceUnavailableError(Exception):
@@ -74,7 +77,7 @@ class PackageStore:
             ) from error
         archives = [path for path in target.iterdir() if path.is_file()]
         if done.returncode or len(archives) != 1:
-            raise SourceUnavailableError(f"{package}: {_last_error(done.stderr)}")
+            raise SourceUnavailableError(f"{package}: {_reason(done.stderr)}")
         return archives[0]
 
 
@@ -82,7 +85,15 @@ def _npm_command(requirement: str, target: Path) -> list[str]:
     npm = shutil.which("npm")
     if npm is None:
         raise SourceUnavailableError("npm is not installed on this machine")
-    return [npm, "pack", requirement, "--silent", "--pack-destination", str(target)]
+    return [
+        npm,
+        "pack",
+        requirement,
+        "--loglevel=error",
+        "--fetch-retries=1",
+        "--pack-destination",
+        str(target),
+    ]
 
 
 def _pip_command(requirement: str, target: Path) -> list[str]:
@@ -100,12 +111,14 @@ def _pip_command(requirement: str, target: Path) -> list[str]:
     ]
 
 
-def _last_error(stderr: str) -> str:
-    """The line of a client's stderr that says most: its first error, else its last line."""
+def _reason(stderr: str) -> str:
+    """The line of a client's stderr that says most to a person."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower() or "ENOSPC" in line]
-    chosen = errors[:1] or lines[-1:] or ["the client failed without a word"]
-    return chosen[0][:300]
+    pip = [line for line in lines if line.startswith("ERROR:")]
+    npm = [line for line in lines if line.startswith("npm error") and not _NPM_CODE.match(line)]
+    # pip sums up in its last line; npm begins with what happened and goes on with advice
+    chosen = pip[-1:] or npm[:1] or lines[-1:] or ["the client failed without a word"]
+    return chosen[0][:_REASON_LENGTH]
 
 
 @contextmanager

@@ -48,6 +48,8 @@ def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
             f"{path}, line {line}: this is not valid YAML: {error.problem}. "
             f"Correct this line of {what}."
         ) from error
+    except yaml.YAMLError as error:
+        raise HerdError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
     _refuse_repeated_keys(path, root)
     try:
         return document.model_validate(content)
@@ -87,6 +89,8 @@ def _describe(
         right = _suggestion(str(location[-1]), allowed)
     elif detail["type"] == "missing":
         wrong, right = f"`{where}` is missing", f"Add `{location[-1]}:`."
+    elif detail["type"] in ("model_type", "dict_type"):
+        wrong, right = f"`{where}` must consist of lines `key: value`", ""
     else:
         message = detail["msg"].removeprefix("Value error, ")
         given = detail["input"]

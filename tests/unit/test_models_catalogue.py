@@ -135,3 +135,16 @@ def test_an_unknown_name_lists_the_close_ones() -> None:
 def test_a_name_like_no_other_lists_them_all() -> None:
     with pytest.raises(HerdError, match=r"Known are: stories15m, synthetic:tiny"):
         load_catalogue().get("zzz")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1: `the whole file` must consist of lines `key: value`"),
+        ("models: [1, 2]\n", "line 1: `models` must consist of lines `key: value`"),
+        ("models: \x07\n", "is not valid YAML"),
+        ("? [a, b]\n: c\n", "line 1: this is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    assert words in complaint(tmp_path, text)

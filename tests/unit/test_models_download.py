@@ -8,6 +8,7 @@ import io
 import tarfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 from models.catalogue import FileSource, ModelFile
 from models.download import ensure_file
 from models.errors import HerdError
-from models.packages import PackageStore
+from models.packages import PackageStore, SourceUnavailableError
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -50,7 +51,8 @@ def server() -> Iterator[Server]:
             self.end_headers()
             if state.breaks_after_bytes is not None:
                 body, state.breaks_after_bytes = body[: state.breaks_after_bytes], None
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # the client may have seen enough
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # its own name
             pass
@@ -272,3 +274,23 @@ def test_without_npm_the_reason_is_that_npm_is_missing(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HerdError, match="npm is not installed on this machine"):
         fetch(tmp_path / "cache", package_file("npm:good@1.0.0#package/all.data"))
+
+
+@pytest.mark.network
+def test_a_file_comes_out_of_a_real_package_of_pypi(tmp_path: Path) -> None:
+    listener = Listener()
+    address = "pypi:six==1.16.0#six.py"
+    with PackageStore(tmp_path, listener).open_member(address) as member:
+        content = member.read()
+    expected = "4ce39f422ee71467ccac8bed76beb05f8c321c7f0ceda9279ae2dfa3670106b3"
+    assert hashlib.sha256(content).hexdigest() == expected
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("kind", ["npm:left-pad@99.0.0#x", "pypi:six==99#x"])
+def test_a_version_that_does_not_exist_is_named(tmp_path: Path, kind: str) -> None:
+    with (
+        pytest.raises(SourceUnavailableError, match=r"No matching|not found|Not Found|notarget"),
+        PackageStore(tmp_path, Listener()).open_member(kind),
+    ):
+        pass
