@@ -88,4 +88,8 @@ def _few(all_series: Sequence[Series]) -> list[str]:
         trials = f"{count(fewest)} trial{'' if fewest == 1 else 's'}"
         return [f"Some cells have only {trials}: their figures are points without an interval."]
     most = percent(range_coverage(fewest))
-    return [f"From {count(fewest)} trials no interval of a median covers more than {most}."]
+    sentence = (
+        f"Of {count(fewest)} trials even the whole range covers the true median with no more than "
+        f"{most}: intervals are narrower than they seem; {count(SURE)} trials would do."
+    )
+    return [sentence]

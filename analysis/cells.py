@@ -12,9 +12,8 @@ import pandas as pd
 
 from analysis.stats import Estimate, estimate
 from analysis.wording import plural
+from collect.account import STATES
 from collect.run import CellRecord, RunManifest, Scalar
-
-STATES = ("done", "failed", "unavailable", "pending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,7 @@ class CellResult:
 
     Attributes:
         record: the cell as planned.
-        counts: state to number of trials, for every state of `STATES`.
+        counts: state to number of trials, for every state of a trial.
         done: rows of the trials table that are done (columns: see `collect.tables`).
         reasons: why trials are not done, each distinct sentence once.
         seed: of the run, for the bootstrap.
@@ -53,7 +52,7 @@ class CellResult:
     @property
     def is_complete(self) -> bool:
         """Every planned trial is done."""
-        return self.counts["done"] == self.planned
+        return self.counts["done"] == self.planned > 0
 
     @property
     def is_measured(self) -> bool:
@@ -62,12 +61,15 @@ class CellResult:
 
     @property
     def state(self) -> str:
-        """The state in words: `complete`, `3 of 5 trials`, `failed`, `unavailable`, `pending`."""
+        """The state in words: `complete`, `3 of 5 trials`, `unavailable`, `2 failed, 1 pending`."""
         if self.is_complete:
             return "complete"
         if self.is_measured:
             return f"{self.counts['done']} of {plural(self.planned, 'trial')}"
-        return next(state for state in ("failed", "unavailable", "pending") if self.counts[state])
+        states = [state for state in STATES if self.counts[state]]
+        if len(states) == 1:
+            return states[0]
+        return ", ".join(f"{self.counts[state]} {state}" for state in states)
 
     def by_block(self, column: str) -> dict[int, float]:
         """Block to value of a column, for done trials that have one."""

@@ -138,6 +138,7 @@ def traffic(frame: pd.DataFrame, looks: Looks) -> Figure:
                 ("received_kib", "v", style.PAPER),
             ):
                 theory = rows[f"predicted_{column}"].to_numpy(dtype=float)
+                axes.plot(x, rows[column], color=look.color, linewidth=1, alpha=0.3)
                 axes.plot(x, theory, color=look.color, linewidth=1.1, linestyle=(0, (3, 2)))
                 axes.plot(
                     x, rows[column], marker, color=look.color, markerfacecolor=fill, markersize=6.5
@@ -146,17 +147,23 @@ def traffic(frame: pd.DataFrame, looks: Looks) -> Figure:
         axes.set_ylim(bottom=0)
 
     figure = _figure(tidy, looks, draw)
-    handles = [
-        Line2D([], [], color=style.INK, marker="^", linestyle="", label="sent by the root"),
-        Line2D(
-            [], [], color=style.INK, marker="v", markerfacecolor=style.PAPER, linestyle="",
-            label="received",
-        ),
-        Line2D([], [], color=style.INK, linestyle=(0, (3, 2)), linewidth=1.1, label="closed form"),
-    ]  # fmt: skip
     with mpl.rc_context(dict(style.RC)):
+        handles = _traffic_legend(has_theory=bool(frame["predicted_sent_kib"].notna().any()))
         figure.axes[0].legend(handles=handles, loc="upper left", handlelength=1.6)
     return figure
+
+
+def _traffic_legend(*, has_theory: bool) -> list[Line2D]:
+    ink = style.INK
+    handles = [
+        Line2D([], [], color=ink, marker="^", linestyle="", label="sent by the root"),
+        Line2D(
+            [], [], color=ink, marker="v", markerfacecolor=style.PAPER, linestyle="",
+            label="received",
+        ),
+    ]  # fmt: skip
+    theory = Line2D([], [], color=ink, linestyle=(0, (3, 2)), linewidth=1.1, label="closed form")
+    return [*handles, theory] if has_theory else handles
 
 
 def _figure(frame: pd.DataFrame, looks: Looks, draw: Callable[[_Panel], None]) -> Figure:
@@ -290,10 +297,10 @@ def _knees(panel: _Panel, looks: Looks) -> None:
 def _doubling_axis(panel: _Panel) -> None:
     axes, frame = panel.axes, panel.frame
     seen = frame[["value", "low", "high"]].astype(float).to_numpy()
-    bottom = min(0.5, float(np.nanmin(seen)))
+    bottom = min(1.0, float(np.nanmin(seen)))
     ideal = float((frame["nodes"] / frame["baseline_nodes"]).max())
     top = max(2.0, float(np.nanmax(seen)), ideal)
-    first, last = math.floor(math.log2(bottom) - 0.25), math.ceil(math.log2(top))
+    first, last = math.floor(math.log2(bottom) - 0.3), math.ceil(math.log2(top))
     axes.set_yscale("log", base=2)
     axes.set_ylim(2.0**first, 2.0 ** (last + 0.3))
     axes.yaxis.set_major_locator(FixedLocator([2.0**k for k in range(first, last + 1)]))

@@ -11,19 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from collect.tables import Tables, build_tables
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from analysis import charts, frames, tabulate
-from analysis.cells import STATES, Series, cell_results, constants, series_of
+from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.network import link_speeds, predictor
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table
 from analysis.verdict import Verdict, verdict_of
+from collect.account import STATES, Account
 from collect.errors import HerdError
-from collect.run import Benchmark, RunManifest, load_run
+from collect.run import Benchmark, RunManifest
+from collect.tables import Tables, tables_of
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -60,6 +61,7 @@ class Study:
     scalings: tuple[Scaling, ...]
     counts: Mapping[str, int]
     verdict: Verdict
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class Content:
     perplexity: Table | None
     failures: Table | None
     flags: Table | None
+    warnings: tuple[str, ...]
     nodes_same: Table
     nodes_differ: Table
     engines: Mapping[str, Table]
@@ -92,7 +95,8 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
     """Write the report of a run to `<reports_folder>/<run>/`.
 
     A report that is there already is replaced as a whole. Its content depends only on what lies
-    in the run's folder: the same run gives the same report.
+    in the run's folder: the same run gives the same report. The run's tables are written anew,
+    too (`<run_folder>/tables/`).
 
     Args:
         run_folder: `results/<run>`.
@@ -101,15 +105,17 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
     Raises:
         HerdError: the run's folder is damaged, or the report cannot be written.
     """
-    run = load_run(run_folder)
-    tables = build_tables(run_folder)
+    account = Account.read(run_folder)
+    tables = tables_of(account)
+    tables.write(run_folder)
+    run = account.manifest
     target = reports_folder / run.run
     try:
         reports_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:
             folder = Path(name) / run.run
             folder.mkdir()
-            headline = compose(run, tables, folder)
+            verdict = compose(run, tables, folder, warnings=account.warnings)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     except OSError as error:
@@ -117,17 +123,27 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
             f"Writing the report of {run.run} to {target}: {error.strerror or error}. "
             f"Make room or give the right to write there, then `fab report --run {run.run}`."
         ) from None
-    return Report(target / "index.html", headline)
+    return Report(target / "index.html", verdict)
 
 
-def compose(run: RunManifest, tables: Tables, folder: Path) -> str:
-    """Write the files of a report into an empty folder; what it found comes back, in short."""
+def compose(run: RunManifest, tables: Tables, folder: Path, *, warnings: Sequence[str] = ()) -> str:
+    """Write the files of a report into an empty folder.
+
+    Args:
+        run: the run's plan.
+        tables: what was measured.
+        folder: an empty folder.
+        warnings: what is odd about the run's folder, a sentence each.
+
+    Returns:
+        What the run found, a sentence and its reservations.
+    """
     cells = cell_results(run, tables.trials)
     all_series = series_of(cells)
     scalings = scalings_of(all_series)
-    counts = {state: sum(cell.counts[state] for cell in cells) for state in STATES}
+    counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     verdict = verdict_of(all_series, scalings, counts, is_lab=shares_machine(run))
-    study = Study(run, tables, all_series, scalings, counts, verdict)
+    study = Study(run, tables, all_series, scalings, counts, verdict, tuple(warnings))
     drawn = {
         chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
         for chart in charts.charts_of(all_series, scalings, predictor(run))
@@ -165,6 +181,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         perplexity=_perplexity_table(all_series, folder),
         failures=failures and _kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
+        warnings=study.warnings,
         nodes_same=same,
         nodes_differ=differ,
         engines={name: tabulate.fact_table(facts) for name, facts in run.engines.items()},

@@ -96,11 +96,11 @@ def _cell_row(series: Series, cell: CellResult, scaling: Scaling | None) -> list
         str(cell.nodes),
         cell.state,
         f"{cell.counts['done']}/{cell.planned}",
-        interval(found),
+        interval(found, brief=True),
         f"{number(found.minimum)}\N{EN DASH}{number(found.maximum)}" if found else NOTHING,
         percent(found.variation) if found else NOTHING,
-        interval(time_ms),
-        "baseline" if is_base else ratio(point.speed_up) if point else NOTHING,
+        interval(time_ms, brief=True),
+        "baseline" if is_base else ratio(point.speed_up, brief=True) if point else NOTHING,
         percent(point.efficiency) if point else NOTHING,
         number(point.serial_fraction, 2)
         if point and point.serial_fraction is not None

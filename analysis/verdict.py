@@ -66,7 +66,7 @@ def verdict_of(
     """
     perplexities = _perplexity_sentences(all_series)
     if not scalings and not perplexities:
-        headline, details = _nothing(counts), []
+        headline, details = _nothing(counts), _first_cause(all_series)
     elif not scalings:
         headline, details = perplexities[0], perplexities[1:]
     elif len(scalings) <= MOST_IN_HEADLINE:
@@ -235,8 +235,8 @@ def _rival_sentences(scalings: Sequence[Scaling]) -> list[str]:
 def _rival(first: Scaling, second: Scaling) -> str:
     found: Estimate | None = compare(first.best.cell, second.best.cell)
     sides = [
-        f"{s.series.engine} on {nodes(s.best.nodes)} "
-        f"({interval(s.best.cell.estimate(DECODE))} tokens/s)"
+        f"{s.series.engine} on {nodes(s.best.nodes)} with "
+        f"{interval(s.best.cell.estimate(DECODE))} tokens/s"
         for s in (first, second)
     ]
     start = f"Each at its best for {first.series.model} ({first.series.weights}),"
@@ -278,3 +278,8 @@ def _nothing(counts: Mapping[str, int]) -> str:
     return f"Nothing was measured: none of {planned} is done" + (
         f" ({listing(rest)})." if rest else "."
     )
+
+
+def _first_cause(all_series: Sequence[Series]) -> list[str]:
+    causes = [reason for series in all_series for cell in series.cells for reason in cell.reasons]
+    return [f"The first reason: {bare(causes[0])}."] if causes else []

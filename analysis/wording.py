@@ -66,34 +66,35 @@ def percent(share: float | None) -> str:
     return f"{value:.1f} %" if 0 < abs(value) < 9.95 else f"{value:.0f} %"  # noqa: PLR2004
 
 
-def interval(estimate: Estimate | None) -> str:
+def interval(estimate: Estimate | None, *, brief: bool = False) -> str:
     """`12.3 (11.8-12.9)` with as many decimals as the interval supports.
 
-    Without an interval it says from how few values it comes.
+    Without an interval it says so and, unless `brief`, from how few values it comes.
     """
     if estimate is None:
         return NOTHING
     if estimate.low is None or estimate.high is None:
-        return f"{number(estimate.value)} {_few(estimate)}"
+        return f"{number(estimate.value)} {_few(estimate, brief=brief)}"
     decimals = _decimals(estimate.high - estimate.low, estimate.value)
     return _with_interval(estimate, decimals)
 
 
-def ratio(estimate: Estimate) -> str:
+def ratio(estimate: Estimate, *, brief: bool = False) -> str:
     """A ratio with its interval; never rounded so that 1 seems to lie within when it does not.
 
-    Without an interval it says from how few values it comes.
+    Without an interval it says so and, unless `brief`, from how few values it comes.
     """
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f} {_few(estimate)}"
-    decimals = min(3, max(1, _decimals(estimate.high - estimate.low, estimate.value)))
+        return f"{estimate.value:.2f} {_few(estimate, brief=brief)}"
+    most = 2 if estimate.value >= 0.1 else 3  # noqa: PLR2004 - two digits that mean something
+    decimals = min(most, max(1, _decimals_of(estimate.high - estimate.low)))
     while decimals < 4 and _hides_one(estimate.low, estimate.high, decimals):  # noqa: PLR2004
         decimals += 1
     return _with_interval(estimate, decimals)
 
 
-def _few(estimate: Estimate) -> str:
-    return f"({plural(estimate.n, 'trial')}, no interval)"
+def _few(estimate: Estimate, *, brief: bool) -> str:
+    return "(no interval)" if brief else f"({plural(estimate.n, 'trial')}, no interval)"
 
 
 def _with_interval(estimate: Estimate, decimals: int) -> str:
@@ -105,10 +106,14 @@ def _with_interval(estimate: Estimate, decimals: int) -> str:
 
 
 def _decimals(width: float, value: float) -> int:
-    """Decimals that show an interval of that width with one to two digits of its half."""
-    if width <= 0:
-        return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return min(6, max(0, math.ceil(-math.log10(width / 2))))
+    """Decimals that show a digit of half the interval's width and three of the value."""
+    of_value = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return max(of_value, min(_decimals_of(width), of_value + 1))
+
+
+def _decimals_of(width: float) -> int:
+    """Decimals that show a digit of half an interval's width."""
+    return math.ceil(-math.log10(width / 2)) if width > 0 else 6
 
 
 def _hides_one(low: float, high: float, decimals: int) -> bool:

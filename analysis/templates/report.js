@@ -8,6 +8,10 @@
     root.dataset.theme = dark ? "light" : "dark";
   });
 
+  addEventListener("beforeprint", () => {
+    for (const findings of document.querySelectorAll(".findings")) findings.open = true;
+  });
+
   const value = (row, column) => {
     const text = row.cells[column].textContent.trim();
     const number = parseFloat(text.replace(/\s/g, ""));

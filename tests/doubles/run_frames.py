@@ -8,14 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from collect.tables import Tables
 
 from analysis.cells import CellResult, Series, cell_results, series_of
 from collect.run import Benchmark, CellRecord, Perplexity, RunManifest, Scalar, TrialRecord
+from collect.tables import Tables
 
 MODEL = "stories15m"
 Outcome = float | str
 """Tokens/s of a done trial, or the state of another: `failed`, `unavailable`, `pending`."""
+
+Outcomes = Mapping[tuple[Any, ...], Sequence[Outcome]]
+"""Values of the axes to the outcomes of a cell's trials, by block."""
 
 REASONS = {
     "failed": "worker on pi4: killed by signal 9",
@@ -25,7 +28,7 @@ REASONS = {
 
 
 def make_frames(
-    outcomes: Mapping[tuple[Any, ...], Sequence[Outcome]],
+    outcomes: Outcomes,
     *,
     axes: Sequence[str] = ("engine", "nodes"),
     is_lab: bool = False,
@@ -99,7 +102,7 @@ def make_frames(
 
 
 def make_series(
-    outcomes: Mapping[tuple[Any, ...], Sequence[Outcome]],
+    outcomes: Outcomes,
     **options: Any,  # noqa: ANN401 - handed on to make_frames
 ) -> tuple[Series, ...]:
     """The series of such a run."""
@@ -107,7 +110,7 @@ def make_series(
 
 
 def make_cells(
-    outcomes: Mapping[tuple[Any, ...], Sequence[Outcome]],
+    outcomes: Outcomes,
     **options: Any,  # noqa: ANN401 - likewise
 ) -> tuple[CellResult, ...]:
     """The cells of such a run."""

@@ -1,0 +1,167 @@
+"""A chart draws its table, the whole of it and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from analysis import charts, frames, plots, style
+from analysis.charts import Chart
+from analysis.scaling import scalings_of
+from analysis.traffic import RootTraffic
+from tests.doubles.run_frames import Outcomes, make_series
+
+DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
+RUN: Outcomes = {
+    (DLLAMA, 1): [100.0, 101, 99, 102],
+    (DLLAMA, 2): [160.0, 165, 150, 155],
+    (DLLAMA, 4): [200.0, 210, "failed", "failed"],
+    (DLLAMA, 8): ["unavailable"] * 4,
+    (LLAMA, 1): [220.0, 215, 225, 218],
+    (LLAMA, 2): ["pending"] * 4,
+}
+
+
+def drawn(outcomes: Outcomes = RUN) -> dict[str, Chart]:
+    series = make_series(outcomes)
+    made = charts.charts_of(series, scalings_of(series), lambda _cell: RootTraffic(10, 20))
+    return {chart.name: chart for chart in made}
+
+
+def points(figure: Figure) -> list[float]:
+    """Heights of all faint dots."""
+    return sorted(
+        float(y)
+        for collection in figure.axes[0].collections
+        if collection.get_offsets().size and type(collection).__name__ == "PathCollection"
+        for y in np.asarray(collection.get_offsets())[:, 1]
+    )
+
+
+@pytest.mark.parametrize("name", ["decode-rate", "decode-time", "speed-up", "prompt-rate"])
+def test_every_trial_is_a_dot(name: str) -> None:
+    chart = drawn()[name]
+    trials = chart.data[chart.data["kind"] == frames.TRIAL]["value"].astype(float)
+    assert points(chart.figure) == pytest.approx(sorted(trials))
+
+
+def test_the_table_of_a_chart_has_every_done_trial_and_every_cell() -> None:
+    data = drawn()["decode-rate"].data
+    done = sum(not isinstance(o, str) for results in RUN.values() for o in results)
+    assert (data["kind"] == frames.TRIAL).sum() == done
+    assert (data["kind"] != frames.TRIAL).sum() == len(RUN)
+
+
+def test_medians_are_drawn_where_the_table_has_them() -> None:
+    chart = drawn()["decode-rate"]
+    medians = chart.data[chart.data["kind"] == frames.MEDIAN]
+    heights = {
+        float(line.get_ydata()[0])
+        for line in chart.figure.axes[0].lines
+        if len(line.get_ydata()) == 1
+    }
+    assert set(medians["value"].astype(float)) <= heights
+
+
+def test_cells_without_a_measurement_are_marked_with_their_reason() -> None:
+    chart = drawn()["decode-rate"]
+    assert chart.footnotes == (
+        "unavailable: 8 nodes are more than the 6 KV heads of the model",
+        "pending",
+    )
+    labels = [text.get_text() for text in chart.figure.axes[0].texts]
+    assert {"1", "2"} <= set(labels)
+
+
+def test_a_median_of_fewer_trials_than_planned_is_hollow() -> None:
+    chart = drawn()["decode-rate"]
+    fills = {
+        float(line.get_ydata()[0]): line.get_markerfacecolor()
+        for line in chart.figure.axes[0].lines
+        if len(line.get_ydata()) == 1
+    }
+    assert fills[205.0] == style.PAPER
+    assert fills[100.5] != style.PAPER
+    assert "hollow" in chart.understanding
+
+
+def test_the_ideal_line_starts_at_the_baseline_and_doubles_with_the_nodes() -> None:
+    axes = drawn()["speed-up"].figure.axes[0]
+    ideals = [line for line in axes.lines if line.get_color() == style.MUTED and line.is_dashed()]
+    assert [list(line.get_ydata()) for line in ideals] == [[1, 8.0]]
+
+
+def test_the_baseline_is_named_with_its_absolute_speed() -> None:
+    assert "Baseline: distributed-llama on one node, 100" in drawn()["speed-up"].understanding
+
+
+def test_bars_stack_compute_and_sync_to_the_whole() -> None:
+    chart = drawn()["time-split"]
+    widths = sorted(patch.get_width() for patch in chart.figure.axes[0].patches)
+    values = sorted([*chart.data["compute_ms"], *chart.data["sync_ms"]])
+    assert widths == pytest.approx(values)
+    assert "Not shown: llama.cpp" in chart.understanding
+
+
+def test_a_wide_range_of_speeds_gets_a_logarithmic_axis() -> None:
+    wide = drawn({(DLLAMA, 1): [1000.0] * 3, (DLLAMA, 2): [10.0] * 3})["decode-rate"]
+    narrow = drawn({(DLLAMA, 1): [100.0] * 3, (DLLAMA, 2): [50.0] * 3})["decode-rate"]
+    assert wide.figure.axes[0].get_yscale() == "log"
+    assert narrow.figure.axes[0].get_ylim()[0] == 0
+
+
+def test_each_model_has_its_own_panel_and_a_series_one_colour_in_all() -> None:
+    series = make_series(
+        {
+            (model, engine, n): [100.0 * n] * 3
+            for model in ("a", "b")
+            for engine in (DLLAMA, LLAMA)
+            for n in (1, 2)
+        },
+        axes=("model", "engine", "nodes"),
+    )
+    found = charts.charts_of(series, scalings_of(series), lambda _cell: None)
+    rate = found[0].figure
+    assert [axes.get_title(loc="left") for axes in rate.axes] == ["a", "b"]
+    legend = [text.get_text() for text in rate.legends[0].get_texts()]
+    assert legend == [DLLAMA, LLAMA]
+
+
+def test_files_of_a_chart_hold_the_same_table_and_a_well_formed_picture(tmp_path: Path) -> None:
+    chart = drawn()["decode-rate"]
+    inline = charts.write(chart, tmp_path)
+    written = pd.read_csv(tmp_path / "decode-rate.csv")
+    expected = chart.data.reset_index(drop=True)
+    assert list(written.columns) == list(expected.columns)
+    assert written["value"].tolist() == pytest.approx(expected["value"].tolist(), nan_ok=True)
+    assert (tmp_path / "decode-rate.png").read_bytes().startswith(b"\x89PNG")
+    ET.parse(tmp_path / "decode-rate.svg")  # noqa: S314 - our own file
+    ET.fromstring(inline.replace("<svg ", '<svg xmlns:xlink="x" ', 1))  # noqa: S314 - likewise
+
+
+def test_the_picture_in_the_page_follows_its_colours_and_keeps_its_ids(tmp_path: Path) -> None:
+    inline = charts.write(drawn()["decode-rate"], tmp_path)
+    assert "var(--ink)" in inline
+    assert "var(--series-1)" in inline
+    assert not [color for color in style.CSS_VARIABLES if color in inline]
+    ids = re.findall(r'\bid="([^"]+)"', inline)
+    assert len(ids) == len(set(ids))
+    assert all(name.startswith("decode-rate-") for name in ids)
+    used = set(re.findall(r'href="#([^"]+)"', inline)) | set(re.findall(r"url\(#([^)]+)\)", inline))
+    assert used <= set(ids)
+
+
+def test_a_run_without_measurements_has_no_charts() -> None:
+    assert drawn({(DLLAMA, 1): ["failed"], (DLLAMA, 2): ["pending"]}) == {}
+
+
+def test_drawing_leaves_no_global_style_behind() -> None:
+    before = dict(plots.mpl.rcParams)
+    drawn()
+    assert dict(plots.mpl.rcParams) == before

@@ -1,0 +1,90 @@
+"""Speed-up, efficiency, baseline and knee."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.scaling import Scaling, scaling_of, scalings_of
+from tests.doubles.run_frames import Outcomes, make_series
+
+DLLAMA = "distributed-llama"
+
+
+def steady(value: float, trials: int = 5) -> list[float]:
+    """Trials that differ by a little, in the same way in every cell."""
+    return [value * (1 + 0.01 * (block % 3 - 1)) for block in range(trials)]
+
+
+def only(outcomes: Outcomes) -> Scaling:
+    (series,) = make_series(outcomes)
+    found = scaling_of(series)
+    assert found is not None
+    return found
+
+
+def test_a_machine_that_slows_down_during_the_run_does_not_blur_the_speed_up() -> None:
+    drift = [1.0, 0.8, 0.6, 0.5, 0.4]
+    scaling = only({(DLLAMA, 1): [100 * d for d in drift], (DLLAMA, 2): [150 * d for d in drift]})
+    speed_up = scaling.point(2).speed_up
+    assert (speed_up.value, speed_up.low, speed_up.high) == pytest.approx((1.5, 1.5, 1.5))
+
+
+def test_efficiency_is_speed_up_over_nodes() -> None:
+    scaling = only({(DLLAMA, 1): steady(100), (DLLAMA, 4): steady(300)})
+    assert scaling.point(4).efficiency == pytest.approx(0.75)
+    assert scaling.point(1).efficiency == pytest.approx(1.0)
+
+
+def test_the_knee_is_the_last_number_of_nodes_that_paid() -> None:
+    scaling = only({(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 170), (4, 250), (8, 200))})
+    assert scaling.knee == 4
+    assert scaling.best.nodes == 4
+
+
+def test_there_is_no_knee_while_the_largest_number_still_pays() -> None:
+    scaling = only({(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 170), (4, 250))})
+    assert scaling.knee is None
+
+
+def test_a_gain_within_the_noise_does_not_pay() -> None:
+    noisy = [95.0, 108.0, 99.0, 104.0, 100.0]
+    scaling = only({(DLLAMA, 1): [100.0, 101, 99, 100, 100], (DLLAMA, 2): noisy})
+    assert scaling.best.nodes == 1
+
+
+def test_a_dip_on_the_way_does_not_hide_a_later_gain() -> None:
+    scaling = only({(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 80), (4, 250))})
+    assert scaling.best.nodes == 4
+
+
+def test_without_one_node_the_smallest_measured_number_is_the_baseline() -> None:
+    scaling = only({(DLLAMA, 1): ["failed"] * 3, (DLLAMA, 2): steady(50), (DLLAMA, 4): steady(80)})
+    assert scaling.baseline.nodes == 2
+    assert [cell.nodes for cell in scaling.missing] == [1]
+    assert scaling.point(4).efficiency == pytest.approx(0.8)
+    assert scaling.point(4).serial_fraction is None
+
+
+def test_a_series_without_measurements_has_no_scaling() -> None:
+    assert scalings_of(make_series({(DLLAMA, 1): ["pending"], (DLLAMA, 2): ["unavailable"]})) == ()
+
+
+def test_series_are_named_by_what_varies_and_by_nothing_else() -> None:
+    series = make_series(
+        {
+            (DLLAMA, "kept", 1): [1.0],
+            (DLLAMA, "fresh", 1): [1.0],
+            ("llama.cpp", "fresh", 1): [1.0],
+        },
+        axes=("engine", "workers", "nodes"),
+    )
+    assert [one.label for one in series] == [
+        "distributed-llama, workers kept",
+        "distributed-llama, workers fresh",
+        "llama.cpp, workers fresh",
+    ]
+
+
+def test_a_lone_series_is_named_by_its_engine() -> None:
+    (series,) = make_series({("llama.cpp", 1): [1.0], ("llama.cpp", 2): [1.0]})
+    assert series.label == "llama.cpp"

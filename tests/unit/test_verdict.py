@@ -1,0 +1,161 @@
+"""The verdict says what was found, and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from analysis.cells import cell_results, series_of
+from analysis.scaling import scalings_of
+from analysis.verdict import Verdict, verdict_of
+from collect.account import STATES
+from tests.doubles.run_frames import Outcomes, make_frames
+
+DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
+DASH = "\N{EN DASH}"
+
+
+def steady(value: float, trials: int = 7) -> list[float]:
+    return [value * (1 + 0.01 * (block % 3 - 1)) for block in range(trials)]
+
+
+def noisy(value: float) -> list[float]:
+    return [value * (1 + part) for part in (-0.1, 0.12, -0.03, 0.05, -0.08, 0.09, 0.01)]
+
+
+def verdict(outcomes: Outcomes, *, is_lab: bool = False, **options: Any) -> Verdict:  # noqa: ANN401 - handed on
+    run, tables = make_frames(outcomes, **options)
+    cells = cell_results(run, tables.trials)
+    series = series_of(cells)
+    counts = {state: sum(cell.counts[state] for cell in cells) for state in STATES}
+    return verdict_of(series, scalings_of(series), counts, is_lab=is_lab)
+
+
+def test_a_gain_is_told_with_its_interval_and_what_lies_beyond_it() -> None:
+    found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 4): steady(210), (DLLAMA, 8): steady(150)})
+    assert found.headline == (
+        f"Four nodes are 2.10 (2.10{DASH}2.10) times as fast as one for stories15m (f32) with "
+        f"distributed-llama; eight are slower than four, at 0.71 (0.71{DASH}0.71) times its speed."
+    )
+
+
+def test_an_interval_that_holds_one_is_no_difference() -> None:
+    found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): noisy(100)})
+    assert "no measurable difference between one and two" in found.headline
+    assert "more nodes do not help" in found.headline
+
+
+def test_slower_is_called_slower() -> None:
+    found = verdict({(LLAMA, 1): steady(100), (LLAMA, 2): steady(48), (LLAMA, 4): steady(28)})
+    assert found.headline.startswith("For stories15m (f32) with llama.cpp more nodes do not help")
+    assert "two are 0.48" in found.headline
+    assert "and four 0.28" in found.headline
+
+
+def test_a_single_number_of_nodes_makes_no_comparison() -> None:
+    found = verdict({(LLAMA, 1): steady(123)})
+    assert found.headline.startswith("One node decodes 123")
+    assert "times" not in found.headline
+
+
+def test_a_baseline_of_two_nodes_says_why_it_is_not_one() -> None:
+    found = verdict({(DLLAMA, 1): ["failed"] * 7, (DLLAMA, 2): steady(50), (DLLAMA, 4): steady(80)})
+    assert "times as fast as two" in found.headline
+    assert "on one node it could not be measured: worker on pi4: killed by signal 9" in (
+        found.headline
+    )
+
+
+def test_a_baseline_of_two_nodes_that_nobody_asked_below_says_so() -> None:
+    found = verdict({(DLLAMA, 2): steady(50), (DLLAMA, 4): steady(80)})
+    assert "(fewer than two were not asked for)" in found.headline
+
+
+def test_two_engines_share_a_sentence_and_are_compared_at_their_best() -> None:
+    found = verdict(
+        {
+            (DLLAMA, 1): steady(100), (DLLAMA, 2): steady(160),
+            (LLAMA, 1): steady(200), (LLAMA, 2): steady(90),
+        }
+    )  # fmt: skip
+    assert found.headline.count("stories15m") == 1
+    assert "; with llama.cpp more nodes do not help" in found.headline
+    assert any(
+        sentence.startswith("Each at its best for stories15m (f32), llama.cpp on one node")
+        and "1.25" in sentence
+        for sentence in found.details
+    )
+
+
+def test_many_series_are_summed_up_by_the_fastest_and_the_one_that_gains_most() -> None:
+    found = verdict(
+        {
+            (model, n): steady(speed * n**gain)
+            for model, speed, gain in (("a", 100, 0.2), ("b", 50, 0.8), ("c", 10, -0.5))
+            for n in (1, 2)
+        },
+        axes=("model", "nodes"),
+    )
+    assert found.headline.startswith("Fastest is a (f32) with distributed-llama on two nodes")
+    assert "help 2 of 3 series, most b (f32)" in found.headline
+    assert len(found.details) == 3
+
+
+def test_nothing_measured_says_so_and_why() -> None:
+    found = verdict({(DLLAMA, 1): ["failed"] * 2, (DLLAMA, 2): ["pending"] * 2})
+    assert found.headline == (
+        "Nothing was measured: none of 4 planned trials is done (2 failed and 2 pending)."
+    )
+    assert found.details == ("The first reason: worker on pi4: killed by signal 9.",)
+
+
+def test_an_incomplete_cell_is_never_averaged_silently() -> None:
+    found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): [*steady(150, 6), "failed"]})
+    assert any(
+        "Incomplete: two nodes" in caveat and "6 of 7 trials" in caveat for caveat in found.caveats
+    )
+    assert "1 of 2 measured cells incomplete" in found.spoken
+
+
+def test_a_lab_is_called_a_lab_wherever_the_verdict_is_read() -> None:
+    outcomes = {(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(150)}
+    assert any(
+        "not about Raspberry Pis" in caveat for caveat in verdict(outcomes, is_lab=True).caveats
+    )
+    assert "virtual nodes" in verdict(outcomes, is_lab=True).spoken.lower()
+    assert "irtual" not in verdict(outcomes, is_lab=False).spoken
+
+
+def test_one_trial_a_cell_is_flagged_in_the_sentence_itself() -> None:
+    found = verdict({(DLLAMA, 1): [100.0], (DLLAMA, 2): [150.0]})
+    assert "1.50 (1 trial, no interval)" in found.headline
+    assert any("only one trial" in caveat for caveat in found.caveats)
+
+
+@pytest.mark.parametrize(("trials", "cover"), [(3, "75 %"), (5, "94 %"), (6, None)])
+def test_few_trials_bring_a_warning_about_coverage(trials: int, cover: str | None) -> None:
+    caveats = verdict({(DLLAMA, 1): steady(100, trials)}).caveats
+    assert any(cover in caveat for caveat in caveats) if cover else caveats == ()
+
+
+def test_a_text_that_depends_on_the_nodes_comes_before_any_speed() -> None:
+    found = verdict(
+        {(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(150), (DLLAMA, 4): steady(200)},
+        columns={"text_sha256": lambda params: "aa" if params["nodes"] < 4 else "bb"},
+        is_lab=True,
+    )
+    assert "differs on four nodes from that on one node" in found.caveats[0]
+    assert "Generated texts differ" in found.spoken
+
+
+def test_perplexity_is_compared_along_nodes() -> None:
+    columns = {
+        "perplexity": lambda params: 21.5 * (1 + params["nodes"] / 1000),
+        "decode_tokens_per_s": None,
+    }
+    found = verdict({(DLLAMA, n): [1.0] * 6 for n in (1, 2, 4)}, columns=columns)
+    assert found.headline == (
+        "Perplexity of stories15m (f32) with distributed-llama is 21.52 on one node and differs "
+        "from that by at most 0.3 % on two and four."
+    )
