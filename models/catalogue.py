@@ -172,7 +172,7 @@ class Catalogue:
                 name=canonical,
                 shape=shape,
                 seed=seed,
-                licence="none needed, the weights are random",
+                licence="none (random)",
                 source="made on this machine",
                 about="Random weights of a given shape",
             )

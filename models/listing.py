@@ -22,32 +22,25 @@ def models_table(catalogue: Catalogue) -> Table:
     A size with a mark is in this machine's cache already.
     """
     table = Table(caption="sizes in MiB; ✓ = already in the cache of this machine", show_lines=True)
-    for heading in (
-        "name",
-        "parameters",
-        "shape",
-        "licence",
-        "llama.cpp (GGUF)",
-        "distributed-llama (.m)",
-    ):
-        table.add_column(heading, overflow="fold")
+    table.add_column("name", no_wrap=True)
+    for heading in ("what", "licence"):
+        table.add_column(heading)
+    for heading in ("GGUF", ".m"):
+        table.add_column(heading, no_wrap=True, justify="right")
     for name in catalogue.names():
         spec = catalogue.get(name)
-        shape = spec.shape
-        words = (
-            f"dim {shape.dim}, hidden {shape.hidden_dim}, {shape.layers} layers, "
-            f"{shape.heads} heads, {shape.kv_heads} KV heads, vocabulary {shape.vocab}, "
-            f"context {shape.context}"
-        )
-        table.add_row(
-            f"{name}\n[dim]{spec.about}[/dim]",
-            f"{spec.parameters / _MILLION:.1f} M",
-            words,
-            spec.licence,
-            _sizes(spec, "gguf"),
-            _sizes(spec, "dllama"),
-        )
+        sizes = (_sizes(spec, "gguf"), _sizes(spec, "dllama"))
+        table.add_row(name, _description(spec), spec.licence, *sizes)
     return table
+
+
+def _description(spec: ModelSpec) -> str:
+    shape = spec.shape
+    return (
+        f"{spec.about}. {spec.parameters / _MILLION:.1f} M parameters: dim {shape.dim}, "
+        f"hidden {shape.hidden_dim}, {shape.layers} layers, {shape.heads} heads, "
+        f"{shape.kv_heads} KV heads, vocabulary {shape.vocab}, context {shape.context}"
+    )
 
 
 def _sizes(spec: ModelSpec, file_format: Format) -> str:
