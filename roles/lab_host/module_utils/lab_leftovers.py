@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
+import time
 from pathlib import Path
 
-from ansible.module_utils.lab_podman import run, succeeds
+from ansible.module_utils.lab_podman import LabError, run, succeeds
 
 FILTERS = ("iptables", "ip6tables")
 TABLES = ("filter", "nat", "mangle")
+UNMOUNT_S = 10
+STORAGE = "/var/lib/containers/storage/overlay"
+NAMESPACES = "/run/netns"
 
 
 def remove_firewall_chains() -> bool:
@@ -24,7 +29,7 @@ def _remove_chains(program: str, table: str) -> bool:
     if not succeeds(program, "--wait", "--table", table, "--list-rules"):
         return False
     rules = run(program, "--wait", "--table", table, "--list-rules", doing="listing firewall rules")
-    lines = [line.split() for line in rules.splitlines()]
+    lines = [shlex.split(line) for line in rules.splitlines()]
     chains = [words[1] for words in lines if words[0] == "-N" and words[1].startswith("NETAVARK")]
     for words in lines:
         if words[0] == "-A" and words[1] not in chains and words[-1] in chains:
@@ -67,13 +72,21 @@ def _remove_needless_tables() -> bool:
 
 def remove_mounts() -> bool:
     """Unmount what Podman keeps mounted for its storage and its network namespaces."""
-    wanted = {"/var/lib/containers/storage/overlay", "/run/netns"}
-    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    stale = [
-        target
-        for target in mounted
-        if target in wanted and not (target == "/run/netns" and any(Path(target).iterdir()))
-    ]
-    for target in stale:
-        run("umount", target, doing="unmounting what Podman left")
+    deadline = time.monotonic() + UNMOUNT_S
+    stale = _stale_mounts()
+    left = stale
+    while left and time.monotonic() < deadline:
+        # A failure is no error in itself: Podman may be quicker, or still be busy there.
+        if not all([succeeds("umount", target) for target in left]):
+            time.sleep(0.2)
+        left = _stale_mounts()
+    if left:
+        raise LabError(f"unmounting what Podman left: {', '.join(left)} is still in use")
     return bool(stale)
+
+
+def _stale_mounts() -> list[str]:
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    namespaces = Path(NAMESPACES)
+    wanted = {STORAGE} if namespaces.is_dir() and any(namespaces.iterdir()) else {STORAGE, NAMESPACES}
+    return [target for target in mounted if target in wanted]

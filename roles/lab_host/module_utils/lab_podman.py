@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 LAB_LABEL = "llama-herd.lab"
 SPEC_LABEL = "llama-herd.spec"
+TIDYING_S = 15
 
 
 class LabError(Exception):
@@ -110,9 +113,30 @@ def process_ids(names: list[str]) -> dict[str, int]:
 
 
 def remove(names: list[str]) -> None:
-    """Remove containers at once, running, paused or dead."""
-    if names:
-        run("podman", "rm", "--force", "--time=0", *names, doing="removing nodes")
+    """Remove containers at once, running, paused or dead, and wait until nothing works on them.
+
+    Their monitors start Podman a last time to tidy up, which mounts and unmounts its storage.
+    """
+    if not names:
+        return
+    inspected = json.loads(run("podman", "inspect", *names, doing="looking at the nodes"))
+    run("podman", "rm", "--force", "--time=0", *names, doing="removing nodes")
+    ids = [item["Id"].encode() for item in inspected]
+    deadline = time.monotonic() + TIDYING_S
+    while _is_mentioned(ids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def _is_mentioned(ids: list[bytes]) -> bool:
+    """Whether a living process has one of these containers in its command line."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes()
+        except OSError:
+            continue
+        if any(one in command for one in ids):
+            return True
+    return False
 
 
 def network_subnets(network: str) -> list[str] | None:
