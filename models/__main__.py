@@ -15,9 +15,12 @@ from models.listing import models_table
 from models.report import StderrReporter
 from models.shape import ALL_WEIGHTS
 
+_INTERRUPTED = 130
+"""Exit status of a command that Ctrl-C ended, as shells have it."""
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 if it worked, 1 with a paragraph on stderr if it did not."""
+    """Run one command; 0 if it worked, else a paragraph on stderr and not 0."""
     options = _parser().parse_args(arguments)
     try:
         if options.command == "list":
@@ -29,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     except HerdError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted; what was fetched so far is kept for the next time.\n")
+        return _INTERRUPTED
     return 0
 
 
