@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted; what was fetched so far is kept for the next time.\n")
+        sys.stderr.write("Interrupted. Repeat the command to go on.\n")
         return _INTERRUPTED
     return 0
 
