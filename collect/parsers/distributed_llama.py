@@ -6,20 +6,25 @@ attempt and refuses what is not whole. docs/logs.md describes the formats.
 
 from __future__ import annotations
 
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from collect.attempt import Role
 from collect.errors import HerdError
 from collect.measurement import Measurement, TokenRecord
-from collect.parsers.dllama_check import Checked, check_phase, totals, without_imitations
+from collect.parsers.dllama_check import BothTotals, Checked, Imitations, check_phase
 from collect.parsers.dllama_failures import failure_cause
 from collect.parsers.dllama_lines import Head, RootReader
 from collect.parsers.dllama_summary import (
     PerplexityResult,
     PhaseSummary,
     Summary,
+    Tail,
     perplexity_result,
     take_apart,
 )
@@ -65,19 +70,7 @@ class ParsedLog:
         return {
             "era": self.era,
             "role": self.role,
-            "records": [
-                {
-                    "phase": record.phase,
-                    "tokens": record.tokens,
-                    "compute_ms": record.compute_ms,
-                    "sync_ms": record.sync_ms,
-                    "total_ms": record.total_ms,
-                    "sent_kib": record.sent_kib,
-                    "received_kib": record.received_kib,
-                    "text": record.text,
-                }
-                for record in self.records
-            ],
+            "records": [_json(record) for record in self.records],
             "summary": {
                 "evaluation": _summary_json(self.evaluation),
                 "prediction": _summary_json(self.prediction),
@@ -101,6 +94,19 @@ class ParsedLog:
         }
 
 
+def _json(record: TokenRecord) -> dict[str, Any]:
+    return {
+        "phase": record.phase,
+        "tokens": record.tokens,
+        "compute_ms": record.compute_ms,
+        "sync_ms": record.sync_ms,
+        "total_ms": record.total_ms,
+        "sent_kib": record.sent_kib,
+        "received_kib": record.received_kib,
+        "text": record.text,
+    }
+
+
 def _summary_json(checked: Checked | None) -> dict[str, float | None] | None:
     if checked is None:
         return None
@@ -122,24 +128,96 @@ def parse_log(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> Parsed
     """
     if role == "worker":
         return _parse_worker(stream, err)
-    reader = RootReader()
-    records = list(reader.records(stream))
+    reader, sums = RootReader(), BothTotals()
+    records = list(sums.counted(reader.records(stream)))
     tail = take_apart(reader.tail)
-    if records and records[-1].phase == "prediction" and tail.text:
-        records[-1] = replace(records[-1], text=_joined(records[-1].text, tail.text))
-    result = None if records else perplexity_result(reader.tail)
-    records, flags = without_imitations(records, tail.summary)
+    imitations = Imitations.find(sums, tail.summary)
+    if imitations != Imitations():
+        sums = BothTotals()
+        records = list(sums.counted(imitations.left_out(records)))
+    log = _conclude(reader, sums, tail, imitations, err)
+    return replace(log, records=tuple(_with_last_text(records, tail.text)))
+
+
+def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
+    """The JSON of `ParsedLog.to_json` in pieces, for logs that do not fit into memory.
+
+    Raises:
+        HerdError: the file cannot be read.
+    """
+    try:
+        log, records = _survey(path, role)
+        yield "{"
+        for key, value in log.to_json().items():
+            if key != "records":
+                yield f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)},\n"
+        yield '"records": ['
+        for index, record in enumerate(records):
+            yield ("," if index else "") + "\n" + json.dumps(_json(record), ensure_ascii=False)
+        yield "\n]}\n"
+    except OSError as error:
+        raise HerdError(f"Reading the log {path}: {error.strerror}.") from None
+
+
+def _survey(path: Path, role: Role) -> tuple[ParsedLog, Iterable[TokenRecord]]:
+    """Everything but the records, and the records, read again as they are asked for."""
+    if role == "worker":
+        with path.open("rb") as stream:
+            log = parse_log(stream, role)
+        return log, log.records
+    reader, sums = RootReader(), BothTotals()
+    _exhaust(sums.counted(_records_of(path, reader)))
+    tail = take_apart(reader.tail)
+    imitations = Imitations.find(sums, tail.summary)
+    if imitations != Imitations():
+        sums = BothTotals()
+        _exhaust(sums.counted(imitations.left_out(_records_of(path, RootReader()))))
+    again = imitations.left_out(_records_of(path, RootReader()))
+    return _conclude(reader, sums, tail, imitations, b""), _with_last_text(again, tail.text)
+
+
+def _records_of(path: Path, reader: RootReader) -> Iterator[TokenRecord]:
+    with path.open("rb") as stream:
+        yield from reader.records(stream)
+
+
+def _exhaust(records: Iterable[TokenRecord]) -> None:
+    deque(records, maxlen=0)
+
+
+def _with_last_text(records: Iterable[TokenRecord], more: bytes) -> Iterator[TokenRecord]:
+    """The records, the last one with the text that stood before the summary."""
+    previous = None
+    for record in records:
+        if previous is not None:
+            yield previous
+        previous = record
+    if previous is None:
+        return
+    if more and previous.phase == "prediction":
+        text = more.removesuffix(b"\n").decode(errors="replace")
+        previous = replace(previous, text=f"{previous.text or ''}\n{text}")
+    yield previous
+
+
+def _conclude(
+    reader: RootReader, sums: BothTotals, tail: Tail, imitations: Imitations, err: bytes
+) -> ParsedLog:
+    """All but the records."""
+    none_read = reader.era is None
+    result = perplexity_result(reader.tail) if none_read else None
+    evaluation, prediction = _checked(reader, sums, tail.summary)
+    flags = imitations.flags()
     if reader.text_cut:
         flags.append("a text was too long to be kept whole")
-    evaluation, prediction = _checked(reader, records, tail.summary)
     flags += [flag for checked in (evaluation, prediction) if checked for flag in checked.flags]
     whole = tail.summary is not None or result is not None
-    ending = (reader.tail if not records else tail.ending).decode(errors="replace")
+    ending = (reader.tail if none_read else tail.ending).decode(errors="replace")
     error = None if whole else failure_cause(ending, err.decode(errors="replace"))
     return ParsedLog(
         era=_era(reader, tail.summary),
-        role=role,
-        records=tuple(records),
+        role="root",
+        records=(),
         evaluation=evaluation,
         prediction=prediction,
         model=reader.head.model,
@@ -151,22 +229,17 @@ def parse_log(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> Parsed
     )
 
 
-def _joined(text: str | None, more: bytes) -> str:
-    return (text or "") + "\n" + more.removesuffix(b"\n").decode(errors="replace")
-
-
 def _checked(
-    reader: RootReader, records: list[TokenRecord], summary: Summary | None
+    reader: RootReader, sums: BothTotals, summary: Summary | None
 ) -> tuple[Checked | None, Checked | None]:
     if summary is None:
         return None, None
-    sums = totals(records)
     # Without a record the form of the summary tells the era: A to C have one phase.
     era = reader.era or ("E" if summary.evaluation else "A")
-    prediction = check_phase("prediction", era, sums["prediction"], summary.prediction)
+    prediction = check_phase("prediction", era, sums.prediction, summary.prediction)
     if summary.evaluation is None:
         return None, prediction
-    return check_phase("evaluation", era, sums["evaluation"], summary.evaluation), prediction
+    return check_phase("evaluation", era, sums.evaluation, summary.evaluation), prediction
 
 
 def _era(reader: RootReader, summary: Summary | None) -> str | None:

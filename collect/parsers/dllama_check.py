@@ -34,12 +34,15 @@ class Totals:
         self.received_kib = 0.0
         self.first: TokenRecord | None = None
         self.line_tokens: list[int] = []
+        """Of evaluations only: there is one for 32 tokens of a prompt."""
         self.traffic: Counter[Traffic] = Counter()
 
     def add(self, record: TokenRecord) -> None:
         """Count a record."""
         if self.first is None:
             self.first = record
+        if record.phase == "evaluation":
+            self.line_tokens.append(record.tokens)
         self.lines += 1
         self.tokens += record.tokens
         self.compute_ms += record.compute_ms or 0
@@ -51,61 +54,85 @@ class Totals:
             self.traffic[record.sent_kib, record.received_kib] += 1
 
 
-def totals(records: Iterable[TokenRecord]) -> dict[str, Totals]:
+class BothTotals:
     """Totals of both phases."""
-    both = {"evaluation": Totals(), "prediction": Totals()}
-    for record in records:
-        both[record.phase].add(record)
-    return both
 
+    def __init__(self) -> None:
+        self.evaluation = Totals()
+        self.prediction = Totals()
 
-def without_imitations(
-    records: list[TokenRecord], summary: Summary | None
-) -> tuple[list[TokenRecord], list[str]]:
-    """The records that are real, and what was found out about the others.
-
-    Lines in excess of what the summary counts are text that imitates a record. The real ones
-    are told by their traffic, which is the same for every token of a run. Where that does not
-    tell them apart, no record of the phase is kept.
-    """
-    if summary is None:
-        return records, []
-    kept, flags = records, []
-    excess = sum(record.phase == "prediction" for record in kept) - summary.prediction.tokens
-    if excess > 0:
-        kept = list(_drop_predictions(kept, excess))
-        flags.append(
-            f"{excess} lines of text imitate records and were left out: "
-            f"the summary counts {summary.prediction.tokens} tokens"
-        )
-    if summary.evaluation is not None:
-        before = len(kept)
-        kept = _drop_evaluations(kept, summary.evaluation.tokens)
-        if len(kept) < before:
-            flags.append("lines of the prompt imitate records and were left out")
-    return [replace(record, index=index) for index, record in enumerate(kept)], flags
-
-
-def _drop_predictions(records: list[TokenRecord], excess: int) -> Iterator[TokenRecord]:
-    usual = totals(records)["prediction"].traffic.most_common(1)[0]
-    told_apart = sum(r.phase == "prediction" for r in records) - usual[1] == excess
-    for record in records:
-        if record.phase == "evaluation" or (
-            told_apart and (record.sent_kib, record.received_kib) == usual[0]
-        ):
+    def counted(self, records: Iterable[TokenRecord]) -> Iterator[TokenRecord]:
+        """The same records, counted as they pass."""
+        phases = {"evaluation": self.evaluation, "prediction": self.prediction}
+        for record in records:
+            phases[record.phase].add(record)
             yield record
 
 
-def _drop_evaluations(records: list[TokenRecord], tokens: int) -> list[TokenRecord]:
-    """Without the first evaluations that are too many: the prompt is echoed before the real."""
-    evaluations = [record for record in records if record.phase == "evaluation"]
-    counted = sum(record.tokens for record in evaluations)
-    dropped = 0
-    while counted > tokens and dropped < len(evaluations):
-        counted -= evaluations[dropped].tokens
-        dropped += 1
-    gone = {record.index for record in evaluations[:dropped]}
-    return [record for record in records if record.index not in gone]
+@dataclass(frozen=True, slots=True)
+class Imitations:
+    """Lines that look like records and are text, because the summary counts fewer tokens.
+
+    The real predictions are told by their traffic, which is the same for every token of a run.
+    Where that does not tell them apart, no prediction is kept. Of the evaluations the last ones
+    are real: the prompt is echoed before them.
+
+    Attributes:
+        predictions: how many there are.
+        traffic: of the real predictions; None if it does not tell them apart.
+        evaluations: how many there are.
+    """
+
+    predictions: int = 0
+    traffic: Traffic | None = None
+    evaluations: int = 0
+
+    @staticmethod
+    def find(sums: BothTotals, summary: Summary | None) -> Imitations:
+        """Find out from the totals of all lines."""
+        if summary is None:
+            return Imitations()
+        predictions = max(0, sums.prediction.lines - summary.prediction.tokens)
+        traffic = None
+        if predictions:
+            usual, lines = sums.prediction.traffic.most_common(1)[0]
+            traffic = usual if sums.prediction.lines - lines == predictions else None
+        evaluations = 0
+        if summary.evaluation is not None:
+            excess = sums.evaluation.tokens - summary.evaluation.tokens
+            for tokens in sums.evaluation.line_tokens:
+                if excess <= 0:
+                    break
+                excess -= tokens
+                evaluations += 1
+        return Imitations(predictions, traffic, evaluations)
+
+    def flags(self) -> list[str]:
+        """What was found, a sentence each."""
+        flags = []
+        if self.predictions:
+            flags.append(
+                f"{self.predictions} lines of text imitate records: the summary counts fewer "
+                "tokens; " + ("they" if self.traffic else "all lines of tokens") + " were left out"
+            )
+        if self.evaluations:
+            flags.append("lines of the prompt imitate records and were left out")
+        return flags
+
+    def left_out(self, records: Iterable[TokenRecord]) -> Iterator[TokenRecord]:
+        """The real ones of the records, numbered anew."""
+        evaluations = index = 0
+        for record in records:
+            if record.phase == "evaluation":
+                evaluations += 1
+                real = evaluations > self.evaluations
+            else:
+                real = not self.predictions or (
+                    (record.sent_kib, record.received_kib) == self.traffic
+                )
+            if real:
+                yield record if record.index == index else replace(record, index=index)
+                index += 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
 """Logs of every version of distributed-llama are read to the last figure."""
 
+import json
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
+from collect.attempt import Role
 from collect.errors import HerdError
-from collect.parsers.distributed_llama import ParsedLog, measurement, parse_log
+from collect.parsers.distributed_llama import ParsedLog, json_chunks, measurement, parse_log
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
 
@@ -16,7 +18,7 @@ DATA = Path(__file__).parents[1] / "data" / "distributed-llama"
 def parsed(case: str, name: str = "root") -> ParsedLog:
     folder = DATA / case
     err = folder / f"{name}.err"
-    role = "root" if name == "root" else "worker"
+    role: Role = "root" if name == "root" else "worker"
     with (folder / f"{name}.out").open("rb") as stream:
         return parse_log(stream, role, err.read_bytes() if err.exists() else b"")
 
@@ -385,3 +387,25 @@ def test_the_double_prints_as_the_real_one(case: str, address: str | None) -> No
     assert ending == [
         line.strip().split(b":")[0] for line in recorded.partition(until)[2].splitlines()
     ]
+
+
+@pytest.mark.parametrize("role", ["root", "worker"])
+@pytest.mark.parametrize("path", sorted(DATA.glob("*/*.out")), ids=lambda path: path.parent.name)
+def test_the_json_in_pieces_is_the_same_as_in_one(path: Path, role: Role) -> None:
+    with path.open("rb") as stream:
+        whole = parse_log(stream, role).to_json()
+    assert json.loads("".join(json_chunks(path, role))) == whole
+
+
+def test_the_json_in_pieces_leaves_imitations_out_as_well(tmp_path: Path) -> None:
+    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
+    prediction[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
+    path = tmp_path / "root.out"
+    path.write_bytes(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction))
+    with path.open("rb") as stream:
+        assert json.loads("".join(json_chunks(path))) == parse_log(stream).to_json()
+
+
+def test_a_log_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(HerdError, match="No such file or directory"):
+        list(json_chunks(tmp_path / "nothing.log"))
