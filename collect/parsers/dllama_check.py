@@ -50,8 +50,9 @@ class Totals:
         self.total_ms += record.total_ms or 0
         self.sent_kib += record.sent_kib or 0
         self.received_kib += record.received_kib or 0
-        if len(self.traffic) < MOST_TRAFFIC_KINDS:
-            self.traffic[record.sent_kib, record.received_kib] += 1
+        traffic = record.sent_kib, record.received_kib
+        if traffic in self.traffic or len(self.traffic) < MOST_TRAFFIC_KINDS:
+            self.traffic[traffic] = self.traffic.get(traffic, 0) + 1
 
 
 class BothTotals:

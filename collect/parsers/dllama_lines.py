@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from collect.measurement import PhaseName, TokenRecord
 
@@ -46,17 +46,9 @@ _LOADED = ("💿 Weights loaded".encode(), "⏩ Loaded ".encode())
 _NON_BLOCKING = "🚁 ".encode()
 
 
-class _Fields(NamedTuple):
-    """A record before its text is whole."""
-
-    phase: PhaseName
-    tokens: int
-    compute_ms: float | None
-    sync_ms: float | None
-    total_ms: float | None
-    sent_kib: float | None
-    received_kib: float | None
-    text: bytes
+_Fields = tuple[PhaseName, int, float | None, float | None, float, float, float, bytes]
+"""A record before its text is whole: phase, tokens; compute, sync, total ms; sent, received KiB;
+text. A plain tuple, because there may be millions."""
 
 
 @dataclass(slots=True)
@@ -98,31 +90,34 @@ def _number_or_text(value: str) -> str | int | float:
 
 
 class Rest:
-    """Lines that follow a record: the first ones and the last ones, so that memory is flat."""
+    """Lines that follow a record: the first ones and the last ones, so that memory is flat.
+
+    Attributes:
+        cut: lines between them were not kept.
+        size_bytes: of the first ones.
+    """
 
     def __init__(self) -> None:
         self.cut = False
         self._first: list[bytes] = []
         self._last: deque[bytes] = deque(maxlen=64)
-        self._size_bytes = 0
+        self.size_bytes = 0
 
     def add(self, line: bytes) -> None:
         """Keep a line."""
-        if self._size_bytes < KEPT_TEXT_BYTES:
+        if self.size_bytes < KEPT_TEXT_BYTES:
             self._first.append(line)
-            self._size_bytes += len(line)
+            self.size_bytes += len(line)
         else:
             self.cut = self.cut or len(self._last) == self._last.maxlen
             self._last.append(line)
 
     def take(self) -> bytes:
         """All that is kept; nothing is left afterwards."""
-        if not self._first:
-            return b""
         kept = b"".join((*self._first, *self._last))
         self._first.clear()
         self._last.clear()
-        self._size_bytes = 0
+        self.size_bytes = 0
         return kept
 
 
@@ -144,6 +139,7 @@ class RootReader:
         self._evaluated = False
         self._predicting = False
         self._prompt_seen = False
+        self._fields: Callable[[bytes], _Fields | None] = self._any_era
 
     def records(self, stream: BinaryIO) -> Iterator[TokenRecord]:
         """Every record with its text, in order; the last one without it, that is in `tail`.
@@ -154,15 +150,18 @@ class RootReader:
         held: list[_Fields] = []
         index = 0
         for fields in self._raw(stream):
-            if fields.phase == "evaluation":
+            if fields[0] == "evaluation":
                 held.clear()
             elif not self._predicting and len(held) < MOST_HELD:
                 held.append(fields)
                 continue
-            for ready in (*held, fields) if held else (fields,):
-                yield _record(index, ready)
-                index += 1
-            held.clear()
+            if held:
+                for ready in held:
+                    yield _record(index, ready)
+                    index += 1
+                held.clear()
+            yield _record(index, fields)
+            index += 1
         for ready in held:
             yield _record(index, ready)
             index += 1
@@ -178,9 +177,12 @@ class RootReader:
                     self._read_head(line)
                 rest.add(line)
                 continue
-            more = rest.take()
+            if rest.size_bytes:
+                more = rest.take()
+                if previous is not None:
+                    previous = (*previous[:-1], previous[-1] + more)
             if previous is not None:
-                yield previous._replace(text=previous.text + more) if more else previous
+                yield previous
             previous = fields
         self.text_cut = rest.cut
         self.tail = rest.take()
@@ -193,62 +195,66 @@ class RootReader:
         elif line.strip() and not line.startswith(_NON_BLOCKING):
             self._prompt_seen = True
 
-    def _fields(self, line: bytes) -> _Fields | None:
-        """What a record says; None for a line that is none, or none at this place."""
-        if self.era == "E" or self.era is None:
-            if match := _PRED_E.match(line):
-                return self._prediction_e(match, line)
-            if match := _EVAL_E.match(line):
-                return self._evaluation("E", match)
-        if self.era == "D" or self.era is None:
-            if match := _PRED_D.match(line):
-                return self._prediction_d(match, line)
-            if match := _EVAL_D.match(line):
-                return self._evaluation("D", match)
-        if self.era in {"A", "B", None} and (match := _PRED_ABC.match(line)):
-            return self._position(match, line)
+    def _any_era(self, line: bytes) -> _Fields | None:
+        """What the first record says; from then on only its era counts."""
+        eras = (("E", self._era_e), ("D", self._era_d), ("A", self._era_abc))
+        for era, read in eras:
+            if fields := read(line):
+                self.era = self.era or era
+                self._fields = read
+                return fields
         return None
 
-    def _prediction_e(self, match: re.Match[bytes], line: bytes) -> _Fields:
-        self.era = "E"
-        self._predict()
-        compute, sync, sent, received = map(int, match.groups())
-        text = line[match.end() :]
-        return _Fields("prediction", 1, compute, sync, compute + sync, sent, received, text)
+    def _era_e(self, line: bytes) -> _Fields | None:
+        if match := _PRED_E.match(line):
+            compute, sync, sent, received = map(int, match.groups())
+            if not self._predicting:
+                self._predict()
+            text = line[match.end() :]
+            return "prediction", 1, compute, sync, compute + sync, sent, received, text
+        match = _EVAL_E.match(line)
+        if match is None or self._predicting:
+            return None  # upstream evaluates before it predicts: this is a token's text
+        compute, sync, sent, received, tokens = map(int, match.groups())
+        self._evaluated = True
+        return "evaluation", tokens, compute, sync, compute + sync, sent, received, b""
 
-    def _prediction_d(self, match: re.Match[bytes], line: bytes) -> _Fields:
-        self.era = "D"
-        self._predict()
-        total, sent, received = map(int, match.groups())
-        text = line[match.end() :]
-        return _Fields("prediction", 1, None, None, total, sent, received, text)
+    def _era_d(self, line: bytes) -> _Fields | None:
+        if match := _PRED_D.match(line):
+            total, sent, received = map(int, match.groups())
+            if not self._predicting:
+                self._predict()
+            return "prediction", 1, None, None, total, sent, received, line[match.end() :]
+        match = _EVAL_D.match(line)
+        if match is None or self._predicting:
+            return None
+        total, sent, received, tokens = map(int, match.groups())
+        self._evaluated = True
+        return "evaluation", tokens, None, None, total, sent, received, b""
 
     def _predict(self) -> None:
         if self._evaluated or not self._prompt_seen:
             self._predicting = True
 
-    def _evaluation(self, era: str, match: re.Match[bytes]) -> _Fields | None:
-        if self._predicting:
-            return None  # upstream evaluates before it predicts, so this is a token's text
-        self.era = era
-        self._evaluated = True
-        *times, sent, received, tokens = map(int, match.groups())
-        compute, sync = times if era == "E" else (None, None)
-        return _Fields("evaluation", tokens, compute, sync, sum(times), sent, received, b"")
-
-    def _position(self, match: re.Match[bytes], line: bytes) -> _Fields | None:
-        era = "B" if match[1] is not None else "A"
+    def _era_abc(self, line: bytes) -> _Fields | None:
+        match = _PRED_ABC.match(line)
+        if match is None:
+            return None
+        position, *figures = match.groups()
+        era = "A" if position is None else "B"
         if self.era not in {None, era}:
             return None
         self.era = era
         self._predicting = True
-        total, compute, sync, sent, received = map(int, match.groups()[1:])
-        text = line[match.end() :]
-        return _Fields("prediction", 1, compute, sync, total, sent, received, text)
+        total, compute, sync, sent, received = map(int, figures)
+        return "prediction", 1, compute, sync, total, sent, received, line[match.end() :]
 
 
 def _record(index: int, fields: _Fields) -> TokenRecord:
-    text = None
-    if fields.phase == "prediction":
-        text = fields.text.removesuffix(b"\n").decode(errors="replace")
-    return TokenRecord(index, *fields[:-1], text)
+    phase, tokens, compute, sync, total, sent, received, text = fields
+    if phase == "evaluation":
+        return TokenRecord(index, phase, tokens, compute, sync, total, sent, received, None)
+    if text.endswith(b"\n"):
+        text = text[:-1]
+    printed = text.decode("utf-8", "replace")
+    return TokenRecord(index, phase, tokens, compute, sync, total, sent, received, printed)
