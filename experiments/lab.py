@@ -79,7 +79,7 @@ def lab_up(nodes: int) -> None:
     """Bring up the lab with so many nodes, or change the one that is up; shows its progress.
 
     Raises:
-        HerdError: the count is impossible, this machine cannot hold a lab, or bringing it up failed.
+        HerdError: the count is impossible, this machine cannot hold a lab, or it did not come up.
     """
     if not 1 <= nodes <= MOST_NODES:
         raise HerdError(f"The lab can have 1 to {MOST_NODES} nodes, not {nodes}.")

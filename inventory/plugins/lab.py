@@ -20,7 +20,7 @@ description:
   - While the lab is down there is no host, and C(lab_down) is true for C(all).
 options:
   plugin: {description: Always C(lab)., required: true, choices: [lab]}
-  state: {description: The file that the lab wrote; relative to the project., default: .lab/state.json}
+  state: {description: "What the lab wrote, relative to the project.", default: .lab/state.json}
 """
 
 GROUPS = ("lab", "cluster")
@@ -73,7 +73,7 @@ class InventoryModule(BaseInventoryPlugin):
         for group in GROUPS:
             self.inventory.add_group(group)
         if state is None:
-            self.inventory.set_variable("all", "lab_down", True)
+            self.inventory.set_variable("all", "lab_down", value=True)
             self.display.warning(LAB_IS_DOWN)
             return
         for node in state["nodes"]:

@@ -1,18 +1,21 @@
-#!/usr/bin/python
 """Ansible module: the nodes of the lab, all at once."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-import subprocess
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.lab_leftovers import remove_firewall_chains, remove_mounts
+from ansible.module_utils.lab_boot import wait_for_boot
+from ansible.module_utils.lab_leftovers import (
+    remove_dead_bridge,
+    remove_firewall_chains,
+    remove_mounts,
+)
 from ansible.module_utils.lab_link import Shape, host_devices, shape_link
 from ansible.module_utils.lab_podman import (
     Container,
@@ -25,7 +28,6 @@ from ansible.module_utils.lab_podman import (
     remove,
     run,
     start_new,
-    succeeds,
 )
 
 DOCUMENTATION = """
@@ -33,7 +35,7 @@ module: lab_nodes
 short_description: Run or remove the virtual nodes of the lab
 description:
   - Makes, repairs, limits and shapes the nodes, in parallel, and reads their host keys.
-  - Removes nodes that are too many, and with state absent everything that the lab put on the machine.
+  - Removes nodes that are too many; with state absent all that the lab put on the machine.
 options:
   state: {type: str, choices: [present, absent], default: present, description: What shall be.}
   count: {type: int, description: Number of nodes.}
@@ -50,7 +52,8 @@ options:
 author: llama-herd
 """
 
-BOOT_S = 120
+T = TypeVar("T")
+R = TypeVar("R")
 FIRST_HOST = 10
 HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
 
@@ -122,39 +125,41 @@ class Lab:
             for one in self.ours()
             if wanted.get(one.name) != one.spec or one.state not in usable
         ]
-        self._do(bool(unwanted), lambda: remove(unwanted))
+        self._do(lambda: remove(unwanted), needed=bool(unwanted))
 
     def _have_network(self) -> None:
         subnets = network_subnets(self.network)
         if subnets == [self.subnet]:
             return
         names = [one.name for one in self.ours()]
-        self._do(bool(names), lambda: remove(names))
+        self._do(lambda: remove(names), needed=bool(names))
         self._do(
-            subnets is not None,
             lambda: run(
                 "podman", "network", "rm", self.network, doing="removing the lab's old network"
             ),
+            needed=subnets is not None,
         )
+        if owns(self.gateway) and not self.check_mode:
+            self.changed |= remove_dead_bridge(self.gateway)
         if owns(self.gateway):
             raise LabError(
                 f"this machine already uses {self.gateway}, the address that the lab needs; "
                 "choose another range (lab_subnet, see docs/lab.md)"
             )
-        self._do(True, lambda: create_network(self.network, self.subnet))
+        self._do(lambda: create_network(self.network, self.subnet))
 
     def _have_all_running(self) -> None:
         states = {one.name: one.state for one in self.ours()}
         if "running" in states.values() and not owns(self.gateway):
             # The bridge was taken away below running nodes: each must be plugged in again.
             running = [name for name, state in states.items() if state in {"running", "paused"}]
-            self._do(True, lambda: self._replug(running))
+            self._do(lambda: self._replug(running))
         paused = [name for name, state in states.items() if state == "paused"]
-        self._do(bool(paused), lambda: self._podman("unpause", paused))
+        self._do(lambda: self._podman("unpause", paused), needed=bool(paused))
         stopped = [name for name, state in states.items() if state in {"exited", "stopped"}]
-        self._do(bool(stopped), lambda: self._podman("start", stopped))
+        self._do(lambda: self._podman("start", stopped), needed=bool(stopped))
         missing = [spec for spec in self.specs if spec.name not in states]
-        self._do(bool(missing), lambda: self._in_parallel(start_new, missing))
+        self._do(lambda: self._in_parallel(start_new, missing), needed=bool(missing))
 
     def _describe(self) -> dict[str, Any]:
         pids = process_ids([spec.name for spec in self.specs])
@@ -203,11 +208,11 @@ class Lab:
             names,
         )
 
-    def _in_parallel(self, function: Any, items: list[Any]) -> list[Any]:
+    def _in_parallel(self, function: Callable[[T], R], items: list[T]) -> list[R]:
         with ThreadPoolExecutor(max_workers=max(1, len(items))) as pool:
             return list(pool.map(function, items))
 
-    def _do(self, needed: bool, action: Any) -> None:
+    def _do(self, action: Callable[[], object], *, needed: bool = True) -> None:
         if not needed:
             return
         self.changed = True
@@ -217,13 +222,15 @@ class Lab:
     def take_down(self, *, purge_images: bool) -> None:
         """Remove nodes, network, and what Podman leaves when nothing else runs on it."""
         names = [one.name for one in self.ours()]
-        self._do(bool(names), lambda: remove(names))
+        self._do(lambda: remove(names), needed=bool(names))
         self._do(
-            network_subnets(self.network) is not None,
             lambda: run(
                 "podman", "network", "rm", "--force", self.network, doing="removing the network"
             ),
+            needed=network_subnets(self.network) is not None,
         )
+        if not self.check_mode:
+            self.changed |= remove_dead_bridge(self.gateway)
         if purge_images:
             self._purge_images()
         if not self.check_mode and not any(one.state == "running" for one in containers()):
@@ -240,38 +247,9 @@ class Lab:
         )
         images = sorted(set(listed.split()))
         self._do(
-            bool(images),
             lambda: run("podman", "rmi", "--force", *images, doing="removing the lab's images"),
+            needed=bool(images),
         )
-
-
-def wait_for_boot(name: str, pid: int) -> None:
-    """Wait until systemd in a node says that it has booted.
-
-    Raises:
-        LabError: it did not boot in time, or units failed.
-    """
-    enter = ["nsenter", "--target", str(pid), "--mount", "--pid", "--net"]
-    deadline = time.monotonic() + BOOT_S
-    state = "silent"
-    while time.monotonic() < deadline:
-        done = subprocess.run(
-            [*enter, "systemctl", "is-system-running"], capture_output=True, text=True, check=False
-        )
-        state = done.stdout.strip() or "silent"
-        if state in {"running", "degraded"}:
-            break
-        time.sleep(0.2)
-    if state == "running":
-        return
-    failed = subprocess.run(
-        [*enter, "systemctl", "--failed", "--plain", "--no-legend"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    if state != "degraded" or not succeeds(*enter, "systemctl", "is-active", "--quiet", "ssh"):
-        raise LabError(f"node {name} did not boot within {BOOT_S} s: systemd is {state}. {failed}")
 
 
 def main() -> None:

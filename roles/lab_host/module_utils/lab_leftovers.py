@@ -1,4 +1,4 @@
-"""What Podman leaves behind when its last container is gone: firewall chains and mounts."""
+"""What Podman leaves behind: firewall chains, mounts, and after an accident more than that."""
 
 from __future__ import annotations
 
@@ -14,6 +14,22 @@ TABLES = ("filter", "nat", "mangle")
 UNMOUNT_S = 10
 STORAGE = "/var/lib/containers/storage/overlay"
 NAMESPACES = "/run/netns"
+
+
+def remove_dead_bridge(gateway: str) -> bool:
+    """Remove a bridge that has the lab's address although no node is plugged into it."""
+    said = json.loads(
+        run("ip", "-json", "address", "show", "type", "bridge", doing="listing bridges") or "[]"
+    )
+    dead = [
+        bridge["ifname"]
+        for bridge in said
+        if any(address["local"] == gateway for address in bridge.get("addr_info", []))
+        and not any(Path(f"/sys/class/net/{bridge['ifname']}/brif").iterdir())
+    ]
+    for name in dead:
+        run("ip", "link", "delete", name, doing="removing the lab's dead bridge")
+    return bool(dead)
 
 
 def remove_firewall_chains() -> bool:
@@ -71,14 +87,21 @@ def _remove_needless_tables() -> bool:
 
 
 def remove_mounts() -> bool:
-    """Unmount what Podman keeps mounted for its storage and its network namespaces."""
+    """Unmount what Podman keeps mounted for its storage and its network namespaces.
+
+    To be called only when no container runs: then every namespace of Podman's is a left one.
+    """
+    for namespace in Path(NAMESPACES).glob("netns-*"):
+        if succeeds("umount", str(namespace)):
+            namespace.unlink()
     deadline = time.monotonic() + UNMOUNT_S
     stale = _stale_mounts()
     left = stale
     while left and time.monotonic() < deadline:
-        # A failure is no error in itself: Podman may be quicker, or still be busy there.
-        if not all([succeeds("umount", target) for target in left]):
-            time.sleep(0.2)
+        for target in left:
+            # A failure is no error in itself: Podman may be quicker, or still be busy there.
+            if not succeeds("umount", target):
+                time.sleep(0.2)
         left = _stale_mounts()
     if left:
         raise LabError(f"unmounting what Podman left: {', '.join(left)} is still in use")
@@ -88,5 +111,7 @@ def remove_mounts() -> bool:
 def _stale_mounts() -> list[str]:
     mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
     namespaces = Path(NAMESPACES)
-    wanted = {STORAGE} if namespaces.is_dir() and any(namespaces.iterdir()) else {STORAGE, NAMESPACES}
+    wanted = (
+        {STORAGE} if namespaces.is_dir() and any(namespaces.iterdir()) else {STORAGE, NAMESPACES}
+    )
     return [target for target in mounted if target in wanted]
