@@ -22,6 +22,10 @@ from analysis.wording import number, percent
 
 DODGE = 0.1
 """Distance of series at one number of nodes, in doublings."""
+JITTER = 0.13
+"""Width over which the trials of a cell are spread, in doublings."""
+MARGIN = 0.45
+"""Room beside the first and the last number of nodes, in doublings."""
 LOG_FROM = 30.0
 """Ratio of largest to smallest median from which an axis is logarithmic."""
 LANE = -0.055
@@ -45,9 +49,15 @@ class _Panel:
         frame = self.frame
         return frame[(frame["series"] == label) & (frame["kind"] == kind)].sort_values("nodes")
 
+    @property
+    def scale(self) -> float:
+        """How much wider than that of one to eight nodes the axis is, in doublings an inch."""
+        counts = self.frame["nodes"].astype(float)
+        return (math.log2(counts.max() / counts.min()) + 2 * MARGIN) / (3 + 2 * MARGIN)
+
     def offset(self, label: str) -> float:
         """How far a series stands beside its number of nodes, in doublings."""
-        step = min(DODGE, 0.5 / len(self.labels))
+        step = min(DODGE, 0.5 / len(self.labels)) * self.scale
         return (self.labels.index(label) - (len(self.labels) - 1) / 2) * step
 
 
@@ -228,7 +238,7 @@ def _trials(panel: _Panel, label: str, look: Look, offset: float) -> None:
         return
     blocks = rows["block"].to_numpy(dtype=float)
     middle, reach = (blocks.max() + blocks.min()) / 2, max(1.0, blocks.max() - blocks.min())
-    jitter = (blocks - middle) / reach * 0.13
+    jitter = (blocks - middle) / reach * JITTER * panel.scale
     x = np.log2(rows["nodes"].to_numpy(dtype=float)) + offset + jitter
     panel.axes.scatter(
         x, rows["value"].astype(float), s=14, color=look.color, alpha=0.45, linewidths=0, zorder=3
@@ -309,8 +319,8 @@ def _doubling_axis(panel: _Panel) -> None:
     axes.axhspan(2.0**first, 1, color=style.SHADE, zorder=0, linewidth=0)
     axes.axhline(1, color=style.MUTED, linewidth=0.8, zorder=1)
     axes.annotate(
-        "slower than the baseline", (0.995, 1), xycoords=axes.get_yaxis_transform(),
-        xytext=(0, -10), textcoords="offset points", ha="right", fontsize=7.5, color=style.MUTED,
+        "slower than the baseline", (0.995, 0), xycoords="axes fraction", xytext=(0, 4),
+        textcoords="offset points", ha="right", fontsize=7.5, color=style.MUTED,
     )  # fmt: skip
 
 
@@ -334,7 +344,7 @@ def _value_axis(panel: _Panel) -> None:
 def _node_axis(axes: Axes, rows: pd.DataFrame) -> None:
     counts = sorted(rows["nodes"].unique())
     axes.set_xticks(np.log2(np.asarray(counts, dtype=float)), [str(n) for n in counts])
-    axes.set_xlim(math.log2(counts[0]) - 0.45, math.log2(counts[-1]) + 0.45)
+    axes.set_xlim(math.log2(counts[0]) - MARGIN, math.log2(counts[-1]) + MARGIN)
     axes.set_xlabel("nodes")
     if (rows["kind"] == MISSING).any():
         axes.tick_params(axis="x", length=0, pad=15)

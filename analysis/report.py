@@ -19,7 +19,7 @@ from analysis.charts import Chart
 from analysis.network import link_speeds, predictor
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
-from analysis.tabulate import Table
+from analysis.tabulate import Table, Text
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES, Account
 from collect.errors import HerdError
@@ -87,6 +87,8 @@ class Content:
     nodes_differ: Table
     engines: Mapping[str, Table]
     models: Table
+    matrix: str
+    plan: Text
     command: str
     rebuild: str
 
@@ -177,7 +179,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         figures=key_figures(all_series, study.scalings),
         charts=drawn,
         cells=_kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
-        link=_link_table(all_series, tables.nodes, folder),
+        link=_link_table(study, folder),
         perplexity=_perplexity_table(all_series, folder),
         failures=failures and _kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
@@ -186,6 +188,8 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         nodes_differ=differ,
         engines={name: tabulate.fact_table(facts) for name, facts in run.engines.items()},
         models=tabulate.model_table(run),
+        matrix=matrix_name(run.matrix_file),
+        plan=tabulate.shortened(run.plan_id),
         command=shlex.join(run.command),
         rebuild=f"fab report --run {shlex.quote(run.run)}",
     )
@@ -195,6 +199,12 @@ def shares_machine(run: RunManifest) -> bool:
     """Nodes of the run are virtual ones of a single machine: they were booted as one."""
     boots = [str(facts["boot_id"]) for facts in run.nodes.values() if facts.get("boot_id")]
     return len(set(boots)) < len(boots)
+
+
+def matrix_name(path: str) -> str:
+    """The path of a matrix below the project, or its file name when it lies elsewhere."""
+    parts = Path(path).parts
+    return str(Path(*parts[parts.index("experiments") :])) if "experiments" in parts else parts[-1]
 
 
 def workload_in_words(run: RunManifest) -> str:
@@ -214,21 +224,29 @@ def chart_table(chart: Chart) -> Table:
     if "kind" in data:
         data = data[data["kind"] != frames.TRIAL].drop(columns=["kind", "block", "reason"])
     data = data.dropna(axis="columns", how="all")
+    if len(data["model"].unique()) == 1:
+        data = data.drop(columns="model")
     names = {str(column): str(column).replace("_", " ") for column in data.columns}
     return tabulate.frame_table(data, names, percents=["sync_share"])
 
 
-def _link_table(all_series: Sequence[Series], nodes: pd.DataFrame, folder: Path) -> Table | None:
-    data = frames.link_use(all_series, link_speeds(all_series, nodes))
+def _link_table(study: Study, folder: Path) -> Table | None:
+    # The link of a virtual node is memory; what its interface reports is not a speed.
+    is_lab = shares_machine(study.run)
+    speeds = {} if is_lab else link_speeds(study.all_series, study.tables.nodes)
+    data = frames.link_use(study.all_series, speeds)
     if data.empty:
         return None
     data.to_csv(folder / "link-use.csv", index=False)
     columns = {
-        "series": "Series", "nodes": "Nodes", "busier_kib_per_token": "KiB/token, busier way",
+        **_naming(data), "busier_kib_per_token": "KiB/token, busier way",
         "mean_mbit_per_s": "Mbit/s, mean", "sync_mbit_per_s": "Mbit/s, while syncing",
-        "link_mbit": "Link, Mbit/s", "mean_use": "Link used, mean",
-        "sync_use": "Link used, while syncing",
     }  # fmt: skip
+    if data["link_mbit"].notna().any():
+        columns |= {
+            "link_mbit": "Link, Mbit/s", "mean_use": "Link used, mean",
+            "sync_use": "Link used, while syncing",
+        }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
 
 
@@ -238,11 +256,16 @@ def _perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | Non
         return None
     data.to_csv(folder / "perplexity.csv", index=False)
     columns = {
-        "series": "Series", "nodes": "Nodes", "perplexity": "Perplexity, median",
-        "change": "Against the fewest nodes", "lowest": "Lowest", "highest": "Highest",
-        "trials": "Trials",
+        **_naming(data), "perplexity": "Perplexity, median", "change": "Against the fewest nodes",
+        "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["change"])
+
+
+def _naming(data: pd.DataFrame) -> dict[str, str]:
+    """The columns that name a row; the model only where there are several."""
+    model = {"model": "Model"} if len(data["model"].unique()) > 1 else {}
+    return {**model, "series": "Series", "nodes": "Nodes"}
 
 
 def _kept(made: Table, path: Path) -> Table:

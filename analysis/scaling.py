@@ -54,8 +54,19 @@ class Scaling:
 
     @property
     def knee(self) -> int | None:
-        """Nodes after which more do not pay; None while the largest number still does."""
-        return self.best.nodes if self.best.nodes < self.points[-1].nodes else None
+        """Nodes after which more do not pay.
+
+        None while the largest number still does, or while some number after it has too few
+        trials to tell.
+        """
+        later = [step for nodes, (_, step) in self.steps.items() if nodes > self.best.nodes]
+        is_known = bool(later) and all(step.has_interval for step in later)
+        return self.best.nodes if is_known else None
+
+    @property
+    def is_known(self) -> bool:
+        """Some number of nodes has enough trials for a comparison."""
+        return any(point.speed_up.has_interval for point in self.points[1:])
 
     def point(self, nodes: int) -> Point | None:
         """The point of that many nodes."""

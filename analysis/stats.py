@@ -64,14 +64,19 @@ class Estimate:
         return float(np.std(self.values, ddof=1)) / abs(mean)
 
     @property
+    def has_interval(self) -> bool:
+        """There were enough values for an interval, hence for a comparison."""
+        return self.low is not None and self.high is not None
+
+    @property
     def above_one(self) -> bool:
-        """The interval lies wholly above 1; without an interval, the value does."""
-        return (self.value if self.low is None else self.low) > 1
+        """The interval is there and lies wholly above 1."""
+        return self.low is not None and self.low > 1
 
     @property
     def below_one(self) -> bool:
-        """The interval lies wholly below 1; without an interval, the value does."""
-        return (self.value if self.high is None else self.high) < 1
+        """The interval is there and lies wholly below 1."""
+        return self.high is not None and self.high < 1
 
 
 def range_coverage(n: int) -> float:

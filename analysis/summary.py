@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.cells import CellResult, Series
 from analysis.frames import sync_share
 from analysis.scaling import DECODE, Scaling
-from analysis.wording import DASH, TIMES, interval, nodes, number, percent, ratio
+from analysis.wording import TIMES, interval, nodes, number, percent, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +56,22 @@ def _gain(scalings: Sequence[Scaling]) -> Figure | None:
     if not scaled:
         return None
     best = max(scaled, key=lambda scaling: scaling.best.speed_up.value)
+    if not any(scaling.is_known for scaling in scaled):
+        return Figure("Gain from more nodes", "unknown", "", "too few trials to compare")
     if best.best.nodes == best.baseline.nodes:
         return Figure("Gain from more nodes", "none", "", "no series is measurably faster")
     found = ratio(best.best.speed_up)
-    spread = f"95 %: {_range(found)}; " if best.best.speed_up.low is not None else ""
     return Figure(
         "Most gained from nodes",
         f"{TIMES} {found.split(' ')[0]}",
         "",
-        f"{spread}{best.series.label}, {nodes(best.best.nodes)} against "
+        f"95 %: {_range(found)}; {best.series.label}, {nodes(best.best.nodes)} against "
         f"{nodes(best.baseline.nodes)}",
     )
 
 
 def _range(text: str) -> str:
-    return text.rpartition("(")[2].rstrip(")") if DASH in text else text
+    return text.rpartition("(")[2].rstrip(")")
 
 
 def _most_nodes(all_series: Sequence[Series], column: str) -> tuple[Series, CellResult] | None:

@@ -121,8 +121,13 @@ def _scaling_clause(scaling: Scaling, about: str) -> str:
             f"{count(base)} {about}"
         )
         clause += "".join(f"; {part}" for part in _beyond(scaling))
-    else:
+    elif scaling.is_known:
         clause = f"{about} more nodes do not help: {_no_gain(scaling)}"
+    else:
+        clause = (
+            f"{about} there are too few trials to compare numbers of nodes: "
+            f"{_times(scaling.points[1:])} times as fast as {count(base)}"
+        )
     return clause + _why_base(scaling)
 
 
@@ -136,6 +141,8 @@ def _beyond(scaling: Scaling) -> list[str]:
         _, step = scaling.steps[point.nodes]
         if step.below_one:
             told = f"{_n(point)} are slower than {best}, at {ratio(step)} times its speed"
+        elif not step.has_interval:
+            told = f"{_n(point)} have too few trials to compare, {ratio(step)} times"
         else:
             told = f"{_n(point)} are not measurably faster than {best}, {ratio(step)} times"
         parts.append(told)
@@ -145,7 +152,9 @@ def _beyond(scaling: Scaling) -> list[str]:
 def _no_gain(scaling: Scaling) -> str:
     base = count(scaling.baseline.nodes)
     slower = [point for point in scaling.points[1:] if point.speed_up.below_one]
-    alike = [point for point in scaling.points[1:] if not point.speed_up.below_one]
+    rest = [point for point in scaling.points[1:] if not point.speed_up.below_one]
+    alike = [point for point in rest if point.speed_up.has_interval]
+    unknown = [point for point in rest if not point.speed_up.has_interval]
     parts = []
     if slower:
         parts.append(f"{_times(slower)} times as fast as {base}")
@@ -154,7 +163,9 @@ def _no_gain(scaling: Scaling) -> str:
             f"no measurable difference between {base} and {listing([_n(p) for p in alike])} "
             f"({listing([ratio(p.speed_up) for p in alike])} times)"
         )
-    return ", and ".join(parts)
+    if unknown:
+        parts.append(f"too few trials on {listing([_n(p) for p in unknown])} to tell")
+    return ", ".join(parts)
 
 
 def _times(points: Sequence[Point]) -> str:
@@ -194,7 +205,7 @@ def _summary(scalings: Sequence[Scaling], all_series: Sequence[Series]) -> str:
     )
     scaled = [s for s in scalings if len(s.points) > 1]
     gaining = [s for s in scaled if s.best.nodes > s.baseline.nodes]
-    if not scaled:
+    if not any(s.is_known for s in scaled):
         return _sentence(clause)
     if not gaining:
         return _sentence(f"{clause}; more nodes help none of the {len(scaled)} series")
@@ -240,7 +251,9 @@ def _rival(first: Scaling, second: Scaling) -> str:
         for s in (first, second)
     ]
     start = f"Each at its best for {first.series.model} ({first.series.weights}),"
-    if found is None or not found.above_one:
+    if found is None or not found.has_interval:
+        return f"{start} {sides[0]} and {sides[1]} have too few trials to compare."
+    if not found.above_one:
         return f"{start} there is no measurable difference between {sides[0]} and {sides[1]}."
     return f"{start} {sides[0]} is {ratio(found)} times as fast as {sides[1]}."
 

@@ -124,7 +124,12 @@ def test_a_ratio_turned_round_is_its_inverse(pairs: list[tuple[float, float]]) -
 
 @pytest.mark.parametrize(
     ("values", "above", "below"),
-    [([1.1, 1.2, 1.15], True, False), ([0.9, 1.1, 1.0], False, False), ([0.5], False, True)],
+    [
+        ([1.1, 1.2, 1.15], True, False),
+        ([0.9, 1.1, 1.0], False, False),
+        ([0.5, 0.4, 0.6], False, True),
+        ([2.0, 3.0], False, False),
+    ],
 )
 def test_a_difference_counts_only_when_the_whole_interval_is_on_one_side(
     values: list[float], *, above: bool, below: bool

@@ -127,10 +127,19 @@ def test_a_lab_is_called_a_lab_wherever_the_verdict_is_read() -> None:
     assert "irtual" not in verdict(outcomes, is_lab=False).spoken
 
 
-def test_one_trial_a_cell_is_flagged_in_the_sentence_itself() -> None:
+def test_one_trial_a_cell_is_too_few_to_compare_and_says_so() -> None:
     found = verdict({(DLLAMA, 1): [100.0], (DLLAMA, 2): [150.0]})
-    assert "1.50 (1 trial, no interval)" in found.headline
+    assert found.headline == (
+        "For stories15m (f32) with distributed-llama there are too few trials to compare numbers "
+        "of nodes: two are 1.50 (1 trial, no interval) times as fast as one."
+    )
     assert any("only one trial" in caveat for caveat in found.caveats)
+
+
+def test_a_cell_with_too_few_trials_is_not_judged_beside_others_that_have_enough() -> None:
+    found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(160), (DLLAMA, 4): [300.0]})
+    assert found.headline.startswith("Two nodes are 1.60")
+    assert "four have too few trials to compare" in found.headline
 
 
 @pytest.mark.parametrize(("trials", "cover"), [(3, "75 %"), (5, "94 %"), (6, None)])
