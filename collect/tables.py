@@ -1,23 +1,19 @@
 """The tidy tables of a run, rebuilt from its folder at any time, and written as Parquet.
 
-docs/tables.md says what every column means. The axes of the matrix are columns of `trials`,
-after `cell_id`. A value that is absent is missing (`<NA>`), never 0.
+docs/tables.md says what every column means, `collect.columns` which there are. The axes of the
+matrix are columns of `trials`, after `cell_id`. Absent values are missing (`<NA>`), never 0.
 
-Columns and their dtypes:
-    trials     `TRIALS_BEFORE_AXES`, one column an axis, `TRIALS_AFTER_AXES`; a row a planned trial
-    tokens     `TOKENS`; a row a line of figures of the attempt that counts
-    nodes      `NODES`; a row a process of an attempt
-    attempts   `ATTEMPTS`; a row an attempt, whatever came of it
+trials: a row a planned trial. tokens: a row a line of figures of the attempt that counts.
+nodes: a row a process of an attempt. attempts: a row an attempt, whatever came of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -26,107 +22,20 @@ import pyarrow.parquet as pq
 
 from collect.account import Account, AttemptState, TrialState
 from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
+from collect.columns import (
+    ATTEMPTS,
+    FIRST_AXES,
+    NODES,
+    TOKENS,
+    TRIALS_AFTER_AXES,
+    TRIALS_BEFORE_AXES,
+    Columns,
+)
 from collect.errors import HerdError
 from collect.measurement import Measurement, Phase
 from collect.run import TABLES_FOLDER, RunManifest, Scalar
 
-Columns = Mapping[str, str]
-"""Column to pandas dtype."""
 Row = dict[str, Any]
-
-TRIALS_BEFORE_AXES: Columns = MappingProxyType(
-    {"run": "string", "trial_id": "string", "cell_id": "string"}
-)
-FIRST_AXES = ("engine", "model", "nodes", "weights", "workers", "threads")
-"""Axes that every cell has; they come first, in this order."""
-TRIALS_AFTER_AXES: Columns = MappingProxyType(
-    {
-        "workload": "string",
-        "repeat": "Int64",
-        "block": "Int64",
-        "order": "Int64",
-        "state": "string",
-        "attempts": "Int64",
-        "attempt_id": "string",
-        "reason": "string",
-        "prompt_tokens": "Int64",
-        "prompt_ms": "Float64",
-        "prompt_ms_per_token": "Float64",
-        "prompt_tokens_per_s": "Float64",
-        "generated_tokens": "Int64",
-        "decode_ms": "Float64",
-        "decode_ms_per_token": "Float64",
-        "decode_tokens_per_s": "Float64",
-        "compute_ms_per_token": "Float64",
-        "sync_ms_per_token": "Float64",
-        "sent_kib_per_token": "Float64",
-        "received_kib_per_token": "Float64",
-        "perplexity": "Float64",
-        "text_sha256": "string",
-        "required_memory_mib": "Float64",
-        "trial_wall_s": "Float64",
-        "root_wall_s": "Float64",
-        "flags": "string",
-    }
-)
-TOKENS: Columns = MappingProxyType(
-    {
-        "run": "string",
-        "trial_id": "string",
-        "attempt_id": "string",
-        "index": "Int64",
-        "phase": "string",
-        "tokens": "Int64",
-        "compute_ms": "Float64",
-        "sync_ms": "Float64",
-        "total_ms": "Float64",
-        "sent_kib": "Float64",
-        "received_kib": "Float64",
-        "text": "string",
-    }
-)
-NODES: Columns = MappingProxyType(
-    {
-        "run": "string",
-        "trial_id": "string",
-        "attempt_id": "string",
-        "node": "string",
-        "role": "string",
-        "unit": "string",
-        "exit_code": "Int64",
-        "signal": "Int64",
-        "result": "string",
-        "started_at": "Float64",
-        "runtime_s": "Float64",
-        "cpu_s": "Float64",
-        "memory_peak_mib": "Float64",
-        "received_bytes": "Int64",
-        "sent_bytes": "Int64",
-        "kept": "boolean",
-        "throttled_before": "Int64",
-        "throttled_after": "Int64",
-        "temperature_before_c": "Float64",
-        "temperature_after_c": "Float64",
-        "frequency_after_mhz": "Float64",
-        "swapped_pages": "Int64",
-        "link_mbit": "Int64",
-    }
-)
-ATTEMPTS: Columns = MappingProxyType(
-    {
-        "run": "string",
-        "trial_id": "string",
-        "attempt_id": "string",
-        "attempt": "Int64",
-        "outcome": "string",
-        "cause": "string",
-        "started_at": "Float64",
-        "trial_wall_s": "Float64",
-        "root_wall_s": "Float64",
-        "samples": "Int64",
-        "expected_samples": "Int64",
-    }
-)
 
 
 @dataclass(frozen=True)

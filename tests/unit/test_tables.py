@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +11,10 @@ import pytest
 from collect import tables as module
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
+from collect.columns import ATTEMPTS, NODES, TOKENS, TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
 from collect.errors import HerdError
 from collect.run import ATTEMPTS_FOLDER, Perplexity
-from collect.tables import ATTEMPTS, NODES, TOKENS, TRIALS_AFTER_AXES, build_tables
+from collect.tables import build_tables
 from tests.doubles.run_folder import make_run, replace_log
 
 AXES = ["engine", "model", "nodes", "weights", "workers", "threads", "net_turbo", "split_mode"]
@@ -218,3 +220,17 @@ def test_the_counts_of_the_table_are_those_of_the_account(tmp_path: Path) -> Non
     counts = Account.read(run).counts()
     states = build_tables(run).trials["state"].value_counts().to_dict()
     assert states == {name: count for name, count in counts.items() if count and name != "planned"}
+
+
+def test_the_page_about_the_tables_has_every_column_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
+    parts = {part.split("`")[1]: part for part in page.split("\n## ")[1:] if part[0] == "`"}
+    expected = {
+        "trials": [*TRIALS_BEFORE_AXES, *TRIALS_AFTER_AXES],
+        "tokens": [*TOKENS],
+        "nodes": [*NODES],
+        "attempts": [*ATTEMPTS],
+    }
+    for table, columns in expected.items():
+        told = re.findall(r"^\| `(\w+)` \|", parts[table], re.MULTILINE)
+        assert told == columns
