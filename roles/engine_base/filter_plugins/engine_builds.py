@@ -15,8 +15,9 @@ def read_kept(folder: str) -> list[dict[str, Any]]:
             record = json.loads(path.read_text())
         except (OSError, ValueError):
             continue
-        if Path(record.get("archive", "")).is_file():
-            records.append(record)
+        archive = Path(folder, record.get("archive", ""))
+        if archive.is_file():
+            records.append({**record, "archive": str(archive)})
     return records
 
 

@@ -239,7 +239,7 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         "compiler": None,
         "packages": packages,
         "suite": origin.suite,
-        "archive": str(archive),
+        "archive": archive.name,
         "unpacked_mib": (unpacked >> 20) + 1,
     }
 
