@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from collect import tables as module
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
 from collect.columns import ATTEMPTS, NODES, TOKENS, TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
@@ -21,7 +20,7 @@ AXES = ["engine", "model", "nodes", "weights", "workers", "threads", "net_turbo"
 
 
 def dtypes(frame: pd.DataFrame) -> dict[str, str]:
-    return {name: str(dtype) for name, dtype in frame.dtypes.items()}
+    return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
 
 
 def test_columns_and_dtypes_are_fixed_also_where_there_are_no_rows(tmp_path: Path) -> None:
@@ -209,7 +208,7 @@ def test_a_disk_that_is_full_leaves_the_old_tables_and_a_sentence(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(HerdError, match="No space left on device"):
         built.write(run)
     assert [path.read_bytes() for path in paths] == before
