@@ -146,9 +146,8 @@ def _files(text: str) -> dict[str, tuple[int, int]]:
     """File name to size in bytes and time of change in nanoseconds."""
     found = {}
     for line in text.splitlines():
-        size, moment, path = line.split(" ", 2)
-        seconds, _, fraction = moment.partition(".")
-        found[path.rpartition("/")[2]] = (int(size), int(seconds + fraction.ljust(9, "0")[:9]))
+        size_bytes, mtime_ns, path = line.split(" ", 2)
+        found[path.rpartition("/")[2]] = (int(size_bytes), int(mtime_ns))
     return found
 
 

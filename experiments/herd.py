@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.owner import Owner, refusal
-from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, ask, expect
+from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, expect
 
 GOODBYE_S = 15.0
 """How long a node may take to stop what it runs."""
@@ -30,7 +29,6 @@ class Herd:
         self._owner = owner
         self._nodes = {node.name: node for node in nodes}
         self._links: dict[str, Link] = {}
-        self._watch: Link | None = None
 
     def own_all(self) -> None:
         """Take possession of every node and clean it.
@@ -84,8 +82,6 @@ class Herd:
         link = self._links.pop(node, None)
         if link is None:
             return
-        if self._watch is not None and self._watch.node.name == node:
-            self._watch = None
         link.close(0.0)
         self._transport.drop(link.node)
 
@@ -142,26 +138,8 @@ class Herd:
             return str(error)
         return None
 
-    def watch(self, root: str) -> Link:
-        """A second link to the root's node, for looking on while the first is busy.
-
-        Raises:
-            NodeLostError: the node does not answer.
-        """
-        if self._watch is None:
-            self._watch = self._transport.open(self._nodes[root])
-        return self._watch
-
-    def halt(self, root: str, unit: str) -> None:
-        """Stop a unit whose end the node's own link is waiting for."""
-        with suppress(HerdError):
-            ask(self.watch(root), Request("halt", (("unit", unit),)))
-
     def close(self) -> None:
         """Let go of all nodes; returns when they have stopped what they ran."""
-        if self._watch is not None:
-            self._watch.close(0.0)
-            self._watch = None
         links, self._links = list(self._links.values()), {}
         if links:
             with ThreadPoolExecutor(max_workers=len(links)) as pool:

@@ -1,8 +1,9 @@
 """The conversation with the helper on a node (`roles/node_base/files/herd-node`).
 
 A request is a verb, lines `key=value`, and an empty line. A reply is any number of parts, each
-`part <name> <bytes>` and exactly so many bytes (logs pass as they are), then `end ok` or
-`end error` (a part `error` then says why). One reply follows each request, in order.
+`part <name> <bytes>` and exactly so many bytes (logs pass as they are), then `end ok <verb>` or
+`end error <verb>` (a part `error` then says why). Each request has one reply; that of `run` comes
+when the process has ended, and other requests are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -59,10 +60,12 @@ class Reply:
     """What a node answered.
 
     Attributes:
-        ok: whether it did what it was asked.
+        verb: what it was asked.
+        ok: whether it did it.
         parts: part name to content, verbatim.
     """
 
+    verb: str
     ok: bool
     parts: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -95,9 +98,10 @@ class ReplyReader:
             if line_end < 0:
                 return None
             words = bytes(self._buffer[:line_end]).split(b" ")
-            if words in ([b"end", b"ok"], [b"end", b"error"]):
+            if words[:2] in ([b"end", b"ok"], [b"end", b"error"]):
                 del self._buffer[: line_end + 1]
-                reply, self._parts = Reply(words[1] == b"ok", self._parts), {}
+                verb = words[-1].decode()
+                reply, self._parts = Reply(verb, words[1] == b"ok", self._parts), {}
                 return reply
             try:
                 kind, name, size = words

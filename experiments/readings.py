@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from collect.attempt import NodeReading
 
@@ -31,12 +30,13 @@ class UnitState:
 
 
 def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> UnitState:
-    """Read what `systemctl show` printed.
+    """Read systemd's properties, named as `systemctl show` does.
 
     Args:
         shown: property to value.
         still_running: whether it lives, where ActiveState cannot tell.
     """
+    begun_us = _count(shown.get("ExecMainStartTimestamp"))
     started_us = _count(shown.get("ExecMainStartTimestampMonotonic"))
     ended_us = _count(shown.get("ExecMainExitTimestampMonotonic"))
     running = shown.get("ActiveState") in RUNNING_STATES and not ended_us
@@ -51,7 +51,7 @@ def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> U
         exit_code=status if ended and code == EXITED else None,
         signal=status if ended and code != EXITED else None,
         result=None if running else shown.get("Result"),
-        started_at=_moment(shown.get("ExecMainStartTimestamp")),
+        started_at=begun_us / 1e6 if begun_us else None,
         runtime_s=(ended_us - started_us) / 1e6 if ended and ended_us and started_us else None,
         cpu_s=None if cpu_ns is None else cpu_ns / 1e9,
         memory_peak_mib=None if peak_bytes is None else round(peak_bytes / 2**20, 3),
@@ -93,12 +93,3 @@ def _bits(text: str | None) -> int | None:
         return int(text, 16) if text else None
     except ValueError:
         return None
-
-
-def _moment(text: str | None) -> float | None:
-    """Unix time of systemd's `Mon 2026-11-23 04:28:26.123456 UTC`."""
-    try:
-        parsed = datetime.strptime(f"{text}+0000", "%a %Y-%m-%d %H:%M:%S.%f UTC%z")
-    except ValueError:
-        return None
-    return parsed.timestamp()

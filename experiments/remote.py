@@ -143,16 +143,8 @@ class SshLink:
     def poll(self, timeout_s: float) -> Reply | None:
         """The reply, or None if it does not come within that time."""
         until = time.monotonic() + timeout_s
+        piece = b""  # a reply may have come together with the one before
         while True:
-            self._channel.settimeout(max(0.0, until - time.monotonic()))
-            try:
-                piece = self._channel.recv(PIECE_BYTES)
-            except TimeoutError:
-                return None
-            except OSError:
-                raise self._ended() from None
-            if not piece:
-                raise self._ended()
             try:
                 reply = self._reader.feed(piece)
             except ValueError as error:
@@ -162,6 +154,15 @@ class SshLink:
                 ) from None
             if reply is not None:
                 return reply
+            self._channel.settimeout(max(0.0, until - time.monotonic()))
+            try:
+                piece = self._channel.recv(PIECE_BYTES)
+            except TimeoutError:
+                return None
+            except OSError:
+                raise self._ended() from None
+            if not piece:
+                raise self._ended()
 
     def close(self, timeout_s: float) -> None:
         """End the conversation; with a timeout, wait until the node stopped what it ran for it."""

@@ -16,7 +16,7 @@ from collect.attempt import NodeReading, NodeRecord, ProcessRecord
 from experiments.engines.base import Deployment, Process
 from experiments.herd import Herd
 from experiments.kept import KeptWorker, KeptWorkers
-from experiments.protocol import NodeLostError, Reply, Request, expect
+from experiments.protocol import Link, NodeLostError, Reply, Request, expect
 from experiments.readings import UnitState, node_reading, unit_state
 
 READY_S = 30
@@ -164,28 +164,32 @@ class TrialRunner:
         link = self._herd.link(root)
         begun = time.monotonic()
         pulse_at = begun + PULSE_S
+        asked_at: float | None = None
         while True:
             reply = link.poll(LOOK_S)
-            if reply is not None:
-                return reply
             now = time.monotonic()
+            if reply is not None and reply.verb == "run":
+                if asked_at is not None:
+                    _await(link, "watch")
+                return reply
+            if reply is not None:
+                asked_at = None
+                self._live(reply.text("tail"))
+            elif asked_at is None:
+                link.send(Request("watch", (("unit", unit),)))
+                asked_at = now
+            elif now - asked_at > 2 * PULSE_S:
+                raise NodeLostError(root, f"{root} stopped answering")
             if now - begun > deployment.deadline_s + ANSWER_S:
                 raise NodeLostError(root, f"{root} did not end a process at its deadline")
-            self._look(root, unit)
             if others and now >= pulse_at:
                 pulse_at = now + PULSE_S
                 pings = {name: Request("ping") for name in others}
                 _, silent = self._herd.ask_each(pings, "say that it lives", 2 * PULSE_S)
                 if silent:
                     _blame_silent(execution, silent, "the root was running")
-                    self._herd.halt(root, unit)
-                    return expect(link, "stop a process", ANSWER_S)
-
-    def _look(self, root: str, unit: str) -> None:
-        """See how far the root is, which is also how its node shows that it lives."""
-        watch = self._herd.watch(root)
-        watch.send(Request("watch", (("unit", unit),)))
-        self._live(expect(watch, "tell how far it is", 2 * PULSE_S).text("tail"))
+                    link.send(Request("halt", (("unit", unit),)))
+                    return _await(link, "run")
 
     def _stop(
         self,
@@ -255,6 +259,14 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
 
 def _unit(name: str, process: Process) -> str:
     return f"herd-{name}-{process.role}"
+
+
+def _await(link: Link, verb: str) -> Reply:
+    """Wait for the reply to one request, past those to others."""
+    while True:
+        reply = expect(link, verb, ANSWER_S)
+        if reply.verb == verb:
+            return reply
 
 
 def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Request:

@@ -168,9 +168,9 @@ class ScriptedLink:
         if self.node.name == "pi1":
             stamps = {n: {"sha256": SHA256, "size_bytes": 7, "mtime_ns": 5} for n in world.files}
             parts[f"manifest.{world.slug}"] = json.dumps({"files": stamps}).encode()
-            there = "\n".join(f"7 0.000000005 /m/{name}" for name in world.files)
+            there = "\n".join(f"7 5 /m/{name}" for name in world.files)
             parts[f"files.{world.slug}"] = there.encode()
-        return Reply(ok=True, parts=parts)
+        return Reply(request.verb, ok=True, parts=parts)
 
     def _own(self, fields: dict[str, str], request: Request) -> Reply:
         path = self._world.folder / "locks" / self.node.name
@@ -179,11 +179,13 @@ class ScriptedLink:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            return Reply(ok=False, parts={"owner": path.read_bytes(), "error": b"it is taken"})
+            return Reply(
+                request.verb, ok=False, parts={"owner": path.read_bytes(), "error": b"it is taken"}
+            )
         self._lock = descriptor
         path.write_text(fields["who"] + "\n")
         self._stop_all()
-        return Reply(ok=True)
+        return Reply(request.verb, ok=True)
 
     def _run(self, fields: dict[str, str], request: Request) -> Reply:
         unit = fields["unit"]
@@ -191,7 +193,7 @@ class ScriptedLink:
         self._begin(unit)
         self._world.on_root(unit)
         if self.node.name in self._world.silent:
-            return Reply(ok=True)
+            return Reply(request.verb, ok=True)
         argv = [value for key, value in request.fields if key == "arg"]
         nodes = 1 + sum(word.endswith(":9990") for word in argv)
         failed = self._world.fails(unit)
@@ -211,7 +213,7 @@ class ScriptedLink:
 
     def _start(self, fields: dict[str, str], request: Request) -> Reply:
         self._begin(fields["unit"])
-        return Reply(ok=True, parts={"before": _reading(0)})
+        return Reply(request.verb, ok=True, parts={"before": _reading(0)})
 
     def _stop(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
@@ -227,20 +229,22 @@ class ScriptedLink:
 
     def _fetch(self, fields: dict[str, str], request: Request) -> Reply:
         parts = {"props": b"", "after": _reading(0), "alive": b"yes", "out": self._worker_log()}
-        return Reply(ok=True, parts={**parts, "err": b""})
+        return Reply(request.verb, ok=True, parts={**parts, "err": b""})
 
     def _ping(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(ok=True)
+        return Reply(request.verb, ok=True)
 
     def _watch(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(ok=True, parts={"tail": b""})
+        return Reply(request.verb, ok=True, parts={"tail": b""})
 
     def _halt(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
-        return Reply(ok=True)
+        return Reply(request.verb, ok=True)
 
     def _space(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(ok=True, parts={"available_kib": str(self._world.free_kib).encode()})
+        return Reply(
+            request.verb, ok=True, parts={"available_kib": str(self._world.free_kib).encode()}
+        )
 
     # -- units
 
@@ -273,14 +277,14 @@ def _reading(swapped: int) -> bytes:
 
 
 def _shown(exit_status: int | None) -> bytes:
-    """`systemctl show` of a unit that ended, or still runs."""
+    """What systemd shows of a unit that ended, or still runs."""
     ended = exit_status is not None
     return _pairs(
         ActiveState="active",
         Result="exit-code" if exit_status else "success",
         ExecMainCode="1" if ended else "0",
         ExecMainStatus=str(exit_status or 0),
-        ExecMainStartTimestamp="Mon 2026-11-23 04:28:26.123456 UTC",
+        ExecMainStartTimestamp="1795408106123456",
         ExecMainStartTimestampMonotonic="1000000",
         ExecMainExitTimestampMonotonic="1250000" if ended else "0",
         CPUUsageNSec="123000000",
