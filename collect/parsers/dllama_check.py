@@ -15,7 +15,7 @@ from collect.measurement import Phase, TokenRecord
 from collect.parsers.dllama_summary import PhaseSummary, Summary
 
 WRAP_MS = 2**32 / 1000
-"""Upstream sums microseconds of eras D and E in 32 bits."""
+"""Upstream sums microseconds in 32 bits."""
 MOST_TRAFFIC_KINDS = 4096
 
 Traffic = tuple[float | None, float | None]
@@ -163,7 +163,8 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
         )
     if summary.total_ms is None or not summary.tokens:
         return Checked(None, summary, tuple(flags))
-    floors = (2 if era == "E" else 1) * lines.lines
+    # Era E floors two figures on a line; D one, but prints between the timers of its lines.
+    floors = 2 * lines.lines
     summary, wrapped = _unwrapped(summary, lines, floors)
     if wrapped:
         flags.append(f"{name}: the engine's 32-bit sum of microseconds overflowed; corrected")

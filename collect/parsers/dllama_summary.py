@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _EOL = rb"\r?\n"
 _RATE = rb" +tokens/s: (\S{1,40}) \((\S{1,40}) ms/tok\)"
-_TOKENS = rb" +nTokens: (\d{1,9})"
+_TOKENS = rb" +nTokens: (-?\d{1,9})"  # -1 for a prompt without a token
 _BLOCK_DE = re.compile(
     rb"^Evaluation%b +nBatches: \d{1,9}%b%b%b%b%bPrediction%b%b%b%b\r?$"
     % (_EOL, _EOL, _TOKENS, _EOL, _RATE, _EOL, _EOL, _TOKENS, _EOL, _RATE),
@@ -144,8 +144,8 @@ def perplexity_result(output: bytes) -> PerplexityResult | None:
 def _read_de(block: re.Match[bytes]) -> Summary:
     evaluated, evaluation_rate, evaluation_ms, predicted, rate, ms = block.groups()
     return Summary(
-        PhaseSummary(int(evaluated), _number(evaluation_ms), _number(evaluation_rate)),
-        PhaseSummary(int(predicted), _number(ms), _number(rate)),
+        PhaseSummary(max(0, int(evaluated)), _number(evaluation_ms), _number(evaluation_rate)),
+        PhaseSummary(max(0, int(predicted)), _number(ms), _number(rate)),
         tells_rate=True,
     )
 

@@ -78,11 +78,11 @@ class _Session:
 
     @property
     def era(self) -> str | None:
-        """The era, where the log tells: D and early E print the same."""
-        if self.old or self.records:
-            if self.records or self.received_in == "kB":
-                return "C"
-            return {"bytes": "B" if self.rope_cache else "A", None: None}[self.received_in]
+        """The era, where the log tells. B and early C print the same, and D and early E."""
+        if self.records or self.received_in == "kB":
+            return "C"
+        if self.received_in == "bytes":
+            return None if self.rope_cache else "A"
         return "E" if self.head.memory_unit == "MB" else None
 
 

@@ -202,8 +202,8 @@ def test_workers_that_serve_and_wait_again_are_complete_in_every_version() -> No
         case: parsed(case, "worker1").era
         for case in ("old_v0.3.1_n2", "old_v0.4.0_n2", "old_v0.9.2_n2", "inf_small_q40_n2")
     }
-    assert list(eras.values()) == ["A", "B", "C", "E"]
-    # v0.12.0 and v0.12.8 print the same, so the era is not told.
+    # The worker of v0.4.0 prints what v0.5.0 prints, and v0.12.0 what v0.12.8 prints.
+    assert list(eras.values()) == ["A", None, "C", "E"]
     assert parsed("old_v0.12.0_n2", "worker1").era is None
     assert parsed("old_v0.12.0_n2", "worker1").outcome == "complete"
 
@@ -228,6 +228,12 @@ def test_an_empty_prompt_has_no_evaluation_and_still_counts() -> None:
     assert measured.prediction is not None
     # 2287.81 tokens/s is more precise than the 0.44 ms/tok beside it.
     assert measured.prediction.ms_per_token == pytest.approx(1000 / 2287.81)
+
+
+def test_a_prompt_without_a_single_token_is_no_evaluation() -> None:
+    out = engine_logs.dllama_root([], [Step(2000, 0)] * 3, prompt=b"")
+    measured = measurement(out.replace(b"nTokens: 0", b"nTokens: -1"), b"")
+    assert (measured.samples, measured.evaluation) == (3, None)
 
 
 def test_the_text_is_what_was_generated_with_its_newlines() -> None:
