@@ -51,7 +51,7 @@ def read_cluster(project: Path, inventory: str | None = None) -> Cluster:
     variables: dict[str, dict[str, Any]] = content.get("_meta", {}).get("hostvars", {})
     names = _members(content, GROUP)
     if not names:
-        if any(told.get("lab_down") for told in _all_variables(content, variables)):
+        if "lab_down" in content.get("all", {}).get("children", []):
             raise HerdError(LAB_IS_DOWN)
         raise HerdError(
             f"Reading the inventory: its group {GROUP} is missing or empty. List the machines "
@@ -78,13 +78,6 @@ def _members(content: Mapping[str, Any], group: str) -> list[str]:
     for child in entry.get("children", []):
         names += _members(content, child)
     return list(dict.fromkeys(names))
-
-
-def _all_variables(
-    content: Mapping[str, Any], variables: Mapping[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
-    groups = [entry.get("vars", {}) for entry in content.values() if isinstance(entry, dict)]
-    return [*variables.values(), *groups]
 
 
 def _of_interest(told: Mapping[str, Any]) -> list[Any]:

@@ -17,7 +17,8 @@ short_description: The virtual nodes that are up on this machine
 description:
   - Reads what playbooks/lab.yml wrote down, and lists its nodes only while this machine owns the
     address of the lab's gateway. No packet is sent.
-  - While the lab is down there is no host, and C(lab_down) is true for C(all).
+  - While the lab is down there is no host, C(lab_down) is true for C(all), and there is an empty
+    group of that name.
 options:
   plugin: {description: Always C(lab)., required: true, choices: [lab]}
   state: {description: "What the lab wrote, relative to the project.", default: .lab/state.json}
@@ -74,6 +75,8 @@ class InventoryModule(BaseInventoryPlugin):
             self.inventory.add_group(group)
         if state is None:
             self.inventory.set_variable("all", "lab_down", value=True)
+            # An empty group, because `ansible-inventory --list` shows variables of hosts alone.
+            self.inventory.add_group("lab_down")
             self.display.warning(LAB_IS_DOWN)
             return
         for node in state["nodes"]:
