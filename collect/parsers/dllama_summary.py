@@ -26,7 +26,7 @@ _PERPLEXITY = re.compile(
     re.MULTILINE,
 )
 _EVALUATING = re.compile(rb"^Evaluating (\d{1,9}) tokens\.\.\.\r?$", re.MULTILINE)
-_PROBABILITY = re.compile(rb"^ *(\d{1,9}) / \d{1,9}, prob=([0-9.]{1,40})\r?$", re.MULTILINE)
+_PROBABILITY = re.compile(rb"^ *(\d{1,9}) / \d{1,9}, prob=(\d\.\d{1,12})\r?$", re.MULTILINE)
 _ENDING = tuple(mark.encode() for mark in ("🚨", "⭕", "🔄", "Cannot connect to "))
 
 

@@ -147,6 +147,15 @@ def test_a_perplexity_is_one_sample(case: str, perplexity: float) -> None:
     assert len(log.perplexity.probabilities) == log.perplexity.tokens - 1 == 3
 
 
+def test_a_probability_that_is_torn_leaves_the_perplexity_without_its_list() -> None:
+    whole = (DATA / "perp_small_n1" / "root.out").read_bytes()
+    for damaged in (whole.replace(b"prob=0.", b"prob=0..", 1), whole.replace(b"    2 / 3", b"", 1)):
+        log = parse_log(BytesIO(damaged))
+        assert log.perplexity is not None
+        assert log.perplexity.perplexity == 7115.510742
+        assert log.perplexity.probabilities == ()
+
+
 @pytest.mark.parametrize(
     ("case", "name", "outcome", "words"),
     [
