@@ -221,13 +221,13 @@ def in_words(axis: str, value: Scalar) -> str:
 
 
 def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = True) -> str:
-    """`for stories15m (f32) with distributed-llama, net-turbo off`, or from `with` on."""
+    """`for stories15m (f32) with distributed-llama (net-turbo off)`, or from `with` on."""
     varying = varying_axes(other.params for other in all_series)
     rest = [axis for axis in varying if axis not in ("engine", "model", "weights")]
     extra = _label(series.params, rest, default="")
     weights = f" ({series.weights})" if series.weights else ""
     model = f"for {series.model}{weights} " if with_model else ""
-    return f"{model}with {series.engine}" + (f", {extra}" if extra else "")
+    return f"{model}with {series.engine}" + (f" ({extra})" if extra else "")
 
 
 def _label(params: Mapping[str, Scalar], axes: Iterable[str], default: str | None = None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from analysis import style
 from analysis.frames import MEDIAN, MISSING, TRIAL
@@ -26,12 +27,16 @@ JITTER = 0.13
 """Width over which the trials of a cell are spread, in doublings."""
 MARGIN = 0.45
 """Room beside the first and the last number of nodes, in doublings."""
+TITLE_CHARACTERS = 56
+"""That fit into the width of a chart."""
 LOG_FROM = 30.0
 """Ratio of largest to smallest median from which an axis is logarithmic."""
 LANE = -0.055
 """Where cells without a measurement are marked, as a fraction of the height of the axes."""
 LABELLED_SERIES = 2
 """Most series of a panel for which medians are also written as numbers."""
+LABELLED_GAP = 0.18
+"""Least distance between numbers of nodes for it, as a fraction of the axis."""
 
 Looks = Mapping[str, Look]
 Notes = Mapping[tuple[str, str, int], int]
@@ -48,6 +53,12 @@ class _Panel:
         """Rows of a series and kind, by nodes."""
         frame = self.frame
         return frame[(frame["series"] == label) & (frame["kind"] == kind)].sort_values("nodes")
+
+    @property
+    def gap(self) -> float:
+        """Least distance between two numbers of nodes, as a fraction of the axis."""
+        at = np.log2(np.unique(self.frame["nodes"].to_numpy(dtype=float)))
+        return float(np.diff(at).min() / (at[-1] - at[0] + 2 * MARGIN)) if at.size > 1 else 1.0
 
     @property
     def scale(self) -> float:
@@ -124,7 +135,7 @@ def time_split(frame: pd.DataFrame) -> Figure:
         axes.tick_params(axis="y", labelcolor=style.INK)
         axes.set_ylim(position - 0.6, -0.75)
         widest = float((frame["compute_ms"] + frame["sync_ms"]).max())
-        axes.set_xlim(0, (widest or 1.0) * 1.34)
+        axes.set_xlim(0, (widest or 1.0) * 1.42)
         axes.set_xlabel("ms per decoded token")
         handles = [
             Patch(color=style.COMPUTE, label="compute"),
@@ -191,7 +202,7 @@ def _figure(frame: pd.DataFrame, looks: Looks, draw: Callable[[_Panel], None]) -
             draw(_Panel(axes, rows, here))
             _node_axis(axes, rows)
             if len(models) > 1:
-                axes.set_title(str(model))
+                axes.set_title(textwrap.fill(str(model), TITLE_CHARACTERS))
         if len(labels) > 1:
             handles = [
                 Line2D(
@@ -222,7 +233,7 @@ def _points(panel: _Panel, looks: Looks, notes: Notes, written: Callable[[float]
                 at, value, look.marker, color=look.color, markersize=6, zorder=5,
                 markerfacecolor=look.color if is_whole else style.PAPER, markeredgewidth=1.4,
             )  # fmt: skip
-        if len(panel.labels) <= LABELLED_SERIES:
+        if len(panel.labels) <= LABELLED_SERIES and panel.gap >= LABELLED_GAP:
             shown = (
                 (rows["nodes"] != rows["baseline_nodes"])
                 if "baseline_nodes" in rows
@@ -333,6 +344,8 @@ def _value_axis(panel: _Panel) -> None:
     seen = panel.frame["value"].astype(float).max()
     if medians.min() > 0 and medians.max() / medians.min() > LOG_FROM:
         panel.axes.set_yscale("log")
+        panel.axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.axes.yaxis.set_minor_locator(NullLocator())
         panel.axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, 1)))
         bottom, top = panel.axes.get_ylim()
         panel.axes.set_ylim(bottom / 2, top * 1.3)
@@ -369,7 +382,8 @@ def _group_title(axes: Axes, position: float, name: str) -> None:
 
 
 def _group_name(frame: pd.DataFrame, model: str, series: str) -> str:
-    return series if len(frame["model"].unique()) == 1 else f"{model}: {series}"
+    name = series if len(frame["model"].unique()) == 1 else f"{series}: {model}"
+    return name if len(name) <= TITLE_CHARACTERS else f"{name[: TITLE_CHARACTERS - 1]}…"
 
 
 def _nodes_label(count: int) -> str:

@@ -70,7 +70,8 @@ def verdict_of(
     elif not scalings:
         headline, details = perplexities[0], perplexities[1:]
     elif len(scalings) <= MOST_IN_HEADLINE:
-        headline, details = _clauses(scalings, all_series), perplexities
+        headline = _clauses(scalings, all_series)
+        details = [*_left_out(scalings, all_series), *perplexities]
     else:
         headline = _summary(scalings, all_series)
         details = [_sentence(_scaling_clause(s, subject(s.series, all_series))) for s in scalings]
@@ -96,21 +97,36 @@ def _clauses(scalings: Sequence[Scaling], all_series: Sequence[Series]) -> str:
         what = (scaling.series.model, scaling.series.weights)
         parts.append(
             _scaling_clause(
-                scaling, subject(scaling.series, all_series, with_model=what not in named)
+                scaling,
+                subject(scaling.series, all_series, with_model=what not in named),
+                brief=True,
             )
         )
         named.add(what)
     return _sentence("; ".join(parts))
 
 
-def _scaling_clause(scaling: Scaling, about: str) -> str:
+def _left_out(scalings: Sequence[Scaling], all_series: Sequence[Series]) -> list[str]:
+    """What the headline's clauses leave out: the way to the largest number, where none pays."""
+    return [
+        _sentence(_scaling_clause(scaling, subject(scaling.series, all_series)))
+        for scaling in scalings
+        if scaling.best is scaling.points[0] and len(scaling.points) > 2  # noqa: PLR2004
+    ]
+
+
+def _scaling_clause(scaling: Scaling, about: str, *, brief: bool = False) -> str:
     """How one series scales, as a clause without its full stop.
 
     Args:
         scaling: the series.
         about: `for <model> with <engine>` or `with <engine>`.
+        brief: where no number of nodes pays, tell of the largest only.
     """
     base = scaling.baseline.nodes
+    others = scaling.points[1:]
+    if brief and scaling.is_known:
+        others = tuple(point for point in others if point.speed_up.has_interval)[-1:]
     if len(scaling.points) == 1:
         verb = "decodes" if base == 1 else "decode"
         rate = interval(scaling.baseline.estimate(DECODE))
@@ -122,11 +138,11 @@ def _scaling_clause(scaling: Scaling, about: str) -> str:
         )
         clause += "".join(f"; {part}" for part in _beyond(scaling))
     elif scaling.is_known:
-        clause = f"{about} more nodes do not help: {_no_gain(scaling)}"
+        clause = f"{about} more nodes do not help: {_no_gain(scaling, others)}"
     else:
         clause = (
             f"{about} there are too few trials to compare numbers of nodes: "
-            f"{_times(scaling.points[1:])} times as fast as {count(base)}"
+            f"{_times(others)} times as fast as {count(base)}"
         )
     return clause + _why_base(scaling)
 
@@ -149,22 +165,20 @@ def _beyond(scaling: Scaling) -> list[str]:
     return parts
 
 
-def _no_gain(scaling: Scaling) -> str:
+def _no_gain(scaling: Scaling, points: Sequence[Point]) -> str:
     base = count(scaling.baseline.nodes)
-    slower = [point for point in scaling.points[1:] if point.speed_up.below_one]
-    rest = [point for point in scaling.points[1:] if not point.speed_up.below_one]
+    slower = [point for point in points if point.speed_up.below_one]
+    rest = [point for point in points if not point.speed_up.below_one]
     alike = [point for point in rest if point.speed_up.has_interval]
     unknown = [point for point in rest if not point.speed_up.has_interval]
     parts = []
+    if alike:
+        told = listing([f"{_n(point)} at {ratio(point.speed_up)} times" for point in alike])
+        parts.append(f"{told} show no measurable difference to {base}")
     if slower:
         parts.append(f"{_times(slower)} times as fast as {base}")
-    if alike:
-        parts.append(
-            f"no measurable difference between {base} and {listing([_n(p) for p in alike])} "
-            f"({listing([ratio(p.speed_up) for p in alike])} times)"
-        )
     if unknown:
-        parts.append(f"too few trials on {listing([_n(p) for p in unknown])} to tell")
+        parts.append(f"too few trials on {listing([_n(point) for point in unknown])} to tell")
     return ", ".join(parts)
 
 

@@ -86,8 +86,8 @@ def ratio(estimate: Estimate, *, brief: bool = False) -> str:
     """
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.2f} {_few(estimate, brief=brief)}"
-    most = 2 if estimate.value >= 0.1 else 3  # noqa: PLR2004 - two digits that mean something
-    decimals = min(most, max(1, _decimals_of(estimate.high - estimate.low)))
+    fewest = max(1, -math.floor(math.log10(estimate.value)) + 1)
+    decimals = max(fewest, min(2, _decimals_of(estimate.high - estimate.low)))
     while decimals < 4 and _hides_one(estimate.low, estimate.high, decimals):  # noqa: PLR2004
         decimals += 1
     return _with_interval(estimate, decimals)

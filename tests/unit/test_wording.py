@@ -45,10 +45,12 @@ def test_intervals_show_the_digits_that_they_support(
         (made(2.1, 1.9, 2.3), f"2.1 (1.9{DASH}2.3)"),
         (made(2.084, 2.051, 2.112), f"2.08 (2.05{DASH}2.11)"),
         (made(1.2, 0.9, 1.5), f"1.2 (0.9{DASH}1.5)"),
+        (made(0.77, 0.4, 0.794), f"0.77 (0.40{DASH}0.79)"),
+        (made(0.0123, 0.0111, 0.0149), f"0.012 (0.011{DASH}0.015)"),
         (made(1.73, None, None), "1.73 (1 trial, no interval)"),
     ],
 )
-def test_ratios_have_one_or_two_decimals(estimate: Estimate, written: str) -> None:
+def test_ratios_have_two_digits_that_mean_something(estimate: Estimate, written: str) -> None:
     assert ratio(estimate) == written
 
 
