@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pty
 import re
 import shutil
 import socket
@@ -26,7 +27,10 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(os.environ.get("LLAMA_HERD_ENGINES", "/opt/llama-herd/engines"))
 LIBRARIES = "libraries"
@@ -145,6 +149,21 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def lines_of(terminal: int) -> Iterator[str]:
+    """What is written to a terminal, line by line, until nobody is left to write."""
+    rest = b""
+    while True:
+        try:
+            block = os.read(terminal, 4096)
+        except OSError:  # EIO: the other end is closed
+            block = b""
+        if not block:
+            break
+        *whole, rest = (rest + block).split(b"\n")
+        yield from (line.decode(errors="replace").strip() for line in whole)
+    yield rest.decode(errors="replace").strip()
+
+
 def prove(build: Path, argv: list[str], pattern: str) -> str | None:
     """Start a program of a build and wait until it says what is expected of it.
 
@@ -154,26 +173,28 @@ def prove(build: Path, argv: list[str], pattern: str) -> str | None:
     command = [str(build / "bin" / argv[0])]
     command += [part.replace("{port}", str(free_port())) for part in argv[1:]]
     said: list[str] = []
+    # A terminal, because what goes into a pipe is kept back until there is more of it.
+    terminal, end = pty.openpty()
     with subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
+        stdout=end,
+        stderr=end,
         user=UNPRIVILEGED if os.getuid() == 0 else None,
         cwd="/",
     ) as process:
+        os.close(end)
         deadline = threading.Timer(PROOF_SECONDS, process.kill)
         deadline.start()
         try:
-            for line in process.stdout or ():
-                said.append(line.rstrip())
+            for line in lines_of(terminal):
+                said.append(line)
                 if match := re.search(pattern, line):
                     return match.group(1) if match.groups() else None
         finally:
             deadline.cancel()
             process.kill()
+            os.close(terminal)
     raise RuntimeError(
         f"{argv[0]} does not run here (exit status {process.returncode}): {' / '.join(said[-3:])}"
     )
