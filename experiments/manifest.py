@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 
 from collect.run import RunManifest, Scalar
+from experiments.engines.common import model_spec
 from experiments.plan import Plan, cell_label
-from models.catalogue import load_catalogue
 
 
 def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> RunManifest:
@@ -88,8 +88,7 @@ def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
 
 
 def _model_hashes(plan: Plan) -> dict[str, str]:
-    catalogue = load_catalogue()
-    used = {catalogue.get(str(cell.params["model"])).slug for cell in plan.cells}
+    used = {model_spec(str(cell.params["model"])).slug for cell in plan.cells}
     return {
         name: sha256
         for name, sha256 in plan.cluster.root.model_sha256.items()

@@ -15,7 +15,7 @@ from collect.errors import HerdError
 from collect.run import Benchmark, Record, Scalar, Workload
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell
-from models.catalogue import load_catalogue
+from experiments.engines.common import model_spec
 from models.yaml_file import load_yaml_file
 
 COMMON_AXES: tuple[Axis, ...] = (
@@ -220,7 +220,7 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
 
 def _model_problem(name: str) -> str | None:
     try:
-        load_catalogue().get(name)
+        model_spec(name)
     except HerdError as error:
         return str(error)
     return None

@@ -201,6 +201,7 @@ class ScriptedLink:
         self._end(unit)
         self._world.note("measured", self.node.name, unit)
         return Reply(
+            verb=request.verb,
             ok=True,
             parts={
                 "before": before,
@@ -218,6 +219,7 @@ class ScriptedLink:
     def _stop(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
         return Reply(
+            verb=request.verb,
             ok=True,
             parts={
                 "props": _shown(exit_status=None),

@@ -7,6 +7,7 @@ changes something on disk: open for writing, write, fsync, mkdir, rename, unlink
 how many such calls it made when it comes to its end.
 """
 
+# ruff: noqa: ANN401 - it passes on what other functions are called with
 from __future__ import annotations
 
 import os

@@ -1,0 +1,152 @@
+"""A matrix says what to measure, and what is wrong with it by file and line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from collect.errors import HerdError
+from experiments.matrix import Matrix, load_matrix
+
+GOOD = """\
+title: Study
+workload: {kind: benchmark, prompt_tokens: 8, generate_tokens: 16}
+axes:
+  engine: [distributed-llama, llama.cpp]
+  model: [stories15m]
+  nodes: [1, 2]
+  net_turbo: [true, false]
+  split_mode: [layer]
+repeats: 3
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.yml"
+    path.write_text(text)
+    return path
+
+
+def complaint(folder: Path, text: str) -> str:
+    with pytest.raises(HerdError) as caught:
+        load_matrix(written(folder, text))
+    return str(caught.value)
+
+
+def test_cells_are_the_product_of_the_axes_that_their_engine_has(tmp_path: Path) -> None:
+    cells = load_matrix(written(tmp_path, GOOD)).cells()
+
+    told = [
+        (c.engine, c.nodes, c.params.get("net_turbo"), c.params.get("split_mode")) for c in cells
+    ]
+    assert told == [
+        ("distributed-llama", 1, True, None),
+        ("distributed-llama", 1, False, None),
+        ("distributed-llama", 2, True, None),
+        ("distributed-llama", 2, False, None),
+        ("llama.cpp", 1, None, "layer"),
+        ("llama.cpp", 2, None, "layer"),
+    ]
+
+
+def test_an_axis_that_is_not_named_has_its_default(tmp_path: Path) -> None:
+    (cell, *_) = load_matrix(written(tmp_path, GOOD)).cells()
+
+    assert (cell.weights, cell.params["workers"], cell.params["threads"]) == ("f32", "fresh", 0)
+
+
+def test_a_value_named_twice_is_one_cell(tmp_path: Path) -> None:
+    matrix = load_matrix(written(tmp_path, GOOD)).override(nodes="2,2", engine="llama.cpp")
+
+    assert [cell.nodes for cell in matrix.cells()] == [2]
+
+
+def test_a_constraint_keeps_only_what_it_allows(tmp_path: Path) -> None:
+    text = GOOD + "constraints:\n  - {when: {nodes: 1}, only: {net_turbo: false}}\n"
+
+    cells = load_matrix(written(tmp_path, text)).cells()
+
+    kept = [(c.nodes, c.params["net_turbo"]) for c in cells if c.engine == "distributed-llama"]
+    assert kept == [(1, False), (2, True), (2, False)]
+    assert sum(cell.engine == "llama.cpp" for cell in cells) == 2, "they lack the axis"
+
+
+def test_constraints_that_leave_nothing_are_an_error(tmp_path: Path) -> None:
+    text = GOOD + "constraints:\n  - {when: {model: stories15m}, only: {nodes: 7}}\n"
+
+    with pytest.raises(HerdError, match="leave no cell"):
+        load_matrix(written(tmp_path, text)).cells()
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "line", "wrong", "right"),
+    [
+        ("nodes: [1, 2]", "node: [1, 2]", 6, "there is no axis node", "did you mean nodes?"),
+        ("llama.cpp]", "lama.cpp]", 4, "'lama.cpp' is no value of engine", "llama.cpp?"),
+        ("nodes: [1, 2]", "nodes: [1, two]", 6, "'two' is no value of nodes", "whole number"),
+        ("nodes: [1, 2]", "nodes: [0]", 6, "0 is no number of nodes", "1 or more"),
+        ("[true, false]", "[1]", 7, "1 is no value of net_turbo", "true or false"),
+        ("stories15m", "storis15m", 5, "storis15m", "stories15m"),
+        ("repeats: 3", "repeets: 3", 9, "`repeets` is not known", "`repeats`"),
+        ("repeats: 3", "repeats: none", 9, "`repeats` is wrong", "valid integer"),
+        ("prompt_tokens", "promt_tokens", 2, "`promt_tokens` is not known", "`prompt_tokens`"),
+        ("repeats: 3", "title: Again", 9, "second time", "line 1"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
+    tmp_path: Path, good: str, bad: str, line: int, wrong: str, right: str
+) -> None:
+    message = complaint(tmp_path, GOOD.replace(good, bad, 1))
+
+    assert f"study.yml, line {line}: " in message
+    assert wrong in message
+    assert right in message
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    assert "`title` is missing" in complaint(tmp_path, GOOD.replace("title: Study\n", ""))
+
+
+def test_what_is_not_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    assert "line 4" in complaint(tmp_path, GOOD.replace("engine: [distr", "engine: [ {distr"))
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(HerdError, match="No such file"):
+        load_matrix(Path("nowhere.yml"))
+
+
+def test_flags_override_axes_as_text(tmp_path: Path) -> None:
+    matrix = load_matrix(written(tmp_path, GOOD)).override(
+        nodes="1,2,4", axes={"net_turbo": "false"}, repeats="7", seed="9"
+    )
+
+    assert matrix.axes["nodes"] == (1, 2, 4)
+    assert matrix.axes["net_turbo"] == (False,)
+    assert (matrix.repeats, matrix.seed) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"nodes": "1,x"}, "--nodes: 'x' is no value of nodes"),
+        ({"axes": {"net_trubo": "true"}}, "did you mean net_turbo?"),
+        ({"axes": {"workers": "warm"}}, "Allowed are fresh, kept"),
+        ({"repeats": "0"}, "--repeats 0"),
+        ({"repeats": "many"}, "--repeats many"),
+    ],
+)
+def test_a_wrong_flag_is_told(tmp_path: Path, flags: dict[str, str], told: str) -> None:
+    matrix = load_matrix(written(tmp_path, GOOD))
+
+    with pytest.raises(HerdError) as caught:
+        matrix.override(**flags)
+    assert told in str(caught.value)
+
+
+def test_the_matrices_that_come_with_the_toolkit_are_sound() -> None:
+    folder = Path(__file__).resolve().parents[2] / "experiments" / "matrices"
+    for path in sorted(folder.glob("*.yml")):
+        assert load_matrix(path).cells(), path
+    assert isinstance(load_matrix(folder / "scaling.yml"), Matrix)
