@@ -49,6 +49,7 @@ class World:
         slug: folder of the model on the root.
         files: names of the model's files there.
         fails: whether a root of that unit fails, as when a worker is killed.
+        hangs: whether a root of that unit never ends by itself.
         silent: nodes that do not answer; a test may change it while a run goes.
         swapped: pages that a node swaps while a unit runs.
         on_root: called before each root, with its unit.
@@ -58,6 +59,7 @@ class World:
     slug: str
     files: tuple[str, ...]
     fails: Callable[[str], bool] = lambda unit: False
+    hangs: Callable[[str], bool] = lambda unit: False
     silent: set[str] = field(default_factory=set)
     swapped: Callable[[str], int] = lambda unit: 0
     on_root: Callable[[str], None] = lambda unit: None
@@ -114,7 +116,7 @@ class ScriptedLink:
         self.node = node
         self._world = world
         self._lock: int | None = None
-        self._pending: Reply | None = None
+        self._pending: list[Reply] = []
         self._deaf = False
 
     def send(self, request: Request) -> None:
@@ -124,15 +126,17 @@ class ScriptedLink:
             self._deaf = True
             return
         fields = dict(request.fields)
-        self._pending = getattr(self, f"_{request.verb}")(fields, request)
+        self._pending += filter(None, [getattr(self, f"_{request.verb}")(fields, request)])
 
     def poll(self, timeout_s: float) -> Reply | None:
         """What came of it."""
         if self._deaf or self.node.name in self._world.silent:
             time.sleep(min(timeout_s, 0.001))
             return None
-        reply, self._pending = self._pending, None
-        return reply
+        if not self._pending:
+            time.sleep(min(timeout_s, 0.01))
+            return None
+        return self._pending.pop(0)
 
     def close(self, timeout_s: float) -> None:
         """What the helper does at the end of a connection: stop all and let go."""
@@ -187,13 +191,13 @@ class ScriptedLink:
         self._stop_all()
         return Reply(request.verb, ok=True)
 
-    def _run(self, fields: dict[str, str], request: Request) -> Reply:
+    def _run(self, fields: dict[str, str], request: Request) -> Reply | None:
         unit = fields["unit"]
         before = _reading(0)
         self._begin(unit)
         self._world.on_root(unit)
-        if self.node.name in self._world.silent:
-            return Reply(request.verb, ok=True)
+        if self._world.hangs(unit):
+            return None
         argv = [value for key, value in request.fields if key == "arg"]
         nodes = 1 + sum(word.endswith(":9990") for word in argv)
         failed = self._world.fails(unit)
@@ -241,7 +245,9 @@ class ScriptedLink:
 
     def _halt(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
-        return Reply(request.verb, ok=True)
+        self._pending.append(Reply(request.verb, ok=True))
+        parts = {"props": _shown(exit_status=1), "before": _reading(0), "after": _reading(0)}
+        return Reply("run", ok=True, parts={**parts, "out": b"", "err": b""})
 
     def _space(self, fields: dict[str, str], request: Request) -> Reply:
         return Reply(
