@@ -10,6 +10,8 @@ from analysis.wording import bare, count, listing, nodes, percent, plural
 
 SURE = 6
 """Trials from which an interval of a median can cover 95 % at all."""
+MOST_NAMED = 3
+"""Incomplete cells that are named one by one."""
 
 
 def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]:
@@ -26,6 +28,7 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
     return (
         *_texts(all_series),
         *((lab,) if is_lab else ()),
+        *_pending(all_series),
         *_incomplete(all_series),
         *_few(all_series),
     )
@@ -35,8 +38,10 @@ def reservations_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str,
     """The gravest caveats in a few words each: texts that differ, gaps, a lab."""
     measured = [cell for series in all_series for cell in series.measured]
     gaps = sum(not cell.is_complete for cell in measured)
+    pending = _count_pending(all_series)
     found = (
         "generated texts differ" if _texts(all_series) else "",
+        f"{plural(pending, 'trial')} pending" if pending and measured else "",
         f"{gaps} of {plural(len(measured), 'measured cell')} incomplete" if gaps else "",
         "virtual nodes: about software, not about Raspberry Pis" if is_lab and measured else "",
     )
@@ -49,9 +54,13 @@ def _texts(all_series: Sequence[Series]) -> list[str]:
     for series in all_series:
         cells = [cell for cell in series.measured if cell.texts()]
         if len(set().union(*(cell.texts() for cell in cells))) > 1:
+            advice = (
+                "look at correctness before speed"
+                if series.weights == "f32"
+                else "quantised weights make nodes exchange rounded values, so look at perplexity"
+            )
             sentences.append(
-                f"The text generated {subject(series, all_series)} {_where(cells)}: look at "
-                "correctness before speed."
+                f"The text generated {subject(series, all_series)} {_where(cells)}: {advice}."
             )
     return sentences
 
@@ -64,12 +73,30 @@ def _where(cells: Sequence[CellResult]) -> str:
     return f"differs on {listing(other)} from that on {nodes(first.nodes)}"
 
 
+def _count_pending(all_series: Sequence[Series]) -> int:
+    return sum(cell.counts["pending"] for series in all_series for cell in series.cells)
+
+
+def _pending(all_series: Sequence[Series]) -> list[str]:
+    pending = _count_pending(all_series)
+    if not pending:
+        return []
+    verb = "is" if pending == 1 else "are"
+    return [f"{plural(pending, 'trial')} {verb} pending: the same `fab run-matrix` goes on."]
+
+
 def _incomplete(all_series: Sequence[Series]) -> list[str]:
+    measured = [(series, cell) for series in all_series for cell in series.measured]
+    gaps = [(series, cell) for series, cell in measured if not cell.is_complete]
+    if len(gaps) > MOST_NAMED:
+        sentence = (
+            f"Incomplete: {len(gaps)} of {len(measured)} measured cells stand on fewer trials than "
+            "planned, as the table of cells says; their figures are medians of those."
+        )
+        return [sentence]
     return [
         f"Incomplete: {_gap(series, cell, all_series)}; the figures are medians of those."
-        for series in all_series
-        for cell in series.measured
-        if not cell.is_complete
+        for series, cell in gaps
     ]
 
 

@@ -76,10 +76,9 @@ def verdict_of(
         headline = _summary(scalings, all_series)
         details = [_sentence(_scaling_clause(s, subject(s.series, all_series))) for s in scalings]
         details += perplexities
-    rivals = _rival_sentences(scalings)
     return Verdict(
         headline=headline,
-        details=(*details, *rivals),
+        details=(*details, *_rival_sentences(scalings), *_same_text(all_series)),
         caveats=caveats_of(all_series, is_lab=is_lab),
         reservations=reservations_of(all_series, is_lab=is_lab),
     )
@@ -270,6 +269,20 @@ def _rival(first: Scaling, second: Scaling) -> str:
     if not found.above_one:
         return f"{start} there is no measurable difference between {sides[0]} and {sides[1]}."
     return f"{start} {sides[0]} is {ratio(found)} times as fast as {sides[1]}."
+
+
+def _same_text(all_series: Sequence[Series]) -> list[str]:
+    """Where the generated text was compared over nodes and found the same."""
+    same = []
+    for series in all_series:
+        texts = [cell.texts() for cell in series.measured if cell.texts()]
+        if len(texts) > 1 and len(set().union(*texts)) == 1:
+            same.append(_thing(series, all_series))
+    if not same:
+        return []
+    if len(same) > MOST_IN_HEADLINE:
+        return [f"In {len(same)} series the generated text is the same on every number of nodes."]
+    return [f"On every number of nodes {listing(same)} generates the same text."]
 
 
 def _perplexity_sentences(all_series: Sequence[Series]) -> list[str]:

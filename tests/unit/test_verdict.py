@@ -160,6 +160,24 @@ def test_a_text_that_depends_on_the_nodes_comes_before_any_speed() -> None:
     assert "Generated texts differ" in found.spoken
 
 
+def test_a_text_that_is_the_same_everywhere_is_said_to_be() -> None:
+    found = verdict(
+        {(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(150)}, columns={"text_sha256": "aa"}
+    )
+    assert found.details[-1] == (
+        "On every number of nodes stories15m (f32) with distributed-llama generates the same text."
+    )
+    assert found.caveats == ()
+
+
+def test_a_run_that_was_interrupted_says_what_is_pending() -> None:
+    half = [*steady(100, 6), "pending"]
+    found = verdict({(DLLAMA, n): half for n in (1, 2, 4, 8)})
+    assert found.caveats[0] == "4 trials are pending: the same `fab run-matrix` goes on."
+    assert "4 of 4 measured cells stand on fewer trials" in found.caveats[1]
+    assert "4 trials pending" in found.spoken
+
+
 def test_perplexity_is_compared_along_nodes() -> None:
     columns = {
         "perplexity": lambda params: 21.5 * (1 + params["nodes"] / 1000),
