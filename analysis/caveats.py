@@ -116,7 +116,7 @@ def _few(all_series: Sequence[Series]) -> list[str]:
         return [f"Some cells have only {trials}: their figures are points without an interval."]
     most = percent(range_coverage(fewest))
     sentence = (
-        f"Of {count(fewest)} trials even the whole range covers the true median with no more than "
-        f"{most}: intervals are narrower than they seem; {count(SURE)} trials would do."
+        f"With {count(fewest)} trials in a cell a 95 % interval of a median really covers {most} "
+        f"at most: plan {count(SURE)} or more."
     )
     return [sentence]
