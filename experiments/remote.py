@@ -8,6 +8,7 @@ Fabric's default.
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -35,6 +36,8 @@ class SshTransport:
     """
 
     def __init__(self, project: Path) -> None:
+        # Without a handler Paramiko's own account of a failed login goes to the terminal.
+        logging.getLogger("paramiko").addHandler(logging.NullHandler())
         self._project = project
         self._connections: dict[str, fabric.Connection] = {}
         self._lock = threading.Lock()

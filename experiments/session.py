@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from experiments.progress import Progress, Step
 from experiments.protocol import Request
 from experiments.trial import Execution, TrialRunner
 
+LOOK_AGAIN_S = 60.0
+"""Between two looks for nodes that are lost."""
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""
 
@@ -71,6 +74,7 @@ class Session:
         self._seconds = dict(plan.seconds)
         self._warmed: set[str] = set()
         self._engine = ""
+        self._looked_at = time.monotonic()
         self._trials = TrialRunner(herd, self._live)
         self._link_mbit = {
             node.name: _whole(node.facts.get("link_mbit")) for node in plan.cluster.nodes
@@ -98,7 +102,7 @@ class Session:
             for trial in waiting:
                 if trial.block != block:
                     block = trial.block
-                    self._herd.regain(self._herd.lost())
+                    self._look_for_lost()
                 recorded += self._until_settled(trial)
             reasons = self._herd.regain(self._herd.lost())
             waiting = [trial for trial in self._pending() if not self._lacks(trial)]
@@ -110,6 +114,12 @@ class Session:
             "back."
             for node, reason in reasons.items()
         )
+
+    def _look_for_lost(self) -> None:
+        """Try lost nodes again, not so often that the trials of the others wait for it."""
+        if self._herd.lost() and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+            self._herd.regain(self._herd.lost())
+            self._looked_at = time.monotonic()
 
     def left_s(self) -> float | None:
         """Estimated time for what is pending; None while nothing is known."""

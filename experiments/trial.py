@@ -19,7 +19,7 @@ from experiments.kept import KeptWorker, KeptWorkers
 from experiments.protocol import Link, NodeLostError, Reply, Request, expect
 from experiments.readings import UnitState, node_reading, unit_state
 
-READY_S = 30
+READY_S = 15
 """How long a worker may take until it listens."""
 ANSWER_S = 20.0
 """How long a node may take for what is quick."""
@@ -118,7 +118,7 @@ class TrialRunner:
         requests = {
             worker.node.name: _launch("start", worker, name, deadline_s) for worker in workers
         }
-        replies, silent = self._herd.ask_each(requests, "start a worker", READY_S + ANSWER_S)
+        replies, silent = self._herd.ask_each(requests, "start a worker", READY_S + PULSE_S)
         for node, reply in replies.items():
             before[node] = node_reading(reply.pairs("before"))
             if not reply.ok:

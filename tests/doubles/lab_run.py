@@ -1,0 +1,66 @@
+"""Run a matrix on the virtual nodes of the default lab: what the lab tests kill.
+
+python -m tests.doubles.lab_run RESULTS_FOLDER [AXIS=VALUE,VALUE ...] [DEADLINE_S]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from collect.errors import HerdError
+from collect.run import Benchmark
+from experiments.inventory import read_cluster
+from experiments.matrix import Matrix
+from experiments.plan import trim
+from experiments.progress import make_progress
+from experiments.remote import SshTransport
+from experiments.runner import RunResult, run_on
+
+PROJECT = Path(__file__).resolve().parents[2]
+MODEL = "synthetic:tiny"
+
+
+def matrix(deadline_s: float = 60.0, **axes: str) -> Matrix:
+    """llama.cpp on one node and on two, three times."""
+    study = Matrix(
+        title="Lab",
+        workload=Benchmark(prompt_tokens=4, generate_tokens=4),
+        axes={"engine": ("llama.cpp",), "model": (MODEL,), "nodes": (1, 2), "threads": (1,)},
+        repeats=3,
+        max_attempts=2,
+        deadline_s=deadline_s,
+        file="lab.yml",
+    )
+    return study.override(axes=axes)
+
+
+def run(results: Path, asked: Matrix) -> RunResult:
+    """Run it on the first nodes of the default inventory."""
+    transport = SshTransport(PROJECT)
+    progress = make_progress(Console(stderr=True))
+    try:
+        cluster = trim(read_cluster(PROJECT), asked)
+        return run_on(asked, cluster, transport, results, progress=progress)
+    finally:
+        transport.close()
+
+
+def main() -> int:
+    """Run what the command line says."""
+    axes = dict(word.split("=", 1) for word in sys.argv[2:])
+    deadline_s = float(axes.pop("deadline_s", "60"))
+    try:
+        result = run(Path(sys.argv[1]), matrix(deadline_s, **axes))
+    except HerdError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    for note in result.notes:
+        sys.stderr.write(f"{note}\n")
+    return result.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,372 @@
+"""The runner on virtual nodes: killed, with a node unplugged, with wrong keys, on bad nodes.
+
+The engine is the real llama.cpp, the model a tiny one of random weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collect.account import Account
+from collect.attempt import AttemptRecord, load_attempt
+from collect.errors import HerdError
+from collect.tables import build_tables
+from experiments.cluster import Cluster, Node
+from experiments.facts import ask_facts
+from experiments.inventory import read_cluster
+from experiments.lab import LabNode
+from experiments.ledger import runs
+from experiments.protocol import Request, ask
+from experiments.remote import SshTransport
+from tests.doubles.lab_run import MODEL
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+PROJECT = Path(__file__).resolve().parents[2]
+INSTALL = "/opt/llama-herd/engines/llama.cpp/install.json"
+RPC_PORT = 50052
+KILLS = 5
+BOUNDED_S = 90.0
+
+
+@pytest.fixture(scope="module")
+def nodes(lab_nodes: list[LabNode]) -> list[str]:
+    """The lab, with llama.cpp and the tiny model."""
+    models = [{"name": MODEL, "weights": ["f32"]}]
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible-playbook")),
+            "provision.yml",
+            "--tags=base,llama_cpp,models",
+            f"--extra-vars={json.dumps({'herd_models': models})}",
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    return [node.name for node in lab_nodes]
+
+
+def on(node: str, command: str) -> str:
+    """What a command on a node prints, not by way of the helper."""
+    configuration = PROJECT / ".lab" / "containers.conf"
+    extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
+    done = subprocess.run(
+        ["podman", "exec", node, "sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **extra},
+    )
+    return done.stdout
+
+
+def podman(*arguments: str) -> None:
+    subprocess.run(["podman", *arguments], capture_output=True, check=True)
+
+
+def begin(results: Path, *axes: str) -> subprocess.Popen[str]:
+    """Begin or continue the lab run."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.doubles.lab_run", str(results), *axes],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(results: Path, *axes: str) -> tuple[int, str]:
+    """The whole of it: exit code and what it said."""
+    process = begin(results, *axes)
+    said = process.communicate(timeout=300)[1]
+    return process.returncode, said
+
+
+def attempts(results: Path) -> list[AttemptRecord]:
+    (only,) = runs(results)
+    return [load_attempt(path) for path in sorted((only / "attempts").iterdir())]
+
+
+def our_units(nodes: list[str]) -> dict[str, str]:
+    """Units of ours that systemd knows, by node."""
+    listing = "systemctl list-units --all --plain --no-legend 'herd-*'"
+    return {node: units for node in nodes if (units := on(node, listing).strip())}
+
+
+def cluster(count: int) -> Cluster:
+    whole = read_cluster(PROJECT)
+    return replace(whole, nodes=whole.nodes[:count])
+
+
+@contextmanager
+def transport() -> Iterator[SshTransport]:
+    made = SshTransport(PROJECT)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_unit(
+    nodes: list[str], tmp_path: Path
+) -> None:
+    chance = random.Random(5)  # noqa: S311 - moments, not secrets
+    axes = ("workers=fresh,kept",)
+    assert run(tmp_path / "undisturbed", *axes)[0] == 0
+    killed = tmp_path / "killed"
+
+    for _ in range(KILLS):
+        process = begin(killed, *axes)
+        time.sleep(chance.uniform(3.0, 7.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert run(killed, *axes)[0] == 0
+
+    assert our_units(nodes[:2]) == {}
+    (reference,), (resumed,) = runs(tmp_path / "undisturbed"), runs(killed)
+    assert Account.read(resumed).counts() == Account.read(reference).counts()
+    assert [
+        (a.attempt_id, a.outcome, a.samples, sorted(a.file_bytes)) for a in attempts(killed)
+    ] == [
+        (a.attempt_id, a.outcome, a.samples, sorted(a.file_bytes))
+        for a in attempts(tmp_path / "undisturbed")
+    ]
+    same = ["trial_id", "cell_id", "order", "state", "attempts", "generated_tokens"]
+    told = [build_tables(folder).trials[same].to_dict("records") for folder in (resumed, reference)]
+    assert told[0] == told[1]
+
+
+def test_a_killed_runner_leaves_no_unit_even_before_it_is_resumed(
+    nodes: list[str], tmp_path: Path
+) -> None:
+    process = begin(tmp_path, "workers=kept", "nodes=2")
+    until = time.monotonic() + 60
+    while not our_units(nodes[1:2]):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    until = time.monotonic() + 10
+    while our_units(nodes[:2]):
+        assert time.monotonic() < until, our_units(nodes[:2])
+        time.sleep(0.2)
+
+
+def test_an_unplugged_node_is_named_in_bounded_time_and_the_others_go_on(
+    nodes: list[str], tmp_path: Path
+) -> None:
+    process = begin(tmp_path)
+    until = time.monotonic() + 60
+    while not (runs(tmp_path) and attempts(tmp_path)):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    podman("pause", "pi2")
+    try:
+        begun = time.monotonic()
+        said = process.communicate(timeout=BOUNDED_S)[1]
+        assert time.monotonic() - begun < BOUNDED_S
+    finally:
+        podman("unpause", "pi2")
+
+    assert process.returncode == 1
+    assert "pi2" in said
+    counts = Account.read(runs(tmp_path)[0]).counts()
+    assert counts["failed"] == 0
+    assert counts["pending"] > 0
+    alone = [a for a in attempts(tmp_path) if a.params["nodes"] == 1]
+    assert [a.outcome for a in alone] == ["done"] * 3
+    assert run(tmp_path)[0] == 0, "it goes on when the node is back"
+    assert our_units(nodes[:2]) == {}
+
+
+def test_a_node_that_is_unplugged_at_the_beginning_is_named_in_bounded_time(
+    nodes: list[str], tmp_path: Path
+) -> None:
+    podman("pause", "pi2")
+    try:
+        begun = time.monotonic()
+        code, said = run(tmp_path, "nodes=2")
+        took_s = time.monotonic() - begun
+    finally:
+        podman("unpause", "pi2")
+
+    assert code == 1
+    assert "pi2" in said
+    assert "Traceback" not in said
+    assert took_s < BOUNDED_S
+
+
+def test_a_changed_host_key_is_refused_with_the_remedy(nodes: list[str], tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    lines = (PROJECT / ".lab" / "known_hosts").read_text().splitlines()
+    address = cluster(1).root.address
+    other = next(line for line in lines if not line.startswith(f"{address} "))
+    known.write_text(f"{address} {other.split(' ', 1)[1]}\n")
+    node = replace(cluster(1).root, known_hosts=str(known))
+
+    with transport() as ssh, pytest.raises(HerdError) as caught:
+        ssh.open(node)
+
+    assert "pi1" in str(caught.value)
+    assert "its host key is not the one in" in str(caught.value)
+    assert "ssh-keygen -R" in str(caught.value)
+
+
+def test_an_unknown_host_key_is_refused_and_not_added(nodes: list[str], tmp_path: Path) -> None:
+    known = tmp_path / "known_hosts"
+    known.write_text("")
+    node = replace(cluster(1).root, known_hosts=str(known))
+
+    with transport() as ssh, pytest.raises(HerdError, match="is not in"):
+        ssh.open(node)
+
+    assert known.read_text() == ""
+
+
+def test_a_wrong_key_is_told(nodes: list[str], tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    node = replace(cluster(1).root, key_file=str(key))
+
+    with transport() as ssh, pytest.raises(HerdError, match=r"pi1.*does not accept the key"):
+        ssh.open(node)
+
+
+def test_a_node_without_the_helper_is_told_to_be_provisioned(nodes: list[str]) -> None:
+    helper = "/usr/local/libexec/llama-herd/herd-node"
+    on("pi1", f"mv {helper} {helper}.away")
+    try:
+        with transport() as ssh, pytest.raises(HerdError, match=r"(?s)pi1.*provision\.yml"):
+            ask_facts(cluster(1), ssh)
+    finally:
+        on("pi1", f"mv {helper}.away {helper}")
+
+
+def test_an_engine_that_is_not_installed_leaves_its_cells_unavailable(
+    nodes: list[str], tmp_path: Path
+) -> None:
+    on("pi2", f"mv {INSTALL} {INSTALL}.away")
+    try:
+        code, _ = run(tmp_path, "nodes=1,2")
+    finally:
+        on("pi2", f"mv {INSTALL}.away {INSTALL}")
+
+    assert code == 0
+    account = Account.read(runs(tmp_path)[0])
+    assert (account.counts()["done"], account.counts()["unavailable"]) == (3, 3)
+    reasons = {trial.reason for trial in account.trials if trial.state == "unavailable"}
+    assert all("llama.cpp is not installed on pi2" in str(reason) for reason in reasons)
+
+
+def test_a_taken_port_is_told_with_who_has_it(nodes: list[str], tmp_path: Path) -> None:
+    listener = f"import socket,time;s=socket.create_server(('0.0.0.0',{RPC_PORT}));time.sleep(99)"
+    podman("exec", "--detach", "pi2", "python3", "-c", listener)
+    try:
+        time.sleep(1)
+        code, said = run(tmp_path, "nodes=2")
+    finally:
+        on("pi2", "pkill -f create_server")
+
+    assert code == 1
+    assert "the worker on pi2 did not start: port 50052 is taken by python3" in said
+    assert {attempt.outcome for attempt in attempts(tmp_path)} == {"failed"}
+
+
+def test_a_frozen_process_ends_at_its_deadline(nodes: list[str], tmp_path: Path) -> None:
+    process = begin(tmp_path, "nodes=2", "workers=kept", "deadline_s=6")
+    until = time.monotonic() + 60
+    while not on("pi2", "pgrep -f ggml-rpc-server"):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    on("pi2", "pkill -STOP -f ggml-rpc-server")
+
+    process.communicate(timeout=120)
+
+    causes = [str(a.cause) for a in attempts(tmp_path) if a.outcome == "failed"]
+    assert our_units(nodes[:2]) == {}
+    assert process.returncode == 0 or causes
+
+
+def test_two_runners_do_not_share_a_cluster(nodes: list[str], tmp_path: Path) -> None:
+    first = begin(tmp_path / "first", "nodes=2", "workers=kept")
+    until = time.monotonic() + 60
+    while not our_units(["pi2"]):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+    code, said = run(tmp_path / "second", "nodes=2")
+    first.communicate()
+
+    assert code == 1
+    assert f"(process {first.pid}, since " in said
+
+
+def test_engines_run_confined_as_a_user_without_rights(nodes: list[str], tmp_path: Path) -> None:
+    process = begin(tmp_path, "nodes=2", "workers=kept")
+    until = time.monotonic() + 60
+    while not (pid := on("pi2", "pgrep -f ggml-rpc-server | head -n 1").strip()):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+    user = on("pi2", f"stat -c %U /proc/{pid}").strip()
+    status = on("pi2", f"grep -E 'NoNewPrivs|CapBnd' /proc/{pid}/status").split()
+    process.communicate()
+
+    assert user == "herd"
+    assert status == ["CapBnd:", "0000000000000000", "NoNewPrivs:", "1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ((("unit", "ssh"), ("deadline", "9"), ("arg", "/bin/true")), "does not lie below"),
+        (
+            (
+                ("unit", "ssh"),
+                ("deadline", "9"),
+                ("arg", "/opt/llama-herd/engines/llama.cpp/bin/llama-bench"),
+            ),
+            "'ssh' is no name for a unit",
+        ),
+        (
+            (
+                ("unit", "herd-x"),
+                ("deadline", "9"),
+                ("arg", "/opt/llama-herd/engines/x/bin/../../../bin/sh"),
+            ),
+            "does not lie below",
+        ),
+        (
+            (
+                ("unit", "herd-x"),
+                ("deadline", "soon"),
+                ("arg", "/opt/llama-herd/engines/llama.cpp/bin/llama-bench"),
+            ),
+            "deadline must be a number",
+        ),
+    ],
+)
+def test_the_helper_runs_nothing_but_engines(
+    nodes: list[str], fields: tuple[tuple[str, str], ...], told: str
+) -> None:
+    root: Node = cluster(1).root
+    with transport() as ssh, pytest.raises(HerdError, match=told):
+        ask(ssh.open(root), Request("run", fields))
