@@ -230,6 +230,11 @@ def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = 
     return f"{model}with {series.engine}" + (f" ({extra})" if extra else "")
 
 
+def thing(series: Series, all_series: Iterable[Series]) -> str:
+    """`stories15m (f32) with distributed-llama (net-turbo off)`."""
+    return subject(series, all_series).removeprefix("for ")
+
+
 def _label(params: Mapping[str, Scalar], axes: Iterable[str], default: str | None = None) -> str:
     words = [in_words(axis, params[axis]) for axis in axes if axis in params]
     if words:

@@ -12,7 +12,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import frames, plots, style
+from analysis import bars, frames, plots, style
 from analysis.cells import Series
 from analysis.scaling import DECODE, Scaling
 from analysis.style import Look
@@ -153,7 +153,7 @@ def _time_split(data: pd.DataFrame, all_series: Sequence[Series]) -> Chart | Non
         "other nodes (so a slow node shows up as sync, not only a slow network). Parts are "
         "medians over trials." + _silent(data, all_series, "do not tell these apart")
     )
-    return Chart("time-split", "Compute and sync", understanding, data, plots.time_split(data))
+    return Chart("time-split", "Compute and sync", understanding, data, bars.time_split(data))
 
 
 def _traffic(
@@ -204,7 +204,7 @@ def _footnotes(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
     notes: Notes = {}
     lines: list[str] = []
     reasons: dict[str, int] = {}
-    for key, state, reason in plots.missing_cells(data):
+    for key, state, reason in frames.missing_cells(data):
         text = f"{state}: {reason}" if reason != state else state
         if text not in reasons:
             reasons[text] = len(reasons) + 1

@@ -7,7 +7,7 @@ have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its 95
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -220,3 +220,14 @@ def perplexities(all_series: Iterable[Series]) -> pd.DataFrame:
             )
     columns = ["model", "series", "nodes", "perplexity", "change", "lowest", "highest", "trials"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def missing_cells(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str, int], str, str]]:
+    """Key, state and reason of every cell of a table that has no measurement."""
+    for _, row in frame[frame["kind"] == MISSING].iterrows():
+        key = (str(row["model"]), str(row["series"]), int(row["nodes"]))
+        yield (
+            key,
+            str(row["state"]),
+            str(row["reason"] if pd.notna(row["reason"]) else row["state"]),
+        )

@@ -74,6 +74,8 @@ RC: MappingProxyType[Any, Any] = MappingProxyType(
 WIDTH_IN = 5.4
 PANEL_IN = 3.0
 PNG_DPI = 160
+TITLE_CHARACTERS = 56
+"""That fit into the width of a chart."""
 
 
 @dataclass(frozen=True, slots=True)

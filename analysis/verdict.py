@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.caveats import caveats_of, reservations_of
-from analysis.cells import CellResult, Series, subject
+from analysis.cells import CellResult, Series, subject, thing
+from analysis.correctness import perplexity_sentences, same_text
 from analysis.scaling import DECODE, Point, Scaling, compare
 from analysis.stats import Estimate
 from analysis.wording import (
@@ -16,8 +17,6 @@ from analysis.wording import (
     interval,
     listing,
     nodes,
-    number,
-    percent,
     plural,
     ratio,
 )
@@ -64,7 +63,7 @@ def verdict_of(
         counts: trials by state.
         is_lab: the nodes are virtual and share one machine.
     """
-    perplexities = _perplexity_sentences(all_series)
+    perplexities = perplexity_sentences(all_series)
     if not scalings and not perplexities:
         headline, details = _nothing(counts), _first_cause(all_series)
     elif not scalings:
@@ -78,7 +77,7 @@ def verdict_of(
         details += perplexities
     return Verdict(
         headline=headline,
-        details=(*details, *_rival_sentences(scalings), *_same_text(all_series)),
+        details=(*details, *_rival_sentences(scalings), *same_text(all_series)),
         caveats=caveats_of(all_series, is_lab=is_lab),
         reservations=reservations_of(all_series, is_lab=is_lab),
     )
@@ -213,7 +212,7 @@ def _summary(scalings: Sequence[Scaling], all_series: Sequence[Series]) -> str:
         key=lambda pair: _rate(pair[1].cell),
     )
     clause = (
-        f"Fastest is {_thing(owner.series, all_series)} on {nodes(fastest.nodes)} with "
+        f"Fastest is {thing(owner.series, all_series)} on {nodes(fastest.nodes)} with "
         f"{interval(fastest.cell.estimate(DECODE))} tokens/s"
     )
     scaled = [s for s in scalings if len(s.points) > 1]
@@ -225,14 +224,10 @@ def _summary(scalings: Sequence[Scaling], all_series: Sequence[Series]) -> str:
     most = max(gaining, key=lambda s: s.best.speed_up.value)
     return _sentence(
         f"{clause}; more nodes help {len(gaining)} of {len(scaled)} series, most "
-        f"{_thing(most.series, all_series)}, where "
+        f"{thing(most.series, all_series)}, where "
         f"{nodes(most.best.nodes)} are {ratio(most.best.speed_up)} times as fast as "
         f"{count(most.baseline.nodes)}"
     )
-
-
-def _thing(series: Series, all_series: Sequence[Series]) -> str:
-    return subject(series, all_series).removeprefix("for ")
 
 
 def _rate(cell: CellResult) -> float:
@@ -269,47 +264,6 @@ def _rival(first: Scaling, second: Scaling) -> str:
     if not found.above_one:
         return f"{start} there is no measurable difference between {sides[0]} and {sides[1]}."
     return f"{start} {sides[0]} is {ratio(found)} times as fast as {sides[1]}."
-
-
-def _same_text(all_series: Sequence[Series]) -> list[str]:
-    """Where the generated text was compared over nodes and found the same."""
-    same = []
-    for series in all_series:
-        texts = [cell.texts() for cell in series.measured if cell.texts()]
-        if len(texts) > 1 and len(set().union(*texts)) == 1:
-            same.append(_thing(series, all_series))
-    if not same:
-        return []
-    if len(same) > MOST_IN_HEADLINE:
-        return [f"In {len(same)} series the generated text is the same on every number of nodes."]
-    return [f"On every number of nodes {listing(same)} generates the same text."]
-
-
-def _perplexity_sentences(all_series: Sequence[Series]) -> list[str]:
-    """Whether spreading a model over nodes changes what it predicts."""
-    sentences = []
-    for series in all_series:
-        values = [
-            (cell.nodes, found.value)
-            for cell in series.measured
-            if (found := cell.estimate("perplexity"))
-        ]
-        if values:
-            thing = _thing(series, all_series)
-            sentences.append(f"Perplexity of {thing} is {_perplexity(values)}.")
-    return sentences
-
-
-def _perplexity(values: Sequence[tuple[int, float]]) -> str:
-    (first_nodes, first), *others = values
-    start = f"{number(first, 4)} on {nodes(first_nodes)}"
-    if not others:
-        return start
-    change = max(abs(value / first - 1) for _, value in others)
-    counts = listing([count(n) for n, _ in others])
-    if change == 0:
-        return f"{start} and the same on {counts}"
-    return f"{start} and differs from that by at most {percent(change)} on {counts}"
 
 
 def _nothing(counts: Mapping[str, int]) -> str:

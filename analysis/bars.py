@@ -1,0 +1,69 @@
+"""Stacked bars of compute and sync."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from analysis import style
+from analysis.wording import number, percent, plural
+
+
+def time_split(frame: pd.DataFrame) -> Figure:
+    """Stacked bars of compute and sync, one a cell, the sync share written at the end."""
+    groups = list(frame.groupby(["model", "series"], sort=False))
+    rows = len(frame) + len(groups)
+    with mpl.rc_context(dict(style.RC)):
+        figure = Figure(figsize=(style.WIDTH_IN, 0.75 + 0.27 * rows), layout="constrained")
+        axes = figure.add_subplot()
+        axes.grid(visible=False)
+        axes.grid(visible=True, axis="x")
+        ticks: list[tuple[float, str]] = []
+        position = 0.0
+        for (model, series), bars in groups:
+            if len(groups) > 1:
+                _group_title(axes, position, _group_name(frame, str(model), str(series)))
+                position += 0.9
+            for _, bar in bars.sort_values("nodes").iterrows():
+                _bar(axes, position, bar)
+                ticks.append((position, plural(int(bar["nodes"]), "node")))
+                position += 1
+            position += 0.35
+        axes.set_yticks([at for at, _ in ticks], [label for _, label in ticks])
+        axes.tick_params(axis="y", labelcolor=style.INK)
+        axes.set_ylim(position - 0.6, -0.75)
+        widest = float((frame["compute_ms"] + frame["sync_ms"]).max())
+        axes.set_xlim(0, (widest or 1.0) * 1.42)
+        axes.set_xlabel("ms per decoded token")
+        handles = [
+            Patch(color=style.COMPUTE, label="compute"),
+            Patch(color=style.SYNC, label="sync"),
+        ]
+        figure.legend(handles=handles, loc="outside upper left", ncols=2)
+    return figure
+
+
+def _bar(axes: Axes, position: float, bar: pd.Series) -> None:
+    compute, sync = float(bar["compute_ms"]), float(bar["sync_ms"])
+    axes.barh(position, compute, height=0.74, color=style.COMPUTE, linewidth=0)
+    axes.barh(position, sync, left=compute, height=0.74, color=style.SYNC, linewidth=0)
+    axes.annotate(
+        f"{number(compute + sync)} ms, sync {percent(float(bar['sync_share']))}",
+        (compute + sync, position), xytext=(5, 0), textcoords="offset points", va="center",
+        fontsize=8.5, color=style.INK,
+    )  # fmt: skip
+
+
+def _group_title(axes: Axes, position: float, name: str) -> None:
+    axes.annotate(
+        name, (0, position), xycoords=axes.get_yaxis_transform(), xytext=(2, 0),
+        textcoords="offset points", va="center", fontweight="bold", fontsize=8.5,
+    )  # fmt: skip
+
+
+def _group_name(frame: pd.DataFrame, model: str, series: str) -> str:
+    name = series if len(frame["model"].unique()) == 1 else f"{series}: {model}"
+    return name if len(name) <= style.TITLE_CHARACTERS else f"{name[: style.TITLE_CHARACTERS - 1]}…"
