@@ -23,6 +23,7 @@ from experiments.cluster import Node
 from experiments.protocol import Link, NodeLostError, Reply, ReplyReader, Request
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
+KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
 CONNECT_S = 10
 KEEPALIVE_S = 5
 PIECE_BYTES = 1 << 18
@@ -103,9 +104,7 @@ class SshTransport:
         return connection
 
     def _known_hosts(self, node: Node) -> Path:
-        if node.known_hosts is None:
-            return Path("~/.ssh/known_hosts").expanduser()
-        path = self._project / Path(node.known_hosts).expanduser()
+        path = self._project / Path(node.known_hosts or KNOWN_HOSTS).expanduser()
         if not path.exists():
             raise HerdError(
                 f"Connecting to {node.name}: {path}, the file of its host key, does not exist. "
