@@ -72,7 +72,7 @@ def _matrix(
                 f"--set {assignment}: write AXIS=VALUE,VALUE, as in workers=fresh,kept."
             )
         overrides[name.strip()] = values
-    matrix = load_matrix(PROJECT / (path or DEFAULT_MATRIX))
+    matrix = load_matrix(Path(path) if path else PROJECT / DEFAULT_MATRIX)
     return matrix.override(axes=overrides, repeats=repeats, seed=seed)
 
 

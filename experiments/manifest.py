@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from collect.run import RunManifest, Scalar
-from experiments.engines.common import model_spec
+from experiments.engines.common import PROJECT_FOLDER, model_spec
 from experiments.plan import Plan, cell_label
 
 
@@ -19,7 +20,7 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
         title=matrix.title,
         plan_id=plan.plan_id,
         created_at=time.time(),
-        matrix_file=matrix.file,
+        matrix_file=_below_project(matrix.file),
         workload=matrix.workload,
         axes={
             name: tuple(dict.fromkeys(c.params[name] for c in plan.cells if name in c.params))
@@ -37,6 +38,12 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
         command=tuple(command),
         toolkit=toolkit,
     )
+
+
+def _below_project(file: str) -> str:
+    """A path as anyone's copy of the project has it, where it lies in the project."""
+    path = Path(file).resolve()
+    return str(path.relative_to(PROJECT_FOLDER) if path.is_relative_to(PROJECT_FOLDER) else file)
 
 
 def changes(manifest: RunManifest, plan: Plan) -> list[str]:
