@@ -20,5 +20,4 @@ say nic "$nic"
 say nic_driver "${driver##*/}"
 say wireless "$([ -d "/sys/class/net/$nic/wireless" ] && echo true || echo false)"
 say link_mbit "$(first "/sys/class/net/$nic/speed")"
-say gcc "$(gcc -dumpfullversion)"
 exit 0
