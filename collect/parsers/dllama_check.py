@@ -8,8 +8,9 @@ not: the shape over time, computing against waiting, traffic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from collect.measurement import Phase, TokenRecord
 from collect.parsers.dllama_summary import PhaseSummary, Summary
@@ -17,6 +18,7 @@ from collect.parsers.dllama_summary import PhaseSummary, Summary
 WRAP_MS = 2**32 / 1000
 """Upstream sums microseconds in 32 bits."""
 MOST_TRAFFIC_KINDS = 4096
+BATCH = 4096
 
 Traffic = tuple[float | None, float | None]
 
@@ -37,22 +39,24 @@ class Totals:
         """Of evaluations only: there is one for 32 tokens of a prompt."""
         self.traffic: Counter[Traffic] = Counter()
 
-    def add(self, record: TokenRecord) -> None:
-        """Count a record."""
+    def add(self, records: Sequence[TokenRecord]) -> None:
+        """Count records of this phase. A batch at once, because there may be millions."""
+        if not records:
+            return
         if self.first is None:
-            self.first = record
-        if record.phase == "evaluation":
-            self.line_tokens.append(record.tokens)
-        self.lines += 1
-        self.tokens += record.tokens
-        self.compute_ms += record.compute_ms or 0
-        self.sync_ms += record.sync_ms or 0
-        self.total_ms += record.total_ms or 0
-        self.sent_kib += record.sent_kib or 0
-        self.received_kib += record.received_kib or 0
-        traffic = record.sent_kib, record.received_kib
-        if traffic in self.traffic or len(self.traffic) < MOST_TRAFFIC_KINDS:
-            self.traffic[traffic] = self.traffic.get(traffic, 0) + 1
+            self.first = records[0]
+        if records[0].phase == "evaluation":
+            self.line_tokens += [record.tokens for record in records]
+        self.lines += len(records)
+        self.tokens += sum([record.tokens for record in records])
+        self.compute_ms += sum([record.compute_ms or 0 for record in records])
+        self.sync_ms += sum([record.sync_ms or 0 for record in records])
+        self.total_ms += sum([record.total_ms or 0 for record in records])
+        self.sent_kib += sum([record.sent_kib or 0 for record in records])
+        self.received_kib += sum([record.received_kib or 0 for record in records])
+        self.traffic.update([(record.sent_kib, record.received_kib) for record in records])
+        if len(self.traffic) > MOST_TRAFFIC_KINDS:
+            self.traffic = Counter(dict(self.traffic.most_common(MOST_TRAFFIC_KINDS)))
 
 
 class BothTotals:
@@ -64,10 +68,11 @@ class BothTotals:
 
     def counted(self, records: Iterable[TokenRecord]) -> Iterator[TokenRecord]:
         """The same records, counted as they pass."""
-        phases = {"evaluation": self.evaluation, "prediction": self.prediction}
-        for record in records:
-            phases[record.phase].add(record)
-            yield record
+        rest = iter(records)
+        while batch := list(islice(rest, BATCH)):
+            self.prediction.add([record for record in batch if record.phase == "prediction"])
+            self.evaluation.add([record for record in batch if record.phase == "evaluation"])
+            yield from batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,21 @@ def dllama_root(
     prompt: bytes = b"Hello world",
 ) -> bytes:
     """Standard output of `dllama inference` of era E that ended well."""
-    out = dllama_start(nodes, memory_mb, worker_addresses) + prompt + b"\n"
-    for step in evaluation:
-        out += f"🔷️ Eval{_figures(step)} | ({step.tokens} tokens)\n".encode()
-    for step in prediction:
-        out += f"🔶 Pred{_figures(step)} | ".encode() + step.text + b"\n"
-    out += b"\nEvaluation\n   nBatches: 32\n" + _rate(evaluation)
-    out += b"Prediction\n" + _rate(prediction)
-    return out + ("⭕ Network is closed\n".encode() if nodes > 1 else b"")
+    ending = b"\nEvaluation\n   nBatches: 32\n" + _rate(evaluation)
+    ending += b"Prediction\n" + _rate(prediction)
+    return b"".join(
+        [
+            dllama_start(nodes, memory_mb, worker_addresses),
+            prompt + b"\n",
+            *(
+                f"🔷️ Eval{_figures(step)} | ({step.tokens} tokens)\n".encode()
+                for step in evaluation
+            ),
+            *(f"🔶 Pred{_figures(step)} | ".encode() + step.text + b"\n" for step in prediction),
+            ending,
+            "⭕ Network is closed\n".encode() if nodes > 1 else b"",
+        ]
+    )
 
 
 def dllama_start(nodes: int, memory_mb: int, worker_addresses: Sequence[str] = ()) -> bytes:
