@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json as json_module
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from invoke.exceptions import Exit
 from rich.console import Console
 
 from collect.errors import HerdError
+from collect.parsers.distributed_llama import json_chunks
 from experiments import lab
 from experiments.ledger import find_run, run_status
 from experiments.matrix import Matrix, load_matrix
@@ -51,6 +53,8 @@ def verb(
                 function(*args, **kwargs)
             except HerdError as error:
                 raise Exit(str(error), code=1) from None
+            except BrokenPipeError:  # as in `fab parse-log … | head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
         return task(**options)(guarded)
 
@@ -179,6 +183,16 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
 def report(_context: Context, run: str | None = None) -> None:
     """Write the report of a run anew from what lies in results/."""
     _write_report(find_run(PROJECT / "results", run))
+
+
+@verb(
+    positional=["file"],
+    help={"file": "log of distributed-llama, of any version", "worker": "it is a worker's"},
+)
+def parse_log(_context: Context, file: str, worker: bool = False) -> None:
+    """Print what a log of distributed-llama says, as JSON."""
+    for chunk in json_chunks(Path(file), "worker" if worker else "root"):
+        print(chunk, end="")
 
 
 def _print_status(counts: dict[str, str | int]) -> None:
