@@ -170,7 +170,7 @@ def write_inventory(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("provision")
     repository = folder / "double"
     shutil.copytree(DOUBLE, repository)
