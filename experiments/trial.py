@@ -23,6 +23,8 @@ READY_S = 15
 """How long a worker may take until it listens."""
 ANSWER_S = 20.0
 """How long a node may take for what is quick."""
+KEPT_S = 86_400.0
+"""Kept workers serve many trials; they end with the connection of the runner, or after a day."""
 LOOK_S = 2.0
 PULSE_S = 5.0
 
@@ -80,7 +82,7 @@ class TrialRunner:
         execution = Execution(started_at=time.time())
         if keep:
             missing = self._kept.missing(deployment)
-            self._start(missing, f"{name}-kept", deployment.deadline_s, before, execution)
+            self._start(missing, f"{name}-kept", KEPT_S, before, execution)
             for worker in missing:
                 unit = _unit(f"{name}-kept", worker)
                 self._kept.add(worker, unit, before.get(worker.node.name))

@@ -1,0 +1,93 @@
+"""A plan: blocks, identities, what is impossible, how long it will take."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from collect.errors import HerdError
+from experiments.facts import ask_facts
+from experiments.plan import Plan, describe, make_plan, order_trials, plan_id
+from tests.doubles.scripted import ScriptedTransport, cluster
+from tests.doubles.scripted_run import matrix, run, world
+
+
+def planned(folder: Path, **changed: object) -> Plan:
+    the_world = world(folder)
+    for name, value in changed.items():
+        setattr(the_world, name, value)
+    asked = ask_facts(cluster(3), ScriptedTransport(the_world))
+    return make_plan(matrix(), asked, folder / "results")
+
+
+def test_every_block_holds_every_cell_once() -> None:
+    trials = order_trials(["a", "b", "c", "d"], repeats=5, seed=1)
+
+    blocks = [[t.cell_id for t in trials if t.block == block] for block in range(1, 6)]
+    assert all(sorted(block) == ["a", "b", "c", "d"] for block in blocks)
+    assert [trial.order for trial in trials] == list(range(1, 21))
+    assert all(trial.trial_id == f"{trial.cell_id}-r{trial.repeat}" for trial in trials)
+
+
+def test_the_order_is_random_and_the_seed_repeats_it() -> None:
+    orders = {tuple(t.cell_id for t in order_trials("abcd", 3, seed)) for seed in range(20)}
+
+    assert len(orders) > 15
+    assert order_trials("abcd", 3, 7) == order_trials("abcd", 3, 7)
+
+
+def test_no_cell_is_always_first() -> None:
+    firsts = Counter(order_trials("abcd", 1, seed)[0].cell_id for seed in range(400))
+
+    assert set(firsts) == set("abcd")
+    assert min(firsts.values()) > 60
+
+
+def test_a_cell_is_another_one_with_another_program(tmp_path: Path) -> None:
+    before = {cell.cell_id for cell in planned(tmp_path).cells}
+    after = {cell.cell_id for cell in planned(tmp_path, binary_sha256="ab" * 32).cells}
+
+    assert before.isdisjoint(after)
+
+
+def test_the_same_question_has_the_same_plan_whatever_the_order_of_its_values(
+    tmp_path: Path,
+) -> None:
+    turned = {**matrix().axes, "nodes": (3, 2, 1)}
+
+    assert plan_id(matrix(), cluster(3)) == plan_id(matrix(axes=turned), cluster(3))
+    assert plan_id(matrix(), cluster(3)) != plan_id(matrix(seed=8), cluster(3))
+
+
+def test_nodes_beyond_those_that_are_needed_change_nothing(tmp_path: Path) -> None:
+    assert plan_id(matrix(), cluster(3)) == plan_id(matrix(), cluster(8))
+
+
+def test_more_nodes_than_the_inventory_has_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HerdError) as caught:
+        plan_id(matrix(), cluster(2))
+
+    assert "asks for 3 nodes" in str(caught.value)
+    assert "has 2 (pi1, pi2)" in str(caught.value)
+
+
+def test_the_plan_shows_the_order_and_the_reason_of_each_impossible_cell(tmp_path: Path) -> None:
+    lines = describe(planned(tmp_path))
+
+    assert sum("block 1" in line for line in lines) == 2
+    impossible = lines[lines.index("Impossible here:") + 1]
+    assert "3 nodes" in impossible
+    assert "8 KV heads" in impossible
+
+
+def test_a_time_that_nobody_measured_is_a_stated_guess(tmp_path: Path) -> None:
+    # Two possible cells, two repeats and a warm-up each, ten seconds a trial.
+    assert describe(planned(tmp_path))[-1].startswith("Estimated time: 1 min 00 s (2 of 2 cells")
+
+
+def test_times_come_from_earlier_trials_of_the_same_cells(tmp_path: Path) -> None:
+    run(tmp_path, world(tmp_path))
+
+    assert describe(planned(tmp_path))[-1].endswith("(from earlier trials of these cells)")

@@ -1,0 +1,151 @@
+"""The conversation with the helper: exact, whatever the logs hold, in whatever pieces it comes."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import os
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from collect.errors import HerdError
+from experiments.protocol import Reply, ReplyReader, Request
+
+HELPER = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-node"
+
+
+@pytest.fixture(scope="module")
+def helper() -> ModuleType:
+    """The program of the nodes as a module."""
+    loader = importlib.machinery.SourceFileLoader("herd_node", str(HELPER))
+    spec = importlib.util.spec_from_loader("herd_node", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def said(helper: ModuleType, parts: dict[str, bytes], *, ok: bool = True) -> bytes:
+    """What the helper writes for a reply."""
+    reading, writing = os.pipe()
+    kept = os.dup(1)
+    try:
+        os.dup2(writing, 1)
+        reply = helper.Reply("run")
+        for name, content in parts.items():
+            reply.part(name, content)
+        reply.send(ok=ok)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        return pipe.read()
+
+
+@given(
+    st.dictionaries(st.sampled_from(["out", "err", "props"]), st.binary(max_size=300)),
+    st.integers(1, 60),
+)
+def test_what_the_helper_writes_is_read_back_byte_for_byte(
+    helper: ModuleType, parts: dict[str, bytes], piece_bytes: int
+) -> None:
+    stream = said(helper, parts) + said(helper, {"error": b"end ok run\n"}, ok=False)
+    reader = ReplyReader()
+    replies: list[Reply] = []
+
+    for begin in range(0, len(stream), piece_bytes):
+        reply = reader.feed(stream[begin : begin + piece_bytes])
+        while reply is not None:
+            replies.append(reply)
+            reply = reader.feed(b"")
+
+    assert replies == [
+        Reply("run", ok=True, parts=parts),
+        Reply("run", ok=False, parts={"error": b"end ok run\n"}),
+    ]
+
+
+def test_anything_else_is_not_taken_for_a_reply() -> None:
+    with pytest.raises(ValueError, match="Welcome to this machine"):
+        ReplyReader().feed(b"Welcome to this machine\n")
+
+
+def test_a_request_arrives_as_it_was_asked(helper: ModuleType) -> None:
+    asked = Request("run", (("unit", "herd-x"), ("arg", "a=b"), ("arg", "Tür 🦙"), ("env", "A=1")))
+
+    body = asked.encode().decode().removesuffix("\n\n").split("\n")
+    received = helper.Request(body)
+
+    assert received.verb == "run"
+    assert received.listed["arg"] == ["a=b", "Tür 🦙"]
+    assert received.listed["env"] == ["A=1"]
+    assert received.unit() == "herd-x"
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "nul\0"])
+def test_a_line_break_in_an_argument_is_refused(value: str) -> None:
+    with pytest.raises(HerdError, match="single lines"):
+        Request("run", (("arg", value),)).encode()
+
+
+@pytest.mark.parametrize("name", ["ssh", "herd-", "herd-A", "herd-a/b", "herd-a b", "herd-a\n"])
+def test_the_helper_takes_no_unit_but_ours(helper: ModuleType, name: str) -> None:
+    with pytest.raises(helper.RefusalError):
+        helper.Request(["stop", f"unit={name}"]).unit()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["/bin/sh"],
+        ["/usr/bin/stdbuf", "-oL", "/bin/sh"],
+        ["/opt/llama-herd/engines/../../../bin/sh"],
+        ["/opt/llama-herd/engines/x/bin/../sh"],
+        ["/opt/llama-herd/engines/x/bin/sh -c"],
+        [],
+    ],
+)
+def test_the_helper_takes_no_program_but_engines(helper: ModuleType, argv: list[str]) -> None:
+    with pytest.raises(helper.RefusalError, match="does not lie below"):
+        helper.Request(["run", *(f"arg={word}" for word in argv)]).check_program()
+
+
+def test_the_helper_takes_no_variable_of_the_dynamic_linker(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: True)
+    program = "arg=/opt/llama-herd/engines/llama.cpp/bin/llama-bench"
+
+    with pytest.raises(helper.RefusalError, match="LD_PRELOAD"):
+        helper.Request(["run", program, "env=LD_PRELOAD=/tmp/x.so"]).check_program()
+
+
+def test_the_helper_sees_who_listens_without_connecting(helper: ModuleType) -> None:
+    import socket  # noqa: PLC0415 - this test alone needs it
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        inodes = helper.listening_inodes(port)
+        assert f"(process {os.getpid()})" in helper.holder(inodes)
+        server.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert helper.listening_inodes(port) == []
+
+
+def test_the_helper_and_the_toolkit_speak_the_same_version(helper: ModuleType) -> None:
+    from experiments.facts import HELPER_VERSION  # noqa: PLC0415 - this test alone needs it
+
+    assert helper.VERSION == HELPER_VERSION
+
+
+def test_unit_names_become_the_paths_that_systemd_gives_them(helper: ModuleType) -> None:
+    # As `systemd-escape` and `busctl tree org.freedesktop.systemd1` show it.
+    assert (
+        helper.path_of("herd-a1-r1") == b"/org/freedesktop/systemd1/unit/herd_2da1_2dr1_2eservice"
+    )
