@@ -263,6 +263,9 @@ def main() -> int:
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1, sort_keys=True))
     part.replace(kept)
+    for archive in arguments.cache.glob(f"debian-{arguments.architecture}-*.tar.gz"):
+        if archive.name != record["archive"]:
+            archive.unlink()
     print(json.dumps(record))
     return 0
 

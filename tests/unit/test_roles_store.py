@@ -1,0 +1,135 @@
+"""What the roles' programs do on a node: a build or a model is taken over whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROLES = Path(__file__).resolve().parents[2] / "roles"
+ENGINE_STORE = ROLES / "engine_base" / "files" / "engine_store.py"
+MODEL_STORE = ROLES / "model_store" / "files" / "model_store.py"
+PROOF = {"argv": ["worker", "--port", "{port}"], "pattern": r"server v([0-9.]+)"}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Path:
+    # Programs are tried as an unprivileged user, who must be able to read them.
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    return tmp_path
+
+
+def call(program: Path, node: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    folders = {"LLAMA_HERD_ENGINES": str(node / "engines"), "LLAMA_HERD_MODELS": str(node)}
+    return subprocess.run(
+        [sys.executable, "-I", str(program), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **folders},
+        timeout=60,
+    )
+
+
+def lay(node: Path, build: str, says: str) -> None:
+    folder = node / "engines" / "llama.cpp" / "builds" / build / "bin"
+    folder.mkdir(parents=True)
+    (folder / "worker").write_text(f"#!/bin/sh\necho {says}\nexec sleep 30\n")
+    (folder / "worker").chmod(0o755)
+
+
+def activate(node: Path, build: str) -> subprocess.CompletedProcess[str]:
+    record = {"engine": "llama.cpp", "build": build, "version": build, "proof": PROOF}
+    return call(ENGINE_STORE, node, "activate", json.dumps(record))
+
+
+def seen(node: Path) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(call(ENGINE_STORE, node, "probe").stdout)
+    return {**told["engines"]["llama.cpp"], "free_mib": told["free_mib"]}
+
+
+def test_a_build_that_runs_becomes_the_one_in_use_with_its_protocol(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    assert activate(node, "b1").returncode == 0
+    found = seen(node)
+    assert found["intact"] is True
+    assert found["install"]["installed"] is True
+    assert found["install"]["protocol"] == "8.0.0"
+    program = node / "engines" / "llama.cpp" / "bin" / "worker"
+    hashed = hashlib.sha256(program.read_bytes()).hexdigest()
+    assert found["install"]["binary_sha256"] == {"worker": hashed}
+
+
+def test_activating_the_same_build_again_changes_nothing(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    assert json.loads(activate(node, "b1").stdout)["changed"] is True
+    assert json.loads(activate(node, "b1").stdout)["changed"] is False
+
+
+def test_a_build_that_does_not_run_leaves_the_old_one_in_use(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    activate(node, "b1")
+    lay(node, "b2", "oops")
+    (node / "engines/llama.cpp/builds/b2/bin/worker").write_text("#!/bin/sh\necho oops\nexit 132\n")
+    failed = activate(node, "b2")
+    assert failed.returncode == 1
+    assert "does not run here (exit status 132): oops" in failed.stderr
+    assert seen(node)["install"]["build"] == "b1"
+    assert seen(node)["intact"] is True
+
+
+def test_the_build_before_is_removed(node: Path) -> None:
+    for build in ("b1", "b2"):
+        lay(node, build, "RPC server v8.0.0")
+        activate(node, build)
+    assert [path.name for path in (node / "engines/llama.cpp/builds").iterdir()] == ["b2"]
+
+
+def test_a_changed_byte_is_seen(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    (node / "engines/llama.cpp/builds/b1/library.so").write_text("code")
+    activate(node, "b1")
+    assert seen(node)["intact"] is True
+    (node / "engines/llama.cpp/builds/b1/library.so").write_text("c0de")
+    assert seen(node)["intact"] is False
+
+
+def test_an_engine_that_cannot_be_had_is_recorded_once(node: Path) -> None:
+    record = json.dumps({"engine": "llama.cpp", "reason": "no route"})
+    first, second = (call(ENGINE_STORE, node, "refuse", record) for _ in range(2))
+    assert json.loads(first.stdout)["changed"] is True
+    assert json.loads(second.stdout)["changed"] is False
+    assert seen(node)["install"]["installed"] is False
+
+
+def test_a_model_gets_its_name_only_when_it_arrived_whole(node: Path) -> None:
+    (node / "m").mkdir()
+    good = {"sha256": hashlib.sha256(b"weights").hexdigest(), "size_bytes": 7}
+    (node / "m" / "m-f32.gguf.part").write_bytes(b"weighty")
+    damaged = call(MODEL_STORE, node, "commit", json.dumps({"m/m-f32.gguf": good}))
+    assert damaged.returncode == 1
+    assert "arrived damaged" in damaged.stderr
+    assert list((node / "m").iterdir()) == []
+    (node / "m" / "m-f32.gguf.part").write_bytes(b"weights")
+    assert call(MODEL_STORE, node, "commit", json.dumps({"m/m-f32.gguf": good})).returncode == 0
+    manifest = json.loads((node / "m" / "manifest.json").read_text())
+    assert manifest["files"]["m-f32.gguf"]["sha256"] == good["sha256"]
+    told = json.loads(call(MODEL_STORE, node, "probe").stdout)
+    assert told["files"] == {"m/m-f32.gguf": good["sha256"]}
+
+
+def test_a_model_changed_behind_the_manifests_back_is_hashed_again(node: Path) -> None:
+    (node / "m").mkdir()
+    entry = {"sha256": hashlib.sha256(b"weights").hexdigest(), "size_bytes": 7}
+    (node / "m" / "m.t.part").write_bytes(b"weights")
+    call(MODEL_STORE, node, "commit", json.dumps({"m/m.t": entry}))
+    (node / "m" / "m.t").write_bytes(b"weighty")
+    told = json.loads(call(MODEL_STORE, node, "probe").stdout)
+    assert told["files"]["m/m.t"] == hashlib.sha256(b"weighty").hexdigest()
