@@ -137,6 +137,7 @@ def _ansible(project: Path, program: str, *arguments: str | list[str]) -> str:
         "ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json",
         "ANSIBLE_LOAD_CALLBACK_PLUGINS": "1",
         "ANSIBLE_DEPRECATION_WARNINGS": "0",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
     }
     try:
         done = subprocess.run(
