@@ -155,7 +155,7 @@ def load_run(folder: Path) -> RunManifest:
     except FileNotFoundError:
         raise HerdError(
             f"Reading the run {folder.name}: {path} does not exist. "
-            "`fab status` lists the runs that are there."
+            f"The runs that there are lie in {folder.parent}."
         ) from None
     except ValidationError as error:
         first = error.errors()[0]
