@@ -124,6 +124,8 @@ class Session:
     def left_s(self) -> float | None:
         """Estimated time for what is pending; None while nothing is known."""
         pending = self._pending()
+        if not pending:
+            return 0.0
         known = [self._seconds[t.cell_id] for t in pending if t.cell_id in self._seconds]
         return len(pending) * sum(known) / len(known) if known else None
 

@@ -25,9 +25,11 @@ from collect.errors import HerdError
 from collect.tables import build_tables
 from experiments.cluster import Cluster, Node
 from experiments.facts import ask_facts
+from experiments.herd import Herd
 from experiments.inventory import read_cluster
 from experiments.lab import LabNode
 from experiments.ledger import runs
+from experiments.owner import Owner
 from experiments.protocol import Request, ask
 from experiments.remote import SshTransport
 from tests.doubles.lab_run import MODEL
@@ -308,17 +310,28 @@ def test_a_frozen_process_ends_at_its_deadline(nodes: list[str], tmp_path: Path)
 
 
 def test_two_runners_do_not_share_a_cluster(nodes: list[str], tmp_path: Path) -> None:
-    first = begin(tmp_path / "first", "nodes=2", "workers=kept")
-    until = time.monotonic() + 60
-    while not our_units(["pi2"]):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-    code, said = run(tmp_path / "second", "nodes=2")
-    first.communicate()
+    with transport() as ssh:
+        herd = Herd(ssh, cluster(2).nodes, Owner.me())
+        herd.own_all()
+        code, said = run(tmp_path, "nodes=2")
+        herd.close()
 
     assert code == 1
-    assert f"(process {first.pid}, since " in said
+    assert f"(process {os.getpid()}, since " in said
+    assert run(tmp_path, "nodes=1")[0] == 0, "it is free when its owner lets go"
+
+
+def test_a_node_is_taken_over_from_a_runner_that_died_without_a_goodbye(
+    nodes: list[str], tmp_path: Path
+) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    owner = replace(Owner.me(), pid=dead.pid)
+    with transport() as ssh:
+        # This connection stays, as one does whose other end lost its power.
+        ask(ssh.open(cluster(1).root), Request("own", (("who", owner.line()),)))
+
+        assert run(tmp_path, "nodes=1")[0] == 0
 
 
 def test_engines_run_confined_as_a_user_without_rights(nodes: list[str], tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 The real runner, ledger, engine and parsers run on a scripted herd (tests/doubles/scripted.py) in
 a forked process, which is killed with SIGKILL: once before every single call that changes the
 disk, and at random moments. "Measured twice" means: a root process was started for a trial whose
-done attempt already lay on disk, or a trial has two done attempts.
+done attempt already lay whole on disk, or a trial has two done attempts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -22,7 +23,8 @@ import pandas as pd
 import pytest
 
 from collect.account import Account
-from collect.attempt import ATTEMPT_FILE
+from collect.attempt import ATTEMPT_FILE, load_attempt
+from collect.errors import HerdError
 from collect.tables import build_tables
 from experiments.ledger import runs
 from tests.doubles import scripted_run
@@ -68,11 +70,12 @@ def a_run(folder: Path, kill_at: int = 0) -> Callable[[], None]:
 
 
 def note_repetition(folder: Path, unit: str) -> None:
-    """Leave a mark if a trial is begun whose done attempt is on disk already."""
+    """Leave a mark if a trial is begun whose done attempt is on disk already, named or not."""
     trial = unit.removeprefix("herd-").rpartition("-a")[0]
-    for record in (folder / "results").glob(f"scripted-*/attempts/{trial}-a*/{ATTEMPT_FILE}"):
-        if trial and json.loads(record.read_text())["outcome"] == "done":
-            (folder / "repeated").write_text(unit)
+    for attempt in (folder / "results").glob(f"scripted-*/attempts/*{trial}-a*"):
+        with contextlib.suppress(HerdError):
+            if trial and load_attempt(attempt).outcome == "done":
+                (folder / "repeated").write_text(unit)
 
 
 def ledger_of(folder: Path) -> dict[str, Any]:
