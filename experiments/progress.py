@@ -97,7 +97,7 @@ class TerminalProgress:
 
     def begin(self, run: str, counts: Mapping[str, int], left_s: float | None) -> None:
         """Show the bar."""
-        self._bar.console.print(f"run {run}")
+        self._bar.console.print(f"run {run}", highlight=False)
         self._task = self._bar.add_task(
             run,
             total=counts["planned"],

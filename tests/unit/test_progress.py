@@ -1,0 +1,61 @@
+"""What a run shows: all that the user wants to know, on a terminal and in a log."""
+
+from __future__ import annotations
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from experiments.engines import ENGINES
+from experiments.progress import Step, make_progress, spoken_time
+
+COUNTS = {"planned": 8, "done": 3, "failed": 1, "unavailable": 2, "pending": 2}
+
+
+def shown(*, terminal: bool) -> str:
+    output = StringIO()
+    progress = make_progress(Console(file=output, force_terminal=terminal, width=160))
+    progress.begin("study-1", COUNTS, 75.0)
+    progress.step(Step("llama.cpp 4 nodes", trial=7, trials=8, attempt=2))
+    progress.live(12.345)
+    progress.note("pi3 does not answer")
+    progress.settled({**COUNTS, "done": 4, "pending": 1}, 30.0)
+    progress.end()
+    return output.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_cell_trials_rate_counts_and_time_left_are_shown(terminal: bool) -> None:  # noqa: FBT001
+    text = shown(terminal=terminal)
+
+    for part in (
+        "study-1",
+        "llama.cpp 4 nodes",
+        "7/8",
+        "12.3 tokens/s",
+        "4 done, 1 failed, 2 unavailable",
+        "left 30 s",
+        "pi3 does not answer",
+    ):
+        assert part in text, part
+
+
+def test_a_log_has_plain_lines() -> None:
+    assert "\x1b" not in shown(terminal=False)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(None, "unknown"), (0.4, "0 s"), (75.0, "1 min 15 s"), (3720.0, "1 h 02 min")],
+)
+def test_times_are_spoken(seconds: float | None, told: str) -> None:
+    assert spoken_time(seconds) == told
+
+
+def test_the_live_rate_is_that_of_the_last_lines_of_the_log() -> None:
+    tail = "ut off\n🔶 Pred   10 ms Sync   15 ms | Sent 1 kB\n🔶 Pred   15 ms Sync   10 ms | Se"
+
+    assert ENGINES["distributed-llama"].live_rate(tail) == pytest.approx(40.0)
+    assert ENGINES["distributed-llama"].live_rate("💿 Loading weights...") is None
+    assert ENGINES["llama.cpp"].live_rate(tail) is None
