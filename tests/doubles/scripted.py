@@ -67,6 +67,8 @@ class World:
     binary_sha256: str = SHA256
     installed: Callable[[str], bool] = lambda node: True
     free_kib: int = 1 << 20
+    model_bytes: int = 7
+    model_sha256: str = SHA256
 
     def __post_init__(self) -> None:
         for name in ("units", "locks"):
@@ -172,7 +174,7 @@ class ScriptedLink:
         if self.node.name == "pi1":
             stamps = {n: {"sha256": SHA256, "size_bytes": 7, "mtime_ns": 5} for n in world.files}
             parts[f"manifest.{world.slug}"] = json.dumps({"files": stamps}).encode()
-            there = "\n".join(f"7 5 /m/{name}" for name in world.files)
+            there = "\n".join(f"{world.model_bytes} 5 /m/{name}" for name in world.files)
             parts[f"files.{world.slug}"] = there.encode()
         return Reply(request.verb, ok=True, parts=parts)
 
@@ -248,6 +250,10 @@ class ScriptedLink:
         self._pending.append(Reply(request.verb, ok=True))
         parts = {"props": _shown(exit_status=1), "before": _reading(0), "after": _reading(0)}
         return Reply("run", ok=True, parts={**parts, "out": b"", "err": b""})
+
+    def _hash(self, fields: dict[str, str], request: Request) -> Reply:
+        self._world.note("hashed", self.node.name, fields["file"])
+        return Reply(request.verb, ok=True, parts={"sha256": self._world.model_sha256.encode()})
 
     def _space(self, fields: dict[str, str], request: Request) -> Reply:
         return Reply(

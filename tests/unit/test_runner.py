@@ -355,3 +355,21 @@ def test_the_run_tells_its_provenance(tmp_path: Path) -> None:
     assert told["nodes"]["pi2"]["cpu_model"] == "Cortex-A76"
     assert told["engines"]["distributed-llama"]["version"] == "v0.16.4"
     assert len(told["models"]) == 2
+
+
+def test_a_model_file_that_is_not_what_its_manifest_says_is_refused(tmp_path: Path) -> None:
+    the_world = world(tmp_path, model_bytes=8, model_sha256="bad" * 21 + "b")
+
+    with pytest.raises(HerdError) as caught:
+        run(tmp_path, the_world)
+
+    assert "q4_0.m on pi1: its sha256 is badbadbadbad" in str(caught.value)
+    assert "provision.yml --tags models" in str(caught.value)
+
+
+def test_a_model_file_is_read_again_only_when_it_was_touched(tmp_path: Path) -> None:
+    run(tmp_path, world(tmp_path))
+    assert not [line for line in world(tmp_path).journal() if line["event"] == "hashed"]
+
+    run(tmp_path, world(tmp_path, model_bytes=8), new=True)
+    assert len([line for line in world(tmp_path).journal() if line["event"] == "hashed"]) == 2
