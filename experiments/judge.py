@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from collect.attempt import NodeReading
-from experiments.trial import Execution
+from experiments.execution import Execution
 
 SWAP_PAGES = 256
 """A mebibyte: less is a stray page of something that slept."""

@@ -13,13 +13,14 @@ from collect.parsers import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
+from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.ledger import Ledger
 from experiments.plan import Plan, cell_label
 from experiments.progress import Progress, Step
 from experiments.protocol import Request
-from experiments.trial import Execution, TrialRunner
+from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""

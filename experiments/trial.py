@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from collect.attempt import NodeReading, NodeRecord, ProcessRecord
+from collect.attempt import NodeReading, NodeRecord
 from experiments.engines.base import Deployment, Process
+from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.kept import KeptWorker, KeptWorkers
 from experiments.protocol import Link, NodeLostError, Reply, Request, expect
-from experiments.readings import UnitState, node_reading, unit_state
+from experiments.readings import node_reading, unit_state
 
 READY_S = 15
 """How long a worker may take until it listens."""
@@ -27,29 +28,6 @@ KEPT_S = 86_400.0
 """Kept workers serve many trials; they end with the connection of the runner, or after a day."""
 LOOK_S = 2.0
 PULSE_S = 5.0
-
-
-@dataclass(slots=True)
-class Execution:
-    """What became of it.
-
-    Attributes:
-        cause: why it did not end as it should, as far as the runner saw it; None if it did.
-        lost: nodes that stopped answering.
-        refused: the node that did not do what it was asked, if one did not.
-        root_wall_s: lifetime of the root by its node's clock.
-        logs: file name to content.
-    """
-
-    started_at: float
-    trial_wall_s: float = 0.0
-    root_wall_s: float | None = None
-    cause: str | None = None
-    lost: tuple[str, ...] = ()
-    refused: str | None = None
-    processes: list[ProcessRecord] = field(default_factory=list)
-    readings: dict[str, NodeRecord] = field(default_factory=dict)
-    logs: dict[str, bytes] = field(default_factory=dict)
 
 
 class TrialRunner:
@@ -125,8 +103,8 @@ class TrialRunner:
             before[node] = node_reading(reply.pairs("before"))
             if not reply.ok:
                 execution.refused = node
-                _blame(execution, f"the worker on {node} did not start: {reply.text('error')}")
-        _blame_silent(execution, silent, "its worker was started")
+                execution.blame(f"the worker on {node} did not start: {reply.text('error')}")
+        execution.lose(silent, "its worker was started")
 
     def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
         root = deployment.root
@@ -138,22 +116,21 @@ class TrialRunner:
             reply = self._await_root(root.node.name, unit, others, deployment, execution)
         except NodeLostError as error:
             self._herd.lose(error.node)
-            _blame_silent(execution, {error.node: str(error)}, "the root was running there")
+            execution.lose({error.node: str(error)}, "the root was running there")
             return
         if not reply.ok:
             execution.refused = root.node.name
-            _blame(execution, f"the root on {root.node.name} did not start: {reply.text('error')}")
+            execution.blame(f"the root on {root.node.name} did not start: {reply.text('error')}")
             return
         state = unit_state(reply.pairs("props"))
         execution.root_wall_s = state.runtime_s
         execution.readings[root.node.name] = NodeRecord(
             before=node_reading(reply.pairs("before")), after=node_reading(reply.pairs("after"))
         )
-        _add(execution, root, unit, state, reply)
+        execution.add(root, unit, state, reply)
         if state.runtime_s is None:
             execution.refused = root.node.name
-            said = reply.text("said") or f"systemd says: {state.result}"
-            _blame(execution, f"the root on {root.node.name} did not start: {said}")
+            execution.blame(f"systemd could not start the root on {root.node.name}: {state.result}")
 
     def _await_root(
         self,
@@ -189,7 +166,7 @@ class TrialRunner:
                 pings = {name: Request("ping") for name in others}
                 _, silent = self._herd.ask_each(pings, "say that it lives", 2 * PULSE_S)
                 if silent:
-                    _blame_silent(execution, silent, "the root was running")
+                    execution.lose(silent, "the root was running")
                     link.send(Request("halt", (("unit", unit),)))
                     return _await(link, "run")
 
@@ -207,10 +184,9 @@ class TrialRunner:
             if node not in self._herd.lost()
         }
         replies, silent = self._herd.ask_each(requests, "stop a worker", ANSWER_S)
-        _blame_silent(execution, silent, "its worker was stopped")
+        execution.lose(silent, "its worker was stopped")
         for node, reply in replies.items():
-            _add(
-                execution,
+            execution.add(
                 workers[node],
                 _unit(name, workers[node]),
                 unit_state(reply.pairs("props")),
@@ -236,7 +212,7 @@ class TrialRunner:
             if node not in self._herd.lost()
         }
         replies, silent = self._herd.ask_each(requests, "fetch a worker's log", ANSWER_S)
-        _blame_silent(execution, silent, "its worker's log was fetched")
+        execution.lose(silent, "its worker's log was fetched")
         for node, reply in replies.items():
             _fetched(workers[node], reply, execution)
 
@@ -249,14 +225,14 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
     used_s = state.cpu_s
     if used_s is not None and worker.cpu_s is not None:
         state = replace(state, cpu_s=used_s - worker.cpu_s)
-    _add(execution, worker.process, worker.unit, state, reply, kept=True)
+    execution.add(worker.process, worker.unit, state, reply, kept=True)
     after = node_reading(reply.pairs("after"))
     execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=after))
     worker.out_from += len(reply.parts.get("out", b""))
     worker.err_from += len(reply.parts.get("err", b""))
     worker.cpu_s, worker.reading = used_s, after
     if not alive:
-        _blame(execution, f"the kept worker on {node} ended")
+        execution.blame(f"the kept worker on {node} ended")
 
 
 def _unit(name: str, process: Process) -> str:
@@ -284,56 +260,3 @@ def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Reques
     fields += [("env", f"{key}={value}") for key, value in process.env.items()]
     fields += [("arg", argument.replace("$", "$$")) for argument in process.argv]
     return Request(verb, tuple(fields))
-
-
-def _add(
-    execution: Execution,
-    process: Process,
-    unit: str,
-    state: UnitState,
-    reply: Reply,
-    *,
-    kept: bool = False,
-) -> None:
-    """Put a process and its logs into the account of the execution."""
-    stem = f"{process.node.name}.{process.role}"
-    out_file = err_file = None
-    if "out" in reply.parts:
-        out_file = f"{stem}.out"
-        execution.logs[out_file] = reply.parts["out"]
-    if reply.parts.get("err"):
-        err_file = f"{stem}.err"
-        execution.logs[err_file] = reply.parts["err"]
-    execution.processes.append(
-        ProcessRecord(
-            node=process.node.name,
-            role=process.role,
-            unit=unit,
-            argv=process.argv,
-            env=dict(process.env),
-            exit_code=state.exit_code,
-            signal=state.signal,
-            result=state.result,
-            started_at=state.started_at,
-            runtime_s=state.runtime_s,
-            cpu_s=state.cpu_s,
-            memory_peak_mib=state.memory_peak_mib,
-            received_bytes=state.received_bytes,
-            sent_bytes=state.sent_bytes,
-            out_file=out_file,
-            err_file=err_file,
-            kept=kept,
-        )
-    )
-
-
-def _blame(execution: Execution, cause: str) -> None:
-    """The first thing that went wrong is the cause; the rest follows from it."""
-    if execution.cause is None:
-        execution.cause = cause
-
-
-def _blame_silent(execution: Execution, silent: Mapping[str, str], when: str) -> None:
-    for node, reason in silent.items():
-        _blame(execution, f"{reason} while {when}" if node not in execution.lost else reason)
-        execution.lost = (*execution.lost, node)

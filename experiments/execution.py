@@ -1,0 +1,90 @@
+"""What one execution of a trial came to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from collect.attempt import NodeRecord, ProcessRecord
+from experiments.engines.base import Process
+from experiments.protocol import Reply
+from experiments.readings import UnitState
+
+
+@dataclass(slots=True)
+class Execution:
+    """What became of it.
+
+    Attributes:
+        cause: why it did not end as it should, as far as the runner saw it; None if it did.
+        lost: nodes that stopped answering.
+        refused: the node that did not do what it was asked, if one did not.
+        root_wall_s: lifetime of the root by its node's clock.
+        logs: file name to content.
+    """
+
+    started_at: float
+    trial_wall_s: float = 0.0
+    root_wall_s: float | None = None
+    cause: str | None = None
+    lost: tuple[str, ...] = ()
+    refused: str | None = None
+    processes: list[ProcessRecord] = field(default_factory=list)
+    readings: dict[str, NodeRecord] = field(default_factory=dict)
+    logs: dict[str, bytes] = field(default_factory=dict)
+
+    def blame(self, cause: str) -> None:
+        """Name a cause; the first thing that went wrong is it, the rest follows from it."""
+        if self.cause is None:
+            self.cause = cause
+
+    def lose(self, silent: Mapping[str, str], when: str) -> None:
+        """Nodes were lost.
+
+        Args:
+            silent: node to what was asked of it in vain.
+            when: what was going on.
+        """
+        for node, reason in silent.items():
+            self.blame(f"{reason} while {when}")
+            self.lost = (*self.lost, node)
+
+    def add(
+        self,
+        process: Process,
+        unit: str,
+        state: UnitState,
+        reply: Reply,
+        *,
+        kept: bool = False,
+    ) -> None:
+        """Put a process and its logs into the account of the self."""
+        stem = f"{process.node.name}.{process.role}"
+        out_file = err_file = None
+        if "out" in reply.parts:
+            out_file = f"{stem}.out"
+            self.logs[out_file] = reply.parts["out"]
+        if reply.parts.get("err"):
+            err_file = f"{stem}.err"
+            self.logs[err_file] = reply.parts["err"]
+        self.processes.append(
+            ProcessRecord(
+                node=process.node.name,
+                role=process.role,
+                unit=unit,
+                argv=process.argv,
+                env=dict(process.env),
+                exit_code=state.exit_code,
+                signal=state.signal,
+                result=state.result,
+                started_at=state.started_at,
+                runtime_s=state.runtime_s,
+                cpu_s=state.cpu_s,
+                memory_peak_mib=state.memory_peak_mib,
+                received_bytes=state.received_bytes,
+                sent_bytes=state.sent_bytes,
+                out_file=out_file,
+                err_file=err_file,
+                kept=kept,
+            )
+        )
