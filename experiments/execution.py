@@ -18,7 +18,7 @@ class Execution:
     Attributes:
         cause: why it did not end as it should, as far as the runner saw it; None if it did.
         lost: nodes that stopped answering.
-        refused: the node that did not do what it was asked, if one did not.
+        refused: the node that did not do what it was asked, if one did not; logs cannot tell why.
         root_wall_s: lifetime of the root by its node's clock.
         logs: file name to content.
     """

@@ -1,9 +1,7 @@
 """One execution of a trial: the fewest round trips that do it.
 
 Workers started anew: (start, wait until ready) on all nodes at once | the root, with its log |
-(stop, fetch) on all nodes at once. Workers kept: the root | fetch. While a root works longer than
-a moment, its node is asked for the end of its log every `LOOK_S`, and the other nodes for a sign
-of life every `PULSE_S`: about a millisecond of CPU time each.
+(stop, fetch) on all nodes at once. Workers kept: the root | fetch.
 """
 
 from __future__ import annotations
@@ -17,17 +15,14 @@ from experiments.engines.base import Deployment, Process
 from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.kept import KeptWorker, KeptWorkers
-from experiments.protocol import Link, NodeLostError, Reply, Request, expect
+from experiments.lookout import ANSWER_S, Lookout
+from experiments.protocol import NodeLostError, Reply, Request
 from experiments.readings import node_reading, unit_state
 
-READY_S = 15
+READY_S = 30
 """How long a worker may take until it listens."""
-ANSWER_S = 20.0
-"""How long a node may take for what is quick."""
 KEPT_S = 86_400.0
 """Kept workers serve many trials; they end with the connection of the runner, or after a day."""
-LOOK_S = 2.0
-PULSE_S = 5.0
 
 
 class TrialRunner:
@@ -98,7 +93,7 @@ class TrialRunner:
         requests = {
             worker.node.name: _launch("start", worker, name, deadline_s) for worker in workers
         }
-        replies, silent = self._herd.ask_each(requests, "start a worker", READY_S + PULSE_S)
+        replies, silent = self._herd.ask_each(requests, "start a worker", READY_S + 5.0)
         for node, reply in replies.items():
             before[node] = node_reading(reply.pairs("before"))
             if not reply.ok:
@@ -113,7 +108,8 @@ class TrialRunner:
         try:
             link = self._herd.link(root.node.name)
             link.send(_launch("run", root, name, deployment.deadline_s))
-            reply = self._await_root(root.node.name, unit, others, deployment, execution)
+            lookout = Lookout(self._herd, root.node.name, unit, others, self._live)
+            reply = lookout.wait(deployment.deadline_s, execution)
         except NodeLostError as error:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, "the root was running there")
@@ -131,44 +127,6 @@ class TrialRunner:
         if state.runtime_s is None:
             execution.refused = root.node.name
             execution.blame(f"systemd could not start the root on {root.node.name}: {state.result}")
-
-    def _await_root(
-        self,
-        root: str,
-        unit: str,
-        others: list[str],
-        deployment: Deployment,
-        execution: Execution,
-    ) -> Reply:
-        link = self._herd.link(root)
-        begun = time.monotonic()
-        pulse_at = begun + PULSE_S
-        asked_at: float | None = None
-        while True:
-            reply = link.poll(LOOK_S)
-            now = time.monotonic()
-            if reply is not None and reply.verb == "run":
-                if asked_at is not None:
-                    _await(link, "watch")
-                return reply
-            if reply is not None:
-                asked_at = None
-                self._live(reply.text("tail"))
-            elif asked_at is None:
-                link.send(Request("watch", (("unit", unit),)))
-                asked_at = now
-            elif now - asked_at > 2 * PULSE_S:
-                raise NodeLostError(root, f"{root} stopped answering")
-            if now - begun > deployment.deadline_s + ANSWER_S:
-                raise NodeLostError(root, f"{root} did not end a process at its deadline")
-            if others and now >= pulse_at:
-                pulse_at = now + PULSE_S
-                pings = {name: Request("ping") for name in others}
-                _, silent = self._herd.ask_each(pings, "say that it lives", 2 * PULSE_S)
-                if silent:
-                    execution.lose(silent, "the root was running")
-                    link.send(Request("halt", (("unit", unit),)))
-                    return _await(link, "run")
 
     def _stop(
         self,
@@ -237,14 +195,6 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
 
 def _unit(name: str, process: Process) -> str:
     return f"herd-{name}-{process.role}"
-
-
-def _await(link: Link, verb: str) -> Reply:
-    """Wait for the reply to one request, past those to others."""
-    while True:
-        reply = expect(link, verb, ANSWER_S)
-        if reply.verb == verb:
-            return reply
 
 
 def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Request:

@@ -50,6 +50,7 @@ class World:
         files: names of the model's files there.
         fails: whether a root of that unit fails, as when a worker is killed.
         hangs: whether a root of that unit never ends by itself.
+        frozen: whether the processes of a node are.
         silent: nodes that do not answer; a test may change it while a run goes.
         swapped: pages that a node swaps while a unit runs.
         on_root: called before each root, with its unit.
@@ -60,6 +61,7 @@ class World:
     files: tuple[str, ...]
     fails: Callable[[str], bool] = lambda unit: False
     hangs: Callable[[str], bool] = lambda unit: False
+    frozen: Callable[[str], bool] = lambda node: False
     silent: set[str] = field(default_factory=set)
     swapped: Callable[[str], int] = lambda unit: 0
     on_root: Callable[[str], None] = lambda unit: None
@@ -240,7 +242,12 @@ class ScriptedLink:
         return Reply(request.verb, ok=True, parts={**parts, "err": b""})
 
     def _ping(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(request.verb, ok=True)
+        if not self._world.frozen(self.node.name):
+            return Reply(request.verb, ok=True)
+        names = [name.partition(".")[2] for name in self._world.units() if self.node.name in name]
+        return Reply(
+            request.verb, ok=True, parts={"unwell": _pairs(**dict.fromkeys(names, "was frozen"))}
+        )
 
     def _watch(self, fields: dict[str, str], request: Request) -> Reply:
         return Reply(request.verb, ok=True, parts={"tail": b""})

@@ -13,7 +13,7 @@ import pytest
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from collect.errors import HerdError
-from experiments import trial
+from experiments import lookout
 from experiments.ledger import find_run, run_status, runs
 from experiments.owner import Owner, own_results
 from tests.doubles.scripted import ScriptedTransport, World, cluster
@@ -199,8 +199,8 @@ def test_a_run_goes_on_when_the_lost_node_is_back(tmp_path: Path) -> None:
 def test_a_worker_node_that_freezes_ends_the_attempt_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "LOOK_S", 0.01)
-    monkeypatch.setattr(trial, "PULSE_S", 0.02)
+    monkeypatch.setattr(lookout, "LOOK_S", 0.01)
+    monkeypatch.setattr(lookout, "PULSE_S", 0.02)
     the_world = world(tmp_path, hangs=lambda unit: unit.endswith("-r1-a1-root"))
     the_world.on_root = lambda unit: the_world.silent.add("pi2") if "-r1-a1" in unit else None
 
@@ -212,11 +212,26 @@ def test_a_worker_node_that_freezes_ends_the_attempt_and_is_named(
     assert "while the root was running" in str(failed.cause)
 
 
+def test_a_worker_that_is_frozen_ends_the_attempt_before_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookout, "LOOK_S", 0.01)
+    monkeypatch.setattr(lookout, "PULSE_S", 0.02)
+    the_world = world(tmp_path, hangs=lambda unit: unit.endswith("-r1-a1-root"))
+    the_world.frozen = lambda node: node == "pi2"
+
+    run(tmp_path, the_world, asked=matrix(axes={**ONE_NODE, "nodes": (2,)}, repeats=1))
+
+    failed, done = attempts(tmp_path)
+    assert "worker on pi2 was frozen while the root was running" in str(failed.cause)
+    assert done.outcome == "done"
+
+
 def test_a_root_node_that_freezes_ends_the_attempt_and_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "LOOK_S", 0.01)
-    monkeypatch.setattr(trial, "PULSE_S", 0.02)
+    monkeypatch.setattr(lookout, "LOOK_S", 0.01)
+    monkeypatch.setattr(lookout, "PULSE_S", 0.02)
     the_world = world(tmp_path, hangs=lambda unit: unit.endswith("-r1-a1-root"))
     the_world.on_root = lambda unit: the_world.silent.add("pi1") if "-r1-a1" in unit else None
 
