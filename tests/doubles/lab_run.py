@@ -1,6 +1,6 @@
 """Run a matrix on the virtual nodes of the default lab: what the lab tests kill.
 
-python -m tests.doubles.lab_run RESULTS_FOLDER [AXIS=VALUE,VALUE ...] [DEADLINE_S]
+python -m tests.doubles.lab_run RESULTS_FOLDER [AXIS=VALUE,VALUE ...]
 """
 
 from __future__ import annotations

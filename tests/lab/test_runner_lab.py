@@ -31,6 +31,7 @@ from experiments.lab import LabNode
 from experiments.ledger import runs
 from experiments.owner import Owner
 from experiments.protocol import Request, ask
+from experiments.readings import unit_state
 from experiments.remote import SshTransport
 from tests.doubles.lab_run import MODEL
 
@@ -314,13 +315,17 @@ def test_a_frozen_worker_ends_the_attempt_long_before_its_deadline(
     assert our_units(nodes[:2]) == {}
 
 
-def test_a_root_ends_at_its_deadline(nodes: list[str], tmp_path: Path) -> None:
-    code, _ = run(tmp_path, "nodes=1", "engine=llama.cpp", "deadline_s=1", "generate_tokens=4000")
+def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(nodes: list[str]) -> None:
+    server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
+    fields = (("unit", "herd-deadline-root"), ("deadline", "1"), ("arg", server))
+    with transport() as ssh:
+        link = ssh.open(cluster(1).root)
+        reply = ask(link, Request("run", fields))
+        link.close(5.0)
 
-    assert code == 1
-    assert {str(attempt.cause) for attempt in attempts(tmp_path)} == {
-        "the root on pi1 was stopped at its deadline"
-    }
+    state = unit_state(reply.pairs("props"))
+    assert state.result == "timeout"
+    assert state.runtime_s == pytest.approx(1.0, abs=0.5)
 
 
 def test_two_runners_do_not_share_a_cluster(nodes: list[str], tmp_path: Path) -> None:
