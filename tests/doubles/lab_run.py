@@ -1,6 +1,6 @@
-"""Run a matrix on the virtual nodes of the default lab: what the lab tests kill.
+"""Run a matrix on virtual nodes: what the lab tests kill.
 
-python -m tests.doubles.lab_run RESULTS_FOLDER [AXIS=VALUE,VALUE ...]
+python -m tests.doubles.lab_run INVENTORY RESULTS_FOLDER [AXIS=VALUE,VALUE ...]
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def matrix(deadline_s: float = 60.0, **axes: str) -> Matrix:
     return study.override(axes=axes)
 
 
-def run(results: Path, asked: Matrix) -> RunResult:
-    """Run it on the first nodes of the default inventory."""
+def run(inventory: str, results: Path, asked: Matrix) -> RunResult:
+    """Run it on the first nodes of an inventory."""
     transport = SshTransport(PROJECT)
     progress = make_progress(Console(stderr=True))
     try:
-        cluster = trim(read_cluster(PROJECT), asked)
+        cluster = trim(read_cluster(PROJECT, inventory), asked)
         return run_on(asked, cluster, transport, results, progress=progress)
     finally:
         transport.close()
@@ -50,10 +50,10 @@ def run(results: Path, asked: Matrix) -> RunResult:
 
 def main() -> int:
     """Run what the command line says."""
-    axes = dict(word.split("=", 1) for word in sys.argv[2:])
+    axes = dict(word.split("=", 1) for word in sys.argv[3:])
     deadline_s = float(axes.pop("deadline_s", "60"))
     try:
-        result = run(Path(sys.argv[1]), matrix(deadline_s, **axes))
+        result = run(sys.argv[1], Path(sys.argv[2]), matrix(deadline_s, **axes))
     except HerdError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -12,12 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
@@ -27,7 +28,6 @@ from experiments.cluster import Cluster, Node
 from experiments.facts import ask_facts
 from experiments.herd import Herd
 from experiments.inventory import read_cluster
-from experiments.lab import LabNode
 from experiments.ledger import runs
 from experiments.owner import Owner
 from experiments.protocol import Request, ask
@@ -40,82 +40,141 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow]
 PROJECT = Path(__file__).resolve().parents[2]
 INSTALL = "/opt/llama-herd/engines/llama.cpp/install.json"
 RPC_PORT = 50052
+ROOT, WORKER = "run1", "run2"
+LAB = {
+    "lab_prefix": "run",
+    "lab_network": "llama-herd-run",
+    "lab_subnet": "10.81.0.0/24",
+    "lab_nodes": 2,
+}
 KILLS = 5
 BOUNDED_S = 90.0
 
 
+@dataclass(frozen=True)
+class Lab:
+    """Two virtual nodes of these tests alone, so that nobody else's run is in the way."""
+
+    folder: Path
+
+    @property
+    def inventory(self) -> str:
+        return str(self.folder / "hosts.yml")
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "lab" / "known_hosts"
+
+    def play(self, playbook: str, inventory: str, *flags: str, **extra: object) -> None:
+        """Run a playbook of the project."""
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible-playbook")),
+                f"--inventory={inventory}",
+                playbook,
+                f"--extra-vars={json.dumps(extra)}",
+                *flags,
+            ],
+            cwd=PROJECT,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            timeout=900,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+    def write_inventory(self) -> None:
+        """As the lab's own inventory would tell it."""
+        state = json.loads((self.folder / "lab" / "state.json").read_text())
+        variables = {
+            **yaml.safe_load((PROJECT / "inventory" / "group_vars" / "all.yml").read_text()),
+            "ansible_user": "pi",
+            "ansible_ssh_private_key_file": str(self.folder / "lab" / "id_ed25519"),
+            "herd_known_hosts": str(self.known_hosts),
+            "lab_gateway": state["gateway"],
+            "node_facts_folder": str(self.folder / "nodes"),
+        }
+        hosts = {node["name"]: {"ansible_host": node["address"]} for node in state["nodes"]}
+        content = {"cluster": {"hosts": hosts, "vars": variables}}
+        Path(self.inventory).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def podman(self, *arguments: str) -> str:
+        """What a command of Podman prints."""
+        configuration = self.folder / "lab" / "containers.conf"
+        extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
+        done = subprocess.run(
+            ["podman", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, **extra},
+        )
+        return done.stdout
+
+    def on(self, node: str, command: str) -> str:
+        """What a command on a node prints, not by way of the helper."""
+        return self.podman("exec", node, "sh", "-c", command)
+
+    def begin(self, results: Path, *axes: str) -> subprocess.Popen[str]:
+        """Begin or continue a run."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.doubles.lab_run", self.inventory, str(results), *axes],
+            cwd=PROJECT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, results: Path, *axes: str) -> tuple[int, str]:
+        """The whole of it: exit code and what it said."""
+        process = self.begin(results, *axes)
+        said = process.communicate(timeout=300)[1]
+        return process.returncode, said
+
+    def units(self) -> dict[str, str]:
+        """Units of ours that systemd knows, by node."""
+        listing = "systemctl list-units --all --plain --no-legend 'herd-*'"
+        return {node: units for node in (ROOT, WORKER) if (units := self.on(node, listing).strip())}
+
+    def cluster(self, count: int) -> Cluster:
+        """The first nodes."""
+        whole = read_cluster(PROJECT, self.inventory)
+        return replace(whole, nodes=whole.nodes[:count])
+
+
 @pytest.fixture(scope="module")
-def nodes(lab_nodes: list[LabNode]) -> list[str]:
+def lab(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """The lab, with llama.cpp and the tiny model."""
+    made = Lab(tmp_path_factory.mktemp("runner"))
+    settings = {**LAB, "lab_directory": str(made.folder / "lab")}
     models = [{"name": MODEL, "weights": ["f32"]}]
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            "provision.yml",
-            "--tags=base,llama_cpp,models",
-            f"--extra-vars={json.dumps({'herd_models': models})}",
-        ],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:]
-    return [node.name for node in lab_nodes]
-
-
-def on(node: str, command: str) -> str:
-    """What a command on a node prints, not by way of the helper."""
-    configuration = PROJECT / ".lab" / "containers.conf"
-    extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
-    done = subprocess.run(
-        ["podman", "exec", node, "sh", "-c", command],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **extra},
-    )
-    return done.stdout
-
-
-def podman(*arguments: str) -> None:
-    subprocess.run(["podman", *arguments], capture_output=True, check=True)
-
-
-def begin(results: Path, *axes: str) -> subprocess.Popen[str]:
-    """Begin or continue the lab run."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.doubles.lab_run", str(results), *axes],
-        cwd=PROJECT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(results: Path, *axes: str) -> tuple[int, str]:
-    """The whole of it: exit code and what it said."""
-    process = begin(results, *axes)
-    said = process.communicate(timeout=300)[1]
-    return process.returncode, said
+    try:
+        made.play("playbooks/lab.yml", "localhost,", lab_state="present", **settings)
+        made.write_inventory()
+        tags = "--tags=base,llama_cpp,models"
+        made.play("provision.yml", made.inventory, tags, herd_models=models)
+        yield made
+    finally:
+        made.play("playbooks/lab.yml", "localhost,", lab_state="absent", **settings)
 
 
 def attempts(results: Path) -> list[AttemptRecord]:
     (only,) = runs(results)
-    return [load_attempt(path) for path in sorted((only / "attempts").iterdir())]
+    return [load_attempt(path) for path in sorted((only / "attempts").glob("[!.]*"))]
 
 
-def our_units(nodes: list[str]) -> dict[str, str]:
-    """Units of ours that systemd knows, by node."""
-    listing = "systemctl list-units --all --plain --no-legend 'herd-*'"
-    return {node: units for node in nodes if (units := on(node, listing).strip())}
+def until(happened: Callable[[], object]) -> None:
+    """Wait for something that happens soon."""
+    latest = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < latest
+        time.sleep(0.05)
 
 
-def cluster(count: int) -> Cluster:
-    whole = read_cluster(PROJECT)
-    return replace(whole, nodes=whole.nodes[:count])
+def has_attempts(results: Path) -> bool:
+    return bool(runs(results) and attempts(results))
 
 
 @contextmanager
@@ -127,22 +186,20 @@ def transport() -> Iterator[SshTransport]:
         made.close()
 
 
-def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_unit(
-    nodes: list[str], tmp_path: Path
-) -> None:
+def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_unit(lab: Lab, tmp_path: Path) -> None:
     chance = random.Random(5)  # noqa: S311 - moments, not secrets
     axes = ("workers=fresh,kept",)
-    assert run(tmp_path / "undisturbed", *axes)[0] == 0
+    assert lab.run(tmp_path / "undisturbed", *axes)[0] == 0
     killed = tmp_path / "killed"
 
     for _ in range(KILLS):
-        process = begin(killed, *axes)
+        process = lab.begin(killed, *axes)
         time.sleep(chance.uniform(3.0, 7.0))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert run(killed, *axes)[0] == 0
+    assert lab.run(killed, *axes)[0] == 0
 
-    assert our_units(nodes[:2]) == {}
+    assert lab.units() == {}
     (reference,), (resumed,) = runs(tmp_path / "undisturbed"), runs(killed)
     assert Account.read(resumed).counts() == Account.read(reference).counts()
     assert [
@@ -156,88 +213,77 @@ def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_unit(
     assert told[0] == told[1]
 
 
-def test_a_killed_runner_leaves_no_unit_even_before_it_is_resumed(
-    nodes: list[str], tmp_path: Path
-) -> None:
-    process = begin(tmp_path, "workers=kept", "nodes=2")
-    until = time.monotonic() + 60
-    while not our_units(nodes[1:2]):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+def test_a_killed_runner_leaves_no_unit_even_before_it_is_resumed(lab: Lab, tmp_path: Path) -> None:
+    process = lab.begin(tmp_path, "workers=kept", "nodes=2")
+    until(lambda: WORKER in lab.units())
 
     process.send_signal(signal.SIGKILL)
     process.communicate()
 
-    until = time.monotonic() + 10
-    while our_units(nodes[:2]):
-        assert time.monotonic() < until, our_units(nodes[:2])
-        time.sleep(0.2)
+    until(lambda: not lab.units())
 
 
 def test_an_unplugged_node_is_named_in_bounded_time_and_the_others_go_on(
-    nodes: list[str], tmp_path: Path
+    lab: Lab, tmp_path: Path
 ) -> None:
-    process = begin(tmp_path)
-    until = time.monotonic() + 60
-    while not (runs(tmp_path) and attempts(tmp_path)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    podman("pause", "pi2")
+    process = lab.begin(tmp_path)
+    until(lambda: has_attempts(tmp_path))
+    lab.podman("pause", WORKER)
     try:
         begun = time.monotonic()
         said = process.communicate(timeout=BOUNDED_S)[1]
         assert time.monotonic() - begun < BOUNDED_S
     finally:
-        podman("unpause", "pi2")
+        lab.podman("unpause", WORKER)
 
     assert process.returncode == 1
-    assert "pi2" in said
+    assert WORKER in said
     counts = Account.read(runs(tmp_path)[0]).counts()
     assert counts["failed"] == 0
     assert counts["pending"] > 0
     alone = [a for a in attempts(tmp_path) if a.params["nodes"] == 1]
     assert [a.outcome for a in alone] == ["done"] * 3
-    assert run(tmp_path)[0] == 0, "it goes on when the node is back"
-    assert our_units(nodes[:2]) == {}
+    assert lab.run(tmp_path)[0] == 0, "it goes on when the node is back"
+    assert lab.units() == {}
 
 
 def test_a_node_that_is_unplugged_at_the_beginning_is_named_in_bounded_time(
-    nodes: list[str], tmp_path: Path
+    lab: Lab, tmp_path: Path
 ) -> None:
-    podman("pause", "pi2")
+    lab.podman("pause", WORKER)
     try:
         begun = time.monotonic()
-        code, said = run(tmp_path, "nodes=2")
+        code, said = lab.run(tmp_path, "nodes=2")
         took_s = time.monotonic() - begun
     finally:
-        podman("unpause", "pi2")
+        lab.podman("unpause", WORKER)
 
     assert code == 1
-    assert "pi2" in said
+    assert WORKER in said
     assert "Traceback" not in said
     assert took_s < BOUNDED_S
 
 
-def test_a_changed_host_key_is_refused_with_the_remedy(nodes: list[str], tmp_path: Path) -> None:
+def test_a_changed_host_key_is_refused_with_the_remedy(lab: Lab, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
-    lines = (PROJECT / ".lab" / "known_hosts").read_text().splitlines()
-    address = cluster(1).root.address
+    lines = lab.known_hosts.read_text().splitlines()
+    address = lab.cluster(1).root.address
     other = next(line for line in lines if not line.startswith(f"{address} "))
     known.write_text(f"{address} {other.split(' ', 1)[1]}\n")
-    node = replace(cluster(1).root, known_hosts=str(known))
+    node = replace(lab.cluster(1).root, known_hosts=str(known))
 
     with transport() as ssh, pytest.raises(HerdError) as caught:
         ssh.open(node)
 
-    assert "pi1" in str(caught.value)
+    assert ROOT in str(caught.value)
     assert "its host key is not the one in" in str(caught.value)
     assert "ssh-keygen -R" in str(caught.value)
 
 
-def test_an_unknown_host_key_is_refused_and_not_added(nodes: list[str], tmp_path: Path) -> None:
+def test_an_unknown_host_key_is_refused_and_not_added(lab: Lab, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     known.write_text("")
-    node = replace(cluster(1).root, known_hosts=str(known))
+    node = replace(lab.cluster(1).root, known_hosts=str(known))
 
     with transport() as ssh, pytest.raises(HerdError, match="is not in"):
         ssh.open(node)
@@ -245,64 +291,61 @@ def test_an_unknown_host_key_is_refused_and_not_added(nodes: list[str], tmp_path
     assert known.read_text() == ""
 
 
-def test_a_wrong_key_is_told(nodes: list[str], tmp_path: Path) -> None:
+def test_a_wrong_key_is_told(lab: Lab, tmp_path: Path) -> None:
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-    node = replace(cluster(1).root, key_file=str(key))
+    node = replace(lab.cluster(1).root, key_file=str(key))
 
-    with transport() as ssh, pytest.raises(HerdError, match=r"pi1.*does not accept the key"):
+    with transport() as ssh, pytest.raises(HerdError, match=rf"{ROOT}.*does not accept the key"):
         ssh.open(node)
 
 
-def test_a_node_without_the_helper_is_told_to_be_provisioned(nodes: list[str]) -> None:
+def test_a_node_without_the_helper_is_told_to_be_provisioned(lab: Lab) -> None:
     helper = "/usr/local/libexec/llama-herd/herd-node"
-    on("pi1", f"mv {helper} {helper}.away")
+    lab.on(ROOT, f"mv {helper} {helper}.away")
     try:
-        with transport() as ssh, pytest.raises(HerdError, match=r"(?s)pi1.*provision\.yml"):
-            ask_facts(cluster(1), ssh)
+        with transport() as ssh, pytest.raises(HerdError, match=rf"(?s){ROOT}.*provision\.yml"):
+            ask_facts(lab.cluster(1), ssh)
     finally:
-        on("pi1", f"mv {helper}.away {helper}")
+        lab.on(ROOT, f"mv {helper}.away {helper}")
 
 
 def test_an_engine_that_is_not_installed_leaves_its_cells_unavailable(
-    nodes: list[str], tmp_path: Path
+    lab: Lab, tmp_path: Path
 ) -> None:
-    on("pi2", f"mv {INSTALL} {INSTALL}.away")
+    lab.on(WORKER, f"mv {INSTALL} {INSTALL}.away")
     try:
-        code, _ = run(tmp_path, "nodes=1,2")
+        code, _ = lab.run(tmp_path, "nodes=1,2")
     finally:
-        on("pi2", f"mv {INSTALL}.away {INSTALL}")
+        lab.on(WORKER, f"mv {INSTALL}.away {INSTALL}")
 
     assert code == 0
     account = Account.read(runs(tmp_path)[0])
     assert (account.counts()["done"], account.counts()["unavailable"]) == (3, 3)
     reasons = {trial.reason for trial in account.trials if trial.state == "unavailable"}
-    assert all("llama.cpp is not installed on pi2" in str(reason) for reason in reasons)
+    assert all(f"llama.cpp is not installed on {WORKER}" in str(reason) for reason in reasons)
 
 
-def test_a_taken_port_is_told_with_who_has_it(nodes: list[str], tmp_path: Path) -> None:
+def test_a_taken_port_is_told_with_who_has_it(lab: Lab, tmp_path: Path) -> None:
     listener = f"import socket,time;s=socket.create_server(('0.0.0.0',{RPC_PORT}));time.sleep(99)"
-    podman("exec", "--detach", "pi2", "python3", "-c", listener)
+    lab.podman("exec", "--detach", WORKER, "python3", "-c", listener)
     try:
         time.sleep(1)
-        code, said = run(tmp_path, "nodes=2")
+        code, said = lab.run(tmp_path, "nodes=2")
     finally:
-        on("pi2", "pkill -f '[c]reate_server'")
+        lab.on(WORKER, "pkill -f '[c]reate_server'")
 
     assert code == 1
-    assert "the worker on pi2 did not start: port 50052 is taken by python3" in said
+    assert f"the worker on {WORKER} did not start: port 50052 is taken by python3" in said
     assert {attempt.outcome for attempt in attempts(tmp_path)} == {"failed"}
 
 
 def test_a_frozen_worker_ends_the_attempt_long_before_its_deadline(
-    nodes: list[str], tmp_path: Path
+    lab: Lab, tmp_path: Path
 ) -> None:
-    process = begin(tmp_path, "nodes=2", "workers=kept", "split_mode=layer,tensor")
-    until = time.monotonic() + 60
-    while not (runs(tmp_path) and attempts(tmp_path)):
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    on("pi2", "pkill -STOP -f '[g]gml-rpc-server --host'")
+    process = lab.begin(tmp_path, "nodes=2", "workers=kept", "split_mode=layer,tensor")
+    until(lambda: has_attempts(tmp_path))
+    lab.on(WORKER, "pkill -STOP -f '[g]gml-rpc-server --host'")
 
     begun = time.monotonic()
     process.communicate(timeout=60)
@@ -310,16 +353,16 @@ def test_a_frozen_worker_ends_the_attempt_long_before_its_deadline(
     assert time.monotonic() - begun < 45, "the deadline is at 60 s"
     assert process.returncode == 0, "the trial is tried again with another worker"
     causes = [str(a.cause) for a in attempts(tmp_path) if a.outcome == "failed"]
-    assert all("on pi2 was frozen" in cause for cause in causes)
+    assert all(f"on {WORKER} was frozen" in cause for cause in causes)
     assert len(causes) == 1
-    assert our_units(nodes[:2]) == {}
+    assert lab.units() == {}
 
 
-def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(nodes: list[str]) -> None:
+def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(lab: Lab) -> None:
     server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
     fields = (("unit", "herd-deadline-root"), ("deadline", "1"), ("arg", server))
     with transport() as ssh:
-        link = ssh.open(cluster(1).root)
+        link = ssh.open(lab.cluster(1).root)
         reply = ask(link, Request("run", fields))
         link.close(5.0)
 
@@ -328,40 +371,39 @@ def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(nodes: list[str
     assert state.runtime_s == pytest.approx(1.0, abs=0.5)
 
 
-def test_two_runners_do_not_share_a_cluster(nodes: list[str], tmp_path: Path) -> None:
+def test_two_runners_do_not_share_a_cluster(lab: Lab, tmp_path: Path) -> None:
     with transport() as ssh:
-        herd = Herd(ssh, cluster(2).nodes, Owner.me())
+        herd = Herd(ssh, lab.cluster(2).nodes, Owner.me())
         herd.own_all()
-        code, said = run(tmp_path, "nodes=2")
+        code, said = lab.run(tmp_path, "nodes=2")
         herd.close()
 
     assert code == 1
     assert f"(process {os.getpid()}, since " in said
-    assert run(tmp_path, "nodes=1")[0] == 0, "it is free when its owner lets go"
+    assert lab.run(tmp_path, "nodes=1")[0] == 0, "it is free when its owner lets go"
 
 
 def test_a_node_is_taken_over_from_a_runner_that_died_without_a_goodbye(
-    nodes: list[str], tmp_path: Path
+    lab: Lab, tmp_path: Path
 ) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     owner = replace(Owner.me(), pid=dead.pid)
     with transport() as ssh:
         # This connection stays, as one does whose other end lost its power.
-        ask(ssh.open(cluster(1).root), Request("own", (("who", owner.line()),)))
+        ask(ssh.open(lab.cluster(1).root), Request("own", (("who", owner.line()),)))
 
-        assert run(tmp_path, "nodes=1")[0] == 0
+        assert lab.run(tmp_path, "nodes=1")[0] == 0
 
 
-def test_engines_run_confined_as_a_user_without_rights(nodes: list[str], tmp_path: Path) -> None:
-    process = begin(tmp_path, "nodes=2", "workers=kept")
-    until = time.monotonic() + 60
-    while not (pid := on("pi2", "pgrep -f '[g]gml-rpc-server --host' | head -n 1").strip()):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+def test_engines_run_confined_as_a_user_without_rights(lab: Lab, tmp_path: Path) -> None:
+    find = "pgrep -f '[g]gml-rpc-server --host' | head -n 1"
+    process = lab.begin(tmp_path, "nodes=2", "workers=kept")
+    until(lambda: lab.on(WORKER, find))
+    pid = lab.on(WORKER, find).strip()
 
-    user = on("pi2", f"stat -c %U /proc/{pid}").strip()
-    status = on("pi2", f"grep -E 'NoNewPrivs|CapBnd' /proc/{pid}/status").split()
+    user = lab.on(WORKER, f"stat -c %U /proc/{pid}").strip()
+    status = lab.on(WORKER, f"grep -E 'NoNewPrivs|CapBnd' /proc/{pid}/status").split()
     process.communicate()
 
     assert user == "herd"
@@ -399,8 +441,8 @@ def test_engines_run_confined_as_a_user_without_rights(nodes: list[str], tmp_pat
     ],
 )
 def test_the_helper_runs_nothing_but_engines(
-    nodes: list[str], fields: tuple[tuple[str, str], ...], told: str
+    lab: Lab, fields: tuple[tuple[str, str], ...], told: str
 ) -> None:
-    root: Node = cluster(1).root
+    root: Node = lab.cluster(1).root
     with transport() as ssh, pytest.raises(HerdError, match=told):
         ask(ssh.open(root), Request("run", fields))
