@@ -33,8 +33,11 @@ def run(*argv: str, doing: str) -> str:
 
 
 def succeeds(*argv: str) -> bool:
-    """Whether a command ends with 0."""
-    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    """Whether a command is there and ends with 0."""
+    try:
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 @dataclass(frozen=True)
