@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -102,9 +103,12 @@ def output(*argv: str) -> str:
 def traces() -> dict[str, set[str]]:
     """Everything that a lab could leave on this machine."""
     mounts = {line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()}
-    rules = subprocess.run(
-        ["nft", "list", "ruleset"], capture_output=True, text=True, check=False
-    ).stdout
+    # A machine that never had a lab may have no nft; installing it belongs to the first lab-up.
+    rules = ""
+    if shutil.which("nft"):
+        rules = subprocess.run(
+            ["nft", "list", "ruleset"], capture_output=True, text=True, check=False
+        ).stdout
     found = {
         "mounts": mounts,
         "firewall rules": {
