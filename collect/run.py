@@ -57,7 +57,7 @@ class Perplexity(Record):
     kind: Literal["perplexity"] = "perplexity"
     text: str
     characters: int = Field(default=800, ge=16, le=100_000)
-    context_tokens: int = Field(default=96, ge=8, le=4096)
+    context_tokens: int = Field(default=64, ge=8, le=4096)
 
 
 Workload = Annotated[Benchmark | Perplexity, Field(discriminator="kind")]
