@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from analysis.cells import CellResult, Series, subject
 from analysis.stats import FEWEST_FOR_INTERVAL, range_coverage
 from analysis.wording import bare, count, listing, nodes, percent, plural
+from collect.errors import HerdError
+from models.catalogue import load_catalogue
+from models.limits import shape_as_written
 
 SURE = 6
 """Trials from which an interval of a median can cover 95 % at all."""
@@ -28,6 +31,7 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
     return (
         *_texts(all_series),
         *((lab,) if is_lab else ()),
+        *_padded(all_series),
         *_pending(all_series),
         *_incomplete(all_series),
         *_few(all_series),
@@ -61,6 +65,29 @@ def _texts(all_series: Sequence[Series]) -> list[str]:
             )
             sentences.append(
                 f"The text generated {subject(series, all_series)} {_where(cells)}: {advice}."
+            )
+    return sentences
+
+
+def _padded(all_series: Sequence[Series]) -> list[str]:
+    """Zero heads make a model divisible, and distributed-llama computes them like all others."""
+    catalogue = load_catalogue()
+    compared = {series.model for series in all_series if series.engine != "distributed-llama"}
+    models = [series.model for series in all_series if series.engine == "distributed-llama"]
+    names = dict.fromkeys(name for name in models if name in compared)
+    sentences = []
+    for name in names:
+        try:
+            shape = catalogue.get(name).shape
+        except HerdError:  # gone from the catalogue since the run
+            continue
+        written = shape_as_written(shape, "dllama")
+        if written.heads > shape.heads:
+            sentences.append(
+                f"distributed-llama computes {name} with {written.heads} heads instead of "
+                f"{shape.heads}, because zero heads let 1, 2, 4 and 8 nodes share it: its "
+                "attention is more work there than in llama.cpp, so compare numbers of nodes with "
+                "this model and not the two engines."
             )
     return sentences
 

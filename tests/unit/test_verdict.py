@@ -188,3 +188,10 @@ def test_perplexity_is_compared_along_nodes() -> None:
         "Perplexity of stories15m (f32) with distributed-llama is 21.52 on one node and differs "
         "from that by at most 0.3 % on two and four."
     )
+
+
+def test_a_model_with_added_heads_does_not_compare_engines() -> None:
+    padded = verdict({(DLLAMA, 1): steady(100), (LLAMA, 1): steady(120)})
+    alone = verdict({(DLLAMA, 1): steady(120)})
+    assert any("16 heads instead of 6" in caveat for caveat in padded.caveats)
+    assert not any("heads" in caveat for caveat in alone.caveats)
