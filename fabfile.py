@@ -163,6 +163,8 @@ def run_matrix(
     )
     for note in result.notes:
         print(note)
+    if result.already_complete:
+        print("This run was complete before: nothing was measured. Begin another one with --new.")
     _print_status(run_status(result.folder))
     _write_report(result.folder)
     if result.exit_code:
