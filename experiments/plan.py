@@ -155,7 +155,8 @@ def order_trials(cell_ids: Sequence[str], repeats: int, seed: int) -> tuple[Tria
 def cell_label(params: Mapping[str, Scalar]) -> str:
     """A cell in a few words."""
     names = {True: "on", False: "off"}
-    words = [str(params["engine"]), str(params["model"]), f"{params['nodes']} nodes"]
+    nodes = "1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes"
+    words = [str(params["engine"]), str(params["model"]), nodes]
     skipped = ("engine", "model", "nodes", "threads")
     for name, value in params.items():
         if name not in skipped:
