@@ -6,7 +6,7 @@ import functools
 import json as json_module
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +165,7 @@ def run_matrix(
         print(note)
     if result.already_complete:
         print("This run was complete before: nothing was measured. Begin another one with --new.")
-    _print_status(run_status(result.folder))
+    _print_status({"run": result.folder.name, **result.counts})
     _write_report(result.folder)
     if result.exit_code:
         raise Exit(code=result.exit_code)
@@ -197,7 +197,7 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
         print(chunk, end="")
 
 
-def _print_status(counts: dict[str, str | int]) -> None:
+def _print_status(counts: Mapping[str, str | int]) -> None:
     print(
         f"{counts['run']}: {counts['planned']} planned = {counts['done']} done + "
         f"{counts['failed']} failed + {counts['unavailable']} unavailable + "

@@ -6,7 +6,7 @@ Nothing is kept between two readings: the state of a trial is what lies in the r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,11 @@ State = Literal["done", "failed", "unavailable", "pending"]
 STATES: tuple[State, ...] = ("done", "failed", "unavailable", "pending")
 
 _ATTEMPT_NAME = re.compile(r"(.+)-a(\d{1,6})")
+
+
+def count_states(states: Sequence[State]) -> dict[str, int]:
+    """`planned`, `done`, `failed`, `unavailable`, `pending`; the first is the others' sum."""
+    return {"planned": len(states), **{state: states.count(state) for state in STATES}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +112,7 @@ class Account:
 
     def counts(self) -> dict[str, int]:
         """`planned`, `done`, `failed`, `unavailable`, `pending`; the first is the others' sum."""
-        counted: dict[str, int] = dict.fromkeys(STATES, 0)
-        for trial in self.trials:
-            counted[trial.state] += 1
-        return {"planned": len(self.trials), **counted}
+        return count_states([trial.state for trial in self.trials])
 
     def trial(self, trial_id: str) -> TrialState:
         """The trial of that id. Raises KeyError when the plan has none."""

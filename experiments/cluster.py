@@ -60,14 +60,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Nodes in the inventory's order; the first is the root.
-
-    Attributes:
-        lab_gateway: address that this machine owns while the lab is up; None for real machines.
-    """
+    """Nodes in the inventory's order; the first is the root."""
 
     nodes: tuple[Node, ...]
-    lab_gateway: str | None = None
 
     @property
     def root(self) -> Node:

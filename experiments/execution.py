@@ -58,7 +58,7 @@ class Execution:
         *,
         kept: bool = False,
     ) -> None:
-        """Put a process and its logs into the account of the self."""
+        """Put a process and its logs into the account."""
         stem = f"{process.node.name}.{process.role}"
         out_file = err_file = None
         if "out" in reply.parts:

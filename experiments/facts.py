@@ -11,14 +11,15 @@ from typing import Any
 from collect.errors import HerdError
 from collect.run import Scalar
 from experiments.cluster import Cluster, Installation, Node
+from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
+from models.build import NODE_FOLDER
 
 HELPER_VERSION = "1"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0
 """A 40 GB file from an SD card."""
-MODELS_FOLDER = "/opt/llama-herd/models"
 STAMP_KEYS = ("engine", "installed", "reason", "version", "protocol", "binary_sha256")
 
 
@@ -109,7 +110,7 @@ def _installations(node: Node, reply: Reply) -> dict[str, Installation]:
     found = {}
     for part in reply.parts:
         if part.startswith("install."):
-            stamp = _json(node, reply, part, f"/opt/llama-herd/engines/{part[8:]}/install.json")
+            stamp = _json(node, reply, part, f"{ENGINES_FOLDER}/{part[8:]}/install.json")
             found[part[8:]] = Installation(
                 engine=part[8:],
                 installed=bool(stamp.get("installed")),
@@ -132,12 +133,12 @@ def _models(node: Node, reply: Reply, link: Link) -> dict[str, str]:
         if not part.startswith("manifest."):
             continue
         slug = part.removeprefix("manifest.")
-        manifest = _json(node, reply, part, f"{MODELS_FOLDER}/{slug}/manifest.json")
+        manifest = _json(node, reply, part, f"{NODE_FOLDER}/{slug}/manifest.json")
         there = _files(reply.text(f"files.{slug}"))
         for name, stamp in manifest.get("files", {}).items():
             if name in there:
                 if there[name] != (stamp["size_bytes"], stamp["mtime_ns"]):
-                    _compare(node, link, f"{MODELS_FOLDER}/{slug}/{name}", stamp["sha256"])
+                    _compare(node, link, f"{NODE_FOLDER}/{slug}/{name}", stamp["sha256"])
                 found[f"{slug}/{name}"] = stamp["sha256"]
     return found
 

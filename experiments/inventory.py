@@ -5,10 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from typing import Any
 from collect.errors import HerdError
 from experiments.cluster import Cluster, Node
 from experiments.lab import LAB_IS_DOWN, lab_is_up
+from experiments.programs import beside_python
 
 GROUP = "cluster"
 INVENTORY_S = 120
@@ -64,7 +63,7 @@ def read_cluster(project: Path, inventory: str | None = None) -> Cluster:
     gateway = _text(known[names[0]].get("lab_gateway"))
     if gateway is not None and not lab_is_up(gateway):
         raise HerdError(LAB_IS_DOWN)
-    return Cluster(nodes=nodes, lab_gateway=gateway)
+    return Cluster(nodes=nodes)
 
 
 def _chosen(inventory: str | None) -> list[str]:
@@ -129,7 +128,7 @@ def _ansible(project: Path, program: str, *arguments: str | list[str]) -> str:
     Raises:
         HerdError: it is not installed, or it failed.
     """
-    argv = [_beside_python(program)]
+    argv = [beside_python(program)]
     for argument in arguments:
         argv += [argument] if isinstance(argument, str) else argument
     environment = {
@@ -166,12 +165,6 @@ def _ansible(project: Path, program: str, *arguments: str | list[str]) -> str:
             f"Reading the inventory: {program} failed: {' '.join(lines[:6]) or done.stdout[:300]}"
         )
     return done.stdout
-
-
-def _beside_python(program: str) -> str:
-    """A program of the virtual environment that runs this, or the one on the PATH."""
-    beside = Path(sys.executable).with_name(program)
-    return str(beside) if beside.exists() else shutil.which(program) or program
 
 
 def _node(name: str, told: Mapping[str, Any]) -> Node:

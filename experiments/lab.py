@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.errors import HerdError
+from experiments.programs import beside_python
 
 PROJECT = Path(__file__).resolve().parent.parent
 STATE_FILE = PROJECT / ".lab" / "state.json"
@@ -154,7 +155,7 @@ def _link_mbit(pid: int) -> int | None:
 
 
 def _play(doing: str, variables: dict[str, str | int]) -> None:
-    argv = [_ansible_playbook(), "-i", "localhost,", "playbooks/lab.yml"]
+    argv = [beside_python("ansible-playbook"), "-i", "localhost,", "playbooks/lab.yml"]
     argv += [f"--extra-vars={json.dumps(variables)}"]
     if os.geteuid() != 0 and not _succeeds("sudo", "--non-interactive", "true"):
         argv.append("--ask-become-pass")
@@ -164,11 +165,6 @@ def _play(doing: str, variables: dict[str, str | int]) -> None:
             f"Something went wrong while {doing}: Ansible ended with {code}, and its last message "
             "above says at which step. To start over: fab lab-down, then fab lab-up."
         )
-
-
-def _ansible_playbook() -> str:
-    beside = Path(sys.executable).with_name("ansible-playbook")
-    return str(beside) if beside.exists() else "ansible-playbook"
 
 
 def _ask(argv: Sequence[str]) -> str:

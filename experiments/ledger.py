@@ -46,9 +46,15 @@ def new_run_name(results: Path, stem: str) -> str:
 
 def runs(results: Path) -> list[Path]:
     """Folders of all runs, oldest first."""
+    return [folder for folder, _ in _planned(results)]
+
+
+def _planned(results: Path) -> list[tuple[Path, RunManifest]]:
+    """Folder and plan of every run, oldest first."""
     found = [path.parent for path in results.glob(f"*/{RUN_FILE}")]
     real = [folder for folder in found if not folder.name.startswith(TEMPORARY_PREFIX)]
-    return sorted(real, key=lambda folder: (load_run(folder).created_at, folder.name))
+    known = [(folder, load_run(folder)) for folder in real]
+    return sorted(known, key=lambda run: (run[1].created_at, run[0].name))
 
 
 def find_run(results: Path, run: str | None = None) -> Path:
@@ -71,7 +77,8 @@ def find_run(results: Path, run: str | None = None) -> Path:
 
 def find_planned(results: Path, plan_id: str) -> Path | None:
     """The latest run of a plan; None when it was never begun."""
-    return next((run for run in reversed(runs(results)) if load_run(run).plan_id == plan_id), None)
+    same = [folder for folder, manifest in _planned(results) if manifest.plan_id == plan_id]
+    return same[-1] if same else None
 
 
 def run_status(folder: Path) -> dict[str, str | int]:

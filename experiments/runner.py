@@ -15,7 +15,7 @@ from experiments.durable import remove_folder
 from experiments.facts import ask_facts
 from experiments.herd import Herd
 from experiments.inventory import read_cluster
-from experiments.ledger import Ledger, create_run, find_planned, new_run_name, run_status
+from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.manifest import changes, run_manifest
 from experiments.matrix import Matrix
 from experiments.owner import Owner, own_results
@@ -126,9 +126,11 @@ def run_on(
             remove_folder(leftover)
         known = None if new else find_planned(results, plan_id(matrix, cluster))
         if known is not None:
-            Ledger(known).recover()
-            if not Ledger(known).account().counts()["pending"]:
-                return RunResult(known, _counts(known), already_complete=True)
+            ledger = Ledger(known)
+            ledger.recover()
+            counts = ledger.account().counts()
+            if not counts["pending"]:
+                return RunResult(known, counts, already_complete=True)
         plan = make_plan(matrix, ask_facts(cluster, transport), results)
         herd = Herd(transport, plan.cluster.nodes, owner)
         try:
@@ -168,7 +170,8 @@ def _measure(
     herd: Herd,
     progress: Progress,
 ) -> RunResult:
-    session = Session(plan, manifest, Ledger(folder), herd, progress)
+    ledger = Ledger(folder)
+    session = Session(plan, manifest, ledger, herd, progress)
     progress.begin(manifest.run, session.book.counts(), session.left_s())
     try:
         notes = session.measure()
@@ -176,11 +179,7 @@ def _measure(
         return RunResult(folder, session.book.counts(), interrupted=True)
     finally:
         progress.end()
-    return RunResult(folder, _counts(folder), notes=notes)
-
-
-def _counts(folder: Path) -> dict[str, int]:
-    return {name: int(n) for name, n in run_status(folder).items() if name != "run"}
+    return RunResult(folder, ledger.account().counts(), notes=notes)
 
 
 def _toolkit(project: Path) -> str:

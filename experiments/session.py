@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.account import TrialState
+from collect.account import State, TrialState, count_states
 from collect.attempt import AttemptRecord, Outcome
 from collect.errors import HerdError
 from collect.parsers import failure_cause, parse_attempt
@@ -38,13 +38,11 @@ class TrialBook:
     """
 
     attempts: dict[str, int]
-    state: dict[str, str]
+    state: dict[str, State]
 
     def counts(self) -> dict[str, int]:
         """planned, done, failed, unavailable, pending."""
-        states = list(self.state.values())
-        names = ("done", "failed", "unavailable", "pending")
-        return {"planned": len(states), **{name: states.count(name) for name in names}}
+        return count_states(list(self.state.values()))
 
 
 class Session:

@@ -203,8 +203,6 @@ def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Reques
     The dollar signs are doubled because systemd replaces variables in arguments.
     """
     fields = [("unit", _unit(name, process)), ("deadline", str(max(1, round(deadline_s))))]
-    if process.working_directory is not None:
-        fields.append(("dir", process.working_directory))
     if verb == "start":
         fields += [("port", str(process.listen_port)), ("ready", str(READY_S))]
     fields += [("env", f"{key}={value}") for key, value in process.env.items()]

@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from collect.errors import HerdError
@@ -36,6 +36,7 @@ from experiments.inventory import read_cluster
 from experiments.matrix import Matrix
 from experiments.owner import Owner
 from experiments.plan import make_plan
+from experiments.programs import beside_python
 from experiments.remote import SshTransport
 from experiments.trial import TrialRunner
 
@@ -90,8 +91,7 @@ def main() -> int:
         return 1
     target = PROJECT / "results" / "bench" / "overhead.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    fields = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]
-    target.write_text(json.dumps(fields, indent=1) + "\n")
+    target.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     sys.stdout.write(table(rows) + f"\nWritten to {target}\n")
     return 0
 
@@ -287,7 +287,7 @@ class _Workbench:
 
     def _ansible(self, nodes: int) -> float:
         command = [
-            str(Path(sys.executable).parent / "ansible-playbook"),
+            beside_python("ansible-playbook"),
             *("-i", str(self._folder / f"inventory{nodes}.json")),
             *("-e", f"@{self._folder / f'variables{nodes}.json'}"),
             str(HERE / "trial.yml"),

@@ -65,7 +65,6 @@ class Process:
         role: a worker is ready when it listens; the root does the work and ends by itself.
         argv: program and arguments; the program is an absolute path on the node.
         env: environment besides the unit's own.
-        working_directory: absolute path on the node.
         listen_port: TCP port on which a worker listens when it is ready, as the node itself
             sees it (never probed by a connection: that kills some workers).
     """
@@ -74,7 +73,6 @@ class Process:
     role: Role
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    working_directory: str | None = None
     listen_port: int | None = None
 
 

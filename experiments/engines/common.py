@@ -8,11 +8,12 @@ from functools import cache
 from pathlib import Path
 
 from collect.errors import HerdError
-from collect.run import Perplexity
+from collect.run import Benchmark, Perplexity
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
-from models.build import NODE_FOLDER
+from models.build import NODE_FOLDER, Format
 from models.catalogue import ModelSpec, load_catalogue
+from models.limits import memory_mib
 
 ENGINES_FOLDER = "/opt/llama-herd/engines"
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
@@ -38,18 +39,36 @@ def threads(cell: Cell, node: Node) -> int:
     return int(cell.params["threads"]) or max(1, node.cores)
 
 
-def missing(cell: Cell, cluster: Cluster, files: Iterable[str]) -> str | None:
-    """Why the cell lacks something to run at all, one sentence; None if nothing is missing.
+def beyond_context(cell: Cell, tokens: int) -> str | None:
+    """That so many tokens are more than the model's context, one sentence; None if they fit."""
+    context = model_spec(cell.model).shape.context
+    if tokens > context:
+        return f"{cell.model} has a context of {context} tokens; {tokens} are asked for"
+    return None
+
+
+def expected_samples(cell: Cell) -> int:
+    """Measured values in a whole log: generated tokens, or one perplexity."""
+    return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
+
+
+def missing(cell: Cell, cluster: Cluster, file_format: Format, files: Iterable[str]) -> str | None:
+    """What the cell lacks on that cluster, one sentence; None if nothing is missing.
 
     Args:
         cell: what is to run.
         cluster: where.
+        file_format: of the engine's model files.
         files: model files that the root needs, absolute paths on the node.
     """
     if cell.nodes > len(cluster.nodes):
         return f"it needs {cell.nodes} nodes and the cluster has {len(cluster.nodes)}"
     nodes = taking_part(cell, cluster)
-    return _not_installed(cell.engine, nodes) or _absent_file(cell, cluster.root, files)
+    return (
+        _not_installed(cell.engine, nodes)
+        or _absent_file(cell, cluster.root, files)
+        or _lacking_memory(cell, nodes, file_format)
+    )
 
 
 def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:
@@ -79,8 +98,12 @@ def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
     return None
 
 
-def lacks_memory(nodes: tuple[Node, ...], root_mib: float, worker_mib: float) -> str | None:
+def _lacking_memory(cell: Cell, nodes: tuple[Node, ...], file_format: Format) -> str | None:
     """Which node has too little memory, one sentence; None if all have enough or do not tell."""
+    spec = model_spec(cell.model)
+    root_mib, worker_mib = memory_mib(
+        spec, file_format, cell.weights, cell.nodes, spec.shape.context
+    )
     for node in nodes:
         needed_mib = root_mib if node is nodes[0] else worker_mib
         if node.memory_mib and needed_mib > node.memory_mib:

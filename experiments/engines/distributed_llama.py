@@ -15,7 +15,7 @@ from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
 from models.catalogue import ModelSpec
-from models.limits import dllama_impossible, memory_mib, shape_as_written
+from models.limits import dllama_impossible, shape_as_written
 
 WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
@@ -42,16 +42,11 @@ class DistributedLlama:
             return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
         spec = common.model_spec(cell.model)
         shape = shape_as_written(spec.shape, "dllama")
-        reason = dllama_impossible(shape, cell.weights, cell.nodes) or _too_long(cell, spec)
-        if reason:
-            return reason
-        missing = common.missing(cell, cluster, _files(cell, spec))
-        if missing:
-            return missing
-        root_mib, worker_mib = memory_mib(
-            spec, "dllama", cell.weights, cell.nodes, spec.shape.context
+        return (
+            dllama_impossible(shape, cell.weights, cell.nodes)
+            or common.beyond_context(cell, _positions(cell))
+            or common.missing(cell, cluster, "dllama", _files(cell, spec))
         )
-        return common.lacks_memory(common.taking_part(cell, cluster), root_mib, worker_mib)
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of `dllama` on the nodes and of the `.m` and `.t` files."""
@@ -65,7 +60,7 @@ class DistributedLlama:
         return Deployment(
             workers=workers,
             root=Process(node=root, role="root", argv=_root_argv(cell, root, others)),
-            expected_samples=_expected_samples(cell),
+            expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
 
@@ -153,14 +148,8 @@ def _files(cell: Cell, spec: ModelSpec) -> tuple[str, str]:
     return names["model"], names["tokenizer"]
 
 
-def _too_long(cell: Cell, spec: ModelSpec) -> str | None:
+def _positions(cell: Cell) -> int:
+    """Places in the context that are needed; 0 where only the tokeniser knows."""
     if not isinstance(cell.workload, Benchmark):
-        return None
-    needed = cell.workload.prompt_tokens + cell.workload.generate_tokens
-    if needed > spec.shape.context:
-        return f"{cell.model} has a context of {spec.shape.context} tokens; {needed} are asked for"
-    return None
-
-
-def _expected_samples(cell: Cell) -> int:
-    return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
+        return 0
+    return cell.workload.prompt_tokens + cell.workload.generate_tokens

@@ -13,7 +13,6 @@ from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
 from models.catalogue import ModelSpec
-from models.limits import memory_mib
 
 WORKER_PORT = 50052
 PROGRAMS = f"{common.ENGINES_FOLDER}/llama.cpp/bin"
@@ -42,13 +41,9 @@ class LlamaCpp:
         spec = common.model_spec(cell.model)
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
-        reason = _too_long(cell, spec) or common.missing(cell, cluster, [_file(cell, spec)])
-        if reason:
-            return reason
-        root_mib, worker_mib = memory_mib(
-            spec, "gguf", cell.weights, cell.nodes, spec.shape.context
+        return common.beyond_context(cell, _longest(cell)) or common.missing(
+            cell, cluster, "gguf", [_file(cell, spec)]
         )
-        return common.lacks_memory(common.taking_part(cell, cluster), root_mib, worker_mib)
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of the programs on the nodes and of the GGUF file."""
@@ -67,7 +62,7 @@ class LlamaCpp:
                 argv=_root_argv(cell, nodes),
                 env=ENVIRONMENT,
             ),
-            expected_samples=_expected_samples(cell),
+            expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
 
@@ -141,17 +136,9 @@ def _file(cell: Cell, spec: ModelSpec) -> str:
     return artifact_file_names(spec, "gguf", cell.weights)["model"]
 
 
-def _too_long(cell: Cell, spec: ModelSpec) -> str | None:
+def _longest(cell: Cell) -> int:
+    """Tokens of the longest sequence: upstream reads and generates in sequences of their own."""
     workload = cell.workload
-    longest = (
-        max(workload.prompt_tokens, workload.generate_tokens)
-        if isinstance(workload, Benchmark)
-        else workload.context_tokens
-    )
-    if longest > spec.shape.context:
-        return f"{cell.model} has a context of {spec.shape.context} tokens; {longest} are asked for"
-    return None
-
-
-def _expected_samples(cell: Cell) -> int:
-    return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
+    if isinstance(workload, Benchmark):
+        return max(workload.prompt_tokens, workload.generate_tokens)
+    return workload.context_tokens
