@@ -80,10 +80,15 @@ def _matrix(
     return matrix.override(axes=overrides, repeats=repeats, seed=seed)
 
 
-@verb(help={"nodes": "how many (1 to 16)"})
-def lab_up(_context: Context, nodes: int = LAB_NODES) -> None:
+@verb(
+    help={
+        "nodes": "how many (1 to 16)",
+        "arm64": "how many of them, the last ones, are emulated Raspberry Pis: never for speed",
+    }
+)
+def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0) -> None:
     """Bring up the virtual nodes."""
-    lab.lab_up(nodes)
+    lab.lab_up(nodes, arm64)
 
 
 @verb()
@@ -100,8 +105,9 @@ def lab_status(_context: Context) -> None:
         print("The lab is down. Bring it up with: fab lab-up --nodes 8")
     for node in nodes:
         print(
-            f"{node.name:6} {node.address:15} {node.state:8} {node.cpus:g} CPU "
-            f"{node.memory:>6} link {node.link_mbit} Mbit/s"
+            f"{node.name:6} {node.address:15} {node.state:8} {node.architecture} "
+            f"{node.cpus:g} CPU {node.memory:>6} link {node.link_mbit} Mbit/s"
+            f"{' (emulated)' if node.is_emulated else ''}"
         )
 
 

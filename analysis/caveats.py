@@ -29,6 +29,7 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
         "software, not about Raspberry Pis or their network."
     )
     return (
+        *_emulated(all_series),
         *_texts(all_series),
         *((lab,) if is_lab else ()),
         *_padded(all_series),
@@ -43,13 +44,30 @@ def reservations_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str,
     measured = [cell for series in all_series for cell in series.measured]
     gaps = sum(not cell.is_complete for cell in measured)
     pending = _count_pending(all_series)
+    emulated = [cell for cell in measured if cell.emulated]
     found = (
+        f"emulated processors: no speed of {plural(len(emulated), 'cell')}" if emulated else "",
         "generated texts differ" if _texts(all_series) else "",
         f"{plural(pending, 'trial')} pending" if pending and measured else "",
         f"{gaps} of {plural(len(measured), 'measured cell')} incomplete" if gaps else "",
         "virtual nodes: about software, not about Raspberry Pis" if is_lab and measured else "",
     )
     return tuple(reservation for reservation in found if reservation)
+
+
+def _emulated(all_series: Sequence[Series]) -> list[str]:
+    """An emulated processor's time is the emulator's."""
+    measured = [cell for series in all_series for cell in series.measured]
+    names = dict.fromkeys(name for cell in measured for name in cell.emulated)
+    if not names:
+        return []
+    cells = sum(bool(cell.emulated) for cell in measured)
+    sentence = (
+        f"The processor of {listing(list(names))} is emulated: what it takes says nothing of any "
+        f"machine, so the speed of {cells} of {plural(len(measured), 'measured cell')} is no "
+        "measurement and is not shown; texts, perplexity and traffic are as on real ones."
+    )
+    return [sentence]
 
 
 def _texts(all_series: Sequence[Series]) -> list[str]:

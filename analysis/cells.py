@@ -5,15 +5,18 @@ A series is all cells that differ in nothing but the number of nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.stats import Estimate, estimate
-from analysis.wording import plural
+from analysis.wording import listing, plural
 from collect.account import STATES
 from collect.run import CellRecord, RunManifest, Scalar
+
+TIMINGS = ("_s", "_ms", "_ms_per_token")
+"""How the names of columns end that depend on how fast a machine is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +27,10 @@ class CellResult:
         record: the cell as planned.
         counts: state to number of trials, for every state of a trial.
         done: rows of the trials table that are done (columns: see `collect.tables`).
-        reasons: why trials are not done, each distinct sentence once.
+        reasons: why trials are not done, or not a measurement, each distinct sentence once.
         seed: of the run, for the bootstrap.
+        emulated: its nodes whose processor is emulated; what they take is the emulator's time, so
+            such a cell has no timings, and everything else.
     """
 
     record: CellRecord
@@ -33,6 +38,7 @@ class CellResult:
     done: pd.DataFrame
     reasons: tuple[str, ...]
     seed: int
+    emulated: tuple[str, ...] = ()
 
     @property
     def nodes(self) -> int:
@@ -63,7 +69,7 @@ class CellResult:
     def state(self) -> str:
         """The state in words: `complete`, `3 of 5 trials`, `unavailable`, `2 failed, 1 pending`."""
         if self.is_complete:
-            return "complete"
+            return "complete, emulated" if self.emulated else "complete"
         if self.is_measured:
             return f"{self.counts['done']} of {plural(self.planned, 'trial')}"
         states = [state for state in STATES if self.counts[state]]
@@ -73,7 +79,7 @@ class CellResult:
 
     def by_block(self, column: str) -> dict[int, float]:
         """Block to value of a column, for done trials that have one."""
-        if column not in self.done:
+        if column not in self.done or (self.emulated and column.endswith(TIMINGS)):
             return {}
         values = pd.to_numeric(self.done[column], errors="coerce")
         return {
@@ -137,20 +143,28 @@ def cell_results(run: RunManifest, trials: pd.DataFrame) -> tuple[CellResult, ..
     """The cells of a run, in its order, with their trials."""
     groups = {str(cell_id): rows for cell_id, rows in trials.groupby("cell_id", sort=False)}
     empty = trials.iloc[:0]
+    emulated = {name for name, facts in run.nodes.items() if facts.get("emulated")}
     return tuple(
-        _result(record, groups.get(record.cell_id, empty), run.seed) for record in run.cells
+        _result(record, groups.get(record.cell_id, empty), run.seed, emulated)
+        for record in run.cells
     )
 
 
-def _result(record: CellRecord, rows: pd.DataFrame, seed: int) -> CellResult:
+def _result(
+    record: CellRecord, rows: pd.DataFrame, seed: int, all_emulated: Collection[str]
+) -> CellResult:
     states = rows["state"].value_counts()
-    reasons = rows.loc[rows["state"] != "done", "reason"].dropna().unique()
+    reasons = [str(why) for why in rows.loc[rows["state"] != "done", "reason"].dropna().unique()]
+    emulated = [name for name in record.nodes if name in all_emulated]
+    if emulated:
+        reasons.append(f"the processor of {listing(emulated)} is emulated")
     return CellResult(
         record=record,
         counts={state: int(states.get(state, 0)) for state in STATES},
         done=rows[rows["state"] == "done"],
-        reasons=tuple(str(reason) for reason in reasons),
+        reasons=tuple(reasons),
         seed=seed,
+        emulated=tuple(emulated),
     )
 
 

@@ -65,7 +65,7 @@ def verdict_of(
     """
     perplexities = perplexity_sentences(all_series)
     if not scalings and not perplexities:
-        headline, details = _nothing(counts), _first_cause(all_series)
+        headline, details = _no_speed(all_series, counts), _first_cause(all_series)
     elif not scalings:
         headline, details = perplexities[0], perplexities[1:]
     elif len(scalings) <= MOST_IN_HEADLINE:
@@ -264,6 +264,13 @@ def _rival(first: Scaling, second: Scaling) -> str:
     if not found.above_one:
         return f"{start} there is no measurable difference between {sides[0]} and {sides[1]}."
     return f"{start} {sides[0]} is {ratio(found)} times as fast as {sides[1]}."
+
+
+def _no_speed(all_series: Sequence[Series], counts: Mapping[str, int]) -> str:
+    measured = [cell for series in all_series for cell in series.measured]
+    if any(cell.emulated for cell in measured):
+        return "No speed was measured: an emulated processor took part wherever trials are done."
+    return _nothing(counts)
 
 
 def _nothing(counts: Mapping[str, int]) -> str:

@@ -99,6 +99,7 @@ def _facts(
         cores=_cores(told),
         memory_mib=_memory_mib(told),
         link_mbit=int(link_mbit) if link_mbit.isdigit() else None,
+        emulated=told.get("emulated") == "yes",
     )
     for engine, installation in engines.items():
         for program, sha256 in installation.binary_sha256.items():

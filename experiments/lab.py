@@ -34,6 +34,9 @@ class LabNode:
             a restart of the node) or the node does not run.
         memory: its limit, `2048 MiB`.
         cpus: its limit, in cores.
+        architecture: of its programs, as Debian names it; empty where the lab came up before this
+            was written down.
+        is_emulated: its programs run under qemu-user, about ten times slower than natively.
     """
 
     name: str
@@ -42,6 +45,8 @@ class LabNode:
     link_mbit: int | None
     memory: str
     cpus: float
+    architecture: str
+    is_emulated: bool
 
 
 def lab_is_up(gateway: str) -> bool:
@@ -76,18 +81,24 @@ def lab_obstacle() -> str | None:
     return None
 
 
-def lab_up(nodes: int) -> None:
+def lab_up(nodes: int, arm64: int = 0) -> None:
     """Bring up the lab with so many nodes, or change the one that is up; shows its progress.
+
+    Args:
+        nodes: how many.
+        arm64: how many of them, the last ones, are emulated arm64 nodes.
 
     Raises:
         HerdError: the count is impossible, this machine cannot hold a lab, or it did not come up.
     """
     if not 1 <= nodes <= MOST_NODES:
         raise HerdError(f"The lab can have 1 to {MOST_NODES} nodes, not {nodes}.")
+    if not 0 <= arm64 <= nodes:
+        raise HerdError(f"Of {nodes} nodes 0 to {nodes} can be arm64 nodes, not {arm64}.")
     obstacle = lab_obstacle()
     if obstacle is not None:
         raise HerdError(f"The lab cannot come up: {obstacle}.")
-    _play("bringing up the lab", {"lab_state": "present", "lab_nodes": nodes})
+    _play("bringing up the lab", {"lab_state": "present", "lab_nodes": nodes, "lab_arm64": arm64})
 
 
 def lab_down() -> None:
@@ -126,6 +137,8 @@ def _node(entry: dict[str, Any], lab: dict[str, Any], container: dict[str, Any] 
         link_mbit=_link_mbit(pid) if pid else None,
         memory=f"{lab['memory_mib']} MiB",
         cpus=float(lab["cpus"]),
+        architecture=entry.get("architecture", ""),
+        is_emulated=entry.get("emulated", False),
     )
 
 

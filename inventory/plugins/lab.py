@@ -21,10 +21,14 @@ description:
     group of that name.
 options:
   plugin: {description: Always C(lab)., required: true, choices: [lab]}
+  architecture:
+    description: Only nodes of this architecture, as Debian names it (C(amd64), C(arm64)).
+    default: ""
   state: {description: "What the lab wrote, relative to the project.", default: .lab/state.json}
 """
 
 GROUPS = ("lab", "cluster")
+NONE_OF_THIS_KIND = "The lab has no {} node. One of each kind: fab lab-up --nodes 2 --arm64 1"
 LAB_IS_DOWN = "The lab is down. Bring it up with: fab lab-up --nodes 8"
 
 
@@ -63,7 +67,7 @@ class InventoryModule(BaseInventoryPlugin):
 
     def verify_file(self, path: str) -> bool:
         """Whether a file is this plugin's configuration."""
-        return super().verify_file(path) and Path(path).name in {"lab.yml", "lab.yaml"}
+        return super().verify_file(path) and Path(path).name in {"lab.yml", "lab_arm64.yml"}
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:  # noqa: ANN401, FBT001, FBT002  # Ansible's signature
         """Fill the inventory."""
@@ -79,7 +83,11 @@ class InventoryModule(BaseInventoryPlugin):
             self.inventory.add_group("lab_down")
             self.display.warning(LAB_IS_DOWN)
             return
-        for node in state["nodes"]:
+        wanted = self.get_option("architecture")
+        nodes = [n for n in state["nodes"] if wanted in {"", n.get("architecture")}]
+        if not nodes:
+            raise AnsibleParserError(NONE_OF_THIS_KIND.format(wanted))
+        for node in nodes:
             self._add(node["name"], node["address"], state)
 
     def _add(self, name: str, address: str, state: dict[str, Any]) -> None:

@@ -88,7 +88,7 @@ def cpu() -> tuple[str, str]:
         fields.setdefault(name.strip(), value.strip())
     if "CPU part" in fields:
         parts = ("CPU implementer", "CPU variant", "CPU part", "Features")
-        board = Path("/proc/device-tree/model")
+        board = Path("/sys/firmware/devicetree/base/model")
         model = board.read_text().rstrip("\0") if board.exists() else f"ARM {fields['CPU part']}"
         return model, " ".join(fields.get(part, "") for part in parts)
     model = fields.get("model name", os.uname().machine)

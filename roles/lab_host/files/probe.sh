@@ -1,5 +1,6 @@
 # Answers, a line each: capability bounding set (hexadecimal), kind of cgroups, most open files,
-# what started the machine, distribution, its code name; then every installed package.
+# what started the machine, distribution, its code name, its architecture; then every installed
+# package.
 sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status
 stat -f -c %T /sys/fs/cgroup
 ulimit -H -n
@@ -11,4 +12,5 @@ case " $ID ${ID_LIKE-} " in
     *) echo "$ID" ;;
 esac
 echo "${UBUNTU_CODENAME:-${DEBIAN_CODENAME:-${VERSION_CODENAME-unknown}}}"
+dpkg --print-architecture 2>/dev/null || echo unknown
 dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p'

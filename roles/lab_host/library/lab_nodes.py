@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_boot import wait_for_boot
+from ansible.module_utils.lab_emulation import unregister
 from ansible.module_utils.lab_leftovers import (
     remove_dead_bridge,
     remove_firewall_chains,
@@ -47,6 +48,10 @@ options:
   memory_mib: {type: int, default: 2048, description: Memory limit of a node.}
   cpus: {type: float, default: 1, description: CPU limit of a node.}
   pids: {type: int, default: 2000, description: Process limit of a node.}
+  architecture: {type: str, description: Of this machine and the nodes that are not emulated.}
+  arm64: {type: int, default: 0, description: How many nodes, the last ones, are emulated arm64.}
+  arm64_image: {type: str, description: Image of those.}
+  arm64_board: {type: path, description: Folder with the cpuinfo and the firmware that they show.}
   tmpfs: {type: dict, default: {}, description: Folders that shall be small file systems in memory.}
   purge_images: {type: bool, default: false, description: With state absent, remove the images.}
 author: llama-herd
@@ -72,26 +77,35 @@ class Lab:
     """The lab as asked for, and the way there from whatever is found."""
 
     def __init__(self, params: dict[str, Any], *, check_mode: bool) -> None:
-        network = ipaddress.ip_network(params["subnet"])
+        network = ipaddress.IPv4Network(params["subnet"])
         self.network: str = params["network"]
         self.subnet: str = params["subnet"]
         self.gateway = str(network[1])
         self.shape = Shape(params["link_mbit"])
         self.check_mode = check_mode
         self.changed = False
+        self.architecture: str = params["architecture"]
+        count: int = params["count"] or 0
         self.specs = [
-            NodeSpec(
-                name=f"{params['prefix']}{number}",
-                address=str(network[FIRST_HOST + number]),
-                image=params["image"],
-                network=self.network,
-                memory_mib=params["memory_mib"],
-                cpus=params["cpus"],
-                pids=params["pids"],
-                tmpfs=params["tmpfs"],
-            )
-            for number in range(1, (params["count"] or 0) + 1)
+            self._spec(params, network, number, is_arm64=number > count - params["arm64"])
+            for number in range(1, count + 1)
         ]
+
+    def _spec(
+        self, params: dict[str, Any], network: ipaddress.IPv4Network, number: int, *, is_arm64: bool
+    ) -> NodeSpec:
+        return NodeSpec(
+            name=f"{params['prefix']}{number}",
+            address=str(network[FIRST_HOST + number]),
+            image=params["arm64_image" if is_arm64 else "image"],
+            network=self.network,
+            memory_mib=params["memory_mib"],
+            cpus=params["cpus"],
+            pids=params["pids"],
+            tmpfs=params["tmpfs"],
+            emulates="arm64" if is_arm64 else None,
+            board=params["arm64_board"] if is_arm64 else "",
+        )
 
     def ours(self) -> list[Container]:
         """The containers of this lab."""
@@ -180,7 +194,15 @@ class Lab:
             "link_mbit": self.shape.mbit,
             "memory_mib": first.memory_mib,
             "cpus": first.cpus,
-            "nodes": [{"name": spec.name, "address": spec.address} for spec in self.specs],
+            "nodes": [
+                {
+                    "name": spec.name,
+                    "address": spec.address,
+                    "architecture": spec.emulates or self.architecture,
+                    "emulated": spec.emulates is not None,
+                }
+                for spec in self.specs
+            ],
         }
         return {"nodes": nodes, "lab": lab}
 
@@ -233,7 +255,10 @@ class Lab:
             self.changed |= remove_dead_bridge(self.gateway)
         if purge_images:
             self._purge_images()
-        if not self.check_mode and not any(one.state == "running" for one in containers()):
+        left = containers()
+        if not self.check_mode and not any(one.emulates for one in left):
+            self.changed |= unregister()
+        if not self.check_mode and not any(one.state == "running" for one in left):
             self.changed |= remove_firewall_chains()
             self.changed |= remove_mounts()
 
@@ -266,10 +291,14 @@ def main() -> None:
             "memory_mib": {"type": "int", "default": 2048},
             "cpus": {"type": "float", "default": 1},
             "pids": {"type": "int", "default": 2000},
+            "architecture": {"type": "str"},
+            "arm64": {"type": "int", "default": 0},
+            "arm64_image": {"type": "str"},
+            "arm64_board": {"type": "path"},
             "tmpfs": {"type": "dict", "default": {}},
             "purge_images": {"type": "bool", "default": False},
         },
-        required_if=[("state", "present", ("count", "image"))],
+        required_if=[("state", "present", ("count", "image", "architecture"))],
         supports_check_mode=True,
     )
     lab = Lab(module.params, check_mode=module.check_mode)

@@ -12,6 +12,7 @@ from typing import Any
 
 LAB_LABEL = "llama-herd.lab"
 SPEC_LABEL = "llama-herd.spec"
+ARCHITECTURE_LABEL = "llama-herd.emulates"
 TIDYING_S = 15
 
 
@@ -46,6 +47,8 @@ class NodeSpec:
 
     Attributes:
         tmpfs: folder in the node to the size of a file system in memory.
+        emulates: the architecture of its programs if that is not this machine's.
+        board: folder with `cpuinfo` and `firmware/` of the board that an emulated node shows.
     """
 
     name: str
@@ -56,6 +59,8 @@ class NodeSpec:
     cpus: float
     pids: int
     tmpfs: dict[str, str] = field(default_factory=dict)
+    emulates: str | None = None
+    board: str = ""
 
     def argv(self) -> list[str]:
         """The command that makes this node from nothing."""
@@ -69,7 +74,20 @@ class NodeSpec:
         # NET_ADMIN for the node's own firewall; nothing else beyond an ordinary container.
         command += ["--cap-add=NET_ADMIN", "--systemd=always", "--restart=always", "--pull=never"]
         command += [f"--label={LAB_LABEL}={self.network}"]
+        if self.emulates:
+            command += self._disguise(self.emulates)
         return [*command, self.image]
+
+    def _disguise(self, architecture: str) -> list[str]:
+        """Options that make a node another kind of machine, as far as files can."""
+        return [
+            f"--arch={architecture}",
+            f"--label={ARCHITECTURE_LABEL}={architecture}",
+            "--env=QEMU_CPU=cortex-a72",
+            f"--volume={self.board}/cpuinfo:/proc/cpuinfo:ro",
+            f"--volume={self.board}/firmware:/sys/firmware:ro",
+            "--security-opt=unmask=/sys/firmware",
+        ]
 
     def digest(self) -> str:
         """Changes whenever the node would have to be made anew."""
@@ -82,6 +100,7 @@ class Container:
 
     name: str
     lab: str | None
+    emulates: str | None
     spec: str | None
     state: str
 
@@ -95,6 +114,7 @@ def containers() -> list[Container]:
         Container(
             name=item["Names"][0],
             lab=(item.get("Labels") or {}).get(LAB_LABEL),
+            emulates=(item.get("Labels") or {}).get(ARCHITECTURE_LABEL),
             spec=(item.get("Labels") or {}).get(SPEC_LABEL),
             state=item["State"],
         )

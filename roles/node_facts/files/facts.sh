@@ -1,7 +1,7 @@
 exec 2>/dev/null
 say() { printf '%s=%s\n' "$1" "$2"; }
 first() { read -r line <"$1" && printf %s "$line"; }
-model=$(tr -d '\0' </proc/device-tree/model || first /sys/class/dmi/id/product_name)
+model=$(tr -d '\0' </sys/firmware/devicetree/base/model || first /sys/class/dmi/id/product_name)
 nic=$(ip -o -4 route show to default | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
 driver=$(readlink "/sys/class/net/$nic/device/driver")
 say machine_id "$(sha256sum </etc/machine-id | cut -c 1-16)"
