@@ -36,8 +36,8 @@ def repository(tmp_path: Path) -> Path:
     return folder
 
 
-def ask(repo: str, version: str, cache: Path) -> dict[str, Any]:
-    command = [sys.executable, str(PROGRAM), "--repo", repo, "--version", version]
+def ask(repo: str, version: str, cache: Path, *options: str) -> dict[str, Any]:
+    command = [sys.executable, str(PROGRAM), "--repo", repo, "--version", version, *options]
     done = subprocess.run(
         [*command, "--cache", str(cache)], capture_output=True, text=True, check=True, timeout=60
     )
@@ -117,3 +117,49 @@ def test_a_source_that_cannot_be_had_is_one_sentence(
     assert named in reason
     assert words in reason
     assert "\n" not in reason
+
+
+def source_with(folder: Path, **files: str) -> Path:
+    """A source whose files read the prompt's last token one too far, or as `files` says."""
+    content = {
+        "dllama": "int targetToken = inputTokens[pos + 1];\n"
+        "        token = inputTokens[pos + 1];\n            token = inputTokens[i + 1];\n",
+        "dllama-api": "  token = promptTokens[i + 1];\n",
+        **files,
+    }
+    (folder / "src").mkdir(parents=True)
+    (folder / "Makefile").write_text("all:\n")
+    for name, text in content.items():
+        (folder / "src" / f"{name}.cpp").write_text(" " + text)
+    return folder
+
+
+def read(archive: str, name: str) -> str:
+    with tarfile.open(archive) as opened:
+        member = opened.extractfile(name)
+        assert member is not None
+        return member.read().decode()
+
+
+def test_the_token_of_the_prompt_is_corrected_in_each_place_and_nothing_else_is(
+    tmp_path: Path,
+) -> None:
+    source = source_with(tmp_path / "source")
+    fixed = ask(str(source), "8d624a7", tmp_path / "cache", "--fix-prompt-token")
+    stock = ask(str(source), "8d624a7", tmp_path / "cache")
+    assert fixed["archive"] != stock["archive"]
+    assert fixed["commit"] == stock["commit"]
+    corrected = read(fixed["archive"], "./src/dllama.cpp")
+    assert corrected == read(stock["archive"], "./src/dllama.cpp").replace(
+        " token = inputTokens[pos + 1]", " token = inputTokens[pos]"
+    ).replace("[i + 1]", "[i]")
+    assert "targetToken = inputTokens[pos + 1]" in corrected
+    assert "promptTokens[i];" in read(fixed["archive"], "./src/dllama-api.cpp")
+
+
+@pytest.mark.parametrize("files", [{"dllama-api": "gone"}, {"dllama": "x token = inputTokens[i];"}])
+def test_another_source_is_not_corrected_at_a_guess(tmp_path: Path, files: dict[str, str]) -> None:
+    source = source_with(tmp_path / "source", **files)
+    reason = ask(str(source), "8d624a7", tmp_path / "cache", "--fix-prompt-token")["reason"]
+    assert next(iter(files)) in reason
+    assert "distributed_llama_fix_prompt_token" in reason

@@ -1,11 +1,14 @@
 """The source of distributed-llama at one commit, as an archive on the controller.
 
-    source_archive.py --repo REPO --version VERSION --cache FOLDER
+    source_archive.py --repo REPO --version VERSION --cache FOLDER [--fix-prompt-token]
 
 REPO is a Git address, a repository or a plain folder with the source on this machine, or an
 archive of it (.tar.gz, .tar.xz, .tar, .zip). Prints one line of JSON: {"commit", "archive"}, or
 {"reason": "…"} when the source cannot be had. Never asks for a password; gives up after a bounded
 time.
+
+`--fix-prompt-token` corrects one index in three places: after reading the prompt, upstream takes
+the token behind the last one of the prompt for the last one (docs/engines.md).
 """
 
 from __future__ import annotations
@@ -34,6 +37,11 @@ GIT_ENVIRONMENT = {
 }
 FULL_HASH = re.compile(r"[0-9a-f]{40}")
 ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|txz|zip)$")
+PROMPT_TOKENS = {
+    "src/dllama.cpp": (("inputTokens", "pos"), ("inputTokens", "i")),
+    "src/dllama-api.cpp": (("promptTokens", "i"),),
+}
+"""Array and index of each place that `--fix-prompt-token` corrects, by file."""
 
 
 class SourceError(Exception):
@@ -140,6 +148,33 @@ def from_files(path: Path, version: str, cache: Path) -> tuple[str, Path]:
     return version, archive
 
 
+def with_prompt_token_fixed(archive: Path) -> Path:
+    """The same source with the last token of the prompt read where it stands.
+
+    Raises:
+        SourceError: a place to correct is not there exactly once, so this is another source.
+    """
+    corrected = archive.with_name(archive.name.replace("source-", "source-fixed-", 1))
+    with tempfile.TemporaryDirectory(dir=archive.parent) as work:
+        with tarfile.open(archive) as opened:
+            opened.extractall(work, filter="data")
+        for name, places in PROMPT_TOKENS.items():
+            path = Path(work, name)
+            text = path.read_text(encoding="utf-8") if path.is_file() else ""
+            for array, index in places:
+                wrong = f" token = {array}[{index} + 1];"
+                if text.count(wrong) != 1:
+                    raise SourceError(
+                        f"its {name} does not hold `{wrong.strip()}` once, so the token of the "
+                        "prompt cannot be corrected there: set distributed_llama_fix_prompt_token "
+                        "to false, or another distributed_llama_version"
+                    )
+                text = text.replace(wrong, f" token = {array}[{index}];")
+            path.write_text(text, encoding="utf-8")
+        pack(Path(work), corrected)
+    return corrected
+
+
 def get_source(repo: str, version: str, cache: Path) -> tuple[str, Path]:
     """Commit and archive of a version, from wherever `repo` says."""
     cache.mkdir(parents=True, exist_ok=True)
@@ -159,9 +194,12 @@ def main() -> int:
     parser.add_argument("--repo", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--fix-prompt-token", action="store_true")
     arguments = parser.parse_args()
     try:
         commit, archive = get_source(arguments.repo, arguments.version, arguments.cache)
+        if arguments.fix_prompt_token:
+            archive = with_prompt_token_fixed(archive)
     except SourceError as error:
         print(json.dumps({"reason": f"its source, {arguments.repo}, cannot be had: {error}"}))
         return 0
