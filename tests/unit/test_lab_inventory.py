@@ -28,12 +28,12 @@ LAB = {
 }
 
 
-def inventory_of(folder: Path, state: str | None) -> Path:
+def inventory_of(folder: Path, state: str | None, name: str = "lab.yml") -> Path:
     if state is not None:
         (folder / "state.json").write_text(state)
-    file = folder / "inventory" / "lab.yml"
+    file = folder / "inventory" / name
     file.parent.mkdir()
-    file.write_text("plugin: lab\nstate: state.json\n")
+    file.write_text(f"{(PROJECT / 'inventory' / name).read_text()}state: state.json\n")
     return file
 
 
@@ -58,6 +58,20 @@ def test_nodes_of_a_lab_that_is_up_are_listed_in_natural_order(tmp_path: Path) -
     assert content["cluster"]["hosts"] == [f"pi{number}" for number in range(1, 13)]
     assert content["_meta"]["hostvars"]["pi10"]["ansible_host"] == "10.0.0.10"
     assert content["_meta"]["hostvars"]["pi10"]["lab_link_mbit"] == 1000
+
+
+def test_the_inventory_of_arm64_nodes_leaves_out_the_others(tmp_path: Path) -> None:
+    kinds = {"pi2": "arm64", "pi7": "arm64"}
+    nodes = [{**node, "architecture": kinds.get(node["name"], "amd64")} for node in LAB["nodes"]]
+    state = json.dumps(LAB | {"nodes": nodes})
+    content = listed(inventory_of(tmp_path, state, "lab_arm64.yml"))
+    assert content["cluster"]["hosts"] == ["pi2", "pi7"]
+
+
+def test_without_arm64_nodes_their_inventory_says_how_to_get_some(tmp_path: Path) -> None:
+    file = inventory_of(tmp_path, json.dumps(LAB), "lab_arm64.yml")
+    with pytest.raises(HerdError, match=r"no arm64 node.*fab lab-up --nodes 2 --arm64 1"):
+        read_cluster(PROJECT, str(file))
 
 
 @pytest.mark.parametrize("state", [None, json.dumps(LAB | {"gateway": FOREIGN})])
@@ -101,3 +115,9 @@ def test_a_lab_without_state_has_no_nodes(tmp_path: Path) -> None:
 def test_a_lab_of_impossible_size_is_refused(nodes: int) -> None:
     with pytest.raises(HerdError, match="1 to 16 nodes"):
         lab_up(nodes)
+
+
+@pytest.mark.parametrize("arm64", [-1, 5])
+def test_more_arm64_nodes_than_nodes_are_refused(arm64: int) -> None:
+    with pytest.raises(HerdError, match="0 to 4 can be arm64 nodes"):
+        lab_up(4, arm64)
