@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from analysis import charts, frames, tabulate
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
+from analysis.literature import published_timings
 from analysis.network import link_speeds, predictor
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
@@ -83,6 +84,7 @@ class Content:
     failures: Table | None
     flags: Table | None
     warnings: tuple[str, ...]
+    published: Table | None
     nodes_same: Table
     nodes_differ: Table
     engines: Mapping[str, Table]
@@ -184,6 +186,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         failures=failures and _kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
+        published=_published_table(run, folder),
         nodes_same=same,
         nodes_differ=differ,
         engines={name: tabulate.fact_table(facts) for name, facts in run.engines.items()},
@@ -260,6 +263,19 @@ def _perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | Non
         "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["change"])
+
+
+def _published_table(run: RunManifest, folder: Path) -> Table | None:
+    data = published_timings(run.engines)
+    if data.empty or not isinstance(run.workload, Benchmark):
+        return None
+    data.to_csv(folder / "published.csv", index=False)
+    columns = {
+        "machines": "Machines", "model": "Model", "nodes": "Nodes", "total_ms": "ms/token",
+        "tokens_per_s": "Tokens/s", "speed_up": "Speed-up", "sync_share": "Sync",
+        "published": "Published",
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["sync_share"])
 
 
 def _naming(data: pd.DataFrame) -> dict[str, str]:

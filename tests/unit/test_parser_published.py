@@ -9,8 +9,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from analysis.literature import Timing, load_publications, published_timings
+from analysis.report import write_report
 from collect.parsers.distributed_llama import measurement
 from collect.run import ATTEMPTS_FOLDER, Benchmark
 from collect.tables import build_tables
@@ -54,11 +57,11 @@ def test_every_cell_comes_out_of_the_parser(row: dict[str, Any]) -> None:
     assert f"{phase.sync_ms / TOKENS:.2f}" == printed(row, "transfer_ms")
 
 
-@pytest.mark.parametrize("model", ["llama2-7b", "llama2-13b", "llama2-70b"])
-def test_every_cell_comes_out_of_the_tables(tmp_path: Path, model: str) -> None:
+def run_of(folder: Path, model: str) -> tuple[Path, dict[int, dict[str, Any]]]:
+    """A run whose logs have the sums of the table's rows for a model, and these rows by nodes."""
     rows = {row["nodes"]: row for row in PUBLISHED["rows"] if row["model"] == model}
     run = make_run(
-        tmp_path,
+        folder,
         engines=("distributed-llama",),
         nodes=sorted(rows),
         repeats=1,
@@ -70,6 +73,15 @@ def test_every_cell_comes_out_of_the_tables(tmp_path: Path, model: str) -> None:
     for attempt in (run / ATTEMPTS_FOLDER).iterdir():
         nodes = json.loads((attempt / "attempt.json").read_text())["params"]["nodes"]
         replace_log(attempt, "pi1.root.out", log_of(rows[nodes]), samples=TOKENS)
+    return run, rows
+
+
+MODELS = ["llama2-7b", "llama2-13b", "llama2-70b"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_cell_comes_out_of_the_tables(tmp_path: Path, model: str) -> None:
+    run, rows = run_of(tmp_path, model)
     trials = build_tables(run).trials.set_index("nodes")
     assert set(trials.index) == set(rows)
     for nodes, row in rows.items():
@@ -79,3 +91,58 @@ def test_every_cell_comes_out_of_the_tables(tmp_path: Path, model: str) -> None:
             ("sync_ms_per_token", "transfer_ms"),
         ):
             assert f"{trials.loc[nodes, column]:.2f}" == printed(row, cell)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_cell_comes_out_of_the_report(tmp_path: Path, model: str) -> None:
+    run, rows = run_of(tmp_path, model)
+    folder = write_report(run, tmp_path / "reports").index.parent
+    times = pd.read_csv(folder / "decode-time.csv").query("kind == 'median'").set_index("nodes")
+    parts = pd.read_csv(folder / "time-split.csv").set_index("nodes")
+    assert set(times.index) == set(parts.index) == set(rows)
+    for nodes, row in rows.items():
+        assert f"{times.loc[nodes, 'value']:.2f}" == printed(row, "total_ms")
+        assert f"{parts.loc[nodes, 'compute_ms']:.2f}" == printed(row, "inference_ms")
+        assert f"{parts.loc[nodes, 'sync_ms']:.2f}" == printed(row, "transfer_ms")
+    assert "What others have published" in (folder / "index.html").read_text()
+    assert len(pd.read_csv(folder / "published.csv")) == 8 + 9 + 5
+
+
+def test_the_shipped_table_is_the_published_one() -> None:
+    (table,) = [
+        publication
+        for publication in load_publications()
+        if publication.samples == TOKENS and "Raspberry Pi 4B" in publication.machines
+    ]
+    names = {"llama2-7b": "LLaMA-2-7B", "llama2-13b": "LLaMA-2-13B", "llama2-70b": "LLaMA-2-70B"}
+    assert list(table.timings) == [
+        Timing(
+            model=names[row["model"]],
+            nodes=row["nodes"],
+            total_ms=row["total_ms"],
+            compute_ms=row["inference_ms"],
+            sync_ms=row["transfer_ms"],
+        )
+        for row in PUBLISHED["rows"]
+    ]
+
+
+def test_the_shipped_traffic_sums_up_to_what_was_published() -> None:
+    shipped = {
+        (row.model, row.nodes): (row.sent_kb or 0) + (row.received_kb or 0)
+        for table in load_publications()
+        for row in table.traffic
+        if row.exchanged == "q80"
+    }
+    for model, by_nodes in PUBLISHED["transfer_kB_q80"].items():
+        name = f"LLaMA-2-{model.partition('-')[2].upper()}"
+        for nodes, total_kb in by_nodes.items():
+            assert shipped[name, int(nodes)] == total_kb
+
+
+def test_a_published_speed_up_is_against_the_fewest_nodes_of_its_table() -> None:
+    timings = published_timings(["distributed-llama"]).query("samples == 16")
+    of_13b = timings.query("model == 'LLaMA-2-13B' and machines.str.startswith('Raspberry')")
+    assert list(of_13b["nodes"]) == [2, 4, 8]
+    assert list(of_13b["speed_up"].round(3)) == [1, 1.765, 1.343]
+    assert published_timings(["an engine of which nothing is known"]).empty

@@ -1,0 +1,112 @@
+"""What others have published about an engine: data in `analysis/published/`, with its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Self
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from models.yaml_file import load_yaml_file
+
+FOLDER = Path(__file__).with_name("published")
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Timing(_Strict):
+    """Mean times of a generated token, in milliseconds."""
+
+    model: str
+    nodes: PositiveInt
+    total_ms: PositiveFloat
+    compute_ms: PositiveFloat
+    sync_ms: PositiveFloat
+
+
+class Traffic(_Strict):
+    """What the root exchanges for a generated token, in kB as printed (1024 bytes).
+
+    Attributes:
+        exchanged: type of the activations that nodes send each other.
+        total_kb: sent and received together; follows from the two where they are known.
+    """
+
+    model: str
+    nodes: Annotated[int, Field(ge=2)]
+    exchanged: str
+    sent_kb: PositiveInt | None = None
+    received_kb: PositiveInt | None = None
+    total_kb: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _tells_the_total_once(self) -> Self:
+        parts = (self.sent_kb, self.received_kb)
+        if (self.total_kb is None) == (None in parts):
+            raise ValueError("give sent_kb and received_kb, or total_kb where they are not known")
+        return self
+
+
+class Publication(_Strict):
+    """A table that somebody published.
+
+    Attributes:
+        published: the day, or the month, of publication (ISO 8601).
+        weights: type of the weights; None where figures do not depend on it.
+        exchanged: type of the exchanged activations; likewise.
+        samples: tokens behind each mean.
+    """
+
+    engine: str
+    source: str
+    published: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
+    machines: str
+    weights: str | None = None
+    exchanged: str | None = None
+    samples: PositiveInt
+    timings: tuple[Timing, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
+
+
+def load_publications(folder: Path = FOLDER) -> tuple[Publication, ...]:
+    """All tables of a folder, by file name.
+
+    Raises:
+        HerdError: a file is wrong; the message has file, line and what would be right.
+    """
+    return tuple(
+        load_yaml_file(path, Publication, "the published table")
+        for path in sorted(folder.glob("*.yml"))
+    )
+
+
+def published_timings(engines: Iterable[str]) -> pd.DataFrame:
+    """Published times of these engines, a row for each model and number of nodes.
+
+    `speed_up` is against the fewest nodes of the same table; `sync_share` is of the total.
+    """
+    wanted = set(engines)
+    rows = [
+        {
+            "engine": table.engine,
+            "machines": table.machines,
+            **timing.model_dump(),
+            "tokens_per_s": 1000 / timing.total_ms,
+            "sync_share": timing.sync_ms / timing.total_ms,
+            "samples": table.samples,
+            "source": table.source,
+            "published": table.published,
+        }
+        for table in load_publications()
+        if table.engine in wanted
+        for timing in table.timings
+    ]
+    frame = pd.DataFrame(rows)
+    if not frame.empty:
+        of_series = frame.groupby(["source", "machines", "model"], sort=False)["total_ms"]
+        frame["speed_up"] = of_series.transform("first") / frame["total_ms"]
+    return frame
