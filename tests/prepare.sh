@@ -1,10 +1,13 @@
 #!/bin/sh
-# System packages of the tests: a browser to look at the report, a checker of shell scripts.
+# System packages of the tests: a browser to look at the report, a checker of shell scripts, a compiler
+# for the double of an engine.
 set -eu
 packages=""
 [ -x /usr/bin/chromium ] || [ -x /usr/bin/google-chrome ] || packages="$packages chromium fonts-dejavu-core"
 command -v shellcheck >/dev/null || packages="$packages shellcheck"
 command -v rsync >/dev/null || packages="$packages rsync"
+command -v g++ >/dev/null || packages="$packages g++"
+command -v make >/dev/null || packages="$packages make"
 [ -n "$packages" ] || exit 0
 echo "System packages for the tests:$packages …"
 sudo=""

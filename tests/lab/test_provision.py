@@ -20,6 +20,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.doubles.lab_run import matrix, run
+
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -238,6 +240,21 @@ def test_llama_cpp_runs_and_tells_its_protocol(fleet: Fleet) -> None:
     bench = f"{LLAMA_CPP}/bin/llama-bench -m {model} -p 4 -n 4 -r 1 -t 1 -o jsonl"
     measured = [json.loads(line) for line in fleet.on("prov1", bench).splitlines() if line]
     assert [line["n_gen"] for line in measured] == [0, 4]
+
+
+@pytest.mark.parametrize("workers", ["fresh", "kept"])
+def test_no_worker_is_touched_by_anybody_but_its_root(
+    fleet: Fleet, tmp_path: Path, workers: str
+) -> None:
+    """The double dies of any other connection, as the real one does."""
+    asked = matrix(engine="distributed-llama", weights="f32", workers=workers)
+    result = run(str(fleet.folder / "hosts.yml"), tmp_path, asked)
+    assert (result.counts["done"], result.exit_code) == (6, 0), result.notes
+    logs = [path.read_text() for path in result.folder.rglob("prov2.worker.out")]
+    assert len(logs) >= 3
+    for log in logs:
+        assert "⭕ NodeIndex: 0" in log
+        assert "🚨" not in log
 
 
 def test_models_lie_on_the_root_alone_as_their_manifest_says(fleet: Fleet) -> None:
