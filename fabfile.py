@@ -24,6 +24,7 @@ from experiments.plan import describe, plan_matrix
 from experiments.progress import make_progress
 from experiments.runner import run_matrix as execute_matrix
 from models.__main__ import main as models_main
+from models.report import StderrReporter
 
 PROJECT = Path(__file__).resolve().parent
 DEFAULT_MATRIX = "experiments/matrices/scaling.yml"
@@ -117,6 +118,27 @@ def models(_context: Context) -> None:
     code = models_main(["list"])
     if code:
         raise Exit(code=code)
+
+
+@verb(
+    help={
+        "source": "a .gguf file, or a .bin of llama2.c with tokenizer.bin beside it",
+        "target": "a .m file (its .t is written beside it) or a .gguf file",
+        "weights": "f32, q8_0 (GGUF only) or q4_0",
+        "kv_heads": "KV heads to write into a .m file, the added ones zeros",
+    }
+)
+def convert(
+    _context: Context, source: str, target: str, weights: str = "q4_0", kv_heads: int = 0
+) -> None:
+    """Write a model of your own as the files that an engine loads."""
+    # The package for GGUF takes half a second to load, and most verbs do not need it.
+    from models.convert import convert as convert_model  # noqa: PLC0415
+
+    for path in convert_model(
+        Path(source), Path(target), weights, kv_heads or None, StderrReporter()
+    ):
+        print(path)
 
 
 @verb(help=MATRIX_HELP, iterable=["set"])

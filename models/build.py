@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from models.built import find_built, record_built
 from models.cache import cache_folder, landing, only_one_at_a_time, scratch_folder
+from models.convert import TOKENIZER_BYTES_PER_PIECE
 from models.download import ensure_file
 from models.errors import HerdError
 from models.formats import dllama, gguf
@@ -32,7 +33,6 @@ WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
 NODE_FOLDER = "/opt/llama-herd/models"
 _RECIPE = 2
 """Raise when the bytes written for a model change, so that caches build it again."""
-_TOKENIZER_BYTES_PER_PIECE = 40
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def _write(spec: ModelSpec, checkpoint: Checkpoint, target: Path, weights: Weigh
         with landing(target, size_bytes, doing) as path:
             dllama.write_model(checkpoint, path, weights, dllama.padded_kv_heads(spec.shape))
     else:
-        with landing(target, spec.shape.vocab * _TOKENIZER_BYTES_PER_PIECE, doing) as path:
+        with landing(target, spec.shape.vocab * TOKENIZER_BYTES_PER_PIECE, doing) as path:
             write_tokenizer(checkpoint.tokenizer, path)
 
 

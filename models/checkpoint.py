@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from models.shape import ModelShape
+    from models.shape import ModelShape, Weights
 
 Matrix = NDArray[np.float32]
 TensorLoader = Callable[[str], Matrix]
+StoredLoader = Callable[[str, "Weights"], NDArray[np.uint8] | None]
 
 EMBEDDING = "embedding"
 FINAL_NORM = "final_norm"
@@ -35,6 +36,8 @@ class PieceType(IntEnum):
     NORMAL = 1
     UNKNOWN = 2
     CONTROL = 3
+    USER_DEFINED = 4
+    UNUSED = 5
     BYTE = 6
 
 
@@ -67,11 +70,14 @@ class Checkpoint:
         shape: its sizes.
         tokenizer: its vocabulary, `shape.vocab` pieces.
         load: gives the tensor of a name of `tensor_shapes(shape)`.
+        stored: gives its bytes as `models.formats.quantise.pack` does, where the source holds
+            that type of weights already; else None. So nothing is quantised twice.
     """
 
     shape: ModelShape
     tokenizer: Tokenizer
     load: TensorLoader
+    stored: StoredLoader = lambda _name, _weights: None
 
     def tensor(self, name: str) -> Matrix:
         """The tensor called `name`, with the shape that `tensor_shapes` promises."""

@@ -26,7 +26,7 @@ from models.checkpoint import (
     layer_tensor,
 )
 from models.errors import HerdError
-from models.formats.quantise import pack, unpack
+from models.formats.quantise import packed_tensor, unpack
 from models.shape import QUANT_BLOCK, ModelShape, packed_bytes
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ _MAGIC = 0x0A00ABCD
 _ARCH_LLAMA = 0xABCD00
 _ACTIVATION_SILU = 1
 _EPSILON_1E5 = 5
-_FLOAT_TYPES: dict[Weights, int] = {"f32": 0, "q4_0": 2}
+FLOAT_TYPES: dict[Weights, int] = {"f32": 0, "q4_0": 2}
+"""The weights that a `.m` file may hold and the engine runs, with their numbers there."""
 _NODE_COUNTS = (1, 2, 4, 8)
 _LAYER_MATRICES = ("q", "k", "v", "o", "gate", "down", "up")
 
@@ -124,16 +125,15 @@ def write_model(checkpoint: Checkpoint, path: Path, weights: Weights, kv_heads: 
     order = vocabulary_order(checkpoint.tokenizer)
     with path.open("wb") as file:
         file.write(_header(written, weights))
-        file.write(pack(checkpoint.tensor(EMBEDDING)[order], "f32").data)
+        file.write(packed_tensor(checkpoint, EMBEDDING, "f32")[order].data)
         for layer in range(written.layers):
             for part in _LAYER_MATRICES:
-                matrix = _pad(checkpoint.tensor(layer_tensor(layer, part)), part, written)
-                file.write(pack(matrix, weights).data)
+                packed = packed_tensor(checkpoint, layer_tensor(layer, part), weights)
+                file.write(_pad(packed, part, written, weights).data)
             for part in ("attention_norm", "ffn_norm"):
-                norm = checkpoint.tensor(layer_tensor(layer, part))
-                file.write(pack(np.atleast_2d(norm), "f32").data)
-        file.write(pack(np.atleast_2d(checkpoint.tensor(FINAL_NORM)), "f32").data)
-        file.write(pack(checkpoint.tensor(CLASSIFIER)[order], weights).data)
+                file.write(packed_tensor(checkpoint, layer_tensor(layer, part), "f32").data)
+        file.write(packed_tensor(checkpoint, FINAL_NORM, "f32").data)
+        file.write(packed_tensor(checkpoint, CLASSIFIER, weights)[order].data)
 
 
 def expected_size_bytes(
@@ -173,7 +173,7 @@ def read_header(path: Path) -> DllamaHeader:
         context=values[_Key.CONTEXT],
         rope_theta=values.get(_Key.ROPE_THETA, 10_000),
     )
-    names = {number: name for name, number in _FLOAT_TYPES.items()}
+    names = {number: name for name, number in FLOAT_TYPES.items()}
     weights = names.get(values[_Key.WEIGHTS])
     if weights is None:
         raise HerdError(f"{path} has weights of a type that distributed-llama cannot run.")
@@ -216,7 +216,7 @@ def _header(written: ModelShape, weights: Weights) -> bytes:
         _Key.LAYERS: written.layers,
         _Key.HEADS: written.heads,
         _Key.KV_HEADS: written.kv_heads,
-        _Key.WEIGHTS: _FLOAT_TYPES[weights],
+        _Key.WEIGHTS: FLOAT_TYPES[weights],
         _Key.CONTEXT: written.context,
         _Key.VOCAB: written.vocab,
         _Key.EXPERTS: 0,
@@ -229,17 +229,19 @@ def _header(written: ModelShape, weights: Weights) -> bytes:
     return struct.pack(f"<{len(numbers)}i", *numbers)
 
 
-def _pad(matrix: Matrix, part: str, written: ModelShape) -> Matrix:
-    """Append zero rows to q, k and v and zero columns to o, up to the written heads."""
-    rows, columns = matrix.shape
+def _pad(
+    packed: NDArray[np.uint8], part: str, written: ModelShape, weights: Weights
+) -> NDArray[np.uint8]:
+    """Append zero rows to q, k and v and zero columns to o; zero bytes are zero in every type."""
+    rows, row_bytes = packed.shape
     wanted = {
-        "q": (written.q_dim, columns),
-        "k": (written.kv_dim, columns),
-        "v": (written.kv_dim, columns),
-        "o": (rows, written.q_dim),
+        "q": (written.q_dim, row_bytes),
+        "k": (written.kv_dim, row_bytes),
+        "v": (written.kv_dim, row_bytes),
+        "o": (rows, packed_bytes(written.q_dim, weights)),
     }
-    more_rows, more_columns = np.subtract(wanted.get(part, matrix.shape), matrix.shape)
-    return np.pad(matrix, ((0, more_rows), (0, more_columns)))
+    more_rows, more_bytes = np.subtract(wanted.get(part, packed.shape), packed.shape)
+    return np.pad(packed, ((0, more_rows), (0, more_bytes)))
 
 
 def _places(header: DllamaHeader) -> dict[str, tuple[int, tuple[int, int], Weights]]:
@@ -270,8 +272,8 @@ def _places(header: DllamaHeader) -> dict[str, tuple[int, tuple[int, int], Weigh
 
 
 def _require_weights(weights: Weights) -> None:
-    if weights not in _FLOAT_TYPES:
+    if weights not in FLOAT_TYPES:
         raise HerdError(
             f"distributed-llama cannot run {weights} weights; it runs "
-            f"{' and '.join(_FLOAT_TYPES)}. Change the axis `weights`."
+            f"{' and '.join(FLOAT_TYPES)}. Change the axis `weights`."
         )

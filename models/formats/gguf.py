@@ -1,4 +1,4 @@
-"""Writes GGUF files for llama.cpp (architecture `llama`) and reads their shape back.
+"""Writes GGUF files for llama.cpp (architecture `llama`).
 
 Weights are "pure": every matrix of the layers and the output matrix in the weights type, the
 embedding and the norms in float32, exactly as distributed-llama has them, so that the two engines
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from gguf import GGUFReader, GGUFWriter, LlamaFileType
+from gguf import GGUFWriter, LlamaFileType
 
 from models.checkpoint import (
     CLASSIFIER,
@@ -21,14 +21,13 @@ from models.checkpoint import (
     PieceType,
     tensor_shapes,
 )
-from models.errors import HerdError
-from models.formats.quantise import GGML_TYPES, pack
-from models.shape import ModelShape, packed_bytes
+from models.formats.quantise import GGML_TYPES, packed_tensor
+from models.shape import packed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.shape import Weights
+    from models.shape import ModelShape, Weights
 
 _NAMES = {
     EMBEDDING: "token_embd.weight",
@@ -70,14 +69,14 @@ def write_gguf(checkpoint: Checkpoint, path: Path, weights: Weights, name: str) 
             kind = tensor_weights(tensor, size, weights)
             n_bytes = packed_bytes(int(np.prod(size)), kind)
             writer.add_tensor_info(
-                _gguf_name(tensor), size, np.dtype(np.float32), n_bytes, raw_dtype=GGML_TYPES[kind]
+                gguf_name(tensor), size, np.dtype(np.float32), n_bytes, raw_dtype=GGML_TYPES[kind]
             )
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for tensor, size in sizes.items():
             kind = tensor_weights(tensor, size, weights)
-            writer.write_tensor_data(pack(np.atleast_2d(checkpoint.tensor(tensor)), kind))
+            writer.write_tensor_data(packed_tensor(checkpoint, tensor, kind))
     finally:
         writer.close()
 
@@ -95,41 +94,6 @@ def expected_size_bytes(shape: ModelShape, weights: Weights) -> int:
         for tensor, size in sizes.items()
     )
     return tensors + shape.vocab * _VOCABULARY_BYTES_PER_PIECE + _HEADER_ALLOWANCE_BYTES
-
-
-def read_gguf_shape(path: Path) -> ModelShape:
-    """The shape that a GGUF file of architecture `llama` states.
-
-    Raises:
-        HerdError: the file is not GGUF, or another architecture.
-    """
-    try:
-        reader = GGUFReader(path)
-    except (ValueError, OSError, IndexError) as error:
-        raise HerdError(
-            f"{path} is not a readable GGUF file: {error}. Build it again with "
-            "`python -m models build`."
-        ) from error
-
-    def number(key: str) -> int:
-        field = reader.get_field(key)
-        if field is None:
-            raise HerdError(f"{path} lacks `{key}`, so it is not a LLaMA model in GGUF.")
-        return int(field.contents())
-
-    heads = number("llama.attention.head_count")
-    theta = reader.get_field("llama.rope.freq_base")
-    return ModelShape(
-        dim=number("llama.embedding_length"),
-        hidden_dim=number("llama.feed_forward_length"),
-        layers=number("llama.block_count"),
-        heads=heads,
-        kv_heads=number("llama.attention.head_count_kv"),
-        head_dim=number("llama.rope.dimension_count"),
-        vocab=number("llama.vocab_size"),
-        context=number("llama.context_length"),
-        rope_theta=int(theta.contents()) if theta else 10_000,
-    )
 
 
 def _describe(writer: GGUFWriter, checkpoint: Checkpoint, weights: Weights, name: str) -> None:
@@ -162,7 +126,8 @@ def _describe(writer: GGUFWriter, checkpoint: Checkpoint, weights: Weights, name
     writer.add_add_space_prefix(True)  # noqa: FBT003  # likewise
 
 
-def _gguf_name(tensor: str) -> str:
+def gguf_name(tensor: str) -> str:
+    """What GGUF calls a tensor, for example `blk.0.attn_q.weight`."""
     if tensor in _NAMES:
         return _NAMES[tensor]
     _, layer, part = tensor.split(".")

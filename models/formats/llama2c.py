@@ -11,6 +11,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
 from models.checkpoint import (
     CLASSIFIER,
@@ -24,11 +25,10 @@ from models.checkpoint import (
     tensor_shapes,
 )
 from models.errors import HerdError
+from models.shape import ModelShape
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from models.shape import ModelShape
 
 _HEADER = struct.Struct("<7i")
 _LAYER_ORDER = ("attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up")
@@ -47,13 +47,7 @@ def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoin
     Raises:
         HerdError: a file is no such file, or another shape than `shape`.
     """
-    with weights.open("rb") as file:
-        header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        raise HerdError(
-            f"{weights} is too short for a llama2.c model. Delete it and fetch the model again."
-        )
-    dim, hidden_dim, layers, heads, kv_heads, vocab, context = _HEADER.unpack(header)
+    dim, hidden_dim, layers, heads, kv_heads, vocab, context = _read_header(weights)
     found = (dim, hidden_dim, layers, heads, kv_heads, abs(vocab), context, vocab > 0)
     stated = (
         shape.dim,
@@ -85,6 +79,41 @@ def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoin
         return np.asarray(values[start : start + size], dtype=np.float32)
 
     return Checkpoint(shape=shape, tokenizer=read_tokenizer(tokenizer, shape.vocab), load=load)
+
+
+def read_shape(weights: Path) -> ModelShape:
+    """The shape that the header of a model file states.
+
+    Raises:
+        HerdError: the file is too short, or no model has such a shape.
+    """
+    dim, hidden_dim, layers, heads, kv_heads, vocab, context = _read_header(weights)
+    try:
+        return ModelShape(
+            dim=dim,
+            hidden_dim=hidden_dim,
+            layers=layers,
+            heads=heads,
+            kv_heads=kv_heads,
+            head_dim=dim // max(heads, 1),
+            vocab=abs(vocab),
+            context=context,
+            tied_classifier=vocab > 0,
+        )
+    except ValidationError as error:
+        told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
+        raise HerdError(f"{weights} is not a model of llama2.c: {told}.") from None
+
+
+def _read_header(weights: Path) -> tuple[int, int, int, int, int, int, int]:
+    """dim, hidden_dim, layers, heads, kv_heads, vocab (negative: own classifier), context."""
+    with weights.open("rb") as file:
+        header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        raise HerdError(
+            f"{weights} is too short for a llama2.c model. Delete it and fetch the model again."
+        )
+    return _HEADER.unpack(header)
 
 
 def read_tokenizer(path: Path, vocab: int) -> Tokenizer:

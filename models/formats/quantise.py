@@ -16,7 +16,7 @@ from gguf.quants import dequantize, quantize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from models.checkpoint import Matrix
+    from models.checkpoint import Checkpoint, Matrix
     from models.shape import Weights
 
 GGML_TYPES: dict[Weights, GGMLQuantizationType] = {
@@ -25,6 +25,12 @@ GGML_TYPES: dict[Weights, GGMLQuantizationType] = {
     "q4_0": GGMLQuantizationType.Q4_0,
 }
 _ROWS_AT_A_TIME_VALUES = 8 * 1024 * 1024
+
+
+def packed_tensor(checkpoint: Checkpoint, name: str, weights: Weights) -> NDArray[np.uint8]:
+    """The bytes of a tensor as `weights`: as the source has them, else packed here."""
+    stored = checkpoint.stored(name, weights)
+    return pack(np.atleast_2d(checkpoint.tensor(name)), weights) if stored is None else stored
 
 
 def pack(matrix: Matrix, weights: Weights) -> NDArray[np.uint8]:

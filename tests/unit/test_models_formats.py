@@ -15,6 +15,7 @@ from models.checkpoint import CLASSIFIER, Checkpoint, PieceType, Tokenizer, tens
 from models.errors import HerdError
 from models.formats import dllama, gguf
 from models.formats.dllama_tokenizer import read_dllama_tokenizer, write_tokenizer
+from models.formats.gguf_reader import read_gguf
 from models.formats.llama2c import read_llama2c, read_tokenizer
 from models.formats.quantise import pack, unpack
 from models.shape import ModelShape, Weights
@@ -165,7 +166,7 @@ def test_a_gguf_file_says_its_shape_and_holds_every_tensor(
 ) -> None:
     path = tmp_path / "a.gguf"
     gguf.write_gguf(checkpoint, path, weights, "a")
-    assert gguf.read_gguf_shape(path) == SHAPE
+    assert read_gguf(path).shape == SHAPE
     assert path.stat().st_size <= gguf.expected_size_bytes(SHAPE, weights)
     reader = GGUFReader(path)
     assert len(reader.tensors) == len(tensor_shapes(SHAPE))
@@ -188,8 +189,8 @@ def test_the_embedding_stays_float32_as_distributed_llama_has_it(
 
 def test_a_text_file_is_not_gguf(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_text("hello " * 10)
-    with pytest.raises(HerdError, match="is not a readable GGUF file"):
-        gguf.read_gguf_shape(tmp_path / "a.gguf")
+    with pytest.raises(HerdError, match="is not a whole GGUF file"):
+        read_gguf(tmp_path / "a.gguf")
 
 
 def test_the_vocabulary_has_bos_and_eos_last_and_the_rest_in_order(tmp_path: Path) -> None:

@@ -1,0 +1,170 @@
+"""A model of a user's own becomes the files that an engine loads, and stays the same model."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+from gguf.quants import quantize
+
+from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shapes
+from models.convert import convert, open_source
+from models.errors import HerdError
+from models.formats.dllama import read_header, read_model
+from models.formats.gguf import gguf_name, write_gguf
+from models.report import SilentReporter
+from models.shape import ModelShape, Weights
+from models.synthetic import synthetic_checkpoint
+from tests.doubles.tiny_llama import logits
+
+SHAPE = ModelShape(
+    dim=96, hidden_dim=128, layers=2, heads=6, kv_heads=6, head_dim=16, vocab=512, context=64
+)
+PROMPT = [1, 300, 412, 280, 511, 390]
+QUIET = SilentReporter()
+
+
+@pytest.fixture
+def model() -> Checkpoint:
+    return synthetic_checkpoint(SHAPE, seed=3)
+
+
+@pytest.fixture
+def source(tmp_path: Path, model: Checkpoint) -> Path:
+    path = tmp_path / "mine.gguf"
+    write_gguf(model, path, "f32", "mine")
+    return path
+
+
+def llama2c(model: Checkpoint, folder: Path) -> Path:
+    """The model as llama2.c writes it."""
+    shape, path = model.shape, folder / "mine.bin"
+    sizes = (shape.dim, shape.hidden_dim, shape.layers, shape.heads, shape.kv_heads, -shape.vocab)
+    order = ("attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up")
+    names = ["embedding", *(layer_tensor(n, p) for p in order for n in range(shape.layers))]
+    with path.open("wb") as file:
+        file.write(struct.pack("<7i", *sizes, shape.context))
+        for name in [*names, "final_norm"]:
+            file.write(model.tensor(name).tobytes())
+        file.write(bytes(4 * shape.context * shape.head_dim))
+        file.write(model.tensor(CLASSIFIER).tobytes())
+    pieces = [piece.encode() for piece in model.tokenizer.pieces]
+    entries = zip(model.tokenizer.scores, pieces, strict=True)
+    content = b"".join(struct.pack("<fi", score, len(piece)) + piece for score, piece in entries)
+    (folder / "tokenizer.bin").write_bytes(struct.pack("<i", 8) + content)
+    return path
+
+
+@pytest.mark.parametrize("kv_heads", [None, 8])
+def test_a_gguf_model_computes_the_same_as_m(
+    tmp_path: Path, source: Path, model: Checkpoint, kv_heads: int | None
+) -> None:
+    files = convert(source, tmp_path / "out" / "mine.m", "f32", kv_heads, QUIET)
+    assert [file.name for file in files] == ["mine.m", "mine.t"]
+    assert read_header(files[0]).shape.kv_heads == (kv_heads or SHAPE.kv_heads)
+    back = read_model(files[0], model.tokenizer)
+    assert np.abs(logits(back, PROMPT) - logits(model, PROMPT)).max() < 1e-4
+
+
+def test_a_llama2c_model_computes_the_same_as_gguf(tmp_path: Path, model: Checkpoint) -> None:
+    (file,) = convert(llama2c(model, tmp_path), tmp_path / "mine.gguf", "f32", None, QUIET)
+    back = open_source(file)
+    assert back.shape == model.shape
+    assert np.array_equal(logits(back, PROMPT), logits(model, PROMPT))
+
+
+def test_blocks_of_q4_0_are_carried_over_as_they_are(
+    tmp_path: Path, source: Path, model: Checkpoint
+) -> None:
+    """Even those that quantising again would change: no value of theirs is the lowest."""
+    first = tmp_path / "first.gguf"
+    convert(source, first, "q4_0", None, QUIET)
+    raw = bytearray(first.read_bytes())
+    found = {tensor.name: tensor for tensor in GGUFReader(first).tensors}
+    tensor = found[gguf_name(layer_tensor(1, "q"))]
+    begin, n_bytes = int(tensor.data_offset), int(tensor.n_bytes)
+    blocks = np.frombuffer(raw, dtype=np.uint8, count=n_bytes, offset=begin).reshape(-1, 18)
+    blocks[:, 2:] = 0x77 + np.arange(16) % 8
+    (tmp_path / "odd.gguf").write_bytes(raw)
+    convert(tmp_path / "odd.gguf", tmp_path / "odd.m", "q4_0", None, QUIET)
+    assert blocks.tobytes() in (tmp_path / "odd.m").read_bytes()
+    read = read_model(tmp_path / "odd.m", model.tokenizer)
+    there = open_source(tmp_path / "odd.gguf")
+    assert np.array_equal(read.tensor(layer_tensor(1, "q")), there.tensor(layer_tensor(1, "q")))
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q5_1", "Q4_1"])
+def test_other_types_are_read_as_the_package_reads_them(
+    tmp_path: Path, model: Checkpoint, source: Path, kind: str
+) -> None:
+    ggml = GGMLQuantizationType[kind]
+    other = tmp_path / "other.gguf"
+    writer = GGUFWriter(other, "llama")
+    for field in GGUFReader(source).fields.values():
+        if not field.name.startswith("GGUF.") and field.name != "general.architecture":
+            sub = field.types[-1] if len(field.types) > 1 else None
+            writer.add_key_value(field.name, field.contents(), field.types[0], sub_type=sub)
+    for name, size in tensor_shapes(SHAPE).items():
+        values = model.tensor(name)
+        if len(size) == 1:
+            writer.add_tensor(gguf_name(name), values)
+        else:
+            writer.add_tensor(gguf_name(name), quantize(values, ggml), raw_dtype=ggml)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    convert(other, tmp_path / "other.m", "f32", None, QUIET)
+    back = read_model(tmp_path / "other.m", model.tokenizer)
+    assert np.corrcoef(logits(back, PROMPT).ravel(), logits(model, PROMPT).ravel())[0, 1] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("source_name", "target", "weights", "kv_heads", "words"),
+    [
+        ("absent.gguf", "a.m", "f32", None, "no file"),
+        ("notes.txt", "a.m", "f32", None, "right would be a .gguf file"),
+        ("mine.gguf", "a.safetensors", "f32", None, "must end in .m or .gguf"),
+        ("mine.gguf", "a.m", "q8_0", None, "right would be f32, q4_0"),
+        ("mine.gguf", "a.gguf", "q5_k", None, "right would be f32, q8_0, q4_0"),
+        ("mine.gguf", "mine.gguf", "f32", None, "is the source itself"),
+        ("mine.gguf", "a.m", "f32", 3, "must not be less"),
+        ("mine.gguf", "a.gguf", "f32", 8, "only to .m files"),
+        ("lonely.bin", "a.m", "f32", None, "tokenizer.bin"),
+        ("cut.gguf", "a.m", "f32", None, "not a whole GGUF file"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_no_file(
+    tmp_path: Path,
+    source: Path,
+    source_name: str,
+    target: str,
+    weights: Weights,
+    kv_heads: int | None,
+    words: str,
+) -> None:
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "lonely.bin").write_bytes(bytes(64))
+    (tmp_path / "cut.gguf").write_bytes(source.read_bytes()[:70_000])
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(HerdError, match=words) as told:
+        convert(tmp_path / source_name, tmp_path / target, weights, kv_heads, QUIET)
+    assert "\n" not in str(told.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_memory_stays_below_four_times_the_largest_tensor(tmp_path: Path) -> None:
+    shape = SHAPE.model_copy(update={"dim": 512, "hidden_dim": 2048, "layers": 24, "vocab": 8192})
+    source, target = tmp_path / "large.gguf", tmp_path / "large.m"
+    write_gguf(synthetic_checkpoint(shape, seed=1), source, "q8_0", "large")
+    largest_bytes = 4 * shape.vocab * shape.dim
+    tracemalloc.start()
+    convert(source, target, "q4_0", None, QUIET)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 4 * largest_bytes
+    assert target.stat().st_size > 2 * largest_bytes
