@@ -36,7 +36,7 @@ class LabNode:
         cpus: its limit, in cores.
         architecture: of its programs, as Debian names it; empty where the lab came up before this
             was written down.
-        is_emulated: its programs run under qemu-user, about ten times slower than natively.
+        is_emulated: its programs run under qemu-user, ten to fifty times slower than natively.
     """
 
     name: str
