@@ -72,6 +72,8 @@ class NodeReading(Record):
         clock_s: Unix time of the node.
         uptime_s: its monotonic clock; a change of the difference to `clock_s` is a clock step.
         throttled: Raspberry Pi firmware's bit field (`get_throttled`).
+        throttled_meanwhile: its bits 0 to 3 that were set at a look since the reading before this
+            one (a look a second, while processes lived).
         temperature_c: degrees Celsius.
         frequency_mhz: current clock of CPU 0.
         swap_pages: pages swapped in and out since boot.
@@ -81,6 +83,7 @@ class NodeReading(Record):
     clock_s: float | None = None
     uptime_s: float | None = None
     throttled: int | None = None
+    throttled_meanwhile: int | None = None
     temperature_c: float | None = None
     frequency_mhz: float | None = None
     swap_pages: int | None = None

@@ -82,6 +82,7 @@ NODES: Columns = MappingProxyType(
         "kept": "boolean",
         "throttled_before": "Int64",
         "throttled_after": "Int64",
+        "throttled_meanwhile": "Int64",
         "temperature_before_c": "Float64",
         "temperature_after_c": "Float64",
         "frequency_after_mhz": "Float64",

@@ -261,6 +261,7 @@ def _readings(record: NodeRecord | None) -> Row:
     return {
         "throttled_before": before.throttled,
         "throttled_after": after.throttled,
+        "throttled_meanwhile": after.throttled_meanwhile,
         "temperature_before_c": before.temperature_c,
         "temperature_after_c": after.temperature_c,
         "frequency_after_mhz": after.frequency_mhz,

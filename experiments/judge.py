@@ -3,7 +3,8 @@
 An attempt *failed* if a node was lost, a process did not start or end well, or the logs do not
 hold what they should. It is *invalid* if it ended well but while it ran a node
 
-- newly set a throttling bit of the Raspberry Pi's firmware (0 to 3: now; 16 to 19: since boot),
+- had one of the bits 0 to 3 of the Raspberry Pi's firmware set (throttled now) before, after, or at
+  a look of its helper, one a second; or newly set one of the bits 16 to 19 (since boot),
 - swapped more than `SWAP_PAGES` pages,
 - lost link speed against when the run began,
 - had its clock set by more than `CLOCK_STEP_S`.
@@ -61,9 +62,10 @@ def invalidity(execution: Execution, link_mbit: Mapping[str, int | None]) -> str
 
 def _reasons(before: NodeReading, after: NodeReading, link_mbit: int | None) -> Iterator[str]:
     if before.throttled is not None and after.throttled is not None:
-        new = after.throttled & ~before.throttled
+        now = before.throttled | after.throttled | (after.throttled_meanwhile or 0)
+        since_boot = after.throttled & ~before.throttled
         for bit, meaning in THROTTLING.items():
-            if new & (1 << bit | 1 << (bit + 16)):
+            if now & 1 << bit or since_boot & 1 << (bit + 16):
                 yield meaning
     if before.swap_pages is not None and after.swap_pages is not None:
         swapped = after.swap_pages - before.swap_pages

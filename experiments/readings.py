@@ -68,6 +68,7 @@ def node_reading(told: dict[str, str]) -> NodeReading:
         clock_s=_number(told.get("clock_s")),
         uptime_s=_number(told.get("uptime_s")),
         throttled=_bits(told.get("throttled")),
+        throttled_meanwhile=_bits(told.get("throttled_meanwhile")),
         temperature_c=None if temperature_mc is None else temperature_mc / 1000,
         frequency_mhz=None if frequency_khz is None else frequency_khz / 1000,
         swap_pages=_count(told.get("swap_pages")),

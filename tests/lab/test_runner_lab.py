@@ -358,6 +358,30 @@ def test_a_frozen_worker_ends_the_attempt_long_before_its_deadline(
     assert lab.units() == {}
 
 
+def test_trials_while_a_firmware_throttles_are_kept_and_do_not_count(
+    lab: Lab, tmp_path: Path
+) -> None:
+    """Also when the bits tell the same before and after: the lasting ones were set long ago."""
+    process_id = lab.podman("inspect", "--format", "{{.State.Pid}}", WORKER).strip()
+    firmware = "/sys/devices/platform/soc/soc:firmware"
+    enter = ["nsenter", "--target", process_id, "--mount", "sh", "-c"]
+    fill = f"mount -t tmpfs tmpfs /sys/devices/platform && mkdir -p {firmware}"
+    subprocess.run([*enter, f"{fill} && echo 50001 >{firmware}/get_throttled"], check=True)
+    try:
+        code, _ = lab.run(tmp_path / "throttled", "nodes=2")
+        subprocess.run([*enter, f"echo 50000 >{firmware}/get_throttled"], check=True)
+        code_after, _ = lab.run(tmp_path / "after", "nodes=2")
+    finally:
+        subprocess.run([*enter, "umount /sys/devices/platform"], check=True)
+
+    assert code == 1
+    throttled = attempts(tmp_path / "throttled")
+    assert {attempt.outcome for attempt in throttled} == {"invalid"}
+    assert {attempt.cause for attempt in throttled} == {f"{WORKER}: its supply voltage was too low"}
+    assert code_after == 0
+    assert {attempt.outcome for attempt in attempts(tmp_path / "after")} == {"done"}
+
+
 def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(lab: Lab) -> None:
     server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
     fields = (("unit", "herd-deadline-root"), ("deadline", "1"), ("arg", server))

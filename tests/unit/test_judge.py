@@ -31,12 +31,20 @@ def test_bits_that_were_set_before_are_no_reason() -> None:
     assert invalidity(execution(later(throttled=0x50000)), {}) is None
 
 
+def test_a_node_that_is_throttled_all_along_is_one_though_no_bit_is_new() -> None:
+    hot = CALM.model_copy(update={"throttled": 0x50008})
+    record = NodeRecord(before=hot, after=later(throttled=0x50008))
+    made = Execution(started_at=0.0, readings={"pi1": record})
+    assert invalidity(made, {}) == "pi1: it reached its soft temperature limit"
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
         ({"throttled": 0x50001}, "supply voltage"),
         ({"throttled": 0x50004}, "throttled"),
         ({"throttled": 0xD0000}, "soft temperature limit"),
+        ({"throttled_meanwhile": 0x2}, "frequency was capped"),
         ({"swap_pages": 7 + 257}, "swapped 257 pages"),
         ({"link_mbit": 100}, "its link was at 100 instead of 1000"),
         ({"clock_s": 1061.0}, "its clock was set by +1.0 s"),

@@ -149,3 +149,24 @@ def test_unit_names_become_the_paths_that_systemd_gives_them(helper: ModuleType)
     assert (
         helper.path_of("herd-a1-r1") == b"/org/freedesktop/systemd1/unit/herd_2da1_2dr1_2eservice"
     )
+
+
+def test_bits_of_now_are_looked_at_once_a_second_and_told_once(
+    helper: ModuleType, tmp_path: Path
+) -> None:
+    file = tmp_path / "get_throttled"
+    file.write_text("50004\n")
+    throttling = helper.Throttling(str(file))
+    assert throttling.look() == throttling.EVERY_S
+    file.write_text("50000\n")
+    assert 0 < throttling.look() <= throttling.EVERY_S
+    assert throttling.bits() == "50000"
+    assert throttling.seen() == "4"
+    assert throttling.seen() == "0"
+
+
+def test_a_machine_without_such_a_firmware_is_not_looked_at(
+    helper: ModuleType, tmp_path: Path
+) -> None:
+    throttling = helper.Throttling(str(tmp_path / "nothing"))
+    assert (throttling.look(), throttling.seen()) == (None, None)
