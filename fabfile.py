@@ -125,7 +125,7 @@ def models(_context: Context) -> None:
         "source": "a .gguf file, or a .bin of llama2.c with tokenizer.bin beside it",
         "target": "a .m file (its .t is written beside it) or a .gguf file",
         "weights": "f32, q8_0 (GGUF only) or q4_0",
-        "kv_heads": "KV heads to write into a .m file, the added ones zeros",
+        "kv_heads": "KV heads to write, the added ones zeros, so that more nodes can share it",
     }
 )
 def convert(

@@ -9,7 +9,6 @@ from analysis.stats import FEWEST_FOR_INTERVAL, range_coverage
 from analysis.wording import bare, count, listing, nodes, percent, plural
 from collect.errors import HerdError
 from models.catalogue import load_catalogue
-from models.limits import shape_as_written
 
 SURE = 6
 """Trials from which an interval of a median can cover 95 % at all."""
@@ -88,24 +87,20 @@ def _texts(all_series: Sequence[Series]) -> list[str]:
 
 
 def _padded(all_series: Sequence[Series]) -> list[str]:
-    """Zero heads make a model divisible, and distributed-llama computes them like all others."""
+    """Zero heads let more nodes share a model, and every engine computes them like all others."""
     catalogue = load_catalogue()
-    compared = {series.model for series in all_series if series.engine != "distributed-llama"}
-    models = [series.model for series in all_series if series.engine == "distributed-llama"]
-    names = dict.fromkeys(name for name in models if name in compared)
     sentences = []
-    for name in names:
+    for name in dict.fromkeys(series.model for series in all_series if series.measured):
         try:
-            shape = catalogue.get(name).shape
+            spec = catalogue.get(name)
         except HerdError:  # gone from the catalogue since the run
             continue
-        written = shape_as_written(shape, "dllama")
-        if written.heads > shape.heads:
+        if spec.unpadded is not None:
             sentences.append(
-                f"distributed-llama computes {name} with {written.heads} heads instead of "
-                f"{shape.heads}, because zero heads let 1, 2, 4 and 8 nodes share it: its "
-                "attention is more work there than in llama.cpp, so compare numbers of nodes with "
-                "this model and not the two engines."
+                f"{name} is {spec.unpadded.name} with {spec.shape.heads} heads instead of "
+                f"{spec.unpadded.shape.heads}: the added ones are zeros, which let more nodes "
+                "share it and change no word. Every engine computes them like the others, so "
+                "engines compare fairly, and each would be faster without."
             )
     return sentences
 

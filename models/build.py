@@ -15,6 +15,7 @@ from models.formats import dllama, gguf
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.llama2c import read_llama2c
 from models.packages import PackageStore
+from models.padding import padded
 from models.report import SilentReporter
 from models.synthetic import synthetic_checkpoint
 
@@ -31,7 +32,7 @@ WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
     "dllama": ("f32", "q4_0"),
 }
 NODE_FOLDER = "/opt/llama-herd/models"
-_RECIPE = 2
+_RECIPE = 3
 """Raise when the bytes written for a model change, so that caches build it again."""
 
 
@@ -134,8 +135,7 @@ def expected_size_bytes(
     """Size of the model file: exact for distributed-llama, an upper bound for GGUF."""
     if format == "gguf":
         return gguf.expected_size_bytes(spec.shape, weights)
-    written = dllama.padded_shape(spec.shape, dllama.padded_kv_heads(spec.shape))
-    return dllama.expected_size_bytes(written, weights)
+    return dllama.expected_size_bytes(spec.shape, weights)
 
 
 def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkpoint:
@@ -144,6 +144,8 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
     Raises:
         HerdError: no source has the weights.
     """
+    if spec.unpadded is not None:
+        return padded(open_checkpoint(spec.unpadded, reporter), spec.shape.kv_heads)
     if spec.checkpoint is None or spec.tokenizer is None:
         return synthetic_checkpoint(spec.shape, spec.seed or 0)
     listener = reporter or SilentReporter()
@@ -187,7 +189,7 @@ def _write(spec: ModelSpec, checkpoint: Checkpoint, target: Path, weights: Weigh
     elif target.suffix == ".m":
         size_bytes = expected_size_bytes(spec, "dllama", weights)
         with landing(target, size_bytes, doing) as path:
-            dllama.write_model(checkpoint, path, weights, dllama.padded_kv_heads(spec.shape))
+            dllama.write_model(checkpoint, path, weights)
     else:
         with landing(target, spec.shape.vocab * TOKENIZER_BYTES_PER_PIECE, doing) as path:
             write_tokenizer(checkpoint.tokenizer, path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.errors import HerdError
+from models.padding import padded_name, padded_shape, split_name
 from models.shape import ModelShape
 from models.synthetic import SYNTHETIC_PREFIX, check_vocabulary, parse_synthetic_name
 from models.yaml_file import load_yaml_file
@@ -126,6 +127,7 @@ class ModelSpec:
         checkpoint: the published weights; None for random weights.
         tokenizer: the published tokenizer; None for random weights.
         seed: seed of the random weights; None for published ones.
+        unpadded: the model without added zero heads (`models.padding`); None if it has none.
     """
 
     name: str
@@ -136,6 +138,7 @@ class ModelSpec:
     checkpoint: ModelFile | None = None
     tokenizer: ModelFile | None = None
     seed: int | None = None
+    unpadded: ModelSpec | None = None
 
     @property
     def parameters(self) -> int:
@@ -161,9 +164,14 @@ class Catalogue:
     def get(self, name: str) -> ModelSpec:
         """Find a model by name; also understands `synthetic:dim=…,hidden=…,…`.
 
+        Either with `+kvN` at the end is that model with zero heads up to N KV heads.
+
         Raises:
-            HerdError: no such model, or a synthetic shape that cannot be.
+            HerdError: no such model, or a shape or number of heads that cannot be.
         """
+        base_name, kv_heads = split_name(name)
+        if kv_heads is not None:
+            return _padded(self.get(base_name), kv_heads)
         if name in self._specs:
             return self._specs[name]
         if name.startswith(SYNTHETIC_PREFIX) and ("=" in name or name == SYNTHETIC_PREFIX):
@@ -197,6 +205,17 @@ def load_catalogue(path: Path | None = None) -> Catalogue:
     """
     document = load_yaml_file(path or DEFAULT_CATALOGUE, _Document, "the catalogue of models")
     return Catalogue({name: _spec(name, entry) for name, entry in document.models.items()})
+
+
+def _padded(spec: ModelSpec, kv_heads: int) -> ModelSpec:
+    if spec.unpadded is not None:
+        once = padded_name(spec.unpadded.name, kv_heads)
+        raise HerdError(f"`{padded_name(spec.name, kv_heads)}` adds heads twice: write {once}.")
+    try:
+        shape = padded_shape(spec.shape, kv_heads)
+    except HerdError as error:
+        raise HerdError(f"The model `{padded_name(spec.name, kv_heads)}`: {error}") from None
+    return replace(spec, name=padded_name(spec.name, kv_heads), shape=shape, unpadded=spec)
 
 
 def _spec(name: str, entry: _Entry) -> ModelSpec:

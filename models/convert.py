@@ -10,6 +10,7 @@ from models.formats import dllama, gguf
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.gguf_reader import read_gguf
 from models.formats.llama2c import read_llama2c, read_shape
+from models.padding import padded
 from models.shape import ALL_WEIGHTS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from models.checkpoint import Checkpoint
     from models.report import Reporter
-    from models.shape import ModelShape, Weights
+    from models.shape import Weights
 
 TOKENIZER_BYTES_PER_PIECE = 40
 SUFFIXES = (".m", ".gguf")
@@ -33,8 +34,8 @@ def convert(
             beside it.
         target: a `.m` file (its vocabulary is written beside it as `.t`) or a `.gguf` file.
         weights: type of the matrices.
-        kv_heads: KV heads to write into `.m`, the added ones zeros, so that more nodes can share
-            it; None for as many as there are.
+        kv_heads: KV heads to write, the added ones zeros, so that more nodes can share the model;
+            None for as many as there are.
         reporter: hears what is written.
 
     Returns:
@@ -44,19 +45,20 @@ def convert(
         HerdError: the source cannot be read, the target's format has no such weights or heads,
             or the disk is full. Nothing half-written is left.
     """
-    _require_possible(source, target, weights, kv_heads)
+    _require_possible(source, target, weights)
     checkpoint = open_source(source)
+    if kv_heads is not None:
+        checkpoint = padded(checkpoint, kv_heads)
     reporter.note(f"writing {target}")
     if target.suffix == ".gguf":
         size_bytes = gguf.expected_size_bytes(checkpoint.shape, weights)
         with landing(target, size_bytes, f"Writing {target}") as path:
             gguf.write_gguf(checkpoint, path, weights, target.stem)
         return (target,)
-    written = _with_heads(checkpoint.shape, kv_heads)
     tokenizer = target.with_suffix(".t")
-    size_bytes = dllama.expected_size_bytes(written, weights)
+    size_bytes = dllama.expected_size_bytes(checkpoint.shape, weights)
     with landing(target, size_bytes, f"Writing {target}") as path:
-        dllama.write_model(checkpoint, path, weights, written.kv_heads)
+        dllama.write_model(checkpoint, path, weights)
     size_bytes = checkpoint.shape.vocab * TOKENIZER_BYTES_PER_PIECE
     with landing(tokenizer, size_bytes, f"Writing {tokenizer}") as path:
         write_tokenizer(checkpoint.tokenizer, path)
@@ -77,7 +79,7 @@ def open_source(source: Path) -> Checkpoint:
     return read_llama2c(source, tokenizer, read_shape(source))
 
 
-def _require_possible(source: Path, target: Path, weights: str, kv_heads: int | None) -> None:
+def _require_possible(source: Path, target: Path, weights: str) -> None:
     if not source.is_file():
         raise HerdError(f"There is no file {source} to convert.")
     if source.suffix not in {".gguf", ".bin"}:
@@ -95,15 +97,3 @@ def _require_possible(source: Path, target: Path, weights: str, kv_heads: int | 
             f"{target.suffix} files cannot hold {weights} weights here; right would be "
             f"{', '.join(allowed)}."
         )
-    if kv_heads is not None and target.suffix != ".m":
-        raise HerdError("Heads are added only to .m files: leave --kv-heads away.")
-
-
-def _with_heads(shape: ModelShape, kv_heads: int | None) -> ModelShape:
-    if kv_heads is None:
-        return shape
-    if kv_heads < shape.kv_heads:
-        raise HerdError(
-            f"The model has {shape.kv_heads} KV heads: --kv-heads {kv_heads} must not be less."
-        )
-    return dllama.padded_shape(shape, kv_heads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.formats.dllama import padded_kv_heads, padded_shape
+from models.padding import padded_name, possible_shapes
 from models.shape import QUANT_BLOCK, ModelShape, packed_bytes
 
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from models.catalogue import ModelSpec
     from models.shape import Weights
 
+DLLAMA_WEIGHTS: tuple[Weights, ...] = ("f32", "q4_0")
+"""Types of weights that distributed-llama runs."""
+_USUAL_COUNTS = (1, 2, 4, 8)
 _MIB = 1024 * 1024
 _DLLAMA_MARGIN_BYTES = 24 * _MIB
 _LLAMA_CPP_MARGIN_BYTES = 48 * _MIB
@@ -20,25 +23,21 @@ _DLLAMA_BATCH = 32
 _F32 = 4
 
 
-def shape_as_written(shape: ModelShape, format: Format) -> ModelShape:  # noqa: A002  # the word
-    """The shape that stands in the file of a format; `.m` files have zero heads appended."""
-    return shape if format == "gguf" else padded_shape(shape, padded_kv_heads(shape))
-
-
-def dllama_impossible(shape_as_written: ModelShape, weights: Weights, nodes: int) -> str | None:
+def dllama_impossible(shape: ModelShape, weights: Weights, nodes: int) -> str | None:
     """Why distributed-llama cannot share a model among `nodes` nodes; None if it can.
 
     Args:
-        shape_as_written: the shape in the `.m` file, see `shape_as_written()`.
+        shape: of the model.
         weights: type of the weights.
         nodes: root and workers together.
 
     The engine itself aborts in these cases, and takes its workers with it (the asserts of
     the slicing functions in b4rtaz/distributed-llama, `src/nn/nn-core.cpp`).
     """
-    shape = shape_as_written
-    if weights not in ("f32", "q4_0"):
-        return f"distributed-llama cannot run {weights} weights, only f32 and q4_0"
+    if weights not in DLLAMA_WEIGHTS:
+        return (
+            f"distributed-llama cannot run {weights} weights, only {' and '.join(DLLAMA_WEIGHTS)}"
+        )
     if nodes > shape.kv_heads:
         return (
             f"the model has {shape.kv_heads} KV heads, and distributed-llama cannot use more "
@@ -64,6 +63,36 @@ def dllama_impossible(shape_as_written: ModelShape, weights: Weights, nodes: int
     return None
 
 
+def shareable_name(spec: ModelSpec, weights: Weights, nodes: int) -> str | None:
+    """The name of the model with as few added heads as let `nodes` nodes share it.
+
+    Where more heads let more of 1, 2, 4 and 8 nodes share it, in more types of weights, they are
+    counted in: one file then serves a whole matrix.
+
+    Returns:
+        None if no number of heads helps.
+    """
+    bare = spec.unpadded or spec
+    most = bare.shape.kv_heads + QUANT_BLOCK * max(nodes, *_USUAL_COUNTS)
+    shapes = [
+        shape
+        for shape in possible_shapes(bare.shape, most)
+        if not dllama_impossible(shape, weights, nodes)
+    ]
+    if not shapes:
+        return None
+    return padded_name(bare.name, max(shapes, key=_usual_cases).kv_heads)
+
+
+def _usual_cases(shape: ModelShape) -> int:
+    """How many of the usual numbers of nodes can share a model, over all types of weights."""
+    return sum(
+        dllama_impossible(shape, weights, nodes) is None
+        for weights in DLLAMA_WEIGHTS
+        for nodes in _USUAL_COUNTS
+    )
+
+
 def memory_mib(
     spec: ModelSpec,
     format: Format,  # noqa: A002  # the word of the docs
@@ -80,7 +109,7 @@ def memory_mib(
     Returns:
         The needs of the root and of one worker; with one node only the first counts.
     """
-    shape = shape_as_written(spec.shape, format)
+    shape = spec.shape
     embedding = _F32 * shape.vocab * shape.dim
     classifier = packed_bytes(shape.vocab * shape.dim, weights)
     layer = packed_bytes(shape.layer_matrix_values, weights)

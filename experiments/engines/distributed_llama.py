@@ -15,7 +15,7 @@ from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
 from models.catalogue import ModelSpec
-from models.limits import dllama_impossible, shape_as_written
+from models.limits import dllama_impossible, shareable_name
 
 WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
@@ -41,9 +41,8 @@ class DistributedLlama:
         if cell.weights not in BUFFER_TYPE:
             return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
         spec = common.model_spec(cell.model)
-        shape = shape_as_written(spec.shape, "dllama")
         return (
-            dllama_impossible(shape, cell.weights, cell.nodes)
+            _unshareable(cell, spec)
             or common.beyond_context(cell, _positions(cell))
             or common.missing(cell, cluster, "dllama", _files(cell, spec))
         )
@@ -68,6 +67,14 @@ class DistributedLlama:
         """Tokens per second over the last lines of the root's log."""
         tokens_ms = [int(pred) + int(sync) for pred, sync in _PREDICTED.findall(tail)]
         return 1000 * len(tokens_ms) / sum(tokens_ms) if sum(tokens_ms) else None
+
+
+def _unshareable(cell: Cell, spec: ModelSpec) -> str | None:
+    """Why the nodes cannot share the model, with the name of one that they can, if there is."""
+    reason = dllama_impossible(spec.shape, cell.weights, cell.nodes)
+    other = shareable_name(spec, cell.weights, cell.nodes) if reason else None
+    remedy = f": name the model {other}, the same one with heads of zeros added" if other else ""
+    return f"{reason}{remedy}" if reason else None
 
 
 def _worker(cell: Cell, node: Node) -> Process:

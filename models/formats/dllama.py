@@ -27,7 +27,7 @@ from models.checkpoint import (
 )
 from models.errors import HerdError
 from models.formats.quantise import packed_tensor, unpack
-from models.shape import QUANT_BLOCK, ModelShape, packed_bytes
+from models.shape import ModelShape, packed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,6 @@ _ACTIVATION_SILU = 1
 _EPSILON_1E5 = 5
 FLOAT_TYPES: dict[Weights, int] = {"f32": 0, "q4_0": 2}
 """The weights that a `.m` file may hold and the engine runs, with their numbers there."""
-_NODE_COUNTS = (1, 2, 4, 8)
 _LAYER_MATRICES = ("q", "k", "v", "o", "gate", "down", "up")
 
 
@@ -71,33 +70,11 @@ HEADER_BYTES = 8 + 8 * len(_Key)
 
 @dataclass(frozen=True)
 class DllamaHeader:
-    """What a `.m` file says of itself: its shape (padding included) and weights type."""
+    """What a `.m` file says of itself: its shape and weights type."""
 
     shape: ModelShape
     weights: Weights
     header_bytes: int
-
-
-def padded_kv_heads(shape: ModelShape) -> int:
-    """KV heads to write so that 1, 2, 4 and 8 nodes can share the model.
-
-    A power of two is left as it is: it splits already, and padding adds work. Any other count is
-    raised to the first one that all four node counts divide, with slices of whole quantised blocks.
-    """
-    if shape.kv_heads & (shape.kv_heads - 1) == 0:
-        return shape.kv_heads
-    group = shape.heads // shape.kv_heads
-    most = max(_NODE_COUNTS)
-    kv_heads = -(-shape.kv_heads // most) * most
-    while kv_heads * group * shape.head_dim // most % QUANT_BLOCK:
-        kv_heads += most
-    return kv_heads
-
-
-def padded_shape(shape: ModelShape, kv_heads: int) -> ModelShape:
-    """`shape` with zero heads appended up to `kv_heads`, each with its share of query heads."""
-    group = shape.heads // shape.kv_heads
-    return shape.model_copy(update={"kv_heads": kv_heads, "heads": kv_heads * group})
 
 
 def vocabulary_order(tokenizer: Tokenizer) -> NDArray[np.int64]:
@@ -107,29 +84,25 @@ def vocabulary_order(tokenizer: Tokenizer) -> NDArray[np.int64]:
     return np.concatenate([np.delete(ids, ends), ends])
 
 
-def write_model(checkpoint: Checkpoint, path: Path, weights: Weights, kv_heads: int) -> None:
+def write_model(checkpoint: Checkpoint, path: Path, weights: Weights) -> None:
     """Write `checkpoint` as a `.m` file, one tensor in memory at a time.
 
     Args:
         checkpoint: the model in the neutral form.
         path: the file to write.
         weights: `f32` or `q4_0`; the engine runs no other.
-        kv_heads: KV heads to write, see `padded_kv_heads`. The added heads have zero rows in q, k
-            and v and zero columns in the output matrix, so the model computes the same.
 
     Raises:
         HerdError: the engine cannot run `weights`.
     """
     _require_weights(weights)
-    written = padded_shape(checkpoint.shape, kv_heads)
     order = vocabulary_order(checkpoint.tokenizer)
     with path.open("wb") as file:
-        file.write(_header(written, weights))
+        file.write(_header(checkpoint.shape, weights))
         file.write(packed_tensor(checkpoint, EMBEDDING, "f32")[order].data)
-        for layer in range(written.layers):
+        for layer in range(checkpoint.shape.layers):
             for part in _LAYER_MATRICES:
-                packed = packed_tensor(checkpoint, layer_tensor(layer, part), weights)
-                file.write(_pad(packed, part, written, weights).data)
+                file.write(packed_tensor(checkpoint, layer_tensor(layer, part), weights).data)
             for part in ("attention_norm", "ffn_norm"):
                 file.write(packed_tensor(checkpoint, layer_tensor(layer, part), "f32").data)
         file.write(packed_tensor(checkpoint, FINAL_NORM, "f32").data)
@@ -137,13 +110,13 @@ def write_model(checkpoint: Checkpoint, path: Path, weights: Weights, kv_heads: 
 
 
 def expected_size_bytes(
-    written: ModelShape, weights: Weights, header_bytes: int = HEADER_BYTES
+    shape: ModelShape, weights: Weights, header_bytes: int = HEADER_BYTES
 ) -> int:
-    """Exact size of a `.m` file whose written (padded) shape is `written`."""
-    layer = packed_bytes(written.layer_matrix_values, weights) + 2 * 4 * written.dim
-    classifier = packed_bytes(written.vocab * written.dim, weights)
-    embedding = 4 * written.vocab * written.dim
-    return header_bytes + embedding + written.layers * layer + 4 * written.dim + classifier
+    """Exact size of a `.m` file."""
+    layer = packed_bytes(shape.layer_matrix_values, weights) + 2 * 4 * shape.dim
+    classifier = packed_bytes(shape.vocab * shape.dim, weights)
+    embedding = 4 * shape.vocab * shape.dim
+    return header_bytes + embedding + shape.layers * layer + 4 * shape.dim + classifier
 
 
 def read_header(path: Path) -> DllamaHeader:
@@ -187,7 +160,7 @@ def read_header(path: Path) -> DllamaHeader:
 
 
 def read_model(path: Path, tokenizer: Tokenizer) -> Checkpoint:
-    """Read a `.m` file back into the neutral form, with its padding, in LLaMA's vocabulary order.
+    """Read a `.m` file back into the neutral form, in LLaMA's vocabulary order.
 
     Raises:
         HerdError: as `read_header`.
@@ -206,42 +179,27 @@ def read_model(path: Path, tokenizer: Tokenizer) -> Checkpoint:
     return Checkpoint(shape=header.shape, tokenizer=tokenizer, load=load)
 
 
-def _header(written: ModelShape, weights: Weights) -> bytes:
+def _header(shape: ModelShape, weights: Weights) -> bytes:
     pairs = {
         _Key.VERSION: 0,
         _Key.ARCHITECTURE: _ARCH_LLAMA,
         _Key.ACTIVATION: _ACTIVATION_SILU,
-        _Key.DIM: written.dim,
-        _Key.HIDDEN_DIM: written.hidden_dim,
-        _Key.LAYERS: written.layers,
-        _Key.HEADS: written.heads,
-        _Key.KV_HEADS: written.kv_heads,
+        _Key.DIM: shape.dim,
+        _Key.HIDDEN_DIM: shape.hidden_dim,
+        _Key.LAYERS: shape.layers,
+        _Key.HEADS: shape.heads,
+        _Key.KV_HEADS: shape.kv_heads,
         _Key.WEIGHTS: FLOAT_TYPES[weights],
-        _Key.CONTEXT: written.context,
-        _Key.VOCAB: written.vocab,
+        _Key.CONTEXT: shape.context,
+        _Key.VOCAB: shape.vocab,
         _Key.EXPERTS: 0,
         _Key.ACTIVE_EXPERTS: 0,
-        _Key.ROPE_THETA: written.rope_theta,
-        _Key.HEAD_DIM: written.head_dim,
+        _Key.ROPE_THETA: shape.rope_theta,
+        _Key.HEAD_DIM: shape.head_dim,
         _Key.NORM_EPSILON: _EPSILON_1E5,
     }
     numbers = [_MAGIC, HEADER_BYTES, *chain.from_iterable(pairs.items())]
     return struct.pack(f"<{len(numbers)}i", *numbers)
-
-
-def _pad(
-    packed: NDArray[np.uint8], part: str, written: ModelShape, weights: Weights
-) -> NDArray[np.uint8]:
-    """Append zero rows to q, k and v and zero columns to o; zero bytes are zero in every type."""
-    rows, row_bytes = packed.shape
-    wanted = {
-        "q": (written.q_dim, row_bytes),
-        "k": (written.kv_dim, row_bytes),
-        "v": (written.kv_dim, row_bytes),
-        "o": (rows, packed_bytes(written.q_dim, weights)),
-    }
-    more_rows, more_bytes = np.subtract(wanted.get(part, packed.shape), packed.shape)
-    return np.pad(packed, ((0, more_rows), (0, more_bytes)))
 
 
 def _places(header: DllamaHeader) -> dict[str, tuple[int, tuple[int, int], Weights]]:

@@ -11,9 +11,9 @@ from experiments.engines.base import Cell
 
 BENCHMARK = Benchmark(prompt_tokens=16, generate_tokens=32)
 FILES = (
-    "stories15m/stories15m-f32.gguf",
-    "stories15m/stories15m-f32.m",
-    "stories15m/stories15m.t",
+    "stories15m-kv16/stories15m-kv16-f32.gguf",
+    "stories15m-kv16/stories15m-kv16-f32.m",
+    "stories15m-kv16/stories15m-kv16.t",
 )
 
 
@@ -41,7 +41,7 @@ def cluster(count: int = 4) -> Cluster:
 
 def cell(engine: str, workload: Benchmark | Perplexity = BENCHMARK, **params: object) -> Cell:
     axes = {axis.name: axis.default for axis in ENGINES[engine].axes}
-    common = {"engine": engine, "model": "stories15m", "nodes": 1, "weights": "f32"}
+    common = {"engine": engine, "model": "stories15m+kv16", "nodes": 1, "weights": "f32"}
     return Cell(params={**axes, "workers": "fresh", **common, **params}, workload=workload)  # type: ignore[dict-item]
 
 
@@ -128,6 +128,16 @@ def test_distributed_llama_says_why_it_cannot_run(changes: dict[str, object], re
     told = ENGINES["distributed-llama"].check(cell("distributed-llama", **changes), cluster())
     assert told is not None
     assert reason in told
+
+
+def test_a_model_that_needs_more_heads_names_the_one_that_has_them() -> None:
+    told = ENGINES["distributed-llama"].check(
+        cell("distributed-llama", model="stories15m", nodes=4), cluster()
+    )
+    assert told == (
+        "the model's 6 KV heads cannot be shared evenly among 4 nodes: name the model "
+        "stories15m+kv16, the same one with heads of zeros added"
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -127,7 +127,7 @@ def test_a_really_full_disk_is_named(tiny: ModelSpec, tmp_path: Path) -> None:
     with pytest.raises(HerdError, match="is full"), disk_errors("Writing a.gguf", tmp_path):
         write_gguf(checkpoint, Path("/dev/full"), "f32", "a")
     with pytest.raises(HerdError, match="is full"), disk_errors("Writing a.m", tmp_path):
-        dllama.write_model(checkpoint, Path("/dev/full"), "f32", 8)
+        dllama.write_model(checkpoint, Path("/dev/full"), "f32")
 
 
 def test_a_disk_too_small_is_refused_before_writing(

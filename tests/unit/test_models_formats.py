@@ -25,7 +25,6 @@ from tests.doubles.tiny_llama import logits
 SHAPE = ModelShape(
     dim=96, hidden_dim=128, layers=2, heads=6, kv_heads=6, head_dim=16, vocab=512, context=64
 )
-GROUPED = SHAPE.model_copy(update={"heads": 12, "kv_heads": 3, "head_dim": 8})
 PROMPT = [1, 300, 412, 280, 511, 390]
 
 
@@ -35,8 +34,7 @@ def checkpoint() -> Checkpoint:
 
 
 def written(checkpoint: Checkpoint, path: Path, weights: Weights) -> Path:
-    kv_heads = dllama.padded_kv_heads(checkpoint.shape)
-    dllama.write_model(checkpoint, path, weights, kv_heads)
+    dllama.write_model(checkpoint, path, weights)
     return path
 
 
@@ -45,13 +43,11 @@ def test_a_model_file_has_exactly_the_size_of_the_formula(
     tmp_path: Path, checkpoint: Checkpoint, weights: Weights
 ) -> None:
     path = written(checkpoint, tmp_path / "a.m", weights)
-    shape = dllama.padded_shape(SHAPE, dllama.padded_kv_heads(SHAPE))
-    assert path.stat().st_size == dllama.expected_size_bytes(shape, weights)
+    assert path.stat().st_size == dllama.expected_size_bytes(SHAPE, weights)
 
 
 def test_the_formula_gives_the_sizes_that_the_real_converter_wrote() -> None:
-    stories = load_catalogue().get("stories15m").shape
-    padded = dllama.padded_shape(stories, 16)
+    padded = load_catalogue().get("stories15m+kv16").shape
     assert dllama.expected_size_bytes(padded, "f32") == 110_902_024
     assert dllama.expected_size_bytes(padded, "q4_0") == 47_288_584
     small = load_catalogue().get("synthetic:small").shape
@@ -63,7 +59,7 @@ def test_the_formula_gives_the_sizes_that_the_real_converter_wrote() -> None:
 @pytest.mark.parametrize("weights", ["f32", "q4_0"])
 def test_the_header_reads_back(tmp_path: Path, checkpoint: Checkpoint, weights: Weights) -> None:
     header = dllama.read_header(written(checkpoint, tmp_path / "a.m", weights))
-    assert header.shape == dllama.padded_shape(SHAPE, dllama.padded_kv_heads(SHAPE))
+    assert header.shape == SHAPE
     assert header.weights == weights
 
 
@@ -84,38 +80,13 @@ def test_a_web_page_saved_as_a_model_is_refused(tmp_path: Path) -> None:
         dllama.read_header(path)
 
 
-@pytest.mark.parametrize("shape", [SHAPE, GROUPED])
-def test_padding_heads_and_permuting_the_vocabulary_changes_no_logit(
-    tmp_path: Path, shape: ModelShape
-) -> None:
-    checkpoint = synthetic_checkpoint(shape, seed=3)
-    path = written(checkpoint, tmp_path / "a.m", "f32")
-    back = dllama.read_model(path, checkpoint.tokenizer)
-    assert back.shape.kv_heads > shape.kv_heads
+def test_permuting_the_vocabulary_changes_no_logit(tmp_path: Path, checkpoint: Checkpoint) -> None:
+    back = dllama.read_model(written(checkpoint, tmp_path / "a.m", "f32"), checkpoint.tokenizer)
     difference = np.abs(logits(back, PROMPT) - logits(checkpoint, PROMPT)).max()
     assert difference < 1e-4
 
 
-@pytest.mark.parametrize(
-    ("kv_heads", "heads", "head_dim", "padded"),
-    [
-        (6, 6, 48, 16),
-        (8, 8, 64, 8),
-        (4, 32, 64, 4),
-        (3, 9, 64, 8),
-        (40, 40, 128, 40),
-        (1, 1, 64, 1),
-    ],
-)
-def test_heads_are_padded_only_where_eight_nodes_could_not_share_them(
-    kv_heads: int, heads: int, head_dim: int, padded: int
-) -> None:
-    shape = SHAPE.model_copy(update={"kv_heads": kv_heads, "heads": heads, "head_dim": head_dim})
-    assert dllama.padded_kv_heads(shape) == padded
-
-
-def test_both_engines_get_the_same_quantised_bytes(tmp_path: Path) -> None:
-    checkpoint = synthetic_checkpoint(SHAPE.model_copy(update={"heads": 8, "kv_heads": 8}), 3)
+def test_both_engines_get_the_same_quantised_bytes(tmp_path: Path, checkpoint: Checkpoint) -> None:
     model = written(checkpoint, tmp_path / "a.m", "q4_0").read_bytes()
     gguf.write_gguf(checkpoint, tmp_path / "a.gguf", "q4_0", "a")
     tensors = {t.name: t for t in GGUFReader(tmp_path / "a.gguf").tensors}

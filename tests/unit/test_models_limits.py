@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from models.catalogue import load_catalogue
-from models.limits import dllama_impossible, memory_mib, shape_as_written
+from models.limits import dllama_impossible, memory_mib, shareable_name
 from models.shape import ModelShape, Weights
 
 CATALOGUE = load_catalogue()
 STORIES = CATALOGUE.get("stories15m")
-WRITTEN = shape_as_written(STORIES.shape, "dllama")
+PADDED = CATALOGUE.get("stories15m+kv16")
+WRITTEN = PADDED.shape
 
 
 @pytest.mark.parametrize("weights", ["f32", "q4_0"])
@@ -40,6 +41,24 @@ def test_each_rule_of_the_engine_has_its_reason(
         raise AssertionError(found)
 
 
+@pytest.mark.parametrize(
+    ("name", "weights", "nodes", "remedy"),
+    [
+        ("stories15m", "f32", 4, "stories15m+kv16"),
+        ("stories15m", "q4_0", 2, "stories15m+kv16"),
+        ("stories15m+kv8", "q4_0", 8, "stories15m+kv16"),
+        ("stories15m", "f32", 3, None),
+        ("stories15m", "q8_0", 2, None),
+        ("synthetic:small", "q4_0", 11, None),
+    ],
+)
+def test_a_model_that_cannot_be_shared_names_the_one_that_can(
+    name: str, weights: Weights, nodes: int, remedy: str | None
+) -> None:
+    assert dllama_impossible(CATALOGUE.get(name).shape, weights, nodes)
+    assert shareable_name(CATALOGUE.get(name), weights, nodes) == remedy
+
+
 def test_three_and_six_nodes_are_fine_where_everything_divides() -> None:
     shape = STORIES.shape.model_copy(
         update={"dim": 384, "heads": 12, "kv_heads": 12, "head_dim": 32, "vocab": 1026}
@@ -63,7 +82,7 @@ def test_the_estimate_is_above_what_the_engine_says_it_requires_but_not_far(
     weights: Weights, nodes: int, root_mib: int, worker_mib: int
 ) -> None:
     """The figures are `RequiredMemory` as printed by distributed-llama 0.16.4 for this model."""
-    root, worker = memory_mib(STORIES, "dllama", weights, nodes, context=256)
+    root, worker = memory_mib(PADDED, "dllama", weights, nodes, context=256)
     assert root_mib <= root <= root_mib + 32
     if nodes > 1:
         assert worker_mib <= worker <= worker_mib + 32

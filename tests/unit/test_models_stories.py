@@ -42,7 +42,7 @@ def test_the_weights_tell_a_story(stories: Checkpoint) -> None:
 
 
 def test_the_form_for_distributed_llama_gives_the_same_logits(stories: Checkpoint) -> None:
-    artifact = ensure_artifact(load_catalogue().get("stories15m"), "dllama", "f32")
+    artifact = ensure_artifact(load_catalogue().get("stories15m+kv16"), "dllama", "f32")
     read = read_model(artifact.file("model").path, stories.tokenizer)
     assert (read.shape.heads, stories.shape.heads) == (16, 6)
     difference = logits(read, ONCE_UPON_A_TIME) - logits(stories, ONCE_UPON_A_TIME)
@@ -50,6 +50,6 @@ def test_the_form_for_distributed_llama_gives_the_same_logits(stories: Checkpoin
 
 
 def test_four_bit_weights_still_know_the_story_s_next_word(stories: Checkpoint) -> None:
-    artifact = ensure_artifact(load_catalogue().get("stories15m"), "dllama", "q4_0")
+    artifact = ensure_artifact(load_catalogue().get("stories15m+kv16"), "dllama", "q4_0")
     read = read_model(artifact.file("model").path, stories.tokenizer)
     assert greedy(read, ONCE_UPON_A_TIME, 8) == greedy(stories, ONCE_UPON_A_TIME, 8)

@@ -190,8 +190,15 @@ def test_perplexity_is_compared_along_nodes() -> None:
     )
 
 
-def test_a_model_with_added_heads_does_not_compare_engines() -> None:
-    padded = verdict({(DLLAMA, 1): steady(100), (LLAMA, 1): steady(120)})
-    alone = verdict({(DLLAMA, 1): steady(120)})
-    assert any("16 heads instead of 6" in caveat for caveat in padded.caveats)
-    assert not any("heads" in caveat for caveat in alone.caveats)
+def test_a_model_with_added_heads_is_called_by_its_name_and_explained() -> None:
+    axes = ("model", "engine", "nodes")
+    padded = {
+        ("stories15m+kv16", DLLAMA, 1): steady(100),
+        ("stories15m+kv16", DLLAMA, 2): steady(9),
+    }
+    found = verdict(padded, axes=axes)
+    plain = verdict({("stories15m", DLLAMA, 1): steady(100)}, axes=axes)
+    assert "stories15m+kv16 (f32)" in found.headline
+    (sentence,) = (caveat for caveat in found.caveats if "zeros" in caveat)
+    assert sentence.startswith("stories15m+kv16 is stories15m with 16 heads instead of 6")
+    assert not any("heads" in caveat for caveat in plain.caveats)
