@@ -10,8 +10,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,11 @@ class Fleet:
             env=environment,
         )
         return done.stdout
+
+    def address(self, node: str) -> str:
+        """Address of a node in the lab."""
+        inventory = yaml.safe_load((self.folder / "hosts.yml").read_text())
+        return str(inventory["cluster"]["hosts"][node]["ansible_host"])
 
     def install(self, node: str, engine: str) -> dict[str, Any]:
         """The record of an engine on a node."""
@@ -348,3 +355,52 @@ def test_nodes_with_different_llama_cpp_are_named(fleet: Fleet) -> None:
     assert refused.code != 0
     assert "0.1.0, protocol" in refused.words()
     assert "on prov2" in refused.words()
+
+
+def listen(fleet: Fleet, node: str, port: int) -> None:
+    """Serve files of an empty folder on a port that belongs to engines. No engine listens there."""
+    server = f"python3 -m http.server {port} --directory /var/empty-of-test"
+    unit = "--unit=test-listener --collect --quiet"
+    fleet.on(node, f"mkdir -p /var/empty-of-test && systemd-run {unit} {server}")
+    for _ in range(100):
+        if fleet.on(node, f"ss -Hltn 'sport = :{port}'"):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"nothing listens on port {port} of {node}")
+
+
+def is_admitted(address: str, port: int) -> bool:
+    """Whether this machine, which is no node of the cluster, gets a connection.
+
+    The firewall drops what it does not admit: such a connection is never answered.
+    """
+    try:
+        with socket.create_connection((address, port), timeout=2):
+            return True
+    except TimeoutError:
+        return False
+
+
+def test_engine_ports_are_for_nodes_alone_until_reset_takes_the_rules_away(fleet: Fleet) -> None:
+    """Changes the fleet for good: the last test of this file."""
+    port = 9998
+    address = fleet.address("prov1")
+    listen(fleet, "prov1", port)
+    try:
+        member = f"python3 -c \"import socket; socket.create_connection(('{address}', {port}), 2)\""
+        fleet.on("prov2", member)
+        assert not is_admitted(address, port)
+
+        removed = fleet.play("playbooks/reset.yml")
+        assert removed.code == 0, removed.output
+        assert "llama_herd" not in fleet.on("prov1", "nft list tables")
+        assert is_admitted(address, port)
+    finally:
+        fleet.on("prov1", "systemctl stop test-listener")
+    for node in ("prov1", "prov2"):
+        # A disk is mounted at the last of these: see LAB.
+        left = fleet.on(node, "find /opt/llama-herd /etc/llama-herd /var/lib/llama-herd || true")
+        assert left.split() == ["/opt/llama-herd", "/opt/llama-herd/models"]
+        assert fleet.on(node, "getent passwd herd || true") == ""
+    again = fleet.play("playbooks/reset.yml")
+    assert again.changed() == {"prov1": 0, "prov2": 0}
