@@ -32,7 +32,7 @@ WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
     "dllama": ("f32", "q4_0"),
 }
 NODE_FOLDER = "/opt/llama-herd/models"
-_RECIPE = 3
+_RECIPE = 4
 """Raise when the bytes written for a model change, so that caches build it again."""
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from models.shape import ModelShape, Weights
+    from models.tokenizer import Tokenizer
 
 Matrix = NDArray[np.float32]
 TensorLoader = Callable[[str], Matrix]
@@ -28,38 +28,6 @@ FINAL_NORM = "final_norm"
 CLASSIFIER = "classifier"
 NORM_EPSILON = 1e-5
 """Epsilon of every RMS norm; LLaMA's value, and the only one besides 1e-6 that `.m` can say."""
-
-
-class PieceType(IntEnum):
-    """What a piece of the vocabulary is; the numbers are sentencepiece's and GGUF's."""
-
-    NORMAL = 1
-    UNKNOWN = 2
-    CONTROL = 3
-    USER_DEFINED = 4
-    UNUSED = 5
-    BYTE = 6
-
-
-@dataclass(frozen=True)
-class Tokenizer:
-    """A sentencepiece-like vocabulary in LLaMA's order: unknown, bos, eos, 256 bytes, the rest.
-
-    Attributes:
-        pieces: text of each id. U+2581 stands for a space; byte pieces are written `<0xNN>`.
-        scores: merge priority of each id, higher merges first.
-        types: what each id is.
-        bos_id: id that begins a text.
-        eos_id: id that ends a text.
-        unknown_id: id for what cannot be written otherwise.
-    """
-
-    pieces: tuple[str, ...]
-    scores: tuple[float, ...]
-    types: tuple[PieceType, ...]
-    unknown_id: int = 0
-    bos_id: int = 1
-    eos_id: int = 2
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,16 @@ from models.checkpoint import (
     EMBEDDING,
     Checkpoint,
     Matrix,
-    PieceType,
-    Tokenizer,
     tensor_shapes,
 )
 from models.errors import HerdError
 from models.shape import ModelShape
+from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SYNTHETIC_PREFIX = "synthetic:"
-SPACE = "\u2581"
 _EXAMPLE = "synthetic:dim=512,hidden=1536,layers=8,heads=8,kv_heads=8,vocab=4096,context=512,seed=1"
 _REQUIRED = ("dim", "hidden", "layers", "heads", "vocab", "context")
 _OPTIONAL = ("kv_heads", "head_dim", "seed")
@@ -130,7 +128,7 @@ def synthetic_checkpoint(shape: ModelShape, seed: int) -> Checkpoint:
 
 def synthetic_tokenizer(vocab: int) -> Tokenizer:
     """A vocabulary with every byte, every printable character, and syllables to fill it."""
-    fixed = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *_PRINTABLE]
+    fixed = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256)), *_PRINTABLE]
     pieces = [*fixed, *itertools.islice(_fillers(), vocab - len(fixed))]
     types = [
         PieceType.UNKNOWN,

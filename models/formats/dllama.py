@@ -3,7 +3,7 @@
 Format: b4rtaz/distributed-llama, `converter/writer.py` and `src/llm.cpp` (v0.16). Little endian:
 int32 magic, int32 header size, (int32 key, int32 value) pairs, then tensors without names or
 alignment. The engine takes ids below bos for ordinary pieces, so the vocabulary is reordered with
-bos and eos last (`vocabulary_order`), here and in the `.t` file alike.
+special pieces last (`vocabulary_order`), here and in the `.t` file alike.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from models.checkpoint import (
     FINAL_NORM,
     Checkpoint,
     Matrix,
-    Tokenizer,
     layer_tensor,
 )
 from models.errors import HerdError
+from models.formats.dllama_tokenizer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack
 from models.shape import ModelShape, packed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from models.shape import Weights
+    from models.tokenizer import Tokenizer
 
 _MAGIC = 0x0A00ABCD
 _ARCH_LLAMA = 0xABCD00
@@ -75,13 +74,6 @@ class DllamaHeader:
     shape: ModelShape
     weights: Weights
     header_bytes: int
-
-
-def vocabulary_order(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Old id of each new id: all pieces but bos and eos as they were, then bos, then eos."""
-    ids = np.arange(len(tokenizer.pieces))
-    ends = [tokenizer.bos_id, tokenizer.eos_id]
-    return np.concatenate([np.delete(ids, ends), ends])
 
 
 def write_model(checkpoint: Checkpoint, path: Path, weights: Weights) -> None:

@@ -1,123 +1,170 @@
-"""Writes and reads distributed-llama's `.t` vocabularies.
+"""Writes distributed-llama's `.t` vocabularies.
 
 Format: b4rtaz/distributed-llama, `converter/tokenizer-writer.py` and `src/tokenizer.cpp` (v0.16):
-int32 magic, int32 header size, (key, value) pairs, int32 eos ids, then per piece float32 score,
-uint32 length and bytes. The engine adds no leading space: a prompt that llama.cpp gets as "Once"
-must be given to distributed-llama as " Once".
+int32 magic, int32 header size, (key, value) pairs, the chat template, int32 eos ids, then per piece
+float32 score, uint32 length and bytes.
+
+The engine spells a prompt with ordinary pieces of one byte and merges neighbours by the score of
+the result. It neither adds a leading space (a prompt that llama.cpp gets as "Once" must be given to
+it as " Once") nor cuts a text into words first, as byte-level vocabularies expect.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections import Counter
+from enum import IntEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from models.checkpoint import PieceType
+import numpy as np
+
 from models.errors import HerdError
-from models.formats.dllama import vocabulary_order
+from models.tokenizer import NEVER, PieceType, byte_piece
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from models.checkpoint import Tokenizer
+    from numpy.typing import NDArray
 
-_MAGIC = 0x567124
-_KEY_VERSION, _KEY_VOCAB, _KEY_LONGEST, _KEY_BOS, _KEY_EOS_COUNT, _KEY_ADD_BOS = 0, 1, 2, 3, 9, 10
-_NEVER = -1e30
-"""A score with which no merge is ever chosen."""
+    from models.tokenizer import Tokenizer
+
+MAGIC = 0x567124
+_FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True)
-class DllamaTokenizer:
-    """What a `.t` file holds: pieces and scores in the engine's order."""
+class Key(IntEnum):
+    """The keys of the header; `EOS` and `CHAT_EOS` are those of versions before 0.13."""
 
-    pieces: tuple[bytes, ...]
-    scores: tuple[float, ...]
-    bos_id: int
-    eos_ids: tuple[int, ...]
+    VERSION = 0
+    VOCAB = 1
+    LONGEST = 2
+    BOS = 3
+    EOS = 4
+    PAD = 5
+    CHAT_EOS = 6
+    CHAT_TEMPLATE_BYTES = 7
+    CHAT_STOP = 8
+    EOS_COUNT = 9
+    ADD_BOS = 10
+
+
+def vocabulary_order(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Old id of each new id, for `.t` and for the rows of embedding and classifier in `.m` alike.
+
+    The engine takes the ids below bos for ordinary pieces and the others for special ones, which it
+    finds in a text by their whole spelling. So ordinary pieces come first, then bos, then the other
+    special ones. LLaMA 2's bos and eos move from the front to the end; Llama 3's and Qwen3's
+    vocabularies have that order already.
+    """
+    special = _special_ids(tokenizer)
+    ids = np.arange(len(tokenizer.pieces))
+    first = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+    last = [number for number in special if number not in first]
+    return np.concatenate([np.delete(ids, special), np.array([*first, *last], dtype=np.int64)])
 
 
 def write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
     """Write `tokenizer` as a `.t` file, in the order of `vocabulary_order`.
 
     Raises:
-        HerdError: two ordinary pieces have the same text; the engine would take either.
+        HerdError: two pieces that the engine would take for each other, a special piece that it
+            cannot hold, or none at all.
     """
-    order = vocabulary_order(tokenizer)
-    single = {
-        piece.replace("\u2581", " ").encode()
-        for piece, kind in zip(tokenizer.pieces, tokenizer.types, strict=True)
-        if kind is PieceType.NORMAL
-    }
-    entries = [_entry(tokenizer, int(old), single) for old in order]
-    texts = [text for text, _ in entries]
-    if len(set(texts)) != len(texts):
-        repeated = next(text for text in texts if texts.count(text) > 1)
-        raise HerdError(
-            f"The vocabulary has the piece {repeated!r} twice; distributed-llama "
-            "cannot tell them apart. Use another tokenizer for this model."
-        )
-    bos = len(texts) - 2
+    order = vocabulary_order(tokenizer).tolist()
+    bos = len(order) - len(_special_ids(tokenizer))
+    _require_special(tokenizer, order[bos:])
+    entries = _entries(tokenizer, order)
+    for texts in ([text for text, _ in entries[:bos]], [text for text, _ in entries[bos:]]):
+        _require_distinct(texts)
+    new_ids = {old: new for new, old in enumerate(order)}
+    template = (tokenizer.chat_template or "").encode()
+    ends = _ends(tokenizer)
     pairs = {
-        _KEY_BOS: bos,
-        _KEY_VERSION: 1,
-        _KEY_VOCAB: len(texts),
-        _KEY_LONGEST: max(map(len, texts)),
-        _KEY_EOS_COUNT: 1,
-        _KEY_ADD_BOS: 1,
+        Key.BOS: bos,
+        Key.VERSION: _FORMAT_VERSION,
+        Key.VOCAB: len(entries),
+        Key.LONGEST: max(len(text) for text, _ in entries),
+        **({Key.CHAT_TEMPLATE_BYTES: len(template)} if template else {}),
+        Key.EOS_COUNT: len(ends),
+        Key.ADD_BOS: int(tokenizer.add_bos and tokenizer.bos_id is not None),
     }
-    numbers = [_MAGIC, 8 + 8 * len(pairs), *chain.from_iterable(pairs.items()), bos + 1]
+    header = [MAGIC, 8 + 8 * len(pairs), *chain.from_iterable(pairs.items())]
     with path.open("wb") as file:
-        file.write(struct.pack(f"<{len(numbers)}i", *numbers))
+        file.write(struct.pack(f"<{len(header)}i", *header) + template)
+        file.write(struct.pack(f"<{len(ends)}i", *(new_ids[end] for end in ends)))
         for text, score in entries:
             file.write(struct.pack("<fI", score, len(text)) + text)
 
 
-def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
-    """Read a `.t` file back.
+def _special_ids(tokenizer: Tokenizer) -> list[int]:
+    """Ids of what stands for no text of its own, in their order."""
+    named = {tokenizer.bos_id, *tokenizer.eos_ids}
+    return [
+        number
+        for number, kind in enumerate(tokenizer.types)
+        if kind in {PieceType.CONTROL, PieceType.USER_DEFINED} or number in named
+    ]
 
-    Raises:
-        HerdError: it is no such file or is cut short.
+
+def _ends(tokenizer: Tokenizer) -> list[int]:
+    """The eos ids, first the one that ends a turn: the engine's chat writes the first one there."""
+    template = tokenizer.chat_template or ""
+    return sorted(tokenizer.eos_ids, key=lambda end: tokenizer.pieces[end] not in template)
+
+
+def _entries(tokenizer: Tokenizer, order: list[int]) -> list[tuple[bytes, float]]:
+    """Text and score of each piece, as the engine must see them.
+
+    The engine finds ordinary pieces by binary search over their texts, which end at NUL. So what
+    has no text of its own is written as letters that no merge can reach: an unknown or unused
+    piece, a byte that an ordinary piece spells already, and whatever holds a NUL.
     """
-    content = path.read_bytes()
-    try:
-        magic, header_bytes = struct.unpack_from("<2i", content)
-        if magic != _MAGIC:
-            raise HerdError(f"{path} is not a distributed-llama vocabulary (.t).")
-        numbers = struct.unpack_from(f"<{(header_bytes - 8) // 4}i", content, 8)
-        values = dict(zip(numbers[::2], numbers[1::2], strict=True))
-        offset = header_bytes
-        eos_ids = struct.unpack_from(f"<{values[_KEY_EOS_COUNT]}i", content, offset)
-        offset += 4 * len(eos_ids)
-        pieces: list[bytes] = []
-        scores: list[float] = []
-        for _ in range(values[_KEY_VOCAB]):
-            score, length = struct.unpack_from("<fI", content, offset)
-            pieces += struct.unpack_from(f"{length}s", content, offset + 8)
-            scores.append(score)
-            offset += 8 + length
-    except (struct.error, KeyError) as error:
-        raise HerdError(f"{path} is cut short. Delete it and build it again.") from error
-    return DllamaTokenizer(
-        pieces=tuple(pieces), scores=tuple(scores), bos_id=values[_KEY_BOS], eos_ids=eos_ids
-    )
+    spelled = {
+        tokenizer.piece_bytes(old)
+        for old, kind in enumerate(tokenizer.types)
+        if kind is PieceType.NORMAL
+    }
+    nul = byte_piece(0).encode()
+    entries = []
+    for old in order:
+        kind, text = tokenizer.types[old], tokenizer.piece_bytes(old)
+        if kind is PieceType.BYTE:
+            literal = b"\0" in text or text in spelled
+            entries.append((tokenizer.pieces[old].encode() if literal else text, NEVER))
+        elif kind in {PieceType.UNKNOWN, PieceType.UNUSED}:
+            entries.append((text, NEVER))
+        elif kind is PieceType.NORMAL:
+            score = NEVER if b"\0" in text else tokenizer.scores[old]
+            entries.append((text.replace(b"\0", nul), score))
+        else:
+            entries.append((text, 0.0))
+    return entries
 
 
-def _entry(tokenizer: Tokenizer, old_id: int, ordinary: set[bytes]) -> tuple[bytes, float]:
-    """Text and score of a piece, as the engine must see it.
+def _require_special(tokenizer: Tokenizer, special: list[int]) -> None:
+    if not special:
+        raise HerdError(
+            "The vocabulary has no special piece (such as the begin or the end of a text), and "
+            "distributed-llama needs one to know where ordinary pieces end. Name one in its source."
+        )
+    wrong = next((number for number in special if "\0" in tokenizer.pieces[number]), None)
+    if wrong is not None:
+        raise HerdError(
+            f"The special piece {tokenizer.pieces[wrong]!r} holds a NUL, where distributed-llama "
+            "ends its texts. Use another tokenizer for this model."
+        )
 
-    The engine finds pieces by binary search over their texts, so texts must be unique: the piece of
-    a byte for which an ordinary piece exists, or of NUL (texts must not contain it), is written as
-    the letters `<0xNN>` that no merge can reach.
-    """
-    piece, kind = tokenizer.pieces[old_id], tokenizer.types[old_id]
-    if kind is PieceType.BYTE:
-        raw = bytes([int(piece[3:5], 16)])
-        literal = raw == b"\0" or raw in ordinary
-        return (piece.encode() if literal else raw), _NEVER
-    if kind is PieceType.UNKNOWN:
-        return piece.encode(), _NEVER
-    if kind is PieceType.CONTROL:
-        return piece.encode(), 0.0
-    return piece.replace("\u2581", " ").encode(), tokenizer.scores[old_id]
+
+def _require_distinct(texts: list[bytes]) -> None:
+    repeated = next((text for text, times in Counter(texts).items() if times > 1), None)
+    if repeated is not None:
+        raise HerdError(
+            f"The vocabulary has the piece {repeated!r} twice; distributed-llama "
+            "cannot tell them apart. Use another tokenizer for this model."
+        )
+    if b"" in texts:
+        raise HerdError(
+            "The vocabulary has a piece without any text, which distributed-llama refuses to "
+            "load. Use another tokenizer for this model."
+        )

@@ -18,9 +18,9 @@ from models.checkpoint import (
     FINAL_NORM,
     NORM_EPSILON,
     Checkpoint,
-    PieceType,
     tensor_shapes,
 )
+from models.formats.gguf_vocabulary import add_vocabulary
 from models.formats.quantise import GGML_TYPES, packed_tensor
 from models.shape import packed_bytes
 
@@ -97,7 +97,7 @@ def expected_size_bytes(shape: ModelShape, weights: Weights) -> int:
 
 
 def _describe(writer: GGUFWriter, checkpoint: Checkpoint, weights: Weights, name: str) -> None:
-    shape, tokenizer = checkpoint.shape, checkpoint.tokenizer
+    shape = checkpoint.shape
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[weights])
     writer.add_quantization_version(2)
@@ -113,17 +113,7 @@ def _describe(writer: GGUFWriter, checkpoint: Checkpoint, weights: Weights, name
     writer.add_rope_dimension_count(shape.head_dim)
     writer.add_rope_freq_base(float(shape.rope_theta))
     writer.add_vocab_size(shape.vocab)
-    writer.add_tokenizer_model("llama")
-    writer.add_tokenizer_pre("default")
-    writer.add_token_list(tokenizer.pieces)
-    writer.add_token_scores(tokenizer.scores)
-    writer.add_token_types([int(PieceType(kind)) for kind in tokenizer.types])
-    writer.add_bos_token_id(tokenizer.bos_id)
-    writer.add_eos_token_id(tokenizer.eos_id)
-    writer.add_unk_token_id(tokenizer.unknown_id)
-    writer.add_add_bos_token(True)  # noqa: FBT003  # the package's own signature
-    writer.add_add_eos_token(False)  # noqa: FBT003  # likewise
-    writer.add_add_space_prefix(True)  # noqa: FBT003  # likewise
+    add_vocabulary(writer, checkpoint.tokenizer)
 
 
 def gguf_name(tensor: str) -> str:

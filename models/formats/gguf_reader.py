@@ -6,7 +6,7 @@ disk until they are asked for and are dequantised a few rows at a time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 from gguf import GGUFReader, ReaderTensor
@@ -19,12 +19,11 @@ from models.checkpoint import (
     NORM_EPSILON,
     Checkpoint,
     Matrix,
-    PieceType,
-    Tokenizer,
     tensor_shapes,
 )
 from models.errors import HerdError
 from models.formats.gguf import gguf_name
+from models.formats.gguf_vocabulary import read_vocabulary
 from models.formats.quantise import GGML_TYPES
 from models.shape import ModelShape
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from models.shape import Weights
+    from models.tokenizer import Tokenizer
 
 _VALUES_AT_A_TIME = 8 * 1024 * 1024
 _LLAMA3_FREQUENCIES = "rope_freqs.weight"
@@ -56,7 +56,7 @@ def read_gguf(path: Path) -> Checkpoint:
 
     return Checkpoint(
         shape=shape,
-        tokenizer=file.tokenizer(shape.vocab),
+        tokenizer=file.tokenizer(),
         load=lambda name: _dequantised(tensors[name]),
         stored=stored,
     )
@@ -147,38 +147,9 @@ class _File:
             tensors[name] = tensor
         return tensors
 
-    def tokenizer(self, vocab: int) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer:
         """The vocabulary."""
-        model = self._value("tokenizer.ggml.model")
-        if model != "llama":
-            raise HerdError(
-                f"{self._path} has a vocabulary of the kind `{model}`; only that of LLaMA 2 "
-                "(sentencepiece, in GGUF `llama`) can be read."
-            )
-        pieces = cast("list[str]", self._value("tokenizer.ggml.tokens"))
-        scores = cast("list[float] | None", self._value("tokenizer.ggml.scores"))
-        types = cast("list[int] | None", self._value("tokenizer.ggml.token_type"))
-        if scores is None or types is None or not len(scores) == len(types) == vocab:
-            raise HerdError(f"{self._path} lacks the scores or types of its vocabulary.")
-        try:
-            kinds = tuple(PieceType(kind) for kind in types)
-        except ValueError as error:
-            raise HerdError(f"{self._path} has a piece of an unknown type ({error}).") from None
-        return Tokenizer(
-            pieces=tuple(pieces),
-            scores=tuple(float(score) for score in scores),
-            types=kinds,
-            unknown_id=self._id("unknown", 0, vocab),
-            bos_id=self._id("bos", 1, vocab),
-            eos_id=self._id("eos", 2, vocab),
-        )
-
-    def _id(self, name: str, default: int, vocab: int) -> int:
-        value = self._value(f"tokenizer.ggml.{name}_token_id")
-        number = value if isinstance(value, int) else default
-        if not 0 <= number < vocab:
-            raise HerdError(f"{self._path} names {number} for `{name}`, which is no piece of it.")
-        return number
+        return read_vocabulary(self._value, self._path)
 
 
 def _raw(tensor: ReaderTensor) -> NDArray[np.uint8]:

@@ -1,6 +1,6 @@
-"""Reads llama2.c's files: `*.bin` weights (version 0) and `tokenizer.bin`.
+"""Reads llama2.c's weights: `*.bin` (version 0).
 
-Format: karpathy/llama2.c, `export.py` (legacy_export), `run.c` and `tokenizer.py`. Weights are
+Format: karpathy/llama2.c, `export.py` (legacy_export) and `run.c`. A file is
 seven int32 (dim, hidden_dim, layers, heads, kv_heads, vocab, context; a negative vocab means that a
 classifier of its own follows), then float32 tensors, each kind for all layers together.
 """
@@ -19,12 +19,11 @@ from models.checkpoint import (
     FINAL_NORM,
     Checkpoint,
     Matrix,
-    PieceType,
-    Tokenizer,
     layer_tensor,
     tensor_shapes,
 )
 from models.errors import HerdError
+from models.formats.llama2c_tokenizer import read_tokenizer
 from models.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("<7i")
 _LAYER_ORDER = ("attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up")
-_SPACE = "\u2581"
-_FIRST_BYTE_ID = 3
 
 
 def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoint:
@@ -114,43 +111,6 @@ def _read_header(weights: Path) -> tuple[int, int, int, int, int, int, int]:
             f"{weights} is too short for a llama2.c model. Delete it and fetch the model again."
         )
     return _HEADER.unpack(header)
-
-
-def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
-    """Read `tokenizer.bin`: int32 longest length, then float32 score, int32 length and bytes each.
-
-    Its spelling of byte pieces and of bos and eos differs between editions, and bytes from 0x80 on
-    are stored as the UTF-8 of U+00NN in one of them, so both are made from the id instead.
-
-    Raises:
-        HerdError: the file does not hold `vocab` pieces.
-    """
-    content = path.read_bytes()
-    bytes_end = _FIRST_BYTE_ID + 256
-    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    scores: list[float] = []
-    offset = 4
-    try:
-        for index in range(vocab):
-            score, length = struct.unpack_from("<fi", content, offset)
-            (text,) = struct.unpack_from(f"{length}s", content, offset + 8)
-            if index >= bytes_end:
-                pieces.append(text.decode("utf-8").replace(" ", _SPACE))
-            scores.append(score)
-            offset += 8 + length
-    except (struct.error, UnicodeDecodeError) as error:
-        raise HerdError(
-            f"{path} does not hold {vocab} pieces of a vocabulary (it breaks off after "
-            f"{len(scores)}). Delete it and fetch the model again."
-        ) from error
-    types = [
-        PieceType.UNKNOWN,
-        PieceType.CONTROL,
-        PieceType.CONTROL,
-        *[PieceType.BYTE] * 256,
-        *[PieceType.NORMAL] * (vocab - bytes_end),
-    ]
-    return Tokenizer(pieces=tuple(pieces), scores=tuple(scores), types=tuple(types))
 
 
 def _places(shape: ModelShape) -> dict[str, tuple[int, int]]:

@@ -11,15 +11,16 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 
 from models.catalogue import load_catalogue
-from models.checkpoint import CLASSIFIER, Checkpoint, PieceType, Tokenizer, tensor_shapes
+from models.checkpoint import CLASSIFIER, Checkpoint, tensor_shapes
 from models.errors import HerdError
 from models.formats import dllama, gguf
-from models.formats.dllama_tokenizer import read_dllama_tokenizer, write_tokenizer
 from models.formats.gguf_reader import read_gguf
-from models.formats.llama2c import read_llama2c, read_tokenizer
+from models.formats.llama2c import read_llama2c
+from models.formats.llama2c_tokenizer import read_tokenizer
 from models.formats.quantise import pack, unpack
 from models.shape import ModelShape, Weights
-from models.synthetic import synthetic_checkpoint, synthetic_tokenizer
+from models.synthetic import synthetic_checkpoint
+from models.tokenizer import PieceType
 from tests.doubles.tiny_llama import logits
 
 SHAPE = ModelShape(
@@ -162,49 +163,6 @@ def test_a_text_file_is_not_gguf(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_text("hello " * 10)
     with pytest.raises(HerdError, match="is not a whole GGUF file"):
         read_gguf(tmp_path / "a.gguf")
-
-
-def test_the_vocabulary_has_bos_and_eos_last_and_the_rest_in_order(tmp_path: Path) -> None:
-    tokenizer = synthetic_tokenizer(512)
-    write_tokenizer(tokenizer, tmp_path / "a.t")
-    read = read_dllama_tokenizer(tmp_path / "a.t")
-    assert (read.bos_id, read.eos_ids) == (510, (511,))
-    assert read.pieces[510:] == (b"<s>", b"</s>")
-    assert read.pieces[0] == b"<unk>"
-    assert list(dllama.vocabulary_order(tokenizer)[:3]) == [0, 3, 4]
-
-
-def test_every_ascii_byte_and_every_high_byte_can_be_prompted(tmp_path: Path) -> None:
-    write_tokenizer(synthetic_tokenizer(512), tmp_path / "a.t")
-    read = read_dllama_tokenizer(tmp_path / "a.t")
-    ordinary = set(read.pieces[: read.bos_id])
-    assert {bytes([byte]) for byte in range(1, 256)} <= ordinary
-    assert len(ordinary) == read.bos_id  # the engine searches by text: none may occur twice
-    assert not any(b"\0" in piece for piece in read.pieces)
-
-
-def test_a_byte_piece_never_wins_a_merge(tmp_path: Path) -> None:
-    write_tokenizer(synthetic_tokenizer(512), tmp_path / "a.t")
-    read = read_dllama_tokenizer(tmp_path / "a.t")
-    byte_scores = [s for p, s in zip(read.pieces, read.scores, strict=True) if p[:3] == b"<0x"]
-    assert max(byte_scores) < -1e29
-    assert read.scores[read.pieces.index(b"\n")] < -1e29
-    assert read.scores[read.pieces.index(b"a")] > -1e6
-
-
-def test_a_piece_that_stands_twice_is_refused(tmp_path: Path) -> None:
-    good = synthetic_tokenizer(512)
-    pieces = (*good.pieces[:-1], good.pieces[-2])
-    with pytest.raises(HerdError, match="twice; distributed-llama cannot tell them apart"):
-        write_tokenizer(Tokenizer(pieces, good.scores, good.types), tmp_path / "a.t")
-
-
-def test_a_cut_vocabulary_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.t"
-    write_tokenizer(synthetic_tokenizer(512), path)
-    path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(HerdError, match="cut short"):
-        read_dllama_tokenizer(path)
 
 
 def write_llama2c(checkpoint: Checkpoint, path: Path) -> None:

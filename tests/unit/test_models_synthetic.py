@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from models.catalogue import load_catalogue
-from models.checkpoint import CLASSIFIER, PieceType, tensor_shapes
+from models.checkpoint import CLASSIFIER, tensor_shapes
 from models.errors import HerdError
 from models.synthetic import synthetic_checkpoint, synthetic_tokenizer
+from models.tokenizer import PieceType
 
 NAME = "synthetic:dim=64,hidden=96,layers=2,heads=4,kv_heads=2,vocab=512,context=64,seed=7"
 

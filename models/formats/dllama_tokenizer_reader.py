@@ -1,0 +1,202 @@
+"""Reads distributed-llama's `.t` vocabularies into the neutral form.
+
+A `.t` file says neither of which kind its vocabulary is nor what each piece is. Both are
+recognised: a sentencepiece-like one has the 256 bytes in a row; ids from bos on are special. The
+format is described in `models.formats.dllama_tokenizer`.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from models.errors import HerdError
+from models.formats.dllama_tokenizer import MAGIC, Key
+from models.tokenizer import (
+    NEVER,
+    SPACE,
+    PieceType,
+    Tokenizer,
+    byte_letters,
+    byte_piece,
+    merges_of_scores,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_OLD_MAGIC = 0x567123
+_UNKNOWN = b"<unk>"
+_MARKS = {
+    b"<|start_header_id|>": "llama-bpe",
+    b"<|object_ref_start|>": "qwen2",
+    b"<empty_output>": "smollm",
+}
+"""Special pieces that only one family has, with GGUF's name for how it cuts a text."""
+
+
+@dataclass(frozen=True)
+class DllamaTokenizer:
+    """What a `.t` file holds: pieces and scores in the engine's order."""
+
+    pieces: tuple[bytes, ...]
+    scores: tuple[float, ...]
+    bos_id: int
+    eos_ids: tuple[int, ...]
+    add_bos: bool
+    chat_template: str | None
+
+
+@dataclass(frozen=True)
+class DllamaVocabulary:
+    """A `.t` file in the neutral form.
+
+    Attributes:
+        tokenizer: the vocabulary. LLaMA 2's order is restored where the file has another; the order
+            of a byte-level vocabulary is left as it is, for nothing in the file tells another one.
+        order: id in `tokenizer` of each id of the file, and so of each row of embedding and
+            classifier in the `.m` file beside it.
+    """
+
+    tokenizer: Tokenizer
+    order: NDArray[np.int64]
+
+
+def read_vocabulary(path: Path) -> DllamaVocabulary:
+    """Read a `.t` file into the neutral form.
+
+    Raises:
+        HerdError: it is no such file, is cut short, or holds text that is not UTF-8.
+    """
+    stored = read_dllama_tokenizer(path)
+    first_byte = _first_byte(stored.pieces)
+    try:
+        if first_byte is None:
+            return _byte_level(stored)
+        return _sentencepiece(stored, first_byte)
+    except UnicodeDecodeError as error:
+        raise HerdError(f"{path} has a piece that is no text: {error.object!r}.") from None
+
+
+def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
+    """Read a `.t` file as it is.
+
+    Raises:
+        HerdError: it is no such file or is cut short.
+    """
+    content = path.read_bytes()
+    try:
+        magic, header_bytes = struct.unpack_from("<2i", content)
+        if magic == _OLD_MAGIC:
+            raise HerdError(
+                f"{path} is a vocabulary of distributed-llama before version 0.8. Convert the "
+                "model's vocabulary again with a newer version."
+            )
+        if magic != MAGIC:
+            raise HerdError(f"{path} is not a distributed-llama vocabulary (.t).")
+        numbers = struct.unpack_from(f"<{(header_bytes - 8) // 4}i", content, 8)
+        values = dict(zip(numbers[::2], numbers[1::2], strict=True))
+        offset = header_bytes + values.get(Key.CHAT_STOP, 0)
+        template = content[offset : offset + values.get(Key.CHAT_TEMPLATE_BYTES, 0)]
+        offset += len(template)
+        eos_ids = struct.unpack_from(f"<{values.get(Key.EOS_COUNT, 0)}i", content, offset)
+        offset += 4 * len(eos_ids)
+        earlier = tuple(values[key] for key in (Key.EOS, Key.CHAT_EOS) if key in values)
+        pieces: list[bytes] = []
+        scores: list[float] = []
+        for _ in range(values[Key.VOCAB]):
+            score, length = struct.unpack_from("<fI", content, offset)
+            pieces += struct.unpack_from(f"{length}s", content, offset + 8)
+            scores.append(score)
+            offset += 8 + length
+        stored = DllamaTokenizer(
+            pieces=tuple(pieces),
+            scores=tuple(scores),
+            bos_id=values[Key.BOS],
+            eos_ids=tuple(dict.fromkeys((*earlier, *eos_ids))),
+            add_bos=values.get(Key.ADD_BOS, 1) == 1,
+            chat_template=template.decode() or None,
+        )
+    except (struct.error, KeyError, ValueError) as error:
+        raise HerdError(f"{path} is cut short. Delete it and build it again.") from error
+    wrong = [end for end in (stored.bos_id, *stored.eos_ids) if not 0 <= end < len(pieces)]
+    if wrong:
+        raise HerdError(f"{path} names {wrong[0]} as the begin or end of a text: no piece of it.")
+    return stored
+
+
+def _first_byte(pieces: tuple[bytes, ...]) -> int | None:
+    """Id of byte 0 where all bytes stand in a row, written raw or as `<0xNN>`."""
+    for start, text in enumerate(pieces[:-255]):
+        if text in {b"\0", byte_piece(0).encode()}:
+            row = pieces[start : start + 256]
+            allowed = ((bytes([byte]), byte_piece(byte).encode()) for byte in range(256))
+            return start if all(text in both for text, both in zip(row, allowed)) else None  # noqa: B905  # both have 256
+    return None
+
+
+def _sentencepiece(stored: DllamaTokenizer, first_byte: int) -> DllamaVocabulary:
+    special = {stored.bos_id, *stored.eos_ids}
+    reordered = stored.bos_id > first_byte
+    pieces, types = [], []
+    for index, text in enumerate(stored.pieces):
+        if first_byte <= index < first_byte + 256:
+            pieces.append(byte_piece(index - first_byte))
+            types.append(PieceType.BYTE)
+        elif index in special or (reordered and index >= stored.bos_id):
+            pieces.append(text.decode())
+            types.append(PieceType.CONTROL)
+        else:
+            pieces.append(text.decode().replace(" ", SPACE))
+            types.append(PieceType.UNKNOWN if text == _UNKNOWN else PieceType.NORMAL)
+    moved = reordered and stored.pieces[0] == _UNKNOWN and stored.bos_id + 1 in stored.eos_ids
+    front = [0, stored.bos_id, stored.bos_id + 1] if moved else []
+    old_ids = front + [index for index in range(len(pieces)) if index not in front]
+    order = np.argsort(old_ids)
+    tokenizer = Tokenizer(
+        pieces=tuple(pieces[index] for index in old_ids),
+        scores=tuple(stored.scores[index] for index in old_ids),
+        types=tuple(types[index] for index in old_ids),
+        unknown_id=0 if stored.pieces[0] == _UNKNOWN else None,
+        bos_id=int(order[stored.bos_id]),
+        eos_ids=tuple(int(order[end]) for end in stored.eos_ids),
+        add_bos=stored.add_bos,
+        chat_template=stored.chat_template,
+    )
+    return DllamaVocabulary(tokenizer=tokenizer, order=order)
+
+
+def _byte_level(stored: DllamaTokenizer) -> DllamaVocabulary:
+    nul = byte_piece(0).encode()
+    pieces = [
+        byte_letters(text.replace(nul, b"\0") if score <= NEVER else text)
+        for text, score in zip(
+            stored.pieces[: stored.bos_id], stored.scores[: stored.bos_id], strict=True
+        )
+    ]
+    pieces += [text.decode() for text in stored.pieces[stored.bos_id :]]
+    special = len(pieces) - stored.bos_id
+    types = [PieceType.NORMAL] * stored.bos_id + [PieceType.CONTROL] * special
+    marks = (name for mark, name in _MARKS.items() if mark in stored.pieces)
+    tokenizer = Tokenizer(
+        pieces=tuple(pieces),
+        scores=stored.scores,
+        types=tuple(types),
+        unknown_id=None,
+        bos_id=stored.bos_id,
+        eos_ids=stored.eos_ids,
+        kind="byte-level",
+        pre_tokenizer=next(marks, None),
+        add_bos=stored.add_bos,
+        add_space=False,
+        chat_template=stored.chat_template,
+    )
+    return DllamaVocabulary(
+        tokenizer=replace(tokenizer, merges=merges_of_scores(tokenizer)),
+        order=np.arange(len(pieces)),
+    )

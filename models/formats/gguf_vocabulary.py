@@ -1,0 +1,145 @@
+"""The vocabulary in a GGUF file: the keys `tokenizer.*`.
+
+Format: ggml-org/ggml, `docs/gguf.md`. llama.cpp calls a sentencepiece-like vocabulary `llama` and a
+byte-level one `gpt2`; `tokenizer.ggml.pre` names how the latter cuts a text before merging.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from models.errors import HerdError
+from models.tokenizer import Kind, PieceType, Tokenizer, scores_of_merges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gguf import GGUFWriter
+
+_KINDS: dict[str, Kind] = {"llama": "sentencepiece", "gpt2": "byte-level"}
+_ENDS = ("eos", "eot", "eom")
+"""What GGUF calls ends: of a text, of a turn, of a message."""
+_WITH_BOS = {"llama-bpe", "llama-v3", "llama3"}
+"""Ways of cutting a text for which llama.cpp begins it with bos unless the file denies it."""
+_DEFAULT_IDS = {"bos": 1, "eos": 2, "unknown": 0}
+"""What llama.cpp takes for a sentencepiece-like vocabulary that does not say."""
+
+
+def add_vocabulary(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
+    """Write the keys of `tokenizer`.
+
+    GGUF has room for three ends; llama.cpp finds further ones by their usual names.
+
+    Raises:
+        HerdError: it is byte-level and it is not known how text is cut before merging.
+    """
+    if tokenizer.pre_tokenizer is None:
+        raise HerdError(
+            "The vocabulary does not say how text is cut into words before merging, and llama.cpp "
+            "must know it. Convert from the model's GGUF file or Hugging Face directory instead."
+        )
+    names = {kind: name for name, kind in _KINDS.items()}
+    writer.add_tokenizer_model(names[tokenizer.kind])
+    writer.add_tokenizer_pre(tokenizer.pre_tokenizer)
+    writer.add_token_list(tokenizer.pieces)
+    writer.add_token_types([int(kind) for kind in tokenizer.types])
+    if tokenizer.kind == "byte-level":
+        writer.add_token_merges([" ".join(merge) for merge in tokenizer.merges])
+    else:
+        writer.add_token_scores(tokenizer.scores)
+    if tokenizer.bos_id is not None:
+        writer.add_bos_token_id(tokenizer.bos_id)
+    adders = (writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id)
+    for add, end in zip(adders, tokenizer.eos_ids, strict=False):
+        add(end)
+    if tokenizer.unknown_id is not None:
+        writer.add_unk_token_id(tokenizer.unknown_id)
+    writer.add_add_bos_token(tokenizer.add_bos)
+    writer.add_add_eos_token(False)  # noqa: FBT003  # the package's own signature
+    writer.add_add_space_prefix(tokenizer.add_space)
+    if tokenizer.chat_template is not None:
+        writer.add_chat_template(tokenizer.chat_template)
+
+
+def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
+    """The vocabulary of a GGUF file.
+
+    Args:
+        value: gives the value of a key, None for an absent one.
+        path: the file, for messages.
+
+    Raises:
+        HerdError: it is of another kind, or its parts do not fit together.
+    """
+    model = value("tokenizer.ggml.model")
+    kind = _KINDS.get(str(model))
+    if kind is None:
+        raise HerdError(
+            f"{path} has a vocabulary of the kind `{model}`; right would be `llama` "
+            "(sentencepiece, as LLaMA 2 has) or `gpt2` (byte-level, as Llama 3 and Qwen3 have)."
+        )
+    pieces = tuple(cast("list[str] | None", value("tokenizer.ggml.tokens")) or ())
+    types = _types(value, path, len(pieces))
+    byte_level = kind == "byte-level"
+    merges = _merges(value, path) if byte_level else ()
+    name = value("tokenizer.ggml.pre")
+    ends = (_id(value, path, end, len(pieces)) for end in _ENDS)
+    bos = _id(value, path, "bos", len(pieces))
+    template = value("tokenizer.chat_template")
+    add_bos = value("tokenizer.ggml.add_bos_token")
+    return Tokenizer(
+        pieces=pieces,
+        scores=scores_of_merges(pieces, merges) if byte_level else _scores(value, path, pieces),
+        types=types,
+        unknown_id=_id(value, path, "unknown", len(pieces)),
+        bos_id=bos,
+        eos_ids=tuple(dict.fromkeys(end for end in ends if end is not None)),
+        kind=kind,
+        merges=merges,
+        pre_tokenizer=str(name) if name is not None else "default",
+        add_bos=bool(add_bos) if add_bos is not None else not byte_level or name in _WITH_BOS,
+        add_space=not byte_level and value("tokenizer.ggml.add_space_prefix") is not False,
+        chat_template=template if isinstance(template, str) else None,
+    )
+
+
+def _id(value: Callable[[str], object], path: Path, name: str, vocab: int) -> int | None:
+    number = value(f"tokenizer.ggml.{name}_token_id")
+    if number is None and value("tokenizer.ggml.model") == "llama":
+        number = _DEFAULT_IDS.get(name)
+    if number is None:
+        return None
+    if not isinstance(number, int) or not 0 <= number < vocab:
+        raise HerdError(f"{path} names {number} for `{name}`, which is no piece of it.")
+    return number
+
+
+def _types(value: Callable[[str], object], path: Path, vocab: int) -> tuple[PieceType, ...]:
+    types = cast("list[int] | None", value("tokenizer.ggml.token_type"))
+    if types is None or len(types) != vocab:
+        raise HerdError(f"{path} does not say of each piece of its vocabulary what it is.")
+    try:
+        return tuple(PieceType(kind) for kind in types)
+    except ValueError as error:
+        raise HerdError(f"{path} has a piece of an unknown type ({error}).") from None
+
+
+def _scores(
+    value: Callable[[str], object], path: Path, pieces: tuple[str, ...]
+) -> tuple[float, ...]:
+    scores = cast("list[float] | None", value("tokenizer.ggml.scores"))
+    if scores is None or len(scores) != len(pieces):
+        raise HerdError(f"{path} lacks the scores of its vocabulary.")
+    return tuple(float(score) for score in scores)
+
+
+def _merges(value: Callable[[str], object], path: Path) -> tuple[tuple[str, str], ...]:
+    merges = cast("list[str] | None", value("tokenizer.ggml.merges"))
+    if not merges:
+        raise HerdError(f"{path} lacks the merges of its byte-level vocabulary.")
+    pairs = [merge.split(" ") for merge in merges]
+    wrong = next((merge for merge, pair in zip(merges, pairs, strict=True) if len(pair) != 2), None)  # noqa: PLR2004
+    if wrong is not None:
+        raise HerdError(f"{path} has the merge {wrong!r}; right would be two pieces and a space.")
+    return tuple((left, right) for left, right in pairs)

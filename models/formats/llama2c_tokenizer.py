@@ -1,0 +1,55 @@
+"""Reads llama2.c's `tokenizer.bin`.
+
+Format: karpathy/llama2.c, `run.c` and `tokenizer.py`: int32 longest length, then float32 score,
+int32 length and bytes of each piece.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from models.errors import HerdError
+from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FIRST_BYTE_ID = 3
+
+
+def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
+    """Read the first `vocab` pieces of `tokenizer.bin`.
+
+    Its spelling of byte pieces and of bos and eos differs between editions, and bytes from 0x80 on
+    are stored as the UTF-8 of U+00NN in one of them, so both are made from the id instead.
+
+    Raises:
+        HerdError: the file does not hold `vocab` pieces.
+    """
+    content = path.read_bytes()
+    bytes_end = _FIRST_BYTE_ID + 256
+    pieces = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256))]
+    scores: list[float] = []
+    offset = 4
+    try:
+        for index in range(vocab):
+            score, length = struct.unpack_from("<fi", content, offset)
+            (text,) = struct.unpack_from(f"{length}s", content, offset + 8)
+            if index >= bytes_end:
+                pieces.append(text.decode("utf-8").replace(" ", SPACE))
+            scores.append(score)
+            offset += 8 + length
+    except (struct.error, UnicodeDecodeError) as error:
+        raise HerdError(
+            f"{path} does not hold {vocab} pieces of a vocabulary (it breaks off after "
+            f"{len(scores)}). Delete it and fetch the model again."
+        ) from error
+    types = [
+        PieceType.UNKNOWN,
+        PieceType.CONTROL,
+        PieceType.CONTROL,
+        *[PieceType.BYTE] * 256,
+        *[PieceType.NORMAL] * (vocab - bytes_end),
+    ]
+    return Tokenizer(pieces=tuple(pieces), scores=tuple(scores), types=tuple(types))
