@@ -228,6 +228,7 @@ def in_words(axis: str, value: Scalar) -> str:
         else plural(int(value), "thread")
         if axis == "threads"
         else "",
+        "context": "the model's context" if value == 0 else f"a context of {value} tokens",
         "net_turbo": f"net-turbo {switch}",
         "split_mode": f"split by {value}",
     }

@@ -39,6 +39,7 @@ class Node:
         engine_address: address that engines use among themselves (IPv4).
         cores: CPU cores; 0 until the node was asked.
         memory_mib: RAM that it may use.
+        available_mib: what of it was free when the node was asked; 0 if it does not tell.
         facts: provenance facts.
         engines: engine name to installation.
         model_sha256: file on the node (below the models folder) to sha256, verified.
@@ -53,6 +54,7 @@ class Node:
     known_hosts: str | None = None
     cores: int = 0
     memory_mib: int = 0
+    available_mib: int = 0
     facts: Mapping[str, Scalar | None] = field(default_factory=dict)
     engines: Mapping[str, Installation] = field(default_factory=dict)
     model_sha256: Mapping[str, str] = field(default_factory=dict)

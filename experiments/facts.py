@@ -51,6 +51,7 @@ def _ask(node: Node, transport: Transport) -> Node:
             node,
             cores=_cores(told),
             memory_mib=_memory_mib(told),
+            available_mib=_available_mib(told),
             facts=_facts(node, told, engines),
             engines=engines,
             model_sha256=_models(node, reply, link),
@@ -75,6 +76,21 @@ def _memory_mib(told: Mapping[str, str]) -> int:
     if limit_bytes.isdigit():
         limits.append(int(limit_bytes) // 2**20)
     return min(limits)
+
+
+def _available_mib(told: Mapping[str, str]) -> int:
+    """RAM that a new process can have without swapping; 0 if the node does not tell.
+
+    Linux counts what it can give back (page cache) as free; in a container its limit counts, too.
+    """
+    free = told.get("available_kib", "")
+    if not free.isdigit():
+        return 0
+    limit, used = told.get("memory_limit_bytes", ""), told.get("memory_used_bytes", "")
+    rooms = [int(free) // 1024]
+    if limit.isdigit() and used.isdigit():
+        rooms.append((int(limit) - int(used)) // 2**20)
+    return max(1, min(rooms))
 
 
 def _facts(

@@ -26,6 +26,9 @@ COMMON_AXES: tuple[Axis, ...] = (
     Axis("workers", str, default="fresh", values=("fresh", "kept")),
 )
 
+ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
+"""Axes of counts that stand for something of the machine or the model where they are 0."""
+
 
 def _as_list(value: object) -> object:
     """One value stands for a list of one."""
@@ -211,8 +214,8 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
         return f"{value!r} is no value of {name}{_nearest(_spelled(value), allowed)}."
     if name == "nodes" and isinstance(value, int) and value < 1:
         return f"{value} is no number of nodes: give 1 or more."
-    if name == "threads" and isinstance(value, int) and value < 0:
-        return f"{value} is no number of threads: give 1 or more, or 0 for the node's cores."
+    if name in ZERO_MEANS and isinstance(value, int) and value < 0:
+        return f"{value} is no value of {name}: give 1 or more, or 0 for {ZERO_MEANS[name]}."
     if name == "model":
         return _model_problem(str(value))
     return None

@@ -25,6 +25,7 @@ from experiments.engines.base import Cell
 from experiments.facts import ask_facts
 from experiments.inventory import read_cluster
 from experiments.matrix import Matrix
+from experiments.preflight import describe_memory, describe_models
 from experiments.progress import spoken_time
 from experiments.remote import SshTransport
 
@@ -157,10 +158,12 @@ def cell_label(params: Mapping[str, Scalar]) -> str:
     names = {True: "on", False: "off"}
     nodes = "1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes"
     words = [str(params["engine"]), str(params["model"]), nodes]
-    skipped = ("engine", "model", "nodes", "threads")
+    skipped = ("engine", "model", "nodes", "threads", "context")
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
+    if params.get("context"):
+        words.append(f"context {params['context']}")
     if params.get("threads"):
         words.append(f"{params['threads']} threads")
     return " ".join(words)
@@ -202,6 +205,12 @@ def describe(plan: Plan) -> list[str]:
     if impossible:
         lines += ["", "Impossible here:"]
         lines += [f"  {cell_label(cell.params)}: {cell.unavailable}" for cell in impossible]
+    wanted = list(plan.by_id.values())
+    runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
+    lines += ["", "Models:", *describe_models(wanted)]
+    if runnable:
+        lines += ["", "Memory needed of what is free, in MiB:"]
+        lines += describe_memory(runnable, plan.cluster)
     guessed = len(possible.keys() - plan.seconds.keys())
     basis = (
         "from earlier trials of these cells"

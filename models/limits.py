@@ -1,26 +1,20 @@
-"""What cannot run, and how much memory what can run needs: known before anything is started."""
+"""Which numbers of nodes can share a model: known before anything is started."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from models.padding import padded_name, possible_shapes
-from models.shape import QUANT_BLOCK, ModelShape, packed_bytes
+from models.shape import QUANT_BLOCK, ModelShape
 
 if TYPE_CHECKING:
-    from models.build import Format
     from models.catalogue import ModelSpec
     from models.shape import Weights
 
 DLLAMA_WEIGHTS: tuple[Weights, ...] = ("f32", "q4_0")
 """Types of weights that distributed-llama runs."""
+MOST_NODES = 16
 _USUAL_COUNTS = (1, 2, 4, 8)
-_MIB = 1024 * 1024
-_DLLAMA_MARGIN_BYTES = 24 * _MIB
-_LLAMA_CPP_MARGIN_BYTES = 48 * _MIB
-_LLAMA_CPP_BATCH = 512
-_DLLAMA_BATCH = 32
-_F32 = 4
 
 
 def dllama_impossible(shape: ModelShape, weights: Weights, nodes: int) -> str | None:
@@ -84,6 +78,12 @@ def shareable_name(spec: ModelSpec, weights: Weights, nodes: int) -> str | None:
     return padded_name(bare.name, max(shapes, key=_usual_cases).kv_heads)
 
 
+def node_counts(shape: ModelShape, weights: Weights) -> tuple[int, ...]:
+    """The numbers of nodes, up to 16, that can share a model with distributed-llama."""
+    counts = range(1, MOST_NODES + 1)
+    return tuple(nodes for nodes in counts if dllama_impossible(shape, weights, nodes) is None)
+
+
 def _usual_cases(shape: ModelShape) -> int:
     """How many of the usual numbers of nodes can share a model, over all types of weights."""
     return sum(
@@ -91,41 +91,3 @@ def _usual_cases(shape: ModelShape) -> int:
         for weights in DLLAMA_WEIGHTS
         for nodes in _USUAL_COUNTS
     )
-
-
-def memory_mib(
-    spec: ModelSpec,
-    format: Format,  # noqa: A002  # the word of the docs
-    weights: Weights,
-    nodes: int,
-    context: int,
-) -> tuple[int, int]:
-    """About how much memory the root and each worker need, in MiB, rounded up.
-
-    Weights of the layers and the output matrix are shared among the nodes, and so is the KV cache
-    (float32 in both engines here). The root also holds the embedding. The buffers of one batch and
-    a margin for the program itself come on top.
-
-    Returns:
-        The needs of the root and of one worker; with one node only the first counts.
-    """
-    shape = spec.shape
-    embedding = _F32 * shape.vocab * shape.dim
-    classifier = packed_bytes(shape.vocab * shape.dim, weights)
-    layer = packed_bytes(shape.layer_matrix_values, weights)
-    kv_layer = 2 * context * shape.kv_dim * _F32
-    if format == "dllama":
-        share = (shape.layers * (layer + kv_layer) + classifier) // nodes
-        buffers = _DLLAMA_BATCH * _F32 * (4 * shape.dim + 2 * shape.hidden_dim + shape.vocab)
-        margin = _DLLAMA_MARGIN_BYTES
-    else:  # whole layers: the fullest node counts, and it may have the output matrix as well
-        share = -(-shape.layers // nodes) * (layer + kv_layer) + classifier
-        batch = min(context, _LLAMA_CPP_BATCH)
-        buffers = batch * _F32 * (4 * shape.dim + 2 * shape.hidden_dim + shape.vocab)
-        margin = _LLAMA_CPP_MARGIN_BYTES
-    worker = share + buffers + margin
-    return _mib(worker + embedding), _mib(worker)
-
-
-def _mib(n_bytes: int) -> int:
-    return -(-n_bytes // _MIB)

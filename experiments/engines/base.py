@@ -13,6 +13,7 @@ from typing import Protocol, cast
 from collect.attempt import Role
 from collect.run import Scalar, Workload
 from experiments.cluster import Cluster, Node
+from models.memory import MemoryNeed
 from models.shape import Weights
 
 
@@ -124,6 +125,9 @@ class Engine(Protocol):
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes that make the cell what it is: of the binaries and of the model's files."""
+
+    def memory(self, cell: Cell) -> MemoryNeed:
+        """What its processes need for themselves on the root and on each other node."""
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """The processes for a cell that `check` let pass."""

@@ -11,9 +11,9 @@ from collect.errors import HerdError
 from collect.run import Benchmark, Perplexity
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
-from models.build import NODE_FOLDER, Format
+from models.build import NODE_FOLDER
 from models.catalogue import ModelSpec, load_catalogue
-from models.limits import memory_mib
+from models.memory import MemoryNeed
 
 ENGINES_FOLDER = "/opt/llama-herd/engines"
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
@@ -39,11 +39,10 @@ def threads(cell: Cell, node: Node) -> int:
     return int(cell.params["threads"]) or max(1, node.cores)
 
 
-def beyond_context(cell: Cell, tokens: int) -> str | None:
-    """That so many tokens are more than the model's context, one sentence; None if they fit."""
-    context = model_spec(cell.model).shape.context
+def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:
+    """That so many tokens are more than the context holds, one sentence; None if they fit."""
     if tokens > context:
-        return f"{cell.model} has a context of {context} tokens; {tokens} are asked for"
+        return f"{cell.model} has a context of {context} tokens here; {tokens} are asked for"
     return None
 
 
@@ -52,13 +51,13 @@ def expected_samples(cell: Cell) -> int:
     return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
 
 
-def missing(cell: Cell, cluster: Cluster, file_format: Format, files: Iterable[str]) -> str | None:
+def missing(cell: Cell, cluster: Cluster, need: MemoryNeed, files: Iterable[str]) -> str | None:
     """What the cell lacks on that cluster, one sentence; None if nothing is missing.
 
     Args:
         cell: what is to run.
         cluster: where.
-        file_format: of the engine's model files.
+        need: memory of its processes.
         files: model files that the root needs, absolute paths on the node.
     """
     if cell.nodes > len(cluster.nodes):
@@ -67,7 +66,7 @@ def missing(cell: Cell, cluster: Cluster, file_format: Format, files: Iterable[s
     return (
         _not_installed(cell.engine, nodes)
         or _absent_file(cell, cluster.root, files)
-        or _lacking_memory(cell, nodes, file_format)
+        or _lacking_memory(nodes, need)
     )
 
 
@@ -98,18 +97,15 @@ def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
     return None
 
 
-def _lacking_memory(cell: Cell, nodes: tuple[Node, ...], file_format: Format) -> str | None:
+def _lacking_memory(nodes: tuple[Node, ...], need: MemoryNeed) -> str | None:
     """Which node has too little memory, one sentence; None if all have enough or do not tell."""
-    spec = model_spec(cell.model)
-    root_mib, worker_mib = memory_mib(
-        spec, file_format, cell.weights, cell.nodes, spec.shape.context
-    )
     for node in nodes:
-        needed_mib = root_mib if node is nodes[0] else worker_mib
-        if node.memory_mib and needed_mib > node.memory_mib:
+        needed_mib = need.root_mib if node is nodes[0] else need.worker_mib
+        free_mib = node.available_mib or node.memory_mib
+        if free_mib and needed_mib > free_mib:
             return (
-                f"{node.name} has {node.memory_mib} MiB of memory and would need about "
-                f"{needed_mib:.0f} MiB"
+                f"{node.name} has {free_mib} MiB of memory free and would need about "
+                f"{needed_mib} MiB"
             )
     return None
 

@@ -16,6 +16,7 @@ from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
 from models.catalogue import ModelSpec
 from models.limits import dllama_impossible, shareable_name
+from models.memory import MemoryNeed, memory_need
 
 WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
@@ -34,6 +35,7 @@ class DistributedLlama:
     axes = (
         Axis("net_turbo", bool, default=True, values=(True, False)),
         Axis("threads", int, default=0),
+        Axis("context", int, default=0),
     )
 
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
@@ -43,9 +45,16 @@ class DistributedLlama:
         spec = common.model_spec(cell.model)
         return (
             _unshareable(cell, spec)
-            or common.beyond_context(cell, _positions(cell))
-            or common.missing(cell, cluster, "dllama", _files(cell, spec))
+            or _beyond_model(cell, spec)
+            or common.beyond_context(cell, _positions(cell), _context(cell, spec))
+            or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
         )
+
+    def memory(self, cell: Cell) -> MemoryNeed:
+        """What the engine allocates, with the KV cache at the cell's context."""
+        spec = common.model_spec(cell.model)
+        context = _context(cell, spec)
+        return memory_need(spec.shape, "dllama", cell.weights, cell.nodes, context)
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of `dllama` on the nodes and of the `.m` and `.t` files."""
@@ -75,6 +84,20 @@ def _unshareable(cell: Cell, spec: ModelSpec) -> str | None:
     other = shareable_name(spec, cell.weights, cell.nodes) if reason else None
     remedy = f": name the model {other}, the same one with heads of zeros added" if other else ""
     return f"{reason}{remedy}" if reason else None
+
+
+def _context(cell: Cell, spec: ModelSpec) -> int:
+    """Tokens that there is room for: the axis, or the model's own where the axis says 0."""
+    return int(cell.params["context"]) or spec.shape.context
+
+
+def _beyond_model(cell: Cell, spec: ModelSpec) -> str | None:
+    if _context(cell, spec) > spec.shape.context:
+        return (
+            f"{cell.model} has a context of {spec.shape.context} tokens and the axis `context` "
+            f"asks for {cell.params['context']}"
+        )
+    return None
 
 
 def _worker(cell: Cell, node: Node) -> Process:
@@ -111,7 +134,7 @@ def _root_argv(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
         "--nthreads",
         str(common.threads(cell, root)),
         "--max-seq-len",
-        str(spec.shape.context),
+        str(_context(cell, spec)),
         "--net-turbo",
         _flag(cell),
         *(("--workers", *workers) if workers else ()),

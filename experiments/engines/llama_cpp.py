@@ -13,11 +13,14 @@ from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names
 from models.catalogue import ModelSpec
+from models.memory import MemoryNeed, memory_need
 
 WORKER_PORT = 50052
 PROGRAMS = f"{common.ENGINES_FOLDER}/llama.cpp/bin"
 MOST_WORKERS = 16
 """GGML_RPC_MAX_SERVERS."""
+PERPLEXITY_BATCH = 2048
+KV_PADDING = 256
 ALL_LAYERS = "99"
 ENVIRONMENT: Mapping[str, str] = {"GGML_NO_BACKTRACE": "1"}
 """Where gdb is installed an abort would attach it and flood the log."""
@@ -41,9 +44,14 @@ class LlamaCpp:
         spec = common.model_spec(cell.model)
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
-        return common.beyond_context(cell, _longest(cell)) or common.missing(
-            cell, cluster, "gguf", [_file(cell, spec)]
+        return common.beyond_context(cell, _longest(cell), spec.shape.context) or common.missing(
+            cell, cluster, self.memory(cell), [_file(cell, spec)]
         )
+
+    def memory(self, cell: Cell) -> MemoryNeed:
+        """An estimate from above, with the KV cache that the workload makes."""
+        shape = common.model_spec(cell.model).shape
+        return memory_need(shape, "gguf", cell.weights, cell.nodes, _kv_tokens(cell))
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of the programs on the nodes and of the GGUF file."""
@@ -134,6 +142,13 @@ def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
 
 def _file(cell: Cell, spec: ModelSpec) -> str:
     return artifact_file_names(spec, "gguf", cell.weights)["model"]
+
+
+def _kv_tokens(cell: Cell) -> int:
+    """Tokens in the KV cache: upstream pads to 256, and reads a text in batches of windows."""
+    if isinstance(cell.workload, Perplexity):
+        return max(PERPLEXITY_BATCH, cell.workload.context_tokens)
+    return -(-_longest(cell) // KV_PADDING) * KV_PADDING
 
 
 def _longest(cell: Cell) -> int:

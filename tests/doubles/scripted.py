@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,7 @@ class World:
         silent: nodes that do not answer; a test may change it while a run goes.
         swapped: pages that a node swaps while a unit runs.
         on_root: called before each root, with its unit.
+        memory: what nodes say of their free memory.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class World:
     free_kib: int = 1 << 20
     model_bytes: int = 7
     model_sha256: str = SHA256
+    memory: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("units", "locks"):
@@ -168,6 +170,7 @@ class ScriptedLink:
                 boot_id="boot",
                 cores="4",
                 memory_kib=str(4 << 20),
+                **world.memory,
                 cpu_model="Cortex-A76",
                 link_mbit="1000",
             ),

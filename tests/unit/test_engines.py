@@ -174,6 +174,31 @@ def test_a_node_with_too_little_memory_is_named(engine: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+def test_memory_that_others_use_is_not_free(engine: str) -> None:
+    machines = Cluster(nodes=(node(1, available_mib=32), node(2)))
+
+    told = ENGINES[engine].check(cell(engine, nodes=2), machines)
+
+    assert told is not None
+    assert told.startswith("pi1 has 32 MiB of memory free and would need about")
+
+
+def test_a_shorter_context_needs_less_memory_and_reaches_the_engine() -> None:
+    engine = ENGINES["distributed-llama"]
+    short, whole = (cell("distributed-llama", nodes=2, context=size) for size in (64, 0))
+
+    assert option(engine.deploy(short, cluster()).root.argv, "--max-seq-len") == "64"
+    assert option(engine.deploy(whole, cluster()).root.argv, "--max-seq-len") == "256"
+    assert engine.memory(short).root_mib < engine.memory(whole).root_mib
+    too_short = engine.check(cell("distributed-llama", context=32), cluster())
+    assert too_short is not None
+    assert "context of 32 tokens here; 48 are asked for" in too_short
+    beyond = engine.check(cell("distributed-llama", context=512), cluster())
+    assert beyond is not None
+    assert "has a context of 256 tokens and the axis `context` asks for 512" in beyond
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_more_tokens_than_the_context_holds_are_refused(engine: str) -> None:
     long = Benchmark(prompt_tokens=16, generate_tokens=1000)
 

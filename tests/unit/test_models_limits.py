@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.catalogue import load_catalogue
-from models.limits import dllama_impossible, memory_mib, shareable_name
+from models.limits import dllama_impossible, node_counts, shareable_name
 from models.shape import ModelShape, Weights
 
 CATALOGUE = load_catalogue()
@@ -68,30 +68,21 @@ def test_three_and_six_nodes_are_fine_where_everything_divides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "nodes", "root_mib", "worker_mib"),
+    ("name", "weights", "counts"),
     [
-        ("f32", 1, 124, 0),
-        ("f32", 2, 82, 46),
-        ("f32", 8, 50, 15),
-        ("q4_0", 1, 64, 0),
-        ("q4_0", 2, 51, 16),
-        ("q4_0", 8, 42, 7),
+        ("stories15m", "f32", (1, 2)),
+        ("stories15m", "q4_0", (1,)),
+        ("stories15m+kv16", "f32", (1, 2, 4, 8, 16)),
+        ("stories15m+kv16", "q4_0", (1, 2, 4, 8)),
+        ("synthetic:small", "q4_0", (1, 2, 4, 8)),
+        (
+            "synthetic:dim=384,hidden=768,layers=2,heads=12,vocab=1026,context=64",
+            "f32",
+            (1, 2, 3, 6),
+        ),
     ],
 )
-def test_the_estimate_is_above_what_the_engine_says_it_requires_but_not_far(
-    weights: Weights, nodes: int, root_mib: int, worker_mib: int
+def test_the_numbers_of_nodes_follow_from_the_shape(
+    name: str, weights: Weights, counts: tuple[int, ...]
 ) -> None:
-    """The figures are `RequiredMemory` as printed by distributed-llama 0.16.4 for this model."""
-    root, worker = memory_mib(PADDED, "dllama", weights, nodes, context=256)
-    assert root_mib <= root <= root_mib + 32
-    if nodes > 1:
-        assert worker_mib <= worker <= worker_mib + 32
-
-
-def test_more_nodes_and_smaller_weights_need_less_of_each() -> None:
-    small = CATALOGUE.get("synthetic:small")
-    for file_format in ("gguf", "dllama"):
-        needs = [memory_mib(small, file_format, "f32", n, 512) for n in (1, 2, 4, 8)]
-        assert needs == sorted(needs, reverse=True)
-        assert memory_mib(small, file_format, "q4_0", 2, 512) < needs[1]
-        assert memory_mib(small, file_format, "f32", 2, 4096) > needs[1]
+    assert node_counts(CATALOGUE.get(name).shape, weights) == counts

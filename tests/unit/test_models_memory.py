@@ -1,0 +1,91 @@
+"""The memory that is foretold is the memory that the real engine takes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+
+from models.catalogue import load_catalogue
+from models.memory import dllama_required, memory_need
+from models.shape import Weights
+
+CATALOGUE = load_catalogue()
+MIB = 1024 * 1024
+
+
+class Measured(NamedTuple):
+    """distributed-llama 0.16.4 (8d624a7) on one machine, a process a node, one thread each.
+
+    `root` and `worker` are `RequiredMemory` as printed (whole MiB, rounded down; the worker is
+    the first), the others the highest RssAnon of /proc, in MiB.
+    """
+
+    name: str
+    weights: Weights
+    nodes: int
+    context: int
+    root: int
+    worker: int | None
+    root_anon: int
+    worker_anon: int | None
+
+
+MEASURED = [
+    Measured("synthetic:small", "f32", 1, 512, 414, None, 415, None),
+    Measured("synthetic:small", "f32", 2, 512, 216, 200, 225, 208),
+    Measured("synthetic:small", "f32", 4, 512, 117, 101, 122, 106),
+    Measured("synthetic:small", "f32", 8, 512, 67, 51, 71, 54),
+    Measured("synthetic:small", "q4_0", 1, 512, 91, None, 91, None),
+    Measured("synthetic:small", "q4_0", 2, 512, 54, 38, 56, 40),
+    Measured("synthetic:small", "q4_0", 4, 512, 35, 20, 37, 21),
+    Measured("synthetic:small", "q4_0", 8, 512, 26, 10, 28, 12),
+    Measured("stories15m+kv16", "f32", 1, 256, 124, None, 127, None),
+    Measured("stories15m+kv16", "f32", 2, 256, 82, 46, 102, 59),
+    Measured("stories15m+kv16", "f32", 4, 256, 60, 25, 72, 35),
+    Measured("stories15m+kv16", "f32", 8, 256, 50, 15, 57, 20),
+    Measured("stories15m+kv16", "q4_0", 1, 256, 64, None, 66, None),
+    Measured("stories15m+kv16", "q4_0", 2, 256, 51, 16, 56, 17),
+    Measured("stories15m+kv16", "q4_0", 4, 256, 45, 10, 49, 11),
+    Measured("stories15m+kv16", "q4_0", 8, 256, 42, 7, 45, 8),
+    Measured("synthetic:small", "q4_0", 2, 64, 46, 30, 48, 31),
+]
+
+
+@pytest.mark.parametrize("seen", MEASURED)
+def test_the_engine_requires_what_the_formula_says(seen: Measured) -> None:
+    """The root to the MiB; the first worker up to 1 MiB less than the last, which is foretold."""
+    shape = CATALOGUE.get(seen.name).shape
+    need = dllama_required(shape, seen.weights, seen.nodes, seen.context)
+    assert need.root_bytes // MIB == seen.root
+    if seen.worker is not None:
+        assert 0 <= need.worker_bytes // MIB - seen.worker <= 1
+
+
+@pytest.mark.parametrize("seen", MEASURED)
+def test_the_process_takes_no_more_than_foretold_and_not_much_less(seen: Measured) -> None:
+    """Up to 12 MiB less: not every page of a buffer is touched, and vocabularies differ."""
+    shape = CATALOGUE.get(seen.name).shape
+    need = memory_need(shape, "dllama", seen.weights, seen.nodes, seen.context)
+    assert 0 <= need.root_mib - seen.root_anon <= 12
+    if seen.worker_anon is not None:
+        assert 0 <= need.worker_mib - seen.worker_anon <= 12
+
+
+def test_more_nodes_and_smaller_weights_need_less_of_each() -> None:
+    small = CATALOGUE.get("synthetic:small").shape
+    for file_format in ("gguf", "dllama"):
+        needs = [memory_need(small, file_format, "f32", n, 512).worker_mib for n in (1, 2, 4, 8)]
+        assert needs[1:] == sorted(needs[1:], reverse=True)
+        assert memory_need(small, file_format, "q4_0", 2, 512).worker_mib < needs[1]
+        assert memory_need(small, file_format, "f32", 2, 4096).worker_mib > needs[1]
+
+
+def test_a_long_context_is_most_of_what_a_large_model_needs() -> None:
+    """Llama 3.1 8B: 131072 tokens would take a Raspberry Pi's whole memory on each of 4 nodes."""
+    name = "synthetic:dim=4096,hidden=14336,layers=32,heads=32,kv_heads=8,vocab=4096,context=131072"
+    shape = CATALOGUE.get(name).shape
+    long = memory_need(shape, "dllama", "q4_0", 4, 131_072).worker_mib
+    short = memory_need(shape, "dllama", "q4_0", 4, 4096).worker_mib
+    assert long > 8192
+    assert short < 1600
