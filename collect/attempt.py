@@ -21,7 +21,10 @@ from collect.run import Record, Scalar
 ATTEMPT_FILE = "attempt.json"
 TEMPORARY_PREFIX = ".tmp-"
 
-Role = Literal["worker", "root"]
+Role = Literal["worker", "root", "server", "client"]
+"""A server is a root that does not end by itself; a client asks it and ends the trial."""
+LAST_ROLES: frozenset[Role] = frozenset({"root", "client"})
+"""Of the process whose end is the end of a trial."""
 Outcome = Literal["done", "failed", "invalid"]
 """done: measured. failed: it did not end well. invalid: it did, but for a reason written
 down beforehand (throttling, swapping …) the figures must not count."""
@@ -134,8 +137,8 @@ class AttemptRecord(Record):
     file_bytes: dict[str, int]
 
     def root(self) -> ProcessRecord | None:
-        """The root process, or None when the attempt failed before it was started."""
-        return next((process for process in self.processes if process.role == "root"), None)
+        """The process whose end was the end, or None when the attempt failed before its start."""
+        return next((process for process in self.processes if process.role in LAST_ROLES), None)
 
 
 def load_attempt(folder: Path) -> AttemptRecord:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from collect.account import Account, AttemptState, TrialState
-from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
+from collect.attempt import LAST_ROLES, AttemptRecord, NodeReading, NodeRecord, ProcessRecord
 from collect.columns import (
     ATTEMPTS,
     FIRST_AXES,
@@ -241,7 +241,7 @@ def _node_rows(run: str, attempts: Iterable[tuple[TrialState, AttemptState]]) ->
 def _processes(record: AttemptRecord) -> Iterator[Row]:
     """Root first, then by node in the order of the record; nodes without a process last."""
     used = {process.node for process in record.processes}
-    for process in sorted(record.processes, key=lambda process: process.role != "root"):
+    for process in sorted(record.processes, key=lambda process: process.role not in LAST_ROLES):
         yield {**_process(process), **_readings(record.nodes.get(process.node))}
     for node, readings in record.nodes.items():
         if node not in used:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from collect.attempt import NodeReading
+from collect.attempt import LAST_ROLES, NodeReading
 from experiments.execution import Execution
 
 SWAP_PAGES = 256
@@ -34,10 +34,10 @@ def failure(execution: Execution) -> str | None:
     """Why an execution failed, as its processes show it; None if they ended well."""
     if execution.cause is not None:
         return execution.cause
-    root = next((p for p in execution.processes if p.role == "root"), None)
+    root = next((p for p in execution.processes if p.role in LAST_ROLES), None)
     if root is None or root.exit_code == 0:
         return None
-    return f"the root on {root.node} ended with {root.result or 'no result'}"
+    return f"the {root.role} on {root.node} ended with {root.result or 'no result'}"
 
 
 def is_told_by_logs(execution: Execution) -> bool:

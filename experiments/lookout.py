@@ -1,5 +1,7 @@
 """Waiting for the end of a root, and seeing in bounded time that it will not come.
 
+Likewise for a server to be ready, which may load a model for minutes.
+
 While a root works longer than a moment, its node is asked every `LOOK_S` for the end of its log,
 and the other nodes every `PULSE_S` for a sign of life. That costs a node about a millisecond of CPU
 time each, and trials shorter than `LOOK_S` nothing. The answers also name processes that have ended
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from experiments.execution import Execution
 from experiments.herd import Herd
@@ -29,10 +32,11 @@ class Lookout:
 
     Args:
         herd: the nodes.
-        root: node of the root.
-        unit: the root.
+        root: node of the root or server.
+        unit: the root or server.
         others: the other nodes that take part.
-        live: called with the end of the root's log.
+        doing: what goes on meanwhile, for messages.
+        live: called with the end of its log.
     """
 
     def __init__(
@@ -41,20 +45,23 @@ class Lookout:
         root: str,
         unit: str,
         others: Iterable[str],
-        live: Callable[[str], None],
+        doing: str,
+        live: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._herd = herd
         self._root = root
         self._unit = unit
         self._others = tuple(others)
+        self._doing = doing
         self._live = live
         self._suspects: dict[str, dict[str, str]] = {}
 
-    def wait(self, deadline_s: float, execution: Execution) -> Reply:
-        """The reply to the root's `run`.
+    def wait(self, verb: Literal["run", "start"], deadline_s: float, execution: Execution) -> Reply:
+        """The reply to the root's `run` or the server's `start`.
 
         Args:
-            deadline_s: after that the node itself ends the root.
+            verb: which of the two.
+            deadline_s: after that the node itself ends the root, or gives up the server.
             execution: told what was seen.
 
         Raises:
@@ -67,7 +74,7 @@ class Lookout:
         while True:
             reply = link.poll(LOOK_S)
             now = time.monotonic()
-            if reply is not None and reply.verb == "run":
+            if reply is not None and reply.verb == verb:
                 if asked_at is not None:
                     _await(link, "watch")
                 return reply
@@ -87,12 +94,12 @@ class Lookout:
                 self._feel_pulse(execution)
             if execution.cause is not None:
                 link.send(Request("halt", (("unit", self._unit),)))
-                return _await(link, "run")
+                return _await(link, verb)
 
     def _feel_pulse(self, execution: Execution) -> None:
         pings = {name: Request("ping") for name in self._others}
         replies, silent = self._herd.ask_each(pings, "say that it lives", 2 * PULSE_S)
-        execution.lose(silent, "the root was running")
+        execution.lose(silent, self._doing)
         for name, reply in replies.items():
             self._suspect(name, reply, execution)
 
@@ -105,7 +112,7 @@ class Lookout:
         before = self._suspects.get(node, {})
         for unit, state in told.items():
             if before.get(unit) == state:
-                execution.blame(f"{unit} on {node} {state} while the root was running")
+                execution.blame(f"{unit} on {node} {state} while {self._doing}")
                 if state == FROZEN:
                     execution.refused = node  # its log cannot tell
         self._suspects[node] = told

@@ -1,13 +1,14 @@
 """One execution of a trial: the fewest round trips that do it.
 
 Workers started anew: (start, wait until ready) on all nodes at once | the root, with its log |
-(stop, fetch) on all nodes at once. Workers kept: the root | fetch.
+(stop, fetch) on all nodes at once. Workers kept: the root | fetch. An engine that serves has its
+server started before the root, which is then the client that asks it, and stopped after it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from collect.attempt import NodeReading, NodeRecord
@@ -19,8 +20,6 @@ from experiments.lookout import ANSWER_S, Lookout
 from experiments.protocol import NodeLostError, Reply, Request
 from experiments.readings import node_reading, unit_state
 
-READY_S = 30
-"""How long a worker may take until it listens."""
 KEPT_S = 86_400.0
 """Kept workers serve many trials; they end with the connection of the runner, or after a day."""
 
@@ -63,8 +62,13 @@ class TrialRunner:
         begun = time.perf_counter()
         if not keep:
             self._start(deployment.workers, name, deployment.deadline_s, before, execution)
-        if execution.cause is None:
+        if execution.cause is None and deployment.server is None:
             self._run(deployment, name, execution)
+        elif execution.cause is None and deployment.server is not None:
+            self._serve(deployment, deployment.server, name, execution)
+            if execution.cause is None:
+                self._run(deployment, name, execution)
+            self._stop_server(deployment.server, name, execution)
         if keep:
             self._fetch(deployment, execution)
         else:
@@ -84,7 +88,7 @@ class TrialRunner:
 
     def _start(
         self,
-        workers: Iterable[Process],
+        workers: Sequence[Process],
         name: str,
         deadline_s: float,
         before: dict[str, NodeReading],
@@ -93,7 +97,8 @@ class TrialRunner:
         requests = {
             worker.node.name: _launch("start", worker, name, deadline_s) for worker in workers
         }
-        replies, silent = self._herd.ask_each(requests, "start a worker", READY_S + 5.0)
+        longest_s = max((worker.ready_s for worker in workers), default=0.0)
+        replies, silent = self._herd.ask_each(requests, "start a worker", longest_s + 5.0)
         for node, reply in replies.items():
             before[node] = node_reading(reply.pairs("before"))
             if not reply.ok:
@@ -101,22 +106,59 @@ class TrialRunner:
                 execution.blame(f"the worker on {node} did not start: {reply.text('error')}")
         execution.lose(silent, "its worker was started")
 
+    def _serve(
+        self, deployment: Deployment, server: Process, name: str, execution: Execution
+    ) -> None:
+        """Start the server and wait until it is ready."""
+        node = server.node.name
+        try:
+            self._herd.link(node).send(_launch("start", server, name, deployment.deadline_s))
+            unit, others = _unit(name, server), _others(deployment)
+            lookout = Lookout(self._herd, node, unit, others, "the server was started")
+            reply = lookout.wait("start", server.ready_s, execution)
+        except NodeLostError as error:
+            self._herd.lose(error.node)
+            execution.lose({error.node: str(error)}, "the server was started there")
+            return
+        if not reply.ok:
+            execution.blame(f"the server on {node} was not ready: {reply.text('error')}")
+
+    def _stop_server(self, server: Process, name: str, execution: Execution) -> None:
+        """Stop the server and take its log."""
+        node, unit = server.node.name, _unit(name, server)
+        if node in self._herd.lost():
+            return
+        replies, silent = self._herd.ask_each(
+            {node: Request("stop", (("unit", unit),))}, "stop the server", ANSWER_S
+        )
+        execution.lose(silent, "its server was stopped")
+        for reply in replies.values():
+            execution.add(server, unit, unit_state(reply.pairs("props")), reply)
+
     def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
         root = deployment.root
         unit = _unit(name, root)
-        others = [w.node.name for w in deployment.workers if w.node.name != root.node.name]
         try:
             link = self._herd.link(root.node.name)
             link.send(_launch("run", root, name, deployment.deadline_s))
-            lookout = Lookout(self._herd, root.node.name, unit, others, self._live)
-            reply = lookout.wait(deployment.deadline_s, execution)
+            lookout = Lookout(
+                self._herd,
+                root.node.name,
+                unit,
+                _others(deployment),
+                f"the {root.role} was running",
+                self._live,
+            )
+            reply = lookout.wait("run", deployment.deadline_s, execution)
         except NodeLostError as error:
             self._herd.lose(error.node)
-            execution.lose({error.node: str(error)}, "the root was running there")
+            execution.lose({error.node: str(error)}, f"the {root.role} was running there")
             return
         if not reply.ok:
             execution.refused = root.node.name
-            execution.blame(f"the root on {root.node.name} did not start: {reply.text('error')}")
+            execution.blame(
+                f"the {root.role} on {root.node.name} did not start: {reply.text('error')}"
+            )
             return
         state = unit_state(reply.pairs("props"))
         execution.root_wall_s = state.runtime_s
@@ -126,7 +168,9 @@ class TrialRunner:
         execution.add(root, unit, state, reply)
         if state.runtime_s is None:
             execution.refused = root.node.name
-            execution.blame(f"systemd could not start the root on {root.node.name}: {state.result}")
+            execution.blame(
+                f"systemd could not start the {root.role} on {root.node.name}: {state.result}"
+            )
 
     def _stop(
         self,
@@ -193,6 +237,12 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
         execution.blame(f"the kept worker on {node} ended")
 
 
+def _others(deployment: Deployment) -> list[str]:
+    """Nodes that take part beside the root's."""
+    root = deployment.root.node.name
+    return [w.node.name for w in deployment.workers if w.node.name != root]
+
+
 def _unit(name: str, process: Process) -> str:
     return f"herd-{name}-{process.role}"
 
@@ -204,7 +254,11 @@ def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Reques
     """
     fields = [("unit", _unit(name, process)), ("deadline", str(max(1, round(deadline_s))))]
     if verb == "start":
-        fields += [("port", str(process.listen_port)), ("ready", str(READY_S))]
+        fields.append(("ready", str(max(1, round(process.ready_s)))))
+        if process.listen_port is not None:
+            fields.append(("port", str(process.listen_port)))
+        if process.ready_line is not None:
+            fields.append(("line", process.ready_line))
     fields += [("env", f"{key}={value}") for key, value in process.env.items()]
     fields += [("arg", argument.replace("$", "$$")) for argument in process.argv]
     return Request(verb, tuple(fields))

@@ -63,11 +63,14 @@ class Process:
 
     Attributes:
         node: where it runs.
-        role: a worker is ready when it listens; the root does the work and ends by itself.
+        role: workers and a server are ready at some moment and then serve; the root, or the
+            client that asks a server, does the work and ends by itself.
         argv: program and arguments; the program is an absolute path on the node.
         env: environment besides the unit's own.
-        listen_port: TCP port on which a worker listens when it is ready, as the node itself
-            sees it (never probed by a connection: that kills some workers).
+        listen_port: TCP port on which it listens when it is ready, as the node itself
+            sees it (never probed by a connection: that kills some engines).
+        ready_line: part of a line that its log holds when it is ready. With a port, both must be.
+        ready_s: how long it may take until then.
     """
 
     node: Node
@@ -75,6 +78,8 @@ class Process:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     listen_port: int | None = None
+    ready_line: str | None = None
+    ready_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +87,20 @@ class Deployment:
     """The processes of one trial.
 
     Attributes:
-        workers: started together, all ready before the root starts.
-        root: the process whose end is the end of the trial.
+        workers: started together, all ready before anything else starts.
+        root: the process whose end is the end of the trial: an engine's root, or the client
+            that asks its server.
         expected_samples: measured values that a whole log holds.
         deadline_s: no process may live longer; the node enforces it.
+        server: started after the workers, ready before the root starts, on the root's node;
+            started anew in every trial, also where workers are kept.
     """
 
     workers: tuple[Process, ...]
     root: Process
     expected_samples: int
     deadline_s: float
+    server: Process | None = None
 
 
 @dataclass(frozen=True, slots=True)

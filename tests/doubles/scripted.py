@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from experiments.cluster import Cluster, Node
+from experiments.facts import HELPER_VERSION
 from experiments.protocol import NodeLostError, Reply, Request
 
 LOGS = Path(__file__).resolve().parents[1] / "data" / "scripted"
@@ -165,7 +166,7 @@ class ScriptedLink:
         }
         parts = {
             "facts": _pairs(
-                helper="1",
+                helper=HELPER_VERSION,
                 machine_id=world.machine_id(self.node.name),
                 boot_id="boot",
                 cores="4",

@@ -7,6 +7,7 @@ import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -113,6 +114,90 @@ def test_the_helper_takes_no_unit_but_ours(helper: ModuleType, name: str) -> Non
 def test_the_helper_takes_no_program_but_engines(helper: ModuleType, argv: list[str]) -> None:
     with pytest.raises(helper.RefusalError, match="does not lie below"):
         helper.Request(["run", *(f"arg={word}" for word in argv)]).check_program()
+
+
+def test_the_helper_takes_the_client_and_nothing_beside_it(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, _mode: True)
+    folder = "/usr/local/libexec/llama-herd"
+
+    helper.Request(["run", f"arg={folder}/herd-ask"]).check_program()
+    with pytest.raises(helper.RefusalError):
+        helper.Request(["run", f"arg={folder}/herd-node"]).check_program()
+
+
+class FakeUnit:
+    """A unit that writes what a test says."""
+
+    name = "herd-x-server"
+    over = False
+
+    def ended(self) -> bool:
+        return self.over
+
+
+@pytest.fixture
+def unit(helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeUnit:
+    monkeypatch.setattr(helper, "ATTEMPTS", str(tmp_path))
+    return FakeUnit()
+
+
+def launch(helper: ModuleType, unit: FakeUnit, *fields: str) -> tuple[Any, list[str]]:
+    """A launch, and what it answers in the end."""
+    said: list[str] = []
+
+    class Answer:
+        def send(self) -> None:
+            said.append("ready")
+
+        def refuse(self, why: str) -> None:
+            said.append(why)
+
+    return helper.Launch(unit, Answer(), helper.Request(["start", *fields])), said
+
+
+@pytest.mark.parametrize("kind", ["out", "err"])
+def test_a_server_is_ready_when_its_log_says_so_though_the_words_come_in_pieces(
+    helper: ModuleType, unit: FakeUnit, tmp_path: Path, kind: str
+) -> None:
+    starting, said = launch(helper, unit, "line=Server URL:")
+    log = tmp_path / f"{unit.name}.{kind}"
+
+    for piece, ready in (("Loading\nServ", False), ("er U", False), ("RL: http", True)):
+        with log.open("a") as file:
+            file.write(piece)
+        assert starting.settled() == ready
+    assert said == ["ready"]
+
+
+def test_a_server_that_only_listens_is_not_ready(
+    helper: ModuleType, unit: FakeUnit, tmp_path: Path
+) -> None:
+    import socket  # noqa: PLC0415 - this test and the next need it
+
+    log = tmp_path / f"{unit.name}.out"
+    log.write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        starting, said = launch(helper, unit, f"port={port}", "line=is ready")
+        assert not starting.settled()
+        log.write_text("it is ready\n")
+        assert starting.settled()
+    assert said == ["ready"]
+
+
+def test_a_server_that_ends_or_takes_too_long_is_told_with_what_was_awaited(
+    helper: ModuleType, unit: FakeUnit
+) -> None:
+    slow, said = launch(helper, unit, "port=1", "line=up", "ready=0")
+    assert slow.settled()
+    unit.over = True
+    dead, said_of_dead = launch(helper, unit, "line=up")
+    assert dead.settled()
+
+    assert said == ["0 s went by before it listened on port 1 and its log said 'up'"]
+    assert said_of_dead == ["it ended before its log said 'up'"]
 
 
 def test_the_helper_takes_no_variable_of_the_dynamic_linker(

@@ -1,0 +1,127 @@
+"""A trial of an engine that serves: workers, then the server, then the client that asks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.cluster import Node
+from experiments.engines.base import Deployment, Process
+from experiments.execution import Execution
+from experiments.herd import Herd
+from experiments.judge import failure
+from experiments.owner import Owner
+from experiments.protocol import Reply, Request
+from experiments.trial import TrialRunner
+from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
+from tests.doubles.scripted_run import world
+
+
+class HeardTransport(ScriptedTransport):
+    """Keeps what nodes were asked; its servers may refuse, or end before they are ready."""
+
+    def __init__(self, world: World, refusal: str | None = None) -> None:
+        super().__init__(world)
+        self.world, self.refusal = world, refusal
+        self.heard: list[tuple[str, Request]] = []
+
+    def open(self, node: Node) -> ScriptedLink:
+        return HeardLink(node, self)
+
+
+class HeardLink(ScriptedLink):
+    def __init__(self, node: Node, transport: HeardTransport) -> None:
+        super().__init__(node, transport.world)
+        self._transport = transport
+
+    def send(self, request: Request) -> None:
+        self._transport.heard.append((self.node.name, request))
+        super().send(request)
+
+    def _start(self, fields: dict[str, str], request: Request) -> Reply:
+        reply = super()._start(fields, request)
+        if self._transport.refusal is None or not fields["unit"].endswith("-server"):
+            return reply
+        told = self._transport.refusal.encode()
+        return Reply("start", ok=False, parts={**reply.parts, "error": told})
+
+
+def deployment() -> Deployment:
+    root, other = cluster(2).nodes
+    argv = ("/opt/llama-herd/engines/distributed-llama/bin/dllama-api",)
+    return Deployment(
+        workers=(Process(other, "worker", argv, listen_port=9990),),
+        server=Process(
+            root, "server", argv, listen_port=9980, ready_line="Server URL:", ready_s=100.0
+        ),
+        root=Process(root, "client", ("/usr/local/libexec/llama-herd/herd-ask",)),
+        expected_samples=1,
+        deadline_s=50.0,
+    )
+
+
+def execute(transport: HeardTransport, *, keep: bool = False) -> Execution:
+    herd = Herd(transport, cluster(2).nodes, Owner.me())
+    herd.own_all()
+    try:
+        return TrialRunner(herd, lambda _: None).execute(deployment(), "t", keep=keep)
+    finally:
+        herd.close()
+
+
+def asked(transport: HeardTransport) -> list[tuple[str, str, str]]:
+    """Node, verb and unit of all that concerned a unit."""
+    named = [(node, request.verb, dict(request.fields)) for node, request in transport.heard]
+    return [(node, verb, f["unit"]) for node, verb, f in named if "unit" in f]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_server_is_ready_before_the_client_begins_and_stops_before_the_workers(
+    tmp_path: Path, *, keep: bool
+) -> None:
+    transport = HeardTransport(world(tmp_path))
+
+    execution = execute(transport, keep=keep)
+
+    worker = "herd-t-kept-worker" if keep else "herd-t-worker"
+    assert asked(transport) == [
+        ("pi2", "start", worker),
+        ("pi1", "start", "herd-t-server"),
+        ("pi1", "run", "herd-t-client"),
+        ("pi1", "stop", "herd-t-server"),
+        ("pi2", "fetch" if keep else "stop", worker),
+    ]
+    assert failure(execution) is None
+    assert [p.role for p in execution.processes] == ["client", "server", "worker"]
+    assert {"pi1.client.out", "pi1.server.out", "pi2.worker.out"} <= execution.logs.keys()
+
+
+def test_the_node_is_told_how_a_server_shows_that_it_is_ready(tmp_path: Path) -> None:
+    transport = HeardTransport(world(tmp_path))
+    execute(transport)
+
+    (fields,) = (
+        dict(request.fields)
+        for node, request in transport.heard
+        if (node, request.verb) == ("pi1", "start")
+    )
+    assert (fields["port"], fields["line"]) == ("9980", "Server URL:")
+    assert (fields["ready"], fields["deadline"]) == ("100", "50")
+
+
+def test_without_a_server_nobody_is_asked_and_its_log_is_kept(tmp_path: Path) -> None:
+    transport = HeardTransport(world(tmp_path), refusal="it ended before it listened")
+
+    execution = execute(transport)
+
+    assert execution.cause == "the server on pi1 was not ready: it ended before it listened"
+    assert "run" not in [verb for _, verb, _ in asked(transport)]
+    assert "pi1.server.out" in execution.logs
+    assert transport.world.units() == []
+
+
+def test_a_client_that_fails_fails_the_trial(tmp_path: Path) -> None:
+    execution = execute(HeardTransport(world(tmp_path, fails=lambda unit: True)))
+
+    assert failure(execution) == "the client on pi1 ended with exit-code"
