@@ -33,7 +33,7 @@ MATRIX_HELP = {
     "nodes": "numbers of nodes, such as 1,2,4,8",
     "engine": "engines, such as distributed-llama,llama.cpp",
     "model": "models that `fab models` lists",
-    "weights": "types of the weights: f32,q8_0,q4_0",
+    "weights": "types of the weights: f32,f16,q8_0,q4_0",
     "repeats": "trials of each cell",
     "seed": "seed of the order of trials",
     "set": "another axis, such as workers=fresh,kept; may be given several times",
@@ -124,7 +124,7 @@ def models(_context: Context) -> None:
     help={
         "source": "a .gguf file, or a .bin of llama2.c with tokenizer.bin beside it",
         "target": "a .m file (its .t is written beside it) or a .gguf file",
-        "weights": "f32, q8_0 (GGUF only) or q4_0",
+        "weights": "f32, q4_0, or in GGUF only f16 and q8_0",
         "kv_heads": "KV heads to write, the added ones zeros, so that more nodes can share it",
     }
 )

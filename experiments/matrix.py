@@ -22,7 +22,7 @@ COMMON_AXES: tuple[Axis, ...] = (
     Axis("engine", str, default="llama.cpp", values=tuple(ENGINES)),
     Axis("model", str, default="stories15m"),
     Axis("nodes", int, default=1),
-    Axis("weights", str, default="f32", values=("f32", "q8_0", "q4_0")),
+    Axis("weights", str, default="f32", values=("f32", "f16", "q8_0", "q4_0")),
     Axis("workers", str, default="fresh", values=("fresh", "kept")),
 )
 

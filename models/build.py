@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 Format = Literal["gguf", "dllama"]
 Role = Literal["model", "tokenizer"]
 WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
-    "gguf": ("f32", "q8_0", "q4_0"),
+    "gguf": ("f32", "f16", "q8_0", "q4_0"),
     "dllama": ("f32", "q4_0"),
 }
 NODE_FOLDER = "/opt/llama-herd/models"
-_RECIPE = 4
+_RECIPE = 5
 """Raise when the bytes written for a model change, so that caches build it again."""
 
 

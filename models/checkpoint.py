@@ -1,9 +1,10 @@
 """The neutral form of a model: what every source is read into and every format is written from.
 
-Matrices are row-major `[out, in]`, float32. The rows of `q` and `k` are in the interleaved rotary
-order (values 2i and 2i+1 of a head turn together), as in llama2.c, in GGUF's `llama` architecture
-and in distributed-llama's LLAMA architecture; Hugging Face's order (halves) must be permuted
-before it gets here.
+Matrices are row-major `[out, in]`, float32. The rows of `q` and `k` are in the order in which the
+architecture's rotary embedding turns them in both engines, so that files of the engines need no
+permutation: `llama` turns neighbours (values 2i and 2i+1 of a head), as llama2.c, GGUF and `.m`
+have it; `qwen3` turns halves (values i and i + head_dim/2). Hugging Face keeps halves for both, so
+its `llama` rows are permuted on the way in and back on the way out.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ StoredLoader = Callable[[str, "Weights"], NDArray[np.uint8] | None]
 EMBEDDING = "embedding"
 FINAL_NORM = "final_norm"
 CLASSIFIER = "classifier"
-NORM_EPSILON = 1e-5
-"""Epsilon of every RMS norm; LLaMA's value, and the only one besides 1e-6 that `.m` can say."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,8 @@ def tensor_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
         "attention_norm": (shape.dim,),
         "ffn_norm": (shape.dim,),
     }
+    if shape.has_head_norms:
+        parts |= {"q_norm": (shape.head_dim,), "k_norm": (shape.head_dim,)}
     tensors: dict[str, tuple[int, ...]] = {EMBEDDING: (shape.vocab, shape.dim)}
     for layer in range(shape.layers):
         tensors.update({layer_tensor(layer, part): size for part, size in parts.items()})

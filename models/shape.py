@@ -9,10 +9,51 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
 QUANT_BLOCK = 32
 """Values that share one scale in Q4_0, Q8_0 and distributed-llama's Q40."""
 
-Weights = Literal["f32", "q8_0", "q4_0"]
-ALL_WEIGHTS: tuple[Weights, ...] = ("f32", "q8_0", "q4_0")
-BLOCK_BYTES: dict[Weights, int] = {"f32": 4 * QUANT_BLOCK, "q8_0": 34, "q4_0": 18}
+Weights = Literal["f32", "f16", "q8_0", "q4_0"]
+ALL_WEIGHTS: tuple[Weights, ...] = ("f32", "f16", "q8_0", "q4_0")
+BLOCK_BYTES: dict[Weights, int] = {
+    "f32": 4 * QUANT_BLOCK,
+    "f16": 2 * QUANT_BLOCK,
+    "q8_0": 34,
+    "q4_0": 18,
+}
 """Bytes of 32 consecutive values, by weights type."""
+
+Architecture = Literal["llama", "qwen3"]
+NORM_EPSILONS = (1e-5, 1e-6)
+"""The epsilons of RMS norms that distributed-llama's `.m` can say."""
+
+
+class RopeScaling(BaseModel):
+    """How Llama 3.1 and later stretch rotary frequencies to a longer context.
+
+    Wavelengths above original_context / low_frequency_factor are stretched by `factor`, those
+    below original_context / high_frequency_factor are left, and those between are blended.
+    Source: meta-llama/llama-models, `reference_impl/model.py` (apply_scaling). Whole numbers,
+    because `.m` can say no others.
+
+    Attributes:
+        factor: how much longer the slow wavelengths become.
+        low_frequency_factor: where stretching is complete.
+        high_frequency_factor: where stretching begins; more than `low_frequency_factor`.
+        original_context: longest sequence before stretching, in tokens.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    factor: PositiveInt
+    low_frequency_factor: PositiveInt
+    high_frequency_factor: PositiveInt
+    original_context: PositiveInt
+
+    @model_validator(mode="after")
+    def _has_a_range_to_blend(self) -> Self:
+        if self.high_frequency_factor <= self.low_frequency_factor:
+            raise ValueError(
+                f"high_frequency_factor ({self.high_frequency_factor}) must be more than "
+                f"low_frequency_factor ({self.low_frequency_factor})"
+            )
+        return self
 
 
 class ModelShape(BaseModel):
@@ -29,6 +70,10 @@ class ModelShape(BaseModel):
         context: longest sequence that the model was trained on, in tokens.
         tied_classifier: the output matrix is the embedding (counted once, written twice).
         rope_theta: base of the rotary frequencies.
+        architecture: `llama`, or `qwen3`, which normalises each query and key head before turning
+            it and turns halves of a head instead of neighbouring values.
+        norm_epsilon: added under the root of every RMS norm; 1e-5 or 1e-6.
+        rope_scaling: how rotary frequencies are stretched; None for as they are.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -43,6 +88,9 @@ class ModelShape(BaseModel):
     context: PositiveInt
     tied_classifier: bool = False
     rope_theta: PositiveInt = 10_000
+    architecture: Architecture = "llama"
+    norm_epsilon: float = 1e-5
+    rope_scaling: RopeScaling | None = None
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> Self:
@@ -51,6 +99,14 @@ class ModelShape(BaseModel):
                 f"heads ({self.heads}) must be a multiple of kv_heads "
                 f"({self.kv_heads}), because each KV head serves equally many heads"
             )
+        if self.norm_epsilon not in NORM_EPSILONS:
+            raise ValueError(
+                f"norm_epsilon ({self.norm_epsilon:g}) must be "
+                f"{' or '.join(f'{epsilon:g}' for epsilon in NORM_EPSILONS)}, the values that "
+                "distributed-llama knows"
+            )
+        if self.rope_scaling and self.architecture != "llama":
+            raise ValueError("rope_scaling must be left out: only LLaMA's scaling is known")
         if self.head_dim % 2:
             raise ValueError(
                 f"head_dim ({self.head_dim}) must be even, because rotary embedding "
@@ -89,9 +145,16 @@ class ModelShape(BaseModel):
         """Number of trained values; a tied classifier counts once."""
         embeddings = self.vocab * self.dim * (1 if self.tied_classifier else 2)
         norms = (2 * self.layers + 1) * self.dim
+        if self.has_head_norms:
+            norms += 2 * self.layers * self.head_dim
         return embeddings + self.layers * self.layer_matrix_values + norms
+
+    @property
+    def has_head_norms(self) -> bool:
+        """Whether each query and key head is normalised before it is turned."""
+        return self.architecture == "qwen3"
 
 
 def packed_bytes(values: int, weights: Weights) -> int:
-    """Bytes that `values` values take as `weights`; whole blocks only."""
-    return values // QUANT_BLOCK * BLOCK_BYTES[weights]
+    """Bytes that `values` values take as `weights`; of quantised types, whole blocks only."""
+    return values * BLOCK_BYTES[weights] // QUANT_BLOCK

@@ -48,7 +48,7 @@ class Cell:
 
     @property
     def weights(self) -> Weights:
-        """Type of the weights: `f32`, `q8_0`, `q4_0`."""
+        """Type of the weights: `f32`, `f16`, `q8_0`, `q4_0`."""
         return cast("Weights", self.params["weights"])
 
     @property

@@ -15,33 +15,40 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import ValidationError
 
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
     FINAL_NORM,
     Checkpoint,
-    Matrix,
     layer_tensor,
+    tensor_shapes,
 )
 from models.errors import HerdError
 from models.formats.dllama_tokenizer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack
-from models.shape import ModelShape, packed_bytes
+from models.shape import Architecture, ModelShape, RopeScaling, packed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from models.shape import Weights
     from models.tokenizer import Tokenizer
 
 _MAGIC = 0x0A00ABCD
-_ARCH_LLAMA = 0xABCD00
+_ARCHITECTURES: dict[Architecture, int] = {"llama": 0xABCD00, "qwen3": 0xABCD01}
 _ACTIVATION_SILU = 1
-_EPSILON_1E5 = 5
+_EPSILONS = {1e-5: 5, 1e-6: 6}
+_ROPE_LLAMA31 = 2
 FLOAT_TYPES: dict[Weights, int] = {"f32": 0, "q4_0": 2}
 """The weights that a `.m` file may hold and the engine runs, with their numbers there."""
 _LAYER_MATRICES = ("q", "k", "v", "o", "gate", "down", "up")
+_HEAD_NORMS = ("q_norm", "k_norm")
+_LAYER_NORMS = ("attention_norm", "ffn_norm")
+_LARGEST = 2**31 - 1
 
 
 class _Key(IntEnum):
@@ -59,12 +66,13 @@ class _Key(IntEnum):
     ACTIVATION = 11
     ROPE_THETA = 12
     WEIGHTS = 13
+    ROPE_FACTOR = 14
+    ROPE_LOW_FREQUENCY_FACTOR = 15
+    ROPE_HIGH_FREQUENCY_FACTOR = 16
+    ROPE_ORIGINAL_CONTEXT = 17
+    ROPE_TYPE = 18
     HEAD_DIM = 19
     NORM_EPSILON = 20
-
-
-HEADER_BYTES = 8 + 8 * len(_Key)
-"""Size of the header that `write_model` writes: magic, size, and one pair per key."""
 
 
 @dataclass(frozen=True)
@@ -85,61 +93,58 @@ def write_model(checkpoint: Checkpoint, path: Path, weights: Weights) -> None:
         weights: `f32` or `q4_0`; the engine runs no other.
 
     Raises:
-        HerdError: the engine cannot run `weights`.
+        HerdError: the engine cannot run `weights`, or a number of the shape is too large for it.
     """
     _require_weights(weights)
     order = vocabulary_order(checkpoint.tokenizer)
     with path.open("wb") as file:
         file.write(_header(checkpoint.shape, weights))
-        file.write(packed_tensor(checkpoint, EMBEDDING, "f32")[order].data)
-        for layer in range(checkpoint.shape.layers):
-            for part in _LAYER_MATRICES:
-                file.write(packed_tensor(checkpoint, layer_tensor(layer, part), weights).data)
-            for part in ("attention_norm", "ffn_norm"):
-                file.write(packed_tensor(checkpoint, layer_tensor(layer, part), "f32").data)
-        file.write(packed_tensor(checkpoint, FINAL_NORM, "f32").data)
-        file.write(packed_tensor(checkpoint, CLASSIFIER, weights)[order].data)
+        for name, kind in _tensors(checkpoint.shape, weights):
+            packed = packed_tensor(checkpoint, name, kind)
+            file.write((packed[order] if name in (EMBEDDING, CLASSIFIER) else packed).data)
+
+
+def header_size_bytes(shape: ModelShape) -> int:
+    """Size of the header that `write_model` writes: magic, size, and one pair per key."""
+    return 8 + 8 * len(_pairs(shape, "f32"))
 
 
 def expected_size_bytes(
-    shape: ModelShape, weights: Weights, header_bytes: int = HEADER_BYTES
+    shape: ModelShape, weights: Weights, header_bytes: int | None = None
 ) -> int:
-    """Exact size of a `.m` file."""
-    layer = packed_bytes(shape.layer_matrix_values, weights) + 2 * 4 * shape.dim
-    classifier = packed_bytes(shape.vocab * shape.dim, weights)
-    embedding = 4 * shape.vocab * shape.dim
-    return header_bytes + embedding + shape.layers * layer + 4 * shape.dim + classifier
+    """Exact size of a `.m` file, with a header as `write_model` writes or of `header_bytes`."""
+    sizes = tensor_shapes(shape)
+    tensors = sum(
+        packed_bytes(int(np.prod(sizes[name])), kind) for name, kind in _tensors(shape, weights)
+    )
+    return tensors + (header_size_bytes(shape) if header_bytes is None else header_bytes)
 
 
 def read_header(path: Path) -> DllamaHeader:
     """Read and check the header of a `.m` file; its size must be what the header asks for.
 
     Raises:
-        HerdError: not such a file, an architecture other than LLaMA, or a wrong size.
+        HerdError: not such a file, an architecture other than LLaMA or Qwen3, a shape that cannot
+            be, or a wrong size.
     """
     with path.open("rb") as file:
         start = file.read(8)
         magic, header_bytes = struct.unpack("<2i", start) if len(start) == 8 else (0, 0)  # noqa: PLR2004
         if magic != _MAGIC:
             raise HerdError(f"{path} is not a distributed-llama model (.m) of version 0.16.")
-        pairs = np.frombuffer(file.read(header_bytes - 8), dtype="<i4").reshape(-1, 2)
-    values = {int(key): int(value) for key, value in pairs}
-    if values.get(_Key.ARCHITECTURE) != _ARCH_LLAMA:
-        raise HerdError(f"{path} is not of the architecture LLaMA.")
-    heads, dim = values[_Key.HEADS], values[_Key.DIM]
-    shape = ModelShape(
-        dim=dim,
-        hidden_dim=values[_Key.HIDDEN_DIM],
-        layers=values[_Key.LAYERS],
-        heads=heads,
-        kv_heads=values[_Key.KV_HEADS],
-        head_dim=values.get(_Key.HEAD_DIM, dim // heads),
-        vocab=values[_Key.VOCAB],
-        context=values[_Key.CONTEXT],
-        rope_theta=values.get(_Key.ROPE_THETA, 10_000),
-    )
+        content = file.read(header_bytes - 8)
+    count = len(content) // 8
+    numbers = struct.unpack(f"<{2 * count}i", content[: 8 * count])
+    values = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    try:
+        shape = _shape(values, path)
+    except KeyError as error:
+        raise HerdError(f"{path} does not state its {error.args[0].name.lower()}.") from None
+    except ValidationError as error:
+        told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
+        raise HerdError(f"{path} has a shape that cannot be: {told}.") from None
     names = {number: name for name, number in FLOAT_TYPES.items()}
-    weights = names.get(values[_Key.WEIGHTS])
+    weights = names.get(values.get(_Key.WEIGHTS, -1))
     if weights is None:
         raise HerdError(f"{path} has weights of a type that distributed-llama cannot run.")
     expected = expected_size_bytes(shape, weights, header_bytes)
@@ -151,30 +156,79 @@ def read_header(path: Path) -> DllamaHeader:
     return DllamaHeader(shape=shape, weights=weights, header_bytes=header_bytes)
 
 
-def read_model(path: Path, tokenizer: Tokenizer) -> Checkpoint:
-    """Read a `.m` file back into the neutral form, in LLaMA's vocabulary order.
+def read_model(
+    path: Path, tokenizer: Tokenizer, order: NDArray[np.int64] | None = None
+) -> Checkpoint:
+    """Read a `.m` file back into the neutral form.
+
+    Args:
+        path: the file.
+        tokenizer: its vocabulary, as the neutral form has it.
+        order: id in `tokenizer` of each id of the file; None where `write_model` wrote the file
+            with this tokenizer.
 
     Raises:
-        HerdError: as `read_header`.
+        HerdError: as `read_header`, or the vocabulary is of another model.
     """
     header = read_header(path)
+    if len(tokenizer.pieces) != header.shape.vocab:
+        raise HerdError(
+            f"{path} has {header.shape.vocab} vocabulary pieces, its vocabulary "
+            f"{len(tokenizer.pieces)}: they belong to different models."
+        )
     places = _places(header)
-    back = np.argsort(vocabulary_order(tokenizer))
+    back = np.argsort(vocabulary_order(tokenizer) if order is None else order)
     content = np.memmap(path, dtype=np.uint8, mode="r")
 
-    def load(name: str) -> Matrix:
-        start, (rows, columns), kind = places[name]
-        n_bytes = packed_bytes(rows * columns, kind)
-        matrix = unpack(np.array(content[start : start + n_bytes]).reshape(rows, -1), kind)
-        return matrix[back] if name in (EMBEDDING, CLASSIFIER) else matrix
+    def raw(name: str) -> NDArray[np.uint8]:
+        start, rows, end = places[name]
+        packed = content[start:end].reshape(rows, -1)
+        return packed[back] if name in (EMBEDDING, CLASSIFIER) else packed
 
-    return Checkpoint(shape=header.shape, tokenizer=tokenizer, load=load)
+    kinds = dict(_tensors(header.shape, header.weights))
+    return Checkpoint(
+        shape=header.shape,
+        tokenizer=tokenizer,
+        load=lambda name: unpack(raw(name), kinds[name]),
+        stored=lambda name, weights: raw(name) if kinds[name] == weights else None,
+    )
 
 
-def _header(shape: ModelShape, weights: Weights) -> bytes:
+def _shape(values: dict[int, int], path: Path) -> ModelShape:
+    architectures = {number: name for name, number in _ARCHITECTURES.items()}
+    architecture = architectures.get(values[_Key.ARCHITECTURE])
+    if architecture is None or values.get(_Key.EXPERTS):
+        raise HerdError(f"{path} is not of the architecture LLaMA or Qwen3 without experts.")
+    epsilons = {number: epsilon for epsilon, number in _EPSILONS.items()}
+    heads, dim = values[_Key.HEADS], values[_Key.DIM]
+    scaling = None
+    if architecture == "llama" and values.get(_Key.ROPE_FACTOR, 1) != 1:
+        scaling = RopeScaling(
+            factor=values[_Key.ROPE_FACTOR],
+            low_frequency_factor=values[_Key.ROPE_LOW_FREQUENCY_FACTOR],
+            high_frequency_factor=values[_Key.ROPE_HIGH_FREQUENCY_FACTOR],
+            original_context=values[_Key.ROPE_ORIGINAL_CONTEXT],
+        )
+    return ModelShape(
+        dim=dim,
+        hidden_dim=values[_Key.HIDDEN_DIM],
+        layers=values[_Key.LAYERS],
+        heads=heads,
+        kv_heads=values[_Key.KV_HEADS],
+        head_dim=values.get(_Key.HEAD_DIM, dim // max(heads, 1)),
+        vocab=values[_Key.VOCAB],
+        context=values[_Key.CONTEXT],
+        rope_theta=values.get(_Key.ROPE_THETA, 10_000),
+        architecture=architecture,
+        norm_epsilon=epsilons.get(values.get(_Key.NORM_EPSILON, 5), 0.0),
+        rope_scaling=scaling,
+    )
+
+
+def _pairs(shape: ModelShape, weights: Weights) -> dict[_Key, int]:
     pairs = {
         _Key.VERSION: 0,
-        _Key.ARCHITECTURE: _ARCH_LLAMA,
+        _Key.ARCHITECTURE: _ARCHITECTURES[shape.architecture],
         _Key.ACTIVATION: _ACTIVATION_SILU,
         _Key.DIM: shape.dim,
         _Key.HIDDEN_DIM: shape.hidden_dim,
@@ -188,36 +242,52 @@ def _header(shape: ModelShape, weights: Weights) -> bytes:
         _Key.ACTIVE_EXPERTS: 0,
         _Key.ROPE_THETA: shape.rope_theta,
         _Key.HEAD_DIM: shape.head_dim,
-        _Key.NORM_EPSILON: _EPSILON_1E5,
+        _Key.NORM_EPSILON: _EPSILONS[shape.norm_epsilon],
     }
-    numbers = [_MAGIC, HEADER_BYTES, *chain.from_iterable(pairs.items())]
+    scaling = shape.rope_scaling
+    if scaling is not None:
+        pairs |= {
+            _Key.ROPE_FACTOR: scaling.factor,
+            _Key.ROPE_LOW_FREQUENCY_FACTOR: scaling.low_frequency_factor,
+            _Key.ROPE_HIGH_FREQUENCY_FACTOR: scaling.high_frequency_factor,
+            _Key.ROPE_ORIGINAL_CONTEXT: scaling.original_context,
+            _Key.ROPE_TYPE: _ROPE_LLAMA31,
+        }
+    return pairs
+
+
+def _header(shape: ModelShape, weights: Weights) -> bytes:
+    pairs = _pairs(shape, weights)
+    key = max(pairs, key=lambda key: pairs[key])
+    if pairs[key] > _LARGEST:
+        raise HerdError(
+            f"The model's {key.name.lower()} is {pairs[key]}, and distributed-llama counts only "
+            f"to {_LARGEST}."
+        )
+    numbers = [_MAGIC, header_size_bytes(shape), *chain.from_iterable(pairs.items())]
     return struct.pack(f"<{len(numbers)}i", *numbers)
 
 
-def _places(header: DllamaHeader) -> dict[str, tuple[int, tuple[int, int], Weights]]:
-    """Offset, shape and type of every tensor of a file."""
-    shape, weights = header.shape, header.weights
-    q_dim, kv_dim, dim, hidden = shape.q_dim, shape.kv_dim, shape.dim, shape.hidden_dim
-    layer: list[tuple[str, tuple[int, int], Weights]] = [
-        ("q", (q_dim, dim), weights),
-        ("k", (kv_dim, dim), weights),
-        ("v", (kv_dim, dim), weights),
-        ("o", (dim, q_dim), weights),
-        ("gate", (hidden, dim), weights),
-        ("down", (dim, hidden), weights),
-        ("up", (hidden, dim), weights),
-        ("attention_norm", (1, dim), "f32"),
-        ("ffn_norm", (1, dim), "f32"),
-    ]
-    tensors: list[tuple[str, tuple[int, int], Weights]] = [(EMBEDDING, (shape.vocab, dim), "f32")]
-    for index in range(shape.layers):
-        tensors += [(layer_tensor(index, part), size, kind) for part, size, kind in layer]
-    tensors += [(FINAL_NORM, (1, dim), "f32"), (CLASSIFIER, (shape.vocab, dim), weights)]
-    places: dict[str, tuple[int, tuple[int, int], Weights]] = {}
+def _tensors(shape: ModelShape, weights: Weights) -> list[tuple[str, Weights]]:
+    """Name and type of every tensor, in the order of the file."""
+    norms = (*(_HEAD_NORMS if shape.has_head_norms else ()), *_LAYER_NORMS)
+    tensors: list[tuple[str, Weights]] = [(EMBEDDING, "f32")]
+    for layer in range(shape.layers):
+        tensors += [(layer_tensor(layer, part), weights) for part in _LAYER_MATRICES]
+        tensors += [(layer_tensor(layer, part), "f32") for part in norms]
+    return [*tensors, (FINAL_NORM, "f32"), (CLASSIFIER, weights)]
+
+
+def _places(header: DllamaHeader) -> dict[str, tuple[int, int, int]]:
+    """First byte, rows, and byte after the last, of every tensor of a file."""
+    sizes = tensor_shapes(header.shape)
+    places: dict[str, tuple[int, int, int]] = {}
     offset = header.header_bytes
-    for name, size, kind in tensors:
-        places[name] = (offset, size, kind)
-        offset += packed_bytes(size[0] * size[1], kind)
+    for name, kind in _tensors(header.shape, header.weights):
+        rows, columns = (1, *sizes[name])[-2:]
+        end = offset + packed_bytes(rows * columns, kind)
+        places[name] = (offset, rows, end)
+        offset = end
     return places
 
 

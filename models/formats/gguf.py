@@ -1,8 +1,9 @@
-"""Writes GGUF files for llama.cpp (architecture `llama`).
+"""Writes GGUF files for llama.cpp (architectures `llama` and `qwen3`).
 
 Weights are "pure": every matrix of the layers and the output matrix in the weights type, the
 embedding and the norms in float32, exactly as distributed-llama has them, so that the two engines
 compute with the same numbers. Format: ggml-org/ggml, `docs/gguf.md`; written by the `gguf` package.
+Stretched rotary frequencies are a tensor of their divisors, as llama.cpp's own converter has it.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
     FINAL_NORM,
-    NORM_EPSILON,
     Checkpoint,
     tensor_shapes,
 )
 from models.formats.gguf_vocabulary import add_vocabulary
 from models.formats.quantise import GGML_TYPES, packed_tensor
+from models.rope import frequency_divisors
 from models.shape import packed_bytes
 
 if TYPE_CHECKING:
@@ -42,14 +43,19 @@ _NAMES = {
     "up": "ffn_up",
     "attention_norm": "attn_norm",
     "ffn_norm": "ffn_norm",
+    "q_norm": "attn_q_norm",
+    "k_norm": "attn_k_norm",
 }
+ROPE_DIVISORS = "rope_freqs.weight"
+"""The tensor of what each rotary frequency is divided by."""
 _FILE_TYPES: dict[Weights, LlamaFileType] = {
     "f32": LlamaFileType.ALL_F32,
+    "f16": LlamaFileType.MOSTLY_F16,
     "q8_0": LlamaFileType.MOSTLY_Q8_0,
     "q4_0": LlamaFileType.MOSTLY_Q4_0,
 }
 _HEADER_ALLOWANCE_BYTES = 64 * 1024
-_VOCABULARY_BYTES_PER_PIECE = 32
+_VOCABULARY_BYTES_PER_PIECE = 64
 
 
 def write_gguf(checkpoint: Checkpoint, path: Path, weights: Weights, name: str) -> None:
@@ -61,10 +67,14 @@ def write_gguf(checkpoint: Checkpoint, path: Path, weights: Weights, name: str) 
         weights: type of the matrices; embedding and norms stay float32.
         name: what the file says the model is called.
     """
-    writer = GGUFWriter(path, "llama")
+    shape = checkpoint.shape
+    writer = GGUFWriter(path, shape.architecture)
     try:
         _describe(writer, checkpoint, weights, name)
-        sizes = tensor_shapes(checkpoint.shape)
+        sizes = tensor_shapes(shape)
+        divisors = frequency_divisors(shape) if shape.rope_scaling else None
+        if divisors is not None:
+            writer.add_tensor_info(ROPE_DIVISORS, divisors.shape, divisors.dtype, divisors.nbytes)
         for tensor, size in sizes.items():
             kind = tensor_weights(tensor, size, weights)
             n_bytes = packed_bytes(int(np.prod(size)), kind)
@@ -74,6 +84,8 @@ def write_gguf(checkpoint: Checkpoint, path: Path, weights: Weights, name: str) 
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
+        if divisors is not None:
+            writer.write_tensor_data(divisors)
         for tensor, size in sizes.items():
             kind = tensor_weights(tensor, size, weights)
             writer.write_tensor_data(packed_tensor(checkpoint, tensor, kind))
@@ -109,7 +121,7 @@ def _describe(writer: GGUFWriter, checkpoint: Checkpoint, weights: Weights, name
     writer.add_head_count_kv(shape.kv_heads)
     writer.add_key_length(shape.head_dim)
     writer.add_value_length(shape.head_dim)
-    writer.add_layer_norm_rms_eps(NORM_EPSILON)
+    writer.add_layer_norm_rms_eps(shape.norm_epsilon)
     writer.add_rope_dimension_count(shape.head_dim)
     writer.add_rope_freq_base(float(shape.rope_theta))
     writer.add_vocab_size(shape.vocab)

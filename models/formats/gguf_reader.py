@@ -1,4 +1,4 @@
-"""Reads GGUF files of architecture `llama` into the neutral form, whatever their quantisation.
+"""Reads GGUF files of LLaMA and Qwen3 models into the neutral form, whatever their quantisation.
 
 Format: ggml-org/ggml, `docs/gguf.md`; read and dequantised by the `gguf` package. Tensors stay on
 disk until they are asked for and are dequantised a few rows at a time.
@@ -16,16 +16,16 @@ from pydantic import ValidationError
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
-    NORM_EPSILON,
     Checkpoint,
     Matrix,
     tensor_shapes,
 )
 from models.errors import HerdError
-from models.formats.gguf import gguf_name
+from models.formats.gguf import ROPE_DIVISORS, gguf_name
 from models.formats.gguf_vocabulary import read_vocabulary
 from models.formats.quantise import GGML_TYPES
-from models.shape import ModelShape
+from models.rope import frequency_divisors
+from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from models.shape import Weights
     from models.tokenizer import Tokenizer
 
-_VALUES_AT_A_TIME = 8 * 1024 * 1024
-_LLAMA3_FREQUENCIES = "rope_freqs.weight"
+_VALUES_AT_A_TIME = 256 * 1024
+_ARCHITECTURES: dict[object, Architecture] = {"llama": "llama", "qwen3": "qwen3"}
 _WEIGHTS = {kind: weights for weights, kind in GGML_TYPES.items()}
 
 
@@ -44,7 +44,8 @@ def read_gguf(path: Path) -> Checkpoint:
     """Open a GGUF file.
 
     Raises:
-        HerdError: not GGUF, cut short, not a LLaMA, or something that the neutral form cannot say.
+        HerdError: not GGUF, cut short, another architecture, or something that the neutral form
+            cannot say.
     """
     file = _File(path)
     shape = file.shape()
@@ -81,39 +82,36 @@ class _File:
         return None if field is None else field.contents()
 
     def _number(self, key: str, default: float | None = None) -> float:
-        value = self._value(f"llama.{key}")
+        name = f"{self._value('general.architecture')}.{key}"
+        value = self._value(name)
         if isinstance(value, int | float):
             return value
         if default is None:
-            raise self._refusal(f"lacks `llama.{key}`")
+            raise self._refusal(f"lacks `{name}`")
         return default
 
     def _refusal(self, what: str) -> HerdError:
         return HerdError(
-            f"{self._path} {what}: only models of the LLaMA architecture can be read from GGUF."
+            f"{self._path} {what}: only LLaMA and Qwen3 models without experts can be read from "
+            "GGUF."
         )
 
     def shape(self) -> ModelShape:
         """The shape that the file states."""
-        architecture = self._value("general.architecture")
-        if architecture != "llama":
-            raise self._refusal(f"is of the architecture {architecture}")
-        scaling = self._value("llama.rope.scaling.type")
-        names = {tensor.name for tensor in self._reader.tensors}
-        if scaling not in {None, "none"} or _LLAMA3_FREQUENCIES in names:
-            raise self._refusal("scales its rotary frequencies")
+        named = self._value("general.architecture")
+        architecture = _ARCHITECTURES.get(named)
+        if architecture is None:
+            raise self._refusal(f"is of the architecture {named}")
         if self._number("expert_count", 0):
             raise self._refusal("is a mixture of experts")
-        epsilon = self._number("attention.layer_norm_rms_epsilon")
-        if not np.isclose(epsilon, NORM_EPSILON, rtol=1e-3):
-            raise self._refusal(f"has a norm epsilon of {epsilon:g} instead of {NORM_EPSILON:g}")
+        names = {tensor.name for tensor in self._reader.tensors}
         heads, dim = (
             int(self._number("attention.head_count")),
             int(self._number("embedding_length")),
         )
         pieces = self._value("tokenizer.ggml.tokens")
         try:
-            return ModelShape(
+            shape = ModelShape(
                 dim=dim,
                 hidden_dim=int(self._number("feed_forward_length")),
                 layers=int(self._number("block_count")),
@@ -123,11 +121,50 @@ class _File:
                 vocab=len(pieces) if isinstance(pieces, list) else 0,
                 context=int(self._number("context_length")),
                 tied_classifier=gguf_name(CLASSIFIER) not in names,
-                rope_theta=int(self._number("rope.freq_base", 10_000)),
+                rope_theta=self._rope_theta(),
+                architecture=architecture,
+                norm_epsilon=self._epsilon(),
             )
         except ValidationError as error:
             told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
             raise HerdError(f"{self._path} has a shape that cannot be: {told}.") from None
+        return shape.model_copy(update={"rope_scaling": self._rope_scaling(shape)})
+
+    def _rope_theta(self) -> int:
+        theta = self._number("rope.freq_base", 10_000)
+        if theta != int(theta):
+            raise self._refusal(f"has the rotary base {theta:g}, which is no whole number")
+        return int(theta)
+
+    def _epsilon(self) -> float:
+        """The epsilon of the norms, which a file holds in float32."""
+        epsilon = self._number("attention.layer_norm_rms_epsilon")
+        known = (known for known in NORM_EPSILONS if np.isclose(epsilon, known, rtol=1e-3, atol=0))
+        return next(known, epsilon)
+
+    def _rope_scaling(self, shape: ModelShape) -> RopeScaling | None:
+        """The scaling whose divisors the file holds.
+
+        A file has the divisors, not what they come from: Llama 3.1's and 3.2's numbers are tried.
+        """
+        kind = self._value(f"{shape.architecture}.rope.scaling.type")
+        if kind not in {None, "none"}:
+            raise self._refusal(f"scales its rotary frequencies in a way not known here ({kind})")
+        tensors = {tensor.name: tensor for tensor in self._reader.tensors}
+        if ROPE_DIVISORS not in tensors:
+            return None
+        divisors = np.asarray(tensors[ROPE_DIVISORS].data, dtype=np.float32)
+        scaling = RopeScaling(
+            factor=max(1, round(float(divisors.max()))),
+            low_frequency_factor=1,
+            high_frequency_factor=4,
+            original_context=8192,
+        )
+        scaled = shape.model_copy(update={"rope_scaling": scaling})
+        expected = frequency_divisors(scaled)
+        if divisors.shape != expected.shape or not np.allclose(divisors, expected, rtol=1e-5):
+            raise self._refusal("scales its rotary frequencies otherwise than Llama 3.1 and 3.2 do")
+        return scaling
 
     def tensors(self, shape: ModelShape) -> dict[str, ReaderTensor]:
         """The tensors by their neutral names, all there and of the right shape."""

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.checkpoint import CLASSIFIER, EMBEDDING, FINAL_NORM, NORM_EPSILON, layer_tensor
+from models.checkpoint import CLASSIFIER, EMBEDDING, FINAL_NORM, layer_tensor
+from models.rope import frequencies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from models.checkpoint import Checkpoint, Matrix
+    from models.shape import ModelShape
 
 
 def logits(checkpoint: Checkpoint, ids: Sequence[int]) -> Matrix:
@@ -29,19 +31,22 @@ def logits(checkpoint: Checkpoint, ids: Sequence[int]) -> Matrix:
         return values.reshape(count, -1, shape.head_dim).swapaxes(0, 1)
 
     for layer in range(shape.layers):
-        normed = _norm(stream, part(layer, "attention_norm"))
-        query = _rotate(heads(normed @ part(layer, "q").T), shape.rope_theta)
-        key = _rotate(heads(normed @ part(layer, "k").T), shape.rope_theta)
+        normed = _norm(stream, part(layer, "attention_norm"), shape)
+        query, key = heads(normed @ part(layer, "q").T), heads(normed @ part(layer, "k").T)
+        if shape.has_head_norms:
+            query = _norm(query, part(layer, "q_norm"), shape)
+            key = _norm(key, part(layer, "k_norm"), shape)
+        query, key = _rotate(query, shape), _rotate(key, shape)
         value = heads(normed @ part(layer, "v").T)
         key, value = key.repeat(group, axis=0), value.repeat(group, axis=0)
         scores = query @ key.swapaxes(1, 2) * np.float32(shape.head_dim**-0.5) + mask
         mixed = (_softmax(scores) @ value).swapaxes(0, 1).reshape(count, -1)
         stream += mixed @ part(layer, "o").T
-        normed = _norm(stream, part(layer, "ffn_norm"))
+        normed = _norm(stream, part(layer, "ffn_norm"), shape)
         gate = normed @ part(layer, "gate").T
         hidden = gate / (1 + np.exp(-gate)) * (normed @ part(layer, "up").T)
         stream += hidden @ part(layer, "down").T
-    return _norm(stream, checkpoint.tensor(FINAL_NORM)) @ checkpoint.tensor(CLASSIFIER).T
+    return _norm(stream, checkpoint.tensor(FINAL_NORM), shape) @ checkpoint.tensor(CLASSIFIER).T
 
 
 def greedy(checkpoint: Checkpoint, prompt: Sequence[int], count: int) -> list[int]:
@@ -52,22 +57,25 @@ def greedy(checkpoint: Checkpoint, prompt: Sequence[int], count: int) -> list[in
     return ids[len(prompt) :]
 
 
-def _norm(values: Matrix, weight: Matrix) -> Matrix:
+def _norm(values: Matrix, weight: Matrix, shape: ModelShape) -> Matrix:
     mean = np.mean(values * values, axis=-1, keepdims=True, dtype=np.float32)
-    root = np.sqrt(mean + np.float32(NORM_EPSILON))
+    root = np.sqrt(mean + np.float32(shape.norm_epsilon))
     return np.asarray(values / root * weight, dtype=np.float32)
 
 
-def _rotate(values: Matrix, theta: int) -> Matrix:
-    """Turn pairs (2i, 2i+1) of each head by position x theta^(-2i/head_dim)."""
-    _, count, head_dim = values.shape
-    frequencies = float(theta) ** (-np.arange(0, head_dim, 2) / head_dim)
-    angles = np.outer(np.arange(count), frequencies)
+def _rotate(values: Matrix, shape: ModelShape) -> Matrix:
+    """Turn each pair of values of a head by position x its frequency."""
+    angles = np.outer(np.arange(values.shape[1]), frequencies(shape))
     cosine, sine = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
-    even, odd = values[..., ::2], values[..., 1::2]
+    half = shape.head_dim // 2
+    first, second = (
+        (slice(0, None, 2), slice(1, None, 2))
+        if shape.architecture == "llama"
+        else (slice(half), slice(half, None))
+    )
     turned = np.empty_like(values)
-    turned[..., ::2] = even * cosine - odd * sine
-    turned[..., 1::2] = even * sine + odd * cosine
+    turned[..., first] = values[..., first] * cosine - values[..., second] * sine
+    turned[..., second] = values[..., first] * sine + values[..., second] * cosine
     return turned
 
 

@@ -130,7 +130,7 @@ def test_other_types_are_read_as_the_package_reads_them(
         ("notes.txt", "a.m", "f32", None, "right would be a .gguf file"),
         ("mine.gguf", "a.safetensors", "f32", None, "must end in .m or .gguf"),
         ("mine.gguf", "a.m", "q8_0", None, "right would be f32, q4_0"),
-        ("mine.gguf", "a.gguf", "q5_k", None, "right would be f32, q8_0, q4_0"),
+        ("mine.gguf", "a.gguf", "q5_k", None, "right would be f32, f16, q8_0, q4_0"),
         ("mine.gguf", "mine.gguf", "f32", None, "is the source itself"),
         ("mine.gguf", "a.m", "f32", 3, "the model has 6, heads of zeros can only be added"),
         ("mine.gguf", "a.gguf", "f32", 7, "7 KV heads cannot be"),

@@ -52,7 +52,7 @@ def test_the_formula_gives_the_sizes_that_the_real_converter_wrote() -> None:
     assert dllama.expected_size_bytes(padded, "f32") == 110_902_024
     assert dllama.expected_size_bytes(padded, "q4_0") == 47_288_584
     small = load_catalogue().get("synthetic:small").shape
-    without_head_dim = dllama.HEADER_BYTES - 8
+    without_head_dim = dllama.header_size_bytes(SHAPE) - 8
     size_bytes = dllama.expected_size_bytes(small, "q4_0", without_head_dim)
     assert size_bytes == 72_290_432
 
@@ -91,7 +91,7 @@ def test_both_engines_get_the_same_quantised_bytes(tmp_path: Path, checkpoint: C
     model = written(checkpoint, tmp_path / "a.m", "q4_0").read_bytes()
     gguf.write_gguf(checkpoint, tmp_path / "a.gguf", "q4_0", "a")
     tensors = {t.name: t for t in GGUFReader(tmp_path / "a.gguf").tensors}
-    offset = dllama.HEADER_BYTES + 4 * 512 * 96
+    offset = dllama.header_size_bytes(SHAPE) + 4 * 512 * 96
     for name in ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_down", "ffn_up"):
         expected = tensors[f"blk.0.{name}.weight"].data.tobytes()
         assert model[offset : offset + len(expected)] == expected, name
@@ -109,7 +109,9 @@ def test_a_q40_block_is_a_scale_and_then_low_and_high_halves() -> None:
     assert np.abs(np.array(low + high) * scale - values[0]).max() <= 0.5
 
 
-@pytest.mark.parametrize(("weights", "error"), [("f32", 0.0), ("q8_0", 0.02), ("q4_0", 0.4)])
+@pytest.mark.parametrize(
+    ("weights", "error"), [("f32", 0.0), ("f16", 0.002), ("q8_0", 0.02), ("q4_0", 0.4)]
+)
 def test_packing_comes_back_with_the_error_of_its_type(weights: Weights, error: float) -> None:
     matrix = np.random.default_rng(1).standard_normal((64, 96), dtype=np.float32)
     packed = pack(matrix, weights)
@@ -121,7 +123,7 @@ def test_a_large_matrix_is_packed_in_pieces_with_the_same_bytes(
 ) -> None:
     matrix = np.random.default_rng(1).standard_normal((64, 96), dtype=np.float32)
     whole = pack(matrix, "q4_0")
-    monkeypatch.setattr("models.formats.quantise._ROWS_AT_A_TIME_VALUES", 5 * 96)
+    monkeypatch.setattr("models.formats.quantise._VALUES_AT_A_TIME", 5 * 96)
     assert np.array_equal(pack(matrix, "q4_0"), whole)
 
 
@@ -215,3 +217,23 @@ def test_a_file_of_another_shape_than_the_catalogue_says_is_refused(
     other = SHAPE.model_copy(update={"layers": 3})
     with pytest.raises(HerdError, match="Correct the catalogue"):
         read_llama2c(tmp_path / "a.bin", tmp_path / "t.bin", other)
+
+
+def test_a_q40_block_follows_the_rule_of_distributed_llamas_converter() -> None:
+    matrix = np.random.default_rng(2).standard_normal((64, 96), dtype=np.float32)
+    matrix[0] = 0
+    matrix[1] = np.tile([1, -1], 48)  # equally far from zero: the positive one counts
+    matrix[2] = np.round(matrix[2] * 8) / 8
+    packed = pack(matrix, "q4_0").reshape(-1, 18)
+    for block, values in zip(packed, matrix.reshape(-1, 32), strict=True):
+        highest, lowest = values.max(), values.min()
+        scale = np.float32(lowest if -lowest > highest else highest) / np.float32(-8)
+        step = np.float32(1) / scale if scale else np.float32(0)
+        codes = np.clip(values * step + np.float32(8.5), 0, 15).astype(np.uint8)
+        expected = np.float16(scale).tobytes() + (codes[:16] | codes[16:] << 4).tobytes()
+        assert block.tobytes() == expected
+
+
+def test_halves_that_would_be_infinite_are_refused() -> None:
+    with pytest.raises(HerdError, match="f16 ends at 65504"):
+        pack(np.full((1, 32), 1e6, dtype=np.float32), "f16")
