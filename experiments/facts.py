@@ -15,7 +15,7 @@ from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
 from models.build import NODE_FOLDER
 
-HELPER_VERSION = "2"
+HELPER_VERSION = "3"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0
@@ -38,21 +38,21 @@ def ask_facts(cluster: Cluster, transport: Transport) -> Cluster:
 def _ask(node: Node, transport: Transport) -> Node:
     link = transport.open(node)
     try:
-        reply = ask(link, Request("facts"), FACTS_S)
-        told = reply.pairs("facts")
-        if told.get("helper") != HELPER_VERSION:
+        reply = ask(link, Request("facts", (("address", node.engine_address),)), FACTS_S)
+        version = reply.text("helper") or "1"
+        if version != HELPER_VERSION:
             raise HerdError(
-                f"Asking {node.name} for its facts: its helper speaks version "
-                f"{told.get('helper')}, this toolkit {HELPER_VERSION}. "
-                "Run `ansible-playbook provision.yml`."
+                f"Asking {node.name} for its facts: its helper speaks version {version}, this "
+                f"toolkit {HELPER_VERSION}. Run `ansible-playbook provision.yml`."
             )
+        told = _json(node, reply, "facts", "what it says of itself")
         engines = _installations(node, reply)
         return replace(
             node,
-            cores=_cores(told),
-            memory_mib=_memory_mib(told),
-            available_mib=_available_mib(told),
-            facts=_facts(node, told, engines),
+            cores=int(told["cores"]),
+            memory_mib=int(told["memory_mib"]),
+            available_mib=int(told["available_mib"] or 0),
+            facts={"address": node.engine_address, **told, **_programs(engines)},
             engines=engines,
             model_sha256=_models(node, reply, link),
         )
@@ -60,67 +60,13 @@ def _ask(node: Node, transport: Transport) -> Node:
         link.close(0.0)
 
 
-def _cores(told: Mapping[str, str]) -> int:
-    """Cores, or what a container's CPU quota leaves of them."""
-    cores = int(told["cores"])
-    quota, _, period = told.get("quota", "").partition(" ")
-    if quota.isdigit() and period.isdigit() and int(period):
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
-def _memory_mib(told: Mapping[str, str]) -> int:
-    """RAM, or what a container's limit leaves of it."""
-    limits = [int(told["memory_kib"]) // 1024]
-    limit_bytes = told.get("memory_limit_bytes", "")
-    if limit_bytes.isdigit():
-        limits.append(int(limit_bytes) // 2**20)
-    return min(limits)
-
-
-def _available_mib(told: Mapping[str, str]) -> int:
-    """RAM that a new process can have without swapping; 0 if the node does not tell.
-
-    Linux counts what it can give back (page cache) as free; in a container its limit counts, too.
-    """
-    free = told.get("available_kib", "")
-    if not free.isdigit():
-        return 0
-    limit, used = told.get("memory_limit_bytes", ""), told.get("memory_used_bytes", "")
-    rooms = [int(free) // 1024]
-    if limit.isdigit() and used.isdigit():
-        rooms.append((int(limit) - int(used)) // 2**20)
-    return max(1, min(rooms))
-
-
-def _facts(
-    node: Node, told: Mapping[str, str], engines: Mapping[str, Installation]
-) -> dict[str, Scalar | None]:
-    facts: dict[str, Scalar | None] = {
-        name: told.get(name) or None
-        for name in (
-            "machine_id",
-            "boot_id",
-            "cpu_model",
-            "board",
-            "architecture",
-            "kernel",
-            "os",
-            "governor",
-        )
+def _programs(engines: Mapping[str, Installation]) -> dict[str, Scalar | None]:
+    """`<engine> <program> sha256` to that."""
+    return {
+        f"{engine} {program} sha256": sha256
+        for engine, installation in engines.items()
+        for program, sha256 in installation.binary_sha256.items()
     }
-    link_mbit = told.get("link_mbit", "")
-    facts.update(
-        address=node.engine_address,
-        cores=_cores(told),
-        memory_mib=_memory_mib(told),
-        link_mbit=int(link_mbit) if link_mbit.isdigit() else None,
-        emulated=told.get("emulated") == "yes",
-    )
-    for engine, installation in engines.items():
-        for program, sha256 in installation.binary_sha256.items():
-            facts[f"{engine} {program} sha256"] = sha256
-    return facts
 
 
 def _installations(node: Node, reply: Reply) -> dict[str, Installation]:

@@ -53,7 +53,7 @@ class Herd:
         self._links[node.name] = link
 
     def _take(self, link: Link) -> None:
-        fields = (("who", self._owner.line()),)
+        fields = (("who", self._owner.line()), ("address", link.node.engine_address))
         link.send(Request("own", fields))
         reply = expect(link, "take possession", 30.0)
         if not reply.ok and self._owner.outlived(reply.text("owner")):

@@ -73,10 +73,11 @@ class Session:
         self._seconds = dict(plan.seconds)
         self._warmed: set[str] = set()
         self._engine = ""
+        self._is_emulated = False
         self._looked_at = time.monotonic()
         self._trials = TrialRunner(herd, self._live)
         self._link_mbit = {
-            node.name: _whole(node.facts.get("link_mbit")) for node in plan.cluster.nodes
+            name: _whole(facts.get("link_mbit")) for name, facts in manifest.nodes.items()
         }
         account = ledger.account()
         self.book = TrialBook(
@@ -145,6 +146,8 @@ class Session:
         cell = self._plan.by_id[trial.cell_id]
         deployment = ENGINES[cell.engine].deploy(cell, self._plan.cluster)
         self._engine = cell.engine
+        used = self._cells[trial.cell_id].nodes
+        self._is_emulated = any(self._manifest.nodes[name].get("emulated") for name in used)
         recorded = 0
         while self.book.state[trial.trial_id] == "pending" and not self._lacks(trial):
             self._warm_up(trial, cell, deployment)
@@ -254,7 +257,9 @@ class Session:
         return Step(cell_label(cell.params), trial.order, len(self._manifest.trials), attempt)
 
     def _live(self, tail: str) -> None:
-        self._progress.live(ENGINES[self._engine].live_rate(tail))
+        """Pass the root's rate on, unless it is an emulator's: that is no speed."""
+        if not self._is_emulated:
+            self._progress.live(ENGINES[self._engine].live_rate(tail))
 
 
 def _last(state: TrialState) -> int:

@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,8 +54,10 @@ class World:
         frozen: whether the processes of a node are.
         silent: nodes that do not answer; a test may change it while a run goes.
         swapped: pages that a node swaps while a unit runs.
+        link_mbit: speed of a node's link, as it says at any moment.
+        emulated: whether a node's processor is.
         on_root: called before each root, with its unit.
-        memory: what nodes say of their free memory.
+        available_mib: free memory, as nodes say.
     """
 
     folder: Path
@@ -66,6 +68,8 @@ class World:
     frozen: Callable[[str], bool] = lambda node: False
     silent: set[str] = field(default_factory=set)
     swapped: Callable[[str], int] = lambda unit: 0
+    link_mbit: Callable[[str], int] = lambda node: 1000
+    emulated: Callable[[str], bool] = lambda node: False
     on_root: Callable[[str], None] = lambda unit: None
     machine_id: Callable[[str], str] = lambda node: f"machine-of-{node}"
     binary_sha256: str = SHA256
@@ -73,7 +77,7 @@ class World:
     free_kib: int = 1 << 20
     model_bytes: int = 7
     model_sha256: str = SHA256
-    memory: Mapping[str, str] = field(default_factory=dict)
+    available_mib: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("units", "locks"):
@@ -165,16 +169,19 @@ class ScriptedLink:
             "binary_sha256": {"dllama": world.binary_sha256},
         }
         parts = {
-            "facts": _pairs(
-                helper=HELPER_VERSION,
-                machine_id=world.machine_id(self.node.name),
-                boot_id="boot",
-                cores="4",
-                memory_kib=str(4 << 20),
-                **world.memory,
-                cpu_model="Cortex-A76",
-                link_mbit="1000",
-            ),
+            "helper": HELPER_VERSION.encode(),
+            "facts": json.dumps(
+                {
+                    "machine_id": world.machine_id(self.node.name),
+                    "boot_id": "boot",
+                    "cores": 4,
+                    "memory_mib": 4096,
+                    "available_mib": world.available_mib,
+                    "cpu_model": "Cortex-A76",
+                    "emulated": world.emulated(self.node.name),
+                    "link_mbit": world.link_mbit(self.node.name),
+                }
+            ).encode(),
             "install.distributed-llama": json.dumps(stamp).encode(),
         }
         if self.node.name == "pi1":
@@ -201,7 +208,7 @@ class ScriptedLink:
 
     def _run(self, fields: dict[str, str], request: Request) -> Reply | None:
         unit = fields["unit"]
-        before = _reading(0)
+        before = self._reading(0)
         self._begin(unit)
         self._world.on_root(unit)
         if self._world.hangs(unit):
@@ -218,7 +225,7 @@ class ScriptedLink:
             parts={
                 "before": before,
                 "props": _shown(exit_status=1 if failed else 0),
-                "after": _reading(self._world.swapped(unit)),
+                "after": self._reading(self._world.swapped(unit)),
                 "out": _log(folder / "root.out"),
                 "err": _log(folder / "root.err"),
             },
@@ -226,7 +233,7 @@ class ScriptedLink:
 
     def _start(self, fields: dict[str, str], request: Request) -> Reply:
         self._begin(fields["unit"])
-        return Reply(request.verb, ok=True, parts={"before": _reading(0)})
+        return Reply(request.verb, ok=True, parts={"before": self._reading(0)})
 
     def _stop(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
@@ -235,14 +242,19 @@ class ScriptedLink:
             ok=True,
             parts={
                 "props": _shown(exit_status=None),
-                "after": _reading(0),
+                "after": self._reading(0),
                 "out": self._worker_log(),
                 "err": b"",
             },
         )
 
     def _fetch(self, fields: dict[str, str], request: Request) -> Reply:
-        parts = {"props": b"", "after": _reading(0), "alive": b"yes", "out": self._worker_log()}
+        parts = {
+            "props": b"",
+            "after": self._reading(0),
+            "alive": b"yes",
+            "out": self._worker_log(),
+        }
         return Reply(request.verb, ok=True, parts={**parts, "err": b""})
 
     def _ping(self, fields: dict[str, str], request: Request) -> Reply:
@@ -259,7 +271,11 @@ class ScriptedLink:
     def _halt(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
         self._pending.append(Reply(request.verb, ok=True))
-        parts = {"props": _shown(exit_status=1), "before": _reading(0), "after": _reading(0)}
+        parts = {
+            "props": _shown(exit_status=1),
+            "before": self._reading(0),
+            "after": self._reading(0),
+        }
         return Reply("run", ok=True, parts={**parts, "out": b"", "err": b""})
 
     def _hash(self, fields: dict[str, str], request: Request) -> Reply:
@@ -269,6 +285,12 @@ class ScriptedLink:
     def _space(self, fields: dict[str, str], request: Request) -> Reply:
         return Reply(
             request.verb, ok=True, parts={"available_kib": str(self._world.free_kib).encode()}
+        )
+
+    def _reading(self, swapped: int) -> bytes:
+        link_mbit = str(self._world.link_mbit(self.node.name))
+        return _pairs(
+            clock_s="100.5", uptime_s="50.5", swap_pages=str(swapped), link_mbit=link_mbit
         )
 
     # -- units
@@ -295,10 +317,6 @@ def _log(path: Path) -> bytes:
 
 def _pairs(**values: str) -> bytes:
     return "".join(f"{key}={value}\n" for key, value in values.items()).encode()
-
-
-def _reading(swapped: int) -> bytes:
-    return _pairs(clock_s="100.5", uptime_s="50.5", swap_pages=str(swapped), link_mbit="1000")
 
 
 def _shown(exit_status: int | None) -> bytes:

@@ -23,15 +23,12 @@ from analysis.report import write_report
 from collect.account import Account
 from collect.tables import tables_of
 from experiments.lab import lab_status
+from tests.lab.emulation import why_no_emulation
 
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = os.environ.get("DISTRIBUTED_LLAMA_SOURCE")
-NO_EMULATION = (
-    "registering arm64 programs with the kernel (binfmt_misc)",
-    "Only an amd64 machine emulates them",
-)
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 NATIVE, EMULATED = "emu1", "emu2"
 LAB = {
@@ -177,8 +174,9 @@ def mixed(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made = Mixed(tmp_path_factory.mktemp("arm64"))
     try:
         code, said = made.lab("present")
-        if code and any(reason in " ".join(said.split()) for reason in NO_EMULATION):
-            pytest.skip(f"no arm64 nodes here: {said[said.find('[ERROR]') :][:400]}")
+        reason = why_no_emulation(said) if code else None
+        if reason is not None:
+            pytest.skip(f"no arm64 nodes here: {reason}")
         assert code == 0, said
         made.write_inventory()
         code, said = made.provision()

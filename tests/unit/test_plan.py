@@ -83,35 +83,13 @@ def test_the_plan_shows_the_order_and_the_reason_of_each_impossible_cell(tmp_pat
 
 
 def test_the_plan_shows_files_numbers_of_nodes_and_memory(tmp_path: Path) -> None:
-    lines = describe(planned(tmp_path, memory={"available_kib": str(3 << 20)}))
+    lines = describe(planned(tmp_path, available_mib=3072))
 
     (model,) = lines[lines.index("Models:") + 1 : lines.index("Models:") + 2]
     assert "distributed-llama: file of 69 MiB, on 1, 2, 4 or 8 nodes" in model
     memory = lines[lines.index("Memory needed of what is free, in MiB:") + 1 :][:2]
     assert memory[0].endswith("on 1 node: root 87 of 3072 (pi1)")
     assert memory[1].endswith("on 2 nodes: root 56 of 3072 (pi1), worker 40 of 3072 (pi2)")
-
-
-@pytest.mark.parametrize(
-    ("memory", "free_mib"),
-    [
-        ({}, 0),
-        ({"available_kib": "1048576"}, 1024),
-        (
-            {
-                "available_kib": "1048576",
-                "memory_limit_bytes": "536870912",
-                "memory_used_bytes": "104857600",
-            },
-            412,
-        ),
-        ({"available_kib": "1048576", "memory_limit_bytes": "max"}, 1024),
-    ],
-)
-def test_free_memory_is_what_linux_calls_available_within_a_container_s_limit(
-    tmp_path: Path, memory: dict[str, str], free_mib: int
-) -> None:
-    assert planned(tmp_path, memory=memory).cluster.root.available_mib == free_mib
 
 
 def test_a_time_that_nobody_measured_is_a_stated_guess(tmp_path: Path) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from experiments.engines import ENGINES
-from experiments.progress import Step, make_progress, spoken_time
+from experiments.progress import LineProgress, Step, make_progress, spoken_time
+from experiments.runner import run_on
+from experiments.trial import TrialRunner
+from tests.doubles.scripted import ScriptedTransport, cluster
+from tests.doubles.scripted_run import matrix, world
 
 COUNTS = {"planned": 8, "done": 3, "failed": 1, "unavailable": 2, "pending": 2}
 
@@ -59,3 +65,27 @@ def test_the_live_rate_is_that_of_the_last_lines_of_the_log() -> None:
     assert ENGINES["distributed-llama"].live_rate(tail) == pytest.approx(40.0)
     assert ENGINES["distributed-llama"].live_rate("💿 Loading weights...") is None
     assert ENGINES["llama.cpp"].live_rate(tail) is None
+
+
+def test_a_rate_of_an_emulated_processor_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = TrialRunner.execute
+
+    def watched(runner: TrialRunner, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        runner._live("🔶 Pred   10 ms Sync   15 ms | Sent 1 kB\n")
+        return execute(runner, *args, **kwargs)
+
+    monkeypatch.setattr(TrialRunner, "execute", watched)
+    output = StringIO()
+    run_on(
+        matrix(repeats=1),
+        cluster(3),
+        ScriptedTransport(world(tmp_path, emulated=lambda node: node == "pi2")),
+        tmp_path / "results",
+        progress=LineProgress(Console(file=output, width=200)),
+    )
+
+    done = [line for line in output.getvalue().splitlines() if line.startswith("[")]
+    rates = {"1 node" in line: "40.0 tokens/s" in line for line in done}
+    assert rates == {True: True, False: False}, done

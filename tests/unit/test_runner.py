@@ -118,6 +118,20 @@ def test_an_attempt_during_which_a_node_swapped_is_invalid_and_repeated(tmp_path
     assert done.outcome == "done"
 
 
+def test_a_link_slower_than_when_the_run_began_is_seen_by_a_later_session(tmp_path: Path) -> None:
+    def interrupt(unit: str) -> None:
+        if "-r1-" in unit:
+            raise KeyboardInterrupt
+
+    asked = matrix(axes=ONE_NODE, repeats=1, max_attempts=1)
+    assert run(tmp_path, world(tmp_path, on_root=interrupt), asked=asked).interrupted
+
+    run(tmp_path, world(tmp_path, link_mbit=lambda node: 100), asked=asked)
+
+    (only,) = attempts(tmp_path)
+    assert only.cause == "pi1: its link was at 100 instead of 1000 Mbit/s"
+
+
 def test_each_cell_is_warmed_up_once_in_each_session(tmp_path: Path) -> None:
     asked = matrix(axes=TWO_COUNTS, repeats=3, warmup=2)
 
