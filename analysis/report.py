@@ -87,6 +87,7 @@ class Content:
     published: Table | None
     nodes_same: Table
     nodes_differ: Table
+    nodes_all: Table
     engines: Mapping[str, Table]
     models: Table
     matrix: str
@@ -189,6 +190,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         published=_published_table(run, folder),
         nodes_same=same,
         nodes_differ=differ,
+        nodes_all=_kept(tabulate.provenance_table(run), folder / "nodes.csv"),
         engines={name: tabulate.fact_table(facts) for name, facts in run.engines.items()},
         models=tabulate.model_table(run),
         matrix=matrix_name(run.matrix_file),

@@ -15,6 +15,11 @@ from collect.run import RunManifest, Scalar
 
 HASH = re.compile(r"^[0-9a-f]{20,}$")
 SHORT = 12
+TELLING_FACTS = (
+    "board", "cpu_model", "cores", "max_frequency_mhz", "governor", "memory_mib", "swap_kinds",
+    "os", "architecture", "page_size", "wireless", "link_mbit", "clock_synchronised", "emulated",
+)  # fmt: skip
+"""Facts of a node by which its speed is judged; the others are told besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +189,8 @@ def _figure(value: object, *, is_share: bool) -> str:
 
 
 def node_tables(run: RunManifest) -> tuple[Table, Table]:
-    """Provenance of nodes: facts that all share, and a row a node for those that differ."""
-    facts = list(dict.fromkeys(name for node in run.nodes.values() for name in node))
+    """What of the nodes a reader of speeds must know: what all share, and a row a node."""
+    facts = [name for name in TELLING_FACTS if any(name in told for told in run.nodes.values())]
     shared = [name for name in facts if _is_shared(run, name)]
     differing = [name for name in facts if name not in shared]
     first = next(iter(run.nodes.values()), {})
@@ -197,6 +202,15 @@ def node_tables(run: RunManifest) -> tuple[Table, Table]:
         for name, values in run.nodes.items()
     ]
     return same, table(("Node", *(_spelled(fact) for fact in differing)), rows)
+
+
+def provenance_table(run: RunManifest) -> Table:
+    """All that the nodes told when the run began: a row a fact, a column a node."""
+    facts = dict.fromkeys(name for told in run.nodes.values() for name in told)
+    rows = [
+        [_spelled(fact), *(plain(told.get(fact)) for told in run.nodes.values())] for fact in facts
+    ]
+    return table(("Fact", *run.nodes), rows)
 
 
 def _is_shared(run: RunManifest, fact: str) -> bool:

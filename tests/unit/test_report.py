@@ -150,6 +150,24 @@ def test_provenance_has_every_node_and_whole_hashes(report: Path) -> None:
     assert "fab report --run 20261123-scaling" in html
 
 
+def test_what_a_speed_depends_on_is_shown_of_nodes_and_the_rest_is_folded(tmp_path: Path) -> None:
+    run, tables = make_frames({(DLLAMA, 1): [100.0] * 6, (DLLAMA, 2): [200.0] * 6})
+    secrets = {"machine_id": "m1", "serial_hash": "5e71a1", "bootloader": "2024-05-03"}
+    told = {"board": "Raspberry Pi 5 Model B", "swap_kinds": "zram", "wireless": True, **secrets}
+    run = run.model_copy(update={"nodes": dict.fromkeys(run.nodes, told)})
+
+    compose(run, tables, tmp_path)
+
+    shown, _, folded = (tmp_path / "index.html").read_text().partition("All that the nodes told")
+    assert "Raspberry Pi 5 Model B" in shown
+    assert "zram" in shown
+    for fact in secrets.values():
+        assert fact not in shown.partition('id="provenance"')[2]
+        assert fact in folded
+    whole = pd.read_csv(tmp_path / "nodes.csv").set_index("Fact")
+    assert whole.loc["bootloader", "pi1"] == "2024-05-03"
+
+
 def test_the_csv_of_decoding_holds_the_tables_of_the_run(report: Path) -> None:
     trials = pd.read_csv(report / "decode-rate.csv").query("kind == 'trial'")
     run = report.parent.parent / "results" / report.name
