@@ -95,6 +95,11 @@ def byte_piece(byte: int) -> str:
     return f"<0x{byte:02X}>"
 
 
+def unused_piece(number: int) -> str:
+    """What a row of the model is called for which the vocabulary has no piece."""
+    return f"[PAD{number}]"
+
+
 def scores_of_merges(pieces: Iterable[str], merges: Iterable[Merge]) -> tuple[float, ...]:
     """Score of each piece by which an engine that merges by score makes the same choices.
 

@@ -31,14 +31,14 @@ TEXT = (
 
 
 @cache
-def trained_sentencepiece() -> bytes:
-    """A `tokenizer.model` of LLaMA 2's kind with 420 pieces."""
+def trained_sentencepiece(kind: str = "bpe", vocab: int = 420) -> bytes:
+    """A `tokenizer.model`; `bpe` is LLaMA 2's kind."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TEXT.split(". ") * 4),
         model_writer=model,
-        vocab_size=420,
-        model_type="bpe",
+        vocab_size=vocab,
+        model_type=kind,
         byte_fallback=True,
         character_coverage=0.98,
         normalization_rule_name="identity",
