@@ -4,9 +4,11 @@ Format: b4rtaz/distributed-llama, `converter/tokenizer-writer.py` and `src/token
 int32 magic, int32 header size, (key, value) pairs, the chat template, int32 eos ids, then per piece
 float32 score, uint32 length and bytes.
 
-The engine spells a prompt with ordinary pieces of one byte and merges neighbours by the score of
-the result. It neither adds a leading space (a prompt that llama.cpp gets as "Once" must be given to
-it as " Once") nor cuts a text into words first, as byte-level vocabularies expect.
+The engine takes ids below bos for ordinary pieces. It walks through a prompt, at each place first
+looking for a piece from bos on that stands there, else for the shortest ordinary one, which is a
+byte; then it merges neighbours by the score of the result. It neither adds a leading space (a
+prompt that llama.cpp gets as "Once" must be given to it as " Once") nor cuts a text into words
+first, as byte-level vocabularies expect.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.errors import HerdError
-from models.tokenizer import NEVER, PieceType, byte_piece
+from models.tokenizer import NEVER, SPACE, PieceType, byte_piece
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,16 +54,17 @@ class Key(IntEnum):
 def vocabulary_order(tokenizer: Tokenizer) -> NDArray[np.int64]:
     """Old id of each new id, for `.t` and for the rows of embedding and classifier in `.m` alike.
 
-    The engine takes the ids below bos for ordinary pieces and the others for special ones, which it
-    finds in a text by their whole spelling. So ordinary pieces come first, then bos, then the other
-    special ones. LLaMA 2's bos and eos move from the front to the end; Llama 3's and Qwen3's
-    vocabularies have that order already.
+    Ordinary pieces come first, then bos, then what is to be found before anything is merged: the
+    other special pieces and, of a sentencepiece-like vocabulary, characters of several bytes, which
+    sentencepiece does not make of bytes. LLaMA 2's bos and eos move from the front to the end;
+    Llama 3's and Qwen3's vocabularies have that order already.
     """
     special = _special_ids(tokenizer)
     ids = np.arange(len(tokenizer.pieces))
     first = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    last = [number for number in special if number not in first]
-    return np.concatenate([np.delete(ids, special), np.array([*first, *last], dtype=np.int64)])
+    found_first = [*first, *(number for number in special if number not in first)]
+    found_first += _character_ids(tokenizer)
+    return np.concatenate([np.delete(ids, found_first), np.array(found_first, dtype=np.int64)])
 
 
 def write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
@@ -72,8 +75,9 @@ def write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
             cannot hold, or none at all.
     """
     order = vocabulary_order(tokenizer).tolist()
-    bos = len(order) - len(_special_ids(tokenizer))
-    _require_special(tokenizer, order[bos:])
+    special = _special_ids(tokenizer)
+    _require_special(tokenizer, special)
+    bos = len(order) - len(special) - len(_character_ids(tokenizer))
     entries = _entries(tokenizer, order)
     for texts in ([text for text, _ in entries[:bos]], [text for text, _ in entries[bos:]]):
         _require_distinct(texts)
@@ -104,6 +108,21 @@ def _special_ids(tokenizer: Tokenizer) -> list[int]:
         number
         for number, kind in enumerate(tokenizer.types)
         if kind in {PieceType.CONTROL, PieceType.USER_DEFINED} or number in named
+    ]
+
+
+def _character_ids(tokenizer: Tokenizer) -> list[int]:
+    """Ids of the characters of several bytes in a sentencepiece-like vocabulary, in their order."""
+    named = {tokenizer.bos_id, *tokenizer.eos_ids}
+    return [
+        number
+        for number, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.types, strict=True))
+        if tokenizer.kind == "sentencepiece"
+        and kind is PieceType.NORMAL
+        and number not in named
+        and len(piece) == 1
+        and not piece.isascii()
+        and piece != SPACE
     ]
 
 

@@ -1,8 +1,8 @@
 """Reads distributed-llama's `.t` vocabularies into the neutral form.
 
 A `.t` file says neither of which kind its vocabulary is nor what each piece is. Both are
-recognised: a sentencepiece-like one has the 256 bytes in a row; ids from bos on are special. The
-format is described in `models.formats.dllama_tokenizer`.
+recognised: a sentencepiece-like one has the 256 bytes in a row; ids from bos on are special, unless
+they are a character. The format is described in `models.formats.dllama_tokenizer`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _OLD_MAGIC = 0x567123
 _UNKNOWN = b"<unk>"
+_PUSHED_DOWN = -1e8
+"""A score below that of any rank."""
 _MARKS = {
     b"<|start_header_id|>": "llama-bpe",
     b"<|object_ref_start|>": "qwen2",
@@ -148,15 +150,14 @@ def _sentencepiece(stored: DllamaTokenizer, first_byte: int) -> DllamaVocabulary
         if first_byte <= index < first_byte + 256:
             pieces.append(byte_piece(index - first_byte))
             types.append(PieceType.BYTE)
-        elif index in special or (reordered and index >= stored.bos_id):
+        elif index in special or (reordered and index >= stored.bos_id and len(text.decode()) > 1):
             pieces.append(text.decode())
             types.append(PieceType.CONTROL)
         else:
             pieces.append(text.decode().replace(" ", SPACE))
             types.append(PieceType.UNKNOWN if text == _UNKNOWN else PieceType.NORMAL)
     moved = reordered and stored.pieces[0] == _UNKNOWN and stored.bos_id + 1 in stored.eos_ids
-    front = [0, stored.bos_id, stored.bos_id + 1] if moved else []
-    old_ids = front + [index for index in range(len(pieces)) if index not in front]
+    old_ids = _order_of_llama2(stored, types) if moved else list(range(len(pieces)))
     order = np.argsort(old_ids)
     tokenizer = Tokenizer(
         pieces=tuple(pieces[index] for index in old_ids),
@@ -169,6 +170,24 @@ def _sentencepiece(stored: DllamaTokenizer, first_byte: int) -> DllamaVocabulary
         chat_template=stored.chat_template,
     )
     return DllamaVocabulary(tokenizer=tokenizer, order=order)
+
+
+def _order_of_llama2(stored: DllamaTokenizer, types: list[PieceType]) -> list[int]:
+    """Ids of the file as LLaMA 2 orders them: unknown, bos, eos, bytes, ordinary pieces, the rest.
+
+    Ordinary pieces were numbered by falling score. The few that were pushed far down later (runs of
+    spaces, in LLaMA 2) stay behind the one before them.
+    """
+    places: dict[int, float] = {}
+    last = 0.0
+    for index, score in enumerate(stored.scores):
+        if types[index] is PieceType.NORMAL:
+            last = places[index] = -score if score > _PUSHED_DOWN else last
+    front = [0, stored.bos_id, stored.bos_id + 1]
+    middle = [index for index, kind in enumerate(types) if kind is PieceType.BYTE]
+    middle += sorted(places, key=places.__getitem__)
+    listed = {*front, *middle}
+    return [*front, *middle, *(index for index in range(len(types)) if index not in listed)]
 
 
 def _byte_level(stored: DllamaTokenizer) -> DllamaVocabulary:

@@ -101,9 +101,14 @@ def merges_of(library: Library) -> tuple[tuple[str, str], ...]:
 
 
 def split(stored: DllamaTokenizer, text: str) -> list[int]:
-    """The ids of a text as distributed-llama finds them: bytes, then merges by score."""
+    """The ids of a text as distributed-llama finds them: whole pieces or bytes, then merges."""
     ordinary = {piece: index for index, piece in enumerate(stored.pieces[: stored.bos_id])}
-    ids = [ordinary[bytes([byte])] for byte in text.encode()]
+    others = range(stored.bos_id, len(stored.pieces))
+    left, ids = text.encode(), list[int]()
+    while left:
+        found = next((index for index in others if left.startswith(stored.pieces[index])), None)
+        ids.append(ordinary[left[:1]] if found is None else found)
+        left = left.removeprefix(stored.pieces[ids[-1]])
     while True:
         pairs = [stored.pieces[a] + stored.pieces[b] for a, b in itertools.pairwise(ids)]
         known = [

@@ -197,6 +197,21 @@ def test_a_vocabulary_of_llama_2_comes_back_from_t_in_its_own_order(tmp_path: Pa
     assert np.array_equal(read.order, vocabulary_order(tokenizer))
 
 
+def test_characters_of_several_bytes_come_back_from_t_in_their_places(tmp_path: Path) -> None:
+    """They stand behind bos in the file, or the engine would make of bytes what none is made of."""
+    plain = synthetic_tokenizer(512)
+    tokenizer = with_piece(with_piece(plain, 505, "“"), 300, "é")
+    scores = [-1e9 if index == 400 else score for index, score in enumerate(tokenizer.scores)]
+    tokenizer = replace(tokenizer, scores=tuple(scores))
+    assert vocabulary_order(tokenizer).tolist()[508:] == [1, 2, 300, 505]
+    write_tokenizer(tokenizer, tmp_path / "a.t")
+    stored = read_dllama_tokenizer(tmp_path / "a.t")
+    assert split(stored, "é“") == [510, 511]
+    read = read_vocabulary(tmp_path / "a.t")
+    assert (read.tokenizer.pieces, read.tokenizer.types) == (tokenizer.pieces, tokenizer.types)
+    assert np.array_equal(read.order, vocabulary_order(tokenizer))
+
+
 def test_a_byte_level_vocabulary_comes_back_from_t_in_the_order_of_the_file(tmp_path: Path) -> None:
     tokenizer = byte_level()
     write_tokenizer(tokenizer, tmp_path / "a.t")
