@@ -8,7 +8,7 @@ from experiments.cluster import Cluster, Node
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
-from models.build import WEIGHTS_OF_FORMAT, Format, expected_size_bytes
+from models.build import Format, expected_size_bytes, weights_of
 from models.limits import MOST_NODES, node_counts
 from models.shape import Weights
 
@@ -22,7 +22,7 @@ def describe_models(cells: Iterable[Cell]) -> list[str]:
     lines = []
     for engine, model, weights in asked:
         file_format = _ENGINE_FORMATS.get(engine)
-        if file_format and weights in WEIGHTS_OF_FORMAT[file_format]:
+        if file_format and weights in weights_of(model_spec(model), file_format):
             size_mib = expected_size_bytes(model_spec(model), file_format, weights) / _MIB
             counts = _counts(engine, model, weights)
             lines.append(f"  {model} {weights}, {engine}: file of {size_mib:.0f} MiB, {counts}")

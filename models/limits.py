@@ -64,8 +64,10 @@ def shareable_name(spec: ModelSpec, weights: Weights, nodes: int) -> str | None:
     counted in: one file then serves a whole matrix.
 
     Returns:
-        None if no number of heads helps.
+        None if no number of heads helps, or its files are used as they are published.
     """
+    if spec.format == "dllama":
+        return None
     bare = spec.unpadded or spec
     most = bare.shape.kv_heads + QUANT_BLOCK * max(nodes, *_USUAL_COUNTS)
     shapes = [

@@ -6,47 +6,74 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from models.build import WEIGHTS_OF_FORMAT, expected_size_bytes, is_cached
+from models.build import expected_size_bytes, is_cached, weights_of
+from models.limits import DLLAMA_WEIGHTS, node_counts
 
 if TYPE_CHECKING:
     from models.build import Format
-    from models.catalogue import Catalogue, ModelSpec
+    from models.catalogue import Catalogue, ModelFile, ModelSpec
 
 _MIB = 1024 * 1024
 _MILLION = 1e6
 
 
 def models_table(catalogue: Catalogue) -> Table:
-    """Every model of the catalogue: parameters, shape, licence, and the size of each file.
+    """Every model of the catalogue: what it is, what must be fetched, and each file.
 
     A size with a mark is in this machine's cache already.
     """
-    table = Table(caption="sizes in MiB; ✓ = already in the cache of this machine", show_lines=True)
+    table = Table(
+        caption="sizes in MiB; ✓ = already in the cache of this machine; nodes = how "
+        "many can share it with distributed-llama (with llama.cpp any number up to 16)",
+        show_lines=True,
+    )
     table.add_column("name", no_wrap=True)
-    for heading in ("what", "licence"):
-        table.add_column(heading)
+    table.add_column("what")
     for heading in ("GGUF", ".m"):
         table.add_column(heading, no_wrap=True, justify="right")
     for name in catalogue.names():
         spec = catalogue.get(name)
-        sizes = (_sizes(spec, "gguf"), _sizes(spec, "dllama"))
-        table.add_row(name, _description(spec), spec.licence, *sizes)
+        table.add_row(name, _description(spec), _sizes(spec, "gguf"), _sizes(spec, "dllama"))
     return table
+
+
+def fetched_mib(spec: ModelSpec) -> int:
+    """How much must be downloaded, in MiB; by the shape where the catalogue does not say it."""
+    if spec.checkpoint is None:
+        return 0
+    published = _published_bytes(spec.checkpoint)
+    return round((published or expected_size_bytes(spec, "dllama", "q4_0")) / _MIB)
+
+
+def _published_bytes(file: ModelFile) -> int | None:
+    sizes = [piece.size_bytes for piece in file.pieces]
+    return file.size_bytes or (None if None in sizes else sum(filter(None, sizes)))
 
 
 def _description(spec: ModelSpec) -> str:
     shape = spec.shape
+    fetched = f"{fetched_mib(spec)} MiB to fetch" if spec.checkpoint else "Nothing to fetch"
     return (
         f"{spec.about}. {spec.parameters / _MILLION:.1f} M parameters: dim {shape.dim}, "
         f"hidden {shape.hidden_dim}, {shape.layers} layers, {shape.heads} heads, "
-        f"{shape.kv_heads} KV heads, vocabulary {shape.vocab}, context {shape.context}"
+        f"{shape.kv_heads} KV heads, vocabulary {shape.vocab}, context {shape.context}. "
+        f"{fetched}. Nodes: {_nodes(spec)}. Licence: {spec.licence}"
     )
 
 
 def _sizes(spec: ModelSpec, file_format: Format) -> str:
     lines = []
-    for weights in WEIGHTS_OF_FORMAT[file_format]:
+    for weights in weights_of(spec, file_format):
         mark = " ✓" if is_cached(spec, file_format, weights) else ""
         size_mib = expected_size_bytes(spec, file_format, weights) / _MIB
         lines.append(f"{weights} {size_mib:.0f}{mark}")
-    return "\n".join(lines)
+    return "\n".join(lines) or "no"
+
+
+def _nodes(spec: ModelSpec) -> str:
+    counts = {
+        weights: ", ".join(map(str, node_counts(spec.shape, weights))) or "none"
+        for weights in DLLAMA_WEIGHTS
+        if weights in weights_of(spec, "dllama")
+    }
+    return "; ".join(f"{numbers} ({weights})" for weights, numbers in counts.items())

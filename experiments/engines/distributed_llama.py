@@ -13,7 +13,7 @@ from collect.run import Benchmark, Perplexity
 from experiments.cluster import Cluster, Node
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
-from models.build import artifact_file_names
+from models.build import artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.limits import dllama_impossible, shareable_name
 from models.memory import MemoryNeed, memory_need
@@ -44,7 +44,8 @@ class DistributedLlama:
             return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
         spec = common.model_spec(cell.model)
         return (
-            _unshareable(cell, spec)
+            not_published(spec, "dllama", cell.weights)
+            or _unshareable(cell, spec)
             or _beyond_model(cell, spec)
             or common.beyond_context(cell, _positions(cell), _context(cell, spec))
             or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
@@ -160,13 +161,13 @@ def _mode(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
 
 
 def _prompt(spec: ModelSpec, tokens: int) -> str:
-    """A text of that many tokens, the beginning-of-sequence that upstream adds included.
+    """A text of that many tokens, with the beginning-of-sequence where the model adds one.
 
-    ` the` is one piece in LLaMA's vocabularies and does not merge with itself; nor does `!` in the
-    vocabulary of synthetic models. Upstream says in its log how many tokens it read, and an attempt
-    with another number of them fails for its number of samples.
+    ` the` is one piece in the vocabularies of the catalogue and does not merge with itself; nor
+    does `!` in the vocabulary of synthetic models. Upstream says in its log how many tokens it
+    read, and an attempt with another number of them fails for its number of samples.
     """
-    return (" the" if spec.seed is None else "!") * (tokens - 1)
+    return (" the" if spec.seed is None else "!") * (tokens - spec.adds_bos)
 
 
 def _flag(cell: Cell) -> str:

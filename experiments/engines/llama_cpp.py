@@ -11,7 +11,7 @@ from collect.run import Benchmark, Perplexity
 from experiments.cluster import Cluster, Node
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
-from models.build import artifact_file_names
+from models.build import artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.memory import MemoryNeed, memory_need
 
@@ -44,8 +44,10 @@ class LlamaCpp:
         spec = common.model_spec(cell.model)
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
-        return common.beyond_context(cell, _longest(cell), spec.shape.context) or common.missing(
-            cell, cluster, self.memory(cell), [_file(cell, spec)]
+        return (
+            not_published(spec, "gguf", cell.weights)
+            or common.beyond_context(cell, _longest(cell), spec.shape.context)
+            or common.missing(cell, cluster, self.memory(cell), [_file(cell, spec)])
         )
 
     def memory(self, cell: Cell) -> MemoryNeed:

@@ -19,6 +19,7 @@ from models.catalogue import FileSource, ModelFile
 from models.download import ensure_file
 from models.errors import HerdError
 from models.packages import PackageStore, SourceUnavailableError
+from models.partial import PartialFile
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -32,6 +33,8 @@ class Server:
     breaks_after_bytes: int | None = None
     knows_ranges: bool = True
     status: int | None = None
+    etag: str | None = None
+    others: dict[str, bytes] | None = None
     ranges: list[str | None] = field(default_factory=list)
     url: str = ""
 
@@ -44,10 +47,19 @@ def server() -> Iterator[Server]:
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
             state.ranges.append(asked)
-            start = int(asked.split("=")[1].rstrip("-")) if asked and state.knows_ranges else 0
-            body = state.content[start:]
-            self.send_response(state.status or (206 if start else 200))
+            content = state.content if state.others is None else state.others.get(self.path)
+            same = self.headers.get("If-Range") in (None, state.etag)
+            start = int(asked.split("=")[1].rstrip("-")) if asked and same else 0
+            start = start if state.knows_ranges else 0
+            beyond = content is not None and 0 < start >= len(content)
+            body = (content or b"")[start:]
+            status = 404 if content is None else 416 if beyond else 206 if start else 200
+            self.send_response(state.status or status)
             self.send_header("Content-Length", str(len(body)))
+            if beyond:
+                self.send_header("Content-Range", f"bytes */{len(content or b'')}")
+            if state.etag:
+                self.send_header("ETag", state.etag)
             self.end_headers()
             if state.breaks_after_bytes is not None:
                 body, state.breaks_after_bytes = body[: state.breaks_after_bytes], None
@@ -92,6 +104,13 @@ def fetch(folder: Path, file: ModelFile, listener: Listener | None = None) -> Pa
     return ensure_file(file, folder, PackageStore(folder / "packages", hears), hears)
 
 
+def leave(folder: Path, content: bytes, origin: str = SHA256) -> None:
+    """What a command that was killed leaves."""
+    partial = PartialFile(folder / "a.bin")
+    partial.begin(origin)
+    partial.path.write_bytes(content)
+
+
 def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -128,7 +147,7 @@ def test_a_broken_line_is_taken_up_where_it_broke(tmp_path: Path, server: Server
 
 
 def test_what_an_earlier_command_left_is_continued(tmp_path: Path, server: Server) -> None:
-    (tmp_path / f"a.bin.{SHA256[:12]}.part").write_bytes(CONTENT[:1_234_567])
+    leave(tmp_path, CONTENT[:1_234_567])
     assert fetch(tmp_path, file_of(server.url)).read_bytes() == CONTENT
     assert server.ranges == ["bytes=1234567-"]
 
@@ -137,7 +156,7 @@ def test_a_server_that_knows_no_ranges_gives_the_file_from_the_start(
     tmp_path: Path, server: Server
 ) -> None:
     server.knows_ranges = False
-    (tmp_path / f"a.bin.{SHA256[:12]}.part").write_bytes(CONTENT[:1000])
+    leave(tmp_path, CONTENT[:1000])
     assert fetch(tmp_path, file_of(server.url)).read_bytes() == CONTENT
 
 
@@ -149,8 +168,7 @@ def test_other_content_is_thrown_away_and_named(tmp_path: Path, server: Server) 
 
 
 def test_a_damaged_beginning_does_not_poison_the_next_try(tmp_path: Path, server: Server) -> None:
-    part = tmp_path / f"a.bin.{SHA256[:12]}.part"
-    part.write_bytes(b"damaged" * 1000)
+    leave(tmp_path, b"damaged" * 1000)
     with pytest.raises(HerdError):
         fetch(tmp_path, file_of(server.url))
     assert fetch(tmp_path, file_of(server.url)).read_bytes() == CONTENT

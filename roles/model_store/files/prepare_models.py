@@ -34,7 +34,7 @@ def files_of(
     for entry in wanted:
         spec = catalogue.get(entry["name"])
         for file_format in formats:
-            runnable = build.WEIGHTS_OF_FORMAT[file_format]
+            runnable = build.weights_of(spec, file_format)
             for weights in [weights for weights in entry["weights"] if weights in runnable]:
                 if only_look and not build.is_cached(spec, file_format, weights):
                     size_bytes = build.expected_size_bytes(spec, file_format, weights)
