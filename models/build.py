@@ -226,4 +226,4 @@ def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> 
         )
     reason = not_published(spec, file_format, weights)
     if reason:
-        raise HerdError(f"{reason[0].upper()}{reason[1:]}.")
+        raise HerdError(f"{reason}.")

@@ -51,7 +51,9 @@ def expected_samples(cell: Cell) -> int:
     return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
 
 
-def missing(cell: Cell, cluster: Cluster, need: MemoryNeed, files: Iterable[str]) -> str | None:
+def missing(
+    cell: Cell, cluster: Cluster, need: MemoryNeed, files: Iterable[str], less_memory: str = ""
+) -> str | None:
     """What the cell lacks on that cluster, one sentence; None if nothing is missing.
 
     Args:
@@ -59,6 +61,7 @@ def missing(cell: Cell, cluster: Cluster, need: MemoryNeed, files: Iterable[str]
         cluster: where.
         need: memory of its processes.
         files: model files that the root needs, absolute paths on the node.
+        less_memory: how the cell would need less memory, if it can.
     """
     if cell.nodes > len(cluster.nodes):
         return f"it needs {cell.nodes} nodes and the cluster has {len(cluster.nodes)}"
@@ -66,7 +69,7 @@ def missing(cell: Cell, cluster: Cluster, need: MemoryNeed, files: Iterable[str]
     return (
         _not_installed(cell.engine, nodes)
         or _absent_file(cell, cluster.root, files)
-        or _lacking_memory(nodes, need)
+        or _lacking_memory(nodes, need, less_memory)
     )
 
 
@@ -97,7 +100,7 @@ def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
     return None
 
 
-def _lacking_memory(nodes: tuple[Node, ...], need: MemoryNeed) -> str | None:
+def _lacking_memory(nodes: tuple[Node, ...], need: MemoryNeed, less_memory: str) -> str | None:
     """Which node has too little memory, one sentence; None if all have enough or do not tell."""
     for node in nodes:
         needed_mib = need.root_mib if node is nodes[0] else need.worker_mib
@@ -105,7 +108,7 @@ def _lacking_memory(nodes: tuple[Node, ...], need: MemoryNeed) -> str | None:
         if free_mib and needed_mib > free_mib:
             return (
                 f"{node.name} has {free_mib} MiB of memory free and would need about "
-                f"{needed_mib} MiB"
+                f"{needed_mib} MiB{less_memory and f': {less_memory}'}"
             )
     return None
 

@@ -22,6 +22,8 @@ WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
 LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
 """Without it the end of a log is lost when a worker is stopped."""
+LONG_CONTEXT = 4096
+"""Beyond it the KV cache is much of the memory; upstream's own start scripts ask for it."""
 BUFFER_TYPE: Mapping[str, str] = {"f32": "f32", "q4_0": "q80"}
 """Weights to the only type of exchanged activations that upstream runs them with."""
 
@@ -48,7 +50,9 @@ class DistributedLlama:
             or _unshareable(cell, spec)
             or _beyond_model(cell, spec)
             or common.beyond_context(cell, _positions(cell), _context(cell, spec))
-            or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
+            or common.missing(
+                cell, cluster, self.memory(cell), _files(cell, spec), _less_memory(cell, spec)
+            )
         )
 
     def memory(self, cell: Cell) -> MemoryNeed:
@@ -90,6 +94,13 @@ def _unshareable(cell: Cell, spec: ModelSpec) -> str | None:
 def _context(cell: Cell, spec: ModelSpec) -> int:
     """Tokens that there is room for: the axis, or the model's own where the axis says 0."""
     return int(cell.params["context"]) or spec.shape.context
+
+
+def _less_memory(cell: Cell, spec: ModelSpec) -> str:
+    context = _context(cell, spec)
+    if context <= LONG_CONTEXT:
+        return ""
+    return f"an axis `context` below {context}, {LONG_CONTEXT} for one, needs less"
 
 
 def _beyond_model(cell: Cell, spec: ModelSpec) -> str | None:

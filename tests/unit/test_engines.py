@@ -183,6 +183,36 @@ def test_memory_that_others_use_is_not_free(engine: str) -> None:
     assert told.startswith("pi1 has 32 MiB of memory free and would need about")
 
 
+def test_a_model_published_for_distributed_llama_alone_is_unavailable_elsewhere() -> None:
+    for engine, weights in (("llama.cpp", "q4_0"), ("distributed-llama", "f32")):
+        told = ENGINES[engine].check(
+            cell(engine, model="llama3.2-1b-instruct", weights=weights), cluster()
+        )
+        assert told is not None
+        assert told.startswith(
+            "llama3.2-1b-instruct is published ready for distributed-llama with weights q4_0"
+        )
+
+
+def test_where_a_long_context_is_too_much_a_shorter_one_is_named() -> None:
+    spec = "llama3.1-8b-instruct"
+    files = {f"{spec}/{spec}-q4_0.m": "ab", f"{spec}/{spec}.t": "cd"}
+    machines = Cluster(nodes=tuple(node(n, model_sha256=files) for n in (1, 2, 3, 4)))
+    engine = ENGINES["distributed-llama"]
+    whole = cell("distributed-llama", model=spec, weights="q4_0", nodes=4)
+    short = cell("distributed-llama", model=spec, weights="q4_0", nodes=4, context=4096)
+    told = engine.check(whole, machines)
+    assert told is not None
+    assert "an axis `context` below 131072, 4096 for one, needs less" in told
+    assert engine.check(short, machines) is None
+
+
+def test_a_model_whose_tokeniser_adds_no_beginning_gets_a_whole_prompt() -> None:
+    wanted = cell("distributed-llama", model="smollm2-135m", weights="q4_0")
+    deployment = ENGINES["distributed-llama"].deploy(wanted, cluster())
+    assert option(deployment.root.argv, "--prompt").count(" the") == BENCHMARK.prompt_tokens
+
+
 def test_a_shorter_context_needs_less_memory_and_reaches_the_engine() -> None:
     engine = ENGINES["distributed-llama"]
     short, whole = (cell("distributed-llama", nodes=2, context=size) for size in (64, 0))

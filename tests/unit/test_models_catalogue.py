@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from models.build import expected_size_bytes
 from models.catalogue import load_catalogue
 from models.errors import HerdError
 
@@ -148,3 +149,30 @@ def test_a_name_like_no_other_lists_them_all() -> None:
 )
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:
     assert words in complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("name", "published_gb"),
+    [
+        ("llama3.2-1b-instruct", 1.7),
+        ("llama3.2-3b-instruct", 3.4),
+        ("llama3.1-8b-instruct", 6.32),
+        ("deepseek-r1-distill-llama-8b", 6.32),
+        ("llama3.1-405b-instruct", 238),
+        ("qwen3-0.6b", 0.9),
+        ("qwen3-1.7b", 2.2),
+        ("qwen3-8b", 6.7),
+        ("qwen3-14b", 10.9),
+    ],
+)
+def test_the_shapes_of_ready_models_give_the_sizes_that_their_publisher_says(
+    name: str, published_gb: float
+) -> None:
+    """In GB as in distributed-llama's README, which rounds or cuts; 70B is told there in GiB."""
+    size_bytes = expected_size_bytes(load_catalogue().get(name), "dllama", "q4_0")
+    assert size_bytes / 1e9 == pytest.approx(published_gb, rel=0.07)
+
+
+def test_heads_are_not_added_to_a_model_that_is_used_as_published() -> None:
+    with pytest.raises(HerdError, match="is published ready for distributed-llama and used as"):
+        load_catalogue().get("qwen3-8b+kv16")
