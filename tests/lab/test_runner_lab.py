@@ -48,6 +48,7 @@ LAB = {
     "lab_nodes": 2,
 }
 KILLS = 5
+CAP_SYS_NICE, CAP_SYS_RESOURCE = 1 << 23, 1 << 24
 BOUNDED_S = 90.0
 
 
@@ -437,6 +438,32 @@ def test_engines_run_confined_as_a_user_without_rights(lab: Lab, tmp_path: Path)
     process.communicate()
 
     assert seen == ["herd", "CapBnd:", "0000000000000000", "NoNewPrivs:", "1"]
+
+
+def test_a_running_worker_is_fenced_in_and_comes_before_all_else(lab: Lab) -> None:
+    """As far as PID 1 of the node may: in a container it has not every right."""
+    unit, server = "herd-fenced-worker", "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
+    fields = (("unit", unit), ("deadline", "60"), ("port", str(RPC_PORT)), ("arg", server))
+    options = (("arg", "--port"), ("arg", str(RPC_PORT)))
+    look = f"""
+        systemd-analyze security --no-pager {unit}.service | tail -n 1
+        systemctl show -p Nice -p LimitMEMLOCK {unit}
+        for pid in 1 $(systemctl show -P MainPID {unit}); do
+            awk '/CapEff/ {{print $2}}' /proc/$pid/status
+            awk '/Max locked memory/ {{print $5}}' /proc/$pid/limits
+            awk '{{print $19}}' /proc/$pid/stat
+        done"""
+    with transport() as ssh:
+        link = ssh.open(lab.cluster(2).nodes[1])
+        ask(link, Request("start", fields + options))
+        exposure, *shown, rights, lock1, nice1, none, lock, nice = lab.on(WORKER, look).splitlines()
+        ask(link, Request("stop", (("unit", unit),)))
+
+    assert float(exposure.rpartition(": ")[2].split()[0]) <= 2.0
+    assert set(shown) == {"Nice=-20", "LimitMEMLOCK=infinity"}
+    assert int(none, 16) == 0
+    assert lock == ("unlimited" if int(rights, 16) & CAP_SYS_RESOURCE else lock1)
+    assert nice == ("-20" if int(rights, 16) & CAP_SYS_NICE else nice1)
 
 
 @pytest.mark.parametrize(
