@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint test bench clean
+.PHONY: help setup link demo lint test test-engines bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -58,6 +58,10 @@ lint: .venv/test.stamp
 test: lint
 	@sh tests/prepare.sh
 	pytest tests
+
+# distributed-llama's failures, in the real one, built from DISTRIBUTED_LLAMA_SOURCE.
+test-engines: .venv/test.stamp
+	pytest tests/engines -rs
 
 bench: setup
 	@$(BIN)/python -m experiments.bench.overhead

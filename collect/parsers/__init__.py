@@ -97,7 +97,8 @@ class _Told:
         process, words = self.process, self.words or ""
         if process.result == "oom-kill":
             return 0
-        if process.role == "worker" and process.signal and self.ended_badly:
+        killed = process.signal and process.result != "timeout"
+        if process.role == "worker" and killed and self.ended_badly:
             return 1
         if self.words and not any(part in words for part in _CONSEQUENCES):
             return 2 if process.role == "worker" else 3
@@ -112,7 +113,9 @@ class _Told:
         if self.words:
             parts.append(f"{'and ' if self.ended_badly else ''}said: {self.words}")
         elif process.role == "root" and (stage := dllama_failures.stage(self.out)):
-            parts.append(stage)
+            # A guess at what is wrong comes after a colon; who was killed did nothing wrong.
+            killed = process.signal == signal.SIGKILL and process.result != "timeout"
+            parts.append(stage.partition(": ")[0] if killed else stage)
         return " ".join(parts)
 
 
