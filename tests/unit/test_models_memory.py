@@ -18,7 +18,7 @@ class Measured(NamedTuple):
     """distributed-llama 0.16.4 (8d624a7) on one machine, a process a node, one thread each.
 
     `root` and `worker` are `RequiredMemory` as printed (whole MiB, rounded down; the worker is
-    the first), the others the highest RssAnon of /proc, in MiB.
+    the last, which needs most), the others the highest RssAnon of /proc, in MiB.
     """
 
     name: str
@@ -33,43 +33,47 @@ class Measured(NamedTuple):
 
 MEASURED = [
     Measured("synthetic:small", "f32", 1, 512, 414, None, 415, None),
-    Measured("synthetic:small", "f32", 2, 512, 216, 200, 225, 208),
-    Measured("synthetic:small", "f32", 4, 512, 117, 101, 122, 106),
-    Measured("synthetic:small", "f32", 8, 512, 67, 51, 71, 54),
-    Measured("synthetic:small", "q4_0", 1, 512, 91, None, 91, None),
+    Measured("synthetic:small", "f32", 2, 512, 216, 200, 225, 207),
+    Measured("synthetic:small", "f32", 4, 512, 117, 101, 122, 105),
+    Measured("synthetic:small", "f32", 8, 512, 67, 52, 71, 55),
+    Measured("synthetic:small", "q4_0", 1, 512, 91, None, 92, None),
     Measured("synthetic:small", "q4_0", 2, 512, 54, 38, 56, 40),
-    Measured("synthetic:small", "q4_0", 4, 512, 35, 20, 37, 21),
-    Measured("synthetic:small", "q4_0", 8, 512, 26, 10, 28, 12),
+    Measured("synthetic:small", "q4_0", 4, 512, 35, 20, 37, 22),
+    Measured("synthetic:small", "q4_0", 8, 512, 26, 11, 28, 12),
     Measured("stories15m+kv16", "f32", 1, 256, 124, None, 127, None),
-    Measured("stories15m+kv16", "f32", 2, 256, 82, 46, 102, 59),
-    Measured("stories15m+kv16", "f32", 4, 256, 60, 25, 72, 35),
+    Measured("stories15m+kv16", "f32", 2, 256, 82, 46, 102, 65),
+    Measured("stories15m+kv16", "f32", 4, 256, 60, 25, 72, 32),
     Measured("stories15m+kv16", "f32", 8, 256, 50, 15, 57, 20),
     Measured("stories15m+kv16", "q4_0", 1, 256, 64, None, 66, None),
     Measured("stories15m+kv16", "q4_0", 2, 256, 51, 16, 56, 17),
     Measured("stories15m+kv16", "q4_0", 4, 256, 45, 10, 49, 11),
     Measured("stories15m+kv16", "q4_0", 8, 256, 42, 7, 45, 8),
+    Measured("smollm2-135m", "q4_0", 1, 2048, 290, None, 294, None),
+    Measured("smollm2-135m", "q4_0", 3, 2048, 173, 67, 183, 74),
+    Measured("tinyllama-1.1b", "q4_0", 1, 2048, 930, None, 933, None),
+    Measured("tinyllama-1.1b", "q4_0", 2, 2048, 592, 349, 614, 369),
+    Measured("tinyllama-1.1b", "q4_0", 4, 2048, 424, 184, 437, 195),
     Measured("synthetic:small", "q4_0", 2, 64, 46, 30, 48, 31),
 ]
 
 
 @pytest.mark.parametrize("seen", MEASURED)
-def test_the_engine_requires_what_the_formula_says(seen: Measured) -> None:
-    """The root to the MiB; the first worker up to 1 MiB less than the last, which is foretold."""
+def test_the_engine_requires_what_the_formula_says_to_the_mib(seen: Measured) -> None:
     shape = CATALOGUE.get(seen.name).shape
     need = dllama_required(shape, seen.weights, seen.nodes, seen.context)
     assert need.root_bytes // MIB == seen.root
     if seen.worker is not None:
-        assert 0 <= need.worker_bytes // MIB - seen.worker <= 1
+        assert need.worker_bytes // MIB == seen.worker
 
 
 @pytest.mark.parametrize("seen", MEASURED)
-def test_the_process_takes_no_more_than_foretold_and_not_much_less(seen: Measured) -> None:
-    """Up to 12 MiB less: not every page of a buffer is touched, and vocabularies differ."""
+def test_a_process_takes_no_more_than_foretold_and_at_most_8_mib_less(seen: Measured) -> None:
+    """Not every page of a buffer is touched, and pieces of a vocabulary differ in length."""
     shape = CATALOGUE.get(seen.name).shape
     need = memory_need(shape, "dllama", seen.weights, seen.nodes, seen.context)
-    assert 0 <= need.root_mib - seen.root_anon <= 12
+    assert 0 <= need.root_mib - seen.root_anon <= 8
     if seen.worker_anon is not None:
-        assert 0 <= need.worker_mib - seen.worker_anon <= 12
+        assert 0 <= need.worker_mib - seen.worker_anon <= 8
 
 
 def test_more_nodes_and_smaller_weights_need_less_of_each() -> None:
