@@ -26,19 +26,32 @@ MOST_HELD = 4096
 """So many predictions without an evaluation before them are proof that there was none."""
 
 _MARK = b"\xf0\x9f\x94"  # what the orange and the blue diamond begin with
-_ORANGE, _BLUE = "🔶 ".encode(), "🔷\ufe0f? ".encode()
-_N = rb" *(\d{1,18})"
+_ORANGE, _BLUE = "🔶 ".encode(), "🔷(?:\ufe0f)? ".encode()
 _END = rb"\r?\n?\Z"
+
+
+def padded(width: int) -> bytes:
+    """Pattern of a number as `%<width>u` prints it: no wider than it must be, and no narrower."""
+    fits, wider = rb"(?=[ \d]{%d}\d(?!\d))" % (width - 1), rb"(?=\d{%d})" % (width + 1)
+    return rb"(?:%b|%b) *(0|[1-9]\d{0,17})" % (fits, wider)
+
+
+_4, _5, _6 = padded(4), padded(5), padded(6)
 _EVAL_E = re.compile(
     _BLUE
-    + rb"Eval%b ms Sync%b ms \| Sent%b kB Recv%b kB \| \((\d{1,9}) tokens\)" % ((_N,) * 4)
+    + rb"Eval%b ms Sync%b ms \| Sent%b kB Recv%b kB \| \((0|[1-9]\d{0,8}) tokens\)"
+    % (_5, _5, _6, _6)
     + _END
 )
-_PRED_E = re.compile(_ORANGE + rb"Pred%b ms Sync%b ms \| Sent%b kB Recv%b kB \| " % ((_N,) * 4))
-_EVAL_D = re.compile(_BLUE + rb"E%b ms S%b kB R%b kB \((\d{1,9}) tokens\)" % ((_N,) * 3) + _END)
-_PRED_D = re.compile(_ORANGE + rb"P%b ms S%b kB R%b kB " % ((_N,) * 3))
+_PRED_E = re.compile(
+    _ORANGE + rb"Pred%b ms Sync%b ms \| Sent%b kB Recv%b kB \| " % (_5, _5, _6, _6)
+)
+_EVAL_D = re.compile(
+    _BLUE + rb"E%b ms S%b kB R%b kB \((0|[1-9]\d{0,8}) tokens\)" % (_5, _6, _6) + _END
+)
+_PRED_D = re.compile(_ORANGE + rb"P%b ms S%b kB R%b kB " % (_5, _6, _6))
 _PRED_ABC = re.compile(
-    _ORANGE + rb"(?: *(\d{1,9}) )?G%b ms I%b ms T%b ms S%b kB R%b kB " % ((_N,) * 5)
+    _ORANGE + rb"(?:%b )?G %b ms I %b ms T %b ms S %b kB R %b kB " % (_4, _4, _4, _4, _6, _6)
 )
 _SHAPE = re.compile("💡 ([A-Za-z]+): (.*)".encode())
 _MEMORY = re.compile("📀 RequiredMemory: (\\d{1,18}) (kB|MB)".encode())

@@ -14,9 +14,9 @@ from typing import BinaryIO, Literal
 
 from collect.measurement import TokenRecord
 from collect.parsers.dllama_failures import failure_cause
-from collect.parsers.dllama_lines import LONGEST_LINE_BYTES, Head
+from collect.parsers.dllama_lines import LONGEST_LINE_BYTES, Head, padded
 
-_TOKEN = re.compile("🔶 I *(\\d{1,18}) ms T *(\\d{1,18}) ms\r?\n?\\Z".encode())
+_TOKEN = re.compile("🔶 I ".encode() + rb"%b ms T %b ms\r?\n?\Z" % (padded(4), padded(4)))
 _LISTENING = b"Listening on "
 _CONNECTED = ("⭕ The root node has connected".encode(), b"Client connected")
 _STOPPED = "🛑 Stop signal".encode()

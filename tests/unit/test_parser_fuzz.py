@@ -1,16 +1,16 @@
 """No log, however mutilated, breaks a parser or makes it invent a record."""
 
-import random
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collect.errors import HerdError
 from collect.parsers import distributed_llama, dllama_failures, llama_cpp
 from collect.parsers.distributed_llama import ParsedLog, parse_log
+from tests.doubles.mutated_logs import LOGS, invented, mutated_logs
 
 DATA = Path(__file__).parents[1] / "data"
 DLLAMA_LOGS = [path.read_bytes() for path in sorted(DATA.glob("distributed-llama/*/*.out"))]
@@ -101,20 +101,37 @@ def test_mutilated_output_of_llama_cpp_is_measured_or_refused(out: bytes, err: b
     llama_cpp.rpc_protocol(out)
 
 
-@pytest.mark.slow
-def test_a_million_mutated_lines_invent_no_record() -> None:
-    chance = random.Random(1)  # noqa: S311 - mutations are to be the same every time
-    lines = [line for log in DLLAMA_LOGS for line in log.splitlines(keepends=True)]
-    for _ in range(200):
-        log = b"".join(_mutated(chance.choice(lines), chance) for _ in range(5000))
-        check(log, parse_log(BytesIO(log)))
+def test_mutated_lines_of_real_logs_invent_no_record() -> None:
+    """20 000 lines; `python tests/benchmarks/parser_fuzz.py` reads a million."""
+    for log in mutated_logs(20_000, seed=2):
+        root, worker = parse_log(BytesIO(log)), parse_log(BytesIO(log), "worker", log[:300])
+        check(log, root)
+        assert invented(log, root) == []
+        assert invented(log, worker) == []
 
 
-def _mutated(line: bytes, chance: random.Random) -> bytes:
-    kind = chance.randrange(4)
-    if kind == 0:
-        return line
-    place = chance.randrange(len(line))
-    if kind == 1:
-        return line[:place] + bytes([chance.randrange(256)]) + line[place + 1 :]
-    return line[:place] + (line[place + 1 :] if kind == 2 else chance.choice((b"\n", b"9")) + line)
+def test_the_check_itself_sees_an_invented_record() -> None:
+    log = next(log for log in LOGS if log.count("🔶 Pred".encode()) > 3)
+    read = parse_log(BytesIO(log))
+    assert invented(log, read) == []
+    other = replace(read.records[3], sync_ms=4242)
+    assert invented(log, replace(read, records=(other,))) == [other]
+
+
+def test_numbers_and_marks_are_taken_only_as_the_engine_prints_them() -> None:
+    """Found by reading a million mutated lines."""
+    log = next(log for log in LOGS if "🔷️ Eval".encode() in log)
+    begin = log.index("🔷️ Eval".encode())
+    line, rest = log[begin:].split(b"\n", 1)
+    assert parse_log(BytesIO(log)).records[0].phase == "evaluation"
+    plain = line.replace("\ufe0f".encode(), b"")
+    assert parse_log(BytesIO(log[:begin] + plain + b"\n" + rest)).records[0].phase == "evaluation"
+    for wrong in (
+        line.replace(b"\xef\xb8\x8f", b"\xef\xb8"),
+        line.replace(b"Eval ", b"Eval"),
+        line.replace(b"Eval ", b"Eval  "),
+        line.replace(b"| (", b"| (0"),
+    ):
+        assert wrong != line
+        read = parse_log(BytesIO(log[:begin] + wrong + b"\n" + rest))
+        assert all(record.phase == "prediction" for record in read.records)
