@@ -189,36 +189,49 @@ def estimate_s(plan: Plan) -> float:
 
 
 def describe(plan: Plan) -> list[str]:
-    """The plan as lines to print: trials in their order, the time, what is impossible and why."""
+    """The plan as lines to print: trials in order, what is impossible and why, files, time."""
     possible = {cell.cell_id: cell for cell in plan.cells if cell.unavailable is None}
-    impossible = [cell for cell in plan.cells if cell.unavailable is not None]
-    nodes = ", ".join(node.name for node in plan.cluster.nodes)
-    lines = [
-        f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
-        f"on {nodes}; seed {plan.matrix.seed}",
-        "",
-    ]
-    for trial in plan.trials:
-        if trial.cell_id in possible:
-            label = cell_label(possible[trial.cell_id].params)
-            lines.append(f"{trial.order:4d}  block {trial.block}  {label}")
-    if impossible:
-        lines += ["", "Impossible here:"]
-        lines += [f"  {cell_label(cell.params)}: {cell.unavailable}" for cell in impossible]
-    wanted = list(plan.by_id.values())
     runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
-    lines += ["", "Models:", *describe_models(wanted)]
-    if runnable:
-        lines += ["", "Memory needed of what is free, in MiB:"]
-        lines += describe_memory(runnable, plan.cluster)
+    models = describe_models(plan.by_id.values())
+    memory = describe_memory(runnable, plan.cluster)
+    sections = [
+        [
+            f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
+            f"on {', '.join(node.name for node in plan.cluster.nodes)}; seed {plan.matrix.seed}",
+        ],
+        [
+            f"{trial.order:4d}  block {trial.block}  {cell_label(possible[trial.cell_id].params)}"
+            for trial in plan.trials
+            if trial.cell_id in possible
+        ],
+        _impossible(plan),
+        ["Models:", *models] if models else [],
+        ["Memory needed of what is free, in MiB:", *memory] if memory else [],
+        [_time(plan, possible)],
+    ]
+    lines = [line for section in sections if section for line in ("", *section)]
+    return lines[1:]
+
+
+def _impossible(plan: Plan) -> list[str]:
+    lines = [
+        f"  {cell_label(cell.params)}: {cell.unavailable}"
+        for cell in plan.cells
+        if cell.unavailable is not None
+    ]
+    return ["Impossible here:", *lines] if lines else []
+
+
+def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
+    if not possible:
+        return "Nothing of this matrix can run here."
     guessed = len(possible.keys() - plan.seconds.keys())
     basis = (
         "from earlier trials of these cells"
         if not guessed
         else f"{guessed} of {len(possible)} cells never measured: {RULE_S:.0f} s a trial assumed"
     )
-    lines += ["", f"Estimated time: {spoken_time(estimate_s(plan))} ({basis})"]
-    return lines
+    return f"Estimated time: {spoken_time(estimate_s(plan))} ({basis})"
 
 
 def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:

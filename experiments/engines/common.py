@@ -68,8 +68,8 @@ def missing(
     nodes = taking_part(cell, cluster)
     return (
         _not_installed(cell.engine, nodes)
+        or _lacking_memory(nodes, need, less_memory)  # before its model is fetched for nothing
         or _absent_file(cell, cluster.root, files)
-        or _lacking_memory(nodes, need, less_memory)
     )
 
 

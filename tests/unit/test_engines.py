@@ -213,6 +213,13 @@ def test_a_model_whose_tokeniser_adds_no_beginning_gets_a_whole_prompt() -> None
     assert option(deployment.root.argv, "--prompt").count(" the") == BENCHMARK.prompt_tokens
 
 
+def test_memory_is_said_before_a_model_would_be_fetched_for_nothing() -> None:
+    machines = Cluster(nodes=(node(1, available_mib=900, model_sha256={}),))
+    wanted = cell("distributed-llama", model="llama3.1-8b-instruct", weights="q4_0", context=4096)
+    told = ENGINES["distributed-llama"].check(wanted, machines)
+    assert told == "pi1 has 900 MiB of memory free and would need about 7198 MiB"
+
+
 def test_a_shorter_context_needs_less_memory_and_reaches_the_engine() -> None:
     engine = ENGINES["distributed-llama"]
     short, whole = (cell("distributed-llama", nodes=2, context=size) for size in (64, 0))

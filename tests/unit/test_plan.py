@@ -92,6 +92,14 @@ def test_the_plan_shows_files_numbers_of_nodes_and_memory(tmp_path: Path) -> Non
     assert memory[1].endswith("on 2 nodes: root 56 of 3072 (pi1), worker 40 of 3072 (pi2)")
 
 
+def test_a_plan_of_which_nothing_can_run_says_so(tmp_path: Path) -> None:
+    lines = describe(planned(tmp_path, available_mib=1))
+
+    assert lines[-1] == "Nothing of this matrix can run here."
+    assert sum("MiB of memory free" in line for line in lines) == 2
+    assert "" not in {lines[i] + lines[i + 1] for i in range(len(lines) - 1)}
+
+
 def test_a_time_that_nobody_measured_is_a_stated_guess(tmp_path: Path) -> None:
     # Two possible cells, two repeats and a warm-up each, ten seconds a trial.
     assert describe(planned(tmp_path))[-1].startswith("Estimated time: 1 min 00 s (2 of 2 cells")
