@@ -122,14 +122,14 @@ def models(_context: Context) -> None:
 
 @verb(
     help={
-        "source": "a .gguf file, or a .bin of llama2.c with tokenizer.bin beside it",
-        "target": "a .m file (its .t is written beside it) or a .gguf file",
-        "weights": "f32, q4_0, or in GGUF only f16 and q8_0",
+        "source": "a .gguf, a .m with its .t, a Hugging Face directory, or llama2.c's .bin",
+        "target": "a .m file (its .t is written beside it), a .gguf file, or a new folder",
+        "weights": "f32, f16 (not .m), q8_0 (GGUF), q4_0 (no folder); default q4_0, folder f32",
         "kv_heads": "KV heads to write, the added ones zeros, so that more nodes can share it",
     }
 )
 def convert(
-    _context: Context, source: str, target: str, weights: str = "q4_0", kv_heads: int = 0
+    _context: Context, source: str, target: str, weights: str | None = None, kv_heads: int = 0
 ) -> None:
     """Write a model of your own as the files that an engine loads."""
     # The package for GGUF takes half a second to load, and most verbs do not need it.

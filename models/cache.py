@@ -92,6 +92,33 @@ def landing(target: Path, size_bytes: int, doing: str) -> Iterator[Path]:
 
 
 @contextmanager
+def landing_folder(target: Path, size_bytes: int, doing: str) -> Iterator[Path]:
+    """Give a temporary folder to fill; on success sync it and rename it to `target`.
+
+    Args:
+        target: where the folder lands: there is none yet, or it is empty.
+        size_bytes: how large its files will be, to refuse before writing what cannot fit.
+        doing: the beginning of a message, for example "Writing model-folder".
+
+    Raises:
+        HerdError: `target` has something in it, or the disk is full or refuses; nothing
+            half-written is left.
+    """
+    with disk_errors(doing, target.parent):
+        if target.is_dir() and any(target.iterdir()):
+            raise HerdError(f"{target} is not empty: name another folder, or empty this one.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        require_free_space(target.parent, size_bytes, doing)
+        with scratch_folder(target.with_name(f".{target.name}.tmp"), doing) as folder:
+            yield folder
+            for path in folder.iterdir():
+                _sync(path)
+            _sync(folder)
+            folder.rename(target)
+            _sync(target.parent)
+
+
+@contextmanager
 def scratch_folder(folder: Path, doing: str) -> Iterator[Path]:
     """An empty folder that is gone afterwards; what a killed command left in it goes first.
 
@@ -109,14 +136,18 @@ def scratch_folder(folder: Path, doing: str) -> Iterator[Path]:
 
 def settle(written: Path, target: Path) -> None:
     """Rename a written file to `target` such that a power cut leaves the old or the new one."""
-    with written.open("rb+") as file:
-        os.fsync(file.fileno())
+    _sync(written)
     written.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    """Have the disk hold what was written to a file, or the names in a folder."""
+    opened = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def require_free_space(folder: Path, size_bytes: int, doing: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from models.cache import landing
+from models.cache import landing, landing_folder
 from models.errors import HerdError
-from models.formats import dllama, gguf
+from models.formats import dllama, gguf, huggingface_vocabulary, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
+from models.formats.dllama_tokenizer_reader import read_vocabulary
 from models.formats.gguf_reader import read_gguf
+from models.formats.huggingface import CONFIG, read_huggingface
+from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.llama2c import read_llama2c, read_shape
 from models.padding import padded
 from models.shape import ALL_WEIGHTS
@@ -21,19 +24,28 @@ if TYPE_CHECKING:
     from models.shape import Weights
 
 TOKENIZER_BYTES_PER_PIECE = 40
-SUFFIXES = (".m", ".gguf")
+_JSON_BYTES_PER_PIECE = 100
+_SOURCES = (".gguf", ".m", ".bin")
+_Target = Literal[".m", ".gguf", "folder"]
+_ALLOWED: dict[_Target, tuple[Weights, ...]] = {
+    ".m": tuple(dllama.FLOAT_TYPES),
+    ".gguf": ALL_WEIGHTS,
+    "folder": tuple(huggingface_writer.DTYPES),
+}
+_USUAL: dict[_Target, Weights] = {".m": "q4_0", ".gguf": "q4_0", "folder": "f32"}
 
 
 def convert(
-    source: Path, target: Path, weights: Weights, kv_heads: int | None, reporter: Reporter
+    source: Path, target: Path, weights: Weights | None, kv_heads: int | None, reporter: Reporter
 ) -> tuple[Path, ...]:
     """Write the model in `source` as `target`, one tensor in memory at a time.
 
     Args:
-        source: a GGUF file of the architecture LLaMA, or llama2.c's `.bin` with `tokenizer.bin`
-            beside it.
-        target: a `.m` file (its vocabulary is written beside it as `.t`) or a `.gguf` file.
-        weights: type of the matrices.
+        source: a GGUF file, a `.m` file with its `.t` beside it, a Hugging Face directory, or
+            llama2.c's `.bin` with `tokenizer.bin` beside it.
+        target: a `.m` file (its vocabulary is written beside it as `.t`), a `.gguf` file, or a
+            Hugging Face directory: a name without suffix, or an empty folder.
+        weights: type of the matrices; None for `q4_0`, and `f32` in a directory.
         kv_heads: KV heads to write, the added ones zeros, so that more nodes can share the model;
             None for as many as there are.
         reporter: hears what is written.
@@ -45,55 +57,100 @@ def convert(
         HerdError: the source cannot be read, the target's format has no such weights or heads,
             or the disk is full. Nothing half-written is left.
     """
-    _require_possible(source, target, weights)
+    kind = _kind(target)
+    _require_possible(source, target)
+    chosen = weights or _USUAL[kind]
+    if chosen not in _ALLOWED[kind]:
+        what = "A Hugging Face directory" if kind == "folder" else f"A {kind} file"
+        raise HerdError(
+            f"{what} cannot hold {chosen} weights here; right would be {', '.join(_ALLOWED[kind])}."
+        )
     checkpoint = open_source(source)
     if kv_heads is not None:
         checkpoint = padded(checkpoint, kv_heads)
     reporter.note(f"writing {target}")
-    if target.suffix == ".gguf":
-        size_bytes = gguf.expected_size_bytes(checkpoint.shape, weights)
-        with landing(target, size_bytes, f"Writing {target}") as path:
-            gguf.write_gguf(checkpoint, path, weights, target.stem)
-        return (target,)
-    tokenizer = target.with_suffix(".t")
-    size_bytes = dllama.expected_size_bytes(checkpoint.shape, weights)
-    with landing(target, size_bytes, f"Writing {target}") as path:
-        dllama.write_model(checkpoint, path, weights)
-    size_bytes = checkpoint.shape.vocab * TOKENIZER_BYTES_PER_PIECE
-    with landing(tokenizer, size_bytes, f"Writing {tokenizer}") as path:
-        write_tokenizer(checkpoint.tokenizer, path)
-    return target, tokenizer
+    if kind == ".gguf":
+        return _write_gguf(checkpoint, target, chosen)
+    if kind == ".m":
+        return _write_dllama(checkpoint, target, chosen)
+    return _write_folder(checkpoint, target, chosen)
 
 
 def open_source(source: Path) -> Checkpoint:
-    """The model in a file of a user's, by its suffix.
+    """The model in a file or folder of a user's, by its suffix.
 
     Raises:
         HerdError: as `convert`.
     """
+    if source.is_dir():
+        if not (source / CONFIG).is_file():
+            raise HerdError(f"{source} is no Hugging Face directory: it has no {CONFIG}.")
+        return read_huggingface(source, huggingface_vocabulary.read_vocabulary(source))
     if source.suffix == ".gguf":
         return read_gguf(source)
-    tokenizer = source.with_name("tokenizer.bin")
+    tokenizer = (
+        source.with_suffix(".t") if source.suffix == ".m" else source.with_name("tokenizer.bin")
+    )
     if not tokenizer.is_file():
         raise HerdError(f"{source} needs its vocabulary beside it: put {tokenizer} there.")
+    if source.suffix == ".m":
+        vocabulary = read_vocabulary(tokenizer)
+        return dllama.read_model(source, vocabulary.tokenizer, vocabulary.order)
     return read_llama2c(source, tokenizer, read_shape(source))
 
 
-def _require_possible(source: Path, target: Path, weights: str) -> None:
-    if not source.is_file():
-        raise HerdError(f"There is no file {source} to convert.")
-    if source.suffix not in {".gguf", ".bin"}:
+def _write_gguf(checkpoint: Checkpoint, target: Path, weights: Weights) -> tuple[Path, ...]:
+    size_bytes = gguf.expected_size_bytes(checkpoint.shape, weights)
+    with landing(target, size_bytes, f"Writing {target}") as path:
+        gguf.write_gguf(checkpoint, path, weights, target.stem)
+    return (target,)
+
+
+def _write_dllama(checkpoint: Checkpoint, target: Path, weights: Weights) -> tuple[Path, ...]:
+    tokenizer = target.with_suffix(".t")
+    vocabulary_bytes = checkpoint.shape.vocab * TOKENIZER_BYTES_PER_PIECE
+    model_bytes = dllama.expected_size_bytes(checkpoint.shape, weights)
+    with (
+        landing(tokenizer, vocabulary_bytes, f"Writing {tokenizer}") as tokenizer_path,
+        landing(target, model_bytes, f"Writing {target}") as model_path,
+    ):
+        write_tokenizer(checkpoint.tokenizer, tokenizer_path)
+        dllama.write_model(checkpoint, model_path, weights)
+    return target, tokenizer
+
+
+def _write_folder(checkpoint: Checkpoint, target: Path, weights: Weights) -> tuple[Path, ...]:
+    size_bytes = huggingface_writer.expected_size_bytes(checkpoint.shape, weights)
+    size_bytes += checkpoint.shape.vocab * _JSON_BYTES_PER_PIECE
+    with landing_folder(target, size_bytes, f"Writing {target}") as folder:
+        files = [
+            *write_vocabulary(checkpoint.tokenizer, folder),
+            *huggingface_writer.write_weights(checkpoint, folder, weights),
+        ]
+    return tuple(target / file.name for file in files)
+
+
+def _kind(target: Path) -> _Target:
+    """What `target` is to become; `llama-3.1` is a folder, its suffix a version."""
+    if target.suffix == ".m":
+        return ".m"
+    if target.suffix == ".gguf":
+        return ".gguf"
+    if target.is_dir() or not target.suffix.strip(".").isalpha():
+        return "folder"
+    raise HerdError(
+        f"{target.name} must end in .m or .gguf, or in nothing for a Hugging Face directory."
+    )
+
+
+def _require_possible(source: Path, target: Path) -> None:
+    if not source.exists():
+        raise HerdError(f"There is no file or folder {source} to convert.")
+    if not source.is_dir() and source.suffix not in _SOURCES:
         raise HerdError(
-            f"{source.name} cannot be converted: right would be a .gguf file, or a .bin of "
-            "llama2.c with tokenizer.bin beside it."
+            f"{source.name} cannot be converted: right would be a .gguf file, a .m with its .t "
+            "beside it, a Hugging Face directory, or a .bin of llama2.c with tokenizer.bin beside "
+            "it."
         )
-    if target.suffix not in SUFFIXES:
-        raise HerdError(f"{target.name} must end in {' or '.join(SUFFIXES)}.")
     if target.exists() and target.samefile(source):
         raise HerdError(f"{target} is the source itself: name another file.")
-    allowed = tuple(dllama.FLOAT_TYPES) if target.suffix == ".m" else ALL_WEIGHTS
-    if weights not in allowed:
-        raise HerdError(
-            f"{target.suffix} files cannot hold {weights} weights here; right would be "
-            f"{', '.join(allowed)}."
-        )

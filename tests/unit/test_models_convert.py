@@ -127,7 +127,7 @@ def test_other_types_are_read_as_the_package_reads_them(
     ("source_name", "target", "weights", "kv_heads", "words"),
     [
         ("absent.gguf", "a.m", "f32", None, "no file"),
-        ("notes.txt", "a.m", "f32", None, "right would be a .gguf file"),
+        ("notes.txt", "a.m", "f32", None, "right would be a .gguf"),
         ("mine.gguf", "a.safetensors", "f32", None, "must end in .m or .gguf"),
         ("mine.gguf", "a.m", "q8_0", None, "right would be f32, q4_0"),
         ("mine.gguf", "a.gguf", "q5_k", None, "right would be f32, f16, q8_0, q4_0"),
