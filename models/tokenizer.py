@@ -20,6 +20,8 @@ SPACE = "\u2581"
 """What stands for a space in the pieces of a sentencepiece-like vocabulary."""
 NEVER = -(2.0**100)
 """A score with which no merge is ever chosen; float32 holds it exactly."""
+LLAMA_3 = frozenset({"llama-bpe", "llama-v3", "llama3"})
+"""GGUF's names for how Llama 3 cuts a text: runs of digits by threes from the left, for one."""
 
 Kind = Literal["sentencepiece", "byte-level"]
 Merge = tuple[str, str]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.errors import HerdError
-from models.tokenizer import NEVER, SPACE, PieceType, byte_piece
+from models.tokenizer import LLAMA_3, NEVER, SPACE, PieceType, byte_piece
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,11 +154,24 @@ def _entries(tokenizer: Tokenizer, order: list[int]) -> list[tuple[bytes, float]
         elif kind in {PieceType.UNKNOWN, PieceType.UNUSED}:
             entries.append((text, NEVER))
         elif kind is PieceType.NORMAL:
-            score = NEVER if b"\0" in text else tokenizer.scores[old]
+            score = NEVER if b"\0" in text else _score(tokenizer, old)
             entries.append((text.replace(b"\0", nul), score))
         else:
             entries.append((text, 0.0))
     return entries
+
+
+def _score(tokenizer: Tokenizer, old: int) -> float:
+    """Priority of an ordinary piece.
+
+    Llama 3's runs of digits are cut by threes from the left before merging. The engine comes to the
+    same if pairs of digits merge before all else, the leftmost first, and triples before pairs.
+    """
+    piece = tokenizer.pieces[old]
+    digits = len(piece) if piece.isascii() and piece.isdigit() else 1
+    if digits > 1 and tokenizer.pre_tokenizer in LLAMA_3:
+        return float(digits)
+    return tokenizer.scores[old]
 
 
 def _require_special(tokenizer: Tokenizer, special: list[int]) -> None:

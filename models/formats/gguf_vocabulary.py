@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from models.errors import HerdError
-from models.tokenizer import Kind, PieceType, Tokenizer, scores_of_merges
+from models.tokenizer import LLAMA_3, Kind, PieceType, Tokenizer, scores_of_merges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _KINDS: dict[str, Kind] = {"llama": "sentencepiece", "gpt2": "byte-level"}
 _ENDS = ("eos", "eot", "eom")
 """What GGUF calls ends: of a text, of a turn, of a message."""
-_WITH_BOS = {"llama-bpe", "llama-v3", "llama3"}
-"""Ways of cutting a text for which llama.cpp begins it with bos unless the file denies it."""
 _DEFAULT_IDS = {"bos": 1, "eos": 2, "unknown": 0}
 """What llama.cpp takes for a sentencepiece-like vocabulary that does not say."""
 
@@ -87,6 +85,7 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
     ends = (_id(value, path, end, len(pieces)) for end in _ENDS)
     bos = _id(value, path, "bos", len(pieces))
     template = value("tokenizer.chat_template")
+    # llama.cpp begins a text of Llama 3 with bos unless the file denies it; few files say it.
     add_bos = value("tokenizer.ggml.add_bos_token")
     return Tokenizer(
         pieces=pieces,
@@ -98,7 +97,7 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
         kind=kind,
         merges=merges,
         pre_tokenizer=str(name) if name is not None else "default",
-        add_bos=bool(add_bos) if add_bos is not None else not byte_level or name in _WITH_BOS,
+        add_bos=bool(add_bos) if add_bos is not None else not byte_level or name in LLAMA_3,
         add_space=not byte_level and value("tokenizer.ggml.add_space_prefix") is not False,
         chat_template=template if isinstance(template, str) else None,
     )

@@ -186,6 +186,22 @@ def test_merging_by_score_splits_words_as_the_library_does(tmp_path: Path, sente
     assert found == trained_byte_level().encode(sentence).ids
 
 
+def test_digits_of_llama_3_are_merged_by_threes_from_the_left(tmp_path: Path) -> None:
+    tokenizer = byte_level()
+    added = ("97", "19", "77", "831", "197", "83")
+    llama3 = replace(
+        tokenizer,
+        pieces=(*tokenizer.pieces, *added),
+        scores=(*tokenizer.scores, -500.0, -600.0, -450.0, -700.0, -650.0, -620.0),
+        types=(*tokenizer.types, *[PieceType.NORMAL] * len(added)),
+        pre_tokenizer="llama-bpe",
+    )
+    write_tokenizer(llama3, tmp_path / "a.t")
+    stored = read_dllama_tokenizer(tmp_path / "a.t")
+    found = [stored.pieces[index] for index in split(stored, "1977 83183")]
+    assert found == [b"197", b"7", b" ", b"831", b"83"]
+
+
 def test_a_vocabulary_of_llama_2_comes_back_from_t_in_its_own_order(tmp_path: Path) -> None:
     tokenizer = synthetic_tokenizer(512)
     write_tokenizer(tokenizer, tmp_path / "a.t")
