@@ -13,7 +13,8 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from analysis import charts, frames, tabulate
+from analysis import answers, charts, frames, tabulate
+from analysis.answers import Asked
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.literature import published_timings
@@ -24,7 +25,7 @@ from analysis.tabulate import Table, Text
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES, Account
 from collect.errors import HerdError
-from collect.run import Benchmark, RunManifest
+from collect.run import Benchmark, Questions, RunManifest
 from collect.tables import Tables, tables_of
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -81,6 +82,8 @@ class Content:
     cells: Table
     link: Table | None
     perplexity: Table | None
+    waiting: Table | None
+    asked: tuple[Asked, ...]
     failures: Table | None
     flags: Table | None
     warnings: tuple[str, ...]
@@ -170,6 +173,7 @@ def compose(run: RunManifest, tables: Tables, folder: Path, *, warnings: Sequenc
 def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Content:
     run, tables, all_series = study.run, study.tables, study.all_series
     same, differ = tabulate.node_tables(run)
+    waiting, asked = _answers(study, folder)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
         run=run,
@@ -184,6 +188,8 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         cells=_kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=_link_table(study, folder),
         perplexity=_perplexity_table(all_series, folder),
+        waiting=waiting,
+        asked=asked,
         failures=failures and _kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
@@ -219,6 +225,12 @@ def workload_in_words(run: RunManifest) -> str:
         return (
             f"read a prompt of {workload.prompt_tokens} tokens, "
             f"generate {workload.generate_tokens} tokens"
+        )
+    if isinstance(workload, Questions):
+        return (
+            f"answer {len(workload.asked)} questions of {workload.file}, one after the other, each "
+            f"in at most {workload.max_tokens} tokens at temperature {workload.temperature:g} "
+            f"(seed {workload.seed})"
         )
     return f"perplexity of the first {workload.characters} characters of {workload.text}"
 
@@ -265,6 +277,18 @@ def _perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | Non
         "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["change"])
+
+
+def _answers(study: Study, folder: Path) -> tuple[Table | None, tuple[Asked, ...]]:
+    workload = study.run.workload
+    if not isinstance(workload, Questions) or study.tables.answers.empty:
+        return None, ()
+    data = answers.counting(study.tables.answers, study.tables.trials)
+    data.to_csv(folder / "answers.csv", index=False)
+    return (
+        answers.time_table(study.all_series, data),
+        answers.asked(workload.asked, study.all_series, data),
+    )
 
 
 def _published_table(run: RunManifest, folder: Path) -> Table | None:

@@ -90,6 +90,27 @@ NODES: Columns = MappingProxyType(
         "link_mbit": "Int64",
     }
 )
+ANSWERS: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "question": "string",
+        "text": "string",
+        "tokens": "Int64",
+        "tokens_from": "string",
+        "prompt_tokens": "Int64",
+        "ttft_ms": "Float64",
+        "decode_ms": "Float64",
+        "total_ms": "Float64",
+        "tokens_per_s": "Float64",
+        "finish_reason": "string",
+        "truncated": "boolean",
+        "temperature": "Float64",
+        "temperature_used": "Float64",
+        "error": "string",
+    }
+)
 ATTEMPTS: Columns = MappingProxyType(
     {
         "run": "string",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 PhaseName = Literal["evaluation", "prediction"]
+TokenSource = Literal["usage", "timings", "pieces"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +68,54 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a system answered to one question.
+
+    Attributes:
+        question: id of the question.
+        tokens: how many were generated, by `tokens_from`.
+        tokens_from: the server's `usage`, its `timings`, or counted `pieces` of the stream, which
+            may be fewer than tokens.
+        prompt_tokens: of the question with its template; None where the server does not tell.
+        ttft_ms: from sending to the first piece of the answer that is not empty.
+        decode_ms: from the first such piece to the last.
+        total_ms: from sending to the end.
+        finish_reason: in the server's words.
+        truncated: whether it was cut off at the most tokens allowed; None if nothing tells.
+        temperature: asked for.
+        temperature_used: by the server.
+        error: why it is not whole; None if it is.
+    """
+
+    question: str
+    text: str
+    tokens: int
+    tokens_from: TokenSource
+    prompt_tokens: int | None
+    ttft_ms: float | None
+    decode_ms: float | None
+    total_ms: float | None
+    finish_reason: str | None
+    truncated: bool | None
+    temperature: float | None
+    temperature_used: float | None
+    error: str | None
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Rate of decoding: all tokens but the first, over the time after it."""
+        if not self.decode_ms or self.tokens < 2:  # noqa: PLR2004 - one token takes no such time
+            return None
+        return 1000.0 * (self.tokens - 1) / self.decode_ms
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Everything that the logs of one attempt say.
 
     Attributes:
-        samples: generated tokens (benchmark), or 1 (perplexity); compare with what was asked.
+        samples: generated tokens (benchmark), 1 (perplexity) or answers (questions); compare with
+            what was asked.
         evaluation: reading the prompt.
         prediction: generating.
         perplexity: per token of the engine's own tokeniser.
@@ -79,6 +123,7 @@ class Measurement:
         tokens: per-token records, where the engine prints them.
         required_memory_mib: what the root says that it needs.
         flags: what is odd about the logs, a sentence each.
+        answers: to questions, in the order of asking.
     """
 
     samples: int
@@ -89,3 +134,4 @@ class Measurement:
     tokens: tuple[TokenRecord, ...] = ()
     required_memory_mib: float | None = None
     flags: tuple[str, ...] = field(default=())
+    answers: tuple[Answer, ...] = ()

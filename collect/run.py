@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from collect.errors import HerdError
+from collect.questions import Question
 
 PROTOCOL_VERSION = 1
 """Version of the way a trial is carried out; part of every cell's identity."""
@@ -60,7 +61,33 @@ class Perplexity(Record):
     context_tokens: int = Field(default=64, ge=8, le=4096)
 
 
-Workload = Annotated[Benchmark | Perplexity, Field(discriminator="kind")]
+class Questions(Record):
+    """Chat answers: every question once, one after the other, each a conversation of its own.
+
+    Attributes:
+        file: path of a YAML file of questions, relative to the project (`collect.questions`).
+        asked: its questions as they were when the run was planned; a user does not write them.
+        max_tokens: after that many an answer is cut off.
+        temperature: of the sampler; 0 takes the likeliest token.
+        seed: of the sampler.
+        system: what the model is told before every question; None for nothing.
+        chat_template: how a conversation is written out: `model` as the model says, or a named
+            one for models that do not say.
+        silence_s: a server that says nothing for so long will not answer, in seconds.
+    """
+
+    kind: Literal["questions"] = "questions"
+    file: str
+    asked: tuple[Question, ...] = ()
+    max_tokens: int = Field(default=128, ge=1, le=8192)
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    seed: int = Field(default=1, ge=0, le=2**31 - 1)
+    system: str | None = None
+    chat_template: Literal["model", "llama2", "llama3"] = "model"
+    silence_s: float = Field(default=300.0, ge=1.0, le=86_400.0)
+
+
+Workload = Annotated[Benchmark | Perplexity | Questions, Field(discriminator="kind")]
 
 
 class CellRecord(Record):

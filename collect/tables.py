@@ -5,6 +5,7 @@ matrix are columns of `trials`, after `cell_id`. Absent values are missing (`<NA
 
 trials: a row a planned trial. tokens: a row a line of figures of the attempt that counts.
 nodes: a row a process of an attempt. attempts: a row an attempt, whatever came of it.
+answers: a row an answer of an attempt, whatever came of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ import pyarrow.parquet as pq
 from collect.account import Account, AttemptState, TrialState
 from collect.attempt import LAST_ROLES, AttemptRecord, NodeReading, NodeRecord, ProcessRecord
 from collect.columns import (
+    ANSWERS,
     ATTEMPTS,
     FIRST_AXES,
     NODES,
@@ -33,6 +36,7 @@ from collect.columns import (
 )
 from collect.errors import HerdError
 from collect.measurement import Measurement, Phase
+from collect.parsers import answers_of
 from collect.run import TABLES_FOLDER, RunManifest, Scalar
 
 Row = dict[str, Any]
@@ -40,12 +44,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tables:
-    """The four tables of a run."""
+    """The tables of a run."""
 
     trials: pd.DataFrame
     tokens: pd.DataFrame
     nodes: pd.DataFrame
     attempts: pd.DataFrame
+    answers: pd.DataFrame
 
     def write(self, run_folder: Path) -> tuple[Path, ...]:
         """Write `tables/<name>.parquet`, each whole or not at all; the same run, the same bytes.
@@ -88,6 +93,7 @@ def tables_of(account: Account) -> Tables:
         tokens=_frame(_token_rows(run, trials), TOKENS),
         nodes=_frame(_node_rows(run, attempts), NODES),
         attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
+        answers=_frame(_answer_rows(run, attempts), ANSWERS),
     )
 
 
@@ -200,6 +206,20 @@ def _token_rows(run: str, trials: Iterable[TrialState]) -> Iterator[Row]:
                 "attempt_id": chosen.attempt_id,
                 **{name: getattr(token, name) for name in TOKENS if hasattr(token, name)},
             }
+
+
+def _answer_rows(run: str, attempts: Iterable[tuple[TrialState, AttemptState]]) -> Iterator[Row]:
+    for trial, attempt in attempts:
+        if attempt.record is None:
+            continue
+        with suppress(HerdError):  # the account has said why its log cannot be read
+            for answer in answers_of(attempt.folder, attempt.record):
+                yield {
+                    "run": run,
+                    "trial_id": trial.trial.trial_id,
+                    "attempt_id": attempt.attempt_id,
+                    **{name: getattr(answer, name) for name in ANSWERS if hasattr(answer, name)},
+                }
 
 
 def _attempt_row(run: str, trial: TrialState, attempt: AttemptState) -> Row:

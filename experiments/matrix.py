@@ -12,10 +12,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from collect.errors import HerdError
-from collect.run import Benchmark, Record, Scalar, Workload
+from collect.questions import load_questions
+from collect.run import Benchmark, Questions, Record, Scalar, Workload
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell
-from experiments.engines.common import model_spec
+from experiments.engines.common import PROJECT_FOLDER, model_spec
 from models.yaml_file import load_yaml_file
 
 COMMON_AXES: tuple[Axis, ...] = (
@@ -169,11 +170,16 @@ def load_matrix(path: Path) -> Matrix:
     """Read a matrix file.
 
     Raises:
-        HerdError: no such file, not YAML, an unknown key, axis or value; with file and line,
+        HerdError: no such file (also of questions), not YAML, an unknown key, axis or value; with
+            file and line,
             what is wrong and what would be right.
     """
     matrix = load_yaml_file(path, Matrix, "the matrix")
-    return matrix.model_copy(update={"file": str(path)})
+    workload = matrix.workload
+    if isinstance(workload, Questions):
+        asked = load_questions(PROJECT_FOLDER / workload.file)
+        workload = workload.model_copy(update={"asked": asked})
+    return matrix.model_copy(update={"file": str(path), "workload": workload})
 
 
 def known_axes() -> dict[str, tuple[Axis, ...]]:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-from collect.attempt import AttemptRecord, ProcessRecord
+from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord
 from collect.errors import HerdError
-from collect.measurement import Measurement
-from collect.parsers import distributed_llama, dllama_failures, llama_cpp
+from collect.measurement import Answer, Measurement
+from collect.parsers import answers, distributed_llama, dllama_failures, llama_cpp
 from collect.parsers.dllama_worker import read_worker
 
 LONGEST_CAUSE_BYTES = 1 << 18
 """A failure is told at the end of a log, its circumstances at its beginning."""
 _CONSEQUENCES = ("Socket closed", "Connection reset by peer", "Broken pipe", "a node went away")
 """What a process says when another one failed first."""
+_RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
 _ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -35,12 +37,31 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
     if root is None or root.out_file is None:
         raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
     out, err = _read(folder, root.out_file), _read(folder, root.err_file)
+    if root.role == "client":
+        return answers.measurement(root.argv, _server_argv(record), out)
     engine = record.params.get("engine")
     if engine == "distributed-llama":
         return distributed_llama.measurement(out, err)
     if engine == "llama.cpp":
         return llama_cpp.measurement(root.argv, out, err)
     raise HerdError(f"The attempt {record.attempt_id} is of {engine}, which has no parser.")
+
+
+def answers_of(folder: Path, record: AttemptRecord) -> tuple[Answer, ...]:
+    """Every answer that was begun in an attempt, also one that failed; empty without a client.
+
+    Raises:
+        HerdError: the client's log cannot be read.
+    """
+    client = record.root()
+    if client is None or client.role != "client" or client.out_file is None:
+        return ()
+    out = _read(folder, client.out_file)
+    return answers.read_answers(client.argv, _server_argv(record), out)
+
+
+def _server_argv(record: AttemptRecord) -> tuple[str, ...]:
+    return next((p.argv for p in record.processes if p.role == "server"), ())
 
 
 def failure_cause(folder: Path, processes: Sequence[ProcessRecord]) -> str | None:
@@ -58,7 +79,7 @@ def failure_cause(folder: Path, processes: Sequence[ProcessRecord]) -> str | Non
         return None
     culprit = min(suspects, key=lambda one: one.rank)
     sentence = culprit.sentence()
-    root = next((one for one in suspects if one.process.role == "root"), None)
+    root = next((one for one in suspects if one.process.role in LAST_ROLES), None)
     if root is not None and root is not culprit and (root.words or root.ended_badly):
         return f"{sentence}; {root.sentence()}"
     return sentence
@@ -77,9 +98,16 @@ class _Told:
             # Of a kept worker only what it said since the last root came.
             worker = read_worker(BytesIO(self.out.encode()), err.encode())
             return worker.error or llama_cpp.failure_cause(self.out, err)
-        if not self.ended_badly:
+        if self.process.role == "client":
+            complaint = re.search(r"^error: (.{1,400})$", err, re.MULTILINE)
+            return complaint[1] if complaint else None
+        if not self.ended_badly and not self._retries():
             return None  # it complained of nothing; its text may say anything
         return dllama_failures.failure_cause(self.out, err) or llama_cpp.failure_cause("", err)
+
+    def _retries(self) -> bool:
+        """Whether it is dllama-api, which tries for ever to get back what it lost."""
+        return self.process.role == "server" and _RETRYING.search(self.out) is not None
 
     @property
     def ended_badly(self) -> bool:
@@ -101,8 +129,8 @@ class _Told:
         if process.role == "worker" and killed and self.ended_badly:
             return 1
         if self.words and not any(part in words for part in _CONSEQUENCES):
-            return 2 if process.role == "worker" else 3
-        return 4 if process.role == "root" else 5
+            return {"worker": 2, "client": 5}.get(process.role, 3)
+        return 4 if process.role in {"root", "server"} else 6
 
     def sentence(self) -> str:
         """Who, how it ended, what it said or where it was."""

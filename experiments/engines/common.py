@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from collect.errors import HerdError
-from collect.run import Benchmark, Perplexity
+from collect.run import Benchmark, Perplexity, Questions
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
 from models.build import NODE_FOLDER
@@ -47,7 +47,9 @@ def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:
 
 
 def expected_samples(cell: Cell) -> int:
-    """Measured values in a whole log: generated tokens, or one perplexity."""
+    """Measured values in a whole log: generated tokens, one perplexity, or answers."""
+    if isinstance(cell.workload, Questions):
+        return len(cell.workload.asked)
     return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
 
 

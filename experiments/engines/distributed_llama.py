@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from collect.run import Benchmark, Perplexity
+from collect.run import Benchmark, Perplexity, Questions
 from experiments.cluster import Cluster, Node
-from experiments.engines import common
+from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names, not_published
 from models.catalogue import ModelSpec
@@ -20,6 +20,9 @@ from models.memory import MemoryNeed, memory_need
 
 WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
+SERVER = f"{PROGRAM}-api"
+SERVES = "Server URL:"
+"""The last line that `dllama-api` logs before it takes questions; its port listens earlier."""
 LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
 """Without it the end of a log is lost when a worker is stopped."""
 LONG_CONTEXT = 4096
@@ -48,6 +51,7 @@ class DistributedLlama:
         return (
             not_published(spec, "dllama", cell.weights)
             or _unshareable(cell, spec)
+            or asking.unaskable(cell, spec)
             or _beyond_model(cell, spec)
             or common.beyond_context(cell, _positions(cell), _context(cell, spec))
             or common.missing(
@@ -67,12 +71,17 @@ class DistributedLlama:
         return common.identity(cell, common.taking_part(cell, cluster), _files(cell, spec))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
-        """One worker on every node but the first, the root there."""
+        """A worker on every node but the first; there the root, or `dllama-api` and the client."""
         root, *others = common.taking_part(cell, cluster)
         workers = tuple(_worker(cell, node) for node in others)
+        workload = cell.workload
+        if isinstance(workload, Questions):
+            argv = _server_argv(cell, workload, root, others)
+            server = asking.server_process(cell, root, argv, SERVES)
+            return asking.deployment(cell, workload, workers, server)
         return Deployment(
             workers=workers,
-            root=Process(node=root, role="root", argv=_root_argv(cell, root, others)),
+            root=Process(node=root, role="root", argv=_root_argv(cell, workload, root, others)),
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
@@ -129,14 +138,40 @@ def _worker(cell: Cell, node: Node) -> Process:
     return Process(node=node, role="worker", argv=argv, listen_port=WORKER_PORT)
 
 
-def _root_argv(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
+def _root_argv(
+    cell: Cell, workload: Benchmark | Perplexity, root: Node, others: list[Node]
+) -> tuple[str, ...]:
+    mode = _mode(workload, common.model_spec(cell.model))
+    return (*LINE_BUFFERED, PROGRAM, *mode, *_model(cell, root, others))
+
+
+def _server_argv(
+    cell: Cell, workload: Questions, root: Node, others: list[Node]
+) -> tuple[str, ...]:
+    """`dllama-api`; it ignores the temperature of a request, so it gets that of the workload."""
+    named = workload.chat_template
+    return (
+        *LINE_BUFFERED,
+        SERVER,
+        "--host",
+        asking.HOST,
+        "--port",
+        str(asking.PORT),
+        "--temperature",
+        str(workload.temperature),
+        "--seed",
+        str(workload.seed),
+        *(() if named == "model" else ("--chat-template", named)),
+        *_model(cell, root, others),
+    )
+
+
+def _model(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
+    """The model, how it is computed and by whom."""
     spec = common.model_spec(cell.model)
     model_file, tokenizer_file = _files(cell, spec)
     workers = [f"{node.engine_address}:{WORKER_PORT}" for node in others]
     return (
-        *LINE_BUFFERED,
-        PROGRAM,
-        *_mode(cell, spec),
         "--model",
         model_file,
         "--tokenizer",
@@ -153,15 +188,15 @@ def _root_argv(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
     )
 
 
-def _mode(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
-    if isinstance(cell.workload, Perplexity):
-        return ("perplexity", "--prompt", common.perplexity_text(cell.workload))
+def _mode(workload: Benchmark | Perplexity, spec: ModelSpec) -> tuple[str, ...]:
+    if isinstance(workload, Perplexity):
+        return ("perplexity", "--prompt", common.perplexity_text(workload))
     # Upstream's steps count positions: all of the prompt but its last token, then one a token.
-    steps = cell.workload.prompt_tokens - 1 + cell.workload.generate_tokens
+    steps = workload.prompt_tokens - 1 + workload.generate_tokens
     return (
         "inference",
         "--prompt",
-        _prompt(spec, cell.workload.prompt_tokens),
+        _prompt(spec, workload.prompt_tokens),
         "--steps",
         str(steps),
         "--temperature",
@@ -192,6 +227,7 @@ def _files(cell: Cell, spec: ModelSpec) -> tuple[str, str]:
 
 def _positions(cell: Cell) -> int:
     """Places in the context that are needed; 0 where only the tokeniser knows."""
-    if not isinstance(cell.workload, Benchmark):
-        return 0
-    return cell.workload.prompt_tokens + cell.workload.generate_tokens
+    workload = cell.workload
+    if isinstance(workload, Benchmark):
+        return workload.prompt_tokens + workload.generate_tokens
+    return workload.max_tokens if isinstance(workload, Questions) else 0

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collect.run import Benchmark, Perplexity
+from collect.run import Benchmark, Perplexity, Questions
 from experiments.cluster import Cluster, Node
-from experiments.engines import common
+from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names, not_published
 from models.catalogue import ModelSpec
@@ -22,6 +22,8 @@ MOST_WORKERS = 16
 PERPLEXITY_BATCH = 2048
 KV_PADDING = 256
 ALL_LAYERS = "99"
+SERVES = "listening on http://"
+"""In the line that `llama-server` logs when its model is loaded; its port listens earlier."""
 ENVIRONMENT: Mapping[str, str] = {"GGML_NO_BACKTRACE": "1"}
 """Where gdb is installed an abort would attach it and flood the log."""
 
@@ -46,6 +48,7 @@ class LlamaCpp:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
         return (
             not_published(spec, "gguf", cell.weights)
+            or asking.unaskable(cell, spec)
             or common.beyond_context(cell, _longest(cell), spec.shape.context)
             or common.missing(cell, cluster, self.memory(cell), [_file(cell, spec)])
         )
@@ -61,15 +64,20 @@ class LlamaCpp:
         return common.identity(cell, common.taking_part(cell, cluster), [_file(cell, spec)])
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
-        """An RPC worker on every node (none for one node), the client on the first."""
+        """An RPC worker on every node (none for one node), the program that asks on the first."""
         nodes = common.taking_part(cell, cluster)
         workers = tuple(_worker(cell, node) for node in nodes) if cell.nodes > 1 else ()
+        workload = cell.workload
+        if isinstance(workload, Questions):
+            argv = (*_server(cell, workload), *_model(cell, nodes))
+            server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
+            return asking.deployment(cell, workload, workers, server)
         return Deployment(
             workers=workers,
             root=Process(
                 node=nodes[0],
                 role="root",
-                argv=_root_argv(cell, nodes),
+                argv=(*_mode(workload), *_model(cell, nodes)),
                 env=ENVIRONMENT,
             ),
             expected_samples=common.expected_samples(cell),
@@ -94,10 +102,10 @@ def _worker(cell: Cell, node: Node) -> Process:
     return Process(node=node, role="worker", argv=argv, env=ENVIRONMENT, listen_port=WORKER_PORT)
 
 
-def _root_argv(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
+def _model(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
+    """The model, how it is computed and by whom."""
     spec = common.model_spec(cell.model)
     return (
-        *_mode(cell),
         "--model",
         _file(cell, spec),
         "--threads",
@@ -106,21 +114,43 @@ def _root_argv(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     )
 
 
-def _mode(cell: Cell) -> tuple[str, ...]:
-    if isinstance(cell.workload, Perplexity):
+def _server(cell: Cell, workload: Questions) -> tuple[str, ...]:
+    """`llama-server`; with Jinja it would take the name of a template for the template itself."""
+    named = workload.chat_template
+    return (
+        f"{PROGRAMS}/llama-server",
+        "--host",
+        asking.HOST,
+        "--port",
+        str(asking.PORT),
+        "--parallel",
+        "1",
+        "--ctx-size",
+        str(_context(cell, workload)),
+        *(() if named == "model" else ("--no-jinja", "--chat-template", named)),
+    )
+
+
+def _context(cell: Cell, workload: Questions) -> int:
+    """Room for any question with its answer, if the model has it."""
+    return min(asking.longest_tokens(workload), common.model_spec(cell.model).shape.context)
+
+
+def _mode(workload: Benchmark | Perplexity) -> tuple[str, ...]:
+    if isinstance(workload, Perplexity):
         return (
             f"{PROGRAMS}/llama-perplexity",
             "--prompt",
-            common.perplexity_text(cell.workload),
+            common.perplexity_text(workload),
             "--ctx-size",
-            str(cell.workload.context_tokens),
+            str(workload.context_tokens),
         )
     return (
         f"{PROGRAMS}/llama-bench",
         "--n-prompt",
-        str(cell.workload.prompt_tokens),
+        str(workload.prompt_tokens),
         "--n-gen",
-        str(cell.workload.generate_tokens),
+        str(workload.generate_tokens),
         "--repetitions",
         "1",
         "--output",
@@ -150,6 +180,8 @@ def _kv_tokens(cell: Cell) -> int:
     """Tokens in the KV cache: upstream pads to 256, and reads a text in batches of windows."""
     if isinstance(cell.workload, Perplexity):
         return max(PERPLEXITY_BATCH, cell.workload.context_tokens)
+    if isinstance(cell.workload, Questions):
+        return -(-_context(cell, cell.workload) // KV_PADDING) * KV_PADDING
     return -(-_longest(cell) // KV_PADDING) * KV_PADDING
 
 
@@ -158,4 +190,4 @@ def _longest(cell: Cell) -> int:
     workload = cell.workload
     if isinstance(workload, Benchmark):
         return max(workload.prompt_tokens, workload.generate_tokens)
-    return workload.context_tokens
+    return workload.max_tokens if isinstance(workload, Questions) else workload.context_tokens

@@ -1,0 +1,116 @@
+"""Questions to an engine that serves: its server on the root's node, and the client that asks it.
+
+What is sent is OpenAI's chat completion, as a stream. Servers listen on the loopback address of
+the node alone: they know no password.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from collect.questions import Question
+from collect.run import Questions
+from experiments.cluster import Node
+from experiments.engines.base import Cell, Deployment, Process
+from models.catalogue import ModelSpec
+
+HOST = "127.0.0.1"
+PORT = 9980
+CLIENT = "/usr/local/libexec/llama-herd/herd-ask"
+LLAMA2C_VOCABULARY = "tokenizer.bin"
+
+
+def unaskable(cell: Cell, spec: ModelSpec) -> str | None:
+    """Why questions cannot be put to the model, one sentence; None if they can.
+
+    Neither a vocabulary of llama2.c nor one of random weights can hold a chat template.
+    """
+    workload = cell.workload
+    if not isinstance(workload, Questions) or workload.chat_template != "model":
+        return None
+    unpadded = spec.unpadded or spec
+    published = unpadded.tokenizer
+    if unpadded.seed is None and (published is None or published.name != LLAMA2C_VOCABULARY):
+        return None
+    return (
+        f"{cell.model} has no chat template: name one in the matrix (`chat_template: llama2`), "
+        "or ask a model that has one"
+    )
+
+
+def longest_tokens(workload: Questions) -> int:
+    """Room in the context that any question with its answer is sure to find enough, in tokens.
+
+    No token is shorter than a byte; a template adds some dozens.
+    """
+    system = len((workload.system or "").encode())
+    return max(len(q.text.encode()) for q in workload.asked) + system + 64 + workload.max_tokens
+
+
+def deployment(
+    cell: Cell,
+    workload: Questions,
+    workers: tuple[Process, ...],
+    server: Process,
+) -> Deployment:
+    """Workers, server and client of a trial that asks all questions once."""
+    return Deployment(
+        workers=workers,
+        server=server,
+        root=Process(node=server.node, role="client", argv=_client_argv(workload)),
+        expected_samples=len(workload.asked),
+        deadline_s=cell.deadline_s,
+    )
+
+
+def server_process(
+    cell: Cell,
+    root: Node,
+    argv: tuple[str, ...],
+    serves: str,
+    env: Mapping[str, str] = MappingProxyType({}),
+) -> Process:
+    """The server of a cell.
+
+    Args:
+        cell: what is measured.
+        root: where it runs.
+        argv: its command line, which names `HOST` and `PORT`.
+        serves: part of the line of its log that says that it takes questions.
+        env: its environment.
+    """
+    return Process(
+        node=root,
+        role="server",
+        argv=argv,
+        env=env,
+        listen_port=PORT,
+        ready_line=serves,
+        ready_s=cell.deadline_s,
+    )
+
+
+def _client_argv(workload: Questions) -> tuple[str, ...]:
+    url = f"http://{HOST}:{PORT}/v1/chat/completions"
+    questions = [
+        json.dumps({"id": question.id, "body": _body(workload, question)}, ensure_ascii=False)
+        for question in workload.asked
+    ]
+    return (CLIENT, url, f"{workload.silence_s:g}", *questions)
+
+
+def _body(workload: Questions, question: Question) -> dict[str, Any]:
+    """What is sent; servers ignore what they do not know."""
+    told = [{"role": "system", "content": workload.system}] if workload.system else []
+    return {
+        "messages": [*told, {"role": "user", "content": question.text}],
+        "max_tokens": workload.max_tokens,
+        "temperature": workload.temperature,
+        "seed": workload.seed,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "cache_prompt": False,
+    }
