@@ -5,7 +5,7 @@ hold what they should. It is *invalid* if it ended well but while it ran a node
 
 - had one of the bits 0 to 3 of the Raspberry Pi's firmware set (throttled now) before, after, or at
   a look of its helper, one a second; or newly set one of the bits 16 to 19 (since boot),
-- swapped more than `SWAP_PAGES` pages,
+- swapped more than `SWAP_BYTES`,
 - lost link speed against when the run began,
 - had its clock set by more than `CLOCK_STEP_S`.
 
@@ -19,8 +19,10 @@ from collections.abc import Iterator, Mapping
 from collect.attempt import LAST_ROLES, NodeReading
 from experiments.execution import Execution
 
-SWAP_PAGES = 256
-"""A mebibyte: less is a stray page of something that slept."""
+SWAP_BYTES = 1 << 20
+"""Less is a stray page of something that slept."""
+USUAL_PAGE_BYTES = 4096
+"""Where a node does not tell; a Raspberry Pi 5 has pages of 16 KiB."""
 CLOCK_STEP_S = 0.5
 THROTTLING = {
     0: "its supply voltage was too low",
@@ -45,22 +47,30 @@ def is_told_by_logs(execution: Execution) -> bool:
     return not execution.lost and execution.refused is None
 
 
-def invalidity(execution: Execution, link_mbit: Mapping[str, int | None]) -> str | None:
+def invalidity(
+    execution: Execution,
+    link_mbit: Mapping[str, int | None],
+    page_bytes: Mapping[str, int | None],
+) -> str | None:
     """Why an execution that ended well must not count; None if it may.
 
     Args:
         execution: what happened.
         link_mbit: speed of each node's link when the run began.
+        page_bytes: size of each node's pages.
     """
     for node, record in execution.readings.items():
         if record.before is None or record.after is None:
             continue
-        for reason in _reasons(record.before, record.after, link_mbit.get(node)):
+        page = page_bytes.get(node) or USUAL_PAGE_BYTES
+        for reason in _reasons(record.before, record.after, link_mbit.get(node), page):
             return f"{node}: {reason}"
     return None
 
 
-def _reasons(before: NodeReading, after: NodeReading, link_mbit: int | None) -> Iterator[str]:
+def _reasons(
+    before: NodeReading, after: NodeReading, link_mbit: int | None, page_bytes: int
+) -> Iterator[str]:
     if before.throttled is not None and after.throttled is not None:
         now = before.throttled | after.throttled | (after.throttled_meanwhile or 0)
         since_boot = after.throttled & ~before.throttled
@@ -68,9 +78,9 @@ def _reasons(before: NodeReading, after: NodeReading, link_mbit: int | None) -> 
             if now & 1 << bit or since_boot & 1 << (bit + 16):
                 yield meaning
     if before.swap_pages is not None and after.swap_pages is not None:
-        swapped = after.swap_pages - before.swap_pages
-        if swapped > SWAP_PAGES:
-            yield f"it swapped {swapped} pages"
+        swapped = (after.swap_pages - before.swap_pages) * page_bytes
+        if swapped > SWAP_BYTES:
+            yield f"it swapped {swapped / 1024:.0f} KiB"
     usual_mbit = link_mbit or before.link_mbit
     if usual_mbit and after.link_mbit and after.link_mbit < usual_mbit:
         yield f"its link was at {after.link_mbit} instead of {usual_mbit} Mbit/s"

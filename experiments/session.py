@@ -79,6 +79,9 @@ class Session:
         self._link_mbit = {
             name: _whole(facts.get("link_mbit")) for name, facts in manifest.nodes.items()
         }
+        self._page_bytes = {
+            name: _whole(facts.get("page_size")) for name, facts in manifest.nodes.items()
+        }
         account = ledger.account()
         self.book = TrialBook(
             attempts={state.trial.trial_id: _last(state) for state in account.trials},
@@ -238,7 +241,7 @@ class Session:
             cause = f"its log holds {samples} of {deployment.expected_samples} samples"
         if cause is not None:
             return "failed", self._full_disk(draft) + cause, samples
-        reason = invalidity(execution, self._link_mbit)
+        reason = invalidity(execution, self._link_mbit, self._page_bytes)
         return ("done", None, samples) if reason is None else ("invalid", reason, samples)
 
     def _full_disk(self, draft: AttemptRecord) -> str:

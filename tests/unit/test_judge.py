@@ -24,18 +24,24 @@ def later(**changed: object) -> NodeReading:
 
 
 def test_a_calm_node_is_no_reason() -> None:
-    assert invalidity(execution(later()), {"pi1": 1000}) is None
+    assert invalidity(execution(later()), {"pi1": 1000}, {}) is None
+
+
+def test_swap_is_counted_in_bytes_since_a_raspberry_pi_5_has_larger_pages() -> None:
+    swapped = execution(later(swap_pages=7 + 100))
+    assert invalidity(swapped, {}, {"pi1": 4096}) is None
+    assert invalidity(swapped, {}, {"pi1": 16384}) == "pi1: it swapped 1600 KiB"
 
 
 def test_bits_that_were_set_before_are_no_reason() -> None:
-    assert invalidity(execution(later(throttled=0x50000)), {}) is None
+    assert invalidity(execution(later(throttled=0x50000)), {}, {}) is None
 
 
 def test_a_node_that_is_throttled_all_along_is_one_though_no_bit_is_new() -> None:
     hot = CALM.model_copy(update={"throttled": 0x50008})
     record = NodeRecord(before=hot, after=later(throttled=0x50008))
     made = Execution(started_at=0.0, readings={"pi1": record})
-    assert invalidity(made, {}) == "pi1: it reached its soft temperature limit"
+    assert invalidity(made, {}, {}) == "pi1: it reached its soft temperature limit"
 
 
 @pytest.mark.parametrize(
@@ -45,14 +51,14 @@ def test_a_node_that_is_throttled_all_along_is_one_though_no_bit_is_new() -> Non
         ({"throttled": 0x50004}, "throttled"),
         ({"throttled": 0xD0000}, "soft temperature limit"),
         ({"throttled_meanwhile": 0x2}, "frequency was capped"),
-        ({"swap_pages": 7 + 257}, "swapped 257 pages"),
+        ({"swap_pages": 7 + 257}, "swapped 1028 KiB"),
         ({"link_mbit": 100}, "its link was at 100 instead of 1000"),
         ({"clock_s": 1061.0}, "its clock was set by +1.0 s"),
         ({"clock_s": 1059.0}, "its clock was set by -1.0 s"),
     ],
 )
 def test_each_reason_names_the_node(changed: dict[str, object], told: str) -> None:
-    reason = str(invalidity(execution(later(**changed)), {"pi1": 1000}))
+    reason = str(invalidity(execution(later(**changed)), {"pi1": 1000}, {}))
 
     assert reason.startswith("pi1: ")
     assert told in reason
@@ -60,7 +66,7 @@ def test_each_reason_names_the_node(changed: dict[str, object], told: str) -> No
 
 @pytest.mark.parametrize("changed", [{"swap_pages": 7 + 256}, {"clock_s": 1060.4}])
 def test_what_stays_below_the_limit_is_no_reason(changed: dict[str, object]) -> None:
-    assert invalidity(execution(later(**changed)), {}) is None
+    assert invalidity(execution(later(**changed)), {}, {}) is None
 
 
 def test_a_link_that_was_slow_since_the_run_began_is_its_own_measure() -> None:
@@ -70,12 +76,12 @@ def test_a_link_that_was_slow_since_the_run_began_is_its_own_measure() -> None:
         readings={"pi1": NodeRecord(before=before, after=later(link_mbit=100))},
     )
 
-    assert invalidity(made, {"pi1": 100}) is None
-    assert "100 instead of 1000" in str(invalidity(made, {"pi1": 1000}))
+    assert invalidity(made, {"pi1": 100}, {}) is None
+    assert "100 instead of 1000" in str(invalidity(made, {"pi1": 1000}, {}))
 
 
 def test_a_node_that_tells_nothing_is_no_reason() -> None:
-    assert invalidity(execution(NodeReading()), {}) is None
+    assert invalidity(execution(NodeReading()), {}, {}) is None
 
 
 def test_a_root_that_ended_with_another_status_failed() -> None:

@@ -114,7 +114,7 @@ def test_an_attempt_during_which_a_node_swapped_is_invalid_and_repeated(tmp_path
     run(tmp_path, the_world, asked=matrix(axes=ONE_NODE, repeats=1))
 
     invalid, done = attempts(tmp_path)
-    assert (invalid.outcome, invalid.cause) == ("invalid", "pi1: it swapped 5000 pages")
+    assert (invalid.outcome, invalid.cause) == ("invalid", "pi1: it swapped 20000 KiB")
     assert done.outcome == "done"
 
 
