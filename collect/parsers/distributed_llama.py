@@ -31,8 +31,6 @@ from collect.parsers.dllama_summary import (
 from collect.parsers.dllama_worker import read_worker
 
 Outcome = Literal["complete", "failed", "truncated"]
-_LATE_KEYS = frozenset({"HeadDim", "QDim", "KvDim"})
-"""Shape lines since v0.14.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +249,7 @@ def _era(reader: RootReader, summary: Summary | None) -> str | None:
 
 
 def _era_of_head(head: Head) -> str | None:
-    if head.memory_unit == "MB" or _LATE_KEYS & head.model.keys():
+    if head.is_of_era_e:
         return "E"
     return "A" if head.loaded_in == "bytes" else None
 

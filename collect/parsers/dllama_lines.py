@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import BinaryIO
@@ -55,8 +55,9 @@ _PRED_ABC = re.compile(
 )
 _SHAPE = re.compile("💡 ([A-Za-z]+): (.*)".encode())
 _MEMORY = re.compile("📀 RequiredMemory: (\\d{1,18}) (kB|MB)".encode())
+LATE_KEYS = frozenset({"HeadDim", "QDim", "KvDim"})
+"""Shape lines since v0.14.0."""
 _LOADED = ("💿 Weights loaded".encode(), "⏩ Loaded ".encode())
-_NON_BLOCKING = "🚁 ".encode()
 
 
 _Fields = tuple[PhaseName, int, float | None, float | None, float, float, float, bytes]
@@ -81,6 +82,11 @@ class Head:
     memory_unit: str | None = None
     loaded_in: str | None = None
     weights_loaded: bool = False
+
+    @property
+    def is_of_era_e(self) -> bool:
+        """Whether only versions of era E say such things."""
+        return self.memory_unit == "MB" or not LATE_KEYS.isdisjoint(self.model)
 
     def read(self, line: bytes) -> None:
         """Take what the line says, if it is one of these."""
@@ -149,33 +155,33 @@ class RootReader:
         self.era: str | None = None
         self.tail = b""
         self.text_cut = False
-        self._evaluated = False
+        self._evaluated: str | None = None
+        self._held = 0
         self._predicting = False
-        self._prompt_seen = False
         self._fields: Callable[[bytes], _Fields | None] = self._any_era
 
     def records(self, stream: BinaryIO) -> Iterator[TokenRecord]:
         """Every record with its text, in order; the last one without it, that is in `tail`.
 
-        A prediction before any evaluation is real only where there was no prompt to read. Else
-        it may be a line of the prompt, which is echoed as it is: an evaluation then proves it.
+        The prompt is echoed as it is and may hold lines of any era. The real evaluations are the
+        ones that the first prediction after an evaluation follows; where nothing is evaluated,
+        because there was no prompt, all predictions are real.
         """
-        held: list[_Fields] = []
+        held: deque[_Fields] = deque(maxlen=2 * MOST_HELD)
         index = 0
         for fields in self._raw(stream):
-            if fields[0] == "evaluation":
-                held.clear()
-            elif not self._predicting and len(held) < MOST_HELD:
+            if held or not self._predicting:
                 held.append(fields)
-                continue
-            if held:
-                for ready in held:
+                if not self._predicting:
+                    continue
+                for ready in _real(held):
                     yield _record(index, ready)
                     index += 1
                 held.clear()
+                continue
             yield _record(index, fields)
             index += 1
-        for ready in held:
+        for ready in _real(held):
             yield _record(index, ready)
             index += 1
 
@@ -186,8 +192,8 @@ class RootReader:
             fields = self._fields(line) if whole and line.startswith(_MARK) else None
             whole = line.endswith(b"\n")
             if fields is None:
-                if previous is None:
-                    self._read_head(line)
+                if previous is None and not self.head.weights_loaded:
+                    self.head.read(line)
                 rest.add(line)
                 continue
             if rest.size_bytes:
@@ -202,52 +208,54 @@ class RootReader:
         if previous is not None:
             yield previous
 
-    def _read_head(self, line: bytes) -> None:
-        if not self.head.weights_loaded:
-            self.head.read(line)
-        elif line.strip() and not line.startswith(_NON_BLOCKING):
-            self._prompt_seen = True
-
     def _any_era(self, line: bytes) -> _Fields | None:
-        """What the first record says; from then on only its era counts."""
-        eras = (("E", self._era_e), ("D", self._era_d), ("A", self._era_abc))
-        for era, read in eras:
-            if fields := read(line):
-                self.era = self.era or era
-                self._fields = read
-                return fields
-        return None
+        """Whatever era the head allows; the first prediction after an evaluation settles it."""
+        if not self.head.loaded_in:
+            for era, read in (("E", self._era_e), ("D", self._era_d)):
+                if not (era == "D" and self.head.is_of_era_e) and (fields := read(line)):
+                    self.era = era
+                    if self._predicting:
+                        self._fields = read
+                    return fields
+        is_later = self.head.weights_loaded and not self.head.loaded_in
+        if is_later or self.era is not None:
+            return None
+        fields = self._era_abc(line)
+        if fields is not None:
+            self._fields = self._era_abc
+        return fields
 
     def _era_e(self, line: bytes) -> _Fields | None:
         if match := _PRED_E.match(line):
             compute, sync, sent, received = map(int, match.groups())
             if not self._predicting:
-                self._predict()
+                self._predict("E")
             text = line[match.end() :]
             return "prediction", 1, compute, sync, compute + sync, sent, received, text
         match = _EVAL_E.match(line)
         if match is None or self._predicting:
             return None  # upstream evaluates before it predicts: this is a token's text
         compute, sync, sent, received, tokens = map(int, match.groups())
-        self._evaluated = True
+        self._evaluated = "E"
         return "evaluation", tokens, compute, sync, compute + sync, sent, received, b""
 
     def _era_d(self, line: bytes) -> _Fields | None:
         if match := _PRED_D.match(line):
             total, sent, received = map(int, match.groups())
             if not self._predicting:
-                self._predict()
+                self._predict("D")
             return "prediction", 1, None, None, total, sent, received, line[match.end() :]
         match = _EVAL_D.match(line)
         if match is None or self._predicting:
             return None
         total, sent, received, tokens = map(int, match.groups())
-        self._evaluated = True
+        self._evaluated = "D"
         return "evaluation", tokens, None, None, total, sent, received, b""
 
-    def _predict(self) -> None:
-        if self._evaluated or not self._prompt_seen:
-            self._predicting = True
+    def _predict(self, era: str) -> None:
+        self._held += 1
+        self._predicting = self._evaluated == era or self._held > MOST_HELD
+        self._evaluated = None
 
     def _era_abc(self, line: bytes) -> _Fields | None:
         match = _PRED_ABC.match(line)
@@ -255,12 +263,29 @@ class RootReader:
             return None
         position, *figures = match.groups()
         era = "A" if position is None else "B"
-        if self.era not in {None, era}:
+        if self._predicting and self.era != era:
             return None
         self.era = era
         self._predicting = True
         total, compute, sync, sent, received = map(int, figures)
         return "prediction", 1, compute, sync, total, sent, received, line[match.end() :]
+
+
+def _real(held: Sequence[_Fields]) -> Iterator[_Fields]:
+    """What of the records up to the first prediction after an evaluation is real.
+
+    Those that are like the last one, and of evaluations only those with no line between them: the
+    others are lines of the prompt.
+    """
+    real: list[_Fields] = []
+    for fields in reversed(held):
+        evaluates, last = fields[0] == "evaluation", (real or held)[-1]
+        if fields[0] != last[0] or (fields[2] is None) != (last[2] is None):
+            break
+        if real and evaluates and fields[-1]:
+            break
+        real.insert(0, fields)
+    yield from real
 
 
 def _record(index: int, fields: _Fields) -> TokenRecord:

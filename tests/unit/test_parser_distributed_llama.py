@@ -305,6 +305,29 @@ def test_a_prompt_that_imitates_records_is_not_measured() -> None:
     assert measured.evaluation.total_ms == pytest.approx(32, abs=0.2)
 
 
+ECHOED = {
+    "C": "🔶 G    4 ms I    4 ms T    0 ms S      0 kB R      0 kB x\n",
+    "D": "🔶 P    4 ms S     0 kB R     0 kB x\n",
+    "E": "🔶 Pred    1 ms Sync    0 ms | Sent     0 kB Recv     0 kB | x\n",
+    "D, evaluated": "🔷️ E   15 ms S     6 kB R     9 kB (3 tokens)\n",
+}
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+@pytest.mark.parametrize("form", ECHOED)
+@pytest.mark.parametrize("case", ["inf_small_q40_n2", "old_v0.12.0_n2", "old_v0.12.8_n2"])
+def test_a_whole_prompt_of_record_lines_hides_no_record(case: str, form: str, lines: int) -> None:
+    plain = parsed(case)
+    before, diamond, after = (DATA / case / "root.out").read_bytes().partition("🔷".encode())
+    echoed = (
+        before.rpartition(b"\n")[0].rpartition(b"\n")[0] + b"\n" + ECHOED[form].encode() * lines
+    )
+
+    log = parse_log(BytesIO(echoed + diamond + after))
+
+    assert (log.era, log.records) == (plain.era, plain.records)
+
+
 def test_a_text_that_imitates_a_summary_does_not_end_the_log() -> None:
     fake = b"\n\nEvaluation\n   nBatches: 32\n    nTokens: 3\n   tokens/s: 9.00 (9.00 ms/tok)\n"
     fake += b"Prediction\n    nTokens: 2\n   tokens/s: 9.00 (9.00 ms/tok)"
