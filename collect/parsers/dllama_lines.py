@@ -167,23 +167,20 @@ class RootReader:
         ones that the first prediction after an evaluation follows; where nothing is evaluated,
         because there was no prompt, all predictions are real.
         """
-        held: deque[_Fields] = deque(maxlen=2 * MOST_HELD)
-        index = 0
-        for fields in self._raw(stream):
-            if held or not self._predicting:
-                held.append(fields)
-                if not self._predicting:
-                    continue
-                for ready in _real(held):
-                    yield _record(index, ready)
-                    index += 1
-                held.clear()
-                continue
+        for index, fields in enumerate(self._settled(stream)):
             yield _record(index, fields)
-            index += 1
-        for ready in _real(held):
-            yield _record(index, ready)
-            index += 1
+
+    def _settled(self, stream: BinaryIO) -> Iterator[_Fields]:
+        held: deque[_Fields] = deque(maxlen=2 * MOST_HELD)
+        for fields in self._raw(stream):
+            if self._predicting and not held:
+                yield fields
+                continue
+            held.append(fields)
+            if self._predicting:
+                yield from _real(held)
+                held.clear()
+        yield from _real(held)
 
     def _raw(self, stream: BinaryIO) -> Iterator[_Fields]:
         previous: _Fields | None = None
