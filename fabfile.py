@@ -18,6 +18,10 @@ from rich.console import Console
 from collect.errors import HerdError
 from collect.parsers.distributed_llama import json_chunks
 from experiments import lab
+from experiments.doctor.finding import Verdict
+from experiments.doctor.judge import worst
+from experiments.doctor.run import examine
+from experiments.doctor.show import as_json, show
 from experiments.ledger import find_run, run_status
 from experiments.matrix import Matrix, load_matrix
 from experiments.plan import describe, plan_matrix
@@ -110,6 +114,31 @@ def lab_status(_context: Context) -> None:
             f"{node.cpus:g} CPU {node.memory:>6} link {node.link_mbit} Mbit/s"
             f"{' (emulated)' if node.is_emulated else ''}"
         )
+
+
+@verb(
+    help={
+        "limit": "names of nodes, such as pi3,desk (default: all)",
+        "deep": "also import PyTorch and bitsandbytes wherever they are installed",
+        "json": "findings and facts as one JSON object",
+        "inventory": MATRIX_HELP["inventory"],
+    }
+)
+def doctor(
+    _context: Context,
+    limit: str | None = None,
+    deep: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Say what each machine is, what of it will not work, and the remedy. Changes nothing."""
+    diagnoses = examine(PROJECT, inventory, limit, deep=deep)
+    if json:
+        print(json_module.dumps(as_json(diagnoses)))
+    else:
+        show(diagnoses, Console())
+    if worst(diagnoses) is Verdict.PROBLEM:
+        raise Exit(code=1)
 
 
 @verb()

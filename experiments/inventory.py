@@ -29,12 +29,15 @@ CONNECTION_VARIABLES = (
 )
 
 
-def read_cluster(project: Path, inventory: str | None = None) -> Cluster:
+def read_cluster(
+    project: Path, inventory: str | None = None, *, must_resolve: bool = True
+) -> Cluster:
     """The nodes of group `cluster`, in the inventory's order. Sends no packet.
 
     Args:
         project: folder with `ansible.cfg`.
         inventory: another inventory than that of `ansible.cfg`.
+        must_resolve: whether a name without an IPv4 address is an error; else it stays a name.
 
     Raises:
         HerdError: the inventory cannot be read, has no such group, or is the lab's and the lab
@@ -59,7 +62,7 @@ def read_cluster(project: Path, inventory: str | None = None) -> Cluster:
     known = {name: variables.get(name, {}) for name in names}
     if any(_is_unfinished(value) for told in known.values() for value in _of_interest(told)):
         known = _finished(project, inventory, names)
-    nodes = tuple(_node(name, known[name]) for name in names)
+    nodes = tuple(_node(name, known[name], must_resolve=must_resolve) for name in names)
     gateway = _text(known[names[0]].get("lab_gateway"))
     if gateway is not None and not lab_is_up(gateway):
         raise HerdError(LAB_IS_DOWN)
@@ -167,7 +170,7 @@ def _ansible(project: Path, program: str, *arguments: str | list[str]) -> str:
     return done.stdout
 
 
-def _node(name: str, told: Mapping[str, Any]) -> Node:
+def _node(name: str, told: Mapping[str, Any], *, must_resolve: bool) -> Node:
     address = _text(told.get("ansible_host")) or name
     port = told.get("ansible_port") or 22
     if not str(port).isdigit():
@@ -175,7 +178,7 @@ def _node(name: str, told: Mapping[str, Any]) -> Node:
     return Node(
         name=name,
         address=address,
-        engine_address=_engine_address(name, told, address),
+        engine_address=_engine_address(name, told, address, must_resolve=must_resolve),
         user=_text(told.get("ansible_user")),
         port=int(port),
         key_file=_text(told.get("ansible_ssh_private_key_file")),
@@ -183,7 +186,7 @@ def _node(name: str, told: Mapping[str, Any]) -> Node:
     )
 
 
-def _engine_address(name: str, told: Mapping[str, Any], address: str) -> str:
+def _engine_address(name: str, told: Mapping[str, Any], address: str, *, must_resolve: bool) -> str:
     """Address for engines among themselves: they take IPv4 addresses, no names."""
     wanted = _text(told.get("herd_cluster_address")) or address
     try:
@@ -193,6 +196,8 @@ def _engine_address(name: str, told: Mapping[str, Any], address: str) -> str:
     try:
         return socket.gethostbyname(wanted)
     except OSError:
+        if not must_resolve:
+            return wanted
         raise HerdError(
             f"Reading the inventory: {name} is at {wanted!r}, which is no IPv4 address and cannot "
             "be resolved to one. Set `herd_cluster_address` of that node."

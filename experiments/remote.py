@@ -47,6 +47,14 @@ class SshTransport:
         """A conversation with the helper on a node.
 
         Raises:
+            HerdError: as `run`.
+        """
+        return SshLink(node, self.run(node, f"exec sudo -n {HELPER} serve"))
+
+    def run(self, node: Node, command: str) -> paramiko.Channel:
+        """A program that was just started on a node, with its input and output.
+
+        Raises:
             HerdError: the node cannot be reached, does not let us in, or is not the one it was;
                 the message names it and the remedy.
         """
@@ -57,14 +65,14 @@ class SshTransport:
             with self._lock:
                 self._connections[node.name] = connection
         try:
-            channel = connection.transport.open_session(timeout=CONNECT_S)
+            channel: paramiko.Channel = connection.transport.open_session(timeout=CONNECT_S)
             channel.settimeout(CONNECT_S)
-            channel.exec_command(f"exec sudo -n {HELPER} serve")
+            channel.exec_command(command)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise NodeLostError(
                 node.name, f"{node.name} does not answer ({_reason(error)})"
             ) from None
-        return SshLink(node, channel)
+        return channel
 
     def drop(self, node: Node) -> None:
         """Forget the connection to a node; the next `open` makes another."""

@@ -1,0 +1,136 @@
+"""CUDA toolkits: which there are, and who sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experiments.doctor.facts import Cuda, Facts, Toolkit
+from experiments.doctor.finding import Finding, ok, problem, warning
+
+SUBJECT = "cuda"
+INSTALL = "ansible-playbook provision.yml --tags cuda"
+OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+"""CUDA's major version to the oldest branch of the driver that runs it (NVIDIA, CUDA compatibility,
+minor version compatibility)."""
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """A line for each toolkit, then the traps."""
+    cuda = facts.cuda
+    for toolkit in cuda.toolkits:
+        seen = _seen_by(toolkit, cuda)
+        kind = "inside Conda, " if toolkit.conda else ""
+        what = "" if toolkit.compiler else "without a compiler, "
+        yield ok(
+            SUBJECT,
+            f"CUDA {toolkit.version or 'of unknown version'} at {toolkit.path}: {kind}{what}"
+            f"seen by {', '.join(seen) or 'nothing outside'}.",
+        )
+    yield from _strangers(cuda)
+    if not cuda.toolkits:
+        yield ok(SUBJECT, "No CUDA toolkit. None is needed: engines bring what they use of it.")
+    system = [toolkit for toolkit in cuda.toolkits if not toolkit.conda]
+    conda = [toolkit for toolkit in cuda.toolkits if toolkit.conda]
+    if conda and not system:
+        yield _conda_only(facts, conda)
+    elif conda:
+        yield from _conda_first(cuda, conda)
+    yield from _loader(cuda, system)
+    yield from _driver(facts, system)
+    if facts.closed_homes:
+        names = ", ".join(facts.closed_homes)
+        yield ok(SUBJECT, f"Not looked into, because they are closed to this user: {names}.")
+
+
+def _seen_by(toolkit: Toolkit, cuda: Cuda) -> list[str]:
+    below = f"{toolkit.path.rstrip('/')}/"
+    seen = []
+    if cuda.login and (cuda.login.nvcc or "").startswith(below):
+        seen.append("login shell")
+    if (cuda.nvcc_plain or "").startswith(below):
+        seen.append("plain environment")
+    if any(path.startswith(below) for path in cuda.loader_libcudart):
+        seen.append("loader cache")
+    return seen
+
+
+def _strangers(cuda: Cuda) -> Iterator[Finding]:
+    """Compilers that belong to none of the folders, such as a script that starts another."""
+    found = {
+        "A plain environment": cuda.nvcc_plain,
+        "A login shell": cuda.login and cuda.login.nvcc,
+    }
+    for who, compiler in found.items():
+        if compiler and not any(compiler.startswith(f"{one.path}/") for one in cuda.toolkits):
+            yield ok(SUBJECT, f"{who} finds {compiler}, which lies in no toolkit's folder.")
+
+
+def _conda_only(facts: Facts, conda: list[Toolkit]) -> Finding:
+    places = ", ".join(toolkit.path for toolkit in conda)
+    verdict = problem if facts.gpu.is_there else warning
+    return verdict(
+        SUBJECT,
+        f"The CUDA toolkit lies only inside Conda ({places}): outside that environment, in units "
+        "and in builds, nothing finds it.",
+        "Petals needs no toolkit, only the driver and the PyTorch that its role pins. For builds "
+        f"with nvcc install the system's: {INSTALL}",
+    )
+
+
+def _conda_first(cuda: Cuda, conda: list[Toolkit]) -> Iterator[Finding]:
+    compiler = (cuda.login and cuda.login.nvcc) or ""
+    if any(compiler.startswith(f"{toolkit.path}/") for toolkit in conda):
+        yield warning(
+            SUBJECT,
+            f"A login shell finds Conda's {compiler} before the system's compiler.",
+            "conda config --set auto_activate_base false",
+        )
+
+
+def _loader(cuda: Cuda, system: list[Toolkit]) -> Iterator[Finding]:
+    missing = [
+        toolkit
+        for toolkit in system
+        if toolkit.path != "/usr" and "loader cache" not in _seen_by(toolkit, cuda)
+    ]
+    if missing and not cuda.loader_libcudart:
+        yield warning(
+            SUBJECT,
+            f"The loader's cache has none of CUDA's libraries, though {missing[0].path} is there.",
+            f"{INSTALL} (it names the folder in /etc/ld.so.conf.d and runs ldconfig).",
+        )
+    path = (cuda.login and cuda.login.ld_library_path) or ""
+    if "cuda" in path or "conda" in path:
+        yield warning(
+            SUBJECT,
+            f"LD_LIBRARY_PATH is set for logins ({path}): units do not get it, and it can hide the "
+            "libraries that PyTorch brings.",
+            "Remove it from the shell's start-up files; the loader's cache is enough.",
+        )
+
+
+def _driver(facts: Facts, system: list[Toolkit]) -> Iterator[Finding]:
+    for gpu in facts.gpu.gpus[:1]:
+        for toolkit in system:
+            oldest = oldest_driver(toolkit.version)
+            if oldest is not None and branch(gpu.driver) < oldest:
+                yield problem(
+                    SUBJECT,
+                    f"CUDA {toolkit.version} needs driver {oldest} or newer, and this is "
+                    f"{gpu.driver}.",
+                    "Update NVIDIA's driver in Windows."
+                    if facts.wsl
+                    else f"Install a newer driver: {INSTALL}",
+                )
+
+
+def oldest_driver(cuda_version: str | None) -> int | None:
+    """Branch of the driver that a CUDA version needs; None where that is not known."""
+    major = (cuda_version or "").partition(".")[0]
+    return OLDEST_DRIVER.get(int(major)) if major.isdigit() else None
+
+
+def branch(driver: str) -> int:
+    """`550` of `550.54.14`; a very new one for what is no version."""
+    major = driver.partition(".")[0]
+    return int(major) if major.isdigit() else 1 << 30

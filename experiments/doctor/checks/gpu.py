@@ -1,0 +1,94 @@
+"""The GPU and its driver."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experiments.doctor.facts import Facts, Gpus
+from experiments.doctor.finding import Finding, ok, problem, warning
+
+SUBJECT = "gpu"
+INSTALL = "ansible-playbook provision.yml --tags cuda"
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """What is there, or what keeps it from working."""
+    gpu = facts.gpu
+    for one in gpu.gpus:
+        memory = f", {one.memory_mib / 1024:.0f} GiB" if one.memory_mib else ""
+        yield ok(
+            SUBJECT,
+            f"{one.name}{memory}, compute capability {one.compute_capability}, "
+            f"driver {one.driver}.",
+        )
+    if gpu.gpus:
+        return
+    refused = _refused(gpu)
+    if refused is not None:
+        yield refused
+    elif gpu.nvidia_smi_error is not None and gpu.nvidia_smi is not None:
+        yield _failing(facts, gpu.nvidia_smi_error)
+    elif gpu.on_bus:
+        yield _without_driver(gpu)
+    else:
+        yield ok(SUBJECT, f"No GPU by NVIDIA{_lent(facts)}: models run on the processor.")
+
+
+def _refused(gpu: Gpus) -> Finding | None:
+    """Secure Boot loads a module only if its signer's key is enrolled in the firmware."""
+    if not (gpu.secure_boot and gpu.module.installed and gpu.module.loaded is None):
+        return None
+    if gpu.module.signer is None:
+        return problem(
+            SUBJECT,
+            "Secure Boot is on and the driver's kernel module is not signed: the kernel refuses "
+            "it.",
+            "On Ubuntu install the signed one (linux-modules-nvidia-<branch>-server-<kernel>); "
+            "elsewhere sign and enrol a key at the machine's own screen (mokutil --import), or "
+            "turn Secure Boot off in the firmware.",
+        )
+    return problem(
+        SUBJECT,
+        f"Secure Boot is on and the driver's kernel module, signed by {gpu.module.signer!r}, is "
+        "not loaded: that key is probably not enrolled.",
+        "Enrol it at the machine's own screen (sudo mokutil --import /var/lib/dkms/mok.pub, then "
+        "restart), or turn Secure Boot off in the firmware.",
+    )
+
+
+def _failing(facts: Facts, error: str) -> Finding:
+    sentence = f"nvidia-smi fails: {error.rstrip('.')}."
+    if facts.wsl is not None:
+        return problem(SUBJECT, sentence, "Update NVIDIA's driver in Windows, then wsl --shutdown.")
+    if "mismatch" in error:
+        return problem(SUBJECT, sentence, "The driver was updated while it was loaded: restart.")
+    if facts.gpu.nouveau:
+        return _nouveau()
+    if not facts.gpu.is_there:
+        return warning(
+            SUBJECT,
+            f"A driver is installed, but there is no GPU by NVIDIA. {sentence}",
+            "Remove the driver, or put the GPU in.",
+        )
+    return problem(SUBJECT, sentence, f"sudo dmesg | grep -i nvidia tells more; anew: {INSTALL}")
+
+
+def _without_driver(gpu: Gpus) -> Finding:
+    if gpu.nouveau:
+        return _nouveau()
+    signed = " Secure Boot is on: take a signed driver." if gpu.secure_boot else ""
+    return warning(SUBJECT, "There is a GPU by NVIDIA and no driver for it.", f"{INSTALL}.{signed}")
+
+
+def _nouveau() -> Finding:
+    return problem(
+        SUBJECT,
+        "The driver nouveau holds the GPU; CUDA needs NVIDIA's own.",
+        f"{INSTALL} (it keeps nouveau from loading), then restart.",
+    )
+
+
+def _lent(facts: Facts) -> str:
+    if facts.wsl is None or facts.wsl.windows_libcuda:
+        return ""
+    return " that Windows would lend"

@@ -1,0 +1,137 @@
+"""PyTorch, and whether bitsandbytes can load beside it.
+
+Petals pins bitsandbytes 0.41.1, which has a library for each CUDA from 11.0 to 12.2 and takes the
+one that PyTorch was built for. PyTorch from 2.5 on is built for a newer CUDA: whatever CUDA the
+machine itself has, bitsandbytes then finds no library of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experiments.doctor.checks.cuda import INSTALL, branch, oldest_driver
+from experiments.doctor.facts import Facts, Python
+from experiments.doctor.finding import Finding, ok, problem, warning
+
+SUBJECT = "python"
+PINNED = "0.41.1"
+SERVED = ("110", "111", "114", "115", "117", "118", "120", "121", "122")
+"""Of its wheel."""
+RIGHT_TORCH = "PyTorch 2.4.1, built for CUDA 12.1"
+MOST_CAPABILITY = 9.0
+"""Newest compute capability that PyTorch built for those has code for."""
+REMEDY = (
+    f"Reinstalling CUDA does not help. Give Petals an environment of its own with {RIGHT_TORCH}: "
+    "ansible-playbook provision.yml --tags petals"
+)
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """A line for each environment, then what cannot work in it."""
+    if not facts.pythons:
+        yield ok(SUBJECT, "No PyTorch.")
+    for python in facts.pythons:
+        yield ok(SUBJECT, f"{python.path} ({python.kind}): {_contents(python)}.")
+        yield from _served(facts, python)
+        if python.torch_cuda and facts.gpu.gpus:
+            yield from _driver(facts, python, python.torch_cuda)
+        yield from _imported(facts, python)
+
+
+def _contents(python: Python) -> str:
+    parts = []
+    if python.torch:
+        parts.append(f"PyTorch {python.torch} for {_built_for(python)}")
+    if python.bitsandbytes:
+        parts.append(f"bitsandbytes {python.bitsandbytes}")
+    if python.petals:
+        parts.append(f"Petals {python.petals}")
+    return ", ".join(parts)
+
+
+def _built_for(python: Python) -> str:
+    return f"CUDA {python.torch_cuda}" if python.torch_cuda else "the CPU"
+
+
+def _served(facts: Facts, python: Python) -> Iterator[Finding]:
+    """Whether bitsandbytes has a library for this PyTorch."""
+    if python.torch is None:
+        return
+    if python.torch_cuda is None:
+        if facts.gpu.is_there and python.petals:
+            yield warning(
+                SUBJECT,
+                f"{python.path}: PyTorch is built for the CPU, and Petals leaves the GPU alone.",
+                "ansible-playbook provision.yml --tags petals -e petals_device=cuda",
+            )
+        return
+    if python.petals and not python.bitsandbytes:
+        yield problem(
+            SUBJECT,
+            f"{python.path}: Petals is there without bitsandbytes, which every server imports.",
+            "ansible-playbook provision.yml --tags petals",
+        )
+    served = python.bitsandbytes_cuda if python.bitsandbytes else SERVED
+    if "".join(python.torch_cuda.split(".")[:2]) in served:
+        return
+    named = f"bitsandbytes {python.bitsandbytes or PINNED}"
+    pinned = "" if python.bitsandbytes else ", which Petals pins,"
+    needs_it = python.bitsandbytes or python.petals
+    verdict = problem if facts.gpu.is_there and needs_it else warning
+    yield verdict(
+        SUBJECT,
+        f"{python.path}: PyTorch {python.torch} is too new, built for CUDA {python.torch_cuda}; "
+        f"{named}{pinned} {_range(served)}, so it cannot load for the GPU.",
+        REMEDY,
+    )
+
+
+def _range(served: tuple[str, ...]) -> str:
+    if not served:
+        return "has no library for any CUDA"
+    first, last = (f"{code[:-1]}.{code[-1]}" for code in (min(served), max(served)))
+    return f"serves CUDA {first} to {last}"
+
+
+def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
+    gpu = facts.gpu.gpus[0]
+    oldest = oldest_driver(cuda)
+    if oldest is not None and branch(gpu.driver) < oldest:
+        yield problem(
+            SUBJECT,
+            f"{python.path}: PyTorch for CUDA {cuda} needs driver {oldest} or newer, and this is "
+            f"{gpu.driver}.",
+            "Update NVIDIA's driver in Windows." if facts.wsl else f"{INSTALL} (a newer driver)",
+        )
+    is_newer = _number(gpu.compute_capability) > MOST_CAPABILITY
+    if python.petals and is_newer and "".join(cuda.split(".")[:2]) in SERVED:
+        yield problem(
+            SUBJECT,
+            f"{python.path}: the GPU is of compute capability {gpu.compute_capability}, newer than "
+            f"PyTorch for CUDA {cuda} has code for.",
+            "Run Petals on another GPU, or on the CPU here.",
+        )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _imported(facts: Facts, python: Python) -> Iterator[Finding]:
+    """What `--deep` saw."""
+    imported = python.imported
+    if imported is None:
+        return
+    if imported.error is not None:
+        yield problem(SUBJECT, f"{python.path}: importing ended with {imported.error}.", REMEDY)
+    elif python.torch_cuda and facts.gpu.gpus and imported.torch_sees_gpu is False:
+        yield problem(
+            SUBJECT,
+            f"{python.path}: PyTorch imports but sees no GPU, though the driver lists one.",
+            "Look whether CUDA_VISIBLE_DEVICES or LD_LIBRARY_PATH is set, and restart the machine.",
+        )
+    else:
+        yield ok(SUBJECT, f"{python.path}: importing succeeded.")

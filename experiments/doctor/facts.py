@@ -1,0 +1,211 @@
+"""What the probe tells of a node, with types; recorded facts are read the same way."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Base(BaseModel):
+    """Of `node-facts`, which every run records, what the doctor judges by.
+
+    Attributes:
+        memory_mib: RAM that programs may use; `available_mib` of it are free.
+        link_mbit: None where the interface does not tell.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    board: str | None = None
+    cpu_model: str | None = None
+    cores: int = 1
+    architecture: str
+    kernel: str
+    os: str | None = None
+    emulated: bool = False
+    memory_mib: int | None = None
+    available_mib: int | None = None
+    swap_mib: int = 0
+    nic: str = "lo"
+    wireless: bool = False
+    link_mbit: int | None = None
+    clock_service: str | None = None
+    clock_synchronised: bool = True
+
+
+class Machine(_Told):
+    """What kind of machine it is.
+
+    Attributes:
+        container: what runs the container; None elsewhere.
+        userland_bits: width of its programs, whatever its kernel is.
+        systemd: whether systemd is its process 1.
+    """
+
+    kind: Literal["native", "pi", "container", "wsl1", "wsl2"]
+    container: str | None = None
+    os_id: str | None = None
+    userland_bits: int | None = None
+    dpkg_architecture: str | None = None
+    systemd: bool = True
+    python: str = "3.11.0"
+
+
+class Forward(_Told):
+    """A port of Windows that is passed on to an address inside WSL."""
+
+    port: int
+    to_address: str
+    to_port: int
+
+
+class Wsl(_Told):
+    """WSL as the guest sees it; None for what it does not tell.
+
+    Attributes:
+        networking: `nat`, `mirrored`, `virtioproxy` or `none`.
+        windows_libcuda: whether the driver's library that Windows lends is there.
+        linux_libcuda: libraries of a Linux driver, which hide that one.
+    """
+
+    version: str | None = None
+    networking: str | None = None
+    forwards: tuple[Forward, ...] | None = None
+    windows_libcuda: bool = False
+    linux_libcuda: tuple[str, ...] = ()
+
+
+class Gpu(_Told):
+    """A GPU that the driver lists."""
+
+    name: str
+    driver: str
+    compute_capability: str
+    memory_mib: int | None = None
+
+
+class Module(_Told):
+    """The driver's kernel module: the version that is loaded, and whether one is installed."""
+
+    loaded: str | None = None
+    installed: bool = False
+    signer: str | None = None
+
+
+class Gpus(_Told):
+    """GPUs by NVIDIA, their driver, and what keeps it from loading."""
+
+    on_bus: int = 0
+    gpus: tuple[Gpu, ...] = ()
+    nvidia_smi: str | None = None
+    nvidia_smi_error: str | None = None
+    module: Module = Module()
+    nouveau: bool = False
+    secure_boot: bool | None = None
+    driver_packages: tuple[str, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the machine has one, be it usable or not."""
+        return bool(self.on_bus or self.gpus)
+
+
+class Toolkit(_Told):
+    """A folder with CUDA's compiler, or its runtime alone."""
+
+    path: str
+    conda: bool
+    compiler: bool
+    version: str | None = None
+
+
+class Login(_Told):
+    """What the user's shell finds after a login."""
+
+    nvcc: str | None = None
+    conda_prefix: str | None = None
+    ld_library_path: str | None = None
+
+
+class Cuda(_Told):
+    """CUDA toolkits and what sees them: a plain environment, a login shell, the loader's cache."""
+
+    toolkits: tuple[Toolkit, ...] = ()
+    nvcc_plain: str | None = None
+    login: Login | None = None
+    loader_libcuda: tuple[str, ...] = ()
+    loader_libcudart: tuple[str, ...] = ()
+
+
+class Imported(_Told):
+    """What importing PyTorch and bitsandbytes led to."""
+
+    torch_sees_gpu: bool | None = None
+    error: str | None = None
+
+
+class Python(_Told):
+    """A Python environment with PyTorch, Petals or bitsandbytes.
+
+    Attributes:
+        torch_cuda: CUDA that PyTorch was built for; None for a build for the CPU.
+        bitsandbytes_cuda: CUDA versions that it has a library for, such as `121`.
+    """
+
+    path: str
+    kind: Literal["venv", "conda", "system"]
+    torch: str | None = None
+    torch_cuda: str | None = None
+    bitsandbytes: str | None = None
+    bitsandbytes_cuda: tuple[str, ...] = ()
+    petals: str | None = None
+    imported: Imported | None = None
+
+
+class Network(_Told):
+    """Connections.
+
+    Attributes:
+        addresses: own IPv4 addresses to their interfaces.
+        interface: the one that engines use.
+        listening: TCP ports beyond loopback.
+        peers: other nodes to why their SSH server is not reached; None where it is.
+    """
+
+    addresses: dict[str, str] = {}
+    interface: str = "lo"
+    listening: tuple[int, ...] = ()
+    ufw: bool = False
+    peers: dict[str, str | None] = {}
+
+
+class Disk(_Told):
+    """Room on a file system that models or logs go to."""
+
+    path: str
+    total_mib: int
+    free_mib: int
+
+
+class Facts(_Told):
+    """All that a node told.
+
+    Attributes:
+        pythons: None where they were not looked for.
+        closed_homes: home folders that could not be looked into.
+    """
+
+    base: Base
+    machine: Machine
+    wsl: Wsl | None = None
+    gpu: Gpus = Gpus()
+    cuda: Cuda = Cuda()
+    pythons: tuple[Python, ...] = ()
+    closed_homes: tuple[str, ...] = ()
+    network: Network = Network()
+    disks: tuple[Disk, ...] = ()

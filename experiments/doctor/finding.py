@@ -1,0 +1,80 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from experiments.doctor.facts import Facts
+
+
+class Verdict(StrEnum):
+    """How bad it is: a problem keeps something from working, a warning makes it slow or unsure."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        subject: what it is about, such as `driver`.
+        sentence: what was found.
+        remedy: what to do; empty when nothing has to be done.
+    """
+
+    subject: str
+    verdict: Verdict
+    sentence: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a node told, or why it did not.
+
+    Attributes:
+        address: where SSH connects to.
+        engine_address: by which engines of other nodes reach it.
+        offset_s: its clock minus the controller's, in seconds, known to `offset_error_s`.
+        silence: the finding when it told nothing.
+    """
+
+    node: str
+    address: str
+    engine_address: str
+    facts: Facts | None = None
+    offset_s: float = 0.0
+    offset_error_s: float = 0.0
+    silence: Finding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A node and all findings about it."""
+
+    answer: Answer
+    findings: Sequence[Finding]
+
+    def count(self, verdict: Verdict) -> int:
+        """How many findings have that verdict."""
+        return sum(finding.verdict is verdict for finding in self.findings)
+
+
+def ok(subject: str, sentence: str) -> Finding:
+    """Nothing to do."""
+    return Finding(subject, Verdict.OK, sentence)
+
+
+def warning(subject: str, sentence: str, remedy: str) -> Finding:
+    """Something that makes it slow or unsure."""
+    return Finding(subject, Verdict.WARNING, sentence, remedy)
+
+
+def problem(subject: str, sentence: str, remedy: str) -> Finding:
+    """Something that keeps it from working."""
+    return Finding(subject, Verdict.PROBLEM, sentence, remedy)

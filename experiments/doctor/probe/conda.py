@@ -1,0 +1,41 @@
+"""Conda environments, of whoever has some on the machine."""
+
+from __future__ import annotations
+
+from experiments.doctor.probe.place import Place
+
+NAMES = (
+    "miniconda3",
+    "anaconda3",
+    "miniforge3",
+    "mambaforge",
+    "micromamba",
+    "miniconda",
+    "anaconda",
+    "conda",
+)
+
+
+def homes(place: Place) -> list[str]:
+    """Home folders, the own one first."""
+    return list(dict.fromkeys((place.home, *place.found("/root", "/home/*"))))
+
+
+def closed_homes(place: Place) -> list[str]:
+    """Other people's homes that this user may not look into: what lies there is not told."""
+    return [home for home in place.found("/home/*") if not place.is_open(home)]
+
+
+def conda_environments(place: Place) -> list[str]:
+    """Folders of Conda's base environments and of those inside and beside them."""
+    parents = [*homes(place), "/opt"]
+    bases = place.found(*(f"{parent}/{name}" for parent in parents for name in NAMES))
+    inside = place.found(*(f"{base}/envs/*" for base in bases))
+    beside = place.found(*(f"{home}/.conda/envs/*" for home in homes(place)))
+    listed = [
+        line.strip()
+        for home in homes(place)
+        for line in place.text(f"{home}/.conda/environments.txt").splitlines()
+    ]
+    every = dict.fromkeys([*bases, *inside, *beside, *listed])
+    return [folder for folder in every if folder and place.is_folder(f"{folder}/bin")]

@@ -1,0 +1,59 @@
+"""The conversation of the probe with the controller: clocks first, then the facts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from experiments.doctor.probe.conda import closed_homes
+from experiments.doctor.probe.cuda import cuda
+from experiments.doctor.probe.gpu import gpu
+from experiments.doctor.probe.machine import disks, machine, wsl
+from experiments.doctor.probe.network import network
+from experiments.doctor.probe.place import Place
+from experiments.doctor.probe.pythons import pythons
+
+MARK = "llama-herd-doctor"
+"""Before every line of ours: a shell's start-up files may print lines of their own."""
+
+
+def converse(question: dict[str, Any], node_facts: Callable[[str], dict[str, Any]]) -> None:
+    """Answer each line with the clock, until an empty one; then tell the facts.
+
+    Args:
+        question: address, peers, deep.
+        node_facts: what the node says of itself in every run, given its interface.
+    """
+    say("ready")
+    for line in iter(sys.stdin.buffer.readline, b"\n"):
+        if not line:
+            return
+        say(f"{time.time():.6f}")
+    say(json.dumps(facts(Place(), question, node_facts)))
+
+
+def facts(
+    place: Place, question: dict[str, Any], node_facts: Callable[[str], dict[str, Any]]
+) -> dict[str, Any]:
+    """All that can be told of a node."""
+    connected = network(place, question["address"], question["peers"])
+    return {
+        "base": node_facts(connected["interface"]),
+        "machine": machine(place),
+        "wsl": wsl(place),
+        "gpu": gpu(place),
+        "cuda": cuda(place),
+        "pythons": pythons(place, deep=question["deep"]),
+        "closed_homes": closed_homes(place),
+        "network": connected,
+        "disks": disks(place),
+    }
+
+
+def say(text: str) -> None:
+    """One line of ours, at once."""
+    os.write(1, f"{MARK} {text}\n".encode())

@@ -1,0 +1,44 @@
+"""The probe as one text that a node's Python reads from standard input."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = "experiments.doctor.probe"
+MODULES = ("place", "machine", "conda", "gpu", "cuda", "pythons", "network", "main")
+"""Each after those that it imports."""
+NODE_FACTS = "roles/node_base/files/node-facts"
+_READ = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+COMMAND = f"exec python3 -IS -c {shlex.quote(_READ)}"
+"""Runs the program that follows: its size in bytes, a line break, and the program."""
+_LOAD = """
+import json, sys, types
+modules, question = json.loads(sys.stdin.buffer.readline())
+for name, source in modules:
+    module = types.ModuleType(name)
+    sys.modules[name] = module
+    exec(compile(source, name, "exec"), module.__dict__)
+sys.modules["{package}.main"].converse(question, sys.modules["node_facts"].facts)
+"""
+
+
+def program(address: str, peers: Sequence[dict[str, str | int]], *, deep: bool) -> bytes:
+    """What is written to `COMMAND` to start the probe.
+
+    Args:
+        address: by which engines reach the node.
+        peers: the other nodes: `name`, `address`, `port` of SSH.
+        deep: whether PyTorch and bitsandbytes are imported where they are.
+    """
+    modules = [("node_facts", (PROJECT / NODE_FACTS).read_text(encoding="utf-8"))]
+    for name in MODULES:
+        path = Path(__file__).parent / "probe" / f"{name}.py"
+        modules.append((f"{PACKAGE}.{name}", path.read_text(encoding="utf-8")))
+    question: dict[str, Any] = {"address": address, "peers": list(peers), "deep": deep}
+    load = _LOAD.format(package=PACKAGE).encode()
+    return b"%d\n%b%b\n" % (len(load), load, json.dumps([modules, question]).encode())

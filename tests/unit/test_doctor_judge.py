@@ -1,0 +1,467 @@
+"""What the doctor makes of recorded facts: each trap by its name, and silence where all is well."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from experiments.doctor.finding import Answer, Finding, Verdict, problem
+from experiments.doctor.judge import judge, worst
+from experiments.doctor.show import as_json, show
+from tests.doubles.doctor_facts import (
+    GPU,
+    PC,
+    PC_GPU,
+    PETALS,
+    PI,
+    TORCH_OK,
+    WSL,
+    answer,
+    changed,
+)
+
+CONDA = "/home/ada/miniconda3/envs/llm"
+CONDA_TOOLKIT = {"path": CONDA, "conda": True, "compiler": True, "version": "12.4.131"}
+SYSTEM = "/usr/local/cuda-12.4"
+SYSTEM_TOOLKIT = {"path": SYSTEM, "conda": False, "compiler": True, "version": "12.4.1"}
+SEEN = {
+    "toolkits": [SYSTEM_TOOLKIT],
+    "nvcc_plain": f"{SYSTEM}/bin/nvcc",
+    "login": {"nvcc": f"{SYSTEM}/bin/nvcc"},
+    "loader_libcudart": [f"{SYSTEM}/targets/x86_64-linux/lib/libcudart.so.12"],
+}
+
+
+def found(facts: dict[str, Any], **told: float) -> list[Finding]:
+    (diagnosis,) = judge([answer(facts, **told)])
+    return list(diagnosis.findings)
+
+
+def bad(facts: dict[str, Any], **told: float) -> list[Finding]:
+    return [finding for finding in found(facts, **told) if finding.verdict is not Verdict.OK]
+
+
+def only(facts: dict[str, Any], **told: float) -> Finding:
+    """The one finding that is not ok."""
+    (finding,) = bad(facts, **told)
+    assert finding.sentence.endswith(".")
+    assert finding.remedy
+    return finding
+
+
+def sentences(facts: dict[str, Any]) -> str:
+    return " ".join(finding.sentence for finding in found(facts))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        PC,
+        PI,
+        WSL,
+        PC_GPU,
+        changed(PC_GPU, cuda=SEEN, pythons=[TORCH_OK]),
+        changed(PC, pythons=[{**TORCH_OK, "torch": "2.13.0+cpu", "torch_cuda": None}]),
+    ],
+)
+def test_where_all_is_well_there_is_nothing_to_do(facts: dict[str, Any]) -> None:
+    assert bad(facts) == []
+    assert all(not finding.remedy for finding in found(facts))
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (PC, "Native Linux: OptiPlex 7050, Ubuntu 24.04.1 LTS"),
+        (PI, "Raspberry Pi: Raspberry Pi 4 Model B Rev 1.5"),
+        (WSL, "WSL 2: Ubuntu"),
+        (changed(PC, machine={"kind": "container", "container": "podman"}), "Container (podman)"),
+        (PC_GPU, "NVIDIA GeForce RTX 4090, 24 GiB, compute capability 8.9, driver 550.54.14."),
+        (WSL, "WSL 2.3.26, networking mirrored."),
+        (PC, "enp0s31f6, wired, 1000 Mbit/s."),
+        (PC, "15.5 GiB, 13.9 GiB free, swap 4.0 GiB."),
+        (PC, "293.0 GiB of 464.8 GiB free at /."),
+        (changed(PC, pythons=[TORCH_OK]), f"{PETALS} (venv): PyTorch 2.4.1+cu121 for CUDA 12.1"),
+        (
+            changed(PC_GPU, cuda=SEEN),
+            f"CUDA 12.4.1 at {SYSTEM}: seen by login shell, plain environment, loader cache.",
+        ),
+        (changed(PC, closed_homes=["/home/eve"]), "closed to this user: /home/eve."),
+        (changed(PC, network={"listening": [22, 9990]}), "Engines' ports in use: 9990."),
+    ],
+)
+def test_what_a_node_is_is_told_in_words(facts: dict[str, Any], words: str) -> None:
+    assert words in sentences(facts)
+
+
+# -- the traps -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("facts", "verdict"), [(PC_GPU, Verdict.PROBLEM), (PC, Verdict.WARNING)])
+def test_a_toolkit_only_inside_conda(facts: dict[str, Any], verdict: Verdict) -> None:
+    cuda = {"toolkits": [CONDA_TOOLKIT], "login": {"nvcc": f"{CONDA}/bin/nvcc"}}
+
+    trap = only(changed(facts, cuda=cuda))
+
+    assert (trap.subject, trap.verdict) == ("cuda", verdict)
+    assert f"lies only inside Conda ({CONDA})" in trap.sentence
+    assert "--tags cuda" in trap.remedy
+    assert "inside Conda, seen by login shell." in sentences(changed(facts, cuda=cuda))
+
+
+def test_a_toolkit_inside_conda_beside_the_systems_is_no_trap() -> None:
+    both = {**SEEN, "toolkits": [SYSTEM_TOOLKIT, CONDA_TOOLKIT]}
+    assert bad(changed(PC_GPU, cuda=both)) == []
+
+
+def test_condas_compiler_before_the_systems() -> None:
+    cuda = {
+        **SEEN,
+        "toolkits": [SYSTEM_TOOLKIT, CONDA_TOOLKIT],
+        "login": {"nvcc": f"{CONDA}/bin/nvcc"},
+    }
+    assert f"finds Conda's {CONDA}/bin/nvcc" in only(changed(PC_GPU, cuda=cuda)).sentence
+
+
+@pytest.mark.parametrize(
+    ("parts", "what", "remedy"),
+    [
+        (
+            {"gpu": {"driver_packages": ["nvidia-driver-550", "cuda-drivers"]}},
+            "(nvidia-driver-550, cuda-drivers)",
+            "sudo apt purge nvidia-driver-550 cuda-drivers",
+        ),
+        (
+            {"wsl": {"linux_libcuda": ["/usr/lib/x86_64-linux-gnu/libcuda.so.1"]}},
+            "(/usr/lib/x86_64-linux-gnu/libcuda.so.1)",
+            "nvidia-uninstall",
+        ),
+    ],
+)
+def test_a_linux_driver_inside_wsl(parts: dict[str, Any], what: str, remedy: str) -> None:
+    trap = only(changed(WSL, **parts))
+
+    assert (trap.subject, trap.verdict) == ("wsl", Verdict.PROBLEM)
+    assert f"A Linux driver is installed inside WSL {what}" in trap.sentence
+    assert remedy in trap.remedy
+
+
+def test_a_driver_package_on_native_linux_is_right() -> None:
+    assert bad(changed(PC_GPU, gpu={"driver_packages": ["nvidia-driver-550"]})) == []
+
+
+@pytest.mark.parametrize(("facts", "verdict"), [(PC_GPU, Verdict.PROBLEM), (PC, Verdict.WARNING)])
+def test_pytorch_newer_than_the_pinned_bitsandbytes_can_serve(
+    facts: dict[str, Any], verdict: Verdict
+) -> None:
+    new = {**TORCH_OK, "torch": "2.6.0", "torch_cuda": "12.4"}
+
+    trap = only(changed(facts, pythons=[new]))
+
+    assert (trap.subject, trap.verdict) == ("python", verdict)
+    assert "PyTorch 2.6.0 is too new, built for CUDA 12.4" in trap.sentence
+    assert "bitsandbytes 0.41.1 serves CUDA 11.0 to 12.2" in trap.sentence
+    assert trap.remedy.startswith("Reinstalling CUDA does not help.")
+
+
+def test_a_new_pytorch_alone_could_not_serve_petals() -> None:
+    new = {"path": "/home/ada/v", "kind": "venv", "torch": "2.6.0", "torch_cuda": "12.4"}
+    trap = only(changed(PC_GPU, pythons=[new]))
+    assert trap.verdict is Verdict.WARNING
+    assert "bitsandbytes 0.41.1, which Petals pins, serves" in trap.sentence
+
+
+def test_a_new_pytorch_with_a_bitsandbytes_that_serves_it_is_right() -> None:
+    new = {
+        **TORCH_OK,
+        "torch": "2.6.0",
+        "torch_cuda": "12.4",
+        "bitsandbytes": "0.45.0",
+        "bitsandbytes_cuda": ["121", "124"],
+    }
+    assert bad(changed(PC_GPU, pythons=[new])) == []
+
+
+@pytest.mark.parametrize(
+    "machine", [{"userland_bits": 32, "dpkg_architecture": "armhf"}, {"dpkg_architecture": "armhf"}]
+)
+def test_a_32_bit_userland_under_a_64_bit_kernel(machine: dict[str, Any]) -> None:
+    trap = only(changed(PI, machine=machine))
+
+    assert trap.verdict is Verdict.PROBLEM
+    assert trap.sentence.startswith(
+        "32-bit userland: the kernel is aarch64, but programs are armhf"
+    )
+    assert "64-bit" in trap.remedy
+
+
+@pytest.mark.parametrize(
+    ("signer", "words"),
+    [(None, "is not signed"), ("ada Secure Boot Module Signature key", "probably not enrolled")],
+)
+def test_secure_boot_with_a_module_that_it_refuses(signer: str | None, words: str) -> None:
+    gpu = {
+        "on_bus": 1,
+        "secure_boot": True,
+        "module": {"installed": True, "signer": signer},
+        "nvidia_smi": "/usr/bin/nvidia-smi",
+        "nvidia_smi_error": "NVIDIA-SMI has failed because it couldn't communicate",
+    }
+
+    trap = only(changed(PC, gpu=gpu))
+
+    assert (trap.subject, trap.verdict) == ("gpu", Verdict.PROBLEM)
+    assert trap.sentence.startswith("Secure Boot is on")
+    assert words in trap.sentence
+
+
+def test_secure_boot_with_a_module_that_is_loaded_is_right() -> None:
+    assert bad(changed(PC_GPU, gpu={"secure_boot": True})) == []
+
+
+NAT = {"networking": "nat", "forwards": []}
+BEHIND = {"addresses": {"127.0.0.1": "lo", "172.29.112.5": "eth0"}}
+FORWARD = {"port": 9990, "to_address": "172.29.112.5", "to_port": 9990}
+
+
+@pytest.mark.parametrize(
+    ("wsl", "verdict", "words"),
+    [
+        (NAT, Verdict.PROBLEM, "it hides this node, and no engine port is forwarded"),
+        ({**NAT, "forwards": None}, Verdict.PROBLEM, "Windows could not be asked"),
+        ({"networking": None, "forwards": None}, Verdict.PROBLEM, "networking is nat"),
+        ({**NAT, "forwards": [{**FORWARD, "port": 2222}]}, Verdict.PROBLEM, "no engine port"),
+        ({**NAT, "forwards": [FORWARD]}, Verdict.WARNING, "only the ports that Windows forwards"),
+        (
+            {**NAT, "forwards": [{**FORWARD, "to_address": "172.29.99.9"}]},
+            Verdict.PROBLEM,
+            "an address that WSL no longer has",
+        ),
+        ({"networking": "virtioproxy"}, Verdict.PROBLEM, "networking is virtioproxy"),
+    ],
+)
+def test_nat_that_hides_a_wsl_worker(wsl: dict[str, Any], verdict: Verdict, words: str) -> None:
+    trap = only(changed(WSL, wsl=wsl, network=BEHIND))
+
+    assert (trap.subject, trap.verdict) == ("wsl", verdict)
+    assert words in trap.sentence
+    assert "networkingMode=mirrored" in trap.remedy
+
+
+def test_wsl_that_has_the_address_others_look_for_is_taken_as_mirrored() -> None:
+    assert bad(changed(WSL, wsl={"networking": None})) == []
+
+
+def test_wifi() -> None:
+    trap = only(changed(PI, base={"wireless": True, "nic": "wlan0", "link_mbit": None}))
+    assert (trap.subject, trap.verdict) == ("link", Verdict.WARNING)
+    assert trap.sentence.startswith("Engines talk by Wi-Fi (wlan0)")
+
+
+# -- what else can be wrong ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("facts", "verdict", "words"),
+    [
+        (changed(PI, base={"link_mbit": 100}), Verdict.WARNING, "100 Mbit/s; Gigabit is usual"),
+        (changed(PC, network={"ufw": True}), Verdict.WARNING, "ufw is on"),
+        (changed(PC, base={"available_mib": 200}), Verdict.WARNING, "Little is free: 15.5 GiB"),
+        (
+            changed(PC, base={"clock_synchronised": False}),
+            Verdict.WARNING,
+            "nothing keeps it so",
+        ),
+        (
+            changed(PC, disks=[{"path": "/", "total_mib": 30_000, "free_mib": 3000}]),
+            Verdict.WARNING,
+            "Only 2.9 GiB of 29.3 GiB free at /",
+        ),
+        (
+            changed(PC, disks=[{"path": "/", "total_mib": 30_000, "free_mib": 100}]),
+            Verdict.PROBLEM,
+            "Only 0.1 GiB",
+        ),
+        (changed(PC, machine={"systemd": False}), Verdict.PROBLEM, "systemd does not run"),
+        (changed(WSL, machine={"systemd": False}), Verdict.PROBLEM, "systemd does not run"),
+        (changed(WSL, machine={"kind": "wsl1"}), Verdict.PROBLEM, "WSL 1 has no Linux kernel"),
+        (changed(PC, machine={"python": "3.8.10"}), Verdict.PROBLEM, "Its Python is 3.8.10"),
+        (changed(PC, machine={"os_id": "fedora"}), Verdict.PROBLEM, "provisioning knows Debian"),
+        (changed(PC, base={"architecture": "riscv64"}), Verdict.PROBLEM, "Its processor is"),
+        (changed(PI, base={"emulated": True}), Verdict.WARNING, "processor is emulated"),
+        (
+            changed(PC, network={"addresses": {"192.0.2.99": "eth0"}}),
+            Verdict.PROBLEM,
+            "None of its interfaces has 192.0.2.7",
+        ),
+        (changed(PC, gpu={"on_bus": 1}), Verdict.WARNING, "no driver for it"),
+        (changed(PC, gpu={"on_bus": 1, "nouveau": True}), Verdict.PROBLEM, "nouveau holds the GPU"),
+        (
+            changed(
+                PC,
+                gpu={
+                    "on_bus": 1,
+                    "nvidia_smi": "/usr/bin/nvidia-smi",
+                    "nvidia_smi_error": "Driver/library version mismatch",
+                },
+            ),
+            Verdict.PROBLEM,
+            "version mismatch",
+        ),
+        (
+            changed(
+                WSL,
+                gpu={
+                    "gpus": [],
+                    "nvidia_smi_error": "Failed to initialize NVML: GPU access blocked",
+                },
+            ),
+            Verdict.PROBLEM,
+            "GPU access blocked",
+        ),
+        (
+            changed(PC_GPU, cuda={**SEEN, "toolkits": [{**SYSTEM_TOOLKIT, "version": "13.0.1"}]}),
+            Verdict.PROBLEM,
+            "CUDA 13.0.1 needs driver 580 or newer",
+        ),
+        (
+            changed(PC_GPU, cuda={**SEEN, "loader_libcudart": []}),
+            Verdict.WARNING,
+            "loader's cache has none",
+        ),
+        (
+            changed(
+                PC_GPU,
+                cuda={**SEEN, "login": {"ld_library_path": "/usr/local/cuda/lib64"}},
+            ),
+            Verdict.WARNING,
+            "LD_LIBRARY_PATH is set for logins",
+        ),
+        (
+            changed(PC_GPU, pythons=[{**TORCH_OK, "bitsandbytes": None}]),
+            Verdict.PROBLEM,
+            "Petals is there without bitsandbytes",
+        ),
+        (
+            changed(PC_GPU, pythons=[{**TORCH_OK, "torch_cuda": None}]),
+            Verdict.WARNING,
+            "built for the CPU",
+        ),
+        (
+            changed(
+                PC_GPU,
+                gpu={"gpus": [{**GPU["gpus"][0], "driver": "470.256.02"}]},
+                pythons=[TORCH_OK],
+            ),
+            Verdict.PROBLEM,
+            "PyTorch for CUDA 12.1 needs driver 525 or newer, and this is 470.256.02",
+        ),
+        (
+            changed(
+                PC_GPU,
+                gpu={"gpus": [{**GPU["gpus"][0], "compute_capability": "12.0"}]},
+                pythons=[TORCH_OK],
+            ),
+            Verdict.PROBLEM,
+            "compute capability 12.0",
+        ),
+        (
+            changed(PC_GPU, pythons=[{**TORCH_OK, "imported": {"error": "RuntimeError: CUDA"}}]),
+            Verdict.PROBLEM,
+            "importing ended with RuntimeError: CUDA",
+        ),
+        (
+            changed(PC_GPU, pythons=[{**TORCH_OK, "imported": {"torch_sees_gpu": False}}]),
+            Verdict.PROBLEM,
+            "sees no GPU",
+        ),
+    ],
+)
+def test_what_else_is_wrong(facts: dict[str, Any], verdict: Verdict, words: str) -> None:
+    finding = only(facts)
+    assert finding.verdict is verdict
+    assert words in finding.sentence
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "error_s", "verdict"),
+    [
+        (0.4, 0.01, Verdict.OK),
+        (-1.5, 0.01, Verdict.WARNING),
+        (1.5, 1.0, Verdict.OK),
+        (3600.0, 0.01, Verdict.PROBLEM),
+    ],
+)
+def test_a_clock_is_wrong_only_beyond_the_error_of_asking(
+    offset_s: float, error_s: float, verdict: Verdict
+) -> None:
+    told = found(PC, offset_s=offset_s, offset_error_s=error_s)
+    (clock,) = (finding for finding in told if finding.subject == "clock")
+    assert clock.verdict is verdict
+
+
+def test_a_containers_clock_is_its_hosts() -> None:
+    facts = changed(PC, machine={"kind": "container"}, base={"clock_synchronised": False})
+    assert bad(facts) == []
+
+
+# -- nodes together ----------------------------------------------------------------------------
+
+
+SILENT = Answer("gone", "192.0.2.9", "192.0.2.9", silence=problem("connection", "No.", "Try."))
+
+
+def test_a_node_that_others_do_not_reach_is_told_where_it_was_missed() -> None:
+    here = answer(changed(PC, network={"peers": {"b": "timed out", "c": None}}), "a")
+
+    first, *others = judge([here, answer(PC, "b"), answer(PC, "c")])
+
+    (missed,) = (one for one in first.findings if one.verdict is Verdict.PROBLEM)
+    assert "b is not reached from here at 192.0.2.7: timed out." in missed.sentence
+    assert all(not one.count(Verdict.PROBLEM) for one in others)
+
+
+def test_a_node_that_tells_nothing_is_one_finding_and_no_crash() -> None:
+    here = answer(changed(PC, network={"peers": {"gone": "No route to host", "b": None}}), "a")
+
+    first, _, gone = judge([here, answer(PC, "b"), SILENT])
+
+    assert not first.count(Verdict.PROBLEM), "it is told once, at the node itself"
+    assert "Reaches b (SSH stands for all ports)" in " ".join(f.sentence for f in first.findings)
+    assert list(gone.findings) == [SILENT.silence]
+    assert worst([first, gone]) is Verdict.PROBLEM
+
+
+def test_the_screen_names_verdict_subject_sentence_and_remedy() -> None:
+    text = io.StringIO()
+    nat = answer(changed(WSL, wsl=NAT, network=BEHIND), "laptop")
+
+    show(judge([answer(PI, "pi1"), nat, SILENT]), Console(file=text, width=100))
+
+    screen = text.getvalue()
+    assert "pi1  192.0.2.7\nok " in screen
+    assert "PROBLEM           WSL's networking is nat" in screen
+    assert "→ With Windows 11 22H2" in screen
+    assert screen.endswith("3 nodes: 2 problems, 0 warnings.\n")
+    for part in screen.split("\n\n"):
+        assert len(part.splitlines()) <= 24, "a node fits on a screen"
+
+
+def test_json_holds_findings_and_the_facts_that_they_rest_on() -> None:
+    told = json.loads(json.dumps(as_json(judge([answer(PC_GPU, "desk"), SILENT]))))
+
+    desk, gone = told["nodes"]
+    assert (told["verdict"], desk["node"]) == ("problem", "desk")
+    assert desk["facts"]["gpu"]["gpus"][0]["driver"] == "550.54.14"
+    assert {finding["verdict"] for finding in desk["findings"]} == {"ok"}
+    assert gone["facts"] is None
+    assert gone["findings"][0] == {
+        "subject": "connection",
+        "verdict": "problem",
+        "sentence": "No.",
+        "remedy": "Try.",
+    }

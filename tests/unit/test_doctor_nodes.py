@@ -1,0 +1,74 @@
+"""Which nodes the doctor looks at, and what becomes of those that cannot be looked at."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from collect.errors import HerdError
+from experiments.doctor.ask import ask_nodes
+from experiments.doctor.finding import Verdict
+from experiments.doctor.run import examine
+from experiments.inventory import read_cluster
+
+NAMES = "[cluster]\na ansible_host=127.0.0.1 ansible_port={port}\nb ansible_host=nobody.invalid\n"
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> str:
+    """A node whose port refuses, and one whose name nobody knows."""
+    (tmp_path / "ansible.cfg").write_text("[defaults]\n")
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "inventory" / "known_hosts").touch()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    path = tmp_path / "hosts.ini"
+    path.write_text(NAMES.format(port=port))
+    return str(path)
+
+
+def test_nodes_that_do_not_answer_are_findings_with_a_remedy(tmp_path: Path, hosts: str) -> None:
+    diagnoses = examine(tmp_path, hosts, None, deep=False)
+
+    for diagnosis, name in zip(diagnoses, ("a", "b"), strict=True):
+        (finding,) = diagnosis.findings
+        assert diagnosis.answer.node == name
+        assert (finding.subject, finding.verdict) == ("connection", Verdict.PROBLEM)
+        assert finding.sentence.startswith(f"Connecting to {name} (")
+        assert finding.sentence.endswith(".")
+        assert finding.remedy.startswith("Is it on, and on the network?")
+
+
+def test_a_name_that_nobody_knows_stops_a_run_but_not_the_doctor(
+    tmp_path: Path, hosts: str
+) -> None:
+    with pytest.raises(HerdError, match="cannot be resolved"):
+        read_cluster(tmp_path, hosts)
+    _, unknown = read_cluster(tmp_path, hosts, must_resolve=False).nodes
+    assert unknown.engine_address == "nobody.invalid"
+
+
+def test_only_the_named_nodes_are_looked_at(tmp_path: Path, hosts: str) -> None:
+    (diagnosis,) = examine(tmp_path, hosts, " b ", deep=False)
+    assert diagnosis.answer.node == "b"
+
+
+@pytest.mark.parametrize(("names", "what"), [("a,c", "has no c"), (",", "has no such node")])
+def test_a_name_that_the_inventory_does_not_have_is_told(
+    tmp_path: Path, hosts: str, names: str, what: str
+) -> None:
+    with pytest.raises(HerdError, match=rf"--limit {names}: group cluster {what}; it has a, b"):
+        examine(tmp_path, hosts, names, deep=False)
+
+
+def test_no_known_hosts_is_a_finding_too(tmp_path: Path, hosts: str) -> None:
+    (tmp_path / "inventory" / "known_hosts").unlink()
+    nodes = read_cluster(tmp_path, hosts, must_resolve=False).nodes
+
+    first = ask_nodes(nodes, tmp_path, deep=False)[0]
+
+    assert first.silence is not None
+    assert "does not exist" in first.silence.sentence
+    assert "ssh-keyscan" in first.silence.remedy
