@@ -17,6 +17,7 @@ from rich.console import Console
 
 from collect.errors import HerdError
 from collect.parsers.distributed_llama import json_chunks
+from collect.run import Greedy, load_run
 from experiments import lab
 from experiments.doctor.finding import Verdict
 from experiments.doctor.judge import worst
@@ -32,6 +33,7 @@ from models.report import StderrReporter
 
 PROJECT = Path(__file__).resolve().parent
 DEFAULT_MATRIX = "experiments/matrices/scaling.yml"
+AGREEMENT_MATRIX = "experiments/matrices/agreement.yml"
 LAB_NODES = 8
 MATRIX_HELP = {
     "nodes": "numbers of nodes, such as 1,2,4,8",
@@ -209,23 +211,43 @@ def run_matrix(
 ) -> None:
     """Run a matrix over the cluster, or go on with it, and write its report."""
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
-    wanted = _matrix(matrix, set or [], named, repeats, seed)
-    result = execute_matrix(
-        wanted,
-        PROJECT,
-        progress=make_progress(Console()),
-        new=new,
-        command=("fab", *sys.argv[1:]),
-        inventory=inventory,
-    )
-    for note in result.notes:
-        print(note)
-    if result.already_complete:
-        print("This run was complete before: nothing was measured. Begin another one with --new.")
-    _print_status({"run": result.folder.name, **result.counts})
-    _write_report(result.folder)
-    if result.exit_code:
-        raise Exit(code=result.exit_code)
+    _, code = _measure(_matrix(matrix, set or [], named, repeats, seed), inventory, new=new)
+    if code:
+        raise Exit(code=code)
+
+
+@verb(
+    help={
+        **{name: MATRIX_HELP[name] for name in ("nodes", "engine", "model", "weights", "set")},
+        "matrix": f"prompts and text (default {AGREEMENT_MATRIX})",
+        "inventory": MATRIX_HELP["inventory"],
+        "new": "begin a new run even where an unfinished one could go on",
+    },
+    iterable=["set"],
+)
+def check_agreement(
+    _context: Context,
+    nodes: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    set: list[str] | None = None,  # noqa: A002  # the flag is called --set
+    matrix: str | None = None,
+    inventory: str | None = None,
+    new: bool = False,
+) -> None:
+    """Hold what engines say against the plain reference, token by token."""
+    named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
+    wanted = _matrix(matrix or str(PROJECT / AGREEMENT_MATRIX), set or [], named, None, None)
+    if not isinstance(wanted.workload, Greedy):
+        raise HerdError(
+            f"--matrix {matrix}: its workload is {wanted.workload.kind}; agreement needs `greedy`, "
+            f"as in {AGREEMENT_MATRIX}."
+        )
+    folder, code = _measure(wanted, inventory, new=new)
+    is_wrong = _print_agreement(folder)
+    if is_wrong or code:
+        raise Exit(code=code or 1)
 
 
 @verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
@@ -252,6 +274,40 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
     for chunk in json_chunks(Path(file), "worker" if worker else "root"):
         print(chunk, end="")
+
+
+def _measure(matrix: Matrix, inventory: str | None, *, new: bool) -> tuple[Path, int]:
+    """Run a matrix and write its report; the run's folder and how `fab` ends."""
+    result = execute_matrix(
+        matrix,
+        PROJECT,
+        progress=make_progress(Console()),
+        new=new,
+        command=("fab", *sys.argv[1:]),
+        inventory=inventory,
+    )
+    for note in result.notes:
+        print(note)
+    if result.already_complete:
+        print("This run was complete before: nothing was measured. Begin another one with --new.")
+    _print_status({"run": result.folder.name, **result.counts})
+    _write_report(result.folder)
+    return result.folder, result.exit_code
+
+
+def _print_agreement(folder: Path) -> bool:
+    """Print how far a run agrees with the reference; whether a cell differs that must not."""
+    # Tables take a second to load, and most verbs have none.
+    from analysis.agreement_text import agreed, agreement_table  # noqa: PLC0415
+    from analysis.tabulate import lines  # noqa: PLC0415
+    from collect.tables import build_tables  # noqa: PLC0415
+
+    found = agreed(load_run(folder), build_tables(folder), folder)
+    if found is None:
+        return False
+    for line in (*lines(agreement_table(found.cells)), *found.sentences):
+        print(line)
+    return found.is_wrong
 
 
 def _print_status(counts: Mapping[str, str | int]) -> None:

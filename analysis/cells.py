@@ -13,7 +13,8 @@ import pandas as pd
 from analysis.stats import Estimate, estimate
 from analysis.wording import listing, plural
 from collect.account import STATES
-from collect.run import CellRecord, RunManifest, Scalar
+from collect.columns import FIGURES
+from collect.run import CellRecord, Greedy, RunManifest, Scalar
 
 TIMINGS = ("_s", "_ms", "_ms_per_token")
 """How the names of columns end that depend on how fast a machine is."""
@@ -140,7 +141,12 @@ class Series:
 
 
 def cell_results(run: RunManifest, trials: pd.DataFrame) -> tuple[CellResult, ...]:
-    """The cells of a run, in its order, with their trials."""
+    """The cells of a run, in its order, with their trials.
+
+    Those of a greedy workload have no figures: each of a cell's trials does another thing.
+    """
+    if isinstance(run.workload, Greedy):
+        trials = trials.drop(columns=list(FIGURES))
     groups = {str(cell_id): rows for cell_id, rows in trials.groupby("cell_id", sort=False)}
     empty = trials.iloc[:0]
     emulated = {name for name, facts in run.nodes.items() if facts.get("emulated")}

@@ -6,14 +6,15 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from analysis import answers, charts, frames, tabulate
+from analysis import agreement_text, answers, charts, frames, tabulate
+from analysis.agreement_text import Agreed, agreed
 from analysis.answers import Asked
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
@@ -25,7 +26,7 @@ from analysis.tabulate import Table, Text
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES, Account
 from collect.errors import HerdError
-from collect.run import Benchmark, Questions, RunManifest
+from collect.run import Benchmark, Greedy, Questions, RunManifest
 from collect.tables import Tables, tables_of
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -64,6 +65,7 @@ class Study:
     counts: Mapping[str, int]
     verdict: Verdict
     warnings: tuple[str, ...]
+    agreement: Agreed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Content:
     cells: Table
     link: Table | None
     perplexity: Table | None
+    agreement: Table | None
+    differing: Table | None
     waiting: Table | None
     asked: tuple[Asked, ...]
     failures: Table | None
@@ -123,7 +127,8 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
         with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:
             folder = Path(name) / run.run
             folder.mkdir()
-            verdict = compose(run, tables, folder, warnings=account.warnings)
+            agreement = agreed(run, tables, run_folder)
+            verdict = compose(run, tables, folder, warnings=account.warnings, agreement=agreement)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     except OSError as error:
@@ -134,7 +139,14 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
     return Report(target / "index.html", verdict)
 
 
-def compose(run: RunManifest, tables: Tables, folder: Path, *, warnings: Sequence[str] = ()) -> str:
+def compose(
+    run: RunManifest,
+    tables: Tables,
+    folder: Path,
+    *,
+    warnings: Sequence[str] = (),
+    agreement: Agreed | None = None,
+) -> str:
     """Write the files of a report into an empty folder.
 
     Args:
@@ -142,6 +154,7 @@ def compose(run: RunManifest, tables: Tables, folder: Path, *, warnings: Sequenc
         tables: what was measured.
         folder: an empty folder.
         warnings: what is odd about the run's folder, a sentence each.
+        agreement: of a greedy run with the reference.
 
     Returns:
         What the run found, a sentence and its reservations.
@@ -151,7 +164,9 @@ def compose(run: RunManifest, tables: Tables, folder: Path, *, warnings: Sequenc
     scalings = scalings_of(all_series)
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     verdict = verdict_of(all_series, scalings, counts, is_lab=shares_machine(run))
-    study = Study(run, tables, all_series, scalings, counts, verdict, tuple(warnings))
+    if agreement is not None:
+        verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
+    study = Study(run, tables, all_series, scalings, counts, verdict, tuple(warnings), agreement)
     drawn = {
         chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
         for chart in charts.charts_of(all_series, scalings, predictor(run))
@@ -174,6 +189,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
     run, tables, all_series = study.run, study.tables, study.all_series
     same, differ = tabulate.node_tables(run)
     waiting, asked = _answers(study, folder)
+    agreement, differing = _agreement(study.agreement, folder)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
         run=run,
@@ -188,6 +204,8 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         cells=_kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=_link_table(study, folder),
         perplexity=_perplexity_table(all_series, folder),
+        agreement=agreement,
+        differing=differing,
         waiting=waiting,
         asked=asked,
         failures=failures and _kept(failures, folder / "failures.csv"),
@@ -231,6 +249,12 @@ def workload_in_words(run: RunManifest) -> str:
             f"answer {len(workload.asked)} questions of {workload.file}, one after the other, each "
             f"in at most {workload.max_tokens} tokens at temperature {workload.temperature:g} "
             f"(seed {workload.seed})"
+        )
+    if isinstance(workload, Greedy):
+        return (
+            f"one of {len(workload.prompts)} prompts continued with the likeliest token each time, "
+            f"up to {workload.positions} tokens with those of the prompt; in the last trial of a "
+            "cell a text is scored"
         )
     return f"perplexity of the first {workload.characters} characters of {workload.text}"
 
@@ -277,6 +301,17 @@ def _perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | Non
         "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["change"])
+
+
+def _agreement(agreement: Agreed | None, folder: Path) -> tuple[Table | None, Table | None]:
+    if agreement is None:
+        return None, None
+    agreement.cells.to_csv(folder / "agreement.csv", index=False)
+    agreement.differing.to_csv(folder / "differing-texts.csv", index=False)
+    return (
+        agreement_text.agreement_table(agreement.cells),
+        None if agreement.differing.empty else agreement_text.difference_table(agreement.differing),
+    )
 
 
 def _answers(study: Study, folder: Path) -> tuple[Table | None, tuple[Asked, ...]]:

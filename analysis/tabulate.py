@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -76,8 +76,23 @@ def plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def lines(made: Table) -> Iterator[str]:
+    """A table for a terminal, its columns under each other."""
+    rows = [made.columns, *([cell.text for cell in row] for row in made.rows)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        aligned = (
+            text.rjust(width) if index in made.numeric else text.ljust(width)
+            for index, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield "  ".join(aligned).rstrip()
+
+
 def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Table:
-    """Every cell: state, trials, speed, interval, range, variation, speed-up, efficiency."""
+    """Every cell: state, trials, speed, interval, range, variation, speed-up, efficiency.
+
+    A column that says nothing of any cell is left out.
+    """
     by_series = {id(scaling.series): scaling for scaling in scalings}
     rows = [
         _cell_row(series, cell, by_series.get(id(series)))
@@ -88,7 +103,13 @@ def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Tab
         "Series", "Nodes", "State", "Trials", "Tokens/s: median (95 %)", "Range", "CV",
         "ms/token", "Speed-up (95 %)", "Efficiency", "Karp-Flatt",
     )  # fmt: skip
-    return table(columns, rows, [columns[1], *columns[3:]])
+    known = [
+        index
+        for index in range(len(columns))
+        if index <= columns.index("Trials") or any(row[index] != NOTHING for row in rows)
+    ]
+    shown = [columns[index] for index in known]
+    return table(shown, [[row[i] for i in known] for row in rows], [shown[1], *shown[3:]])
 
 
 def _cell_row(series: Series, cell: CellResult, scaling: Scaling | None) -> list[str]:

@@ -46,6 +46,11 @@ TRIALS_AFTER_AXES: Columns = MappingProxyType(
         "flags": "string",
     }
 )
+FIGURES = (
+    *(name for name, dtype in TRIALS_AFTER_AXES.items() if dtype == "Float64"),
+    "text_sha256",
+)
+"""Columns of `trials` that say what a trial gave, for comparing it with others of its cell."""
 TOKENS: Columns = MappingProxyType(
     {
         "run": "string",
@@ -60,6 +65,16 @@ TOKENS: Columns = MappingProxyType(
         "sent_kib": "Float64",
         "received_kib": "Float64",
         "text": "string",
+    }
+)
+TEXTS: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "index": "Int64",
+        "text": "string",
+        "log_probability": "Float64",
     }
 )
 NODES: Columns = MappingProxyType(

@@ -110,6 +110,19 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class SaidToken:
+    """A token that a model generated, or whose probability it was asked for.
+
+    Attributes:
+        text: what it adds to a text; None where the engine does not print it.
+        log_probability: natural logarithm; None where the engine does not tell it.
+    """
+
+    text: str | None
+    log_probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Everything that the logs of one attempt say.
 
@@ -124,6 +137,7 @@ class Measurement:
         required_memory_mib: what the root says that it needs.
         flags: what is odd about the logs, a sentence each.
         answers: to questions, in the order of asking.
+        said: tokens with their probabilities, where the engine tells these.
     """
 
     samples: int
@@ -135,3 +149,4 @@ class Measurement:
     required_memory_mib: float | None = None
     flags: tuple[str, ...] = field(default=())
     answers: tuple[Answer, ...] = ()
+    said: tuple[SaidToken, ...] = ()

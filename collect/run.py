@@ -8,10 +8,11 @@ results/<run>/
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from collect.errors import HerdError
 from collect.questions import Question
@@ -87,7 +88,48 @@ class Questions(Record):
     silence_s: float = Field(default=300.0, ge=1.0, le=86_400.0)
 
 
-Workload = Annotated[Benchmark | Perplexity | Questions, Field(discriminator="kind")]
+def _as_engines_read_it(text: str) -> str:
+    if len(text) > _LONGEST_LINE or not re.fullmatch(r"[!-~]+( [!-~]+)*", text):
+        raise ValueError(
+            "it must be ASCII words with single spaces between them, on one line of at most "
+            f"{_LONGEST_LINE} characters: engines split other texts each in its own way"
+        )
+    return text
+
+
+_LONGEST_LINE = 4000
+Line = Annotated[str, AfterValidator(_as_engines_read_it)]
+"""One line of printable ASCII with single spaces: every engine reads it as the same tokens."""
+
+
+class Greedy(Record):
+    """What a model says when it always takes the likeliest token, against the plain reference.
+
+    Repeat k of a cell continues prompt k; the last repeat scores the text, token by token.
+
+    Attributes:
+        prompts: beginnings of texts.
+        positions: tokens that the model reads, those of the prompt and those it generates
+            together; a prompt of n tokens gets positions - n + 1 new ones.
+        text: is scored: the probability of each token after those before it.
+    """
+
+    kind: Literal["greedy"] = "greedy"
+    prompts: tuple[Line, ...] = Field(min_length=1, max_length=999)
+    positions: int = Field(default=72, ge=8, le=4096)
+    text: Line
+
+    @property
+    def repeats(self) -> int:
+        """Trials of a cell: one for each prompt, and one for the text."""
+        return len(self.prompts) + 1
+
+    def prompt(self, repeat: int) -> str | None:
+        """The prompt of a repeat (from 1); None for the repeat that scores the text."""
+        return self.prompts[repeat - 1] if repeat <= len(self.prompts) else None
+
+
+Workload = Annotated[Benchmark | Perplexity | Questions | Greedy, Field(discriminator="kind")]
 
 
 class CellRecord(Record):

@@ -6,6 +6,7 @@ matrix are columns of `trials`, after `cell_id`. Absent values are missing (`<NA
 trials: a row a planned trial. tokens: a row a line of figures of the attempt that counts.
 nodes: a row a process of an attempt. attempts: a row an attempt, whatever came of it.
 answers: a row an answer of an attempt, whatever came of it.
+texts: a row a token of a greedy workload, generated or scored, of the attempt that counts.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ from collect.columns import (
     ATTEMPTS,
     FIRST_AXES,
     NODES,
+    TEXTS,
     TOKENS,
     TRIALS_AFTER_AXES,
     TRIALS_BEFORE_AXES,
     Columns,
 )
 from collect.errors import HerdError
-from collect.measurement import Measurement, Phase
+from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers import answers_of
-from collect.run import TABLES_FOLDER, RunManifest, Scalar
+from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
 
 Row = dict[str, Any]
 
@@ -51,6 +53,7 @@ class Tables:
     nodes: pd.DataFrame
     attempts: pd.DataFrame
     answers: pd.DataFrame
+    texts: pd.DataFrame
 
     def write(self, run_folder: Path) -> tuple[Path, ...]:
         """Write `tables/<name>.parquet`, each whole or not at all; the same run, the same bytes.
@@ -94,6 +97,7 @@ def tables_of(account: Account) -> Tables:
         nodes=_frame(_node_rows(run, attempts), NODES),
         attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
         answers=_frame(_answer_rows(run, attempts), ANSWERS),
+        texts=_frame(_text_rows(account.manifest, trials), TEXTS),
     )
 
 
@@ -220,6 +224,33 @@ def _answer_rows(run: str, attempts: Iterable[tuple[TrialState, AttemptState]]) 
                     "attempt_id": attempt.attempt_id,
                     **{name: getattr(answer, name) for name in ANSWERS if hasattr(answer, name)},
                 }
+
+
+def _text_rows(manifest: RunManifest, trials: Iterable[TrialState]) -> Iterator[Row]:
+    if not isinstance(manifest.workload, Greedy):
+        return
+    for trial in trials:
+        chosen = trial.chosen
+        if chosen is None or chosen.measurement is None:
+            continue
+        for index, token in enumerate(_said(chosen.measurement)):
+            yield {
+                "run": manifest.run,
+                "trial_id": trial.trial.trial_id,
+                "attempt_id": chosen.attempt_id,
+                "index": index,
+                "text": token.text,
+                "log_probability": token.log_probability,
+            }
+
+
+def _said(measurement: Measurement) -> Sequence[SaidToken]:
+    """Tokens with their probabilities, or else those that the engine printed."""
+    return measurement.said or [
+        SaidToken(record.text, None)
+        for record in measurement.tokens
+        if record.phase == "prediction"
+    ]
 
 
 def _attempt_row(run: str, trial: TrialState, attempt: AttemptState) -> Row:

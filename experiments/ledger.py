@@ -15,12 +15,18 @@ from pathlib import Path
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, TEMPORARY_PREFIX, AttemptRecord, load_attempt
 from collect.errors import HerdError
+from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
 from experiments.durable import land, remove_folder, sync_folder, write_file, writing
 
 
-def create_run(results: Path, manifest: RunManifest) -> Path:
+def create_run(results: Path, manifest: RunManifest, references: References | None = None) -> Path:
     """Make the folder of a run, whole or not at all.
+
+    Args:
+        results: folder of all runs.
+        manifest: its plan.
+        references: what its texts are held against, where it has such.
 
     Raises:
         HerdError: it cannot be written.
@@ -31,6 +37,8 @@ def create_run(results: Path, manifest: RunManifest) -> Path:
         remove_folder(temporary)
         (temporary / ATTEMPTS_FOLDER).mkdir(parents=True)
         write_file(temporary / RUN_FILE, manifest.model_dump_json(indent=1).encode())
+        if references is not None:
+            write_file(temporary / REFERENCE_FILE, references.model_dump_json().encode())
         land(temporary, final)
     return final
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from collect.errors import HerdError
 from collect.questions import load_questions
-from collect.run import Benchmark, Questions, Record, Scalar, Workload
+from collect.run import Benchmark, Greedy, Questions, Record, Scalar, Workload
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell
 from experiments.engines.common import PROJECT_FOLDER, model_spec
@@ -96,6 +96,15 @@ class Matrix(Record):
     constraints: tuple[Constraint, ...] = ()
     file: str = Field(default="", exclude=True)
 
+    @model_validator(mode="after")
+    def _each_prompt_once(self) -> Self:
+        if isinstance(self.workload, Greedy) and self.repeats != self.workload.repeats:
+            raise ValueError(
+                f"a greedy workload of {len(self.workload.prompts)} prompts has a trial for each "
+                f"and one for its text: write `repeats: {self.workload.repeats}`"
+            )
+        return self
+
     def override(
         self,
         *,
@@ -134,6 +143,11 @@ class Matrix(Record):
             for name, value in (("repeats", repeats), ("seed", seed))
             if value is not None
         }
+        if isinstance(self.workload, Greedy) and "repeats" in numbers:
+            raise HerdError(
+                f"--repeats {numbers['repeats']}: the trials of {self.title} are its prompts and "
+                "its text, each once. Leave it out, or name other prompts in the matrix."
+            )
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
         return self.model_copy(update={"axes": merged, **numbers})
 

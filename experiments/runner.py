@@ -22,6 +22,7 @@ from experiments.owner import Owner, own_results
 from experiments.plan import RESULTS_FOLDER, Plan, make_plan, plan_id, trim
 from experiments.progress import Progress
 from experiments.protocol import Transport
+from experiments.references import references_of
 from experiments.remote import SshTransport
 from experiments.session import Session
 
@@ -152,7 +153,7 @@ def _open_run(
     if known is None:
         name = new_run_name(results, Path(plan.matrix.file).stem or "run")
         manifest = run_manifest(plan, name, command, toolkit)
-        return create_run(results, manifest), manifest
+        return create_run(results, manifest, references_of(plan)), manifest
     manifest = load_run(known)
     changed = changes(manifest, plan)
     if changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from collect.account import State, TrialState, count_states
@@ -146,7 +146,7 @@ class Session:
         Returns:
             How many attempts were recorded.
         """
-        cell = self._plan.by_id[trial.cell_id]
+        cell = replace(self._plan.by_id[trial.cell_id], repeat=trial.repeat)
         deployment = ENGINES[cell.engine].deploy(cell, self._plan.cluster)
         self._engine = cell.engine
         used = self._cells[trial.cell_id].nodes

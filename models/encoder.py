@@ -30,6 +30,11 @@ class Encoder:
         model = _proto(tokenizer).SerializeToString()
         self._processor = SentencePieceProcessor(model_proto=model)
 
+    @property
+    def adds_space(self) -> bool:
+        """Whether a text is read as if a space stood before it."""
+        return self._tokenizer.add_space
+
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of a text."""
         return (self._first, *self._processor.encode(text))

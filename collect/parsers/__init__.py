@@ -11,7 +11,7 @@ from pathlib import Path
 from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord
 from collect.errors import HerdError
 from collect.measurement import Answer, Measurement
-from collect.parsers import answers, distributed_llama, dllama_failures, llama_cpp
+from collect.parsers import answers, distributed_llama, dllama_failures, llama_cpp, llama_server
 from collect.parsers.dllama_worker import read_worker
 
 LONGEST_CAUSE_BYTES = 1 << 18
@@ -37,6 +37,8 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
     if root is None or root.out_file is None:
         raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
     out, err = _read(folder, root.out_file), _read(folder, root.err_file)
+    if root.role == "client" and llama_server.is_asked(root.argv):
+        return llama_server.measurement(out)
     if root.role == "client":
         return answers.measurement(root.argv, _server_argv(record), out)
     engine = record.params.get("engine")
@@ -48,13 +50,15 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
 
 
 def answers_of(folder: Path, record: AttemptRecord) -> tuple[Answer, ...]:
-    """Every answer that was begun in an attempt, also one that failed; empty without a client.
+    """Every answer that was begun in an attempt, also one that failed; empty where none was asked.
 
     Raises:
         HerdError: the client's log cannot be read.
     """
     client = record.root()
     if client is None or client.role != "client" or client.out_file is None:
+        return ()
+    if llama_server.is_asked(client.argv):
         return ()
     out = _read(folder, client.out_file)
     return answers.read_answers(client.argv, _server_argv(record), out)

@@ -285,6 +285,7 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
         return Measurement(
             samples=1,
             perplexity=log.perplexity.perplexity,
+            said=log.perplexity.said,
             required_memory_mib=log.required_memory_mib,
             flags=log.flags,
         )

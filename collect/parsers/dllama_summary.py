@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from collect.measurement import SaidToken
+
 _EOL = rb"\r?\n"
 _RATE = rb" +tokens/s: (\S{1,40}) \((\S{1,40}) ms/tok\)"
 _TOKENS = rb" +nTokens: (-?\d{1,9})"  # -1 for a prompt without a token
@@ -91,6 +93,11 @@ class PerplexityResult:
     average_log_probability: float
     bits_per_token: float
     probabilities: tuple[float, ...]
+
+    @property
+    def said(self) -> tuple[SaidToken, ...]:
+        """The tokens; a probability that was printed as 0 is not known."""
+        return tuple(SaidToken(None, math.log(p) if p else None) for p in self.probabilities)
 
 
 @dataclass(frozen=True, slots=True)

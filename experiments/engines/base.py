@@ -25,11 +25,13 @@ class Cell:
         params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
             there, the engine's own axes besides.
         deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
+        repeat: which trial of the cell, from 1; only a greedy workload does another thing in each.
     """
 
     params: Mapping[str, Scalar]
     workload: Workload
     deadline_s: float = 1800.0
+    repeat: int = 1
 
     @property
     def engine(self) -> str:

@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 
 from collect.errors import HerdError
-from collect.run import Benchmark, Perplexity, Questions
+from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
 from models.build import NODE_FOLDER
 from models.catalogue import ModelSpec, load_catalogue
+from models.encoder import Encoder
+from models.fetch import open_checkpoint
 from models.memory import MemoryNeed
 
 ENGINES_FOLDER = "/opt/llama-herd/engines"
@@ -46,11 +48,42 @@ def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:
     return None
 
 
+@cache
+def encoder(model: str) -> Encoder:
+    """What splits texts into a model's tokens.
+
+    Raises:
+        HerdError: the model cannot be had, or its vocabulary is of a kind that is not read.
+    """
+    return Encoder(open_checkpoint(model_spec(model)).tokenizer)
+
+
 def expected_samples(cell: Cell) -> int:
     """Measured values in a whole log: generated tokens, one perplexity, or answers."""
-    if isinstance(cell.workload, Questions):
-        return len(cell.workload.asked)
-    return cell.workload.generate_tokens if isinstance(cell.workload, Benchmark) else 1
+    workload = cell.workload
+    if isinstance(workload, Questions):
+        return len(workload.asked)
+    if isinstance(workload, Benchmark):
+        return workload.generate_tokens
+    if isinstance(workload, Greedy) and (prompt := workload.prompt(cell.repeat)) is not None:
+        return workload.positions - len(encoder(cell.model).encode(prompt)) + 1
+    return 1
+
+
+def positions(workload: Greedy, model: str) -> int:
+    """Places in the context that a greedy workload needs."""
+    return max(workload.positions, len(encoder(model).encode(workload.text)))
+
+
+def unreadable(cell: Cell) -> str | None:
+    """Why the reference cannot read the model's vocabulary; None if it can, or need not."""
+    if not isinstance(cell.workload, Greedy):
+        return None
+    try:
+        encoder(cell.model)
+    except HerdError as error:
+        return str(error).rstrip(".")
+    return None
 
 
 def missing(

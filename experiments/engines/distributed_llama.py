@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from collect.run import Benchmark, Perplexity, Questions
+from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
@@ -52,6 +52,7 @@ class DistributedLlama:
             not_published(spec, "dllama", cell.weights)
             or _unshareable(cell, spec)
             or asking.unaskable(cell, spec)
+            or common.unreadable(cell)
             or _beyond_model(cell, spec)
             or common.beyond_context(cell, _positions(cell), _context(cell, spec))
             or common.missing(
@@ -139,10 +140,9 @@ def _worker(cell: Cell, node: Node) -> Process:
 
 
 def _root_argv(
-    cell: Cell, workload: Benchmark | Perplexity, root: Node, others: list[Node]
+    cell: Cell, workload: Benchmark | Perplexity | Greedy, root: Node, others: list[Node]
 ) -> tuple[str, ...]:
-    mode = _mode(workload, common.model_spec(cell.model))
-    return (*LINE_BUFFERED, PROGRAM, *mode, *_model(cell, root, others))
+    return (*LINE_BUFFERED, PROGRAM, *_mode(cell, workload), *_model(cell, root, others))
 
 
 def _server_argv(
@@ -188,22 +188,28 @@ def _model(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
     )
 
 
-def _mode(workload: Benchmark | Perplexity, spec: ModelSpec) -> tuple[str, ...]:
+def _mode(cell: Cell, workload: Benchmark | Perplexity | Greedy) -> tuple[str, ...]:
     if isinstance(workload, Perplexity):
         return ("perplexity", "--prompt", common.perplexity_text(workload))
+    if isinstance(workload, Greedy):
+        return _greedy(cell, workload)
     # Upstream's steps count positions: all of the prompt but its last token, then one a token.
     steps = workload.prompt_tokens - 1 + workload.generate_tokens
-    return (
-        "inference",
-        "--prompt",
-        _prompt(spec, workload.prompt_tokens),
-        "--steps",
-        str(steps),
-        "--temperature",
-        "0",
-        "--seed",
-        "1",
-    )
+    return _inference(_prompt(common.model_spec(cell.model), workload.prompt_tokens), steps)
+
+
+def _greedy(cell: Cell, workload: Greedy) -> tuple[str, ...]:
+    # Upstream puts no space before a text, and LLaMA's vocabulary wants one.
+    space = " " if common.encoder(cell.model).adds_space else ""
+    prompt = workload.prompt(cell.repeat)
+    if prompt is None:
+        return ("perplexity", "--prompt", space + workload.text)
+    return _inference(space + prompt, workload.positions)
+
+
+def _inference(prompt: str, steps: int) -> tuple[str, ...]:
+    words = ("inference", "--prompt", prompt, "--steps", str(steps))
+    return (*words, "--temperature", "0", "--seed", "1")
 
 
 def _prompt(spec: ModelSpec, tokens: int) -> str:
@@ -228,6 +234,8 @@ def _files(cell: Cell, spec: ModelSpec) -> tuple[str, str]:
 def _positions(cell: Cell) -> int:
     """Places in the context that are needed; 0 where only the tokeniser knows."""
     workload = cell.workload
+    if isinstance(workload, Greedy):
+        return common.positions(workload, cell.model)
     if isinstance(workload, Benchmark):
         return workload.prompt_tokens + workload.generate_tokens
     return workload.max_tokens if isinstance(workload, Questions) else 0

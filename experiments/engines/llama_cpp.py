@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from collect.run import Benchmark, Perplexity, Questions
+from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
-from experiments.engines import asking, common
+from experiments.engines import asking, common, scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names, not_published
 from models.catalogue import ModelSpec
@@ -24,12 +24,14 @@ KV_PADDING = 256
 ALL_LAYERS = "99"
 SERVES = "listening on http://"
 """In the line that `llama-server` logs when its model is loaded; its port listens earlier."""
+EXACT = ("--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off")
+"""16-bit caches and flash attention, upstream's defaults, change tokens."""
 ENVIRONMENT: Mapping[str, str] = {"GGML_NO_BACKTRACE": "1"}
 """Where gdb is installed an abort would attach it and flood the log."""
 
 
 class LlamaCpp:
-    """`llama-bench` and `llama-perplexity`, over RPC where there is more than one node.
+    """`llama-bench`, `llama-perplexity` and `llama-server`, over RPC on more than one node.
 
     With n > 1 nodes there are n RPC workers, one of them on the root's own machine, because
     the client itself computes no layers.
@@ -49,6 +51,8 @@ class LlamaCpp:
         return (
             not_published(spec, "gguf", cell.weights)
             or asking.unaskable(cell, spec)
+            or common.unreadable(cell)
+            or _not_exact(cell)
             or common.beyond_context(cell, _longest(cell), spec.shape.context)
             or common.missing(cell, cluster, self.memory(cell), [_file(cell, spec)])
         )
@@ -69,9 +73,13 @@ class LlamaCpp:
         workers = tuple(_worker(cell, node) for node in nodes) if cell.nodes > 1 else ()
         workload = cell.workload
         if isinstance(workload, Questions):
-            argv = (*_server(cell, workload), *_model(cell, nodes))
+            argv = (*_server(_context(cell, workload)), *_template(workload), *_model(cell, nodes))
             server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
             return asking.deployment(cell, workload, workers, server)
+        if isinstance(workload, Greedy):
+            argv = (*_server(_kv_tokens(cell)), *EXACT, *_model(cell, nodes))
+            server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
+            return scoring.deployment(cell, workload, workers, server)
         return Deployment(
             workers=workers,
             root=Process(
@@ -89,6 +97,16 @@ class LlamaCpp:
         return None
 
 
+def _not_exact(cell: Cell) -> str | None:
+    """Why no text of the cell can be held against the reference; None if it can, or need not."""
+    if not isinstance(cell.workload, Greedy) or cell.params["split_mode"] != "tensor":
+        return None
+    return (
+        "llama.cpp splits by tensor with flash attention only, which rounds to 16 bits: no text "
+        "of it can be held against the reference"
+    )
+
+
 def _worker(cell: Cell, node: Node) -> Process:
     argv = (
         f"{PROGRAMS}/ggml-rpc-server",
@@ -104,19 +122,17 @@ def _worker(cell: Cell, node: Node) -> Process:
 
 def _model(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     """The model, how it is computed and by whom."""
-    spec = common.model_spec(cell.model)
     return (
         "--model",
-        _file(cell, spec),
+        _file(cell, common.model_spec(cell.model)),
         "--threads",
         str(common.threads(cell, nodes[0])),
         *_distribution(cell, nodes),
     )
 
 
-def _server(cell: Cell, workload: Questions) -> tuple[str, ...]:
-    """`llama-server`; with Jinja it would take the name of a template for the template itself."""
-    named = workload.chat_template
+def _server(context: int) -> tuple[str, ...]:
+    """`llama-server` for one conversation of so many tokens."""
     return (
         f"{PROGRAMS}/llama-server",
         "--host",
@@ -126,9 +142,14 @@ def _server(cell: Cell, workload: Questions) -> tuple[str, ...]:
         "--parallel",
         "1",
         "--ctx-size",
-        str(_context(cell, workload)),
-        *(() if named == "model" else ("--no-jinja", "--chat-template", named)),
+        str(context),
     )
+
+
+def _template(workload: Questions) -> tuple[str, ...]:
+    """With Jinja llama-server would take the name of a template for the template itself."""
+    named = workload.chat_template
+    return () if named == "model" else ("--no-jinja", "--chat-template", named)
 
 
 def _context(cell: Cell, workload: Questions) -> int:
@@ -190,4 +211,6 @@ def _longest(cell: Cell) -> int:
     workload = cell.workload
     if isinstance(workload, Benchmark):
         return max(workload.prompt_tokens, workload.generate_tokens)
+    if isinstance(workload, Greedy):
+        return common.positions(workload, cell.model)
     return workload.max_tokens if isinstance(workload, Questions) else workload.context_tokens

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells import CellResult, Series, cell_results, series_of
-from collect.columns import ANSWERS
+from collect.columns import ANSWERS, TEXTS
 from collect.run import Benchmark, CellRecord, Perplexity, RunManifest, Scalar, TrialRecord
 from collect.tables import Tables
 
@@ -99,6 +99,7 @@ def make_frames(
         nodes=pd.DataFrame(nodes, columns=["trial_id", "node", "link_mbit"]),
         attempts=pd.DataFrame(attempts, columns=["trial_id", "attempt", "outcome", "cause"]),
         answers=pd.DataFrame(columns=[*ANSWERS]),
+        texts=pd.DataFrame(columns=[*TEXTS]),
     )
     return run, tables
 

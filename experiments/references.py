@@ -1,0 +1,66 @@
+"""Asks the plain reference what the models of a plan should say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from collect.reference import References, ReferenceSays, ReferenceText
+from collect.run import Greedy
+from experiments.engines.common import encoder, model_spec
+from experiments.plan import Plan
+from models.encoder import Encoder
+from models.fetch import open_checkpoint
+from models.reference import Continuation, Reference
+from models.shape import ALL_WEIGHTS
+
+
+def references_of(plan: Plan) -> References | None:
+    """What each model says with each type of its weights and with float32; None if not asked.
+
+    Raises:
+        HerdError: a model cannot be had.
+    """
+    workload = plan.matrix.workload
+    if not isinstance(workload, Greedy):
+        return None
+    cells = [plan.by_id[record.cell_id] for record in plan.cells if record.unavailable is None]
+    return References(
+        models={
+            model: _says(model, {c.weights for c in cells if c.model == model}, workload)
+            for model in dict.fromkeys(cell.model for cell in cells)
+        }
+    )
+
+
+def _says(model: str, asked: Iterable[str], workload: Greedy) -> dict[str, ReferenceSays]:
+    wanted = {"f32", *asked}
+    checkpoint, splitter = open_checkpoint(model_spec(model)), encoder(model)
+    says = {}
+    for weights in ALL_WEIGHTS:
+        if weights not in wanted:
+            continue
+        reference = Reference(checkpoint, weights)
+        found = reference.generate(
+            [splitter.encode(prompt) for prompt in workload.prompts], workload.positions
+        )
+        says[str(weights)] = ReferenceSays(
+            continuations=tuple(_text(continuation, splitter) for continuation in found),
+            scored=reference.score(splitter.encode(workload.text)),
+        )
+    return says
+
+
+def _text(continuation: Continuation, splitter: Encoder) -> ReferenceText:
+    compared = _texts_before_sign(continuation.ids, splitter)
+    return ReferenceText(
+        pieces=tuple(splitter.piece(token) for token in continuation.ids),
+        compared=compared,
+        margins=continuation.margins,
+    )
+
+
+def _texts_before_sign(ids: Sequence[int], splitter: Encoder) -> int:
+    for index, token in enumerate(ids):
+        if not splitter.is_text(token):
+            return index
+    return len(ids)
