@@ -17,6 +17,7 @@ class Base(BaseModel):
     Attributes:
         memory_mib: RAM that programs may use; `available_mib` of it are free.
         link_mbit: None where the interface does not tell.
+        address_leased: whether the interface's addresses come by DHCP.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -34,6 +35,7 @@ class Base(BaseModel):
     nic: str = "lo"
     wireless: bool = False
     link_mbit: int | None = None
+    address_leased: bool | None = None
     clock_service: str | None = None
     clock_synchronised: bool = True
 

@@ -83,6 +83,7 @@ def test_where_all_is_well_there_is_nothing_to_do(facts: dict[str, Any]) -> None
         (PC_GPU, "NVIDIA GeForce RTX 4090, 24 GiB, compute capability 8.9, driver 550.54.14."),
         (WSL, "WSL 2.3.26, networking mirrored."),
         (PC, "enp0s31f6, wired, 1000 Mbit/s."),
+        (changed(PC, base={"address_leased": True}), "comes by DHCP: reserve it in the router"),
         (PC, "15.5 GiB, 13.9 GiB free, swap 4.0 GiB."),
         (PC, "293.0 GiB of 464.8 GiB free at /."),
         (changed(PC, pythons=[TORCH_OK]), f"{PETALS} (venv): PyTorch 2.4.1+cu121 for CUDA 12.1"),

@@ -94,11 +94,14 @@ def test_a_pi_4_tells_board_memory_clock_and_swap_file(tmp_path: Path) -> None:
     assert facts["virtualisation"] == "none"
 
 
-def test_a_pi_5_under_trixie_has_zram_and_the_kernels_pages(tmp_path: Path) -> None:
+def test_a_pi_5_under_trixie_has_zram_and_pages_of_16_kib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 16384}.__getitem__)
     facts = told(tmp_path, PI_5)
     assert (facts["cpu_model"], facts["board_revision"]) == ("Cortex-A76", "d04170")
     assert (facts["swap_mib"], facts["swap_kinds"]) == (2048, "partition, zram")
-    assert facts["page_size"] == os.sysconf("SC_PAGE_SIZE")
+    assert facts["page_size"] == 16384
     assert facts["link_mbit"] is None, "-1 is sysfs for a link that is down"
 
 
@@ -114,6 +117,20 @@ def test_the_driver_of_an_interface_is_named(tmp_path: Path) -> None:
     device.mkdir(parents=True)
     (device / "driver").symlink_to(driver)
     assert told(tmp_path, PI_4)["nic_driver"] == "bcmgenet"
+
+
+LEASED = "2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global dynamic noprefixroute eth0\\"
+FIXED = "2: eth0    inet 192.0.2.8/24 brd 192.0.2.255 scope global noprefixroute eth0\\"
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_leased"),
+    [([LEASED], True), ([FIXED], False), ([LEASED, FIXED], False), ([], None)],
+)
+def test_an_address_that_runs_out_is_a_lease(
+    tmp_path: Path, shown: list[str], *, is_leased: bool | None
+) -> None:
+    assert told(tmp_path, PI_4, ip="\n".join(shown))["address_leased"] is is_leased
 
 
 def test_neither_serial_nor_machine_id_is_told_but_their_hashes_stay_the_same(

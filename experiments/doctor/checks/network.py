@@ -20,6 +20,7 @@ def is_engine_port(port: int) -> bool:
 def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     """The link, then the ports."""
     yield _link(facts)
+    yield from _lease(facts)
     yield from _address(answer, facts)
     yield from _peers(facts, others)
     if facts.network.ufw:
@@ -49,6 +50,15 @@ def _link(facts: Facts) -> Finding:
             "Try another cable and another port of the switch.",
         )
     return ok("link", f"{base.nic}, wired, {base.link_mbit} Mbit/s.")
+
+
+def _lease(facts: Facts) -> Iterator[Finding]:
+    """No warning: a reserved address, which is as it should be, looks the same from the node."""
+    if facts.base.address_leased:
+        yield ok(
+            "link",
+            "Its address comes by DHCP: reserve it in the router, inventory and firewall name it.",
+        )
 
 
 def _address(answer: Answer, facts: Facts) -> Iterator[Finding]:
