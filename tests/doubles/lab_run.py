@@ -21,6 +21,7 @@ from experiments.runner import RunResult, run_on
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL = "synthetic:tiny"
+CHAT_MODEL = "smollm2-135m+kv4"
 
 
 def matrix(deadline_s: float = 60.0, **axes: str) -> Matrix:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import yaml
 
 from experiments.lab import lab_obstacle
+from tests.lab.virtual_lab import VirtualLab
 
-PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = os.environ.get("DISTRIBUTED_LLAMA_SOURCE")
 PROGRAM = "/opt/llama-herd/engines/distributed-llama/bin/dllama"
 ROOT, WORKER, SECOND = "eng1", "eng2", "eng3"
@@ -33,25 +27,14 @@ MODELS = [
     {"name": TWELVE_HEADS, "weights": ["f32"]},
     {"name": TWO_KV_HEADS, "weights": ["q4_0"]},
 ]
-LAB = {
-    "lab_prefix": "eng",
-    "lab_network": "llama-herd-eng",
-    "lab_subnet": "10.93.0.0/24",
-    "lab_nodes": NODES,
-    # A disk for logs that a test can fill.
-    "lab_tmpfs": {"/var/lib/llama-herd": "8m"},
-}
+# A disk for logs that a test can fill.
+SMALL_DISK = {"/var/lib/llama-herd": "8m"}
 SABOTEUR = """#!/bin/sh
 # Stands in the engine's place and does a mischief before it, in first attempts only.
 if [ -r /etc/mischief ] && grep -q -- '-a1-[a-z-]*[.]service' /proc/self/cgroup; then
     . /etc/mischief
 fi
 exec "$0.real" "$@"
-"""
-KILLER = """
-until grep -qs '{words}' /var/lib/llama-herd/attempts/herd-*-a1-*.out; do sleep 0.01; done
-sleep {delay_s}
-systemctl kill --signal=KILL 'herd-*-a1-*'
 """
 
 
@@ -66,108 +49,39 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@dataclass(frozen=True)
-class RealLab:
+class RealLab(VirtualLab):
     """Eight nodes with the real engine."""
-
-    folder: Path
-
-    @property
-    def inventory(self) -> str:
-        return str(self.folder / "hosts.yml")
-
-    def play(self, playbook: str, inventory: str, *flags: str, **extra: object) -> None:
-        """Run a playbook of the project."""
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        done = subprocess.run(
-            [program, "-i", inventory, playbook, f"--extra-vars={json.dumps(extra)}", *flags],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            timeout=900,
-            env={**os.environ, "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self.folder / "facts")},
-        )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-
-    def write_inventory(self) -> None:
-        """As the lab's own inventory would tell it."""
-        state = json.loads((self.folder / "lab" / "state.json").read_text())
-        variables = {
-            **yaml.safe_load((PROJECT / "inventory" / "group_vars" / "all.yml").read_text()),
-            "ansible_user": "pi",
-            "ansible_ssh_private_key_file": str(self.folder / "lab" / "id_ed25519"),
-            "herd_known_hosts": str(self.folder / "lab" / "known_hosts"),
-            "lab_gateway": state["gateway"],
-            "node_facts_folder": str(self.folder / "nodes"),
-        }
-        hosts = {node["name"]: {"ansible_host": node["address"]} for node in state["nodes"]}
-        content = {"cluster": {"hosts": hosts, "vars": variables}}
-        Path(self.inventory).write_text(yaml.safe_dump(content, sort_keys=False))
-
-    def address(self, node: str) -> str:
-        """Address of a node."""
-        hosts = yaml.safe_load(Path(self.inventory).read_text())["cluster"]["hosts"]
-        return str(hosts[node]["ansible_host"])
-
-    def on(self, node: str, command: str, *, given: str = "") -> str:
-        """What a shell command on a node prints."""
-        configuration = self.folder / "lab" / "containers.conf"
-        extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
-        done = subprocess.run(
-            ["podman", "exec", "--interactive", node, "sh", "-c", command],
-            input=given,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-            env={**os.environ, **extra},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
 
     def plant(self, node: str, mischief: str) -> None:
         """Shell commands to come before the engine in first attempts on a node."""
         self.on(node, "cat >/etc/mischief", given=mischief)
-
-    def lie_in_wait(self, node: str, words: str, delay_s: float) -> None:
-        """Kill the process of a first attempt on a node so long after it has printed some words."""
-        script = KILLER.format(words=words, delay_s=delay_s)
-        self.on(node, "cat >/etc/killer", given=script)
-        self.on(node, "systemd-run --quiet --collect --unit=killer sh /etc/killer")
 
     def make_good(self) -> None:
         """Take all mischief away."""
         for node in (ROOT, WORKER, SECOND):
             self.on(node, "rm -f /etc/mischief; systemctl stop killer stranger 2>/dev/null || true")
 
-    def units(self) -> str:
-        """Units of ours that live anywhere."""
-        listing = "systemctl list-units --all --plain --no-legend 'herd-*'"
-        return "".join(self.on(f"eng{number}", listing) for number in range(1, NODES + 1))
 
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
     """The lab, with the engine as the role builds it and a saboteur in its place."""
     obstacle = lab_obstacle()
     if obstacle is not None:
         pytest.fail(f"no lab here: {obstacle}")
-    made = RealLab(tmp_path_factory.mktemp("engines"))
-    settings = {**LAB, "lab_directory": str(made.folder / "lab")}
+    made = RealLab(
+        tmp_path_factory.mktemp("engines"), "eng", "10.93.0.0/24", NODES, {"lab_tmpfs": SMALL_DISK}
+    )
     try:
-        made.play("playbooks/lab.yml", "localhost,", lab_state="present", **settings)
-        made.write_inventory()
+        raised = made.up()
+        assert raised.code == 0, raised.output
         tags = "--tags=base,distributed_llama,models"
-        extra = {"distributed_llama_repo": SOURCE, "herd_models": MODELS}
-        made.play("provision.yml", made.inventory, tags, **extra)
-        for number in range(1, NODES + 1):
+        made.provision(tags, distributed_llama_repo=SOURCE, herd_models=MODELS)
+        for node in made.names:
             place = f"mv {PROGRAM} {PROGRAM}.real && cat >{PROGRAM} && chmod 755 {PROGRAM}"
-            made.on(f"eng{number}", place, given=SABOTEUR)
+            made.on(node, place, given=SABOTEUR)
         yield made
     finally:
-        made.play("playbooks/lab.yml", "localhost,", lab_state="absent", **settings)
+        made.down()
 
 
 @pytest.fixture

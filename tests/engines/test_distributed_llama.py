@@ -222,7 +222,7 @@ def test_a_failure_is_told_in_words_and_the_next_attempt_succeeds(
         for log in told.values()
     )
     assert [other.outcome for other in others] == ["done"] * (again - 1)
-    assert sound.units() == ""
+    assert sound.units() == {}
 
 
 def test_a_port_that_a_stranger_has_is_told_with_who_has_it(sound: RealLab, tmp_path: Path) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 
 import pytest
 
 from experiments.lab import LabNode, lab_down, lab_obstacle, lab_status, lab_up
+from tests.doubles.lab_run import CHAT_MODEL, MODEL
+from tests.lab.virtual_lab import DOUBLE, VirtualLab
 
 LAB_NODES = 8
+MODELS = [{"name": MODEL, "weights": ["f32"]}, {"name": CHAT_MODEL, "weights": ["q4_0"]}]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,3 +44,33 @@ def lab_nodes(lab_possible: None) -> Iterator[list[LabNode]]:
     yield lab_status()
     if before == 0:
         lab_down()
+
+
+@pytest.fixture(scope="session")
+def lab(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualLab]:
+    """Two nodes of the runner's tests, with llama.cpp and the double of distributed-llama."""
+    made = VirtualLab(tmp_path_factory.mktemp("run"), "run", "10.81.0.0/24", 2)
+    try:
+        raised = made.up()
+        assert raised.code == 0, raised.output
+        made.provision(**both_engines())
+        yield made
+    finally:
+        made.down()
+
+
+def both_engines() -> dict[str, object]:
+    """Variables of provisioning: the double as distributed-llama, and the models."""
+    return {
+        "distributed_llama_repo": str(DOUBLE),
+        "distributed_llama_version": version_of_double(),
+        "herd_models": MODELS,
+    }
+
+
+def version_of_double() -> str:
+    """A commit's name for the source as it is, so that a build of another is not taken for it."""
+    digest = hashlib.sha256()
+    for file in sorted(DOUBLE.iterdir()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:40]

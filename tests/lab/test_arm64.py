@@ -9,35 +9,24 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from analysis.report import write_report
 from collect.account import Account
 from collect.tables import tables_of
-from experiments.lab import lab_status
 from tests.lab.emulation import why_no_emulation
+from tests.lab.virtual_lab import Played, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
-PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = os.environ.get("DISTRIBUTED_LLAMA_SOURCE")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 NATIVE, EMULATED = "emu1", "emu2"
-LAB = {
-    "lab_prefix": "emu",
-    "lab_network": "llama-herd-emu",
-    "lab_subnet": "10.82.0.0/24",
-    "lab_nodes": 2,
-    "lab_arm64": 1,
-}
 ENGINES = "/opt/llama-herd/engines"
 PROGRAMS = f"{ENGINES}/llama.cpp/bin"
 MODEL = "/opt/llama-herd/models/synthetic-tiny/synthetic-tiny-f32.gguf"
@@ -49,76 +38,15 @@ END = "\n\n"
 """What llama-completion prints last."""
 
 
-@dataclass(frozen=True)
-class Mixed:
+class Mixed(VirtualLab):
     """The two nodes, provisioned."""
 
-    folder: Path
-
-    @property
-    def inventory(self) -> str:
-        return str(self.folder / "hosts.yml")
-
-    def play(self, playbook: str, inventory: str, *flags: str, **extra: object) -> tuple[int, str]:
-        """Exit code and output of a playbook."""
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        done = subprocess.run(
-            [program, "-i", inventory, playbook, f"--extra-vars={json.dumps(extra)}", *flags],
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            check=False,
-            timeout=1800,
-            env={**os.environ, "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self.folder / "facts")},
-        )
-        return done.returncode, done.stdout
-
-    def lab(self, state: str) -> tuple[int, str]:
-        where = {"lab_directory": str(self.folder / "lab"), "lab_state": state}
-        return self.play("playbooks/lab.yml", "localhost,", **LAB, **where)
-
-    def provision(self) -> tuple[int, str]:
+    def provision_again(self) -> Played:
         """llama.cpp and the tiny model; distributed-llama where its source is there."""
         flags = [] if SOURCE else ["--skip-tags=distributed_llama"]
         models = [{"name": "synthetic:tiny", "weights": ["f32"]}]
         extra = {"distributed_llama_repo": SOURCE} if SOURCE else {}
-        return self.play("provision.yml", self.inventory, *flags, herd_models=models, **extra)
-
-    def write_inventory(self) -> None:
-        state = json.loads((self.folder / "lab" / "state.json").read_text())
-        variables = {
-            **yaml.safe_load((PROJECT / "inventory" / "group_vars" / "all.yml").read_text()),
-            "ansible_user": "pi",
-            "ansible_ssh_private_key_file": str(self.folder / "lab" / "id_ed25519"),
-            "herd_known_hosts": str(self.folder / "lab" / "known_hosts"),
-            "lab_gateway": state["gateway"],
-            **{f"lab_{key}": state[key] for key in ("link_mbit", "memory_mib", "cpus")},
-            "node_facts_folder": str(self.folder / "nodes"),
-        }
-        hosts = {node["name"]: {"ansible_host": node["address"]} for node in state["nodes"]}
-        content = {"cluster": {"hosts": hosts, "vars": variables}}
-        Path(self.inventory).write_text(yaml.safe_dump(content, sort_keys=False))
-
-    def address(self, node: str) -> str:
-        nodes = lab_status(self.folder / "lab" / "state.json")
-        return next(one.address for one in nodes if one.name == node)
-
-    def on(self, node: str, command: str) -> str:
-        """Standard output of a shell command on a node."""
-        configuration = self.folder / "lab" / "containers.conf"
-        extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
-        done = subprocess.run(
-            ["podman", "exec", node, "sh", "-c", command],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            env={**os.environ, **extra},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        return self.play("provision.yml", *flags, herd_models=models, **extra)
 
     def start_worker(self, node: str) -> str:
         """Start llama.cpp's worker on a node; its address and port, once it listens."""
@@ -155,40 +83,31 @@ class Mixed:
 
     def matrix(self, results: Path, **axes: str) -> Path:
         """Run a matrix on one node and on both; the run's folder."""
-        words = [f"{axis}={values}" for axis, values in axes.items()]
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.doubles.lab_run", self.inventory, str(results), *words],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stderr
+        code, said = self.run(results, *(f"{axis}={values}" for axis, values in axes.items()))
+        assert code == 0, said
         (record,) = results.glob("*/run.json")
         return record.parent
 
 
 @pytest.fixture(scope="module")
 def mixed(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mixed]:
-    made = Mixed(tmp_path_factory.mktemp("arm64"))
+    folder = tmp_path_factory.mktemp("arm64")
+    made = Mixed(folder, "emu", "10.82.0.0/24", 2, {"lab_arm64": 1})
     try:
-        code, said = made.lab("present")
-        reason = why_no_emulation(said) if code else None
+        raised = made.up()
+        reason = why_no_emulation(raised.output) if raised.code else None
         if reason is not None:
             pytest.skip(f"no arm64 nodes here: {reason}")
-        assert code == 0, said
-        made.write_inventory()
-        code, said = made.provision()
-        assert code == 0, said
+        assert raised.code == 0, raised.output
+        provisioned = made.provision_again()
+        assert provisioned.code == 0, provisioned.output
         yield made
     finally:
-        made.lab("absent")
+        made.down()
 
 
 def test_one_node_is_a_raspberry_pi_as_far_as_its_programs_can_tell(mixed: Mixed) -> None:
-    nodes = lab_status(mixed.folder / "lab" / "state.json")
-    kinds = [(node.name, node.architecture, node.is_emulated) for node in nodes]
+    kinds = [(node.name, node.architecture, node.is_emulated) for node in mixed.status()]
     assert kinds == [(NATIVE, "amd64", False), (EMULATED, "arm64", True)]
     assert mixed.on(EMULATED, "uname -m; dpkg --print-architecture").split() == ["aarch64", "arm64"]
     said = mixed.on(EMULATED, "/usr/local/libexec/llama-herd/herd-node facts").splitlines()
@@ -203,9 +122,9 @@ def test_pi_is_root_by_sudo_under_emulation(mixed: Mixed) -> None:
 
 
 def test_provisioning_the_mixed_cluster_again_changes_nothing(mixed: Mixed) -> None:
-    code, said = mixed.provision()
-    assert code == 0, said
-    assert said.count("changed=0") == 3, said  # the nodes and the controller
+    again = mixed.provision_again()
+    assert again.code == 0, again.output
+    assert again.output.count("changed=0") == 3, again.output  # the nodes and the controller
 
 
 def test_the_firewall_of_the_emulated_node_is_loaded(mixed: Mixed) -> None:
@@ -264,8 +183,8 @@ def installed(mixed: Mixed, node: str) -> dict[str, Any]:
 
 
 def test_lab_down_takes_the_registration_back(mixed: Mixed) -> None:
-    code, said = mixed.lab("absent")
-    assert code == 0, said
+    removed = mixed.down()
+    assert removed.code == 0, removed.output
     left = subprocess.run(
         ["podman", "ps", "--all", "--quiet", "--filter=label=llama-herd.emulates"],
         capture_output=True,

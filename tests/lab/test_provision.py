@@ -7,100 +7,43 @@ its source lies on a Git host that test machines cannot reach; only the role is 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.doubles.lab_run import matrix, run
+from tests.lab.virtual_lab import DOUBLE, Played, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
-PROJECT = Path(__file__).resolve().parents[2]
-DOUBLE = PROJECT / "tests" / "doubles" / "dllama_source"
 UNREACHABLE = "git://127.0.0.1:9/nobody-listens-there"
 DLLAMA = "/opt/llama-herd/engines/distributed-llama"
 LLAMA_CPP = "/opt/llama-herd/engines/llama.cpp"
 TINY = [{"name": "synthetic:tiny", "weights": ["f32", "q4_0"]}]
-LAB = {
-    "lab_prefix": "prov",
-    "lab_network": "llama-herd-prov",
-    "lab_subnet": "10.79.0.0/24",
-    "lab_nodes": 2,
-    # A disk that the tiny model fits on and the small one does not.
-    "lab_tmpfs": {"/opt/llama-herd/models": "120m"},
-}
+# A disk that the tiny model fits on and the small one does not.
+SMALL_DISK = {"/opt/llama-herd/models": "120m"}
 
 
 @dataclass(frozen=True)
-class Played:
-    """What a playbook did."""
+class Fleet(VirtualLab):
+    """Two nodes, and a repository of the double."""
 
-    code: int
-    output: str
+    base: Mapping[str, object] = field(default_factory=dict)
 
-    def changed(self) -> dict[str, int]:
-        """Node to tasks that changed something."""
-        found = re.findall(r"^(prov\d) +:.* changed=(\d+) ", self.output, re.MULTILINE)
-        return {node: int(count) for node, count in found}
-
-    def nodes_of(self, task: str) -> list[str]:
-        """Nodes that a task changed."""
-        told = self.output.partition(f": {task}")[2].partition("\nTASK [")[0]
-        return re.findall(r"^changed: \[(\w+)\]", told, re.MULTILINE)
-
-    def words(self) -> str:
-        """The output with every run of blanks as one, as a reader takes it in."""
-        return " ".join(self.output.split())
-
-
-class Fleet:
-    """Two nodes, a repository of the double, and a cache that nobody else uses."""
-
-    def __init__(self, folder: Path, repository: Path) -> None:
-        self.folder = folder
-        self.repository = repository
-        self.base: dict[str, Any] = {
-            "distributed_llama_repo": str(repository),
-            "distributed_llama_version": commit_of(repository),
-            "herd_models": TINY,
-        }
+    @property
+    def repository(self) -> Path:
+        return repository_in(self.folder)
 
     def play(self, playbook: str, *flags: str, **extra: object) -> Played:
         """Run a playbook of the project on the fleet."""
-        return play(
-            self.folder,
-            playbook,
-            *(["--inventory", str(self.folder / "hosts.yml"), *flags]),
-            **{**self.base, **extra},
-        )
-
-    def on(self, node: str, command: str) -> str:
-        """Standard output of a shell command on a node."""
-        environment = podman_environment(self.folder)
-        done = subprocess.run(
-            ["podman", "exec", node, "sh", "-c", command],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
-        return done.stdout
-
-    def address(self, node: str) -> str:
-        """Address of a node in the lab."""
-        inventory = yaml.safe_load((self.folder / "hosts.yml").read_text())
-        return str(inventory["cluster"]["hosts"][node]["ansible_host"])
+        return super().play(playbook, *flags, **{**self.base, **extra})
 
     def install(self, node: str, engine: str) -> dict[str, Any]:
         """The record of an engine on a node."""
@@ -108,36 +51,8 @@ class Fleet:
         return record
 
 
-def podman_environment(folder: Path) -> dict[str, str]:
-    configuration = folder / "lab" / "containers.conf"
-    extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
-    return {**os.environ, **extra}
-
-
-def play(folder: Path, playbook: str, *flags: str, **extra: object) -> Played:
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("ansible-playbook")),
-            playbook,
-            *flags,
-            "--extra-vars",
-            json.dumps(extra),
-        ],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
-        timeout=900,
-        env={
-            **os.environ,
-            "LLAMA_HERD_CACHE": str(folder / "cache"),
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder / "facts"),
-            "ANSIBLE_NOCOLOR": "1",
-        },
-    )
-    return Played(done.returncode, done.stdout)
+def repository_in(folder: Path) -> Path:
+    return folder / "double"
 
 
 def git(repository: Path, *arguments: str) -> str:
@@ -162,42 +77,34 @@ def commit_change(repository: Path, text: str) -> str:
     return commit_of(repository)
 
 
-def write_inventory(folder: Path) -> None:
-    state = json.loads((folder / "lab" / "state.json").read_text())
-    hosts = {node["name"]: {"ansible_host": node["address"]} for node in state["nodes"]}
-    variables = {
-        **yaml.safe_load((PROJECT / "inventory" / "group_vars" / "all.yml").read_text()),
-        "ansible_user": "pi",
-        "ansible_ssh_private_key_file": str(folder / "lab" / "id_ed25519"),
-        "herd_known_hosts": str(folder / "lab" / "known_hosts"),
-        "lab_gateway": state["gateway"],
-        **{f"lab_{key}": state[key] for key in ("link_mbit", "memory_mib", "cpus")},
-        "node_facts_folder": str(folder / "nodes"),
-    }
-    inventory = {"cluster": {"hosts": hosts, "vars": variables}}
-    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
-
-
 @pytest.fixture(scope="module")
 def fleet(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("provision")
-    repository = folder / "double"
+    repository = repository_in(folder)
     shutil.copytree(DOUBLE, repository)
     git(repository, "init", "--quiet")
     git(repository, "add", ".")
     git(repository, "commit", "--quiet", "--message=double")
-    lab = {**LAB, "lab_directory": str(folder / "lab")}
-    local = ("--inventory", "localhost,")
+    made = Fleet(
+        folder,
+        "prov",
+        "10.79.0.0/24",
+        2,
+        {"lab_tmpfs": SMALL_DISK},
+        {"LLAMA_HERD_CACHE": str(folder / "cache")},
+        {
+            "distributed_llama_repo": str(repository),
+            "distributed_llama_version": commit_of(repository),
+            "herd_models": TINY,
+        },
+    )
     try:
-        raised = play(folder, "playbooks/lab.yml", *local, **lab, lab_state="present")
+        raised = made.up()
         assert raised.code == 0, raised.output
-        write_inventory(folder)
-        fleet = Fleet(folder, repository)
-        first = fleet.play("provision.yml")
-        assert first.code == 0, first.output
-        yield fleet
+        made.provision()
+        yield made
     finally:
-        play(folder, "playbooks/lab.yml", *local, **lab, lab_state="absent")
+        made.down()
 
 
 def test_a_second_run_changes_nothing(fleet: Fleet) -> None:
@@ -247,21 +154,6 @@ def test_llama_cpp_runs_and_tells_its_protocol(fleet: Fleet) -> None:
     bench = f"{LLAMA_CPP}/bin/llama-bench -m {model} -p 4 -n 4 -r 1 -t 1 -o jsonl"
     measured = [json.loads(line) for line in fleet.on("prov1", bench).splitlines() if line]
     assert [line["n_gen"] for line in measured] == [0, 4]
-
-
-@pytest.mark.parametrize("workers", ["fresh", "kept"])
-def test_no_worker_is_touched_by_anybody_but_its_root(
-    fleet: Fleet, tmp_path: Path, workers: str
-) -> None:
-    """The double dies of any other connection, as the real one does."""
-    asked = matrix(engine="distributed-llama", weights="f32", workers=workers)
-    result = run(str(fleet.folder / "hosts.yml"), tmp_path, asked)
-    assert (result.counts["done"], result.exit_code) == (6, 0), result.notes
-    logs = [path.read_text() for path in result.folder.rglob("prov2.worker.out")]
-    assert len(logs) >= 3
-    for log in logs:
-        assert "⭕ NodeIndex: 0" in log
-        assert "🚨" not in log
 
 
 def test_models_lie_on_the_root_alone_as_their_manifest_says(fleet: Fleet) -> None:
@@ -398,7 +290,7 @@ def test_engine_ports_are_for_nodes_alone_until_reset_takes_the_rules_away(fleet
     finally:
         fleet.on("prov1", "systemctl stop test-listener")
     for node in ("prov1", "prov2"):
-        # A disk is mounted at the last of these: see LAB.
+        # A disk is mounted at the last of these: see SMALL_DISK.
         left = fleet.on(node, "find /opt/llama-herd /etc/llama-herd /var/lib/llama-herd || true")
         assert left.split() == ["/opt/llama-herd", "/opt/llama-herd/models"]
         assert fleet.on(node, "getent passwd herd || true") == ""

@@ -11,16 +11,7 @@ from collect.errors import HerdError
 from collect.parsers.distributed_llama import ParsedLog, json_chunks, measurement, parse_log
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
-
-DATA = Path(__file__).parents[1] / "data" / "distributed-llama"
-
-
-def parsed(case: str, name: str = "root") -> ParsedLog:
-    folder = DATA / case
-    err = folder / f"{name}.err"
-    role: Role = "root" if name == "root" else "worker"
-    with (folder / f"{name}.out").open("rb") as stream:
-        return parse_log(stream, role, err.read_bytes() if err.exists() else b"")
+from tests.doubles.recorded_logs import DATA, parsed
 
 
 def figures(log: ParsedLog, index: int) -> tuple[object, ...]:
@@ -156,67 +147,6 @@ def test_a_probability_that_is_torn_leaves_the_perplexity_without_its_list() -> 
         assert log.perplexity.probabilities == ()
 
 
-@pytest.mark.parametrize(
-    ("case", "name", "outcome", "words"),
-    [
-        ("kill_worker_mid", "root", "failed", "Connection reset by peer (a node went away)"),
-        ("kill_worker_mid", "w1", "failed", "Connection reset by peer"),
-        ("kill_worker_mid", "w2", "truncated", None),
-        ("nofile", "root", "failed", "Cannot open model file (models/none.m): No such file"),
-        ("non_pow2_n3", "root", "failed", "cannot be divided by that number of nodes"),
-        ("oom_worker", "root", "truncated", None),
-        ("oom_worker", "w1", "failed", "posix_memalign failed (not enough memory)"),
-        ("q40_f32buf", "root", "failed", "this needs --buffer-float-type q80"),
-        ("root_killed_load", "w1", "failed", "Socket closed (the other side closed"),
-        ("steps_zero", "root", "failed", "Number of steps is required"),
-        ("long_prompt", "root", "failed", "greater than the number of steps"),
-        ("port_in_use", "w1b", "failed", "Cannot bind port: Address already in use"),
-        ("port_in_use", "w1", "complete", None),
-        ("host_is_name", "w", "failed", "the address to listen on must be an IPv4 address"),
-        ("api_worker_killed", "root", "failed", "could not connect to the worker at 127.0.0.1"),
-        ("api_n2", "root", "failed", "type must be string, but is array"),
-        ("missing_model", "root", "truncated", None),
-    ],
-)
-def test_a_failure_is_told_in_words(case: str, name: str, outcome: str, words: str | None) -> None:
-    log = parsed(case, name)
-    assert log.outcome == outcome
-    if words is None:
-        assert log.error is None
-    else:
-        assert log.error is not None
-        assert words in log.error
-
-
-@pytest.mark.parametrize("case", ["kill_worker_mid", "oom_worker", "missing_model", "non_pow2_n3"])
-def test_a_log_without_its_summary_is_no_measurement(case: str) -> None:
-    folder = DATA / case
-    err = folder / "root.err"
-    with pytest.raises(HerdError, match="without its summary"):
-        measurement((folder / "root.out").read_bytes(), err.read_bytes() if err.exists() else b"")
-
-
-def test_a_log_torn_anywhere_is_no_measurement() -> None:
-    whole = (DATA / "inf_small_q40_n1" / "root.out").read_bytes()
-    end = whole.rindex(b"ms/tok)")
-    for size in range(0, end + len(b"ms/tok"), 7):
-        with pytest.raises(HerdError):
-            measurement(whole[:size], b"")
-
-
-def test_workers_that_serve_and_wait_again_are_complete_in_every_version() -> None:
-    assert parsed("inf_small_q40_n2", "worker1").outcome == "complete"
-    assert parsed("heads12_n3", "worker2").outcome == "complete"
-    eras = {
-        case: parsed(case, "worker1").era
-        for case in ("old_v0.3.1_n2", "old_v0.4.0_n2", "old_v0.9.2_n2", "inf_small_q40_n2")
-    }
-    # The worker of v0.4.0 prints what v0.5.0 prints, and v0.12.0 what v0.12.8 prints.
-    assert list(eras.values()) == ["A", None, "C", "E"]
-    assert parsed("old_v0.12.0_n2", "worker1").era is None
-    assert parsed("old_v0.12.0_n2", "worker1").outcome == "complete"
-
-
 def test_the_workers_of_v0_11_tell_their_times() -> None:
     out = "💡 sliceIndex: 1\n⏩ Received 180 kB for block 0 (inf kB/s)\n🔶 I    3 ms T   78 ms\n"
     log = parse_log(BytesIO(out.encode()), "worker")
@@ -264,79 +194,6 @@ def test_widths_may_overflow() -> None:
     assert b"Eval    6 ms Sync13213 ms | Sent  2793 kB Recv  2527 kB | (19 tokens)" in out
     first, second = measurement(out, b"").tokens
     assert (first.sync_ms, second.sync_ms, second.sent_kib) == (13213, 7654321, 12345678)
-
-
-RECORD = "🔶 Pred    1 ms Sync  814 ms | Sent   147 kB Recv   133 kB | foo"
-
-
-def test_a_token_that_imitates_a_record_is_left_out() -> None:
-    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
-    prediction[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
-    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
-    assert measured.samples == 5
-    assert [token.sync_ms for token in measured.tokens] == [0, 5, 5, 5, 5, 5]
-    assert [token.index for token in measured.tokens] == [0, 1, 2, 3, 4, 5]
-    assert measured.text == " tok tok a tok tok"
-    assert any("1 lines of text imitate records" in flag for flag in measured.flags)
-
-
-def test_an_imitation_that_cannot_be_told_apart_takes_the_lines_with_it_not_the_figures() -> None:
-    fake = "\n🔶 Pred    9 ms Sync    9 ms | Sent    21 kB Recv    25 kB | x".encode()
-    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
-    prediction[1] = Step(3000, 5000, 21504, 25600, text=fake)
-    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
-    assert measured.samples == 5
-    assert measured.prediction is not None
-    assert measured.prediction.ms_per_token == 8.0
-    assert [token.phase for token in measured.tokens] == ["evaluation"]
-
-
-def test_a_prompt_that_imitates_records_is_not_measured() -> None:
-    fake_evaluation = (
-        "🔷\ufe0f Eval  500 ms Sync    0 ms | Sent     0 kB Recv     0 kB | (7 tokens)"
-    )
-    prompt = f"Look:\n{RECORD}\n{RECORD}\n{fake_evaluation}\nwell?".encode()
-    out = engine_logs.dllama_root(
-        [Step(30000, 0, tokens=32), Step(2000, 0, tokens=2)], [Step(2000, 0)] * 4, prompt=prompt
-    )
-    measured = measurement(out, b"")
-    assert [token.tokens for token in measured.tokens] == [32, 2, 1, 1, 1, 1]
-    assert measured.evaluation is not None
-    assert measured.evaluation.total_ms == pytest.approx(32, abs=0.2)
-
-
-ECHOED = {
-    "C": "🔶 G    4 ms I    4 ms T    0 ms S      0 kB R      0 kB x\n",
-    "D": "🔶 P    4 ms S     0 kB R     0 kB x\n",
-    "E": "🔶 Pred    1 ms Sync    0 ms | Sent     0 kB Recv     0 kB | x\n",
-    "D, evaluated": "🔷️ E   15 ms S     6 kB R     9 kB (3 tokens)\n",
-}
-
-
-@pytest.mark.parametrize("lines", [1, 2])
-@pytest.mark.parametrize("form", ECHOED)
-@pytest.mark.parametrize("case", ["inf_small_q40_n2", "old_v0.12.0_n2", "old_v0.12.8_n2"])
-def test_a_whole_prompt_of_record_lines_hides_no_record(case: str, form: str, lines: int) -> None:
-    plain = parsed(case)
-    before, diamond, after = (DATA / case / "root.out").read_bytes().partition("🔷".encode())
-    echoed = (
-        before.rpartition(b"\n")[0].rpartition(b"\n")[0] + b"\n" + ECHOED[form].encode() * lines
-    )
-
-    log = parse_log(BytesIO(echoed + diamond + after))
-
-    assert (log.era, log.records) == (plain.era, plain.records)
-
-
-def test_a_text_that_imitates_a_summary_does_not_end_the_log() -> None:
-    fake = b"\n\nEvaluation\n   nBatches: 32\n    nTokens: 3\n   tokens/s: 9.00 (9.00 ms/tok)\n"
-    fake += b"Prediction\n    nTokens: 2\n   tokens/s: 9.00 (9.00 ms/tok)"
-    prediction = [Step(3000, 0), Step(3000, 0, text=fake), Step(3000, 0)]
-    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
-    assert measured.samples == 3
-    assert measured.flags == ()
-    assert measured.text is not None
-    assert fake.decode() in measured.text
 
 
 def test_lines_and_summary_that_disagree_are_flagged() -> None:
@@ -433,15 +290,6 @@ def test_the_json_in_pieces_is_the_same_as_in_one(path: Path, role: Role) -> Non
     with path.open("rb") as stream:
         whole = parse_log(stream, role).to_json()
     assert json.loads("".join(json_chunks(path, role))) == whole
-
-
-def test_the_json_in_pieces_leaves_imitations_out_as_well(tmp_path: Path) -> None:
-    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
-    prediction[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
-    path = tmp_path / "root.out"
-    path.write_bytes(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction))
-    with path.open("rb") as stream:
-        assert json.loads("".join(json_chunks(path))) == parse_log(stream).to_json()
 
 
 def test_a_log_that_is_not_there_is_told_in_a_sentence(tmp_path: Path) -> None:

@@ -1,0 +1,43 @@
+"""What tests of the runner look at and wait for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from collect.attempt import AttemptRecord, load_attempt
+from experiments.ledger import runs
+from experiments.remote import SshTransport
+from tests.lab.virtual_lab import PROJECT
+
+SOON_S = 60
+
+
+def attempts(results: Path) -> list[AttemptRecord]:
+    """The attempts of the only run there."""
+    (only,) = runs(results)
+    return [load_attempt(path) for path in sorted((only / "attempts").glob("[!.]*"))]
+
+
+def has_attempts(results: Path) -> bool:
+    return bool(runs(results) and attempts(results))
+
+
+def until(happened: Callable[[], object]) -> None:
+    """Wait for something that happens soon."""
+    latest = time.monotonic() + SOON_S
+    while not happened():
+        assert time.monotonic() < latest
+        time.sleep(0.05)
+
+
+@contextmanager
+def transport() -> Iterator[SshTransport]:
+    """Connections to nodes, closed afterwards."""
+    made = SshTransport(PROJECT)
+    try:
+        yield made
+    finally:
+        made.close()
