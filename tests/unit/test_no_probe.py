@@ -1,0 +1,80 @@
+"""Nothing in the toolkit opens a connection to see whether an engine is up: that kills workers.
+
+`tests/lab/test_workers_untouched.py` counts what really reaches a worker's port; this test names
+the place before it ever runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+# What reaches nodes. `models` fetches files and `analysis` reads results: neither knows a node.
+PLACES = (
+    "roles",
+    "playbooks",
+    "inventory",
+    "experiments",
+    "collect",
+    "fabfile.py",
+    "provision.yml",
+)
+CONNECTING = re.compile(
+    r"wait_for:|\b(?:create|open)_connection\(|\.connect(?:_ex)?\(|HTTPS?Connection\(|urlopen\("
+    r"|\brequests\.(?:get|head|post|put|request|Session)\(|builtin\.uri:|/dev/tcp/|tcpSocket|healthcheck"
+    r"|(?<![\w-])(?:nc|ncat|netcat|nmap|socat|telnet|curl|wget)(?=[\s,\]]+['\"]?-|\s+\$|\s+[\d{])",
+)
+ALLOWED = {
+    # The client itself: its question is the first thing that the server hears.
+    "roles/node_base/files/herd-ask": "connection = http.client.HTTPConnection(",
+    # SSH: a server that speaks first, on the port that the inventory names for it.
+    "experiments/bench/overhead.py": "workbench.connect()",
+    "experiments/doctor/probe/network.py": (
+        'with socket.create_connection((peer["address"], peer["port"]), PEER_S) as connection:'
+    ),
+}
+
+
+def connections() -> Iterator[tuple[str, str]]:
+    """File and line of everything that looks like opening a connection."""
+    for place in PLACES:
+        path = PROJECT / place
+        files = [path] if path.is_file() else sorted(f for f in path.rglob("*") if f.is_file())
+        for file in files:
+            if file.suffix == ".pyc":
+                continue
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+                if CONNECTING.search(line):
+                    yield file.relative_to(PROJECT).as_posix(), line.strip()
+
+
+def test_no_line_opens_a_connection_but_those_that_are_known() -> None:
+    assert sorted(connections()) == sorted(ALLOWED.items())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ansible.builtin.wait_for: {port: 9990}",
+        "wait_for:",
+        "socket.create_connection((address, port), 2)",
+        "probe.connect_ex((address, port))",
+        "await asyncio.open_connection(host, port)",
+        "http.client.HTTPConnection(host, port)",
+        "urllib.request.urlopen(f'http://{host}:{port}/health')",
+        "requests.get(url)",
+        "ansible.builtin.uri:",
+        "until nc -z $host $port; do sleep 1; done",
+        "argv: [nc, -z, host]",
+        "timeout 1 bash -c '</dev/tcp/$host/9990'",
+        "nmap -p 9990 10.0.0.0/24",
+        "curl -s http://$host:9990/health",
+        "telnet {{ address }} 9990",
+    ],
+)
+def test_every_usual_way_to_knock_is_seen(line: str) -> None:
+    assert CONNECTING.search(line)
