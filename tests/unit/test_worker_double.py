@@ -2,78 +2,45 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from collect.parsers.distributed_llama import parse_log
-
-TESTS = Path(__file__).parents[1]
-SOURCE = TESTS / "doubles" / "dllama_source"
-RECORDED = TESTS / "data" / "distributed-llama"
-HOST = "127.0.0.1"
+from tests.doubles.dllama_double import HOST, Started, anonymous, build
+from tests.doubles.recorded_logs import DATA
 
 
 @pytest.fixture(scope="module")
 def dllama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The double, built as the role builds it."""
-    folder = tmp_path_factory.mktemp("double")
-    for file in SOURCE.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
-    subprocess.run(["make", "--silent", "dllama"], cwd=folder, check=True)
-    return folder / "dllama"
-
-
-class Worker:
-    """A worker on a free port of this machine."""
-
-    def __init__(self, dllama: Path, out: Path) -> None:
-        with socket.socket() as free:
-            free.bind((HOST, 0))
-            self.port = free.getsockname()[1]
-        self.out = out
-        command = ["stdbuf", "-oL", str(dllama), "worker", "--host", HOST, "--port", str(self.port)]
-        with out.open("wb") as stream:
-            self.process = subprocess.Popen(command, stdout=stream)
-        self.wait_for("Listening on ")
-
-    def wait_for(self, words: str, times: int = 1) -> None:
-        limit = time.monotonic() + 10
-        while self.out.read_text().count(words) < times:
-            assert time.monotonic() < limit, f"{words} did not come: {self.out.read_text()}"
-            time.sleep(0.01)
-
-    @property
-    def lines(self) -> list[str]:
-        return self.out.read_text().replace(f":{self.port}...", ":PORT...").splitlines()
+    return build(tmp_path_factory.mktemp("double")) / "dllama"
 
 
 @pytest.fixture
-def worker(dllama: Path, tmp_path: Path) -> Iterator[Worker]:
-    started = Worker(dllama, tmp_path / "worker.out")
+def worker(dllama: Path, tmp_path: Path) -> Iterator[Started]:
+    started = Started([str(dllama), "worker", "--host", HOST], tmp_path / "worker")
+    started.wait_for("Listening on ")
     yield started
-    started.process.kill()
-    started.process.wait()
+    started.end()
 
 
 def recorded(case: str, file: str) -> list[str]:
-    text = (RECORDED / case / file).read_text()
-    return re.sub(r":\d+\.\.\.", ":PORT...", text).splitlines()
+    return anonymous((DATA / case / file).read_text()).splitlines()
 
 
-def test_a_bare_connection_kills_the_worker_with_the_recorded_words(worker: Worker) -> None:
+def test_a_bare_connection_kills_the_worker_with_the_recorded_words(worker: Started) -> None:
     socket.create_connection((HOST, worker.port)).close()
     assert worker.process.wait(timeout=10) == 1
     real = recorded("root_killed_load", "w1.out")
     assert worker.lines == [*real[:2], real[-1]]
 
 
-def test_two_roots_one_after_the_other_are_served_as_recorded(worker: Worker, dllama: Path) -> None:
+def test_two_roots_one_after_the_other_are_served_as_recorded(
+    worker: Started, dllama: Path
+) -> None:
     command = [str(dllama), "inference", "--prompt", "!!!", "--steps", "7"]
     command += ["--workers", f"{HOST}:{worker.port}"]
     for served in (1, 2):
@@ -99,7 +66,7 @@ def test_its_root_prints_what_the_parser_takes_for_a_whole_log(dllama: Path) -> 
 
 
 def test_a_taken_port_and_an_unknown_mode_are_told_as_recorded(
-    worker: Worker, dllama: Path
+    worker: Started, dllama: Path
 ) -> None:
     command = [str(dllama), "worker", "--host", HOST, "--port", str(worker.port)]
     second = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
