@@ -33,6 +33,7 @@ _SOURCE = re.compile(
 )
 
 
+ChatForm = Literal["llama2", "llama3", "deepseek3", "chatml", "zephyr"]
 SourceFormat = Literal["llama2c", "gguf", "dllama"]
 """What published files are: llama2.c's, GGUF, or ready `.m` and `.t` of distributed-llama."""
 
@@ -163,6 +164,7 @@ class _Entry(_Strict):
     licence: str
     source: str
     shape: ModelShape
+    chat: ChatForm | None = None
     adds_bos: bool = True
     format: SourceFormat | None = None
     files: _Files | None = None
@@ -201,6 +203,7 @@ class ModelSpec:
         licence: what its publisher allows.
         source: where it comes from, for people.
         about: one line for `fab models`.
+        chat: the form in which its files write out a conversation; None if they cannot.
         adds_bos: its tokeniser puts a beginning-of-sequence before a text.
         format: what the published files are; None for random weights.
         checkpoint: the published weights; None for random weights.
@@ -214,6 +217,7 @@ class ModelSpec:
     licence: str
     source: str
     about: str
+    chat: ChatForm | None = None
     adds_bos: bool = True
     format: SourceFormat | None = None
     checkpoint: ModelFile | None = None
@@ -313,6 +317,7 @@ def _spec(name: str, entry: _Entry) -> ModelSpec:
         source=entry.source,
         about=entry.about,
         seed=entry.seed,
+        chat=entry.chat,
         adds_bos=entry.adds_bos,
         format=entry.format,
         checkpoint=entry.files.checkpoint if entry.files else None,

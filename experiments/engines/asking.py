@@ -7,7 +7,7 @@ the node alone: they know no password.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -20,25 +20,31 @@ from models.catalogue import ModelSpec
 HOST = "127.0.0.1"
 PORT = 9980
 CLIENT = "/usr/local/libexec/llama-herd/herd-ask"
-LLAMA2C_VOCABULARY = "tokenizer.bin"
 
 
-def unaskable(cell: Cell, spec: ModelSpec) -> str | None:
+def unaskable(cell: Cell, spec: ModelSpec, forms: Collection[str] | None = None) -> str | None:
     """Why questions cannot be put to the model, one sentence; None if they can.
 
-    Neither a vocabulary of llama2.c nor one of random weights can hold a chat template.
+    Args:
+        cell: what is to be measured.
+        spec: its model.
+        forms: of conversations that the engine can write out; None for whatever a model says.
     """
     workload = cell.workload
     if not isinstance(workload, Questions) or workload.chat_template != "model":
         return None
-    unpadded = spec.unpadded or spec
-    published = unpadded.tokenizer
-    if unpadded.seed is None and (published is None or published.name != LLAMA2C_VOCABULARY):
-        return None
-    return (
-        f"{cell.model} has no chat template: name one in the matrix (`chat_template: llama2`), "
-        "or ask a model that has one"
-    )
+    if spec.chat is None:
+        return (
+            f"{cell.model} has no chat template: name one in the matrix "
+            "(`chat_template: llama2`), or ask a model that has one"
+        )
+    if forms is not None and spec.chat not in forms:
+        return (
+            f"{cell.engine} cannot write out a conversation as {cell.model} was taught it "
+            f"({spec.chat}), only {', '.join(forms)}: ask another model, or name a form in the "
+            "matrix (`chat_template: llama2`)"
+        )
+    return None
 
 
 def longest_tokens(workload: Questions) -> int:

@@ -23,6 +23,8 @@ PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
 SERVER = f"{PROGRAM}-api"
 SERVES = "Server URL:"
 """The last line that `dllama-api` logs before it takes questions; its port listens earlier."""
+CHAT_FORMS = ("llama2", "llama3", "deepseek3", "chatml")
+"""Forms of conversations that `dllama-api` knows; it ends where a template is of another."""
 LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
 """Without it the end of a log is lost when a worker is stopped."""
 LONG_CONTEXT = 4096
@@ -51,7 +53,7 @@ class DistributedLlama:
         return (
             not_published(spec, "dllama", cell.weights)
             or _unshareable(cell, spec)
-            or asking.unaskable(cell, spec)
+            or asking.unaskable(cell, spec, CHAT_FORMS)
             or common.unreadable(cell)
             or _beyond_model(cell, spec)
             or common.beyond_context(cell, _positions(cell), _context(cell, spec))

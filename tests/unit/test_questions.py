@@ -22,7 +22,9 @@ from collect.tables import Tables, build_tables
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES, asking
 from experiments.engines.base import Cell, Deployment
+from experiments.engines.distributed_llama import CHAT_FORMS
 from experiments.matrix import load_matrix
+from models.catalogue import load_catalogue
 from tests.unit.test_engines import cluster, option
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -167,6 +169,30 @@ def test_a_model_without_a_chat_template_is_not_asked_in_a_foreign_one(
 
     assert told is not None
     assert told.startswith(f"{model} has no chat template")
+
+
+def test_a_form_that_dllama_api_does_not_know_is_left_to_the_other_engine() -> None:
+    own = WORKLOAD.model_copy(update={"chat_template": "model"})
+    asked = {"model": "tinyllama-1.1b", "weights": "q4_0", "nodes": 1}
+
+    told = ENGINES["distributed-llama"].check(cell("distributed-llama", own, **asked), cluster())
+    other = ENGINES["llama.cpp"].check(cell("llama.cpp", own, **asked), cluster())
+
+    assert "was taught it (zephyr), only llama2, llama3, deepseek3, chatml" in str(told)
+    assert "chat" not in str(other)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_model_that_chats_can_be_asked_where_its_form_is_known(engine: str) -> None:
+    own = WORKLOAD.model_copy(update={"chat_template": "model"})
+    catalogue = load_catalogue()
+    told = {
+        name: str(ENGINES[engine].check(cell(engine, own, model=name, nodes=1), cluster()))
+        for name in catalogue.names()
+        if catalogue.get(name).chat in CHAT_FORMS
+    }
+    assert len(told) > len(CHAT_FORMS)
+    assert not any("chat template" in why or "conversation" in why for why in told.values())
 
 
 @pytest.mark.parametrize("engine", ENGINES)
