@@ -62,13 +62,8 @@ class TrialRunner:
         begun = time.perf_counter()
         if not keep:
             self._start(deployment.workers, name, deployment.deadline_s, before, execution)
-        if execution.cause is None and deployment.server is None:
-            self._run(deployment, name, execution)
-        elif execution.cause is None and deployment.server is not None:
-            self._serve(deployment, deployment.server, name, execution)
-            if execution.cause is None:
-                self._run(deployment, name, execution)
-            self._stop_server(deployment.server, name, execution)
+        if execution.cause is None:
+            self._work(deployment, name, execution)
         if keep:
             self._fetch(deployment, execution)
         else:
@@ -105,6 +100,17 @@ class TrialRunner:
                 execution.refused = node
                 execution.blame(f"the worker on {node} did not start: {reply.text('error')}")
         execution.lose(silent, "its worker was started")
+
+    def _work(self, deployment: Deployment, name: str, execution: Execution) -> None:
+        """Run the root; where it is a client, while its server lives."""
+        server = deployment.server
+        if server is None:
+            self._run(deployment, name, execution)
+            return
+        self._serve(deployment, server, name, execution)
+        if execution.cause is None:
+            self._run(deployment, name, execution)
+        self._stop_server(server, name, execution)
 
     def _serve(
         self, deployment: Deployment, server: Process, name: str, execution: Execution

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.lab_boot import wait_for_boot
 from ansible.module_utils.lab_emulation import unregister
+from ansible.module_utils.lab_inotify import refuse_too_many
 from ansible.module_utils.lab_leftovers import (
     remove_dead_bridge,
     remove_firewall_chains,
@@ -171,8 +172,9 @@ class Lab:
         paused = [name for name, state in states.items() if state == "paused"]
         self._do(lambda: self._podman("unpause", paused), needed=bool(paused))
         stopped = [name for name, state in states.items() if state in {"exited", "stopped"}]
-        self._do(lambda: self._podman("start", stopped), needed=bool(stopped))
         missing = [spec for spec in self.specs if spec.name not in states]
+        refuse_too_many(len(stopped) + len(missing))
+        self._do(lambda: self._podman("start", stopped), needed=bool(stopped))
         self._do(lambda: self._in_parallel(start_new, missing), needed=bool(missing))
 
     def _describe(self) -> dict[str, Any]:
