@@ -17,13 +17,19 @@ ANSIBLE_PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
 
 
 def play(
-    folder: Path, hosts: dict[str, dict[str, Any]], tasks: list[dict[str, Any]]
+    folder: Path,
+    hosts: dict[str, dict[str, Any]],
+    tasks: list[dict[str, Any]],
+    groups: dict[str, list[str]] | None = None,
+    only: list[str] | None = None,
 ) -> dict[str, Any]:
     """Run tasks on hosts that have these variables; Ansible's own account of it."""
-    playbook = [{"hosts": "cases", "gather_facts": False, "tasks": tasks}]
+    playbook = [{"hosts": only or "cases", "gather_facts": False, "tasks": tasks}]
     (folder / "play.yml").write_text(json.dumps(playbook))
     local = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
-    inventory = {"cases": {"hosts": hosts, "vars": local}}
+    inventory: dict[str, Any] = {"cases": {"hosts": hosts, "vars": local}}
+    for group, names in (groups or {}).items():
+        inventory[group] = {"hosts": dict.fromkeys(names)}
     (folder / "hosts.yml").write_text(json.dumps(inventory))
     done = subprocess.run(
         [ANSIBLE_PLAYBOOK, "-i", str(folder / "hosts.yml"), str(folder / "play.yml")],
@@ -47,11 +53,15 @@ def play(
 
 
 def refusals(
-    folder: Path, role: str, hosts: dict[str, dict[str, Any]], tasks_from: str = "refuse"
+    folder: Path,
+    role: str,
+    hosts: dict[str, dict[str, Any]],
+    groups: dict[str, list[str]] | None = None,
+    only: list[str] | None = None,
 ) -> dict[str, str]:
     """What a role's guards say of each host; hosts that they let pass are not there."""
-    include = {"ansible.builtin.include_role": {"name": role, "tasks_from": tasks_from}}
-    return failures(play(folder, hosts, [{"name": "Guards", **include}]))
+    include = {"ansible.builtin.include_role": {"name": role, "tasks_from": "refuse"}}
+    return failures(play(folder, hosts, [{"name": "Guards", **include}], groups, only))
 
 
 def failures(account: dict[str, Any]) -> dict[str, str]:
