@@ -75,7 +75,12 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealLab]:
         raised = made.up()
         assert raised.code == 0, raised.output
         tags = "--tags=base,distributed_llama,models"
-        made.provision(tags, distributed_llama_repo=SOURCE, herd_models=MODELS)
+        made.provision(
+            tags,
+            distributed_llama_repo=SOURCE,
+            distributed_llama_fix_prompt_token=True,
+            herd_models=MODELS,
+        )
         for node in made.names:
             place = f"mv {PROGRAM} {PROGRAM}.real && cat >{PROGRAM} && chmod 755 {PROGRAM}"
             made.on(node, place, given=SABOTEUR)
