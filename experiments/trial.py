@@ -23,6 +23,10 @@ from experiments.readings import node_reading, unit_state
 KEPT_S = 86_400.0
 """Kept workers serve many trials; they end with the connection of the runner, or after a day."""
 
+GRACE_S = 30.0
+"""So much longer than the root its workers may live: else they, who began before it, would reach
+the deadline first, and the root would end by losing them."""
+
 
 class TrialRunner:
     """Executes deployments on a herd.
@@ -61,7 +65,8 @@ class TrialRunner:
         execution.started_at = time.time()
         begun = time.perf_counter()
         if not keep:
-            self._start(deployment.workers, name, deployment.deadline_s, before, execution)
+            longest_s = deployment.deadline_s + GRACE_S
+            self._start(deployment.workers, name, longest_s, before, execution)
         if execution.cause is None:
             self._work(deployment, name, execution)
         if keep:

@@ -93,7 +93,8 @@ class Deployment:
         root: the process whose end is the end of the trial: an engine's root, or the client
             that asks its server.
         expected_samples: measured values that a whole log holds.
-        deadline_s: no process may live longer; the node enforces it.
+        deadline_s: neither root nor server may live longer, and workers not much; the node
+            enforces it.
         server: started after the workers, ready before the root starts, on the root's node;
             started anew in every trial, also where workers are kept.
     """

@@ -125,3 +125,15 @@ def test_a_client_that_fails_fails_the_trial(tmp_path: Path) -> None:
     execution = execute(HeardTransport(world(tmp_path, fails=lambda unit: True)))
 
     assert failure(execution) == "the client on pi1 ended with exit-code"
+
+
+def test_at_the_deadline_it_is_not_a_worker_that_is_stopped(tmp_path: Path) -> None:
+    """They begin first: with the same deadline they would end first, and their root of that."""
+    transport = HeardTransport(world(tmp_path))
+    execute(transport)
+    begun = [
+        dict(request.fields) for _, request in transport.heard if request.verb in {"start", "run"}
+    ]
+    deadline_s = {fields["unit"].rpartition("-")[2]: int(fields["deadline"]) for fields in begun}
+    assert deadline_s["client"] == deadline_s["server"] == 50
+    assert deadline_s["worker"] > 50 + 10
