@@ -80,6 +80,10 @@ def test_where_all_is_well_there_is_nothing_to_do(facts: dict[str, Any]) -> None
         (PI, "Raspberry Pi: Raspberry Pi 4 Model B Rev 1.5"),
         (WSL, "WSL 2: Ubuntu"),
         (changed(PC, machine={"kind": "container", "container": "podman"}), "Container (podman)"),
+        (
+            changed(WSL, machine={"kind": "container", "container": "docker"}),
+            "Container (docker) inside WSL: Ubuntu",
+        ),
         (PC_GPU, "NVIDIA GeForce RTX 4090, 24 GiB, compute capability 8.9, driver 550.54.14."),
         (WSL, "WSL 2.3.26, networking mirrored."),
         (PC, "enp0s31f6, wired, 1000 Mbit/s."),
@@ -167,6 +171,18 @@ def test_pytorch_newer_than_the_pinned_bitsandbytes_can_serve(
     assert "PyTorch 2.6.0 is too new, built for CUDA 12.4" in trap.sentence
     assert "bitsandbytes 0.41.1 serves CUDA 11.0 to 12.2" in trap.sentence
     assert trap.remedy.startswith("Reinstalling CUDA does not help.")
+
+
+@pytest.mark.parametrize(
+    ("served", "words"),
+    [([], "has no library for any CUDA"), (["122"], "serves CUDA 12.2 to 12.2")],
+)
+def test_a_pytorch_that_is_not_served_for_another_reason_is_not_called_too_new(
+    served: list[str], words: str
+) -> None:
+    trap = only(changed(PC_GPU, pythons=[{**TORCH_OK, "bitsandbytes_cuda": served}]))
+    assert "PyTorch 2.4.1+cu121 is built for CUDA 12.1" in trap.sentence
+    assert words in trap.sentence
 
 
 def test_a_new_pytorch_alone_could_not_serve_petals() -> None:

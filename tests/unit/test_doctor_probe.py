@@ -288,7 +288,7 @@ def test_environments_that_conda_lists_are_found_wherever_they_lie(tmp_path: Pat
 
 
 def test_what_pytorch_was_built_for_is_read_without_importing_it(tmp_path: Path) -> None:
-    petals = "/opt/llama-herd/engines/petals/venv"
+    petals = "/opt/llama-herd/engines/petals/builds/1f3a/venv"
     files = {
         **venv(petals, "2.6.0", "12.4", "118", "121"),
         f"{petals}/lib/python3.11/site-packages/petals-2.2.0.post1.dist-info/METADATA": "",

@@ -8,7 +8,7 @@ from experiments.doctor.facts import Cuda, Facts, Toolkit
 from experiments.doctor.finding import Finding, ok, problem, warning
 
 SUBJECT = "cuda"
-INSTALL = "ansible-playbook provision.yml --tags cuda"
+INSTALL = "put the machine into group `cuda_nodes`, then ansible-playbook provision.yml --tags cuda"
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 """CUDA's major version to the oldest branch of the driver that runs it (NVIDIA, CUDA compatibility,
 minor version compatibility)."""
@@ -73,7 +73,7 @@ def _conda_only(facts: Facts, conda: list[Toolkit]) -> Finding:
         f"The CUDA toolkit lies only inside Conda ({places}): outside that environment, in units "
         "and in builds, nothing finds it.",
         "Petals needs no toolkit, only the driver and the PyTorch that its role pins. For builds "
-        f"with nvcc install the system's: {INSTALL}",
+        f"with nvcc, let the role install the system's: {INSTALL}",
     )
 
 
@@ -97,7 +97,7 @@ def _loader(cuda: Cuda, system: list[Toolkit]) -> Iterator[Finding]:
         yield warning(
             SUBJECT,
             f"The loader's cache has none of CUDA's libraries, though {missing[0].path} is there.",
-            f"{INSTALL} (it names the folder in /etc/ld.so.conf.d and runs ldconfig).",
+            f"Name the folder in a file of /etc/ld.so.conf.d and run sudo ldconfig; or {INSTALL}",
         )
     path = (cuda.login and cuda.login.ld_library_path) or ""
     if "cuda" in path or "conda" in path:

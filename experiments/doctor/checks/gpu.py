@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from experiments.doctor.checks.cuda import INSTALL
 from experiments.doctor.facts import Facts, Gpus
 from experiments.doctor.finding import Finding, ok, problem, warning
 
 SUBJECT = "gpu"
-INSTALL = "ansible-playbook provision.yml --tags cuda"
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -70,21 +70,27 @@ def _failing(facts: Facts, error: str) -> Finding:
             f"A driver is installed, but there is no GPU by NVIDIA. {sentence}",
             "Remove the driver, or put the GPU in.",
         )
-    return problem(SUBJECT, sentence, f"sudo dmesg | grep -i nvidia tells more; anew: {INSTALL}")
+    return problem(
+        SUBJECT, sentence, f"sudo dmesg | grep -i nvidia tells more. For another driver: {INSTALL}"
+    )
 
 
 def _without_driver(gpu: Gpus) -> Finding:
     if gpu.nouveau:
         return _nouveau()
     signed = " Secure Boot is on: take a signed driver." if gpu.secure_boot else ""
-    return warning(SUBJECT, "There is a GPU by NVIDIA and no driver for it.", f"{INSTALL}.{signed}")
+    return warning(
+        SUBJECT,
+        "There is a GPU by NVIDIA and no driver for it.",
+        f"For a driver: {INSTALL}.{signed}",
+    )
 
 
 def _nouveau() -> Finding:
     return problem(
         SUBJECT,
         "The driver nouveau holds the GPU; CUDA needs NVIDIA's own.",
-        f"{INSTALL} (it keeps nouveau from loading), then restart.",
+        f"For NVIDIA's driver, which keeps nouveau from loading: {INSTALL}",
     )
 
 

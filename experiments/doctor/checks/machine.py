@@ -26,6 +26,8 @@ def check(facts: Facts) -> Iterator[Finding]:
     """What it is, then what speaks against it."""
     base, machine = facts.base, facts.machine
     kind = KINDS[machine.kind] + (f" ({machine.container})" if machine.container else "")
+    if facts.wsl and machine.kind == "container":
+        kind += " inside WSL"
     parts = [base.os or "unknown system", f"kernel {base.kernel}", base.architecture]
     if base.board:
         parts.insert(0, base.board)

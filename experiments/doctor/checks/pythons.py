@@ -62,7 +62,8 @@ def _served(facts: Facts, python: Python) -> Iterator[Finding]:
             yield warning(
                 SUBJECT,
                 f"{python.path}: PyTorch is built for the CPU, and Petals leaves the GPU alone.",
-                "ansible-playbook provision.yml --tags petals -e petals_device=cuda",
+                "Set `petals_variant: cuda` for this node, then "
+                "ansible-playbook provision.yml --tags petals",
             )
         return
     if python.petals and not python.bitsandbytes:
@@ -72,15 +73,18 @@ def _served(facts: Facts, python: Python) -> Iterator[Finding]:
             "ansible-playbook provision.yml --tags petals",
         )
     served = python.bitsandbytes_cuda if python.bitsandbytes else SERVED
-    if "".join(python.torch_cuda.split(".")[:2]) in served:
+    wanted = "".join(python.torch_cuda.split(".")[:2])
+    if wanted in served:
         return
+    is_new = bool(served) and int(wanted) > max(int(code) for code in served)
     named = f"bitsandbytes {python.bitsandbytes or PINNED}"
     pinned = "" if python.bitsandbytes else ", which Petals pins,"
     needs_it = python.bitsandbytes or python.petals
     verdict = problem if facts.gpu.is_there and needs_it else warning
     yield verdict(
         SUBJECT,
-        f"{python.path}: PyTorch {python.torch} is too new, built for CUDA {python.torch_cuda}; "
+        f"{python.path}: PyTorch {python.torch} is {'too new, ' if is_new else ''}built for CUDA "
+        f"{python.torch_cuda}; "
         f"{named}{pinned} {_range(served)}, so it cannot load for the GPU.",
         REMEDY,
     )
@@ -101,7 +105,7 @@ def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
             SUBJECT,
             f"{python.path}: PyTorch for CUDA {cuda} needs driver {oldest} or newer, and this is "
             f"{gpu.driver}.",
-            "Update NVIDIA's driver in Windows." if facts.wsl else f"{INSTALL} (a newer driver)",
+            "Update NVIDIA's driver in Windows." if facts.wsl else f"For a newer driver: {INSTALL}",
         )
     is_newer = _number(gpu.compute_capability) > MOST_CAPABILITY
     if python.petals and is_newer and "".join(cuda.split(".")[:2]) in SERVED:

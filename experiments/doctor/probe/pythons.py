@@ -8,7 +8,13 @@ from typing import Any
 from experiments.doctor.probe.conda import conda_environments, homes
 from experiments.doctor.probe.place import Place, first_group
 
-VENVS = ("/opt/*", "/srv/*", *(f"/opt/llama-herd{depth}" for depth in ("/*", "/*/*", "/*/*/*")))
+VENVS = (
+    "/opt/*",
+    "/opt/*/*",
+    "/srv/*",
+    "/opt/llama-herd/engines/*/venv",
+    "/opt/llama-herd/engines/*/builds/*/venv",
+)
 VENVS_AT_HOME = ("*", "*/*", ".*", ".virtualenvs/*")
 SYSTEM = ("/usr/lib/python3", "/usr/local/lib/python3*", "/usr/lib/python3*")
 IMPORT_S = 180
