@@ -44,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="the models known by name")
     build = commands.add_parser("build", help="write the files that an engine loads, if needed")
     build.add_argument("name", help="a name of the catalogue, or synthetic:dim=…,hidden=…,…")
-    build.add_argument("--format", choices=("gguf", "dllama"), required=True)
+    build.add_argument("--format", choices=("gguf", "dllama", "huggingface"), required=True)
     build.add_argument("--weights", choices=ALL_WEIGHTS, required=True)
     build.add_argument(
         "--print-json", action="store_true", help="print the files as one JSON object"

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from models.built import find_built, record_built
 from models.cache import cache_folder, landing, only_one_at_a_time
-from models.convert import TOKENIZER_BYTES_PER_PIECE
+from models.convert import TOKENIZER_BYTES_PER_PIECE, write_folder
 from models.errors import HerdError
 from models.fetch import downloads_folder, fetch_ready, open_checkpoint
-from models.formats import dllama, gguf
+from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
+from models.formats.huggingface import CONFIG, WEIGHTS
 from models.report import SilentReporter
 
 if TYPE_CHECKING:
@@ -21,13 +23,20 @@ if TYPE_CHECKING:
     from models.report import Reporter
     from models.shape import Weights
 
-Format = Literal["gguf", "dllama"]
-Role = Literal["model", "tokenizer"]
+Format = Literal["gguf", "dllama", "huggingface"]
+Role = Literal["model", "tokenizer", "config", "tokenizer_config", "generation_config"]
 WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
     "gguf": ("f32", "f16", "q8_0", "q4_0"),
     "dllama": ("f32", "q4_0"),
+    "huggingface": ("f32",),
+}
+ENGINE_OF_FORMAT: dict[Format, str] = {
+    "gguf": "llama.cpp",
+    "dllama": "distributed-llama",
+    "huggingface": "petals",
 }
 NODE_FOLDER = "/opt/llama-herd/models"
+VOCABULARY_ROLES: tuple[Role, ...] = ("tokenizer", "tokenizer_config", "generation_config")
 _RECIPE = 5
 """Raise when the bytes written for a model change, so that caches build it again."""
 
@@ -57,7 +66,8 @@ class ArtifactFile:
     """One file that an engine loads.
 
     Attributes:
-        role: `model`, or `tokenizer` for distributed-llama's vocabulary.
+        role: `model`, `tokenizer` where the vocabulary is a file of its own, or one of the small
+            files of a Hugging Face directory.
         path: where it lies on this machine.
         node_path: where it lies on a node.
         size_bytes: its size.
@@ -94,7 +104,15 @@ def artifact_file_names(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> dict[Role, str]:
-    """Where the files of a model would lie on nodes, by role, without building anything."""
+    """Where the files of a model would lie on nodes, by role, without building anything.
+
+    Petals gets a model without the heads that were added for distributed-llama: they say nothing.
+    """
+    if format == "huggingface":
+        plain = spec.unpadded or spec
+        folder = f"{NODE_FOLDER}/{plain.slug}-{weights}"
+        named: dict[Role, str] = {"model": f"{folder}/{WEIGHTS}", "config": f"{folder}/{CONFIG}"}
+        return named | {role: f"{folder}/{role}.json" for role in VOCABULARY_ROLES}
     folder = f"{NODE_FOLDER}/{spec.slug}"
     if format == "gguf":
         return {"model": f"{folder}/{spec.slug}-{weights}.gguf"}
@@ -119,6 +137,8 @@ def ensure_artifact(
     listener = reporter or SilentReporter()
     if spec.format == "dllama":
         return _ensure_ready(spec, names, listener)
+    if format == "huggingface":
+        return _ensure_folder(spec.unpadded or spec, names, weights, listener)
     folder = _built_folder(spec)
     with only_one_at_a_time(folder, f"Preparing {spec.name}", listener):
         files = [
@@ -138,7 +158,11 @@ def is_cached(
     if spec.format == "dllama":
         published = [file.name for file in (spec.checkpoint, spec.tokenizer) if file]
         return all((downloads_folder(spec) / name).exists() for name in published)
-    targets = [_built_folder(spec) / Path(node_path).name for node_path in names.values()]
+    if format == "huggingface":
+        spec = spec.unpadded or spec
+        targets = list(_folder_files(spec, names, weights).values())
+    else:
+        targets = [_built_folder(spec) / Path(node_path).name for node_path in names.values()]
     return all(find_built(target, _identity(spec)) for target in targets)
 
 
@@ -147,7 +171,9 @@ def expected_size_bytes(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> int:
-    """Size of the model file: exact for distributed-llama, an upper bound for GGUF."""
+    """Size of the model file: exact for distributed-llama, an upper bound for the others."""
+    if format == "huggingface":
+        return huggingface_writer.expected_size_bytes((spec.unpadded or spec).shape, weights)
     if format == "gguf":
         return gguf.expected_size_bytes(spec.shape, weights)
     return dllama.expected_size_bytes(spec.shape, weights)
@@ -168,6 +194,42 @@ def _ensure_ready(spec: ModelSpec, names: dict[Role, str], reporter: Reporter) -
             for role, path, sha256 in fetch_ready(spec, reporter, size_bytes)
         )
     )
+
+
+def _ensure_folder(
+    spec: ModelSpec, names: dict[Role, str], weights: Weights, reporter: Reporter
+) -> Artifact:
+    """A Hugging Face directory, whose files are written together."""
+    files = _folder_files(spec, names, weights)
+    identity = _identity(spec)
+    with only_one_at_a_time(_built_folder(spec), f"Preparing {spec.name}", reporter):
+        built = {role: find_built(path, identity) for role, path in files.items()}
+        if not all(built.values()):
+            folder = files["model"].parent
+            reporter.note(f"writing {folder.name}")
+            checkpoint = open_checkpoint(spec, reporter)
+            if folder.exists():
+                shutil.rmtree(folder)
+            write_folder(checkpoint, folder, weights)
+            built = {role: record_built(path, identity) for role, path in files.items()}
+    return Artifact(
+        files=tuple(
+            ArtifactFile(
+                role=role,
+                path=files[role],
+                node_path=node_path,
+                size_bytes=found.size_bytes,
+                sha256=found.sha256,
+            )
+            for role, node_path in names.items()
+            if (found := built[role]) is not None
+        )
+    )
+
+
+def _folder_files(spec: ModelSpec, names: dict[Role, str], weights: Weights) -> dict[Role, Path]:
+    folder = _built_folder(spec) / f"huggingface-{weights}"
+    return {role: folder / Path(node_path).name for role, node_path in names.items()}
 
 
 def _ensure_built(
@@ -218,7 +280,7 @@ def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> 
     known = get_args(Format)
     if file_format not in known:
         raise HerdError(f"There is no format `{file_format}`; known are {', '.join(known)}.")
-    engine = {"gguf": "llama.cpp", "dllama": "distributed-llama"}[file_format]
+    engine = ENGINE_OF_FORMAT[file_format]
     if weights not in WEIGHTS_OF_FORMAT[file_format]:
         raise HerdError(
             f"{engine} cannot be given {weights} weights; it runs "

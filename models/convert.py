@@ -73,7 +73,7 @@ def convert(
         return _write_gguf(checkpoint, target, chosen)
     if kind == ".m":
         return _write_dllama(checkpoint, target, chosen)
-    return _write_folder(checkpoint, target, chosen)
+    return write_folder(checkpoint, target, chosen)
 
 
 def open_source(source: Path) -> Checkpoint:
@@ -119,7 +119,12 @@ def _write_dllama(checkpoint: Checkpoint, target: Path, weights: Weights) -> tup
     return target, tokenizer
 
 
-def _write_folder(checkpoint: Checkpoint, target: Path, weights: Weights) -> tuple[Path, ...]:
+def write_folder(checkpoint: Checkpoint, target: Path, weights: Weights) -> tuple[Path, ...]:
+    """Write a Hugging Face directory; the files written.
+
+    Raises:
+        HerdError: the vocabulary cannot be written so, or the disk is full.
+    """
     size_bytes = huggingface_writer.expected_size_bytes(checkpoint.shape, weights)
     size_bytes += checkpoint.shape.vocab * _JSON_BYTES_PER_PIECE
     with landing_folder(target, size_bytes, f"Writing {target}") as folder:

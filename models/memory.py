@@ -24,6 +24,9 @@ _VOCABULARY_BYTES_PER_PIECE = 128
 """A piece in the root's tables: text, score, its place in the sorted list."""
 _LLAMA_CPP_BATCH = 512
 _LLAMA_CPP_PROGRAM_BYTES = 48 * _MIB
+_PETALS_SERVER_BYTES = 720 * _MIB
+_PETALS_CLIENT_BYTES = 480 * _MIB
+"""Python with PyTorch in all processes of each, measured on stories15m less its weights."""
 _SYNC_WEIGHTS: dict[Weights, Weights] = {"f32": "f32", "q4_0": "q8_0"}
 """Type in which nodes exchange activations, by weights: Q80 is the layout of Q8_0."""
 
@@ -61,6 +64,8 @@ def memory_need(
     """Memory that a model needs on `nodes` nodes with room for `context` tokens."""
     if format == "dllama":
         return _dllama_need(shape, weights, nodes, context)
+    if format == "huggingface":
+        return _petals_need(shape, weights, nodes, context)
     return _llama_cpp_need(shape, weights, nodes, context)
 
 
@@ -122,3 +127,12 @@ def _llama_cpp_need(shape: ModelShape, weights: Weights, nodes: int, context: in
     worker = share + buffers + _LLAMA_CPP_PROGRAM_BYTES
     embedding = _F32 * shape.vocab * shape.dim
     return MemoryNeed(root_bytes=worker + embedding, worker_bytes=worker)
+
+
+def _petals_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
+    """Whole layers in a server on each node; on the root besides the client, with both ends."""
+    layer = packed_bytes(shape.layer_matrix_values, weights)
+    kv_layer = 2 * _F32 * context * shape.kv_dim
+    worker = _PETALS_SERVER_BYTES + -(-shape.layers // nodes) * (layer + kv_layer)
+    ends = 2 * packed_bytes(shape.vocab * shape.dim, weights) + _F32 * context * shape.vocab
+    return MemoryNeed(root_bytes=worker + _PETALS_CLIENT_BYTES + ends, worker_bytes=worker)

@@ -11,7 +11,14 @@ from pathlib import Path
 from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord
 from collect.errors import HerdError
 from collect.measurement import Answer, Measurement
-from collect.parsers import answers, distributed_llama, dllama_failures, llama_cpp, llama_server
+from collect.parsers import (
+    answers,
+    distributed_llama,
+    dllama_failures,
+    llama_cpp,
+    llama_server,
+    petals,
+)
 from collect.parsers.dllama_worker import read_worker
 
 LONGEST_CAUSE_BYTES = 1 << 18
@@ -46,6 +53,8 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
         return distributed_llama.measurement(out, err)
     if engine == "llama.cpp":
         return llama_cpp.measurement(root.argv, out, err)
+    if engine == "petals":
+        return petals.measurement(out, err)
     raise HerdError(f"The attempt {record.attempt_id} is of {engine}, which has no parser.")
 
 
@@ -98,6 +107,9 @@ class _Told:
         self.words = self._own_words(_text(folder, process.err_file))
 
     def _own_words(self, err: str) -> str | None:
+        if petals.is_petals(self.process.argv):
+            # A server that is well logs exceptions, too.
+            return petals.failure_cause(self.out, err) if self.ended_badly else None
         if self.process.role == "worker":
             # Of a kept worker only what it said since the last root came.
             worker = read_worker(BytesIO(self.out.encode()), err.encode())

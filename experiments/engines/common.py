@@ -126,9 +126,9 @@ def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:
 
 def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
     for name in files:
-        if _below_models(name) not in root.model_sha256:
+        if below_models(name) not in root.model_sha256:
             return (
-                f"{_below_models(name)} is not on {root.name}: name {cell.model} with weights "
+                f"{below_models(name)} is not on {root.name}: name {cell.model} with weights "
                 f"{cell.weights} in `herd_models` and run "
                 "`ansible-playbook provision.yml --tags models`"
             )
@@ -159,12 +159,13 @@ def identity(cell: Cell, nodes: tuple[Node, ...], files: Iterable[str]) -> dict[
         if cell.engine in node.engines
     ]
     model: Mapping[str, str | None] = {
-        name: nodes[0].model_sha256.get(name) for name in sorted(map(_below_models, files))
+        name: nodes[0].model_sha256.get(name) for name in sorted(map(below_models, files))
     }
     return {"programs": _digest(programs), "model": _digest(model)}
 
 
-def _below_models(path: str) -> str:
+def below_models(path: str) -> str:
+    """A path on a node as it is below the folder of models."""
     return path.removeprefix(f"{NODE_FOLDER}/")
 
 

@@ -14,6 +14,11 @@ FILES = (
     "stories15m-kv16/stories15m-kv16-f32.gguf",
     "stories15m-kv16/stories15m-kv16-f32.m",
     "stories15m-kv16/stories15m-kv16.t",
+    "stories15m-f32/model.safetensors",
+    "stories15m-f32/config.json",
+    "stories15m-f32/tokenizer.json",
+    "stories15m-f32/tokenizer_config.json",
+    "stories15m-f32/generation_config.json",
 )
 
 
@@ -86,8 +91,8 @@ def test_distributed_llama_steps_make_the_asked_number_of_tokens() -> None:
 
 
 def test_one_node_alone_uses_no_network() -> None:
-    for name, engine in ENGINES.items():
-        deployment = engine.deploy(cell(name), cluster())
+    for name in ("distributed-llama", "llama.cpp"):
+        deployment = ENGINES[name].deploy(cell(name), cluster())
         assert deployment.workers == ()
         assert "--workers" not in deployment.root.argv
         assert "--rpc" not in deployment.root.argv

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(os.environ.get("LLAMA_HERD_ENGINES", "/opt/llama-herd/engines"))
 LIBRARIES = "libraries"
+LARGE_BYTES = 256 << 20
+"""What lies beside the programs is looked at anew, not read anew, if it is more than this."""
 PROOF_SECONDS = 20.0
 UNPRIVILEGED = "nobody"
 
@@ -48,7 +50,11 @@ def sha256_of(path: Path) -> str:
 
 
 def hashes(build: Path) -> dict[str, str]:
-    """SHA-256 of each program of a build, and one of all that lies beside them."""
+    """SHA-256 of each program of a build, and one of all that lies beside them.
+
+    Of what is large, paths, sizes and times of change stand for the content: reading it would take
+    a Raspberry Pi a minute each time.
+    """
     found = {path.name: sha256_of(path) for path in sorted((build / "bin").iterdir())}
     beside = sorted(
         path
@@ -56,7 +62,12 @@ def hashes(build: Path) -> dict[str, str]:
         if path.is_file() and not path.is_symlink() and path.parent != build / "bin"
     )
     if beside:
-        lines = [f"{path.relative_to(build)} {sha256_of(path)}" for path in beside]
+        sizes = {path: path.stat() for path in beside}
+        if sum(status.st_size for status in sizes.values()) > LARGE_BYTES:
+            told = {path: f"{seen.st_size} {seen.st_mtime_ns}" for path, seen in sizes.items()}
+        else:
+            told = {path: sha256_of(path) for path in beside}
+        lines = [f"{path.relative_to(build)} {told[path]}" for path in beside]
         found[LIBRARIES] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
     return found
 
@@ -128,7 +139,7 @@ def probe() -> dict[str, Any]:
     key = f"{architecture()} {os_release()} {detail}"
     above = next(path for path in (ROOT, *ROOT.parents) if path.exists())
     engines = {}
-    for engine in ("distributed-llama", "llama.cpp"):
+    for engine in ("distributed-llama", "llama.cpp", "petals"):
         record = read_install(engine)
         engines[engine] = {"install": record or {}, "intact": is_intact(engine, record)}
     return {
@@ -164,7 +175,7 @@ def lines_of(terminal: int) -> Iterator[str]:
     yield rest.decode(errors="replace").strip()
 
 
-def prove(build: Path, argv: list[str], pattern: str) -> str | None:
+def prove(build: Path, argv: list[str], pattern: str, seconds: float = PROOF_SECONDS) -> str | None:
     """Start a program of a build and wait until it says what is expected of it.
 
     Returns the pattern's first group, None if it has none. Raises RuntimeError with the
@@ -184,7 +195,7 @@ def prove(build: Path, argv: list[str], pattern: str) -> str | None:
         cwd="/",
     ) as process:
         os.close(end)
-        deadline = threading.Timer(PROOF_SECONDS, process.kill)
+        deadline = threading.Timer(seconds, process.kill)
         deadline.start()
         try:
             for line in lines_of(terminal):
@@ -219,12 +230,12 @@ def activate(record: dict[str, Any]) -> bool:
     """Prove the build named in the record, point `bin` at it, drop the others.
 
     The record is install.json as it shall be, less what only the node can tell, and besides
-    `proof`: {"argv": […], "pattern": …}, see `prove`.
+    `proof`: {"argv": […], "pattern": …}, and perhaps "seconds", see `prove`.
     """
     proof = record.pop("proof")
     folder = ROOT / record["engine"]
     build = folder / "builds" / record["build"]
-    told = prove(build, proof["argv"], proof["pattern"])
+    told = prove(build, **proof)
     link = folder / "bin.new"
     link.unlink(missing_ok=True)
     link.symlink_to(Path("builds") / build.name / "bin")

@@ -71,7 +71,7 @@ def probe() -> dict[str, Any]:
         for name, entry in read_manifest(folder).items():
             files[f"{folder.name}/{name}"] = sha256_now(folder / name, entry)
     above = next(path for path in (ROOT, *ROOT.parents) if path.exists())
-    engines = [name for name in ("llama.cpp", "distributed-llama") if is_installed(name)]
+    engines = [name for name in ("llama.cpp", "distributed-llama", "petals") if is_installed(name)]
     return {
         "files": {name: sha256 for name, sha256 in files.items() if sha256},
         "free_mib": shutil.disk_usage(above).free >> 20,

@@ -63,7 +63,7 @@ def main() -> int:
     parser.add_argument("--node", type=json.loads, required=True)
     parser.add_argument("--only-look", action="store_true")
     parser.add_argument("wanted", type=json.loads)
-    parser.add_argument("formats", nargs="+", choices=("gguf", "dllama"))
+    parser.add_argument("formats", nargs="+", choices=("gguf", "dllama", "huggingface"))
     arguments = parser.parse_args()
     os.chdir(arguments.project)
     sys.path.insert(0, str(arguments.project))

@@ -1,0 +1,231 @@
+"""Petals: a private swarm, a server of whole layers on every node and the client on the root.
+
+The programs are llama-herd's own around Petals (`roles/petals/files/herd_petals`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+from collect.run import Benchmark, Greedy, Perplexity, Questions
+from experiments.cluster import Cluster, Node
+from experiments.engines import asking, common
+from experiments.engines.base import Axis, Cell, Deployment, Process
+from models.build import artifact_file_names, not_published
+from models.catalogue import ModelSpec
+from models.memory import MemoryNeed, memory_need
+
+PORT = 9995
+PROGRAMS = f"{common.ENGINES_FOLDER}/petals/bin/petals-"
+SERVES = "Ready for questions"
+STARTED = "[INFO] Started"
+"""In the line that a server logs when it has told the swarm that it serves."""
+READY_S = 300.0
+"""Python reads half a gigabyte of libraries, from an SD card perhaps."""
+
+
+class Petals:
+    """Servers that hold spans of layers; the client has both ends of the model."""
+
+    name = "petals"
+    axes = (
+        Axis("spans", str, default="even", values=("even", "memory")),
+        Axis("threads", int, default=0),
+    )
+
+    def check(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Why the cell cannot run: not installed, no model, upstream's limits, memory."""
+        spec = common.model_spec(cell.model)
+        if cell.weights != "f32":
+            return "petals is measured with weights f32 only"
+        return (
+            not_published(spec, "huggingface", cell.weights)
+            or _not_served(cell, spec)
+            or asking.unaskable(cell, spec)
+            or common.unreadable(cell)
+            or common.beyond_context(cell, _room(cell, spec), spec.shape.context)
+            or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
+            or _absent_elsewhere(cell, cluster, spec)
+        )
+
+    def memory(self, cell: Cell) -> MemoryNeed:
+        """An estimate: Python and PyTorch in several processes, layers, KV cache."""
+        spec = common.model_spec(cell.model)
+        room = _room(cell, spec)
+        return memory_need(_plain(spec).shape, "huggingface", cell.weights, cell.nodes, room)
+
+    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
+        """Hashes of the environment on the nodes and of the model's files."""
+        spec = common.model_spec(cell.model)
+        return common.identity(cell, common.taking_part(cell, cluster), _files(cell, spec))
+
+    def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
+        """A server on every node, the client on the first."""
+        nodes = common.taking_part(cell, cluster)
+        spec = common.model_spec(cell.model)
+        ends = spans(cell, nodes, spec.shape.layers)
+        starts = (0, *ends[:-1])
+        workers = tuple(
+            _server(cell, node, nodes[0], start, end)
+            for node, start, end in zip(nodes, starts, ends, strict=True)
+        )
+        workload = cell.workload
+        if isinstance(workload, Questions):
+            server = asking.server_process(cell, nodes[0], _api(cell, workload, nodes[0]), SERVES)
+            return asking.deployment(cell, workload, workers, server)
+        return Deployment(
+            workers=workers,
+            root=Process(node=nodes[0], role="root", argv=_client(cell, nodes[0])),
+            expected_samples=common.expected_samples(cell),
+            deadline_s=cell.deadline_s,
+        )
+
+    def live_rate(self, tail: str) -> float | None:
+        """Tokens per second over the last lines of the client's output."""
+        steps_ms = []
+        for line in tail.splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and record.get("phase") == "prediction":
+                steps_ms.append(float(record["total_ms"]))
+        return 1000 * len(steps_ms) / sum(steps_ms) if sum(steps_ms) else None
+
+
+def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:
+    """The layer after the last one of each node's server.
+
+    Even: counts differ by one at most. By memory: in proportion to it, one layer at least.
+    """
+    shares = [node.memory_mib if cell.params["spans"] == "memory" else 1 for node in nodes]
+    if not all(shares):
+        shares = [1] * len(nodes)
+    spare = layers - len(nodes)
+    exact = [spare * share / sum(shares) for share in shares]
+    counts = [1 + int(part) for part in exact]
+    by_rest = sorted(range(len(nodes)), key=lambda index: int(exact[index]) - exact[index])
+    for index in by_rest[: layers - sum(counts)]:
+        counts[index] += 1
+    return tuple(sum(counts[: index + 1]) for index in range(len(nodes)))
+
+
+def _plain(spec: ModelSpec) -> ModelSpec:
+    """The model without the heads of zeros that only distributed-llama needs."""
+    return spec.unpadded or spec
+
+
+def _not_served(cell: Cell, spec: ModelSpec) -> str | None:
+    """Why Petals cannot serve a model, one sentence; None if it can."""
+    shape = _plain(spec).shape
+    if shape.architecture != "llama":
+        return f"petals 2.2.0 has no {shape.architecture} models"
+    if shape.rope_scaling is not None or shape.head_dim * shape.heads != shape.dim:
+        return (
+            f"petals 2.2.0 knows LLaMA as it was before version 3.1, and {cell.model} has another "
+            "size of heads or scales its positions"
+        )
+    if cell.nodes > shape.layers:
+        return f"{cell.model} has {shape.layers} layers, too few for servers on {cell.nodes} nodes"
+    return None
+
+
+def _absent_elsewhere(cell: Cell, cluster: Cluster, spec: ModelSpec) -> str | None:
+    """Which other node lacks the model: each server reads its layers itself."""
+    wanted = {common.below_models(name) for name in _files(cell, spec)}
+    for node in common.taking_part(cell, cluster):
+        if not wanted <= set(node.model_sha256):
+            return (
+                f"{cell.model} is not on {node.name}, and a server of petals reads its layers "
+                "itself: run `ansible-playbook provision.yml --tags models`"
+            )
+    return None
+
+
+def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Process:
+    spec = common.model_spec(cell.model)
+    argv = (
+        f"{PROGRAMS}server",
+        *_swarm(cell, first),
+        "--blocks",
+        f"{start}:{end}",
+        "--listen",
+        _listen(node),
+        "--name",
+        node.name,
+        "--tokens",
+        str(_room(cell, spec)),
+        *_threads(cell, node),
+        "--device",
+        "cuda" if node.engines["petals"].details.get("method") == "cuda" else "cpu",
+    )
+    return Process(
+        node=node,
+        role="worker",
+        argv=argv,
+        listen_port=PORT,
+        ready_line=STARTED,
+        ready_s=min(READY_S, cell.deadline_s),
+    )
+
+
+def _client(cell: Cell, root: Node) -> tuple[str, ...]:
+    return (f"{PROGRAMS}client", *_swarm(cell, root), *_threads(cell, root), *_mode(cell))
+
+
+def _api(cell: Cell, workload: Questions, root: Node) -> tuple[str, ...]:
+    named = workload.chat_template
+    return (
+        f"{PROGRAMS}api",
+        *_swarm(cell, root),
+        *_threads(cell, root),
+        "--host",
+        asking.HOST,
+        "--port",
+        str(asking.PORT),
+        *(() if named == "model" else ("--chat-template", named)),
+    )
+
+
+def _threads(cell: Cell, node: Node) -> tuple[str, str]:
+    return "--threads", str(common.threads(cell, node))
+
+
+def _mode(cell: Cell) -> tuple[str, ...]:
+    workload = cell.workload
+    if isinstance(workload, Perplexity):
+        return ("perplexity", "--prompt", common.perplexity_text(workload))
+    if isinstance(workload, Greedy):
+        prompt = workload.prompt(cell.repeat)
+        if prompt is None:
+            return ("perplexity", "--prompt", workload.text)
+        return ("continue", "--prompt", prompt, "--positions", str(workload.positions))
+    assert isinstance(workload, Benchmark)  # noqa: S101 - `check` let nothing else pass
+    counts = ("--prompt-tokens", str(workload.prompt_tokens), "--generate")
+    return ("benchmark", *counts, str(workload.generate_tokens))
+
+
+def _swarm(cell: Cell, first: Node) -> tuple[str, ...]:
+    """Which model, and where the swarm is found."""
+    spec = common.model_spec(cell.model)
+    folder = _files(cell, spec)[0].rpartition("/")[0]
+    return ("--model", folder, "--swarm", "herd", "--first", _listen(first))
+
+
+def _listen(node: Node) -> str:
+    return f"{node.engine_address}:{PORT}"
+
+
+def _files(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
+    return tuple(artifact_file_names(spec, "huggingface", cell.weights).values())
+
+
+def _room(cell: Cell, spec: ModelSpec) -> int:
+    """Tokens that a session needs room for."""
+    workload = cell.workload
+    if isinstance(workload, Benchmark):
+        return workload.prompt_tokens + workload.generate_tokens
+    if isinstance(workload, Greedy):
+        return common.positions(workload, cell.model)
+    return spec.shape.context
