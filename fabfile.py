@@ -27,6 +27,9 @@ from experiments.ledger import find_run, run_status
 from experiments.matrix import Matrix, load_matrix
 from experiments.plan import describe, plan_matrix
 from experiments.progress import make_progress
+from experiments.rating.rate import serve
+from experiments.rating.sheet import find_asked
+from experiments.rating.spreadsheet import read_sheet, write_sheet
 from experiments.runner import run_matrix as execute_matrix
 from models.__main__ import main as models_main
 from models.report import StderrReporter
@@ -264,6 +267,35 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
 def report(_context: Context, run: str | None = None) -> None:
     """Write the report of a run anew from what lies in results/."""
     _write_report(find_run(PROJECT / "results", run))
+
+
+@verb(
+    help={
+        "run": "name of the run (default: the latest that asked questions)",
+        "rater": "who rates (default: the name of the user)",
+        "csv": "write an empty sheet to this file instead, to send round",
+        "import": "store what this filled-in sheet says",
+    }
+)
+def rate(
+    _context: Context,
+    run: str | None = None,
+    rater: str | None = None,
+    csv: str | None = None,
+    import_: str | None = None,
+) -> None:
+    """Judge the answers of a run without knowing who gave them, on a local page or as CSV."""
+    if csv and import_:
+        raise HerdError("Give either --csv, to write a sheet, or --import, to read one.")
+    folder = find_asked(PROJECT / "results", run)
+    if csv:
+        sheet = write_sheet(folder, Path(csv), rater)
+        print(f"{csv}: {sheet.size} answers to judge. Read it back with: fab rate --import {csv}")
+    elif import_:
+        read = read_sheet(folder, Path(import_), rater)
+        print(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
+    else:
+        serve(folder, rater, functools.partial(print, flush=True))
 
 
 @verb(

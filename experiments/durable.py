@@ -52,6 +52,14 @@ def write_file(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file such that a power cut leaves the old one or the new one."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    write_file(temporary, content)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

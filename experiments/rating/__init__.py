@@ -1,0 +1,1 @@
+"""Blind rating: people judge answers without knowing which system gave them."""

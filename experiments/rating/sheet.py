@@ -1,0 +1,208 @@
+"""What a rater gets to see: questions, and their answers under labels that tell nothing.
+
+Which label stands for which answer is drawn anew for each sheet and question, and is kept apart, in
+the sheet's key. Nothing in a sheet names a system, a run or a time.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from collect.account import Account
+from collect.errors import HerdError
+from collect.questions import Question
+from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
+from collect.run import Questions, Record, RunManifest, load_run
+from experiments.durable import replace_file, writing
+from experiments.ledger import find_run, runs
+
+Texts = Mapping[str, Mapping[str, str]]
+"""Id of a question to hash of an answer to its text."""
+
+
+class Key(Record):
+    """Which label of a sheet stands for which answer.
+
+    Attributes:
+        sheet: name of the sheet: the rater's, or one of its own if it is for anybody.
+        rater: whose it is; None if it is for anybody.
+        seed: of the shuffle.
+        order: id of a question to the hashes of its answers; the first one is A.
+    """
+
+    sheet: str
+    rater: str | None
+    seed: int
+    order: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+    def extended(self, texts: Texts) -> Key:
+        """The key with the answers that it lacks, shuffled, after those that it has."""
+        order = {
+            question: self._in_order(question, list(answers)) for question, answers in texts.items()
+        }
+        return self.model_copy(update={"order": {**self.order, **order}})
+
+    def _in_order(self, question: str, answers: Sequence[str]) -> tuple[str, ...]:
+        known = self.order.get(question, ())
+        new = sorted(set(answers) - set(known))
+        # Not for secrecy: the seed is recorded so that anyone can draw again.
+        random.Random(f"{self.seed} {question} {len(known)}").shuffle(new)  # noqa: S311
+        return (*known, *new)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An answer as a rater sees it."""
+
+    label: str
+    answer: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question with its answers, by label."""
+
+    question: Question
+    answers: tuple[Shown, ...]
+
+    def labelled(self, label: str) -> Shown | None:
+        """The answer of that label."""
+        return next((shown for shown in self.answers if shown.label == label), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """All that a rater is asked.
+
+    Attributes:
+        name: of its key.
+        rater: whose it is; None if it is for anybody.
+        asked: questions in the order of their file, those without an answer left out.
+    """
+
+    name: str
+    rater: str | None
+    asked: tuple[Asked, ...]
+
+    def question(self, question_id: str) -> Asked | None:
+        """The question of that id."""
+        return next((one for one in self.asked if one.question.id == question_id), None)
+
+    @property
+    def size(self) -> int:
+        """How many answers there are to judge."""
+        return sum(len(one.answers) for one in self.asked)
+
+
+def label_of(position: int) -> str:
+    """`A` for 0, `Z` for 25, then `AA`, `AB`, …."""
+    letters = ""
+    position += 1
+    while position:
+        position, letter = divmod(position - 1, 26)
+        letters = chr(ord("A") + letter) + letters
+    return letters
+
+
+def find_asked(results: Path, run: str | None) -> Path:
+    """The folder of the run of that name, or of the latest that asked questions.
+
+    Raises:
+        HerdError: there is none, or it asked none.
+    """
+    folders = [find_run(results, run)] if run else list(reversed(runs(results)))
+    for folder in folders:
+        if isinstance(load_run(folder).workload, Questions):
+            return folder
+    subject = f"the run {run} asked none" if run else f"no run in {results} asked any"
+    raise HerdError(
+        f"Looking for answers to rate: {subject}. A matrix with the workload `questions` does, "
+        "such as experiments/matrices/questions.yml."
+    )
+
+
+def open_sheet(run_folder: Path, name: str, rater: str | None) -> Sheet:
+    """The sheet of that name, with the labels that it had before; new answers come after them.
+
+    Its key is made, or made longer, before anyone sees a label.
+
+    Args:
+        run_folder: `results/<run>`, of a run that asked questions.
+        name: of the sheet.
+        rater: whose it is; None if it is for anybody.
+
+    Raises:
+        HerdError: nothing was answered yet, or the key cannot be read or written.
+    """
+    account = Account.read(run_folder)
+    texts = texts_to_rate(account)
+    if not texts:
+        raise HerdError(
+            f"The run {run_folder.name} has no whole answer yet. `fab run-matrix` goes on with it."
+        )
+    kept = load_key(run_folder, name) or Key(sheet=name, rater=rater, seed=secrets.randbits(32))
+    key = kept.extended(texts)
+    if key != kept:
+        with writing(f"the key of the sheet {name}", run_folder):
+            (run_folder / RATINGS_FOLDER).mkdir(exist_ok=True)
+            replace_file(key_path(run_folder, name), key.model_dump_json(indent=1).encode())
+    return sheet_of(account.manifest, key, texts)
+
+
+def texts_to_rate(account: Account) -> dict[str, dict[str, str]]:
+    """What there is to judge: of each cell its first answer to each question, equal ones once."""
+    found: dict[str, dict[str, str]] = {}
+    seen: set[tuple[str, str]] = set()
+    for given in sorted(given_answers(account), key=lambda given: given.repeat):
+        if (given.cell_id, given.question) not in seen:
+            seen.add((given.cell_id, given.question))
+            texts = found.setdefault(given.question, {})
+            texts.setdefault(answer_hash(given.text), given.text.strip())
+    return found
+
+
+def sheet_of(run: RunManifest, key: Key, texts: Texts) -> Sheet:
+    """The sheet that a key labels; answers that are no longer to judge keep their label unused."""
+    workload = run.workload
+    questions = workload.asked if isinstance(workload, Questions) else ()
+    asked = []
+    for question in questions:
+        known = texts.get(question.id, {})
+        answers = tuple(
+            Shown(label_of(position), answer, known[answer])
+            for position, answer in enumerate(key.order.get(question.id, ()))
+            if answer in known
+        )
+        if answers:
+            asked.append(Asked(question, answers))
+    return Sheet(key.sheet, key.rater, tuple(asked))
+
+
+def key_path(run_folder: Path, sheet: str) -> Path:
+    """Where the key of a sheet lies."""
+    return run_folder / RATINGS_FOLDER / f"{sheet}.key.json"
+
+
+def load_key(run_folder: Path, sheet: str) -> Key | None:
+    """The key of a sheet; None if there never was one.
+
+    Raises:
+        HerdError: it cannot be read.
+    """
+    path = key_path(run_folder, sheet)
+    try:
+        return Key.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise HerdError(
+            f"Reading the key {path}: {error}. Restore it; without it nobody can tell which "
+            "answers the labels stood for."
+        ) from None
