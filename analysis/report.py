@@ -6,7 +6,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,12 +20,14 @@ from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.literature import published_timings
 from analysis.network import link_speeds, predictor
+from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES, Account
 from collect.errors import HerdError
+from collect.ratings import read_ratings
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 from collect.tables import Tables, tables_of
 
@@ -66,6 +68,7 @@ class Study:
     verdict: Verdict
     warnings: tuple[str, ...]
     agreement: Agreed | None
+    ratings: Ratings = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,7 @@ class Content:
     flags: Table | None
     warnings: tuple[str, ...]
     published: Table | None
+    rated: Rated | None
     nodes_same: Table
     nodes_differ: Table
     nodes_all: Table
@@ -128,7 +132,14 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
             folder = Path(name) / run.run
             folder.mkdir()
             agreement = agreed(run, tables, run_folder)
-            verdict = compose(run, tables, folder, warnings=account.warnings, agreement=agreement)
+            verdict = compose(
+                run,
+                tables,
+                folder,
+                warnings=account.warnings,
+                agreement=agreement,
+                ratings=read_ratings(run_folder),
+            )
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     except OSError as error:
@@ -146,6 +157,7 @@ def compose(
     *,
     warnings: Sequence[str] = (),
     agreement: Agreed | None = None,
+    ratings: Ratings | None = None,
 ) -> str:
     """Write the files of a report into an empty folder.
 
@@ -155,6 +167,7 @@ def compose(
         folder: an empty folder.
         warnings: what is odd about the run's folder, a sentence each.
         agreement: of a greedy run with the reference.
+        ratings: what raters thought of its answers; None where nobody was asked.
 
     Returns:
         What the run found, a sentence and its reservations.
@@ -171,7 +184,7 @@ def compose(
         chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
         for chart in charts.charts_of(all_series, scalings, predictor(run))
     }
-    content = _content(study, drawn, folder)
+    content = _content(replace(study, ratings=ratings or {}), drawn, folder)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html.j2"]),
@@ -212,6 +225,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
         published=_published_table(run, folder),
+        rated=_ratings(study, folder),
         nodes_same=same,
         nodes_differ=differ,
         nodes_all=_kept(tabulate.provenance_table(run), folder / "nodes.csv"),
@@ -337,6 +351,17 @@ def _published_table(run: RunManifest, folder: Path) -> Table | None:
         "published": "Published",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["sync_share"])
+
+
+def _ratings(study: Study, folder: Path) -> Rated | None:
+    if not study.ratings:
+        return None
+    found = rated_answers(study.all_series, study.ratings, study.tables, study.run.seed)
+    if found is None:
+        return None
+    rated, scores = found
+    scores.to_csv(folder / "ratings.csv", index=False)
+    return rated
 
 
 def _naming(data: pd.DataFrame) -> dict[str, str]:
