@@ -124,6 +124,11 @@ ANSWERS: Columns = MappingProxyType(
         "temperature": "Float64",
         "temperature_used": "Float64",
         "error": "string",
+        "refused": "boolean",
+        "tries": "Int64",
+        "waited_ms": "Float64",
+        "replayed": "boolean",
+        "served_model": "string",
     }
 )
 ATTEMPTS: Columns = MappingProxyType(

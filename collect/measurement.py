@@ -85,6 +85,11 @@ class Answer:
         temperature: asked for.
         temperature_used: by the server.
         error: why it is not whole; None if it is.
+        refused: whether the server says that it will not answer; some say so in `text` instead.
+        tries: how often it was asked, tries that failed before the first piece included.
+        waited_ms: from the beginning of the first try to that of the last; in no other time.
+        replayed: it was kept from before and says nothing of time.
+        served_model: as the server calls what answered; None where it does not tell.
     """
 
     question: str
@@ -100,6 +105,11 @@ class Answer:
     temperature: float | None
     temperature_used: float | None
     error: str | None
+    refused: bool = False
+    tries: int = 1
+    waited_ms: float = 0.0
+    replayed: bool = False
+    served_model: str | None = None
 
     @property
     def tokens_per_s(self) -> float | None:

@@ -1,6 +1,6 @@
 """What `herd-ask` wrote: a line of JSON for each question (format: roles/node_base/files/herd-ask).
 
-Times are differences of the node's own monotonic clock.
+Times are differences of the monotonic clock of the machine that asked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collect.measurement import Answer, Measurement, Phase, TokenSource
 CLIENT = "herd-ask"
 _CUT = frozenset({"length", "limit"})
 _ENDED = frozenset({"eos", "word", "stop"})
+_FILTERED = "content_filter"
 SERVERS_WITHOUT_REASON = frozenset({"dllama-api"})
 """Their `stop` says only that the stream is over, also of an answer that was cut off."""
 
@@ -71,7 +72,12 @@ def _answer(
     record: Mapping[str, Any], body: Mapping[str, Any], program: str, server_argv: Sequence[str]
 ) -> Answer:
     tokens, source = _tokens(record)
-    sent_s, first_s, last_s = (record[name] for name in ("sent_s", "first_piece_s", "last_piece_s"))
+    replayed = bool(record.get("replayed"))
+    sent_s, first_s, last_s, done_s = (
+        None if replayed else record[name]
+        for name in ("sent_s", "first_piece_s", "last_piece_s", "done_s")
+    )
+    earlier = record.get("earlier") or []
     asked = body.get("temperature")
     return Answer(
         question=str(record["id"]),
@@ -81,7 +87,7 @@ def _answer(
         prompt_tokens=(record["usage"] or {}).get("prompt_tokens"),
         ttft_ms=_ms(sent_s, first_s),
         decode_ms=_ms(first_s, last_s),
-        total_ms=_ms(sent_s, record["done_s"]),
+        total_ms=_ms(sent_s, done_s),
         finish_reason=record["finish_reason"],
         truncated=_truncated(record["finish_reason"], tokens, body.get("max_tokens"), program),
         temperature=asked,
@@ -89,7 +95,16 @@ def _answer(
         if program in SERVERS_WITHOUT_REASON
         else asked,
         error=record["error"],
+        refused=bool(record.get("refusal")) or record["finish_reason"] == _FILTERED,
+        tries=1 + len(earlier),
+        waited_ms=0.0 if replayed or not earlier else _waited_ms(earlier, record),
+        replayed=replayed,
+        served_model=record.get("model"),
     )
+
+
+def _waited_ms(earlier: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> float:
+    return _ms(earlier[0]["connect_s"], record["connect_s"]) or 0.0
 
 
 def _tokens(record: Mapping[str, Any]) -> tuple[int, TokenSource]:
@@ -127,6 +142,11 @@ def _flags(answers: Sequence[Answer]) -> list[str]:
     flags = []
     if any(answer.tokens_from == "pieces" for answer in answers):
         flags.append("the server does not count tokens: pieces are counted, which may be fewer")
+    refused = [answer.question for answer in answers if answer.refused]
+    if refused:
+        flags.append(f"refused to answer: {', '.join(refused)}")
+    if any(answer.replayed for answer in answers):
+        flags.append("answers were kept from an earlier run: they say nothing of time")
     empty = [answer.question for answer in answers if not answer.text.strip()]
     if empty:
         flags.append(f"answered with nothing: {', '.join(empty)}")

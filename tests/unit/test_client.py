@@ -3,69 +3,53 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import ssl
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.doubles.api_server import (
+    DONE,
+    END,
+    HEAD,
+    Behaviour,
+    answering,
+    chunk,
+    delta,
+    hanging_up,
+    refusing,
+    saying,
+    serving,
+    stalling,
+    usage,
+)
+
 CLIENT = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-ask"
-HEAD = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-END = "0000\r\n\r\n"
-Behaviour = Callable[[socket.socket], None]
+KEY = "sk-planted-3b1f9c27"
 
 
-def chunk(data: str | bytes) -> bytes:
-    """A chunk of a chunked transfer."""
-    raw = data.encode() if isinstance(data, str) else data
-    return f"{len(raw):x}\r\n".encode() + raw + b"\r\n"
-
-
-def delta(text: str | None, end: str = "\n\n", **more: str | int) -> str:
-    """An event of chat completions."""
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None, **more}
-    event = {"choices": [choice], "object": "chat.completion.chunk"}
-    return f"data: {json.dumps(event)}{end}"
-
-
-@contextmanager
-def serving(behaviour: Behaviour, times: int = 1) -> Iterator[tuple[str, list[bytes]]]:
-    """A server of that behaviour: its address, and the requests that it got."""
-    requests: list[bytes] = []
-
-    def serve() -> None:
-        for _ in range(times):
-            peer, _ = listener.accept()
-            with peer:
-                received = b""
-                while b"}}" not in received:
-                    received += peer.recv(65536)
-                requests.append(received)
-                behaviour(peer)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions", requests
-        thread.join(10)
-
-
-def asked(url: str, *ids: str, silence_s: float = 5.0) -> tuple[int, list[dict[str, Any]]]:
+def asked(
+    url: str, *ids: str, silence_s: float = 5.0, options: tuple[str, ...] = (), **env: str
+) -> tuple[int, list[dict[str, Any]]]:
     """What the client writes: its exit status and its records."""
     questions = [json.dumps({"id": name, "body": {"stream": True, "n": {}}}) for name in ids]
+    argv = [*options, url, str(silence_s), *(questions or ["{}"])]
     done = subprocess.run(
-        [sys.executable, "-IS", str(CLIENT), url, str(silence_s), *(questions or ["{}"])],
+        [sys.executable, "-IS", str(CLIENT), *argv],
         capture_output=True,
         check=False,
         timeout=30,
+        env={**os.environ, **env},
     )
     assert b"Traceback" not in done.stderr
+    assert KEY.encode() not in done.stdout + done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -76,13 +60,6 @@ def one(behaviour: Behaviour, silence_s: float = 5.0) -> dict[str, Any]:
     (record,) = records
     assert status == (0 if record["error"] is None else 1)
     return record
-
-
-def answering(*chunks: str | bytes, end: str = END) -> Behaviour:
-    def behave(peer: socket.socket) -> None:
-        peer.sendall(HEAD.encode() + b"".join(map(chunk, chunks)) + end.encode())
-
-    return behave
 
 
 def test_an_answer_has_its_text_its_pieces_and_its_moments_in_order() -> None:
@@ -163,14 +140,6 @@ def test_every_question_is_asked_once_with_the_body_as_given() -> None:
         assert json.loads(body) == {"stream": True, "n": {}}
 
 
-def refusing(status: str, body: str) -> Behaviour:
-    def behave(peer: socket.socket) -> None:
-        head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-        peer.sendall((head + body).encode())
-
-    return behave
-
-
 @pytest.mark.parametrize(
     ("behaviour", "told"),
     [
@@ -217,12 +186,8 @@ def test_a_refusal_is_told_with_the_servers_words(
 
 
 def test_a_server_that_stalls_is_left_after_the_silence_allowed() -> None:
-    def behave(peer: socket.socket) -> None:
-        peer.sendall(HEAD.encode() + chunk(delta("Hel")))
-        peer.recv(1)  # until the client goes
-
     begun = time.monotonic()
-    record = one(behave, silence_s=0.3)
+    record = one(stalling(delta("Hel")), silence_s=0.3)
 
     assert record["error"] == "the server said nothing for 0.3 s"
     assert record["text"] == "Hel"
@@ -230,7 +195,7 @@ def test_a_server_that_stalls_is_left_after_the_silence_allowed() -> None:
 
 
 def test_a_server_that_closes_at_once_is_told_as_a_broken_connection() -> None:
-    assert str(one(lambda _: None)["error"]).startswith("the connection broke")
+    assert str(one(hanging_up)["error"]).startswith("the connection broke")
 
 
 def test_nothing_is_asked_after_a_question_without_an_answer() -> None:
@@ -243,6 +208,241 @@ def test_nothing_is_asked_after_a_question_without_an_answer() -> None:
     assert status == 1
     assert [(record["id"], record["status"]) for record in records] == [("q1", None)]
     assert records[0]["error"] == "nothing listens there: the server is gone"
+
+
+# -- servers that are asked over the Internet
+
+
+def once_more(*behaviours: Behaviour, retries: int = 3, **env: str) -> tuple[int, dict[str, Any]]:
+    """Exit status and record of one question that may be asked again."""
+    with serving(*behaviours) as (url, _):
+        options = ("--retries", str(retries), "--key-env", "A_KEY")
+        status, (record,) = asked(url, "q1", options=options, **{"A_KEY": KEY, **env})
+    return status, record
+
+
+@pytest.mark.parametrize(
+    ("first", "told"),
+    [
+        (refusing("429 Slow", "{}"), "the server refused with status 429"),
+        (refusing("503 No", "busy"), "the server refused with status 503: busy"),
+        (hanging_up, "the connection broke"),
+        (answering(end=""), "the stream was cut"),
+    ],
+)
+def test_what_may_work_later_is_asked_again_and_the_waiting_stands_apart(
+    first: Behaviour, told: str
+) -> None:
+    status, record = once_more(first, saying("yes"))
+
+    assert (status, record["text"], record["error"]) == (0, "yes", None)
+    (before,) = record["earlier"]
+    assert before["error"].startswith(told)
+    assert before["done_s"] + before["wait_s"] <= record["connect_s"] <= record["sent_s"]
+
+
+@pytest.mark.parametrize("date", [False, True])
+def test_a_server_that_says_how_long_to_wait_is_obeyed(*, date: bool) -> None:
+    value = formatdate(time.time() + 2, usegmt=True) if date else "1"
+    _, record = once_more(refusing("429 Slow", "{}", f"Retry-After: {value}"), saying("yes"))
+
+    assert record["text"] == "yes"
+    assert 0.9 < record["earlier"][0]["wait_s"] < 3.1
+
+
+def test_a_server_that_asks_for_an_hour_is_not_waited_for() -> None:
+    status, record = once_more(refusing("429 Slow", "busy", "Retry-After: 3600"))
+
+    assert status == 1
+    assert record["error"].endswith("busy (it asks to wait 3600 s)")
+
+
+def test_tries_are_bounded() -> None:
+    status, record = once_more(*[refusing("500 Oh", "no")] * 3, retries=2)
+
+    assert (status, record["error"]) == (1, "the server refused with status 500: no")
+    assert len(record["earlier"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told"),
+    [
+        (answering(delta("Hel"), end=""), "the stream was cut before the answer ended"),
+        (refusing("400 Bad", "no"), "the server refused with status 400: no"),
+        (answering("data: {'no'}\n\n"), "a chunk is no JSON: {'no'}"),
+    ],
+)
+def test_nothing_is_asked_again_after_a_piece_came_or_where_it_would_not_help(
+    behaviour: Behaviour, told: str
+) -> None:
+    with serving(behaviour, saying("yes")) as (url, requests):
+        status, (record,) = asked(url, "q1", options=("--retries", "3"))
+
+    assert (status, record["error"], record["earlier"]) == (1, told, [])
+    assert len(requests) == 1
+
+
+def test_without_the_option_nothing_is_asked_again() -> None:
+    with serving(refusing("503 No", "busy"), saying("yes")) as (url, requests):
+        status, _ = asked(url, "q1")
+
+    assert status == 1
+    assert len(requests) == 1
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else() -> None:
+    with serving(saying("yes")) as (url, requests):
+        status, (record,) = asked(url, "q1", options=("--key-env", "A_KEY"), A_KEY=KEY + "\n")
+
+    assert status == 0
+    assert f"Authorization: Bearer {KEY}\r\n".encode() in requests[0]
+    assert KEY not in json.dumps(record)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        refusing("400 Bad", f"x{KEY}x"),
+        refusing("400 Bad", "x" * 295 + KEY),
+        refusing("500 Bad", json.dumps({"error": {"message": f"{KEY} is unknown"}})),
+        answering(delta(KEY), DONE),
+        answering(delta(KEY[:5]), delta(KEY[5:]), DONE),
+        answering(f"data: no {KEY}\n\n"),
+        refusing("200 OK", "", f"x-request-id: {KEY}"),
+    ],
+)
+def test_a_key_that_a_server_sends_back_is_not_written(behaviour: Behaviour) -> None:
+    _, record = once_more(behaviour, retries=0)
+
+    written = json.dumps(record) + "".join(text for _, text in record["pieces"])
+    assert KEY not in written
+    assert KEY[:5] not in written, "not even its beginning"
+
+
+@pytest.mark.parametrize("status", ["401 No", "403 No"])
+def test_a_refused_key_is_told_in_one_sentence_and_not_tried_again(status: str) -> None:
+    code, record = once_more(refusing(status, '{"error": {"message": "wrong key"}}'), saying("y"))
+
+    assert code == 3
+    sentence = f"the server does not accept the key in A_KEY (status {status[:3]}): wrong key"
+    assert record["error"] == sentence
+
+
+def test_an_account_that_is_used_up_is_not_asked_again() -> None:
+    error = {"error": {"message": "pay", "code": "insufficient_quota"}}
+    code, record = once_more(refusing("429 No", json.dumps(error)), saying("y"))
+
+    assert (code, record["error"]) == (3, "the account is used up (status 429): pay")
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("", "there is no key: A_KEY is not set"),
+        ("a\nb", "what A_KEY holds is no key: it has signs that none can have"),
+    ],
+)
+def test_without_a_key_nobody_is_asked(key: str, told: str) -> None:
+    with serving(saying("yes")) as (url, requests):
+        code, (record,) = asked(url, "q1", options=("--key-env", "A_KEY"), A_KEY=key)
+
+    assert (code, record["error"], requests) == (3, told, [])
+
+
+def test_a_refusal_in_the_servers_words_is_recorded_as_one() -> None:
+    event = {"choices": [{"delta": {"refusal": "I will not"}, "finish_reason": "stop"}]}
+
+    record = one(answering(f"data: {json.dumps(event)}\n\n", DONE))
+
+    assert (record["text"], record["refusal"], record["error"]) == ("", "I will not", None)
+
+
+def test_who_answered_is_recorded() -> None:
+    event = {"model": "m-2026", "system_fingerprint": "fp", "choices": [{"delta": {}}]}
+
+    record = one(answering(f"data: {json.dumps(event)}\n\n", usage(5, 0), DONE))
+
+    assert (record["model"], record["system_fingerprint"]) == ("m-2026", "fp")
+    assert record["usage"] == {"prompt_tokens": 5, "completion_tokens": 0}
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 with its key, signed by itself."""
+    path = tmp_path / "server.pem"
+    subprocess.run(
+        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 "
+        f"-keyout {path} -out {path}.crt -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 "
+        "-addext basicConstraints=critical,CA:TRUE".split(),
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + Path(f"{path}.crt").read_text())
+    return path
+
+
+def test_a_certificate_is_checked(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    options = ("--key-env", "A_KEY", "--retries", "2")
+
+    with serving(saying("yes"), tls=context) as (url, requests):
+        code, (unknown,) = asked(url, "q1", options=options, A_KEY=KEY)
+        assert requests == []
+        trusted, (record,) = asked(
+            url, "q1", options=options, A_KEY=KEY, SSL_CERT_FILE=str(certificate)
+        )
+
+    assert code == 3
+    assert unknown["error"].startswith("the certificate of 127.0.0.1 is not to be trusted: ")
+    assert (trusted, record["text"], record["error"]) == (0, "yes", None)
+
+
+def test_kept_answers_are_given_again_and_marked(tmp_path: Path) -> None:
+    folder = str(tmp_path / "cassettes")
+    keyed = ("--key-env", "A_KEY")
+    env = {"HERD_CASSETTES": folder, "A_KEY": KEY}
+    with serving(saying("안녕")) as (url, requests):
+        _, (live,) = asked(url, "q1", options=("--keep", *keyed), **env)
+    assert len(requests) == 1
+
+    status, (again,) = asked(url, "q1", options=("--replay", *keyed), HERD_CASSETTES=folder)
+
+    assert status == 0
+    assert again == {**live, "replayed": True}
+    (kept,) = Path(folder).iterdir()
+    assert KEY not in kept.read_text()
+    assert "uthorization" not in kept.read_text()
+
+
+def test_what_was_not_kept_cannot_be_given_again(tmp_path: Path) -> None:
+    folder = str(tmp_path)
+    url = "http://127.0.0.1:9/"
+    code, (record,) = asked(url, "q1", options=("--replay",), HERD_CASSETTES=folder)
+    assert (code, record["text"]) == (3, "")
+    assert record["error"].startswith("no answer to this question was kept")
+
+
+def test_an_answer_that_broke_off_is_not_kept(tmp_path: Path) -> None:
+    with serving(answering(delta("Hel"), end="")) as (url, _):
+        asked(url, "q1", options=("--keep",), HERD_CASSETTES=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_it_ends_when_its_parent_does() -> None:
+    question = json.dumps({"id": "q1", "body": {}})
+    with serving(stalling(delta("Hel"))) as (url, requests):
+        client = subprocess.Popen(
+            [sys.executable, "-IS", str(CLIENT), "--with-parent", url, "60", question],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        until = time.monotonic() + 10
+        while not requests and time.monotonic() < until:
+            time.sleep(0.02)
+        assert client.stdin is not None
+        client.stdin.close()
+        assert client.wait(5) == 1
 
 
 def test_it_runs_on_the_oldest_python_that_nodes_have() -> None:

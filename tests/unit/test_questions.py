@@ -279,6 +279,33 @@ def test_an_empty_answer_is_an_answer_and_flagged() -> None:
     assert "answered with nothing: why-slower" in measured.flags
 
 
+def test_a_refusal_is_flagged_and_is_an_answer() -> None:
+    for said in ({"refusal": "I will not"}, {"finish_reason": "content_filter"}):
+        measured = changed("llama_server_n1", said)
+        assert measured.samples == 6
+        assert [answer.refused for answer in measured.answers] == [True] + 5 * [False]
+        assert "refused to answer: why-slower" in measured.flags
+
+
+def test_waiting_for_a_later_try_stands_apart_from_the_times_of_the_answer() -> None:
+    plain = changed("llama_server_n1", {}).answers[0]
+    earlier = [{"connect_s": 10.0, "wait_s": 1.5}, {"connect_s": 12.0, "wait_s": 1.0}]
+    answer = changed("llama_server_n1", {"earlier": earlier, "connect_s": 14.0}).answers[0]
+
+    assert (answer.tries, answer.waited_ms) == (3, 4000.0)
+    assert (answer.ttft_ms, answer.total_ms) == (plain.ttft_ms, plain.total_ms)
+
+
+def test_an_answer_that_was_kept_has_no_times() -> None:
+    measured = changed("llama_server_n1", {"replayed": True})
+    answer = measured.answers[0]
+
+    assert answer.replayed
+    assert (answer.ttft_ms, answer.decode_ms, answer.total_ms) == (None, None, None)
+    assert answer.tokens_per_s is None
+    assert "answers were kept from an earlier run: they say nothing of time" in measured.flags
+
+
 def test_halves_of_a_character_in_two_pieces_are_put_together() -> None:
     assert changed("llama_server_n1", {"text": "\ud83e\udd99"}).answers[0].text == "🦙"
 
