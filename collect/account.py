@@ -63,6 +63,7 @@ class TrialState:
         cell: what it runs.
         state: done, failed (no attempt left), unavailable (cannot run here) or pending.
         attempts: by number.
+        used: how many of them count against `max_attempts`.
         chosen: the attempt that counts, the first that is done; None if none is.
         reason: why it is not done, one sentence; None if it is, or was not begun.
     """
@@ -71,6 +72,7 @@ class TrialState:
     cell: CellRecord
     state: State
     attempts: tuple[AttemptState, ...]
+    used: int
     chosen: AttemptState | None
     reason: str | None
 
@@ -201,11 +203,12 @@ def _trial_state(
     if cell.unavailable is not None and attempts:
         warnings.append(f"The trial {trial.trial_id} is unavailable and yet has attempts.")
     chosen = done[0] if done and cell.unavailable is None else None
-    state = _state(cell, chosen, len(attempts), manifest.max_attempts)
+    used = sum(attempt.record is None or not attempt.record.in_vain for attempt in attempts)
+    state = _state(cell, chosen, used, manifest.max_attempts)
     reason = cell.unavailable
     if reason is None and chosen is None and attempts:
         reason = attempts[-1].reason
-    return TrialState(trial, cell, state, tuple(attempts), chosen, reason)
+    return TrialState(trial, cell, state, tuple(attempts), used, chosen, reason)
 
 
 def _state(

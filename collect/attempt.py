@@ -23,6 +23,8 @@ TEMPORARY_PREFIX = ".tmp-"
 
 Role = Literal["worker", "root", "server", "client"]
 """A server is a root that does not end by itself; a client asks it and ends the trial."""
+IN_VAIN = 3
+"""Exit status of a client that knows that no other try would help."""
 LAST_ROLES: frozenset[Role] = frozenset({"root", "client"})
 """Of the process whose end is the end of a trial."""
 Outcome = Literal["done", "failed", "invalid"]
@@ -135,6 +137,12 @@ class AttemptRecord(Record):
     processes: tuple[ProcessRecord, ...]
     nodes: dict[str, NodeRecord]
     file_bytes: dict[str, int]
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether it failed for what the user must put right, such as a key that is refused."""
+        root = self.root()
+        return root is not None and root.role == "client" and root.exit_code == IN_VAIN
 
     def root(self) -> ProcessRecord | None:
         """The process whose end was the end, or None when the attempt failed before its start."""

@@ -9,6 +9,7 @@ results/<run>/
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -132,6 +133,40 @@ class Greedy(Record):
 Workload = Annotated[Benchmark | Perplexity | Questions | Greedy, Field(discriminator="kind")]
 
 
+class Price(Record):
+    """What an API costs.
+
+    Attributes:
+        input: of a million tokens read.
+        output: of a million tokens generated.
+        currency: ISO 4217.
+        date: day on which that was so.
+    """
+
+    input: float = Field(ge=0.0)
+    output: float = Field(ge=0.0)
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+    date: date
+
+    def of(self, read_tokens: float, generated_tokens: float) -> float:
+        """The cost of so many tokens, in `currency`."""
+        return (self.input * read_tokens + self.output * generated_tokens) / 1e6
+
+
+class SystemRecord(Record):
+    """An API that a run asks (`experiments/systems.yml`).
+
+    Attributes:
+        url: up to `/v1`.
+        model: as it is called there.
+        price: when the run began; None if nobody said what it costs.
+    """
+
+    url: str
+    model: str
+    price: Price | None = None
+
+
 class CellRecord(Record):
     """One combination of axis values.
 
@@ -139,7 +174,7 @@ class CellRecord(Record):
         cell_id: hash of `params`, `identity` and the workload.
         params: axis name to value.
         identity: what else makes the cell what it is: binary hash, model hash, protocol.
-        nodes: the nodes it runs on, root first.
+        nodes: the nodes it runs on, root first; none of an API.
         unavailable: why it cannot run here, one sentence; None if it can.
     """
 
@@ -182,6 +217,7 @@ class RunManifest(Record):
         models: artifact file name to sha256.
         command: the command line that made the run, for reproducing it.
         toolkit: version or commit of this toolkit.
+        systems: the APIs among its systems, by name.
     """
 
     schema_version: Literal[1] = 1
@@ -203,6 +239,7 @@ class RunManifest(Record):
     models: dict[str, str]
     command: tuple[str, ...]
     toolkit: str
+    systems: dict[str, SystemRecord] = Field(default_factory=dict)
 
     def cell(self, cell_id: str) -> CellRecord:
         """The cell of that id. Raises KeyError when the run has none."""

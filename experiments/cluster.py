@@ -60,6 +60,10 @@ class Node:
     model_sha256: Mapping[str, str] = field(default_factory=dict)
 
 
+CONTROLLER = Node(name="controller", address="", engine_address="")
+"""This machine, as what asks APIs is recorded; it is no node of any cluster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Nodes in the inventory's order; the first is the root."""

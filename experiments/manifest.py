@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest, Scalar, SystemRecord
 from experiments.engines.common import PROJECT_FOLDER, model_spec
 from experiments.plan import Plan, cell_label
 
@@ -37,6 +37,13 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
         models=_model_hashes(plan),
         command=tuple(command),
         toolkit=toolkit,
+        systems={
+            str(cell.params["system"]): SystemRecord(
+                url=cell.endpoint.url, model=cell.model, price=cell.endpoint.price
+            )
+            for cell in plan.by_id.values()
+            if cell.endpoint is not None
+        },
     )
 
 
@@ -77,6 +84,8 @@ def changes(manifest: RunManifest, plan: Plan) -> list[str]:
 
 
 def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
+    if not plan.cluster.nodes:
+        return {}
     used = dict.fromkeys(str(cell.params["engine"]) for cell in plan.cells)
     installed = plan.cluster.root.engines
     return {
@@ -95,7 +104,9 @@ def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
 
 
 def _model_hashes(plan: Plan) -> dict[str, str]:
-    used = {model_spec(str(cell.params["model"])).slug for cell in plan.cells}
+    if not plan.cluster.nodes:
+        return {}
+    used = {model_spec(cell.model).slug for cell in plan.by_id.values() if cell.endpoint is None}
     return {
         name: sha256
         for name, sha256 in plan.cluster.root.model_sha256.items()

@@ -2,58 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import Field, model_validator
 
 from collect.errors import HerdError
 from collect.questions import load_questions
 from collect.run import Benchmark, Greedy, Questions, Record, Scalar, Workload
-from experiments.engines import ENGINES
-from experiments.engines.base import Axis, Cell
-from experiments.engines.common import PROJECT_FOLDER, model_spec
-from models.yaml_file import load_yaml_file
-
-COMMON_AXES: tuple[Axis, ...] = (
-    Axis("engine", str, default="llama.cpp", values=tuple(ENGINES)),
-    Axis("model", str, default="stories15m"),
-    Axis("nodes", int, default=1),
-    Axis("weights", str, default="f32", values=("f32", "f16", "q8_0", "q4_0")),
-    Axis("workers", str, default="fresh", values=("fresh", "kept")),
+from experiments.axes import (
+    COMMON_AXES,
+    SYSTEM,
+    Axes,
+    among,
+    axis_problems,
+    exclusion_problems,
+    from_flag,
 )
-
-ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
-"""Axes of counts that stand for something of the machine or the model where they are 0."""
-
-
-def _as_list(value: object) -> object:
-    """One value stands for a list of one."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _known(axes: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
-    """Axes with values as the engines know them; the error has the place of each mistake."""
-    problems = [
-        InitErrorDetails(
-            # Braces would be taken for placeholders.
-            type=PydanticCustomError("axis", text.rstrip(".").replace("{", "(").replace("}", ")")),
-            loc=where,
-            input=None,
-        )
-        for where, text in _axis_problems(axes)
-    ]
-    if problems:
-        raise ValidationError.from_exception_data("axes", problems)
-    return axes
-
-
-Values = Annotated[tuple[Scalar, ...], BeforeValidator(_as_list), Field(min_length=1)]
-Axes = Annotated[dict[str, Values], AfterValidator(_known)]
+from experiments.engines import ENGINES
+from experiments.engines.base import Axis, Cell, Endpoint
+from experiments.engines.common import PROJECT_FOLDER
+from experiments.systems import load_systems
+from models.yaml_file import load_yaml_file
 
 
 class Constraint(Record):
@@ -67,9 +39,9 @@ class Constraint(Record):
 
     def allows(self, params: Mapping[str, Scalar]) -> bool:
         """Whether a cell of these parameters stays."""
-        if not all(axis in params and _among(params[axis], v) for axis, v in self.when.items()):
+        if not all(axis in params and among(params[axis], v) for axis, v in self.when.items()):
             return True
-        return all(axis not in params or _among(params[axis], v) for axis, v in self.only.items())
+        return all(axis not in params or among(params[axis], v) for axis, v in self.only.items())
 
 
 class Matrix(Record):
@@ -82,6 +54,7 @@ class Matrix(Record):
         warmup: unmeasured trials of a cell before its first measured one, in each session.
         max_attempts: attempts of a trial before it counts as failed.
         deadline_s: no process of a trial may live longer, in seconds.
+        systems_file: what the values of the axis `system` are, relative to the project.
         file: where it was read from, for messages and provenance.
     """
 
@@ -94,6 +67,7 @@ class Matrix(Record):
     max_attempts: int = Field(default=3, ge=1, le=100)
     deadline_s: float = Field(default=1800.0, ge=1.0, le=86_400.0)
     constraints: tuple[Constraint, ...] = ()
+    systems_file: str = "experiments/systems.yml"
     file: str = Field(default="", exclude=True)
 
     @model_validator(mode="after")
@@ -130,11 +104,11 @@ class Matrix(Record):
         """
         given = {"nodes": nodes, "engine": engine, "model": model, **(axes or {})}
         values = {
-            name: _from_flag(name, value) for name, value in given.items() if value is not None
+            name: from_flag(name, value) for name, value in given.items() if value is not None
         }
         problems = [
             f"--{str(location[0]).replace('_', '-')}: {problem}"
-            for location, problem in _axis_problems(values)
+            for location, problem in axis_problems(values)
         ]
         if problems:
             raise HerdError("Reading the command line: " + " ".join(problems))
@@ -149,6 +123,8 @@ class Matrix(Record):
                 "its text, each once. Leave it out, or name other prompts in the matrix."
             )
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
+        for _, problem in exclusion_problems(merged):
+            raise HerdError(f"Reading the command line: {problem}.")
         return self.model_copy(update={"axes": merged, **numbers})
 
     def values(self, axis: Axis) -> tuple[Scalar, ...]:
@@ -162,15 +138,14 @@ class Matrix(Record):
             HerdError: the constraints leave nothing.
         """
         found: dict[tuple[tuple[str, Scalar], ...], Cell] = {}
-        for engine in self.values(COMMON_AXES[0]):
-            own = sorted(ENGINES[str(engine)].axes, key=lambda axis: axis.name)
-            axes = (*COMMON_AXES[1:], *own)
+        for fixed, endpoint in self._beginnings():
+            own = sorted(ENGINES[str(fixed["engine"])].axes, key=lambda axis: axis.name)
+            axes = [axis for axis in (*COMMON_AXES, *own) if axis.name not in fixed]
             for combination in itertools.product(*(self.values(axis) for axis in axes)):
-                named = zip(axes, combination, strict=True)
-                params: dict[str, Scalar] = {"engine": engine}
-                params.update((axis.name, value) for axis, value in named)
+                chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
+                params = _in_order({**fixed, **chosen}, own)
                 if all(constraint.allows(params) for constraint in self.constraints):
-                    cell = Cell(params, self.workload, self.deadline_s)
+                    cell = Cell(params, self.workload, self.deadline_s, endpoint=endpoint)
                     found.setdefault(tuple(params.items()), cell)
         if not found:
             raise HerdError(
@@ -178,6 +153,23 @@ class Matrix(Record):
                 "Loosen `only`, or name more values."
             )
         return tuple(found.values())
+
+    def _beginnings(self) -> Iterator[tuple[dict[str, Scalar], Endpoint | None]]:
+        """What cells begin with: a system and what it fixes, or an engine."""
+        if SYSTEM.name not in self.axes:
+            for engine in self.values(COMMON_AXES[0]):
+                yield {"engine": engine}, None
+            return
+        systems = load_systems(PROJECT_FOLDER / self.systems_file)
+        for name in self.values(SYSTEM):
+            system = systems.get(str(name))
+            yield {SYSTEM.name: name, **system.params()}, system.endpoint()
+
+
+def _in_order(params: Mapping[str, Scalar], own: Sequence[Axis]) -> dict[str, Scalar]:
+    """Axes in the order in which all cells have them: common ones first."""
+    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, *own)]
+    return {name: params[name] for name in names if name in params}
 
 
 def load_matrix(path: Path) -> Matrix:
@@ -194,95 +186,6 @@ def load_matrix(path: Path) -> Matrix:
         asked = load_questions(PROJECT_FOLDER / workload.file)
         workload = workload.model_copy(update={"asked": asked})
     return matrix.model_copy(update={"file": str(path), "workload": workload})
-
-
-def known_axes() -> dict[str, tuple[Axis, ...]]:
-    """Every axis that some engine or all have, by name (an axis may differ between engines)."""
-    known: dict[str, tuple[Axis, ...]] = {axis.name: (axis,) for axis in COMMON_AXES}
-    for engine in ENGINES.values():
-        for axis in engine.axes:
-            known[axis.name] = (*known.get(axis.name, ()), axis)
-    return known
-
-
-def _among(value: Scalar, allowed: Iterable[Scalar]) -> bool:
-    """Whether a value is listed; True is not 1."""
-    return any(value == other and type(value) is type(other) for other in allowed)
-
-
-def _axis_problems(
-    axes: Mapping[str, Sequence[Scalar]],
-) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    known = known_axes()
-    for name, values in axes.items():
-        if name not in known:
-            yield (name,), f"there is no axis {name}{_nearest(name, known)}."
-            continue
-        for index, value in enumerate(values):
-            problem = _value_problem(known[name], value)
-            if problem:
-                yield (name, index), problem
-
-
-def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
-    name = axes[0].name
-    if type(value) is not axes[0].kind:
-        return f"{value!r} is no value of {name}: {_expected(axes[0])}."
-    listed = tuple(other for axis in axes for other in axis.values or ())
-    if listed and not _among(value, listed):
-        allowed = [_spelled(other) for other in dict.fromkeys(listed)]
-        return f"{value!r} is no value of {name}{_nearest(_spelled(value), allowed)}."
-    if name == "nodes" and isinstance(value, int) and value < 1:
-        return f"{value} is no number of nodes: give 1 or more."
-    if name in ZERO_MEANS and isinstance(value, int) and value < 0:
-        return f"{value} is no value of {name}: give 1 or more, or 0 for {ZERO_MEANS[name]}."
-    if name == "model":
-        return _model_problem(str(value))
-    return None
-
-
-def _model_problem(name: str) -> str | None:
-    try:
-        model_spec(name)
-    except HerdError as error:
-        return str(error)
-    return None
-
-
-def _spelled(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _expected(axis: Axis) -> str:
-    words = {bool: "true or false", int: "a whole number", str: "a word", float: "a number"}
-    return f"it takes {words[axis.kind]}"
-
-
-def _nearest(word: str, allowed: Iterable[str]) -> str:
-    names = list(allowed)
-    near = difflib.get_close_matches(word, names, n=1)
-    meant = f"; did you mean {near[0]}?" if near else "."
-    return f"{meant} Allowed are {', '.join(names)}"
-
-
-def _from_flag(name: str, value: str | Sequence[Scalar]) -> tuple[Scalar, ...]:
-    if not isinstance(value, str):
-        return tuple(value)
-    axes = known_axes().get(name)
-    kind = axes[0].kind if axes else str
-    return tuple(_scalar(kind, word.strip()) for word in value.split(",") if word.strip())
-
-
-def _scalar(kind: type, word: str) -> Scalar:
-    """A word of the command line in the axis's own type; the word itself if it is none."""
-    if kind is bool:
-        return {"true": True, "false": False}.get(word.lower(), word)
-    if kind is int:
-        try:
-            return int(word)
-        except ValueError:
-            return word
-    return word
 
 
 def _number_of_flag(name: str, value: int | str) -> int:

@@ -73,13 +73,24 @@ def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
     return replace(cluster, nodes=cluster.nodes[:most])
 
 
+def needed_cluster(matrix: Matrix, project: Path, inventory: str | None) -> Cluster:
+    """The nodes of the inventory that the matrix needs; without any, nobody looks for one.
+
+    Raises:
+        HerdError: the lab is down, or the inventory cannot be read or has fewer nodes.
+    """
+    if all(cell.nodes == 0 for cell in matrix.cells()):
+        return Cluster(())
+    return trim(read_cluster(project, inventory), matrix)
+
+
 def plan_matrix(matrix: Matrix, project: Path, *, inventory: str | None = None) -> Plan:
     """Plan a matrix on the inventory's cluster; asks the nodes for their facts.
 
     Raises:
         HerdError: the lab is down, a node does not answer or is not provisioned.
     """
-    cluster = trim(read_cluster(project, inventory), matrix)
+    cluster = needed_cluster(matrix, project, inventory)
     transport = SshTransport(project)
     try:
         return make_plan(matrix, ask_facts(cluster, transport), project / RESULTS_FOLDER)
@@ -156,9 +167,12 @@ def order_trials(cell_ids: Sequence[str], repeats: int, seed: int) -> tuple[Tria
 def cell_label(params: Mapping[str, Scalar]) -> str:
     """A cell in a few words."""
     names = {True: "on", False: "off"}
-    nodes = "1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes"
-    words = [str(params["engine"]), str(params["model"]), nodes]
-    skipped = ("engine", "model", "nodes", "threads", "context")
+    system = f"{params['system']}: " if "system" in params else ""
+    words = [f"{system}{params['engine']}", str(params["model"])]
+    if not params["nodes"]:  # an API: what is left to say is whether it is asked
+        return " ".join((*words, str(params["answers"])))
+    words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
+    skipped = ("system", "engine", "model", "nodes", "threads", "context")
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
@@ -183,9 +197,17 @@ def seconds_per_trial(results: Path, cell_ids: Iterable[str]) -> dict[str, float
 
 def estimate_s(plan: Plan) -> float:
     """Time for all that is possible, warm-ups included, in seconds."""
-    trials = plan.matrix.repeats + plan.matrix.warmup
-    possible = [cell.cell_id for cell in plan.cells if cell.unavailable is None]
-    return trials * sum(plan.seconds.get(cell_id, RULE_S) for cell_id in possible)
+    possible = [record.cell_id for record in plan.cells if record.unavailable is None]
+    return sum(
+        (plan.matrix.repeats + warm_ups(plan.by_id[cell_id], plan.matrix.warmup))
+        * plan.seconds.get(cell_id, RULE_S)
+        for cell_id in possible
+    )
+
+
+def warm_ups(cell: Cell, asked_for: int) -> int:
+    """Unmeasured trials of a cell before its first: an API has nothing of ours to warm."""
+    return asked_for if cell.endpoint is None else 0
 
 
 def describe(plan: Plan) -> list[str]:
@@ -197,7 +219,7 @@ def describe(plan: Plan) -> list[str]:
     sections = [
         [
             f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
-            f"on {', '.join(node.name for node in plan.cluster.nodes)}; seed {plan.matrix.seed}",
+            f"on {_names(plan.cluster) or 'no node'}; seed {plan.matrix.seed}",
         ],
         [
             f"{trial.order:4d}  block {trial.block}  {cell_label(possible[trial.cell_id].params)}"
@@ -211,6 +233,10 @@ def describe(plan: Plan) -> list[str]:
     ]
     lines = [line for section in sections if section for line in ("", *section)]
     return lines[1:]
+
+
+def _names(cluster: Cluster) -> str:
+    return ", ".join(node.name for node in cluster.nodes)
 
 
 def _impossible(plan: Plan) -> list[str]:

@@ -18,7 +18,8 @@ _ENGINE_FORMATS: dict[str, Format] = {"distributed-llama": "dllama", "llama.cpp"
 
 def describe_models(cells: Iterable[Cell]) -> list[str]:
     """A line for each model and type of weights: its files, and how many nodes can share it."""
-    asked = dict.fromkeys((cell.engine, cell.model, cell.weights) for cell in cells)
+    on_nodes = [cell for cell in cells if cell.endpoint is None]
+    asked = dict.fromkeys((cell.engine, cell.model, cell.weights) for cell in on_nodes)
     lines = []
     for engine, model, weights in asked:
         file_format = _ENGINE_FORMATS.get(engine)
@@ -33,7 +34,7 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
     """A line for each cell: what its processes need, and what the fullest node has free."""
     lines: dict[str, None] = {}
     for cell in cells:
-        if cell.nodes > len(cluster.nodes):
+        if cell.endpoint is not None or cell.nodes > len(cluster.nodes):
             continue
         need = ENGINES[cell.engine].memory(cell)
         root, *others = taking_part(cell, cluster)

@@ -10,16 +10,16 @@ from pathlib import Path
 from collect.attempt import TEMPORARY_PREFIX
 from collect.errors import HerdError
 from collect.run import RunManifest, load_run
-from experiments.cluster import Cluster
+from experiments.cluster import CONTROLLER, Cluster
+from experiments.controller import WithController, check_controller
 from experiments.durable import remove_folder
 from experiments.facts import ask_facts
 from experiments.herd import Herd
-from experiments.inventory import read_cluster
 from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.manifest import changes, run_manifest
 from experiments.matrix import Matrix
 from experiments.owner import Owner, own_results
-from experiments.plan import RESULTS_FOLDER, Plan, make_plan, plan_id, trim
+from experiments.plan import RESULTS_FOLDER, Plan, make_plan, needed_cluster, plan_id
 from experiments.progress import Progress
 from experiments.protocol import Transport
 from experiments.references import references_of
@@ -76,7 +76,7 @@ def run_matrix(
         HerdError: the lab is down, a node does not answer or belongs to another runner, the
             cluster is not the one that the run began on, the disk is full …
     """
-    cluster = trim(read_cluster(project, inventory), matrix)
+    cluster = needed_cluster(matrix, project, inventory)
     transport = SshTransport(project)
     try:
         return run_on(
@@ -133,7 +133,10 @@ def run_on(
             if not counts["pending"]:
                 return RunResult(known, counts, already_complete=True)
         plan = make_plan(matrix, ask_facts(cluster, transport), results)
-        herd = Herd(transport, plan.cluster.nodes, owner)
+        cells = plan.by_id.values()
+        check_controller(cells, plan.cluster)
+        here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
+        herd = Herd(WithController(transport, results), (*plan.cluster.nodes, *here), owner)
         try:
             herd.own_all()
             folder, manifest = _open_run(known, plan, results, command, toolkit)

@@ -17,7 +17,7 @@ from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.ledger import Ledger
-from experiments.plan import Plan, cell_label
+from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
 from experiments.protocol import Request
 from experiments.trial import TrialRunner
@@ -33,11 +33,13 @@ class TrialBook:
     """What is known of each trial while the session runs.
 
     Attributes:
-        attempts: trial id to how many attempts it had.
+        attempts: trial id to the number of its last attempt.
+        used: trial id to how many attempts count against `max_attempts`.
         state: trial id to done, failed, unavailable or pending.
     """
 
     attempts: dict[str, int]
+    used: dict[str, int]
     state: dict[str, State]
 
     def counts(self) -> dict[str, int]:
@@ -72,6 +74,7 @@ class Session:
         self._cells = {cell.cell_id: cell for cell in manifest.cells}
         self._seconds = dict(plan.seconds)
         self._warmed: set[str] = set()
+        self._in_vain: dict[str, str] = {}
         self._engine = ""
         self._is_emulated = False
         self._looked_at = time.monotonic()
@@ -85,6 +88,7 @@ class Session:
         account = ledger.account()
         self.book = TrialBook(
             attempts={state.trial.trial_id: _last(state) for state in account.trials},
+            used={state.trial.trial_id: state.used for state in account.trials},
             state={state.trial.trial_id: state.state for state in account.trials},
         )
 
@@ -108,15 +112,21 @@ class Session:
                     self._look_for_lost()
                 recorded += self._until_settled(trial)
             reasons = self._herd.regain(self._herd.lost())
-            waiting = [trial for trial in self._pending() if not self._lacks(trial)]
+            waiting = [trial for trial in self._pending() if not self._must_wait(trial)]
             if not recorded:
                 break
         self._trials.stop_kept()
-        return tuple(
+        lost = (
             f"{reason} Trials that need {node} are left; give the same command again when it is "
             "back."
             for node, reason in reasons.items()
         )
+        in_vain = (
+            f"{cell_label(self._cells[cell_id].params)}: {reason}. Its trials are left; put that "
+            "right and give the same command again."
+            for cell_id, reason in self._in_vain.items()
+        )
+        return (*lost, *in_vain)
 
     def _look_for_lost(self) -> None:
         """Try lost nodes again, not so often that the trials of the others wait for it."""
@@ -136,9 +146,10 @@ class Session:
         states = self.book.state
         return [t for t in self._manifest.trials if states[t.trial_id] == "pending"]
 
-    def _lacks(self, trial: TrialRecord) -> bool:
-        """Whether a node of the trial is lost."""
-        return not set(self._cells[trial.cell_id].nodes).isdisjoint(self._herd.lost())
+    def _must_wait(self, trial: TrialRecord) -> bool:
+        """Whether a node of it is lost, or its cell fails for what the user must put right."""
+        nodes = self._cells[trial.cell_id].nodes
+        return trial.cell_id in self._in_vain or not set(nodes).isdisjoint(self._herd.lost())
 
     def _until_settled(self, trial: TrialRecord) -> int:
         """Attempt a trial until it is done, out of attempts, or a node is lost.
@@ -152,9 +163,9 @@ class Session:
         used = self._cells[trial.cell_id].nodes
         self._is_emulated = any(self._manifest.nodes[name].get("emulated") for name in used)
         recorded = 0
-        while self.book.state[trial.trial_id] == "pending" and not self._lacks(trial):
+        while self.book.state[trial.trial_id] == "pending" and not self._must_wait(trial):
             self._warm_up(trial, cell, deployment)
-            if self._lacks(trial):
+            if self._must_wait(trial):
                 break
             self._attempt(trial, cell, deployment)
             recorded += 1
@@ -165,7 +176,7 @@ class Session:
         cold = cell.keeps_workers and not self._trials.is_warm(deployment)
         if trial.cell_id in self._warmed and not cold:
             return
-        for number in range(1, self._manifest.warmup + 1):
+        for number in range(1, warm_ups(cell, self._manifest.warmup) + 1):
             self._progress.step(self._step(trial, cell, 0))
             name = f"{trial.cell_id}-w{number}"
             execution = self._trials.execute(deployment, name, keep=cell.keeps_workers)
@@ -192,9 +203,17 @@ class Session:
             self._trials.stop_kept()
             label = cell_label(cell.params)
             self._progress.note(f"{label}, attempt {number}: {record.outcome}: {record.cause}")
-            if number >= self._manifest.max_attempts:
-                self.book.state[trial.trial_id] = "failed"
+            self._use_up(trial, record)
         self._progress.settled(self.book.counts(), self.left_s())
+
+    def _use_up(self, trial: TrialRecord, record: AttemptRecord) -> None:
+        """Count an attempt that is not done; one in vain only ends its cell's turn."""
+        if record.in_vain:
+            self._in_vain[trial.cell_id] = str(record.cause).rpartition(" said: ")[2]
+            return
+        self.book.used[trial.trial_id] += 1
+        if self.book.used[trial.trial_id] >= self._manifest.max_attempts:
+            self.book.state[trial.trial_id] = "failed"
 
     def _judged(
         self,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Document = TypeVar("Document", bound=BaseModel)
 Location = tuple[int | str, ...]
+HIDDEN = "hidden"
+"""Type of a `PydanticCustomError` about a value that may be a secret: it is not shown."""
 
 
 def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
@@ -94,7 +96,8 @@ def _describe(
     else:
         message = detail["msg"].removeprefix("Value error, ")
         given = detail["input"]
-        shown = f" (it is `{given}`)" if isinstance(given, str | int | float | bool) else ""
+        can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
+        shown = f" (it is `{given}`)" if can_be_shown else ""
         wrong, right = f"`{where}` is wrong{shown}: {message}", ""
     return f"{path}, line {line}: {wrong}. {right}".strip()
 

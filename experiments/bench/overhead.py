@@ -28,7 +28,7 @@ from pathlib import Path
 from collect.errors import HerdError
 from collect.run import Benchmark
 from experiments.cluster import Cluster
-from experiments.engines import ENGINES
+from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Deployment, Process
 from experiments.facts import ask_facts
 from experiments.herd import Herd
@@ -149,7 +149,7 @@ def _measure() -> list[Row]:
 def _cells(cluster: Cluster) -> dict[tuple[int, str], Cell]:
     """The cell for each node count and kind of workers, of the first engine that can run them."""
     reasons = []
-    for engine in ENGINES:
+    for engine in ON_NODES:
         axes = {
             "engine": (engine,),
             "model": (MODEL,),

@@ -7,7 +7,7 @@ the node alone: they know no password.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -101,14 +101,21 @@ def server_process(
 
 def _client_argv(workload: Questions) -> tuple[str, ...]:
     url = f"http://{HOST}:{PORT}/v1/chat/completions"
-    questions = [
-        json.dumps({"id": question.id, "body": _body(workload, question)}, ensure_ascii=False)
-        for question in workload.asked
-    ]
+    questions = client_questions(workload, lambda question: body(workload, question))
     return (CLIENT, url, f"{workload.silence_s:g}", *questions)
 
 
-def _body(workload: Questions, question: Question) -> dict[str, Any]:
+def client_questions(
+    workload: Questions, body_of: Callable[[Question], Mapping[str, Any]]
+) -> tuple[str, ...]:
+    """The questions as the client takes them on its command line."""
+    return tuple(
+        json.dumps({"id": question.id, "body": body_of(question)}, ensure_ascii=False)
+        for question in workload.asked
+    )
+
+
+def body(workload: Questions, question: Question) -> dict[str, Any]:
     """What is sent; servers ignore what they do not know."""
     told = [{"role": "system", "content": workload.system}] if workload.system else []
     return {

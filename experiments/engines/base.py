@@ -11,10 +11,29 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from collect.attempt import Role
-from collect.run import Scalar, Workload
+from collect.run import Price, Scalar, Workload
 from experiments.cluster import Cluster, Node
 from models.memory import MemoryNeed
 from models.shape import Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An API.
+
+    Attributes:
+        url: up to `/v1`.
+        key_env: name of the environment variable that holds its key; None if it takes none.
+        token_limit: what it calls the most tokens of an answer.
+        extra: more fields of a request.
+        price: None if it costs nothing, or nobody said what.
+    """
+
+    url: str
+    key_env: str | None
+    token_limit: str
+    extra: Mapping[str, Scalar]
+    price: Price | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +45,14 @@ class Cell:
             there, the engine's own axes besides.
         deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
         repeat: which trial of the cell, from 1; only a greedy workload does another thing in each.
+        endpoint: where it is asked, of an API; None on nodes.
     """
 
     params: Mapping[str, Scalar]
     workload: Workload
     deadline_s: float = 1800.0
     repeat: int = 1
+    endpoint: Endpoint | None = None
 
     @property
     def engine(self) -> str:
@@ -45,7 +66,7 @@ class Cell:
 
     @property
     def nodes(self) -> int:
-        """How many nodes take part."""
+        """How many nodes take part; none of an API."""
         return int(self.params["nodes"])
 
     @property

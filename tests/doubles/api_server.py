@@ -5,6 +5,7 @@ The pieces are those of recorded streams of llama-server and dllama-api (tests/d
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -119,8 +120,10 @@ def serving(
         port = listener.getsockname()[1]
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1/chat/completions", requests
-        waiting.clear()
-        with socket.create_connection(("127.0.0.1", port)):
-            pass
-        thread.join(10)
+        try:
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1/chat/completions", requests
+        finally:
+            waiting.clear()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                pass
+            thread.join(10)

@@ -6,7 +6,7 @@ import pytest
 
 from collect.run import Benchmark, Perplexity
 from experiments.cluster import Cluster, Installation, Node
-from experiments.engines import ENGINES
+from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 
 BENCHMARK = Benchmark(prompt_tokens=16, generate_tokens=32)
@@ -33,7 +33,7 @@ def node(number: int, **changes: object) -> Node:
             name: Installation(
                 engine=name, installed=True, version="1", binary_sha256={"program": "ab"}
             )
-            for name in ENGINES
+            for name in ON_NODES
         },
         model_sha256=dict.fromkeys(FILES, "cd"),
     )
@@ -54,7 +54,7 @@ def option(argv: tuple[str, ...], name: str) -> str:
     return argv[argv.index(name) + 1]
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 @pytest.mark.parametrize("nodes", [1, 2, 4])
 def test_a_provisioned_cluster_can_run(engine: str, nodes: int) -> None:
     assert ENGINES[engine].check(cell(engine, nodes=nodes), cluster()) is None
@@ -145,7 +145,7 @@ def test_a_model_that_needs_more_heads_names_the_one_that_has_them() -> None:
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_an_engine_that_a_role_could_not_install_is_unavailable_with_its_reason(
     engine: str,
 ) -> None:
@@ -157,7 +157,7 @@ def test_an_engine_that_a_role_could_not_install_is_unavailable_with_its_reason(
     assert told == f"{engine} is not installed on pi2: no route to the Git host"
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_nodes_with_different_versions_do_not_run_together(engine: str) -> None:
     other = Installation(engine=engine, installed=True, version="2")
     machines = Cluster(nodes=(node(1), node(2, engines={engine: other})))
@@ -168,7 +168,7 @@ def test_nodes_with_different_versions_do_not_run_together(engine: str) -> None:
     assert "different versions" in told
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_a_node_with_too_little_memory_is_named(engine: str) -> None:
     machines = Cluster(nodes=(node(1), node(2, memory_mib=16)))
 
@@ -178,7 +178,7 @@ def test_a_node_with_too_little_memory_is_named(engine: str) -> None:
     assert told.startswith("pi2 has 16 MiB of memory")
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_memory_that_others_use_is_not_free(engine: str) -> None:
     machines = Cluster(nodes=(node(1, available_mib=32), node(2)))
 
@@ -240,7 +240,7 @@ def test_a_shorter_context_needs_less_memory_and_reaches_the_engine() -> None:
     assert "has a context of 256 tokens and the axis `context` asks for 512" in beyond
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_more_tokens_than_the_context_holds_are_refused(engine: str) -> None:
     long = Benchmark(prompt_tokens=16, generate_tokens=1000)
 
@@ -250,7 +250,7 @@ def test_more_tokens_than_the_context_holds_are_refused(engine: str) -> None:
     assert "context of 256 tokens" in told
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_another_program_or_model_makes_another_cell(engine: str) -> None:
     wanted = cell(engine, nodes=2)
     before = ENGINES[engine].identity(wanted, cluster())
@@ -265,7 +265,7 @@ def test_another_program_or_model_makes_another_cell(engine: str) -> None:
     assert ENGINES[engine].identity(wanted, other_model) != before
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_perplexity_reads_the_text_to_its_last_asked_character(engine: str) -> None:
     workload = Perplexity(text="experiments/texts/alice.txt", characters=100, context_tokens=16)
 

@@ -20,7 +20,7 @@ from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
 from collect.tables import Tables, build_tables
 from experiments.cluster import Cluster
-from experiments.engines import ENGINES, asking
+from experiments.engines import ENGINES, ON_NODES, asking
 from experiments.engines.base import Cell, Deployment
 from experiments.engines.distributed_llama import CHAT_FORMS
 from experiments.matrix import load_matrix
@@ -103,7 +103,7 @@ def test_a_missing_file_of_questions_is_named(tmp_path: Path) -> None:
 # -- what runs
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_servers_listen_on_the_loopback_address_alone(engine: str) -> None:
     server = deployed(engine).server
 
@@ -113,7 +113,7 @@ def test_servers_listen_on_the_loopback_address_alone(engine: str) -> None:
     assert server.ready_line
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_the_client_is_on_the_servers_node_and_asks_every_question_once(engine: str) -> None:
     deployment = deployed(engine)
 
@@ -158,7 +158,7 @@ def test_llama_server_takes_the_name_of_a_template_only_without_jinja() -> None:
     assert not {"--no-jinja", "--chat-template"} & set(own.argv)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 @pytest.mark.parametrize("model", ["stories15m", "synthetic:tiny"])
 def test_a_model_without_a_chat_template_is_not_asked_in_a_foreign_one(
     engine: str, model: str
@@ -182,7 +182,7 @@ def test_a_form_that_dllama_api_does_not_know_is_left_to_the_other_engine() -> N
     assert "chat" not in str(other)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_every_model_that_chats_can_be_asked_where_its_form_is_known(engine: str) -> None:
     own = WORKLOAD.model_copy(update={"chat_template": "model"})
     catalogue = load_catalogue()
@@ -195,7 +195,7 @@ def test_every_model_that_chats_can_be_asked_where_its_form_is_known(engine: str
     assert not any("chat template" in why or "conversation" in why for why in told.values())
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ON_NODES)
 def test_more_tokens_than_the_model_can_hold_are_refused(engine: str) -> None:
     long = WORKLOAD.model_copy(update={"max_tokens": 1000})
     told = ENGINES[engine].check(cell(engine, long, nodes=1), cluster())

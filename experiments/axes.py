@@ -1,0 +1,161 @@
+"""The axes that a matrix may name, and what is a value of each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from collect.errors import HerdError
+from collect.run import Scalar
+from experiments.engines import API, ENGINES, ON_NODES
+from experiments.engines.base import Axis
+from experiments.engines.common import model_spec
+
+SYSTEM = Axis("system", str, default="")
+"""Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""
+FIXED_BY_SYSTEMS = ("engine", "model", "nodes", "weights")
+COMMON_AXES: tuple[Axis, ...] = (
+    Axis("engine", str, default="llama.cpp", values=ON_NODES),
+    Axis("model", str, default="stories15m"),
+    Axis("nodes", int, default=1),
+    Axis("weights", str, default="f32", values=("f32", "f16", "q8_0", "q4_0")),
+    Axis("workers", str, default="fresh", values=("fresh", "kept")),
+)
+
+ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
+"""Axes of counts that stand for something of the machine or the model where they are 0."""
+
+
+def _as_list(value: object) -> object:
+    """One value stands for a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _known(axes: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
+    """Axes with values as the engines know them; the error has the place of each mistake."""
+    problems = [
+        InitErrorDetails(
+            # Braces would be taken for placeholders.
+            type=PydanticCustomError("axis", text.rstrip(".").replace("{", "(").replace("}", ")")),
+            loc=where,
+            input=None,
+        )
+        for where, text in (*axis_problems(axes), *exclusion_problems(axes))
+    ]
+    if problems:
+        raise ValidationError.from_exception_data("axes", problems)
+    return axes
+
+
+Values = Annotated[tuple[Scalar, ...], BeforeValidator(_as_list), Field(min_length=1)]
+Axes = Annotated[dict[str, Values], AfterValidator(_known)]
+
+
+def known_axes() -> dict[str, tuple[Axis, ...]]:
+    """Every axis that some engine or all have, by name (an axis may differ between engines)."""
+    known: dict[str, tuple[Axis, ...]] = {axis.name: (axis,) for axis in (SYSTEM, *COMMON_AXES)}
+    for engine in ENGINES.values():
+        for axis in engine.axes:
+            known[axis.name] = (*known.get(axis.name, ()), axis)
+    return known
+
+
+def exclusion_problems(
+    axes: Mapping[str, Sequence[Scalar]],
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Axes beside `system` that systems fix: place and sentence of each."""
+    for name in FIXED_BY_SYSTEMS:
+        if SYSTEM.name in axes and name in axes:
+            yield (name,), f"a system says its {name} itself: use the axis system or {name}"
+
+
+def among(value: Scalar, allowed: Iterable[Scalar]) -> bool:
+    """Whether a value is listed; True is not 1."""
+    return any(value == other and type(value) is type(other) for other in allowed)
+
+
+def axis_problems(
+    axes: Mapping[str, Sequence[Scalar]],
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Axes and values that do not exist: place and sentence of each."""
+    known = known_axes()
+    for name, values in axes.items():
+        if name not in known:
+            yield (name,), f"there is no axis {name}{_nearest(name, known)}."
+            continue
+        for index, value in enumerate(values):
+            problem = _value_problem(known[name], value)
+            if problem:
+                yield (name, index), problem
+
+
+def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
+    name = axes[0].name
+    if type(value) is not axes[0].kind:
+        return f"{value!r} is no value of {name}: {_expected(axes[0])}."
+    listed = tuple(other for axis in axes for other in axis.values or ())
+    if name == "engine" and value == API:
+        return (
+            f"{API} is asked as a system: name one of experiments/systems.yml on the axis system."
+        )
+    if listed and not among(value, listed):
+        allowed = [_spelled(other) for other in dict.fromkeys(listed)]
+        return f"{value!r} is no value of {name}{_nearest(_spelled(value), allowed)}."
+    return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
+
+
+def _count_problem(name: str, value: Scalar) -> str | None:
+    if name == "nodes" and isinstance(value, int) and value < 1:
+        return f"{value} is no number of nodes: give 1 or more."
+    if name in ZERO_MEANS and isinstance(value, int) and value < 0:
+        return f"{value} is no value of {name}: give 1 or more, or 0 for {ZERO_MEANS[name]}."
+    return None
+
+
+def _model_problem(name: str) -> str | None:
+    try:
+        model_spec(name)
+    except HerdError as error:
+        return str(error)
+    return None
+
+
+def _spelled(value: Scalar) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _expected(axis: Axis) -> str:
+    words = {bool: "true or false", int: "a whole number", str: "a word", float: "a number"}
+    return f"it takes {words[axis.kind]}"
+
+
+def _nearest(word: str, allowed: Iterable[str]) -> str:
+    names = list(allowed)
+    near = difflib.get_close_matches(word, names, n=1)
+    meant = f"; did you mean {near[0]}?" if near else "."
+    return f"{meant} Allowed are {', '.join(names)}"
+
+
+def from_flag(name: str, value: str | Sequence[Scalar]) -> tuple[Scalar, ...]:
+    """Values as the command line writes them, in the axis's own type where that is possible."""
+    if not isinstance(value, str):
+        return tuple(value)
+    axes = known_axes().get(name)
+    kind = axes[0].kind if axes else str
+    return tuple(_scalar(kind, word.strip()) for word in value.split(",") if word.strip())
+
+
+def _scalar(kind: type, word: str) -> Scalar:
+    """A word of the command line in the axis's own type; the word itself if it is none."""
+    if kind is bool:
+        return {"true": True, "false": False}.get(word.lower(), word)
+    if kind is int:
+        try:
+            return int(word)
+        except ValueError:
+            return word
+    return word

@@ -1,0 +1,181 @@
+"""This machine in the place of a node: it runs the client that asks APIs.
+
+It speaks the conversation of `experiments.protocol`, so that the rest of the runner need not know
+where a client runs. The client sees this process's environment, in which the key may be, and ends
+with this process.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+
+from collect.errors import HerdError
+from experiments.cluster import CONTROLLER, Cluster, Node
+from experiments.engines.base import Cell
+from experiments.engines.common import PROJECT_FOLDER
+from experiments.engines.openai import is_replayed
+from experiments.protocol import Link, Reply, Request, Transport
+
+CLIENT = PROJECT_FOLDER / "roles" / "node_base" / "files" / "herd-ask"
+CASSETTES_FOLDER = "cassettes"
+"""Below the folder of all runs: kept answers serve later runs, too."""
+EXITED, KILLED = "1", "2"
+"""CLD_EXITED and CLD_KILLED of `waitid`, as systemd shows them."""
+
+
+class WithController:
+    """A transport that reaches this machine besides its nodes.
+
+    Args:
+        nodes: reaches the nodes.
+        results: folder of all runs.
+    """
+
+    def __init__(self, nodes: Transport, results: Path) -> None:
+        self._nodes = nodes
+        self._cassettes = results / CASSETTES_FOLDER
+
+    def open(self, node: Node) -> Link:
+        """A link to a node, or to this machine."""
+        return ControllerLink(self._cassettes) if node is CONTROLLER else self._nodes.open(node)
+
+    def drop(self, node: Node) -> None:
+        """Forget the connection to a node."""
+        if node is not CONTROLLER:
+            self._nodes.drop(node)
+
+    def close(self) -> None:
+        """End all connections."""
+        self._nodes.close()
+
+
+class ControllerLink:
+    """Runs one client at a time.
+
+    Args:
+        cassettes: folder of kept answers.
+    """
+
+    node = CONTROLLER
+
+    def __init__(self, cassettes: Path) -> None:
+        self._cassettes = cassettes
+        self._replies: deque[Reply] = deque()
+        self._client: _Client | None = None
+
+    def send(self, request: Request) -> None:
+        """Do what is asked; there is nothing to own, to watch or to clean."""
+        if request.verb == "run":
+            self._client = _Client(request, self._cassettes)
+            return
+        if request.verb == "halt" and self._client is not None:
+            self._client.kill("success")
+        self._replies.append(Reply(request.verb, ok=True))
+
+    def poll(self, timeout_s: float) -> Reply | None:
+        """The reply, or None if it does not come within that time."""
+        if self._replies:
+            return self._replies.popleft()
+        reply = self._client.wait(timeout_s) if self._client else None
+        if reply is not None:
+            self._client = None
+        return reply
+
+    def close(self, timeout_s: float) -> None:
+        """End what runs."""
+        if self._client is not None:
+            self._client.kill("success")
+            self._client.wait(timeout_s)
+
+
+class _Client:
+    """The process that a request of the verb `run` asks for."""
+
+    def __init__(self, request: Request, cassettes: Path) -> None:
+        # The runner doubles dollar signs for systemd, which is not asked here.
+        words = [value.replace("$$", "$") for key, value in request.fields if key == "arg"]
+        self._before = _reading()
+        self._started_at = time.time()
+        self._started_s = time.monotonic()
+        self._deadline_s = self._started_s + float(dict(request.fields)["deadline"])
+        self._result: str | None = None
+        # Its other end tells the client that this process is no more; `communicate` would close it.
+        stdin, self._lifeline = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-IS", str(CLIENT), *words[1:]],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "HERD_CASSETTES": str(cassettes.resolve())},
+            start_new_session=True,  # Ctrl-C is for the runner, which ends the client in order
+        )
+        os.close(stdin)
+
+    def kill(self, result: str) -> None:
+        """End it; `result` is what systemd would say."""
+        self._result = result
+        self._process.kill()
+
+    def wait(self, timeout_s: float) -> Reply | None:
+        """The reply when it has ended; None while it runs."""
+        left_s = max(0.0, self._deadline_s - time.monotonic())
+        try:
+            out, err = self._process.communicate(timeout=min(timeout_s, left_s))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() < self._deadline_s:
+                return None
+            self.kill("timeout")
+            out, err = self._process.communicate()
+        os.close(self._lifeline)
+        parts = {"before": self._before, "after": _reading(), "props": self._shown()}
+        return Reply("run", ok=True, parts={**parts, "out": out, "err": err})
+
+    def _shown(self) -> bytes:
+        """What systemd would show of it."""
+        status = self._process.returncode
+        ended = "signal" if status < 0 else "exit-code" if status else "success"
+        return _pairs(
+            ActiveState="inactive",
+            Result=self._result or ended,
+            ExecMainCode=KILLED if status < 0 else EXITED,
+            ExecMainStatus=str(abs(status)),
+            ExecMainStartTimestamp=str(round(self._started_at * 1e6)),
+            ExecMainStartTimestampMonotonic=str(round(self._started_s * 1e6)),
+            ExecMainExitTimestampMonotonic=str(round(time.monotonic() * 1e6)),
+        )
+
+
+def check_controller(cells: Iterable[Cell], cluster: Cluster) -> None:
+    """See whether this machine can ask the APIs of these cells.
+
+    Raises:
+        HerdError: a key is missing, or a node has the name under which this machine is recorded.
+    """
+    asked = [cell for cell in cells if cell.endpoint is not None]
+    if asked and any(node.name == CONTROLLER.name for node in cluster.nodes):
+        raise HerdError(
+            f"Reading the inventory: a node is called {CONTROLLER.name}, as this machine is in the "
+            "record of what it asks APIs. Give the node another name."
+        )
+    for cell in asked:
+        variable = cell.endpoint.key_env if cell.endpoint else None
+        if variable and not is_replayed(cell) and not os.environ.get(variable, "").strip():
+            raise HerdError(
+                f"Asking {cell.params['system']}: its key must be in the environment variable "
+                f"{variable}, which is not set. To keep it out of the shell's history: "
+                f"read -rs {variable} && export {variable}"
+            )
+
+
+def _reading() -> bytes:
+    return _pairs(clock_s=repr(time.time()), uptime_s=repr(time.monotonic()))
+
+
+def _pairs(**values: str) -> bytes:
+    return "".join(f"{key}={value}\n" for key, value in values.items()).encode()
