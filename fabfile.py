@@ -19,12 +19,14 @@ from collect.errors import HerdError
 from collect.parsers.distributed_llama import json_chunks
 from collect.run import Greedy, load_run
 from experiments import lab
+from experiments.compare import comparison
 from experiments.doctor.finding import Verdict
 from experiments.doctor.judge import worst
 from experiments.doctor.run import examine
 from experiments.doctor.show import as_json, show
 from experiments.ledger import find_run, run_status
 from experiments.matrix import Matrix, load_matrix
+from experiments.money import money
 from experiments.plan import describe, plan_matrix
 from experiments.progress import make_progress
 from experiments.rating.rate import serve
@@ -253,6 +255,45 @@ def check_agreement(
         raise Exit(code=code or 1)
 
 
+@verb(
+    help={
+        "questions": "file of questions (default: the matrix's)",
+        "systems": "names of experiments/systems.yml, such as chatgpt,distributed-llama",
+        "systems-file": "another file of systems",
+        "repeats": "how often each system is asked",
+        "max-cost": "what the APIs may cost in the whole run, in the currency of their prices",
+        "replay": "let APIs answer from what was kept of earlier runs; asks nobody, costs nothing",
+        "matrix": "longest answer, temperature … (default experiments/matrices/compare.yml)",
+        "inventory": MATRIX_HELP["inventory"],
+        "new": "begin a new run even where an unfinished one could go on",
+    }
+)
+def compare(
+    _context: Context,
+    questions: str | None = None,
+    systems: str | None = None,
+    systems_file: str | None = None,
+    repeats: int | None = None,
+    max_cost: str | None = None,
+    replay: bool = False,
+    matrix: str | None = None,
+    inventory: str | None = None,
+    new: bool = False,
+) -> None:
+    """Ask systems the same questions, or go on with it, and write the report."""
+    wanted = comparison(
+        matrix=matrix,
+        questions=questions,
+        systems=systems,
+        systems_file=systems_file,
+        repeats=repeats,
+        replay=replay,
+    )
+    _, code = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    if code:
+        raise Exit(code=code)
+
+
 @verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
@@ -308,7 +349,9 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
         print(chunk, end="")
 
 
-def _measure(matrix: Matrix, inventory: str | None, *, new: bool) -> tuple[Path, int]:
+def _measure(
+    matrix: Matrix, inventory: str | None, *, new: bool, max_cost: float | None = None
+) -> tuple[Path, int]:
     """Run a matrix and write its report; the run's folder and how `fab` ends."""
     result = execute_matrix(
         matrix,
@@ -317,9 +360,10 @@ def _measure(matrix: Matrix, inventory: str | None, *, new: bool) -> tuple[Path,
         new=new,
         command=("fab", *sys.argv[1:]),
         inventory=inventory,
+        max_cost=max_cost,
     )
-    for note in result.notes:
-        print(note)
+    for line in (*result.notes, *result.bill):
+        print(line)
     if result.already_complete:
         print("This run was complete before: nothing was measured. Begin another one with --new.")
     _print_status({"run": result.folder.name, **result.counts})

@@ -74,13 +74,13 @@ class Scaling:
 
 
 def scaling_of(series: Series, column: str = DECODE) -> Scaling | None:
-    """How a series scales; None if nothing of it was measured.
+    """How a series scales; None if nothing of it was measured, or it has no nodes: an API.
 
     Args:
         series: cells by nodes.
         column: a rate of the trials table; higher is better.
     """
-    cells = [cell for cell in series.cells if cell.by_block(column)]
+    cells = [cell for cell in series.cells if cell.nodes and cell.by_block(column)]
     if not cells:
         return None
     baseline = cells[0]

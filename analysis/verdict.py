@@ -270,6 +270,8 @@ def _no_speed(all_series: Sequence[Series], counts: Mapping[str, int]) -> str:
     measured = [cell for series in all_series for cell in series.measured]
     if any(cell.emulated for cell in measured):
         return "No speed was measured: an emulated processor took part wherever trials are done."
+    if measured:
+        return "What was asked was answered; no engine's speed on nodes was measured."
     return _nothing(counts)
 
 

@@ -129,6 +129,7 @@ ANSWERS: Columns = MappingProxyType(
         "waited_ms": "Float64",
         "replayed": "boolean",
         "served_model": "string",
+        "status": "Int64",
     }
 )
 ATTEMPTS: Columns = MappingProxyType(

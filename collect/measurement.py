@@ -89,6 +89,7 @@ class Answer:
         tries: how often it was asked, tries that failed before the first piece included.
         waited_ms: from the beginning of the first try to that of the last; in no other time.
         replayed: it was kept from before and says nothing of time.
+        status: of HTTP; None if no answer came.
         served_model: as the server calls what answered; None where it does not tell.
     """
 
@@ -110,6 +111,7 @@ class Answer:
     waited_ms: float = 0.0
     replayed: bool = False
     served_model: str | None = None
+    status: int | None = None
 
     @property
     def tokens_per_s(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from experiments.herd import Herd
 from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.manifest import changes, run_manifest
 from experiments.matrix import Matrix
+from experiments.money import Purse
 from experiments.owner import Owner, own_results
 from experiments.plan import RESULTS_FOLDER, Plan, make_plan, needed_cluster, plan_id
 from experiments.progress import Progress
@@ -37,6 +39,7 @@ class RunResult:
         already_complete: there was nothing left to do.
         interrupted: the user pressed Ctrl-C; the ledger is whole.
         notes: what the user should know, a sentence each.
+        bill: what asking APIs cost in the run so far, a line a system.
     """
 
     folder: Path
@@ -44,6 +47,7 @@ class RunResult:
     already_complete: bool = False
     interrupted: bool = False
     notes: tuple[str, ...] = field(default=())
+    bill: tuple[str, ...] = field(default=())
 
     @property
     def exit_code(self) -> int:
@@ -61,6 +65,7 @@ def run_matrix(
     new: bool = False,
     command: Sequence[str] = (),
     inventory: str | None = None,
+    max_cost: float | None = None,
 ) -> RunResult:
     """Begin or continue the run of a matrix on the inventory's cluster.
 
@@ -71,6 +76,7 @@ def run_matrix(
         new: begin another run although there is one of this plan.
         command: the command line, for reproducing it.
         inventory: another inventory than that of `ansible.cfg`.
+        max_cost: what asking APIs may cost in the whole run; None for no ceiling.
 
     Raises:
         HerdError: the lab is down, a node does not answer or belongs to another runner, the
@@ -88,6 +94,7 @@ def run_matrix(
             new=new,
             command=command,
             toolkit=_toolkit(project),
+            max_cost=max_cost,
         )
     finally:
         transport.close()
@@ -104,6 +111,7 @@ def run_on(
     command: Sequence[str] = (),
     toolkit: str = "",
     owner: Owner | None = None,
+    max_cost: float | None = None,
 ) -> RunResult:
     """Begin or continue a run on nodes that a transport reaches.
 
@@ -117,6 +125,7 @@ def run_on(
         command: the command line, for reproducing it.
         toolkit: version of this toolkit.
         owner: who runs; this process if not given.
+        max_cost: what asking APIs may cost in the whole run; None for no ceiling.
 
     Raises:
         HerdError: as `run_matrix`.
@@ -135,12 +144,16 @@ def run_on(
         plan = make_plan(matrix, ask_facts(cluster, transport), results)
         cells = plan.by_id.values()
         check_controller(cells, plan.cluster)
+        purse = Purse(plan.by_id, known, _pending(plan, known), max_cost)
+        purse.require()
+        for line in purse.estimate():
+            progress.note(line)
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
         herd = Herd(WithController(transport, results), (*plan.cluster.nodes, *here), owner)
         try:
             herd.own_all()
             folder, manifest = _open_run(known, plan, results, command, toolkit)
-            return _measure(folder, manifest, plan, herd, progress)
+            return _measure(folder, manifest, plan, herd, progress, purse)
         finally:
             herd.close()
 
@@ -167,23 +180,39 @@ def _open_run(
     return known, manifest
 
 
+def _pending(plan: Plan, known: Path | None) -> Counter[str]:
+    """How many trials are left of each cell that can run."""
+    possible = {cell.cell_id for cell in plan.cells if cell.unavailable is None}
+    if known is None:
+        return Counter(t.cell_id for t in plan.trials if t.cell_id in possible)
+    trials = Ledger(known).account().trials
+    return Counter(
+        state.cell.cell_id
+        for state in trials
+        if state.state == "pending" and state.cell.cell_id in possible
+    )
+
+
 def _measure(
     folder: Path,
     manifest: RunManifest,
     plan: Plan,
     herd: Herd,
     progress: Progress,
+    purse: Purse,
 ) -> RunResult:
     ledger = Ledger(folder)
-    session = Session(plan, manifest, ledger, herd, progress)
+    session = Session(plan, manifest, ledger, herd, progress, purse)
     progress.begin(manifest.run, session.book.counts(), session.left_s())
     try:
         notes = session.measure()
     except KeyboardInterrupt:
-        return RunResult(folder, session.book.counts(), interrupted=True)
+        counts = session.book.counts()
+        return RunResult(folder, counts, interrupted=True, bill=tuple(purse.lines()))
     finally:
         progress.end()
-    return RunResult(folder, ledger.account().counts(), notes=notes)
+    counts = ledger.account().counts()
+    return RunResult(folder, counts, notes=notes, bill=tuple(purse.lines()))
 
 
 def _toolkit(project: Path) -> str:

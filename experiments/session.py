@@ -17,6 +17,7 @@ from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.ledger import Ledger
+from experiments.money import Purse
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
 from experiments.protocol import Request
@@ -56,6 +57,7 @@ class Session:
         ledger: where attempts go.
         herd: the nodes, owned.
         progress: told what happens.
+        purse: what may be spent.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class Session:
         ledger: Ledger,
         herd: Herd,
         progress: Progress,
+        purse: Purse,
     ) -> None:
         self._plan = plan
+        self._purse = purse
         self._manifest = manifest
         self._ledger = ledger
         self._herd = herd
@@ -186,6 +190,7 @@ class Session:
         self._warmed.add(trial.cell_id)
 
     def _attempt(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
+        self._purse.refuse_beyond(cell)
         number = self.book.attempts[trial.trial_id] + 1
         attempt_id = f"{trial.trial_id}-a{number}"
         self._progress.step(self._step(trial, cell, number))
@@ -196,6 +201,7 @@ class Session:
 
         record = self._ledger.record(attempt_id, execution.logs, judge)
         self.book.attempts[trial.trial_id] = number
+        self._purse.pay(cell, self._ledger.attempts / attempt_id, record)
         if record.outcome == "done":
             self.book.state[trial.trial_id] = "done"
             self._seconds[trial.cell_id] = record.trial_wall_s

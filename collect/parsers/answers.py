@@ -100,6 +100,7 @@ def _answer(
         waited_ms=0.0 if replayed or not earlier else _waited_ms(earlier, record),
         replayed=replayed,
         served_model=record.get("model"),
+        status=record["status"],
     )
 
 

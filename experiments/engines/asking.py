@@ -20,6 +20,8 @@ from models.catalogue import ModelSpec
 HOST = "127.0.0.1"
 PORT = 9980
 CLIENT = "/usr/local/libexec/llama-herd/herd-ask"
+TEMPLATE_TOKENS = 64
+"""More than any template adds to a question."""
 
 
 def unaskable(cell: Cell, spec: ModelSpec, forms: Collection[str] | None = None) -> str | None:
@@ -52,8 +54,13 @@ def longest_tokens(workload: Questions) -> int:
 
     No token is shorter than a byte; a template adds some dozens.
     """
+    return max(most_prompt_tokens(workload, q) for q in workload.asked) + workload.max_tokens
+
+
+def most_prompt_tokens(workload: Questions, question: Question) -> int:
+    """Tokens that a question with what is told before it cannot exceed."""
     system = len((workload.system or "").encode())
-    return max(len(q.text.encode()) for q in workload.asked) + system + 64 + workload.max_tokens
+    return len(question.text.encode()) + system + TEMPLATE_TOKENS
 
 
 def deployment(

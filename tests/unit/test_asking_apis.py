@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from analysis.report import write_report
 from collect.account import Account
 from collect.errors import HerdError
 from collect.tables import build_tables
@@ -200,6 +201,19 @@ def test_ctrl_c_leaves_a_whole_ledger_and_no_client(tmp_path: Path) -> None:
     assert Account.read(folder).counts()["pending"] == 1
     children = Path(f"/proc/{runner.pid}/task/{runner.pid}/children")
     assert not children.exists()
+
+
+@pytest.mark.parametrize("answers", ["live", "replayed"])
+def test_a_run_of_an_api_has_a_report(tmp_path: Path, answers: str) -> None:
+    result, _, _ = asked(tmp_path, saying("a rare word"), saying("네"))
+    if answers == "replayed":
+        axes = {"system": ("api",), "answers": (answers,)}
+        result = run(tmp_path, matrix(tmp_path / "systems.yml", "Why?", "왜?", axes=axes))
+
+    written_report = write_report(result.folder, tmp_path / "reports")
+
+    assert written_report.verdict.startswith("What was asked was answered")
+    assert "a rare word" in written_report.index.read_text()
 
 
 def test_answers_that_were_kept_make_another_run_without_a_server(

@@ -328,6 +328,12 @@ def test_a_refused_key_is_told_in_one_sentence_and_not_tried_again(status: str) 
     assert record["error"] == sentence
 
 
+def test_a_server_that_wants_a_key_is_told_so() -> None:
+    with serving(refusing("401 No", "who?")) as (url, _):
+        code, (record,) = asked(url, "q1", options=("--retries", "3"))
+    assert (code, record["error"]) == (3, "the server wants a key (status 401): who?")
+
+
 def test_an_account_that_is_used_up_is_not_asked_again() -> None:
     error = {"error": {"message": "pay", "code": "insufficient_quota"}}
     code, record = once_more(refusing("429 No", json.dumps(error)), saying("y"))

@@ -1,0 +1,56 @@
+"""`fab compare`: a matrix of systems that are asked the same questions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from collect.errors import HerdError
+from collect.questions import load_questions
+from collect.run import Questions
+from experiments.engines.common import PROJECT_FOLDER
+from experiments.matrix import Matrix, load_matrix
+
+COMPARISON = PROJECT_FOLDER / "experiments" / "matrices" / "compare.yml"
+
+
+def comparison(
+    *,
+    matrix: str | None = None,
+    questions: str | None = None,
+    systems: str | None = None,
+    systems_file: str | None = None,
+    repeats: str | int | None = None,
+    replay: bool = False,
+) -> Matrix:
+    """The matrix of a comparison.
+
+    Args:
+        matrix: file of a matrix with the workload `questions`; the project's own by default.
+        questions: file of questions; those of the matrix by default.
+        systems: names with commas between; those of the matrix by default.
+        systems_file: where they stand; the project's own by default.
+        repeats: how often each is asked.
+        replay: let APIs answer from what was kept.
+
+    Raises:
+        HerdError: a file is missing or wrong, a system is unknown, the matrix asks no questions.
+    """
+    asked = load_matrix(Path(matrix) if matrix else COMPARISON)
+    workload = asked.workload
+    if not isinstance(workload, Questions):
+        raise HerdError(f"Reading the matrix {asked.file}: its workload must be `questions`.")
+    if questions is not None:
+        path = Path(questions).resolve()
+        inside = path.is_relative_to(PROJECT_FOLDER)
+        name = str(path.relative_to(PROJECT_FOLDER) if inside else path)
+        workload = workload.model_copy(update={"file": name, "asked": load_questions(path)})
+    axes = {"system": systems, "answers": "replayed" if replay else None}
+    asked = asked.override(
+        axes={name: value for name, value in axes.items() if value}, repeats=repeats
+    )
+    if "system" not in asked.axes:
+        raise HerdError("Comparing: name the systems, as in --systems chatgpt,distributed-llama.")
+    changed: dict[str, object] = {"workload": workload}
+    if systems_file is not None:
+        changed["systems_file"] = str(Path(systems_file).resolve())
+    return asked.model_copy(update=changed)
