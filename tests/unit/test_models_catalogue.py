@@ -120,7 +120,7 @@ def test_a_key_written_twice_is_not_silently_dropped(tmp_path: Path) -> None:
 
 def test_a_model_needs_files_or_a_seed_but_not_both(tmp_path: Path) -> None:
     message = complaint(tmp_path, GOOD.replace("    licence: MIT", "    licence: MIT\n    seed: 1"))
-    assert "either `files` (published weights) or `seed`" in message
+    assert "either `files` or a `directory` (published weights) or a `seed`" in message
 
 
 def test_an_absent_catalogue_is_an_error_of_one_paragraph(tmp_path: Path) -> None:

@@ -36,6 +36,9 @@ class Server:
     etag: str | None = None
     others: dict[str, bytes] | None = None
     ranges: list[str | None] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    sent_on_to: str | None = None
+    told_sha256: str | None = None
     url: str = ""
 
 
@@ -47,6 +50,15 @@ def server() -> Iterator[Server]:
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
             state.ranges.append(asked)
+            state.keys.append(self.headers.get("Authorization"))
+            if state.sent_on_to is not None and self.path == "/a.bin":
+                self.send_response(302)
+                self.send_header("Location", state.sent_on_to)
+                if state.told_sha256:
+                    self.send_header("X-Linked-ETag", f'"{state.told_sha256}"')
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             content = state.content if state.others is None else state.others.get(self.path)
             same = self.headers.get("If-Range") in (None, state.etag)
             start = int(asked.split("=")[1].rstrip("-")) if asked and same else 0
@@ -312,3 +324,71 @@ def test_a_version_that_does_not_exist_is_named(tmp_path: Path, kind: str) -> No
         PackageStore(tmp_path, Listener()).open_member(kind),
     ):
         pass
+
+
+# -- files that a publisher gives for a token
+
+PLANTED = "hf_planted_7d1c0a"
+
+
+def gated(url: str, sha256: str | None = SHA256) -> ModelFile:
+    source = FileSource.model_construct(address=url, token_env="HF_TOKEN")  # noqa: S106 - a name
+    return ModelFile.model_construct(
+        name="a.bin", size_bytes=len(CONTENT), sha256=sha256, sources=(source,)
+    )
+
+
+def all_of(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_token_goes_to_its_host_and_nowhere_else(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Hugging Face does it: sent on to another host, which gives the file without a token."""
+    monkeypatch.setenv("HF_TOKEN", PLANTED)
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password mine")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server.sent_on_to = server.url.replace("127.0.0.1", "localhost").replace("a.bin", "b.bin")
+    listener = Listener()
+
+    path = fetch(tmp_path, gated(server.url), listener)
+
+    assert path.read_bytes() == CONTENT
+    assert server.keys == [f"Bearer {PLANTED}", None]
+    assert PLANTED.encode() not in all_of(tmp_path)
+    assert PLANTED not in " ".join(listener.notes)
+
+
+@pytest.mark.parametrize("token", ["", PLANTED])
+def test_who_may_not_have_a_file_is_told_what_to_do(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    server.status = 403
+
+    with pytest.raises(HerdError) as caught:
+        fetch(tmp_path, gated(server.url))
+
+    told = str(caught.value)
+    assert ("HF_TOKEN is not set" in told) == (not token)
+    assert ("does not give it for the token in HF_TOKEN (403)" in told) == bool(token)
+    assert "accepted its licence" in told
+    assert PLANTED not in told
+    assert len(server.keys) == bool(token)
+
+
+@pytest.mark.parametrize(("told", "comes"), [(SHA256, True), ("0" * 64, False)])
+def test_what_the_server_says_of_a_file_must_be_true_where_nobody_else_says_it(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, *, told: str, comes: bool
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", PLANTED)
+    server.sent_on_to = server.url.replace("a.bin", "b.bin")
+    server.told_sha256 = told
+
+    if comes:
+        assert fetch(tmp_path, gated(server.url, None)).read_bytes() == CONTENT
+        return
+    with pytest.raises(HerdError, match=r"not 0000000000000000…, so it is another"):
+        fetch(tmp_path, gated(server.url, None))
+    assert not (tmp_path / "a.bin").exists()

@@ -12,11 +12,14 @@ import pytest
 from models.build import ensure_artifact, is_cached, weights_of
 from models.cache import CACHE_VARIABLE
 from models.catalogue import FileSource, ModelFile, ModelSpec
+from models.checkpoint import EMBEDDING, Checkpoint, layer_tensor
 from models.errors import HerdError
 from models.fetch import downloads_folder, open_checkpoint
 from models.formats.dllama import write_model
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.gguf import write_gguf
+from models.formats.huggingface_vocabulary_writer import write_vocabulary
+from models.formats.huggingface_writer import write_weights
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 
@@ -108,4 +111,46 @@ def test_a_published_gguf_is_read_and_built_for_either_engine(tmp_path: Path) ->
     assert ensure_artifact(spec, "dllama", "q4_0").file("model").size_bytes > 0
     other = replace(spec, shape=SHAPE.model_copy(update={"hidden_dim": 128}))
     with pytest.raises(HerdError, match="has hidden_dim 96, the catalogue says 128 of mine"):
+        open_checkpoint(other)
+
+
+def directory_of(checkpoint: Checkpoint) -> ModelSpec:
+    """A model whose Hugging Face directory somebody put into the cache."""
+    spec = ModelSpec(
+        name="published",
+        shape=SHAPE,
+        licence="none",
+        source="nowhere",
+        about="",
+        format="huggingface",
+    )
+    folder = downloads_folder(spec)
+    folder.mkdir(parents=True)
+    write_weights(checkpoint, folder, "f32")
+    write_vocabulary(checkpoint.tokenizer, folder)
+    files = tuple(
+        ModelFile.model_construct(name=path.name, sources=NOWHERE)
+        for path in sorted(folder.iterdir())
+    )
+
+    return replace(spec, directory=files)
+
+
+def test_a_directory_becomes_the_files_of_both_engines() -> None:
+    checkpoint = synthetic_checkpoint(SHAPE, 5)
+    spec = directory_of(checkpoint)
+
+    found = open_checkpoint(spec)
+
+    for name in (EMBEDDING, layer_tensor(0, "q")):
+        assert np.array_equal(found.tensor(name), checkpoint.tensor(name))
+    assert ensure_artifact(spec, "gguf", "q4_0").file("model").path.exists()
+    assert ensure_artifact(spec, "dllama", "q4_0").file("tokenizer").path.exists()
+    assert weights_of(spec, "gguf") == ("f32", "f16", "q8_0", "q4_0")
+
+
+def test_a_directory_of_another_model_is_refused() -> None:
+    spec = directory_of(synthetic_checkpoint(SHAPE, 5))
+    other = replace(spec, shape=SHAPE.model_copy(update={"layers": 3}))
+    with pytest.raises(HerdError, match="has layers 2, the catalogue says 3 of published"):
         open_checkpoint(other)
