@@ -16,6 +16,8 @@ from collect.account import STATES
 from collect.columns import FIGURES
 from collect.run import CellRecord, Greedy, RunManifest, Scalar
 
+API_ENGINE = "openai"
+"""It has no nodes; its times are those of a network and of a service with other customers."""
 TIMINGS = ("_s", "_ms", "_ms_per_token")
 """How the names of columns end that depend on how fast a machine is."""
 
@@ -131,6 +133,11 @@ class Series:
         return str(self.params.get("weights", ""))
 
     @property
+    def is_remote(self) -> bool:
+        """It was asked over the Internet: no node of the cluster took part."""
+        return self.engine == API_ENGINE
+
+    @property
     def measured(self) -> tuple[CellResult, ...]:
         """Cells with at least one done trial."""
         return tuple(cell for cell in self.cells if cell.is_measured)
@@ -189,12 +196,22 @@ def series_of(cells: Iterable[CellResult]) -> tuple[Series, ...]:
         found.append(
             Series(
                 params=params,
-                label=_label(params, varying),
-                panel_label=_label(params, varying_axes(peers)),
+                label=_system_label(params, all_params) or _label(params, varying),
+                panel_label=_system_label(params, all_params)
+                or _label(params, varying_axes(peers)),
                 cells=tuple(sorted(members, key=lambda cell: cell.nodes)),
             )
         )
     return tuple(found)
+
+
+def _system_label(params: Mapping[str, Scalar], all_params: Iterable[Mapping[str, Scalar]]) -> str:
+    """The name of the system, with what differs between series of that name; empty without one."""
+    if "system" not in params:
+        return ""
+    alike = [other for other in all_params if other.get("system") == params["system"]]
+    rest = _label(params, varying_axes(alike), default="")
+    return f"{params['system']}, {rest}" if rest else str(params["system"])
 
 
 def varying_axes(all_params: Iterable[Mapping[str, Scalar]]) -> tuple[str, ...]:
@@ -228,6 +245,7 @@ def in_words(axis: str, value: Scalar) -> str:
         "engine": str(value),
         "model": str(value),
         "weights": str(value),
+        "system": str(value),
         "workers": f"workers {value}",
         "threads": "all cores"
         if value == 0

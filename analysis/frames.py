@@ -2,7 +2,8 @@
 
 Columns that all have: `model`, `series` (label within its model), `nodes`. Tables with trials
 have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its 95 % interval) or
-`missing` (nothing measured: `state` and `reason` tell why).
+`missing` (nothing measured: `state` and `reason` tell why). Tables of `analysis.latency` are by
+system and question instead, with `answer` for `trial`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from analysis.traffic import RootTraffic, mbit_per_s
 Row = dict[str, Any]
 Predict = Callable[[CellResult], RootTraffic | None]
 
-TRIAL, MEDIAN, MISSING = "trial", "median", "missing"
+TRIAL, MEDIAN, MISSING, ANSWER = "trial", "median", "missing", "answer"
 POINT_COLUMNS = (
     "model", "series", "nodes", "kind", "block", "value", "low", "high", "trials", "planned",
     "state", "reason",

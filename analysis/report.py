@@ -13,17 +13,18 @@ from pathlib import Path
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from analysis import agreement_text, answers, charts, frames, tabulate
+from analysis import agreement_text, charts, frames, tabulate
 from analysis.agreement_text import Agreed, agreed
-from analysis.answers import Asked
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
+from analysis.comparison import Comparison, comparison_of
+from analysis.latency import latency_charts
 from analysis.literature import published_timings
 from analysis.network import link_speeds, predictor
 from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
-from analysis.tabulate import Table, Text
+from analysis.tabulate import Table, Text, kept
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES, Account
 from collect.errors import HerdError
@@ -66,6 +67,7 @@ class Study:
     scalings: tuple[Scaling, ...]
     counts: Mapping[str, int]
     verdict: Verdict
+    comparison: Comparison | None
     warnings: tuple[str, ...]
     agreement: Agreed | None
     ratings: Ratings = field(default_factory=dict)
@@ -89,8 +91,7 @@ class Content:
     perplexity: Table | None
     agreement: Table | None
     differing: Table | None
-    waiting: Table | None
-    asked: tuple[Asked, ...]
+    comparison: Comparison | None
     failures: Table | None
     flags: Table | None
     warnings: tuple[str, ...]
@@ -174,15 +175,32 @@ def compose(
     """
     cells = cell_results(run, tables.trials)
     all_series = series_of(cells)
-    scalings = scalings_of(all_series)
+    on_nodes = tuple(series for series in all_series if not series.is_remote)
+    scalings = scalings_of(on_nodes)
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     verdict = verdict_of(all_series, scalings, counts, is_lab=shares_machine(run))
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
-    study = Study(run, tables, all_series, scalings, counts, verdict, tuple(warnings), agreement)
+    made = charts.charts_of(on_nodes, scalings, predictor(run))
+    comparison = comparison_of(run, tables, all_series)
+    if comparison is not None:
+        comparison.write(folder)
+        verdict = comparison.verdict(verdict, has_speed=bool(scalings))
+        made = (*latency_charts(comparison.systems), *made)
+    study = Study(
+        run=run,
+        tables=tables,
+        all_series=all_series,
+        scalings=scalings,
+        counts=counts,
+        verdict=verdict,
+        comparison=comparison,
+        warnings=tuple(warnings),
+        agreement=agreement,
+    )
     drawn = {
         chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
-        for chart in charts.charts_of(all_series, scalings, predictor(run))
+        for chart in made
     }
     content = _content(replace(study, ratings=ratings or {}), drawn, folder)
     environment = Environment(
@@ -201,7 +219,6 @@ def compose(
 def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Content:
     run, tables, all_series = study.run, study.tables, study.all_series
     same, differ = tabulate.node_tables(run)
-    waiting, asked = _answers(study, folder)
     agreement, differing = _agreement(study.agreement, folder)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
@@ -212,23 +229,23 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         counts=study.counts,
         planned=sum(study.counts.values()),
         verdict=study.verdict,
-        figures=key_figures(all_series, study.scalings),
+        figures=(study.comparison and study.comparison.figures)
+        or key_figures(all_series, study.scalings),
         charts=drawn,
-        cells=_kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
+        cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=_link_table(study, folder),
         perplexity=_perplexity_table(all_series, folder),
         agreement=agreement,
         differing=differing,
-        waiting=waiting,
-        asked=asked,
-        failures=failures and _kept(failures, folder / "failures.csv"),
+        comparison=study.comparison,
+        failures=failures and kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
         published=_published_table(run, folder),
         rated=_ratings(study, folder),
         nodes_same=same,
         nodes_differ=differ,
-        nodes_all=_kept(tabulate.provenance_table(run), folder / "nodes.csv"),
+        nodes_all=kept(tabulate.provenance_table(run), folder / "nodes.csv"),
         engines={name: tabulate.fact_table(facts) for name, facts in run.engines.items()},
         models=tabulate.model_table(run),
         matrix=matrix_name(run.matrix_file),
@@ -277,9 +294,10 @@ def chart_table(chart: Chart) -> Table:
     """The table behind a chart, medians only where it holds trials too."""
     data = chart.data
     if "kind" in data:
-        data = data[data["kind"] != frames.TRIAL].drop(columns=["kind", "block", "reason"])
+        data = data[~data["kind"].isin([frames.TRIAL, frames.ANSWER])]
+        data = data.drop(columns=["kind", "block", "reason"], errors="ignore")
     data = data.dropna(axis="columns", how="all")
-    if len(data["model"].unique()) == 1:
+    if "model" in data and len(data["model"].unique()) == 1:
         data = data.drop(columns="model")
     names = {str(column): str(column).replace("_", " ") for column in data.columns}
     return tabulate.frame_table(data, names, percents=["sync_share"])
@@ -328,18 +346,6 @@ def _agreement(agreement: Agreed | None, folder: Path) -> tuple[Table | None, Ta
     )
 
 
-def _answers(study: Study, folder: Path) -> tuple[Table | None, tuple[Asked, ...]]:
-    workload = study.run.workload
-    if not isinstance(workload, Questions) or study.tables.answers.empty:
-        return None, ()
-    data = answers.counting(study.tables.answers, study.tables.trials)
-    data.to_csv(folder / "answers.csv", index=False)
-    return (
-        answers.time_table(study.all_series, data),
-        answers.asked(workload.asked, study.all_series, data),
-    )
-
-
 def _published_table(run: RunManifest, folder: Path) -> Table | None:
     data = published_timings(run.engines)
     if data.empty or not isinstance(run.workload, Benchmark):
@@ -368,9 +374,3 @@ def _naming(data: pd.DataFrame) -> dict[str, str]:
     """The columns that name a row; the model only where there are several."""
     model = {"model": "Model"} if len(data["model"].unique()) > 1 else {}
     return {**model, "series": "Series", "nodes": "Nodes"}
-
-
-def _kept(made: Table, path: Path) -> Table:
-    rows = [[cell.title or cell.text for cell in row] for row in made.rows]
-    pd.DataFrame(rows, columns=list(made.columns)).to_csv(path, index=False)
-    return made

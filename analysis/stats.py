@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ LEVEL = 0.95
 FEWEST_FOR_INTERVAL = 3
 
 Floats = npt.NDArray[np.float64]
+Block = TypeVar("Block", int, str)
+"""What two systems have in common: a block of trials by its number, a question by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def estimate(values: Sequence[float], seed: int) -> Estimate | None:
 
 
 def paired_ratio(
-    numerator: Mapping[int, float], denominator: Mapping[int, float], seed: int
+    numerator: Mapping[Block, float], denominator: Mapping[Block, float], seed: int
 ) -> Estimate | None:
     """How many times the numerator the denominator is, by blocks that hold both.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pandas as pd
 
@@ -60,6 +61,13 @@ def table(
         ),
         numeric=frozenset(columns.index(name) for name in numeric),
     )
+
+
+def kept(made: Table, path: Path) -> Table:
+    """The table, after it was written as CSV, hashes whole."""
+    rows = [[cell.title or cell.text for cell in row] for row in made.rows]
+    pd.DataFrame(rows, columns=list(made.columns)).to_csv(path, index=False)
+    return made
 
 
 def shortened(value: str) -> Text:

@@ -9,7 +9,21 @@
   });
 
   addEventListener("beforeprint", () => {
-    for (const findings of document.querySelectorAll(".findings")) findings.open = true;
+    for (const folded of document.querySelectorAll(".findings, .question")) folded.open = true;
+  });
+
+  const search = document.getElementById("search");
+  search?.addEventListener("input", () => {
+    const wanted = search.value.trim().toLowerCase();
+    const questions = [...document.querySelectorAll("details.question")];
+    let hits = 0;
+    for (const question of questions) {
+      const holds = question.textContent.toLowerCase().includes(wanted);
+      question.hidden = !holds;
+      question.open = holds && wanted !== "";
+      hits += holds;
+    }
+    document.getElementById("found").textContent = wanted && `${hits} of ${questions.length}`;
   });
 
   const value = (row, column) => {

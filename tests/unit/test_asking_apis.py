@@ -212,7 +212,7 @@ def test_a_run_of_an_api_has_a_report(tmp_path: Path, answers: str) -> None:
 
     written_report = write_report(result.folder, tmp_path / "reports")
 
-    assert written_report.verdict.startswith("What was asked was answered")
+    assert written_report.verdict.startswith("On these two questions, ")
     assert "a rare word" in written_report.index.read_text()
 
 

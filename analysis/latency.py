@@ -1,0 +1,116 @@
+"""Charts of waiting: every answer a dot, a row a system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from analysis import style
+from analysis.charts import Chart
+from analysis.frames import ANSWER, MEDIAN
+from analysis.systems import INTERNET, System
+from analysis.wording import listing, number
+
+LONGEST_NAME = 60
+CHARTS = (
+    ("first-token", "Waiting for the first token", "ttft_ms"),
+    ("whole-answer", "Waiting for the whole answer", "total_ms"),
+)
+
+
+def latency_charts(systems: Sequence[System]) -> tuple[Chart, ...]:
+    """The charts for which there are times."""
+    found = (_chart(name, title, column, systems) for name, title, column in CHARTS)
+    return tuple(chart for chart in found if chart is not None)
+
+
+def _chart(name: str, title: str, column: str, systems: Sequence[System]) -> Chart | None:
+    data = _frame(systems, column)
+    if data.empty:
+        return None
+    understanding = (
+        "Every dot is an answer, from sending the question; the mark is the median over questions, "
+        "the bar its 95 % interval over questions. The axis is logarithmic."
+    )
+    remote = [system.name for system in systems if system.is_remote and len(system.timed)]
+    if remote:
+        understanding += (
+            f" Times of {listing(remote)} are {INTERNET}: the network and the service's other "
+            "customers are in them. They tell what a user waits, not how fast a machine is."
+        )
+    untimed = [system.name for system in systems if system.timed.empty]
+    if untimed:
+        understanding += f" Not shown, because not timed: {listing(untimed)}."
+    return Chart(name, title, understanding, data, _figure(data, systems))
+
+
+def _frame(systems: Sequence[System], column: str) -> pd.DataFrame:
+    rows: list[dict[str, Any]] = []
+    for system in systems:
+        head = {"system": system.name, "measured": system.path}
+        for answer in system.timed.to_dict("records"):
+            if pd.notna(answer[column]):
+                told = {"question": answer["question"], "repeat": answer["repeat"]}
+                rows.append({**head, "kind": ANSWER, **told, "value_ms": answer[column]})
+        found = system.estimate(column)
+        if found is not None:
+            ends = {"low_ms": found.low, "high_ms": found.high}
+            rows.append({**head, "kind": MEDIAN, "value_ms": found.value, **ends})
+    names = ("system", "measured", "kind", "question", "repeat", "value_ms", "low_ms", "high_ms")
+    return pd.DataFrame(rows, columns=list(names))
+
+
+def _figure(data: pd.DataFrame, systems: Sequence[System]) -> Figure:
+    looks = style.looks(system.name for system in systems)
+    names = list(dict.fromkeys(data["system"]))
+    with mpl.rc_context(dict(style.RC)):
+        height = 0.75 + 0.6 * len(names)
+        figure = Figure(figsize=(style.WIDTH_IN, height), layout="constrained")
+        axes = figure.add_subplot()
+        axes.grid(visible=False)
+        axes.grid(visible=True, axis="x")
+        for row, name in enumerate(names):
+            _row(axes, row, data[data["system"] == name], looks[name])
+        axes.set_yticks([])
+        axes.set_ylim(len(names) - 0.45, -0.75)
+        _axis(axes, data["value_ms"].to_numpy(dtype=float) / 1000)
+    return figure
+
+
+def _row(axes: Axes, row: int, data: pd.DataFrame, look: style.Look) -> None:
+    answers, median = data[data["kind"] == ANSWER], data[data["kind"] == MEDIAN].iloc[0]
+    seconds = answers["value_ms"].to_numpy(dtype=float) / 1000
+    # Side by side in the order of asking, so that equal times do not hide each other.
+    places = row + (np.linspace(-0.14, 0.14, len(seconds)) if len(seconds) > 1 else np.zeros(1))
+    axes.plot(seconds, places, "o", color=look.color, markersize=5, alpha=0.5, markeredgewidth=0)
+    value = float(median["value_ms"]) / 1000
+    if pd.notna(median["low_ms"]):
+        ends = [float(median[end]) / 1000 for end in ("low_ms", "high_ms")]
+        axes.plot(ends, [row, row], color=look.color, linewidth=2.2)
+    axes.plot(
+        [value], [row], look.marker, color=look.color, markersize=8, markeredgecolor=style.PAPER
+    )
+    name = str(median["system"])
+    name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    remote = " (over the Internet)" if median["measured"] == INTERNET else ""
+    axes.annotate(
+        f"{name}{remote}: {number(value)} s", (0, row - 0.42),
+        xycoords=axes.get_yaxis_transform(), va="center", fontsize=8.5, color=style.INK,
+    )  # fmt: skip
+
+
+def _axis(axes: Axes, seconds: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    positive = seconds[seconds > 0]
+    axes.set_xscale("log")
+    axes.set_xlim(positive.min() / 1.5, positive.max() * 1.5)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("seconds from sending the question")

@@ -1,0 +1,90 @@
+"""What answers of paid APIs cost, by the prices that stood in the run when it began."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.systems import System
+from analysis.tabulate import Table, table
+from analysis.wording import number
+from collect.run import Price
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a system cost.
+
+    Attributes:
+        read: tokens of all questions that were sent, of every attempt; replayed ones are free.
+        generated: of their answers.
+        total: of both.
+        answer: of an answer, median over those that count, replayed ones as if they were asked.
+        is_whole: the API told all tokens that it read.
+    """
+
+    price: Price
+    read: int
+    generated: int
+    total: float
+    answer: float
+    is_whole: bool
+
+
+def bill_of(system: System, answers: pd.DataFrame) -> Bill | None:
+    """The bill of a system; None if it has no price.
+
+    Args:
+        system: whose.
+        answers: the run's whole table, attempts that do not count included: they cost, too.
+    """
+    if system.api is None or system.api.price is None:
+        return None
+    price = system.api.price
+    own = answers[answers["trial_id"].str.startswith(f"{system.cell.record.cell_id}-r")]
+    paid = own[~own["replayed"].fillna(value=False).astype(bool)]
+    read, generated = int(paid["prompt_tokens"].sum()), int(paid["tokens"].sum())
+    counted = system.answers.fillna({"prompt_tokens": 0})
+    each = [
+        price.of(float(asked), float(answered))
+        for asked, answered in zip(counted["prompt_tokens"], counted["tokens"], strict=True)
+    ]
+    return Bill(
+        price=price,
+        read=read,
+        generated=generated,
+        total=price.of(read, generated),
+        answer=float(np.median(each)),
+        is_whole=bool(own["prompt_tokens"].notna().all()),
+    )
+
+
+def price_table(systems: Sequence[System], answers: pd.DataFrame) -> Table | None:
+    """A row a paid system; None if there is none."""
+    rows = [_row(system, bill) for system in systems if (bill := bill_of(system, answers))]
+    columns = (
+        "System", "Price of a million tokens: read, generated", "On", "Tokens read", "Generated",
+        "Bill of this run", "1000 answers",
+    )  # fmt: skip
+    return table(columns, rows, columns[3:]) if rows else None
+
+
+def _row(system: System, bill: Bill) -> list[str]:
+    price, least = bill.price, "" if bill.is_whole else "at least "
+    return [
+        system.name,
+        f"{price.input:g}, {price.output:g} {price.currency}",
+        price.date.isoformat(),
+        f"{least}{bill.read}",
+        str(bill.generated),
+        f"{least}{money(bill.total, price)}",
+        f"{least}{money(1000 * bill.answer, price)}",
+    ]
+
+
+def money(amount: float, price: Price) -> str:
+    """`0.0123 USD`: three digits, however small."""
+    return f"{number(amount)} {price.currency}"

@@ -1,0 +1,107 @@
+"""The systems of a run that answered questions: a system is a cell, by a name that readers know."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pandas as pd
+
+from analysis.cells import API_ENGINE, CellResult, Series
+from analysis.stats import Estimate, estimate
+from analysis.wording import nodes
+from collect.run import SystemRecord
+
+INTERNET = "end-to-end over the Internet"
+NEARBY = "end-to-end, over an API in the own network"
+CLUSTER = "on the cluster, by the node's clock"
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A system and its answers.
+
+    Attributes:
+        api: what the run says of it if it is an API.
+        answers: rows of the answers table that count, in the order of asking, then of repeats.
+    """
+
+    name: str
+    cell: CellResult
+    api: SystemRecord | None
+    answers: pd.DataFrame
+
+    @property
+    def is_remote(self) -> bool:
+        """Asked over the Internet."""
+        return self.path == INTERNET
+
+    @property
+    def path(self) -> str:
+        """Where its times are taken, in words."""
+        if self.cell.engine != API_ENGINE:
+            return CLUSTER
+        return NEARBY if self.api is not None and _is_nearby(self.api.url) else INTERNET
+
+    @property
+    def timed(self) -> pd.DataFrame:
+        """Answers whose times are measurements: none of an emulated processor, none replayed."""
+        if self.cell.emulated:
+            return self.answers.iloc[:0]
+        return self.answers[~self.answers["replayed"]]
+
+    @property
+    def has_replayed(self) -> bool:
+        """Some of its answers were not asked for anew."""
+        return bool(self.answers["replayed"].any())
+
+    def to(self, question: str) -> pd.DataFrame:
+        """Its answers to a question."""
+        return self.answers[self.answers["question"] == question]
+
+    def by_question(self, column: str) -> dict[str, float]:
+        """Question to a measured column's median over trials."""
+        medians = self.timed.groupby("question", sort=False)[column].median().dropna()
+        return {str(question): float(value) for question, value in medians.items()}
+
+    def estimate(self, column: str, scale: float = 1.0) -> Estimate | None:
+        """Median over questions of a column times `scale`, with its interval over questions."""
+        values = [value * scale for value in self.by_question(column).values()]
+        return estimate(values, self.cell.seed)
+
+
+def systems_of(
+    all_series: Sequence[Series], answers: pd.DataFrame, apis: Mapping[str, SystemRecord]
+) -> tuple[System, ...]:
+    """The systems that answered, in the order of the run.
+
+    Args:
+        all_series: of the run.
+        answers: as `analysis.answers.counting` makes them.
+        apis: what the run says of its APIs, by the name of the system.
+    """
+    counts = {cell.nodes for series in all_series for cell in series.cells}
+    found = []
+    for series in all_series:
+        is_told = "system" not in series.params and len(counts) > 1
+        for cell in series.measured:
+            name = series.label
+            if is_told or len(series.cells) > 1:
+                name += f", {nodes(cell.nodes)}"
+            own = answers[answers["cell_id"] == cell.record.cell_id]
+            if len(own):
+                api = apis.get(str(series.params.get("system")))
+                rows = own.sort_values("repeat", kind="stable")
+                found.append(System(name, cell, api, rows))
+    return tuple(found)
+
+
+def _is_nearby(url: str) -> bool:
+    """The address is of this machine or of a private network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return host == "localhost" or "." not in host or host.endswith((".local", ".lan", ".home"))
