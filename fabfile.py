@@ -266,6 +266,7 @@ def check_agreement(
         "matrix": "longest answer, temperature … (default experiments/matrices/compare.yml)",
         "inventory": MATRIX_HELP["inventory"],
         "new": "begin a new run even where an unfinished one could go on",
+        "export": "write this text file, too: every question with every system's answer",
     }
 )
 def compare(
@@ -279,6 +280,7 @@ def compare(
     matrix: str | None = None,
     inventory: str | None = None,
     new: bool = False,
+    export: str | None = None,
 ) -> None:
     """Ask systems the same questions, or go on with it, and write the report."""
     wanted = comparison(
@@ -289,7 +291,9 @@ def compare(
         repeats=repeats,
         replay=replay,
     )
-    _, code = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    folder, code = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    if export:
+        _export(folder, export)
     if code:
         raise Exit(code=code)
 
@@ -304,10 +308,19 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
         _print_status(counts)
 
 
-@verb(help={"run": "name of the run (default: the latest)"})
-def report(_context: Context, run: str | None = None) -> None:
+@verb(
+    help={
+        "run": "name of the run (default: the latest)",
+        "export": "write only this text file: every question with every system's answer",
+    }
+)
+def report(_context: Context, run: str | None = None, export: str | None = None) -> None:
     """Write the report of a run anew from what lies in results/."""
-    _write_report(find_run(PROJECT / "results", run))
+    folder = find_run(PROJECT / "results", run)
+    if export:
+        _export(folder, export)
+    else:
+        _write_report(folder)
 
 
 @verb(
@@ -392,6 +405,13 @@ def _print_status(counts: Mapping[str, str | int]) -> None:
         f"{counts['failed']} failed + {counts['unavailable']} unavailable + "
         f"{counts['pending']} pending"
     )
+
+
+def _export(folder: Path, file: str) -> None:
+    # As for the report: what it needs takes a second to load.
+    from analysis.export import export_answers  # noqa: PLC0415
+
+    print(f"Answers: {export_answers(folder, Path(file))}")
 
 
 def _write_report(folder: Path) -> None:

@@ -1,0 +1,88 @@
+"""The answers of a run as plain text: the file that people mail around."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from analysis.answers import Asked
+from analysis.cells import cell_results, series_of
+from analysis.comparison import Comparison, comparison_of
+from analysis.wording import plural
+from collect.account import Account
+from collect.errors import HerdError
+from collect.run import Questions, RunManifest
+from collect.tables import tables_of
+
+WIDTH = 78
+
+
+def export_answers(run_folder: Path, file: Path) -> Path:
+    """Write every question of a run with every system's answer, its time and tokens.
+
+    Args:
+        run_folder: `results/<run>`.
+        file: to write; one that is there is replaced.
+
+    Raises:
+        HerdError: the run is damaged, asked no questions or has no answers, or the file cannot
+            be written.
+    """
+    account = Account.read(run_folder)
+    run, tables = account.manifest, tables_of(account)
+    found = comparison_of(run, tables, series_of(cell_results(run, tables.trials)))
+    if found is None:
+        raise HerdError(
+            f"Exporting the answers of {run.run}: it has none. Answers come from runs of the "
+            "workload `questions`; `fab report --run NAME --export FILE` takes another run."
+        )
+    try:
+        file.write_text("\n".join(_lines(run, found)) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise HerdError(
+            f"Writing the answers to {file}: {error.strerror or error}. Name a file in a folder "
+            "that exists and where you may write."
+        ) from None
+    return file
+
+
+def _lines(run: RunManifest, found: Comparison) -> Iterator[str]:
+    yield from (run.title, "=" * len(run.title), "")
+    yield from _wrapped(_about(run, found))
+    for sentence in (*found.sentences, *found.caveats):
+        yield from ("", *_wrapped(sentence))
+    for position, asked in enumerate(found.asked, start=1):
+        yield from ("", "", *_question(asked, f"{position} of {len(found.asked)}"))
+
+
+def _about(run: RunManifest, found: Comparison) -> str:
+    workload = run.workload
+    limits = (
+        f", each in at most {workload.max_tokens} tokens at temperature {workload.temperature:g}"
+        if isinstance(workload, Questions)
+        else ""
+    )
+    return (
+        f"Run {run.run}: {plural(len(found.questions), 'question')}, "
+        f"{plural(len(found.systems), 'system')}{limits}. Answers stand here as they came."
+    )
+
+
+def _question(asked: Asked, position: str) -> Iterator[str]:
+    question = asked.question
+    topic = f" ({question.topic})" if question.topic else ""
+    head = f"Question {position}: {question.id}{topic}"
+    yield from (head, "-" * len(head), *_wrapped(question.text))
+    key = question.key
+    if key is not None and key.kind != "regex":  # a pattern tells a reader of mail nothing
+        value = f"{key.value:g}" if isinstance(key.value, float) else key.value
+        yield f"[right: {value}]"
+    for card in asked.cards:
+        mark = f" [{card.mark}]" if card.mark else ""
+        yield from ("", f"* {card.system}{mark}", f"  ({', '.join(card.facts)})", "")
+        yield textwrap.indent(card.text, "    ")
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -1,0 +1,45 @@
+"""The text file of answers that people mail around."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.export import export_answers
+from collect.errors import HerdError
+from tests.doubles.run_folder import make_run
+from tests.unit.test_questions import SIX, run_folder
+
+__all__ = ["run_folder"]
+
+
+def test_every_question_stands_there_with_every_answer_its_time_and_tokens(
+    run_folder: Path, tmp_path: Path
+) -> None:
+    text = export_answers(run_folder, tmp_path / "compare.txt").read_text("utf-8")
+
+    assert text.startswith("Questions\n=========\n")
+    assert "On these six questions, " in text
+    for position, question in enumerate(SIX, start=1):
+        _, _, block = text.partition(
+            f"Question {position} of 6: {question.id} ({question.topic})\n"
+        )
+        block = block.partition("\nQuestion ")[0]
+        assert " ".join(question.text.split()) in " ".join(block.split())
+        assert block.count("\n* ") == 2, "two systems answered"
+        assert block.count(" tokens, first after ") == 2
+        assert block.count(" s, whole after ") == 2
+    assert "    it would be fun to measure them.\n    One day," in text, "as it came"
+    assert "\x1b" not in text
+
+
+def test_a_run_without_answers_says_what_is_missing(tmp_path: Path) -> None:
+    run = make_run(tmp_path, engines=("llama.cpp",), nodes=(1,), repeats=1)
+    with pytest.raises(HerdError, match=r"it has none. Answers come from runs of the workload"):
+        export_answers(run, tmp_path / "x.txt")
+
+
+def test_a_file_that_cannot_be_written_is_told(run_folder: Path) -> None:
+    with pytest.raises(HerdError, match=r"Writing the answers to .*No such file or directory"):
+        export_answers(run_folder, run_folder / "nowhere" / "x.txt")
