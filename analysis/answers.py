@@ -75,17 +75,17 @@ def waiting_table(systems: Sequence[System]) -> Table:
     rows = [
         [
             system.name,
-            plural(len(system.by_question("total_ms")), "question"),
+            str(len(system.by_question("total_ms"))),
             *(interval(system.estimate(name), brief=True) for name in TIMES),
             how_timed(system),
         ]
         for system in systems
     ]
     columns = (
-        "System", "Timed", "First token after, ms: median (95 %)", "Whole answer after, ms",
-        "Tokens/s after the first", "Measured",
+        "System", "Questions timed", "First token after, ms: median (95 %)",
+        "Whole answer after, ms", "Tokens/s after the first", "Measured",
     )  # fmt: skip
-    return table(columns, rows, columns[2:5])
+    return table(columns, rows, columns[1:5])
 
 
 def how_timed(system: System) -> str:
