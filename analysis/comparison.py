@@ -103,7 +103,7 @@ class Comparison:
 
         Args:
             of_run: what the run tells of speed over nodes.
-            has_speed: whether it does: systems that have no nodes have no such speed.
+            has_speed: whether it does: some system was asked on several numbers of nodes.
         """
         first, *rest = self.sentences
         speed = (of_run.headline, *of_run.details) if has_speed else ()
@@ -116,9 +116,19 @@ class Comparison:
 
 
 def comparison_of(
-    run: RunManifest, tables: Tables, all_series: Sequence[Series]
+    run: RunManifest,
+    tables: Tables,
+    all_series: Sequence[Series],
+    scores: pd.DataFrame | None = None,
 ) -> Comparison | None:
-    """Compare the answers of a run; None if it asked none or has none."""
+    """Compare the answers of a run; None if it asked none or has none.
+
+    Args:
+        run: the run's plan.
+        tables: what was measured.
+        all_series: of the run.
+        scores: what raters gave, a row a judgement (`analysis.ratings`); None without any.
+    """
     if not isinstance(run.workload, Questions) or tables.answers.empty:
         return None
     questions = run.workload.asked
@@ -140,7 +150,7 @@ def comparison_of(
         accuracy_pairs=accuracy.pair_table(graded) if graded else None,
         detail=detail_table(details),
         price=price_table(systems, tables.answers),
-        traits=traits_of(systems, graded, details, tables),
+        traits=traits_of(systems, graded, details, tables, scores),
         asked=answers.asked(questions, systems),
         sentences=(
             _headline(systems, scope),

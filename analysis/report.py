@@ -6,7 +6,7 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,7 +70,7 @@ class Study:
     comparison: Comparison | None
     warnings: tuple[str, ...]
     agreement: Agreed | None
-    ratings: Ratings = field(default_factory=dict)
+    rated: Rated | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +182,12 @@ def compose(
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     made = charts.charts_of(on_nodes, scalings, predictor(run))
-    comparison = comparison_of(run, tables, all_series)
+    rated = rated_answers(all_series, ratings, tables, run.seed) if ratings else None
+    comparison = comparison_of(run, tables, all_series, rated[1] if rated else None)
     if comparison is not None:
         comparison.write(folder)
-        verdict = comparison.verdict(verdict, has_speed=bool(scalings))
+        has_speed = any(len(scaling.points) > 1 for scaling in scalings)
+        verdict = comparison.verdict(verdict, has_speed=has_speed)
         made = (*latency_charts(comparison.systems), *made)
     study = Study(
         run=run,
@@ -197,12 +199,15 @@ def compose(
         comparison=comparison,
         warnings=tuple(warnings),
         agreement=agreement,
+        rated=rated[0] if rated else None,
     )
+    if rated:
+        rated[1].to_csv(folder / "ratings.csv", index=False)
     drawn = {
         chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
         for chart in made
     }
-    content = _content(replace(study, ratings=ratings or {}), drawn, folder)
+    content = _content(study, drawn, folder)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html.j2"]),
@@ -242,7 +247,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
         published=_published_table(run, folder),
-        rated=_ratings(study, folder),
+        rated=study.rated,
         nodes_same=same,
         nodes_differ=differ,
         nodes_all=kept(tabulate.provenance_table(run), folder / "nodes.csv"),
@@ -357,17 +362,6 @@ def _published_table(run: RunManifest, folder: Path) -> Table | None:
         "published": "Published",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["sync_share"])
-
-
-def _ratings(study: Study, folder: Path) -> Rated | None:
-    if not study.ratings:
-        return None
-    found = rated_answers(study.all_series, study.ratings, study.tables, study.run.seed)
-    if found is None:
-        return None
-    rated, scores = found
-    scores.to_csv(folder / "ratings.csv", index=False)
-    return rated
 
 
 def _naming(data: pd.DataFrame) -> dict[str, str]:

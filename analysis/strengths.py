@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from analysis.accuracy import Accuracy
@@ -13,6 +13,7 @@ from analysis.detail import Detail
 from analysis.prices import bill_of, money
 from analysis.systems import INTERNET, System
 from analysis.wording import bare, number, percent, plural
+from collect.ratings import RUBRICS
 from collect.tables import Tables
 
 TURNS_IN_CIRCLES = 0.2
@@ -41,24 +42,53 @@ class Traits:
     to_improve: tuple[Line, ...]
 
 
+Figures = Mapping[str, Mapping[str, float]]
+"""System to question to figure."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Quantity:
-    """What systems are compared by: a column of the answers, and how it is spoken of."""
+    """What systems are compared by, and how it is spoken of.
 
-    column: str
+    Attributes:
+        unit: of the figures times `scale`.
+        ahead: what the best is beside the others; `behind` the worst.
+        where: id of the part of the page that shows it.
+        middle: of the figures over questions.
+    """
+
     best: str
     worst: str
+    unit: str
+    ahead: str
+    behind: str
     where: str
-    higher_is_better: bool = False
+    scale: float = 1.0
+    higher_is_better: bool = True
+    middle: Callable[[list[float]], float] = statistics.median
 
 
-QUANTITIES = (
-    _Quantity("ttft_ms", "First token soonest", "Longest wait for the first token", "first-token"),
-    _Quantity(
-        "total_ms", "Whole answer soonest", "Longest wait for the whole answer", "whole-answer"
+def _time(best: str, worst: str, where: str) -> _Quantity:
+    return _Quantity(
+        best, worst, "s", "sooner than", "later than", where, scale=1e-3, higher_is_better=False
+    )
+
+
+TIMED = {
+    "ttft_ms": _time("First token soonest", "Longest wait for the first token", "first-token"),
+    "total_ms": _time("Whole answer soonest", "Longest wait for the whole answer", "whole-answer"),
+    "tokens_per_s": _Quantity(
+        "Writes fastest", "Writes slowest", "tokens/s", "faster than", "slower than", "waiting"
     ),
-    _Quantity("tokens_per_s", "Writes fastest", "Writes slowest", "waiting", higher_is_better=True),
-)
+}
+"""Columns of the answers table."""
+RATED = {
+    rubric: _Quantity(
+        f"Rated best for {rubric}", f"Rated lowest for {rubric}", "of 5", "above", "below",
+        "ratings", middle=statistics.fmean,
+    )
+    for rubric in RUBRICS
+}  # fmt: skip
 
 
 def traits_of(
@@ -66,6 +96,7 @@ def traits_of(
     accuracy: Accuracy | None,
     details: Mapping[str, Detail],
     tables: Tables,
+    scores: pd.DataFrame | None = None,
 ) -> tuple[Traits, ...]:
     """The traits of every system, beside the others of the run.
 
@@ -74,11 +105,17 @@ def traits_of(
         accuracy: by the keys; None where no question has one.
         details: name of a system to what counting found in its answers.
         tables: of the run, for what attempts that do not count tell.
+        scores: what raters gave, a row a judgement (`analysis.ratings`); None without any.
     """
     good: dict[str, list[Line]] = {system.name: [] for system in systems}
     bad: dict[str, list[Line]] = {system.name: [] for system in systems}
-    for quantity in QUANTITIES:
-        _extremes(systems, quantity, good, bad)
+    remote = {system.name for system in systems if system.is_remote}
+    for column, quantity in TIMED.items():
+        figures = {s.name: s.by_question(column) for s in systems if s.by_question(column)}
+        _extremes(figures, quantity, good, bad, remote)
+    if scores is not None:
+        for rubric, quantity in RATED.items():
+            _extremes(_rated(systems, scores, rubric), quantity, good, bad)
     if accuracy is not None:
         _right(accuracy, good, bad)
     for system in systems:
@@ -93,56 +130,51 @@ def traits_of(
     return tuple(Traits(s.name, tuple(good[s.name]), tuple(bad[s.name])) for s in systems)
 
 
+def _rated(systems: Sequence[System], scores: pd.DataFrame, rubric: str) -> Figures:
+    """Mean over raters, by system and question."""
+    rated = scores.dropna(subset=[rubric])
+    found = {}
+    for system in systems:
+        own = rated[rated["cell_id"] == system.cell.record.cell_id]
+        means = own.groupby("question", sort=False)[rubric].mean()
+        if len(means):
+            found[system.name] = {str(question): float(mean) for question, mean in means.items()}
+    return found
+
+
 def _extremes(
-    systems: Sequence[System],
+    figures: Figures,
     quantity: _Quantity,
     good: Mapping[str, list[Line]],
     bad: Mapping[str, list[Line]],
+    remote: Collection[str] = (),
 ) -> None:
-    """The best and the worst of a quantity, if there are two that differ."""
-    measured = [(s, found.value) for s in systems if (found := s.estimate(quantity.column))]
-    ranked = sorted(measured, key=lambda pair: pair[1], reverse=quantity.higher_is_better)
-    if len(ranked) < 2 or ranked[0][1] == ranked[-1][1]:  # noqa: PLR2004 - nothing to compare
+    """The best and the worst of a quantity, each if it is so on most questions as well."""
+    middles = {name: quantity.middle(list(of.values())) for name, of in figures.items()}
+    ranked = sorted(middles, key=lambda name: middles[name], reverse=quantity.higher_is_better)
+    if len(ranked) < 2 or middles[ranked[0]] == middles[ranked[-1]]:  # noqa: PLR2004 - no two
         return
-    best, worst = ranked[0][0], ranked[-1][0]
     than = "the other" if len(ranked) == 2 else "all others"  # noqa: PLR2004
-    more, less = ("faster", "slower") if quantity.higher_is_better else ("sooner", "later")
-    for system, word, rivals, lines, is_best in (
-        (best, more, ranked[1:], good, True),
-        (worst, less, ranked[:-1], bad, False),
+    best, worst = ranked[0], ranked[-1]
+    for name, rivals, lines, title, word, is_best in (
+        (best, ranked[1:], good, quantity.best, quantity.ahead, True),
+        (worst, ranked[:-1], bad, quantity.worst, quantity.behind, False),
     ):
-        times, of = _ahead(system, [rival for rival, _ in rivals], quantity, is_best=is_best)
-        if 2 * times <= of:  # the medians say so, and most questions do not
+        sign = 1 if quantity.higher_is_better == is_best else -1
+        times, of = _ahead(figures[name], [figures[rival] for rival in rivals], sign)
+        if 2 * times <= of:
             continue
-        value = system.by_question(quantity.column).values()
-        told = _measure(float(np.median(list(value))), quantity)
-        lines[system.name].append(
-            Line(
-                f"{quantity.best if is_best else quantity.worst}: {told}{_over(system)}, {word} "
-                f"than {than} on {times} of {plural(of, 'question')}",
-                quantity.where,
-            )
-        )
-
-
-def _measure(value: float, quantity: _Quantity) -> str:
-    if quantity.higher_is_better:
-        return f"{number(value)} tokens/s"
-    return f"{number(value / 1000)} s"
-
-
-def _over(system: System) -> str:
-    return f" ({INTERNET})" if system.is_remote else ""
+        told = f"{number(middles[name] * quantity.scale)} {quantity.unit}"
+        over = f" ({INTERNET})" if name in remote else ""
+        text = f"{title}: {told}{over}, {word} {than} on {times} of {plural(of, 'question')}"
+        lines[name].append(Line(text, quantity.where))
 
 
 def _ahead(
-    system: System, rivals: Iterable[System], quantity: _Quantity, *, is_best: bool
+    own: Mapping[str, float], others: Sequence[Mapping[str, float]], sign: int
 ) -> tuple[int, int]:
-    """On how many questions a system is ahead of all others, or behind, and of how many."""
-    own = system.by_question(quantity.column)
-    others = [rival.by_question(quantity.column) for rival in rivals]
+    """On how many questions a figure, times the sign, is above all others, and of how many."""
     shared = [name for name in own if all(name in other for other in others)]
-    sign = 1 if quantity.higher_is_better == is_best else -1
     count = sum(all(sign * (own[name] - o[name]) > 0 for o in others) for name in shared)
     return count, len(shared)
 

@@ -18,6 +18,7 @@ from analysis.detail import said_again, script_of
 from analysis.report import compose
 from analysis.wording import DASH
 from collect.questions import Key, Question
+from collect.ratings import Judgement, answer_hash
 from collect.run import Price, SystemRecord
 from tests.doubles.asked import API, Asked, make_asked
 
@@ -130,6 +131,7 @@ def test_replayed_answers_are_read_but_not_timed(tmp_path: Path) -> None:
 def test_a_run_of_apis_alone_has_no_speed_over_nodes_and_misses_none(tmp_path: Path) -> None:
     page = page_of(tmp_path, OPEN, Asked("one", [["a", "b"]], API), Asked("two", [["c", "d"]], API))
     assert "Nothing was measured" not in page
+    assert "One node decodes" not in page
     assert not (tmp_path / "decode-rate.csv").exists()
     assert (tmp_path / "whole-answer.csv").exists()
 
@@ -214,7 +216,7 @@ def strengths(found: Comparison, name: str) -> str:
 def test_strengths_and_shortcomings_are_told_with_their_figures() -> None:
     circle = "on and on and on and on and on and on and on"
     slow = [timed(circle, total_ms=8000.0, truncated=True, tries=3, waited_ms=2500.0)] * 2
-    odd = [timed("Yes.", total_ms=500.0, refused=True), timed("네.", total_ms=400.0)]
+    odd = [timed("Yes.", total_ms=520.0, refused=True), timed("네.", total_ms=400.0)]
     found = compared(OPEN, Asked("slow", [slow, slow]), Asked("quick", [odd, ["No.", "네."]]))
 
     assert "Longest wait for the whole answer: 8.00 s, later than the other on 2 of 2" in (
@@ -225,11 +227,44 @@ def test_strengths_and_shortcomings_are_told_with_their_figures() -> None:
     assert "In another writing than the question: 1 of 2 answers" in improvements(found, "slow")
     assert "asked again for 4 of 4 answers, up to 2.50 s longer" in improvements(found, "slow")
     assert "The same answer in every trial to 2 questions" in strengths(found, "slow")
-    assert "Whole answer soonest: 1.27 s, sooner than the other on 2 of 2" in (
+    assert "Whole answer soonest: 1.28 s, sooner than the other on 2 of 2" in (
         strengths(found, "quick")
     )
     assert "Refused to answer: 1 of 4 answers" in improvements(found, "quick")
     assert "Another answer from trial to trial to 1 of 2 questions" in improvements(found, "quick")
+
+
+def test_what_raters_gave_is_a_strength_where_most_questions_agree(tmp_path: Path) -> None:
+    questions = SIX[:3]
+    systems = [Asked("liked", [["a", "b", "c"]]), Asked("not", [["d", "e", "f"]])]
+    given = {"a": (5, 3), "b": (4, 3), "c": (3, 3), "d": (1, 2), "e": (2, 4), "f": (4, 4)}
+    judged = [
+        Judgement(
+            question=questions[place % 3].id,
+            answer=answer_hash(text),
+            quality=quality,
+            detail=detail,
+            at=1.0,
+        )
+        for place, (text, (quality, detail)) in enumerate(given.items())
+    ]
+    run, tables = make_asked(questions, systems)
+    compose(run, tables, tmp_path, ratings={"ann": judged})
+
+    told = pd.read_csv(tmp_path / "strengths.csv").groupby(["system", "kind"])["what"].apply(list)
+    assert (
+        "Rated best for quality: 4.00 of 5, above the other on 2 of 3 questions"
+        in (told["liked", "strength"])
+    )
+    assert (
+        "Rated lowest for quality: 2.33 of 5, below the other on 2 of 3 questions"
+        in (told["not", "to improve"])
+    )
+    assert (
+        "Rated best for detail: 3.33 of 5, above the other on 2 of 3 questions"
+        in (told["not", "strength"])
+    )
+    assert 'id="ratings"' in (tmp_path / "index.html").read_text("utf-8")
 
 
 def test_a_median_that_most_questions_contradict_is_no_strength() -> None:
