@@ -228,4 +228,5 @@ def _room(cell: Cell, spec: ModelSpec) -> int:
         return workload.prompt_tokens + workload.generate_tokens
     if isinstance(workload, Greedy):
         return common.positions(workload, cell.model)
-    return spec.shape.context
+    longest = workload.max_tokens if isinstance(workload, Questions) else 0
+    return max(longest, spec.shape.context)
