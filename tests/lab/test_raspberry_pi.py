@@ -250,7 +250,7 @@ def test_a_pi_keeps_its_swap_if_it_shall(pi: Pi) -> None:
 
 
 def test_check_mode_announces_and_changes_nothing(pi: Pi) -> None:
-    pi.dress(PI_4)
+    pi.dress({**PI_4, "usr/local/bin/timedatectl": "#!/bin/sh\necho yes\n"})
     for unit in UNITS:
         pi.on(f"systemctl disable --quiet {unit}; rm -f /etc/systemd/system/{unit}")
     pi.on("systemctl daemon-reload")
