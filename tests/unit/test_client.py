@@ -257,6 +257,17 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for() -> None:
     assert record["error"].endswith("busy (it asks to wait 3600 s)")
 
 
+def test_a_server_that_cannot_be_reached_in_time_is_asked_again() -> None:
+    """One that takes the connection and never says the first word of TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
+        status, (record,) = asked(url, "q1", silence_s=0.3, options=("--retries", "1"))
+
+    assert (status, record["sent_s"]) == (1, None)
+    assert record["error"] == "the server could not be reached within 0.3 s"
+    assert len(record["earlier"]) == 1
+
+
 def test_tries_are_bounded() -> None:
     status, record = once_more(*[refusing("500 Oh", "no")] * 3, retries=2)
 

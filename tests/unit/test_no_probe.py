@@ -38,9 +38,12 @@ ALLOWED = [
     ),
     # The client itself: its question is the first thing that the server hears.
     (CLIENT, "connection.connect()"),
-    (CLIENT, "return http.client.HTTPConnection(host, port or 80, timeout=self.silence_s)"),
-    (CLIENT, "return http.client.HTTPSConnection("),
-    # Petals' own port, by its own servers: they serve whoever calls, and wait for the first.
+    (CLIENT, "return http.client.HTTPConnection(host, port or 80, timeout=within_s)"),
+    (
+        CLIENT,
+        "return http.client.HTTPSConnection(host, port or 443, timeout=within_s, context=context)",
+    ),
+    # Petals' first peer: a swarm, which takes connections of strangers, and no engine of others.
     (
         "roles/petals/files/herd_petals/server.py",
         "socket.create_connection((address, int(port)), timeout=LOOK_S).close()",
