@@ -29,6 +29,7 @@ from experiments.matrix import Matrix, load_matrix
 from experiments.money import money
 from experiments.plan import describe, plan_matrix
 from experiments.progress import make_progress
+from experiments.rating.judge import judge_answers
 from experiments.rating.rate import serve
 from experiments.rating.sheet import find_asked
 from experiments.rating.spreadsheet import read_sheet, write_sheet
@@ -329,6 +330,7 @@ def report(_context: Context, run: str | None = None, export: str | None = None)
         "rater": "who rates (default: the name of the user)",
         "csv": "write an empty sheet to this file instead, to send round",
         "import": "store what this filled-in sheet says",
+        "judge": "have this API of experiments/systems.yml compare every two answers",
     }
 )
 def rate(
@@ -337,10 +339,11 @@ def rate(
     rater: str | None = None,
     csv: str | None = None,
     import_: str | None = None,
+    judge: str | None = None,
 ) -> None:
     """Judge the answers of a run without knowing who gave them, on a local page or as CSV."""
-    if csv and import_:
-        raise HerdError("Give either --csv, to write a sheet, or --import, to read one.")
+    if sum(map(bool, (csv, import_, judge))) > 1:
+        raise HerdError("Give one of --csv, to write a sheet, --import, to read one, and --judge.")
     folder = find_asked(PROJECT / "results", run)
     if csv:
         sheet = write_sheet(folder, Path(csv), rater)
@@ -348,6 +351,8 @@ def rate(
     elif import_:
         read = read_sheet(folder, Path(import_), rater)
         print(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
+    elif judge:
+        judge_answers(folder, judge, functools.partial(print, flush=True))
     else:
         serve(folder, rater, functools.partial(print, flush=True))
 

@@ -18,6 +18,7 @@ from analysis.agreement_text import Agreed, agreed
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.comparison import Comparison, comparison_of
+from analysis.judges import Opinion, opinions
 from analysis.latency import latency_charts
 from analysis.literature import published_timings
 from analysis.network import link_speeds, predictor
@@ -28,6 +29,7 @@ from analysis.tabulate import Table, Text, kept
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES, Account
 from collect.errors import HerdError
+from collect.judging import Judged, read_judges
 from collect.ratings import read_ratings
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 from collect.tables import Tables, tables_of
@@ -71,6 +73,7 @@ class Study:
     warnings: tuple[str, ...]
     agreement: Agreed | None
     rated: Rated | None
+    opinions: tuple[Opinion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Content:
     warnings: tuple[str, ...]
     published: Table | None
     rated: Rated | None
+    opinions: tuple[Opinion, ...]
     nodes_same: Table
     nodes_differ: Table
     nodes_all: Table
@@ -140,6 +144,7 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
                 warnings=account.warnings,
                 agreement=agreement,
                 ratings=read_ratings(run_folder),
+                judges=read_judges(run_folder),
             )
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
@@ -159,6 +164,7 @@ def compose(
     warnings: Sequence[str] = (),
     agreement: Agreed | None = None,
     ratings: Ratings | None = None,
+    judges: Sequence[Judged] = (),
 ) -> str:
     """Write the files of a report into an empty folder.
 
@@ -169,6 +175,7 @@ def compose(
         warnings: what is odd about the run's folder, a sentence each.
         agreement: of a greedy run with the reference.
         ratings: what raters thought of its answers; None where nobody was asked.
+        judges: what systems thought of them.
 
     Returns:
         What the run found, a sentence and its reservations.
@@ -200,6 +207,7 @@ def compose(
         warnings=tuple(warnings),
         agreement=agreement,
         rated=rated[0] if rated else None,
+        opinions=opinions(comparison.systems, judges) if comparison else (),
     )
     if rated:
         rated[1].to_csv(folder / "ratings.csv", index=False)
@@ -248,6 +256,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         warnings=study.warnings,
         published=_published_table(run, folder),
         rated=study.rated,
+        opinions=study.opinions,
         nodes_same=same,
         nodes_differ=differ,
         nodes_all=kept(tabulate.provenance_table(run), folder / "nodes.csv"),

@@ -61,6 +61,12 @@ class System:
         """Its answers to a question."""
         return self.answers[self.answers["question"] == question]
 
+    def first_texts(self) -> dict[str, str]:
+        """Question to its first answer, which is the one that readers compare."""
+        first = self.answers.sort_values("repeat").drop_duplicates("question")
+        pairs = zip(first["question"], first["text"], strict=True)
+        return {str(question): str(text) for question, text in pairs}
+
     def by_question(self, column: str) -> dict[str, float]:
         """Question to a measured column's median over trials."""
         medians = self.timed.groupby("question", sort=False)[column].median().dropna()

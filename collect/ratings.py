@@ -3,6 +3,7 @@
 results/<run>/ratings/
     <rater>.jsonl       a line a judgement, added when it is made; the last of an answer counts
     <sheet>.key.json    which label stood for which answer (`experiments.rating` alone reads it)
+    judges/             what systems thought that were asked (see `collect.judging`)
 
 An answer is known by the hash of its text, so that a text that several systems gave is judged once,
 and a judgement names no system.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -33,6 +34,7 @@ RUBRICS = {
 """What is judged, each from 1 (worst) to 5 (best), with the question that a rater is asked."""
 LOWEST, HIGHEST = 1, 5
 
+Line = TypeVar("Line", bound=Record)
 Score = Annotated[int, Field(strict=True, ge=LOWEST, le=HIGHEST)]
 
 
@@ -97,11 +99,20 @@ def given_answers(account: Account) -> tuple[Given, ...]:
 def read_judgements(path: Path) -> tuple[Judgement, ...]:
     """The judgements in a rater's file, in the order in which they were made.
 
+    Raises:
+        HerdError: the file cannot be read, or a line of it is no judgement.
+    """
+    return read_lines(path, Judgement)
+
+
+def read_lines(path: Path, kind: type[Line]) -> tuple[Line, ...]:
+    """The records of a file to which lines are added.
+
     A last line without an end is the trace of a crash: it was never told to be stored, and is
     left out.
 
     Raises:
-        HerdError: the file cannot be read, or a line of it is no judgement.
+        HerdError: the file cannot be read, or a line of it is no such record.
     """
     try:
         *lines, _torn = path.read_bytes().split(b"\n")
@@ -110,13 +121,13 @@ def read_judgements(path: Path) -> tuple[Judgement, ...]:
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(Judgement.model_validate_json(line))
+            found.append(kind.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the line"
             raise HerdError(
-                f"{path}, line {number}: this is no judgement ({where}: {first['msg']}). Restore "
-                "the file, or move it away: the other raters' files do not need it."
+                f"{path}, line {number}: this is no {kind.__name__.lower()} ({where}: "
+                f"{first['msg']}). Restore the file, or move it away: the others do not need it."
             ) from None
     return tuple(found)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import getpass
-import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from collect.ratings import (
     latest,
     read_judgements,
 )
-from experiments.durable import sync_folder, writing
+from experiments.rating.lines import Lines, adding_lines
 
 SHARED_PREFIX = "sheet-"
 """How names of sheets begin that are for anybody; no rater may be called so."""
@@ -44,10 +42,9 @@ def rater_name(given: str | None) -> str:
 class Store:
     """The judgements of one rater, which one process at a time may add to."""
 
-    def __init__(self, path: Path, descriptor: int, kept: dict[tuple[str, str], Judgement]) -> None:
-        self._path = path
-        self._descriptor = descriptor
-        self._kept = kept
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self._kept = latest(read_judgements(lines.path))
 
     def get(self, question: str, answer: str) -> Judgement | None:
         """What counts of an answer; None if it was not judged."""
@@ -66,14 +63,7 @@ class Store:
         before = self._kept.get(place)
         if before is not None and before.model_copy(update={"at": judgement.at}) == judgement:
             return False
-        with writing("a judgement", self._path):
-            end = os.lseek(self._descriptor, 0, os.SEEK_END)
-            try:
-                _write(self._descriptor, f"{judgement.model_dump_json()}\n".encode())
-                os.fsync(self._descriptor)
-            except OSError:
-                os.ftruncate(self._descriptor, end)
-                raise
+        self._lines.add(judgement)
         self._kept[place] = judgement
         return True
 
@@ -90,28 +80,5 @@ def judgements_of(run_folder: Path, rater: str) -> Iterator[Store]:
         HerdError: another process has them, or they cannot be read or written.
     """
     path = run_folder / RATINGS_FOLDER / f"{rater}{JUDGEMENTS_SUFFIX}"
-    with writing(f"the ratings of {rater}", path):
-        path.parent.mkdir(exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise HerdError(
-                f"Another `fab rate` of {rater} is running. End it with Ctrl-C, or give another "
-                "name with --rater."
-            ) from None
-        kept = latest(read_judgements(path))
-        with writing(f"the ratings of {rater}", path):
-            sync_folder(path.parent)
-            whole = path.read_bytes().rfind(b"\n") + 1
-            os.ftruncate(descriptor, whole)
-        yield Store(path, descriptor, kept)
-    finally:
-        os.close(descriptor)
-
-
-def _write(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    with adding_lines(path, rater) as lines:
+        yield Store(lines)

@@ -17,7 +17,7 @@ import pytest
 
 from collect.errors import HerdError
 from collect.ratings import Judgement, answer_hash, read_judgements, read_ratings
-from experiments.rating import store as store_module
+from experiments.rating import lines as lines_module
 from experiments.rating.server import HEADERS, Rating, RatingServer
 from experiments.rating.sheet import Key, find_asked, label_of, load_key, open_sheet
 from experiments.rating.spreadsheet import COLUMNS, read_sheet, write_sheet
@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(run: Path, monkeypatch: pytest.Mo
     with judgements_of(run, "kim") as store:
         store.add(a_judgement())
         with monkeypatch.context() as patch:
-            patch.setattr(store_module, "_write", full)
+            patch.setattr(lines_module, "_write", full)
             with pytest.raises(HerdError, match="disk of this machine is full"):
                 store.add(a_judgement(quality=1))
         store.add(a_judgement(quality=2))
@@ -272,9 +272,9 @@ def test_no_response_names_a_system_a_run_or_what_ran_it(run: Path) -> None:
         replies.append(request(server, "POST", "judgement", {**POSTED, "label": "Z"}))
         replies.append(request(server, "PUT", "sheet"))
         (run / "ratings" / "kim.jsonl").unlink()
-        os.close(server.rating.store._descriptor)
+        os.close(server.rating.store._lines._descriptor)
         replies.append(request(server, "POST", "judgement", {**POSTED, "label": "A"}))
-        server.rating.store._descriptor = os.open(os.devnull, os.O_RDWR)
+        server.rating.store._lines._descriptor = os.open(os.devnull, os.O_RDWR)
 
     assert [status for status, _, _ in replies] == [
         200, 200, 200, 200, 404, 404, 200, 400, 501, 500,

@@ -1,0 +1,119 @@
+"""What systems said that were asked to compare answers: a judge that wavers has decided nothing."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from analysis.systems import System
+from analysis.tabulate import Table, table
+from collect.judging import Comparison, Judge, Judged
+from collect.ratings import answer_hash
+
+Outcome = Literal["better", "worse", "tie", "same", "unknown"]
+"""Of one answer against another: `same` are equal texts, `unknown` what has no verdict."""
+Replies = Mapping[tuple[str, str, str], Comparison]
+"""Question, answer shown first, answer shown second to what the judge said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """A judge and what came of it.
+
+    Attributes:
+        outcomes: a row a pair of systems.
+        notes: what must be known of this judge, a sentence each.
+    """
+
+    judge: Judge
+    outcomes: Table
+    notes: tuple[str, ...]
+
+
+def opinions(systems: Sequence[System], judges: Sequence[Judged]) -> tuple[Opinion, ...]:
+    """What each judge said.
+
+    Args:
+        systems: that answered.
+        judges: as `collect.judging.read_judges` gives them.
+    """
+    return tuple(_opinion(systems, one) for one in judges if one.comparisons)
+
+
+def _opinion(systems: Sequence[System], judged: Judged) -> Opinion:
+    replies = {(one.question, one.first, one.second): one for one in judged.comparisons}
+    texts = {system.name: system.first_texts() for system in systems}
+    rows = []
+    for one, other in itertools.combinations(texts, 2):
+        counts = _counts(replies, texts[one], texts[other])
+        shown = (str(counts[name]) for name in ("better", "worse", "tie", "same", "unknown"))
+        rows.append([one, other, *shown])
+    columns = ("System", "Against", "Better", "Worse", "Tie", "Same text", "No verdict")
+    return Opinion(
+        judge=judged.judge,
+        outcomes=table(columns, rows, columns[2:]),
+        notes=tuple(_notes(judged, replies, systems)),
+    )
+
+
+def _counts(
+    replies: Replies, texts: Mapping[str, str], others: Mapping[str, str]
+) -> Counter[Outcome]:
+    return Counter(
+        outcome(replies, question, answer_hash(text), answer_hash(others[question]))
+        for question, text in texts.items()
+        if question in others
+    )
+
+
+def outcome(replies: Replies, question: str, one: str, other: str) -> Outcome:
+    """What a judge found, asked in both orders; if it depends on the order, it is a tie."""
+    if one == other:
+        return "same"
+    forth, back = replies.get((question, one, other)), replies.get((question, other, one))
+    if forth is None or back is None or forth.choice is None or back.choice is None:
+        return "unknown"
+    if (forth.choice, back.choice) == ("first", "second"):
+        return "better"
+    if (forth.choice, back.choice) == ("second", "first"):
+        return "worse"
+    return "tie"
+
+
+def _notes(judged: Judged, replies: Replies, systems: Sequence[System]) -> list[str]:
+    """How the judge leans."""
+    texts = [text.strip() for system in systems for text in system.first_texts().values()]
+    by_hash = {answer_hash(text): text for text in texts}
+    pairs = {(q, min(one, other), max(one, other)) for q, one, other in replies}
+    found = {pair: outcome(replies, *pair) for pair in pairs}
+    both = [pair for pair, how in found.items() if how != "unknown"]
+    turned = sum(
+        len({replies[pair].choice, replies[pair[0], pair[2], pair[1]].choice}) == 1
+        and replies[pair].choice != "tie"
+        for pair in both
+    )
+    chosen = [one.choice for one in judged.comparisons if one.choice in ("first", "second")]
+    decided = [pair for pair in both if found[pair] in ("better", "worse")]
+    longer = sum(_longer_won(pair, found[pair], by_hash) for pair in decided)
+    lean = (
+        f"Of two answers it chose the one shown first in {chosen.count('first')} of {len(chosen)} "
+        f"decisions, and for {turned} of {len(both)} pairs the same place in both orders, which "
+        "counts as a tie."
+    )
+    notes = [lean, f"The longer answer won {longer} of {len(decided)} pairs that it decided."]
+    own = [system.name for system in systems if _model(system) == judged.judge.model]
+    if own:
+        notes.append(f"It judged answers of its own model, which judges prefer: {', '.join(own)}.")
+    return notes
+
+
+def _model(system: System) -> str:
+    return str(system.cell.record.params["model"])
+
+
+def _longer_won(pair: tuple[str, str, str], how: Outcome, by_hash: Mapping[str, str]) -> bool:
+    one, other = (len(by_hash.get(answer, "")) for answer in pair[1:])
+    return (one > other) if how == "better" else (other > one)

@@ -1,0 +1,181 @@
+"""A system as judge: every pair in both orders, what wavers is a tie, and what it costs to stop."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from analysis.report import write_report
+from collect.errors import HerdError
+from collect.judging import read_judges
+from collect.ratings import answer_hash, read_ratings
+from experiments.rating import judge as judging
+from experiments.rating.judge import PROMPT, choice_of, judge_answers
+from experiments.systems import load_systems
+from tests.doubles.api_server import Behaviour, refusing, saying, serving
+from tests.doubles.asked_run import ENGINE, make_asked_run
+
+KEY = "sk-planted-0123456789"
+QUESTIONS = {"why": "Why {first}?", "느린-노드": "왜 느립니까?"}
+GIVEN = {
+    1: [{"why": "One waits for all the others.", "느린-노드": "모두가 기다립니다."}],
+    2: [{"why": "No {idea}.", "느린-노드": "모두가 기다립니다."}],
+    4: [{"why": "No {idea}.", "느린-노드": "🦙"}],
+}
+FIRST, SECOND, TIE = (saying(f"Because.\nVerdict: {word}") for word in ("A", "B", "tie"))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return make_asked_run(tmp_path / "results", QUESTIONS, GIVEN)
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+
+
+@contextmanager
+def systems(
+    run: Path, monkeypatch: pytest.MonkeyPatch, *behaviours: Behaviour
+) -> Iterator[list[bytes]]:
+    """A judge whose server behaves so; the requests that it gets."""
+    file = run.parent / "systems.yml"
+    file.unlink(missing_ok=True)
+    load_systems.cache_clear()
+    with serving(*behaviours) as (url, requests):
+        file.write_text(
+            "systems:\n"
+            "  judge:\n    engine: openai\n    model: judge-model\n    key_env: JUDGE_KEY\n"
+            f"    url: {url.removesuffix('/chat/completions')}\n"
+            "  nodes: {engine: llama.cpp, model: stories15m, nodes: 1, weights: f32}\n"
+        )
+        monkeypatch.setattr(judging, "SYSTEMS", file)
+        yield requests
+
+
+def judged(run: Path, monkeypatch: pytest.MonkeyPatch, *behaviours: Behaviour) -> list[bytes]:
+    """Have the judge compare; the requests that it got."""
+    with systems(run, monkeypatch, *behaviours) as requests:
+        judge_answers(run, "judge", lambda _line: None)
+    return requests
+
+
+def test_every_pair_is_asked_in_both_orders_without_names(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = judged(run, monkeypatch, FIRST, SECOND, SECOND, SECOND)
+
+    (found,) = read_judges(run)
+    assert found.judge.prompt == PROMPT
+    assert (found.judge.name, found.judge.model) == ("judge", "judge-model")
+    orders = [(one.question, one.first, one.second) for one in found.comparisons]
+    texts = {question: {c[0][question] for c in GIVEN.values()} for question in QUESTIONS}
+    assert len(orders) == len(set(orders)) == sum(len(t) * (len(t) - 1) for t in texts.values())
+    assert all((question, second, first) in orders for question, first, second in orders)
+    assert [one.choice for one in found.comparisons] == ["first", "second", "second", "second"]
+    assert found.comparisons[0].said == "Because.\nVerdict: A"
+
+    bodies = [json.loads(request.partition(b"\r\n\r\n")[2]) for request in requests]
+    asked = [body["messages"][0]["content"] for body in bodies]
+    assert "<question>\nWhy {first}?\n</question>" in asked[0]
+    assert "No {idea}." in asked[0]
+    assert asked[0].index("No {idea}.") < asked[0].index("One waits") or asked[1].index(
+        "No {idea}."
+    ) < asked[1].index("One waits")
+    assert not [text for text in asked if ENGINE in text or "cell000" in text]
+    assert {body["temperature"] for body in bodies} == {0}
+
+
+def test_the_key_is_sent_and_written_nowhere(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requests = judged(run, monkeypatch, saying(f"You sent {KEY}. Verdict: A"), FIRST, TIE, TIE)
+    assert all(f"Authorization: Bearer {KEY}".encode() in request for request in requests)
+    written = [path.read_bytes() for path in run.rglob("*") if path.is_file()]
+    assert len(written) > 4
+    assert not [content for content in written if KEY.encode() in content]
+
+
+def test_a_judge_goes_on_where_it_was_broken_off(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = refusing("401 Unauthorized", json.dumps({"error": {"message": f"{KEY} is bad"}}))
+    said: list[str] = []
+    with systems(run, monkeypatch, FIRST, SECOND, refused, SECOND, FIRST) as requests:
+        with pytest.raises(HerdError) as caught:
+            judge_answers(run, "judge", said.append)
+        assert len(read_judges(run)[0].comparisons) == 2
+        judge_answers(run, "judge", said.append)
+        judge_answers(run, "judge", said.append)
+
+    assert "does not accept the key in JUDGE_KEY" in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert [one.choice for one in read_judges(run)[0].comparisons] == [
+        "first", "second", "second", "first",
+    ]  # fmt: skip
+    assert len(requests) == 5
+    heads = [line for line in said if line.startswith("judge: 2 pairs")]
+    assert [head.partition("; ")[2] for head in heads] == ["2 to go.", "1 to go.", "0 to go."]
+
+
+def test_another_model_or_prompt_is_not_mixed_with_the_first(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(run, monkeypatch, FIRST, SECOND, FIRST, SECOND)
+    with pytest.raises(HerdError, match="another model or other words"):
+        judged(run, monkeypatch, FIRST)  # its address is another one
+
+
+def test_who_cannot_judge_is_told_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with systems(run, monkeypatch, FIRST) as requests:
+        with pytest.raises(HerdError, match="nodes cannot judge: it runs on nodes"):
+            judge_answers(run, "nodes", print)
+        with pytest.raises(HerdError, match="no system jugde"):
+            judge_answers(run, "jugde", print)
+        monkeypatch.delenv("JUDGE_KEY")
+        with pytest.raises(HerdError, match="JUDGE_KEY, which is not set"):
+            judge_answers(run, "judge", print)
+    assert requests == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "choice"),
+    [
+        ("Verdict: A", "first"),
+        ("A is vague.\n**Verdict:** B.", "second"),
+        ("verdict: TIE", "tie"),
+        ("Verdict: A would be hasty.\nVerdict: B", "second"),
+        ("The verdict is that both are fine.", None),
+        ("Verdict: Both", None),
+        ("", None),
+    ],
+)
+def test_a_verdict_is_read_from_a_reply(reply: str, choice: str | None) -> None:
+    assert choice_of(reply) == choice
+
+
+def test_the_report_counts_what_does_not_depend_on_the_order(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # `why`: one answer wins in both orders. The other question: whichever is shown first.
+    judged(run, monkeypatch, FIRST, SECOND, FIRST, FIRST)
+    winner = min(answer_hash(cell[0]["why"]) for cell in GIVEN.values())
+    one_wins = winner == answer_hash(GIVEN[1][0]["why"])
+
+    index = write_report(run, run.parents[1] / "reports").index
+    markdown = (index.parent / "report.md").read_text()
+
+    better, worse = (1, 0) if one_wins else (0, 1)
+    one, two, four = ("llama.cpp, one node", "llama.cpp, two nodes", "llama.cpp, four nodes")
+    assert f"| {one} | {two} | {better} | {worse} | 0 | 1 | 0 |" in markdown
+    assert f"| {one} | {four} | {better} | {worse} | 1 | 0 | 0 |" in markdown
+    assert f"| {two} | {four} | 0 | 0 | 1 | 1 | 0 |" in markdown
+    assert "chose the one shown first in 3 of 4 decisions, and for 1 of 2 pairs" in markdown
+    assert f"The longer answer won {int(one_wins)} of 1 pairs" in markdown
+    page = index.read_text()
+    assert "Judged by judge" in page
+    assert "A longer answer is not better" in page, "what it was asked stands there"
+    assert read_ratings(run) == {}, "a judge is no rater"
