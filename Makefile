@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint test test-engines bench clean
+.PHONY: help setup link demo lint test test-engines test-petals bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -62,6 +62,10 @@ test: lint
 # distributed-llama's failures, in the real one, built from DISTRIBUTED_LLAMA_SOURCE.
 test-engines: .venv/test.stamp
 	pytest tests/engines -rs
+
+# Petals on two virtual nodes: what it says, a server that dies, sixty generations in one process.
+test-petals: .venv/test.stamp
+	PETALS_PACKAGES=fetch pytest tests/petals -rs
 
 bench: setup
 	@$(BIN)/python -m experiments.bench.overhead

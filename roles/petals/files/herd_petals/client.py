@@ -24,13 +24,14 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from herd_petals.ending import end, fail
+from herd_petals.ending import end, end_by_sigint, fail
 from herd_petals.swarm import Swarm, SwarmError
 
 
 def main() -> None:
     """Do what is asked."""
     arguments = _arguments()
+    end_by_sigint()
     try:
         swarm = Swarm(arguments.model, arguments.swarm, arguments.first, arguments.threads)
         tell("swarm", servers=swarm.await_whole())
