@@ -10,6 +10,8 @@ from analysis.wording import bare, count, listing, nodes, percent, plural
 from collect.errors import HerdError
 from models.catalogue import load_catalogue
 
+PLAIN = "petals"
+"""The engine that gets a padded model without its padding."""
 SURE = 6
 """Trials from which an interval of a median can cover 95 % at all."""
 MOST_NAMED = 3
@@ -87,7 +89,7 @@ def _texts(all_series: Sequence[Series]) -> list[str]:
 
 
 def _padded(all_series: Sequence[Series]) -> list[str]:
-    """Zero heads let more nodes share a model, and every engine computes them like all others."""
+    """Zero heads let more nodes share a model; who computes them like all others."""
     catalogue = load_catalogue()
     sentences = []
     for name in dict.fromkeys(series.model for series in all_series if series.measured):
@@ -96,11 +98,18 @@ def _padded(all_series: Sequence[Series]) -> list[str]:
         except HerdError:  # gone from the catalogue since the run
             continue
         if spec.unpadded is not None:
+            without = any(s.model == name and s.engine == PLAIN for s in all_series if s.measured)
+            fairness = (
+                f"{PLAIN} alone gets the model without them, which is to its advantage; the others "
+                "would be faster without, too."
+                if without
+                else "Every engine computes them like the others, so engines compare fairly, and "
+                "each would be faster without."
+            )
             sentences.append(
                 f"{name} is {spec.unpadded.name} with {spec.shape.heads} heads instead of "
                 f"{spec.unpadded.shape.heads}: the added ones are zeros, which let more nodes "
-                "share it and change no word. Every engine computes them like the others, so "
-                "engines compare fairly, and each would be faster without."
+                f"share it and change no word. {fairness}"
             )
     return sentences
 

@@ -112,7 +112,7 @@ def test_sixty_generations_in_one_process_do_not_hang(petals_lab: VirtualLab) ->
         script = SIXTY.format(folder=FOLDER)
         petals_lab.on(FIRST, "cat >/run/sixty.py", given=script)
         start = "systemd-run --quiet --unit=sixty --remain-after-exit"
-        logs = "--property=StandardOutput=file:/run/sixty.out --property=StandardError=null"
+        logs = "--property=StandardOutput=truncate:/run/sixty.out --property=StandardError=null"
         petals_lab.on(FIRST, f"{start} {logs} sh -c 'exec {python} -I /run/sixty.py'")
         until = time.monotonic() + DEADLINE_S
         said: list[str] = []
