@@ -194,7 +194,7 @@ def test_a_containers_limits_are_what_it_has(
             {
                 "memory.max": "536870912\n",
                 "memory.current": "209715200\n",
-                "memory.stat": "anon 1\ninactive_file 104857600\n",
+                "memory.stat": "anon 1\ninactive_file 73400320\nactive_file 31457280\n",
             },
             412,
         ),
