@@ -90,7 +90,7 @@ def generate_text(swarm: Swarm, ids: list[int], count: int, *, scored: bool) -> 
             scores.append(float(logits.double().log_softmax(-1)[token]))
         return token
 
-    with swarm.session(len(ids) + count):
+    with swarm.session(len(ids) + count - 1):  # the last token is sent nowhere
         for _ in range(count):
             step = swarm.step(sent, likeliest)
             ids.append(step.token)
