@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fabric import task
 from invoke import Context
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from collect.errors import HerdError
 from collect.parsers.distributed_llama import json_chunks
-from collect.run import Greedy, load_run
+from collect.run import Greedy
 from experiments import lab
 from experiments.compare import comparison
 from experiments.doctor.finding import Verdict
@@ -33,9 +33,14 @@ from experiments.rating.judge import judge_answers
 from experiments.rating.rate import serve
 from experiments.rating.sheet import find_asked
 from experiments.rating.spreadsheet import read_sheet, write_sheet
+from experiments.runner import RunResult
 from experiments.runner import run_matrix as execute_matrix
 from models.__main__ import main as models_main
 from models.report import StderrReporter
+
+if TYPE_CHECKING:
+    from analysis.agreement_text import Agreed
+    from analysis.report import Report
 
 PROJECT = Path(__file__).resolve().parent
 DEFAULT_MATRIX = "experiments/matrices/scaling.yml"
@@ -217,9 +222,10 @@ def run_matrix(
 ) -> None:
     """Run a matrix over the cluster, or go on with it, and write its report."""
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
-    _, code = _measure(_matrix(matrix, set or [], named, repeats, seed), inventory, new=new)
-    if code:
-        raise Exit(code=code)
+    result = _measure(_matrix(matrix, set or [], named, repeats, seed), inventory, new=new)
+    _write_report(result.folder)
+    if result.exit_code:
+        raise Exit(code=result.exit_code)
 
 
 @verb(
@@ -250,10 +256,12 @@ def check_agreement(
             f"--matrix {matrix}: its workload is {wanted.workload.kind}; agreement needs `greedy`, "
             f"as in {AGREEMENT_MATRIX}."
         )
-    folder, code = _measure(wanted, inventory, new=new)
-    is_wrong = _print_agreement(folder)
-    if is_wrong or code:
-        raise Exit(code=code or 1)
+    result = _measure(wanted, inventory, new=new)
+    agreement = _write_report(result.folder).agreement
+    if agreement:
+        _print_agreement(agreement)
+    if result.exit_code or (agreement and agreement.is_wrong):
+        raise Exit(code=result.exit_code or 1)
 
 
 @verb(
@@ -292,11 +300,12 @@ def compare(
         repeats=repeats,
         replay=replay,
     )
-    folder, code = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    result = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    _write_report(result.folder)
     if export:
-        _export(folder, export)
-    if code:
-        raise Exit(code=code)
+        _export(result.folder, export)
+    if result.exit_code:
+        raise Exit(code=result.exit_code)
 
 
 @verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
@@ -369,8 +378,8 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
 
 def _measure(
     matrix: Matrix, inventory: str | None, *, new: bool, max_cost: float | None = None
-) -> tuple[Path, int]:
-    """Run a matrix and write its report; the run's folder and how `fab` ends."""
+) -> RunResult:
+    """Run a matrix and print how that went."""
     result = execute_matrix(
         matrix,
         PROJECT,
@@ -385,23 +394,16 @@ def _measure(
     if result.already_complete:
         print("This run was complete before: nothing was measured. Begin another one with --new.")
     _print_status({"run": result.folder.name, **result.counts})
-    _write_report(result.folder)
-    return result.folder, result.exit_code
+    return result
 
 
-def _print_agreement(folder: Path) -> bool:
-    """Print how far a run agrees with the reference; whether a cell differs that must not."""
+def _print_agreement(agreement: Agreed) -> None:
     # Tables take a second to load, and most verbs have none.
-    from analysis.agreement_text import agreed, agreement_table  # noqa: PLC0415
+    from analysis.agreement_text import agreement_table  # noqa: PLC0415
     from analysis.tabulate import lines  # noqa: PLC0415
-    from collect.tables import build_tables  # noqa: PLC0415
 
-    found = agreed(load_run(folder), build_tables(folder), folder)
-    if found is None:
-        return False
-    for line in (*lines(agreement_table(found.cells)), *found.sentences):
+    for line in (*lines(agreement_table(agreement.cells)), *agreement.sentences):
         print(line)
-    return found.is_wrong
 
 
 def _print_status(counts: Mapping[str, str | int]) -> None:
@@ -419,10 +421,11 @@ def _export(folder: Path, file: str) -> None:
     print(f"Answers: {export_answers(folder, Path(file))}")
 
 
-def _write_report(folder: Path) -> None:
+def _write_report(folder: Path) -> Report:
     # Drawing takes more than a second to load, and most verbs do not draw.
     from analysis.report import write_report  # noqa: PLC0415
 
     written = write_report(folder, PROJECT / "analysis" / "reports")
     print(f"Report: {written.index}")
     print(written.verdict)
+    return written

@@ -10,18 +10,22 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from analysis import agreement_text, charts, frames, tabulate
+from analysis import charts, frames, tabulate
 from analysis.agreement_text import Agreed, agreed
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.comparison import Comparison, comparison_of
 from analysis.judges import Opinion, opinions
 from analysis.latency import latency_charts
-from analysis.literature import published_timings
 from analysis.network import link_speeds, predictor
+from analysis.optional_tables import (
+    agreement_tables,
+    link_table,
+    perplexity_table,
+    published_table,
+)
 from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
@@ -44,10 +48,12 @@ class Report:
     Attributes:
         index: the page.
         verdict: what the run found, a sentence and its reservations.
+        agreement: of a greedy run with the reference; None for another.
     """
 
     index: Path
     verdict: str
+    agreement: Agreed | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,7 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
             f"Writing the report of {run.run} to {target}: {error.strerror or error}. "
             f"Make room or give the right to write there, then `fab report --run {run.run}`."
         ) from None
-    return Report(target / "index.html", verdict)
+    return Report(target / "index.html", verdict, agreement)
 
 
 def compose(
@@ -232,7 +238,9 @@ def compose(
 def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Content:
     run, tables, all_series = study.run, study.tables, study.all_series
     same, differ = tabulate.node_tables(run)
-    agreement, differing = _agreement(study.agreement, folder)
+    # The link of a virtual node is memory; what its interface reports is not a speed.
+    speeds = {} if shares_machine(run) else link_speeds(all_series, tables.nodes)
+    agreement, differing = agreement_tables(study.agreement, folder)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
         run=run,
@@ -246,15 +254,15 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         or key_figures(all_series, study.scalings),
         charts=drawn,
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
-        link=_link_table(study, folder),
-        perplexity=_perplexity_table(all_series, folder),
+        link=link_table(all_series, speeds, folder),
+        perplexity=perplexity_table(all_series, folder),
         agreement=agreement,
         differing=differing,
         comparison=study.comparison,
         failures=failures and kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
-        published=_published_table(run, folder),
+        published=published_table(run, folder),
         rated=study.rated,
         opinions=study.opinions,
         nodes_same=same,
@@ -315,65 +323,3 @@ def chart_table(chart: Chart) -> Table:
         data = data.drop(columns="model")
     names = {str(column): str(column).replace("_", " ") for column in data.columns}
     return tabulate.frame_table(data, names, percents=["sync_share"])
-
-
-def _link_table(study: Study, folder: Path) -> Table | None:
-    # The link of a virtual node is memory; what its interface reports is not a speed.
-    is_lab = shares_machine(study.run)
-    speeds = {} if is_lab else link_speeds(study.all_series, study.tables.nodes)
-    data = frames.link_use(study.all_series, speeds)
-    if data.empty:
-        return None
-    data.to_csv(folder / "link-use.csv", index=False)
-    columns = {
-        **_naming(data), "busier_kib_per_token": "KiB/token, busier way",
-        "mean_mbit_per_s": "Mbit/s, mean", "sync_mbit_per_s": "Mbit/s, while syncing",
-    }  # fmt: skip
-    if data["link_mbit"].notna().any():
-        columns |= {
-            "link_mbit": "Link, Mbit/s", "mean_use": "Link used, mean",
-            "sync_use": "Link used, while syncing",
-        }  # fmt: skip
-    return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
-
-
-def _perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None:
-    data = frames.perplexities(all_series)
-    if data.empty:
-        return None
-    data.to_csv(folder / "perplexity.csv", index=False)
-    columns = {
-        **_naming(data), "perplexity": "Perplexity, median", "change": "Against the fewest nodes",
-        "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
-    }  # fmt: skip
-    return tabulate.frame_table(data, columns, percents=["change"])
-
-
-def _agreement(agreement: Agreed | None, folder: Path) -> tuple[Table | None, Table | None]:
-    if agreement is None:
-        return None, None
-    agreement.cells.to_csv(folder / "agreement.csv", index=False)
-    agreement.differing.to_csv(folder / "differing-texts.csv", index=False)
-    return (
-        agreement_text.agreement_table(agreement.cells),
-        None if agreement.differing.empty else agreement_text.difference_table(agreement.differing),
-    )
-
-
-def _published_table(run: RunManifest, folder: Path) -> Table | None:
-    data = published_timings(run.engines)
-    if data.empty or not isinstance(run.workload, Benchmark):
-        return None
-    data.to_csv(folder / "published.csv", index=False)
-    columns = {
-        "machines": "Machines", "model": "Model", "nodes": "Nodes", "total_ms": "ms/token",
-        "tokens_per_s": "Tokens/s", "speed_up": "Speed-up", "sync_share": "Sync",
-        "published": "Published",
-    }  # fmt: skip
-    return tabulate.frame_table(data, columns, percents=["sync_share"])
-
-
-def _naming(data: pd.DataFrame) -> dict[str, str]:
-    """The columns that name a row; the model only where there are several."""
-    model = {"model": "Model"} if len(data["model"].unique()) > 1 else {}
-    return {**model, "series": "Series", "nodes": "Nodes"}

@@ -1,0 +1,89 @@
+"""The tables of a report that are there for some runs only, each with its data as a CSV file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import agreement_text, frames, tabulate
+from analysis.agreement_text import Agreed
+from analysis.cells import Series
+from analysis.literature import published_timings
+from analysis.tabulate import Table
+from collect.run import Benchmark, RunManifest
+
+
+def link_table(
+    all_series: Sequence[Series], speeds: Mapping[str, float], folder: Path
+) -> Table | None:
+    """How much of their links the nodes used, where the engine tells what it sent.
+
+    Args:
+        all_series: what was measured.
+        speeds: Mbit/s of the slowest link among the nodes of a cell, by its id, where it is known.
+        folder: where `link-use.csv` goes.
+    """
+    data = frames.link_use(all_series, speeds)
+    if data.empty:
+        return None
+    data.to_csv(folder / "link-use.csv", index=False)
+    columns = {
+        **_naming(data), "busier_kib_per_token": "KiB/token, busier way",
+        "mean_mbit_per_s": "Mbit/s, mean", "sync_mbit_per_s": "Mbit/s, while syncing",
+    }  # fmt: skip
+    if data["link_mbit"].notna().any():
+        columns |= {
+            "link_mbit": "Link, Mbit/s", "mean_use": "Link used, mean",
+            "sync_use": "Link used, while syncing",
+        }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
+
+
+def perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None:
+    """Perplexities of a text; its data as `perplexity.csv`."""
+    data = frames.perplexities(all_series)
+    if data.empty:
+        return None
+    data.to_csv(folder / "perplexity.csv", index=False)
+    columns = {
+        **_naming(data), "perplexity": "Perplexity, median", "change": "Against the fewest nodes",
+        "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["change"])
+
+
+def agreement_tables(agreement: Agreed | None, folder: Path) -> tuple[Table | None, Table | None]:
+    """Agreement with the reference by cell, and the texts that differ.
+
+    Their data as `agreement.csv` and `differing-texts.csv`.
+    """
+    if agreement is None:
+        return None, None
+    agreement.cells.to_csv(folder / "agreement.csv", index=False)
+    agreement.differing.to_csv(folder / "differing-texts.csv", index=False)
+    return (
+        agreement_text.agreement_table(agreement.cells),
+        None if agreement.differing.empty else agreement_text.difference_table(agreement.differing),
+    )
+
+
+def published_table(run: RunManifest, folder: Path) -> Table | None:
+    """What others published for an engine of the run; its data as `published.csv`."""
+    data = published_timings(run.engines)
+    if data.empty or not isinstance(run.workload, Benchmark):
+        return None
+    data.to_csv(folder / "published.csv", index=False)
+    columns = {
+        "machines": "Machines", "model": "Model", "nodes": "Nodes", "total_ms": "ms/token",
+        "tokens_per_s": "Tokens/s", "speed_up": "Speed-up", "sync_share": "Sync",
+        "published": "Published",
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["sync_share"])
+
+
+def _naming(data: pd.DataFrame) -> dict[str, str]:
+    """The columns that name a row; the model only where there are several."""
+    model = {"model": "Model"} if len(data["model"].unique()) > 1 else {}
+    return {**model, "series": "Series", "nodes": "Nodes"}
