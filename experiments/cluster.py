@@ -37,6 +37,8 @@ class Node:
         name: inventory name.
         address: where SSH connects to.
         engine_address: address that engines use among themselves (IPv4).
+        forwarded_from: network from which another machine, which has that address, forwards
+            connections to this node; None where the node has it itself.
         cores: CPU cores; 0 until the node was asked.
         memory_mib: RAM that it may use.
         available_mib: what of it was free when the node was asked; 0 if it does not tell.
@@ -52,12 +54,18 @@ class Node:
     port: int = 22
     key_file: str | None = None
     known_hosts: str | None = None
+    forwarded_from: str | None = None
     cores: int = 0
     memory_mib: int = 0
     available_mib: int = 0
     facts: Mapping[str, Scalar | None] = field(default_factory=dict)
     engines: Mapping[str, Installation] = field(default_factory=dict)
     model_sha256: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def listen_address(self) -> str:
+        """Address that a worker listens on."""
+        return "0.0.0.0" if self.forwarded_from else self.engine_address  # noqa: S104
 
 
 CONTROLLER = Node(name="controller", address="", engine_address="")

@@ -25,6 +25,7 @@ CONNECTION_VARIABLES = (
     "ansible_ssh_private_key_file",
     "herd_known_hosts",
     "herd_cluster_address",
+    "herd_forwarded_from",
     "lab_gateway",
 )
 
@@ -183,6 +184,7 @@ def _node(name: str, told: Mapping[str, Any], *, must_resolve: bool) -> Node:
         port=int(port),
         key_file=_text(told.get("ansible_ssh_private_key_file")),
         known_hosts=_text(told.get("herd_known_hosts")),
+        forwarded_from=_forwarded_from(name, told),
     )
 
 
@@ -201,6 +203,17 @@ def _engine_address(name: str, told: Mapping[str, Any], address: str, *, must_re
         raise HerdError(
             f"Reading the inventory: {name} is at {wanted!r}, which is no IPv4 address and cannot "
             "be resolved to one. Set `herd_cluster_address` of that node."
+        ) from None
+
+
+def _forwarded_from(name: str, told: Mapping[str, Any]) -> str | None:
+    network = _text(told.get("herd_forwarded_from"))
+    try:
+        return network and str(ipaddress.IPv4Network(network))
+    except ValueError:
+        raise HerdError(
+            f"Reading the inventory: herd_forwarded_from of {name} is {network!r}, no IPv4 network "
+            "such as 172.16.0.0/12."
         ) from None
 
 

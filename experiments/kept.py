@@ -77,6 +77,6 @@ def _same(one: Process, other: Process) -> bool:
 
 
 def _kind(worker: Process) -> tuple[object, ...]:
-    """What it runs, apart from the node's own address."""
-    argv = tuple(word for word in worker.argv if word != worker.node.engine_address)
+    """What it runs, apart from the address it listens on."""
+    argv = tuple(word for word in worker.argv if word != worker.node.listen_address)
     return (argv, tuple(sorted(worker.env.items())))

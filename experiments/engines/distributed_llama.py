@@ -130,7 +130,7 @@ def _worker(cell: Cell, node: Node) -> Process:
         PROGRAM,
         "worker",
         "--host",
-        node.engine_address,
+        node.listen_address,
         "--port",
         str(WORKER_PORT),
         "--nthreads",

@@ -111,7 +111,7 @@ def _worker(cell: Cell, node: Node) -> Process:
     argv = (
         f"{PROGRAMS}/ggml-rpc-server",
         "--host",
-        node.engine_address,
+        node.listen_address,
         "--port",
         str(WORKER_PORT),
         "--threads",

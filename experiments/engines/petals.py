@@ -47,6 +47,7 @@ class Petals:
             or common.beyond_context(cell, _room(cell, spec), spec.shape.context)
             or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
             or _absent_elsewhere(cell, cluster, spec)
+            or _forwarded(cell, cluster)
         )
 
     def memory(self, cell: Cell) -> MemoryNeed:
@@ -139,6 +140,17 @@ def _absent_elsewhere(cell: Cell, cluster: Cluster, spec: ModelSpec) -> str | No
             return (
                 f"{cell.model} is not on {node.name}, and a server of petals reads its layers "
                 "itself: run `ansible-playbook provision.yml --tags models`"
+            )
+    return None
+
+
+def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
+    """Which node has not the address that its server would listen on and tell the others."""
+    for node in common.taking_part(cell, cluster):
+        if node.forwarded_from:
+            return (
+                f"{node.name} is reached through another machine (`herd_forwarded_from`), and a "
+                "server of petals needs an address of its own"
             )
     return None
 

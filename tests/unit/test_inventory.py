@@ -30,15 +30,19 @@ def test_nodes_come_in_the_inventorys_order_with_their_connection(tmp_path: Path
         "[cluster]\n"
         "zeta ansible_host=192.0.2.9 ansible_user=ada ansible_port=2222\n"
         "alpha ansible_host=192.0.2.3 herd_cluster_address=10.0.0.3\n"
+        "behind ansible_host=192.0.2.5 herd_forwarded_from=172.16.0.0/12\n"
         "[others]\nbeta ansible_host=192.0.2.4\n",
         "herd_known_hosts: inventory/known_hosts\nansible_ssh_private_key_file: keys/id\n",
     )
 
-    zeta, alpha = read_cluster(tmp_path, hosts).nodes
+    zeta, alpha, behind = read_cluster(tmp_path, hosts).nodes
 
     assert (zeta.name, zeta.address, zeta.user, zeta.port) == ("zeta", "192.0.2.9", "ada", 2222)
     assert (zeta.key_file, zeta.known_hosts) == ("keys/id", "inventory/known_hosts")
     assert (alpha.address, alpha.engine_address) == ("192.0.2.3", "10.0.0.3")
+    assert (alpha.forwarded_from, alpha.listen_address) == (None, "10.0.0.3")
+    assert (behind.forwarded_from, behind.listen_address) == ("172.16.0.0/12", "0.0.0.0")  # noqa: S104
+    assert behind.engine_address == "192.0.2.5"
 
 
 def test_groups_of_groups_are_followed(tmp_path: Path) -> None:
@@ -87,6 +91,10 @@ def test_a_variable_that_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
         ("[others]\na\n", "its group cluster is missing or empty"),
         ("[cluster]\na ansible_host=192.0.2.1 ansible_port=ssh\n", "ansible_port of a is 'ssh'"),
         ("[cluster]\na ansible_host=no-such-host.invalid\n", "Set `herd_cluster_address`"),
+        (
+            "[cluster]\na ansible_host=192.0.2.1 herd_forwarded_from=windows\n",
+            "herd_forwarded_from of a is 'windows', no IPv4 network such as 172.16.0.0/12.",
+        ),
         ("[cluster\na\n", "hosts.ini"),
     ],
 )

@@ -68,6 +68,14 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
         windows() | {"wsl_host_guest": "worker", "wsl_host_networking": "nat"},
         "no other node would reach its engines",
     ),
+    "worker_forwarded_to": (
+        windows() | {"wsl_host_guest": "forwarded", "wsl_host_networking": "nat"},
+        None,
+    ),
+    "mirrored_and_forwarded_to": (
+        windows() | {"wsl_host_guest": "forwarded"},
+        "Take it out",
+    ),
     "worker_mirrored": (windows() | {"wsl_host_guest": "worker"}, None),
     "no_guest": (windows() | {"wsl_host_guest": ""}, "another host of the inventory"),
     "guest_not_in_the_inventory": (
@@ -108,6 +116,7 @@ def fleet(key: Path) -> dict[str, dict[str, Any]]:
     others = {
         "guest": guest(),
         "worker": guest(ansible_host="192.0.2.31"),
+        "forwarded": guest(ansible_host="192.0.2.31", herd_forwarded_from="172.16.0.0/12"),
         "of_root": guest(ansible_user="root"),
         "on_22": guest(ansible_port=22),
     }
@@ -116,7 +125,7 @@ def fleet(key: Path) -> dict[str, dict[str, Any]]:
     return others | {name: host for name, (host, _) in CASES.items()}
 
 
-CLUSTER = {"cluster": ["guest", "worker"]}
+CLUSTER = {"cluster": ["guest", "worker", "forwarded"]}
 
 
 @pytest.fixture(scope="module")
@@ -144,6 +153,7 @@ ASKED = {
         distributions=utf_16(LIST.format(UBUNTU + DEBIAN_1)),
     )
     | {"wsl_host_networking": "nat"},
+    "nat_worker": windows() | {"wsl_host_networking": "nat", "wsl_host_guest": "forwarded"},
 }  # fmt: skip
 
 
@@ -162,8 +172,7 @@ def worked_out(
         {"ansible.builtin.include_role": include},
         {"name": "Values", "ansible.builtin.debug": {"msg": expressions}},
     ]
-    hosts = {name: fleet[name] for name in ("guest", "worker")} | ASKED
-    # Behind NAT the guest is the root.
+    hosts = {name: fleet[name] for name in CLUSTER["cluster"]} | ASKED
     folder = tmp_path_factory.mktemp("wsl_host")
     account = play(folder, hosts, tasks, groups=CLUSTER, only=list(ASKED))
     assert failures(account) == {}
@@ -184,6 +193,7 @@ def test_only_the_clusters_nodes_reach_engines(worked_out: dict[str, dict[str, A
     assert (ssh["ports"], ssh["from"]) == (["2222"], ["LocalSubnet", *nodes])
     assert (engines["ports"], engines["from"]) == (["9990-9999", "50052-50061"], nodes)
     assert worked_out["nat"]["open"] == [ssh]
+    assert worked_out["nat_worker"]["open"] == [ssh, engines]
 
 
 def test_the_guests_share_of_the_machine_is_written(worked_out: dict[str, dict[str, Any]]) -> None:
@@ -202,8 +212,11 @@ def test_the_guests_share_of_the_machine_is_written(worked_out: dict[str, dict[s
     ]
 
 
-def test_ssh_is_led_to_a_guest_behind_nat_alone(worked_out: dict[str, dict[str, Any]]) -> None:
-    assert "listenport=2222" in worked_out["nat"]["keep-alive.ps1"]
+def test_ports_are_led_to_a_guest_behind_nat_alone(worked_out: dict[str, dict[str, Any]]) -> None:
+    engines = [*range(9990, 10000), *range(50052, 50062)]
+    for name, ports in (("nat", [2222]), ("nat_worker", [2222, *engines])):
+        told = f"foreach ($port in {', '.join(map(str, ports))})"
+        assert told in worked_out[name]["keep-alive.ps1"]
     assert "portproxy" not in worked_out["mirrored"]["keep-alive.ps1"]
     for told in worked_out.values():
         assert "$wsl = 'C:\\Program Files\\WSL\\wsl.exe'" in told["keep-alive.ps1"]

@@ -16,7 +16,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 MIRRORED = (
     "With Windows 11 22H2 or newer write [wsl2] and networkingMode=mirrored into "
     "%UserProfile%\\.wslconfig and run wsl --shutdown; otherwise let Windows forward the engines' "
-    "ports (netsh interface portproxy)."
+    "ports (netsh interface portproxy) and set `herd_forwarded_from` of this node."
 )
 
 
