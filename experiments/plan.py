@@ -226,7 +226,7 @@ def describe(plan: Plan) -> list[str]:
             for trial in plan.trials
             if trial.cell_id in possible
         ],
-        _impossible(plan),
+        impossible(plan),
         ["Models:", *models] if models else [],
         ["Memory needed of what is free, in MiB:", *memory] if memory else [],
         [_time(plan, possible)],
@@ -239,7 +239,8 @@ def _names(cluster: Cluster) -> str:
     return ", ".join(node.name for node in cluster.nodes)
 
 
-def _impossible(plan: Plan) -> list[str]:
+def impossible(plan: Plan) -> list[str]:
+    """The cells that cannot run and why, a line each below a title; none if all can."""
     lines = [
         f"  {cell_label(cell.params)}: {cell.unavailable}"
         for cell in plan.cells

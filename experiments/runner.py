@@ -21,7 +21,7 @@ from experiments.manifest import changes, run_manifest
 from experiments.matrix import Matrix
 from experiments.money import Purse
 from experiments.owner import Owner, own_results
-from experiments.plan import RESULTS_FOLDER, Plan, make_plan, needed_cluster, plan_id
+from experiments.plan import RESULTS_FOLDER, Plan, impossible, make_plan, needed_cluster, plan_id
 from experiments.progress import Progress
 from experiments.protocol import Transport
 from experiments.references import references_of
@@ -146,7 +146,7 @@ def run_on(
         check_controller(cells, plan.cluster)
         purse = Purse(plan.by_id, known, _pending(plan, known), max_cost)
         purse.require()
-        for line in purse.estimate():
+        for line in (*impossible(plan), *purse.estimate()):
             progress.note(line)
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
         herd = Herd(WithController(transport, results), (*plan.cluster.nodes, *here), owner)

@@ -240,5 +240,7 @@ def _room(cell: Cell, spec: ModelSpec) -> int:
         return workload.prompt_tokens + workload.generate_tokens
     if isinstance(workload, Greedy):
         return common.positions(workload, cell.model)
-    longest = workload.max_tokens if isinstance(workload, Questions) else 0
-    return max(longest, spec.shape.context)
+    context = spec.shape.context
+    if isinstance(workload, Questions):
+        return max(workload.max_tokens, min(asking.longest_tokens(workload), context))
+    return context

@@ -19,6 +19,7 @@ from experiments.cluster import Cluster, Installation, Node
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.petals import STARTED, spans
+from experiments.matrix import load_matrix
 from models.build import artifact_file_names
 from models.catalogue import load_catalogue
 
@@ -142,6 +143,23 @@ def test_too_little_memory_is_told_before_anything_starts() -> None:
     told = ENGINE.check(cell(), cluster(512, 4096))
     assert told is not None
     assert "pi1 has 512 MiB" in told
+
+
+def test_questions_need_room_for_the_longest_of_them_and_no_whole_context() -> None:
+    asked = load_matrix(PROJECT / "experiments/matrices/compare.yml").workload
+    assert isinstance(asked, Questions)
+    params = {"model": "smollm2-135m", "chat_template": "model"}
+    need = ENGINE.memory(cell(asked, **params))
+    assert need.root_mib < 1900  # what a node of 2 GiB has free
+    longest = cell(asked.model_copy(update={"max_tokens": 4096}), **params)
+    assert ENGINE.memory(longest).root_mib > need.root_mib
+
+
+def test_a_node_that_others_reach_through_another_machine_has_no_server() -> None:
+    behind = dataclasses.replace(node(2), forwarded_from="172.16.0.0/12")
+    told = ENGINE.check(cell(), Cluster((node(1), behind)))
+    assert told is not None
+    assert "pi2 is reached through another machine" in told
 
 
 def test_a_benchmark_counts_the_token_that_the_prompt_yields() -> None:

@@ -89,3 +89,20 @@ def test_a_rate_of_an_emulated_processor_is_not_shown(
     done = [line for line in output.getvalue().splitlines() if line.startswith("[")]
     rates = {"1 node" in line: "40.0 tokens/s" in line for line in done}
     assert rates == {True: True, False: False}, done
+
+
+def test_a_run_says_first_which_cells_cannot_run_and_why(tmp_path: Path) -> None:
+    output = StringIO()
+    run_on(
+        matrix(repeats=1),
+        cluster(3),
+        ScriptedTransport(world(tmp_path)),
+        tmp_path / "results",
+        progress=LineProgress(Console(file=output, width=200)),
+    )
+
+    title, cell, begun = output.getvalue().splitlines()[:3]
+    assert title == "Impossible here:"
+    assert "3 nodes" in cell
+    assert "KV heads" in cell
+    assert begun.startswith("run ")
