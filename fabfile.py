@@ -57,6 +57,7 @@ MATRIX_HELP = {
     "matrix": f"the study's file (default {DEFAULT_MATRIX})",
     "inventory": "Ansible inventory (default: that of ansible.cfg)",
 }
+MAX_COST_HELP = "what the APIs may cost in the whole run, in the currency of their prices"
 
 
 def verb(
@@ -196,7 +197,7 @@ def plan(
     matrix: str | None = None,
     inventory: str | None = None,
 ) -> None:
-    """Show the trials of a matrix, their order and time, and why a cell cannot run."""
+    """Show the trials of a matrix, their order, time and money, and why a cell cannot run."""
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
     for line in describe(plan_matrix(wanted, PROJECT, inventory=inventory)):
@@ -204,7 +205,11 @@ def plan(
 
 
 @verb(
-    help={**MATRIX_HELP, "new": "begin a new run even where an unfinished one could go on"},
+    help={
+        **MATRIX_HELP,
+        "max-cost": MAX_COST_HELP,
+        "new": "begin a new run even where an unfinished one could go on",
+    },
     iterable=["set"],
 )
 def run_matrix(
@@ -218,11 +223,13 @@ def run_matrix(
     set: list[str] | None = None,  # noqa: A002  # the flag is called --set
     matrix: str | None = None,
     inventory: str | None = None,
+    max_cost: str | None = None,
     new: bool = False,
 ) -> None:
     """Run a matrix over the cluster, or go on with it, and write its report."""
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
-    result = _measure(_matrix(matrix, set or [], named, repeats, seed), inventory, new=new)
+    wanted = _matrix(matrix, set or [], named, repeats, seed)
+    result = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
     _write_report(result.folder)
     if result.exit_code:
         raise Exit(code=result.exit_code)
@@ -270,7 +277,7 @@ def check_agreement(
         "systems": "names of experiments/systems.yml, such as chatgpt,distributed-llama",
         "systems-file": "another file of systems",
         "repeats": "how often each system is asked",
-        "max-cost": "what the APIs may cost in the whole run, in the currency of their prices",
+        "max-cost": MAX_COST_HELP,
         "replay": "let APIs answer from what was kept of earlier runs; asks nobody, costs nothing",
         "matrix": "longest answer, temperature … (default experiments/matrices/compare.yml)",
         "inventory": MATRIX_HELP["inventory"],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from collect.measurement import Answer
 from collect.parsers import answers_of
 from collect.run import Price, Questions
 from experiments.engines.asking import most_prompt_tokens
-from experiments.engines.base import Cell
+from experiments.engines.base import Cell, Endpoint
 from experiments.engines.openai import is_replayed
 
 ANSWERED = 200
@@ -126,39 +126,66 @@ def _charge(bill: Bill, answer: Answer, most_read: int, most_generated: int) -> 
     return replace(one, untold=1, most_read_tokens=most_read, most_generated_tokens=most_generated)
 
 
-class Purse:
-    """The money of a run.
+Left = Sequence[tuple[Bill, int]]
+"""What is still to ask: the most that it costs once, and how often it is asked."""
+
+
+def left_of(cells: Mapping[str, Cell], pending: Counter[str]) -> Left:
+    """What is left of a run that costs money.
 
     Args:
         cells: cell id to cell.
-        run: folder of the run that goes on; None for a new one.
-        pending: trials that are left of each cell.
-        max_cost: what all may cost together; None for no ceiling.
+        pending: trials that are left of each.
+    """
+    found = [(most_of_trial(cell), pending[cell_id]) for cell_id, cell in cells.items()]
+    return [(most, count) for most, count in found if most is not None and count]
+
+
+def unpriced(cells: Iterable[Cell]) -> tuple[str, ...]:
+    """Systems that take a key, so that asking them may cost, and have no price."""
+    found = (
+        str(cell.params["system"])
+        for cell in cells
+        if cell.endpoint and may_cost(cell.endpoint) and not is_replayed(cell)
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def may_cost(endpoint: Endpoint) -> bool:
+    """Whether nobody said what an API costs that takes a key."""
+    return endpoint.key_env is not None and endpoint.price is None
+
+
+class Purse:
+    """The money of a run, or of a judge.
+
+    Args:
+        left: what is to be asked.
+        max_cost: what all may cost together, with what was paid before; None for no ceiling.
+        unpriced: systems that are to be asked and of which nobody said what they cost.
     """
 
     def __init__(
-        self,
-        cells: Mapping[str, Cell],
-        run: Path | None,
-        pending: Counter[str],
-        max_cost: float | None,
+        self, left: Left, max_cost: float | None = None, unpriced: Sequence[str] = ()
     ) -> None:
-        self._cells = cells
-        self._pending = pending
+        self._left = left
         self._max_cost = max_cost
+        self._unpriced = unpriced
         self._bills: dict[str, Bill] = {}
-        for trial in Account.read(run).trials if run else ():
-            for attempt in trial.attempts:
-                if attempt.record is not None and trial.cell.cell_id in cells:
-                    self.pay(cells[trial.cell.cell_id], attempt.folder, attempt.record)
 
     def estimate(self) -> list[str]:
-        """What is left to ask and the most that it can cost, a line a system."""
-        return [
-            f"{most.system}: {count * most.answers} answers to ask, at most "
-            f"{_money(count * most.most_cost, most.price)} (prices of {most.price.date})"
-            for most, count in self._left()
-        ]
+        """What is left to ask, the most that it can cost, and what limits it; none if it is free.
+
+        A line a system, their sum, and the ceiling.
+        """
+        lines = self._estimates()
+        if not lines:
+            return []
+        if len(lines) > 1 and len(self._currencies()) == 1:
+            all_most = sum(count * most.most_cost for most, count in self._left)
+            lines.append(f"together at most {_money(all_most, self._left[0][0].price)}")
+        lines += [f"{name}: nobody said what it costs" for name in self._unpriced]
+        return [*lines, self._rule()]
 
     def require(self) -> None:
         """See that the ceiling is known to hold.
@@ -169,22 +196,21 @@ class Purse:
         if self._max_cost is None:
             return
         self._require_prices()
-        left = sum(count * most.most_cost for most, count in self._left())
+        left = sum(count * most.most_cost for most, count in self._left)
         if self._spent() + left > self._max_cost:
             raise HerdError(
                 "Planning: this may cost more than --max-cost "
-                f"{self._max_cost:g}: {'; '.join(self.estimate())}"
+                f"{self._max_cost:g}: {'; '.join(self._estimates())}"
                 f"{self._spent_so_far()}. Ask fewer or shorter questions, allow shorter answers "
                 "(`max_tokens`), or give a higher --max-cost."
             )
 
-    def refuse_beyond(self, cell: Cell) -> None:
-        """See that one more attempt of a cell keeps below the ceiling.
+    def refuse_beyond(self, most: Bill | None) -> None:
+        """See that asking once more, for that much at most, keeps below the ceiling.
 
         Raises:
             HerdError: it may not: attempts failed and are asked again.
         """
-        most = most_of_trial(cell)
         if most is None or self._max_cost is None:
             return
         if self._spent() + most.most_cost > self._max_cost:
@@ -194,20 +220,30 @@ class Purse:
                 "was asked is kept: give the same command with a higher --max-cost to go on."
             )
 
-    def pay(self, cell: Cell, folder: Path, record: AttemptRecord) -> None:
-        """Take what an attempt cost out of the purse."""
-        bill = bill_of(folder, record, cell)
+    def pay(self, bill: Bill | None) -> None:
+        """Take what was asked out of the purse; None is free."""
         if bill is not None:
             before = self._bills.get(bill.system)
             self._bills[bill.system] = before.plus(bill) if before else bill
 
     def lines(self) -> list[str]:
-        """The bill of the run, a line a system."""
+        """The bill, a line a system."""
         return [bill.line() for bill in self._bills.values()]
 
-    def _left(self) -> list[tuple[Bill, int]]:
-        found = [(most_of_trial(self._cells[cell_id]), n) for cell_id, n in self._pending.items()]
-        return [(most, count) for most, count in found if most is not None]
+    def _estimates(self) -> list[str]:
+        return [
+            f"{most.system}: {count * most.answers} answers to ask, at most "
+            f"{_money(count * most.most_cost, most.price)} (prices of {most.price.date})"
+            for most, count in self._left
+        ]
+
+    def _rule(self) -> str:
+        if self._max_cost is None:
+            return "What fails is asked again and costs anew; `--max-cost` sets a ceiling to it."
+        return f"--max-cost {self._max_cost:g}: nothing is asked that could go beyond it."
+
+    def _currencies(self) -> set[str]:
+        return {most.price.currency for most, _ in self._left}
 
     def _spent(self) -> float:
         return sum(bill.most_cost for bill in self._bills.values())
@@ -217,21 +253,39 @@ class Purse:
         return f"; so far {'; '.join(lines)}" if lines else ""
 
     def _require_prices(self) -> None:
-        asked = [self._cells[cell_id] for cell_id in self._pending]
-        currencies = {cell.endpoint.price.currency for cell in asked
-                      if cell.endpoint and cell.endpoint.price}  # fmt: skip
+        currencies = self._currencies()
         if len(currencies) > 1:
             raise HerdError(
                 f"--max-cost: the systems have prices in {', '.join(sorted(currencies))}. Ask them "
                 "one after the other, each with a ceiling of its own."
             )
-        for cell in asked:
-            end = cell.endpoint
-            if end and end.key_env and end.price is None and not is_replayed(cell):
-                raise HerdError(
-                    f"--max-cost: nobody said what {cell.params['system']} costs. "
-                    "Give it a `price` in the file of systems."
-                )
+        for name in self._unpriced:
+            raise HerdError(
+                f"--max-cost: nobody said what {name} costs. "
+                "Give it a `price` in the file of systems."
+            )
+
+
+def run_purse(
+    cells: Mapping[str, Cell],
+    run: Path | None,
+    pending: Counter[str],
+    max_cost: float | None,
+) -> Purse:
+    """The money of a run.
+
+    Args:
+        cells: cell id to cell.
+        run: folder of the run that goes on, whose attempts were paid; None for a new one.
+        pending: trials that are left of each cell.
+        max_cost: what all may cost together; None for no ceiling.
+    """
+    purse = Purse(left_of(cells, pending), max_cost, unpriced(cells[one] for one in pending))
+    for trial in Account.read(run).trials if run else ():
+        for attempt in trial.attempts:
+            if attempt.record is not None and trial.cell.cell_id in cells:
+                purse.pay(bill_of(attempt.folder, attempt.record, cells[trial.cell.cell_id]))
+    return purse
 
 
 def _money(cost: float, price: Price) -> str:

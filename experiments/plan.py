@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from experiments.engines.base import Cell
 from experiments.facts import ask_facts
 from experiments.inventory import read_cluster
 from experiments.matrix import Matrix
+from experiments.money import Purse, left_of, unpriced
 from experiments.preflight import describe_memory, describe_models
 from experiments.progress import spoken_time
 from experiments.remote import SshTransport
@@ -211,7 +213,7 @@ def warm_ups(cell: Cell, asked_for: int) -> int:
 
 
 def describe(plan: Plan) -> list[str]:
-    """The plan as lines to print: trials in order, what is impossible and why, files, time."""
+    """The plan as lines to print: trials in order, what is impossible, files, time, money."""
     possible = {cell.cell_id: cell for cell in plan.cells if cell.unavailable is None}
     runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
     models = describe_models(plan.by_id.values())
@@ -230,6 +232,7 @@ def describe(plan: Plan) -> list[str]:
         ["Models:", *models] if models else [],
         ["Memory needed of what is free, in MiB:", *memory] if memory else [],
         [_time(plan, possible)],
+        _money(plan, possible),
     ]
     lines = [line for section in sections if section for line in ("", *section)]
     return lines[1:]
@@ -259,6 +262,15 @@ def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
         else f"{guessed} of {len(possible)} cells never measured: {RULE_S:.0f} s a trial assumed"
     )
     return f"Estimated time: {spoken_time(estimate_s(plan))} ({basis})"
+
+
+def _money(plan: Plan, possible: Mapping[str, CellRecord]) -> list[str]:
+    """The most that paid systems can cost; nothing where there is no price."""
+    trials = Counter(trial.cell_id for trial in plan.trials if trial.cell_id in possible)
+    left = left_of(plan.by_id, trials)
+    purse = Purse(left, unpriced=unpriced(plan.by_id[cell_id] for cell_id in possible))
+    lines = purse.estimate()
+    return ["Money:", *lines] if lines else []
 
 
 def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:

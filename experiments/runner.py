@@ -19,7 +19,7 @@ from experiments.herd import Herd
 from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.manifest import changes, run_manifest
 from experiments.matrix import Matrix
-from experiments.money import Purse
+from experiments.money import Purse, run_purse
 from experiments.owner import Owner, own_results
 from experiments.plan import RESULTS_FOLDER, Plan, impossible, make_plan, needed_cluster, plan_id
 from experiments.progress import Progress
@@ -144,7 +144,7 @@ def run_on(
         plan = make_plan(matrix, ask_facts(cluster, transport), results)
         cells = plan.by_id.values()
         check_controller(cells, plan.cluster)
-        purse = Purse(plan.by_id, known, _pending(plan, known), max_cost)
+        purse = run_purse(plan.by_id, known, _pending(plan, known), max_cost)
         purse.require()
         for line in (*impossible(plan), *purse.estimate()):
             progress.note(line)

@@ -17,7 +17,7 @@ from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.ledger import Ledger
-from experiments.money import Purse
+from experiments.money import Purse, bill_of, most_of_trial
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
 from experiments.protocol import Request
@@ -190,7 +190,7 @@ class Session:
         self._warmed.add(trial.cell_id)
 
     def _attempt(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
-        self._purse.refuse_beyond(cell)
+        self._purse.refuse_beyond(most_of_trial(cell))
         number = self.book.attempts[trial.trial_id] + 1
         attempt_id = f"{trial.trial_id}-a{number}"
         self._progress.step(self._step(trial, cell, number))
@@ -201,7 +201,7 @@ class Session:
 
         record = self._ledger.record(attempt_id, execution.logs, judge)
         self.book.attempts[trial.trial_id] = number
-        self._purse.pay(cell, self._ledger.attempts / attempt_id, record)
+        self._purse.pay(bill_of(self._ledger.attempts / attempt_id, record, cell))
         if record.outcome == "done":
             self.book.state[trial.trial_id] = "done"
             self._seconds[trial.cell_id] = record.trial_wall_s

@@ -12,9 +12,12 @@ from rich.console import Console
 from collect.account import Account
 from collect.errors import HerdError
 from collect.run import Questions
+from experiments.cluster import Cluster
 from experiments.compare import comparison
 from experiments.money import money, most_of_trial
+from experiments.plan import describe, make_plan
 from experiments.runner import RunResult
+from experiments.systems import load_systems
 from tests.doubles.api_server import (
     DONE,
     Behaviour,
@@ -66,10 +69,55 @@ def test_the_estimate_comes_first_and_the_bill_by_usage_last(tmp_path: Path) -> 
     result, _, printed = priced(tmp_path, saying("yes", 10, 2), saying("no", 20, 3), repeats=2)
 
     estimate = f"api: 2 answers to ask, at most {2 * MOST:.4f} EUR (prices of 2026-01-01)"
-    assert printed.startswith(estimate)
+    assert printed.startswith(f"{estimate}\n{RULE}\n")
     assert result.bill == (
         "api: 2 answers, 30 tokens read, 5 generated: 0.0008 EUR (prices of 2026-01-01)",
     )
+
+
+RULE = "What fails is asked again and costs anew; `--max-cost` sets a ceiling to it."
+
+
+def test_the_plan_tells_what_priced_systems_cost_at_most_and_what_limits_it(
+    tmp_path: Path,
+) -> None:
+    path = two_systems(tmp_path, f"price: {PRICE}", f"price: {PRICE}")
+    asked = matrix(path, "Why?", axes={"system": ("one", "other")}, repeats=3)
+
+    lines = describe(make_plan(asked, Cluster(())))
+
+    assert lines[lines.index("Money:") + 1 :] == [
+        f"one: 3 answers to ask, at most {3 * MOST:.4f} EUR (prices of 2026-01-01)",
+        f"other: 3 answers to ask, at most {3 * MOST:.4f} EUR (prices of 2026-01-01)",
+        f"together at most {6 * MOST:.4f} EUR",
+        RULE,
+    ]
+
+
+def test_the_plan_names_what_has_no_price_and_adds_up_one_currency_only(tmp_path: Path) -> None:
+    path = two_systems(tmp_path, f"price: {PRICE}", "key_env: A_KEY")
+    asked = matrix(path, "Why?", axes={"system": ("one", "other")})
+    lines = describe(make_plan(asked, Cluster(())))
+    assert lines[-2:] == ["other: nobody said what it costs", RULE]
+
+    load_systems.cache_clear()
+    path = two_systems(tmp_path, f"price: {PRICE}", f"price: {PRICE.replace('EUR', 'USD')}")
+    lines = describe(make_plan(asked, Cluster(())))
+    assert not [line for line in lines if "together" in line]
+
+
+def test_a_plan_without_a_price_says_nothing_of_money(tmp_path: Path) -> None:
+    path = two_systems(tmp_path, "key_env: A_KEY", "about: free")
+    asked = matrix(path, "Why?", axes={"system": ("one", "other")})
+    assert "Money:" not in describe(make_plan(asked, Cluster(())))
+
+
+def two_systems(folder: Path, one: str, other: str) -> Path:
+    """A file of the systems `one` and `other`, each with a line of its own."""
+    path = folder / "systems.yml"
+    system = "engine: openai, url: https://a/v1, model: m"
+    path.write_text(f"systems:\n  one: {{{system}, {one}}}\n  other: {{{system}, {other}}}\n")
+    return path
 
 
 def test_more_than_the_ceiling_is_refused_with_the_figures_and_nothing_begins(
@@ -84,8 +132,9 @@ def test_more_than_the_ceiling_is_refused_with_the_figures_and_nothing_begins(
 
 
 def test_a_ceiling_that_is_high_enough_lets_pass(tmp_path: Path) -> None:
-    result, requests, _ = priced(tmp_path, saying("yes"), max_cost=MOST)
+    result, requests, printed = priced(tmp_path, saying("yes"), max_cost=MOST)
     assert (result.counts["done"], requests) == (1, 1)
+    assert f"--max-cost {MOST:g}: nothing is asked that could go beyond it." in printed
 
 
 def test_attempts_that_fail_do_not_break_the_ceiling(tmp_path: Path) -> None:
