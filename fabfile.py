@@ -347,6 +347,7 @@ def report(_context: Context, run: str | None = None, export: str | None = None)
         "csv": "write an empty sheet to this file instead, to send round",
         "import": "store what this filled-in sheet says",
         "judge": "have this API of experiments/systems.yml compare every two answers",
+        "max-cost": "what the judge may cost in all, in the currency of its price",
     }
 )
 def rate(
@@ -356,10 +357,13 @@ def rate(
     csv: str | None = None,
     import_: str | None = None,
     judge: str | None = None,
+    max_cost: str | None = None,
 ) -> None:
     """Judge the answers of a run without knowing who gave them, on a local page or as CSV."""
     if sum(map(bool, (csv, import_, judge))) > 1:
         raise HerdError("Give one of --csv, to write a sheet, --import, to read one, and --judge.")
+    if max_cost and not judge:
+        raise HerdError("--max-cost is for --judge: nothing else here costs money.")
     folder = find_asked(PROJECT / "results", run)
     if csv:
         sheet = write_sheet(folder, Path(csv), rater)
@@ -368,7 +372,7 @@ def rate(
         read = read_sheet(folder, Path(import_), rater)
         print(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
     elif judge:
-        judge_answers(folder, judge, functools.partial(print, flush=True))
+        judge_answers(folder, judge, functools.partial(print, flush=True), money(max_cost))
     else:
         serve(folder, rater, functools.partial(print, flush=True))
 

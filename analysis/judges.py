@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analysis.prices import money
 from analysis.systems import System
 from analysis.tabulate import Table, table
 from collect.judging import Comparison, Judge, Judged
@@ -107,7 +108,25 @@ def _notes(judged: Judged, replies: Replies, systems: Sequence[System]) -> list[
     own = [system.name for system in systems if _model(system) == judged.judge.model]
     if own:
         notes.append(f"It judged answers of its own model, which judges prefer: {', '.join(own)}.")
-    return notes
+    return [*notes, *_bill(judged)]
+
+
+def _bill(judged: Judged) -> list[str]:
+    """What it cost, by the tokens that its server told; nothing where it has no price."""
+    price = judged.judge.price
+    if price is None:
+        return []
+    asked = (*judged.comparisons, *judged.broken)
+    told = [one for one in asked if None not in (one.read_tokens, one.generated_tokens)]
+    read = sum(one.read_tokens or 0 for one in told)
+    generated = sum(one.generated_tokens or 0 for one in told)
+    untold = len(asked) - len(told)
+    more = f"; what {untold} more cost its server did not tell" if untold else ""
+    cost = (
+        f"Its replies cost {money(price.of(read, generated), price)} ({read} tokens read, "
+        f"{generated} generated, prices of {price.date.isoformat()}){more}."
+    )
+    return [cost]
 
 
 def _model(system: System) -> str:

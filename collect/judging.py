@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from collect.errors import HerdError
 from collect.ratings import JUDGEMENTS_SUFFIX, RATINGS_FOLDER, read_lines
-from collect.run import Record
+from collect.run import Price, Record
 
 JUDGES_FOLDER = "judges"
 
@@ -32,6 +32,7 @@ class Judge(Record):
         prompt: what it was asked, with `{question}`, `{first}` and `{second}` for the texts.
         temperature: of its sampler.
         max_tokens: after that many its reply was cut off.
+        price: when it was asked last; None if nobody said what it costs.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Judge(Record):
     prompt: str
     temperature: float
     max_tokens: int
+    price: Price | None = None
 
 
 class Comparison(Record):
@@ -53,6 +55,9 @@ class Comparison(Record):
         choice: which it found better; None if its reply has no verdict.
         said: the whole reply.
         served_model: as the server called what replied; None where it does not tell.
+        read_tokens: as the server counts them; None where it does not tell.
+        generated_tokens: likewise.
+        error: why the reply is not whole, which then costs and says nothing; None if it is.
     """
 
     at: float
@@ -62,14 +67,23 @@ class Comparison(Record):
     choice: Choice | None
     said: str
     served_model: str | None
+    read_tokens: int | None = None
+    generated_tokens: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A judge and all that it said."""
+    """A judge and all that it was asked.
+
+    Attributes:
+        comparisons: its whole replies.
+        broken: those that broke off.
+    """
 
     judge: Judge
     comparisons: tuple[Comparison, ...]
+    broken: tuple[Comparison, ...] = ()
 
 
 def judge_files(run_folder: Path, name: str) -> tuple[Path, Path]:
@@ -105,5 +119,7 @@ def read_judges(run_folder: Path) -> tuple[Judged, ...]:
         judge = read_judge(path)
         lines = path.with_name(f"{path.name.removesuffix('.json')}{JUDGEMENTS_SUFFIX}")
         if judge is not None and lines.exists():
-            found.append(Judged(judge, read_lines(lines, Comparison)))
+            asked = read_lines(lines, Comparison)
+            whole = tuple(one for one in asked if one.error is None)
+            found.append(Judged(judge, whole, tuple(one for one in asked if one.error)))
     return tuple(found)

@@ -59,8 +59,12 @@ def longest_tokens(workload: Questions) -> int:
 
 def most_prompt_tokens(workload: Questions, question: Question) -> int:
     """Tokens that a question with what is told before it cannot exceed."""
-    system = len((workload.system or "").encode())
-    return len(question.text.encode()) + system + TEMPLATE_TOKENS
+    return most_tokens(question.text, workload.system or "")
+
+
+def most_tokens(*texts: str) -> int:
+    """Tokens that texts, sent as a conversation, cannot exceed: none is shorter than a byte."""
+    return sum(len(text.encode()) for text in texts) + TEMPLATE_TOKENS
 
 
 def deployment(

@@ -7,6 +7,7 @@ asked about twice, and reports take a judge that changes its mind with the order
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +28,12 @@ from collect.questions import Question
 from collect.ratings import read_lines
 from collect.run import Questions
 from experiments.durable import replace_file, writing
+from experiments.engines.asking import most_tokens
 from experiments.engines.base import Endpoint
 from experiments.engines.common import PROJECT_FOLDER
 from experiments.engines.openai import PATH, RETRIES
-from experiments.rating.lines import Lines, adding_lines
+from experiments.money import Bill, Purse, may_cost
+from experiments.rating.lines import adding_lines
 from experiments.rating.sheet import Texts, texts_to_rate
 from experiments.systems import load_systems
 
@@ -62,36 +67,74 @@ Verdict: tie"""
 _VERDICT = re.compile(r"verdict\W{0,8}(A|B|tie)\b", re.IGNORECASE)
 _CHOICES: Mapping[str, Choice] = {"a": "first", "b": "second", "tie": "tie"}
 
-Pair = tuple[Question, str, str]
-"""A question and the hashes of two answers."""
+Key = tuple[str, str, str]
+"""Id of a question, hash of the answer shown first, of the other."""
 
 
-def judge_answers(run_folder: Path, system: str, say: Callable[[str], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a judge is to compare, in this order, and the most that it costs."""
+
+    question: Question
+    first: str
+    second: str
+    body: Mapping[str, Any]
+    most: Bill | None
+
+    @property
+    def key(self) -> Key:
+        """What it is about."""
+        return self.question.id, self.first, self.second
+
+
+def judge_answers(
+    run_folder: Path, system: str, say: Callable[[str], None], max_cost: float | None = None
+) -> None:
     """Have a system compare every two answers of a run, or go on with it.
 
     Args:
         run_folder: of a run that asked questions.
         system: its name in `experiments/systems.yml`; it must be an API.
         say: prints a line.
+        max_cost: what all of it may cost; None for no ceiling.
 
     Raises:
-        HerdError: there is no such system, no key, nothing to compare, or it does not answer.
+        HerdError: there is no such system, no key, nothing to compare, it does not answer, or it
+            may cost more than it may.
     """
     judge, endpoint = _judge(system)
     account = Account.read(run_folder)
-    texts = texts_to_rate(account)
-    pairs = list(_pairs(account, texts))
-    if not pairs:
+    wanted = list(_asks(account, texts_to_rate(account), judge, endpoint))
+    if not wanted:
         raise HerdError(f"The run {run_folder.name} has no two answers that differ: nothing to do.")
     described, path = judge_files(run_folder, judge.name)
     with adding_lines(path, judge.name) as lines:
         _describe(described, judge)
-        kept = {(one.question, one.first, one.second) for one in read_lines(path, Comparison)}
-        left = [pair for pair in pairs if not _known(pair, kept)]
-        say(f"{judge.name}: {len(pairs)} pairs of answers, each in both orders; {len(left)} to go.")
-        for number, pair in enumerate(left, 1):
-            _compare(pair, texts, judge, endpoint, lines)
-            say(f"{number} of {len(left)}: {pair[0].id}")
+        before = read_lines(path, Comparison)
+        known = {_key(one) for one in before if one.error is None}
+        left = [ask for ask in wanted if ask.key not in known]
+        most = {ask.key: ask.most for ask in wanted}
+        purse = _purse(judge, endpoint, left, max_cost)
+        for one in before:
+            purse.pay(_bill(judge, one, most))
+        purse.require()
+        say(
+            f"{judge.name}: {len(wanted) // 2} pairs of answers, each in both orders; "
+            f"{len(left)} of {len(wanted)} replies to go."
+        )
+        for line in purse.estimate():
+            say(line)
+        try:
+            for number, ask in enumerate(left, 1):
+                compared = _compare(ask, judge, endpoint)
+                lines.add(compared)
+                purse.pay(_bill(judge, compared, most))
+                if compared.error is not None:
+                    raise _unanswered(judge, compared.error)
+                say(f"{number} of {len(left)}: {ask.question.id}")
+        finally:
+            for line in purse.lines():
+                say(line)
 
 
 def choice_of(reply: str) -> Choice | None:
@@ -120,59 +163,98 @@ def _judge(name: str) -> tuple[Judge, Endpoint]:
         prompt=PROMPT,
         temperature=TEMPERATURE,
         max_tokens=MAX_TOKENS,
+        price=endpoint.price,
     )
     return judge, endpoint
 
 
 def _describe(path: Path, judge: Judge) -> None:
     before = read_judge(path)
-    if before is None:
-        with writing(f"the judge {judge.name}", path):
-            replace_file(path, judge.model_dump_json(indent=1).encode())
-    elif before != judge:
+    if before is not None and before.model_copy(update={"price": judge.price}) != judge:
         raise HerdError(
             f"{judge.name} judged this run before with another model or other words: {path}. Move "
             "its files away to begin anew."
         )
+    if before != judge:
+        with writing(f"the judge {judge.name}", path):
+            replace_file(path, judge.model_dump_json(indent=1).encode())
 
 
-def _pairs(account: Account, texts: Texts) -> Iterator[Pair]:
+def _asks(account: Account, texts: Texts, judge: Judge, endpoint: Endpoint) -> Iterator[Ask]:
+    """Every two different answers to a question, in both orders."""
     workload = account.manifest.workload
     for question in workload.asked if isinstance(workload, Questions) else ():
-        for one, other in itertools.combinations(sorted(texts.get(question.id, {})), 2):
-            yield question, one, other
+        answers = texts.get(question.id, {})
+        for pair in itertools.combinations(sorted(answers), 2):
+            for first, second in (pair, pair[::-1]):
+                content = _content(judge, question.text, answers[first], answers[second])
+                body = _body(judge, endpoint, content)
+                yield Ask(question, first, second, body, _most(judge, content))
 
 
-def _known(pair: Pair, kept: set[tuple[str, str, str]]) -> bool:
-    question, one, other = pair
-    return {(question.id, one, other), (question.id, other, one)} <= kept
+def _key(said: Comparison) -> Key:
+    return said.question, said.first, said.second
 
 
-def _compare(pair: Pair, texts: Texts, judge: Judge, endpoint: Endpoint, lines: Lines) -> None:
-    question, one, other = pair
-    orders = [(one, other), (other, one)]
-    bodies = [
-        _body(judge, endpoint, question.text, *(texts[question.id][answer] for answer in order))
-        for order in orders
-    ]
-    for (first, second), reply in zip(orders, _ask(judge, endpoint, bodies), strict=True):
-        lines.add(
-            Comparison(
-                at=time.time(),
-                question=question.id,
-                first=first,
-                second=second,
-                choice=choice_of(reply["text"]),
-                said=reply["text"],
-                served_model=reply["model"],
-            )
-        )
+def _most(judge: Judge, content: str) -> Bill | None:
+    """The most that a comparison can cost; None if nobody said what the judge costs."""
+    if judge.price is None:
+        return None
+    return Bill(
+        system=judge.name,
+        price=judge.price,
+        answers=1,
+        untold=1,
+        most_read_tokens=most_tokens(content),
+        most_generated_tokens=judge.max_tokens,
+    )
 
 
-def _body(judge: Judge, endpoint: Endpoint, question: str, first: str, second: str) -> object:
+def _purse(judge: Judge, endpoint: Endpoint, left: Sequence[Ask], max_cost: float | None) -> Purse:
+    most = [ask.most for ask in left if ask.most]
+    together = [(functools.reduce(Bill.plus, most), 1)] if most else []
+    return Purse(together, max_cost, (judge.name,) if may_cost(endpoint) else ())
+
+
+def _bill(judge: Judge, said: Comparison, most: Mapping[Key, Bill | None]) -> Bill | None:
+    """What a comparison cost."""
+    if judge.price is None:
+        return None
+    if said.read_tokens is not None and said.generated_tokens is not None:
+        one = Bill(system=judge.name, price=judge.price, answers=1)
+        return replace(one, read_tokens=said.read_tokens, generated_tokens=said.generated_tokens)
+    return most.get(_key(said))
+
+
+def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
+    """What the judge says; with an error where it begins to and does not end.
+
+    Raises:
+        HerdError: it says nothing.
+    """
+    reply = _ask(judge, endpoint, ask.body)
+    error, usage = reply["error"], reply["usage"] or {}
+    return Comparison(
+        at=time.time(),
+        question=ask.question.id,
+        first=ask.first,
+        second=ask.second,
+        choice=None if error else choice_of(reply["text"]),
+        said=reply["text"],
+        served_model=reply["model"],
+        read_tokens=usage.get("prompt_tokens"),
+        generated_tokens=usage.get("completion_tokens"),
+        error=error,
+    )
+
+
+def _content(judge: Judge, question: str, first: str, second: str) -> str:
     # Not str.format: a text may hold braces.
     parts = {"{question}": question, "{first}": first, "{second}": second}
-    content = re.sub(r"\{question\}|\{first\}|\{second\}", lambda m: parts[m[0]], judge.prompt)
+    return re.sub(r"\{question\}|\{first\}|\{second\}", lambda m: parts[m[0]], judge.prompt)
+
+
+def _body(judge: Judge, endpoint: Endpoint, content: str) -> Mapping[str, Any]:
     return {
         "model": judge.model,
         "messages": [{"role": "user", "content": content}],
@@ -184,24 +266,30 @@ def _body(judge: Judge, endpoint: Endpoint, question: str, first: str, second: s
     }
 
 
-def _ask(judge: Judge, endpoint: Endpoint, bodies: Sequence[object]) -> list[dict[str, Any]]:
-    """What the client wrote for each of these questions."""
+def _ask(judge: Judge, endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, Any]:
+    """What the client wrote of a reply, one that broke off included.
+
+    Raises:
+        HerdError: there is none, and so nothing that costs.
+    """
     key = ("--key-env", endpoint.key_env) if endpoint.key_env else ()
-    questions = [
-        json.dumps({"id": str(number), "body": body}, ensure_ascii=False)
-        for number, body in enumerate(bodies)
-    ]
+    question = json.dumps({"id": "compare", "body": body}, ensure_ascii=False)
     ended = subprocess.run(
         [
             sys.executable, "-IS", str(CLIENT), "--retries", RETRIES, *key,
-            f"{endpoint.url}{PATH}", SILENCE_S, *questions,
+            f"{endpoint.url}{PATH}", SILENCE_S, question,
         ],
         check=False, capture_output=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    if ended.returncode != 0:
-        why = ended.stderr.decode("utf-8", "replace").strip() or f"exit code {ended.returncode}"
-        raise HerdError(
-            f"Asking {judge.name} at {endpoint.url}: {why}. What it said before is stored: give "
-            "the same command again to go on."
-        )
-    return [json.loads(line) for line in ended.stdout.splitlines()]
+    reply: dict[str, Any] = json.loads(ended.stdout or "{}")
+    if reply.get("status") != HTTPStatus.OK:
+        said = ended.stderr.decode("utf-8", "replace").strip()
+        raise _unanswered(judge, reply.get("error") or said or f"exit code {ended.returncode}")
+    return reply
+
+
+def _unanswered(judge: Judge, why: str) -> HerdError:
+    return HerdError(
+        f"Asking {judge.name} at {judge.url}: {why}. What it said before is stored: give "
+        "the same command again to go on."
+    )

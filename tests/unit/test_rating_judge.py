@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,15 @@ from collect.ratings import answer_hash, read_ratings
 from experiments.rating import judge as judging
 from experiments.rating.judge import PROMPT, choice_of, judge_answers
 from experiments.systems import load_systems
-from tests.doubles.api_server import Behaviour, refusing, saying, serving
+from tests.doubles.api_server import (
+    DONE,
+    Behaviour,
+    answering,
+    delta,
+    refusing,
+    saying,
+    serving,
+)
 from tests.doubles.asked_run import ENGINE, make_asked_run
 
 KEY = "sk-planted-0123456789"
@@ -41,7 +50,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def systems(
-    run: Path, monkeypatch: pytest.MonkeyPatch, *behaviours: Behaviour
+    run: Path, monkeypatch: pytest.MonkeyPatch, *behaviours: Behaviour, price: str = ""
 ) -> Iterator[list[bytes]]:
     """A judge whose server behaves so; the requests that it gets."""
     file = run.parent / "systems.yml"
@@ -51,7 +60,7 @@ def systems(
         file.write_text(
             "systems:\n"
             "  judge:\n    engine: openai\n    model: judge-model\n    key_env: JUDGE_KEY\n"
-            f"    url: {url.removesuffix('/chat/completions')}\n"
+            f"    url: {url.removesuffix('/chat/completions')}\n{price}"
             "  nodes: {engine: llama.cpp, model: stories15m, nodes: 1, weights: f32}\n"
         )
         monkeypatch.setattr(judging, "SYSTEMS", file)
@@ -118,7 +127,9 @@ def test_a_judge_goes_on_where_it_was_broken_off(
     ]  # fmt: skip
     assert len(requests) == 5
     heads = [line for line in said if line.startswith("judge: 2 pairs")]
-    assert [head.partition("; ")[2] for head in heads] == ["2 to go.", "1 to go.", "0 to go."]
+    assert [head.partition("; ")[2] for head in heads] == [
+        "4 of 4 replies to go.", "2 of 4 replies to go.", "0 of 4 replies to go.",
+    ]  # fmt: skip
 
 
 def test_another_model_or_prompt_is_not_mixed_with_the_first(
@@ -179,3 +190,96 @@ def test_the_report_counts_what_does_not_depend_on_the_order(
     assert "Judged by judge" in page
     assert "A longer answer is not better" in page, "what it was asked stands there"
     assert read_ratings(run) == {}, "a judge is no rater"
+
+
+PRICE = "    price: {input: 10, output: 100, currency: EUR, date: 2026-01-01}\n"
+
+
+def most(*texts: str) -> float:
+    """The most that a comparison of these texts (question and answers) costs, in EUR."""
+    frame = len(PROMPT.replace("{question}", "").replace("{first}", "").replace("{second}", ""))
+    read = frame + sum(len(text.encode()) for text in texts) + 64
+    return (10 * read + 100 * 400) / 1e6
+
+
+ALL = sum(
+    2 * most(text, *{answers[0][question] for answers in GIVEN.values()})
+    for question, text in QUESTIONS.items()
+)
+"""The most that all four comparisons cost."""
+
+
+def test_what_a_judge_costs_is_told_before_and_after_and_in_the_report(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    uncounted = answering(delta("Verdict: A"), DONE)
+    with systems(run, monkeypatch, FIRST, SECOND, FIRST, uncounted, price=PRICE) as requests:
+        judge_answers(run, "judge", said.append, ALL)
+
+    assert len(requests) == 4
+    assert said[1] == f"judge: 4 answers to ask, at most {ALL:.4f} EUR (prices of 2026-01-01)"
+    assert said[2] == f"--max-cost {ALL:g}: nothing is asked that could go beyond it."
+    bill = "judge: 4 answers, 30 tokens read, 6 generated: 0.0009 EUR, and at most "
+    assert said[-1].startswith(bill)
+    assert said[-1].endswith("for 1 not counted (prices of 2026-01-01)")
+    write_report(run, run.parents[1] / "reports")
+    markdown = (run.parents[1] / "reports" / run.name / "report.md").read_text()
+    told = "Its replies cost 0.000900 EUR (30 tokens read, 6 generated, prices of 2026-01-01)"
+    assert f"{told}; what 1 more cost its server did not tell." in markdown
+
+
+def test_a_judge_that_may_cost_more_than_the_ceiling_is_not_asked(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = rf"than --max-cost 0.1: judge: .* {ALL:.4f} EUR"
+    with (
+        systems(run, monkeypatch, FIRST, price=PRICE) as requests,
+        pytest.raises(HerdError, match=told),
+    ):
+        judge_answers(run, "judge", print, 0.1)
+    assert requests == []
+
+
+def test_a_ceiling_needs_the_price_of_a_judge(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        systems(run, monkeypatch, FIRST) as requests,
+        pytest.raises(HerdError, match="nobody said what judge costs"),
+    ):
+        judge_answers(run, "judge", print, 1.0)
+    assert requests == []
+
+
+def test_a_reply_that_broke_off_costs_and_is_asked_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = answering(delta("Because"), end="")
+    said: list[str] = []
+    with systems(run, monkeypatch, FIRST, cut, FIRST, FIRST, FIRST, price=PRICE) as requests:
+        with pytest.raises(HerdError, match="the stream was cut"):
+            judge_answers(run, "judge", said.append)
+        assert "at most 0.0" in said[-1], "the bill is told all the same"
+        assert "for 1 not counted" in said[-1]
+        with pytest.raises(HerdError, match=r"so far judge: 2 answers"):
+            judge_answers(run, "judge", print, 0.75 * ALL)
+        judge_answers(run, "judge", said.append, 1.25 * ALL)
+
+    assert len(requests) == 5
+    (found,) = read_judges(run)
+    assert len(found.comparisons) == 4
+    assert [one.said for one in found.broken] == ["Because"]
+
+
+def test_a_new_price_changes_nothing_but_the_bill(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with systems(run, monkeypatch, FIRST, SECOND, FIRST, SECOND, FIRST) as requests:
+        judge_answers(run, "judge", print)
+        file = run.parent / "systems.yml"
+        url = re.search(r"url: .*\n", file.read_text())
+        assert url
+        file.write_text(file.read_text().replace(url[0], url[0] + PRICE))
+        load_systems.cache_clear()
+        judge_answers(run, "judge", print)
+    assert len(requests) == 4
+    assert read_judges(run)[0].judge.price is not None
