@@ -14,6 +14,7 @@ from analysis.answers import Asked
 from analysis.cells import Series
 from analysis.detail import detail_of, detail_table
 from analysis.prices import price_table
+from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.strengths import Traits, traits_of
 from analysis.summary import Figure
 from analysis.systems import INTERNET, System, systems_of
@@ -43,6 +44,7 @@ class Comparison:
     Attributes:
         scope: `these six questions`.
         answers: the answers that count, with the name of their system.
+        rated: what people thought of them; None where nobody was asked.
     """
 
     systems: tuple[System, ...]
@@ -61,6 +63,7 @@ class Comparison:
     caveats: tuple[str, ...]
     figures: tuple[Figure, ...]
     answers: pd.DataFrame
+    rated: Rated | None
 
     @property
     def is_few(self) -> bool:
@@ -75,6 +78,8 @@ class Comparison:
     def write(self, folder: Path) -> None:
         """Write every table as CSV into a folder."""
         self.answers.to_csv(folder / "answers.csv", index=False)
+        if self.rated is not None:
+            self.rated.scores.to_csv(folder / "ratings.csv", index=False)
         for name, made in self._tables().items():
             if made is not None:
                 kept(made, folder / f"{name}.csv")
@@ -119,7 +124,7 @@ def comparison_of(
     run: RunManifest,
     tables: Tables,
     all_series: Sequence[Series],
-    scores: pd.DataFrame | None = None,
+    ratings: Ratings | None = None,
 ) -> Comparison | None:
     """Compare the answers of a run; None if it asked none or has none.
 
@@ -127,7 +132,7 @@ def comparison_of(
         run: the run's plan.
         tables: what was measured.
         all_series: of the run.
-        scores: what raters gave, a row a judgement (`analysis.ratings`); None without any.
+        ratings: what raters gave; None where nobody was asked.
     """
     if not isinstance(run.workload, Questions) or tables.answers.empty:
         return None
@@ -136,6 +141,7 @@ def comparison_of(
     systems = systems_of(all_series, counted, run.systems)
     if not systems:
         return None
+    rated = rated_answers(systems, ratings, run.seed) if ratings else None
     graded = accuracy.accuracy_of(questions, systems)
     details = {system.name: detail_of(questions, system) for system in systems}
     scope = f"these {count(len(questions))} questions" if len(questions) > 1 else "this question"
@@ -150,7 +156,7 @@ def comparison_of(
         accuracy_pairs=accuracy.pair_table(graded) if graded else None,
         detail=detail_table(details),
         price=price_table(systems, tables.answers),
-        traits=traits_of(systems, graded, details, tables, scores),
+        traits=traits_of(systems, graded, details, tables, rated.scores if rated else None),
         asked=answers.asked(questions, systems),
         sentences=(
             _headline(systems, scope),
@@ -160,6 +166,7 @@ def comparison_of(
         caveats=tuple(_caveats(systems, scope, len(questions))),
         figures=_figures(systems, graded),
         answers=answers.exported(questions, systems, counted),
+        rated=rated,
     )
 
 

@@ -10,14 +10,12 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from analysis.answers import counting
-from analysis.cells import Series
 from analysis.kappa import weighted_kappa
 from analysis.stats import FEWEST_FOR_INTERVAL, LEVEL, RESAMPLES
+from analysis.systems import System
 from analysis.tabulate import Table, table
 from analysis.wording import DASH, NOTHING, plural
 from collect.ratings import RUBRICS, Judgement, answer_hash
-from collect.tables import Tables
 
 Ratings = Mapping[str, Sequence[Judgement]]
 """Rater to what counts of that rater's judgements."""
@@ -33,6 +31,7 @@ class Rated:
         points: every score, a row a question and system.
         agreement: a row a pair of raters, a column a rubric; None with one rater.
         questions: how many questions have a score.
+        scores: every score: a row a judgement and a system that gave the answer.
     """
 
     raters: Table
@@ -40,40 +39,37 @@ class Rated:
     points: Table
     agreement: Table | None
     questions: int
+    scores: pd.DataFrame
 
 
-def rated_answers(
-    all_series: Sequence[Series], ratings: Ratings, tables: Tables, seed: int
-) -> tuple[Rated, pd.DataFrame] | None:
-    """The ratings of a run, and every score as a row; None where nobody rated its answers.
+def rated_answers(systems: Sequence[System], ratings: Ratings, seed: int) -> Rated | None:
+    """The ratings of a run; None where nobody rated its answers.
 
     Args:
-        all_series: of the run.
+        systems: that answered.
         ratings: as `collect.ratings.read_ratings` gives them.
-        tables: of the run.
         seed: of the run, for the bootstrap.
     """
-    answers = counting(tables.answers, tables.trials)
-    hashed = answers.assign(answer=answers["text"].map(answer_hash))
-    scores = _scores(all_series, ratings, hashed)
+    scores = _scores(systems, ratings)
     if scores.empty:
         return None
-    shown = hashed.sort_values("repeat").drop_duplicates(["cell_id", "question"])
-    there = set(zip(shown["question"], shown["answer"], strict=True))
-    return (
-        Rated(
-            raters=_rater_table(ratings, there),
-            means=_mean_table(scores, seed),
-            points=_point_table(scores),
-            agreement=_agreement_table(ratings) if len(ratings) > 1 else None,
-            questions=int(scores["question"].nunique()),
-        ),
-        scores,
+    there = {
+        (question, answer_hash(text))
+        for system in systems
+        for question, text in system.first_texts().items()
+    }
+    return Rated(
+        raters=_rater_table(ratings, there),
+        means=_mean_table(scores, seed),
+        points=_point_table(scores),
+        agreement=_agreement_table(ratings) if len(ratings) > 1 else None,
+        questions=int(scores["question"].nunique()),
+        scores=scores,
     )
 
 
-def _scores(all_series: Sequence[Series], ratings: Ratings, hashed: pd.DataFrame) -> pd.DataFrame:
-    """A row for each judgement and each cell that gave the answer, in the order of the cells."""
+def _scores(systems: Sequence[System], ratings: Ratings) -> pd.DataFrame:
+    """A row for each judgement and each system that gave the answer, in the order of systems."""
     rows = [
         {"rater": rater, **one.model_dump(exclude={"at"})}
         for rater, judged in ratings.items()
@@ -81,17 +77,14 @@ def _scores(all_series: Sequence[Series], ratings: Ratings, hashed: pd.DataFrame
         if one.scores
     ]
     judged = pd.DataFrame(rows, columns=["rater", "question", "answer", *RUBRICS, "comment"])
-    cells = pd.DataFrame(
-        [
-            {"cell_id": cell.record.cell_id, "series": series.label, "nodes": cell.nodes}
-            for series in all_series
-            for cell in series.measured
-        ],
-        columns=["cell_id", "series", "nodes"],
-    )
-    given = hashed[["cell_id", "question", "answer"]].drop_duplicates()
-    scores = cells.merge(given, on="cell_id").merge(judged, on=["question", "answer"])
-    return scores[["series", "nodes", "cell_id", "question", "rater", *RUBRICS, "comment"]]
+    given = pd.concat(
+        system.answers.assign(system=system.name, answer=system.answers["text"].map(answer_hash))[
+            ["system", "cell_id", "question", "answer"]
+        ]
+        for system in systems
+    ).drop_duplicates()
+    scores = given.merge(judged, on=["question", "answer"])
+    return scores[["system", "cell_id", "question", "rater", *RUBRICS, "comment"]]
 
 
 def _rater_table(ratings: Ratings, there: set[tuple[str, str]]) -> Table:
@@ -117,20 +110,13 @@ def _date(at: float) -> str:
 
 def _mean_table(scores: pd.DataFrame, seed: int) -> Table:
     rows = []
-    for (series, nodes), of_cell in _by_cell(scores):
+    for system, own in scores.groupby("system", sort=False):
         # Over raters first: a question counts once, however many rated its answer.
-        by_question = of_cell.groupby("question")[list(RUBRICS)].mean()
+        by_question = own.groupby("question")[list(RUBRICS)].mean()
         means = [_mean(list(by_question[rubric].dropna()), seed) for rubric in RUBRICS]
-        rows.append([series, str(nodes), *means])
-    columns = ("Series", "Nodes", *(f"{rubric.capitalize()}: mean (95 %)" for rubric in RUBRICS))
+        rows.append([str(system), *means])
+    columns = ("System", *(f"{rubric.capitalize()}: mean (95 %)" for rubric in RUBRICS))
     return table(columns, rows, columns[1:])
-
-
-def _by_cell(scores: pd.DataFrame) -> list[tuple[tuple[str, int], pd.DataFrame]]:
-    return [
-        ((str(rows["series"].iloc[0]), int(rows["nodes"].iloc[0])), rows)
-        for _, rows in scores.groupby("cell_id", sort=False)
-    ]
 
 
 def _mean(points: Sequence[float], seed: int) -> str:
@@ -149,18 +135,17 @@ def _mean(points: Sequence[float], seed: int) -> str:
 
 def _point_table(scores: pd.DataFrame) -> Table:
     rows = []
-    for (series, nodes), of_cell in _by_cell(scores):
-        for question, given in of_cell.groupby("question", sort=False):
-            points = [
-                ", ".join(str(int(score)) for score in given[rubric].dropna()) or NOTHING
-                for rubric in RUBRICS
-            ]
-            words = zip(given["rater"], given["comment"], strict=True)
-            remarks = "; ".join(f"{rater}: {comment}" for rater, comment in words if comment)
-            rows.append([str(question), series, str(nodes), *points, remarks or NOTHING])
+    for (question, system), given in scores.groupby(["question", "system"], sort=False):
+        points = [
+            ", ".join(str(int(score)) for score in given[rubric].dropna()) or NOTHING
+            for rubric in RUBRICS
+        ]
+        words = zip(given["rater"], given["comment"], strict=True)
+        remarks = "; ".join(f"{rater}: {comment}" for rater, comment in words if comment)
+        rows.append([str(question), str(system), *points, remarks or NOTHING])
     rows.sort(key=lambda row: row[0])
     rubrics = [rubric.capitalize() for rubric in RUBRICS]
-    return table(("Question", "Series", "Nodes", *rubrics, "Comments"), rows, ["Nodes", *rubrics])
+    return table(("Question", "System", *rubrics, "Comments"), rows, rubrics)
 
 
 def _agreement_table(ratings: Ratings) -> Table:

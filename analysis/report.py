@@ -26,7 +26,7 @@ from analysis.optional_tables import (
     perplexity_table,
     published_table,
 )
-from analysis.ratings import Rated, Ratings, rated_answers
+from analysis.ratings import Rated, Ratings
 from analysis.scaling import Scaling, scalings_of
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text, kept
@@ -195,8 +195,7 @@ def compose(
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     made = charts.charts_of(on_nodes, scalings, predictor(run))
-    rated = rated_answers(all_series, ratings, tables, run.seed) if ratings else None
-    comparison = comparison_of(run, tables, all_series, rated[1] if rated else None)
+    comparison = comparison_of(run, tables, all_series, ratings)
     if comparison is not None:
         comparison.write(folder)
         has_speed = any(len(scaling.points) > 1 for scaling in scalings)
@@ -212,11 +211,9 @@ def compose(
         comparison=comparison,
         warnings=tuple(warnings),
         agreement=agreement,
-        rated=rated[0] if rated else None,
+        rated=comparison.rated if comparison else None,
         opinions=opinions(comparison.systems, judges) if comparison else (),
     )
-    if rated:
-        rated[1].to_csv(folder / "ratings.csv", index=False)
     drawn = {
         chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
         for chart in made
