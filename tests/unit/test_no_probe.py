@@ -38,11 +38,11 @@ ALLOWED = [
     ),
     # The client itself: its question is the first thing that the server hears.
     (CLIENT, "connection.connect()"),
-    (CLIENT, "return http.client.HTTPConnection(host, port or 80, timeout=within_s)"),
     (
         CLIENT,
-        "return http.client.HTTPSConnection(host, port or 443, timeout=within_s, context=context)",
+        "made = http.client.HTTPSConnection(*first, timeout=self.connect_s, context=context)",
     ),
+    (CLIENT, "return http.client.HTTPConnection(*first, timeout=self.connect_s)"),
     # Petals' first peer: a swarm, which takes connections of strangers, and no engine of others.
     (
         "roles/petals/files/herd_petals/server.py",
