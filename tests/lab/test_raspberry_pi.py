@@ -6,29 +6,17 @@ ones that answer as on a Pi. systemd, the roles and what they leave are the real
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import yaml
+
+from tests.lab.virtual_lab import Played, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
-PROJECT = Path(__file__).resolve().parents[2]
 NODE = "rpi1"
-LAB = {
-    "lab_prefix": "rpi",
-    "lab_network": "llama-herd-rpi",
-    "lab_subnet": "10.84.0.0/24",
-    "lab_nodes": 1,
-}
 BOARD = "/srv/board"
 """Where the files of a Pi lie on the node, each below its own path."""
 COVERED = (
@@ -76,50 +64,31 @@ PI_4_WITH_32_BIT = {
 }
 
 
-@dataclass(frozen=True)
-class Played:
-    """What a playbook did."""
-
-    code: int
-    output: str
-
-    @property
-    def changed(self) -> int:
-        """Tasks that changed something on the node."""
-        found = re.search(rf"^{NODE} +:.* changed=(\d+) ", self.output, re.MULTILINE)
-        assert found, self.output
-        return int(found[1])
-
-    @property
-    def words(self) -> str:
-        """The output with every run of blanks as one, as a reader takes it in."""
-        return " ".join(self.output.split())
-
-
 class Pi:
     """One node, which can be made to look like another machine."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, lab: VirtualLab) -> None:
+        self._lab = lab
 
     def play(self, playbook: str, *flags: str, **extra: object) -> Played:
-        """Run a playbook on the node."""
-        return play(self.folder, playbook, "-i", str(self.folder / "hosts.yml"), *flags, **extra)
+        """Run a playbook of the project on the node."""
+        path = "provision.yml" if playbook == "provision" else f"playbooks/{playbook}.yml"
+        return self._lab.play(path, *flags, **extra)
 
     def on(self, command: str) -> str:
         """Standard output of a shell command on the node."""
-        return podman(self.folder, "exec", NODE, "sh", "-c", command)
+        return self._lab.on(NODE, command)
 
     def dress(self, files: dict[str, str]) -> None:
         """Show these files in place of the node's own."""
         self.undress()
         for name, text in files.items():
-            path = self.folder / "board" / name
+            path = self._lab.folder / "board" / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             path.chmod(0o755)
-        podman(self.folder, "cp", f"{self.folder}/board/.", f"{NODE}:{BOARD}")
-        shutil.rmtree(self.folder / "board")
+        self._lab.podman("cp", f"{self._lab.folder}/board/.", f"{NODE}:{BOARD}")
+        shutil.rmtree(self._lab.folder / "board")
         self.on(f"chown -R root: {BOARD}; cp {BOARD}/usr/local/bin/* /usr/local/bin/")
         for name in COVERED:
             self._in_its_mounts("mount", "--bind", f"{BOARD}/{name}", f"/{name}")
@@ -133,77 +102,23 @@ class Pi:
 
     def _in_its_mounts(self, *argv: str) -> None:
         """Run a command that the node itself may not run."""
-        pid = podman(self.folder, "inspect", "--format={{.State.Pid}}", NODE).strip()
+        pid = self._lab.podman("inspect", "--format={{.State.Pid}}", NODE).strip()
         subprocess.run(["nsenter", f"--target={pid}", "--mount", "--pid", *argv], check=True)
-
-
-def podman(folder: Path, *arguments: str) -> str:
-    """Standard output of Podman, as the lab uses it."""
-    configuration = folder / "lab" / "containers.conf"
-    extra = {"CONTAINERS_CONF": str(configuration)} if configuration.exists() else {}
-    done = subprocess.run(
-        ["podman", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**os.environ, **extra},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def play(folder: Path, playbook: str, *flags: str, **extra: object) -> Played:
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    path = "provision.yml" if playbook == "provision" else f"playbooks/{playbook}.yml"
-    done = subprocess.run(
-        [program, path, *flags, f"--extra-vars={json.dumps(extra)}"],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
-        timeout=600,
-        env={
-            **os.environ,
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(folder / "facts"),
-            "ANSIBLE_NOCOLOR": "1",
-        },
-    )
-    return Played(done.returncode, done.stdout)
-
-
-def write_inventory(folder: Path) -> None:
-    state = json.loads((folder / "lab" / "state.json").read_text())
-    hosts = {node["name"]: {"ansible_host": node["address"]} for node in state["nodes"]}
-    variables = {
-        **yaml.safe_load((PROJECT / "inventory" / "group_vars" / "all.yml").read_text()),
-        "ansible_user": "pi",
-        "ansible_ssh_private_key_file": str(folder / "lab" / "id_ed25519"),
-        "herd_known_hosts": str(folder / "lab" / "known_hosts"),
-        "node_facts_folder": str(folder / "nodes"),
-    }
-    inventory = {"cluster": {"hosts": hosts, "vars": variables}}
-    (folder / "hosts.yml").write_text(yaml.safe_dump(inventory))
 
 
 @pytest.fixture(scope="module")
 def made(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pi]:
-    folder = tmp_path_factory.mktemp("pi")
-    lab = {**LAB, "lab_directory": str(folder / "lab")}
-    local = ("-i", "localhost,")
+    lab = VirtualLab(tmp_path_factory.mktemp("pi"), "rpi", "10.84.0.0/24", 1)
     try:
-        raised = play(folder, "lab", *local, **lab, lab_state="present")
+        raised = lab.up()
         assert raised.code == 0, raised.output
-        write_inventory(folder)
-        pi = Pi(folder)
+        pi = Pi(lab)
         pi.on(f"mkdir {BOARD}")
         first = pi.play("nodes")
         assert first.code == 0, first.output
         yield pi
     finally:
-        play(folder, "lab", *local, **lab, lab_state="absent")
+        lab.down()
 
 
 @pytest.fixture
@@ -225,7 +140,7 @@ def test_a_pi_4_gets_its_full_frequency_and_no_swap_once(pi: Pi) -> None:
     assert pi.on(f"cat /{SWAPS}") == NO_SWAP
     assert [state_of(pi, unit) for unit in UNITS] == ["enabled", "enabled"]
     again = pi.play("nodes")
-    assert (again.code, again.changed) == (0, 0), again.output
+    assert (again.code, again.changed()[NODE]) == (0, 0), again.output
 
 
 def test_swap_that_came_back_is_turned_off_again(pi: Pi) -> None:
@@ -233,7 +148,7 @@ def test_swap_that_came_back_is_turned_off_again(pi: Pi) -> None:
     assert pi.play("nodes").code == 0
     pi.on(f"echo '/dev/zram0 partition 2097136 0 100' >>/{SWAPS}")
     repaired = pi.play("nodes")
-    assert (repaired.code, repaired.changed) == (0, 1), repaired.output
+    assert (repaired.code, repaired.changed()[NODE]) == (0, 1), repaired.output
     assert pi.on(f"cat /{SWAPS}") == NO_SWAP
 
 
@@ -241,11 +156,11 @@ def test_a_pi_keeps_its_swap_if_it_shall(pi: Pi) -> None:
     pi.dress(PI_5_BY_WIFI)
     assert pi.play("nodes").code == 0
     kept = pi.play("nodes", raspberry_pi_swap=True)
-    assert (kept.code, kept.changed) == (0, 1), kept.output
+    assert (kept.code, kept.changed()[NODE]) == (0, 1), kept.output
     assert state_of(pi, "llama-herd-no-swap.service") == "disabled"
     pi.on(f"echo '/dev/zram0 partition 2097136 0 100' >>/{SWAPS}")
     again = pi.play("nodes", raspberry_pi_swap=True)
-    assert (again.code, again.changed) == (0, 0), again.output
+    assert (again.code, again.changed()[NODE]) == (0, 0), again.output
     assert "zram0" in pi.on(f"cat /{SWAPS}")
 
 
@@ -255,7 +170,7 @@ def test_check_mode_announces_and_changes_nothing(pi: Pi) -> None:
         pi.on(f"systemctl disable --quiet {unit}; rm -f /etc/systemd/system/{unit}")
     pi.on("systemctl daemon-reload")
     checked = pi.play("nodes", "--check")
-    assert (checked.code, checked.changed > 0) == (0, True), checked.output
+    assert (checked.code, checked.changed()[NODE] > 0) == (0, True), checked.output
     assert pi.on(f"cat /{SWAPS}") == PI_4[SWAPS]
     assert pi.on(f"cat /{GOVERNOR}") == "ondemand\n"
 
@@ -264,8 +179,8 @@ def test_32_bit_programs_are_refused_with_what_helps(pi: Pi) -> None:
     pi.dress(PI_4_WITH_32_BIT)
     refused = pi.play("nodes")
     assert refused.code != 0
-    assert "runs a 32-bit system with packages for armhf" in refused.words
-    assert "Install the 64-bit Raspberry Pi OS" in refused.words
+    assert "runs a 32-bit system with packages for armhf" in refused.words()
+    assert "Install the 64-bit Raspberry Pi OS" in refused.words()
     assert pi.on(f"cat /{GOVERNOR}") == "ondemand\n", "nothing was done to it"
 
 
@@ -274,7 +189,7 @@ def test_what_would_spoil_measurements_is_told_last_and_changes_nothing(pi: Pi) 
     without_engines = "--tags=base,facts,verify"
     assert pi.play("provision", without_engines).code == 0
     told = pi.play("provision", without_engines)
-    assert (told.code, told.changed) == (0, 0), told.output
+    assert (told.code, told.changed()[NODE]) == (0, 0), told.output
     last = " ".join(told.output[told.output.rindex("TASK [") :].split())
     assert "Warn of what would spoil measurements" in last
     assert "rpi1: engines talk over eth0, which is wireless" in last
@@ -286,7 +201,7 @@ def test_a_pi_as_it_should_be_is_told_nothing_of_link_address_or_power(pi: Pi) -
     told = pi.play("facts")
     assert told.code == 0, told.output
     for word in ("wireless", "Mbit/s", "DHCP", "throttled"):
-        assert word not in told.words
+        assert word not in told.words()
 
 
 def test_where_nothing_keeps_the_clock_a_time_service_comes_and_stays(pi: Pi) -> None:
@@ -295,7 +210,7 @@ def test_where_nothing_keeps_the_clock_a_time_service_comes_and_stays(pi: Pi) ->
     assert pi.play("nodes").code == 0
     assert state_of(pi, "systemd-timesyncd.service") == "enabled"
     again = pi.play("nodes")
-    assert (again.code, again.changed) == (0, 0), again.output
+    assert (again.code, again.changed()[NODE]) == (0, 0), again.output
 
 
 def test_another_time_service_is_left_alone_even_if_it_is_off(pi: Pi) -> None:
@@ -330,4 +245,4 @@ def test_reset_takes_units_and_names_away(pi: Pi) -> None:
     assert removed.code == 0, removed.output
     assert "llama-herd" not in pi.on("find /etc/systemd /usr/local; cat /etc/hosts")
     again = pi.play("reset")
-    assert (again.code, again.changed) == (0, 0), again.output
+    assert (again.code, again.changed()[NODE]) == (0, 0), again.output
