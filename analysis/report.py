@@ -191,7 +191,7 @@ def compose(
     on_nodes = tuple(series for series in all_series if not series.is_remote)
     scalings = scalings_of(on_nodes)
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
-    verdict = verdict_of(all_series, scalings, counts, is_lab=shares_machine(run))
+    verdict = verdict_of(all_series, scalings, counts, is_lab=run.share_machine(run.nodes))
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     made = charts.charts_of(on_nodes, scalings, predictor(run))
@@ -236,7 +236,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
     run, tables, all_series = study.run, study.tables, study.all_series
     same, differ = tabulate.node_tables(run)
     # The link of a virtual node is memory; what its interface reports is not a speed.
-    speeds = {} if shares_machine(run) else link_speeds(all_series, tables.nodes)
+    speeds = {} if run.share_machine(run.nodes) else link_speeds(all_series, tables.nodes)
     agreement, differing = agreement_tables(study.agreement, folder)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
@@ -272,12 +272,6 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         command=shlex.join(run.command),
         rebuild=f"fab report --run {shlex.quote(run.run)}",
     )
-
-
-def shares_machine(run: RunManifest) -> bool:
-    """Nodes of the run are virtual ones of a single machine: they were booted as one."""
-    boots = [str(facts["boot_id"]) for facts in run.nodes.values() if facts.get("boot_id")]
-    return len(set(boots)) < len(boots)
 
 
 def matrix_name(path: str) -> str:

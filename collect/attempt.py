@@ -102,6 +102,19 @@ class NodeRecord(Record):
     after: NodeReading | None = None
 
 
+class NodeEnergy(Record):
+    """What a node used while the process ran whose end is the end of the trial.
+
+    Attributes:
+        joules: counter to what it counted: `RAPL package-0` (a processor), `RAPL package-0 dram`
+            (its memory), `NVML gpu-0`. The rest of the machine is in none.
+        window_s: between the two readings, by the node's monotonic clock.
+    """
+
+    joules: dict[str, float]
+    window_s: float
+
+
 class AttemptRecord(Record):
     """One execution of a trial.
 
@@ -117,6 +130,7 @@ class AttemptRecord(Record):
         root_wall_s: lifetime of the root process by its node's own clock; None if it never ran.
         processes: every process on every node.
         nodes: node name to its readings.
+        energy: node name to what it used, where it has counters.
         file_bytes: file name to size; a log shorter than this was torn later.
     """
 
@@ -136,6 +150,7 @@ class AttemptRecord(Record):
     root_wall_s: float | None
     processes: tuple[ProcessRecord, ...]
     nodes: dict[str, NodeRecord]
+    energy: dict[str, NodeEnergy] = Field(default_factory=dict)
     file_bytes: dict[str, int]
 
     @property

@@ -43,6 +43,11 @@ TRIALS_AFTER_AXES: Columns = MappingProxyType(
         "required_memory_mib": "Float64",
         "trial_wall_s": "Float64",
         "root_wall_s": "Float64",
+        "energy_j": "Float64",
+        "energy_j_per_token": "Float64",
+        "energy_j_per_answer": "Float64",
+        "energy_window_s": "Float64",
+        "energy_counters": "string",
         "flags": "string",
     }
 )
@@ -103,6 +108,9 @@ NODES: Columns = MappingProxyType(
         "frequency_after_mhz": "Float64",
         "swapped_pages": "Int64",
         "link_mbit": "Int64",
+        "energy_j": "Float64",
+        "energy_window_s": "Float64",
+        "energy_counters": "string",
     }
 )
 ANSWERS: Columns = MappingProxyType(

@@ -9,6 +9,7 @@ results/<run>/
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -240,6 +241,11 @@ class RunManifest(Record):
     command: tuple[str, ...]
     toolkit: str
     systems: dict[str, SystemRecord] = Field(default_factory=dict)
+
+    def share_machine(self, names: Iterable[str]) -> bool:
+        """Whether some of these nodes are virtual ones of one machine: they were booted as one."""
+        boots = [told for name in names if (told := self.nodes.get(name, {}).get("boot_id"))]
+        return len(set(boots)) < len(boots)
 
     def cell(self, cell_id: str) -> CellRecord:
         """The cell of that id. Raises KeyError when the run has none."""

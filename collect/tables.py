@@ -36,6 +36,7 @@ from collect.columns import (
     TRIALS_BEFORE_AXES,
     Columns,
 )
+from collect.energy import node_energy, trial_energy
 from collect.errors import HerdError
 from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers import answers_of
@@ -90,9 +91,8 @@ def tables_of(account: Account) -> Tables:
     attempts = [(trial, attempt) for trial in trials for attempt in trial.attempts]
     axes = _axis_columns(account.manifest)
     columns = {**TRIALS_BEFORE_AXES, **axes, **TRIALS_AFTER_AXES}
-    workload = account.manifest.workload.kind
     return Tables(
-        trials=_frame([_trial_row(run, workload, axes, trial) for trial in trials], columns),
+        trials=_frame([_trial_row(account.manifest, axes, trial) for trial in trials], columns),
         tokens=_frame(_token_rows(run, trials), TOKENS),
         nodes=_frame(_node_rows(run, attempts), NODES),
         attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
@@ -133,16 +133,16 @@ def _dtype(values: Sequence[Scalar]) -> str:
     return "string"
 
 
-def _trial_row(run: str, workload: str, axes: Columns, state: TrialState) -> Row:
+def _trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
     row: Row = {
-        "run": run,
+        "run": run.run,
         "trial_id": state.trial.trial_id,
         "cell_id": state.cell.cell_id,
         **{
             name: str(value) if axes[name] == "string" else value
             for name, value in state.cell.params.items()
         },
-        "workload": workload,
+        "workload": run.workload.kind,
         "repeat": state.trial.repeat,
         "block": state.trial.block,
         "order": state.trial.order,
@@ -159,6 +159,7 @@ def _trial_row(run: str, workload: str, axes: Columns, state: TrialState) -> Row
         "trial_wall_s": chosen.record.trial_wall_s,
         "root_wall_s": chosen.record.root_wall_s,
         **_figures(chosen.measurement),
+        **trial_energy(run, state.cell.nodes, chosen.record, chosen.measurement),
     }
 
 
@@ -293,14 +294,18 @@ def _processes(record: AttemptRecord) -> Iterator[Row]:
     """Root first, then by node in the order of the record; nodes without a process last."""
     used = {process.node for process in record.processes}
     for process in sorted(record.processes, key=lambda process: process.role not in LAST_ROLES):
-        yield {**_process(process), **_readings(record.nodes.get(process.node))}
-    for node, readings in record.nodes.items():
+        yield {**_process(process), **_of_node(record, process.node)}
+    for node in record.nodes:
         if node not in used:
-            yield {"node": node, **_readings(readings)}
+            yield {"node": node, **_of_node(record, node)}
 
 
 def _process(process: ProcessRecord) -> Row:
     return {name: getattr(process, name) for name in NODES if hasattr(process, name)}
+
+
+def _of_node(record: AttemptRecord, node: str) -> Row:
+    return {**_readings(record.nodes.get(node)), **node_energy(record.energy.get(node))}
 
 
 def _readings(record: NodeRecord | None) -> Row:

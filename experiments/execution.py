@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from collect.attempt import NodeRecord, ProcessRecord
+from collect.attempt import NodeEnergy, NodeRecord, ProcessRecord
 from experiments.engines.base import Process
 from experiments.protocol import Reply
 from experiments.readings import UnitState
@@ -31,6 +31,7 @@ class Execution:
     refused: str | None = None
     processes: list[ProcessRecord] = field(default_factory=list)
     readings: dict[str, NodeRecord] = field(default_factory=dict)
+    energy: dict[str, NodeEnergy] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
 
     def blame(self, cause: str) -> None:

@@ -15,11 +15,13 @@ from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
 from models.build import NODE_FOLDER
 
-HELPER_VERSION = "4"
+HELPER_VERSION = "5"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0
 """A 40 GB file from an SD card."""
+COUNTERS, OBSTACLE = "energy_counters", "energy_obstacle"
+"""Facts: what the node's energy is measured with, or why it is not."""
 STAMP_KEYS = ("engine", "installed", "reason", "version", "protocol", "binary_sha256")
 
 
@@ -47,12 +49,17 @@ def _ask(node: Node, transport: Transport) -> Node:
             )
         told = _json(node, reply, "facts", "what it says of itself")
         engines = _installations(node, reply)
+        energy = reply.pairs("energy")
+        counted: dict[str, Scalar | None] = {
+            COUNTERS: energy.get("counters"),
+            OBSTACLE: energy.get("obstacle"),
+        }
         return replace(
             node,
             cores=int(told["cores"]),
             memory_mib=int(told["memory_mib"]),
             available_mib=int(told["available_mib"] or 0),
-            facts={"address": node.engine_address, **told, **_programs(engines)},
+            facts={"address": node.engine_address, **told, **counted, **_programs(engines)},
             engines=engines,
             model_sha256=_models(node, reply, link),
         )

@@ -245,6 +245,7 @@ class Session:
             root_wall_s=execution.root_wall_s,
             processes=tuple(execution.processes),
             nodes=execution.readings,
+            energy=execution.energy,
             file_bytes={name: len(content) for name, content in execution.logs.items()},
         )
         outcome, cause, samples = self._verdict(folder, draft, execution, deployment)

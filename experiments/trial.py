@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from collect.attempt import NodeReading, NodeRecord
+from experiments.energy import Meter
 from experiments.engines.base import Deployment, Process
 from experiments.execution import Execution
 from experiments.herd import Herd
@@ -149,6 +150,10 @@ class TrialRunner:
     def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
         root = deployment.root
         unit = _unit(name, root)
+        meter = Meter(self._herd, deployment, execution)
+        meter.begin()
+        if execution.cause is not None:
+            return
         try:
             link = self._herd.link(root.node.name)
             link.send(_launch("run", root, name, deployment.deadline_s))
@@ -171,6 +176,7 @@ class TrialRunner:
                 f"the {root.role} on {root.node.name} did not start: {reply.text('error')}"
             )
             return
+        meter.end(reply)
         state = unit_state(reply.pairs("props"))
         execution.root_wall_s = state.runtime_s
         execution.readings[root.node.name] = NodeRecord(

@@ -58,6 +58,8 @@ class World:
         emulated: whether a node's processor is.
         on_root: called before each root, with its unit.
         available_mib: free memory, as nodes say.
+        boot_id: what a node was booted as.
+        joules: what each energy counter of a node says next; None of a node without.
     """
 
     folder: Path
@@ -78,6 +80,8 @@ class World:
     model_bytes: int = 7
     model_sha256: str = SHA256
     available_mib: int | None = None
+    boot_id: Callable[[str], str] = lambda node: "boot"
+    joules: Callable[[str], dict[str, float] | None] = lambda node: None
 
     def __post_init__(self) -> None:
         for name in ("units", "locks"):
@@ -173,7 +177,7 @@ class ScriptedLink:
             "facts": json.dumps(
                 {
                     "machine_id": world.machine_id(self.node.name),
-                    "boot_id": "boot",
+                    "boot_id": world.boot_id(self.node.name),
                     "cores": 4,
                     "memory_mib": 4096,
                     "available_mib": world.available_mib,
@@ -183,6 +187,7 @@ class ScriptedLink:
                 }
             ).encode(),
             "install.distributed-llama": json.dumps(stamp).encode(),
+            "energy": self._counters(),
         }
         if self.node.name == "pi1":
             stamps = {n: {"sha256": SHA256, "size_bytes": 7, "mtime_ns": 5} for n in world.files}
@@ -208,7 +213,7 @@ class ScriptedLink:
 
     def _run(self, fields: dict[str, str], request: Request) -> Reply | None:
         unit = fields["unit"]
-        before = self._reading(0)
+        before, energy_before = self._reading(0), self._joules()
         self._begin(unit)
         self._world.on_root(unit)
         if self._world.hangs(unit):
@@ -224,6 +229,8 @@ class ScriptedLink:
             ok=True,
             parts={
                 "before": before,
+                "energy_before": energy_before,
+                "energy_after": self._joules(),
                 "props": _shown(exit_status=1 if failed else 0),
                 "after": self._reading(self._world.swapped(unit)),
                 "out": _log(folder / "root.out"),
@@ -278,6 +285,9 @@ class ScriptedLink:
         }
         return Reply("run", ok=True, parts={**parts, "out": b"", "err": b""})
 
+    def _energy(self, fields: dict[str, str], request: Request) -> Reply:
+        return Reply(request.verb, ok=True, parts={"energy": self._joules()})
+
     def _hash(self, fields: dict[str, str], request: Request) -> Reply:
         self._world.note("hashed", self.node.name, fields["file"])
         return Reply(request.verb, ok=True, parts={"sha256": self._world.model_sha256.encode()})
@@ -286,6 +296,16 @@ class ScriptedLink:
         return Reply(
             request.verb, ok=True, parts={"available_kib": str(self._world.free_kib).encode()}
         )
+
+    def _joules(self) -> bytes:
+        told = self._world.joules(self.node.name)
+        if told is None:
+            return b""
+        return _pairs(at_s=f"{time.monotonic()}", **{name: str(j) for name, j in told.items()})
+
+    def _counters(self) -> bytes:
+        told = self._world.joules(self.node.name)
+        return _pairs(counters=", ".join(told)) if told else _pairs(obstacle="it has none")
 
     def _reading(self, swapped: int) -> bytes:
         link_mbit = str(self._world.link_mbit(self.node.name))

@@ -68,11 +68,12 @@ def world(folder: Path, **changed: Any) -> World:
 def run(folder: Path, world: World, nodes: int = 3, **options: Any) -> RunResult:
     """Run the matrix of `options`, or that of `matrix()`, in a folder."""
     asked = options.pop("asked", None) or matrix()
+    transport = options.pop("transport", None) or ScriptedTransport(world)
     progress = make_progress(Console(file=sys.stderr, quiet=True))
     return run_on(
         asked,
         cluster(nodes),
-        ScriptedTransport(world),
+        transport,
         folder / "results",
         progress=progress,
         **options,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from analysis.report import compose, shares_machine, write_report
+from analysis.report import compose, write_report
 from collect.account import Account
 from collect.errors import HerdError
 from collect.run import Perplexity
@@ -211,8 +211,8 @@ def test_virtual_nodes_are_known_by_their_common_boot(tmp_path: Path) -> None:
     outcomes: Outcomes = {(DLLAMA, 1): [100.0] * 3, (DLLAMA, 2): [150.0] * 3}
     lab, _ = make_frames(outcomes, is_lab=True)
     fleet, _ = make_frames(outcomes, is_lab=False)
-    assert shares_machine(lab)
-    assert not shares_machine(fleet)
+    assert lab.share_machine(lab.nodes)
+    assert not fleet.share_machine(fleet.nodes)
     _, page = composed(outcomes, tmp_path, is_lab=True)
     assert "not about Raspberry Pis" in page.text
 

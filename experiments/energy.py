@@ -1,0 +1,72 @@
+"""What a trial's nodes use while the process runs whose end is the trial's.
+
+The counters of the root's node are read by its helper just before it starts the process and just
+after that ended. Other nodes are asked then, at once, where they have counters: two round trips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collect.attempt import NodeEnergy
+from experiments.engines.base import Deployment
+from experiments.execution import Execution
+from experiments.facts import COUNTERS
+from experiments.herd import Herd
+from experiments.lookout import ANSWER_S
+from experiments.protocol import Reply, Request
+
+Reading = Mapping[str, str]
+"""Counter to joules, and `at_s` to the moment, as the helper writes them."""
+
+
+class Meter:
+    """Reads the counters of the nodes of one trial.
+
+    Args:
+        herd: the nodes.
+        deployment: which of them take part.
+        execution: told what was used, and which node did not answer.
+    """
+
+    def __init__(self, herd: Herd, deployment: Deployment, execution: Execution) -> None:
+        self._herd = herd
+        self._execution = execution
+        self._root = deployment.root.node.name
+        taking_part = {worker.node.name: worker.node for worker in deployment.workers}
+        self._others = [
+            name
+            for name, node in taking_part.items()
+            if name != self._root and node.facts.get(COUNTERS)
+        ]
+        self._before: dict[str, Reading] = {}
+
+    def begin(self) -> None:
+        """The process is about to start."""
+        self._before = self._ask()
+
+    def end(self, reply: Reply) -> None:
+        """It ended; `reply` is its node's."""
+        after = self._ask()
+        self._before[self._root] = reply.pairs("energy_before")
+        after[self._root] = reply.pairs("energy_after")
+        for node, before in self._before.items():
+            used = energy_between(before, after.get(node, {}))
+            if used is not None:
+                self._execution.energy[node] = used
+
+    def _ask(self) -> dict[str, Reading]:
+        asked = {name: Request("energy") for name in self._others if name not in self._herd.lost()}
+        if not asked:
+            return {}
+        replies, silent = self._herd.ask_each(asked, "read its energy counters", ANSWER_S)
+        self._execution.lose(silent, "its energy counters were read")
+        return {node: reply.pairs("energy") for node, reply in replies.items()}
+
+
+def energy_between(before: Reading, after: Reading) -> NodeEnergy | None:
+    """What a node used between two readings; None where it has no counters, or lost one."""
+    if not before or before.keys() != after.keys():
+        return None
+    used = {name: float(after[name]) - float(before[name]) for name in before}
+    return NodeEnergy(window_s=used.pop("at_s"), joules=used)
