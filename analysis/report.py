@@ -17,6 +17,7 @@ from analysis.agreement_text import Agreed, agreed
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.comparison import Comparison, comparison_of
+from analysis.energy import energy_frame, energy_table, unmeasured, window_in_words
 from analysis.judges import Opinion, opinions
 from analysis.latency import latency_charts
 from analysis.network import link_speeds, predictor
@@ -98,6 +99,9 @@ class Content:
     cells: Table
     link: Table | None
     perplexity: Table | None
+    energy: Table | None
+    energy_window: str
+    unmeasured: str | None
     agreement: Table | None
     differing: Table | None
     comparison: Comparison | None
@@ -238,6 +242,9 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
     # The link of a virtual node is memory; what its interface reports is not a speed.
     speeds = {} if run.share_machine(run.nodes) else link_speeds(all_series, tables.nodes)
     agreement, differing = agreement_tables(study.agreement, folder)
+    energy = energy_frame(all_series)
+    if not energy.empty:
+        energy.to_csv(folder / "energy.csv", index=False)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
         run=run,
@@ -253,6 +260,9 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=link_table(all_series, speeds, folder),
         perplexity=perplexity_table(all_series, folder),
+        energy=energy_table(energy),
+        energy_window=window_in_words(run),
+        unmeasured=unmeasured(run, all_series),
         agreement=agreement,
         differing=differing,
         comparison=study.comparison,

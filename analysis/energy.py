@@ -1,0 +1,109 @@
+"""What tokens and answers cost in joules, where every node of a cell counted; why not elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.cells import CellResult, Series
+from analysis.tabulate import Table, frame_table
+from analysis.wording import listing
+from collect.run import Questions, RunManifest
+
+ONE_MACHINE = "virtual ones of one machine, whose counters count for all of them"
+API = "an API does not tell"
+COLUMNS: Mapping[str, str] = {
+    "model": "Model",
+    "series": "Series",
+    "nodes": "Nodes",
+    "j_per_answer": "J/answer, median",
+    "j_per_token": "J/token, median",
+    "lowest": "Lowest trial",
+    "highest": "Highest trial",
+    "trial_j": "J/trial, median",
+    "window_s": "Window, s",
+    "watts": "W, mean",
+    "trials": "Trials",
+    "counters": "Counted by",
+}
+
+
+def energy_frame(all_series: Sequence[Series]) -> pd.DataFrame:
+    """A row a cell whose nodes counted; `lowest` and `highest` are of J/answer, else of J/token."""
+    rows = [
+        row
+        for series in all_series
+        for cell in series.measured
+        if (row := _row(series, cell)) is not None
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
+    trial = cell.estimate("energy_j")
+    window = cell.estimate("energy_window_s")
+    if trial is None or window is None:
+        return None
+    answer, token = cell.estimate("energy_j_per_answer"), cell.estimate("energy_j_per_token")
+    spread = answer or token
+    counters = cell.done["energy_counters"].dropna().unique()
+    return {
+        "model": series.model,
+        "series": series.panel_label,
+        "nodes": cell.nodes,
+        "j_per_answer": answer and answer.value,
+        "j_per_token": token and token.value,
+        "lowest": spread and spread.minimum,
+        "highest": spread and spread.maximum,
+        "trial_j": trial.value,
+        "window_s": window.value,
+        "watts": trial.value / window.value,
+        "trials": trial.n,
+        "counters": listing([str(one) for one in counters]),
+    }
+
+
+def energy_table(frame: pd.DataFrame) -> Table | None:
+    """The same for readers, without columns in which nothing stands; None without rows."""
+    if frame.empty:
+        return None
+    told = {name: title for name, title in COLUMNS.items() if frame[name].notna().any()}
+    if len(frame["model"].unique()) == 1:
+        del told["model"]
+    return frame_table(frame, told)
+
+
+def window_in_words(run: RunManifest) -> str:
+    """From when to when joules were counted."""
+    if isinstance(run.workload, Questions):
+        return (
+            "Counted from before the first question to after the last answer: reading and "
+            "answering, with the model loaded before."
+        )
+    return (
+        "Counted from the start of the root's process to its end: loading the model, handing it to "
+        "the workers and reading the prompt are in it."
+    )
+
+
+def unmeasured(run: RunManifest, all_series: Sequence[Series]) -> str | None:
+    """What energy is not known of, and why, in a sentence; None if it is of all.
+
+    Runs from before it was measured have nothing to say of it.
+    """
+    cells = [cell for series in all_series for cell in series.measured]
+    used = dict.fromkeys(name for cell in cells for name in cell.record.nodes)
+    why: dict[str, list[str]] = {}
+    for name in used:
+        obstacle = run.nodes[name].get("energy_obstacle")
+        if obstacle:
+            why.setdefault(str(obstacle), []).append(name)
+    counting = [name for name in used if run.nodes[name].get("energy_counters")]
+    if run.share_machine(counting):
+        why[ONE_MACHINE] = counting
+    if used and (why or counting):
+        why |= {API: names} if (names := [s.label for s in all_series if s.is_remote]) else {}
+    clauses = [f"{listing(names)}: {reason}" for reason, names in why.items()]
+    return f"Not measured: {'; '.join(clauses)}." if clauses else None
