@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from analysis.answers import Asked
+from analysis.caveats import caveats_of
 from analysis.cells import cell_results, series_of
 from analysis.comparison import Comparison, comparison_of
-from analysis.wording import plural
+from analysis.prices import bill_of, money
+from analysis.systems import System
+from analysis.wording import nodes, number, plural
 from collect.account import Account
 from collect.errors import HerdError
 from collect.run import Questions, RunManifest
@@ -31,14 +36,17 @@ def export_answers(run_folder: Path, file: Path) -> Path:
     """
     account = Account.read(run_folder)
     run, tables = account.manifest, tables_of(account)
-    found = comparison_of(run, tables, series_of(cell_results(run, tables.trials)))
+    all_series = series_of(cell_results(run, tables.trials))
+    found = comparison_of(run, tables, all_series)
     if found is None:
         raise HerdError(
             f"Exporting the answers of {run.run}: it has none. Answers come from runs of the "
             "workload `questions`; `fab report --run NAME --export FILE` takes another run."
         )
+    who = [_system(system, tables.answers) for system in found.systems]
+    caveats = (*found.caveats, *caveats_of(all_series, is_lab=run.share_machine(run.nodes)))
     try:
-        file.write_text("\n".join(_lines(run, found)) + "\n", encoding="utf-8")
+        file.write_text("\n".join(_lines(run, found, who, caveats)) + "\n", encoding="utf-8")
     except OSError as error:
         raise HerdError(
             f"Writing the answers to {file}: {error.strerror or error}. Name a file in a folder "
@@ -47,10 +55,15 @@ def export_answers(run_folder: Path, file: Path) -> Path:
     return file
 
 
-def _lines(run: RunManifest, found: Comparison) -> Iterator[str]:
+def _lines(
+    run: RunManifest, found: Comparison, who: Sequence[str], caveats: Sequence[str]
+) -> Iterator[str]:
     yield from (run.title, "=" * len(run.title), "")
     yield from _wrapped(_about(run, found))
-    for sentence in (*found.sentences, *found.caveats):
+    yield ""
+    for system in who:
+        yield from textwrap.wrap(f"* {system}", WIDTH, subsequent_indent="  ")
+    for sentence in (*found.sentences, *caveats):
         yield from ("", *_wrapped(sentence))
     for position, asked in enumerate(found.asked, start=1):
         yield from ("", "", *_question(asked, f"{position} of {len(found.asked)}"))
@@ -67,6 +80,23 @@ def _about(run: RunManifest, found: Comparison) -> str:
         f"Run {run.run}: {plural(len(found.questions), 'question')}, "
         f"{plural(len(found.systems), 'system')}{limits}. Answers stand here as they came."
     )
+
+
+def _system(system: System, answers: pd.DataFrame) -> str:
+    """What stands behind a name: whoever gets the file has no `systems.yml`."""
+    params = system.cell.record.params
+    if system.api is None:
+        where = f"({params['weights']}) with {system.cell.engine} on {nodes(system.cell.nodes)}"
+    else:
+        where = f"at {system.api.url}"
+    bill = bill_of(system, answers)
+    cost = ""
+    if bill is not None:
+        least = "" if bill.is_whole else "at least "
+        cost = f"; its answers cost {least}{money(bill.total, bill.price)}"
+    energy = system.cell.estimate("energy_j_per_answer")
+    joules = f"; {number(energy.value)} J an answer by what its nodes count" if energy else ""
+    return f"{system.name}: {params['model']} {where}, timed {system.path}{cost}{joules}"
 
 
 def _question(asked: Asked, position: str) -> Iterator[str]:
