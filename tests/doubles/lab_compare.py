@@ -1,0 +1,24 @@
+"""Ask the systems `api` and `node` in one run on virtual nodes: what a lab test kills.
+
+python -m tests.doubles.lab_compare INVENTORY RESULTS_FOLDER SYSTEMS_FILE
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.doubles.asking_run import matrix
+from tests.doubles.lab_run import run
+
+
+def main() -> int:
+    """Run it, or go on with it."""
+    inventory, results, systems = sys.argv[1:]
+    axes = {"system": ("api", "node")}
+    asked = matrix(Path(systems), "Why?", axes=axes, repeats=2, deadline_s=120.0)
+    return run(inventory, Path(results), asked).exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
