@@ -369,6 +369,8 @@ def _network_reason(url: str, error: requests.RequestException) -> str:
     host = urlsplit(url).hostname
     if isinstance(error, requests.exceptions.SSLError):
         return f"the certificate of {host} was not accepted"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy that the environment names does not lead to {host}"
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return f"{host} did not answer within {_CONNECT_S:.0f} s"
     if isinstance(error, requests.exceptions.ReadTimeout):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
@@ -31,6 +33,7 @@ from tests.doubles.api_server import (
     stalling,
 )
 from tests.doubles.asking_run import matrix, run, systems_file
+from tests.doubles.proxy import proxying
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEY = "sk-planted-3b1f9c27"
@@ -98,6 +101,29 @@ def test_a_planted_key_is_written_nowhere(
     assert KEY.encode() not in everything
     assert b"A_KEY" in everything, "what is searched is what was written"
     assert b"uthorization" not in everything
+
+
+def test_the_login_of_a_proxy_is_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = "kim:pw-planted-98765"
+    printed = StringIO()
+    with (
+        serving(saying("yes"), refusing("403 No", f"{login} is bad")) as (url, _),
+        proxying(urlsplit(url).port or 0, login=login) as proxied,
+    ):
+        monkeypatch.setenv("http_proxy", f"http://{login}@{proxied.address}")
+        path = systems_file(tmp_path, "http://api.test/v1")
+        asked_twice = matrix(path, "Why?", repeats=2, max_attempts=1)
+        result = run(tmp_path, asked_twice, console=Console(file=printed, width=1000))
+        write_report(result.folder, tmp_path / "reports")
+
+    assert (result.counts["done"], result.counts["pending"]) == (1, 1)
+    told = printed.getvalue() + " ".join(result.notes)
+    everything = written(tmp_path) + told.encode()
+    assert proxied.address.encode() in everything, "what is searched is what was written"
+    for secret in ("pw-planted-98765", base64.b64encode(login.encode()).decode()):
+        assert secret.encode() not in everything
 
 
 def test_a_refused_key_ends_its_turn_at_once_and_uses_up_no_attempt(tmp_path: Path) -> None:

@@ -201,6 +201,18 @@ def test_an_unreachable_source_is_said_in_one_line_and_the_next_is_tried(
     assert listener.notes == ["a.bin: 127.0.0.1 cannot be reached; trying the next source"]
 
 
+def test_a_proxy_in_the_way_is_told_without_its_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://kim:pw-planted@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(HerdError) as caught:
+        fetch(tmp_path, file_of("http://models.test/a.bin"))
+    message = str(caught.value)
+    assert "the proxy that the environment names does not lead to models.test" in message
+    assert "pw-planted" not in message
+
+
 def test_when_no_source_works_each_is_named_with_its_reason(tmp_path: Path, server: Server) -> None:
     server.status = 404
     with pytest.raises(HerdError) as caught:
