@@ -19,7 +19,7 @@ from collect.errors import HerdError
 from collect.parsers.distributed_llama import json_chunks
 from collect.run import Greedy
 from experiments import lab
-from experiments.compare import comparison
+from experiments.compare import comparison, require_writable
 from experiments.doctor.finding import Verdict
 from experiments.doctor.judge import worst
 from experiments.doctor.run import examine
@@ -299,6 +299,8 @@ def compare(
     export: str | None = None,
 ) -> None:
     """Ask systems the same questions, or go on with it, and write the report."""
+    if export:
+        require_writable(Path(export))
     wanted = comparison(
         matrix=matrix,
         questions=questions,

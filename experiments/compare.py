@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from collect.errors import HerdError
@@ -54,3 +55,17 @@ def comparison(
     if systems_file is not None:
         changed["systems_file"] = str(Path(systems_file).resolve())
     return asked.model_copy(update=changed)
+
+
+def require_writable(file: Path) -> None:
+    """See that a file can be written before it is needed, hours later.
+
+    Raises:
+        HerdError: it cannot.
+    """
+    folder = file.resolve().parent
+    if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        raise HerdError(
+            f"--export {file}: it cannot be written. Name a file in a folder that exists and where "
+            "you may write."
+        )

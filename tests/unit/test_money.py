@@ -13,7 +13,7 @@ from collect.account import Account
 from collect.errors import HerdError
 from collect.run import Questions
 from experiments.cluster import Cluster
-from experiments.compare import comparison
+from experiments.compare import comparison, require_writable
 from experiments.money import money, most_of_trial
 from experiments.plan import describe, make_plan
 from experiments.runner import RunResult
@@ -213,3 +213,10 @@ def test_a_comparison_has_the_systems_and_questions_that_were_named(tmp_path: Pa
 def test_a_comparison_without_questions_is_none() -> None:
     with pytest.raises(HerdError, match="its workload must be `questions`"):
         comparison(matrix="experiments/matrices/scaling.yml", systems="chatgpt")
+
+
+def test_where_the_answers_go_is_looked_at_before_anything_is_asked(tmp_path: Path) -> None:
+    require_writable(tmp_path / "compare.txt")
+    for file in (tmp_path, tmp_path / "nowhere" / "x.txt"):
+        with pytest.raises(HerdError, match=f"--export {file}: it cannot be written"):
+            require_writable(file)
