@@ -1,7 +1,7 @@
 """What llama-herd's own client and server of Petals wrote.
 
-Format: `roles/petals/files/herd_petals/client.py`, a JSON object a line; a server logs as upstream
-does (docs/petals.md).
+Format: `roles/petals/files/programs/herd_petals/client.py`, a JSON object a line; a server logs as
+upstream does (docs/petals.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Petals: a private swarm, a server of whole layers on every node and the client on the root.
 
-The programs are llama-herd's own around Petals (`roles/petals/files/herd_petals`).
+The programs are llama-herd's own around Petals (`roles/petals/files/programs`).
 """
 
 from __future__ import annotations

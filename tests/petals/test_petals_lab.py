@@ -32,7 +32,8 @@ sleep 1
 systemctl kill --signal=KILL 'herd-*-a1-worker.service'
 """
 SIXTY = """
-import gc
+import gc, sys
+sys.path.insert(0, "{programs}")
 from herd_petals.ending import end
 from herd_petals.swarm import Swarm
 swarm = Swarm("{folder}", "herd", "127.0.0.1:9995", 1)
@@ -107,9 +108,10 @@ def test_sixty_generations_in_one_process_do_not_hang(petals_lab: VirtualLab) ->
     )
     start = "systemd-run --quiet --collect --unit=alone --property=KillSignal=SIGINT"
     petals_lab.on(FIRST, f"{start} --property=KillMode=mixed {server}")
-    python = f"$(readlink -f {PROGRAMS})/../venv/bin/python"
+    build = petals_lab.on(FIRST, f"dirname $(readlink -f {PROGRAMS})").strip()
+    python = f"{build}/venv/bin/python"
     try:
-        script = SIXTY.format(folder=FOLDER)
+        script = SIXTY.format(folder=FOLDER, programs=f"{build}/programs")
         petals_lab.on(FIRST, "cat >/run/sixty.py", given=script)
         start = "systemd-run --quiet --unit=sixty --remain-after-exit"
         logs = "--property=StandardOutput=truncate:/run/sixty.out --property=StandardError=null"

@@ -45,7 +45,7 @@ ALLOWED = [
     (CLIENT, "return http.client.HTTPConnection(*first, timeout=self.connect_s)"),
     # Petals' first peer: a swarm, which takes connections of strangers, and no engine of others.
     (
-        "roles/petals/files/herd_petals/server.py",
+        "roles/petals/files/programs/herd_petals/server.py",
         "socket.create_connection((address, int(port)), timeout=LOOK_S).close()",
     ),
 ]

@@ -273,24 +273,11 @@ def test_each_locked_package_has_its_hash_and_the_pins_are_those_that_work() -> 
             assert not any(pin.startswith("nvidia") for pin in pins)
 
 
-def test_an_architecture_without_wheels_is_refused_with_what_there_is() -> None:
-    bundle = load(PROJECT / "roles/petals/files/petals_bundle.py")
-    with pytest.raises(bundle.BundleError, match=r"armhf with variant cpu.*arm64-cpu"):
-        bundle.lock_file("armhf", "cpu")
-
-
-def test_a_build_is_named_after_its_packages_and_programs() -> None:
-    bundle = load(PROJECT / "roles/petals/files/petals_bundle.py")
-    names = {bundle.build_of(*kind) for kind in (("amd64", "cpu"), ("arm64", "cpu"))}
-    assert len(names) == 2
-    assert bundle.build_of("amd64", "cpu") in names
-
-
 def test_a_peer_is_named_after_its_address() -> None:
     pytest.importorskip("cryptography")
     sys.modules.setdefault("base58", ModuleType("base58"))
     sys.modules["base58"].b58encode = lambda data: data.hex().encode()  # type: ignore[attr-defined]
-    identity = load(PROJECT / "roles/petals/files/herd_petals/identity.py")
+    identity = load(PROJECT / "roles/petals/files/programs/herd_petals/identity.py")
     address = identity.peer_multiaddress("10.0.0.4:9995")
     # A name that holds an Ed25519 key: identity multihash of 36 bytes, type 1, 32 bytes.
     assert address.startswith("/ip4/10.0.0.4/tcp/9995/p2p/002408011220")

@@ -45,8 +45,15 @@ def lay(node: Path, build: str, says: str) -> None:
     (folder / "worker").chmod(0o755)
 
 
-def activate(node: Path, build: str) -> subprocess.CompletedProcess[str]:
-    record = {"engine": "llama.cpp", "build": build, "version": build, "proof": PROOF}
+def lay_environment(node: Path, name: str) -> Path:
+    folder = node / "engines" / "llama.cpp" / "environments" / name
+    folder.mkdir(parents=True)
+    (folder / "package.py").write_text("code")
+    return folder
+
+
+def activate(node: Path, build: str, **more: str) -> subprocess.CompletedProcess[str]:
+    record = {"engine": "llama.cpp", "build": build, "version": build, "proof": PROOF, **more}
     return call(ENGINE_STORE, node, "activate", json.dumps(record))
 
 
@@ -99,6 +106,30 @@ def test_a_changed_byte_is_seen(node: Path) -> None:
     assert seen(node)["intact"] is True
     (node / "engines/llama.cpp/builds/b1/library.so").write_text("c0de")
     assert seen(node)["intact"] is False
+
+
+def test_an_environment_is_whole_whatever_becomes_of_the_programs(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    environment = lay_environment(node, "e1")
+    activate(node, "b1", environment="e1")
+    assert set(seen(node)["install"]["binary_sha256"]) == {"worker", "environment"}
+    assert (seen(node)["intact"], seen(node)["environment"]) == (True, "e1")
+    program = node / "engines/llama.cpp/builds/b1/bin/worker"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    assert (seen(node)["intact"], seen(node)["environment"]) == (False, "e1")
+    (environment / "package.py").write_text("c0de")
+    assert (seen(node)["intact"], seen(node)["environment"]) == (False, None)
+
+
+def test_the_environment_before_is_removed_and_one_in_use_is_not(node: Path) -> None:
+    lay_environment(node, "e1")
+    for build, environment in (("b1", "e1"), ("b2", "e1"), ("b3", "e2")):
+        lay(node, build, "RPC server v8.0.0")
+        if environment == "e2":
+            lay_environment(node, environment)
+        activate(node, build, environment=environment)
+        left = [path.name for path in (node / "engines/llama.cpp/environments").iterdir()]
+        assert left == [environment]
 
 
 def test_an_engine_that_cannot_be_had_is_recorded_once(node: Path) -> None:

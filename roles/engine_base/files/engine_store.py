@@ -9,6 +9,7 @@ Sent to a node and run there by the roles, with nothing but the node's own Pytho
 Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 
     builds/<build>/bin/…     programs of one build, and whatever they need beside them
+    environments/<name>/…    what a build stands on, if its record names an `environment`
     bin -> builds/<build>/bin
     install.json             what is installed; written last
 """
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(os.environ.get("LLAMA_HERD_ENGINES", "/opt/llama-herd/engines"))
-LIBRARIES = "libraries"
+LIBRARIES, ENVIRONMENT = "libraries", "environment"
 LARGE_BYTES = 256 << 20
 """What lies beside the programs is looked at anew, not read anew, if it is more than this."""
 PROOF_SECONDS = 20.0
@@ -49,27 +50,42 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hashes(build: Path) -> dict[str, str]:
-    """SHA-256 of each program of a build, and one of all that lies beside them.
+def hashes(build: Path, environment: str | None = None) -> dict[str, str]:
+    """SHA-256 of each program of a build, of all that lies beside them, of its environment."""
+    found = {path.name: sha256_of(path) for path in sorted((build / "bin").iterdir())}
+    beside = [path for path in files_below(build) if path.parent != build / "bin"]
+    if beside:
+        found[LIBRARIES] = hash_of_files(build, beside)
+    if environment is not None:
+        folder = environment_folder(build.parents[1], environment)
+        found[ENVIRONMENT] = hash_of_files(folder, files_below(folder))
+    return found
+
+
+def environment_folder(engine_folder: Path, name: str) -> Path:
+    """Where an environment of an engine lies."""
+    return engine_folder / "environments" / name
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Its files, sorted, links left out."""
+    found = sorted(folder.rglob("*"))
+    return [path for path in found if path.is_file() and not path.is_symlink()]
+
+
+def hash_of_files(folder: Path, paths: list[Path]) -> str:
+    """One SHA-256 of some files of a folder.
 
     Of what is large, paths, sizes and times of change stand for the content: reading it would take
     a Raspberry Pi a minute each time.
     """
-    found = {path.name: sha256_of(path) for path in sorted((build / "bin").iterdir())}
-    beside = sorted(
-        path
-        for path in build.rglob("*")
-        if path.is_file() and not path.is_symlink() and path.parent != build / "bin"
-    )
-    if beside:
-        sizes = {path: path.stat() for path in beside}
-        if sum(status.st_size for status in sizes.values()) > LARGE_BYTES:
-            told = {path: f"{seen.st_size} {seen.st_mtime_ns}" for path, seen in sizes.items()}
-        else:
-            told = {path: sha256_of(path) for path in beside}
-        lines = [f"{path.relative_to(build)} {told[path]}" for path in beside]
-        found[LIBRARIES] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return found
+    sizes = {path: path.stat() for path in paths}
+    if sum(status.st_size for status in sizes.values()) > LARGE_BYTES:
+        told = {path: f"{seen.st_size} {seen.st_mtime_ns}" for path, seen in sizes.items()}
+    else:
+        told = {path: sha256_of(path) for path in paths}
+    lines = [f"{path.relative_to(folder)} {told[path]}" for path in paths]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def read_install(engine: str) -> dict[str, Any] | None:
@@ -81,14 +97,20 @@ def read_install(engine: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def is_intact(engine: str, record: dict[str, Any] | None) -> bool:
-    """Whether the programs are there, byte for byte as recorded."""
-    if not record or not record.get("installed"):
-        return False
+def state_of(engine: str) -> dict[str, Any]:
+    """What is installed of an engine, as recorded, and what of that is there byte for byte."""
+    record = read_install(engine) or {}
+    recorded, environment = record.get("binary_sha256", {}), record.get("environment")
     try:
-        return hashes((ROOT / engine / "bin").resolve().parent) == record.get("binary_sha256")
+        found = hashes((ROOT / engine / "bin").resolve().parent, environment)
     except OSError:
-        return False
+        found = {}
+    is_whole = ENVIRONMENT in found and found[ENVIRONMENT] == recorded.get(ENVIRONMENT)
+    return {
+        "install": record,
+        "intact": bool(record.get("installed")) and found == recorded,
+        "environment": environment if is_whole else None,
+    }
 
 
 def cpu() -> tuple[str, str]:
@@ -138,10 +160,6 @@ def probe() -> dict[str, Any]:
     model, detail = cpu()
     key = f"{architecture()} {os_release()} {detail}"
     above = next(path for path in (ROOT, *ROOT.parents) if path.exists())
-    engines = {}
-    for engine in ("distributed-llama", "llama.cpp", "petals"):
-        record = read_install(engine)
-        engines[engine] = {"install": record or {}, "intact": is_intact(engine, record)}
     return {
         "architecture": architecture(),
         "cpu_model": model,
@@ -149,7 +167,7 @@ def probe() -> dict[str, Any]:
         "compiler": compiler(),
         "cores": len(os.sched_getaffinity(0)),
         "free_mib": shutil.disk_usage(above).free >> 20,
-        "engines": engines,
+        "engines": {name: state_of(name) for name in ("distributed-llama", "llama.cpp", "petals")},
     }
 
 
@@ -229,6 +247,8 @@ def write_install(engine: str, record: dict[str, Any]) -> bool:
 def activate(record: dict[str, Any]) -> bool:
     """Prove the build named in the record, point `bin` at it, drop the others.
 
+    Likewise with environments: the build's stays.
+
     The record is install.json as it shall be, less what only the node can tell, and besides
     `proof`: {"argv": […], "pattern": …}, and perhaps "seconds", see `prove`.
     """
@@ -240,10 +260,17 @@ def activate(record: dict[str, Any]) -> bool:
     link.unlink(missing_ok=True)
     link.symlink_to(Path("builds") / build.name / "bin")
     link.replace(folder / "bin")
-    for other in (folder / "builds").iterdir():
-        if other != build:
+    environment = record.get("environment")
+    kept = {build, environment_folder(folder, str(environment))}
+    for other in (*folder.glob("builds/*"), *folder.glob("environments/*")):
+        if other not in kept:
             shutil.rmtree(other)
-    known = {"installed": True, "reason": None, "protocol": told, "binary_sha256": hashes(build)}
+    known = {
+        "installed": True,
+        "reason": None,
+        "protocol": told,
+        "binary_sha256": hashes(build, environment),
+    }
     return write_install(record["engine"], {**record, **known})
 
 
