@@ -11,8 +11,10 @@ from analysis import agreement_text, frames, tabulate
 from analysis.agreement_text import Agreed
 from analysis.cells import Series
 from analysis.literature import published_timings
+from analysis.servers import chain_times
 from analysis.tabulate import Table
 from collect.run import Benchmark, RunManifest
+from collect.tables import Tables
 
 
 def link_table(
@@ -39,6 +41,18 @@ def link_table(
             "sync_use": "Link used, while syncing",
         }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
+
+
+def server_table(all_series: Sequence[Series], tables: Tables, folder: Path) -> Table | None:
+    """Where a token's time goes in a chain of servers; its data as `servers.csv`."""
+    data = chain_times(all_series, tables)
+    if data.empty:
+        return None
+    data.to_csv(folder / "servers.csv", index=False)
+    columns = {
+        **_naming(data), "part": "Part", "layers": "Layers", "ms": "ms/token", "share": "Share",
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["share"])
 
 
 def perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None:

@@ -26,6 +26,7 @@ from analysis.optional_tables import (
     link_table,
     perplexity_table,
     published_table,
+    server_table,
 )
 from analysis.ratings import Rated, Ratings
 from analysis.scaling import Scaling, scalings_of
@@ -98,6 +99,7 @@ class Content:
     charts: Mapping[str, DrawnChart]
     cells: Table
     link: Table | None
+    servers: Table | None
     perplexity: Table | None
     energy: Table | None
     energy_window: str
@@ -259,6 +261,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         charts=drawn,
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=link_table(all_series, speeds, folder),
+        servers=server_table(all_series, tables, folder),
         perplexity=perplexity_table(all_series, folder),
         energy=energy_table(energy),
         energy_window=window_in_words(run),

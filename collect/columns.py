@@ -82,6 +82,20 @@ TEXTS: Columns = MappingProxyType(
         "log_probability": "Float64",
     }
 )
+SERVERS: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "index": "Int64",
+        "phase": "string",
+        "position": "Int64",
+        "node": "string",
+        "layers": "Int64",
+        "wait_ms": "Float64",
+        "compute_ms": "Float64",
+    }
+)
 NODES: Columns = MappingProxyType(
     {
         "run": "string",

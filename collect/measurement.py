@@ -37,6 +37,29 @@ class TokenRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerTime:
+    """One server's part of a step, of an engine that sends each token through a chain of servers.
+
+    Attributes:
+        index: of the step's record among the token records.
+        phase: of the step.
+        position: in the chain, from 0.
+        node: where the server is.
+        layers: how many it has.
+        wait_ms: how long the client waited for its answer.
+        compute_ms: how long it worked on it by its own clock; None where it does not tell.
+    """
+
+    index: int
+    phase: PhaseName
+    position: int
+    node: str
+    layers: int
+    wait_ms: float
+    compute_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     """The sum of a phase.
 
@@ -150,6 +173,7 @@ class Measurement:
         flags: what is odd about the logs, a sentence each.
         answers: to questions, in the order of asking.
         said: tokens with their probabilities, where the engine tells these.
+        servers: parts of servers, step by step and along the chain, where there is one.
     """
 
     samples: int
@@ -162,3 +186,4 @@ class Measurement:
     flags: tuple[str, ...] = field(default=())
     answers: tuple[Answer, ...] = ()
     said: tuple[SaidToken, ...] = ()
+    servers: tuple[ServerTime, ...] = ()

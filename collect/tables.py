@@ -4,6 +4,7 @@ docs/tables.md says what every column means, `collect.columns` which there are. 
 matrix are columns of `trials`, after `cell_id`. Absent values are missing (`<NA>`), never 0.
 
 trials: a row a planned trial. tokens: a row a line of figures of the attempt that counts.
+servers: a row a server's part of such a line, of an engine with a chain of servers.
 nodes: a row a process of an attempt. attempts: a row an attempt, whatever came of it.
 answers: a row an answer of an attempt, whatever came of it.
 texts: a row a token of a greedy workload, generated or scored, of the attempt that counts.
@@ -30,6 +31,7 @@ from collect.columns import (
     ATTEMPTS,
     FIRST_AXES,
     NODES,
+    SERVERS,
     TEXTS,
     TOKENS,
     TRIALS_AFTER_AXES,
@@ -51,6 +53,7 @@ class Tables:
 
     trials: pd.DataFrame
     tokens: pd.DataFrame
+    servers: pd.DataFrame
     nodes: pd.DataFrame
     attempts: pd.DataFrame
     answers: pd.DataFrame
@@ -93,7 +96,8 @@ def tables_of(account: Account) -> Tables:
     columns = {**TRIALS_BEFORE_AXES, **axes, **TRIALS_AFTER_AXES}
     return Tables(
         trials=_frame([_trial_row(account.manifest, axes, trial) for trial in trials], columns),
-        tokens=_frame(_token_rows(run, trials), TOKENS),
+        tokens=_frame(_step_rows(run, trials, "tokens", TOKENS), TOKENS),
+        servers=_frame(_step_rows(run, trials, "servers", SERVERS), SERVERS),
         nodes=_frame(_node_rows(run, attempts), NODES),
         attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
         answers=_frame(_answer_rows(run, attempts), ANSWERS),
@@ -199,17 +203,20 @@ def _per_token(phase: Phase) -> Row:
     return {name: None if part is None else part / phase.tokens for name, part in parts.items()}
 
 
-def _token_rows(run: str, trials: Iterable[TrialState]) -> Iterator[Row]:
+def _step_rows(
+    run: str, trials: Iterable[TrialState], kind: str, columns: Columns
+) -> Iterator[Row]:
+    """A row a record of a kind of each measurement that counts."""
     for trial in trials:
         chosen = trial.chosen
         if chosen is None or chosen.measurement is None:
             continue
-        for token in chosen.measurement.tokens:
+        for record in getattr(chosen.measurement, kind):
             yield {
                 "run": run,
                 "trial_id": trial.trial.trial_id,
                 "attempt_id": chosen.attempt_id,
-                **{name: getattr(token, name) for name in TOKENS if hasattr(token, name)},
+                **{name: getattr(record, name) for name in columns if hasattr(record, name)},
             }
 
 

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from collect.errors import HerdError
-from collect.measurement import Measurement, Phase, SaidToken, TokenRecord
+from collect.measurement import (
+    Measurement,
+    Phase,
+    PhaseName,
+    SaidToken,
+    ServerTime,
+    TokenRecord,
+)
 
 PROGRAM = "/petals/bin/petals-"
 _OWN_WORDS = re.compile(r"^error: (.{1,400})$", re.MULTILINE)
@@ -37,7 +44,13 @@ def measurement(out: bytes, err: bytes) -> Measurement:
         if scored:
             return _perplexity(scored[-1])
         if steps:
-            return _steps(steps)
+            layers = {
+                str(name): int(end) - int(start)
+                for record in records
+                if record["event"] == "swarm"
+                for name, start, end in record["servers"]
+            }
+            return _steps(steps, layers)
     except (KeyError, TypeError, ValueError):
         raise HerdError("The log of the client of Petals lacks something in a record.") from None
     cause = failure_cause(out.decode(errors="replace"), err.decode(errors="replace"))
@@ -75,7 +88,7 @@ def _perplexity(record: Mapping[str, Any]) -> Measurement:
     )
 
 
-def _steps(steps: Sequence[Mapping[str, Any]]) -> Measurement:
+def _steps(steps: Sequence[Mapping[str, Any]], layers: Mapping[str, int]) -> Measurement:
     """The first step reads the prompt and yields the first token; each other yields one more."""
     first, *others = steps
     prediction_ms = sum(float(step["total_ms"]) for step in others)
@@ -89,6 +102,9 @@ def _steps(steps: Sequence[Mapping[str, Any]]) -> Measurement:
         said=tuple(SaidToken(str(s["text"]), float(s["log_probability"])) for s in steps)
         if is_scored
         else (),
+        servers=tuple(
+            part for index, step in enumerate(steps) for part in _parts(index, step, layers)
+        ),
     )
 
 
@@ -97,7 +113,7 @@ def _token(index: int, step: Mapping[str, Any]) -> TokenRecord:
     total_ms, chain_ms = float(step["total_ms"]), float(step["chain_ms"])
     return TokenRecord(
         index=index,
-        phase="evaluation" if step["phase"] == "evaluation" else "prediction",
+        phase=_phase(step),
         tokens=int(step["tokens"]),
         compute_ms=total_ms - chain_ms,
         sync_ms=chain_ms,
@@ -106,3 +122,22 @@ def _token(index: int, step: Mapping[str, Any]) -> TokenRecord:
         received_kib=None,
         text=str(step["text"]),
     )
+
+
+def _parts(index: int, step: Mapping[str, Any], layers: Mapping[str, int]) -> Iterator[ServerTime]:
+    """What each server had to do with a step; early clients did not ask how long it computed."""
+    computing = step.get("computing_ms", {})
+    for position, (name, wait_ms) in enumerate(step["servers_ms"].items()):
+        yield ServerTime(
+            index=index,
+            phase=_phase(step),
+            position=position,
+            node=str(name),
+            layers=layers[name],
+            wait_ms=float(wait_ms),
+            compute_ms=float(computing[name]) if name in computing else None,
+        )
+
+
+def _phase(step: Mapping[str, Any]) -> PhaseName:
+    return "evaluation" if step["phase"] == "evaluation" else "prediction"

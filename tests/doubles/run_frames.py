@@ -96,6 +96,7 @@ def make_frames(
     tables = Tables(
         trials=pd.DataFrame(rows),
         tokens=pd.DataFrame(),
+        servers=pd.DataFrame(),
         nodes=pd.DataFrame(nodes, columns=["trial_id", "node", "link_mbit"]),
         attempts=pd.DataFrame(attempts, columns=["trial_id", "attempt", "outcome", "cause"]),
         answers=pd.DataFrame(columns=[*ANSWERS]),

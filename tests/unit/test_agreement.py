@@ -14,7 +14,7 @@ from analysis.agreement_text import agreed, agreement_table
 from analysis.cells import Series, cell_results, series_of
 from analysis.report import compose
 from analysis.tabulate import lines
-from collect.columns import ANSWERS, ATTEMPTS, NODES, TEXTS, TOKENS
+from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
 from collect.errors import HerdError
 from collect.reference import REFERENCE_FILE, References, ReferenceSays, ReferenceText
 from collect.run import CellRecord, Greedy, RunManifest, TrialRecord
@@ -105,6 +105,7 @@ def tables(said: Mapping[int, Said], weights: str) -> Tables:
     return Tables(
         trials=trials,
         tokens=pd.DataFrame(columns=list(TOKENS)),
+        servers=pd.DataFrame(columns=list(SERVERS)),
         nodes=pd.DataFrame(columns=list(NODES)),
         attempts=pd.DataFrame(columns=list(ATTEMPTS)),
         answers=pd.DataFrame(columns=list(ANSWERS)),

@@ -184,8 +184,8 @@ def test_the_same_run_gives_the_same_bytes_and_they_hold_the_same_frames(tmp_pat
     built = build_tables(run)
     paths = built.write(run)
     assert [path.name for path in paths] == [
-        *("trials.parquet", "tokens.parquet", "nodes.parquet", "attempts.parquet"),
-        *("answers.parquet", "texts.parquet"),
+        *("trials.parquet", "tokens.parquet", "servers.parquet", "nodes.parquet"),
+        *("attempts.parquet", "answers.parquet", "texts.parquet"),
     ]
     first = [hashlib.sha256(path.read_bytes()).digest() for path in paths]
     again = [hashlib.sha256(path.read_bytes()).digest() for path in build_tables(run).write(run)]

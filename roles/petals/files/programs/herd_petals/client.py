@@ -8,7 +8,8 @@ COMMON: --model FOLDER --swarm NAME --first 10.0.0.4:9995 --threads 4. Records, 
 
     swarm       servers: [[name, first block, block after the last], …]
     step        phase (`evaluation`, `prediction`), tokens read, token and text that follow,
-                total_ms, chain_ms, servers_ms {name: ms}; log_probability with `continue`
+                total_ms, chain_ms, servers_ms and computing_ms {name: ms}; log_probability with
+                `continue`
     perplexity  value, total_ms, scores: each token's log probability but the first's
 
 The token that follows the prompt comes out of reading it. At an error: a line on standard error.

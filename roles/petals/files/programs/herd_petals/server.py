@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from herd_petals import compat, identity
+from herd_petals import compat, identity, timing
 from herd_petals.ending import end_by_sigint, fail
 
 FIRST_PEER_S = 120.0
@@ -68,6 +68,7 @@ def _serve(arguments: argparse.Namespace, key: Path) -> None:
     from petals.server.server import Server  # noqa: PLC0415 - only after `compat.prepare`
     from petals.utils.convert_block import QuantType  # noqa: PLC0415
 
+    timing.tell_times()
     torch.set_num_threads(arguments.threads)
     is_first = arguments.listen == arguments.first
     if not is_first and not _await_listener(arguments.first):

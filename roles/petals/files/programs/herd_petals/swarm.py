@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, cast
 
-from herd_petals import compat, identity
+from herd_petals import compat, identity, timing
 
 WHOLE_S = 60.0
 """How long servers may take to be seen by the client after they said that they serve."""
@@ -30,13 +30,16 @@ class Step:
         token: the one chosen to follow them.
         total_ms: embedding, chain, logits, and the choice of the token.
         chain_ms: of the chain of servers.
-        servers_ms: server's name to the time of its part, the network's included.
+        servers_ms: server's name to how long the client waited for its answer.
+        computing_ms: server's name to how long it worked on it by its own clock. It may be longer
+            than the waiting: a server hands on to the next what the client hands on, too.
     """
 
     token: int
     total_ms: float
     chain_ms: float
     servers_ms: dict[str, float]
+    computing_ms: dict[str, float]
 
 
 class Swarm:
@@ -74,6 +77,7 @@ class Swarm:
         self._manager = self._model.transformer.h.sequence_manager
         self._chain_ms = 0.0
         self._servers_ms: dict[str, float] = {}
+        self._computing_ms: dict[str, float] = {}
         self._time_sessions()
 
     @property
@@ -131,10 +135,13 @@ class Swarm:
             SwarmError: a server did not answer.
         """
         self._servers_ms.clear()
+        self._computing_ms.clear()
         begun = time.perf_counter()
         token = choose(self._logits(ids)[-1])
         total_ms = (time.perf_counter() - begun) * 1000
-        return Step(token, total_ms, self._chain_ms, dict(self._servers_ms))
+        return Step(
+            token, total_ms, self._chain_ms, dict(self._servers_ms), dict(self._computing_ms)
+        )
 
     def sampler(self, temperature: float, seed: int) -> Callable[[Any], int]:
         """What picks a token: the likeliest at temperature 0, else by chance."""
@@ -179,8 +186,7 @@ class Swarm:
                     f"{span.start} to {span.end - 1}, did not answer ({_words(error)})"
                 ) from error
             finally:
-                name = session.span.server_info.public_name
-                self._servers_ms[name] = (time.perf_counter() - begun) * 1000
+                self._servers_ms[_name(session)] = (time.perf_counter() - begun) * 1000
 
         def timed_chain(session: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             begun = time.perf_counter()
@@ -189,8 +195,16 @@ class Swarm:
             finally:
                 self._chain_ms = (time.perf_counter() - begun) * 1000
 
+        def heard(session: object, computing_ms: float) -> None:
+            self._computing_ms[_name(session)] = computing_ms
+
+        timing.hear_times(heard)
         upstream._ServerInferenceSession.step = timed_server  # noqa: SLF001
         upstream.InferenceSession.step = timed_chain
+
+
+def _name(session: Any) -> str:  # noqa: ANN401 - upstream's session with one server
+    return str(session.span.server_info.public_name)
 
 
 def _words(error: Exception) -> str:

@@ -1,0 +1,71 @@
+"""Where a token's time goes in a chain of servers: the client, each server, and what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from analysis.cells import CellResult, Series
+from collect.tables import Tables
+
+CLIENT, REST = "client", "network and messages"
+COLUMNS = ("model", "series", "nodes", "part", "layers", "ms", "share", "trials")
+
+
+def chain_times(all_series: Iterable[Series], tables: Tables) -> pd.DataFrame:
+    """Parts of a decoded token's time, a row a part, along the chain.
+
+    What is left of the chain's time after the servers' own computing is `REST`. A server begins
+    before the client has asked it, as soon as the one before it hands its answer on; but it begins
+    after that, so computing is never counted twice.
+
+    Args:
+        all_series: every series of the run.
+        tables: of the run.
+
+    Returns:
+        Columns: `COLUMNS`. `ms` is the median over trials of a trial's mean, `share` likewise of
+        its own share. No rows for cells whose servers do not tell, or that have no speed.
+    """
+    if tables.servers.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    servers = tables.servers[tables.servers["phase"] == "prediction"]
+    tokens = tables.tokens[tables.tokens["phase"] == "prediction"]
+    rows = [
+        {"model": series.model, "series": series.panel_label, "nodes": cell.nodes, **row}
+        for series in all_series
+        for cell in series.measured
+        if cell.by_block("decode_ms_per_token")
+        for row in _cell_rows(cell, tokens, servers)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"layers": "Int64"})
+
+
+def _cell_rows(
+    cell: CellResult, tokens: pd.DataFrame, servers: pd.DataFrame
+) -> list[dict[str, object]]:
+    ids = cell.done["trial_id"]
+    own = servers[servers["trial_id"].isin(ids)]
+    steps = tokens[tokens["trial_id"].isin(ids)]
+    if own.empty or own["compute_ms"].isna().any():
+        return []
+    first = own.drop_duplicates("node").sort_values("position")
+    layers = dict(zip(first["node"], first["layers"], strict=True))
+    by_trial = steps.groupby("trial_id")
+    computing = own.pivot_table("compute_ms", "trial_id", "node", aggfunc="sum")[[*layers]]
+    parts = computing.astype(float).div(by_trial.size(), axis="index")
+    left = by_trial["sync_ms"].mean().astype(float) - parts.sum(axis="columns")
+    parts.insert(0, CLIENT, by_trial["compute_ms"].mean().astype(float))
+    parts[REST] = left
+    shares = parts.div(parts.sum(axis="columns"), axis="index")
+    return [
+        {
+            "part": part,
+            "layers": layers.get(part),
+            "ms": float(parts[part].median()),
+            "share": float(shares[part].median()),
+            "trials": len(parts),
+        }
+        for part in map(str, parts.columns)
+    ]
