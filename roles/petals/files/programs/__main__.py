@@ -6,4 +6,6 @@ import importlib
 import sys
 
 if __name__ == "__main__":
-    importlib.import_module(f"herd_petals.{sys.argv.pop(1)}").main()
+    name = sys.argv.pop(1)
+    sys.argv[0] = f"petals-{name}"  # in what it says of its arguments
+    importlib.import_module(f"herd_petals.{name}").main()
