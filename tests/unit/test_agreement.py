@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -228,6 +229,23 @@ def test_a_cell_that_differs_is_told_in_words_and_on_the_page(tmp_path: Path) ->
     assert "tokens/s" not in (page_folder / "report.md").read_text().partition("## Every")[0]
     assert len(pd.read_csv(page_folder / "agreement.csv")) == 3
     assert list(pd.read_csv(page_folder / "differing-texts.csv")["token"]) == [1]
+
+
+def test_an_engine_that_is_not_installed_makes_nothing_wrong(tmp_path: Path) -> None:
+    run, made = manifest("f32"), tables(GOOD, "f32")
+    params = {"engine": "petals", "model": "stories15m", "nodes": 2, "weights": "f32"}
+    reason = "petals is not installed on pi1: run `ansible-playbook provision.yml`"
+    absent = CellRecord(cell_id="p", params=params, identity={}, nodes=(), unavailable=reason)
+    row = {**params, "run": "agreement", "cell_id": "p", "repeat": 1, "state": "unavailable"}
+    trials = pd.concat([made.trials, pd.DataFrame([{**row, "trial_id": "p-r1", "reason": reason}])])
+    whole = agreed(
+        run.model_copy(update={"cells": (*run.cells, absent)}),
+        replace(made, trials=trials),
+        run_folder(tmp_path),
+    )
+    assert whole is not None
+    assert not whole.is_wrong
+    assert "2 texts in 1 cell" in whole.headline
 
 
 def test_a_report_without_what_the_reference_says_is_refused(tmp_path: Path) -> None:
