@@ -183,7 +183,8 @@ class TrialRunner:
             before=node_reading(reply.pairs("before")), after=node_reading(reply.pairs("after"))
         )
         execution.add(root, unit, state, reply)
-        if state.runtime_s is None:
+        # Of one that was halted for a cause found before, systemd may have forgotten the times.
+        if state.runtime_s is None and execution.cause is None:
             execution.refused = root.node.name
             execution.blame(
                 f"systemd could not start the {root.role} on {root.node.name}: {state.result}"

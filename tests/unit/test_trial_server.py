@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -11,6 +12,7 @@ from experiments.engines.base import Deployment, Process
 from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure
+from experiments.lookout import Lookout
 from experiments.owner import Owner
 from experiments.protocol import Reply, Request
 from experiments.trial import TrialRunner
@@ -137,3 +139,24 @@ def test_at_the_deadline_it_is_not_a_worker_that_is_stopped(tmp_path: Path) -> N
     deadline_s = {fields["unit"].rpartition("-")[2]: int(fields["deadline"]) for fields in begun}
     assert deadline_s["client"] == deadline_s["server"] == 50
     assert deadline_s["worker"] > 50 + 10
+
+
+def test_a_client_that_was_halted_is_not_one_that_could_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its times may be forgotten; why it was halted is for the logs of all to tell."""
+    wait = Lookout.wait
+
+    def halted(
+        lookout: Lookout, verb: Literal["run", "start"], deadline_s: float, execution: Execution
+    ) -> Reply:
+        reply = wait(lookout, verb, deadline_s, execution)
+        if verb == "run":
+            execution.blame("the worker had ended")
+            reply.parts["props"] = b""
+        return reply
+
+    monkeypatch.setattr(Lookout, "wait", halted)
+    execution = execute(HeardTransport(world(tmp_path)))
+
+    assert (execution.cause, execution.refused) == ("the worker had ended", None)
