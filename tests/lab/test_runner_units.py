@@ -14,7 +14,7 @@ from experiments.cluster import Node
 from experiments.protocol import Request, ask
 from experiments.readings import unit_state
 from tests.lab.runs import transport, until
-from tests.lab.virtual_lab import WORKER, VirtualLab
+from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -33,6 +33,22 @@ def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(lab: VirtualLab
     state = unit_state(reply.pairs("props"))
     assert state.result == "timeout"
     assert state.runtime_s == pytest.approx(1.0, abs=0.5)
+
+
+def test_a_helper_outlives_an_upgrade_of_systemd(lab: VirtualLab) -> None:
+    """Which closes its connections, as it closes one that said nothing for 90 s."""
+    server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
+    fields = (("deadline", "1"), ("arg", server))
+    results = []
+    with transport() as ssh:
+        link = ssh.open(lab.cluster(1).root)
+        for unit in ("herd-before-root", "herd-after-root"):
+            reply = ask(link, Request("run", (("unit", unit), *fields)))
+            results.append(unit_state(reply.pairs("props")).result)
+            lab.on(ROOT, "systemctl daemon-reexec")
+        link.close(5.0)
+
+    assert results == ["timeout", "timeout"]
 
 
 def test_engines_run_confined_as_a_user_without_rights(lab: VirtualLab, tmp_path: Path) -> None:
