@@ -115,6 +115,22 @@ class NodeEnergy(Record):
     window_s: float
 
 
+class LinkRecord(Record):
+    """The links of the nodes during an attempt, as set and read back; of the lab alone.
+
+    Attributes:
+        mbit: rate each way.
+        delay_ms: added to a round trip between two nodes.
+        method: what delays: the kernel's `netem`, or a `queue` of packets.
+        round_trip_ms: as a ping between two nodes told before the attempt; None on one node.
+    """
+
+    mbit: int
+    delay_ms: int
+    method: str | None = None
+    round_trip_ms: float | None = None
+
+
 class AttemptRecord(Record):
     """One execution of a trial.
 
@@ -132,6 +148,7 @@ class AttemptRecord(Record):
         nodes: node name to its readings.
         energy: node name to what it used, where it has counters.
         file_bytes: file name to size; a log shorter than this was torn later.
+        link: the links of its nodes, where the matrix names them.
     """
 
     schema_version: Literal[1] = 1
@@ -152,6 +169,7 @@ class AttemptRecord(Record):
     nodes: dict[str, NodeRecord]
     energy: dict[str, NodeEnergy] = Field(default_factory=dict)
     file_bytes: dict[str, int]
+    link: LinkRecord | None = None
 
     @property
     def in_vain(self) -> bool:

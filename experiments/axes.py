@@ -14,6 +14,7 @@ from collect.run import Scalar
 from experiments.engines import API, ENGINES, ON_NODES
 from experiments.engines.base import Axis
 from experiments.engines.common import model_spec
+from experiments.shaping.links import LINK_AXES, MOST
 
 SYSTEM = Axis("system", str, default="")
 """Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""
@@ -58,6 +59,7 @@ Axes = Annotated[dict[str, Values], AfterValidator(_known)]
 def known_axes() -> dict[str, tuple[Axis, ...]]:
     """Every axis that some engine or all have, by name (an axis may differ between engines)."""
     known: dict[str, tuple[Axis, ...]] = {axis.name: (axis,) for axis in (SYSTEM, *COMMON_AXES)}
+    known |= {axis.name: (axis,) for axis in LINK_AXES}
     for engine in ENGINES.values():
         for axis in engine.axes:
             known[axis.name] = (*known.get(axis.name, ()), axis)
@@ -113,6 +115,12 @@ def _count_problem(name: str, value: Scalar) -> str | None:
         return f"{value} is no number of nodes: give 1 or more."
     if name in ZERO_MEANS and isinstance(value, int) and value < 0:
         return f"{value} is no value of {name}: give 1 or more, or 0 for {ZERO_MEANS[name]}."
+    if name in MOST and isinstance(value, int):
+        most, unit = MOST[name]
+        if not 0 <= value <= most:
+            return (
+                f"{value} is no value of {name}: give 1 to {most} {unit}, or 0 for the lab's own."
+            )
     return None
 
 

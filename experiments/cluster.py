@@ -44,6 +44,7 @@ class Node:
         available_mib: what of it was free when the node was asked; 0 if it does not tell.
         facts: provenance facts.
         engines: engine name to installation.
+        lab_link_mbit: rate of its link where it is a node of the lab; None for any other machine.
         model_sha256: file on the node (below the models folder) to sha256, verified.
     """
 
@@ -55,6 +56,7 @@ class Node:
     key_file: str | None = None
     known_hosts: str | None = None
     forwarded_from: str | None = None
+    lab_link_mbit: int | None = None
     cores: int = 0
     memory_mib: int = 0
     available_mib: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from collect.attempt import NodeEnergy, NodeRecord, ProcessRecord
+from collect.attempt import LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
 from experiments.engines.base import Process
 from experiments.protocol import Reply
 from experiments.readings import UnitState
@@ -21,6 +21,7 @@ class Execution:
         refused: the node that did not do what it was asked, if one did not; logs cannot tell why.
         root_wall_s: lifetime of the root by its node's clock.
         logs: file name to content.
+        link: the links of the nodes, where the matrix names them.
     """
 
     started_at: float
@@ -33,6 +34,7 @@ class Execution:
     readings: dict[str, NodeRecord] = field(default_factory=dict)
     energy: dict[str, NodeEnergy] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
+    link: LinkRecord | None = None
 
     def blame(self, cause: str) -> None:
         """Name a cause; the first thing that went wrong is it, the rest follows from it."""

@@ -27,6 +27,7 @@ CONNECTION_VARIABLES = (
     "herd_cluster_address",
     "herd_forwarded_from",
     "lab_gateway",
+    "lab_link_mbit",
 )
 
 
@@ -185,7 +186,14 @@ def _node(name: str, told: Mapping[str, Any], *, must_resolve: bool) -> Node:
         key_file=_text(told.get("ansible_ssh_private_key_file")),
         known_hosts=_text(told.get("herd_known_hosts")),
         forwarded_from=_forwarded_from(name, told),
+        lab_link_mbit=_lab_link_mbit(told),
     )
+
+
+def _lab_link_mbit(told: Mapping[str, Any]) -> int | None:
+    """Only where a lab's gateway is, too: anybody may set a variable of that name."""
+    rate = str(told.get("lab_link_mbit"))
+    return int(rate) if told.get("lab_gateway") and rate.isdigit() else None
 
 
 def _engine_address(name: str, told: Mapping[str, Any], address: str, *, must_resolve: bool) -> str:

@@ -24,6 +24,7 @@ from experiments.axes import (
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
 from experiments.engines.common import PROJECT_FOLDER
+from experiments.shaping.links import LINK_AXES
 from experiments.systems import load_systems
 from models.yaml_file import load_yaml_file
 
@@ -140,7 +141,8 @@ class Matrix(Record):
         found: dict[tuple[tuple[str, Scalar], ...], Cell] = {}
         for fixed, endpoint in self._beginnings():
             own = sorted(ENGINES[str(fixed["engine"])].axes, key=lambda axis: axis.name)
-            axes = [axis for axis in (*COMMON_AXES, *own) if axis.name not in fixed]
+            links = [axis for axis in LINK_AXES if axis.name in self.axes and endpoint is None]
+            axes = [axis for axis in (*COMMON_AXES, *links, *own) if axis.name not in fixed]
             for combination in itertools.product(*(self.values(axis) for axis in axes)):
                 chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
                 params = _in_order({**fixed, **chosen}, own)
@@ -168,7 +170,7 @@ class Matrix(Record):
 
 def _in_order(params: Mapping[str, Scalar], own: Sequence[Axis]) -> dict[str, Scalar]:
     """Axes in the order in which all cells have them: common ones first."""
-    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, *own)]
+    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, *LINK_AXES, *own)]
     return {name: params[name] for name in names if name in params}
 
 

@@ -30,6 +30,7 @@ from experiments.money import Purse, left_of, unpriced
 from experiments.preflight import describe_memory, describe_models
 from experiments.progress import spoken_time
 from experiments.remote import SshTransport
+from experiments.shaping import links
 
 RESULTS_FOLDER = "results"
 ID_LENGTH = 10
@@ -174,15 +175,22 @@ def cell_label(params: Mapping[str, Scalar]) -> str:
     if not params["nodes"]:  # an API: what is left to say is whether it is asked
         return " ".join((*words, str(params["answers"])))
     words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
-    skipped = ("system", "engine", "model", "nodes", "threads", "context")
+    skipped = ("system", "engine", "model", "nodes", "threads", "context", *links.MOST)
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
+    words += _link_words(params)
     if params.get("context"):
         words.append(f"context {params['context']}")
     if params.get("threads"):
         words.append(f"{params['threads']} threads")
     return " ".join(words)
+
+
+def _link_words(params: Mapping[str, Scalar]) -> list[str]:
+    """The link of a cell, where it is not the nodes' own."""
+    rate, delay = (params.get(axis.name) for axis in links.LINK_AXES)
+    return [f"{rate} Mbit/s"] * bool(rate) + [f"+{delay} ms round trip"] * bool(delay)
 
 
 def seconds_per_trial(results: Path, cell_ids: Iterable[str]) -> dict[str, float]:
@@ -275,7 +283,7 @@ def _money(plan: Plan, possible: Mapping[str, CellRecord]) -> list[str]:
 
 def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
     engine = ENGINES[cell.engine]
-    unavailable = engine.check(cell, cluster)
+    unavailable = engine.check(cell, cluster) or links.unavailable(cell, cluster)
     identity = dict(engine.identity(cell, cluster))
     content = {
         "params": _canonical(cell.params),

@@ -27,6 +27,7 @@ from experiments.protocol import Transport
 from experiments.references import references_of
 from experiments.remote import SshTransport
 from experiments.session import Session
+from experiments.shaping.links import Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +151,14 @@ def run_on(
             progress.note(line)
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
         herd = Herd(WithController(transport, results), (*plan.cluster.nodes, *here), owner)
+        links = Links(plan.cluster.nodes)
         try:
             herd.own_all()
+            links.clear()
             folder, manifest = _open_run(known, plan, results, command, toolkit)
-            return _measure(folder, manifest, plan, herd, progress, purse)
+            return _measure(folder, manifest, plan, herd, links, progress, purse)
         finally:
+            links.close()
             herd.close()
 
 
@@ -198,11 +202,12 @@ def _measure(
     manifest: RunManifest,
     plan: Plan,
     herd: Herd,
+    links: Links,
     progress: Progress,
     purse: Purse,
 ) -> RunResult:
     ledger = Ledger(folder)
-    session = Session(plan, manifest, ledger, herd, progress, purse)
+    session = Session(plan, manifest, ledger, herd, progress, purse, links)
     progress.begin(manifest.run, session.book.counts(), session.left_s())
     try:
         notes = session.measure()

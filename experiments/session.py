@@ -21,6 +21,8 @@ from experiments.money import Purse, bill_of, most_of_trial
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
 from experiments.protocol import Request
+from experiments.shaping.keeper import KeeperError
+from experiments.shaping.links import Links
 from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0
@@ -58,6 +60,7 @@ class Session:
         herd: the nodes, owned.
         progress: told what happens.
         purse: what may be spent.
+        links: between the nodes.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Session:
         herd: Herd,
         progress: Progress,
         purse: Purse,
+        links: Links,
     ) -> None:
         self._plan = plan
+        self._links = links
         self._purse = purse
         self._manifest = manifest
         self._ledger = ledger
@@ -183,7 +188,7 @@ class Session:
         for number in range(1, warm_ups(cell, self._manifest.warmup) + 1):
             self._progress.step(self._step(trial, cell, 0))
             name = f"{trial.cell_id}-w{number}"
-            execution = self._trials.execute(deployment, name, keep=cell.keeps_workers)
+            execution = self._execute(cell, deployment, name)
             if failure(execution):
                 self._trials.stop_kept()
                 return
@@ -194,7 +199,7 @@ class Session:
         number = self.book.attempts[trial.trial_id] + 1
         attempt_id = f"{trial.trial_id}-a{number}"
         self._progress.step(self._step(trial, cell, number))
-        execution = self._trials.execute(deployment, attempt_id, keep=cell.keeps_workers)
+        execution = self._execute(cell, deployment, attempt_id)
 
         def judge(folder: Path) -> AttemptRecord:
             return self._judged(folder, trial, number, execution, deployment)
@@ -211,6 +216,22 @@ class Session:
             self._progress.note(f"{label}, attempt {number}: {record.outcome}: {record.cause}")
             self._use_up(trial, record)
         self._progress.settled(self.book.counts(), self.left_s())
+
+    def _execute(self, cell: Cell, deployment: Deployment, name: str) -> Execution:
+        """Carry out a trial over the links that its cell asks for."""
+        try:
+            link = self._links.have(cell)
+        except KeeperError as error:
+            self._herd.lose(error.node)
+            execution = Execution(started_at=time.time())
+            execution.lose({error.node: str(error)}, "its link was set")
+            return execution
+        execution = self._trials.execute(deployment, name, keep=cell.keeps_workers)
+        execution.link = link
+        problem = self._links.problem(cell)
+        if problem is not None:
+            execution.blame(f"{problem}, after the trial")
+        return execution
 
     def _use_up(self, trial: TrialRecord, record: AttemptRecord) -> None:
         """Count an attempt that is not done; one in vain only ends its cell's turn."""
@@ -247,6 +268,7 @@ class Session:
             nodes=execution.readings,
             energy=execution.energy,
             file_bytes={name: len(content) for name, content in execution.logs.items()},
+            link=execution.link,
         )
         outcome, cause, samples = self._verdict(folder, draft, execution, deployment)
         return draft.model_copy(update={"outcome": outcome, "cause": cause, "samples": samples})

@@ -62,7 +62,9 @@ def _is_shaped(prefix: list[str], device: str, shape: Shape) -> bool:
     said = run(*prefix, "tc", "-json", "qdisc", "show", "dev", device, doing="reading a link")
     disciplines: list[dict[str, Any]] = json.loads(said or "[]")
     return any(
-        one["kind"] == "tbf" and one.get("options", {}).get("rate") == shape.rate_bytes
+        one["kind"] == "tbf"
+        and one.get("root")
+        and one.get("options", {}).get("rate") == shape.rate_bytes
         for one in disciplines
     )
 

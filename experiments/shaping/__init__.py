@@ -1,0 +1,1 @@
+"""Links of the lab's nodes as an axis of a matrix: their rate and their delay."""
