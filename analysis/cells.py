@@ -253,10 +253,17 @@ def in_words(axis: str, value: Scalar) -> str:
         if axis == "threads"
         else "",
         "context": "the model's context" if value == 0 else f"a context of {value} tokens",
+        "link_mbit": f"{value} Mbit/s" if value else "the lab's link",
+        "link_delay_ms": f"+{value} ms round trip" if value else "no delay",
         "net_turbo": f"net-turbo {switch}",
         "split_mode": f"split by {value}",
     }
     return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
+
+
+def link_in_words(mbit: int, delay_ms: int) -> str:
+    """`100 Mbit/s, +100 ms round trip`."""
+    return f"{in_words('link_mbit', mbit)}, {in_words('link_delay_ms', delay_ms)}"
 
 
 def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = True) -> str:

@@ -51,6 +51,22 @@ class Traffic(_Strict):
         return self
 
 
+class OverLink(_Strict):
+    """How fast something was over links of a rate and a delay.
+
+    Attributes:
+        delay_ms: of a round trip, beyond what there was without; 0 where little was told.
+        tokens: length of the sequence.
+    """
+
+    model: str
+    nodes: PositiveInt
+    mbit: PositiveInt
+    delay_ms: Annotated[int, Field(ge=0)]
+    tokens: PositiveInt
+    steps_per_s: PositiveFloat
+
+
 class Publication(_Strict):
     """A table that somebody published.
 
@@ -58,7 +74,7 @@ class Publication(_Strict):
         published: the day, or the month, of publication (ISO 8601).
         weights: type of the weights; None where figures do not depend on it.
         exchanged: type of the exchanged activations; likewise.
-        samples: tokens behind each mean.
+        samples: tokens behind each mean; None where it is not told.
     """
 
     engine: str
@@ -67,9 +83,10 @@ class Publication(_Strict):
     machines: str
     weights: str | None = None
     exchanged: str | None = None
-    samples: PositiveInt
+    samples: PositiveInt | None = None
     timings: tuple[Timing, ...] = ()
     traffic: tuple[Traffic, ...] = ()
+    links: tuple[OverLink, ...] = ()
 
 
 def load_publications(folder: Path = FOLDER) -> tuple[Publication, ...]:
@@ -110,3 +127,37 @@ def published_timings(engines: Iterable[str]) -> pd.DataFrame:
         of_series = frame.groupby(["source", "machines", "model"], sort=False)["total_ms"]
         frame["speed_up"] = of_series.transform("first") / frame["total_ms"]
     return frame
+
+
+def published_over_links(
+    engine: str, fastest: tuple[int, int]
+) -> dict[tuple[int, int], dict[int, float]]:
+    """What share of its speed an engine kept over slower links.
+
+    Args:
+        engine: whose tables.
+        fastest: rate (Mbit/s) and delay (ms) of the link to which shares refer.
+
+    Returns:
+        Rate and delay to length of the sequence to share; empty where nothing is known.
+    """
+    found: dict[tuple[int, int], dict[int, float]] = {}
+    for table in load_publications():
+        if table.engine != engine:
+            continue
+        base = {r.tokens: r.steps_per_s for r in table.links if (r.mbit, r.delay_ms) == fastest}
+        for row in table.links:
+            if row.tokens in base:
+                share = row.steps_per_s / base[row.tokens]
+                found.setdefault((row.mbit, row.delay_ms), {})[row.tokens] = share
+    return found
+
+
+def link_sources(engines: Iterable[str]) -> list[str]:
+    """Machines and source of every published table of these engines over slower links."""
+    wanted = set(engines)
+    return [
+        f"{table.machines}: {table.source}, {table.published}"
+        for table in load_publications()
+        if table.engine in wanted and table.links
+    ]

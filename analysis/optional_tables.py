@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import agreement_text, frames, tabulate
 from analysis.agreement_text import Agreed
 from analysis.cells import Series
+from analysis.links import over_links
 from analysis.literature import published_timings
 from analysis.servers import chain_times
 from analysis.tabulate import Table
@@ -53,6 +54,21 @@ def server_table(all_series: Sequence[Series], tables: Tables, folder: Path) -> 
         **_naming(data), "part": "Part", "layers": "Layers", "ms": "ms/token", "share": "Share",
     }  # fmt: skip
     return tabulate.frame_table(data, columns, percents=["share"])
+
+
+def over_links_table(all_series: Sequence[Series], folder: Path) -> Table | None:
+    """Speeds over slower links, beside published shares; its data as `links.csv`."""
+    data = over_links(all_series)
+    if data.empty:
+        return None
+    data.to_csv(folder / "links.csv", index=False)
+    published = [name for name in map(str, data) if name.startswith("published_")]
+    columns = {
+        **_naming(data), "link": "Link", "round_trip_ms": "Round trip, ms",
+        "value": "Tokens/s, median", "against_fastest": "Against the fastest link",
+        **{n: f"Published, {n.rpartition('_')[2]} tokens" for n in published},
+    }  # fmt: skip
+    return tabulate.frame_table(data, columns, percents=["against_fastest", *published])
 
 
 def perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None:

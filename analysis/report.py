@@ -20,10 +20,12 @@ from analysis.comparison import Comparison, comparison_of
 from analysis.energy import energy_frame, energy_table, unmeasured, window_in_words
 from analysis.judges import Opinion, opinions
 from analysis.latency import latency_charts
+from analysis.literature import link_sources
 from analysis.network import link_speeds, predictor
 from analysis.optional_tables import (
     agreement_tables,
     link_table,
+    over_links_table,
     perplexity_table,
     published_table,
     server_table,
@@ -100,6 +102,8 @@ class Content:
     cells: Table
     link: Table | None
     servers: Table | None
+    over_links: Table | None
+    published_links: str
     perplexity: Table | None
     energy: Table | None
     energy_window: str
@@ -262,6 +266,8 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=link_table(all_series, speeds, folder),
         servers=server_table(all_series, tables, folder),
+        over_links=over_links_table(all_series, folder),
+        published_links="; ".join(link_sources(run.engines)),
         perplexity=perplexity_table(all_series, folder),
         energy=energy_table(energy),
         energy_window=window_in_words(run),

@@ -48,6 +48,7 @@ TRIALS_AFTER_AXES: Columns = MappingProxyType(
         "energy_j_per_answer": "Float64",
         "energy_window_s": "Float64",
         "energy_counters": "string",
+        "link_round_trip_ms": "Float64",
         "flags": "string",
     }
 )

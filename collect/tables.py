@@ -162,6 +162,7 @@ def _trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
         "attempt_id": chosen.attempt_id,
         "trial_wall_s": chosen.record.trial_wall_s,
         "root_wall_s": chosen.record.root_wall_s,
+        "link_round_trip_ms": chosen.record.link and chosen.record.link.round_trip_ms,
         **_figures(chosen.measurement),
         **trial_energy(run, state.cell.nodes, chosen.record, chosen.measurement),
     }

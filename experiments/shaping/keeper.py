@@ -38,6 +38,7 @@ from experiments.shaping.shape import (
 
 MARKS = Path("/run/llama-herd-links")
 LOCK_S = 20.0
+FOUND_S = 30.0
 PINGS = ("ping", "-U", "-n", "-q", "-c", "3", "-i", "0.01", "-W", "5")
 
 
@@ -187,11 +188,20 @@ class Keeper:
         mark.flush()
 
     def _ping(self, node: str, address: str) -> float | None:
-        """The fastest of some round trips from a node to an address."""
+        """The fastest of some round trips from a node to an address.
+
+        A node that was just started is not found at once: others remember its former hardware
+        address for some seconds.
+        """
         enter = ("nsenter", "--target", str(self._places[node].pid), "--mount", "--net")
-        return round_trip_ms(
-            _run(node, f"a ping from {node} to {address}", *enter, *PINGS, address)
-        )
+        deadline = time.monotonic() + FOUND_S
+        while True:
+            try:
+                said = _run(node, f"a ping from {node} to {address}", *enter, *PINGS, address)
+                return round_trip_ms(said)
+            except KeeperError:
+                if time.monotonic() > deadline:
+                    raise
 
     def _delaying(self) -> Method:
         """How packets are delayed here; the plan has seen that they can be."""
