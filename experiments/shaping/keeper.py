@@ -38,7 +38,6 @@ from experiments.shaping.shape import (
 
 MARKS = Path("/run/llama-herd-links")
 LOCK_S = 20.0
-FOUND_S = 30.0
 PINGS = ("ping", "-U", "-n", "-q", "-c", "3", "-i", "0.01", "-W", "5")
 
 
@@ -89,38 +88,40 @@ class Keeper:
         own: dict[str, int] = request["nodes"]
         wanted = Shape(**request["shape"])
         self._own |= own
+
+        def have(node: str) -> bool:
+            shape = Shape(wanted.mbit or own[node], wanted.delay_ms)
+            return self._have(node, shape, change=request["change"])
+
         try:
             with ThreadPoolExecutor(max_workers=max(1, len(own))) as pool:
-                changed = list(
-                    pool.map(
-                        lambda node: self._have(
-                            node, Shape(wanted.mbit or own[node], wanted.delay_ms), request
-                        ),
-                        own,
-                    )
-                )
+                changed = any(list(pool.map(have, own)))
+                if changed:
+                    list(pool.map(self._forget_neighbours, own))
             trip_ms = self._ping(next(iter(own)), request["ping"]) if request["ping"] else None
         except KeeperError as error:
             return {"node": error.node, "error": str(error)}
         method = self._delaying() if wanted.delay_ms else None
-        return {"changed": any(changed), "round_trip_ms": trip_ms, "method": method}
+        return {"changed": changed, "round_trip_ms": trip_ms, "method": method}
 
     def restore(self) -> None:
         """Give every node that was shaped the lab's own link."""
         for node, mbit in self._own.items():
             try:
-                self._have(node, Shape(mbit), {"change": True})
+                self._have(node, Shape(mbit), change=True)
             except KeeperError:  # it does not run any more, and a new link is not shaped
                 continue
 
-    def _have(self, node: str, wanted: Shape, request: dict[str, Any]) -> bool:
-        """See to it that a link is as wanted; whether that changed anything."""
+    def _have(self, node: str, wanted: Shape, *, change: bool) -> bool:
+        """See to it that a link is as wanted; whether that changed anything.
+
+        The first time it is set in any case: of a rule without its queue nothing can be read.
+        """
         place = self._place(node)
         found = self._read(node, place)
-        if found == wanted:
-            self._mark(node, shaped=wanted != Shape(self._own[node]))
+        if found == wanted and node in self._marks:
             return False
-        if not request["change"]:
+        if not change:
             raise KeeperError(node, f"the link of {node} is {found or 'unshaped'}, not {wanted}")
         self._mark(node, shaped=True)
         self._set(node, place, wanted)
@@ -188,20 +189,16 @@ class Keeper:
         mark.flush()
 
     def _ping(self, node: str, address: str) -> float | None:
-        """The fastest of some round trips from a node to an address.
-
-        A node that was just started is not found at once: others remember its former hardware
-        address for some seconds.
-        """
+        """The fastest of some round trips from a node to an address."""
         enter = ("nsenter", "--target", str(self._places[node].pid), "--mount", "--net")
-        deadline = time.monotonic() + FOUND_S
-        while True:
-            try:
-                said = _run(node, f"a ping from {node} to {address}", *enter, *PINGS, address)
-                return round_trip_ms(said)
-            except KeeperError:
-                if time.monotonic() > deadline:
-                    raise
+        return round_trip_ms(
+            _run(node, f"a ping from {node} to {address}", *enter, *PINGS, address)
+        )
+
+    def _forget_neighbours(self, node: str) -> None:
+        """A node that was started again has another hardware address; others learn it late."""
+        flush = ("ip", "neigh", "flush", "dev", DEVICE)
+        _run(node, f"updating the neighbours of {node}", *_inside(self._places[node]), *flush)
 
     def _delaying(self) -> Method:
         """How packets are delayed here; the plan has seen that they can be."""
