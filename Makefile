@@ -63,7 +63,7 @@ test: lint
 test-engines: .venv/test.stamp
 	pytest tests/engines -rs
 
-# Petals on two virtual nodes: what it says, a server that dies, sixty generations in one process.
+# Petals on virtual nodes: what it says (also on emulated arm64), a server that dies, sixty texts in one process.
 test-petals: .venv/test.stamp
 	PETALS_PACKAGES=fetch pytest tests/petals -rs
 

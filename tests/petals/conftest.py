@@ -11,7 +11,8 @@ from experiments.lab import lab_obstacle
 from tests.lab.virtual_lab import VirtualLab
 
 FIRST, SECOND = "pet1", "pet2"
-MODELS = [{"name": "stories15m", "weights": ["f32"]}]
+MODEL = "stories15m"
+MODELS = [{"name": MODEL, "weights": ["f32"]}]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,9 +17,8 @@ from models.fetch import open_checkpoint
 from models.reference import Reference
 from tests.doubles.lab_run import run
 from tests.lab.virtual_lab import VirtualLab
-from tests.petals.conftest import FIRST, SECOND
+from tests.petals.conftest import FIRST, MODEL, SECOND
 
-MODEL = "stories15m"
 DEADLINE_S = 300.0
 FOLDER = f"/opt/llama-herd/models/{MODEL}-f32"
 PROGRAMS = "/opt/llama-herd/engines/petals/bin"
