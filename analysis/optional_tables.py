@@ -12,10 +12,8 @@ from analysis.agreement_text import Agreed
 from analysis.cells import Series
 from analysis.links import over_links
 from analysis.literature import published_timings
-from analysis.servers import chain_times
 from analysis.tabulate import Table
 from collect.run import Benchmark, RunManifest
-from collect.tables import Tables
 
 
 def link_table(
@@ -44,9 +42,8 @@ def link_table(
     return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
 
 
-def server_table(all_series: Sequence[Series], tables: Tables, folder: Path) -> Table | None:
-    """Where a token's time goes in a chain of servers; its data as `servers.csv`."""
-    data = chain_times(all_series, tables)
+def server_table(data: pd.DataFrame, folder: Path) -> Table | None:
+    """The parts of a token's time (`chain_times`); its data as `servers.csv`."""
     if data.empty:
         return None
     data.to_csv(folder / "servers.csv", index=False)

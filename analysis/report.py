@@ -32,6 +32,7 @@ from analysis.optional_tables import (
 )
 from analysis.ratings import Rated, Ratings
 from analysis.scaling import Scaling, scalings_of
+from analysis.servers import chain_times, spans_by_speed
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text, kept
 from analysis.verdict import Verdict, verdict_of
@@ -102,6 +103,7 @@ class Content:
     cells: Table
     link: Table | None
     servers: Table | None
+    spans: Mapping[str, str]
     over_links: Table | None
     published_links: str
     perplexity: Table | None
@@ -248,6 +250,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
     # The link of a virtual node is memory; what its interface reports is not a speed.
     speeds = {} if run.share_machine(run.nodes) else link_speeds(all_series, tables.nodes)
     agreement, differing = agreement_tables(study.agreement, folder)
+    times = chain_times(all_series, tables)
     energy = energy_frame(all_series)
     if not energy.empty:
         energy.to_csv(folder / "energy.csv", index=False)
@@ -265,7 +268,8 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         charts=drawn,
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
         link=link_table(all_series, speeds, folder),
-        servers=server_table(all_series, tables, folder),
+        servers=server_table(times, folder),
+        spans=spans_by_speed(times),
         over_links=over_links_table(all_series, folder),
         published_links="; ".join(link_sources(run.engines)),
         perplexity=perplexity_table(all_series, folder),

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis.cells import CellResult, Series
+from analysis.wording import plural
 from collect.tables import Tables
+from models.shape import share_layers
 
 CLIENT, REST = "client", "network and messages"
 COLUMNS = ("model", "series", "nodes", "part", "layers", "ms", "share", "trials")
@@ -40,6 +42,28 @@ def chain_times(all_series: Iterable[Series], tables: Tables) -> pd.DataFrame:
         for row in _cell_rows(cell, tokens, servers)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"layers": "Int64"})
+
+
+def spans_by_speed(times: pd.DataFrame) -> dict[str, str]:
+    """Cell in a few words to its layers shared in proportion to the speed of the servers.
+
+    Args:
+        times: as `chain_times` gives them.
+
+    Returns:
+        Layers of each node along the chain, as the axis `spans` takes them (`4-2`). Only for
+        cells that shared them otherwise.
+    """
+    advised = {}
+    servers = times[times["layers"].notna()]
+    for (model, series, _), own in servers.groupby(["model", "series", "nodes"], sort=False):
+        layers = tuple(int(count) for count in own["layers"])
+        speeds = [count / ms for count, ms in zip(layers, own["ms"], strict=True)]
+        counts = share_layers(sum(layers), speeds)
+        if counts != layers:
+            cell = f"{model}, {series}, {plural(len(layers), 'node')}"
+            advised[cell] = "-".join(map(str, counts))
+    return advised
 
 
 def _cell_rows(

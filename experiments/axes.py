@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
@@ -104,8 +105,11 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
         return (
             f"{API} is asked as a system: name one of experiments/systems.yml on the axis system."
         )
-    if listed and not among(value, listed):
+    forms = [axis.form for axis in axes if axis.form]
+    of_a_form = any(re.fullmatch(pattern, str(value)) for pattern, _ in forms)
+    if listed and not among(value, listed) and not of_a_form:
         allowed = [_spelled(other) for other in dict.fromkeys(listed)]
+        allowed += [spelled for _, spelled in forms]
         return f"{value!r} is no value of {name}{_nearest(_spelled(value), allowed)}."
     return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
 

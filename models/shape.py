@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
@@ -158,3 +159,14 @@ class ModelShape(BaseModel):
 def packed_bytes(values: int, weights: Weights) -> int:
     """Bytes that `values` values take as `weights`; of quantised types, whole blocks only."""
     return values * BLOCK_BYTES[weights] // QUANT_BLOCK
+
+
+def share_layers(layers: int, shares: Sequence[float]) -> tuple[int, ...]:
+    """Layers of each node in proportion to positive shares: one at least, `layers` together."""
+    spare = layers - len(shares)
+    exact = [spare * share / sum(shares) for share in shares]
+    counts = [1 + int(part) for part in exact]
+    by_rest = sorted(range(len(counts)), key=lambda index: int(exact[index]) - exact[index])
+    for index in by_rest[: layers - sum(counts)]:
+        counts[index] += 1
+    return tuple(counts)

@@ -133,6 +133,7 @@ class Axis:
 
     Attributes:
         values: the values allowed; None for any that `kind` accepts.
+        form: regular expression of words that are allowed besides, and how a person writes them.
         default: the value of a cell that does not name the axis.
     """
 
@@ -140,6 +141,7 @@ class Axis:
     kind: type
     default: Scalar
     values: tuple[Scalar, ...] | None = None
+    form: tuple[str, str] | None = None
 
 
 class Engine(Protocol):

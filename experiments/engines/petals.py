@@ -6,7 +6,9 @@ The programs are llama-herd's own around Petals (`roles/petals/files/programs`).
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
@@ -15,12 +17,15 @@ from experiments.engines.base import Axis, Cell, Deployment, Process
 from models.build import artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.memory import MemoryNeed, memory_need
+from models.shape import share_layers
 
 PORT = 9995
 PROGRAMS = f"{common.ENGINES_FOLDER}/petals/bin/petals-"
 SERVES = "Ready for questions"
 STARTED = "[INFO] Started"
 """In the line that a server logs when it has told the swarm that it serves."""
+COUNTS = (r"[1-9]\d*(-[1-9]\d*)+", "layers of each node, such as 4-2")
+"""How a person counts out the layers of each node."""
 READY_S = 300.0
 """Python reads half a gigabyte of libraries, from an SD card perhaps."""
 
@@ -30,7 +35,7 @@ class Petals:
 
     name = "petals"
     axes = (
-        Axis("spans", str, default="even", values=("even", "memory")),
+        Axis("spans", str, default="even", values=("even", "memory"), form=COUNTS),
         Axis("threads", int, default=0),
     )
 
@@ -42,6 +47,7 @@ class Petals:
         return (
             not_published(spec, "huggingface", cell.weights)
             or _not_served(cell, spec)
+            or _miscounted(cell, _plain(spec).shape.layers)
             or asking.unaskable(cell, spec)
             or common.unreadable(cell)
             or common.beyond_context(cell, _room(cell, spec), spec.shape.context)
@@ -53,8 +59,10 @@ class Petals:
     def memory(self, cell: Cell) -> MemoryNeed:
         """An estimate: Python and PyTorch in several processes, layers, KV cache."""
         spec = common.model_spec(cell.model)
-        room = _room(cell, spec)
-        return memory_need(_plain(spec).shape, "huggingface", cell.weights, cell.nodes, room)
+        shape, told = _plain(spec).shape, _counted(cell)
+        # As if all had about as much as the one that has most.
+        nodes = max(1, shape.layers // max(told)) if told else cell.nodes
+        return memory_need(shape, "huggingface", cell.weights, nodes, _room(cell, spec))
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of the environment on the nodes and of the model's files."""
@@ -98,18 +106,32 @@ class Petals:
 def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:
     """The layer after the last one of each node's server.
 
-    Even: counts differ by one at most. By memory: in proportion to it, one layer at least.
+    Even: counts differ by one at most. By memory: in proportion to it, one layer at least. Else as
+    counted out, such as `4-2`.
     """
+    if told := _counted(cell):
+        return tuple(accumulate(told))
     shares = [node.memory_mib if cell.params["spans"] == "memory" else 1 for node in nodes]
     if not all(shares):
         shares = [1] * len(nodes)
-    spare = layers - len(nodes)
-    exact = [spare * share / sum(shares) for share in shares]
-    counts = [1 + int(part) for part in exact]
-    by_rest = sorted(range(len(nodes)), key=lambda index: int(exact[index]) - exact[index])
-    for index in by_rest[: layers - sum(counts)]:
-        counts[index] += 1
-    return tuple(sum(counts[: index + 1]) for index in range(len(nodes)))
+    return tuple(accumulate(share_layers(layers, shares)))
+
+
+def _counted(cell: Cell) -> tuple[int, ...]:
+    """Layers of each node where the cell counts them out; else nothing."""
+    spelled = str(cell.params["spans"])
+    return tuple(map(int, spelled.split("-"))) if re.fullmatch(COUNTS[0], spelled) else ()
+
+
+def _miscounted(cell: Cell, layers: int) -> str | None:
+    """Why layers cannot be shared as counted out; None if they can, or are not."""
+    told = _counted(cell)
+    if not told or (len(told) == cell.nodes and sum(told) == layers):
+        return None
+    return (
+        f"spans {cell.params['spans']} are {sum(told)} layers on {len(told)} nodes, and "
+        f"{cell.model} has {layers} for {cell.nodes}"
+    )
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:

@@ -11,6 +11,7 @@ keeps two of these from one node.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -294,7 +295,8 @@ def serve() -> None:
     """Answer requests until there are no more, then put everything back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Engines run ahead of all others; a packet must not wait for them besides.
-    os.setpriority(os.PRIO_PROCESS, 0, -20)
+    with contextlib.suppress(PermissionError):  # in a container root may lack that right
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
     keeper = Keeper()
     try:
         for line in sys.stdin:

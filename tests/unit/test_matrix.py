@@ -133,6 +133,7 @@ def test_flags_override_axes_as_text(tmp_path: Path) -> None:
         ({"nodes": "1,x"}, "--nodes: 'x' is no value of nodes"),
         ({"axes": {"net_trubo": "true"}}, "did you mean net_turbo?"),
         ({"axes": {"workers": "warm"}}, "Allowed are fresh, kept"),
+        ({"axes": {"spans": "4to2"}}, "even, memory, layers of each node, such as 4-2"),
         ({"repeats": "0"}, "--repeats 0"),
         ({"repeats": "many"}, "--repeats many"),
     ],

@@ -86,9 +86,11 @@ def load(path: Path) -> ModuleType:
         ((8192, 2048), "memory", (4, 6)),
         ((16384, 1024, 1024), "memory", (4, 5, 6)),
         ((0, 4096), "memory", (3, 6)),
+        ((4096, 4096), "4-2", (4, 6)),
+        ((1, 1, 1), "1-1-4", (1, 2, 6)),
     ],
 )
-def test_layers_are_shared_evenly_or_by_memory(
+def test_layers_are_shared_evenly_by_memory_or_as_counted_out(
     memory_mib: tuple[int, ...], how: str, expected: tuple[int, ...]
 ) -> None:
     nodes = [node(number, mib) for number, mib in enumerate(memory_mib, 1)]
@@ -121,6 +123,8 @@ def test_heads_of_zeros_are_left_to_distributed_llama() -> None:
     [
         ({"weights": "q4_0"}, "weights f32 only"),
         ({"nodes": 8}, "has 6 layers, too few for servers on 8 nodes"),
+        ({"spans": "4-3"}, "spans 4-3 are 7 layers on 2 nodes, and stories15m.kv16 has 6 for 2"),
+        ({"spans": "2-2-2"}, "are 6 layers on 3 nodes, and stories15m.kv16 has 6 for 2"),
         ({"model": "qwen3-0.6b"}, "q4_0|qwen3"),
     ],
 )
@@ -153,6 +157,11 @@ def test_questions_need_room_for_the_longest_of_them_and_no_whole_context() -> N
     assert need.root_mib < 1900  # what a node of 2 GiB has free
     longest = cell(asked.model_copy(update={"max_tokens": 4096}), **params)
     assert ENGINE.memory(longest).root_mib > need.root_mib
+
+
+def test_the_node_with_most_layers_counts() -> None:
+    need = {spans: ENGINE.memory(cell(spans=spans)).worker_mib for spans in ("even", "5-1")}
+    assert need["5-1"] > need["even"]
 
 
 def test_a_node_that_others_reach_through_another_machine_has_no_server() -> None:

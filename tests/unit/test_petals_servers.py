@@ -10,7 +10,7 @@ import pytest
 
 from analysis.cells import cell_results, series_of
 from analysis.report import compose
-from analysis.servers import CLIENT, REST, chain_times
+from analysis.servers import CLIENT, REST, chain_times, spans_by_speed
 from analysis.wording import NOTHING
 from collect.columns import SERVERS, TOKENS
 from collect.parsers import petals
@@ -107,6 +107,16 @@ def test_what_is_left_of_the_chain_after_the_servers_is_the_network() -> None:
     assert list(found["ms"]) == pytest.approx([2.0, 9.0, 15.0, 6.0])  # medians of two trials
     assert list(found["share"]) == pytest.approx([2 / 32, 9 / 32, 15 / 32, 6 / 32])
     assert found["layers"].dropna().tolist() == [3, 3]
+
+
+def test_layers_in_proportion_to_the_measured_speed_are_counted_out(tmp_path: Path) -> None:
+    run, made = tables({SECOND: [4.0, 6.0], FIRST: [14.0, 16.0]})  # three times as fast
+    assert list(spans_by_speed(chain_times(make_series(OUTCOMES), made)).values()) == ["4-2"]
+    compose(run, made, tmp_path)
+    for name in ("report.md", "index.html"):
+        assert "layers would be shared so: " in (tmp_path / name).read_text()
+    _, alike = tables({SECOND: [9.0, 9.0], FIRST: [10.0, 10.0]})
+    assert spans_by_speed(chain_times(make_series(OUTCOMES), alike)) == {}
 
 
 def test_nothing_is_said_of_a_cell_whose_servers_did_not_tell() -> None:
