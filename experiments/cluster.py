@@ -67,7 +67,7 @@ class Node:
     @property
     def listen_address(self) -> str:
         """Address that a worker listens on."""
-        return "0.0.0.0" if self.forwarded_from else self.engine_address  # noqa: S104
+        return "0.0.0.0" if self.forwarded_from else self.engine_address  # noqa: S104 - behind NAT
 
 
 CONTROLLER = Node(name="controller", address="", engine_address="")
