@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -65,10 +66,11 @@ def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
     }
 
 
-def energy_table(frame: pd.DataFrame) -> Table | None:
-    """The same for readers, without columns in which nothing stands; None without rows."""
+def energy_table(frame: pd.DataFrame, folder: Path) -> Table | None:
+    """The same for readers, without columns in which nothing stands; its data as `energy.csv`."""
     if frame.empty:
         return None
+    frame.to_csv(folder / "energy.csv", index=False)
     told = {name: title for name, title in COLUMNS.items() if frame[name].notna().any()}
     if len(frame["model"].unique()) == 1:
         del told["model"]

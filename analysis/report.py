@@ -251,9 +251,6 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
     speeds = {} if run.share_machine(run.nodes) else link_speeds(all_series, tables.nodes)
     agreement, differing = agreement_tables(study.agreement, folder)
     times = chain_times(all_series, tables)
-    energy = energy_frame(all_series)
-    if not energy.empty:
-        energy.to_csv(folder / "energy.csv", index=False)
     failures = tabulate.failure_table(all_series, tables.trials, tables.attempts)
     return Content(
         run=run,
@@ -273,7 +270,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         over_links=over_links_table(all_series, folder),
         published_links="; ".join(link_sources(run.engines)),
         perplexity=perplexity_table(all_series, folder),
-        energy=energy_table(energy),
+        energy=energy_table(energy_frame(all_series), folder),
         energy_window=window_in_words(run),
         unmeasured=unmeasured(run, all_series),
         agreement=agreement,
