@@ -1,0 +1,118 @@
+"""What comes from outside, and what may be made of it: names, numbers, text.
+
+A run's folder may have been sent by somebody, a node may have been taken over, an API may answer
+anything. Records hold such values by the types of this module; what prints one uses `visible`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from models.errors import HerdError
+
+LONGEST_NAME_BYTES = 255
+"""What file systems allow (NAME_MAX of Linux)."""
+LARGEST_COUNT = 2**53
+"""Largest whole number that every reader of a table keeps exactly (IEEE 754, binary64)."""
+
+_STAY = frozenset("\n\t")
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""They reorder what stands beside them, so that a reader sees another text (CVE-2021-42574)."""
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def as_file_name(name: str) -> str:
+    """The name, if it can be one component of a path and nothing else.
+
+    Raises:
+        ValueError: it is empty or too long, begins with `.` or `-`, or holds a separator, a
+            control character or one that hides or reorders text.
+    """
+    if not name:
+        raise ValueError("it must be a name, and it is empty")
+    if name[0] in ".-":
+        raise ValueError("it must be a name that does not begin with `.` or `-`")
+    if "/" in name or "\\" in name or visible(name) != name or "\n" in name or "\t" in name:
+        raise ValueError("it must be a name without `/`, `\\` and control characters")
+    if len(name.encode("utf-8")) > LONGEST_NAME_BYTES:
+        raise ValueError(f"it must be a name of at most {LONGEST_NAME_BYTES} bytes")
+    return name
+
+
+def _as_relative_path(path: str) -> str:
+    for part in path.split("/"):
+        as_file_name(part)
+    return path
+
+
+FileName = Annotated[str, AfterValidator(as_file_name)]
+"""A name that becomes one component of a path: of a run, an attempt, a node, a log, a model …"""
+RelativePath = Annotated[str, AfterValidator(_as_relative_path)]
+"""File names with `/` between them: a place below a folder, never above or beside it."""
+Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
+"""How many: whole, not negative, exact in every table."""
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A number that can be reckoned with."""
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A time, a size, a rate: finite and not negative."""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether `as_file_name` takes it."""
+    try:
+        as_file_name(name)
+    except ValueError:
+        return False
+    return True
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of `name` below `folder`, links followed: proof before it is read or removed.
+
+    Args:
+        folder: exists, or will.
+        name: one file name, or several with `/` between them.
+
+    Raises:
+        HerdError: it is no such name, or a link leads out of the folder.
+    """
+    try:
+        path = folder / _as_relative_path(name)
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (ValueError, OSError, RuntimeError) as error:
+        raise HerdError(f"`{visible(name)}` cannot lie in {folder}: {error}.") from None
+    if not is_inside:
+        raise HerdError(f"`{visible(name)}` leads out of {folder} and is not touched.")
+    return path
+
+
+def visible(text: str) -> str:
+    r"""The text with every character that acts instead of being seen shown as its escape.
+
+    ESC becomes `\x1b`, a mark of writing direction `\u202e`; line feeds and tabs stay. A terminal,
+    a text file and a page then show what is there, and do nothing.
+    """
+    return "".join(
+        character if character in _STAY or not _acts(character) else _escape(character)
+        for character in text
+    )
+
+
+def one_line(text: str, most: int = 400) -> str:
+    """The text on one line, visible, cut with `…` after `most` characters."""
+    flat = re.sub(r"\s+", " ", visible(text[: 4 * most])).strip()
+    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+
+
+def _acts(character: str) -> bool:
+    return character in _BIDI or unicodedata.category(character) in _HIDDEN_CATEGORIES
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - Latin-1
