@@ -36,6 +36,8 @@ TRIALS_AFTER_AXES: Columns = MappingProxyType(
         "decode_tokens_per_s": "Float64",
         "compute_ms_per_token": "Float64",
         "sync_ms_per_token": "Float64",
+        "sync_share_low": "Float64",
+        "sync_share_high": "Float64",
         "sent_kib_per_token": "Float64",
         "received_kib_per_token": "Float64",
         "perplexity": "Float64",

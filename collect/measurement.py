@@ -70,6 +70,9 @@ class Phase:
         sync_ms: waiting part.
         sent_kib: root's traffic in the phase.
         received_kib: likewise.
+        sync_low_ms: the least waiting part that the log allows, where the engine cuts the parts
+            of each line off to whole milliseconds; None where it does not, or no bound is known.
+        sync_high_ms: likewise the most.
     """
 
     tokens: int
@@ -78,6 +81,18 @@ class Phase:
     sync_ms: float | None = None
     sent_kib: float | None = None
     received_kib: float | None = None
+    sync_low_ms: float | None = None
+    sync_high_ms: float | None = None
+
+    @property
+    def sync_share_low(self) -> float | None:
+        """The least share of waiting in the time (0 to 1) that the log allows; None: no bound."""
+        return None if self.sync_low_ms is None else self.sync_low_ms / self.total_ms
+
+    @property
+    def sync_share_high(self) -> float | None:
+        """Likewise the most."""
+        return None if self.sync_high_ms is None else self.sync_high_ms / self.total_ms
 
     @property
     def ms_per_token(self) -> float:

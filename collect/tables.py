@@ -190,6 +190,8 @@ def _figures(measurement: Measurement) -> Row:
             "decode_ms_per_token": decode.ms_per_token,
             "decode_tokens_per_s": decode.tokens_per_s,
             **_per_token(decode),
+            "sync_share_low": decode.sync_share_low,
+            "sync_share_high": decode.sync_share_high,
         }
     return row
 

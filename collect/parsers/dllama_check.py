@@ -181,9 +181,13 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
             f"{name}: the lines sum up to {lines.total_ms:.0f} ms, "
             f"the summary says {total_ms:.2f} ms"
         )
-    compute_ms, sync_ms = _split(lines, total_ms) if era == "E" and whole else (None, None)
     if total_ms <= 0:
         return Checked(None, summary, tuple(flags))
+    low_ms, high_ms = (None, None)
+    compute_ms, sync_ms = (None, None)
+    if era == "E" and whole:
+        low_ms, high_ms = _sync_bounds(lines, total_ms, slack_ms)
+        compute_ms, sync_ms = _split(lines, total_ms, low_ms or 0.0)
     phase = Phase(
         tokens=summary.tokens,
         total_ms=total_ms,
@@ -191,8 +195,23 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
         sync_ms=sync_ms,
         sent_kib=lines.sent_kib if lines.lines else None,
         received_kib=lines.received_kib if lines.lines else None,
+        sync_low_ms=low_ms,
+        sync_high_ms=high_ms,
     )
     return Checked(phase, summary, tuple(flags))
+
+
+def _sync_bounds(
+    lines: Totals, total_ms: float, slack_ms: float
+) -> tuple[float | None, float | None]:
+    """The least and the most waiting that the lines and the precise total allow.
+
+    A line's part may be up to a millisecond more than it says, so their sum up to one for each
+    line; and both sums together are the total. None where lines and total contradict each other.
+    """
+    low_ms = max(lines.sync_ms, total_ms - slack_ms - lines.compute_ms - lines.lines, 0.0)
+    high_ms = min(lines.sync_ms + lines.lines, total_ms + slack_ms - lines.compute_ms, total_ms)
+    return (low_ms, high_ms) if lines.lines and low_ms <= high_ms else (None, None)
 
 
 def _unwrapped(summary: PhaseSummary, lines: Totals, floors: int) -> tuple[PhaseSummary, bool]:
@@ -213,23 +232,23 @@ def _unwrapped(summary: PhaseSummary, lines: Totals, floors: int) -> tuple[Phase
     return corrected, True
 
 
-def _split(lines: Totals, total_ms: float) -> tuple[float | None, float | None]:
+def _split(lines: Totals, total_ms: float, low_ms: float) -> tuple[float | None, float | None]:
     """Computing and waiting parts that sum up to the precise total.
 
     Both are floored on each line, so what the lines lack is shared between them alike; a root
-    without workers waits for nobody.
+    without workers waits for nobody, unless its lines leave no other place for the time.
     """
     if not lines.lines:
         return None, None
     if not (lines.sync_ms or lines.sent_kib or lines.received_kib):
-        return total_ms, 0.0
+        return total_ms - low_ms, low_ms
     lacking_ms = total_ms - lines.total_ms
     if 0 <= lacking_ms <= 2 * lines.lines:
         return lines.compute_ms + lacking_ms / 2, lines.sync_ms + lacking_ms / 2
     if not lines.total_ms:
         return None, None
-    scale = total_ms / lines.total_ms
-    return lines.compute_ms * scale, lines.sync_ms * scale
+    sync_ms = max(low_ms, lines.sync_ms * total_ms / lines.total_ms)
+    return total_ms - sync_ms, sync_ms
 
 
 def _check_abc(lines: Totals, summary: PhaseSummary) -> Checked:

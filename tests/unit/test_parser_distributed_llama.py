@@ -5,6 +5,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from collect.attempt import Role
 from collect.errors import HerdError
@@ -235,6 +237,60 @@ def test_a_root_without_workers_waits_for_nobody() -> None:
     phase = measurement((DATA / "inf_small_q40_n1" / "root.out").read_bytes(), b"").prediction
     assert phase is not None
     assert phase.sync_ms == 0
+
+
+@pytest.mark.parametrize(
+    ("case", "low", "high"),
+    [
+        ("inf_small_q40_n2_noturbo", 76, 81),
+        ("inf_small_q40_n2", 89, 90),
+        ("inf_small_q40_n4_noturbo", 83, 91),
+        ("heads12_n3", 92, 100),
+        ("empty_prompt", 0, 31),
+    ],
+)
+def test_the_share_of_waiting_is_bounded_by_what_the_lines_cut_off(
+    case: str, low: int, high: int
+) -> None:
+    phase = measurement((DATA / case / "root.out").read_bytes(), b"").prediction
+    assert phase is not None
+    assert phase.sync_share_low is not None
+    assert phase.sync_share_high is not None
+    assert phase.sync_ms is not None
+    assert (round(100 * phase.sync_share_low), round(100 * phase.sync_share_high)) == (low, high)
+    assert phase.sync_share_low <= phase.sync_ms / phase.total_ms <= phase.sync_share_high
+
+
+@pytest.mark.parametrize("case", ["old_v0.12.0_n2", "old_v0.9.2_n2", "old_v0.3.1_n2"])
+def test_eras_that_do_not_cut_off_parts_of_lines_give_no_bounds(case: str) -> None:
+    phase = measurement((DATA / case / "root.out").read_bytes(), b"").prediction
+    assert phase is not None
+    assert (phase.sync_share_low, phase.sync_share_high) == (None, None)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9_999), st.integers(0, 9_999)), min_size=1, max_size=40),
+    st.integers(1, 2),
+)
+def test_the_true_share_of_waiting_lies_between_its_bounds(
+    steps: list[tuple[int, int]], nodes: int
+) -> None:
+    assume(sum(compute + sync for compute, sync in steps))
+    traffic = 4096 * (nodes - 1)
+    out = engine_logs.dllama_root(
+        [Step(1000, 0, tokens=3)],
+        [Step(compute, sync, traffic, traffic) for compute, sync in steps],
+        nodes=nodes,
+    )
+    phase = measurement(out, b"").prediction
+    assert phase is not None
+    assert phase.sync_low_ms is not None
+    assert phase.sync_high_ms is not None
+    assert phase.sync_ms is not None
+    rounding_ms = 0.006 * phase.total_ms
+    true_ms = sum(sync for _, sync in steps) / 1000
+    assert phase.sync_low_ms - rounding_ms <= true_ms <= phase.sync_high_ms + rounding_ms
+    assert 0 <= phase.sync_low_ms <= phase.sync_ms <= phase.sync_high_ms <= phase.total_ms
 
 
 def test_memory_is_told_in_mib_whatever_the_unit_of_the_version() -> None:

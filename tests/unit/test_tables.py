@@ -68,6 +68,11 @@ def test_a_row_a_trial_and_only_what_was_measured_has_figures(tmp_path: Path) ->
     assert llama_cpp["sent_kib_per_token"].isna().all()
     alone = trials[(trials["engine"] == "distributed-llama") & (trials["nodes"] == 1)]
     assert (alone["sync_ms_per_token"] == 0).all()
+    assert llama_cpp["sync_share_high"].isna().all()
+    share = trials["sync_ms_per_token"] / trials["decode_ms_per_token"]
+    split = share.notna()
+    assert (trials["sync_share_low"] <= share)[split].all()
+    assert (share <= trials["sync_share_high"])[split].all()
 
 
 def test_the_figures_agree_with_each_other(tmp_path: Path) -> None:
