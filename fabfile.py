@@ -36,7 +36,9 @@ from experiments.rating.spreadsheet import read_sheet, write_sheet
 from experiments.runner import RunResult
 from experiments.runner import run_matrix as execute_matrix
 from models.__main__ import main as models_main
+from models.foreign import visible
 from models.report import StderrReporter
+from models.terminal import say
 
 if TYPE_CHECKING:
     from analysis.agreement_text import Agreed
@@ -71,7 +73,7 @@ def verb(
             try:
                 function(*args, **kwargs)
             except HerdError as error:
-                raise Exit(str(error), code=1) from None
+                raise Exit(visible(str(error)), code=1) from None
             except BrokenPipeError:  # as in `fab parse-log … | head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -121,9 +123,9 @@ def lab_status(_context: Context) -> None:
     """Say which virtual nodes there are and how they are."""
     nodes = lab.lab_status()
     if not nodes:
-        print("The lab is down. Bring it up with: fab lab-up --nodes 8")
+        say("The lab is down. Bring it up with: fab lab-up --nodes 8")
     for node in nodes:
-        print(
+        say(
             f"{node.name:6} {node.address:15} {node.state:8} {node.architecture} "
             f"{node.cpus:g} CPU {node.memory:>6} link {node.link_mbit} Mbit/s"
             f"{' (emulated)' if node.is_emulated else ''}"
@@ -181,7 +183,7 @@ def convert(
     for path in convert_model(
         Path(source), Path(target), weights, kv_heads or None, StderrReporter()
     ):
-        print(path)
+        say(str(path))
 
 
 @verb(help=MATRIX_HELP, iterable=["set"])
@@ -201,7 +203,7 @@ def plan(
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
     for line in describe(plan_matrix(wanted, PROJECT, inventory=inventory)):
-        print(line)
+        say(line)
 
 
 @verb(
@@ -369,14 +371,14 @@ def rate(
     folder = find_asked(PROJECT / "results", run)
     if csv:
         sheet = write_sheet(folder, Path(csv), rater)
-        print(f"{csv}: {sheet.size} answers to judge. Read it back with: fab rate --import {csv}")
+        say(f"{csv}: {sheet.size} answers to judge. Read it back with: fab rate --import {csv}")
     elif import_:
         read = read_sheet(folder, Path(import_), rater)
-        print(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
+        say(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
     elif judge:
-        judge_answers(folder, judge, functools.partial(print, flush=True), money(max_cost))
+        judge_answers(folder, judge, say, money(max_cost))
     else:
-        serve(folder, rater, functools.partial(print, flush=True))
+        serve(folder, rater, say)
 
 
 @verb(
@@ -403,9 +405,9 @@ def _measure(
         max_cost=max_cost,
     )
     for line in (*result.notes, *result.bill):
-        print(line)
+        say(line)
     if result.already_complete:
-        print("This run was complete before: nothing was measured. Begin another one with --new.")
+        say("This run was complete before: nothing was measured. Begin another one with --new.")
     _print_status({"run": result.folder.name, **result.counts})
     return result
 
@@ -416,11 +418,11 @@ def _print_agreement(agreement: Agreed) -> None:
     from analysis.tabulate import lines  # noqa: PLC0415
 
     for line in (*lines(agreement_table(agreement.cells)), *agreement.sentences):
-        print(line)
+        say(line)
 
 
 def _print_status(counts: Mapping[str, str | int]) -> None:
-    print(
+    say(
         f"{counts['run']}: {counts['planned']} planned = {counts['done']} done + "
         f"{counts['failed']} failed + {counts['unavailable']} unavailable + "
         f"{counts['pending']} pending"
@@ -431,7 +433,7 @@ def _export(folder: Path, file: str) -> None:
     # As for the report: what it needs takes a second to load.
     from analysis.export import export_answers  # noqa: PLC0415
 
-    print(f"Answers: {export_answers(folder, Path(file))}")
+    say(f"Answers: {export_answers(folder, Path(file))}")
 
 
 def _write_report(folder: Path) -> Report:
@@ -439,6 +441,6 @@ def _write_report(folder: Path) -> Report:
     from analysis.report import write_report  # noqa: PLC0415
 
     written = write_report(folder, PROJECT / "analysis" / "reports")
-    print(f"Report: {written.index}")
-    print(written.verdict)
+    say(f"Report: {written.index}")
+    say(written.verdict)
     return written

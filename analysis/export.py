@@ -19,6 +19,7 @@ from collect.account import Account
 from collect.errors import HerdError
 from collect.run import Questions, RunManifest
 from collect.tables import tables_of
+from models.foreign import visible
 
 WIDTH = 78
 
@@ -46,7 +47,8 @@ def export_answers(run_folder: Path, file: Path) -> Path:
     who = [_system(system, tables.answers) for system in found.systems]
     caveats = (*found.caveats, *caveats_of(all_series, is_lab=run.share_machine(run.nodes)))
     try:
-        file.write_text("\n".join(_lines(run, found, who, caveats)) + "\n", encoding="utf-8")
+        text = visible("\n".join(_lines(run, found, who, caveats)))
+        file.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
         raise HerdError(
             f"Writing the answers to {file}: {error.strerror or error}. Name a file in a folder "

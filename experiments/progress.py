@@ -11,6 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from models.foreign import one_line
+from models.terminal import shown
+
 MINUTE_S = 60
 HOUR_S = 3600
 
@@ -84,12 +87,12 @@ class TerminalProgress:
 
     def __init__(self, console: Console) -> None:
         self._bar = Bar(
-            TextColumn("[bold]{task.fields[cell]}"),
+            TextColumn("{task.fields[cell]}", style="bold", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[counts]}"),
-            TextColumn("left {task.fields[left]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TextColumn("{task.fields[counts]}", markup=False),
+            TextColumn("left {task.fields[left]}", markup=False),
             console=console,
             refresh_per_second=4,  # a display must not cost what it measures
         )
@@ -97,7 +100,7 @@ class TerminalProgress:
 
     def begin(self, run: str, counts: Mapping[str, int], left_s: float | None) -> None:
         """Show the bar."""
-        self._bar.console.print(f"run {run}", highlight=False)
+        self._bar.console.print(shown(f"run {run}"))
         self._task = self._bar.add_task(
             run,
             total=counts["planned"],
@@ -112,7 +115,7 @@ class TerminalProgress:
     def step(self, step: Step) -> None:
         """Name the cell and the attempt."""
         again = {0: " warm-up", 1: ""}.get(step.attempt, f" attempt {step.attempt}")
-        self._update(cell=f"{step.cell}{again}", rate="")
+        self._update(cell=one_line(f"{step.cell}{again}"), rate="")
 
     def live(self, tokens_per_s: float | None) -> None:
         """Show the rate."""
@@ -130,7 +133,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(text, style="yellow", highlight=False)
+        self._bar.console.print(shown(text, style="yellow"))
 
     def end(self) -> None:
         """Take the bar off."""
@@ -183,4 +186,4 @@ class LineProgress:
         """Nothing to take away."""
 
     def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(shown(text), soft_wrap=True)

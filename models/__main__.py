@@ -14,6 +14,7 @@ from models.errors import HerdError
 from models.listing import models_table
 from models.report import StderrReporter
 from models.shape import ALL_WEIGHTS
+from models.terminal import complain, say
 
 _INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended, as shells have it."""
@@ -28,12 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             spec = load_catalogue().get(options.name)
             artifact = ensure_artifact(spec, options.format, options.weights, StderrReporter())
-            sys.stdout.write((_as_json if options.print_json else _as_lines)(artifact) + "\n")
+            say((_as_json if options.print_json else _as_lines)(artifact))
     except HerdError as error:
-        sys.stderr.write(f"{error}\n")
+        complain(str(error))
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("Interrupted. Repeat the command to go on.\n")
+        complain("Interrupted. Repeat the command to go on.")
         return _INTERRUPTED
     return 0
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from models.build import expected_size_bytes, is_cached, weights_of
 from models.limits import DLLAMA_WEIGHTS, node_counts
+from models.terminal import shown
 
 if TYPE_CHECKING:
     from models.build import Format
@@ -33,7 +34,8 @@ def models_table(catalogue: Catalogue) -> Table:
         table.add_column(heading, no_wrap=True, justify="right")
     for name in catalogue.names():
         spec = catalogue.get(name)
-        table.add_row(name, _description(spec), _sizes(spec, "gguf"), _sizes(spec, "dllama"))
+        cells = (name, _description(spec), _sizes(spec, "gguf"), _sizes(spec, "dllama"))
+        table.add_row(*map(shown, cells))
     return table
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Protocol
+
+from models.terminal import complain
 
 _MIB = 1024 * 1024
 _LINE_EVERY_S = 2.0
@@ -38,7 +39,7 @@ class StderrReporter:
 
     def note(self, text: str) -> None:
         """Write the line."""
-        sys.stderr.write(text + "\n")
+        complain(text)
 
     def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
         """Write how far `what` is, if the last line is long enough ago."""
@@ -46,6 +47,4 @@ class StderrReporter:
         if now_s - self._last_line_s >= _LINE_EVERY_S:
             self._last_line_s = now_s
             share = 100 * done_bytes // max(total_bytes, 1)
-            sys.stderr.write(
-                f"{what}: {done_bytes / _MIB:.0f} of {total_bytes / _MIB:.0f} MiB ({share} %)\n"
-            )
+            complain(f"{what}: {done_bytes / _MIB:.0f} of {total_bytes / _MIB:.0f} MiB ({share} %)")

@@ -9,6 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from models.errors import HerdError
+from models.foreign import one_line
+from models.yaml_text import YamlTextError, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,9 @@ Document = TypeVar("Document", bound=BaseModel)
 Location = tuple[int | str, ...]
 HIDDEN = "hidden"
 """Type of a `PydanticCustomError` about a value that may be a secret: it is not shown."""
+MOST_MISTAKES = 20
+"""That are told of one file."""
+LONGEST_SHOWN = 80
 
 
 def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
@@ -35,48 +40,21 @@ def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
             mistake stands there with file, line, what is wrong and what would be right.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        root, content = read_yaml(path)
     except OSError as error:
         raise HerdError(f"Could not read {what} {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise HerdError(f"{path} is not text in UTF-8; {what} must be.") from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+    except YamlTextError as error:
         raise HerdError(
-            f"{path}, line {line}: this is not valid YAML: {error.problem}. "
-            f"Correct this line of {what}."
-        ) from error
-    except yaml.YAMLError as error:
-        raise HerdError(f"{path} is not valid YAML: {' '.join(str(error).split())}.") from error
-    _refuse_repeated_keys(path, root)
+            f"{path}, line {error.line}: {error}. Correct this line of {what}."
+        ) from None
     try:
         return document.model_validate(content)
     except ValidationError as error:
-        mistakes = [_describe(path, root, document, detail) for detail in error.errors()]
+        details = error.errors()
+        mistakes = [_describe(path, root, document, one) for one in details[:MOST_MISTAKES]]
+        if len(details) > MOST_MISTAKES:
+            mistakes.append(f"{path}: and {len(details) - MOST_MISTAKES} more mistakes.")
         raise HerdError("\n".join(mistakes)) from error
-
-
-def _refuse_repeated_keys(path: Path, node: yaml.Node | None) -> None:
-    """YAML silently keeps the last of two equal keys; a user hardly ever means that."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated_keys(path, item)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if key.value in seen:
-            raise HerdError(
-                f"{path}, line {line}: the key `{key.value}` stands here a second "
-                f"time (first on line {seen[key.value]}). Keep one of the two."
-            )
-        seen[key.value] = line
-        _refuse_repeated_keys(path, value)
 
 
 def _describe(
@@ -84,11 +62,11 @@ def _describe(
 ) -> str:
     location = detail["loc"]
     line = _line_of(root, location)
-    where = ".".join(str(part) for part in location) or "the whole file"
+    where = one_line(".".join(str(part) for part in location), LONGEST_SHOWN) or "the whole file"
     if detail["type"] == "extra_forbidden":
         allowed = _allowed_keys(document, location[:-1])
-        wrong = f"the key `{location[-1]}` is not known here"
-        right = _suggestion(str(location[-1]), allowed)
+        key = one_line(str(location[-1]), LONGEST_SHOWN)
+        wrong, right = f"the key `{key}` is not known here", _suggestion(key, allowed)
     elif detail["type"] == "missing":
         wrong, right = f"`{where}` is missing", f"Add `{location[-1]}:`."
     elif detail["type"] in ("model_type", "dict_type"):
@@ -97,7 +75,7 @@ def _describe(
         message = detail["msg"].removeprefix("Value error, ")
         given = detail["input"]
         can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
-        shown = f" (it is `{given}`)" if can_be_shown else ""
+        shown = f" (it is `{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""
         wrong, right = f"`{where}` is wrong{shown}: {message}", ""
     return f"{path}, line {line}: {wrong}. {right}".strip()
 

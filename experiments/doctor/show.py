@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from experiments.doctor.finding import Diagnosis, Finding, Verdict
 from experiments.doctor.judge import worst
+from models.terminal import shown
 
 MARKS = {
     Verdict.OK: ("ok", "green"),
@@ -24,7 +24,7 @@ def show(diagnoses: Sequence[Diagnosis], console: Console) -> None:
     """Print a table for each node and a last line that counts."""
     for diagnosis in diagnoses:
         answer = diagnosis.answer
-        console.print(Text(f"{answer.node}  {answer.address}", style="bold"))
+        console.print(shown(f"{answer.node}  {answer.address}", style="bold"))
         console.print(_table(diagnosis.findings))
         console.print()
     problems, warnings = (
@@ -46,11 +46,11 @@ def _table(findings: Sequence[Finding]) -> Table:
     subject = ""
     for finding in findings:
         mark, style = MARKS[finding.verdict]
-        words = Text(finding.sentence)
+        words = shown(finding.sentence)
         if finding.remedy:
-            words.append(f"\n→ {finding.remedy}", style="italic")
+            words.append(shown(f"\n→ {finding.remedy}", style="italic"))
         named = "" if finding.subject == subject else finding.subject
-        table.add_row(Text(mark, style=style), Text(named), words)
+        table.add_row(shown(mark, style=style), shown(named), words)
         subject = finding.subject
     return table
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 import secrets
 import sys
 import threading
@@ -32,6 +33,7 @@ PAGE = Path(__file__).with_name("page")
 LOOPBACK = "127.0.0.1"
 JSON = "application/json"
 LONGEST_REQUEST_BYTES = 64 * 1024
+_LENGTH = re.compile(r"[0-9]{1,9}")
 FILES = {
     "": ("index.html", "text/html; charset=utf-8"),
     "rate.css": ("rate.css", "text/css; charset=utf-8"),
@@ -225,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path != "judgement":
             raise _RefusedError(HTTPStatus.NOT_FOUND, "There is nothing here.")
         length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > LONGEST_REQUEST_BYTES:
+        if not _LENGTH.fullmatch(length) or int(length) > LONGEST_REQUEST_BYTES:
             raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This is too long.")
         body = self.rfile.read(int(length))
         # A page elsewhere cannot send this type without asking first, which is refused.

@@ -143,8 +143,8 @@ def test_a_name_like_no_other_lists_them_all() -> None:
     [
         ("", "line 1: `the whole file` must consist of lines `key: value`"),
         ("models: [1, 2]\n", "line 1: `models` must consist of lines `key: value`"),
-        ("models: \x07\n", "is not valid YAML"),
-        ("? [a, b]\n: c\n", "line 1: this is not valid YAML"),
+        ("models: \x07\n", r"line 1: a text file holds no character '\x07'"),
+        ("? [a, b]\n: c\n", "line 1: a key must be one word"),
     ],
 )
 def test_a_file_that_is_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -318,15 +318,20 @@ def test_what_is_judged_is_stored_for_the_answer_behind_the_label(run: Path) -> 
         ({"Content_Type": "application/x-www-form-urlencoded"}, 403),
         ({"Content_Length": "99999999"}, 413),
         ({"Content_Length": "-1"}, 413),
+        ({"Content_Length": "9" * 5000}, 413),
+        ({"Content_Length": "+5"}, 413),
+        ({"Content_Length": "1_0"}, 413),
+        ({"Content_Length": ""}, 413),
     ],
 )
 def test_who_is_not_the_page_stores_nothing(
-    run: Path, headers: dict[str, str], status: int
+    run: Path, headers: dict[str, str], status: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with served(run) as server:
         body = b"" if "Content_Length" in headers or "Host" in headers else POSTED
         assert request(server, "POST", "judgement", body, **headers)[0] == status
     assert read_ratings(run) == {}
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

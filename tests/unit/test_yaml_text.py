@@ -1,0 +1,156 @@
+"""Whatever a YAML file holds, it ends at once in values or in a sentence with file and line."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from models.errors import HerdError
+from models.yaml_file import load_yaml_file
+from models.yaml_text import MOST_BYTES, MOST_DEPTH, YamlTextError, read_yaml
+
+SOON_S = 3.0
+"""On a busy machine; what is refused before it is read takes milliseconds."""
+
+
+class Document(BaseModel):
+    """A file with one list and one text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = ""
+    values: list[float] = []
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "file.yml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def refusal(folder: Path, text: str | bytes) -> str:
+    begun = time.monotonic()
+    with pytest.raises(HerdError) as caught:
+        load_yaml_file(written(folder, text), Document, "the document")
+    assert time.monotonic() - begun < SOON_S
+    return str(caught.value)
+
+
+def laughs(levels: int, kind: str) -> str:
+    """Each level is nine times the one before."""
+    last, inner = "]", ", ".join
+    lines = ["a0: &a0 [x]" if kind == "list" else "a0: &a0 {k: x}"]
+    for level in range(1, levels):
+        nine = [f"*a{level - 1}"] * 9
+        if kind == "list":
+            lines.append(f"a{level}: &a{level} [{inner(nine)}{last}")
+        elif kind == "merge":
+            lines.append(f"a{level}: &a{level} {{<<: [{inner(nine)}]}}")
+        else:
+            pairs = [f"k{n}: {one}" for n, one in enumerate(nine)]
+            lines.append(f"a{level}: &a{level} {{{inner(pairs)}}}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("kind", ["list", "mapping", "merge"])
+def test_aliases_of_aliases_are_counted_before_they_are_written_out(
+    tmp_path: Path, kind: str
+) -> None:
+    assert ": with its aliases written out" in refusal(tmp_path, laughs(30, kind))
+
+
+def test_a_long_text_repeated_by_aliases_counts_as_often_as_it_stands_there(tmp_path: Path) -> None:
+    text = f"title: &t {'x' * 100_000}\nvalues: [{', '.join(['*t'] * 1000)}]\n"
+
+    assert "line 2: with its aliases written out" in refusal(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("values: " + "[" * 100_000, "line 1: more than 50 lists or mappings inside each other"),
+        ("values: " + "{a: " * 100_000, "line 1: more than 50 lists or mappings"),
+        ("\n" + "- " * 30_000 + "x", "line 2: more than 50 lists or mappings inside each other"),
+        ("title: t\nvalues: &a [*a]\n", "line 2: `*a` stands inside itself"),
+        ("title: t\nvalues: [*b]\n", "line 2: this is not valid YAML: found undefined alias"),
+        ("a: 1\n\na: 2\n", "line 3: the key `a` stands here a second time (first on line 1)"),
+        ("title: t\nvalues: [1, .nan]\n", "line 2: this is not valid YAML: `.nan` is no number"),
+        ("values: [-.inf]\n", "`-.inf` is no number that can be reckoned with"),
+        ("values: [1.0e+999]\n", "`1.0e+999` is no number that can be reckoned with"),
+        (f"values: [{'9' * 5000}]\n", "has 5000 characters, which no number or date has"),
+        (f"values: [0x{'f' * 90}]\n", "is too large a number"),
+        (f"values: [{'1:' * 50_000}1]\n", "characters, which no number or date has"),
+        ("values: [0b]\n", "`values.0` is wrong (it is `0b`)"),
+        ("values: !!int x\n", "line 1: this is not valid YAML: `x` is no int"),
+        ("title: 2001-99-99\n", "line 1: this is not valid YAML: `2001-99-99` is no timestamp"),
+        ("title: !!bool maybe\n", "`maybe` is no bool"),
+        ("title: !!timestamp x\n", "`x` is no timestamp"),
+        ("title: !!binary aGk=\n", "`aGk=` has the tag !!binary"),
+        ("title: !!set {a, b}\n", "this has the tag !!set"),
+        ("title: !!python/object/apply:os.system [id]\n", "could not determine a constructor"),
+        ("? [a]\n: 1\n", "line 1: a key must be one word"),
+        ("~: 1\n", "line 1"),
+        ("a: 1\n---\na: 2\n", "line 2: this is not valid YAML"),
+        ("title: [\n", "line 2: this is not valid YAML"),
+        ("title: t\nx: \x1b]0;t\x07\n", r"line 2: a text file holds no character '\x1b'"),
+        (b"title: t\nx: \xff\n", "line 2: this is not text in UTF-8"),
+        (f"{'k' * 1000}: 1\n", "is not known here"),
+    ],
+)
+def test_what_nobody_means_is_told_with_its_line(
+    tmp_path: Path, text: str | bytes, words: str
+) -> None:
+    told = refusal(tmp_path, text)
+
+    assert words in told
+    assert told.startswith(f"{tmp_path / 'file.yml'}, line ")
+    assert len(told) < 2000
+
+
+def test_a_file_of_many_mistakes_does_not_fill_the_terminal(tmp_path: Path) -> None:
+    told = refusal(tmp_path, f"values: [{', '.join(['x'] * 5000)}]\n")
+
+    assert told.endswith("and 4980 more mistakes.")
+
+
+def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    assert "more than 8 MiB" in refusal(tmp_path, "#" * (MOST_BYTES + 1))
+
+
+def test_aliases_and_merge_keys_in_reason_are_values(tmp_path: Path) -> None:
+    text = "one: &one {a: 1, b: 2}\ntwo: {<<: *one, b: 3}\nmany: [*one, *one]\n"
+
+    _, content = read_yaml(written(tmp_path, text))
+
+    assert content["two"] == {"a": 1, "b": 3}
+    assert content["many"] == [{"a": 1, "b": 2}] * 2
+
+
+def test_the_deepest_that_is_taken(tmp_path: Path) -> None:
+    inside = MOST_DEPTH - 1  # and the mapping around it
+
+    assert read_yaml(written(tmp_path, f"a: {'[' * inside}{']' * inside}"))
+    with pytest.raises(YamlTextError, match="more than 50"):
+        read_yaml(written(tmp_path, f"a: {'[' * (inside + 1)}{']' * (inside + 1)}"))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.text(alphabet="ab:-[]{},&*!?|>'\"#%@`~<= \n\t0123.exinf_\\", max_size=60)
+    | st.binary(max_size=40)
+)
+def test_any_text_is_taken_or_told(tmp_path_factory: pytest.TempPathFactory, text: object) -> None:
+    data = text.encode() if isinstance(text, str) else bytes(text)  # type: ignore[call-overload]
+    path = written(tmp_path_factory.mktemp("yaml"), data)
+    told = str(path)
+    try:
+        load_yaml_file(path, Document, "the document")
+    except HerdError as error:
+        told = str(error)
+
+    assert str(path) in told
