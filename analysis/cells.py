@@ -15,6 +15,7 @@ from analysis.wording import listing, plural
 from collect.account import STATES
 from collect.columns import FIGURES
 from collect.run import CellRecord, Greedy, RunManifest, Scalar
+from models.foreign import one_line
 
 API_ENGINE = "openai"
 """It has no nodes; its times are those of a network and of a service with other customers."""
@@ -125,7 +126,7 @@ class Series:
     @property
     def model(self) -> str:
         """Name of the model in the catalogue."""
-        return str(self.params["model"])
+        return one_line(str(self.params["model"]))
 
     @property
     def weights(self) -> str:
@@ -193,12 +194,12 @@ def series_of(cells: Iterable[CellResult]) -> tuple[Series, ...]:
     for key, members in groups.items():
         params = dict(key)
         peers = [other for other in all_params if other.get("model") == params.get("model")]
+        system = _system_label(params, all_params)
         found.append(
             Series(
                 params=params,
-                label=_system_label(params, all_params) or _label(params, varying),
-                panel_label=_system_label(params, all_params)
-                or _label(params, varying_axes(peers)),
+                label=one_line(system or _label(params, varying)),
+                panel_label=one_line(system or _label(params, varying_axes(peers))),
                 cells=tuple(sorted(members, key=lambda cell: cell.nodes)),
             )
         )

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from analysis import bars, frames, plots, style
 from analysis.cells import Series
+from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
 from analysis.style import Look
 from analysis.wording import interval, nodes
@@ -215,7 +216,7 @@ def _footnotes(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
 
 def write(chart: Chart, folder: Path) -> str:
     """Write a chart's CSV, PNG and SVG; the SVG for the page comes back."""
-    chart.data.to_csv(folder / f"{chart.name}.csv", index=False)
+    write_csv(chart.data, folder / f"{chart.name}.csv")
     with mpl.rc_context(dict(style.RC)):
         chart.figure.savefig(folder / f"{chart.name}.png", dpi=style.PNG_DPI)
         chart.figure.set_layout_engine("none")  # laid out once; it takes a third of the time

@@ -12,6 +12,7 @@ from analysis import accuracy, answers
 from analysis.accuracy import Accuracy
 from analysis.answers import Asked
 from analysis.cells import Series
+from analysis.csv_file import write_csv
 from analysis.detail import detail_of, detail_table
 from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
@@ -77,9 +78,9 @@ class Comparison:
 
     def write(self, folder: Path) -> None:
         """Write every table as CSV into a folder."""
-        self.answers.to_csv(folder / "answers.csv", index=False)
+        write_csv(self.answers, folder / "answers.csv")
         if self.rated is not None:
-            self.rated.scores.to_csv(folder / "ratings.csv", index=False)
+            write_csv(self.rated.scores, folder / "ratings.csv")
         for name, made in self._tables().items():
             if made is not None:
                 kept(made, folder / f"{name}.csv")
@@ -90,7 +91,7 @@ class Comparison:
             for line in lines
         ]
         frame = pd.DataFrame(rows, columns=["system", "kind", "what"])
-        frame.to_csv(folder / "strengths.csv", index=False)
+        write_csv(frame, folder / "strengths.csv")
 
     def _tables(self) -> Mapping[str, Table | None]:
         return {

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells import CellResult, Series
+from analysis.csv_file import write_csv
 from analysis.tabulate import Table, frame_table
 from analysis.wording import listing
 from collect.run import Questions, RunManifest
@@ -70,7 +71,7 @@ def energy_table(frame: pd.DataFrame, folder: Path) -> Table | None:
     """The same for readers, without columns in which nothing stands; its data as `energy.csv`."""
     if frame.empty:
         return None
-    frame.to_csv(folder / "energy.csv", index=False)
+    write_csv(frame, folder / "energy.csv")
     told = {name: title for name, title in COLUMNS.items() if frame[name].notna().any()}
     if len(frame["model"].unique()) == 1:
         del told["model"]

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import agreement_text, frames, tabulate
 from analysis.agreement_text import Agreed
 from analysis.cells import Series
+from analysis.csv_file import write_csv
 from analysis.links import over_links
 from analysis.literature import published_timings
 from analysis.tabulate import Table
@@ -29,7 +30,7 @@ def link_table(
     data = frames.link_use(all_series, speeds)
     if data.empty:
         return None
-    data.to_csv(folder / "link-use.csv", index=False)
+    write_csv(data, folder / "link-use.csv")
     columns = {
         **_naming(data), "busier_kib_per_token": "KiB/token, busier way",
         "mean_mbit_per_s": "Mbit/s, mean", "sync_mbit_per_s": "Mbit/s, while syncing",
@@ -46,7 +47,7 @@ def server_table(data: pd.DataFrame, folder: Path) -> Table | None:
     """The parts of a token's time (`chain_times`); its data as `servers.csv`."""
     if data.empty:
         return None
-    data.to_csv(folder / "servers.csv", index=False)
+    write_csv(data, folder / "servers.csv")
     columns = {
         **_naming(data), "part": "Part", "layers": "Layers", "ms": "ms/token", "share": "Share",
     }  # fmt: skip
@@ -58,7 +59,7 @@ def over_links_table(all_series: Sequence[Series], folder: Path) -> Table | None
     data = over_links(all_series)
     if data.empty:
         return None
-    data.to_csv(folder / "links.csv", index=False)
+    write_csv(data, folder / "links.csv")
     published = [name for name in map(str, data) if name.startswith("published_")]
     columns = {
         **_naming(data), "link": "Link", "round_trip_ms": "Round trip, ms",
@@ -73,7 +74,7 @@ def perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None
     data = frames.perplexities(all_series)
     if data.empty:
         return None
-    data.to_csv(folder / "perplexity.csv", index=False)
+    write_csv(data, folder / "perplexity.csv")
     columns = {
         **_naming(data), "perplexity": "Perplexity, median", "change": "Against the fewest nodes",
         "lowest": "Lowest", "highest": "Highest", "trials": "Trials",
@@ -88,8 +89,8 @@ def agreement_tables(agreement: Agreed | None, folder: Path) -> tuple[Table | No
     """
     if agreement is None:
         return None, None
-    agreement.cells.to_csv(folder / "agreement.csv", index=False)
-    agreement.differing.to_csv(folder / "differing-texts.csv", index=False)
+    write_csv(agreement.cells, folder / "agreement.csv")
+    write_csv(agreement.differing, folder / "differing-texts.csv")
     return (
         agreement_text.agreement_table(agreement.cells),
         None if agreement.differing.empty else agreement_text.difference_table(agreement.differing),
@@ -101,7 +102,7 @@ def published_table(run: RunManifest, folder: Path) -> Table | None:
     data = published_timings(run.engines)
     if data.empty or not isinstance(run.workload, Benchmark):
         return None
-    data.to_csv(folder / "published.csv", index=False)
+    write_csv(data, folder / "published.csv")
     columns = {
         "machines": "Machines", "model": "Model", "nodes": "Nodes", "total_ms": "ms/token",
         "tokens_per_s": "Tokens/s", "speed_up": "Speed-up", "sync_share": "Sync",

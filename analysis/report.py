@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-
 from analysis import charts, frames, tabulate
 from analysis.agreement_text import Agreed, agreed
 from analysis.cells import Series, cell_results, constants, series_of
@@ -30,6 +28,7 @@ from analysis.optional_tables import (
     published_table,
     server_table,
 )
+from analysis.pages import write_pages
 from analysis.ratings import Rated, Ratings
 from analysis.scaling import Scaling, scalings_of
 from analysis.servers import chain_times, spans_by_speed
@@ -42,8 +41,6 @@ from collect.judging import Judged, read_judges
 from collect.ratings import read_ratings
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 from collect.tables import Tables, tables_of
-
-TEMPLATES = Path(__file__).with_name("templates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,16 +228,7 @@ def compose(
         for chart in made
     }
     content = _content(study, drawn, folder)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for file_name in ("index.html", "report.md"):
-        page = environment.get_template(f"{file_name}.j2").render(content=content)
-        (folder / file_name).write_text(page, encoding="utf-8")
+    write_pages(folder, content)
     return verdict.spoken
 
 

@@ -37,6 +37,7 @@ RC: MappingProxyType[Any, Any] = MappingProxyType(
     {
         "font.family": "DejaVu Sans",
         "font.size": 9.0,
+        "text.parse_math": False,  # a name may hold dollar signs
         "text.color": INK,
         "axes.edgecolor": MUTED,
         "axes.labelcolor": MUTED,

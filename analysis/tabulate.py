@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.cells import CellResult, Series
+from analysis.csv_file import write_csv
 from analysis.scaling import Scaling
 from analysis.wording import NOTHING, interval, number, percent, ratio
 from collect.run import RunManifest, Scalar
@@ -66,7 +67,7 @@ def table(
 def kept(made: Table, path: Path) -> Table:
     """The table, after it was written as CSV, hashes whole."""
     rows = [[cell.title or cell.text for cell in row] for row in made.rows]
-    pd.DataFrame(rows, columns=list(made.columns)).to_csv(path, index=False)
+    write_csv(pd.DataFrame(rows, columns=list(made.columns)), path)
     return made
 
 

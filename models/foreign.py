@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -116,3 +117,36 @@ def _acts(character: str) -> bool:
 def _escape(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - Latin-1
+
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
+_FORMULA = re.compile(r"""\t|[\s'"]*[=+\-@＝＋－＠]""")  # noqa: RUF001 - they compute full-width signs, too
+_FORMULA_BELOW = re.compile(r"""[\s'"]*([=@＝＠]|[+\-＋－](?!\s))""")  # noqa: RUF001
+"""As `_FORMULA`, on the further lines of a cell: a sign with a blank after it begins a list."""
+
+
+def cell_text(text: str) -> str:
+    r"""The text as a cell of a CSV file that a spreadsheet program shows and does not run.
+
+    Each line of it that begins like a formula (`=`, `+`, `-`, `@`, their full-width forms, also
+    after blanks and quotes) gets an apostrophe before it; `cell_source` takes it away again. Plain
+    numbers stay as they are. Characters that act are shown as by `visible`.
+    """
+    shown = visible(text)
+    if _NUMBER.fullmatch(shown):
+        return shown
+    return "\n".join(f"'{line}" if begins.match(line) else line for begins, line in _lines(shown))
+
+
+def cell_source(cell: str) -> str:
+    """The text, control characters shown, that `cell_text` made this cell of."""
+    return "\n".join(
+        line[1:] if line.startswith("'") and begins.match(line[1:]) else line
+        for begins, line in _lines(cell)
+    )
+
+
+def _lines(text: str) -> Iterator[tuple[re.Pattern[str], str]]:
+    """Each line with the pattern of what a spreadsheet program would run there."""
+    for index, line in enumerate(text.split("\n")):
+        yield _FORMULA_BELOW if index else _FORMULA, line

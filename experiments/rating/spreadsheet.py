@@ -16,12 +16,12 @@ from collect.ratings import HIGHEST, LOWEST, RUBRICS, Judgement
 from experiments.durable import replace_file, writing
 from experiments.rating.sheet import Sheet, load_key, open_sheet
 from experiments.rating.store import SHARED_PREFIX, judgements_of, rater_name
+from models.foreign import cell_source, cell_text
 
 COLUMNS = (
     "sheet", "rater", "question", "label", "question_text", "answer_text", *RUBRICS, "comment",
 )  # fmt: skip
 READ_BACK = ("sheet", "rater", "question", "label", *RUBRICS, "comment")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_COMMENT = 4000
 
 
@@ -71,7 +71,7 @@ def write_sheet(run_folder: Path, target: Path, rater: str | None) -> Sheet:
         for shown in asked.answers:
             told = [name, sheet.rater or "", asked.question.id, shown.label]
             texts = [asked.question.text, shown.text]
-            rows.writerow([_harmless(cell) for cell in (*told, *texts, *[""] * 5)])
+            rows.writerow([cell_text(cell) for cell in (*told, *texts, *[""] * 5)])
     with writing("the sheet", target):
         # Spreadsheet programs take a file for UTF-8 only if it says so.
         replace_file(target, text.getvalue().encode("utf-8-sig"))
@@ -104,11 +104,6 @@ def read_sheet(run_folder: Path, source: Path, rater: str | None) -> Imported:
     with judgements_of(run_folder, who) as store:
         stored = sum(store.add(judgement) for judgement in judgements)
     return Imported(who, len(judgements), stored)
-
-
-def _harmless(cell: str) -> str:
-    """Text that a spreadsheet program would compute gets an apostrophe before it."""
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def _rows(source: Path) -> list[_Row]:
@@ -198,7 +193,7 @@ def _judgements(rows: list[_Row], sheet: Sheet, mistakes: list[str]) -> Iterator
         elif answer and (scores or row["comment"]) and not mistakes:
             yield Judgement(
                 at=time.time(),
-                question=row["question"].removeprefix("'"),
+                question=cell_source(row["question"]),
                 answer=answer,
                 comment=row["comment"],
                 **scores,
@@ -207,7 +202,7 @@ def _judgements(rows: list[_Row], sheet: Sheet, mistakes: list[str]) -> Iterator
 
 def _answer(row: _Row, sheet: Sheet, mistakes: list[str]) -> str | None:
     """Hash of the answer that a row is about."""
-    asked = sheet.question(row["question"].removeprefix("'"))
+    asked = sheet.question(cell_source(row["question"]))
     if asked is None:
         ids = ", ".join(one.question.id for one in sheet.asked)
         mistakes.append(f"line {row.line}: there is no question {row['question']!r} (but {ids})")

@@ -1,0 +1,24 @@
+"""The one writer of the report's CSV files: numbers as numbers, text from outside as text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from models.foreign import cell_text
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV in UTF-8: what is missing is empty, numbers have a point and no blanks.
+
+    Text, names of columns included, is written as `models.foreign.cell_text` makes it, so that no
+    spreadsheet program takes it for a formula.
+    """
+    safe = frame.astype(object).map(_cell)
+    safe.columns = pd.Index([cell_text(str(name)) for name in frame.columns])
+    safe.to_csv(path, index=False, encoding="utf-8")
+
+
+def _cell(value: object) -> object:
+    return cell_text(value) if isinstance(value, str) else value
