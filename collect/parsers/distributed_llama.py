@@ -209,9 +209,10 @@ def _conclude(
     if reader.text_cut:
         flags.append("a text was too long to be kept whole")
     flags += [flag for checked in (evaluation, prediction) if checked for flag in checked.flags]
-    whole = tail.summary is not None or result is not None
+    fault = result.fault if result else None
+    whole = tail.summary is not None or (result is not None and fault is None)
     ending = (reader.tail if none_read else tail.ending).decode(errors="replace")
-    error = None if whole else failure_cause(ending, err.decode(errors="replace"))
+    error = None if whole else fault or failure_cause(ending, err.decode(errors="replace"))
     return ParsedLog(
         era=_era(reader, tail.summary),
         role="root",
@@ -220,7 +221,7 @@ def _conclude(
         prediction=prediction,
         model=reader.head.model,
         required_memory_mib=reader.head.required_memory_mib,
-        perplexity=result,
+        perplexity=None if fault else result,
         outcome="complete" if whole else "failed" if error else "truncated",
         error=error,
         flags=tuple(flags),

@@ -167,6 +167,8 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
             f"{name}: the lines hold {lines.tokens} tokens and the summary counts {summary.tokens}"
         )
     if summary.total_ms is None or not summary.tokens:
+        if summary.tokens:
+            flags.append(f"{name}: the summary has no time that could be one")
         return Checked(None, summary, tuple(flags))
     # Era E floors two figures on a line; D one, but prints between the timers of its lines.
     floors = 2 * lines.lines
@@ -254,7 +256,8 @@ def _split(lines: Totals, total_ms: float, low_ms: float) -> tuple[float | None,
 def _check_abc(lines: Totals, summary: PhaseSummary) -> Checked:
     """Eras A to C sum whole milliseconds, so their lines are as precise as the engine is."""
     if not summary.tokens or summary.ms_per_token is None:
-        return Checked(None, summary, ())
+        none = ("the summary has no time that could be one",) if summary.tokens else ()
+        return Checked(None, summary, none)
     flags = []
     total_ms, compute_ms, sync_ms = (
         summary.tokens * (mean or 0.0)

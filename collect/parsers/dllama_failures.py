@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import re
 
-_ASSERTION = re.compile(r"([^\s:]+:\d+): .*Assertion `(.{1,200}?)' failed")
+# Every run in a pattern is bounded: a log may hold a word of a megabyte.
+_ASSERTION = re.compile(r"Assertion `(.{1,200}?)' failed")
+_PLACE = re.compile(r"(?:^|\s)([^\s:]{1,200}:\d{1,9}): ", re.MULTILINE)
 _EXCEPTION = re.compile(r"terminate called after throwing an instance of '([^'\n]{1,200})'")
-_WHAT = re.compile(r"^ +what\(\): +(.{1,300})$", re.MULTILINE)
-_CONNECT = re.compile(r"^Cannot connect to (\S+) \((.{1,100})\)", re.MULTILINE)
-_RESOLVE = re.compile(r"^Cannot resolve target (\S+) \((.{1,100})\)", re.MULTILINE)
+_WHAT = re.compile(r"^ {1,8}what\(\): {1,8}(.{1,300})", re.MULTILINE)
+_CONNECT = re.compile(r"^Cannot connect to (\S{1,300}) \((.{1,100})\)", re.MULTILINE)
+_RESOLVE = re.compile(r"^Cannot resolve target (\S{1,300}) \((.{1,100})\)", re.MULTILINE)
 _ALARM = re.compile(
-    r"^🚨 (Critical|Execution|Inference|Network|Connection) error: (.{1,300})$", re.MULTILINE
+    r"^🚨 (Critical|Execution|Inference|Network|Connection) error: (.{1,300})", re.MULTILINE
 )
-_CONNECTING = re.compile(r"^⭕ [Ss]ocket\[\d+\]: connecting to (\S+)", re.MULTILINE)
+_CONNECTING = re.compile(r"^⭕ [Ss]ocket\[\d{1,9}\]: connecting to (\S{1,300})", re.MULTILINE)
+_INVALID = re.compile(r"^Invalid worker address: .{1,200}", re.MULTILINE)
 _LAST_RECORD = re.compile(r"^(?:🔶|🔷)", re.MULTILINE)
 
 _HEAD = ("💡", "📄", "📀", "⭕", "🧠")
@@ -58,9 +61,8 @@ def failure_cause(out: str, err: str) -> str | None:
         out: its standard output, or the end of it.
         err: its standard error.
     """
-    if assertion := _ASSERTION.search(err):
-        said = f"it stopped at the assertion `{assertion[2]}` ({assertion[1]})"
-        return _with_meaning(said, assertion[2])
+    if assertion := _assertion(err):
+        return assertion
     if cause := _own_words(out):
         return cause
     if exception := _EXCEPTION.search(err):
@@ -68,6 +70,17 @@ def failure_cause(out: str, err: str) -> str | None:
         told = f": {what[1].strip()}" if what and what[1].strip() != "std::exception" else ""
         return _with_meaning(f"it ended by the exception {exception[1]}{told}", exception[1] + told)
     return None
+
+
+def _assertion(err: str) -> str | None:
+    """The assertion that failed, and where in the source."""
+    failed = _ASSERTION.search(err)
+    if failed is None:
+        return None
+    line_begin = err.rfind("\n", 0, failed.start()) + 1
+    place = _PLACE.search(err, line_begin, failed.start())
+    said = f"it stopped at the assertion `{failed[1]}`" + (f" ({place[1]})" if place else "")
+    return _with_meaning(said, failed[1])
 
 
 def stage(out: str) -> str | None:
@@ -99,7 +112,7 @@ def _own_words(out: str) -> str | None:
     telling = [alarm for alarm in alarms if not alarm.startswith(_HOLLOW)] or alarms
     if telling:
         return _with_meaning(telling[0], telling[0])
-    invalid = re.search(r"^Invalid worker address: .{1,200}$", out, re.MULTILINE)
+    invalid = _INVALID.search(out)
     return _with_meaning(invalid[0], invalid[0]) if invalid else None
 
 

@@ -25,6 +25,9 @@ KEPT_TEXT_BYTES = 1 << 16
 MOST_HELD = 4096
 """So many predictions without an evaluation before them are proof that there was none."""
 
+LONGEST_NUMBER = 9
+"""Digits of a figure: more are no time of a token (11 days) and no traffic of one (1 TB)."""
+
 _MARK = b"\xf0\x9f\x94"  # what the orange and the blue diamond begin with
 _ORANGE, _BLUE = "🔶 ".encode(), "🔷(?:\ufe0f)? ".encode()
 _END = rb"\r?\n?\Z"
@@ -33,7 +36,7 @@ _END = rb"\r?\n?\Z"
 def padded(width: int) -> bytes:
     """Pattern of a number as `%<width>u` prints it: no wider than it must be, and no narrower."""
     fits, wider = rb"(?=[ \d]{%d}\d(?!\d))" % (width - 1), rb"(?=\d{%d})" % (width + 1)
-    return rb"(?:%b|%b) *(0|[1-9]\d{0,17})" % (fits, wider)
+    return rb"(?:%b|%b) {0,%d}(0|[1-9]\d{0,%d})" % (fits, wider, width - 1, LONGEST_NUMBER - 1)
 
 
 _4, _5, _6 = padded(4), padded(5), padded(6)
@@ -53,8 +56,8 @@ _PRED_D = re.compile(_ORANGE + rb"P%b ms S%b kB R%b kB " % (_5, _6, _6))
 _PRED_ABC = re.compile(
     _ORANGE + rb"(?:%b )?G %b ms I %b ms T %b ms S %b kB R %b kB " % (_4, _4, _4, _4, _6, _6)
 )
-_SHAPE = re.compile("💡 ([A-Za-z]+): (.*)".encode())
-_MEMORY = re.compile("📀 RequiredMemory: (\\d{1,18}) (kB|MB)".encode())
+_SHAPE = re.compile("💡 ([A-Za-z]{1,40}): (.{0,400})".encode())
+_MEMORY = re.compile("📀 RequiredMemory: (\\d{1,12}) (kB|MB)".encode())
 LATE_KEYS = frozenset({"HeadDim", "QDim", "KvDim"})
 """Shape lines since v0.14.0."""
 _LOADED = ("💿 Weights loaded".encode(), "⏩ Loaded ".encode())

@@ -9,26 +9,33 @@ from dataclasses import dataclass
 from collect.measurement import SaidToken
 
 _EOL = rb"\r?\n"
-_RATE = rb" +tokens/s: (\S{1,40}) \((\S{1,40}) ms/tok\)"
-_TOKENS = rb" +nTokens: (-?\d{1,9})"  # -1 for a prompt without a token
+# Every run in a pattern is bounded: a log may hold a line of a megabyte.
+_RATE = rb" {1,16}tokens/s: (\S{1,40}) \((\S{1,40}) ms/tok\)"
+_TOKENS = rb" {1,16}nTokens: (-?\d{1,9})"  # -1 for a prompt without a token
 _BLOCK_DE = re.compile(
-    rb"^Evaluation%b +nBatches: \d{1,9}%b%b%b%b%bPrediction%b%b%b%b\r?$"
+    rb"^Evaluation%b {1,16}nBatches: \d{1,9}%b%b%b%b%bPrediction%b%b%b%b\r?$"
     % (_EOL, _EOL, _TOKENS, _EOL, _RATE, _EOL, _EOL, _TOKENS, _EOL, _RATE),
     re.MULTILINE,
 )
 _BLOCK_ABC = re.compile(
-    rb"^Generated tokens: +(\d{1,9})%b(?:Avg tokens / second: (\S{1,40})%b)?"
-    rb"Avg generation time: +(\S{1,40}) ms%bAvg inference time: +(\S{1,40}) ms%b"
-    rb"Avg transfer time: +(\S{1,40}) ms\r?$" % ((_EOL,) * 4),
+    rb"^Generated tokens: {1,16}(\d{1,9})%b(?:Avg tokens / second: (\S{1,40})%b)?"
+    rb"Avg generation time: {1,16}(\S{1,40}) ms%bAvg inference time: {1,16}(\S{1,40}) ms%b"
+    rb"Avg transfer time: {1,16}(\S{1,40}) ms\r?$" % ((_EOL,) * 4),
     re.MULTILINE,
 )
 _PERPLEXITY = re.compile(
-    rb"^Results%b +perplexity: (\S{1,40}) \(lower = better\)%b"
-    rb" +avgLogProb: (\S{1,40})%b +bitPerToken: (\S{1,40})\r?$" % ((_EOL,) * 3),
+    rb"^Results%b {1,16}perplexity: (\S{1,40}) \(lower = better\)%b"
+    rb" {1,16}avgLogProb: (\S{1,40})%b {1,16}bitPerToken: (\S{1,40})\r?$" % ((_EOL,) * 3),
     re.MULTILINE,
 )
 _EVALUATING = re.compile(rb"^Evaluating (\d{1,9}) tokens\.\.\.\r?$", re.MULTILINE)
-_PROBABILITY = re.compile(rb"^ *(\d{1,9}) / \d{1,9}, prob=(\d\.\d{1,12})\r?$", re.MULTILINE)
+_PROBABILITY = re.compile(rb"^ {0,16}(\d{1,9}) / \d{1,9}, prob=([01]\.\d{1,12})\r?$", re.MULTILINE)
+MOST_FIGURE = 1e12
+"""More is no time and no rate: milliseconds of 31 years."""
+PERPLEXITY_TO = 1.5e-6
+"""How far, in nats, the same mean in two spellings may be off: six decimals and 32 bits."""
+PRINTED_TO = 0.51e-6
+"""What a probability with six decimals may be off."""
 _ENDING = tuple(mark.encode() for mark in ("🚨", "⭕", "🔄", "Cannot connect to "))
 
 
@@ -82,7 +89,7 @@ class PerplexityResult:
 
     Attributes:
         tokens: of the text.
-        perplexity: per token.
+        perplexity: per token; NaN where what was printed is no number, as for the other two.
         average_log_probability: natural logarithm.
         bits_per_token: likewise to base 2.
         probabilities: of each token but the first; empty where they were too many to keep.
@@ -93,6 +100,40 @@ class PerplexityResult:
     average_log_probability: float
     bits_per_token: float
     probabilities: tuple[float, ...]
+
+    @property
+    def fault(self) -> str | None:
+        """Why the perplexity cannot be what the engine measured, as a clause; None if it can.
+
+        The engine prints the same mean three times: as perplexity, as mean of logarithms and in
+        bits. It computes with 32 bits, so seven digits must agree.
+        """
+        found, log_mean, bits = self.perplexity, self.average_log_probability, self.bits_per_token
+        if not 1 <= found <= MOST_FIGURE:
+            return f"the perplexity {found:g} is none: it is 1 or more"
+        if not abs(math.log(found) + log_mean) <= PERPLEXITY_TO:
+            return f"the perplexity {found:f} is not that of its avgLogProb {log_mean:f}"
+        if not abs(bits * math.log(2) + log_mean) <= 2 * PERPLEXITY_TO:
+            return f"the bitPerToken {bits:f} is not that of the avgLogProb {log_mean:f}"
+        return self._fault_of_probabilities()
+
+    def _fault_of_probabilities(self) -> str | None:
+        """Whether the mean can be that of the tokens, each printed with six decimals."""
+        if not self.probabilities:
+            return None
+        low, high = (
+            math.fsum(math.log(max(p + by, 1e-300)) for p in self.probabilities)
+            / len(self.probabilities)
+            for by in (-PRINTED_TO, PRINTED_TO)
+        )
+        # A sum in 32 bits may lose so much, in the worst case, with each token.
+        lost = 1e-6 - 1e-7 * len(self.probabilities) * self.average_log_probability
+        if low - lost <= self.average_log_probability <= high + lost:
+            return None
+        return (
+            f"the avgLogProb {self.average_log_probability:f} is not that of its tokens, "
+            f"which lies between {low:f} and {high:f}"
+        )
 
     @property
     def said(self) -> tuple[SaidToken, ...]:
@@ -137,10 +178,9 @@ def perplexity_result(output: bytes) -> PerplexityResult | None:
     results = list(_PERPLEXITY.finditer(output))
     if begin is None or not results:
         return None
-    figures = [_number(figure) for figure in results[-1].groups()]
-    perplexity, log_probability, bits = figures
-    if perplexity is None or log_probability is None or bits is None:
-        return None
+    perplexity, log_probability, bits = (
+        math.nan if (value := _finite(figure)) is None else value for figure in results[-1].groups()
+    )
     tokens = int(begin[1])
     found = tuple(float(match[2]) for match in _PROBABILITY.finditer(output, begin.end()))
     return PerplexityResult(
@@ -170,6 +210,12 @@ def _read_abc(block: re.Match[bytes]) -> Summary:
 
 
 def _number(figure: bytes) -> float | None:
+    """A time or a rate; None where it is none."""
+    value = _finite(figure)
+    return value if value is not None and 0 <= value <= MOST_FIGURE else None
+
+
+def _finite(figure: bytes) -> float | None:
     try:
         value = float(figure)
     except ValueError:

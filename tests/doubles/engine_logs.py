@@ -7,6 +7,7 @@ Formats: distributed-llama `src/dllama.cpp` and `src/llm.cpp` at v0.16.4 (era E)
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,7 +106,8 @@ def dllama_perplexity(perplexity: float, tokens: int, *, nodes: int = 1) -> byte
     for index in range(1, tokens):
         out += f"{index:5d} / {tokens - 1}, prob={1 / perplexity:f}\n"
     out += f"\nResults\n   perplexity: {perplexity:f} (lower = better)\n"
-    out += "   avgLogProb: -1.000000\n   bitPerToken: 1.442695\n"
+    nats = math.log(perplexity)
+    out += f"   avgLogProb: {-nats:f}\n   bitPerToken: {nats / math.log(2):f}\n"
     return (out + ("⭕ Network is closed\n" if nodes > 1 else "")).encode()
 
 

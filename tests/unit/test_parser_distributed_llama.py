@@ -1,6 +1,7 @@
 """Logs of every version of distributed-llama are read to the last figure."""
 
 import json
+import re
 from io import BytesIO
 from pathlib import Path
 
@@ -147,6 +148,64 @@ def test_a_probability_that_is_torn_leaves_the_perplexity_without_its_list() -> 
         assert log.perplexity is not None
         assert log.perplexity.perplexity == 7115.510742
         assert log.perplexity.probabilities == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("7154.568848", "0.000000", "the perplexity 0 is none"),
+        ("7154.568848", "-1.000000", "the perplexity -1 is none"),
+        ("7154.568848", "-nan", "the perplexity nan is none"),
+        ("7154.568848", "inf", "the perplexity nan is none"),
+        ("7154.568848", "1e300", "is none"),
+        ("7154.568848", "7154.668848", "is not that of its avgLogProb -8.875506"),
+        ("-8.875506", "-8.875516", "is not that of its avgLogProb -8.875516"),
+        ("12.804649", "12.814649", "the bitPerToken 12.814649 is not that of the avgLogProb"),
+        ("prob=0.000133", "prob=0.100133", "is not that of its tokens"),
+    ],
+)
+def test_a_perplexity_that_contradicts_itself_is_no_result(old: str, new: str, words: str) -> None:
+    whole = (DATA / "perp_small_n2" / "root.out").read_bytes()
+    changed = whole.replace(old.encode(), new.encode(), 1)
+    assert changed != whole
+    log = parse_log(BytesIO(changed))
+    assert (log.outcome, log.perplexity) == ("failed", None)
+    assert log.error is not None
+    assert words in log.error
+    with pytest.raises(HerdError, match=re.escape(words)):
+        measurement(changed, b"")
+
+
+def test_any_of_its_first_six_digits_changes_a_perplexity_aloud() -> None:
+    whole = (DATA / "perp_small_n1" / "root.out").read_bytes()
+    begin = whole.index(b"7115.510742")
+    for place in range(7):
+        at = begin + place
+        if whole[at : at + 1] == b".":
+            continue
+        digit = b"%d" % ((int(whole[at : at + 1]) + 1) % 10)
+        with pytest.raises(HerdError, match="perplexity"):
+            measurement(whole[:at] + digit + whole[at + 1 :], b"")
+
+
+@pytest.mark.parametrize("figure", ["-14.50", "nan", "-inf", "1e99", "9" * 400, "1e999"])
+def test_a_time_that_is_none_gets_into_no_figure(figure: str) -> None:
+    whole = (DATA / "inf_small_q40_n2" / "root.out").read_bytes()
+    line = re.findall(rb"tokens/s: \S+ \(\S+ ms/tok\)", whole)[-1]
+    for changed in (
+        whole.replace(line, f"tokens/s: {figure} ({figure} ms/tok)".encode()),
+        re.sub(rb"Pred +\d+ ms", f"Pred{figure:>5} ms".encode(), whole, count=1),
+        re.sub(rb"Sent +\d+ kB", f"Sent{figure:>6} kB".encode(), whole, count=1),
+        whole.replace(b"nTokens: 21", f"nTokens: {figure}".encode()),
+    ):
+        log = parse_log(BytesIO(changed))
+        assert log.flags or log.outcome != "complete"
+        json.dumps(log.to_json(), allow_nan=False)
+        for record in log.records:
+            assert 0 <= (record.total_ms or 0) < 1e10
+            assert 0 <= (record.sent_kib or 0) < 1e10
+        if log.prediction and log.prediction.phase:
+            assert 0 < log.prediction.phase.total_ms < 1e10
 
 
 def test_the_workers_of_v0_11_tell_their_times() -> None:

@@ -1,8 +1,11 @@
 """What a log of distributed-llama says of a failure, in words, and what is no measurement."""
 
+import time
+
 import pytest
 
 from collect.errors import HerdError
+from collect.parsers import dllama_failures
 from collect.parsers.distributed_llama import measurement
 from tests.doubles.recorded_logs import DATA, parsed
 
@@ -66,3 +69,35 @@ def test_workers_that_serve_and_wait_again_are_complete_in_every_version() -> No
     assert list(eras.values()) == ["A", None, "C", "E"]
     assert parsed("old_v0.12.0_n2", "worker1").era is None
     assert parsed("old_v0.12.0_n2", "worker1").outcome == "complete"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 500_000,
+        "a" * 500_000 + ":1: x",
+        "a:1: " * 100_000,
+        " " * 500_000,
+        ("src/nn.cpp:1: " + "x" * 40 + " Assertion `") * 8_000,
+        "Assertion `a" * 40_000,
+        "  what():" * 50_000,
+        "🚨 Network error: " * 25_000,
+        "\n" * 500_000,
+        "Cannot connect to " * 25_000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_half_a_megabyte_of_whatever_is_looked_through_at_once(text: str) -> None:
+    begin = time.process_time()
+    dllama_failures.failure_cause(text, text)
+    dllama_failures.stage(text)
+    assert time.process_time() - begin < 2
+
+
+def test_an_assertion_is_told_with_its_place_wherever_it_stands() -> None:
+    told = "src/nn/nn-core.cpp:213: void f(): Assertion `n % 8 == 0' failed."
+    for before in ("", "dllama: ", "noise\n", "noise\ndllama: ", "a" * 100_000 + "\n"):
+        cause = dllama_failures.failure_cause("", before + told)
+        assert cause == "it stopped at the assertion `n % 8 == 0` (src/nn/nn-core.cpp:213)"
+    bare = dllama_failures.failure_cause("", "Assertion `n % 8 == 0' failed.")
+    assert bare == "it stopped at the assertion `n % 8 == 0`"
