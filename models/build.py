@@ -16,6 +16,7 @@ from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.huggingface import CONFIG, WEIGHTS
 from models.report import SilentReporter
+from models.shape import lacks_blocks
 
 if TYPE_CHECKING:
     from models.catalogue import ModelSpec
@@ -52,8 +53,14 @@ def not_published(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> str | None:
-    """Why a model that is published ready for distributed-llama cannot be had otherwise."""
-    if spec.format != "dllama" or (format, weights) == ("dllama", "q4_0"):
+    """Why a model cannot be had as files of a format with that type of weights.
+
+    It is published ready for distributed-llama, or its rows are no whole blocks of the type.
+    """
+    if spec.format != "dllama":
+        lacking = lacks_blocks(spec.shape, weights)
+        return lacking and f"{spec.name} cannot have {weights} weights: {lacking}"
+    if (format, weights) == ("dllama", "q4_0"):
         return None
     return (
         f"{spec.name} is published ready for distributed-llama with weights q4_0 and cannot be had "

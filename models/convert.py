@@ -13,8 +13,9 @@ from models.formats.gguf_reader import read_gguf
 from models.formats.huggingface import CONFIG, read_huggingface
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.llama2c import read_llama2c, read_shape
+from models.limits import dllama_impossible
 from models.padding import padded
-from models.shape import ALL_WEIGHTS
+from models.shape import ALL_WEIGHTS, lacks_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +69,10 @@ def convert(
     checkpoint = open_source(source)
     if kv_heads is not None:
         checkpoint = padded(checkpoint, kv_heads)
+    shape = checkpoint.shape
+    reason = dllama_impossible(shape, chosen, 1) if kind == ".m" else lacks_blocks(shape, chosen)
+    if reason:
+        raise HerdError(f"{source.name} cannot be written as {target.name}: {reason}.")
     reporter.note(f"writing {target}")
     if kind == ".gguf":
         return _write_gguf(checkpoint, target, chosen)

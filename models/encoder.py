@@ -8,6 +8,7 @@ from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
 from models.errors import HerdError
+from models.tokenizer import SPACE, PieceType
 
 if TYPE_CHECKING:
     from models.tokenizer import Tokenizer
@@ -33,7 +34,7 @@ class Encoder:
     @property
     def adds_space(self) -> bool:
         """Whether a text is read as if a space stood before it."""
-        return self._tokenizer.add_space
+        return self._tokenizer.add_space != "never"
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of a text."""
@@ -52,7 +53,8 @@ def _proto(tokenizer: Tokenizer) -> ModelProto:
     """The vocabulary in sentencepiece's own form, with the settings of LLaMA's."""
     proto = ModelProto()
     for piece, score, kind in zip(tokenizer.pieces, tokenizer.scores, tokenizer.types, strict=True):
-        proto.pieces.add(piece=piece, score=score, type=int(kind))
+        spelt = piece.replace(" ", SPACE) if kind is PieceType.USER_DEFINED else piece
+        proto.pieces.add(piece=spelt, score=score, type=int(kind))
     trainer = proto.trainer_spec
     trainer.model_type = trainer.BPE
     trainer.vocab_size = len(tokenizer.pieces)
@@ -61,6 +63,6 @@ def _proto(tokenizer: Tokenizer) -> ModelProto:
         trainer.unk_id = tokenizer.unknown_id
     normalizer = proto.normalizer_spec
     normalizer.name = "identity"
-    normalizer.add_dummy_prefix = tokenizer.add_space
+    normalizer.add_dummy_prefix = tokenizer.add_space != "never"
     normalizer.remove_extra_whitespaces = False
     return proto

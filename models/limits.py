@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.padding import padded_name, possible_shapes
-from models.shape import QUANT_BLOCK, ModelShape
+from models.shape import QUANT_BLOCK, ModelShape, lacks_blocks
 
 if TYPE_CHECKING:
     from models.catalogue import ModelSpec
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 DLLAMA_WEIGHTS: tuple[Weights, ...] = ("f32", "q4_0")
 """Types of weights that distributed-llama runs."""
 MOST_NODES = 16
+_LANES = 8
+"""Values that its float32 routines take at a time on x86 (AVX2); on ARM it is 4."""
 _USUAL_COUNTS = (1, 2, 4, 8)
 
 
@@ -25,8 +27,9 @@ def dllama_impossible(shape: ModelShape, weights: Weights, nodes: int) -> str | 
         weights: type of the weights.
         nodes: root and workers together.
 
-    The engine itself aborts in these cases, and takes its workers with it (the asserts of
-    the slicing functions in b4rtaz/distributed-llama, `src/nn/nn-core.cpp`).
+    The engine itself aborts in these cases, and takes its workers with it (the asserts of the
+    slicing functions in b4rtaz/distributed-llama, `src/nn/nn-core.cpp`, and of the routines of
+    `src/nn/nn-cpu-ops.cpp`).
     """
     if weights not in DLLAMA_WEIGHTS:
         return (
@@ -46,14 +49,25 @@ def dllama_impossible(shape: ModelShape, weights: Weights, nodes: int) -> str | 
     for what, count in shared.items():
         if count % nodes:
             return f"the model's {count} {what} cannot be shared evenly among {nodes} nodes"
-    if weights == "q4_0":
-        sliced = {"attention": shape.q_dim, "feed-forward": shape.hidden_dim}
-        for what, width in sliced.items():
-            if width // nodes % QUANT_BLOCK:
-                return (
-                    f"a slice of {width // nodes} {what} values ({width} over {nodes} nodes) "
-                    f"does not consist of whole Q40 blocks of {QUANT_BLOCK}"
-                )
+    return lacks_blocks(shape, weights) or _odd_slice(shape, weights, nodes)
+
+
+def _odd_slice(shape: ModelShape, weights: Weights, nodes: int) -> str | None:
+    """Which slice is no multiple of what the engine takes at a time."""
+    step, called = (QUANT_BLOCK, "Q40 blocks") if weights == "q4_0" else (_LANES, "groups")
+    sliced = {"attention": shape.q_dim, "feed-forward": shape.hidden_dim}
+    for what, width in sliced.items():
+        if width // nodes % step:
+            return (
+                f"a slice of {width // nodes} {what} values ({width} over {nodes} nodes) "
+                f"does not consist of whole {called} of {step}"
+            )
+    for what, width in (("values of a head", shape.head_dim), ("values of a token", shape.dim)):
+        if width % _LANES:
+            return (
+                f"the model's {width} {what} are no multiple of {_LANES}, and distributed-llama "
+                f"takes {_LANES} at a time"
+            )
     return None
 
 

@@ -74,11 +74,23 @@ def dllama_required(shape: ModelShape, weights: Weights, nodes: int, context: in
     common = _dllama_weights(shape, weights, nodes) + _dllama_buffers(shape, weights, nodes)
     common += 2 * _F32 * context * shape.layers * shape.kv_dim // nodes
     common += _F32 * _DLLAMA_BATCH * shape.heads // nodes * context  # attention scores
-    # a node's table of rotary angles begins at its KV slice and ends at its query slice
-    first = _F32 * context * shape.q_dim // nodes
-    last = _F32 * context * (shape.q_dim - shape.kv_dim * (nodes - 1) // nodes)
+    first, last = _rotary_tables(shape, nodes, context)
     embedding = _F32 * shape.vocab * shape.dim
     return MemoryNeed(root_bytes=common + first + embedding, worker_bytes=common + last)
+
+
+def _rotary_tables(shape: ModelShape, nodes: int, context: int) -> tuple[int, int]:
+    """Bytes of the table of rotary angles on the first and on the last node (`sliceRope`).
+
+    LLaMA's begins at the node's KV slice and ends at its query slice; Qwen3's is that of one head,
+    which all heads of all nodes share.
+    """
+    if shape.architecture == "qwen3":
+        whole = _F32 * context * shape.head_dim
+        return whole, whole
+    first = shape.q_dim // nodes
+    last = shape.q_dim - shape.kv_dim * (nodes - 1) // nodes
+    return _F32 * context * first, _F32 * context * last
 
 
 def _dllama_weights(shape: ModelShape, weights: Weights, nodes: int) -> int:
@@ -86,6 +98,8 @@ def _dllama_weights(shape: ModelShape, weights: Weights, nodes: int) -> int:
     layer = packed_bytes(shape.layer_matrix_values, weights)
     classifier = packed_bytes(shape.vocab * shape.dim, weights)
     norms = (2 * shape.layers + 1) * _F32 * shape.dim
+    if shape.has_head_norms:
+        norms += 2 * shape.layers * _F32 * shape.head_dim
     return (shape.layers * layer + classifier) // nodes + norms
 
 
@@ -98,6 +112,8 @@ def _dllama_buffers(shape: ModelShape, weights: Weights, nodes: int) -> int:
         3 * dim + shape.q_dim + (shape.q_dim + 2 * shape.kv_dim + shape.vocab) // nodes + 4 * hidden
     )
     exchanged = packed_bytes(shape.q_dim // nodes, sync)
+    if shape.has_head_norms:
+        buffers += _F32 * shape.heads // nodes  # a root of squares for each head
     if sync != "f32":  # else these are the same memory as the float32 ones
         exchanged += 2 * (packed_bytes(dim, sync) + packed_bytes(hidden, sync))
     return _DLLAMA_BATCH * (pipes + buffers + exchanged)

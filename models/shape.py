@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 QUANT_BLOCK = 32
 """Values that share one scale in Q4_0, Q8_0 and distributed-llama's Q40."""
@@ -19,10 +26,22 @@ BLOCK_BYTES: dict[Weights, int] = {
     "q4_0": 18,
 }
 """Bytes of 32 consecutive values, by weights type."""
+QUANTISED: frozenset[Weights] = frozenset({"q8_0", "q4_0"})
+"""Types whose values share a scale by blocks."""
 
 Architecture = Literal["llama", "qwen3"]
 NORM_EPSILONS = (1e-5, 1e-6)
 """The epsilons of RMS norms that distributed-llama's `.m` can say."""
+MOST_LAYERS = 4096
+MOST_PIECES = 4_000_000
+"""More layers and pieces than any model has: a file that states more is not believed."""
+_LARGEST_SIZE = 2**31 - 1
+"""Of a width or a context: what distributed-llama counts to."""
+
+_Layers = Annotated[PositiveInt, Field(le=MOST_LAYERS)]
+_Pieces = Annotated[PositiveInt, Field(le=MOST_PIECES)]
+_Size = Annotated[PositiveInt, Field(le=_LARGEST_SIZE)]
+_Theta = Annotated[PositiveInt, Field(le=2**53)]
 
 
 class RopeScaling(BaseModel):
@@ -79,16 +98,16 @@ class ModelShape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dim: PositiveInt
-    hidden_dim: PositiveInt
-    layers: PositiveInt
-    heads: PositiveInt
-    kv_heads: PositiveInt
-    head_dim: PositiveInt
-    vocab: PositiveInt
-    context: PositiveInt
+    dim: _Size
+    hidden_dim: _Size
+    layers: _Layers
+    heads: _Size
+    kv_heads: _Size
+    head_dim: Annotated[PositiveInt, Field(le=2**16)]
+    vocab: _Pieces
+    context: _Size
     tied_classifier: bool = False
-    rope_theta: PositiveInt = 10_000
+    rope_theta: _Theta = 10_000
     architecture: Architecture = "llama"
     norm_epsilon: float = 1e-5
     rope_scaling: RopeScaling | None = None
@@ -113,16 +132,6 @@ class ModelShape(BaseModel):
                 f"head_dim ({self.head_dim}) must be even, because rotary embedding "
                 "turns pairs of values"
             )
-        for what, size in (
-            ("dim", self.dim),
-            ("hidden_dim", self.hidden_dim),
-            ("heads x head_dim", self.q_dim),
-        ):
-            if size % QUANT_BLOCK:
-                raise ValueError(
-                    f"{what} ({size}) must be a multiple of {QUANT_BLOCK}, because "
-                    f"quantised weights come in blocks of {QUANT_BLOCK} values"
-                )
         return self
 
     @property
@@ -156,9 +165,39 @@ class ModelShape(BaseModel):
         return self.architecture == "qwen3"
 
 
+def mistakes(error: ValidationError) -> str:
+    """What is wrong with a shape, for a sentence: each number by its name."""
+    told = (
+        (".".join(map(str, mistake["loc"])), mistake["msg"].removeprefix("Value error, "))
+        for mistake in error.errors()
+    )
+    return "; ".join(f"{where}: {what}" if where else what for where, what in told)
+
+
 def packed_bytes(values: int, weights: Weights) -> int:
     """Bytes that `values` values take as `weights`; of quantised types, whole blocks only."""
     return values * BLOCK_BYTES[weights] // QUANT_BLOCK
+
+
+def lacks_blocks(shape: ModelShape, weights: Weights) -> str | None:
+    """Why the rows of the matrices are no whole blocks of `weights`; None if they are.
+
+    Only quantised weights come in blocks; `f32` and `f16` take a row of any length.
+    """
+    if weights not in QUANTISED:
+        return None
+    rows = {
+        "dim": shape.dim,
+        "hidden_dim": shape.hidden_dim,
+        "heads x head_dim": shape.q_dim,
+    }
+    for what, length in rows.items():
+        if length % QUANT_BLOCK:
+            return (
+                f"{what} ({length}) is no multiple of {QUANT_BLOCK}, and {weights} weights come in "
+                f"blocks of {QUANT_BLOCK} values"
+            )
+    return None
 
 
 def share_layers(layers: int, shares: Sequence[float]) -> tuple[int, ...]:

@@ -9,12 +9,17 @@ split greedily, best merge first, the leftmost of equals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+import re
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
+from models.errors import HerdError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 SPACE = "\u2581"
 """What stands for a space in the pieces of a sentencepiece-like vocabulary."""
@@ -23,7 +28,11 @@ NEVER = -(2.0**100)
 LLAMA_3 = frozenset({"llama-bpe", "llama-v3", "llama3"})
 """GGUF's names for how Llama 3 cuts a text: runs of digits by threes from the left, for one."""
 
+LONGEST_PIECE = 1024
+"""Characters of a piece that are believed; merges of longer ones would take too long to find."""
+
 Kind = Literal["sentencepiece", "byte-level"]
+Spacing = Literal["never", "first", "always"]
 Merge = tuple[str, str]
 
 
@@ -43,8 +52,9 @@ class Tokenizer:
     """A vocabulary with what its engine must know to split text as the model was trained.
 
     Attributes:
-        pieces: text of each id. Ordinary pieces are spelled as the kind does (see above), bytes of
-            a sentencepiece-like vocabulary `<0xNN>`, all others as they stand in a text.
+        pieces: text of each id. Ordinary and unused pieces are spelled as the kind does (see
+            above), bytes of a sentencepiece-like vocabulary `<0xNN>`, all others as they stand in
+            a text.
         scores: merge priority of each id, higher merges first; `NEVER` for what no merge makes.
         types: what each id is.
         unknown_id: id for what cannot be written otherwise, if there is one.
@@ -54,7 +64,8 @@ class Tokenizer:
         merges: pairs of a byte-level vocabulary, first one first; empty for sentencepiece.
         pre_tokenizer: GGUF's name for how text is cut before merging; None if unknown.
         add_bos: a text begins with `bos_id`.
-        add_space: a space is put before a text; sentencepiece-like only.
+        add_space: where a space is put that the text has not; sentencepiece-like only. `always`:
+            before the text and after every special piece in it; `first`: before the text alone.
         chat_template: how a conversation is written out, in Jinja.
     """
 
@@ -68,7 +79,7 @@ class Tokenizer:
     merges: tuple[Merge, ...] = ()
     pre_tokenizer: str | None = "default"
     add_bos: bool = True
-    add_space: bool = True
+    add_space: Spacing = "always"
     chat_template: str | None = None
 
     def piece_bytes(self, piece_id: int) -> bytes:
@@ -80,11 +91,63 @@ class Tokenizer:
         piece, kind = self.pieces[piece_id], self.types[piece_id]
         if kind is PieceType.BYTE:
             return bytes([int(piece[3:5], 16)])
+        if self.kind == "sentencepiece" and kind in {PieceType.NORMAL, PieceType.UNUSED}:
+            return piece.replace(SPACE, " ").encode()
         if kind is not PieceType.NORMAL:
             return piece.encode()
-        if self.kind == "byte-level":
-            return bytes(_BYTE_OF_LETTER[letter] for letter in piece)
-        return piece.replace(SPACE, " ").encode()
+        return bytes(_BYTE_OF_LETTER[letter] for letter in piece)
+
+    def with_rows(self, rows: int, path: Path) -> Tokenizer:
+        """The vocabulary of a model with so many rows: the rows without a piece get unused ones.
+
+        Publishers round rows up (Qwen3: 151936 rows for 151669 pieces); engines never choose them.
+
+        Raises:
+            HerdError: there are more pieces than rows.
+        """
+        missing = range(len(self.pieces), rows)
+        if len(self.pieces) > rows:
+            raise HerdError(
+                f"{path} has {rows} rows in its embedding and {len(self.pieces)} pieces in its "
+                "vocabulary: they belong to different models. Right would be at least as many "
+                "rows as pieces."
+            )
+        return replace(
+            self,
+            pieces=(*self.pieces, *map(unused_piece, missing)),
+            scores=(*self.scores, *[NEVER] * len(missing)),
+            types=(*self.types, *[PieceType.UNUSED] * len(missing)),
+        )
+
+
+def checked(tokenizer: Tokenizer, path: Path) -> Tokenizer:
+    """The vocabulary that was read from `path`, if its parts can be used.
+
+    Raises:
+        HerdError: what says so names the piece.
+    """
+    for number, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.types, strict=True)):
+        if len(piece) > LONGEST_PIECE:
+            raise HerdError(
+                f"{path} has a piece of {len(piece)} characters (number {number}, "
+                f"{piece[:16]!r}…); at most {LONGEST_PIECE} are read."
+            )
+        if kind is PieceType.BYTE and not _BYTE_PIECE.fullmatch(piece):
+            raise HerdError(
+                f"{path} calls piece {number} a byte, and it is {piece!r}; right would be a "
+                "spelling like <0x0A>."
+            )
+    for number, score in enumerate(tokenizer.scores):
+        if not math.isfinite(score):
+            raise HerdError(f"{path} gives piece {number} the score {score}, which is no number.")
+    named = (tokenizer.unknown_id, tokenizer.bos_id, *tokenizer.eos_ids)
+    wrong = [one for one in named if one is not None and not 0 <= one < len(tokenizer.pieces)]
+    if wrong:
+        raise HerdError(
+            f"{path} names {wrong[0]} as the begin or end of a text or as the unknown piece; its "
+            f"pieces are numbered from 0 to {len(tokenizer.pieces) - 1}."
+        )
+    return tokenizer
 
 
 def byte_letters(text: bytes) -> str:
@@ -111,6 +174,19 @@ def scores_of_merges(pieces: Iterable[str], merges: Iterable[Merge]) -> tuple[fl
     for rank, (left, right) in enumerate(merges):
         ranks.setdefault(left + right, rank)
     return tuple(-float(ranks[piece]) if piece in ranks else NEVER for piece in pieces)
+
+
+def scores_of_characters(pieces: Iterable[str], scores: Sequence[float]) -> tuple[float, ...]:
+    """The scores with single characters below all merges, falling, as sentencepiece has them.
+
+    No merge makes a character, so that no text is split otherwise; but a `.t` file, which moves
+    some characters, can tell by them where they came from.
+    """
+    lowest = min((score for score in scores if score > NEVER), default=0.0)
+    return tuple(
+        lowest - number - 1 if len(piece) == 1 and score == NEVER else score
+        for number, (piece, score) in enumerate(zip(pieces, scores, strict=True))
+    )
 
 
 def merges_of_scores(tokenizer: Tokenizer) -> tuple[Merge, ...]:
@@ -143,5 +219,6 @@ def _letters() -> tuple[str, ...]:
     return tuple(chr(codes[byte]) for byte in range(256))
 
 
+_BYTE_PIECE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _LETTER_OF_BYTE = _letters()
 _BYTE_OF_LETTER = {letter: byte for byte, letter in enumerate(_LETTER_OF_BYTE)}

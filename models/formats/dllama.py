@@ -28,7 +28,7 @@ from models.checkpoint import (
 from models.errors import HerdError
 from models.formats.dllama_tokenizer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack
-from models.shape import Architecture, ModelShape, RopeScaling, packed_bytes
+from models.shape import Architecture, ModelShape, RopeScaling, lacks_blocks, mistakes, packed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,9 @@ _MAGIC = 0x0A00ABCD
 _ARCHITECTURES: dict[Architecture, int] = {"llama": 0xABCD00, "qwen3": 0xABCD01}
 _ACTIVATION_SILU = 1
 _EPSILONS = {1e-5: 5, 1e-6: 6}
-_ROPE_LLAMA31 = 2
+_ROPE_LLAMA, _ROPE_FALCON, _ROPE_LLAMA31 = 0, 1, 2
+_LONGEST_HEADER_BYTES = 8 + 8 * 1024
+_OTHER_FLOAT_TYPES = {1: "F16", 3: "Q80"}
 FLOAT_TYPES: dict[Weights, int] = {"f32": 0, "q4_0": 2}
 """The weights that a `.m` file may hold and the engine runs, with their numbers there."""
 _LAYER_MATRICES = ("q", "k", "v", "o", "gate", "down", "up")
@@ -73,6 +75,7 @@ class _Key(IntEnum):
     ROPE_TYPE = 18
     HEAD_DIM = 19
     NORM_EPSILON = 20
+    EXPERT_HIDDEN_DIM = 21
 
 
 @dataclass(frozen=True)
@@ -113,11 +116,13 @@ def expected_size_bytes(
     shape: ModelShape, weights: Weights, header_bytes: int | None = None
 ) -> int:
     """Exact size of a `.m` file, with a header as `write_model` writes or of `header_bytes`."""
-    sizes = tensor_shapes(shape)
-    tensors = sum(
-        packed_bytes(int(np.prod(sizes[name])), kind) for name, kind in _tensors(shape, weights)
-    )
-    return tensors + (header_size_bytes(shape) if header_bytes is None else header_bytes)
+    layer = packed_bytes(shape.layer_matrix_values, weights) + 4 * 2 * shape.dim
+    if shape.has_head_norms:
+        layer += 4 * 2 * shape.head_dim
+    ends = 4 * shape.dim + 4 * shape.vocab * shape.dim
+    ends += packed_bytes(shape.vocab * shape.dim, weights)
+    header = header_size_bytes(shape) if header_bytes is None else header_bytes
+    return header + ends + shape.layers * layer
 
 
 def read_header(path: Path) -> DllamaHeader:
@@ -132,26 +137,41 @@ def read_header(path: Path) -> DllamaHeader:
         magic, header_bytes = struct.unpack("<2i", start) if len(start) == 8 else (0, 0)  # noqa: PLR2004
         if magic != _MAGIC:
             raise HerdError(f"{path} is not a distributed-llama model (.m) of version 0.16.")
+        if not len(start) <= header_bytes <= _LONGEST_HEADER_BYTES or header_bytes % 8:
+            raise HerdError(f"{path} is damaged: its header cannot be {header_bytes} bytes long.")
         content = file.read(header_bytes - 8)
     count = len(content) // 8
     numbers = struct.unpack(f"<{2 * count}i", content[: 8 * count])
     values = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    unknown = sorted(values.keys() - set(_Key))
+    if unknown:
+        raise HerdError(
+            f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not know "
+            "either: it is damaged, or of another version."
+        )
     try:
         shape = _shape(values, path)
     except KeyError as error:
         raise HerdError(f"{path} does not state its {error.args[0].name.lower()}.") from None
     except ValidationError as error:
-        told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
-        raise HerdError(f"{path} has a shape that cannot be: {told}.") from None
+        raise HerdError(f"{path} has a shape that cannot be: {mistakes(error)}.") from None
     names = {number: name for name, number in FLOAT_TYPES.items()}
     weights = names.get(values.get(_Key.WEIGHTS, -1))
     if weights is None:
-        raise HerdError(f"{path} has weights of a type that distributed-llama cannot run.")
+        number = values.get(_Key.WEIGHTS)
+        called = _OTHER_FLOAT_TYPES.get(number or 0, f"number {number}")
+        raise HerdError(
+            f"{path} has weights of the type {called}, which distributed-llama cannot run; it runs "
+            "F32 and Q40."
+        )
+    lacking = lacks_blocks(shape, weights)
+    if lacking:
+        raise HerdError(f"{path} has a shape that cannot be: {lacking}.")
     expected = expected_size_bytes(shape, weights, header_bytes)
     if path.stat().st_size != expected:
         raise HerdError(
             f"{path} has {path.stat().st_size} bytes, its header asks for {expected}: "
-            "it is truncated or damaged. Delete it and build it again."
+            "it is cut short or damaged. Delete it, and fetch or build it again."
         )
     return DllamaHeader(shape=shape, weights=weights, header_bytes=header_bytes)
 
@@ -163,7 +183,7 @@ def read_model(
 
     Args:
         path: the file.
-        tokenizer: its vocabulary, as the neutral form has it.
+        tokenizer: its vocabulary, as the neutral form has it; rows beyond it get unused pieces.
         order: id in `tokenizer` of each id of the file; None where `write_model` wrote the file
             with this tokenizer.
 
@@ -171,13 +191,15 @@ def read_model(
         HerdError: as `read_header`, or the vocabulary is of another model.
     """
     header = read_header(path)
-    if len(tokenizer.pieces) != header.shape.vocab:
-        raise HerdError(
-            f"{path} has {header.shape.vocab} vocabulary pieces, its vocabulary "
-            f"{len(tokenizer.pieces)}: they belong to different models."
-        )
+    rows = header.shape.vocab
+    if order is None:
+        tokenizer = tokenizer.with_rows(rows, path)
+        order = vocabulary_order(tokenizer)
+    else:
+        order = np.concatenate([order, np.arange(len(tokenizer.pieces), rows)])
+        tokenizer = tokenizer.with_rows(rows, path)
     places = _places(header)
-    back = np.argsort(vocabulary_order(tokenizer) if order is None else order)
+    back = np.argsort(order)
     content = np.memmap(path, dtype=np.uint8, mode="r")
 
     def raw(name: str) -> NDArray[np.uint8]:
@@ -199,6 +221,7 @@ def _shape(values: dict[int, int], path: Path) -> ModelShape:
     architecture = architectures.get(values[_Key.ARCHITECTURE])
     if architecture is None or values.get(_Key.EXPERTS):
         raise HerdError(f"{path} is not of the architecture LLaMA or Qwen3 without experts.")
+    _require_computable(values, architecture, path)
     epsilons = {number: epsilon for epsilon, number in _EPSILONS.items()}
     heads, dim = values[_Key.HEADS], values[_Key.DIM]
     scaling = None
@@ -223,6 +246,28 @@ def _shape(values: dict[int, int], path: Path) -> ModelShape:
         norm_epsilon=epsilons.get(values.get(_Key.NORM_EPSILON, 5), 0.0),
         rope_scaling=scaling,
     )
+
+
+def _require_computable(values: dict[int, int], architecture: Architecture, path: Path) -> None:
+    """Refuse what the header says and the neutral form cannot."""
+    right: dict[_Key, tuple[int, ...]] = {
+        _Key.VERSION: (0,),
+        _Key.ACTIVATION: (_ACTIVATION_SILU,),
+        _Key.ACTIVE_EXPERTS: (0,),
+        _Key.EXPERT_HIDDEN_DIM: (0,),
+        _Key.ROPE_TYPE: (_ROPE_LLAMA, _ROPE_LLAMA31),
+    }
+    if architecture == "qwen3":  # the engine takes Falcon's, whatever the file says
+        right |= {
+            _Key.ROPE_TYPE: (_ROPE_FALCON, _ROPE_LLAMA, _ROPE_LLAMA31),
+            _Key.ROPE_FACTOR: (1,),
+        }
+    for key, allowed in right.items():
+        if values.get(key, allowed[0]) not in allowed:
+            raise HerdError(
+                f"{path} says {key.name.lower()} {values[key]}; right would be "
+                f"{' or '.join(map(str, allowed))}: this project cannot compute anything else."
+            )
 
 
 def _pairs(shape: ModelShape, weights: Weights) -> dict[_Key, int]:

@@ -22,6 +22,7 @@ from models.tokenizer import (
     Tokenizer,
     byte_letters,
     byte_piece,
+    checked,
     merges_of_scores,
 )
 
@@ -78,9 +79,8 @@ def read_vocabulary(path: Path) -> DllamaVocabulary:
     stored = read_dllama_tokenizer(path)
     first_byte = _first_byte(stored.pieces)
     try:
-        if first_byte is None:
-            return _byte_level(stored)
-        return _sentencepiece(stored, first_byte)
+        read = _byte_level(stored) if first_byte is None else _sentencepiece(stored, first_byte)
+        return replace(read, tokenizer=_with_merges(checked(read.tokenizer, path)))
     except UnicodeDecodeError as error:
         raise HerdError(f"{path} has a piece that is no text: {error.object!r}.") from None
 
@@ -93,43 +93,75 @@ def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
     """
     content = path.read_bytes()
     try:
-        magic, header_bytes = struct.unpack_from("<2i", content)
-        if magic == _OLD_MAGIC:
-            raise HerdError(
-                f"{path} is a vocabulary of distributed-llama before version 0.8. Convert the "
-                "model's vocabulary again with a newer version."
-            )
-        if magic != MAGIC:
-            raise HerdError(f"{path} is not a distributed-llama vocabulary (.t).")
-        numbers = struct.unpack_from(f"<{(header_bytes - 8) // 4}i", content, 8)
-        values = dict(zip(numbers[::2], numbers[1::2], strict=True))
-        offset = header_bytes + values.get(Key.CHAT_STOP, 0)
-        template = content[offset : offset + values.get(Key.CHAT_TEMPLATE_BYTES, 0)]
-        offset += len(template)
-        eos_ids = struct.unpack_from(f"<{values.get(Key.EOS_COUNT, 0)}i", content, offset)
-        offset += 4 * len(eos_ids)
-        earlier = tuple(values[key] for key in (Key.EOS, Key.CHAT_EOS) if key in values)
-        pieces: list[bytes] = []
-        scores: list[float] = []
-        for _ in range(values[Key.VOCAB]):
-            score, length = struct.unpack_from("<fI", content, offset)
-            pieces += struct.unpack_from(f"{length}s", content, offset + 8)
-            scores.append(score)
-            offset += 8 + length
-        stored = DllamaTokenizer(
-            pieces=tuple(pieces),
-            scores=tuple(scores),
-            bos_id=values[Key.BOS],
-            eos_ids=tuple(dict.fromkeys((*earlier, *eos_ids))),
-            add_bos=values.get(Key.ADD_BOS, 1) == 1,
-            chat_template=template.decode() or None,
-        )
-    except (struct.error, KeyError, ValueError) as error:
-        raise HerdError(f"{path} is cut short. Delete it and build it again.") from error
+        return _stored(content, path)
+    except struct.error:
+        raise HerdError(
+            f"{path} is cut short or damaged. Delete it, and fetch or build it again."
+        ) from None
+    except KeyError as error:
+        raise HerdError(f"{path} does not state its {error.args[0].name.lower()}.") from None
+
+
+def _stored(content: bytes, path: Path) -> DllamaTokenizer:
+    """What the bytes of a `.t` file say; every length is held against them."""
+    values, offset = _header(content, path)
+    template_bytes = content[offset : offset + values.get(Key.CHAT_TEMPLATE_BYTES, 0)]
+    offset += len(template_bytes)
+    try:
+        template = template_bytes.decode()
+    except UnicodeDecodeError as error:
+        raise HerdError(f"{path} has a chat template that is no UTF-8: {error.reason}.") from None
+    eos_ids = struct.unpack_from(f"<{values.get(Key.EOS_COUNT, 0)}i", content, offset)
+    offset += 4 * len(eos_ids)
+    pieces: list[bytes] = []
+    scores: list[float] = []
+    for _ in range(values[Key.VOCAB]):
+        score, length = struct.unpack_from("<fI", content, offset)
+        pieces += struct.unpack_from(f"{length}s", content, offset + 8)
+        scores.append(score)
+        offset += 8 + length
+    earlier = tuple(values[key] for key in (Key.EOS, Key.CHAT_EOS) if key in values)
+    stored = DllamaTokenizer(
+        pieces=tuple(pieces),
+        scores=tuple(scores),
+        bos_id=values[Key.BOS],
+        eos_ids=tuple(dict.fromkeys((*earlier, *eos_ids))),
+        add_bos=values.get(Key.ADD_BOS, 1) == 1,
+        chat_template=template or None,
+    )
     wrong = [end for end in (stored.bos_id, *stored.eos_ids) if not 0 <= end < len(pieces)]
     if wrong:
         raise HerdError(f"{path} names {wrong[0]} as the begin or end of a text: no piece of it.")
     return stored
+
+
+def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
+    """The keys of the header, and where what follows it begins."""
+    magic, header_bytes = struct.unpack_from("<2i", content)
+    if magic == _OLD_MAGIC:
+        raise HerdError(
+            f"{path} is a vocabulary of distributed-llama before version 0.8. Convert the "
+            "model's vocabulary again with a newer version."
+        )
+    if magic != MAGIC:
+        raise HerdError(f"{path} is not a distributed-llama vocabulary (.t).")
+    if not 8 <= header_bytes <= len(content) or header_bytes % 8:  # noqa: PLR2004  # magic and size
+        raise HerdError(f"{path} is damaged: its header cannot be {header_bytes} bytes long.")
+    numbers = struct.unpack_from(f"<{(header_bytes - 8) // 4}i", content, 8)
+    values = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    unknown = sorted(values.keys() - set(Key))
+    if unknown:
+        raise HerdError(
+            f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not know "
+            "either: it is damaged, or of another version."
+        )
+    lengths = (Key.CHAT_STOP, Key.CHAT_TEMPLATE_BYTES, Key.EOS_COUNT, Key.VOCAB)
+    wrong = [key for key in lengths if not 0 <= values.get(key, 0) <= len(content)]
+    if wrong:
+        raise HerdError(
+            f"{path} is damaged: its {wrong[0].name.lower()} cannot be {values[wrong[0]]}."
+        )
+    return values, header_bytes + values.get(Key.CHAT_STOP, 0)
 
 
 def _first_byte(pieces: tuple[bytes, ...]) -> int | None:
@@ -175,19 +207,31 @@ def _sentencepiece(stored: DllamaTokenizer, first_byte: int) -> DllamaVocabulary
 def _order_of_llama2(stored: DllamaTokenizer, types: list[PieceType]) -> list[int]:
     """Ids of the file as LLaMA 2 orders them: unknown, bos, eos, bytes, ordinary pieces, the rest.
 
-    Ordinary pieces were numbered by falling score. The few that were pushed far down later (runs of
-    spaces, in LLaMA 2) stay behind the one before them.
+    Ordinary pieces below bos have kept their order. The characters that were moved behind it go
+    back in front of the first one with a lower score, for single characters are numbered by falling
+    score. Pieces that were pushed far down (runs of spaces, in LLaMA 2) tell nothing.
     """
-    places: dict[int, float] = {}
-    last = 0.0
-    for index, score in enumerate(stored.scores):
-        if types[index] is PieceType.NORMAL:
-            last = places[index] = -score if score > _PUSHED_DOWN else last
     front = [0, stored.bos_id, stored.bos_id + 1]
     middle = [index for index, kind in enumerate(types) if kind is PieceType.BYTE]
-    middle += sorted(places, key=places.__getitem__)
+    ordinary = [index for index, kind in enumerate(types) if kind is PieceType.NORMAL]
+    moved = [index for index in ordinary if index > stored.bos_id]
+    following = 0
+    for index in ordinary[: len(ordinary) - len(moved)]:
+        score = stored.scores[index]
+        while following < len(moved) and _PUSHED_DOWN < score < stored.scores[moved[following]]:
+            middle.append(moved[following])
+            following += 1
+        middle.append(index)
+    middle += moved[following:]
     listed = {*front, *middle}
     return [*front, *middle, *(index for index in range(len(types)) if index not in listed)]
+
+
+def _with_merges(tokenizer: Tokenizer) -> Tokenizer:
+    """A byte-level vocabulary with the pairs that its scores come from."""
+    if tokenizer.kind != "byte-level":
+        return tokenizer
+    return replace(tokenizer, merges=merges_of_scores(tokenizer))
 
 
 def _byte_level(stored: DllamaTokenizer) -> DllamaVocabulary:
@@ -212,10 +256,10 @@ def _byte_level(stored: DllamaTokenizer) -> DllamaVocabulary:
         kind="byte-level",
         pre_tokenizer=next(marks, None),
         add_bos=stored.add_bos,
-        add_space=False,
+        add_space="never",
         chat_template=stored.chat_template,
     )
     return DllamaVocabulary(
-        tokenizer=replace(tokenizer, merges=merges_of_scores(tokenizer)),
+        tokenizer=tokenizer,
         order=np.arange(len(pieces)),
     )

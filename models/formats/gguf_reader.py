@@ -25,7 +25,7 @@ from models.formats.gguf import ROPE_DIVISORS, gguf_name
 from models.formats.gguf_vocabulary import read_vocabulary
 from models.formats.quantise import GGML_TYPES
 from models.rope import frequency_divisors
-from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling
+from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling, mistakes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,8 +126,9 @@ class _File:
                 norm_epsilon=self._epsilon(),
             )
         except ValidationError as error:
-            told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
-            raise HerdError(f"{self._path} has a shape that cannot be: {told}.") from None
+            raise HerdError(
+                f"{self._path} has a shape that cannot be: {mistakes(error)}."
+            ) from None
         return shape.model_copy(update={"rope_scaling": self._rope_scaling(shape)})
 
     def _rope_theta(self) -> int:

@@ -55,7 +55,7 @@ def add_vocabulary(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
         writer.add_unk_token_id(tokenizer.unknown_id)
     writer.add_add_bos_token(tokenizer.add_bos)
     writer.add_add_eos_token(False)  # noqa: FBT003  # the package's own signature
-    writer.add_add_space_prefix(tokenizer.add_space)
+    writer.add_add_space_prefix(tokenizer.add_space != "never")
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)
 
@@ -98,7 +98,9 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
         merges=merges,
         pre_tokenizer=str(name) if name is not None else "default",
         add_bos=bool(add_bos) if add_bos is not None else not byte_level or name in LLAMA_3,
-        add_space=not byte_level and value("tokenizer.ggml.add_space_prefix") is not False,
+        add_space=(
+            "never" if byte_level or value("tokenizer.ggml.add_space_prefix") is False else "always"
+        ),
         chat_template=template if isinstance(template, str) else None,
     )
 

@@ -27,7 +27,7 @@ from models.checkpoint import (
 )
 from models.errors import HerdError
 from models.formats.json_file import read_json
-from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling
+from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling, mistakes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -190,8 +190,9 @@ def read_shape(folder: Path) -> ModelShape:
             rope_scaling=_rope_scaling(config, folder / CONFIG),
         )
     except ValidationError as error:
-        told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
-        raise HerdError(f"{folder / CONFIG} has a shape that cannot be: {told}.") from None
+        raise HerdError(
+            f"{folder / CONFIG} has a shape that cannot be: {mistakes(error)}."
+        ) from None
 
 
 def huggingface_name(tensor: str) -> str:

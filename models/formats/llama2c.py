@@ -24,7 +24,7 @@ from models.checkpoint import (
 )
 from models.errors import HerdError
 from models.formats.llama2c_tokenizer import read_tokenizer
-from models.shape import ModelShape
+from models.shape import ModelShape, mistakes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,8 +98,7 @@ def read_shape(weights: Path) -> ModelShape:
             tied_classifier=vocab > 0,
         )
     except ValidationError as error:
-        told = "; ".join(str(mistake["msg"]) for mistake in error.errors())
-        raise HerdError(f"{weights} is not a model of llama2.c: {told}.") from None
+        raise HerdError(f"{weights} is not a model of llama2.c: {mistakes(error)}.") from None
 
 
 def _read_header(weights: Path) -> tuple[int, int, int, int, int, int, int]:

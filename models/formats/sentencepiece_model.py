@@ -13,7 +13,7 @@ from sentencepiece.sentencepiece_model_pb2 import (  # type: ignore[attr-defined
 )
 
 from models.errors import HerdError
-from models.tokenizer import PieceType, Tokenizer
+from models.tokenizer import SPACE, PieceType, Tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,13 +55,16 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
         )
     trainer = model.trainer_spec
     return Tokenizer(
-        pieces=tuple(piece.piece for piece in model.pieces),
+        pieces=tuple(
+            piece.piece.replace(SPACE, " ") if kind is PieceType.USER_DEFINED else piece.piece
+            for piece, kind in zip(model.pieces, types, strict=True)
+        ),
         scores=tuple(piece.score for piece in model.pieces),
         types=types,
         unknown_id=_present(trainer.unk_id),
         bos_id=_present(trainer.bos_id),
         eos_ids=() if trainer.eos_id < 0 else (trainer.eos_id,),
-        add_space=model.normalizer_spec.add_dummy_prefix,
+        add_space="always" if model.normalizer_spec.add_dummy_prefix else "never",
     )
 
 

@@ -15,7 +15,13 @@ from pydantic import BaseModel
 from models.errors import HerdError
 from models.formats.json_file import read_json
 from models.formats.pre_tokenizers import Component, components, way_of_cutting
-from models.tokenizer import PieceType, Tokenizer, scores_of_merges, unused_piece
+from models.tokenizer import (
+    PieceType,
+    Tokenizer,
+    scores_of_characters,
+    scores_of_merges,
+    unused_piece,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,10 +102,11 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
         )
     pieces, types = _pieces(path, file, byte_level=byte_level)
     merges = _merges(path, file.model)
+    scores = scores_of_merges(pieces, merges)
     unknown = file.model.unk_token
     tokenizer = Tokenizer(
         pieces=tuple(pieces),
-        scores=scores_of_merges(pieces, merges),
+        scores=scores if byte_level else scores_of_characters(pieces, scores),
         types=tuple(types),
         unknown_id=file.model.vocab.get(unknown) if unknown is not None else None,
         bos_id=None,
@@ -107,7 +114,7 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
         kind="byte-level" if byte_level else "sentencepiece",
         merges=merges if byte_level else (),
         pre_tokenizer=way_of_cutting(file.pre_tokenizer) if byte_level else "default",
-        add_space=not byte_level and _puts_a_space_first(file),
+        add_space="always" if not byte_level and _puts_a_space_first(file) else "never",
     )
     added = {added.id: Added.model_validate(added.model_dump()) for added in file.added_tokens}
     return TokenizerJson(tokenizer=tokenizer, added=added, first=_first(file.post_processor))

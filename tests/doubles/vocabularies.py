@@ -89,7 +89,7 @@ def byte_level() -> Tokenizer:
         merges=merges,
         pre_tokenizer="smollm",
         add_bos=False,
-        add_space=False,
+        add_space="never",
         chat_template=CHATML,
     )
 

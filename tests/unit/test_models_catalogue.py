@@ -90,10 +90,10 @@ def test_the_example_of_these_tests_is_right(tmp_path: Path) -> None:
         ),
         ("        sha256: abc", f"        sha256: {'a' * 64}", "sha256: abc", ["`abc`", "pattern"]),
         (
-            "    shape: {dim: 280,",
-            "    shape: {dim: 288,",
+            "head_dim: 47",
+            "head_dim: 48",
             "shape:",
-            ["dim (280)", "multiple of 32"],
+            ["head_dim (47)", "must be even"],
         ),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from gguf.quants import quantize
 from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shapes
 from models.convert import convert, open_source
 from models.errors import HerdError
-from models.formats.dllama import read_header, read_model
+from models.formats.dllama import read_header, read_model, write_model
+from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
 from models.formats.gguf import gguf_name, write_gguf
 from models.report import SilentReporter
 from models.shape import ModelShape, Weights
@@ -155,6 +157,49 @@ def test_a_mistake_is_one_sentence_and_leaves_no_file(
         convert(tmp_path / source_name, tmp_path / target, weights, kv_heads, QUIET)
     assert "\n" not in str(told.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_rows_that_are_no_blocks_of_32_become_float_files_and_no_quantised_ones(
+    tmp_path: Path,
+) -> None:
+    """llama.cpp's own small test model has a hidden width of 172."""
+    model = synthetic_checkpoint(SHAPE.model_copy(update={"hidden_dim": 172}), seed=3)
+    source = tmp_path / "odd.gguf"
+    write_gguf(model, source, "f32", "odd")
+    (file,) = convert(source, tmp_path / "again.gguf", "f32", None, QUIET)
+    assert np.array_equal(logits(open_source(file), PROMPT), logits(model, PROMPT))
+    convert(source, tmp_path / "halves", "f16", None, QUIET)
+    with pytest.raises(HerdError, match=r"hidden_dim \(172\) is no multiple of 32, and q8_0"):
+        convert(source, tmp_path / "b.gguf", "q8_0", None, QUIET)
+    with pytest.raises(HerdError, match=r"172 feed-forward values .* whole groups of 8"):
+        convert(source, tmp_path / "b.m", "f32", None, QUIET)
+
+
+def test_rows_of_m_without_a_piece_get_unused_ones(tmp_path: Path, model: Checkpoint) -> None:
+    """The published Qwen3 files have 151669 pieces and 151936 rows."""
+    write_model(model, tmp_path / "a.m", "f32")
+    fewer = replace(
+        model.tokenizer,
+        pieces=model.tokenizer.pieces[:500],
+        scores=model.tokenizer.scores[:500],
+        types=model.tokenizer.types[:500],
+    )
+    # rows of the file in its own order: bos and eos come behind the 500 pieces, the rest follows
+    order = [*vocabulary_order(fewer).tolist(), *range(500, 512)]
+    whole = vocabulary_order(model.tokenizer).tolist()
+    raw = {name: model.tensor(name) for name in ("embedding", "classifier")}
+    shuffled = replace(
+        model,
+        load=lambda name: (
+            raw[name][order][np.argsort(whole)] if name in raw else model.tensor(name)
+        ),
+    )
+    write_model(shuffled, tmp_path / "a.m", "f32")
+    write_tokenizer(fewer, tmp_path / "a.t")
+    back = open_source(tmp_path / "a.m")
+    assert back.tokenizer.pieces[498:502] == (*fewer.pieces[498:], "[PAD500]", "[PAD501]")
+    assert np.array_equal(back.tensor("embedding"), raw["embedding"])
+    assert np.array_equal(back.tensor("classifier"), raw["classifier"])
 
 
 def test_memory_stays_below_four_times_the_largest_tensor(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_truncated_model_file_is_refused_before_the_engine_sees_it(
     path = written(checkpoint, tmp_path / "a.m", "f32")
     with path.open("rb+") as file:
         file.truncate(path.stat().st_size - 4)
-    with pytest.raises(HerdError, match="truncated or damaged"):
+    with pytest.raises(HerdError, match="cut short or damaged"):
         dllama.read_header(path)
 
 

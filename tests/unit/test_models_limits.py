@@ -6,12 +6,16 @@ import pytest
 
 from models.catalogue import load_catalogue
 from models.limits import dllama_impossible, node_counts, shareable_name
-from models.shape import ModelShape, Weights
+from models.shape import ModelShape, Weights, lacks_blocks
 
 CATALOGUE = load_catalogue()
 STORIES = CATALOGUE.get("stories15m")
 PADDED = CATALOGUE.get("stories15m+kv16")
 WRITTEN = PADDED.shape
+WIDE = ModelShape(
+    dim=64, hidden_dim=192, layers=2, heads=16, kv_heads=8, head_dim=8, vocab=512, context=64
+)
+"""Of a shape that all weights can have."""
 
 
 @pytest.mark.parametrize("weights", ["f32", "q4_0"])
@@ -30,6 +34,11 @@ def test_the_padded_stories_run_on_1_2_4_and_8_nodes(weights: Weights, nodes: in
         (WRITTEN, "f32", 5, "16 KV heads cannot be shared evenly among 5"),
         (WRITTEN, "q4_0", 16, "48 attention values"),
         (WRITTEN, "q8_0", 1, "cannot run q8_0"),
+        (WIDE.model_copy(update={"hidden_dim": 172}), "f32", 1, "172 feed-forward .* groups of 8"),
+        (WIDE.model_copy(update={"hidden_dim": 176}), "f32", 4, "44 feed-forward .* groups of 8"),
+        (WIDE.model_copy(update={"hidden_dim": 176}), "q4_0", 1, "hidden_dim .176. is no multiple"),
+        (WIDE.model_copy(update={"head_dim": 4}), "q4_0", 1, "4 values of a head are no multiple"),
+        (WIDE.model_copy(update={"dim": 44}), "f32", 1, "44 values of a token are no multiple"),
     ],
 )
 def test_each_rule_of_the_engine_has_its_reason(
@@ -39,6 +48,13 @@ def test_each_rule_of_the_engine_has_its_reason(
     assert found is not None
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(found)
+
+
+def test_float32_is_shared_without_blocks_of_32() -> None:
+    shape = WIDE.model_copy(update={"hidden_dim": 176})
+    assert dllama_impossible(shape, "f32", 2) is None
+    assert lacks_blocks(shape, "f16") is None
+    assert "blocks of 32 values" in (lacks_blocks(shape, "q8_0") or "")
 
 
 @pytest.mark.parametrize(

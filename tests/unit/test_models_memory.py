@@ -55,15 +55,35 @@ MEASURED = [
     Measured("tinyllama-1.1b", "q4_0", 4, 2048, 424, 184, 437, 195),
     Measured("synthetic:small", "q4_0", 2, 64, 46, 30, 48, 31),
 ]
+REQUIRED = [
+    *(measured[:6] for measured in MEASURED),
+    ("qwen3-0.6b", "q4_0", 1, 4096, 1859, None),
+    ("qwen3-0.6b", "q4_0", 2, 4096, 1237, 643),
+    ("qwen3-0.6b", "q4_0", 4, 4096, 926, 332),
+    ("llama3.2-1b-instruct", "q4_0", 1, 4096, 2006, None),
+    ("llama3.2-1b-instruct", "q4_0", 2, 4096, 1513, 523),
+    ("llama3.2-1b-instruct", "q4_0", 4, 4096, 1266, 282),
+]
+"""Model, weights, nodes, context, and what root and last worker printed as `RequiredMemory`."""
 
 
-@pytest.mark.parametrize("seen", MEASURED)
-def test_the_engine_requires_what_the_formula_says_to_the_mib(seen: Measured) -> None:
-    shape = CATALOGUE.get(seen.name).shape
-    need = dllama_required(shape, seen.weights, seen.nodes, seen.context)
-    assert need.root_bytes // MIB == seen.root
-    if seen.worker is not None:
-        assert need.worker_bytes // MIB == seen.worker
+@pytest.mark.parametrize(("name", "weights", "nodes", "context", "root", "worker"), REQUIRED)
+def test_the_engine_requires_what_the_formula_says_to_the_mib(
+    name: str, weights: Weights, nodes: int, context: int, root: int, worker: int | None
+) -> None:
+    need = dllama_required(CATALOGUE.get(name).shape, weights, nodes, context)
+    assert need.root_bytes // MIB == root
+    if worker is not None:
+        assert need.worker_bytes // MIB == worker
+
+
+def test_a_longer_context_costs_qwen3_one_head_of_angles_and_llama_all_of_them() -> None:
+    """At its own context of 40960 a Qwen3 14B worker on 8 nodes needs 2612 MiB, not 3252."""
+    shape = CATALOGUE.get("qwen3-14b").shape
+    as_llama = shape.model_copy(update={"architecture": "llama"})
+    qwen3 = dllama_required(shape, "q4_0", 8, 40_960).worker_bytes // MIB
+    llama = dllama_required(as_llama, "q4_0", 8, 40_960).worker_bytes // MIB
+    assert llama - qwen3 > 600
 
 
 @pytest.mark.parametrize("seen", MEASURED)

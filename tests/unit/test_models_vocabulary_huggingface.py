@@ -158,7 +158,7 @@ def test_pieces_added_to_a_sentencepiece_file_are_read_with_it(
     assert read.pieces[420:] == ("<|im_end|>", "[PAD421]", "<think>", "[PAD423]")
     unused = PieceType.UNUSED
     assert read.types[420:] == (PieceType.CONTROL, unused, PieceType.USER_DEFINED, unused)
-    assert (read.eos_ids, read.add_bos, read.add_space) == ((2, 420), True, True)
+    assert (read.eos_ids, read.add_bos, read.add_space) == ((2, 420), True, "always")
 
 
 def test_ends_come_from_all_files_that_name_them(tmp_path: Path) -> None:
