@@ -30,7 +30,7 @@ DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.yml")
 _SHA256 = r"^[0-9a-f]{64}$"
 _VARIABLE = r"^[A-Z][A-Z0-9_]*$"
 _SOURCE = re.compile(
-    r"https://\S+|npm:(@[\w.-]+/)?[\w.-]+@[\w.+-]+#\S+|pypi:[\w.-]+==[\w.!+-]+#\S+"
+    r"https://\S+|npm:(@\w[\w.-]*/)?\w[\w.-]*@\w[\w.+-]*#\S+|pypi:\w[\w.-]*==\w[\w.!+-]*#\S+"
 )
 
 

@@ -1,4 +1,8 @@
-"""Fetches packages of npm and PyPI with their ordinary clients and takes files out of them."""
+"""Fetches packages of npm and PyPI with their ordinary clients and takes files out of them.
+
+Nothing that a package brings is run: pip gets wheels only, for a source distribution runs its
+`setup.py` where it is merely fetched; npm runs no scripts. Neither sees keys of the environment.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
+
+from models.clients import environment_for_clients
+from models.unpack import Budget, UnpackError, members_of_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
 
 _FETCH_LIMIT_S = 1200
 _REASON_LENGTH = 300
+_MOST_BYTES, _MOST_MEMBERS = 64 << 30, 1_000_000
+"""Of a package, unpacked: far more than any that is published."""
 _NPM_CODE = re.compile(r"npm error (code|syscall|errno)\b")
 
 
@@ -70,6 +77,7 @@ class PackageStore:
                 timeout=_FETCH_LIMIT_S,
                 stdin=subprocess.DEVNULL,
                 check=False,
+                env=environment_for_clients(),
             )
         except subprocess.TimeoutExpired as error:
             raise SourceUnavailableError(
@@ -89,6 +97,7 @@ def _npm_command(requirement: str, target: Path) -> list[str]:
         npm,
         "pack",
         requirement,
+        "--ignore-scripts",
         "--loglevel=error",
         "--fetch-retries=1",
         "--pack-destination",
@@ -103,6 +112,7 @@ def _pip_command(requirement: str, target: Path) -> list[str]:
         "pip",
         "download",
         "--no-deps",
+        "--only-binary=:all:",
         "--quiet",
         "--disable-pip-version-check",
         "--dest",
@@ -125,15 +135,12 @@ def _reason(stderr: str) -> str:
 def _open_inside(archive: Path, path: str) -> Iterator[BinaryIO]:
     """Open one file of an archive for reading; nothing is unpacked to disk."""
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as wheel, wheel.open(path) as member:
-                yield member  # type: ignore[misc]  # a binary reader all the same
-            return
-        with tarfile.open(archive) as tar:
-            found = tar.extractfile(path)
+        budget = Budget(most_bytes=_MOST_BYTES, most_members=_MOST_MEMBERS)
+        with members_of_archive(archive, budget) as members:
+            found = next((one for one in members if (one.name, one.kind) == (path, "file")), None)
             if found is None:
-                raise SourceUnavailableError(f"{archive.name} has no file {path}")
-            with found:
-                yield found  # type: ignore[misc]  # likewise
-    except (KeyError, tarfile.TarError, zipfile.BadZipFile) as error:
-        raise SourceUnavailableError(f"{archive.name} has no readable file {path}") from error
+                raise SourceUnavailableError(f"{archive.name} has no readable file {path}")
+            with found.opened() as member:
+                yield member
+    except UnpackError as error:
+        raise SourceUnavailableError(f"{archive.name}: {error}") from None

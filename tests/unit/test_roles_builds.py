@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 from pathlib import Path
@@ -45,9 +46,10 @@ def probe(
 
 
 def keep(folder: Path, kept: dict[str, Any]) -> None:
-    (folder / f"{kept['build']}.tar.gz").write_bytes(b"")
-    path = folder / f"{kept['build']}.json"
-    path.write_text(json.dumps({**kept, "archive": f"{kept['build']}.tar.gz"}))
+    archive = folder / f"{kept['build']}.tar.gz"
+    archive.write_bytes(b"")
+    told = {"archive": archive.name, "archive_sha256": hashlib.sha256(b"").hexdigest()}
+    archive.with_name(f"{kept['build']}.json").write_text(json.dumps({**kept, **told}))
 
 
 def plan(folder: Path, **probes: dict[str, Any]) -> dict[str, Any]:
@@ -106,3 +108,17 @@ def test_likes_with_different_builds_get_the_same_one(tmp_path: Path) -> None:
     assert plan(tmp_path, **probes)["stale"] == ["a", "b"]
     keep(tmp_path, record(build="b2"))
     assert plan(tmp_path, **probes)["stale"] == ["a"]
+
+
+def test_an_archive_that_is_another_than_its_record_says_is_made_again(tmp_path: Path) -> None:
+    keep(tmp_path, record())
+    assert plan(tmp_path, a=probe(None))["groups"]["pi5"]["bundle"]["build"] == "b1"
+    (tmp_path / "b1.tar.gz").write_bytes(b"another")
+    assert plan(tmp_path, a=probe(None))["groups"]["pi5"]["bundle"] is None
+    assert plan(tmp_path, a=probe(record()))["stale"] == []
+
+
+def test_an_archive_whose_hash_nobody_kept_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "b1.tar.gz").write_bytes(b"")
+    (tmp_path / "b1.json").write_text(json.dumps({**record(), "archive": "b1.tar.gz"}))
+    assert plan(tmp_path, a=probe(None))["groups"]["pi5"]["bundle"] is None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pwd
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,42 @@ def test_a_build_that_does_not_run_leaves_the_old_one_in_use(node: Path) -> None
     assert "does not run here (exit status 132): oops" in failed.stderr
     assert seen(node)["install"]["build"] == "b1"
     assert seen(node)["intact"] is True
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can start a program as somebody else")
+def test_a_build_is_tried_with_nobodys_groups_and_nothing_of_roots_environment(
+    node: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_planted")
+    monkeypatch.setenv("SUDO_USER", "somebody")
+    of_root = node / "of-group-root"
+    of_root.write_text("for group root")
+    of_root.chmod(0o640)
+    program = node / "engines/llama.cpp/builds/b1/bin/worker"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f"#!/bin/sh\nid -u; id -G; cat {of_root}; env | grep -v -e ^PWD= -e ^SHLVL= -e ^_= | sort"
+        " | tr '\\n' ' '; umask\nexit 1\n"
+    )
+    program.chmod(0o755)
+    said = activate(node, "b1").stderr
+    assert "HOME=/nonexistent LC_ALL=C.UTF-8 PATH=/usr/bin:/bin 0077" in said
+    assert "Permission denied" in said
+    program.write_text("#!/bin/sh\necho uid $(id -u) groups $(id -G)\nexit 1\n")
+    nobody = pwd.getpwnam("nobody")
+    assert f"uid {nobody.pw_uid} groups {nobody.pw_gid}" in activate(node, "b1").stderr
+
+
+def test_nothing_that_a_build_started_while_it_was_tried_is_left(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    program = node / "engines/llama.cpp/builds/b1/bin/worker"
+    program.write_text('#!/bin/sh\nsleep 97 & echo "$!"; echo "RPC server v8.$!"; wait\n')
+    assert activate(node, "b1").returncode == 0
+    child = Path("/proc", seen(node)["install"]["protocol"].partition(".")[2], "cmdline")
+    deadline = time.monotonic() + 5
+    while child.exists() and b"97" in child.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not child.exists() or b"97" not in child.read_bytes()
 
 
 def test_the_build_before_is_removed(node: Path) -> None:

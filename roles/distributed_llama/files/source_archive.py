@@ -2,10 +2,13 @@
 
     source_archive.py --repo REPO --version VERSION --cache FOLDER [--fix-prompt-token]
 
-REPO is a Git address, a repository or a plain folder with the source on this machine, or an
-archive of it (.tar.gz, .tar.xz, .tar, .zip). Prints one line of JSON: {"commit", "archive"}, or
-{"reason": "…"} when the source cannot be had. Never asks for a password; gives up after a bounded
-time.
+REPO is a Git address (https, http, ssh, git), a repository, bundle or plain folder with the source
+on this machine, or an archive of it (.tar, also compressed, .zip). Prints one line of JSON:
+{"commit", "archive", "sha256"}, or {"reason": "…"} when the source cannot be had. Never asks for a
+password; gives up after a bounded time.
+
+Nothing that the source brings is run: of a repository, objects and names of commits are copied
+into one of ours, without its settings and hooks, and Git reads only that.
 
 `--fix-prompt-token` corrects one index in three places: after reading the prompt, upstream takes
 the token behind the last one of the prompt for the last one (docs/engines.md).
@@ -16,14 +19,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.clients import environment_for_clients
+from models.unpack import (
+    Budget,
+    UnpackError,
+    lay_out,
+    members_of_archive,
+    members_of_folder,
+    pack,
+)
 
 GIT_TIMEOUT_SECONDS = 300
 GIT_ENVIRONMENT = {
@@ -33,10 +44,32 @@ GIT_ENVIRONMENT = {
     # A transfer that moves less than 1 kB/s for 30 s is given up.
     "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
     "GIT_HTTP_LOW_SPEED_TIME": "30",
+    # Not `ext`, which is a command, and not `file`, which runs Git in a repository of others.
+    "GIT_ALLOW_PROTOCOL": "https:http:ssh:git",
     "LC_ALL": "C",
 }
+GIT_ALONE = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"}
+"""Where nothing is fetched, the user's own settings are not needed either."""
+GIT_OPTIONS = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.bigFileThreshold=16m"),  # larger ones are not taken into memory
+    *("-c", "gc.auto=0"),
+    *("-c", "maintenance.auto=false"),
+)
+ATTRIBUTES = "* -export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding\n"
+"""Every file as it was committed, whatever .gitattributes says of it."""
+OF_REPOSITORY = re.compile(
+    r"HEAD|packed-refs|refs/(heads|tags|remotes)/[\w./@+-]+"
+    r"|objects/([0-9a-f]{2}/[0-9a-f]{38}|pack/pack-[0-9a-f]+\.(pack|idx))"
+)
+"""What is taken of a repository: no settings, no hooks, no way to the objects of another."""
 FULL_HASH = re.compile(r"[0-9a-f]{40}")
-ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|txz|zip)$")
+VERSION = re.compile(r"[\w][\w./@+^~-]*")
+ADDRESS = re.compile(r"(https?|ssh|git)://\S+|[\w.-]+(@[\w.-]+)?:\S+")
+ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|txz|tbz2?|zip)$")
+BUNDLE = re.compile(rb"# v[23] git bundle\n")
+LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
 PROMPT_TOKENS = {
     "src/dllama.cpp": (("inputTokens", "pos"), ("inputTokens", "i")),
     "src/dllama-api.cpp": (("promptTokens", "i"),),
@@ -48,21 +81,24 @@ class SourceError(Exception):
     """Why there is no source, one sentence."""
 
 
-def git(*arguments: str, timeout_seconds: float = GIT_TIMEOUT_SECONDS) -> str:
-    """Standard output of a git command; SourceError with its last line when it fails.
-
-    Repositories of another owner are read all the same: only objects are taken from them.
-    """
-    command = ("git", "-c", "safe.directory=*", *arguments)
+def git(
+    repository: Path,
+    *arguments: str,
+    timeout_seconds: float = GIT_TIMEOUT_SECONDS,
+    **environment: str,
+) -> str:
+    """Standard output of a git command on a repository of ours; SourceError when it fails."""
+    command = ("git", f"--git-dir={repository}", *GIT_OPTIONS, *arguments)
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             timeout=timeout_seconds,
-            env={**os.environ, **GIT_ENVIRONMENT},
+            env=environment_for_clients(**{**GIT_ENVIRONMENT, **environment}),
         )
     except FileNotFoundError:
         raise SourceError("the controller has no git") from None
@@ -76,116 +112,185 @@ def git(*arguments: str, timeout_seconds: float = GIT_TIMEOUT_SECONDS) -> str:
 
 def find_commit(repository: Path, version: str) -> str | None:
     """Full hash of a commit, tag or branch; None when the repository lacks it."""
+    if not VERSION.fullmatch(version):
+        raise SourceError(f"{version!r} is no commit, tag or branch: set distributed_llama_version")
     try:
-        return git("-C", str(repository), "rev-parse", "--verify", "-q", f"{version}^{{commit}}")
+        return git(repository, "rev-parse", "--verify", "-q", f"{version}^{{commit}}", **GIT_ALONE)
     except SourceError:
         return None
 
 
-def is_repository(folder: Path) -> bool:
-    """Whether the folder itself is a repository, bare or not (not one further up)."""
-    try:
-        found = git("-C", str(folder), "rev-parse", "--absolute-git-dir")
-    except SourceError:
-        return False
-    return Path(found).resolve() in {folder.resolve(), (folder / ".git").resolve()}
+def new_repository(repository: Path) -> Path:
+    """An empty repository of ours, without what the user's template holds."""
+    git(repository, "init", "--quiet", "--bare", "--template=", **GIT_ALONE)
+    (repository / "info").mkdir(exist_ok=True)
+    (repository / "info" / "attributes").write_text(ATTRIBUTES)
+    return repository
 
 
-def mirrored(repo: str, version: str, cache: Path) -> Path:
+def git_folder(folder: Path) -> Path | None:
+    """Where a repository on this machine keeps its objects; None if the folder is none.
+
+    A `.git` that is a file or a link points elsewhere: what lies there was not named by the user.
+    """
+    for candidate in (folder / ".git", folder):
+        has_all = all((candidate / part).is_dir() for part in ("objects", "refs"))
+        if has_all and (candidate / "HEAD").is_file():
+            return candidate if candidate == folder or not candidate.is_symlink() else None
+    return None
+
+
+def copied(folder: Path, work: Path) -> Path:
+    """A repository of ours with objects and refs of one on this machine, and nothing else."""
+    repository = new_repository(work / "copy.git")
+    (repository / "HEAD").unlink()
+    if (folder / "objects" / "info" / "alternates").exists():
+        raise SourceError(
+            "it borrows objects of another repository: name that one, or make it whole by "
+            "`git repack -a -d` and remove its objects/info/alternates"
+        )
+    wanted = (one for one in members_of_folder(folder) if OF_REPOSITORY.fullmatch(one.name))
+    lay_out(wanted, repository, Budget(most_bytes=8 << 30, most_members=1_000_000))
+    return repository
+
+
+def mirrored(address: str, version: str, cache: Path, *, is_bundle: bool = False) -> Path:
     """A copy of a repository elsewhere that holds the version, fetched only if it must be."""
-    mirror = cache / f"{hashlib.sha256(repo.encode()).hexdigest()[:16]}.git"
+    mirror = cache / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}.git"
     if not mirror.exists():
-        git("init", "--quiet", "--bare", str(mirror))
+        new_repository(mirror)
+    (mirror / "info").mkdir(exist_ok=True)
+    (mirror / "info" / "attributes").write_text(ATTRIBUTES)
     if not (FULL_HASH.fullmatch(version) and find_commit(mirror, version)):
+        more: dict[str, str] = {}
+        if is_bundle:
+            with Path(address).open("rb") as stream:
+                if not BUNDLE.match(stream.read(20)):
+                    raise SourceError("it is neither an archive nor a bundle of Git")
+            more = {"GIT_ALLOW_PROTOCOL": "file"}
         # ls-remote first: where there is no route this fails after seconds, not minutes.
-        git("ls-remote", "--quiet", repo, "HEAD", timeout_seconds=30)
+        git(mirror, "ls-remote", "--quiet", "--", address, "HEAD", timeout_seconds=30, **more)
         everything = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
-        git("-C", str(mirror), "fetch", "--quiet", "--prune", repo, *everything)
+        options = ("--quiet", "--prune", "--no-recurse-submodules")
+        git(mirror, "fetch", *options, "--", address, *everything, **more)
     return mirror
 
 
-def pack(folder: Path, archive: Path) -> None:
-    """Write the source under `folder` as an archive whose top is the Makefile's folder."""
+def archive_of(folder: Path, archive: Path) -> None:
+    """Write the source under `folder`, laid out by us, with the Makefile's folder as its top."""
     makefiles = sorted(folder.glob("Makefile")) or sorted(folder.glob("*/Makefile"))
     if not makefiles:
         raise SourceError("it holds no Makefile")
-    with tempfile.TemporaryDirectory(dir=archive.parent) as work:
-        with tarfile.open(Path(work, "archive"), "w:gz") as packed:
-            packed.add(
-                makefiles[0].parent,
-                arcname=".",
-                filter=lambda entry: None if entry.name == "./.git" else entry,
-            )
-        Path(work, "archive").replace(archive)
+    part = archive.with_name(f"{archive.name}.part")
+    pack(makefiles[0].parent, part)
+    part.replace(archive)
 
 
-def from_git(repository: Path, version: str, cache: Path) -> tuple[str, Path]:
-    """Commit and archive of a version in a repository on this machine."""
+def from_git(repository: Path, version: str, cache: Path, work: Path) -> tuple[str, Path]:
+    """Commit and archive of a version in a repository of ours."""
     commit = find_commit(repository, version)
     if commit is None:
         raise SourceError(f"it holds no version {version}: set distributed_llama_version")
+    tar, budget = work / "tree.tar", Budget()
+    require_within(repository, commit, budget)
+    git(repository, "archive", "--format=tar", f"--output={tar}", commit, **GIT_ALONE)
+    (work / "tree").mkdir()
+    with members_of_archive(tar, budget) as members:
+        lay_out(members, work / "tree", budget)
     archive = cache / f"source-{commit}.tar.gz"
-    if not archive.exists():
-        with tempfile.TemporaryDirectory(dir=cache) as work:
-            part = Path(work, "archive.tar.gz")
-            git("-C", str(repository), "archive", "--format=tar.gz", f"--output={part}", commit)
-            part.replace(archive)
+    archive_of(work / "tree", archive)
     return commit, archive
 
 
-def from_files(path: Path, version: str, cache: Path) -> tuple[str, Path]:
-    """Commit (taken at its word) and archive of a plain folder or an archive of one."""
-    archive = cache / f"source-files-{hashlib.sha256(version.encode()).hexdigest()[:16]}.tar.gz"
-    if path.is_dir():
-        pack(path, archive)
-        return version, archive
-    with tempfile.TemporaryDirectory(dir=cache) as work:
+def require_within(repository: Path, commit: str, budget: Budget) -> None:
+    """Count the files of a commit before Git lays them out: a few objects may be an endless tree.
+
+    Raises:
+        SourceError: Git cannot read them.
+        UnpackError: there are more than the budget allows.
+    """
+    command = ("git", f"--git-dir={repository}", *GIT_OPTIONS, "ls-tree", "-r", "-l", "-z", commit)
+    counted = Budget(budget.most_bytes, budget.most_members)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment_for_clients(**GIT_ENVIRONMENT, **GIT_ALONE),
+    ) as process:
         try:
-            shutil.unpack_archive(path, work)
-        except (shutil.ReadError, ValueError, EOFError, tarfile.TarError) as error:
-            raise SourceError(f"it cannot be unpacked ({error})") from None
-        pack(Path(work), archive)
+            rest = b""
+            while chunk := process.stdout.read(1 << 16) if process.stdout else b"":
+                *lines, rest = (rest + chunk).split(b"\0")
+                for line in lines:
+                    size = line.partition(b"\t")[0].split()[-1]
+                    counted.spend(members=1, size_bytes=int(size) if size.isdigit() else 0)
+            process.wait()
+        finally:
+            process.kill()
+    if process.returncode:
+        raise SourceError("Git cannot read all its files")
+
+
+def from_files(path: Path, version: str, cache: Path, work: Path) -> tuple[str, Path]:
+    """Commit (taken at its word) and archive of a plain folder or an archive of one."""
+    tree, budget = work / "tree", Budget()
+    tree.mkdir()
+    if path.is_dir():
+        lay_out(members_of_folder(path), tree, budget)
+    else:
+        with members_of_archive(path, budget) as members:
+            lay_out(members, tree, budget)
+    archive = cache / f"source-files-{hashlib.sha256(version.encode()).hexdigest()[:16]}.tar.gz"
+    archive_of(tree, archive)
     return version, archive
 
 
-def with_prompt_token_fixed(archive: Path) -> Path:
+def with_prompt_token_fixed(archive: Path, work: Path) -> Path:
     """The same source with the last token of the prompt read where it stands.
 
     Raises:
         SourceError: a place to correct is not there exactly once, so this is another source.
     """
+    tree, budget = work / "fixed", Budget()
+    tree.mkdir()
+    with members_of_archive(archive, budget) as members:
+        lay_out(members, tree, budget)
+    for name, places in PROMPT_TOKENS.items():
+        path = tree / name
+        is_plain = path.is_file() and not path.is_symlink()
+        text = path.read_text(encoding="utf-8", errors="surrogateescape") if is_plain else ""
+        for array, index in places:
+            wrong = f" token = {array}[{index} + 1];"
+            if text.count(wrong) != 1:
+                raise SourceError(
+                    f"its {name} does not hold `{wrong.strip()}` once, so the token of the "
+                    "prompt cannot be corrected there: set distributed_llama_fix_prompt_token "
+                    "to false, or another distributed_llama_version"
+                )
+            text = text.replace(wrong, f" token = {array}[{index}];")
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
     corrected = archive.with_name(archive.name.replace("source-", "source-fixed-", 1))
-    with tempfile.TemporaryDirectory(dir=archive.parent) as work:
-        with tarfile.open(archive) as opened:
-            opened.extractall(work, filter="data")
-        for name, places in PROMPT_TOKENS.items():
-            path = Path(work, name)
-            text = path.read_text(encoding="utf-8") if path.is_file() else ""
-            for array, index in places:
-                wrong = f" token = {array}[{index} + 1];"
-                if text.count(wrong) != 1:
-                    raise SourceError(
-                        f"its {name} does not hold `{wrong.strip()}` once, so the token of the "
-                        "prompt cannot be corrected there: set distributed_llama_fix_prompt_token "
-                        "to false, or another distributed_llama_version"
-                    )
-                text = text.replace(wrong, f" token = {array}[{index}];")
-            path.write_text(text, encoding="utf-8")
-        pack(Path(work), corrected)
+    archive_of(tree, corrected)
     return corrected
 
 
-def get_source(repo: str, version: str, cache: Path) -> tuple[str, Path]:
+def get_source(repo: str, version: str, cache: Path, work: Path) -> tuple[str, Path]:
     """Commit and archive of a version, from wherever `repo` says."""
-    cache.mkdir(parents=True, exist_ok=True)
     local = Path(repo.removeprefix("file://")).expanduser()
-    if local.is_dir() and is_repository(local):
-        return from_git(local, version, cache)
-    if local.is_dir() or (local.is_file() and ARCHIVE.search(local.name)):
-        return from_files(local, version, cache)
-    if "://" not in repo and not re.match(r"[\w.-]+@?[\w.-]*:", repo) and not local.exists():
-        raise SourceError("there is no such file or folder")
-    return from_git(mirrored(repo, version, cache), version, cache)
+    if local.is_dir():
+        repository = git_folder(local.resolve())
+        if repository:
+            return from_git(copied(repository, work), version, cache, work)
+        return from_files(local.resolve(), version, cache, work)
+    if local.is_file() and ARCHIVE.search(local.name):
+        return from_files(local, version, cache, work)
+    if local.is_file():  # what `git bundle create` wrote; to fetch from it runs nothing
+        address = str(local.resolve())
+        return from_git(mirrored(address, version, cache, is_bundle=True), version, cache, work)
+    if not ADDRESS.fullmatch(repo):
+        raise SourceError("there is no such file or folder, and it is no address for Git")
+    return from_git(mirrored(repo, version, cache), version, cache, work)
 
 
 def main() -> int:
@@ -195,19 +300,29 @@ def main() -> int:
     parser.add_argument("--version", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--fix-prompt-token", action="store_true")
-    arguments = parser.parse_args()
+    given = parser.parse_args()
     try:
-        commit, archive = get_source(arguments.repo, arguments.version, arguments.cache)
-        if arguments.fix_prompt_token:
-            archive = with_prompt_token_fixed(archive)
-    except SourceError as error:
-        print(json.dumps({"reason": f"its source, {arguments.repo}, cannot be had: {error}"}))
-        return 0
+        given.cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=given.cache) as work:
+            commit, archive = get_source(given.repo, given.version, given.cache, Path(work))
+            if given.fix_prompt_token:
+                archive = with_prompt_token_fixed(archive, Path(work))
+        told = {"commit": commit, "archive": str(archive), "sha256": sha256_of(archive)}
+    except (SourceError, UnpackError) as error:
+        shown = LOGIN.sub("", given.repo)
+        reason = " ".join(str(error).replace(given.repo, shown).split())
+        told = {"reason": f"its source, {shown}, cannot be had: {reason}"}
     except OSError as error:
-        print(f"Keeping the source in {arguments.cache}: {error}", file=sys.stderr)
+        print(f"Keeping the source in {given.cache}: {error}", file=sys.stderr)
         return 1
-    print(json.dumps({"commit": commit, "archive": str(archive)}))
+    print(json.dumps(told))
     return 0
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

@@ -16,12 +16,15 @@ Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import pty
+import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +42,8 @@ LARGE_BYTES = 256 << 20
 """What lies beside the programs is looked at anew, not read anew, if it is more than this."""
 PROOF_SECONDS = 20.0
 UNPRIVILEGED = "nobody"
+PROOF_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
+"""What a build that is tried is told of root's environment: nothing."""
 
 
 def sha256_of(path: Path) -> str:
@@ -193,6 +198,20 @@ def lines_of(terminal: int) -> Iterator[str]:
     yield rest.decode(errors="replace").strip()
 
 
+def unprivileged() -> dict[str, Any]:
+    """How root starts a program as nobody: with that user's group and no other."""
+    if os.getuid() != 0:
+        return {}
+    user = pwd.getpwnam(UNPRIVILEGED)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "umask": 0o077}
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """End a program and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def prove(build: Path, argv: list[str], pattern: str, seconds: float = PROOF_SECONDS) -> str | None:
     """Start a program of a build and wait until it says what is expected of it.
 
@@ -209,11 +228,13 @@ def prove(build: Path, argv: list[str], pattern: str, seconds: float = PROOF_SEC
         stdin=subprocess.DEVNULL,
         stdout=end,
         stderr=end,
-        user=UNPRIVILEGED if os.getuid() == 0 else None,
         cwd="/",
+        env=PROOF_ENVIRONMENT,
+        start_new_session=True,
+        **unprivileged(),
     ) as process:
         os.close(end)
-        deadline = threading.Timer(seconds, process.kill)
+        deadline = threading.Timer(seconds, end_group, [process])
         deadline.start()
         try:
             for line in lines_of(terminal):
@@ -222,7 +243,7 @@ def prove(build: Path, argv: list[str], pattern: str, seconds: float = PROOF_SEC
                     return match.group(1) if match.groups() else None
         finally:
             deadline.cancel()
-            process.kill()
+            end_group(process)
             os.close(terminal)
     raise RuntimeError(
         f"{argv[0]} does not run here (exit status {process.returncode}): {' / '.join(said[-3:])}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,24 @@ def read_kept(folder: str) -> list[dict[str, Any]]:
         if archive.is_file():
             records.append({**record, "archive": str(archive)})
     return records
+
+
+def is_whole(record: dict[str, Any]) -> bool:
+    """Whether a build's archive is still what it was when it was kept."""
+    path = Path(record["archive"])
+    try:
+        status = path.stat()
+        found = sha256_of(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        return False
+    return found == record.get("archive_sha256")
+
+
+@functools.lru_cache
+def sha256_of(path: Path, _size_bytes: int, _mtime_ns: int) -> str:
+    """The SHA-256 of a file; one that did not change is not read again for the next node."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def same_compiler(probe: dict[str, Any], record: dict[str, Any]) -> bool:
@@ -62,7 +82,8 @@ def plan_builds(
     Returns:
         `stale`: nodes that have not what is wanted. `groups`: key to `nodes`, `builder` (their
         first) and `bundle` (the record of the kept build that they shall have; None if it must
-        be made first, or if nobody needs one).
+        be made first, or if nobody needs one). Before a node gets it, its archive is compared with
+        the hash in its record, and is as good as none if it is another.
     """
     kept = read_kept(kept_folder)
     groups: dict[str, dict[str, Any]] = {}
@@ -82,7 +103,8 @@ def plan_builds(
             for node, seen in found.items()
             if is_outdated or (bundle is None and len(builds) > 1) or is_stale(seen, asked, bundle)
         ]
-        group["bundle"] = bundle
+        is_needed = any(node in stale for node in group["nodes"])
+        group["bundle"] = bundle if bundle and (not is_needed or is_whole(bundle)) else None
     return {"stale": stale, "groups": groups}
 
 

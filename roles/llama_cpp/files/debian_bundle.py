@@ -17,14 +17,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.clients import environment_for_clients
+from models.unpack import pack
 
 PROGRAMS = (
     "ggml-rpc-server",
@@ -61,14 +63,13 @@ ORIGINS = {
 
 def run(*command: str) -> str:
     """Standard output of a command; BundleError with its last words when it fails."""
-    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     try:
         done = subprocess.run(
             command,
             capture_output=True,
             text=True,
             check=False,
-            env=environment,
+            env=environment_for_clients(LC_ALL="C", DEBIAN_FRONTEND="noninteractive"),
             timeout=APT_TIMEOUT_SECONDS,
         )
     except FileNotFoundError:
@@ -225,8 +226,8 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         lay_out(Path(work, "root"), staging, build)
         unpacked = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
         archive = cache / f"debian-{architecture}-{build}.tar.gz"
-        with tarfile.open(Path(work, "bundle"), "w:gz", compresslevel=6) as bundle:
-            bundle.add(staging, arcname=".")
+        pack(staging, Path(work, "bundle"))
+        archive_sha256 = hashlib.sha256(Path(work, "bundle").read_bytes()).hexdigest()
         Path(work, "bundle").replace(archive)
     return {
         "engine": "llama.cpp",
@@ -240,6 +241,7 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         "packages": packages,
         "suite": origin.suite,
         "archive": archive.name,
+        "archive_sha256": archive_sha256,
         "unpacked_mib": (unpacked >> 20) + 1,
     }
 

@@ -30,6 +30,7 @@ from petals_environment import (
     have_environment,
     name_of,
     pack,
+    sha256_of,
 )
 
 VERSION = "2.2.0.post1"
@@ -96,6 +97,7 @@ def make_bundle(
         "compiler": None,
         "environment": packages["name"],
         "archive": str(archive),
+        "archive_sha256": sha256_of(archive),
         "unpacked_mib": unpacked_mib,
     }
     return {"bundle": bundle, "packages": packages}

@@ -17,6 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.clients import environment_for_clients
+
 FILES = Path(__file__).parent
 PYTHON = (3, 11)
 PLATFORMS = {
@@ -74,7 +77,12 @@ def pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
     try:
         ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=PIP_SECONDS,
+            check=False,
+            env=environment_for_clients(),
         )
     except subprocess.TimeoutExpired:
         raise BundleError(f"pip {arguments[0]} took more than {PIP_SECONDS} s") from None
@@ -176,9 +184,23 @@ def pack(folder: Path, archive: Path, level: int) -> int:
     """
     part = archive.with_suffix(".part")
     with tarfile.open(part, "w:gz", compresslevel=level) as packed:
-        packed.add(folder, arcname=".")
+        packed.add(folder, arcname=".", filter=of_root)
     part.replace(archive)
     return (sum(path.lstat().st_size for path in folder.rglob("*")) >> 20) + 1
+
+
+def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A file as a node shall have it: root's, written by nobody else, started as who starts it."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    entry.mode &= 0o755
+    return entry
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def have_environment(
@@ -187,7 +209,8 @@ def have_environment(
     """Download, lay out, pack, unless the cache has it already.
 
     Returns:
-        Its `name`, its `archive`, what it takes `unpacked_mib`, and whether its code is `compiled`.
+        Its `name`, its `archive` and `archive_sha256`, what it takes `unpacked_mib`, and whether
+        its code is `compiled`.
 
     Raises:
         BundleError: it cannot be made; with the reason.
@@ -195,7 +218,9 @@ def have_environment(
     name = name_of(architecture, variant)
     stem = f"environment-{architecture}-{variant}"
     archive, kept = cache / f"{stem}-{name}.tar.gz", cache / f"{stem}.json"
-    if archive.is_file() and (known := read_record(kept)).get("name") == name:
+    known = read_record(kept)
+    is_there = archive.is_file() and known.get("name") == name
+    if is_there and sha256_of(archive) == known.get("archive_sha256"):
         return {**known, "archive": str(archive)}
     wheels = cache / f"wheels-{architecture}-{variant}"
     wheels.mkdir(parents=True, exist_ok=True)
@@ -205,7 +230,12 @@ def have_environment(
         Path(staging).chmod(0o755)
         # It travels once to each node, which unpacks it: fast is better than small.
         unpacked_mib = pack(Path(staging), archive, level=1)
-    record = {"name": name, "unpacked_mib": unpacked_mib, "compiled": is_compiled()}
+    record = {
+        "name": name,
+        "archive_sha256": sha256_of(archive),
+        "unpacked_mib": unpacked_mib,
+        "compiled": is_compiled(),
+    }
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1, sort_keys=True))
     part.replace(kept)

