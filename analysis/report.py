@@ -41,6 +41,7 @@ from collect.judging import Judged, read_judges
 from collect.ratings import read_ratings
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 from collect.tables import Tables, tables_of
+from models.foreign import inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
     tables = tables_of(account)
     tables.write(run_folder)
     run = account.manifest
-    target = reports_folder / run.run
+    target = inside(reports_folder, run.run)
     try:
         reports_folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:

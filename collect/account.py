@@ -1,26 +1,42 @@
 """The account of a run: planned = done + failed + unavailable + pending, always.
 
-Nothing is kept between two readings: the state of a trial is what lies in the run's folder.
+Nothing is kept between two readings: the state of a trial is what lies in the run's folder. How
+much of it is looked at, `Look` says.
 """
 
 from __future__ import annotations
 
+import enum
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, load_attempt
+from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, check_logs, load_attempt
 from collect.errors import HerdError
 from collect.measurement import Measurement
 from collect.parsers import parse_attempt
+from collect.record import own_folder, why
 from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord, load_run
+from models.foreign import one_line
 
 State = Literal["done", "failed", "unavailable", "pending"]
 STATES: tuple[State, ...] = ("done", "failed", "unavailable", "pending")
 
 _ATTEMPT_NAME = re.compile(r"(.+)-a(\d{1,6})")
+
+
+class Look(enum.IntEnum):
+    """How closely an attempt is looked at; each look does what those before it do."""
+
+    RECORDS = 0
+    """Its record is read, and its logs have the sizes that this tells."""
+    HASHES = 1
+    """Its logs have the hashes that its record tells."""
+    LOGS = 2
+    """Its logs are parsed, and hold what its record says."""
 
 
 def count_states(states: Sequence[State]) -> dict[str, int]:
@@ -37,7 +53,7 @@ class AttemptState:
         attempt: from 1.
         folder: where its logs are.
         record: None if it cannot be read.
-        measurement: what its logs say; None unless it counts as done.
+        measurement: what its logs say; None unless it counts as done and its logs were parsed.
         reason: why it does not count as done, one sentence; None if it does.
     """
 
@@ -50,8 +66,8 @@ class AttemptState:
 
     @property
     def done(self) -> bool:
-        """Whether it holds a whole measurement."""
-        return self.measurement is not None
+        """Whether it holds a whole measurement, as far as was looked."""
+        return self.reason is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +110,19 @@ class Account:
     warnings: tuple[str, ...]
 
     @staticmethod
-    def read(run_folder: Path) -> Account:
+    def read(run_folder: Path, look: Look = Look.LOGS) -> Account:
         """Read a run from its folder; changes nothing there.
+
+        Args:
+            run_folder: `results/<run>`.
+            look: how closely its attempts are looked at.
 
         Raises:
             HerdError: there is no run, or its plan cannot be read.
         """
         manifest = load_run(run_folder)
         warnings: list[str] = []
-        attempts = _attempts(run_folder / ATTEMPTS_FOLDER, manifest, warnings)
+        attempts = _attempts(run_folder, manifest, look, warnings)
         cells = {cell.cell_id: cell for cell in manifest.cells}
         trials = tuple(
             _trial_state(
@@ -125,38 +145,54 @@ class Account:
 
 
 def _attempts(
-    folder: Path, manifest: RunManifest, warnings: list[str]
+    run_folder: Path, manifest: RunManifest, look: Look, warnings: list[str]
 ) -> dict[str, list[AttemptState]]:
     """Attempts of the trials of a run, by trial."""
-    planned = {trial.trial_id for trial in manifest.trials}
+    planned = {trial.trial_id: trial for trial in manifest.trials}
     found: dict[str, list[AttemptState]] = {}
-    for path in _folders(folder):
+    for path in _folders(run_folder, warnings):
         name = _ATTEMPT_NAME.fullmatch(path.name)
-        if name is None or name[1] not in planned:
-            warnings.append(f"{path.name} is no attempt of a trial of this run and is left out.")
+        trial = planned.get(name[1]) if name else None
+        if name is None or trial is None:
+            left_out = f"{one_line(path.name)} is no attempt of a trial of this run"
+            warnings.append(f"{left_out} and is left out.")
             continue
-        found.setdefault(name[1], []).append(_attempt_state(path, int(name[2])))
+        state = _attempt_state(path, int(name[2]), manifest.run, trial, look)
+        found.setdefault(trial.trial_id, []).append(state)
     for attempts in found.values():
         attempts.sort(key=lambda attempt: attempt.attempt)
     return found
 
 
-def _folders(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
+def _folders(run_folder: Path, warnings: list[str]) -> Iterator[Path]:
+    """Folders of attempts by name; no link is followed."""
+    folder = own_folder(run_folder, ATTEMPTS_FOLDER)
+    if folder is None:
         return
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX):
-            yield path
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise HerdError(f"Reading the run {run_folder.name}: {folder}: {why(error)}.") from None
+    for entry in found:
+        if entry.is_symlink():
+            warnings.append(f"{one_line(entry.name)} is a link and is left out.")
+        elif entry.is_dir() and not entry.name.startswith(TEMPORARY_PREFIX):
+            yield folder / entry.name
 
 
-def _attempt_state(folder: Path, number: int) -> AttemptState:
+def _attempt_state(
+    folder: Path, number: int, run: str, trial: TrialRecord, look: Look
+) -> AttemptState:
     record, measurement, reason = None, None, None
     try:
         record = load_attempt(folder)
-        reason = _refusal(folder, record)
-        if reason is None:
+        reason = _refusal(folder, record, run, trial) or _missing_samples(record.samples, record)
+        if reason is None and look >= Look.HASHES:
+            check_logs(folder, record)
+        if reason is None and look >= Look.LOGS:
             measurement = parse_attempt(folder, record)
-            reason = _missing_samples(measurement, record)
+            reason = _missing_samples(measurement.samples, record)
     except HerdError as error:
         reason = str(error)
     return AttemptState(
@@ -169,21 +205,23 @@ def _attempt_state(folder: Path, number: int) -> AttemptState:
     )
 
 
-def _refusal(folder: Path, record: AttemptRecord) -> str | None:
+def _refusal(folder: Path, record: AttemptRecord, run: str, trial: TrialRecord) -> str | None:
     if record.attempt_id != folder.name:
         return f"The folder {folder.name} holds the attempt {record.attempt_id}."
+    if (record.run, record.trial_id, record.cell_id) != (run, trial.trial_id, trial.cell_id):
+        return (
+            f"The folder {folder.name} holds an attempt of {record.trial_id} in the run "
+            f"{record.run}."
+        )
     if record.outcome != "done":
         return record.cause or f"The attempt is recorded as {record.outcome}, without a cause."
     return None
 
 
-def _missing_samples(measurement: Measurement, record: AttemptRecord) -> str | None:
-    if measurement.samples == record.expected_samples:
+def _missing_samples(samples: int, record: AttemptRecord) -> str | None:
+    if samples == record.expected_samples:
         return None
-    return (
-        f"The logs hold {measurement.samples} measured values "
-        f"and {record.expected_samples} were asked for."
-    )
+    return f"The logs hold {samples} measured values and {record.expected_samples} were asked for."
 
 
 def _trial_state(

@@ -10,15 +10,34 @@ The folder is written under a name that begins with `.tmp-`, made durable, then 
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from collect.errors import HerdError
-from collect.run import Record, Scalar
+from collect.record import (
+    Moment,
+    Number,
+    Positive,
+    Record,
+    Scalar,
+    Whole,
+    Words,
+    open_regular,
+    read_file,
+    read_record,
+    why,
+)
+from collect.run import MOST_NODES, Axis, PlaceNumber, Sha256
+from models.foreign import Count, FileName
 
 ATTEMPT_FILE = "attempt.json"
+LARGEST_LOG_BYTES = 1 << 28
+"""256 MiB. A log is read whole; one that is larger was made by no trial that ended well."""
 TEMPORARY_PREFIX = ".tmp-"
 
 Role = Literal["worker", "root", "server", "client"]
@@ -51,22 +70,22 @@ class ProcessRecord(Record):
         kept: the process served earlier trials too and may serve later ones.
     """
 
-    node: str
+    node: FileName
     role: Role
-    unit: str
+    unit: Words
     argv: tuple[str, ...]
     env: dict[str, str] = Field(default_factory=dict)
-    exit_code: int | None = None
-    signal: int | None = None
-    result: str | None = None
-    started_at: float | None = None
-    runtime_s: float | None = None
-    cpu_s: float | None = None
-    memory_peak_mib: float | None = None
-    received_bytes: int | None = None
-    sent_bytes: int | None = None
-    out_file: str | None = None
-    err_file: str | None = None
+    exit_code: Count | None = None
+    signal: Count | None = None
+    result: Words | None = None
+    started_at: Moment | None = None
+    runtime_s: Positive | None = None
+    cpu_s: Positive | None = None
+    memory_peak_mib: Positive | None = None
+    received_bytes: Count | None = None
+    sent_bytes: Count | None = None
+    out_file: FileName | None = None
+    err_file: FileName | None = None
     kept: bool = False
 
 
@@ -85,14 +104,14 @@ class NodeReading(Record):
         link_mbit: speed of the network interface.
     """
 
-    clock_s: float | None = None
-    uptime_s: float | None = None
-    throttled: int | None = None
-    throttled_meanwhile: int | None = None
-    temperature_c: float | None = None
-    frequency_mhz: float | None = None
-    swap_pages: int | None = None
-    link_mbit: int | None = None
+    clock_s: Number | None = None
+    uptime_s: Number | None = None
+    throttled: Count | None = None
+    throttled_meanwhile: Count | None = None
+    temperature_c: Number | None = None
+    frequency_mhz: Positive | None = None
+    swap_pages: Count | None = None
+    link_mbit: Whole | None = None
 
 
 class NodeRecord(Record):
@@ -100,6 +119,10 @@ class NodeRecord(Record):
 
     before: NodeReading | None = None
     after: NodeReading | None = None
+
+
+Energy = Annotated[float, Field(strict=True, ge=0, le=1e15)]
+"""Joules; the most is what a power station gives in a fortnight, so that sums stay numbers."""
 
 
 class NodeEnergy(Record):
@@ -111,8 +134,8 @@ class NodeEnergy(Record):
         window_s: between the two readings, by the node's monotonic clock.
     """
 
-    joules: dict[str, float]
-    window_s: float
+    joules: dict[Words, Energy]
+    window_s: Positive
 
 
 class LinkRecord(Record):
@@ -125,10 +148,10 @@ class LinkRecord(Record):
         round_trip_ms: as a ping between two nodes told before the attempt; None on one node.
     """
 
-    mbit: int
-    delay_ms: int
-    method: str | None = None
-    round_trip_ms: float | None = None
+    mbit: Count
+    delay_ms: Count
+    method: Words | None = None
+    round_trip_ms: Positive | None = None
 
 
 class AttemptRecord(Record):
@@ -148,27 +171,30 @@ class AttemptRecord(Record):
         nodes: node name to its readings.
         energy: node name to what it used, where it has counters.
         file_bytes: file name to size; a log shorter than this was torn later.
+        file_sha256: file name to hash; a log with another was changed later. Runs of before have
+            none.
         link: the links of its nodes, where the matrix names them.
     """
 
     schema_version: Literal[1] = 1
-    run: str
-    attempt_id: str
-    trial_id: str
-    cell_id: str
-    attempt: int
-    params: dict[str, Scalar]
+    run: FileName
+    attempt_id: FileName
+    trial_id: FileName
+    cell_id: FileName
+    attempt: PlaceNumber
+    params: dict[Axis, Scalar]
     outcome: Outcome
     cause: str | None = None
-    samples: int
-    expected_samples: int
-    started_at: float
-    trial_wall_s: float
-    root_wall_s: float | None
-    processes: tuple[ProcessRecord, ...]
-    nodes: dict[str, NodeRecord]
-    energy: dict[str, NodeEnergy] = Field(default_factory=dict)
-    file_bytes: dict[str, int]
+    samples: Count
+    expected_samples: Count
+    started_at: Moment
+    trial_wall_s: Positive
+    root_wall_s: Positive | None
+    processes: Annotated[tuple[ProcessRecord, ...], Field(max_length=4 * MOST_NODES)]
+    nodes: Annotated[dict[FileName, NodeRecord], Field(max_length=MOST_NODES)]
+    energy: dict[FileName, NodeEnergy] = Field(default_factory=dict)
+    file_bytes: Annotated[dict[FileName, Count], Field(max_length=8 * MOST_NODES)]
+    file_sha256: dict[FileName, Sha256] = Field(default_factory=dict)
     link: LinkRecord | None = None
 
     @property
@@ -188,22 +214,56 @@ def load_attempt(folder: Path) -> AttemptRecord:
     Raises:
         HerdError: no record, a damaged one, or a log that is missing or too short.
     """
-    path = folder / ATTEMPT_FILE
-    try:
-        record = AttemptRecord.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise HerdError(f"Reading the attempt {folder.name}: it has no {ATTEMPT_FILE}.") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise HerdError(
-            f"Reading the attempt {folder.name}: {path} is damaged "
-            f"({'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']})."
-        ) from None
+    doing = f"Reading the attempt {folder.name}"
+    record = read_record(folder, ATTEMPT_FILE, AttemptRecord, doing, "Its trial can be run again.")
+    if record is None:
+        raise HerdError(f"{doing}: it has no {ATTEMPT_FILE}.")
     for name, size_bytes in record.file_bytes.items():
-        log = folder / name
-        if not log.is_file() or log.stat().st_size != size_bytes:
+        if _size_bytes(folder / name) != size_bytes:
             raise HerdError(
-                f"Reading the attempt {folder.name}: {name} is missing or not the "
-                f"{size_bytes} bytes that were collected."
+                f"{doing}: {name} is missing or not the {size_bytes} bytes that were collected."
             )
     return record
+
+
+def _size_bytes(path: Path) -> int | None:
+    """Of a regular file that is no link; None of anything else."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def read_log(folder: Path, name: str) -> bytes:
+    """A log of an attempt.
+
+    Raises:
+        HerdError: it cannot be read, or is larger than any log of this toolkit.
+    """
+    try:
+        return read_file(folder, name, LARGEST_LOG_BYTES)
+    except OSError as error:
+        raise HerdError(f"Reading the log {name} of {folder.name}: {why(error)}.") from None
+
+
+def check_logs(folder: Path, record: AttemptRecord) -> None:
+    """See that the logs hold what was collected, byte for byte.
+
+    Raises:
+        HerdError: one was changed, or cannot be read.
+    """
+    for name, expected in record.file_sha256.items():
+        if _sha256(folder, name) != expected:
+            raise HerdError(
+                f"Reading the attempt {folder.name}: {name} is not what was collected (its sha256 "
+                "is another one): it was changed since."
+            )
+
+
+def _sha256(folder: Path, name: str) -> str:
+    try:
+        with os.fdopen(open_regular(folder / name), "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise HerdError(f"Reading the log {name} of {folder.name}: {why(error)}.") from None

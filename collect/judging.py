@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
-
 from collect.errors import HerdError
 from collect.ratings import JUDGEMENTS_SUFFIX, RATINGS_FOLDER, read_lines
-from collect.run import Price, Record
+from collect.record import Moment, Number, Record, Words, own_folder, read_record
+from collect.run import Price, Sha256
+from models.foreign import Count, FileName, inside
 
 JUDGES_FOLDER = "judges"
 
@@ -35,12 +35,12 @@ class Judge(Record):
         price: when it was asked last; None if nobody said what it costs.
     """
 
-    name: str
-    model: str
-    url: str
+    name: FileName
+    model: Words
+    url: Words
     prompt: str
-    temperature: float
-    max_tokens: int
+    temperature: Number
+    max_tokens: Count
     price: Price | None = None
 
 
@@ -60,15 +60,15 @@ class Comparison(Record):
         error: why the reply is not whole, which then costs and says nothing; None if it is.
     """
 
-    at: float
-    question: str
-    first: str
-    second: str
+    at: Moment
+    question: Words
+    first: Sha256
+    second: Sha256
     choice: Choice | None
     said: str
-    served_model: str | None
-    read_tokens: int | None = None
-    generated_tokens: int | None = None
+    served_model: Words | None
+    read_tokens: Count | None = None
+    generated_tokens: Count | None = None
     error: str | None = None
 
 
@@ -88,8 +88,11 @@ class Judged:
 
 def judge_files(run_folder: Path, name: str) -> tuple[Path, Path]:
     """Where a judge is described, and where its comparisons lie."""
+    ratings = own_folder(run_folder, RATINGS_FOLDER)
+    if ratings is not None:
+        own_folder(ratings, JUDGES_FOLDER)
     folder = run_folder / RATINGS_FOLDER / JUDGES_FOLDER
-    return folder / f"{name}.json", folder / f"{name}{JUDGEMENTS_SUFFIX}"
+    return inside(folder, f"{name}.json"), inside(folder, f"{name}{JUDGEMENTS_SUFFIX}")
 
 
 def read_judge(path: Path) -> Judge | None:
@@ -98,14 +101,11 @@ def read_judge(path: Path) -> Judge | None:
     Raises:
         HerdError: it cannot be read.
     """
-    try:
-        return Judge.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise HerdError(
-            f"Reading the judge {path}: {error}. Restore it, or move it away."
-        ) from None
+    remedy = "Restore it, or move it away."
+    judge = read_record(path.parent, path.name, Judge, "Reading what a judge is", remedy)
+    if judge is not None and f"{judge.name}.json" != path.name:
+        raise HerdError(f"Reading the judge {path}: it is of {judge.name}. {remedy}")
+    return judge
 
 
 def read_judges(run_folder: Path) -> tuple[Judged, ...]:
@@ -114,8 +114,10 @@ def read_judges(run_folder: Path) -> tuple[Judged, ...]:
     Raises:
         HerdError: a file of theirs cannot be read.
     """
+    ratings = own_folder(run_folder, RATINGS_FOLDER)
+    folder = ratings and own_folder(ratings, JUDGES_FOLDER)
     found = []
-    for path in sorted((run_folder / RATINGS_FOLDER / JUDGES_FOLDER).glob("*.json")):
+    for path in sorted(folder.glob("*.json")) if folder else ():
         judge = read_judge(path)
         lines = path.with_name(f"{path.name.removesuffix('.json')}{JUDGEMENTS_SUFFIX}")
         if judge is not None and lines.exists():

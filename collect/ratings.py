@@ -16,11 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from collect.account import Account
 from collect.errors import HerdError
-from collect.run import Record
+from collect.record import (
+    LARGEST_RECORD_BYTES,
+    Moment,
+    Record,
+    UnfitError,
+    Words,
+    own_folder,
+    parse_record,
+    read_file,
+    why,
+)
+from collect.run import Sha256
+from models.foreign import is_file_name
 
 RATINGS_FOLDER = "ratings"
 JUDGEMENTS_SUFFIX = ".jsonl"
@@ -49,9 +61,9 @@ class Judgement(Record):
         comment: in the rater's words.
     """
 
-    at: float
-    question: str
-    answer: str
+    at: Moment
+    question: Words
+    answer: Sha256
     quality: Score | None = None
     detail: Score | None = None
     accuracy: Score | None = None
@@ -115,19 +127,17 @@ def read_lines(path: Path, kind: type[Line]) -> tuple[Line, ...]:
         HerdError: the file cannot be read, or a line of it is no such record.
     """
     try:
-        *lines, _torn = path.read_bytes().split(b"\n")
+        *lines, _torn = read_file(path.parent, path.name, LARGEST_RECORD_BYTES).split(b"\n")
     except OSError as error:
-        raise HerdError(f"Reading the ratings {path}: {error.strerror or error}.") from None
+        raise HerdError(f"Reading the ratings {path}: {why(error)}.") from None
     found = []
     for number, line in enumerate(lines, 1):
         try:
-            found.append(kind.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the line"
+            found.append(parse_record(line, kind))
+        except UnfitError as error:
             raise HerdError(
-                f"{path}, line {number}: this is no {kind.__name__.lower()} ({where}: "
-                f"{first['msg']}). Restore the file, or move it away: the others do not need it."
+                f"{path}, line {number}: this is no {kind.__name__.lower()} ({error}). Restore the "
+                "file, or move it away: the others do not need it."
             ) from None
     return tuple(found)
 
@@ -143,7 +153,11 @@ def read_ratings(run_folder: Path) -> dict[str, tuple[Judgement, ...]]:
     Raises:
         HerdError: a file of ratings cannot be read.
     """
-    files = sorted((run_folder / RATINGS_FOLDER).glob(f"*{JUDGEMENTS_SUFFIX}"))
+    folder = own_folder(run_folder, RATINGS_FOLDER)
+    files = sorted(folder.glob(f"*{JUDGEMENTS_SUFFIX}")) if folder else []
+    for path in files:
+        if not is_file_name(path.name):
+            raise HerdError(f"Reading the ratings of {run_folder.name}: {path.name!r} is no name.")
     rated = {
         path.name.removesuffix(JUDGEMENTS_SUFFIX): tuple(latest(read_judgements(path)).values())
         for path in files

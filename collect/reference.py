@@ -7,12 +7,13 @@ no model.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import ValidationError
+from pydantic import Field, model_validator
 
 from collect.errors import HerdError
-from collect.run import Record
+from collect.record import Number, Record, Words, read_record
+from models.foreign import Count
 
 REFERENCE_FILE = "reference.json"
 
@@ -29,8 +30,21 @@ class ReferenceText(Record):
     """
 
     pieces: tuple[str, ...]
-    compared: int
-    margins: tuple[float, ...]
+    compared: Count
+    margins: tuple[Number, ...]
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if len(self.margins) != len(self.pieces) or self.compared > len(self.pieces):
+            raise ValueError(
+                f"{len(self.pieces)} pieces, {len(self.margins)} margins and {self.compared} to "
+                "compare do not go together"
+            )
+        return self
+
+
+LogProbability = Annotated[float, Field(strict=True, le=0.001)]
+"""Natural logarithm, of at most 1 but for rounding."""
 
 
 class ReferenceSays(Record):
@@ -43,14 +57,14 @@ class ReferenceSays(Record):
     """
 
     continuations: tuple[ReferenceText, ...]
-    scored: tuple[float, ...]
+    scored: tuple[LogProbability, ...]
 
 
 class References(Record):
     """What each model says, by model and type of weights."""
 
     schema_version: Literal[1] = 1
-    models: dict[str, dict[str, ReferenceSays]]
+    models: dict[Words, dict[Words, ReferenceSays]]
 
     def of(self, model: str, weights: str) -> ReferenceSays | None:
         """What a model says with these weights; None if it was not asked."""
@@ -63,18 +77,12 @@ def load_references(folder: Path) -> References:
     Raises:
         HerdError: the file is gone or damaged.
     """
-    path = folder / REFERENCE_FILE
-    try:
-        return References.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    doing = f"Reading the run {folder.name}"
+    remedy = "Restore it, or move the folder away and run again."
+    found = read_record(folder, REFERENCE_FILE, References, doing, remedy)
+    if found is None:
         raise HerdError(
-            f"Reading the run {folder.name}: {path} is gone, which says what the engines should "
-            "have said. Restore it, or move the folder away and run again."
-        ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise HerdError(
-            f"Reading the run {folder.name}: {path} is damaged "
-            f"({'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}). Restore it, or "
-            "move the folder away and run again."
-        ) from None
+            f"{doing}: {folder / REFERENCE_FILE} is gone, which says what the engines should "
+            f"have said. {remedy}"
+        )
+    return found

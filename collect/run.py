@@ -9,15 +9,19 @@ results/<run>/
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from datetime import date
-from pathlib import Path
-from typing import Annotated, Literal
+from pathlib import Path, PurePath
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
 from collect.errors import HerdError
 from collect.questions import Question
+from collect.record import Moment, Record, Scalar, Whole, Words, all_differ, read_record
+from models.foreign import Count, FileName, RelativePath, visible
 
 PROTOCOL_VERSION = 1
 """Version of the way a trial is carried out; part of every cell's identity."""
@@ -26,13 +30,25 @@ RUN_FILE = "run.json"
 ATTEMPTS_FOLDER = "attempts"
 TABLES_FOLDER = "tables"
 
-Scalar = bool | int | float | str
+__all__ = ["Record", "Scalar"]
+
+MOST_NODES = 10_000
+MOST_CELLS = 100_000
+MOST_TRIALS = 500_000
+MOST_ATTEMPTS = 1000
+"""Of one trial. Far more than anybody measures; a plan beyond these is none of this toolkit's."""
 
 
-class Record(BaseModel):
-    """A record in a file of ours: closed, immutable."""
+def _as_path(text: str) -> str:
+    if not PurePath(text).name or visible(text) != text:
+        raise ValueError("it must be the path of a file")
+    return text
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+FilePath = Annotated[Words, AfterValidator(_as_path)]
+"""Where a file lay on the machine that made the run: is shown, and never opened."""
+Axis = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Benchmark(Record):
@@ -154,6 +170,9 @@ class Price(Record):
         return (self.input * read_tokens + self.output * generated_tokens) / 1e6
 
 
+PlaceNumber = Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)]
+
+
 class SystemRecord(Record):
     """An API that a run asks (`experiments/systems.yml`).
 
@@ -163,8 +182,8 @@ class SystemRecord(Record):
         price: when the run began; None if nobody said what it costs.
     """
 
-    url: str
-    model: str
+    url: Words
+    model: Words
     price: Price | None = None
 
 
@@ -179,11 +198,27 @@ class CellRecord(Record):
         unavailable: why it cannot run here, one sentence; None if it can.
     """
 
-    cell_id: str
-    params: dict[str, Scalar]
-    identity: dict[str, str]
-    nodes: tuple[str, ...]
-    unavailable: str | None = None
+    cell_id: FileName
+    params: dict[Axis, Scalar]
+    identity: dict[str, Words]
+    nodes: Annotated[tuple[FileName, ...], Field(max_length=MOST_NODES)]
+    unavailable: Words | None = None
+
+    @model_validator(mode="after")
+    def _says_what_it_runs(self) -> Self:
+        for axis, kind in _AXES_OF_ALL.items():
+            if type(self.params.get(axis)) is not kind:
+                raise ValueError(f"its axis {axis} must be there and {_KINDS[kind]}")
+        all_differ("the node", self.nodes)
+        taken = sorted(_COLUMNS & self.params.keys())
+        if taken:
+            raise ValueError(f"{taken[0]} is a column of every run and no axis")
+        return self
+
+
+_AXES_OF_ALL: dict[str, type] = {"engine": str, "model": str, "nodes": int, "weights": str}
+_KINDS: dict[type, str] = {str: "a text", int: "a whole number"}
+_COLUMNS = TRIALS_BEFORE_AXES.keys() | TRIALS_AFTER_AXES.keys()
 
 
 class TrialRecord(Record):
@@ -196,11 +231,11 @@ class TrialRecord(Record):
         order: position in the run, from 1.
     """
 
-    trial_id: str
-    cell_id: str
-    repeat: int
-    block: int
-    order: int
+    trial_id: FileName
+    cell_id: FileName
+    repeat: PlaceNumber
+    block: PlaceNumber
+    order: PlaceNumber
 
 
 class RunManifest(Record):
@@ -215,32 +250,58 @@ class RunManifest(Record):
         max_attempts: attempts of a trial before it counts as failed.
         nodes: node name to provenance facts (as the node gave them when the run began).
         engines: engine name to the installation stamp that all nodes share.
-        models: artifact file name to sha256.
+        models: path of an artifact below the folder of models to sha256.
         command: the command line that made the run, for reproducing it.
         toolkit: version or commit of this toolkit.
         systems: the APIs among its systems, by name.
     """
 
     schema_version: Literal[1] = 1
-    run: str
-    title: str
-    plan_id: str
-    created_at: float
-    matrix_file: str
+    run: FileName
+    title: Words
+    plan_id: Words
+    created_at: Moment
+    matrix_file: FilePath
     workload: Workload
-    axes: dict[str, tuple[Scalar, ...]]
-    repeats: int
-    seed: int
-    warmup: int
-    max_attempts: int
-    cells: tuple[CellRecord, ...]
-    trials: tuple[TrialRecord, ...]
-    nodes: dict[str, dict[str, Scalar | None]]
-    engines: dict[str, dict[str, Scalar | None]]
-    models: dict[str, str]
+    axes: dict[Axis, tuple[Scalar, ...]]
+    repeats: PlaceNumber
+    seed: Whole
+    warmup: Count
+    max_attempts: Annotated[int, Field(strict=True, ge=1, le=MOST_ATTEMPTS)]
+    cells: Annotated[tuple[CellRecord, ...], Field(max_length=MOST_CELLS)]
+    trials: Annotated[tuple[TrialRecord, ...], Field(max_length=MOST_TRIALS)]
+    nodes: Annotated[dict[FileName, dict[Words, Scalar | None]], Field(max_length=MOST_NODES)]
+    engines: dict[FileName, dict[Words, Scalar | None]]
+    models: dict[RelativePath, Words]
     command: tuple[str, ...]
-    toolkit: str
-    systems: dict[str, SystemRecord] = Field(default_factory=dict)
+    toolkit: Words
+    systems: dict[FileName, SystemRecord] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_plan(self) -> Self:
+        """What it names is there, once."""
+        all_differ("the cell", (cell.cell_id for cell in self.cells))
+        all_differ("the trial", (trial.trial_id for trial in self.trials))
+        cells = {cell.cell_id for cell in self.cells}
+        for trial in self.trials:
+            if trial.cell_id not in cells:
+                raise ValueError(
+                    f"the trial {trial.trial_id} is of the cell {trial.cell_id}, which is not there"
+                )
+        for cell in self.cells:
+            for node in cell.nodes:
+                if node not in self.nodes:
+                    raise ValueError(
+                        f"the cell {cell.cell_id} is of the node {node}, which is not there"
+                    )
+        for name, places in (
+            ("order", ((trial.order,) for trial in self.trials)),
+            ("repeat", ((trial.cell_id, trial.repeat) for trial in self.trials)),
+        ):
+            twice = [place for place, times in Counter(places).items() if times > 1]
+            if twice:
+                raise ValueError(f"two trials have the same {name}: {twice[0][-1]}")
+        return self
 
     def share_machine(self, names: Iterable[str]) -> bool:
         """Whether some of these nodes are virtual ones of one machine: they were booted as one."""
@@ -259,20 +320,19 @@ def load_run(folder: Path) -> RunManifest:
     """Read `run.json` of a run's folder.
 
     Raises:
-        HerdError: there is none, or it is torn or of another version.
+        HerdError: there is none, it is torn, does not fit, is of another version or another run.
     """
-    path = folder / RUN_FILE
-    try:
-        return RunManifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
+    doing = f"Reading the run {folder.name}"
+    remedy = "Restore it, or move the folder away and run again."
+    run = read_record(folder, RUN_FILE, RunManifest, doing, remedy)
+    if run is None:
         raise HerdError(
-            f"Reading the run {folder.name}: {path} does not exist. "
+            f"{doing}: {folder / RUN_FILE} does not exist. "
             f"The runs that there are lie in {folder.parent}."
-        ) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        )
+    if run.run != folder.name:
         raise HerdError(
-            f"Reading the run {folder.name}: {path} is damaged or from another version "
-            f"({where}: {first['msg']}). Restore it, or move the folder away and run again."
-        ) from None
+            f"{doing}: its {RUN_FILE} is of the run {run.run}. A run's folder has the run's name: "
+            f"call it {run.run} again, or move it away."
+        )
+    return run

@@ -42,6 +42,7 @@ from collect.energy import node_energy, trial_energy
 from collect.errors import HerdError
 from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers import answers_of
+from collect.record import own_folder, why
 from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
 
 Row = dict[str, Any]
@@ -67,14 +68,15 @@ class Tables:
         """
         folder = run_folder / TABLES_FOLDER
         try:
-            folder.mkdir(exist_ok=True)
+            if own_folder(run_folder, TABLES_FOLDER) is None:
+                folder.mkdir()
             return tuple(
                 _write(getattr(self, table.name), folder / f"{table.name}.parquet")
                 for table in fields(self)
             )
         except OSError as error:
             raise HerdError(
-                f"Writing the tables of {run_folder.name} to {folder}: {error.strerror or error}. "
+                f"Writing the tables of {run_folder.name} to {folder}: {why(error)}. "
                 "Nothing is lost: they are made from the attempts again by `fab report`."
             ) from None
 
@@ -338,7 +340,8 @@ def _readings(record: NodeRecord | None) -> Row:
 
 def _write(frame: pd.DataFrame, path: Path) -> Path:
     temporary = path.with_name(f".tmp-{path.name}")
-    with temporary.open("wb") as file:
+    temporary.unlink(missing_ok=True)
+    with temporary.open("xb") as file:
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
         file.flush()
         os.fsync(file.fileno())

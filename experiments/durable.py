@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collect.errors import HerdError
+from collect.record import open_regular, why
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -35,14 +36,14 @@ def writing(what: str, where: Path) -> Iterator[None]:
                 "continues where it stopped."
             ) from None
         raise HerdError(
-            f"Writing {what} to {where}: {error.strerror or error}. Everything measured before "
+            f"Writing {what} to {where}: {why(error)}. Everything measured before "
             "is safe. Put this right and give the same command again."
         ) from None
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Create a file and make its content durable."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    """Create a file and make its content durable; never through a link that lies there."""
+    descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         view = memoryview(content)
         while view:
@@ -77,5 +78,10 @@ def land(temporary: Path, final: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a folder and what is in it; one that is gone already is well."""
+    """Delete a folder and what is in it; one that is gone already is well.
+
+    Of a link only the link goes, and what it leads to stays.
+    """
+    if folder.is_symlink():
+        folder.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)

@@ -68,5 +68,8 @@ def energy_between(before: Reading, after: Reading) -> NodeEnergy | None:
     """What a node used between two readings; None where it has no counters, or lost one."""
     if not before or before.keys() != after.keys():
         return None
-    used = {name: float(after[name]) - float(before[name]) for name in before}
-    return NodeEnergy(window_s=used.pop("at_s"), joules=used)
+    try:
+        used = {name: float(after[name]) - float(before[name]) for name in before}
+        return NodeEnergy(window_s=used.pop("at_s"), joules=used)
+    except (ValueError, KeyError):  # what a node told is no reading
+        return None

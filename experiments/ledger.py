@@ -8,6 +8,7 @@ and then goes: its trial is measured again. docs/ledger.md tells the whole of it
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +16,14 @@ from pathlib import Path
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, TEMPORARY_PREFIX, AttemptRecord, load_attempt
 from collect.errors import HerdError
+from collect.record import own_folder
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
 from experiments.durable import land, remove_folder, sync_folder, write_file, writing
+from models.foreign import inside, is_file_name, one_line
+
+LONGEST_STEM = 100
+"""Characters of a run's name before its date, so that names made of it stay names."""
 
 
 def create_run(results: Path, manifest: RunManifest, references: References | None = None) -> Path:
@@ -31,7 +37,7 @@ def create_run(results: Path, manifest: RunManifest, references: References | No
     Raises:
         HerdError: it cannot be written.
     """
-    final = results / manifest.run
+    final = inside(results, manifest.run)
     temporary = results / f"{TEMPORARY_PREFIX}{manifest.run}"
     with writing(f"the run {manifest.run}", results):
         remove_folder(temporary)
@@ -44,7 +50,11 @@ def create_run(results: Path, manifest: RunManifest, references: References | No
 
 
 def new_run_name(results: Path, stem: str) -> str:
-    """`<stem>-<YYYYmmdd-HHMMSS>` in local time; a name that no run has yet."""
+    """`<stem>-<YYYYmmdd-HHMMSS>` in local time; a name that no run has yet.
+
+    Of the stem, which is a file's name, stays what can be part of a folder's on any machine.
+    """
+    stem = re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:LONGEST_STEM] or "run"
     while True:
         name = f"{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
         if not (results / name).exists():
@@ -68,11 +78,15 @@ def _planned(results: Path) -> list[tuple[Path, RunManifest]]:
 def find_run(results: Path, run: str | None = None) -> Path:
     """The folder of the run of that name, or of the latest.
 
+    Args:
+        results: where runs lie.
+        run: a run's name, or its folder's path.
+
     Raises:
         HerdError: there is none.
     """
     if run is not None:
-        folder = results / Path(run).name
+        folder = _named(results, run)
         load_run(folder)
         return folder
     found = runs(results)
@@ -81,6 +95,17 @@ def find_run(results: Path, run: str | None = None) -> Path:
             f"Looking for runs in {results}: there are none yet. `fab run-matrix` makes one."
         )
     return found[-1]
+
+
+def _named(results: Path, run: str) -> Path:
+    path = Path(run)
+    is_here = len(path.parts) == 1 or path.parent.resolve() == results.resolve()
+    if not is_here or not is_file_name(path.name):
+        raise HerdError(
+            f"--run {one_line(run)}: give the name of a run, which is that of its folder in "
+            f"{results}."
+        )
+    return results / path.name
 
 
 def find_planned(results: Path, plan_id: str) -> Path | None:
@@ -100,6 +125,7 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.attempts = folder / ATTEMPTS_FOLDER
+        own_folder(folder, ATTEMPTS_FOLDER)
 
     def recover(self) -> None:
         """Settle what a killed runner left: whole attempts get their name, torn ones go."""
@@ -108,9 +134,12 @@ class Ledger:
                 try:
                     record = load_attempt(leftover)
                 except HerdError:
+                    record = None
+                name = leftover.name.removeprefix(TEMPORARY_PREFIX)
+                if record is None or record.attempt_id != name or leftover.is_symlink():
                     remove_folder(leftover)
                 else:
-                    land(leftover, self.attempts / record.attempt_id)
+                    land(leftover, inside(self.attempts, name))
             # A kill between rename and fsync left a name that is not durable yet.
             sync_folder(self.attempts)
 
@@ -134,18 +163,19 @@ class Ledger:
         Raises:
             HerdError: it cannot be written; nothing of it remains then.
         """
+        final = inside(self.attempts, attempt_id)
         temporary = self.attempts / f"{TEMPORARY_PREFIX}{attempt_id}"
         try:
             with writing(f"the attempt {attempt_id}", self.attempts):
                 remove_folder(temporary)
                 temporary.mkdir()
                 for name, content in logs.items():
-                    write_file(temporary / name, content)
+                    write_file(inside(temporary, name), content)
                 record = judge(temporary)
                 # Last, and only when the logs are durable: it vouches for them.
                 sync_folder(temporary)
                 write_file(temporary / ATTEMPT_FILE, record.model_dump_json(indent=1).encode())
-                land(temporary, self.attempts / attempt_id)
+                land(temporary, final)
         except HerdError:
             remove_folder(temporary)
             raise

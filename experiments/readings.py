@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass
 
 from collect.attempt import NodeReading
+from models.foreign import LARGEST_COUNT, one_line
 
 EXITED = "1"
 """CLD_EXITED of `waitid`, which systemd shows as ExecMainCode; 2 and 3 are signals."""
-UNSET = 2**64 - 1
-"""What systemd shows for a counter that the kernel does not keep."""
 RUNNING_STATES = ("active", "activating", "reloading")
 
 
@@ -50,14 +51,20 @@ def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> U
         running=running,
         exit_code=status if ended and code == EXITED else None,
         signal=status if ended and code != EXITED else None,
-        result=None if running else shown.get("Result"),
+        result=None if running else one_line(shown.get("Result", "")) or None,
         started_at=begun_us / 1e6 if begun_us else None,
-        runtime_s=(ended_us - started_us) / 1e6 if ended and ended_us and started_us else None,
+        runtime_s=_positive((ended_us - started_us) / 1e6)
+        if ended and ended_us and started_us
+        else None,
         cpu_s=None if cpu_ns is None else cpu_ns / 1e9,
         memory_peak_mib=None if peak_bytes is None else round(peak_bytes / 2**20, 3),
         received_bytes=_count(shown.get("IPIngressBytes")),
         sent_bytes=_count(shown.get("IPEgressBytes")),
     )
+
+
+def _positive(value: float) -> float | None:
+    return value if value >= 0 else None
 
 
 def node_reading(told: dict[str, str]) -> NodeReading:
@@ -77,20 +84,19 @@ def node_reading(told: dict[str, str]) -> NodeReading:
 
 
 def _count(text: str | None) -> int | None:
-    if text is None or not text.isdigit() or int(text) == UNSET:
+    if text is None or not re.fullmatch(r"[0-9]{1,20}", text):
         return None
-    return int(text)
+    # For a counter that the kernel does not keep systemd shows 2^64 - 1.
+    return int(text) if int(text) <= LARGEST_COUNT else None
 
 
 def _number(text: str | None) -> float | None:
     try:
-        return float(text) if text else None
+        value = float(text) if text else None
     except ValueError:
         return None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _bits(text: str | None) -> int | None:
-    try:
-        return int(text, 16) if text else None
-    except ValueError:
-        return None
+    return int(text, 16) if text and re.fullmatch(r"(0x)?[0-9a-fA-F]{1,8}", text) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -268,6 +269,10 @@ class Session:
             nodes=execution.readings,
             energy=execution.energy,
             file_bytes={name: len(content) for name, content in execution.logs.items()},
+            file_sha256={
+                name: hashlib.sha256(content).hexdigest()
+                for name, content in execution.logs.items()
+            },
             link=execution.link,
         )
         outcome, cause, samples = self._verdict(folder, draft, execution, deployment)

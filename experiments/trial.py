@@ -244,7 +244,7 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
     state = unit_state(reply.pairs("props"), still_running=alive)
     used_s = state.cpu_s
     if used_s is not None and worker.cpu_s is not None:
-        state = replace(state, cpu_s=used_s - worker.cpu_s)
+        state = replace(state, cpu_s=max(0.0, used_s - worker.cpu_s))
     execution.add(worker.process, worker.unit, state, reply, kept=True)
     after = node_reading(reply.pairs("after"))
     execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=after))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord
+from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord, read_log
 from collect.errors import HerdError
 from collect.measurement import Answer, Measurement
 from collect.parsers import (
@@ -20,6 +21,7 @@ from collect.parsers import (
     petals,
 )
 from collect.parsers.dllama_worker import read_worker
+from collect.record import open_regular
 
 LONGEST_CAUSE_BYTES = 1 << 18
 """A failure is told at the end of a log, its circumstances at its beginning."""
@@ -180,19 +182,19 @@ def _ending(process: ProcessRecord) -> str:
 def _read(folder: Path, name: str | None) -> bytes:
     if name is None:
         return b""
-    try:
-        return (folder / name).read_bytes()
-    except OSError as error:
-        raise HerdError(f"Reading the log {name} of {folder.name}: {error.strerror}.") from None
+    return read_log(folder, name)
 
 
 def _text(folder: Path, name: str | None) -> str:
     """A log's beginning and end, as far as they may tell of a failure; "" if there is none."""
-    path = folder / (name or "")
-    if name is None or not path.is_file():
+    if name is None:
         return ""
-    size = path.stat().st_size
-    with path.open("rb") as log:
+    try:
+        descriptor = open_regular(folder / name)
+    except OSError:
+        return ""
+    size = os.fstat(descriptor).st_size
+    with os.fdopen(descriptor, "rb") as log:
         if size <= 2 * LONGEST_CAUSE_BYTES:
             return log.read().decode(errors="replace")
         begin = log.read(LONGEST_CAUSE_BYTES)

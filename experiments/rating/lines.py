@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from collect.errors import HerdError
+from collect.record import LARGEST_RECORD_BYTES, open_regular, read_file
 from experiments.durable import sync_folder, writing
 
 
@@ -50,7 +51,7 @@ def adding_lines(path: Path, rater: str) -> Iterator[Lines]:
     """
     with writing(f"the ratings of {rater}", path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +62,7 @@ def adding_lines(path: Path, rater: str) -> Iterator[Lines]:
             ) from None
         with writing(f"the ratings of {rater}", path):
             sync_folder(path.parent)
-            whole = path.read_bytes().rfind(b"\n") + 1
+            whole = read_file(path.parent, path.name, LARGEST_RECORD_BYTES).rfind(b"\n") + 1
             os.ftruncate(descriptor, whole)
         yield Lines(path, descriptor)
     finally:

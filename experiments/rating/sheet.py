@@ -12,15 +12,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from collect.account import Account
 from collect.errors import HerdError
 from collect.questions import Question
 from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
-from collect.run import Questions, Record, RunManifest, load_run
+from collect.record import Record, Whole, Words, own_folder, read_record
+from collect.run import Questions, RunManifest, Sha256, load_run
 from experiments.durable import replace_file, writing
 from experiments.ledger import find_run, runs
+from models.foreign import FileName, inside
 
 Texts = Mapping[str, Mapping[str, str]]
 """Id of a question to hash of an answer to its text."""
@@ -36,10 +38,10 @@ class Key(Record):
         order: id of a question to the hashes of its answers; the first one is A.
     """
 
-    sheet: str
-    rater: str | None
-    seed: int
-    order: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    sheet: FileName
+    rater: FileName | None
+    seed: Whole
+    order: dict[Words, tuple[Sha256, ...]] = Field(default_factory=dict)
 
     def extended(self, texts: Texts) -> Key:
         """The key with the answers that it lacks, shuffled, after those that it has."""
@@ -187,7 +189,8 @@ def sheet_of(run: RunManifest, key: Key, texts: Texts) -> Sheet:
 
 def key_path(run_folder: Path, sheet: str) -> Path:
     """Where the key of a sheet lies."""
-    return run_folder / RATINGS_FOLDER / f"{sheet}.key.json"
+    own_folder(run_folder, RATINGS_FOLDER)
+    return inside(run_folder, f"{RATINGS_FOLDER}/{sheet}.key.json")
 
 
 def load_key(run_folder: Path, sheet: str) -> Key | None:
@@ -197,12 +200,5 @@ def load_key(run_folder: Path, sheet: str) -> Key | None:
         HerdError: it cannot be read.
     """
     path = key_path(run_folder, sheet)
-    try:
-        return Key.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise HerdError(
-            f"Reading the key {path}: {error}. Restore it; without it nobody can tell which "
-            "answers the labels stood for."
-        ) from None
+    remedy = "Restore it; without it nobody can tell which answers the labels stood for."
+    return read_record(path.parent, path.name, Key, f"Reading the key of {sheet}", remedy)

@@ -17,7 +17,9 @@ from collect.ratings import (
     latest,
     read_judgements,
 )
+from collect.record import own_folder
 from experiments.rating.lines import Lines, adding_lines
+from models.foreign import inside
 
 SHARED_PREFIX = "sheet-"
 """How names of sheets begin that are for anybody; no rater may be called so."""
@@ -79,6 +81,7 @@ def judgements_of(run_folder: Path, rater: str) -> Iterator[Store]:
     Raises:
         HerdError: another process has them, or they cannot be read or written.
     """
-    path = run_folder / RATINGS_FOLDER / f"{rater}{JUDGEMENTS_SUFFIX}"
+    own_folder(run_folder, RATINGS_FOLDER)
+    path = inside(run_folder, f"{RATINGS_FOLDER}/{rater}{JUDGEMENTS_SUFFIX}")
     with adding_lines(path, rater) as lines:
         yield Store(lines)

@@ -24,7 +24,7 @@ def process(
     result: str = "exit-code",
 ) -> ProcessRecord:
     folder, stem = name.split("/")
-    err = DATA / "distributed-llama" / folder / f"{stem}.err"
+    has_err = (DATA / "distributed-llama" / folder / f"{stem}.err").exists()
     return ProcessRecord(
         node=node,
         role=role,
@@ -33,13 +33,13 @@ def process(
         exit_code=exit_code,
         signal=signal,
         result=result,
-        out_file=f"{folder}/{stem}.out",
-        err_file=f"{folder}/{stem}.err" if err.exists() else None,
+        out_file=f"{stem}.out",
+        err_file=f"{stem}.err" if has_err else None,
     )
 
 
-def cause(*processes: ProcessRecord) -> str | None:
-    return failure_cause(DATA / "distributed-llama", processes)
+def cause(folder: str, *processes: ProcessRecord) -> str | None:
+    return failure_cause(DATA / "distributed-llama" / folder, processes)
 
 
 def test_both_engines_and_workloads_are_parsed(tmp_path: Path) -> None:
@@ -65,6 +65,7 @@ def test_an_attempt_without_a_root_or_of_an_unknown_engine_is_refused(tmp_path: 
 
 def test_a_worker_killed_by_the_kernel_for_memory_is_the_cause_whatever_the_root_said() -> None:
     told = cause(
+        "kill_worker_mid",
         process("pi1", "root", "kill_worker_mid/root", exit_code=1),
         process("pi2", "worker", "kill_worker_mid/w1"),
         process("pi3", "worker", "kill_worker_mid/w2", signal=9, result="oom-kill"),
@@ -77,6 +78,7 @@ def test_a_worker_killed_by_the_kernel_for_memory_is_the_cause_whatever_the_root
 
 def test_a_worker_that_was_killed_is_named_before_the_root_that_missed_it() -> None:
     told = cause(
+        "kill_worker_mid",
         process("pi1", "root", "kill_worker_mid/root", exit_code=1),
         process("pi3", "worker", "kill_worker_mid/w2", signal=9, result="signal"),
     )
@@ -86,6 +88,7 @@ def test_a_worker_that_was_killed_is_named_before_the_root_that_missed_it() -> N
 
 def test_a_worker_without_memory_is_named_before_the_root_that_died_of_it() -> None:
     told = cause(
+        "oom_worker",
         process("pi1", "root", "oom_worker/root", signal=13, result="signal"),
         process("pi2", "worker", "oom_worker/w1", exit_code=1),
     )
@@ -98,6 +101,7 @@ def test_a_worker_without_memory_is_named_before_the_root_that_died_of_it() -> N
 
 def test_a_worker_that_only_lost_its_root_is_not_the_cause() -> None:
     told = cause(
+        "root_killed_load",
         process("pi1", "root", "root_killed_load/root", signal=9, result="signal"),
         process("pi2", "worker", "root_killed_load/w1", exit_code=1),
     )
@@ -106,7 +110,9 @@ def test_a_worker_that_only_lost_its_root_is_not_the_cause() -> None:
 
 
 def test_a_root_that_stops_at_an_assertion_tells_what_it_means() -> None:
-    told = cause(process("pi1", "root", "non_pow2_n3/root", signal=6, result="core-dump"))
+    told = cause(
+        "non_pow2_n3", process("pi1", "root", "non_pow2_n3/root", signal=6, result="core-dump")
+    )
     assert told == (
         "the root on pi1 ended by signal 6 (SIGABRT) and said: it stopped at the assertion "
         "`kvDim % nNodes == 0` (src/nn/nn-core.cpp:213) "
@@ -131,7 +137,10 @@ def test_a_root_that_hangs_while_connecting_names_the_address(tmp_path: Path) ->
 
 
 def test_being_stopped_by_the_runner_is_no_failure() -> None:
-    assert cause(process("pi2", "worker", "inf_small_q40_n2/worker1", signal=15)) is None
+    assert (
+        cause("inf_small_q40_n2", process("pi2", "worker", "inf_small_q40_n2/worker1", signal=15))
+        is None
+    )
 
 
 def test_an_earlier_root_that_a_kept_worker_lost_is_not_told_again(tmp_path: Path) -> None:

@@ -382,9 +382,12 @@ def run_folder(tmp_path: Path) -> Path:
         toolkit="t",
     )
     for case, record in records.items():
-        shutil.copytree(RECORDED / case, tmp_path / "attempts" / record.attempt_id)
-    (tmp_path / "run.json").write_text(run.model_dump_json())
-    return tmp_path
+        attempt = tmp_path / run.run / "attempts" / record.attempt_id
+        shutil.copytree(RECORDED / case, attempt)
+        moved = record.model_copy(update={"run": run.run})
+        (attempt / "attempt.json").write_text(moved.model_dump_json())
+    (tmp_path / run.run / "run.json").write_text(run.model_dump_json())
+    return tmp_path / run.run
 
 
 def replace_asked() -> Questions:

@@ -1,0 +1,256 @@
+"""A run's folder that somebody sent: names in it are no paths, and nothing outside is touched."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.report import write_report
+from collect.account import Account, Look
+from collect.attempt import ATTEMPT_FILE
+from collect.errors import HerdError
+from collect.ratings import RATINGS_FOLDER, read_ratings
+from collect.record import UnfitError, parse_record
+from collect.reference import References
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, TABLES_FOLDER, load_run
+from collect.tables import build_tables
+from experiments.durable import remove_folder, replace_file
+from experiments.ledger import Ledger, find_run, new_run_name
+from experiments.rating.store import judgements_of
+from tests.doubles.run_folder import make_run
+
+NAMES = (
+    "../../precious", "..", ".", "", "/etc/passwd", "a/b", "a\\b", "a\0b", "a\nb", "-rf", ".tmp-x",
+    "\x1b[2J", "\u202egnp", "n" * 256,
+)  # fmt: skip
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    return make_run(tmp_path / "results", name="shared", nodes=(1, 2), repeats=1)
+
+
+def attempts(run: Path) -> list[Path]:
+    return sorted((run / ATTEMPTS_FOLDER).iterdir())
+
+
+def edit(file: Path, change: Callable[[Any], None]) -> None:
+    told = json.loads(file.read_text())
+    change(told)
+    file.write_text(json.dumps(told))
+
+
+def reasons(run: Path) -> str:
+    return " ".join(a.reason or "" for t in Account.read(run).trials for a in t.attempts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("field", ["run", "cell", "trial", "node", "model", "engine", "system"])
+def test_a_name_in_the_plan_is_no_path(run: Path, field: str, name: str) -> None:
+    def change(plan: Any) -> None:  # noqa: ANN401 - JSON
+        if field == "run":
+            plan["run"] = name
+        elif field == "cell":
+            plan["cells"][0]["cell_id"] = name
+        elif field == "trial":
+            plan["trials"][0]["trial_id"] = name
+        elif field == "node":
+            plan["cells"][0]["nodes"] = [name]
+        elif field == "model" and name != "a/b":  # a model's file lies below the folder of models
+            plan["models"] = {name: "0" * 64}
+        elif field == "engine":
+            plan["engines"] = {name: {}}
+        else:
+            plan["systems"] = {name: {"url": "u", "model": "m"}}
+
+    edit(run / RUN_FILE, change)
+    with pytest.raises(HerdError, match=r"Reading the run shared: .*run\.json"):
+        write_report(run, run.parents[1] / "reports")
+    assert (run.parents[1] / "precious" / "thesis.txt").exists()
+    assert not (run.parents[1] / "reports").exists()
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("field", ["out_file", "err_file", "node", "file_bytes", "file_sha256"])
+def test_a_name_in_an_attempt_is_no_path(run: Path, field: str, name: str) -> None:
+    def change(record: Any) -> None:  # noqa: ANN401 - JSON
+        if field in {"file_bytes", "file_sha256"}:
+            record[field] = {name: 1 if field == "file_bytes" else "0" * 64}
+        else:
+            record["processes"][0][field] = name
+
+    edit(attempts(run)[0] / ATTEMPT_FILE, change)
+    assert f"{ATTEMPT_FILE} is damaged" in reasons(run)
+
+
+def test_a_log_elsewhere_is_not_quoted(run: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "token"
+    secret.write_text("hf_FAKEtoken")
+
+    def change(record: Any) -> None:  # noqa: ANN401 - JSON
+        record["file_bytes"] = {}
+        for process in record["processes"]:
+            process.update(role="client", argv=["x"], out_file=str(secret))
+
+    edit(attempts(run)[0] / ATTEMPT_FILE, change)
+    report = write_report(run, tmp_path / "reports").index.parent
+    for file in report.glob("*.*"):
+        assert b"FAKE" not in file.read_bytes(), file
+
+
+@pytest.mark.parametrize("target", ["/", "/dev/zero", "precious", "the attempt beside"])
+@pytest.mark.parametrize("place", ["attempts", "attempt", "record", "log"])
+def test_no_link_below_a_run_is_followed(
+    run: Path, tmp_path: Path, place: str, target: str
+) -> None:
+    one, other, *_ = attempts(run)
+    log = next(one.glob("*.out"))
+    path = {"attempts": run / ATTEMPTS_FOLDER, "attempt": one, "record": one / ATTEMPT_FILE}
+    link = path.get(place, log)
+    aim = {"precious": tmp_path / "precious", "the attempt beside": other}.get(target, Path(target))
+    link.rename(tmp_path / "moved")
+    link.symlink_to(aim)
+    if place == "attempts":
+        with pytest.raises(HerdError, match="attempts is a link"):
+            Account.read(run)
+        with pytest.raises(HerdError, match="attempts is a link"):
+            Ledger(run)
+        return
+    account = Account.read(run)
+    told = " ".join((*account.warnings, reasons(run)))
+    assert "is a link" in told or "is missing" in told
+    write_report(run, tmp_path / "reports")
+    assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+def test_a_plan_that_is_a_device_or_a_pipe_is_refused_and_nobody_waits(run: Path) -> None:
+    (run / RUN_FILE).unlink()
+    (run / RUN_FILE).symlink_to("/dev/zero")
+    with pytest.raises(HerdError, match="it is a link"):
+        load_run(run)
+    (run / RUN_FILE).unlink()
+    os.mkfifo(run / RUN_FILE)
+    with pytest.raises(HerdError, match="no regular file"):
+        load_run(run)
+
+
+def test_a_log_that_is_a_pipe_is_refused_and_nobody_waits(run: Path) -> None:
+    log = next(attempts(run)[0].glob("*.out"))
+    log.unlink()
+    os.mkfifo(log)
+    assert f"{log.name} is missing or not the" in reasons(run)
+
+
+def test_a_plan_larger_than_any_is_not_read(run: Path) -> None:
+    with (run / RUN_FILE).open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(HerdError, match="bytes, and 67108864 at most are read"):
+        load_run(run)
+
+
+def test_tables_are_not_written_elsewhere(run: Path, tmp_path: Path) -> None:
+    (run / TABLES_FOLDER).symlink_to(tmp_path / "precious")
+    with pytest.raises(HerdError, match="tables is a link"):
+        build_tables(run).write(run)
+    (run / TABLES_FOLDER).unlink()
+    (run / TABLES_FOLDER).mkdir()
+    kept = tmp_path / "precious" / "thesis.txt"
+    (run / TABLES_FOLDER / ".tmp-trials.parquet").symlink_to(kept)
+    os.mkfifo(run / TABLES_FOLDER / ".tmp-nodes.parquet")
+    (run / TABLES_FOLDER / "tokens.parquet").symlink_to(kept)
+    build_tables(run).write(run)
+    assert kept.read_text() == "years of work"
+    assert not (run / TABLES_FOLDER / "tokens.parquet").is_symlink()
+
+
+def test_ratings_are_neither_read_nor_written_elsewhere(run: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "precious" / "thesis.txt"
+    (run / RATINGS_FOLDER).symlink_to(tmp_path / "precious")
+    with pytest.raises(HerdError, match="ratings is a link"):
+        read_ratings(run)
+    with pytest.raises(HerdError, match="ratings is a link"), judgements_of(run, "kim"):
+        pass
+    (run / RATINGS_FOLDER).unlink()
+    (run / RATINGS_FOLDER).mkdir()
+    (run / RATINGS_FOLDER / "kim.jsonl").symlink_to(kept)
+    with pytest.raises(HerdError, match="it is a link"):
+        read_ratings(run)
+    with pytest.raises(HerdError, match="leads out of"), judgements_of(run, "kim"):
+        pass
+    (run / RATINGS_FOLDER / ".tmp-kim.key.json").symlink_to(kept)
+    with pytest.raises(OSError, match="symbolic"):
+        replace_file(run / RATINGS_FOLDER / "kim.key.json", b"{}")
+    assert kept.read_text() == "years of work"
+
+
+def test_of_a_link_that_is_removed_only_the_link_goes(tmp_path: Path, run: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    remove_folder(tmp_path / "link")
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+@pytest.mark.parametrize("name", ["../..", "..", ".", "", "/", "../precious", "/etc", "results"])
+def test_a_run_that_is_asked_for_is_one_of_the_results(run: Path, name: str) -> None:
+    with pytest.raises(HerdError, match=r"--run|does not exist"):
+        find_run(run.parent, name)
+    assert find_run(run.parent, "shared") == run
+    assert find_run(run.parent, f"{run}/") == run
+
+
+def test_a_run_is_what_its_folder_is_called(run: Path) -> None:
+    moved = run.rename(run.with_name("other"))
+    with pytest.raises(HerdError, match="call it shared again"):
+        load_run(moved)
+
+
+def test_attempts_of_another_run_or_trial_do_not_count(run: Path) -> None:
+    edit(attempts(run)[0] / ATTEMPT_FILE, lambda record: record.update(run="other"))
+    assert "holds an attempt of" in reasons(run)
+
+
+def test_a_file_of_a_matrix_may_be_called_anything(tmp_path: Path) -> None:
+    for stem in ("scaling", "-x", ".hidden", "a b/c", "\x1b[2J", "ä" * 200, "…", "김"):
+        made = make_run(tmp_path, name=new_run_name(tmp_path, stem), nodes=(1,), repeats=1)
+        assert load_run(made).run == made.name
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b'{"models": {}, "models": {}}', "the key models stands there twice"),
+        (b'{"models": NaN}', "NaN is no number"),
+        (b'{"models": {}, "schema_version": 1' + b"0" * 400 + b"}", "schema_version"),
+        (b'{"models": {}, "schema_version": ' + b"9" * 5000 + b"}", "digits"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"\xff\xfe", "decode"),
+        (b"", "Expecting value"),
+        (b"{}", "models: Field required"),
+        (b'{"models": {"\\ud800": {}}}', "models"),
+    ],
+)
+def test_json_that_is_none_is_told_in_one_line(content: bytes, told: str) -> None:
+    with pytest.raises(UnfitError, match=told) as caught:
+        parse_record(content, References)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_log_that_was_changed_is_told_and_one_of_before_hashes_counts(run: Path) -> None:
+    one = attempts(run)[0]
+    log = next(one.glob("*.root.out"))
+    content = log.read_bytes()
+    hashed = hashlib.sha256(content).hexdigest()
+    assert "sha256" not in reasons(run)
+    edit(one / ATTEMPT_FILE, lambda record: record.update(file_sha256={log.name: hashed}))
+    assert "sha256" not in reasons(run)
+    digit = next(place for place, byte in enumerate(content) if chr(byte).isdigit())
+    log.write_bytes(content[:digit] + b"7" + content[digit + 1 :])
+    assert "not what was collected" in reasons(run) or content[digit : digit + 1] == b"7"
+    assert Account.read(run, Look.RECORDS).counts()["planned"] == 4
