@@ -23,12 +23,12 @@ help:
 
 .venv/base.stamp: .venv/bin/python requirements/base.txt
 	@echo "Python packages …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/base.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/base.txt
 	@touch $@
 
 .venv/test.stamp: .venv/base.stamp requirements/test.txt
 	@echo "Python packages for the tests …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements/test.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@
 
 setup: .venv/base.stamp
