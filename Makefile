@@ -46,7 +46,7 @@ link: setup
 demo: link
 	@fab lab-up --nodes 8
 	@ansible-playbook provision.yml $(PROVISION)
-	@fab run-matrix --nodes 1,2,4 --repeats 3
+	@fab run-matrix --nodes 1,2,4 --repeats 6
 
 lint: .venv/test.stamp
 	ruff check .
