@@ -1,7 +1,7 @@
 """Reads GGUF files of LLaMA and Qwen3 models into the neutral form, whatever their quantisation.
 
-Format: ggml-org/ggml, `docs/gguf.md`; read and dequantised by the `gguf` package. Tensors stay on
-disk until they are asked for and are dequantised a few rows at a time.
+Tensors stay on disk until they are asked for and are dequantised a few rows at a time. What a file
+says and the neutral form cannot is refused by its name (`models.formats.gguf_known`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from gguf import GGUFReader, ReaderTensor
 from gguf.quants import dequantize
 from pydantic import ValidationError
 
@@ -22,6 +21,13 @@ from models.checkpoint import (
 )
 from models.errors import HerdError
 from models.formats.gguf import ROPE_DIVISORS, gguf_name
+from models.formats.gguf_header import StoredTensor, read_header
+from models.formats.gguf_known import (
+    require_fitting_keys,
+    require_known_keys,
+    require_known_tensors,
+    require_whole,
+)
 from models.formats.gguf_vocabulary import read_vocabulary
 from models.formats.quantise import GGML_TYPES
 from models.rope import frequency_divisors
@@ -48,16 +54,17 @@ def read_gguf(path: Path) -> Checkpoint:
             cannot say.
     """
     file = _File(path)
-    shape = file.shape()
+    tokenizer = file.tokenizer()
+    shape = file.shape(len(tokenizer.pieces))
     tensors = file.tensors(shape)
 
     def stored(name: str, weights: Weights) -> NDArray[np.uint8] | None:
         tensor = tensors[name]
-        return _raw(tensor) if _WEIGHTS.get(tensor.tensor_type) == weights else None
+        return tensor.raw if _WEIGHTS.get(tensor.kind) == weights else None
 
     return Checkpoint(
         shape=shape,
-        tokenizer=file.tokenizer(),
+        tokenizer=tokenizer.with_rows(shape.vocab, path),
         load=lambda name: _dequantised(tensors[name]),
         stored=stored,
     )
@@ -68,27 +75,34 @@ class _File:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            self._reader = GGUFReader(path)
-        except OSError as error:
-            raise HerdError(f"Reading {path}: {error.strerror or error}.") from None
-        except (ValueError, IndexError, KeyError, OverflowError) as error:
-            raise HerdError(
-                f"{path} is not a whole GGUF file ({error}). Fetch or build it again."
-            ) from None
-
-    def _value(self, key: str) -> object:
-        field = self._reader.get_field(key)
-        return None if field is None else field.contents()
+        header = read_header(path)
+        self._values, self._tensors = header.values, header.tensors
+        require_whole(self._values, path)
+        named = self._values.get("general.architecture")
+        architecture = _ARCHITECTURES.get(named)
+        if architecture is None:
+            raise self._refusal(f"is of the architecture {named}")
+        self._architecture: Architecture = architecture
+        if self._values.get(f"{architecture}.expert_count"):
+            raise self._refusal("is a mixture of experts")
+        require_known_keys(self._values, architecture, path)
 
     def _number(self, key: str, default: float | None = None) -> float:
-        name = f"{self._value('general.architecture')}.{key}"
-        value = self._value(name)
+        name = f"{self._architecture}.{key}"
+        value = self._values.get(name)
         if isinstance(value, int | float):
             return value
+        if isinstance(value, list):
+            raise self._refusal(f"has `{name}` by layers, other ones for some")
         if default is None:
             raise self._refusal(f"lacks `{name}`")
         return default
+
+    def _count(self, key: str, default: int | None = None) -> int:
+        number = self._number(key, default)
+        if number != number or number in {np.inf, -np.inf} or number != int(number):  # noqa: PLR0124  # NaN
+            raise self._refusal(f"has `{self._architecture}.{key}` {number:g}, no whole number")
+        return int(number)
 
     def _refusal(self, what: str) -> HerdError:
         return HerdError(
@@ -96,46 +110,32 @@ class _File:
             "GGUF."
         )
 
-    def shape(self) -> ModelShape:
-        """The shape that the file states."""
-        named = self._value("general.architecture")
-        architecture = _ARCHITECTURES.get(named)
-        if architecture is None:
-            raise self._refusal(f"is of the architecture {named}")
-        if self._number("expert_count", 0):
-            raise self._refusal("is a mixture of experts")
-        names = {tensor.name for tensor in self._reader.tensors}
-        heads, dim = (
-            int(self._number("attention.head_count")),
-            int(self._number("embedding_length")),
-        )
-        pieces = self._value("tokenizer.ggml.tokens")
+    def shape(self, pieces: int) -> ModelShape:
+        """The shape that the file states, of a vocabulary of so many pieces."""
+        heads, dim = self._count("attention.head_count"), self._count("embedding_length")
+        embedding = self._tensors.get(gguf_name(EMBEDDING))
         try:
             shape = ModelShape(
                 dim=dim,
-                hidden_dim=int(self._number("feed_forward_length")),
-                layers=int(self._number("block_count")),
+                hidden_dim=self._count("feed_forward_length"),
+                layers=self._count("block_count"),
                 heads=heads,
-                kv_heads=int(self._number("attention.head_count_kv", heads)),
-                head_dim=int(self._number("attention.key_length", dim // max(heads, 1))),
-                vocab=len(pieces) if isinstance(pieces, list) else 0,
-                context=int(self._number("context_length")),
-                tied_classifier=gguf_name(CLASSIFIER) not in names,
-                rope_theta=self._rope_theta(),
-                architecture=architecture,
+                kv_heads=self._count("attention.head_count_kv", heads),
+                head_dim=self._count("attention.key_length", dim // max(heads, 1)),
+                vocab=pieces if embedding is None else embedding.size[0],
+                context=self._count("context_length"),
+                tied_classifier=gguf_name(CLASSIFIER) not in self._tensors,
+                rope_theta=self._count("rope.freq_base", 10_000),
+                architecture=self._architecture,
                 norm_epsilon=self._epsilon(),
             )
         except ValidationError as error:
             raise HerdError(
                 f"{self._path} has a shape that cannot be: {mistakes(error)}."
             ) from None
+        require_fitting_keys(self._values, shape, pieces, self._path)
+        require_known_tensors(self._tensors, shape, self._path)
         return shape.model_copy(update={"rope_scaling": self._rope_scaling(shape)})
-
-    def _rope_theta(self) -> int:
-        theta = self._number("rope.freq_base", 10_000)
-        if theta != int(theta):
-            raise self._refusal(f"has the rotary base {theta:g}, which is no whole number")
-        return int(theta)
 
     def _epsilon(self) -> float:
         """The epsilon of the norms, which a file holds in float32."""
@@ -148,15 +148,12 @@ class _File:
 
         A file has the divisors, not what they come from: Llama 3.1's and 3.2's numbers are tried.
         """
-        kind = self._value(f"{shape.architecture}.rope.scaling.type")
-        if kind not in {None, "none"}:
-            raise self._refusal(f"scales its rotary frequencies in a way not known here ({kind})")
-        tensors = {tensor.name: tensor for tensor in self._reader.tensors}
-        if ROPE_DIVISORS not in tensors:
+        if ROPE_DIVISORS not in self._tensors:
             return None
-        divisors = np.asarray(tensors[ROPE_DIVISORS].data, dtype=np.float32)
+        divisors = _dequantised(self._tensors[ROPE_DIVISORS]).ravel()
+        largest = float(divisors.max())
         scaling = RopeScaling(
-            factor=max(1, round(float(divisors.max()))),
+            factor=max(1, round(largest)) if np.isfinite(largest) else 1,
             low_frequency_factor=1,
             high_frequency_factor=4,
             original_context=8192,
@@ -164,22 +161,24 @@ class _File:
         scaled = shape.model_copy(update={"rope_scaling": scaling})
         expected = frequency_divisors(scaled)
         if divisors.shape != expected.shape or not np.allclose(divisors, expected, rtol=1e-5):
-            raise self._refusal("scales its rotary frequencies otherwise than Llama 3.1 and 3.2 do")
+            raise self._refusal(
+                f"scales its rotary frequencies ({ROPE_DIVISORS}) otherwise than Llama 3.1 and "
+                "3.2 do"
+            )
         return scaling
 
-    def tensors(self, shape: ModelShape) -> dict[str, ReaderTensor]:
+    def tensors(self, shape: ModelShape) -> dict[str, StoredTensor]:
         """The tensors by their neutral names, all there and of the right shape."""
-        found = {tensor.name: tensor for tensor in self._reader.tensors}
         tensors = {}
         for name, size in tensor_shapes(shape).items():
             tied = name == CLASSIFIER and shape.tied_classifier
-            tensor = found.get(gguf_name(EMBEDDING if tied else name))
+            called = gguf_name(EMBEDDING if tied else name)
+            tensor = self._tensors.get(called)
             if tensor is None:
-                raise HerdError(f"{self._path} lacks the tensor {gguf_name(name)}.")
-            there = tuple(int(length) for length in reversed(tensor.shape))
-            if there != size:
+                raise HerdError(f"{self._path} lacks the tensor {called}.")
+            if tensor.size != size:
                 raise HerdError(
-                    f"{self._path} has {gguf_name(name)} of the shape {there}, "
+                    f"{self._path} has {called} of the shape {tensor.size}, "
                     f"its header asks for {size}."
                 )
             tensors[name] = tensor
@@ -187,19 +186,12 @@ class _File:
 
     def tokenizer(self) -> Tokenizer:
         """The vocabulary."""
-        return read_vocabulary(self._value, self._path)
+        return read_vocabulary(self._values.get, self._path)
 
 
-def _raw(tensor: ReaderTensor) -> NDArray[np.uint8]:
-    """The bytes of a tensor: uint8 of shape (rows, bytes of a row)."""
-    rows = int(np.prod(tensor.shape[1:])) if len(tensor.shape) > 1 else 1
-    return np.ascontiguousarray(tensor.data).view(np.uint8).reshape(rows, -1)
-
-
-def _dequantised(tensor: ReaderTensor) -> Matrix:
-    raw = _raw(tensor)
-    values = np.empty((raw.shape[0], int(tensor.shape[0])), dtype=np.float32)
+def _dequantised(tensor: StoredTensor) -> Matrix:
+    values = np.empty((len(tensor.raw), tensor.size[-1]), dtype=np.float32)
     step = max(1, _VALUES_AT_A_TIME // values.shape[1])
     for row in range(0, len(values), step):
-        values[row : row + step] = dequantize(raw[row : row + step], tensor.tensor_type)
+        values[row : row + step] = dequantize(tensor.raw[row : row + step], tensor.kind)
     return values

@@ -6,10 +6,10 @@ byte-level one `gpt2`; `tokenizer.ggml.pre` names how the latter cuts a text bef
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from models.errors import HerdError
-from models.tokenizer import LLAMA_3, Kind, PieceType, Tokenizer, scores_of_merges
+from models.tokenizer import LLAMA_3, SPACE, Kind, PieceType, Tokenizer, checked, scores_of_merges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,14 +72,24 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
     """
     model = value("tokenizer.ggml.model")
     kind = _KINDS.get(str(model))
+    if model in {None, "none", "no_vocab"}:
+        raise HerdError(
+            f"{path} has no vocabulary (`tokenizer.ggml.model` is {model}), so that no text could "
+            "be split for it. Fetch the model's file that has one."
+        )
     if kind is None:
         raise HerdError(
             f"{path} has a vocabulary of the kind `{model}`; right would be `llama` "
             "(sentencepiece, as LLaMA 2 has) or `gpt2` (byte-level, as Llama 3 and Qwen3 have)."
         )
-    pieces = tuple(cast("list[str] | None", value("tokenizer.ggml.tokens")) or ())
-    types = _types(value, path, len(pieces))
     byte_level = kind == "byte-level"
+    spelt = _texts(value, path, "tokens")
+    types = _types(value, path, len(spelt))
+    pieces = tuple(
+        # llama.cpp's converter writes spaces; older ones left sentencepiece's mark
+        piece.replace(SPACE, " ") if not byte_level and kind_of is PieceType.USER_DEFINED else piece
+        for piece, kind_of in zip(spelt, types, strict=True)
+    )
     merges = _merges(value, path) if byte_level else ()
     name = value("tokenizer.ggml.pre")
     ends = (_id(value, path, end, len(pieces)) for end in _ENDS)
@@ -87,7 +97,7 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
     template = value("tokenizer.chat_template")
     # llama.cpp begins a text of Llama 3 with bos unless the file denies it; few files say it.
     add_bos = value("tokenizer.ggml.add_bos_token")
-    return Tokenizer(
+    tokenizer = Tokenizer(
         pieces=pieces,
         scores=scores_of_merges(pieces, merges) if byte_level else _scores(value, path, pieces),
         types=types,
@@ -103,6 +113,18 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
         ),
         chat_template=template if isinstance(template, str) else None,
     )
+    return checked(tokenizer, path)
+
+
+def _texts(value: Callable[[str], object], path: Path, name: str) -> list[str]:
+    """A list of texts that the file must have."""
+    texts = value(f"tokenizer.ggml.{name}")
+    if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
+        raise HerdError(
+            f"{path} lacks the {name} of its vocabulary: `tokenizer.ggml.{name}` is no list of "
+            "texts."
+        )
+    return texts
 
 
 def _id(value: Callable[[str], object], path: Path, name: str, vocab: int) -> int | None:
@@ -111,14 +133,14 @@ def _id(value: Callable[[str], object], path: Path, name: str, vocab: int) -> in
         number = _DEFAULT_IDS.get(name)
     if number is None:
         return None
-    if not isinstance(number, int) or not 0 <= number < vocab:
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < vocab:
         raise HerdError(f"{path} names {number} for `{name}`, which is no piece of it.")
     return number
 
 
 def _types(value: Callable[[str], object], path: Path, vocab: int) -> tuple[PieceType, ...]:
-    types = cast("list[int] | None", value("tokenizer.ggml.token_type"))
-    if types is None or len(types) != vocab:
+    types = value("tokenizer.ggml.token_type")
+    if not isinstance(types, list) or len(types) != vocab:
         raise HerdError(f"{path} does not say of each piece of its vocabulary what it is.")
     try:
         return tuple(PieceType(kind) for kind in types)
@@ -129,16 +151,17 @@ def _types(value: Callable[[str], object], path: Path, vocab: int) -> tuple[Piec
 def _scores(
     value: Callable[[str], object], path: Path, pieces: tuple[str, ...]
 ) -> tuple[float, ...]:
-    scores = cast("list[float] | None", value("tokenizer.ggml.scores"))
-    if scores is None or len(scores) != len(pieces):
+    scores = value("tokenizer.ggml.scores")
+    if not isinstance(scores, list) or len(scores) != len(pieces):
         raise HerdError(f"{path} lacks the scores of its vocabulary.")
+    wrong = next((score for score in scores if not isinstance(score, int | float)), None)
+    if wrong is not None:
+        raise HerdError(f"{path} has the score {wrong!r} in its vocabulary, which is no number.")
     return tuple(float(score) for score in scores)
 
 
 def _merges(value: Callable[[str], object], path: Path) -> tuple[tuple[str, str], ...]:
-    merges = cast("list[str] | None", value("tokenizer.ggml.merges"))
-    if not merges:
-        raise HerdError(f"{path} lacks the merges of its byte-level vocabulary.")
+    merges = _texts(value, path, "merges")
     pairs = [merge.split(" ") for merge in merges]
     wrong = next((merge for merge, pair in zip(merges, pairs, strict=True) if len(pair) != 2), None)  # noqa: PLR2004
     if wrong is not None:

@@ -163,7 +163,7 @@ def test_the_embedding_stays_float32_as_distributed_llama_has_it(
 
 def test_a_text_file_is_not_gguf(tmp_path: Path) -> None:
     (tmp_path / "a.gguf").write_text("hello " * 10)
-    with pytest.raises(HerdError, match="is not a whole GGUF file"):
+    with pytest.raises(HerdError, match="is not a GGUF file"):
         read_gguf(tmp_path / "a.gguf")
 
 

@@ -1,0 +1,43 @@
+"""What a model's file says and the neutral form cannot: refused by its name, never dropped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.errors import HerdError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_POINTER = b"version https://git-lfs"
+
+
+def unsayable(path: Path, what: str) -> HerdError:
+    """The refusal of a model that would compute something else when written here.
+
+    Args:
+        path: the file.
+        what: a predicate that names the tensor, key or part, such as "has the bias `x`".
+    """
+    return HerdError(
+        f"{path} {what}. The files that are written here cannot say that, and the model would "
+        "compute something else; it is left alone."
+    )
+
+
+def is_off(value: object) -> bool:
+    """Whether a setting says nothing: absent, switched off, or empty."""
+    return value is None or value is False or (isinstance(value, str | list | dict) and not value)
+
+
+def require_no_pointer(path: Path, start: bytes) -> None:
+    """Refuse what Git LFS leaves in place of a large file that was not fetched.
+
+    Raises:
+        HerdError: the file is such a pointer.
+    """
+    if start.startswith(_POINTER):
+        raise HerdError(
+            f"{path} is not the file itself but a pointer to it, as Git leaves it without LFS. "
+            "Run `git lfs pull` in its folder, or fetch the file again."
+        )
