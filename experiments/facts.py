@@ -15,7 +15,7 @@ from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
 from models.build import NODE_FOLDER
 
-HELPER_VERSION = "5"
+HELPER_VERSION = "6"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0

@@ -248,11 +248,18 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
     execution.add(worker.process, worker.unit, state, reply, kept=True)
     after = node_reading(reply.pairs("after"))
     execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=after))
-    worker.out_from += len(reply.parts.get("out", b""))
-    worker.err_from += len(reply.parts.get("err", b""))
+    worker.out_from = _end(reply, "out", worker.out_from)
+    worker.err_from = _end(reply, "err", worker.err_from)
     worker.cpu_s, worker.reading = used_s, after
     if not alive:
         execution.blame(f"the kept worker on {node} ended")
+
+
+def _end(reply: Reply, kind: str, begin: int) -> int:
+    """Where a log goes on: a node hands over both ends of a long one and says where it stopped."""
+    told = reply.pairs("ends").get(kind, "")
+    is_place = told.isascii() and told.isdigit() and len(told) <= len(str(2**40))
+    return int(told) if is_place else begin + len(reply.parts.get(kind, b""))
 
 
 def _others(deployment: Deployment) -> list[str]:

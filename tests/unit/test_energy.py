@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.machinery
-import importlib.util
 import itertools
 import subprocess
 from pathlib import Path
@@ -17,23 +15,18 @@ from collect.account import Account
 from collect.energy import trial_energy
 from collect.tables import build_tables
 from experiments.energy import energy_between
+from tests.doubles.helper import load_helper
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import matrix, run, world
 from tests.unit.test_trial_server import HeardTransport
 
-HELPER = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-node"
 RANGE_UJ = 262_143_328_850
 
 
 @pytest.fixture(scope="module")
 def helper() -> ModuleType:
     """The program of the nodes as a module."""
-    loader = importlib.machinery.SourceFileLoader("herd_node_energy", str(HELPER))
-    spec = importlib.util.spec_from_loader("herd_node_energy", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return load_helper()
 
 
 class Machine:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.machinery
-import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
@@ -15,19 +13,13 @@ from hypothesis import strategies as st
 
 from collect.errors import HerdError
 from experiments.protocol import Reply, ReplyReader, Request
-
-HELPER = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-node"
+from tests.doubles.helper import load_helper
 
 
 @pytest.fixture(scope="module")
 def helper() -> ModuleType:
     """The program of the nodes as a module."""
-    loader = importlib.machinery.SourceFileLoader("herd_node", str(HELPER))
-    spec = importlib.util.spec_from_loader("herd_node", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    loader.exec_module(module)
-    return module
+    return load_helper()
 
 
 def said(helper: ModuleType, parts: dict[str, bytes], *, ok: bool = True) -> bytes:

@@ -1,0 +1,551 @@
+"""What the helper does as root for those who are not: each privilege, and where it ends."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import ctypes
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from collect.questions import load_questions
+from collect.run import Greedy, Perplexity, Questions, Workload
+from experiments.engines import ENGINES, ON_NODES
+from experiments.engines.base import Cell
+from experiments.trial import _launch
+from tests.doubles.helper import HELPER, load_helper
+from tests.unit.test_engines import BENCHMARK, cell, cluster
+
+PROGRAM = "/opt/llama-herd/engines/llama.cpp/bin/llama-bench"
+PETALS = "/opt/llama-herd/engines/petals/bin/petals-server"
+CLIENT = "/usr/local/libexec/llama-herd/herd-ask"
+PRIVILEGED = {
+    *("kill", "killpg", "pidfd_send_signal", "unlink", "remove", "rmdir", "rename", "replace"),
+    *("chmod", "chown", "flock", "lockf", "ftruncate", "truncate", "run", "Popen", "system"),
+    *("execv", "execve", "spawnv", "symlink", "link", "mkdir", "makedirs", "socket"),
+}
+"""Names of functions that change something, or start a program."""
+
+
+@pytest.fixture
+def helper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The helper with folders of the test's own."""
+    module = load_helper()
+    for name in ("attempts", "models"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(module, "ATTEMPTS", str(tmp_path / "attempts"))
+    monkeypatch.setattr(module, "MODELS", str(tmp_path / "models"))
+    monkeypatch.setattr(module, "LOCK", str(tmp_path / "lock"))
+    return module
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The helper as it is, on a node where every program is installed."""
+    monkeypatch.setattr(os, "access", lambda _path, _mode: True)
+    return load_helper()
+
+
+# -- what may be started ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ON_NODES)
+@pytest.mark.parametrize("nodes", [1, 2])
+@pytest.mark.parametrize(
+    "workload",
+    [
+        BENCHMARK,
+        Perplexity(text="experiments/texts/alice.txt", characters=200),
+        Greedy(prompts=("/bin/sh --x costs $5",), positions=16, text="--log-file /etc/passwd"),
+        Questions(file="q.yml", asked=load_questions(Path("experiments/questions/six.yml"))),
+    ],
+    ids=lambda workload: workload.kind,
+)
+def test_whatever_an_engine_asks_for_is_allowed(
+    strict: ModuleType, engine: str, nodes: int, workload: Workload
+) -> None:
+    params = cell(engine, nodes=nodes).params
+    deployment = ENGINES[engine].deploy(Cell(params, workload), cluster())
+    server = [deployment.server] if deployment.server else []
+
+    for process in (*deployment.workers, *server, deployment.root):
+        asked = _launch("run", process, "a1", 60.0).encode().decode()
+        strict.Request(asked.strip("\n").split("\n")).check_program()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--log-file", "x"],
+        ["--models-dir", "x"],
+        ["-m", "x"],
+        ["-hf", "x"],
+        ["--model", "/srv/evil"],
+        ["--model", "/opt/llama-herd/models/../../../tmp/evil"],
+        ["--model", "/opt/llama-herd/models/a/../b"],
+        ["--model", "/opt/llama-herd/models/./b"],
+        ["--model", "/opt/llama-herd/models//b"],
+        ["--model", "/opt/llama-herd/models/"],
+        ["--model", "dev/shm/evil"],
+        ["--model", "./evil"],
+        ["--model=/srv/evil"],
+        ["--threads", "1", "/srv/evil"],
+        ["--prompt", "a text", "/srv/evil"],
+        ["--prompt", "--prompt", "/srv/evil"],
+        ["--model", "$HOME"],
+        ["--model", "${PATH}"],
+        ["--prompt", "$$$PATH"],
+        ["--prompt", "x" * 131_072],
+    ],
+)
+@pytest.mark.parametrize("program", [PROGRAM, PETALS])
+def test_no_argument_leads_to_another_program_or_a_file_that_is_no_model(
+    strict: ModuleType, program: str, arguments: list[str]
+) -> None:
+    with pytest.raises(strict.RefusalError):
+        strict.Request(["run", *(f"arg={word}" for word in (program, *arguments))]).check_program()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["http://127.0.0.1:9980/v1"],
+        ["http://10.0.0.1:9980/v1", "300", "{}"],
+        ["http://127.0.0.1:80@10.0.0.1/v1", "300", "{}"],
+        ["http://127.0.0.1.example:80/v1", "300", "{}"],
+        ["--key-env", "PATH", "http://127.0.0.1:9980/v1", "300", "{}"],
+        ["http://127.0.0.1:9980/v1", "300", "--keep"],
+        ["http://127.0.0.1:9980/v1", "--replay", "{}"],
+    ],
+)
+def test_the_client_asks_servers_on_this_node_and_nothing_else(
+    strict: ModuleType, arguments: list[str]
+) -> None:
+    with pytest.raises(strict.RefusalError):
+        strict.Request(["run", *(f"arg={word}" for word in (CLIENT, *arguments))]).check_program()
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        *("PATH=/dev/shm:/usr/bin", "LD_PRELOAD=/x.so", "LD_AUDIT=/x.so", "LD_LIBRARY_PATH=/x"),
+        *("PYTHONPATH=/x", "PYTHONHOME=/x", "PYTHONSTARTUP=/x", "BASH_ENV=/x", "ENV=/x", "IFS=/"),
+        *("GCONV_PATH=/x", "LOCPATH=/x", "HOME=/x", "XDG_CACHE_HOME=/x", "TMPDIR=/x", "SHELL=/x"),
+        *(
+            "GGML_BACKEND_PATH=/x.so",
+            "LLAMA_ARG_MODEL=/x",
+            "GGML_NO_BACKTRACE=/x",
+            "MALLOC_CHECK_=3",
+        ),
+        *(
+            "OMP_NUM_THREADS=4",
+            "GLIBC_TUNABLES=x",
+            "ggml_no_backtrace=1",
+            "GGML_NO_BACKTRACE",
+            "=1",
+            "",
+        ),
+    ],
+)
+def test_no_variable_chooses_code(strict: ModuleType, assignment: str) -> None:
+    with pytest.raises(strict.RefusalError, match="no variable for an engine"):
+        strict.Request(["run", f"arg={PROGRAM}", f"env={assignment}"]).check_program()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "/opt/llama-herd/engines/../bin/x",
+        "/opt/llama-herd/engines/x/bin/..",
+        "/opt/llama-herd/engines/x/builds/1/bin/x",
+        "/opt/llama-herd/engines/x/bin/x",
+    ],
+)
+def test_only_engines_that_it_knows_are_started(strict: ModuleType, program: str) -> None:
+    with pytest.raises(strict.RefusalError):
+        strict.Request(["run", f"arg={program}"]).check_program()
+
+
+@pytest.mark.parametrize(
+    ("field", "least", "most"),
+    [("deadline", 1, 172_800), ("port", 1, 65_535), ("ready", 0, 86_400)],
+)
+def test_every_number_has_bounds(helper: ModuleType, field: str, least: int, most: int) -> None:
+    for number in (least - 1, most + 1, 10**14):
+        with pytest.raises(helper.RefusalError):
+            helper.Request(["start", f"{field}={number}"]).number(field, most, least=least)
+    assert helper.Request(["start", f"{field}={most}"]).number(field, most, least=least) == most
+
+
+@pytest.mark.parametrize("lines", [["run"] * 20_001, ["run", "arg=/bin/x\0y"]])
+def test_a_request_is_no_longer_than_the_toolkits(helper: ModuleType, lines: list[str]) -> None:
+    with pytest.raises(helper.RefusalError):
+        helper.Request(lines)
+
+
+class Bus:
+    """systemd, as a test says that it is."""
+
+    def __init__(self, **properties: str) -> None:
+        self.properties = {"LoadState": "loaded", "User": "herd", **properties}
+        self.called: list[str] = []
+
+    def word(self, _unit: str, _interface: str, member: str) -> str:
+        return self.properties.get(member, "")
+
+    def call(self, member: str, _types: str, *_values: object) -> None:
+        self.called.append(member)
+
+
+@pytest.mark.parametrize("transient", [True, False])
+@pytest.mark.parametrize("user", ["herd", "", "backup"])
+def test_a_unit_of_the_node_itself_is_not_stopped_for_its_name(
+    helper: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    user: str,
+    transient: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    monkeypatch.setattr(helper, "TRANSIENT", str(tmp_path))
+    if transient:
+        (tmp_path / "herd-backup.service").touch()
+    bus = Bus(User=user)
+    if transient and user == "herd":
+        helper.stop_unit(bus, "herd-backup")
+        assert bus.called == ["StopUnit"]
+        assert helper.running_units(bus) == ["herd-backup"]
+    else:
+        for refused in (helper.stop_unit, helper.forget_unit):
+            with pytest.raises(helper.RefusalError, match="this node's own"):
+                refused(bus, "herd-backup")
+        assert bus.called == []
+        assert helper.running_units(bus) == []
+
+
+# -- the lock, and the end of who holds it ------------------------------------------------
+
+
+@contextlib.contextmanager
+def holding(folder: Path, name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of some name that holds the lock there."""
+    program = folder / name
+    program.write_text(
+        f"import fcntl, time\nfile = open({str(folder / 'lock')!r}, 'r+')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\nprint('held', flush=True)\ntime.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-IS", str(program), *arguments], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/local/libexec/llama-herd/herd-node", "serve"])
+
+
+def test_the_lock_is_roots_alone(helper: ModuleType, tmp_path: Path) -> None:
+    lock = helper.NodeLock()
+    assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
+    assert lock.taken(0.0)
+    lock.sign("user=a host=b pid=1 since=now\nhelper=1\x1b[2J")
+    assert lock.signed() == "user=a host=b pid=1 since=now?helper=1?[2J\n"
+    assert not helper.NodeLock().taken(0.0)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666, 0o640, 0o601])
+def test_a_lock_that_others_may_open_is_refused(
+    helper: ModuleType, tmp_path: Path, mode: int
+) -> None:
+    (tmp_path / "lock").touch()
+    (tmp_path / "lock").chmod(mode)
+    with pytest.raises(helper.RefusalError, match="others than root"):
+        helper.NodeLock()
+
+
+@pytest.mark.usefixtures("named")
+def test_a_helper_that_holds_the_lock_is_ended(helper: ModuleType, tmp_path: Path) -> None:
+    lock = helper.NodeLock()
+    with holding(tmp_path, "herd-node", "serve") as other:
+        assert not lock.taken(0.0)
+        lock.end_holder()
+        assert lock.taken(5.0)
+        assert other.wait(5.0) == -9
+
+
+@pytest.mark.usefixtures("named")
+@pytest.mark.parametrize(("name", "verb"), [("sshd", "serve"), ("herd-node", "facts")])
+def test_nothing_else_is_ended_even_if_it_holds_the_lock(
+    helper: ModuleType, tmp_path: Path, name: str, verb: str
+) -> None:
+    lock = helper.NodeLock()
+    with holding(tmp_path, name, verb) as other:
+        lock.end_holder()
+        time.sleep(0.1)
+        assert other.poll() is None
+
+
+@pytest.mark.usefixtures("named")
+def test_what_an_owner_calls_itself_ends_nobody(helper: ModuleType) -> None:
+    victim = subprocess.Popen(["sleep", "60"])
+    try:
+        for who in (f"helper={victim.pid}", f"x\nhelper={victim.pid}", "helper=0", "helper=-1"):
+            first, second = helper.NodeLock(), helper.NodeLock()
+            assert first.taken(0.0)
+            first.sign(who)
+            second.end_holder()  # this process holds it, which does not end itself
+            first.close()
+            second.close()
+        for pid in (0, -1, 1, os.getpid(), victim.pid, 2**31 - 1):
+            helper.end_helper(pid)
+        assert victim.poll() is None
+    finally:
+        victim.kill()
+        victim.wait()
+
+
+# -- reading and deleting -----------------------------------------------------------------
+
+
+def test_a_model_file_is_hashed(helper: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "models" / "m").mkdir()
+    (tmp_path / "models" / "m" / "a.m").write_bytes(b"model")
+    wanted = hashlib.sha256(b"model").hexdigest()
+    assert helper.sha256_of(f"{tmp_path}/models/m/a.m") == wanted
+
+
+def test_nothing_else_is_hashed(helper: ModuleType, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("4711")
+    models = tmp_path / "models"
+    (models / "m").mkdir()
+    (models / "link").symlink_to(secret)
+    (models / "folder").symlink_to(tmp_path)
+    os.mkfifo(models / "m" / "fifo")
+    (models / "m" / "null").symlink_to("/dev/null")
+    for path in (
+        *(secret, tmp_path / "models/../secret", models / "link", models / "folder/secret"),
+        *(models / "m/fifo", models / "m/null", models / "m", models / "gone", models / "m//x"),
+    ):
+        with pytest.raises(helper.RefusalError):
+            helper.sha256_of(str(path))
+    for text in ("", "/", f"{models}", f"{models}/", f"{models}/m/", f"{models}/./m", "/dev/zero"):
+        with pytest.raises(helper.RefusalError):
+            helper.sha256_of(text)
+
+
+def test_no_other_file_is_hashed_while_links_are_swapped(
+    helper: ModuleType, tmp_path: Path
+) -> None:
+    """As one might who could write into the folder: a place that was looked at is that place."""
+    models = tmp_path / "models"
+    (tmp_path / "secret").write_text("4711")
+    (models / "a").write_text("model")
+    (models / "b").symlink_to(tmp_path / "secret")
+    libc = ctypes.CDLL(None)
+    swapper = os.fork()
+    if swapper == 0:
+        exchange, here = 2, -100
+        while True:
+            libc.renameat2(here, bytes(models / "a"), here, bytes(models / "b"), exchange)
+    told = set()
+    try:
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            with contextlib.suppress(helper.RefusalError):
+                told.add(helper.sha256_of(f"{models}/a"))
+    finally:
+        os.kill(swapper, 9)
+        os.waitpid(swapper, 0)
+    assert told == {hashlib.sha256(b"model").hexdigest()}
+
+
+def test_a_log_without_end_is_handed_over_by_its_ends_and_says_so(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(helper, "LOG_BYTES", 400)
+    log = tmp_path / "attempts" / "herd-x.out"
+    lines = [f"line {number}\n" for number in range(1000)]
+    log.write_text("".join(lines))
+    size = log.stat().st_size
+
+    whole = helper.handed("herd-x", "out", size - 400, size)
+    cut = helper.handed("herd-x", "out", 0, size).decode()
+
+    assert whole == log.read_bytes()[-400:]
+    first, mark, last = cut.partition("[herd-node: ")
+    count, _, last = last.partition(" bytes of this log are left out here, it has ")
+    assert mark
+    assert lines[: first.count("\n")] == first.splitlines(keepends=True)
+    told, _, last = last.partition("]\n")
+    assert int(told) == size
+    assert lines[-last.count("\n") :] == last.splitlines(keepends=True)
+    assert int(count) == size - len(first) - len(last)
+
+
+def test_a_log_of_one_endless_line_has_its_mark_on_a_line_of_its_own(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(helper, "LOG_BYTES", 400)
+    (tmp_path / "attempts" / "herd-x.out").write_bytes(b"x" * 5000)
+    cut = helper.handed("herd-x", "out", 0, 5000)
+    assert len(cut) < 600
+    assert b"\n[herd-node: " in cut
+
+
+def test_a_place_that_is_no_log_is_read_as_nothing(helper: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("4711")
+    (tmp_path / "attempts" / "herd-x.out").symlink_to(tmp_path / "secret")
+    with pytest.raises(helper.RefusalError, match="no regular file"):
+        helper.read_log("herd-x", "out", 0, 100)
+
+
+# -- the firewall -------------------------------------------------------------------------
+
+TABLE = """table inet llama_herd {
+	set nodes4 {
+		elements = { 10.0.0.1, 10.0.0.2 }
+	}
+	chain input {
+		type filter hook input priority filter - 10; policy accept;
+		tcp dport { 9980, 9990-9999 } jump engines
+	}
+}
+"""
+
+
+@pytest.fixture
+def guarded(helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """A node whose firewall is right."""
+    for name, told in (
+        ("FIREWALL", "file"),
+        ("FIREWALL_LOADED", "loaded"),
+        ("FIREWALL_OFF", "off"),
+    ):
+        monkeypatch.setattr(helper, name, str(tmp_path / told))
+    (tmp_path / "file").write_text("the file")
+    digest = hashlib.sha256(b"the file").hexdigest()
+    (tmp_path / "loaded").write_text(f"{digest}\n{TABLE}")
+    monkeypatch.setattr(helper, "ruleset_generation", lambda: 1)
+    tell(helper, monkeypatch, TABLE)
+    return helper
+
+
+def tell(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch, table: str, code: int = 0
+) -> list[str]:
+    """Have the kernel tell a table; what it was asked."""
+    asked: list[str] = []
+
+    def answer(*argv: str) -> subprocess.CompletedProcess[bytes]:
+        asked.append(" ".join(argv))
+        return subprocess.CompletedProcess(argv, code, stdout=table.encode())
+
+    monkeypatch.setattr(helper, "asked", answer)
+    return asked
+
+
+def test_the_kernel_is_asked_again_only_where_its_rules_changed(
+    guarded: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    firewall = guarded.Firewall()
+    asked = tell(guarded, monkeypatch, TABLE)
+    for generation, times in ((1, 1), (1, 1), (2, 2), (None, 3), (None, 4), (2, 5), (2, 5)):
+        monkeypatch.setattr(guarded, "ruleset_generation", lambda told=generation: told)
+        firewall.require()
+        assert len(asked) == times
+    assert set(asked) == {"/usr/sbin/nft --stateless list table inet llama_herd"}
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        ("", 1),
+        ("table inet llama_herd {\n}\n", 0),
+        (TABLE.replace("policy accept", "policy drop"), 0),
+        (TABLE.replace("10.0.0.2", "0.0.0.0/0"), 0),
+        (TABLE.replace("9990-9999", "9990-9998"), 0),
+        (TABLE.replace("{\n\tset", "{\n\tflags dormant\n\n\tset"), 0),
+    ],
+)
+def test_a_table_that_is_gone_or_changed_is_refused_with_the_remedy(
+    guarded: ModuleType, monkeypatch: pytest.MonkeyPatch, table: str, code: int
+) -> None:
+    firewall = guarded.Firewall()
+    firewall.require_for(9990)
+    tell(guarded, monkeypatch, table, code)
+    monkeypatch.setattr(guarded, "ruleset_generation", lambda: 2)
+    for port in (None, 9990):
+        with pytest.raises(guarded.RefusalError, match=r"systemctl restart llama-herd-firewall"):
+            firewall.require_for(port)
+    tell(guarded, monkeypatch, TABLE)
+    firewall.require_for(9990)
+
+
+def test_a_firewall_that_was_never_loaded_or_of_another_file_is_refused(
+    guarded: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("another file")
+    with pytest.raises(guarded.RefusalError, match="changed after it had been loaded"):
+        guarded.Firewall().require()
+    (tmp_path / "loaded").unlink()
+    with pytest.raises(guarded.RefusalError, match="was not loaded"):
+        guarded.Firewall().require()
+    (tmp_path / "off").touch()
+    guarded.Firewall().require_for(8080)
+
+
+def test_no_engine_listens_where_the_firewall_does_not_guard(guarded: ModuleType) -> None:
+    firewall = guarded.Firewall()
+    for port in (None, 9980, 9990, 9999):
+        firewall.require_for(port)
+    for port in (9979, 9981, 9989, 10_000, 80):
+        with pytest.raises(guarded.RefusalError, match=f"does not guard port {port}:"):
+            firewall.require_for(port)
+
+
+# -- one place ----------------------------------------------------------------------------
+
+
+def test_every_privilege_stands_in_one_section() -> None:
+    """By the names of what is called; `systemd.call` counts, files opened by fixed names do not."""
+    text = HELPER.read_text()
+    first = text[: text.index("# -- privileges ")].count("\n") + 1
+    last = text[: text.index("# -- systemd ")].count("\n") + 1
+    outside = [
+        (node.lineno, called)
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        for called in [node.func.attr]
+        if not first < node.lineno < last and is_privileged(node.func)
+    ]
+    inside = {
+        node.func.attr
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if first < node.lineno < last and is_privileged(node.func)
+    }
+    assert outside == []
+    assert {"unlink", "flock", "pidfd_send_signal", "run", "call", "open"} <= inside
+
+
+def is_privileged(called: ast.Attribute) -> bool:
+    whose = called.value.id if isinstance(called.value, ast.Name) else ""
+    if called.attr in ("call", "open"):
+        return whose in ("systemd", "os")
+    return called.attr in PRIVILEGED and whose in ("os", "fcntl", "signal", "subprocess", "socket")
