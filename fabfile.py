@@ -1,4 +1,7 @@
-"""Every verb of `fab`: parse, call, print."""
+"""Every verb of `fab`: parse, call, print.
+
+Each verb imports what it calls: all of it takes a second to load, and `fab --list` needs none.
+"""
 
 from __future__ import annotations
 
@@ -13,36 +16,14 @@ from typing import TYPE_CHECKING, Any
 from fabric import task
 from invoke import Context
 from invoke.exceptions import Exit
-from rich.console import Console
 
-from collect.errors import HerdError
-from collect.parsers.distributed_llama import json_chunks
-from collect.run import Greedy
-from experiments import lab
-from experiments.compare import comparison, require_writable
-from experiments.doctor.finding import Verdict
-from experiments.doctor.judge import worst
-from experiments.doctor.run import examine
-from experiments.doctor.show import as_json, show
-from experiments.ledger import find_run, run_status
-from experiments.matrix import Matrix, load_matrix
-from experiments.money import money
-from experiments.plan import describe, plan_matrix
-from experiments.progress import make_progress
-from experiments.rating.judge import judge_answers
-from experiments.rating.rate import serve
-from experiments.rating.sheet import find_asked
-from experiments.rating.spreadsheet import read_sheet, write_sheet
-from experiments.runner import RunResult
-from experiments.runner import run_matrix as execute_matrix
-from models.__main__ import main as models_main
-from models.foreign import visible
-from models.report import StderrReporter
-from models.terminal import say
+from models.errors import HerdError
 
 if TYPE_CHECKING:
     from analysis.agreement_text import Agreed
     from analysis.report import Report
+    from experiments.matrix import Matrix
+    from experiments.runner import RunResult
 
 PROJECT = Path(__file__).resolve().parent
 DEFAULT_MATRIX = "experiments/matrices/scaling.yml"
@@ -73,6 +54,8 @@ def verb(
             try:
                 function(*args, **kwargs)
             except HerdError as error:
+                from models.foreign import visible
+
                 raise Exit(visible(str(error)), code=1) from None
             except BrokenPipeError:  # as in `fab parse-log … | head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -82,6 +65,12 @@ def verb(
     return decorate
 
 
+def _say(text: str) -> None:
+    from models.terminal import say
+
+    say(text)
+
+
 def _matrix(
     path: str | None,
     axes: list[str],
@@ -89,6 +78,8 @@ def _matrix(
     repeats: int | None,
     seed: int | None,
 ) -> Matrix:
+    from experiments.matrix import load_matrix
+
     overrides = {name: values for name, values in named.items() if values is not None}
     for assignment in axes:
         name, equals, values = assignment.partition("=")
@@ -109,23 +100,29 @@ def _matrix(
 )
 def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0) -> None:
     """Bring up the virtual nodes."""
+    from experiments import lab
+
     lab.lab_up(nodes, arm64)
 
 
 @verb()
 def lab_down(_context: Context) -> None:
     """Take the virtual nodes down, leaving nothing but the cached image."""
+    from experiments import lab
+
     lab.lab_down()
 
 
 @verb()
 def lab_status(_context: Context) -> None:
     """Say which virtual nodes there are and how they are."""
+    from experiments import lab
+
     nodes = lab.lab_status()
     if not nodes:
-        say("The lab is down. Bring it up with: fab lab-up --nodes 8")
+        _say("The lab is down. Bring it up with: fab lab-up --nodes 8")
     for node in nodes:
-        say(
+        _say(
             f"{node.name:6} {node.address:15} {node.state:8} {node.architecture} "
             f"{node.cpus:g} CPU {node.memory:>6} link {node.link_mbit} Mbit/s"
             f"{' (emulated)' if node.is_emulated else ''}"
@@ -148,6 +145,13 @@ def doctor(
     inventory: str | None = None,
 ) -> None:
     """Say what each machine is, what of it will not work, and the remedy. Changes nothing."""
+    from rich.console import Console
+
+    from experiments.doctor.finding import Verdict
+    from experiments.doctor.judge import worst
+    from experiments.doctor.run import examine
+    from experiments.doctor.show import as_json, show
+
     diagnoses = examine(PROJECT, inventory, limit, deep=deep)
     if json:
         print(json_module.dumps(as_json(diagnoses)))
@@ -160,6 +164,8 @@ def doctor(
 @verb()
 def models(_context: Context) -> None:
     """List the models that can be used."""
+    from models.__main__ import main as models_main
+
     code = models_main(["list"])
     if code:
         raise Exit(code=code)
@@ -177,13 +183,13 @@ def convert(
     _context: Context, source: str, target: str, weights: str | None = None, kv_heads: int = 0
 ) -> None:
     """Write a model of your own as the files that an engine loads."""
-    # The package for GGUF takes half a second to load, and most verbs do not need it.
-    from models.convert import convert as convert_model  # noqa: PLC0415
+    from models.convert import convert as convert_model
+    from models.report import StderrReporter
 
     for path in convert_model(
         Path(source), Path(target), weights, kv_heads or None, StderrReporter()
     ):
-        say(str(path))
+        _say(str(path))
 
 
 @verb(help=MATRIX_HELP, iterable=["set"])
@@ -200,10 +206,12 @@ def plan(
     inventory: str | None = None,
 ) -> None:
     """Show the trials of a matrix, their order, time and money, and why a cell cannot run."""
+    from experiments.plan import describe, plan_matrix
+
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
     for line in describe(plan_matrix(wanted, PROJECT, inventory=inventory)):
-        say(line)
+        _say(line)
 
 
 @verb(
@@ -229,6 +237,8 @@ def run_matrix(
     new: bool = False,
 ) -> None:
     """Run a matrix over the cluster, or go on with it, and write its report."""
+    from experiments.money import money
+
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
     result = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
@@ -258,6 +268,8 @@ def check_agreement(
     new: bool = False,
 ) -> None:
     """Hold what engines say against the plain reference, token by token."""
+    from collect.run import Greedy
+
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix or str(PROJECT / AGREEMENT_MATRIX), set or [], named, None, None)
     if not isinstance(wanted.workload, Greedy):
@@ -301,6 +313,9 @@ def compare(
     export: str | None = None,
 ) -> None:
     """Ask systems the same questions, or go on with it, and write the report."""
+    from experiments.compare import comparison, require_writable
+    from experiments.money import money
+
     if export:
         require_writable(Path(export))
     wanted = comparison(
@@ -322,6 +337,8 @@ def compare(
 @verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
+    from experiments.ledger import find_run, run_status
+
     counts = run_status(find_run(PROJECT / "results", run))
     if json:
         print(json_module.dumps(counts))
@@ -337,6 +354,8 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
 )
 def report(_context: Context, run: str | None = None, export: str | None = None) -> None:
     """Write the report of a run anew from what lies in results/."""
+    from experiments.ledger import find_run
+
     folder = find_run(PROJECT / "results", run)
     if export:
         _export(folder, export)
@@ -368,17 +387,28 @@ def rate(
         raise HerdError("Give one of --csv, to write a sheet, --import, to read one, and --judge.")
     if max_cost and not judge:
         raise HerdError("--max-cost is for --judge: nothing else here costs money.")
+    from experiments.rating.sheet import find_asked
+
     folder = find_asked(PROJECT / "results", run)
     if csv:
+        from experiments.rating.spreadsheet import write_sheet
+
         sheet = write_sheet(folder, Path(csv), rater)
-        say(f"{csv}: {sheet.size} answers to judge. Read it back with: fab rate --import {csv}")
+        _say(f"{csv}: {sheet.size} answers to judge. Read it back with: fab rate --import {csv}")
     elif import_:
+        from experiments.rating.spreadsheet import read_sheet
+
         read = read_sheet(folder, Path(import_), rater)
-        say(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
+        _say(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
     elif judge:
-        judge_answers(folder, judge, say, money(max_cost))
+        from experiments.money import money
+        from experiments.rating.judge import judge_answers
+
+        judge_answers(folder, judge, _say, money(max_cost))
     else:
-        serve(folder, rater, say)
+        from experiments.rating.rate import serve
+
+        serve(folder, rater, _say)
 
 
 @verb(
@@ -387,6 +417,8 @@ def rate(
 )
 def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
+    from collect.parsers.distributed_llama import json_chunks
+
     for chunk in json_chunks(Path(file), "worker" if worker else "root"):
         print(chunk, end="")
 
@@ -395,6 +427,11 @@ def _measure(
     matrix: Matrix, inventory: str | None, *, new: bool, max_cost: float | None = None
 ) -> RunResult:
     """Run a matrix and print how that went."""
+    from rich.console import Console
+
+    from experiments.progress import make_progress
+    from experiments.runner import run_matrix as execute_matrix
+
     result = execute_matrix(
         matrix,
         PROJECT,
@@ -405,24 +442,24 @@ def _measure(
         max_cost=max_cost,
     )
     for line in (*result.notes, *result.bill):
-        say(line)
+        _say(line)
     if result.already_complete:
-        say("This run was complete before: nothing was measured. Begin another one with --new.")
+        _say("This run was complete before: nothing was measured. Begin another one with --new.")
     _print_status({"run": result.folder.name, **result.counts})
     return result
 
 
 def _print_agreement(agreement: Agreed) -> None:
-    # Tables take a second to load, and most verbs have none.
-    from analysis.agreement_text import agreement_table  # noqa: PLC0415
-    from analysis.tabulate import lines  # noqa: PLC0415
+    from analysis.agreement_text import agreement_table
+    from analysis.tabulate import lines
 
     for line in (*lines(agreement_table(agreement.cells)), *agreement.sentences):
-        say(line)
+        _say(line)
 
 
 def _print_status(counts: Mapping[str, str | int]) -> None:
-    say(
+
+    _say(
         f"{counts['run']}: {counts['planned']} planned = {counts['done']} done + "
         f"{counts['failed']} failed + {counts['unavailable']} unavailable + "
         f"{counts['pending']} pending"
@@ -430,17 +467,15 @@ def _print_status(counts: Mapping[str, str | int]) -> None:
 
 
 def _export(folder: Path, file: str) -> None:
-    # As for the report: what it needs takes a second to load.
-    from analysis.export import export_answers  # noqa: PLC0415
+    from analysis.export import export_answers
 
-    say(f"Answers: {export_answers(folder, Path(file))}")
+    _say(f"Answers: {export_answers(folder, Path(file))}")
 
 
 def _write_report(folder: Path) -> Report:
-    # Drawing takes more than a second to load, and most verbs do not draw.
-    from analysis.report import write_report  # noqa: PLC0415
+    from analysis.report import write_report
 
     written = write_report(folder, PROJECT / "analysis" / "reports")
-    say(f"Report: {written.index}")
-    say(written.verdict)
+    _say(f"Report: {written.index}")
+    _say(written.verdict)
     return written
