@@ -15,7 +15,11 @@ from experiments.facts import COUNTERS
 from experiments.herd import Herd
 from experiments.lookout import ANSWER_S
 from experiments.protocol import Reply, Request
+from experiments.told import decimal
+from models.foreign import one_line
 
+MOMENT = "at_s"
+MOST_COUNTERS = 200
 Reading = Mapping[str, str]
 """Counter to joules, and `at_s` to the moment, as the helper writes them."""
 
@@ -51,7 +55,12 @@ class Meter:
         self._before[self._root] = reply.pairs("energy_before")
         after[self._root] = reply.pairs("energy_after")
         for node, before in self._before.items():
-            used = energy_between(before, after.get(node, {}))
+            try:
+                used = energy_between(before, after.get(node, {}))
+            except ValueError as error:
+                self._execution.refused = node  # its log cannot tell
+                self._execution.blame(f"{node} tells of its energy what cannot be: {error}")
+                continue
             if used is not None:
                 self._execution.energy[node] = used
 
@@ -65,11 +74,22 @@ class Meter:
 
 
 def energy_between(before: Reading, after: Reading) -> NodeEnergy | None:
-    """What a node used between two readings; None where it has no counters, or lost one."""
+    """What a node used between two readings; None where it has no counters, or lost one.
+
+    Raises:
+        ValueError: a counter tells no number, or went back; time did; there are absurdly many.
+    """
     if not before or before.keys() != after.keys():
         return None
-    try:
-        used = {name: float(after[name]) - float(before[name]) for name in before}
-        return NodeEnergy(window_s=used.pop("at_s"), joules=used)
-    except (ValueError, KeyError):  # what a node told is no reading
-        return None
+    if len(before) > MOST_COUNTERS or MOMENT not in before:
+        raise ValueError(f"{len(before)} counters, the moment among them or not")
+    used = {one_line(name, 80): _risen(name, before[name], after[name]) for name in before}
+    return NodeEnergy(window_s=used.pop(MOMENT), joules=used)
+
+
+def _risen(name: str, before: str, after: str) -> float:
+    began, ended = decimal(before), decimal(after)
+    if began is None or ended is None or ended < began:
+        told = f"`{one_line(before, 40)}`, then `{one_line(after, 40)}`"
+        raise ValueError(f"{one_line(name, 80)} was {told}")
+    return ended - began

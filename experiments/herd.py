@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock, Semaphore, Thread
 
 from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.owner import Owner, refusal
 from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, expect
+from experiments.together import AT_ONCE, together
 
 GOODBYE_S = 15.0
 """How long a node may take to stop what it runs."""
@@ -29,6 +31,11 @@ class Herd:
         self._owner = owner
         self._nodes = {node.name: node for node in nodes}
         self._links: dict[str, Link] = {}
+        self._seeking: dict[str, Thread] = {}
+        self._reasons: dict[str, str] = {}
+        self._turns = Semaphore(AT_ONCE)
+        self._lock = Lock()
+        self._closed = False
 
     def own_all(self) -> None:
         """Take possession of every node and clean it.
@@ -37,8 +44,7 @@ class Herd:
             HerdError: another runner owns a node, or one does not answer.
         """
         try:
-            with ThreadPoolExecutor(max_workers=max(1, len(self._nodes))) as pool:
-                list(pool.map(self._own, self._nodes.values()))
+            together(self._own, self._nodes.values())
         except HerdError:
             self.close()
             raise
@@ -47,10 +53,14 @@ class Herd:
         link = self._transport.open(node)
         try:
             self._take(link)
-        except HerdError:
-            link.close(GOODBYE_S)
+        except HerdError as error:
+            link.close(0.0 if isinstance(error, NodeLostError) else GOODBYE_S)
             raise
-        self._links[node.name] = link
+        with self._lock:
+            if not self._closed:
+                self._links[node.name] = link
+                return
+        link.close(0.0)
 
     def _take(self, link: Link) -> None:
         fields = (("who", self._owner.line()), ("address", link.node.engine_address))
@@ -85,22 +95,35 @@ class Herd:
         link.close(0.0)
         self._transport.drop(link.node)
 
-    def regain(self, names: Iterable[str]) -> dict[str, str]:
-        """Try to own lost nodes again.
+    def seek(self) -> None:
+        """Begin to try lost nodes again, beside whatever else goes on."""
+        for name in self.lost():
+            if name not in self._seeking:
+                seeking = Thread(target=self._try, args=(name,), name=f"seek {name}", daemon=True)
+                self._seeking[name] = seeking
+                seeking.start()
+
+    def regain(self) -> dict[str, str]:
+        """Try lost nodes again, all at once, and wait for what comes of it.
 
         Returns:
             Name to reason of those that are still lost.
         """
-        reasons: dict[str, str] = {}
-        for name in names:
-            if name in self._links:
-                continue
-            try:
-                self._own(self._nodes[name])
-            except HerdError as error:
-                self._transport.drop(self._nodes[name])
-                reasons[name] = str(error)
-        return reasons
+        self.seek()
+        for seeking in list(self._seeking.values()):
+            seeking.join()
+        return {name: self._reasons.get(name, f"{name} does not answer") for name in self.lost()}
+
+    def _try(self, name: str) -> None:
+        node = self._nodes[name]
+        try:
+            with self._turns:
+                self._own(node)
+        except HerdError as error:
+            self._transport.drop(node)
+            self._reasons[name] = str(error)
+        finally:
+            del self._seeking[name]
 
     def ask_each(
         self, requests: Mapping[str, Request], doing: str, timeout_s: float
@@ -140,7 +163,9 @@ class Herd:
 
     def close(self) -> None:
         """Let go of all nodes; returns when they have stopped what they ran."""
-        links, self._links = list(self._links.values()), {}
+        with self._lock:  # a node that is found from now on is let go at once
+            self._closed = True
+            links, self._links = list(self._links.values()), {}
         if links:
             with ThreadPoolExecutor(max_workers=len(links)) as pool:
                 list(pool.map(lambda link: link.close(GOODBYE_S), links))

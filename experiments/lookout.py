@@ -23,6 +23,8 @@ ANSWER_S = 20.0
 """How long a node may take for what is quick."""
 LOOK_S = 2.0
 PULSE_S = 5.0
+TAIL_CHARACTERS = 4096
+"""Of a log's end, where its rate is looked for; the helper sends less."""
 FROZEN = "was frozen"
 """As the helper says it."""
 
@@ -80,7 +82,7 @@ class Lookout:
                 return reply
             if reply is not None:
                 asked_at = None
-                self._live(reply.text("tail"))
+                self._live(reply.text("tail")[-TAIL_CHARACTERS:])
                 self._suspect(self._root, reply, execution)
             elif asked_at is None:
                 link.send(Request("watch", (("unit", self._unit),)))

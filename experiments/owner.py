@@ -17,6 +17,7 @@ from experiments.durable import writing
 from experiments.protocol import Reply
 
 LOCK_FILE = ".lock"
+LONGEST_PID = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,11 @@ class Owner:
         """The owner that a line of `line()` names; None for anything else."""
         words = dict(word.partition("=")[::2] for word in line.split())
         try:
-            return cls(words["user"], words["host"], int(words["pid"]), words["since"])
+            pid = int(words["pid"][:LONGEST_PID])
+            owner = cls(words["user"], words["host"], pid, words["since"])
         except (KeyError, ValueError):
             return None
+        return owner if pid > 0 else None
 
     def line(self) -> str:
         """One line that `parse` reads."""

@@ -8,12 +8,24 @@ when the process has ended, and other requests are answered meanwhile.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from collect.errors import HerdError
 from experiments.cluster import Node
+from models.foreign import is_file_name, one_line
+
+VERBS_WITH_LOGS = frozenset({"run", "stop", "fetch"})
+LOG_BYTES = 256 << 20
+"""Of all that a process wrote; engines write some hundred bytes for a token."""
+SMALL_BYTES = 8 << 20
+"""Of any other reply; facts are the longest, with a stamp for each engine and model."""
+MOST_PARTS = 4096
+LONGEST_HEADER_BYTES = 300
+PART_WORDS = 3
+_SIZE = re.compile(r"[0-9]{1,12}")
 
 
 class NodeLostError(HerdError):
@@ -79,41 +91,91 @@ class Reply:
         return {key: value for key, separator, value in lines if separator}
 
 
+class ReplyError(ValueError):
+    """The other side does not keep to the protocol; the message says how, as half a sentence."""
+
+
 class ReplyReader:
-    """Puts a reply together from the pieces that arrive."""
+    """Puts replies together from the pieces that arrive.
+
+    A node may be broken, or taken over: it gets no more memory than what it was asked may take, and
+    nothing but replies to what it was asked.
+    """
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._parts: dict[str, bytes] = {}
+        self._taken_bytes = 0
+        self._asked: list[str] = []
+
+    def expect(self, verb: str) -> None:
+        """One reply to this verb is to come."""
+        self._asked.append(verb)
 
     def feed(self, piece: bytes) -> Reply | None:
         """Take a piece; the whole reply if this was its end.
 
         Raises:
-            ValueError: the other side does not keep to the protocol.
+            ReplyError: the other side does not keep to the protocol.
         """
         self._buffer += piece
         while True:
-            line_end = self._buffer.find(b"\n")
-            if line_end < 0:
+            header = self._header()
+            if header is None:
                 return None
-            words = bytes(self._buffer[:line_end]).split(b" ")
-            if words[:2] in ([b"end", b"ok"], [b"end", b"error"]):
-                del self._buffer[: line_end + 1]
-                verb = words[-1].decode()
-                reply, self._parts = Reply(verb, words[1] == b"ok", self._parts), {}
-                return reply
-            try:
-                kind, name, size = words
-                whole = line_end + 1 + int(size)
-            except ValueError:
-                kind, name, whole = b"", b"", 0
-            if kind != b"part":
-                raise ValueError(bytes(self._buffer[:200]).decode("utf-8", "replace"))
+            words = header.split(" ")
+            if words[0] == "end":
+                return self._end(words, header)
+            name, size = self._part(words, header)
+            whole = len(header) + 1 + size
             if len(self._buffer) < whole:
                 return None
-            self._parts[name.decode()] = bytes(self._buffer[line_end + 1 : whole])
+            self._parts[name] = bytes(memoryview(self._buffer)[len(header) + 1 : whole])
+            self._taken_bytes += whole
             del self._buffer[:whole]
+
+    def _header(self) -> str | None:
+        """The next line, which stays in the buffer; None until it is whole."""
+        end = self._buffer.find(b"\n", 0, LONGEST_HEADER_BYTES)
+        if end < 0 and len(self._buffer) >= LONGEST_HEADER_BYTES:
+            raise ReplyError(_shown(self._buffer))
+        line = self._buffer[: max(end, 0)]
+        if not line.isascii():
+            raise ReplyError(_shown(self._buffer))
+        return None if end < 0 else line.decode("ascii")
+
+    def _part(self, words: list[str], header: str) -> tuple[str, int]:
+        """Name and size of the part that a line announces."""
+        kind, name, size = words if len(words) == PART_WORDS else ("", "", "")
+        if kind != "part" or not _SIZE.fullmatch(size) or not is_file_name(name):
+            raise ReplyError(_shown(header.encode()))
+        most_bytes = max(map(most_bytes_of, self._asked), default=SMALL_BYTES)
+        if self._taken_bytes + int(size) > most_bytes:
+            raise ReplyError(f"{name} of {size} bytes, where {most_bytes} may come in all")
+        if name in self._parts or len(self._parts) == MOST_PARTS:
+            raise ReplyError(f"{name} a second time, or more than {MOST_PARTS} parts")
+        return name, int(size)
+
+    def _end(self, words: list[str], header: str) -> Reply:
+        told, verb = words[1:] if len(words) == PART_WORDS else ("", "")
+        if told not in ("ok", "error"):
+            raise ReplyError(_shown(header.encode()))
+        if verb not in self._asked:
+            raise ReplyError(f"a reply to {one_line(verb, 40)}, which it was not asked")
+        self._asked.remove(verb)
+        del self._buffer[: len(header) + 1]
+        reply = Reply(verb, told == "ok", self._parts)
+        self._parts, self._taken_bytes = {}, 0
+        return reply
+
+
+def most_bytes_of(verb: str) -> int:
+    """What a reply to a verb may hold: logs are long, all else is not."""
+    return LOG_BYTES if verb in VERBS_WITH_LOGS else SMALL_BYTES
+
+
+def _shown(data: bytes | bytearray) -> str:
+    return one_line(bytes(data[:200]).decode("utf-8", "replace"), 200)
 
 
 class Link(Protocol):

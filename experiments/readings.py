@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
 from collect.attempt import NodeReading
-from models.foreign import LARGEST_COUNT, one_line
+from experiments.told import decimal, whole
+from models.foreign import one_line
 
 EXITED = "1"
 """CLD_EXITED of `waitid`, which systemd shows as ExecMainCode; 2 and 3 are signals."""
+STATUSES = 256
+"""Exit statuses and signals are less."""
+_BITS = re.compile(r"(0x)?[0-9a-fA-F]{1,8}")
 RUNNING_STATES = ("active", "activating", "reloading")
 
 
@@ -37,66 +40,51 @@ def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> U
         shown: property to value.
         still_running: whether it lives, where ActiveState cannot tell.
     """
-    begun_us = _count(shown.get("ExecMainStartTimestamp"))
-    started_us = _count(shown.get("ExecMainStartTimestampMonotonic"))
-    ended_us = _count(shown.get("ExecMainExitTimestampMonotonic"))
+    begun_us = whole(shown.get("ExecMainStartTimestamp"))
+    started_us = whole(shown.get("ExecMainStartTimestampMonotonic"))
+    ended_us = whole(shown.get("ExecMainExitTimestampMonotonic"))
     running = shown.get("ActiveState") in RUNNING_STATES and not ended_us
     if still_running is not None:
         running = still_running
-    code, status = shown.get("ExecMainCode"), _count(shown.get("ExecMainStatus"))
+    code, status = shown.get("ExecMainCode"), _below(whole(shown.get("ExecMainStatus")), STATUSES)
     ended = not running and bool(ended_us)
-    cpu_ns = _count(shown.get("CPUUsageNSec"))
-    peak_bytes = _count(shown.get("MemoryPeak"))
+    cpu_ns = whole(shown.get("CPUUsageNSec"))
+    peak_bytes = whole(shown.get("MemoryPeak"))
+    lived_us = ended_us - started_us if ended and ended_us and started_us else -1
     return UnitState(
         running=running,
         exit_code=status if ended and code == EXITED else None,
         signal=status if ended and code != EXITED else None,
-        result=None if running else one_line(shown.get("Result", "")) or None,
+        result=None if running or "Result" not in shown else one_line(shown["Result"], 60),
         started_at=begun_us / 1e6 if begun_us else None,
-        runtime_s=_positive((ended_us - started_us) / 1e6)
-        if ended and ended_us and started_us
-        else None,
+        runtime_s=lived_us / 1e6 if lived_us >= 0 else None,
         cpu_s=None if cpu_ns is None else cpu_ns / 1e9,
         memory_peak_mib=None if peak_bytes is None else round(peak_bytes / 2**20, 3),
-        received_bytes=_count(shown.get("IPIngressBytes")),
-        sent_bytes=_count(shown.get("IPEgressBytes")),
+        received_bytes=whole(shown.get("IPIngressBytes")),
+        sent_bytes=whole(shown.get("IPEgressBytes")),
     )
-
-
-def _positive(value: float) -> float | None:
-    return value if value >= 0 else None
 
 
 def node_reading(told: dict[str, str]) -> NodeReading:
     """Read the part `reading` of a reply."""
-    frequency_khz = _count(told.get("frequency_khz"))
-    temperature_mc = _number(told.get("temperature_mc"))
+    frequency_khz = whole(told.get("frequency_khz"))
+    temperature_mc = decimal(told.get("temperature_mc"))
     return NodeReading(
-        clock_s=_number(told.get("clock_s")),
-        uptime_s=_number(told.get("uptime_s")),
+        clock_s=decimal(told.get("clock_s")),
+        uptime_s=decimal(told.get("uptime_s")),
         throttled=_bits(told.get("throttled")),
         throttled_meanwhile=_bits(told.get("throttled_meanwhile")),
         temperature_c=None if temperature_mc is None else temperature_mc / 1000,
         frequency_mhz=None if frequency_khz is None else frequency_khz / 1000,
-        swap_pages=_count(told.get("swap_pages")),
-        link_mbit=_count(told.get("link_mbit")),
+        swap_pages=whole(told.get("swap_pages")),
+        link_mbit=whole(told.get("link_mbit")),
     )
 
 
-def _count(text: str | None) -> int | None:
-    if text is None or not re.fullmatch(r"[0-9]{1,20}", text):
-        return None
-    # For a counter that the kernel does not keep systemd shows 2^64 - 1.
-    return int(text) if int(text) <= LARGEST_COUNT else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else None
-    except ValueError:
-        return None
-    return value if value is not None and math.isfinite(value) else None
-
-
 def _bits(text: str | None) -> int | None:
-    return int(text, 16) if text and re.fullmatch(r"(0x)?[0-9a-fA-F]{1,8}", text) else None
+    return int(text, 16) if text and _BITS.fullmatch(text) else None
+
+
+def _below(number: int | None, bound: int) -> int | None:
+    """A number that cannot be so large is not known."""
+    return number if number is not None and number < bound else None

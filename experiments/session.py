@@ -121,7 +121,7 @@ class Session:
                     block = trial.block
                     self._look_for_lost()
                 recorded += self._until_settled(trial)
-            reasons = self._herd.regain(self._herd.lost())
+            reasons = self._herd.regain()
             waiting = [trial for trial in self._pending() if not self._must_wait(trial)]
             if not recorded:
                 break
@@ -139,9 +139,9 @@ class Session:
         return (*lost, *in_vain)
 
     def _look_for_lost(self) -> None:
-        """Try lost nodes again, not so often that the trials of the others wait for it."""
+        """Have lost nodes tried again, beside the trials of the others."""
         if self._herd.lost() and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
-            self._herd.regain(self._herd.lost())
+            self._herd.seek()
             self._looked_at = time.monotonic()
 
     def left_s(self) -> float | None:

@@ -1,11 +1,10 @@
-"""Asks every node what it is: one SSH connection each, all at the same time."""
+"""Asks every node what it is: one SSH connection each, many at the same time."""
 
 from __future__ import annotations
 
-import json
+import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,9 @@ from experiments.doctor.finding import Answer, Finding, problem
 from experiments.doctor.probe.main import MARK
 from experiments.doctor.program import COMMAND, program
 from experiments.remote import SshTransport
+from experiments.together import together
+from experiments.told import decimal, first_of
+from models.foreign import one_line
 
 TICKS = 5
 """The quickest of so many answers tells the time best."""
@@ -28,6 +30,8 @@ READY_S = 30.0
 FACTS_S = 120.0
 DEEP_S = 900.0
 PIECE_BYTES = 1 << 16
+MOST_BYTES = 4 << 20
+"""Of all that a node tells; facts are some KiB."""
 
 
 class Pipe(Protocol):
@@ -57,8 +61,7 @@ def ask_nodes(nodes: Sequence[Node], project: Path, *, deep: bool) -> list[Answe
     """
     transport = SshTransport(project)
     try:
-        with ThreadPoolExecutor(max_workers=max(1, len(nodes))) as pool:
-            return list(pool.map(lambda node: _ask(node, nodes, transport, deep=deep), nodes))
+        return together(lambda node: _ask(node, nodes, transport, deep=deep), nodes)
     finally:
         transport.close()
 
@@ -75,12 +78,18 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
     except HerdError as error:
         sentence, _, remedy = str(error).partition(". ")
         return replace(silent, silence=problem("connection", f"{sentence}.", remedy))
+    facts_s = DEEP_S if deep else FACTS_S
+    # A node may take what it is sent a byte at a time, which no timeout of one call ends.
+    watchdog = threading.Timer(3 * READY_S + facts_s, channel.close)
+    watchdog.daemon = True
+    watchdog.start()
     try:
         text = program(node.engine_address, peers, deep=deep)
-        facts, offset_s, error_s = converse(channel, text, DEEP_S if deep else FACTS_S)
+        facts, offset_s, error_s = converse(channel, text, facts_s)
     except SilentError as error:
         return replace(silent, silence=_silence(channel, error))
     finally:
+        watchdog.cancel()
         channel.close()
     return replace(silent, facts=facts, offset_s=offset_s, offset_error_s=error_s)
 
@@ -101,14 +110,17 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
     for _ in range(TICKS):
         sent_s = time.time()
         lines.send(b"clock\n")
-        told_s = float(lines.next(READY_S))
+        told = lines.next(READY_S)
+        told_s = decimal(told)
+        if told_s is None:
+            raise SilentError(f"its clock tells `{one_line(told, 40)}`")
         error_s = (time.time() - sent_s) / 2
         clocks.append((error_s, told_s - sent_s - error_s))
     lines.send(b"\n")
     try:
-        facts = Facts.model_validate(json.loads(lines.next(facts_s)))
-    except (ValueError, ValidationError) as error:
-        raise SilentError(f"it told what it should not tell: {error}") from None
+        facts = Facts.model_validate_json(lines.next(facts_s))
+    except ValidationError as error:
+        raise SilentError(f"it told what it should not tell: {first_of(error)}") from None
     error_s, offset_s = min(clocks)
     return facts, offset_s, error_s
 
@@ -119,6 +131,7 @@ class _Lines:
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self._rest = b""
+        self._came_bytes = 0
 
     def send(self, data: bytes) -> None:
         self._pipe.settimeout(READY_S)
@@ -138,7 +151,10 @@ class _Lines:
                 if mark == MARK:
                     return told
                 continue
-            self._pipe.settimeout(max(0.001, until - time.monotonic()))
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                raise SilentError(f"it did not tell within {seconds:.0f} s")
+            self._pipe.settimeout(left_s)
             try:
                 piece = self._pipe.recv(PIECE_BYTES)
             except TimeoutError:
@@ -147,6 +163,9 @@ class _Lines:
                 piece = b""
             if not piece:
                 raise SilentError("it ended")
+            self._came_bytes += len(piece)
+            if self._came_bytes > MOST_BYTES:
+                raise SilentError(f"it told more than {MOST_BYTES >> 20} MiB")
             self._rest += piece
 
 
@@ -156,7 +175,7 @@ def _silence(channel: paramiko.Channel, error: SilentError) -> Finding:
     channel.settimeout(1.0)
     with suppress(OSError):
         said = channel.recv_stderr(PIECE_BYTES)
-    last = said.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    last = one_line(said.decode("utf-8", "replace").strip().rpartition("\n")[2])
     if "python3" in last and "not found" in last:
         return problem("connection", "It has no Python 3.", "sudo apt install python3")
     told = f" ({last})" if last else ""

@@ -6,9 +6,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from models.foreign import Count
+
+LONGEST_WORDS = 4000
+"""Characters of any text of a node."""
+
 
 class _Told(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=LONGEST_WORDS)
 
 
 class Base(BaseModel):
@@ -20,21 +25,21 @@ class Base(BaseModel):
         address_leased: whether the interface's addresses come by DHCP.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", str_max_length=LONGEST_WORDS)
 
     board: str | None = None
     cpu_model: str | None = None
-    cores: int = 1
+    cores: Count = 1
     architecture: str
     kernel: str
     os: str | None = None
     emulated: bool = False
-    memory_mib: int | None = None
-    available_mib: int | None = None
-    swap_mib: int = 0
+    memory_mib: Count | None = None
+    available_mib: Count | None = None
+    swap_mib: Count = 0
     nic: str = "lo"
     wireless: bool = False
-    link_mbit: int | None = None
+    link_mbit: Count | None = None
     address_leased: bool | None = None
     clock_service: str | None = None
     clock_synchronised: bool = True
@@ -52,7 +57,7 @@ class Machine(_Told):
     kind: Literal["native", "pi", "container", "wsl1", "wsl2"]
     container: str | None = None
     os_id: str | None = None
-    userland_bits: int | None = None
+    userland_bits: Count | None = None
     dpkg_architecture: str | None = None
     systemd: bool = True
     python: str = "3.11.0"
@@ -61,9 +66,9 @@ class Machine(_Told):
 class Forward(_Told):
     """A port of Windows that is passed on to an address inside WSL."""
 
-    port: int
+    port: Count
     to_address: str
-    to_port: int
+    to_port: Count
 
 
 class Wsl(_Told):
@@ -88,7 +93,7 @@ class Gpu(_Told):
     name: str
     driver: str
     compute_capability: str
-    memory_mib: int | None = None
+    memory_mib: Count | None = None
 
 
 class Module(_Told):
@@ -102,7 +107,7 @@ class Module(_Told):
 class Gpus(_Told):
     """GPUs by NVIDIA, their driver, and what keeps it from loading."""
 
-    on_bus: int = 0
+    on_bus: Count = 0
     gpus: tuple[Gpu, ...] = ()
     nvidia_smi: str | None = None
     nvidia_smi_error: str | None = None
@@ -181,7 +186,7 @@ class Network(_Told):
 
     addresses: dict[str, str] = {}
     interface: str = "lo"
-    listening: tuple[int, ...] = ()
+    listening: tuple[Count, ...] = ()
     ufw: bool = False
     peers: dict[str, str | None] = {}
 
@@ -190,8 +195,8 @@ class Disk(_Told):
     """Room on a file system that models or logs go to."""
 
     path: str
-    total_mib: int
-    free_mib: int
+    total_mib: Count
+    free_mib: Count
 
 
 class Facts(_Told):

@@ -32,7 +32,7 @@ LONG_CONTEXT = 4096
 BUFFER_TYPE: Mapping[str, str] = {"f32": "f32", "q4_0": "q80"}
 """Weights to the only type of exchanged activations that upstream runs them with."""
 
-_PREDICTED = re.compile(r"^🔶 Pred *(\d+) ms Sync *(\d+) ms", re.MULTILINE)
+_PREDICTED = re.compile(r"^🔶 Pred {0,9}([0-9]{1,9}) ms Sync {0,9}([0-9]{1,9}) ms", re.MULTILINE)
 
 
 class DistributedLlama:

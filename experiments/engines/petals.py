@@ -26,6 +26,7 @@ STARTED = "[INFO] Started"
 """In the line that a server logs when it has told the swarm that it serves."""
 COUNTS = (r"[1-9]\d*(-[1-9]\d*)+", "layers of each node, such as 4-2")
 """How a person counts out the layers of each node."""
+LONGEST_STEP_MS = 1e9
 READY_S = 300.0
 """Python reads half a gigabyte of libraries, from an SD card perhaps."""
 
@@ -96,10 +97,12 @@ class Petals:
         for line in tail.splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(record, dict) and record.get("phase") == "prediction":
-                steps_ms.append(float(record["total_ms"]))
+                step_ms = record.get("total_ms")
+                if isinstance(step_ms, int | float) and 0 < step_ms < LONGEST_STEP_MS:
+                    steps_ms.append(step_ms)
         return 1000 * len(steps_ms) / sum(steps_ms) if sum(steps_ms) else None
 
 

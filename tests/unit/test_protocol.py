@@ -49,6 +49,8 @@ def test_what_the_helper_writes_is_read_back_byte_for_byte(
 ) -> None:
     stream = said(helper, parts) + said(helper, {"error": b"end ok run\n"}, ok=False)
     reader = ReplyReader()
+    reader.expect("run")
+    reader.expect("run")
     replies: list[Reply] = []
 
     for begin in range(0, len(stream), piece_bytes):
