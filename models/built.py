@@ -50,8 +50,13 @@ def recorded(target: Path) -> BuiltFile | None:
         return None
 
 
-def record_built(target: Path, identity: str) -> BuiltFile:
+def record_built(target: Path, identity: str, sha256: str | None = None) -> BuiltFile:
     """Write the manifest of `target`, which has just landed.
+
+    Args:
+        target: the file.
+        identity: what its bytes follow from.
+        sha256: its sha256, where it is known; else it is read for that.
 
     Raises:
         HerdError: the disk is full or refuses.
@@ -61,7 +66,7 @@ def record_built(target: Path, identity: str) -> BuiltFile:
         identity=identity,
         size_bytes=status.st_size,
         mtime_ns=status.st_mtime_ns,
-        sha256=sha256_of(target),
+        sha256=sha256 or sha256_of(target),
     )
     content = built.model_dump_json(indent=1)
     with landing(_manifest_path(target), len(content), f"Writing {target.name}") as temporary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -324,12 +325,21 @@ class Catalogue:
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
-    """Read the catalogue of models; `path` defaults to the project's own.
+    """Read the catalogue of models; `path` defaults to the project's own, which is read once.
 
     Raises:
         HerdError: the file is wrong; the message has file, line and what would be right.
     """
-    document = load_yaml_file(path or DEFAULT_CATALOGUE, _Document, "the catalogue of models")
+    return _read_catalogue(path) if path else _own_catalogue()
+
+
+@functools.cache
+def _own_catalogue() -> Catalogue:
+    return _read_catalogue(DEFAULT_CATALOGUE)
+
+
+def _read_catalogue(path: Path) -> Catalogue:
+    document = load_yaml_file(path, _Document, "the catalogue of models")
     return Catalogue({name: _spec(name, entry) for name, entry in document.models.items()})
 
 

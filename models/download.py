@@ -38,8 +38,8 @@ _CHUNK_BYTES = 1024 * 1024
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _TOLD_SHA256 = "X-Linked-ETag"
 """Header in which Hugging Face says the sha256 of a file in Git LFS, before it sends one on."""
-_FIRST_SEEN = "as first fetched"
-"""Identity in the manifest of a file whose sha256 nobody published."""
+_FETCHED = "as first fetched"
+"""Identity in the manifest of a file that was fetched."""
 
 
 @dataclass
@@ -84,8 +84,9 @@ def ensure_file(
 ) -> Path:
     """Make sure that `file` lies in `folder` with the right content and say where.
 
-    Where the catalogue knows no sha256, the one that came first is kept beside the file, and
-    whatever comes later must have it.
+    Its sha256 is kept beside the file with its size and time of change, and looked at again only if
+    one of these is another. Where the catalogue knows no sha256, whatever comes later must have the
+    one that came first.
 
     Args:
         file: what is wanted, with its sources.
@@ -110,10 +111,9 @@ def ensure_file(
             if len(file.pieces) > 1:
                 label += f", part {number + 1} of {len(file.pieces)}"
             _ensure_piece(piece, label, target, partial, packages, reporter)
-        _require_whole(file, target, partial, check)
+        sha256 = _require_whole(file, target, partial, check)
         partial.land(target)
-    if file.sha256 is None:
-        record_built(target, _FIRST_SEEN)
+    record_built(target, _FETCHED, sha256)
     return target
 
 
@@ -134,12 +134,17 @@ def fetched_sha256(file: ModelFile, path: Path) -> str:
 def _is_there(file: ModelFile, target: Path, check: Callable[[Path], object]) -> bool:
     if not target.exists():
         return False
+    known = find_built(target, _FETCHED)
     if file.sha256 is not None:
-        return sha256_of(target) in file.accepted_sha256s
+        sha256 = known.sha256 if known else sha256_of(target)
+        is_right = sha256 in file.accepted_sha256s
+        if is_right and (known is None or known.mtime_ns != target.stat().st_mtime_ns):
+            record_built(target, _FETCHED, sha256)
+        return is_right
     if recorded(target) is None:  # put there by hand
         check(target)
-        record_built(target, _FIRST_SEEN)
-    return find_built(target, _FIRST_SEEN) is not None
+        known = record_built(target, _FETCHED)
+    return known is not None
 
 
 def _forget_other_pieces(file: ModelFile, partial: PartialFile) -> None:
@@ -189,29 +194,30 @@ def _ensure_piece(
 
 def _require_whole(
     file: ModelFile, target: Path, partial: PartialFile, check: Callable[[Path], object]
-) -> None:
-    """Look at the file that the pieces make, before it gets its name."""
+) -> str:
+    """The sha256 of the file that the pieces make, looked at before it gets its name."""
     before = recorded(target) if file.sha256 is None else None
     expected = {before.sha256} if before else file.accepted_sha256s
-    if expected and (before or len(file.pieces) > 1):
-        found = sha256_of(partial.path)
-        if found not in expected:
-            partial.remove()
-            remedy = (
-                f"If its publisher replaced it and you trust that, delete {target}.json"
-                if before
-                else "Correct the catalogue"
-            )
-            raise HerdError(
-                f"{file.name} came with the sha256 {found[:16]}… instead of "
-                f"{min(expected)[:16]}…, so it is another file and was thrown away. "
-                f"{remedy}, then repeat the command."
-            )
+    is_one = len(partial.finished) == 1
+    found = partial.finished[0].sha256 if is_one else sha256_of(partial.path)
+    if expected and (before or not is_one) and found not in expected:
+        partial.remove()
+        remedy = (
+            f"If its publisher replaced it and you trust that, delete {target}.json"
+            if before
+            else "Correct the catalogue"
+        )
+        raise HerdError(
+            f"{file.name} came with the sha256 {found[:16]}… instead of "
+            f"{min(expected)[:16]}…, so it is another file and was thrown away. "
+            f"{remedy}, then repeat the command."
+        )
     try:
         check(partial.path)
     except HerdError as error:
         partial.remove()
         raise HerdError(f"What came as {file.name} was thrown away: {error}") from None
+    return found
 
 
 def _get_from(source: FileSource, want: _Want, packages: PackageStore, reporter: Reporter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -127,18 +128,57 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_lands_with_its_content_and_nothing_beside_it(
+def test_a_file_lands_with_its_content_and_only_its_manifest_beside_it(
     tmp_path: Path, server: Server
 ) -> None:
     listener = Listener()
     path = fetch(tmp_path, file_of(server.url), listener)
     assert path.read_bytes() == CONTENT
-    assert names_in(tmp_path) == ["a.bin"]
+    assert names_in(tmp_path) == ["a.bin", "a.bin.json"]
     assert listener.done_bytes[-1] == len(CONTENT)
     assert listener.done_bytes == sorted(listener.done_bytes)
 
 
 def test_a_file_that_is_there_is_not_asked_for_again(tmp_path: Path, server: Server) -> None:
+    fetch(tmp_path, file_of(server.url))
+    fetch(tmp_path, file_of(server.url))
+    assert len(server.ranges) == 1
+
+
+def test_a_file_that_is_there_is_read_again_only_if_it_changed(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(CONTENT)  # by hand, or by a version that kept no manifest
+    read: list[Path] = []
+
+    def counted(asked: Path) -> str:
+        read.append(asked)
+        return hashlib.sha256(asked.read_bytes()).hexdigest()
+
+    monkeypatch.setattr("models.download.sha256_of", counted)
+    monkeypatch.setattr("models.built.sha256_of", counted)
+    for _ in range(3):
+        fetch(tmp_path, file_of(server.url))
+    assert len(read) == 1
+    os.utime(path, ns=(1, 1))  # as a copy has another time
+    for _ in range(3):
+        fetch(tmp_path, file_of(server.url))
+    assert len(read) == 2
+    other = file_of(server.url).model_copy(update={"sha256": "0" * 64})
+    with pytest.raises(HerdError, match="another or a damaged file"):
+        fetch(tmp_path, other)
+    assert len(server.ranges) == 1
+
+
+def test_a_file_that_came_is_read_once(
+    tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_path: Path) -> str:
+        raise AssertionError("it was hashed as it came")
+
+    monkeypatch.setattr("models.download.sha256_of", never)
+    monkeypatch.setattr("models.built.sha256_of", never)
     fetch(tmp_path, file_of(server.url))
     fetch(tmp_path, file_of(server.url))
     assert len(server.ranges) == 1

@@ -65,7 +65,7 @@ def test_parts_land_as_one_file_in_their_order(
 ) -> None:
     path = fetch(tmp_path, parted(server, pinned=pinned, whole=sha256(CONTENT)))
     assert path.read_bytes() == CONTENT
-    assert names_in(tmp_path) == ["a.bin"]
+    assert names_in(tmp_path) == ["a.bin", "a.bin.json"]
 
 
 def test_a_missing_part_is_named_and_the_others_are_kept(tmp_path: Path, server: Server) -> None:
