@@ -14,7 +14,8 @@ from models.errors import HerdError
 from models.fetch import downloads_folder, fetch_ready, open_checkpoint
 from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
-from models.formats.huggingface import CONFIG, WEIGHTS
+from models.formats.huggingface import WEIGHTS
+from models.formats.huggingface_config import CONFIG
 from models.report import SilentReporter
 from models.shape import lacks_blocks
 

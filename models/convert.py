@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Literal
 
 from models.cache import landing, landing_folder
 from models.errors import HerdError
-from models.formats import dllama, gguf, huggingface_vocabulary, huggingface_writer
+from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_vocabulary
 from models.formats.gguf_reader import read_gguf
-from models.formats.huggingface import CONFIG, read_huggingface
+from models.formats.huggingface import read_huggingface
+from models.formats.huggingface_config import CONFIG
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.llama2c import read_llama2c, read_shape
 from models.limits import dllama_impossible
@@ -90,7 +91,7 @@ def open_source(source: Path) -> Checkpoint:
     if source.is_dir():
         if not (source / CONFIG).is_file():
             raise HerdError(f"{source} is no Hugging Face directory: it has no {CONFIG}.")
-        return read_huggingface(source, huggingface_vocabulary.read_vocabulary(source))
+        return read_huggingface(source)
     if source.suffix == ".gguf":
         return read_gguf(source)
     tokenizer = (

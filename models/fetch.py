@@ -12,7 +12,6 @@ from models.formats.dllama import read_header
 from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
 from models.formats.gguf_reader import read_gguf
 from models.formats.huggingface import read_huggingface
-from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.llama2c import read_llama2c
 from models.packages import PackageStore
 from models.padding import padded
@@ -65,7 +64,7 @@ def _open_directory(spec: ModelSpec, reporter: Reporter) -> Checkpoint:
         require_free_space(folder, max(0, left_bytes), f"Fetching {spec.name}")
         for file in spec.directory:
             fetch(file)
-        checkpoint = read_huggingface(folder, read_vocabulary(folder))
+        checkpoint = read_huggingface(folder)
         _require_same(spec, checkpoint.shape, folder)
         return checkpoint
 

@@ -1,20 +1,20 @@
-"""Reads the weights of Hugging Face directories: `config.json` and safetensors files.
+"""Reads the weights of Hugging Face directories: safetensors files.
 
-Format: huggingface/transformers (`LlamaConfig`, `Qwen3Config`, versions 4 and 5) and
-huggingface/safetensors: uint64 header size, a JSON header with type, shape and place of every
-tensor, then their bytes; the `safetensors` package checks the header. Files are mapped into memory,
-tensors stay on disk until they are asked for.
+Format: huggingface/safetensors: uint64 header size, a JSON header with type, shape and place of
+every tensor, then their bytes; the `safetensors` package checks the header against the file. Files
+are mapped into memory, tensors stay on disk until they are asked for.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from pydantic import BaseModel, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field
 from safetensors import SafetensorError, safe_open
 
 from models.checkpoint import (
@@ -26,25 +26,20 @@ from models.checkpoint import (
     tensor_shapes,
 )
 from models.errors import HerdError
+from models.formats.huggingface_config import CONFIG, read_shape
+from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.json_file import read_json
-from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling, mistakes
+from models.formats.unsayable import require_no_pointer, unsayable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from models.shape import Weights
-    from models.tokenizer import Tokenizer
+    from models.shape import ModelShape, Weights
 
-CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-ARCHITECTURES: dict[str, Architecture] = {
-    "LlamaForCausalLM": "llama",
-    "Qwen3ForCausalLM": "qwen3",
-}
-_QWEN3_HEAD_DIM = 128
 _DTYPES: dict[str, np.dtype[np.generic]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -68,40 +63,11 @@ _NAMES = {
 }
 
 
-class _Rope(BaseModel):
-    """`rope_scaling` of transformers 4 or `rope_parameters` of 5."""
-
-    rope_theta: float | None = None
-    rope_type: str | None = None
-    type: str | None = None
-    factor: float | None = None
-    low_freq_factor: float | None = None
-    high_freq_factor: float | None = None
-    original_max_position_embeddings: float | None = None
-
-
-class _Config(BaseModel):
-    """The part of `config.json` that says what is computed."""
-
-    architectures: Annotated[list[str], Field(min_length=1)]
-    hidden_size: PositiveInt
-    intermediate_size: PositiveInt
-    num_hidden_layers: PositiveInt
-    num_attention_heads: PositiveInt
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
-    vocab_size: PositiveInt
-    max_position_embeddings: PositiveInt
-    rms_norm_eps: float = 1e-6
-    rope_theta: float | None = None
-    rope_scaling: _Rope | None = None
-    rope_parameters: _Rope | None = None
-    tie_word_embeddings: bool = False
-    hidden_act: Literal["silu"] = "silu"
-    attention_bias: Literal[False] = False
-    mlp_bias: Literal[False] = False
-    use_sliding_window: Literal[False] = False
-    quantization_config: None = None
+_ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+_LAYER = re.compile(r"model\.layers\.(?P<layer>\d+)\.")
+_HARMLESS = re.compile(r".*\.rotary_emb\.inv_freq")
+"""Frequencies that old files hold besides, and transformers leaves aside as well."""
+_COMPARED_BYTES = 16 * 1024 * 1024
 
 
 class _Index(BaseModel):
@@ -120,25 +86,31 @@ class _Stored:
         """Its values; bfloat16 as the upper halves of float32."""
         return self.raw.view(_DTYPES[self.dtype]).reshape(self.size)
 
+    def equals(self, other: _Stored) -> bool:
+        """Whether another tensor holds the same bytes, compared a part at a time."""
+        if (self.dtype, self.size) != (other.dtype, other.size):
+            return False
+        parts = (
+            slice(start, start + _COMPARED_BYTES)
+            for start in range(0, len(self.raw), _COMPARED_BYTES)
+        )
+        return all(np.array_equal(self.raw[part], other.raw[part]) for part in parts)
 
-def read_huggingface(folder: Path, tokenizer: Tokenizer) -> Checkpoint:
-    """Open the weights of a Hugging Face directory.
+
+def read_huggingface(folder: Path) -> Checkpoint:
+    """Open a Hugging Face directory.
 
     Args:
-        folder: with `config.json` and `model.safetensors`, or several of them and their index.
-        tokenizer: the vocabulary, as many pieces as `config.json` says.
+        folder: with `config.json`, `model.safetensors`, or several of them and their index, and a
+            vocabulary.
 
     Raises:
         HerdError: a file is absent or damaged, the architecture is another one, or the neutral
             form cannot say what `config.json` asks for.
     """
     shape = read_shape(folder)
-    if len(tokenizer.pieces) != shape.vocab:
-        raise HerdError(
-            f"{folder} has {shape.vocab} vocabulary pieces by its {CONFIG}, and "
-            f"{len(tokenizer.pieces)} by its tokenizer: they belong to different models."
-        )
-    tensors = _tensors(folder, shape)
+    tensors = _tensors(folder, shape)  # first: rows are padded up to what is really there
+    tokenizer = read_vocabulary(folder)
 
     def values(name: str) -> NDArray[np.generic]:
         stored = tensors[name].values()
@@ -157,44 +129,6 @@ def read_huggingface(folder: Path, tokenizer: Tokenizer) -> Checkpoint:
     )
 
 
-def read_shape(folder: Path) -> ModelShape:
-    """The shape that `config.json` states.
-
-    Raises:
-        HerdError: as `read_huggingface`.
-    """
-    config = read_json(folder / CONFIG, _Config)
-    architecture = ARCHITECTURES.get(config.architectures[0])
-    if architecture is None:
-        raise HerdError(
-            f"{folder / CONFIG} is of the architecture {config.architectures[0]}; right would be "
-            f"{' or '.join(ARCHITECTURES)}."
-        )
-    heads, dim = config.num_attention_heads, config.hidden_size
-    head_dim = _QWEN3_HEAD_DIM if architecture == "qwen3" else dim // heads
-    epsilons = (known for known in NORM_EPSILONS if np.isclose(config.rms_norm_eps, known, atol=0))
-    try:
-        return ModelShape(
-            dim=dim,
-            hidden_dim=config.intermediate_size,
-            layers=config.num_hidden_layers,
-            heads=heads,
-            kv_heads=config.num_key_value_heads or heads,
-            head_dim=config.head_dim or head_dim,
-            vocab=config.vocab_size,
-            context=config.max_position_embeddings,
-            tied_classifier=config.tie_word_embeddings,
-            rope_theta=_rope_theta(config),
-            architecture=architecture,
-            norm_epsilon=next(epsilons, config.rms_norm_eps),
-            rope_scaling=_rope_scaling(config, folder / CONFIG),
-        )
-    except ValidationError as error:
-        raise HerdError(
-            f"{folder / CONFIG} has a shape that cannot be: {mistakes(error)}."
-        ) from None
-
-
 def huggingface_name(tensor: str) -> str:
     """What Hugging Face calls a tensor, such as `model.layers.0.self_attn.q_proj.weight`."""
     if tensor in _NAMES:
@@ -208,34 +142,10 @@ def is_permuted(tensor: str, shape: ModelShape) -> bool:
     return shape.architecture == "llama" and tensor.rpartition(".")[2] in ("q", "k")
 
 
-def _rope_theta(config: _Config) -> float:
-    stated = (config.rope_parameters and config.rope_parameters.rope_theta) or config.rope_theta
-    return stated or 10_000
-
-
-def _rope_scaling(config: _Config, path: Path) -> RopeScaling | None:
-    rope = config.rope_parameters or config.rope_scaling
-    kind = (rope.rope_type or rope.type) if rope else None
-    if rope is None or kind in {None, "default"}:
-        return None
-    if kind != "llama3":
-        raise HerdError(
-            f"{path} scales rotary frequencies by the rule `{kind}`; right would be `llama3` or "
-            "none."
-        )
-    return RopeScaling.model_validate(
-        {
-            "factor": rope.factor,
-            "low_frequency_factor": rope.low_freq_factor,
-            "high_frequency_factor": rope.high_freq_factor,
-            "original_context": rope.original_max_position_embeddings,
-        }
-    )
-
-
 def _tensors(folder: Path, shape: ModelShape) -> dict[str, _Stored]:
     """The tensors by their neutral names, all there, of the right shape and a type we read."""
     found = _mapped(folder)
+    _require_known(found, shape, folder)
     tensors = {}
     for name, size in tensor_shapes(shape).items():
         tied = name == CLASSIFIER and shape.tied_classifier
@@ -257,6 +167,17 @@ def _tensors(folder: Path, shape: ModelShape) -> dict[str, _Stored]:
 
 def _mapped(folder: Path) -> dict[str, _Stored]:
     """Every tensor of the directory's files, by Hugging Face's name."""
+    adapter = next((name for name in _ADAPTERS if (folder / name).exists()), None)
+    if adapter is not None:
+        raise HerdError(
+            f"{folder} has a LoRA adapter beside the model ({adapter}), which transformers would "
+            "add to it. Merge it first (merge_and_unload of peft) and save the model anew."
+        )
+    if (folder / INDEX).is_file() and (folder / WEIGHTS).is_file():
+        raise HerdError(
+            f"{folder} has both {WEIGHTS} and {INDEX}: which of them are the weights cannot be "
+            "told. Move the one away that is left over."
+        )
     if (folder / INDEX).is_file():
         names = sorted(set(read_json(folder / INDEX, _Index).weight_map.values()))
     elif (folder / WEIGHTS).is_file():
@@ -268,12 +189,41 @@ def _mapped(folder: Path) -> dict[str, _Stored]:
         )
     tensors: dict[str, _Stored] = {}
     for name in names:
-        tensors |= _map_file(folder / name)
+        more = _map_file(folder / name)
+        twice = next(iter(tensors.keys() & more.keys()), None)
+        if twice is not None:
+            raise HerdError(f"{folder} has the tensor {twice} in two of its files.")
+        tensors |= more
     return tensors
+
+
+def _require_known(found: dict[str, _Stored], shape: ModelShape, folder: Path) -> None:
+    """Refuse tensors beyond those that a model of the shape has, and a classifier too many."""
+    known = set(map(huggingface_name, tensor_shapes(shape)))
+    for name in sorted(found.keys() - known):
+        layer = _LAYER.match(name)
+        if _HARMLESS.fullmatch(name):
+            continue
+        if layer and int(layer["layer"]) >= shape.layers:
+            what = f"has the tensor `{name}` of a layer beyond its {shape.layers}"
+        elif name.endswith(".bias"):
+            what = f"has the bias `{name}`"
+        else:
+            what = f"has the tensor `{name}`, which no {shape.architecture} model here has"
+        raise unsayable(folder, what)
+    embedding, classifier = (found.get(huggingface_name(n)) for n in (EMBEDDING, CLASSIFIER))
+    if shape.tied_classifier and embedding and classifier and not embedding.equals(classifier):
+        raise HerdError(
+            f"{folder} says in its {CONFIG} that the output matrix is the embedding "
+            f"(tie_word_embeddings), and has another one in {huggingface_name(CLASSIFIER)}: which "
+            "is meant cannot be told. Correct the one or take the other out."
+        )
 
 
 def _map_file(path: Path) -> dict[str, _Stored]:
     try:
+        with path.open("rb") as file:
+            require_no_pointer(path, file.read(64))
         with safe_open(path, framework="numpy"), path.open("rb") as file:
             (header_bytes,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(header_bytes))
@@ -284,6 +234,8 @@ def _map_file(path: Path) -> dict[str, _Stored]:
             f"{path} is not a whole safetensors file ({error}). Fetch it again."
         ) from None
     header.pop("__metadata__", None)
+    if not header:
+        return {}
     content = np.memmap(path, dtype=np.uint8, mode="r", offset=8 + header_bytes)
     return {
         name: _Stored(entry["dtype"], tuple(entry["shape"]), content[slice(*entry["data_offsets"])])

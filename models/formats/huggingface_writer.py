@@ -15,13 +15,8 @@ import numpy as np
 
 from models.checkpoint import CLASSIFIER, tensor_shapes
 from models.errors import HerdError
-from models.formats.huggingface import (
-    ARCHITECTURES,
-    CONFIG,
-    WEIGHTS,
-    huggingface_name,
-    is_permuted,
-)
+from models.formats.huggingface import WEIGHTS, huggingface_name, is_permuted
+from models.formats.huggingface_config import ARCHITECTURES, CONFIG
 from models.formats.quantise import packed_tensor
 from models.shape import packed_bytes
 

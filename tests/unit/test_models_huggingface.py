@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from models.checkpoint import Checkpoint
 from models.convert import convert, open_source
@@ -18,7 +18,8 @@ from models.errors import HerdError
 from models.formats import huggingface_writer
 from models.formats.dllama import write_model
 from models.formats.dllama_tokenizer import write_tokenizer
-from models.formats.huggingface import huggingface_name, read_shape
+from models.formats.huggingface import huggingface_name
+from models.formats.huggingface_config import read_shape
 from models.report import SilentReporter
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
@@ -96,12 +97,15 @@ def test_short_floats_in_several_files_are_read_exactly(tmp_path: Path, dtype: s
 
 
 def test_halves_are_carried_over_and_a_tied_classifier_is_the_embedding(tmp_path: Path) -> None:
-    tied = LLAMA.model_copy(update={"tied_classifier": True})
     first, second = tmp_path / "first", tmp_path / "second"
-    base = random_model(tied)
-    folder_of(base, tmp_path / "untied")
+    folder_of(random_model(LLAMA), tmp_path / "untied")
     convert(tmp_path / "untied", first, "f16", None, QUIET)
     edit_config(first, tie_word_embeddings=True)
+    with pytest.raises(HerdError, match=r"tie_word_embeddings.*lm_head\.weight: which is meant"):
+        open_source(first)
+    tensors = load_file(first / "model.safetensors")
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]  # as Qwen3 0.6B has it
+    save_file(tensors, first / "model.safetensors")
     convert(first, second, "f16", None, QUIET)
     tensors = load_file(second / "model.safetensors")
     assert "lm_head.weight" not in tensors
@@ -129,7 +133,7 @@ def test_the_newer_spelling_of_rotary_parameters_is_read(tmp_path: Path) -> None
         ({"hidden_act": "gelu"}, "hidden_act"),
         ({"attention_bias": True}, "attention_bias"),
         ({"use_sliding_window": True}, "use_sliding_window"),
-        ({"quantization_config": {"bits": 4}}, "quantization_config"),
+        ({"quantization_config": {"bits": 4}}, "quantised the weights to 4 bits"),
         ({"rms_norm_eps": 1e-3}, "norm_epsilon"),
         ({"rope_scaling": {"type": "yarn", "factor": 4}}, "by the rule `yarn`"),
         ({"rope_theta": 10000.5}, "fractional"),

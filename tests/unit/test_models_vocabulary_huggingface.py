@@ -226,10 +226,10 @@ def changed(folder: Path, place: tuple[str, ...], value: object) -> None:
         (("model", "type"), "Unigram", "kind Unigram; right would be BPE"),
         (("pre_tokenizer",), None, "spells neither bytes"),
         (("model", "merges"), [["a", "nowhere"]], "merges 'a' and 'nowhere', which"),
-        (("model", "merges"), [[1]], r"cannot be read: model\.merges"),
+        (("model", "merges"), [[1]], r"`model\.merges\.0\.0` in a form"),
         (("model", "vocab"), {"a": 7, "b": 7}, "numbers its pieces wrongly"),
         (("model", "vocab"), {"a": -1}, "numbers its pieces wrongly"),
-        (("model",), [], "cannot be read: model"),
+        (("model",), [], "`model` in a form that is not known"),
     ],
 )
 def test_a_tokenizer_json_that_cannot_be_used_is_refused(
@@ -247,7 +247,11 @@ def test_a_tokenizer_json_that_cannot_be_used_is_refused(
         ("tokenizer_config.json", {"eos_token": "<|never|>"}, "'<|never|>' in its settings"),
         ("config.json", {"vocab_size": 400}, "450 pieces in its vocabulary, but config.json says"),
         ("config.json", {"eos_token_id": 450}, "names 450 as the end of a text"),
-        ("generation_config.json", {"eos_token_id": "two"}, "cannot be read: eos_token_id"),
+        (
+            "generation_config.json",
+            {"eos_token_id": "two"},
+            "`eos_token_id` in a form that is not known",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_the_vocabulary_are_refused(
