@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.proportions import holm
 from analysis.stats import FINEST, Ratio
+from analysis.wording import plural, within
 from collect.run import EQUIVALENCE_MARGIN
 
 LEVEL = 0.05
@@ -138,6 +139,18 @@ class Family:
     def tried(self) -> int:
         """How many comparisons were corrected for each other."""
         return sum(row.is_tried for row in self.rows)
+
+    def in_words(self) -> str:
+        """How many comparisons were made, and what each finding means; empty where none was."""
+        if not self.rows:
+            return ""
+        few = len(self.rows) - self.tried
+        rest = f" {few} more have too few values to compare." if few else ""
+        return (
+            f"{plural(self.tried, 'comparison')} of this report are corrected for one another "
+            f"(Holm): faster or slower at p < {LEVEL}; no difference, where the interval lies "
+            f"within {within(self.margin)}; otherwise it cannot be told.{rest}"
+        )
 
     def find(self, what: str, numerator: str, denominator: str) -> Compared | None:
         """The comparison of two sides by their keys, whichever way round it was named."""

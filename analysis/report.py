@@ -15,6 +15,7 @@ from analysis.agreement_text import Agreed, agreed
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.comparison import Comparison, comparison_of
+from analysis.csv_file import write_csv
 from analysis.energy import energy_frame, energy_table, unmeasured, window_in_words
 from analysis.family import Family
 from analysis.judges import Opinion, opinions
@@ -101,6 +102,7 @@ class Content:
     figures: tuple[Figure, ...]
     charts: Mapping[str, DrawnChart]
     cells: Table
+    compared: str
     link: Table | None
     servers: Table | None
     spans: Mapping[str, str]
@@ -202,7 +204,7 @@ def compose(
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
     family = Family(speed_pairs(on_nodes), run.equivalence_margin)
-    family.frame().to_csv(folder / "comparisons.csv", index=False)
+    write_csv(family.frame(), folder / "comparisons.csv")
     scalings = scalings_of(on_nodes, family)
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     is_lab = run.share_machine(run.nodes)
@@ -259,6 +261,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         or key_figures(all_series, study.scalings, study.family),
         charts=drawn,
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
+        compared=study.family.in_words(),
         link=link_table(all_series, speeds, folder),
         servers=server_table(times, folder),
         spans=spans_by_speed(times),

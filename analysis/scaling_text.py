@@ -102,8 +102,8 @@ def _step(point: Point, before: int, found: Compared, margin: str) -> str:
         return f"{n} are {ratio(told)} times as fast as {other}"
     if found.finding is Finding.SAME:
         return f"{n} are as fast as {other} within {margin}, at {ratio(told)} times"
-    told = f"{unsure(found)} {_owner(before)} speed"
-    return f"whether {n} are faster than {other} cannot be told: {told}"
+    beside = f"{unsure(found)} {_owner(before)} speed"
+    return f"whether {n} are faster than {other} cannot be told: {beside}"
 
 
 def unsure(found: Compared) -> str:
