@@ -25,7 +25,7 @@ from models.foreign import one_line
 State = Literal["done", "failed", "unavailable", "pending"]
 STATES: tuple[State, ...] = ("done", "failed", "unavailable", "pending")
 
-_ATTEMPT_NAME = re.compile(r"(.+)-a(\d{1,6})")
+_ATTEMPT_NAME = re.compile(r"\A(.{1,255})-a(\d{1,6})\Z")
 
 
 class Look(enum.IntEnum):
@@ -151,7 +151,7 @@ def _attempts(
     planned = {trial.trial_id: trial for trial in manifest.trials}
     found: dict[str, list[AttemptState]] = {}
     for path in _folders(run_folder, warnings):
-        name = _ATTEMPT_NAME.fullmatch(path.name)
+        name = _ATTEMPT_NAME.match(path.name)
         trial = planned.get(name[1]) if name else None
         if name is None or trial is None:
             left_out = f"{one_line(path.name)} is no attempt of a trial of this run"

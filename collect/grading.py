@@ -21,24 +21,27 @@ import unicodedata
 from collect.questions import Key
 from collect.spoken_numbers import numbers_in
 
+# Every run in a pattern is bounded, or cannot fail: small models say the same a thousand times.
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL | re.IGNORECASE)
-_BOLD = re.compile(r"\*\*(.+?)\*\*", re.DOTALL)
+_BOLD = re.compile(r"\*\*(.{1,400}?)\*\*", re.DOTALL)
 _BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _SAYS_SO = re.compile(
-    r"""\\boxed\s*\{
+    r"""\\boxed\s{0,9}\{
     | \#\#\#\#
-    | \b(?:answer|result|solution)\b (?:\s+(?:to|of|for)\b[^.:=\n]{0,60}?)? \s*
-      (?: (?:is|was|would\s+be|equals)\b | [:=] ) \s*:?
-    | (?:정답|답|결과) \s* (?: [은는이가] (?=\s) | : ) \s*:?""",
+    | \b(?:answer|result|solution)\b (?:\s{1,9}(?:to|of|for)\b[^.:=\n]{0,60}?)? \s{0,9}
+      (?: (?:is|was|would\s{1,9}be|equals)\b | [:=] ) (?:\s{0,9}:)?
+    | (?:정답|답|결과) \s{0,9} (?: [은는이가] (?=\s) | : ) (?:\s{0,9}:)?""",
     re.IGNORECASE | re.VERBOSE,
 )
 _ENDS = re.compile(r"[.!?。](?=\s|$)|\n|\}")
 _DENIED_BEFORE = re.compile(
-    r"(?:\b(?:not|never|neither|nor|rather than|instead of)|n't)\s+"
-    r"(?:(?!but\b)[\w'-]+\s+){0,3}['\"]?$",
+    r"(?:\b(?:not|never|neither|nor|rather than|instead of)|n't)[^\S\n]{1,9}"
+    r"(?:(?!but\b)[\w'-]{1,40}[^\S\n]{1,9}){0,3}['\"]?\Z",
     re.IGNORECASE,
 )
-_DENIED_AFTER = re.compile(r"^['\"]?\s*(?:[은는이가도]\s*)?(?:아니|아닙|아닌|말고)")
+LONGEST_DENIAL = 200
+"""Characters of what `_DENIED_BEFORE` matches, at most."""
+_DENIED_AFTER = re.compile(r"['\"]?\s{0,9}(?:[은는이가도]\s{0,9})?(?:아니|아닙|아닌|말고)")
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019", "'"),
@@ -92,14 +95,14 @@ def stated_number(answer: str) -> float | None:
 def _tidied(text: str) -> str:
     """Compatible forms made one (NFKC), signs of Markdown and LaTeX and outer blanks dropped."""
     plain = unicodedata.normalize("NFKC", text).translate(_PLAIN)
-    plain = re.sub(r"\\(?:text|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", plain)
+    plain = re.sub(r"\\(?:text|mathrm|mathbf)\s{0,9}\{([^{}]*)\}", r"\1", plain)
     plain = re.sub(r"\\[()\[\],;!]|\*+|(?m:^#{1,3}\s)", "", plain)
     return re.sub(r"[^\S\n]+", " ", plain).strip()
 
 
 def _words(value: str) -> str:
     """A pattern of these words in a row, not as part of longer ones."""
-    words = r"\s+".join(re.escape(word) for word in _tidied(value).split())
+    words = r"\s{1,9}".join(re.escape(word) for word in _tidied(value).split())
     return rf"(?<!\w){words}(?!\w)|(?<!\w){words}(?=(?:{_ENDINGS})\b)"
 
 
@@ -138,5 +141,6 @@ def _holds(text: str, pattern: str) -> bool:
 
 def _is_denied(text: str, match: re.Match[str]) -> bool:
     """The clause says that it is not this."""
-    before = re.split(r"[,.;:!?\n]", text[: match.start()])[-1]
-    return bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(text[match.end() :]))
+    begin = max(0, match.start() - LONGEST_DENIAL)
+    before = _DENIED_BEFORE.search(text, begin, match.start())
+    return bool(before or _DENIED_AFTER.match(text, match.end()))

@@ -84,6 +84,11 @@ class Phase:
     sync_low_ms: float | None = None
     sync_high_ms: float | None = None
 
+    @staticmethod
+    def of(tokens: int, total_ms: float) -> Phase | None:
+        """A phase of which only that is told; None if it has no token, or took no time."""
+        return Phase(tokens, total_ms) if tokens > 0 and total_ms > 0 else None
+
     @property
     def sync_share_low(self) -> float | None:
         """The least share of waiting in the time (0 to 1) that the log allows; None: no bound."""
@@ -129,6 +134,7 @@ class Answer:
         replayed: it was kept from before and says nothing of time.
         status: of HTTP; None if no answer came.
         served_model: as the server calls what answered; None where it does not tell.
+        left_out: what the server said that cannot be, such as a count that is no whole number.
     """
 
     question: str
@@ -150,6 +156,7 @@ class Answer:
     replayed: bool = False
     served_model: str | None = None
     status: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def tokens_per_s(self) -> float | None:

@@ -12,7 +12,9 @@ from models.yaml_file import load_yaml_file
 
 
 class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=20_000
+    )
 
 
 class Key(_Closed):
@@ -37,7 +39,7 @@ class Key(_Closed):
         if self.kind == "regex":
             try:
                 re.compile(str(self.value))
-            except re.error as error:
+            except (re.error, RecursionError, OverflowError) as error:
                 raise ValueError(f"{self.value!r} is no regular expression: {error}") from None
         return self
 

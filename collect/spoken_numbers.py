@@ -9,12 +9,12 @@ _SCALES = {
     "천": 1e3, "만": 1e4, "억": 1e8, "조": 1e12,
 }  # fmt: skip
 _DIGITS = re.compile(
-    rf"""(?:(?<![\w.)])(?P<sign>[-+])|\b(?P<minus>minus|negative|마이너스|영하)\s+)?
+    rf"""(?:(?<![\w.)])(?P<sign>[-+])|\b(?P<minus>minus|negative|마이너스|영하)\s{{1,9}})?
     (?<![\w.])
-    (?P<whole>[1-9]\d{{0,2}}(?:[,_ ]\d{{3}})+(?!\d)|\d+)
-    (?P<fraction>[.,]\d+)?
-    (?P<exponent>e[-+]?\d+\b)?
-    (?:\s?/\s?(?P<divisor>\d+(?:\.\d+)?)(?![\w/]))?
+    (?P<whole>[1-9]\d{{0,2}}(?:[,_ ]\d{{3}}){{1,100}}(?!\d)|\d{{1,300}})
+    (?P<fraction>[.,]\d{{1,300}})?
+    (?P<exponent>e[-+]?\d{{1,9}}\b)?
+    (?:\s?/\s?(?P<divisor>\d{{1,300}}(?:\.\d{{1,300}})?)(?![\w/]))?
     (?:\s?(?P<scale>{"|".join(_SCALES)}))?""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -32,7 +32,8 @@ _WORD = "|".join(
     sorted((*_VALUES, "hundred", "thousand", "million", "billion"), key=len, reverse=True)
 )
 _IN_WORDS = re.compile(
-    rf"\b(?:(minus|negative)\s+)?((?:{_WORD})(?:(?:\s+and\s+|[\s-]+)(?:{_WORD}))*)\b",
+    rf"\b(?:(minus|negative)\s{{1,9}})?"
+    rf"((?:{_WORD})(?:(?:\s{{1,9}}and\s{{1,9}}|[\s-]{{1,9}})(?:{_WORD})){{0,40}})\b",
     re.IGNORECASE,
 )
 

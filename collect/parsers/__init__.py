@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from collect.parsers import (
 )
 from collect.parsers.dllama_worker import read_worker
 from collect.record import open_regular
+from models.foreign import one_line
 
 LONGEST_CAUSE_BYTES = 1 << 18
 """A failure is told at the end of a log, its circumstances at its beginning."""
@@ -29,6 +31,20 @@ _CONSEQUENCES = ("Socket closed", "Connection reset by peer", "Broken pipe", "a 
 """What a process says when another one failed first."""
 _RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
 _ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+@contextmanager
+def _whatever_it_raises(record: AttemptRecord) -> Iterator[None]:
+    """Make a refusal of whatever a parser raises: one odd log must not end a run or a report."""
+    try:
+        yield
+    except HerdError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a log may have been written by anybody
+        raise HerdError(
+            f"The logs of the attempt {record.attempt_id} cannot be read "
+            f"({one_line(f'{type(error).__name__}: {error}', 200)})."
+        ) from None
 
 
 def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
@@ -42,10 +58,16 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
     Raises:
         HerdError: no log of a root, an engine without a parser, or a log that is not whole.
     """
+    with _whatever_it_raises(record):
+        return _measurement(folder, record)
+
+
+def _measurement(folder: Path, record: AttemptRecord) -> Measurement:
     root = record.root()
     if root is None or root.out_file is None:
         raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
-    out, err = _read(folder, root.out_file), _read(folder, root.err_file)
+    out = read_log(folder, root.out_file)
+    err = read_log(folder, root.err_file) if root.err_file else b""
     if root.role == "client" and llama_server.is_asked(root.argv):
         return llama_server.measurement(out)
     if root.role == "client":
@@ -71,8 +93,9 @@ def answers_of(folder: Path, record: AttemptRecord) -> tuple[Answer, ...]:
         return ()
     if llama_server.is_asked(client.argv):
         return ()
-    out = _read(folder, client.out_file)
-    return answers.read_answers(client.argv, _server_argv(record), out)
+    with _whatever_it_raises(record):
+        out = read_log(folder, client.out_file)
+        return answers.read_answers(client.argv, _server_argv(record), out)
 
 
 def _server_argv(record: AttemptRecord) -> tuple[str, ...]:
@@ -177,12 +200,6 @@ def _ending(process: ProcessRecord) -> str:
             name = str(process.signal)
         return f"ended by signal {process.signal} ({name})"
     return f"ended with status {process.exit_code}"
-
-
-def _read(folder: Path, name: str | None) -> bytes:
-    if name is None:
-        return b""
-    return read_log(folder, name)
 
 
 def _text(folder: Path, name: str | None) -> str:

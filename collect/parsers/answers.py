@@ -5,13 +5,18 @@ Times are differences of the monotonic clock of the machine that asked.
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from collect.errors import HerdError
 from collect.measurement import Answer, Measurement, Phase, TokenSource
+from collect.parsers.json_lines import Line, Seconds, Text, as_line, count_of, objects, whole_text
+from collect.record import Number
 
 CLIENT = "herd-ask"
 _CUT = frozenset({"length", "limit"})
@@ -19,6 +24,52 @@ _ENDED = frozenset({"eos", "word", "stop"})
 _FILTERED = "content_filter"
 SERVERS_WITHOUT_REASON = frozenset({"dllama-api"})
 """Their `stop` says only that the stream is over, also of an answer that was cut off."""
+
+
+class _Earlier(Line):
+    connect_s: Seconds
+
+
+class _Reply(Line):
+    """What the client says of a question. What the server said is typed where it is used."""
+
+    id: str
+    text: Text
+    pieces: list[Any]
+    status: Annotated[int, Field(strict=True, ge=0, le=999)] | None
+    connect_s: Seconds | None = None
+    sent_s: Seconds | None
+    first_piece_s: Seconds | None
+    last_piece_s: Seconds | None
+    done_s: Seconds | None
+    earlier: tuple[_Earlier, ...] | None = None
+    replayed: Annotated[bool, Field(strict=True)] = False
+    error: Text | None
+    usage: Any
+    timings: Any
+    finish_reason: Any
+    refusal: Any = None
+    model: Any = None
+
+    @model_validator(mode="after")
+    def _runs_forwards(self) -> Self:
+        moments = (self.sent_s, self.first_piece_s, self.last_piece_s, self.done_s)
+        known = [moment for moment in moments if moment is not None]
+        if any(later < earlier for earlier, later in pairwise(known)):
+            raise ValueError("its moments run backwards")
+        return self
+
+
+class _Body(Line):
+    """What a request asks for."""
+
+    temperature: Number | None = None
+    max_tokens: Annotated[int, Field(strict=True, ge=0)] | None = None
+
+
+class _Asked(Line):
+    id: str
+    body: _Body
 
 
 def measurement(
@@ -57,65 +108,94 @@ def read_answers(
     """
     bodies = _bodies(client_argv)
     program = _program(server_argv)
-    answers = []
-    for line in client_out.decode(errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-            body = bodies[record["id"]]
-            answers.append(_answer(record, body, program, server_argv))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise HerdError(f"The log of {CLIENT} is torn: {line[:80]}") from None
-    return tuple(answers)
+    found: dict[str, Answer] = {}
+    for loaded in objects(client_out, CLIENT):
+        reply = as_line(loaded, _Reply, CLIENT)
+        if reply.id not in bodies or reply.id in found:
+            raise HerdError(f"The log of {CLIENT} answers what was not asked, or twice.")
+        found[reply.id] = _answer(reply, bodies[reply.id], program, server_argv)
+    return tuple(found.values())
 
 
-def _answer(
-    record: Mapping[str, Any], body: Mapping[str, Any], program: str, server_argv: Sequence[str]
-) -> Answer:
-    tokens, source = _tokens(record)
-    replayed = bool(record.get("replayed"))
+def _answer(reply: _Reply, body: _Body, program: str, server_argv: Sequence[str]) -> Answer:
+    told = _Told(reply)
+    tokens, source = told.tokens()
+    reason = told.words("finish_reason", reply.finish_reason)
     sent_s, first_s, last_s, done_s = (
-        None if replayed else record[name]
-        for name in ("sent_s", "first_piece_s", "last_piece_s", "done_s")
+        None if reply.replayed else moment
+        for moment in (reply.sent_s, reply.first_piece_s, reply.last_piece_s, reply.done_s)
     )
-    earlier = record.get("earlier") or []
-    asked = body.get("temperature")
+    earlier = reply.earlier or ()
     return Answer(
-        question=str(record["id"]),
-        text=_joined(record["text"]),
+        question=reply.id,
+        text=reply.text,
         tokens=tokens,
         tokens_from=source,
-        prompt_tokens=(record["usage"] or {}).get("prompt_tokens"),
+        prompt_tokens=told.count("usage", "prompt_tokens"),
         ttft_ms=_ms(sent_s, first_s),
         decode_ms=_ms(first_s, last_s),
         total_ms=_ms(sent_s, done_s),
-        finish_reason=record["finish_reason"],
-        truncated=_truncated(record["finish_reason"], tokens, body.get("max_tokens"), program),
-        temperature=asked,
+        finish_reason=reason,
+        truncated=_truncated(reason, tokens, body.max_tokens, program),
+        temperature=body.temperature,
         temperature_used=_flag(server_argv, "--temperature")
         if program in SERVERS_WITHOUT_REASON
-        else asked,
-        error=record["error"],
-        refused=bool(record.get("refusal")) or record["finish_reason"] == _FILTERED,
+        else body.temperature,
+        error=reply.error,
+        refused=bool(reply.refusal) or reason == _FILTERED,
         tries=1 + len(earlier),
-        waited_ms=0.0 if replayed or not earlier else _waited_ms(earlier, record),
-        replayed=replayed,
-        served_model=record.get("model"),
-        status=record["status"],
+        waited_ms=0.0 if reply.replayed or not earlier else _waited_ms(earlier, reply),
+        replayed=reply.replayed,
+        served_model=told.words("model", reply.model),
+        status=reply.status,
+        left_out=tuple(told.left_out),
     )
 
 
-def _waited_ms(earlier: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> float:
-    return _ms(earlier[0]["connect_s"], record["connect_s"]) or 0.0
+class _Told:
+    """What the server said of an answer, as far as it can be.
+
+    Attributes:
+        left_out: what it said that cannot be.
+    """
+
+    def __init__(self, reply: _Reply) -> None:
+        self._reply = reply
+        self.left_out: list[str] = []
+
+    def tokens(self) -> tuple[int, TokenSource]:
+        """How many were generated, by the best source that says so."""
+        if (tokens := self.count("usage", "completion_tokens")) is not None:
+            return tokens, "usage"
+        if (tokens := self.count("timings", "predicted_n")) is not None:
+            return tokens, "timings"
+        return len(self._reply.pieces), "pieces"
+
+    def count(self, part: str, name: str) -> int | None:
+        """A count in a part of the reply; None where there is none."""
+        told = getattr(self._reply, part)
+        if told is None:
+            return None
+        value = told.get(name) if isinstance(told, dict) else told
+        count = count_of(value)
+        if count is None and value is not None:
+            self.left_out.append(f"{part}.{name}")
+        return count
+
+    def words(self, name: str, value: object) -> str | None:
+        """A text; None where there is none."""
+        if isinstance(value, str):
+            return str(whole_text(value))[:_LONGEST_WORDS]
+        if value is not None:
+            self.left_out.append(name)
+        return None
 
 
-def _tokens(record: Mapping[str, Any]) -> tuple[int, TokenSource]:
-    usage = record["usage"] or {}
-    if "completion_tokens" in usage:
-        return int(usage["completion_tokens"]), "usage"
-    timings = record["timings"] or {}
-    if "predicted_n" in timings:
-        return int(timings["predicted_n"]), "timings"
-    return len(record["pieces"]), "pieces"
+_LONGEST_WORDS = 200
+
+
+def _waited_ms(earlier: Sequence[_Earlier], reply: _Reply) -> float:
+    return max(0.0, _ms(earlier[0].connect_s, reply.connect_s) or 0.0)
 
 
 def _truncated(
@@ -136,7 +216,7 @@ def _decoding(answers: Sequence[Answer]) -> Phase | None:
     timed = [answer for answer in answers if answer.decode_ms]
     tokens = sum(answer.tokens - 1 for answer in timed)
     total_ms = sum(answer.decode_ms or 0.0 for answer in timed)
-    return Phase(tokens=tokens, total_ms=total_ms) if tokens > 0 and total_ms > 0 else None
+    return Phase.of(tokens, total_ms)
 
 
 def _flags(answers: Sequence[Answer]) -> list[str]:
@@ -151,19 +231,31 @@ def _flags(answers: Sequence[Answer]) -> list[str]:
     empty = [answer.question for answer in answers if not answer.text.strip()]
     if empty:
         flags.append(f"answered with nothing: {', '.join(empty)}")
+    odd = [f"{name} of {a.question}" for a in answers for name in a.left_out]
+    if odd:
+        flags.append(f"the server says what cannot be, which is left out: {', '.join(odd)}")
     other = next((a for a in answers if a.temperature != a.temperature_used), None)
     if other is not None:
         flags.append(
-            f"a temperature of {other.temperature:g} was asked for and the server used "
-            f"{other.temperature_used:g}"
+            f"a temperature of {_number(other.temperature)} was asked for and the server used "
+            f"{_number(other.temperature_used)}"
         )
     return flags
 
 
-def _bodies(client_argv: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Question id to what was sent."""
-    questions = [json.loads(word) for word in client_argv if word.startswith("{")]
-    return {question["id"]: question["body"] for question in questions}
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:g}"
+
+
+def _bodies(client_argv: Sequence[str]) -> Mapping[str, _Body]:
+    """Question id to what was asked."""
+    found = {}
+    for word in client_argv:
+        if word.startswith("{"):
+            for loaded in objects(word.encode("utf-8", "replace"), f"what {CLIENT} was to ask"):
+                asked = as_line(loaded, _Asked, f"what {CLIENT} was to ask")
+                found[asked.id] = asked.body
+    return found
 
 
 def _program(argv: Sequence[str]) -> str:
@@ -173,13 +265,14 @@ def _program(argv: Sequence[str]) -> str:
 
 
 def _flag(argv: Sequence[str], name: str) -> float | None:
-    return float(argv[argv.index(name) + 1]) if name in argv[:-1] else None
+    if name not in argv[:-1]:
+        return None
+    try:
+        value = float(argv[argv.index(name) + 1])
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _ms(begin_s: float | None, end_s: float | None) -> float | None:
     return None if begin_s is None or end_s is None else (end_s - begin_s) * 1000.0
-
-
-def _joined(text: str) -> str:
-    """Halves of a character that came in two pieces, put together."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -11,15 +11,47 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Self
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from collect.errors import HerdError
 from collect.measurement import Measurement, Phase
+from collect.parsers.json_lines import LONGEST_MS, MOST_TOKENS, Line, Tokens
+from models.foreign import one_line
 
+# Every run in a pattern is bounded: a log may hold a word of a megabyte.
 _ESTIMATE = re.compile(r"Final estimate: PPL(?: over .{1,80}?)? = (\S{1,40})")
-_PROMPT_TIME = re.compile(r"prompt eval time = +(\d+\.\d+) ms / +(\d+) tokens", re.MULTILINE)
-_EVAL_TIME = re.compile(r": +eval time = +(\d+\.\d+) ms / +(\d+) runs", re.MULTILINE)
-_PROTOCOL = re.compile(r"^Starting RPC server v(\d+\.\d+\.\d+)", re.MULTILINE)
+_PROMPT_TIME = re.compile(
+    r"prompt eval time = {1,20}(\d{1,11}\.\d{1,9}) ms / {1,20}(\d{1,7}) tokens"
+)
+_EVAL_TIME = re.compile(r": {1,20}eval time = {1,20}(\d{1,11}\.\d{1,9}) ms / {1,20}(\d{1,7}) runs")
+_PROTOCOL = re.compile(r"^Starting RPC server v(\d{1,9}\.\d{1,9}\.\d{1,9})", re.MULTILINE)
+
+Nanoseconds = Annotated[int, Field(strict=True, ge=1, le=int(LONGEST_MS * 1e6))]
+
+
+class _Test(Line):
+    """A test of llama-bench: some tokens read, some generated, each sample in its own time."""
+
+    n_prompt: Tokens
+    n_gen: Tokens
+    samples_ns: Annotated[tuple[Nanoseconds, ...], Field(min_length=1, max_length=MOST_TOKENS)]
+    avg_ns: Annotated[float, Field(strict=True, ge=0, le=LONGEST_MS * 1e6)]
+
+    @model_validator(mode="after")
+    def _measures_something(self) -> Self:
+        if self.tokens == 0:
+            raise ValueError("a test of no token")
+        return self
+
+    @property
+    def tokens(self) -> int:
+        """Of one sample."""
+        return self.n_prompt + self.n_gen
+
+
+_TESTS = TypeAdapter(list[_Test])
 
 
 def measurement(argv: Sequence[str], root_out: bytes, root_err: bytes) -> Measurement:
@@ -51,17 +83,14 @@ def bench(out: str, err: str) -> Measurement:
     evaluation = prediction = None
     flags: list[str] = []
     for test in _tests(out, err):
-        tokens = test["n_prompt"] + test["n_gen"]
-        samples_ns = test["samples_ns"]
-        if not samples_ns or min(samples_ns) <= 0:
-            raise HerdError(f"llama-bench gives no time for its test of {tokens} tokens.")
-        phase = Phase(tokens=tokens * len(samples_ns), total_ms=sum(samples_ns) / 1e6)
-        mean_ns = sum(samples_ns) / len(samples_ns)
-        if abs(mean_ns - test["avg_ns"]) > 1 + 1e-6 * mean_ns:
-            flags.append(f"llama-bench's mean of {tokens} tokens is not that of its samples")
-        if test["n_gen"] == 0:
+        sum_ns, samples = sum(test.samples_ns), len(test.samples_ns)
+        phase = Phase(tokens=test.tokens * samples, total_ms=sum_ns / 1e6)
+        mean_ns = sum_ns / samples
+        if abs(mean_ns - test.avg_ns) > 1 + 1e-6 * mean_ns:
+            flags.append(f"llama-bench's mean of {test.tokens} tokens is not that of its samples")
+        if test.n_gen == 0:
             evaluation = phase
-        elif test["n_prompt"] == 0:
+        elif test.n_prompt == 0:
             prediction = phase
         else:
             flags.append("a test that mixes prompt and generating was left out")
@@ -75,28 +104,28 @@ def bench(out: str, err: str) -> Measurement:
     )
 
 
-def _tests(out: str, err: str) -> list[dict[str, Any]]:
+def _tests(out: str, err: str) -> list[_Test]:
     text = out.strip()
     try:
         if text.startswith("["):
-            tests = json.loads(text)
+            loaded = json.loads(text)
         else:
-            tests = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-        for test in tests:
-            _check_test(test)
-    except (ValueError, KeyError, TypeError, RecursionError):
+            loaded = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        tests = _TESTS.validate_python(loaded)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = one_line(".".join(map(str, first["loc"])), 100)
+        told = f" ({where}: {one_line(first['msg'], 200)})"
+        raise HerdError(f"The output of llama-bench is torn{told}{_because(out, err)}.") from None
+    except (ValueError, RecursionError):
         raise HerdError(f"The output of llama-bench is torn{_because(out, err)}.") from None
     if not tests:
         raise HerdError(f"llama-bench printed no result{_because(out, err)}.")
-    return list(tests)
+    return tests
 
 
-def _check_test(test: Mapping[str, Any]) -> None:
-    counts = [test["n_prompt"], test["n_gen"]]
-    if not all(isinstance(number, int) for number in [*counts, *test["samples_ns"]]):
-        raise TypeError
-    if not isinstance(test["avg_ns"], int | float) or sum(counts) <= 0:
-        raise TypeError
+LEAST_PERPLEXITY = 0.999
+"""A perplexity is 1 or more, but for rounding."""
 
 
 def perplexity(out: str, err: str) -> Measurement:
@@ -108,8 +137,8 @@ def perplexity(out: str, err: str) -> Measurement:
         value = float(estimates[-1])
     except ValueError:
         value = math.nan
-    if not math.isfinite(value):
-        raise HerdError(f"llama-perplexity's estimate is no number: {estimates[-1]}.")
+    if not (math.isfinite(value) and value >= LEAST_PERPLEXITY):
+        raise HerdError(f"llama-perplexity's estimate is no perplexity: {estimates[-1]}.")
     return Measurement(samples=1, evaluation=_times(err, out)[0], perplexity=value)
 
 
@@ -133,7 +162,7 @@ def _time(pattern: re.Pattern[str], texts: Sequence[str]) -> Phase | None:
         matches = pattern.findall(text)
         if matches:
             took_ms, tokens = float(matches[-1][0]), int(matches[-1][1])
-            return Phase(tokens=tokens, total_ms=took_ms) if tokens and took_ms else None
+            return Phase.of(tokens, took_ms)
     return None
 
 
@@ -154,20 +183,13 @@ _READERS: Mapping[str, Callable[[str, str], Measurement]] = {
     "llama-completion": completion,
 }
 
-_OTHER_PROTOCOL = "this program another: all nodes need the same version of llama.cpp"
+_MISMATCH = re.compile(r"RPC server version mismatch: (\S{1,80})")
+_HANDSHAKE = re.compile(r"RPC handshake failed for (\S{1,200})")
 _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), sentence)
     for pattern, sentence in (
-        (
-            r"RPC server version mismatch: (\S+)(?:.*\n)+?.*RPC handshake failed for (\S+)",
-            rf"the RPC worker at \2 speaks protocol \1 and {_OTHER_PROTOCOL}",
-        ),
-        (
-            r"RPC server version mismatch: (\S+)",
-            rf"an RPC worker speaks protocol \1 and {_OTHER_PROTOCOL}",
-        ),
-        (r"Failed to connect to (\S+)", r"it could not connect to the RPC worker at \1"),
-        (r"RPC handshake failed for (\S+)", r"what listens at \1 is no RPC worker of llama.cpp"),
+        (r"Failed to connect to (\S{1,200})", r"it could not connect to the RPC worker at \1"),
+        (_HANDSHAKE.pattern, r"what listens at \1 is no RPC worker of llama.cpp"),
         (
             r"Remote RPC server crashed or returned malformed response",
             "an RPC worker crashed, was killed or lost its connection in the middle",
@@ -179,19 +201,33 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"^Failed to initialize backend", "it found no device to compute on"),
         (r"error loading model: (.{1,200})$", r"it could not load the model: \1"),
         (r"failed to load model '(.{1,200}?)'", r"it could not load the model \1"),
-        (r"you need at least (\d+) tokens.*", r"the text is too short: it needs \1 tokens"),
-        (r"unable to allocate (\S+ buffer)", r"not enough memory: it could not allocate its \1"),
+        (r"you need at least (\d{1,9}) tokens", r"the text is too short: it needs \1 tokens"),
+        (
+            r"unable to allocate (\S{1,80} buffer)",
+            r"not enough memory: it could not allocate its \1",
+        ),
         (r"std::bad_alloc", "not enough memory"),
         (r"(GGML_ASSERT\(.{1,200}\)) failed", r"it stopped at the assertion \1"),
-        (r"^(?:\S+: )?error: (.{1,200})$", r"\1"),
+        (r"^(?:\S{1,80}: )?error: (.{1,200})$", r"\1"),
     )
 )
 
 
 def failure_cause(out: str, err: str) -> str | None:
     """Why a program of llama.cpp failed, by its own words; None if it does not say."""
+    for text in (err, out):
+        if mismatch := _MISMATCH.search(text):
+            return _other_protocol(mismatch[1], _HANDSHAKE.search(text, mismatch.end()))
     for pattern, sentence in _CAUSES:
         for text in (err, out):
             if match := pattern.search(text):
                 return match.expand(sentence)
     return None
+
+
+def _other_protocol(version: str, handshake: re.Match[str] | None) -> str:
+    who = "an RPC worker" if handshake is None else f"the RPC worker at {handshake[1]}"
+    return (
+        f"{who} speaks protocol {version} and this program another: all nodes need the same "
+        "version of llama.cpp"
+    )

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from collect.errors import HerdError
 from collect.measurement import Measurement, SaidToken
+from collect.parsers.json_lines import Line, LogProbability, Text, as_line, objects
+
+_CLIENT = "the client of llama-server"
 
 PATH = "/completion"
+
+
+class _Token(Line):
+    token: Text
+    logprob: LogProbability
+
+
+class _Reply(Line):
+    error: Text | None
+    probabilities: tuple[_Token, ...] | None
 
 
 def is_asked(argv: Sequence[str]) -> bool:
@@ -24,28 +35,29 @@ def measurement(out: bytes) -> Measurement:
     Raises:
         HerdError: no answer, a torn one, or one that the server did not finish.
     """
-    answers = [_answer(line) for line in out.decode(errors="replace").splitlines()]
+    replies = [as_line(loaded, _Reply, _CLIENT) for loaded in objects(out, _CLIENT)]
+    answers = [_tokens(reply) for reply in replies]
     if not answers:
-        raise HerdError("The log of the client of llama-server holds no answer.")
+        raise HerdError(f"The log of {_CLIENT} holds no answer.")
     said = tuple(token for answer in answers for token in answer)
     scores = [token.log_probability for token in said if token.log_probability is not None]
     is_score = len(answers) > 1 and len(scores) == len(said)
     return Measurement(
         samples=len(said),
-        perplexity=math.exp(-sum(scores) / len(scores)) if is_score else None,
+        perplexity=_perplexity(scores) if is_score and scores else None,
         text="".join(token.text or "" for token in said),
         said=said,
     )
 
 
-def _answer(line: str) -> list[SaidToken]:
+def _perplexity(scores: Sequence[float]) -> float:
     try:
-        answer: dict[str, Any] = json.loads(line)
-        if answer["error"] is not None:
-            raise HerdError(f"llama-server did not answer: {answer['error']}.")
-        return [
-            SaidToken(str(token["token"]), float(token["logprob"]))
-            for token in answer["probabilities"] or ()
-        ]
-    except (ValueError, KeyError, TypeError):
-        raise HerdError("The log of the client of llama-server is torn.") from None
+        return math.exp(-sum(scores) / len(scores))
+    except OverflowError:
+        raise HerdError("llama-server calls a token of the text impossible.") from None
+
+
+def _tokens(reply: _Reply) -> list[SaidToken]:
+    if reply.error is not None:
+        raise HerdError(f"llama-server did not answer: {reply.error}.")
+    return [SaidToken(one.token, one.logprob) for one in reply.probabilities or ()]

@@ -6,10 +6,11 @@ upstream does (docs/petals.md).
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
 
 from collect.errors import HerdError
 from collect.measurement import (
@@ -20,15 +21,58 @@ from collect.measurement import (
     ServerTime,
     TokenRecord,
 )
+from collect.parsers.json_lines import (
+    MOST_TOKENS,
+    Line,
+    LogProbability,
+    Milliseconds,
+    Text,
+    Tokens,
+    as_line,
+    objects,
+    torn,
+)
 
+_CLIENT = "the client of Petals"
 PROGRAM = "/petals/bin/petals-"
 _OWN_WORDS = re.compile(r"^error: (.{1,400})$", re.MULTILINE)
-_RAISED = re.compile(r"^((?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?:: .{1,300})?)$", re.MULTILINE)
+_RAISED = re.compile(
+    r"^((?:\w{1,80}\.){0,12}\w{0,80}(?:Error|Exception|Interrupt)(?:: .{1,300})?)$", re.MULTILINE
+)
 
 
 def is_petals(argv: Sequence[str]) -> bool:
     """Whether a command line is of a program of Petals."""
     return any(PROGRAM in argument for argument in argv[:1])
+
+
+class _Swarm(Line):
+    """Which servers there are, and which layers each has: the first, and the one after the last."""
+
+    servers: tuple[tuple[Text, Tokens, Tokens], ...]
+
+
+class _Step(Line):
+    phase: PhaseName
+    tokens: Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS)]
+    text: Text
+    total_ms: Milliseconds
+    chain_ms: Milliseconds
+    servers_ms: dict[Text, Milliseconds]
+    computing_ms: dict[Text, Milliseconds] = Field(default_factory=dict)
+    log_probability: LogProbability | None = None
+
+    @model_validator(mode="after")
+    def _holds_its_part(self) -> Self:
+        if self.chain_ms > self.total_ms:
+            raise ValueError(f"{self.chain_ms} ms of {self.total_ms} ms cannot be")
+        return self
+
+
+class _Perplexity(Line):
+    value: Annotated[float, Field(strict=True, ge=0.999, le=1e300)]
+    total_ms: Milliseconds
+    scores: Annotated[tuple[LogProbability, ...], Field(min_length=1)]
 
 
 def measurement(out: bytes, err: bytes) -> Measurement:
@@ -37,24 +81,32 @@ def measurement(out: bytes, err: bytes) -> Measurement:
     Raises:
         HerdError: a line is torn, or nothing was measured.
     """
-    records = [_record(line) for line in out.decode(errors="replace").splitlines()]
-    try:
-        scored = [record for record in records if record["event"] == "perplexity"]
-        steps = [record for record in records if record["event"] == "step"]
-        if scored:
-            return _perplexity(scored[-1])
-        if steps:
-            layers = {
-                str(name): int(end) - int(start)
-                for record in records
-                if record["event"] == "swarm"
-                for name, start, end in record["servers"]
-            }
-            return _steps(steps, layers)
-    except (KeyError, TypeError, ValueError):
-        raise HerdError("The log of the client of Petals lacks something in a record.") from None
+    scored: list[_Perplexity] = []
+    steps: list[_Step] = []
+    layers: dict[str, int] = {}
+    for loaded in objects(out, _CLIENT):
+        event = loaded.get("event")
+        if event == "perplexity":
+            scored.append(as_line(loaded, _Perplexity, _CLIENT))
+        elif event == "step":
+            steps.append(as_line(loaded, _Step, _CLIENT))
+        elif event == "swarm":
+            layers |= {name: end - start for name, start, end in _servers(loaded)}
+        elif not isinstance(event, str):
+            raise torn(_CLIENT, str(loaded))
+    if scored:
+        return _perplexity(scored[-1])
+    if steps:
+        return _steps(steps, layers)
     cause = failure_cause(out.decode(errors="replace"), err.decode(errors="replace"))
     raise HerdError(f"The client of Petals measured nothing{f': {cause}' if cause else ''}.")
+
+
+def _servers(loaded: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+    for name, start, end in as_line(loaded, _Swarm, _CLIENT).servers:
+        if end < start:
+            raise HerdError(f"The log of {_CLIENT} is torn: layers {start} to {end} of a server.")
+        yield name, start, end
 
 
 def failure_cause(out: str, err: str) -> str | None:
@@ -68,39 +120,27 @@ def failure_cause(out: str, err: str) -> str | None:
     return None
 
 
-def _record(line: str) -> Mapping[str, Any]:
-    try:
-        record = json.loads(line)
-    except ValueError:
-        record = None
-    if not isinstance(record, dict) or "event" not in record:
-        raise HerdError(f"The log of the client of Petals is torn: {line[:80]}")
-    return record
-
-
-def _perplexity(record: Mapping[str, Any]) -> Measurement:
-    scores = tuple(float(score) for score in record["scores"])
+def _perplexity(told: _Perplexity) -> Measurement:
     return Measurement(
         samples=1,
-        evaluation=Phase(tokens=len(scores), total_ms=float(record["total_ms"])),
-        perplexity=float(record["value"]),
-        said=tuple(SaidToken(None, score) for score in scores),
+        evaluation=Phase.of(len(told.scores), told.total_ms),
+        perplexity=told.value,
+        said=tuple(SaidToken(None, score) for score in told.scores),
     )
 
 
-def _steps(steps: Sequence[Mapping[str, Any]], layers: Mapping[str, int]) -> Measurement:
+def _steps(steps: Sequence[_Step], layers: Mapping[str, int]) -> Measurement:
     """The first step reads the prompt and yields the first token; each other yields one more."""
     first, *others = steps
-    prediction_ms = sum(float(step["total_ms"]) for step in others)
-    is_scored = "log_probability" in first
+    scores = [step.log_probability for step in steps]
     return Measurement(
         samples=len(steps),
-        evaluation=Phase(tokens=int(first["tokens"]), total_ms=float(first["total_ms"])),
-        prediction=Phase(tokens=len(others), total_ms=prediction_ms) if others else None,
-        text="".join(str(step["text"]) for step in steps),
+        evaluation=Phase.of(first.tokens, first.total_ms),
+        prediction=Phase.of(len(others), sum(step.total_ms for step in others)),
+        text="".join(step.text for step in steps),
         tokens=tuple(_token(index, step) for index, step in enumerate(steps)),
-        said=tuple(SaidToken(str(s["text"]), float(s["log_probability"])) for s in steps)
-        if is_scored
+        said=tuple(SaidToken(step.text, step.log_probability) for step in steps)
+        if None not in scores
         else (),
         servers=tuple(
             part for index, step in enumerate(steps) for part in _parts(index, step, layers)
@@ -108,36 +148,32 @@ def _steps(steps: Sequence[Mapping[str, Any]], layers: Mapping[str, int]) -> Mea
     )
 
 
-def _token(index: int, step: Mapping[str, Any]) -> TokenRecord:
+def _token(index: int, step: _Step) -> TokenRecord:
     """What the client computes itself, and how long it waited for the chain of servers."""
-    total_ms, chain_ms = float(step["total_ms"]), float(step["chain_ms"])
     return TokenRecord(
         index=index,
-        phase=_phase(step),
-        tokens=int(step["tokens"]),
-        compute_ms=total_ms - chain_ms,
-        sync_ms=chain_ms,
-        total_ms=total_ms,
+        phase=step.phase,
+        tokens=step.tokens,
+        compute_ms=step.total_ms - step.chain_ms,
+        sync_ms=step.chain_ms,
+        total_ms=step.total_ms,
         sent_kib=None,
         received_kib=None,
-        text=str(step["text"]),
+        text=step.text,
     )
 
 
-def _parts(index: int, step: Mapping[str, Any], layers: Mapping[str, int]) -> Iterator[ServerTime]:
+def _parts(index: int, step: _Step, layers: Mapping[str, int]) -> Iterator[ServerTime]:
     """What each server had to do with a step; early clients did not ask how long it computed."""
-    computing = step.get("computing_ms", {})
-    for position, (name, wait_ms) in enumerate(step["servers_ms"].items()):
+    for position, (name, wait_ms) in enumerate(step.servers_ms.items()):
+        if name not in layers:
+            raise HerdError(f"The log of {_CLIENT} is torn: it does not say what {name} has.")
         yield ServerTime(
             index=index,
-            phase=_phase(step),
+            phase=step.phase,
             position=position,
-            node=str(name),
+            node=name,
             layers=layers[name],
-            wait_ms=float(wait_ms),
-            compute_ms=float(computing[name]) if name in computing else None,
+            wait_ms=wait_ms,
+            compute_ms=step.computing_ms.get(name),
         )
-
-
-def _phase(step: Mapping[str, Any]) -> PhaseName:
-    return "evaluation" if step["phase"] == "evaluation" else "prediction"

@@ -24,6 +24,7 @@ from typing import Any
 from collect.account import Account
 from collect.errors import HerdError
 from collect.judging import Choice, Comparison, Judge, judge_files, read_judge
+from collect.parsers.json_lines import count_of
 from collect.questions import Question
 from collect.ratings import read_lines
 from collect.run import Questions
@@ -233,7 +234,8 @@ def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
         HerdError: it says nothing.
     """
     reply = _ask(judge, endpoint, ask.body)
-    error, usage = reply["error"], reply["usage"] or {}
+    error = reply["error"]
+    usage = reply["usage"] if isinstance(reply["usage"], dict) else {}
     return Comparison(
         at=time.time(),
         question=ask.question.id,
@@ -241,9 +243,9 @@ def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
         second=ask.second,
         choice=None if error else choice_of(reply["text"]),
         said=reply["text"],
-        served_model=reply["model"],
-        read_tokens=usage.get("prompt_tokens"),
-        generated_tokens=usage.get("completion_tokens"),
+        served_model=str(reply["model"])[:200] if reply["model"] else None,
+        read_tokens=count_of(usage.get("prompt_tokens")),
+        generated_tokens=count_of(usage.get("completion_tokens")),
         error=error,
     )
 

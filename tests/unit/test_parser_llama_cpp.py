@@ -81,7 +81,7 @@ def test_perplexity_is_the_final_estimate_wherever_it_is_printed() -> None:
     torn = recorded.partition(b"Final")[0]
     with pytest.raises(HerdError, match="before its estimate"):
         llama_cpp.measurement(argv, torn, b"")
-    with pytest.raises(HerdError, match="no number: nan"):
+    with pytest.raises(HerdError, match="no perplexity: nan"):
         llama_cpp.measurement(argv, b"Final estimate: PPL = nan +/- nan", b"")
 
 

@@ -198,7 +198,7 @@ def test_a_scored_text_keeps_each_score() -> None:
     ("out", "said"),
     [
         (b"", "measured nothing: no server has the blocks 3, 4, 5"),
-        (b'{"event": "step"}', "lacks something"),
+        (b'{"event": "step"}', "phase: Field required"),
         (b'{"event": "st', "torn"),
         (b"[1]", "torn"),
     ],

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.report import compose
+from analysis.report import compose, write_report
+from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from collect.errors import HerdError
 from collect.measurement import Measurement
@@ -428,3 +429,83 @@ def test_a_cell_is_named_by_its_deployment_alone() -> None:
     short = deployed("llama.cpp", WORKLOAD.model_copy(update={"max_tokens": 5}))
     assert replace(short.root, argv=()) == replace(deployed("llama.cpp").root, argv=())
     assert short.root.argv != deployed("llama.cpp").root.argv
+
+
+# -- what a server says that cannot be
+
+NO_COUNTS = (9.5, "", "9", [1], {}, float("inf"), float("-inf"), float("nan"), -1, True, 10**400)
+
+
+@pytest.mark.parametrize("odd", NO_COUNTS, ids=str)
+@pytest.mark.parametrize("name", ["prompt_tokens", "completion_tokens", "usage", "predicted_n"])
+def test_a_count_that_cannot_be_is_left_out_with_a_flag(
+    run_folder: Path, name: str, odd: object
+) -> None:
+    (attempt,) = (run_folder / "attempts").glob("0d48709c4e-*")
+    log = attempt / "ask1.client.out"
+    first, *others = [json.loads(line) for line in log.read_text().splitlines()]
+    if name == "usage":
+        first["usage"] = odd
+    elif name == "predicted_n":
+        first["usage"], first["timings"] = None, {name: odd}
+    else:
+        first["usage"][name] = odd
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in (first, *others)))
+    record = json.loads((attempt / "attempt.json").read_text())
+    record["file_bytes"][log.name] = log.stat().st_size
+    (attempt / "attempt.json").write_text(json.dumps(record))
+
+    tables = build_tables(run_folder)
+    answer = tables.answers.set_index("question").loc[first["id"]]
+    shown = answer[answer.attempt_id == attempt.name].iloc[0]
+    if name == "prompt_tokens":
+        assert pd.isna(shown.prompt_tokens)
+        assert shown.tokens_from == "usage"
+    else:
+        assert shown.tokens_from == ("pieces" if name == "predicted_n" else "timings")
+        assert shown.tokens == 12
+    flags = tables.trials.set_index("attempt_id").loc[attempt.name, "flags"]
+    is_flagged = pd.notna(flags) and "the server says what cannot be, which is left out" in flags
+    assert is_flagged == (odd != {} or name != "usage")  # an empty object tells nothing
+    assert pd.isna(shown.prompt_tokens) or shown.prompt_tokens == 41
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sent_s": float("nan")}, {"done_s": float("inf")}, {"first_piece_s": -1.0},
+        {"last_piece_s": 0.0}, {"pieces": None}, {"status": 10**400}, {"status": -1},
+        {"text": None}, {"earlier": [{}]}, {"error": 1}, {"id": "unasked"}, {"replayed": "yes"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_line_that_the_client_cannot_have_written_is_torn(change: dict[str, Any]) -> None:
+    folder, record = recorded("llama_server_n1")
+    client, server = sorted(record.processes, key=lambda process: process.role)[:2]
+    first, *_ = (folder / "ask1.client.out").read_text().splitlines()
+    told = json.dumps({**json.loads(first), **change}).encode()
+    with pytest.raises(HerdError, match=r"log of herd-ask (is torn|answers what was not asked)"):
+        answers.read_answers(client.argv, server.argv, told)
+
+
+def test_an_answer_that_stands_there_twice_is_none() -> None:
+    folder, record = recorded("llama_server_n1")
+    client = next(p for p in record.processes if p.role == "client")
+    first, *_ = (folder / "ask1.client.out").read_bytes().splitlines(keepends=True)
+    with pytest.raises(HerdError, match="or twice"):
+        answers.read_answers(client.argv, (), first * 2)
+
+
+def test_whatever_a_parser_raises_the_attempt_is_refused(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> Measurement:
+        raise ZeroDivisionError("of\nnothing")
+
+    monkeypatch.setattr(answers, "measurement", broken)
+    counts = Account.read(run_folder).counts()
+    assert (counts["done"], counts["failed"]) == (0, 3)
+    assert (
+        "(ZeroDivisionError: of nothing)"
+        in write_report(run_folder, run_folder.parent / "reports").index.read_text()
+    )
