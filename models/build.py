@@ -14,6 +14,7 @@ from models.errors import HerdError
 from models.fetch import downloads_folder, fetch_ready, open_checkpoint
 from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
+from models.formats.gguf_vocabulary import lost_in_gguf
 from models.formats.huggingface import WEIGHTS
 from models.formats.huggingface_config import CONFIG
 from models.report import SilentReporter
@@ -248,6 +249,9 @@ def _ensure_built(
     if built is None:
         checkpoint = open_checkpoint(spec, reporter)
         reporter.note(f"writing {target.name}")
+        lost = lost_in_gguf(checkpoint.tokenizer) if target.suffix == ".gguf" else None
+        if lost:
+            reporter.note(f"{target.name}: {lost}")
         _write(spec, checkpoint, target, weights)
         built = record_built(target, _identity(spec))
     return ArtifactFile(

@@ -10,6 +10,7 @@ from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_vocabulary
 from models.formats.gguf_reader import read_gguf
+from models.formats.gguf_vocabulary import lost_in_gguf
 from models.formats.huggingface import read_huggingface
 from models.formats.huggingface_config import CONFIG
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
@@ -75,6 +76,9 @@ def convert(
     if reason:
         raise HerdError(f"{source.name} cannot be written as {target.name}: {reason}.")
     reporter.note(f"writing {target}")
+    lost = lost_in_gguf(checkpoint.tokenizer) if kind == ".gguf" else None
+    if lost:
+        reporter.note(f"{target.name}: {lost}")
     if kind == ".gguf":
         return _write_gguf(checkpoint, target, chosen)
     if kind == ".m":

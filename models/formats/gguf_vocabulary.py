@@ -34,8 +34,9 @@ def add_vocabulary(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
     """
     if tokenizer.pre_tokenizer is None:
         raise HerdError(
-            "The vocabulary does not say how text is cut into words before merging, and llama.cpp "
-            "must know it. Convert from the model's GGUF file or Hugging Face directory instead."
+            "The vocabulary does not say how text is cut into words before merging, or cuts it in "
+            "a way that has no name in llama.cpp, which must know it. Convert from the model's own "
+            "GGUF file or Hugging Face directory instead."
         )
     names = {kind: name for name, kind in _KINDS.items()}
     writer.add_tokenizer_model(names[tokenizer.kind])
@@ -58,6 +59,16 @@ def add_vocabulary(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_add_space_prefix(tokenizer.add_space != "never")
     if tokenizer.chat_template is not None:
         writer.add_chat_template(tokenizer.chat_template)
+
+
+def lost_in_gguf(tokenizer: Tokenizer) -> str | None:
+    """What GGUF has no key for and llama.cpp therefore does otherwise; None if nothing is lost."""
+    if tokenizer.add_space == "first":
+        return (
+            "this vocabulary puts a space before a text and none behind special pieces; llama.cpp "
+            "puts one there as well, so that conversations can be split otherwise"
+        )
+    return None
 
 
 def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:

@@ -1,8 +1,8 @@
 """Reads the vocabulary in a Hugging Face directory.
 
 `tokenizer.json` or, where it is absent, `tokenizer.model` holds the pieces. What begins and ends a
-text and the chat template stand beside it: in `tokenizer_config.json` (of old, also
-`special_tokens_map.json`), further ends in `generation_config.json` and `config.json`.
+text, added pieces and the chat template stand beside it (`models.formats.huggingface_settings`),
+further ends in `generation_config.json` and `config.json`.
 """
 
 from __future__ import annotations
@@ -13,29 +13,20 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from models.errors import HerdError
-from models.formats.json_file import read_json
+from models.formats.huggingface_known import require_computable_generation
+from models.formats.huggingface_settings import Settings, read_settings, require_plain_piece
+from models.formats.json_file import as_kind, read_json, read_object
 from models.formats.sentencepiece_model import read_sentencepiece_model
 from models.formats.tokenizer_json import Added, read_tokenizer_json
-from models.tokenizer import NEVER, PieceType, Tokenizer, unused_piece
+from models.formats.unsayable import unsayable
+from models.shape import MOST_PIECES
+from models.tokenizer import SPACE, PieceType, Tokenizer, checked
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-class _NamedTemplate(BaseModel):
-    name: str
-    template: str
-
-
-class _Settings(BaseModel):
-    """`tokenizer_config.json`, or `special_tokens_map.json`, which has a part of it."""
-
-    bos_token: Added | str | None = None
-    eos_token: Added | str | None = None
-    unk_token: Added | str | None = None
-    add_bos_token: bool | None = None
-    chat_template: str | list[_NamedTemplate] | None = None
-    added_tokens_decoder: dict[int, Added] = {}
+_PIECES = "tokenizer.json"
+_SENTENCEPIECE = "tokenizer.model"
 
 
 class _ModelSettings(BaseModel):
@@ -48,110 +39,172 @@ class _ModelSettings(BaseModel):
 def read_vocabulary(folder: Path) -> Tokenizer:
     """The vocabulary of a Hugging Face directory.
 
-    It has as many pieces as the model has rows (`vocab_size` of `config.json`); a row without a
-    piece gets an unused one.
+    It has as many pieces as the model has rows (`vocab_size` of `config.json`, which the caller has
+    held against the weights); a row without a piece gets an unused one.
 
     Raises:
         HerdError: a file is absent or damaged, or the vocabulary is of a kind that no engine here
             computes.
     """
-    settings = _settings(folder)
-    if (folder / "tokenizer.json").is_file():
-        file = read_tokenizer_json(folder / "tokenizer.json")
-        tokenizer, added, first = file.tokenizer, file.added, file.first
-    elif (folder / "tokenizer.model").is_file():
-        tokenizer = read_sentencepiece_model(folder / "tokenizer.model")
-        added = settings.added_tokens_decoder
-        first = None if tokenizer.bos_id is None else tokenizer.pieces[tokenizer.bos_id]
+    settings = read_settings(folder)
+    if (folder / _PIECES).is_file():
+        file = read_tokenizer_json(folder / _PIECES)
+        tokenizer, first = file.tokenizer, file.first
+        added = _together(file.added, settings.added, folder)
+        _require_same_spacing(tokenizer, settings, folder)
+    elif (folder / _SENTENCEPIECE).is_file():
+        tokenizer = _spaced(read_sentencepiece_model(folder / _SENTENCEPIECE), settings)
+        added, bos = settings.added, tokenizer.bos_id
+        first = None if bos is None else (tokenizer.pieces[bos], bos)
     else:
         raise HerdError(
             f"{folder} needs a vocabulary: put tokenizer.json or tokenizer.model there."
         )
-    model, generation = (
-        read_json(path, _ModelSettings) if path.is_file() else _ModelSettings()
-        for path in (folder / "config.json", folder / "generation_config.json")
-    )
-    tokenizer = _with_rows(_with_added(tokenizer, added), model.vocab_size, folder)
-    bos = _id(tokenizer, settings.bos_token, folder)
-    eos = _id(tokenizer, settings.eos_token, folder)
-    ends = [*([] if eos is None else [eos]), *tokenizer.eos_ids]
-    ends += _listed(generation.eos_token_id) + _listed(model.eos_token_id)
-    _require_pieces(tokenizer, ends, folder)
-    unknown = _id(tokenizer, settings.unk_token, folder)
+    model, generation = _model_settings(folder)
+    rows = min(model.vocab_size or MOST_PIECES, MOST_PIECES)
+    tokenizer = _with_added(tokenizer, added, rows, folder)
+    if model.vocab_size is not None:
+        tokenizer = tokenizer.with_rows(rows, folder)
+    tokenizer = _with_special(tokenizer, settings.special)
+    return checked(_with_ends(tokenizer, settings, first, [generation, model], folder), folder)
+
+
+def _model_settings(folder: Path) -> tuple[_ModelSettings, _ModelSettings]:
+    """What `config.json` and `generation_config.json` say; absent ones say nothing."""
+    config, generation = folder / "config.json", folder / "generation_config.json"
+    model = read_json(config, _ModelSettings) if config.is_file() else _ModelSettings()
+    if not generation.is_file():
+        return model, _ModelSettings()
+    stated = read_object(generation)
+    require_computable_generation(stated, generation)
+    return model, as_kind(stated, _ModelSettings, generation)
+
+
+def _with_ends(
+    tokenizer: Tokenizer,
+    settings: Settings,
+    first: tuple[str, int | None] | None,
+    listing: list[_ModelSettings],
+    folder: Path,
+) -> Tokenizer:
+    """The vocabulary with what begins and ends a text."""
+    bos = _id(tokenizer, settings.bos, folder)
     bos = bos if bos is not None else tokenizer.bos_id
-    begins = bos is not None and first == tokenizer.pieces[bos]
+    eos = _id(tokenizer, settings.eos, folder)
+    ends = [*([] if eos is None else [eos]), *tokenizer.eos_ids]
+    for listed in listing:
+        ends += _listed(listed.eos_token_id)
+    wrong = next((end for end in ends if not 0 <= end < len(tokenizer.pieces)), None)
+    if wrong is not None:
+        raise HerdError(f"{folder} names {wrong} as the end of a text, which is no piece of it.")
+    begins = first is not None and settings.add_bos is not False
+    if begins and first is not None:
+        _require_bos(tokenizer, bos, first, folder)
+    unknown = _id(tokenizer, settings.unknown, folder)
     return replace(
         tokenizer,
         unknown_id=unknown if unknown is not None else tokenizer.unknown_id,
         bos_id=bos,
         eos_ids=tuple(dict.fromkeys(ends)),
-        add_bos=begins if settings.add_bos_token is None else settings.add_bos_token,
-        chat_template=_template(settings),
+        add_bos=begins if settings.add_bos is None else settings.add_bos,
+        chat_template=settings.chat_template,
     )
 
 
-def _settings(folder: Path) -> _Settings:
-    """What stands beside the vocabulary, `tokenizer_config.json` before all others."""
-    stated, older = (
-        read_json(path, _Settings) if path.is_file() else _Settings()
-        for path in (folder / "tokenizer_config.json", folder / "special_tokens_map.json")
-    )
-    template = folder / "chat_template.jinja"
-    newer = template.read_text(encoding="utf-8") if template.is_file() else None
-    return stated.model_copy(
-        update={
-            "bos_token": stated.bos_token or older.bos_token,
-            "eos_token": stated.eos_token or older.eos_token,
-            "unk_token": stated.unk_token or older.unk_token,
-            "chat_template": stated.chat_template or newer,
-        }
-    )
+def _require_bos(
+    tokenizer: Tokenizer, bos: int | None, first: tuple[str, int | None], folder: Path
+) -> None:
+    """Refuse a template that puts something else than bos before every text."""
+    text, number = first
+    if bos is None or text != tokenizer.pieces[bos] or number not in {None, bos}:
+        named = "nothing" if bos is None else f"{tokenizer.pieces[bos]!r} (number {bos})"
+        raise unsayable(
+            folder,
+            f"puts {text!r} (number {number}) before every text in the post_processor of {_PIECES},"
+            f" and names {named} as bos_token",
+        )
 
 
-def _template(settings: _Settings) -> str | None:
-    """The chat template; of several, the one called `default`."""
-    stated = settings.chat_template
-    if isinstance(stated, list):
-        named = {entry.name: entry.template for entry in stated}
-        return named.get("default")
-    return stated
+def _together(file: dict[int, Added], beside: dict[int, Added], folder: Path) -> dict[int, Added]:
+    """The added pieces of `tokenizer.json` and those of the files beside it, which must agree."""
+    numbers = {piece.content: number for number, piece in file.items()}
+    for number, piece in beside.items():
+        there = file.get(number)
+        if (there and there.content != piece.content) or numbers.get(
+            piece.content, number
+        ) != number:
+            raise HerdError(
+                f"{folder} numbers the added piece {piece.content!r} {number} beside {_PIECES}, "
+                f"which has {numbers.get(piece.content, there and there.content)!r} for it. Which "
+                "of the files is right cannot be told."
+            )
+    return beside | file
 
 
-def _with_added(tokenizer: Tokenizer, added: dict[int, Added]) -> Tokenizer:
+def _spaced(tokenizer: Tokenizer, settings: Settings) -> Tokenizer:
+    """A vocabulary of sentencepiece with spaces where transformers puts them."""
+    if tokenizer.add_space == "never" or settings.add_prefix_space is False:
+        return replace(tokenizer, add_space="never")
+    return replace(tokenizer, add_space="first" if settings.legacy is False else "always")
+
+
+def _require_same_spacing(tokenizer: Tokenizer, settings: Settings, folder: Path) -> None:
+    puts_one = tokenizer.add_space != "never"
+    if settings.add_prefix_space not in {None, puts_one}:
+        raise unsayable(
+            folder,
+            f"has `add_prefix_space` {settings.add_prefix_space} in its settings, and {_PIECES} "
+            f"{'puts one' if puts_one else 'puts none'}",
+        )
+
+
+def _with_added(
+    tokenizer: Tokenizer, added: dict[int, Added], rows: int, folder: Path
+) -> Tokenizer:
     """The vocabulary with the pieces that are found before merging in their places."""
-    tokenizer = _extended(tokenizer, max(added, default=-1) + 1)
+    last = max(added, default=-1)
+    if min(added, default=0) < 0 or last >= rows:
+        raise HerdError(
+            f"{folder} numbers the added piece {added[last].content!r} {last}, and the model has "
+            f"{rows} rows: they belong to different models."
+        )
+    tokenizer = tokenizer.with_rows(max(len(tokenizer.pieces), last + 1), folder)
     pieces, types = list(tokenizer.pieces), list(tokenizer.types)
     for number, piece in added.items():
-        pieces[number] = piece.content
+        require_plain_piece(piece, folder)
+        text = _as_in_a_text(piece, tokenizer)
+        before = pieces[number]
+        if types[number] is PieceType.NORMAL and before not in {piece.content, text}:
+            raise unsayable(
+                folder, f"gives the added piece {text!r} the number {number} of {before!r}"
+            )
+        pieces[number] = text
         if types[number] is not PieceType.UNKNOWN:
             types[number] = PieceType.CONTROL if piece.special else PieceType.USER_DEFINED
     return replace(tokenizer, pieces=tuple(pieces), types=tuple(types))
 
 
-def _with_rows(tokenizer: Tokenizer, rows: int | None, folder: Path) -> Tokenizer:
-    if rows is not None and rows < len(tokenizer.pieces):
-        raise HerdError(
-            f"{folder} has {len(tokenizer.pieces)} pieces in its vocabulary, but config.json says "
-            f"vocab_size {rows}. Right would be at least as many rows as pieces."
-        )
-    return _extended(tokenizer, rows or 0)
+def _as_in_a_text(piece: Added, tokenizer: Tokenizer) -> str:
+    """What stands in a text for a piece: one that is looked for among marked spaces has marks."""
+    marked = tokenizer.kind == "sentencepiece" and piece.normalized and not piece.special
+    return piece.content.replace(SPACE, " ") if marked else piece.content
 
 
-def _extended(tokenizer: Tokenizer, rows: int) -> Tokenizer:
-    """The vocabulary with unused pieces up to `rows`."""
-    missing = range(len(tokenizer.pieces), rows)
-    return replace(
-        tokenizer,
-        pieces=(*tokenizer.pieces, *map(unused_piece, missing)),
-        scores=(*tokenizer.scores, *[NEVER] * len(missing)),
-        types=(*tokenizer.types, *[PieceType.UNUSED] * len(missing)),
+def _with_special(tokenizer: Tokenizer, special: tuple[str, ...]) -> Tokenizer:
+    """The vocabulary with the pieces that the settings list as special ones found first."""
+    listed = set(special)
+    types = tuple(
+        PieceType.CONTROL
+        if piece in listed and kind in {PieceType.NORMAL, PieceType.USER_DEFINED}
+        else kind
+        for piece, kind in zip(tokenizer.pieces, tokenizer.types, strict=True)
     )
+    return replace(tokenizer, types=types)
 
 
-def _id(tokenizer: Tokenizer, named: Added | str | None, folder: Path) -> int | None:
-    if named is None:
+def _id(tokenizer: Tokenizer, text: str | None, folder: Path) -> int | None:
+    if text is None:
         return None
-    text = named if isinstance(named, str) else named.content
     if text not in tokenizer.pieces:
         raise HerdError(f"{folder} names {text!r} in its settings, which is no piece of it.")
     return tokenizer.pieces.index(text)
@@ -161,9 +214,3 @@ def _listed(numbers: int | list[int] | None) -> list[int]:
     if numbers is None:
         return []
     return [numbers] if isinstance(numbers, int) else numbers
-
-
-def _require_pieces(tokenizer: Tokenizer, ends: list[int], folder: Path) -> None:
-    wrong = next((end for end in ends if not 0 <= end < len(tokenizer.pieces)), None)
-    if wrong is not None:
-        raise HerdError(f"{folder} names {wrong} as the end of a text, which is no piece of it.")

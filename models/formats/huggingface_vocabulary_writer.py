@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tokenizers import AddedToken, decoders, models, normalizers, processors
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Library
 
 from models.errors import HerdError
@@ -62,6 +62,12 @@ def _library(tokenizer: Tokenizer) -> Library:
             f"The vocabulary has the piece {repeated!r} twice; tokenizer.json has room for one. "
             "Use another tokenizer for this model."
         )
+    unmade = next((m for m in tokenizer.merges if not {*m, "".join(m)} <= vocab.keys()), None)
+    if unmade is not None:
+        raise HerdError(
+            f"The vocabulary merges {unmade[0]!r} and {unmade[1]!r}, and has no piece for one of "
+            "these or for both together; tokenizer.json cannot hold such a merge."
+        )
     library = (
         _byte_level(tokenizer, vocab)
         if tokenizer.kind == "byte-level"
@@ -106,10 +112,13 @@ def _sentencepiece(tokenizer: Tokenizer, vocab: dict[str, int]) -> Library:
         byte_fallback=True,
     )
     library = Library(model)
-    spaces = normalizers.Replace(" ", SPACE)
-    first = [normalizers.Prepend(SPACE)] if tokenizer.add_space else []
-    library.normalizer = normalizers.Sequence([*first, spaces])
-    strip = [decoders.Strip(" ", 1, 0)] if tokenizer.add_space else []
+    if tokenizer.add_space == "first":
+        library.pre_tokenizer = pre_tokenizers.Metaspace(SPACE, "first", split=False)
+    else:
+        spaces = normalizers.Replace(" ", SPACE)
+        first = [normalizers.Prepend(SPACE)] if tokenizer.add_space == "always" else []
+        library.normalizer = normalizers.Sequence([*first, spaces])
+    strip = [] if tokenizer.add_space == "never" else [decoders.Strip(" ", 1, 0)]
     steps = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), *strip]
     library.decoder = decoders.Sequence(steps)
     template = _begin(tokenizer)

@@ -32,10 +32,20 @@ COMPOSED_FIRST = frozenset({"qwen2"})
 KNOWN_WAYS = tuple(_WAYS)
 
 
-def way_of_cutting(pre_tokenizer: Component | None) -> str | None:
-    """GGUF's name for a `pre_tokenizer` of `tokenizer.json`, None if it is no known one."""
+def way_of_cutting(
+    pre_tokenizer: Component | None, *, composed: bool, whole_words_first: bool
+) -> str | None:
+    """GGUF's name for a `pre_tokenizer` of `tokenizer.json`, None if it is no known one.
+
+    Args:
+        pre_tokenizer: the part of the file.
+        composed: the file composes characters before (NFC).
+        whole_words_first: the file takes a word that is a piece whole (`ignore_merges`).
+    """
     parts = tuple(map(_part, components(pre_tokenizer)))
-    return next((name for name, known in _WAYS.items() if known == parts), None)
+    name = next((name for name, known in _WAYS.items() if known == parts), None)
+    stated = (composed, whole_words_first)
+    return name if stated == (name in COMPOSED_FIRST, name in WHOLE_WORDS_FIRST) else None
 
 
 def pre_tokenizer_of(way: str) -> pre_tokenizers.PreTokenizer:
@@ -55,7 +65,7 @@ def components(node: object) -> Iterator[Component]:
     """The parts of a normaliser, pre-tokeniser or post-processor, sequences laid open."""
     if not isinstance(node, dict):
         return
-    for name in ("normalizers", "pretokenizers", "processors"):
+    for name in ("normalizers", "pretokenizers", "processors", "decoders"):
         if isinstance(node.get(name), list):
             for part in node[name]:
                 yield from components(part)
@@ -70,4 +80,5 @@ def _part(component: Component) -> _Part:
     if kind == "Digits":
         return kind, component.get("individual_digits")
     pattern = component.get("pattern")
-    return kind, pattern.get("Regex") if isinstance(pattern, dict) else None
+    isolates = (component.get("behavior"), component.get("invert", False)) == ("Isolated", False)
+    return kind, pattern.get("Regex") if isinstance(pattern, dict) and isolates else None

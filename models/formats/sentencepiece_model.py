@@ -13,7 +13,8 @@ from sentencepiece.sentencepiece_model_pb2 import (  # type: ignore[attr-defined
 )
 
 from models.errors import HerdError
-from models.tokenizer import SPACE, PieceType, Tokenizer
+from models.formats.unsayable import require_no_pointer, unsayable
+from models.tokenizer import SPACE, PieceType, Tokenizer, checked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,16 +31,19 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
     """
     model = ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
-        whole = bool(model.pieces)
-    except DecodeError:
-        whole = False
+        content = path.read_bytes()
     except OSError as error:
         raise HerdError(f"Reading {path}: {error.strerror or error}.") from None
-    if not whole:
+    require_no_pointer(path, content[:64])
+    try:
+        model.ParseFromString(content)
+        spelt = [piece.piece for piece in model.pieces]
+    except (DecodeError, UnicodeDecodeError):
+        spelt = []
+    if not spelt:
         raise HerdError(
-            f"{path} is not a vocabulary of sentencepiece. Fetch it again, or put the model's "
-            "tokenizer.json beside it (Llama 3 and later have none of sentencepiece)."
+            f"{path} is not a vocabulary of sentencepiece, or damaged. Fetch it again, or put the "
+            "model's tokenizer.json beside it (Llama 3 and later have none of sentencepiece)."
         )
     kind = model.trainer_spec.model_type
     if kind != _MERGED_PAIRS:
@@ -53,11 +57,12 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
             f"{path} has a vocabulary that does not fall back to bytes, so that not every text "
             "could be written."
         )
+    _require_plain_text(model, path)
     trainer = model.trainer_spec
-    return Tokenizer(
+    tokenizer = Tokenizer(
         pieces=tuple(
-            piece.piece.replace(SPACE, " ") if kind is PieceType.USER_DEFINED else piece.piece
-            for piece, kind in zip(model.pieces, types, strict=True)
+            piece.replace(SPACE, " ") if kind is PieceType.USER_DEFINED else piece
+            for piece, kind in zip(spelt, types, strict=True)
         ),
         scores=tuple(piece.score for piece in model.pieces),
         types=types,
@@ -66,6 +71,23 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
         eos_ids=() if trainer.eos_id < 0 else (trainer.eos_id,),
         add_space="always" if model.normalizer_spec.add_dummy_prefix else "never",
     )
+    return checked(tokenizer, path)
+
+
+def _require_plain_text(model: ModelProto, path: Path) -> None:
+    """Refuse what is done with a text before it is split, beyond the marking of spaces.
+
+    LLaMA's file normalises by the rule `identity`; sentencepiece's own default is `nmt_nfkc`.
+    """
+    rules = model.normalizer_spec
+    if rules.precompiled_charsmap or rules.normalization_rule_tsv:
+        raise unsayable(path, f"normalises a text by the rule `{rules.name or 'of its own'}`")
+    if rules.remove_extra_whitespaces:
+        raise unsayable(path, "takes repeated spaces out of a text (`remove_extra_whitespaces`)")
+    if not rules.escape_whitespaces:
+        raise unsayable(path, "leaves spaces unmarked (`escape_whitespaces` is false)")
+    if model.trainer_spec.treat_whitespace_as_suffix:
+        raise unsayable(path, "puts spaces behind words (`treat_whitespace_as_suffix`)")
 
 
 def _present(number: int) -> int | None:

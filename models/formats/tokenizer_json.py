@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from models.errors import HerdError
-from models.formats.json_file import read_json
-from models.formats.pre_tokenizers import Component, components, way_of_cutting
+from models.formats.huggingface_known import require_known
+from models.formats.json_file import as_kind, read_object
+from models.formats.pre_tokenizers import Component
+from models.formats.tokenizer_parts import (
+    Parts,
+    byte_level_way,
+    first_piece,
+    require_plain_lengths,
+    sentencepiece_spacing,
+)
+from models.formats.unsayable import unsayable
+from models.shape import MOST_PIECES
 from models.tokenizer import (
+    SPACE,
     PieceType,
     Tokenizer,
     scores_of_characters,
@@ -29,14 +40,25 @@ if TYPE_CHECKING:
     from models.tokenizer import Merge
 
 _BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
-_MOST_PIECES = 4_000_000
 
 
 class Added(BaseModel):
-    """A piece that is found in a text before anything is merged."""
+    """A piece that is found in a text before anything is merged.
+
+    Attributes:
+        content: its text.
+        special: it stands for no text of its own.
+        lstrip: spaces before it belong to it; `rstrip`: spaces behind it.
+        single_word: it is found only as a word of its own.
+        normalized: it is looked for after spaces have been marked.
+    """
 
     content: str
     special: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    single_word: bool = False
+    normalized: bool = False
 
 
 class _NumberedAdded(Added):
@@ -56,6 +78,10 @@ class _Bpe(BaseModel):
     merges: list[tuple[str, str] | str]
     unk_token: str | None = None
     byte_fallback: bool = False
+    ignore_merges: bool = False
+    dropout: float | None = None
+    continuing_subword_prefix: str | None = None
+    end_of_word_suffix: str | None = None
 
 
 class _File(BaseModel):
@@ -64,6 +90,9 @@ class _File(BaseModel):
     normalizer: Component | None = None
     pre_tokenizer: Component | None = None
     post_processor: Component | None = None
+    decoder: Component | None = None
+    truncation: Component | None = None
+    padding: Component | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +102,12 @@ class TokenizerJson:
     Attributes:
         tokenizer: the vocabulary without `added`; begin and ends are not named in the file.
         added: pieces that are found first, by id.
-        first: what the file puts before every text, if anything.
+        first: what the file puts before every text, if anything, and its number if it is told.
     """
 
     tokenizer: Tokenizer
     added: dict[int, Added]
-    first: str | None
+    first: tuple[str, int | None] | None
 
 
 def read_tokenizer_json(path: Path) -> TokenizerJson:
@@ -87,19 +116,32 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
     Raises:
         HerdError: it is damaged or of a kind that no engine here computes.
     """
-    kind_of_model = read_json(path, _AnyFile).model.type
+    stated = read_object(path)
+    kind_of_model = as_kind(stated, _AnyFile, path).model.type
     if kind_of_model != "BPE":
         raise HerdError(
             f"{path} has a vocabulary of the kind {kind_of_model}; right would be BPE "
             "(merged pairs, as LLaMA and Qwen have). The engines here split a text in no other way."
         )
-    file = read_json(path, _File)
-    byte_level = any(part.get("type") == "ByteLevel" for part in components(file.pre_tokenizer))
+    require_known(stated, {"version", *_File.model_fields}, path)
+    file = as_kind(stated, _File, path)
+    parts = Parts(
+        normalizer=file.normalizer,
+        pre_tokenizer=file.pre_tokenizer,
+        post_processor=file.post_processor,
+        decoder=file.decoder,
+        truncation=file.truncation,
+        padding=file.padding,
+    )
+    byte_level = parts.byte_level
     if not byte_level and not file.model.byte_fallback:
         raise HerdError(
             f"{path} has a vocabulary that spells neither bytes (ByteLevel) nor falls back to them "
             "(byte_fallback), so that not every text could be written."
         )
+    require_plain_lengths(parts, path)
+    _require_plain_merging(stated, file.model, path, byte_level=byte_level)
+    whole = file.model.ignore_merges
     pieces, types = _pieces(path, file, byte_level=byte_level)
     merges = _merges(path, file.model)
     scores = scores_of_merges(pieces, merges)
@@ -113,17 +155,54 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
         eos_ids=(),
         kind="byte-level" if byte_level else "sentencepiece",
         merges=merges if byte_level else (),
-        pre_tokenizer=way_of_cutting(file.pre_tokenizer) if byte_level else "default",
-        add_space="always" if not byte_level and _puts_a_space_first(file) else "never",
+        pre_tokenizer=(
+            byte_level_way(parts, path, whole_words_first=whole) if byte_level else "default"
+        ),
+        add_space=(
+            "never"
+            if byte_level
+            else sentencepiece_spacing(parts, path, spans_words=_spans_words(pieces, types))
+        ),
     )
-    added = {added.id: Added.model_validate(added.model_dump()) for added in file.added_tokens}
-    return TokenizerJson(tokenizer=tokenizer, added=added, first=_first(file.post_processor))
+    added = {
+        added.id: Added.model_validate(added.model_dump(exclude={"id"}))
+        for added in file.added_tokens
+    }
+    if len(added) != len(file.added_tokens):
+        raise HerdError(f"{path} gives two added pieces the same number.")
+    return TokenizerJson(tokenizer=tokenizer, added=added, first=first_piece(parts, path))
+
+
+def _spans_words(pieces: list[str], types: list[PieceType]) -> bool:
+    return any(
+        kind is PieceType.NORMAL and SPACE in piece[1:]
+        for piece, kind in zip(pieces, types, strict=True)
+    )
+
+
+def _require_plain_merging(
+    stated: dict[str, object], model: _Bpe, path: Path, *, byte_level: bool
+) -> None:
+    """Refuse merging in another way than by rank alone."""
+    inner = stated["model"]
+    known = {"type", "fuse_unk", *_Bpe.model_fields}
+    require_known(inner if isinstance(inner, dict) else {}, known, path)
+    settings = {
+        "dropout": model.dropout,
+        "continuing_subword_prefix": model.continuing_subword_prefix,
+        "end_of_word_suffix": model.end_of_word_suffix,
+        "ignore_merges": model.ignore_merges and not byte_level,
+    }
+    wrong = next((name for name, value in settings.items() if value), None)
+    if wrong is not None:
+        raise unsayable(path, f"merges with `model.{wrong}` ({settings[wrong]})")
 
 
 def _pieces(path: Path, file: _File, *, byte_level: bool) -> tuple[list[str], list[PieceType]]:
     """Text and type of each id; an id without a piece is an unused one."""
     ids = sorted(file.model.vocab.values())
-    if not ids or ids[0] < 0 or ids[-1] >= _MOST_PIECES or len(set(ids)) != len(ids):
+    most = min(MOST_PIECES, path.stat().st_size)  # a piece takes some bytes
+    if not ids or ids[0] < 0 or ids[-1] >= most or len(set(ids)) != len(ids):
         raise HerdError(
             f"{path} numbers its pieces wrongly: each needs a number of its own from 0."
         )
@@ -150,30 +229,3 @@ def _merges(path: Path, model: _Bpe) -> tuple[Merge, ...]:
             raise HerdError(f"{path} merges {left!r} and {right!r}, which its vocabulary lacks.")
         merges.append((left, right))
     return tuple(merges)
-
-
-def _puts_a_space_first(file: _File) -> bool:
-    parts = [*components(file.normalizer), *components(file.pre_tokenizer)]
-    return any(
-        part.get("type") == "Prepend"
-        or (part.get("type") == "Metaspace" and _metaspace_puts_a_space(part))
-        for part in parts
-    )
-
-
-def _metaspace_puts_a_space(part: Component) -> bool:
-    return (
-        part.get("prepend_scheme", "always") != "never"
-        and part.get("add_prefix_space") is not False
-    )
-
-
-def _first(post_processor: Component | None) -> str | None:
-    """The special piece with which a template of one text begins."""
-    for part in components(post_processor):
-        single = part.get("single")
-        if isinstance(single, list) and single and isinstance(single[0], dict):
-            special = single[0].get("SpecialToken")
-            if isinstance(special, dict):
-                return str(special.get("id"))
-    return None

@@ -169,9 +169,10 @@ def test_ends_come_from_all_files_that_name_them(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "template"),
+    ("settings", "own", "template"),
     [
-        ({"chat_template": "one"}, "one"),
+        ({"chat_template": "one"}, None, "one"),
+        ({"chat_template": "one"}, "two", "two"),  # as transformers takes it
         (
             {
                 "chat_template": [
@@ -179,15 +180,17 @@ def test_ends_come_from_all_files_that_name_them(tmp_path: Path) -> None:
                     {"name": "default", "template": "b"},
                 ]
             },
+            None,
             "b",
         ),
-        ({"chat_template": None}, "from a file of its own"),
+        ({"chat_template": None}, "from a file of its own", "from a file of its own"),
     ],
 )
 def test_the_chat_template_stands_in_the_settings_or_in_a_file(
-    tmp_path: Path, settings: dict[str, object], template: str
+    tmp_path: Path, settings: dict[str, object], own: str | None, template: str
 ) -> None:
-    (tmp_path / "chat_template.jinja").write_text("from a file of its own")
+    if own is not None:
+        (tmp_path / "chat_template.jinja").write_text(own)
     assert read_vocabulary(smollm2(tmp_path, **settings)).chat_template == template
 
 
@@ -245,7 +248,7 @@ def test_a_tokenizer_json_that_cannot_be_used_is_refused(
     ("name", "content", "words"),
     [
         ("tokenizer_config.json", {"eos_token": "<|never|>"}, "'<|never|>' in its settings"),
-        ("config.json", {"vocab_size": 400}, "450 pieces in its vocabulary, but config.json says"),
+        ("config.json", {"vocab_size": 400}, "400 rows in its embedding and 450 pieces"),
         ("config.json", {"eos_token_id": 450}, "names 450 as the end of a text"),
         (
             "generation_config.json",
@@ -288,7 +291,9 @@ def test_special_pieces_of_llama_3_are_found_though_the_model_does_not_hold_them
 ) -> None:
     """They are only among the added ones, above all others, and a template puts the first."""
     letters = [byte_letters(bytes([byte])) for byte in range(256)]
-    library = Library(models.BPE({letter: n for n, letter in enumerate(letters)}, []))
+    library = Library(
+        models.BPE({letter: n for n, letter in enumerate(letters)}, [], ignore_merges=True)
+    )
     write_vocabulary(replace(byte_level(), pre_tokenizer="llama-bpe", add_bos=True), tmp_path)
     library.pre_tokenizer = Library.from_file(str(tmp_path / "tokenizer.json")).pre_tokenizer
     library.add_special_tokens([AddedToken("<|begin_of_text|>"), AddedToken("<|eot_id|>")])
