@@ -106,7 +106,7 @@ def pair_table(systems: Sequence[System], column: str = "total_ms") -> Table | N
         for second in systems[index + 1 :]:
             one, other = first.by_question(column), second.by_question(column)
             shared = one.keys() & other.keys()
-            found = paired_ratio(one, other, first.cell.seed) if shared else None
+            found = paired_ratio(one, other) if shared else None
             if found is None:
                 continue
             sooner = sum(one[question] < other[question] for question in shared)

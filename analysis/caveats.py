@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.cells import CellResult, Series, subject
-from analysis.stats import FEWEST_FOR_INTERVAL, range_coverage
+from analysis.scaling import DECODE
+from analysis.scaling_text import thrown_away
+from analysis.stats import FEWEST, range_coverage
 from analysis.wording import bare, count, listing, nodes, percent, plural
 from collect.errors import HerdError
 from models.catalogue import load_catalogue
 
 PLAIN = "petals"
 """The engine that gets a padded model without its padding."""
-SURE = 6
-"""Trials from which an interval of a median can cover 95 % at all."""
 MOST_NAMED = 3
 """Incomplete cells that are named one by one."""
 
@@ -31,6 +31,7 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
     )
     return (
         *_emulated(all_series),
+        *_thrown(all_series),
         *_texts(all_series),
         *((lab,) if is_lab else ()),
         *_padded(all_series),
@@ -41,16 +42,18 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
 
 
 def reservations_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]:
-    """The gravest caveats in a few words each: texts that differ, gaps, a lab."""
+    """The gravest caveats in a few words each: attempts, texts, gaps, few trials, a lab."""
     measured = [cell for series in all_series for cell in series.measured]
     gaps = sum(not cell.is_complete for cell in measured)
     pending = _count_pending(all_series)
     emulated = [cell for cell in measured if cell.emulated]
     found = (
         f"emulated processors: no speed of {plural(len(emulated), 'cell')}" if emulated else "",
+        thrown_away(measured),
         "generated texts differ" if _texts(all_series) else "",
         f"{plural(pending, 'trial')} pending" if pending and measured else "",
         f"{gaps} of {plural(len(measured), 'measured cell')} incomplete" if gaps else "",
+        _few_in_short(all_series),
         "virtual nodes: about software, not about Raspberry Pis" if is_lab and measured else "",
     )
     return tuple(reservation for reservation in found if reservation)
@@ -136,15 +139,18 @@ def _pending(all_series: Sequence[Series]) -> list[str]:
 
 def _incomplete(all_series: Sequence[Series]) -> list[str]:
     measured = [(series, cell) for series in all_series for cell in series.measured]
+    # Those that did not end may be the slow ones: what is averaged are the others.
     gaps = [(series, cell) for series, cell in measured if not cell.is_complete]
     if len(gaps) > MOST_NAMED:
         sentence = (
             f"Incomplete: {len(gaps)} of {len(measured)} measured cells stand on fewer trials than "
-            "planned, as the table of cells says; their figures are medians of those."
+            "planned, as the table of cells says; their figures are medians of those that ended "
+            "well, which need not be like the rest."
         )
         return [sentence]
     return [
-        f"Incomplete: {_gap(series, cell, all_series)}; the figures are medians of those."
+        f"Incomplete: {_gap(series, cell, all_series)}; "
+        "the figures are medians of those that ended well."
         for series, cell in gaps
     ]
 
@@ -155,17 +161,60 @@ def _gap(series: Series, cell: CellResult, all_series: Sequence[Series]) -> str:
     return f"{nodes(cell.nodes)} {subject(series, all_series)} {verb} on {cell.state}{why}"
 
 
-def _few(all_series: Sequence[Series]) -> list[str]:
-    done = [cell.counts["done"] for series in all_series for cell in series.measured]
-    if not done or min(done) >= SURE:
+def _thrown(all_series: Sequence[Series]) -> list[str]:
+    """Figures of the attempts that counted are not what somebody gets who tries once."""
+    cells = [cell for series in all_series for cell in series.measured]
+    hit = [cell for cell in cells if cell.attempts.thrown]
+    if not hit:
         return []
-    fewest = min(done)
-    if fewest < FEWEST_FOR_INTERVAL:
-        trials = f"{count(fewest)} trial{'' if fewest == 1 else 's'}"
-        return [f"Some cells have only {trials}: their figures are points without an interval."]
-    most = percent(range_coverage(fewest))
+    where = f" in {len(hit)} of {len(cells)} measured cells" if len(hit) > 1 else ""
     sentence = (
-        f"With {count(fewest)} trials in a cell a 95 % interval of a median really covers {most} "
-        f"at most: plan {count(SURE)} or more."
+        f"{thrown_away(hit)}{where}: every figure is of the attempts that counted, and tells of a "
+        "cluster on its better tries."
     )
     return [sentence]
+
+
+def _timed(all_series: Sequence[Series]) -> list[int]:
+    """How many trials each cell has whose speed was measured."""
+    return [
+        len(speeds)
+        for series in all_series
+        for cell in series.measured
+        if (speeds := cell.by_block(DECODE))
+    ]
+
+
+def _few(all_series: Sequence[Series]) -> list[str]:
+    trials = _timed(all_series)
+    few = sorted({n for n in trials if n < FEWEST})
+    if not few:
+        return []
+    told = [_coverage(n, trials.count(n), len(trials)) for n in few]
+    sentence = (
+        f"{listing(told)}. Below {count(FEWEST)} trials no cell is called faster or slower: plan "
+        f"{count(FEWEST)} or more."
+    )
+    return [sentence[:1].upper() + sentence[1:]]
+
+
+def _coverage(n: int, cells: int, of: int) -> str:
+    who = f"{cells} of {of} cells"
+    if cells == of:
+        who = "the cell" if of == 1 else "each cell"
+    has = "has" if cells in (1, of) else "have"
+    if n == 1:
+        return f"{who} {has} one trial, a point without a range"
+    return (
+        f"{who} {has} {count(n)} trials, whose range holds the true median in "
+        f"{percent(range_coverage(n))} of runs"
+    )
+
+
+def _few_in_short(all_series: Sequence[Series]) -> str:
+    trials = _timed(all_series)
+    few = sum(n < FEWEST for n in trials)
+    if not few:
+        return ""
+    who = "each cell has" if few == len(trials) else f"{few} of {len(trials)} cells have"
+    return f"{who} fewer than {count(FEWEST)} trials, too few to call one faster"

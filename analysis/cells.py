@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.stats import Estimate, estimate
-from analysis.wording import listing, plural
+from analysis.wording import listing, nodes, plural
 from collect.account import STATES
 from collect.columns import FIGURES
 from collect.run import CellRecord, Greedy, RunManifest, Scalar
@@ -21,6 +21,34 @@ API_ENGINE = "openai"
 """It has no nodes; its times are those of a network and of a service with other customers."""
 TIMINGS = ("_s", "_ms", "_ms_per_token")
 """How the names of columns end that depend on how fast a machine is."""
+RATES = "_per_s"
+"""How the names of columns end that hold rates."""
+
+
+LINK_RATE, LINK_DELAY = "link_mbit", "link_delay_ms"
+"""Axes of links that were shaped; a rate of 0 is the lab's own."""
+Rest = tuple[tuple[str, Scalar], ...]
+"""The axes of a cell and their values, without some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """What came of the attempts at a cell's trials.
+
+    Attributes:
+        good: attempts that ended well.
+        thrown: those that failed or are no measurement, and are in no figure.
+        causes: why, each once, the most frequent first.
+    """
+
+    good: int = 0
+    thrown: int = 0
+    causes: tuple[str, ...] = ()
+
+    @property
+    def made(self) -> int:
+        """All of them."""
+        return self.good + self.thrown
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +60,7 @@ class CellResult:
         counts: state to number of trials, for every state of a trial.
         done: rows of the trials table that are done (columns: see `collect.tables`).
         reasons: why trials are not done, or not a measurement, each distinct sentence once.
-        seed: of the run, for the bootstrap.
+        attempts: what came of the attempts at its trials.
         emulated: its nodes whose processor is emulated; what they take is the emulator's time, so
             such a cell has no timings, and everything else.
     """
@@ -41,7 +69,7 @@ class CellResult:
     counts: Mapping[str, int]
     done: pd.DataFrame
     reasons: tuple[str, ...]
-    seed: int
+    attempts: Attempts = Attempts()
     emulated: tuple[str, ...] = ()
 
     @property
@@ -94,7 +122,8 @@ class CellResult:
 
     def estimate(self, column: str) -> Estimate | None:
         """Median of a column over done trials; None if none has a value."""
-        return estimate(list(self.by_block(column).values()), self.seed)
+        values = list(self.by_block(column).values())
+        return estimate(values, of_rates=column.endswith(RATES))
 
     def texts(self) -> set[str]:
         """Hashes of the texts that its trials generated, where the engine prints them."""
@@ -148,24 +177,49 @@ class Series:
         return next((cell for cell in self.cells if cell.nodes == nodes), None)
 
 
-def cell_results(run: RunManifest, trials: pd.DataFrame) -> tuple[CellResult, ...]:
+def cell_results(
+    run: RunManifest, trials: pd.DataFrame, attempts: pd.DataFrame | None = None
+) -> tuple[CellResult, ...]:
     """The cells of a run, in its order, with their trials.
 
     Those of a greedy workload have no figures: each of a cell's trials does another thing.
+
+    Args:
+        run: the run's plan.
+        trials: table of the run.
+        attempts: likewise; without it nothing is known of attempts that do not count.
     """
     if isinstance(run.workload, Greedy):
         trials = trials.drop(columns=list(FIGURES))
     groups = {str(cell_id): rows for cell_id, rows in trials.groupby("cell_id", sort=False)}
     empty = trials.iloc[:0]
     emulated = {name for name, facts in run.nodes.items() if facts.get("emulated")}
+    tried = _attempts(trials, attempts)
     return tuple(
-        _result(record, groups.get(record.cell_id, empty), run.seed, emulated)
+        _result(
+            record,
+            groups.get(record.cell_id, empty),
+            tried.get(record.cell_id, Attempts()),
+            emulated,
+        )
         for record in run.cells
     )
 
 
+def _attempts(trials: pd.DataFrame, attempts: pd.DataFrame | None) -> dict[str, Attempts]:
+    if attempts is None or attempts.empty:
+        return {}
+    owner = dict(zip(trials["trial_id"], trials["cell_id"], strict=True))
+    found = {}
+    for cell_id, own in attempts.groupby(attempts["trial_id"].map(owner), sort=False):
+        bad = own[own["outcome"] != "done"]
+        causes = tuple(str(cause) for cause in bad["cause"].dropna().value_counts().index)
+        found[str(cell_id)] = Attempts(len(own) - len(bad), len(bad), causes)
+    return found
+
+
 def _result(
-    record: CellRecord, rows: pd.DataFrame, seed: int, all_emulated: Collection[str]
+    record: CellRecord, rows: pd.DataFrame, attempts: Attempts, all_emulated: Collection[str]
 ) -> CellResult:
     states = rows["state"].value_counts()
     reasons = [str(why) for why in rows.loc[rows["state"] != "done", "reason"].dropna().unique()]
@@ -177,9 +231,19 @@ def _result(
         counts={state: int(states.get(state, 0)) for state in STATES},
         done=rows[rows["state"] == "done"],
         reasons=tuple(reasons),
-        seed=seed,
+        attempts=attempts,
         emulated=tuple(emulated),
     )
+
+
+def link_of(cell: CellResult) -> tuple[Rest, tuple[int, float] | None]:
+    """A cell's other axes, and its link such that faster ones come first; None if not shaped."""
+    params = cell.record.params
+    rest = tuple(sorted((k, v) for k, v in params.items() if k not in (LINK_RATE, LINK_DELAY)))
+    if len(rest) == len(params):
+        return rest, None
+    rate = int(params.get(LINK_RATE, 0))
+    return rest, (int(params.get(LINK_DELAY, 0)), -(rate or float("inf")))
 
 
 def series_of(cells: Iterable[CellResult]) -> tuple[Series, ...]:
@@ -280,6 +344,11 @@ def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = 
 def thing(series: Series, all_series: Iterable[Series]) -> str:
     """`stories15m (f32) with distributed-llama (net-turbo off)`."""
     return subject(series, all_series).removeprefix("for ")
+
+
+def cell_name(series: Series, cell: CellResult, all_series: Iterable[Series]) -> str:
+    """`stories15m (f32) with distributed-llama on two nodes`."""
+    return f"{thing(series, all_series)} on {nodes(cell.nodes)}"
 
 
 def _label(params: Mapping[str, Scalar], axes: Iterable[str], default: str | None = None) -> str:

@@ -16,6 +16,7 @@ from analysis import bars, frames, plots, style
 from analysis.cells import Series
 from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
+from analysis.stats import LEVEL
 from analysis.style import Look
 from analysis.wording import interval, nodes
 
@@ -45,7 +46,7 @@ class Chart:
 
 MOST_BASELINES = 3
 LOOKING = (
-    "Faint dots are trials, the large mark is their median, the bar its 95 % bootstrap interval "
+    "Faint dots are trials, the large mark is their median, the bar its 95 % interval "
     "over trials; the line only guides the eye."
 )
 
@@ -196,8 +197,10 @@ def _legend_of(data: pd.DataFrame) -> str:
         parts.append("A hollow mark stands on fewer trials than planned.")
     if (data["kind"] == frames.MISSING).any():
         parts.append("A cross is a cell that could not be measured.")
+    if (medians["coverage"] < LEVEL).any() and medians["low"].notna().any():
+        parts.append("With fewer than six trials the bar is their range.")
     if medians["low"].isna().any():
-        parts.append("No bar: fewer than three trials.")
+        parts.append("No bar: one trial.")
     return "".join(f" {part}" for part in parts)
 
 

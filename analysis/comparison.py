@@ -142,7 +142,7 @@ def comparison_of(
     systems = systems_of(all_series, counted, run.systems)
     if not systems:
         return None
-    rated = rated_answers(systems, ratings, run.seed) if ratings else None
+    rated = rated_answers(systems, ratings) if ratings else None
     graded = accuracy.accuracy_of(questions, systems)
     details = {system.name: detail_of(questions, system) for system in systems}
     scope = f"these {count(len(questions))} questions" if len(questions) > 1 else "this question"

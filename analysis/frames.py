@@ -1,9 +1,10 @@
 """The table behind each chart; a chart draws its table and nothing else.
 
 Columns that all have: `model`, `series` (label within its model), `nodes`. Tables with trials
-have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its 95 % interval) or
-`missing` (nothing measured: `state` and `reason` tell why). Tables of `analysis.latency` are by
-system and question instead, with `answer` for `trial`.
+have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its ends: of an interval
+where `coverage` is 0.95 or more, else the range of few values) or `missing` (nothing measured:
+`state` and `reason` tell why). Tables of `analysis.latency` are by system and question instead,
+with `answer` for `trial`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 
 from analysis.cells import CellResult, Series
 from analysis.scaling import Scaling
+from analysis.stats import Estimate
 from analysis.traffic import RootTraffic, mbit_per_s
 
 Row = dict[str, Any]
@@ -22,8 +24,8 @@ Predict = Callable[[CellResult], RootTraffic | None]
 
 TRIAL, MEDIAN, MISSING, ANSWER = "trial", "median", "missing", "answer"
 POINT_COLUMNS = (
-    "model", "series", "nodes", "kind", "block", "value", "low", "high", "trials", "planned",
-    "state", "reason",
+    "model", "series", "nodes", "kind", "block", "value", "low", "high", "coverage", "trials",
+    "planned", "state", "reason",
 )  # fmt: skip
 
 
@@ -45,8 +47,12 @@ def _cell_rows(series: Series, cell: CellResult, column: str) -> list[Row]:
         return [_missing(series, cell)]
     head = _head(series, cell)
     rows = [{**head, "kind": TRIAL, "block": b, "value": v} for b, v in values.items()]
-    median = {"kind": MEDIAN, "value": found.value, "low": found.low, "high": found.high}
-    return [*rows, {**head, **median, **_count(cell)}]
+    return [*rows, {**head, **_median(found), **_count(cell)}]
+
+
+def _median(found: Estimate) -> Row:
+    ends = {"low": found.low, "high": found.high, "coverage": found.coverage}
+    return {"kind": MEDIAN, "value": found.value, **ends}
 
 
 def _head(series: Series, cell: CellResult) -> Row:
@@ -85,11 +91,11 @@ def _speed_up_rows(scaling: Scaling, cell: CellResult) -> list[Row]:
     found = point.speed_up
     rows = [
         {**head, "kind": TRIAL, "block": block, "value": value}
-        for block, value in enumerate(found.values, start=1)
+        for block, value in zip(found.blocks, found.values, strict=False)
         if cell is not scaling.baseline
     ]
-    median = {"kind": MEDIAN, "value": found.value, "low": found.low, "high": found.high}
-    return [*rows, {**head, **median, **_count(cell), "is_knee": cell.nodes == scaling.knee}]
+    count = {**_count(cell), "trials": len(found.blocks)}
+    return [*rows, {**head, **_median(found), **count, "is_knee": cell.nodes == scaling.knee}]
 
 
 def efficiencies(speed_up: pd.DataFrame) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def _labels(
     for rest, by_link in groups.items():
         cell = next(iter(by_link.values()))
         record = cell.record.model_copy(update={"params": dict(rest)})
-        plain.append(CellResult(record, cell.counts, cell.done, cell.reasons, cell.seed))
+        plain.append(CellResult(record, cell.counts, cell.done, cell.reasons))
     found = {}
     for series in series_of(plain):
         for cell in series.cells:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.kappa import weighted_kappa
-from analysis.stats import FEWEST_FOR_INTERVAL, LEVEL, RESAMPLES
+from analysis.stats import mean
 from analysis.systems import System
 from analysis.tabulate import Table, table
 from analysis.wording import DASH, NOTHING, plural
@@ -19,6 +19,10 @@ from collect.ratings import RUBRICS, Judgement, answer_hash
 
 Ratings = Mapping[str, Sequence[Judgement]]
 """Rater to what counts of that rater's judgements."""
+LOWEST, HIGHEST = 1.0, 5.0
+"""Scores that there are."""
+HALF_A_POINT = 0.5
+"""Least spread that scores are taken to have: they are whole, and six alike may be luck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +46,12 @@ class Rated:
     scores: pd.DataFrame
 
 
-def rated_answers(systems: Sequence[System], ratings: Ratings, seed: int) -> Rated | None:
+def rated_answers(systems: Sequence[System], ratings: Ratings) -> Rated | None:
     """The ratings of a run; None where nobody rated its answers.
 
     Args:
         systems: that answered.
         ratings: as `collect.ratings.read_ratings` gives them.
-        seed: of the run, for the bootstrap.
     """
     scores = _scores(systems, ratings)
     if scores.empty:
@@ -60,7 +63,7 @@ def rated_answers(systems: Sequence[System], ratings: Ratings, seed: int) -> Rat
     }
     return Rated(
         raters=_rater_table(ratings, there),
-        means=_mean_table(scores, seed),
+        means=_mean_table(scores),
         points=_point_table(scores),
         agreement=_agreement_table(ratings) if len(ratings) > 1 else None,
         questions=int(scores["question"].nunique()),
@@ -108,29 +111,29 @@ def _date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
 
 
-def _mean_table(scores: pd.DataFrame, seed: int) -> Table:
+def _mean_table(scores: pd.DataFrame) -> Table:
     rows = []
     for system, own in scores.groupby("system", sort=False):
         # Over raters first: a question counts once, however many rated its answer.
         by_question = own.groupby("question")[list(RUBRICS)].mean()
-        means = [_mean(list(by_question[rubric].dropna()), seed) for rubric in RUBRICS]
+        means = [_mean(list(by_question[rubric].dropna())) for rubric in RUBRICS]
         rows.append([str(system), *means])
     columns = ("System", *(f"{rubric.capitalize()}: mean (95 %)" for rubric in RUBRICS))
     return table(columns, rows, columns[1:])
 
 
-def _mean(points: Sequence[float], seed: int) -> str:
-    """The mean of one point a question, with its percentile bootstrap interval over questions."""
-    if not points:
+def _mean(points: Sequence[float]) -> str:
+    """The mean of one point a question, with its interval or range over questions."""
+    found = mean(points, least_spread=HALF_A_POINT)
+    if found is None:
         return NOTHING
-    over = plural(len(points), "question")
-    sample = np.asarray(points, dtype=np.float64)
-    if sample.size < FEWEST_FOR_INTERVAL:
-        return f"{sample.mean():.1f} (no interval), {over}"
-    generator = np.random.default_rng(seed)
-    means = sample[generator.integers(sample.size, size=(RESAMPLES, sample.size))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return f"{sample.mean():.1f} ({low:.1f}{DASH}{high:.1f}), {over}"
+    over = plural(found.n, "question")
+    if found.low is None or found.high is None:
+        return f"{found.value:.1f}, {over}"
+    ends = f"{max(found.low, LOWEST):.1f}{DASH}{min(found.high, HIGHEST):.1f}"
+    if found.has_interval:
+        return f"{found.value:.1f} ({ends}), {over}"
+    return f"{found.value:.1f} (range {ends}), {over}"
 
 
 def _point_table(scores: pd.DataFrame) -> Table:

@@ -15,7 +15,9 @@ from analysis.agreement_text import Agreed, agreed
 from analysis.cells import Series, cell_results, constants, series_of
 from analysis.charts import Chart
 from analysis.comparison import Comparison, comparison_of
+from analysis.csv_file import write_csv
 from analysis.energy import energy_frame, energy_table, unmeasured, window_in_words
+from analysis.family import Family
 from analysis.judges import Opinion, opinions
 from analysis.latency import latency_charts
 from analysis.literature import link_sources
@@ -30,7 +32,7 @@ from analysis.optional_tables import (
 )
 from analysis.pages import write_pages
 from analysis.ratings import Rated, Ratings
-from analysis.scaling import Scaling, scalings_of
+from analysis.scaling import Scaling, scalings_of, speed_pairs
 from analysis.servers import chain_times, spans_by_speed
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text, kept
@@ -76,6 +78,7 @@ class Study:
     tables: Tables
     all_series: tuple[Series, ...]
     scalings: tuple[Scaling, ...]
+    family: Family
     counts: Mapping[str, int]
     verdict: Verdict
     comparison: Comparison | None
@@ -99,6 +102,7 @@ class Content:
     figures: tuple[Figure, ...]
     charts: Mapping[str, DrawnChart]
     cells: Table
+    compared: str
     link: Table | None
     servers: Table | None
     spans: Mapping[str, str]
@@ -196,12 +200,15 @@ def compose(
     Returns:
         What the run found, a sentence and its reservations.
     """
-    cells = cell_results(run, tables.trials)
+    cells = cell_results(run, tables.trials, tables.attempts)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
-    scalings = scalings_of(on_nodes)
+    family = Family(speed_pairs(on_nodes), run.equivalence_margin)
+    write_csv(family.frame(), folder / "comparisons.csv")
+    scalings = scalings_of(on_nodes, family)
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
-    verdict = verdict_of(all_series, scalings, counts, is_lab=run.share_machine(run.nodes))
+    is_lab = run.share_machine(run.nodes)
+    verdict = verdict_of(all_series, scalings, counts, is_lab=is_lab, family=family)
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     made = charts.charts_of(on_nodes, scalings, predictor(run))
@@ -216,6 +223,7 @@ def compose(
         tables=tables,
         all_series=all_series,
         scalings=scalings,
+        family=family,
         counts=counts,
         verdict=verdict,
         comparison=comparison,
@@ -250,9 +258,10 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         planned=sum(study.counts.values()),
         verdict=study.verdict,
         figures=(study.comparison and study.comparison.figures)
-        or key_figures(all_series, study.scalings),
+        or key_figures(all_series, study.scalings, study.family),
         charts=drawn,
         cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
+        compared=study.family.in_words(),
         link=link_table(all_series, speeds, folder),
         servers=server_table(times, folder),
         spans=spans_by_speed(times),

@@ -1,47 +1,55 @@
-"""Medians with bootstrap intervals over trials.
+"""Medians, means and ratios of few values, with intervals that hold at few.
 
 The unit is the trial, never a token within one: tokens of a trial share its machine state, so
 an interval over them would be too narrow (Hoefler & Belli, "Scientific Benchmarking of Parallel
 Computing Systems", SC'15, rules 5-8).
 
-Intervals are percentile bootstrap (Efron & Tibshirani, "An Introduction to the Bootstrap",
-1993, ch. 13), not BCa: BCa's acceleration comes from the jackknife, which is inconsistent for
-the median (ibid., 10.6), and with few trials it would only look more exact.
+A median has the exact interval of order statistics, which assumes nothing about how values are
+spread (H. A. David & H. N. Nagaraja, "Order Statistics", 3rd ed. 2003, 7.1). A ratio has Student's
+interval of the mean of its logarithms. With fewer than six values no interval of a median can
+cover 95 %: then the range of the values stands there, with what it does cover.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-RESAMPLES = 10_000
+from analysis.student import quantile, two_sided_p
+
 LEVEL = 0.95
-FEWEST_FOR_INTERVAL = 3
+FEWEST = 6
+"""Values from which there is an interval, and from which two sides may be compared."""
+FINEST = 0.001
+"""Least relative spread that a ratio is taken to have: no engine tells its times more exactly."""
 
-Floats = npt.NDArray[np.float64]
 Block = TypeVar("Block", int, str)
 """What two systems have in common: a block of trials by its number, a question by its id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median over trials.
+    """One figure made of several values.
 
     Attributes:
-        value: the median, in the unit of the values.
-        low: lower end of the 95 % interval; None with fewer than three values.
+        value: the figure, in the unit of the values.
+        low: lower end of its interval or range; None with one value.
         high: upper end; None likewise.
         values: what it was made of, in the order given.
+        coverage: how often such ends hold the true figure, 0 to 1: `LEVEL` or more is an interval,
+            less is the range of the values; 0 with one value.
     """
 
     value: float
     low: float | None
     high: float | None
     values: tuple[float, ...]
+    coverage: float = LEVEL
 
     @property
     def n(self) -> int:
@@ -69,87 +77,174 @@ class Estimate:
     @property
     def has_interval(self) -> bool:
         """There were enough values for an interval, hence for a comparison."""
-        return self.low is not None and self.high is not None
-
-    @property
-    def above_one(self) -> bool:
-        """The interval is there and lies wholly above 1."""
-        return self.low is not None and self.low > 1
-
-    @property
-    def below_one(self) -> bool:
-        """The interval is there and lies wholly below 1."""
-        return self.high is not None and self.high < 1
+        return self.low is not None and self.coverage >= LEVEL
 
 
-def range_coverage(n: int) -> float:
-    """How surely the range of n values holds the true median: 1 - 2^(1-n).
+@dataclass(frozen=True, slots=True)
+class Ratio(Estimate):
+    """How many times the one the other is: the geometric mean over what both have.
 
-    No bootstrap interval of a median is wider than the range, so with fewer than six trials none
-    can really cover 95 %. (Order statistics; Efron & Tibshirani 1993, problem 13.4.)
+    Attributes:
+        blocks: where both were measured, in order; `values` are their ratios. None of them: the
+            value is the ratio of two medians.
+        spread: standard deviation of the logarithms; None with one block.
     """
+
+    blocks: tuple[int | str, ...] = ()
+    spread: float | None = None
+
+    def p_value(self, least_spread: float = FINEST) -> float | None:
+        """How often chance alone gives such a ratio where the truth is 1: Student's t, two-sided.
+
+        Args:
+            least_spread: a smaller spread is taken to be luck, and counts as this one.
+
+        Returns:
+            None with fewer than six blocks: so few do not tell.
+        """
+        if self.n < FEWEST or self.spread is None:
+            return None
+        error = max(self.spread, least_spread) / math.sqrt(self.n)
+        return two_sided_p(math.log(self.value) / error, self.n - 1)
+
+    def inverse(self) -> Ratio:
+        """The ratio turned round."""
+        return Ratio(
+            value=1 / self.value,
+            low=None if self.high is None else 1 / self.high,
+            high=None if self.low is None else 1 / self.low,
+            values=tuple(1 / value for value in self.values),
+            coverage=self.coverage,
+            blocks=self.blocks,
+            spread=self.spread,
+        )
+
+
+@lru_cache(maxsize=1024)
+def range_coverage(n: int) -> float:
+    """How surely the range of n values holds the true median: 1 - 2^(1-n)."""
     return 1.0 - 2.0 ** (1 - n)
 
 
-def estimate(values: Sequence[float], seed: int) -> Estimate | None:
-    """Median of the values of trials with its 95 % percentile bootstrap interval.
+@lru_cache(maxsize=1024)
+def interval_rank(n: int) -> tuple[int, float]:
+    """Which order statistics, from either end, are the interval of a median, and what it covers.
+
+    The k-th smallest of n is above the true median as often as a fair coin shows fewer than k
+    heads in n throws. With fewer than six the first already is too rarely right.
+    """
+    below = 0.5**n
+    rank = 1
+    while (wider := below + _coins(n, rank)) <= (1 - LEVEL) / 2:
+        below = wider
+        rank += 1
+    return rank, 1.0 - 2.0 * below
+
+
+def _coins(n: int, heads: int) -> float:
+    """How often a fair coin shows so many heads in n throws."""
+    ways = math.lgamma(n + 1) - math.lgamma(heads + 1) - math.lgamma(n - heads + 1)
+    return math.exp(ways - n * math.log(2))
+
+
+def estimate(values: Sequence[float], *, of_rates: bool = False) -> Estimate | None:
+    """Median with its interval of order statistics, or the range of few values.
 
     Args:
         values: one a trial.
-        seed: of the resampling; the same values and seed give the same interval.
+        of_rates: they are rates. The median of an even number then is that of their times, turned
+            round: an arithmetic mean of two rates belongs to no time (Hoefler & Belli, rule 3).
 
     Returns:
-        None without values; no interval with fewer than three.
+        None without values.
     """
     if not values:
         return None
-    sample = np.asarray(values, dtype=np.float64)
-    low, high = _percentile_interval(sample, seed)
-    return Estimate(float(np.median(sample)), low, high, tuple(float(v) for v in sample))
+    told = tuple(float(value) for value in values)
+    ordered = sorted(told)
+    n = len(ordered)
+    middle = (ordered[(n - 1) // 2], ordered[n // 2])
+    value = sum(middle) / 2
+    if of_rates and min(middle) > 0:
+        value = 2 / (1 / middle[0] + 1 / middle[1])
+    if n == 1:
+        return Estimate(value, None, None, told, 0.0)
+    if n < FEWEST:
+        return Estimate(value, ordered[0], ordered[-1], told, range_coverage(n))
+    rank, coverage = interval_rank(n)
+    return Estimate(value, ordered[rank - 1], ordered[n - rank], told, coverage)
+
+
+def mean(values: Sequence[float], *, least_spread: float = 0.0) -> Estimate | None:
+    """Arithmetic mean with Student's interval, or the range of few values.
+
+    Args:
+        values: one a question.
+        least_spread: a smaller standard deviation is taken to be this one.
+
+    Returns:
+        None without values.
+    """
+    if not values:
+        return None
+    told = tuple(float(value) for value in values)
+    n = len(told)
+    value = float(np.mean(told))
+    if n == 1:
+        return Estimate(value, None, None, told, 0.0)
+    if n < FEWEST:
+        return Estimate(value, min(told), max(told), told, range_coverage(n))
+    half = _half_width(max(float(np.std(told, ddof=1)), least_spread), n)
+    return Estimate(value, value - half, value + half, told, LEVEL)
 
 
 def paired_ratio(
-    numerator: Mapping[Block, float], denominator: Mapping[Block, float], seed: int
-) -> Estimate | None:
-    """How many times the numerator the denominator is, by blocks that hold both.
+    numerator: Mapping[Block, float], denominator: Mapping[Block, float]
+) -> Ratio | None:
+    """How many times the denominator the numerator is, by blocks that hold both.
 
-    Blocks are resampled whole, so that whatever slowed a machine during one block cancels. The
-    median is taken of log ratios and turned back: a ratio and its inverse are treated alike
-    (Hoefler & Belli, SC'15, rule 4: never average ratios).
+    Within a block whatever slowed a machine cancels. The mean is taken of log ratios and turned
+    back: a ratio and its inverse are treated alike (Hoefler & Belli, SC'15, rule 4).
 
     Args:
         numerator: block to a positive value.
         denominator: likewise.
-        seed: of the resampling.
 
     Returns:
-        The estimate, its `values` the ratios block by block; a plain ratio of medians without an
-        interval when no block holds both; None if one side is empty.
+        A plain ratio of medians, of no block and without an interval, where no block holds both;
+        None if one side has nothing above 0.
     """
-    if not numerator or not denominator:
-        return None
-    shared = sorted(numerator.keys() & denominator.keys())
-    if not shared:
-        ratio = float(np.median(list(numerator.values())) / np.median(list(denominator.values())))
-        return Estimate(ratio, None, None, (ratio,))
-    logs = np.log([numerator[block] / denominator[block] for block in shared])
-    low, high = _percentile_interval(logs, seed)
-    return Estimate(
-        value=float(np.exp(np.median(logs))),
-        low=None if low is None else float(np.exp(low)),
-        high=None if high is None else float(np.exp(high)),
-        values=tuple(float(v) for v in np.exp(logs)),
+    shared = sorted(
+        block
+        for block in numerator.keys() & denominator.keys()
+        if numerator[block] > 0 and denominator[block] > 0
     )
+    if not shared:
+        return _unpaired(list(numerator.values()), list(denominator.values()))
+    values = tuple(numerator[block] / denominator[block] for block in shared)
+    logs = [math.log(value) for value in values]
+    n = len(shared)
+    middle = math.fsum(logs) / n
+    if n == 1:
+        return Ratio(math.exp(middle), None, None, values, 0.0, tuple(shared))
+    spread = math.sqrt(math.fsum((log - middle) ** 2 for log in logs) / (n - 1))
+    if n < FEWEST:
+        ends, coverage = (min(values), max(values)), range_coverage(n)
+    else:
+        half = _half_width(spread, n)
+        ends, coverage = (math.exp(middle - half), math.exp(middle + half)), LEVEL
+    return Ratio(math.exp(middle), *ends, values, coverage, tuple(shared), spread)
 
 
-def _percentile_interval(sample: Floats, seed: int) -> tuple[float | None, float | None]:
-    if sample.size < FEWEST_FOR_INTERVAL:
-        return None, None
-    generator = np.random.default_rng(seed)
-    resamples = sample[generator.integers(sample.size, size=(RESAMPLES, sample.size))]
-    tail = (1.0 - LEVEL) / 2
-    low, high = np.quantile(np.median(resamples, axis=1), [tail, 1 - tail])
-    return float(low), float(high)
+def _unpaired(numerator: Sequence[float], denominator: Sequence[float]) -> Ratio | None:
+    one, other = (float(np.median(side)) if side else 0.0 for side in (numerator, denominator))
+    if one <= 0 or other <= 0:
+        return None
+    return Ratio(one / other, None, None, (one / other,), 0.0)
+
+
+def _half_width(spread: float, n: int) -> float:
+    return quantile(LEVEL, n - 1) * spread / math.sqrt(n)
 
 
 def karp_flatt(speed_up: float, nodes: int) -> float | None:

@@ -6,9 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.cells import CellResult, Series
+from analysis.family import Family, Finding
+from analysis.fastest import Fastest, fastest_of
 from analysis.frames import sync_share
 from analysis.scaling import DECODE, Scaling
-from analysis.wording import TIMES, interval, nodes, number, percent, ratio
+from analysis.scaling_text import thrown_away
+from analysis.stats import Estimate
+from analysis.wording import DASH, TIMES, count, listing, nodes, number, percent, ratio
+
+MOST_MODELS = 3
+"""Models whose fastest cells are among the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,89 +28,141 @@ class Figure:
     about: str
 
 
-def key_figures(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> tuple[Figure, ...]:
-    """Fastest cell, largest gain from nodes, sync share and traffic at the most nodes."""
+def key_figures(
+    all_series: Sequence[Series], scalings: Sequence[Scaling], family: Family
+) -> tuple[Figure, ...]:
+    """Fastest cells, gain from nodes, attempts that count, sync and traffic at the most nodes."""
     found = [
-        _fastest(scalings),
+        *_fastest(scalings, family),
         _gain(scalings),
+        _attempts(all_series),
         _sync_share(all_series),
         _traffic(all_series),
     ]
     return tuple(figure for figure in found if figure is not None)
 
 
-def _fastest(scalings: Sequence[Scaling]) -> Figure | None:
-    candidates = [
-        (found.value, found, scaling, point)
-        for scaling in scalings
-        for point in scaling.points
-        if (found := point.cell.estimate(DECODE))
-    ]
-    if not candidates:
-        return None
-    _, found, scaling, point = max(candidates, key=lambda candidate: candidate[0])
-    spread = f"95 %: {_range(interval(found))}; " if found.low is not None else ""
+def _fastest(scalings: Sequence[Scaling], family: Family) -> list[Figure]:
+    """For each model the cells that cannot be told from the fastest; the speed of a lone cell."""
+    groups = fastest_of(scalings, family)
+    if not groups:
+        return [_speed(scalings[0])] if len(scalings) == 1 else []
+    return [_fastest_of(found, len(groups)) for found in groups[:MOST_MODELS]]
+
+
+def _speed(scaling: Scaling) -> Figure:
+    found = scaling.baseline.estimate(DECODE)
+    about = f"{scaling.series.label} on {nodes(scaling.baseline.nodes)}"
     return Figure(
-        "Fastest",
-        interval(found).split(" ")[0],
-        "tokens/s",
-        f"{spread}{scaling.series.label} on {nodes(point.nodes)}",
+        "Speed", number(found.value if found else None), "tokens/s", f"{_ends(found)}{about}"
     )
+
+
+def _fastest_of(found: Fastest, models: int) -> Figure:
+    model = f"{found.model} ({found.weights}): " if models > 1 else ""
+    if not found.is_told:
+        few = "" if found.is_known else "; too few trials to compare"
+        return Figure("Fastest", "cannot tell", "", f"{model}which of {found.of} cells{few}")
+    names = [f"{s.series.label} on {nodes(point.nodes)}" for s, point in found.cells]
+    rates = [point.cell.estimate(DECODE) for _, point in found.cells]
+    values = sorted({number(rate.value) for rate in rates if rate}, key=_numeric)
+    value = values[0] if len(values) == 1 else f"{values[0]}{DASH}{values[-1]}"
+    if len(names) == 1:
+        return Figure("Fastest", value, "tokens/s", f"{model}{_ends(rates[0])}{names[0]}")
+    return Figure("Fastest", value, "tokens/s", f"{model}not told apart: {listing(names)}")
+
+
+def _numeric(written: str) -> float:
+    return float(written.replace("\N{NARROW NO-BREAK SPACE}", ""))
+
+
+def _ends(found: Estimate | None) -> str:
+    """`95 %: 31-34; `, `range of 3: 31-34; ` or `one trial; `: what stands behind a figure."""
+    if found is None:
+        return ""
+    if found.low is None or found.high is None:
+        return "one trial; "
+    ends = f"{number(found.low)}{DASH}{number(found.high)}"
+    return f"95 %: {ends}; " if found.has_interval else f"range of {found.n} trials: {ends}; "
 
 
 def _gain(scalings: Sequence[Scaling]) -> Figure | None:
     scaled = [scaling for scaling in scalings if len(scaling.points) > 1]
     if not scaled:
         return None
-    best = max(scaled, key=lambda scaling: scaling.best.speed_up.value)
+    name = "Gain from more nodes"
     if not any(scaling.is_known for scaling in scaled):
-        return Figure("Gain from more nodes", "unknown", "", "too few trials to compare")
-    if best.best.nodes == best.baseline.nodes:
-        return Figure("Gain from more nodes", "none", "", "no series is measurably faster")
-    found = ratio(best.best.speed_up)
-    return Figure(
-        "Most gained from nodes",
-        f"{TIMES} {found.split(' ')[0]}",
-        "",
-        f"95 %: {_range(found)}; {best.series.label}, {nodes(best.best.nodes)} against "
-        f"{nodes(best.baseline.nodes)}",
-    )
+        return Figure(name, "cannot tell", "", "too few trials to compare")
+    gaining = [scaling for scaling in scaled if scaling.best is not scaling.points[0]]
+    if not gaining:
+        return _no_gain(name, scaled)
+    gains = sorted(scaling.best.speed_up.value for scaling in gaining)
+    value = f"{TIMES} {gains[0]:.2f}" + (f"{DASH}{gains[-1]:.2f}" if len(gains) > 1 else "")
+    if len(scaled) > 1:
+        return Figure(name, value, "", f"in {len(gaining)} of {len(scaled)} series")
+    (one,) = gaining
+    ends = ratio(one.best.speed_up).rpartition("(")[2].rstrip(")")
+    told = f"{nodes(one.best.nodes)} against {count(one.baseline.nodes)}"
+    return Figure(name, value, "", f"95 %: {ends}; {one.series.label}, {told}")
 
 
-def _range(text: str) -> str:
-    return text.rpartition("(")[2].rstrip(")")
+def _no_gain(name: str, scaled: Sequence[Scaling]) -> Figure:
+    later = [point.against_base for scaling in scaled for point in scaling.points[1:]]
+    settled = all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later)
+    if settled:
+        return Figure(name, "none", "", "every number is slower or makes no difference")
+    return Figure(name, "cannot tell", "", "no number was found faster, not all were told slower")
 
 
-def _most_nodes(all_series: Sequence[Series], column: str) -> tuple[Series, CellResult] | None:
+def _attempts(all_series: Sequence[Series]) -> Figure | None:
+    """How many attempts count, as soon as some do not."""
+    cells = [cell for series in all_series for cell in series.measured]
+    thrown = thrown_away(cells)
+    if not thrown:
+        return None
+    good, made = (sum(getattr(c.attempts, name) for c in cells) for name in ("good", "made"))
+    return Figure("Attempts that count", f"{good} of {made}", "", thrown)
+
+
+def _most_nodes(all_series: Sequence[Series], column: str) -> list[tuple[Series, CellResult]]:
+    """The cells on the most nodes that have values of a column."""
     pairs = [
         (series, cell)
         for series in all_series
         for cell in series.measured
         if cell.nodes > 1 and cell.by_block(column)
     ]
-    return max(pairs, key=lambda pair: pair[1].nodes) if pairs else None
+    most = max((cell.nodes for _, cell in pairs), default=0)
+    return [(series, cell) for series, cell in pairs if cell.nodes == most]
+
+
+def _of_most(pairs: Sequence[tuple[Series, CellResult]]) -> str:
+    (series, cell), *others = pairs
+    who = f"{len(pairs)} series" if others else series.label
+    return f"{who} on {nodes(cell.nodes)}"
+
+
+def _from_to(written: Sequence[str]) -> str:
+    return written[0] if written[0] == written[-1] else f"{written[0]}{DASH}{written[-1]}"
 
 
 def _sync_share(all_series: Sequence[Series]) -> Figure | None:
-    found = _most_nodes(all_series, "sync_ms_per_token")
-    if found is None:
+    pairs = _most_nodes(all_series, "sync_ms_per_token")
+    if not pairs:
         return None
-    series, cell = found
-    share = percent(sync_share(cell))
-    return Figure("Spent on sync", share, "", f"{series.label} on {nodes(cell.nodes)}")
+    shares = sorted(sync_share(cell) for _, cell in pairs)
+    return Figure("Spent on sync", _from_to([percent(s) for s in shares]), "", _of_most(pairs))
 
 
 def _traffic(all_series: Sequence[Series]) -> Figure | None:
-    found = _most_nodes(all_series, "sent_kib_per_token")
-    if found is None:
+    pairs = _most_nodes(all_series, "sent_kib_per_token")
+    both = [
+        sent.value + received.value
+        for _, cell in pairs
+        if (sent := cell.estimate("sent_kib_per_token"))
+        and (received := cell.estimate("received_kib_per_token"))
+    ]
+    if not both:
         return None
-    series, cell = found
-    sent, received = cell.estimate("sent_kib_per_token"), cell.estimate("received_kib_per_token")
-    if sent is None or received is None:
-        return None
-    return Figure(
-        "Root's traffic",
-        number(sent.value + received.value),
-        "KiB/token",
-        f"{series.label} on {nodes(cell.nodes)}",
-    )
+    told = _from_to([number(one) for one in sorted(both)])
+    return Figure("Root's traffic", told, "KiB/token", _of_most(pairs))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from analysis.cells import API_ENGINE, CellResult, Series
+from analysis.cells import API_ENGINE, RATES, CellResult, Series
 from analysis.stats import Estimate, estimate
 from analysis.wording import nodes
 from collect.run import SystemRecord
@@ -75,7 +75,7 @@ class System:
     def estimate(self, column: str, scale: float = 1.0) -> Estimate | None:
         """Median over questions of a column times `scale`, with its interval over questions."""
         values = [value * scale for value in self.by_question(column).values()]
-        return estimate(values, self.cell.seed)
+        return estimate(values, of_rates=column.endswith(RATES))
 
 
 def systems_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analysis.stats import Estimate
+from analysis.stats import Estimate, Ratio
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -14,6 +14,10 @@ _WORDS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
     "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
 )  # fmt: skip
+
+
+THOUSANDS = 3
+"""Digits before the point, less one, from which no decimal is told."""
 
 
 def count(n: int) -> str:
@@ -66,49 +70,78 @@ def percent(share: float | None) -> str:
     return f"{value:.1f} %" if 0 < abs(value) < 9.95 else f"{value:.0f} %"  # noqa: PLR2004
 
 
+def within(margin: float) -> str:
+    """`±3 %`: what counts as the same."""
+    return f"\N{PLUS-MINUS SIGN}{100 * margin:g} %"
+
+
 def interval(estimate: Estimate | None, *, brief: bool = False) -> str:
     """`12.3 (11.8-12.9)` with as many decimals as the interval supports.
 
-    Without an interval it says so and, unless `brief`, from how few values it comes.
+    The range of few values is called one, with how often such a range holds the true figure;
+    unless `brief` also of how many values.
     """
     if estimate is None:
         return NOTHING
     if estimate.low is None or estimate.high is None:
-        return f"{number(estimate.value)} {_few(estimate, brief=brief)}"
+        return f"{number(estimate.value)} (one value)"
     decimals = _decimals(estimate.high - estimate.low, estimate.value)
-    return _with_interval(estimate, decimals)
+    return _with_ends(estimate, decimals, brief=brief)
 
 
-def ratio(estimate: Estimate, *, brief: bool = False) -> str:
+def ratio(estimate: Ratio, *, brief: bool = False) -> str:
     """A ratio with its interval; never rounded so that 1 seems to lie within when it does not.
 
-    Without an interval it says so and, unless `brief`, from how few values it comes.
+    A range is called one, as `interval` does.
     """
     if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.2f} {_few(estimate, brief=brief)}"
+        why = "one value" if estimate.blocks else "no shared block"
+        return f"{estimate.value:.2f} ({why})"
+    return _with_ends(estimate, _ratio_decimals(estimate), brief=brief)
+
+
+def between(estimate: Ratio) -> str:
+    """`0.9 and 3.9`: the ends of a ratio's interval or range, where the value misleads."""
+    decimals = _ratio_decimals(estimate)
+    return f"{_decimal(estimate.low, decimals)} and {_decimal(estimate.high, decimals)}"
+
+
+def _ratio_decimals(estimate: Ratio) -> int:
+    if estimate.low is None or estimate.high is None:
+        return 2
     fewest = max(1, -math.floor(math.log10(estimate.value)) + 1)
     decimals = max(fewest, min(2, _decimals_of(estimate.high - estimate.low)))
     while decimals < 4 and _hides_one(estimate.low, estimate.high, decimals):  # noqa: PLR2004
         decimals += 1
-    return _with_interval(estimate, decimals)
+    return decimals
 
 
-def _few(estimate: Estimate, *, brief: bool) -> str:
-    return "(no interval)" if brief else f"({plural(estimate.n, 'trial')}, no interval)"
+def covers(estimate: Estimate) -> str:
+    """`75 %`: how often a range of so few values holds the true figure."""
+    return percent(estimate.coverage)
 
 
-def _with_interval(estimate: Estimate, decimals: int) -> str:
-    value, low, high = (
-        f"{part:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-        for part in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} ({low}{DASH}{high})"
+def _with_ends(estimate: Estimate, decimals: int, *, brief: bool) -> str:
+    value = _decimal(estimate.value, decimals)
+    ends = f"{_decimal(estimate.low, decimals)}{DASH}{_decimal(estimate.high, decimals)}"
+    if estimate.has_interval:
+        return f"{value} ({ends})"
+    if brief:
+        return f"{value} (range {ends}, {covers(estimate)})"
+    return f"{value} (range of {estimate.n} values: {ends}, which covers {covers(estimate)})"
+
+
+def _decimal(value: float | None, decimals: int) -> str:
+    told = NOTHING if value is None else f"{value:,.{decimals}f}"
+    return told.replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def _decimals(width: float, value: float) -> int:
     """Decimals that show a digit of half the interval's width and three of the value."""
-    of_value = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
-    return max(of_value, min(_decimals_of(width), of_value + 1))
+    whole_digits = math.floor(math.log10(abs(value))) if value else 2
+    of_value = max(0, 2 - whole_digits)
+    most = of_value + (width > 0 and whole_digits < THOUSANDS)
+    return max(of_value, min(_decimals_of(width), most))
 
 
 def _decimals_of(width: float) -> int:

@@ -37,6 +37,11 @@ MOST_TRIALS = 500_000
 MOST_ATTEMPTS = 1000
 """Of one trial. Far more than anybody measures; a plan beyond these is none of this toolkit's."""
 
+EQUIVALENCE_MARGIN = 0.03
+"""Relative difference below which two speeds count as the same, where a matrix does not say."""
+Margin = Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)]
+"""Of `no difference`: 0.03 is 3 %."""
+
 
 def _as_path(text: str) -> str:
     if not PurePath(text).name or visible(text) != text:
@@ -254,6 +259,7 @@ class RunManifest(Record):
         command: the command line that made the run, for reproducing it.
         toolkit: version or commit of this toolkit.
         systems: the APIs among its systems, by name.
+        equivalence_margin: relative difference below which two speeds count as the same.
     """
 
     schema_version: Literal[1] = 1
@@ -276,6 +282,7 @@ class RunManifest(Record):
     command: tuple[str, ...]
     toolkit: Words
     systems: dict[FileName, SystemRecord] = Field(default_factory=dict)
+    equivalence_margin: Margin = EQUIVALENCE_MARGIN
 
     @model_validator(mode="after")
     def _is_one_plan(self) -> Self:

@@ -30,6 +30,7 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
         seed=matrix.seed,
         warmup=matrix.warmup,
         max_attempts=matrix.max_attempts,
+        equivalence_margin=matrix.equivalence_margin,
         cells=plan.cells,
         trials=plan.trials,
         nodes={node.name: dict(node.facts) for node in plan.cluster.nodes},

@@ -11,7 +11,16 @@ from pydantic import Field, model_validator
 
 from collect.errors import HerdError
 from collect.questions import load_questions
-from collect.run import Benchmark, Greedy, Questions, Record, Scalar, Workload
+from collect.run import (
+    EQUIVALENCE_MARGIN,
+    Benchmark,
+    Greedy,
+    Margin,
+    Questions,
+    Record,
+    Scalar,
+    Workload,
+)
 from experiments.axes import (
     COMMON_AXES,
     SYSTEM,
@@ -54,6 +63,7 @@ class Matrix(Record):
         seed: of the order of trials.
         warmup: unmeasured trials of a cell before its first measured one, in each session.
         max_attempts: attempts of a trial before it counts as failed.
+        equivalence_margin: relative difference below which two speeds count as the same.
         deadline_s: no process of a trial may live longer, in seconds.
         systems_file: what the values of the axis `system` are, relative to the project.
         file: where it was read from, for messages and provenance.
@@ -66,6 +76,7 @@ class Matrix(Record):
     seed: int = 1
     warmup: int = Field(default=1, ge=0, le=100)
     max_attempts: int = Field(default=3, ge=1, le=100)
+    equivalence_margin: Margin = EQUIVALENCE_MARGIN
     deadline_s: float = Field(default=1800.0, ge=1.0, le=86_400.0)
     constraints: tuple[Constraint, ...] = ()
     systems_file: str = "experiments/systems.yml"

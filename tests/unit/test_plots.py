@@ -86,8 +86,13 @@ def test_a_median_of_fewer_trials_than_planned_is_hollow() -> None:
         for line in chart.figure.axes[0].lines
         if len(line.get_ydata()) == 1
     }
-    assert fills[205.0] == style.PAPER
-    assert fills[100.5] != style.PAPER
+    hollow, whole = (
+        next(value for value in fills if low < value < high)
+        for low, high in ((200, 210), (100, 102))
+    )
+    assert hollow == pytest.approx(2 / (1 / 200 + 1 / 210)), "the median of rates is that of times"
+    assert fills[hollow] == style.PAPER
+    assert fills[whole] != style.PAPER
     assert "hollow" in chart.understanding
 
 

@@ -107,11 +107,11 @@ def test_means_are_over_raters_then_over_questions_and_a_shared_answer_counts_fo
     page, markdown, csv = report(run)
 
     # (4 + 5 + 5) / 3, not (5 + 5 + 5 + 3) / 4; two questions give no interval.
-    row = f"| llama.cpp, one node | 4.7 (4.0{DASH}5.0), 3 questions |"
+    row = f"| llama.cpp, one node | 4.7 (range 4.0{DASH}5.0), 3 questions |"
     assert row in markdown
     assert row.replace("one node", "two nodes") not in markdown
     for nodes in ("two", "four"):
-        assert f"| llama.cpp, {nodes} nodes | 1.5 (no interval), 2 questions |" in markdown
+        assert f"| llama.cpp, {nodes} nodes | 1.5 (range 1.0{DASH}2.0), 2 questions |" in markdown
     assert "of these 3 questions and of no others" in page
     assert "<td>kim: 짧다</td>" in page
     assert '<td class="number">5, 3</td>' in page, "every point is shown"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.scaling import Scaling, scaling_of, scalings_of
+from analysis.scaling import Scaling, scaling_of, scalings_of, speed_pairs
 from tests.doubles.run_frames import Outcomes, make_series
 
 DLLAMA = "distributed-llama"
 
 
-def steady(value: float, trials: int = 5) -> list[float]:
+def steady(value: float, trials: int = 6) -> list[float]:
     """Trials that differ by a little, in the same way in every cell."""
     return [value * (1 + 0.01 * (block % 3 - 1)) for block in range(trials)]
 
@@ -23,7 +23,7 @@ def only(outcomes: Outcomes) -> Scaling:
 
 
 def test_a_machine_that_slows_down_during_the_run_does_not_blur_the_speed_up() -> None:
-    drift = [1.0, 0.8, 0.6, 0.5, 0.4]
+    drift = [1.0, 0.8, 0.6, 0.5, 0.4, 0.4]
     scaling = only({(DLLAMA, 1): [100 * d for d in drift], (DLLAMA, 2): [150 * d for d in drift]})
     speed_up = scaling.point(2).speed_up
     assert (speed_up.value, speed_up.low, speed_up.high) == pytest.approx((1.5, 1.5, 1.5))
@@ -47,9 +47,39 @@ def test_there_is_no_knee_while_the_largest_number_still_pays() -> None:
 
 
 def test_a_gain_within_the_noise_does_not_pay() -> None:
-    noisy = [95.0, 108.0, 99.0, 104.0, 100.0]
-    scaling = only({(DLLAMA, 1): [100.0, 101, 99, 100, 100], (DLLAMA, 2): noisy})
+    noisy = [95.0, 108.0, 99.0, 104.0, 100.0, 103.0]
+    scaling = only({(DLLAMA, 1): [100.0, 101, 99, 100, 100, 99], (DLLAMA, 2): noisy})
     assert scaling.best.nodes == 1
+
+
+def test_nothing_pays_by_fewer_than_six_trials_and_nothing_is_known_not_to() -> None:
+    scaling = only({(DLLAMA, 1): steady(100, 5), (DLLAMA, 2): steady(300, 5)})
+    assert (scaling.best.nodes, scaling.knee, scaling.is_known) == (1, None, False)
+
+
+def test_there_is_no_knee_where_it_cannot_be_told_what_lies_beyond() -> None:
+    noisy = [100.0, 260, 150, 210, 120, 240]
+    scaling = only({(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(170), (DLLAMA, 4): noisy})
+    assert (scaling.best.nodes, scaling.knee) == (2, None)
+
+
+def test_the_knee_lies_before_a_step_that_makes_no_difference() -> None:
+    outcomes = {(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 170), (4, 171))}
+    assert only(outcomes).knee == 2
+
+
+def test_of_equals_the_fewest_nodes_are_the_best() -> None:
+    noisy = [165.0, 178, 169, 174, 170, 172]
+    scaling = only({(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(170), (DLLAMA, 4): noisy})
+    assert scaling.best.nodes == 2
+
+
+def test_pairs_of_a_kind_that_would_be_too_many_are_left_out_whole() -> None:
+    outcomes = {(f"m{m}", n): steady(100) for m in range(70) for n in (1, 2, 4, 8)}
+    pairs = speed_pairs(make_series(outcomes, axes=("model", "nodes")))
+    assert len(pairs) == 70 * 3
+    few = {key: speeds for key, speeds in outcomes.items() if int(key[0][1:]) < 60}
+    assert len(speed_pairs(make_series(few, axes=("model", "nodes")))) == 60 * 5
 
 
 def test_a_dip_on_the_way_does_not_hide_a_later_gain() -> None:

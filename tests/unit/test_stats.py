@@ -10,132 +10,158 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import stats
-from analysis.stats import estimate, karp_flatt, paired_ratio, range_coverage
+from analysis.stats import estimate, interval_rank, karp_flatt, mean, paired_ratio, range_coverage
+from analysis.student import quantile, two_sided_p
 
 SPEEDS = st.lists(st.floats(0.01, 1e5), min_size=1, max_size=12)
 
 
-def exact_median_distribution(n: int) -> list[float]:
-    """P(bootstrap median of n distinct values = k-th smallest), n odd.
+@pytest.mark.parametrize(
+    ("t", "degrees", "p"),
+    [
+        # Fisher & Yates, "Statistical Tables", table III.
+        (12.706, 1, 0.05), (4.303, 2, 0.05), (2.571, 5, 0.05), (4.032, 5, 0.01),
+        (6.869, 5, 0.001), (2.262, 9, 0.05), (4.781, 9, 0.001), (2.045, 29, 0.05),
+        (0.727, 5, 0.5), (0.0, 7, 1.0),
+    ],
+)  # fmt: skip
+def test_students_tail_is_that_of_the_published_tables(t: float, degrees: int, p: float) -> None:
+    assert two_sided_p(t, degrees) == pytest.approx(p, rel=2e-3)
+    assert two_sided_p(-t, degrees) == two_sided_p(t, degrees)
 
-    The median is at most the k-th smallest when at least half of the draws are
-    (Efron & Tibshirani 1993, problem 13.4).
-    """
-    half = (n + 1) // 2
 
-    def at_most(k: int) -> float:
-        p = k / n
-        return sum(math.comb(n, j) * p**j * (1 - p) ** (n - j) for j in range(half, n + 1))
-
-    return [at_most(k) - at_most(k - 1) for k in range(1, n + 1)]
+@pytest.mark.parametrize("t", [1e-6, 0.3, 1.0, 3.0, 40.0, 1e4])
+def test_students_tail_of_one_and_two_degrees_has_a_closed_form(t: float) -> None:
+    assert two_sided_p(t, 1) == pytest.approx(2 * math.atan2(1, t) / math.pi, rel=1e-9)
+    root = math.sqrt(2 + t * t)
+    assert two_sided_p(t, 2) == pytest.approx(2 / (root * (root + t)), rel=1e-9)
 
 
-@pytest.mark.parametrize("n", [5, 9, 13])
-def test_the_interval_of_a_median_is_the_exact_quantile_of_its_bootstrap_distribution(
-    n: int,
+def test_the_quantile_is_where_the_tail_is_what_is_left() -> None:
+    assert quantile(0.95, 5) == pytest.approx(2.570582, abs=1e-6)
+    assert quantile(0.95, 2) == pytest.approx(4.302653, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n", "rank", "coverage"),
+    [(6, 1, 0.96875), (8, 1, 0.9921875), (9, 2, 0.9609375), (20, 6, 0.9586)],
+)
+def test_the_interval_of_a_median_is_the_tightest_pair_of_values_that_covers_95_percent(
+    n: int, rank: int, coverage: float
 ) -> None:
-    cumulative = np.cumsum(exact_median_distribution(n))
-    tail = (1 - stats.LEVEL) / 2
-    low = int(np.searchsorted(cumulative, tail)) + 1
-    high = int(np.searchsorted(cumulative, 1 - tail)) + 1
-
-    found = estimate([float(k) for k in range(1, n + 1)], seed=7)
-
-    assert (found.low, found.high) == (low, high)
+    # Ranks and coverage: H. A. David & H. N. Nagaraja, "Order Statistics", 2003, 7.1.
+    assert interval_rank(n) == (rank, pytest.approx(coverage, abs=1e-4))
+    found = estimate([float(k) for k in range(1, n + 1)])
+    assert (found.low, found.high) == (rank, n + 1 - rank)
+    assert found.has_interval
 
 
-def test_the_interval_of_many_values_agrees_with_the_normal_theory_of_medians() -> None:
-    rng = np.random.default_rng(5)
-    values = rng.normal(100.0, 10.0, size=400)
-    half_width = 1.96 * math.sqrt(math.pi / 2) * 10.0 / math.sqrt(400)
-
-    found = estimate(list(values), seed=1)
-
-    assert found.high - found.low == pytest.approx(2 * half_width, rel=0.25)
+def test_thousands_of_values_have_an_interval_too() -> None:
+    rank, coverage = interval_rank(10_000)
+    assert rank == pytest.approx(5000 - 1.96 * 50, abs=2)
+    assert 0.95 <= coverage < 0.952
 
 
-def test_95_percent_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+def test_95_percent_intervals_hold_the_truth_at_least_as_often_as_they_say() -> None:
     rng = np.random.default_rng(11)
+    for n in (6, 10, 25):
+        rounds = [estimate(list(rng.lognormal(sigma=0.5, size=n))) for _ in range(1000)]
+        assert sum(found.low <= 1.0 <= found.high for found in rounds) / 1000 >= 0.94
+
+
+@pytest.mark.parametrize("n", [3, 6, 10])
+def test_intervals_of_ratios_hold_the_truth_as_often_as_they_say(n: int) -> None:
+    rng = np.random.default_rng(12)
     hits = 0
-    for round_number in range(200):
-        found = estimate(list(rng.normal(size=25)), seed=round_number)
-        hits += found.low <= 0.0 <= found.high
-    assert 0.88 <= hits / 200 <= 1.0
+    for _ in range(1000):
+        slow = dict(enumerate(rng.lognormal(sigma=0.3, size=n)))
+        fast = {block: 2 * value * rng.lognormal(sigma=0.03) for block, value in slow.items()}
+        found = paired_ratio(fast, slow)
+        hits += found.low <= 2.0 <= found.high
+    assert hits / 1000 == pytest.approx(0.95 if n >= stats.FEWEST else 0.75, abs=0.035)
 
 
 def test_equal_values_have_an_interval_without_width() -> None:
-    found = estimate([42.0] * 6, seed=1)
+    found = estimate([42.0] * 6)
     assert (found.value, found.low, found.high, found.variation) == (42.0, 42.0, 42.0, 0.0)
 
 
-@pytest.mark.parametrize("values", [[3.0], [3.0, 5.0]])
-def test_one_or_two_trials_give_a_point_without_an_interval(values: list[float]) -> None:
-    found = estimate(values, seed=1)
-    assert found.value == np.median(values)
-    assert (found.low, found.high) == (None, None)
+@pytest.mark.parametrize(("n", "covers"), [(2, 0.5), (3, 0.75), (4, 0.875), (5, 0.9375)])
+def test_few_values_have_a_range_with_what_it_covers_and_no_interval(n: int, covers: float) -> None:
+    found = estimate([float(k) for k in range(n)])
+    assert (found.low, found.high, found.coverage) == (0.0, n - 1.0, covers)
+    assert not found.has_interval
 
 
-def test_no_trials_give_no_estimate() -> None:
-    assert estimate([], seed=1) is None
+def test_one_value_has_neither_interval_nor_range_and_none_no_estimate() -> None:
+    found = estimate([3.0])
+    assert (found.value, found.low, found.high, found.has_interval) == (3.0, None, None, False)
+    assert estimate([]) is None
 
 
 @given(SPEEDS)
 def test_an_interval_never_leaves_the_range_of_the_values_and_holds_the_median(
     values: list[float],
 ) -> None:
-    found = estimate(values, seed=3)
-    assert found.minimum <= found.value <= found.maximum
-    if len(values) >= stats.FEWEST_FOR_INTERVAL:
+    found = estimate(values)
+    if len(values) > 1:
         assert found.minimum <= found.low <= found.value <= found.high <= found.maximum
 
 
-def test_the_same_seed_gives_the_same_interval() -> None:
-    values = list(np.random.default_rng(2).normal(50, 5, size=9))
-    assert estimate(values, seed=4) == estimate(values, seed=4)
+@given(SPEEDS)
+def test_the_median_of_rates_is_that_of_their_times(values: list[float]) -> None:
+    rates = estimate(values, of_rates=True)
+    times = estimate([1000 / value for value in values])
+    assert rates.value == pytest.approx(1000 / times.value)
 
 
 def test_a_ratio_is_exact_when_every_block_has_the_same_ratio_however_blocks_differ() -> None:
-    base = {block: 10.0 * 3**block for block in range(1, 6)}
+    base = {block: 10.0 * 3**block for block in range(1, 7)}
     twice = {block: 2 * value for block, value in base.items()}
 
-    found = paired_ratio(twice, base, seed=1)
+    found = paired_ratio(twice, base)
 
     assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))
+    assert 0 < found.p_value() < 1e-9, "no source tells times without end"
 
 
 def test_a_ratio_pairs_by_block_and_leaves_out_blocks_that_only_one_side_has() -> None:
-    found = paired_ratio({1: 20.0, 2: 1e9, 3: 40.0}, {1: 10.0, 3: 20.0, 4: 1e-9}, seed=1)
+    found = paired_ratio({1: 20.0, 2: 1e9, 3: 40.0}, {1: 10.0, 3: 20.0, 4: 1e-9})
     assert found.values == pytest.approx((2.0, 2.0))
+    assert found.blocks == (1, 3)
 
 
-def test_without_a_shared_block_a_ratio_of_medians_has_no_interval() -> None:
-    found = paired_ratio({1: 30.0}, {2: 10.0, 3: 20.0}, seed=1)
-    assert (found.value, found.low) == (2.0, None)
+def test_without_a_shared_block_a_ratio_of_medians_has_no_interval_and_no_block() -> None:
+    found = paired_ratio({1: 30.0}, {2: 10.0, 3: 20.0})
+    assert (found.value, found.low, found.blocks) == (2.0, None, ())
 
 
-@given(st.lists(st.tuples(st.floats(0.1, 1e4), st.floats(0.1, 1e4)), min_size=3, max_size=9))
+def test_a_figure_of_nothing_has_no_ratio() -> None:
+    assert paired_ratio({1: 0.0}, {1: 10.0}) is None
+    assert paired_ratio({1: 0.0, 2: 4.0}, {1: 10.0, 2: 2.0}).blocks == (2,)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 1e4), st.floats(0.1, 1e4)), min_size=2, max_size=9))
 def test_a_ratio_turned_round_is_its_inverse(pairs: list[tuple[float, float]]) -> None:
     one = {block: pair[0] for block, pair in enumerate(pairs)}
     other = {block: pair[1] for block, pair in enumerate(pairs)}
-    there, back = paired_ratio(one, other, seed=9), paired_ratio(other, one, seed=9)
+    there, back = paired_ratio(one, other), paired_ratio(other, one)
     assert there.value == pytest.approx(1 / back.value)
-    assert there.low == pytest.approx(1 / back.high, rel=1e-3)
+    assert (there.low, there.high) == pytest.approx((1 / back.high, 1 / back.low), rel=1e-3)
+    turned = there.inverse()
+    assert (turned.value, turned.low) == pytest.approx((back.value, back.low), rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("values", "above", "below"),
-    [
-        ([1.1, 1.2, 1.15], True, False),
-        ([0.9, 1.1, 1.0], False, False),
-        ([0.5, 0.4, 0.6], False, True),
-        ([2.0, 3.0], False, False),
-    ],
-)
-def test_a_difference_counts_only_when_the_whole_interval_is_on_one_side(
-    values: list[float], *, above: bool, below: bool
-) -> None:
-    found = estimate(values, seed=1)
-    assert (found.above_one, found.below_one) == (above, below)
+def test_fewer_than_six_blocks_have_no_p_value_however_far_apart_they_are() -> None:
+    ones = dict.fromkeys(range(5), 1.0)
+    assert paired_ratio({block: 100.0 + block for block in ones}, ones).p_value() is None
+
+
+def test_a_mean_of_six_alike_is_not_surer_than_its_scale() -> None:
+    found = mean([5.0] * 6, least_spread=0.5)
+    assert found.high - found.low == pytest.approx(2 * 2.5706 * 0.5 / math.sqrt(6), rel=1e-3)
+    few = mean([4.0, 5.0, 5.0])
+    assert (few.low, few.high, few.has_interval) == (4.0, 5.0, False)
 
 
 def test_karp_flatt_of_published_figures() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from analysis.cells import cell_results, series_of
@@ -36,23 +37,42 @@ def verdict(outcomes: Outcomes, *, is_lab: bool = False, **options: Any) -> Verd
 def test_a_gain_is_told_with_its_interval_and_what_lies_beyond_it() -> None:
     found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 4): steady(210), (DLLAMA, 8): steady(150)})
     assert found.headline == (
-        f"Four nodes are 2.10 (2.10{DASH}2.10) times as fast as one for stories15m (f32) with "
-        f"distributed-llama; eight are slower than four, at 0.71 (0.71{DASH}0.71) times its speed."
+        f"Four nodes are 2.10 (2.10{DASH}2.10) times as fast as one (100 tokens/s) for stories15m "
+        "(f32) with distributed-llama; eight are slower than four, at 0.71 "
+        f"(0.71{DASH}0.71) times their speed."
     )
 
 
-def test_an_interval_that_holds_one_is_no_difference() -> None:
+def test_noise_is_no_proof_that_more_nodes_do_not_help() -> None:
     found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): noisy(100)})
-    assert re.search(r"two at [^;,]+ times show no measurable difference to one", found.headline)
-    assert "more nodes do not help" in found.headline
+    assert re.search(r"two are between 0\.9\d and 1\.\d+ times its speed", found.headline)
+    assert "it cannot be told whether more nodes than one (100 tokens/s) help" in found.headline
+    assert "do not help" not in found.headline
+
+
+def test_a_difference_too_small_to_matter_is_none() -> None:
+    found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(101)})
+    assert "more nodes than one (100 tokens/s) do not help" in found.headline
+    assert "two are as fast as one within \N{PLUS-MINUS SIGN}3 %, at 1.01" in found.headline
 
 
 def test_slower_is_called_slower() -> None:
     found = verdict({(LLAMA, 1): steady(100), (LLAMA, 2): steady(48), (LLAMA, 4): steady(28)})
-    assert found.headline.startswith("For stories15m (f32) with llama.cpp more nodes do not help")
-    assert "four are 0.28" in found.headline
-    assert "two are 0.48" in found.details[0]
-    assert "and four 0.28" in found.details[0]
+    assert found.headline.startswith(
+        "For stories15m (f32) with llama.cpp more nodes than one (100 tokens/s) do not help: "
+        "two are slower, at 0.48"
+    )
+    assert "four are slower, at 0.28" in found.headline
+    assert found.details == (), "nothing is said twice"
+
+
+def test_of_many_numbers_of_nodes_the_headline_tells_the_highest_and_the_most() -> None:
+    speeds = {1: 100, 2: 90, 4: 95, 8: 50, 16: 20}
+    found = verdict({(LLAMA, n): steady(speed) for n, speed in speeds.items()})
+    assert "four are slower" in found.headline
+    assert "sixteen are slower" in found.headline
+    assert "eight" not in found.headline
+    assert "eight are slower" in found.details[0]
 
 
 def test_a_single_number_of_nodes_makes_no_comparison() -> None:
@@ -63,7 +83,7 @@ def test_a_single_number_of_nodes_makes_no_comparison() -> None:
 
 def test_a_baseline_of_two_nodes_says_why_it_is_not_one() -> None:
     found = verdict({(DLLAMA, 1): ["failed"] * 7, (DLLAMA, 2): steady(50), (DLLAMA, 4): steady(80)})
-    assert "times as fast as two" in found.headline
+    assert "times as fast as two (50.0 tokens/s)" in found.headline
     assert "on one node it could not be measured: worker on pi4: killed by signal 9" in (
         found.headline
     )
@@ -82,7 +102,7 @@ def test_two_engines_share_a_sentence_and_are_compared_at_their_best() -> None:
         }
     )  # fmt: skip
     assert found.headline.count("stories15m") == 1
-    assert "; with llama.cpp more nodes do not help" in found.headline
+    assert "; with llama.cpp more nodes than one (200 tokens/s) do not help" in found.headline
     assert any(
         sentence.startswith("Each at its best for stories15m (f32), llama.cpp on one node")
         and "1.25" in sentence
@@ -90,7 +110,7 @@ def test_two_engines_share_a_sentence_and_are_compared_at_their_best() -> None:
     )
 
 
-def test_many_series_are_summed_up_by_the_fastest_and_the_one_that_gains_most() -> None:
+def test_many_series_are_summed_up_by_how_many_gain_and_what_is_fastest_for_each_model() -> None:
     found = verdict(
         {
             (model, n): steady(speed * n**gain)
@@ -99,9 +119,32 @@ def test_many_series_are_summed_up_by_the_fastest_and_the_one_that_gains_most() 
         },
         axes=("model", "nodes"),
     )
-    assert found.headline.startswith("Fastest is a (f32) with distributed-llama on two nodes")
-    assert "help 2 of 3 series, most b (f32)" in found.headline
-    assert len(found.details) == 3
+    assert found.headline == "More nodes are faster in 2 of 3 series, 1.15 to 1.74 times."
+    assert found.details[0].startswith("Fastest for a (f32) is distributed-llama on two nodes")
+    assert found.details[2].startswith("Fastest for c (f32) is distributed-llama on one node")
+    assert len(found.details) == 6
+
+
+def test_the_fastest_of_equals_is_never_named_alone() -> None:
+    outcomes = {(engine, 1): speeds for engine, speeds in (
+        (DLLAMA, noisy(100)), (LLAMA, noisy(101)[::-1]), ("petals", steady(50)),
+    )}  # fmt: skip
+    told = " ".join((found := verdict(outcomes)).details) + found.headline
+    assert "astest for stories15m (f32), and not to be told apart, are " in told
+    assert "fastest for stories15m (f32) is" not in told.lower()
+
+
+def test_which_is_fastest_of_equals_that_are_all_there_is_cannot_be_told() -> None:
+    found = verdict({(DLLAMA, 1): noisy(100), (LLAMA, 1): noisy(101)[::-1]})
+    assert "Which of 2 cells is fastest for stories15m (f32) cannot be told." in found.details
+    (rival,) = (sentence for sentence in found.details if sentence.startswith("Engine against"))
+    assert "cannot be told: between 0." in rival
+
+
+def test_engines_with_other_weights_are_said_not_to_be_compared() -> None:
+    outcomes = {(DLLAMA, "q4_0", 1): steady(100), (LLAMA, "f32", 1): steady(60)}
+    found = verdict(outcomes, axes=("engine", "weights", "nodes"))
+    assert any("their weights differ" in sentence for sentence in found.details)
 
 
 def test_nothing_measured_says_so_and_why() -> None:
@@ -132,16 +175,45 @@ def test_a_lab_is_called_a_lab_wherever_the_verdict_is_read() -> None:
 def test_one_trial_a_cell_is_too_few_to_compare_and_says_so() -> None:
     found = verdict({(DLLAMA, 1): [100.0], (DLLAMA, 2): [150.0]})
     assert found.headline == (
-        "For stories15m (f32) with distributed-llama there are too few trials to compare numbers "
-        "of nodes: two are 1.50 (1 trial, no interval) times as fast as one."
+        "For stories15m (f32) with distributed-llama by so few trials it cannot be told whether "
+        "more nodes than one (100 tokens/s) help: two are at 1.50 (one value) times its speed."
     )
-    assert any("only one trial" in caveat for caveat in found.caveats)
+    assert any("one trial, a point" in caveat for caveat in found.caveats)
+
+
+def test_five_trials_never_make_a_difference_and_tell_a_range() -> None:
+    found = verdict({(DLLAMA, 1): steady(100, 5), (DLLAMA, 2): steady(300, 5)})
+    assert "cannot be told" in found.headline
+    assert "range of 5 values: 3.00" in found.headline
+    assert "which covers 94 %" in found.headline
+    assert "Each cell has fewer than six trials" in found.spoken
+
+
+def test_attempts_that_were_thrown_away_are_told_with_the_speed_of_the_others() -> None:
+    outcomes = {(DLLAMA, 1): steady(100, 6), (DLLAMA, 8): steady(400, 6)}
+    run, tables = make_frames(outcomes)
+    eight = next(cell.cell_id for cell in run.cells if cell.params["nodes"] == 8)
+    lost = pd.DataFrame(
+        [
+            {"trial_id": f"{eight}-r{block}", "attempt": attempt, "outcome": "invalid",
+             "cause": "pi7: it was throttled"}
+            for block in range(1, 7) for attempt in (2, 3)
+        ]
+    )  # fmt: skip
+    attempts = pd.concat([tables.attempts, lost])
+    series = series_of(cell_results(run, tables.trials, attempts))
+    found = verdict_of(series, scalings_of(series), {"done": 12}, is_lab=False)
+    told = "12 of 18 attempts on eight nodes were thrown away (pi7: it was throttled)"
+    assert found.headline.startswith("In the attempts that counted, eight nodes are 4.00")
+    assert told in found.headline
+    assert found.caveats[0].startswith(told)
+    assert told in found.reservations
 
 
 def test_a_cell_with_too_few_trials_is_not_judged_beside_others_that_have_enough() -> None:
     found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): steady(160), (DLLAMA, 4): [300.0]})
     assert found.headline.startswith("Two nodes are 1.60")
-    assert "four have too few trials to compare" in found.headline
+    assert "whether four are faster than two cannot be told: at 1.89 (one value)" in found.headline
 
 
 @pytest.mark.parametrize(("trials", "cover"), [(3, "75 %"), (5, "94 %"), (6, None)])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.stats import Estimate
+from analysis.stats import Ratio
 from analysis.wording import interval, listing, nodes, number, percent, ratio
 
 DASH = "\N{EN DASH}"
 
 
-def made(value: float, low: float | None, high: float | None) -> Estimate:
-    return Estimate(value, low, high, (value,) * (1 if low is None else 9))
+def made(value: float, low: float | None, high: float | None) -> Ratio:
+    return Ratio(value, low, high, (value,) * (1 if low is None else 9))
 
 
 @pytest.mark.parametrize(
@@ -29,13 +29,13 @@ def test_numbers_have_three_significant_digits(value: float | None, written: str
         (made(312.4, 306.9, 317.2), f"312 (307{DASH}317)"),
         (made(32.5, 31.9, 34.2), f"32.5 (31.9{DASH}34.2)"),
         (made(6.1604, 6.0411, 6.2502), f"6.16 (6.04{DASH}6.25)"),
-        (made(63.0, None, None), "63.0 (1 trial, no interval)"),
+        (made(63.0, None, None), "63.0 (one value)"),
+        (made(10.0, 10.0, 10.0), f"10.0 (10.0{DASH}10.0)"),
+        (made(44832.9, 44830.1, 44835.0), f"44\u202f833 (44\u202f830{DASH}44\u202f835)"),
         (None, DASH),
     ],
 )
-def test_intervals_show_the_digits_that_they_support(
-    estimate: Estimate | None, written: str
-) -> None:
+def test_intervals_show_the_digits_that_they_support(estimate: Ratio | None, written: str) -> None:
     assert interval(estimate) == written
 
 
@@ -47,11 +47,17 @@ def test_intervals_show_the_digits_that_they_support(
         (made(1.2, 0.9, 1.5), f"1.2 (0.9{DASH}1.5)"),
         (made(0.77, 0.4, 0.794), f"0.77 (0.40{DASH}0.79)"),
         (made(0.0123, 0.0111, 0.0149), f"0.012 (0.011{DASH}0.015)"),
-        (made(1.73, None, None), "1.73 (1 trial, no interval)"),
+        (made(1.73, None, None), "1.73 (no shared block)"),
     ],
 )
-def test_ratios_have_two_digits_that_mean_something(estimate: Estimate, written: str) -> None:
+def test_ratios_have_two_digits_that_mean_something(estimate: Ratio, written: str) -> None:
     assert ratio(estimate) == written
+
+
+def test_a_range_is_called_one_and_tells_what_it_covers() -> None:
+    three = Ratio(1.04, 1.012, 1.081, (1.01, 1.04, 1.08), 0.75, (1, 2, 3))
+    assert ratio(three) == f"1.04 (range of 3 values: 1.01{DASH}1.08, which covers 75 %)"
+    assert ratio(three, brief=True) == f"1.04 (range 1.01{DASH}1.08, 75 %)"
 
 
 def test_rounding_never_moves_an_interval_over_one() -> None:

@@ -1,0 +1,212 @@
+"""All comparisons of a report: corrected together, each with what may be said of it.
+
+Which comparisons there are depends on the plan of a run, never on its figures: one that was chosen
+because it looked good would be right less often than its p-value says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import pandas as pd
+
+from analysis.proportions import holm
+from analysis.stats import FINEST, Ratio
+from analysis.wording import plural, within
+from collect.run import EQUIVALENCE_MARGIN
+
+LEVEL = 0.05
+"""Share of reports without any difference that may speak of one."""
+COLUMNS = (
+    "what", "numerator", "denominator", "n", "ratio", "low", "high", "p_adjusted", "verdict",
+)  # fmt: skip
+
+
+class Finding(StrEnum):
+    """What may be said of a numerator beside its denominator."""
+
+    FASTER = "faster"
+    SLOWER = "slower"
+    SAME = "no difference"
+    UNKNOWN = "cannot tell"
+
+    @property
+    def turned(self) -> Finding:
+        """The same, said of the denominator."""
+        return {Finding.FASTER: Finding.SLOWER, Finding.SLOWER: Finding.FASTER}.get(self, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a comparison.
+
+    Attributes:
+        key: tells it from all others of its kind: a cell's id.
+        name: for readers.
+    """
+
+    key: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two sides to compare.
+
+    Attributes:
+        what: the quantity; of all that are compared more is better.
+        n: blocks or questions that both sides have.
+        ratio: of the numerator to the denominator; None where there is none to tell.
+        exact_p: of a test of its own, for what is no ratio by block; None otherwise.
+        is_above: the numerator is the larger, where `ratio` does not tell; None otherwise.
+    """
+
+    what: str
+    numerator: Side
+    denominator: Side
+    n: int
+    ratio: Ratio | None
+    exact_p: float | None = None
+    is_above: bool | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from the other pairs."""
+        return self.what, self.numerator.key, self.denominator.key
+
+    def p_value(self, least_spread: float) -> float | None:
+        """Before correction; None where the sides may not be compared."""
+        if self.exact_p is not None or self.ratio is None:
+            return self.exact_p
+        return self.ratio.p_value(least_spread)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A comparison and what came of it.
+
+    Attributes:
+        p_adjusted: after Holm over all comparisons of the report; None where there are too few
+            values to compare.
+    """
+
+    pair: Pair
+    p_adjusted: float | None
+    finding: Finding
+
+    @property
+    def ratio(self) -> Ratio | None:
+        """Of the numerator to the denominator."""
+        return self.pair.ratio
+
+    @property
+    def is_tried(self) -> bool:
+        """There were enough values to compare."""
+        return self.p_adjusted is not None
+
+    def turned(self) -> Compared:
+        """The same comparison, told of the denominator."""
+        pair = self.pair
+        ratio = pair.ratio and pair.ratio.inverse()
+        is_above = None if pair.is_above is None else not pair.is_above
+        swapped = replace(
+            pair,
+            numerator=pair.denominator,
+            denominator=pair.numerator,
+            ratio=ratio,
+            is_above=is_above,
+        )
+        return replace(self, pair=swapped, finding=self.finding.turned)
+
+
+class Family:
+    """The comparisons of a report.
+
+    Attributes:
+        rows: in the order in which they were named, each once.
+        margin: relative difference below which two speeds count as the same.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], margin: float = EQUIVALENCE_MARGIN) -> None:
+        unique = list({pair.key: pair for pair in reversed(list(pairs))}.values())[::-1]
+        self.margin = margin
+        self.rows: tuple[Compared, ...] = tuple(_compared(unique, margin))
+        self._by_key = {row.pair.key: row for row in self.rows}
+
+    @property
+    def tried(self) -> int:
+        """How many comparisons were corrected for each other."""
+        return sum(row.is_tried for row in self.rows)
+
+    def in_words(self) -> str:
+        """How many comparisons were made, and what each finding means; empty where none was."""
+        if not self.rows:
+            return ""
+        few = len(self.rows) - self.tried
+        rest = f" {few} more have too few values to compare." if few else ""
+        return (
+            f"{plural(self.tried, 'comparison')} of this report are corrected for one another "
+            f"(Holm): faster or slower at p < {LEVEL}; no difference, where the interval lies "
+            f"within {within(self.margin)}; otherwise it cannot be told.{rest}"
+        )
+
+    def find(self, what: str, numerator: str, denominator: str) -> Compared | None:
+        """The comparison of two sides by their keys, whichever way round it was named."""
+        if row := self._by_key.get((what, numerator, denominator)):
+            return row
+        row = self._by_key.get((what, denominator, numerator))
+        return row and row.turned()
+
+    def frame(self) -> pd.DataFrame:
+        """`comparisons.csv`: a row a comparison, numbers as numbers, the columns always."""
+        return pd.DataFrame([_cells(row) for row in self.rows], columns=list(COLUMNS))
+
+
+def _cells(row: Compared) -> list[object]:
+    pair, ratio = row.pair, row.pair.ratio
+    figures = (None, None, None) if ratio is None else (ratio.value, ratio.low, ratio.high)
+    told = (None if one is None else float(f"{one:.6g}") for one in (*figures, row.p_adjusted))
+    return [pair.what, pair.numerator.name, pair.denominator.name, pair.n, *told, str(row.finding)]
+
+
+def _compared(pairs: Sequence[Pair], margin: float) -> Iterable[Compared]:
+    least = _least_spread(pairs)
+    given = [pair.p_value(least) for pair in pairs]
+    raised = iter(holm([p_value for p_value in given if p_value is not None]))
+    for pair, p_value in zip(pairs, given, strict=True):
+        adjusted = None if p_value is None else next(raised)
+        yield Compared(pair, adjusted, _finding(pair, adjusted, margin))
+
+
+def _least_spread(pairs: Sequence[Pair]) -> float:
+    """What the steadiest tenth of the comparisons has.
+
+    Of many comparisons some have hardly any spread by luck, and a t that is huge for no other
+    reason; where speeds jump between two modes that happens far more often than the t distribution
+    says. With up to ten comparisons it is the smallest spread itself, and changes nothing.
+    """
+    spreads = sorted(
+        pair.ratio.spread
+        for pair in pairs
+        if pair.ratio and pair.ratio.has_interval and pair.ratio.spread is not None
+    )
+    return max(FINEST, spreads[(len(spreads) - 1) // 10]) if spreads else FINEST
+
+
+def _finding(pair: Pair, p_adjusted: float | None, margin: float) -> Finding:
+    if p_adjusted is None:
+        return Finding.UNKNOWN
+    ratio = pair.ratio
+    if ratio and ratio.has_interval and _is_within(ratio, margin):
+        return Finding.SAME
+    if p_adjusted >= LEVEL:
+        return Finding.UNKNOWN
+    is_above = pair.is_above if ratio is None or pair.is_above is not None else ratio.value > 1
+    return Finding.FASTER if is_above else Finding.SLOWER
+
+
+def _is_within(ratio: Ratio, margin: float) -> bool:
+    low, high = ratio.low, ratio.high
+    return low is not None and high is not None and 1 / (1 + margin) <= low and high <= 1 + margin

@@ -1,0 +1,179 @@
+"""Which cells are fastest: all that cannot be told from the fastest, and engine against engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.cells import Series, subject
+from analysis.family import Family, Finding
+from analysis.scaling import DECODE, Point, Scaling, compare, is_unbeaten
+from analysis.scaling_text import unsure
+from analysis.wording import interval, listing, nodes, ratio
+
+MOST_NAMED = 4
+"""Cells that are named one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fastest:
+    """The cells of one model and weights that no comparison found slower than another of them.
+
+    Attributes:
+        cells: they, highest median first.
+        of: how many cells were measured.
+        is_known: some of these were compared with each other.
+    """
+
+    model: str
+    weights: str
+    cells: tuple[tuple[Scaling, Point], ...]
+    of: int
+    is_known: bool
+
+    @property
+    def is_told(self) -> bool:
+        """So few are left that they may be named."""
+        return self.is_known and len(self.cells) <= MOST_NAMED and len(self.cells) < self.of
+
+
+def fastest_of(scalings: Sequence[Scaling], family: Family) -> tuple[Fastest, ...]:
+    """For every model and weights of which several cells were measured."""
+    groups: dict[tuple[str, str], list[tuple[Scaling, Point]]] = {}
+    for scaling in scalings:
+        key = (scaling.series.model, scaling.series.weights)
+        groups.setdefault(key, []).extend((scaling, point) for point in scaling.points)
+    return tuple(
+        _fastest(model, weights, group, family)
+        for (model, weights), group in groups.items()
+        if len(group) > 1
+    )
+
+
+def fastest_clauses(
+    fastest: Sequence[Fastest], all_series: Sequence[Series], *, brief: bool = False
+) -> list[str]:
+    """A clause for each model whose fastest cells are known, and one for all others."""
+    told = [fastest_clause(found, all_series) for found in fastest if found.is_told]
+    rest = [found for found in fastest if not found.is_told]
+    if not rest:
+        return told
+    if len(rest) == 1:
+        return [*told, fastest_clause(rest[0], all_series)]
+    names = [_what(found) for found in rest]
+    many = brief or len(rest) > MOST_NAMED
+    about = f"{len(rest)} of {len(fastest)} models" if many else listing(names)
+    return [*told, f"which cell is fastest cannot be told for {about}"]
+
+
+def _what(found: Fastest) -> str:
+    return f"{found.model} ({found.weights})" if found.weights else found.model
+
+
+def _fastest(
+    model: str, weights: str, group: Sequence[tuple[Scaling, Point]], family: Family
+) -> Fastest:
+    cells = [point.cell for _, point in group]
+    ids = {cell.record.cell_id for cell in cells}
+    unbeaten = [pair for pair in group if is_unbeaten(pair[1].cell, cells, family)]
+    return Fastest(
+        model=model,
+        weights=weights,
+        cells=tuple(sorted(unbeaten, key=lambda pair: -rate_of(pair[1]))),
+        of=len(group),
+        is_known=any(
+            row.is_tried and row.pair.numerator.key in ids and row.pair.denominator.key in ids
+            for row in family.rows
+        ),
+    )
+
+
+def rate_of(point: Point) -> float:
+    """Median tokens/s."""
+    found = point.cell.estimate(DECODE)
+    return found.value if found else 0.0
+
+
+def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> str:
+    """Which cells are fastest, or that it cannot be told, as a clause without its full stop."""
+    about = f"for {_what(found)}"
+    if not found.is_told:
+        left = f": {len(found.cells)} of them are left" if found.is_known else ""
+        why = left if len(found.cells) < found.of else ""
+        return f"which of {found.of} cells is fastest {about} cannot be told{why}"
+    named = [_with_rate(scaling, point, all_series) for scaling, point in found.cells]
+    if len(named) == 1:
+        return f"fastest {about} is {named[0]}"
+    return f"fastest {about}, and not to be told apart, are {listing(named)}"
+
+
+def _with_rate(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> str:
+    rate = interval(point.cell.estimate(DECODE))
+    return f"{short_name(scaling, point, all_series)} with {rate} tokens/s"
+
+
+def short_name(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> str:
+    """`distributed-llama (net-turbo off) on two nodes`."""
+    who = subject(scaling.series, all_series, with_model=False).removeprefix("with ")
+    return f"{who} on {nodes(point.nodes)}"
+
+
+def rival_sentences(
+    scalings: Sequence[Scaling], all_series: Sequence[Series], family: Family, margin: str
+) -> list[str]:
+    """Engine against engine, each at its best number of nodes, for each model and weights."""
+    groups: dict[tuple[str, str], dict[str, Scaling]] = {}
+    for scaling in scalings:
+        series = scaling.series
+        engines = groups.setdefault((series.model, series.weights), {})
+        held = engines.get(series.engine)
+        if held is None or rate_of(scaling.best) > rate_of(held.best):
+            engines[series.engine] = scaling
+    sentences = []
+    for engines in groups.values():
+        first, *others = sorted(engines.values(), key=lambda one: -rate_of(one.best))
+        sentences += [_rival(first, other, all_series, family, margin) for other in others]
+    return [*sentences, *_other_weights(scalings)]
+
+
+def _rival(
+    first: Scaling, second: Scaling, all_series: Sequence[Series], family: Family, margin: str
+) -> str:
+    series = first.series
+    one, other = (_with_rate(scaling, scaling.best, all_series) for scaling in (first, second))
+    is_best = all(scaling.is_known for scaling in (first, second))
+    how = "Each at its best for" if is_best else "Engine against engine for"
+    start = f"{how} {series.model}" + (f" ({series.weights})," if series.weights else ",")
+    found = compare(first.best.cell, second.best.cell, family)
+    if found is None or found.ratio is None:
+        return f"{start} {one} and {other} are not compared."
+    if found.finding is Finding.FASTER:
+        return f"{start} {one} is {ratio(found.ratio)} times as fast as {other}."
+    if found.finding is Finding.SLOWER:
+        return f"{start} {one} is slower than {other}, at {ratio(found.ratio)} times its speed."
+    if found.finding is Finding.SAME:
+        told = f"at {ratio(found.ratio)} times"
+        return f"{start} {one} is as fast as {other} within {margin}, {told}."
+    return (
+        f"{start} whether {one} is faster than {other} cannot be told: {unsure(found)} its speed."
+    )
+
+
+def _other_weights(scalings: Sequence[Scaling]) -> list[str]:
+    """Engines that ran a model with other weights are not compared, and that is said."""
+    weights: dict[str, dict[str, list[str]]] = {}
+    for scaling in scalings:
+        series = scaling.series
+        ran = weights.setdefault(series.model, {}).setdefault(series.engine, [])
+        if series.weights not in ran:
+            ran.append(series.weights)
+    sentences = []
+    for model, engines in weights.items():
+        common = set.intersection(*(set(ran) for ran in engines.values()))
+        if len(engines) > 1 and not common:
+            told = [f"{engine} ran it with {listing(ran)}" for engine, ran in engines.items()]
+            sentences.append(
+                f"Engines are not compared for {model}, because their weights differ: "
+                f"{listing(told)}."
+            )
+    return sentences
