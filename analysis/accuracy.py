@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from analysis.proportions import FEWEST_TO_NAME, LEVEL, Discordance, Share, discordance, holm
+from analysis.family import LEVEL, Family
+from analysis.proportions import FEWEST_TO_NAME, Discordance, Share, discordance
 from analysis.systems import System
 from analysis.tabulate import Table, table
-from analysis.wording import DASH, count, listing, percent, plural
+from analysis.wording import DASH, NOTHING, count, listing, percent, plural
 from collect.grading import is_right
 from collect.questions import Question
 
+RIGHT = "right by the key"
+"""What comparisons of accuracy are called."""
 Grades = Mapping[str, bool]
 """Question with a key to whether it was answered rightly."""
 
@@ -22,18 +25,19 @@ class Pair:
     """Two systems on the same questions.
 
     Attributes:
-        p_value: of the exact McNemar test, raised after Holm for there being several pairs.
+        p_value: of the exact McNemar test, raised for all comparisons of the report (Holm); None
+            with fewer questions than may name one.
     """
 
     first: str
     second: str
     found: Discordance
-    p_value: float
+    p_value: float | None
 
     @property
     def better(self) -> str | None:
         """The one that may be called better; None if neither may."""
-        if self.found.questions < FEWEST_TO_NAME or self.p_value >= LEVEL:
+        if self.p_value is None or self.p_value >= LEVEL:
             return None
         return self.first if self.found.first_only > self.found.second_only else self.second
 
@@ -62,15 +66,12 @@ class Accuracy:
         """There are enough questions to call one system better than another."""
         return len(self.questions) >= FEWEST_TO_NAME
 
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """Every two systems."""
-        pairs = list(combinations(self.grades, 2))
-        found = [discordance(self.grades[one], self.grades[other]) for one, other in pairs]
-        raised = holm([each.p_value for each in found])
+    def pairs(self, family: Family) -> tuple[Pair, ...]:
+        """Every two systems, as the comparisons of the report have them."""
         return tuple(
-            Pair(first, second, each, p_value)
-            for (first, second), each, p_value in zip(pairs, found, raised, strict=True)
+            Pair(one, other, discordance(self.grades[one], self.grades[other]), row.p_adjusted)
+            for one, other in combinations(self.grades, 2)
+            if (row := family.find(RIGHT, one, other))
         )
 
 
@@ -126,7 +127,7 @@ def topic_table(found: Accuracy) -> Table | None:
     return table(("Topic", *found.grades), rows, tuple(found.grades))
 
 
-def pair_table(found: Accuracy) -> Table | None:
+def pair_table(found: Accuracy, family: Family) -> Table | None:
     """Every two systems, paired by question."""
     rows = [
         [
@@ -134,24 +135,22 @@ def pair_table(found: Accuracy) -> Table | None:
             pair.second,
             str(pair.found.first_only),
             str(pair.found.second_only),
-            p_in_words(pair.p_value),
-            _finding(pair, may_name=found.may_name),
+            NOTHING if pair.p_value is None else p_in_words(pair.p_value),
+            _finding(pair),
         ]
-        for pair in found.pairs
+        for pair in found.pairs(family)
     ]
     columns = ("System", "Beside", "Right alone", "Other right alone", "p (McNemar, Holm)", "So")
     return table(columns, rows, columns[2:5]) if rows else None
 
 
-def _finding(pair: Pair, *, may_name: bool) -> str:
-    if not may_name:
+def _finding(pair: Pair) -> str:
+    if pair.p_value is None:
         return f"{plural(pair.found.questions, 'question')}: too few to name one"
-    if pair.better is None:
-        return "no difference beyond chance"
-    return f"{pair.better} is right more often"
+    return f"{pair.better} is right more often" if pair.better else "cannot tell"
 
 
-def sentences(found: Accuracy) -> list[str]:
+def sentences(found: Accuracy, family: Family) -> list[str]:
     """What may be said of the systems' accuracy."""
     asked = len(found.questions)
     shares = [f"{name} {_short(found.share(name))}" for name in found.grades]
@@ -164,22 +163,23 @@ def sentences(found: Accuracy) -> list[str]:
             f"question{'' if asked == 1 else 's'}: that takes {FEWEST_TO_NAME} or more."
         )
         return [*told, few]
-    better = [pair for pair in found.pairs if pair.better]
-    told += [_better(pair, len(found.pairs)) for pair in better]
-    if len(better) < len(found.pairs):
-        rest = "other pair" if better else "pair"
-        told.append(f"No {rest} of systems differs in accuracy beyond chance.")
+    pairs = found.pairs(family)
+    better = [pair for pair in pairs if pair.better]
+    told += [_better(pair, family.tried) for pair in better]
+    if len(better) < len(pairs):
+        rest = "any other pair" if better else "any pair" if len(pairs) > 1 else "the two"
+        told.append(f"Which of {rest} of systems is more accurate cannot be told.")
     return told
 
 
-def _better(pair: Pair, pairs: int) -> str:
+def _better(pair: Pair, comparisons: int) -> str:
     is_first = pair.better == pair.first
     more, less = pair.found.first_only, pair.found.second_only
     if not is_first:
         more, less = less, more
     other = pair.second if is_first else pair.first
-    holm_of = f", Holm over {pairs} pairs" if pairs > 1 else ""
-    p_value = p_in_words(pair.p_value)
+    holm_of = f", Holm over {comparisons} comparisons" if comparisons > 1 else ""
+    p_value = p_in_words(pair.p_value or 0.0)
     return (
         f"{pair.better} is right more often than {other}: alone right on {more} questions, alone "
         f"wrong on {less} (exact McNemar{holm_of}: p {'' if '<' in p_value else '= '}{p_value})."

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.stats import paired_ratio
-from analysis.systems import System
+from analysis.asked_pairs import WHOLE
+from analysis.family import Compared, Family, Finding
+from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System, with_waiting
 from analysis.tabulate import Table, table
 from analysis.wording import NOTHING, interval, number, plural, ratio
 from collect.grading import is_right
 from collect.questions import Question
 
-TIMES = ("ttft_ms", "total_ms", "tokens_per_s")
+TIMES = (ASKED_TO_FIRST, ASKED_TO_WHOLE, "tokens_per_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +60,43 @@ def counting(answers: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 def exported(
     questions: Sequence[Question], systems: Sequence[System], answers: pd.DataFrame
 ) -> pd.DataFrame:
-    """The answers table with the system's name and whether the key calls the answer right."""
+    """The answers table with the system's name, what a user waited, and whether it is right."""
     names = {system.cell.record.cell_id: system.name for system in systems}
     keys = {question.id: question.key for question in questions}
     right = [
         None if (key := keys.get(str(question))) is None else is_right(key, str(text))
         for question, text in zip(answers["question"], answers["text"].fillna(""), strict=True)
     ]
-    frame = answers.assign(right=pd.Series(right, index=answers.index, dtype="boolean"))
+    frame = with_waiting(answers).assign(
+        right=pd.Series(right, index=answers.index, dtype="boolean")
+    )
     frame.insert(0, "system", answers["cell_id"].map(names))
     return frame
 
 
 def waiting_table(systems: Sequence[System]) -> Table:
-    """Per system: waiting for the first token and for all, as medians over questions."""
+    """Per system: waiting for the first token and for all, as medians over questions.
+
+    Where a system had to be asked again, the time of the last try alone stands beside.
+    """
+    again = any(system.asked_again for system in systems)
     rows = [
         [
             system.name,
             str(len(system.by_question("total_ms"))),
             *(interval(system.estimate(name), brief=True) for name in TIMES),
+            *([interval(system.estimate("total_ms"), brief=True)] if again else []),
+            *([f"{system.asked_again} of {len(system.timed)}"] if again else []),
             how_timed(system),
         ]
         for system in systems
     ]
     columns = (
         "System", "Questions timed", "First token after, ms: median (95 %)",
-        "Whole answer after, ms", "Tokens/s after the first", "Measured",
+        "Whole answer after, ms", "Tokens/s after the first",
+        *(("Last try alone, ms", "Asked again") if again else ()), "Measured",
     )  # fmt: skip
-    return table(columns, rows, columns[1:5])
+    return table(columns, rows, columns[1:-1])
 
 
 def how_timed(system: System) -> str:
@@ -99,22 +110,28 @@ def how_timed(system: System) -> str:
     return f"{where}; {plural(replayed, 'replayed answer')} left out" if replayed else where
 
 
-def pair_table(systems: Sequence[System], column: str = "total_ms") -> Table | None:
+def pair_table(systems: Sequence[System], family: Family) -> Table | None:
     """Every two systems, paired by question: who was sooner how often, and the times' ratio."""
     rows = []
-    for index, first in enumerate(systems):
-        for second in systems[index + 1 :]:
-            one, other = first.by_question(column), second.by_question(column)
-            shared = one.keys() & other.keys()
-            found = paired_ratio(one, other) if shared else None
-            if found is None:
-                continue
-            sooner = sum(one[question] < other[question] for question in shared)
-            rows.append(
-                [first.name, second.name, f"{sooner} of {len(shared)}", ratio(found, brief=True)]
-            )
-    columns = ("System", "Beside", "Sooner on", "Times the other's time: median (95 %)")
+    for first, second in itertools.combinations(systems, 2):
+        found = family.find(WHOLE, second.name, first.name)
+        if found is None or found.ratio is None:
+            continue
+        one, other = (system.by_question(ASKED_TO_WHOLE) for system in (first, second))
+        sooner = sum(one[question] < other[question] for question in map(str, found.ratio.blocks))
+        times = ratio(found.ratio, brief=True)
+        how_often = f"{sooner} of {found.pair.n}"
+        rows.append([first.name, second.name, how_often, times, _so(found)])
+    columns = ("System", "Beside", "Sooner on", "Times the other's time (95 %)", "So")
     return table(columns, rows, [columns[3]]) if rows else None
+
+
+def _so(second: Compared) -> str:
+    """What a comparison of the second system with the first says of the first."""
+    if not second.is_tried:
+        return f"{plural(second.pair.n, 'question')}: too few to tell of others"
+    told = {Finding.FASTER: "later", Finding.SLOWER: "sooner"}
+    return told.get(second.finding, str(second.finding))
 
 
 def asked(questions: Sequence[Question], systems: Sequence[System]) -> tuple[Asked, ...]:
@@ -160,7 +177,7 @@ def _times(system: System, question: Question) -> list[str]:
     timed = timed[timed["question"] == question.id]
     if timed.empty:
         return ["replayed, not timed"] if system.has_replayed else ["not timed"]
-    first, whole = (_each(timed[name] / 1000) for name in ("ttft_ms", "total_ms"))
+    first, whole = (_each(timed[name] / 1000) for name in TIMES[:2])
     rate = _each(timed["tokens_per_s"])
     return [f"first after {first} s", f"whole after {whole} s", f"{rate} tokens/s"]
 
@@ -181,5 +198,5 @@ def _troubles(answers: pd.DataFrame) -> list[str]:
     tries = answers["tries"].fillna(1)
     if tries.max() > 1:
         waited_s = float(answers["waited_ms"].max()) / 1000
-        told.append(f"asked {tries.max()} times, {number(waited_s)} s of waiting left out")
+        told.append(f"asked {tries.max()} times, {number(waited_s)} s of that before the last try")
     return [*told, *(str(error) for error in answers["error"].dropna().unique())]

@@ -41,7 +41,9 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
     )
 
 
-def reservations_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]:
+def reservations_of(
+    all_series: Sequence[Series], *, is_lab: bool, has_speed: bool = True
+) -> tuple[str, ...]:
     """The gravest caveats in a few words each: attempts, texts, gaps, few trials, a lab."""
     measured = [cell for series in all_series for cell in series.measured]
     gaps = sum(not cell.is_complete for cell in measured)
@@ -53,7 +55,7 @@ def reservations_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str,
         "generated texts differ" if _texts(all_series) else "",
         f"{plural(pending, 'trial')} pending" if pending and measured else "",
         f"{gaps} of {plural(len(measured), 'measured cell')} incomplete" if gaps else "",
-        _few_in_short(all_series),
+        _few_in_short(all_series) if has_speed else "",
         "virtual nodes: about software, not about Raspberry Pis" if is_lab and measured else "",
     )
     return tuple(reservation for reservation in found if reservation)
@@ -202,11 +204,12 @@ def _coverage(n: int, cells: int, of: int) -> str:
     who = f"{cells} of {of} cells"
     if cells == of:
         who = "the cell" if of == 1 else "each cell"
-    has = "has" if cells in (1, of) else "have"
+    stands = "the speed" if cells in (1, of) else "the speeds"
+    verb = "is" if cells in (1, of) else "are"
     if n == 1:
-        return f"{who} {has} one trial, a point without a range"
+        return f"{stands} of {who} {verb} of one trial, without a range"
     return (
-        f"{who} {has} {count(n)} trials, whose range holds the true median in "
+        f"{stands} of {who} {verb} of {count(n)} trials, whose range holds the true median in "
         f"{percent(range_coverage(n))} of runs"
     )
 

@@ -9,19 +9,23 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import accuracy, answers
-from analysis.accuracy import Accuracy
 from analysis.answers import Asked
+from analysis.asked_figures import asked_figures
+from analysis.asked_pairs import question_pairs
 from analysis.cells import Series
 from analysis.csv_file import write_csv
 from analysis.detail import detail_of, detail_table
+from analysis.family import Family, Pair
 from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
+from analysis.scaling_text import thrown_away
+from analysis.stats import FEWEST, range_coverage
 from analysis.strengths import Traits, traits_of
 from analysis.summary import Figure
-from analysis.systems import INTERNET, System, systems_of
+from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
 from analysis.tabulate import Table, kept
 from analysis.verdict import Verdict
-from analysis.wording import bare, count, interval, listing, nodes, number, plural
+from analysis.wording import bare, count, interval, listing, nodes, percent, plural
 from collect.questions import Question
 from collect.run import Questions, RunManifest
 from collect.tables import Tables
@@ -30,12 +34,6 @@ MOST_NAMED = 4
 """Systems that the headline names, each with its time."""
 MANY = 30
 """Questions from which a set may stand for more than itself."""
-BEST = (
-    ("First token soonest", "ttft_ms", 1e-3, "s", min),
-    ("Answer soonest", "total_ms", 1e-3, "s", min),
-    ("Writes fastest", "tokens_per_s", 1.0, "tokens/s", max),
-)
-"""Figures on top: title, column, factor to the unit, unit, which is best."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +44,7 @@ class Comparison:
         scope: `these six questions`.
         answers: the answers that count, with the name of their system.
         rated: what people thought of them; None where nobody was asked.
+        family: all comparisons of the report.
     """
 
     systems: tuple[System, ...]
@@ -65,6 +64,7 @@ class Comparison:
     figures: tuple[Figure, ...]
     answers: pd.DataFrame
     rated: Rated | None
+    family: Family
 
     @property
     def is_few(self) -> bool:
@@ -126,6 +126,7 @@ def comparison_of(
     tables: Tables,
     all_series: Sequence[Series],
     ratings: Ratings | None = None,
+    speeds: Sequence[Pair] = (),
 ) -> Comparison | None:
     """Compare the answers of a run; None if it asked none or has none.
 
@@ -134,6 +135,7 @@ def comparison_of(
         tables: what was measured.
         all_series: of the run.
         ratings: what raters gave; None where nobody was asked.
+        speeds: what else the report compares: all is corrected together.
     """
     if not isinstance(run.workload, Questions) or tables.answers.empty:
         return None
@@ -144,6 +146,9 @@ def comparison_of(
         return None
     rated = rated_answers(systems, ratings) if ratings else None
     graded = accuracy.accuracy_of(questions, systems)
+    scores = rated.scores if rated else None
+    pairs = question_pairs(systems, graded, scores)
+    family = Family((*speeds, *pairs), run.equivalence_margin)
     details = {system.name: detail_of(questions, system) for system in systems}
     scope = f"these {count(len(questions))} questions" if len(questions) > 1 else "this question"
     return Comparison(
@@ -151,28 +156,29 @@ def comparison_of(
         questions=questions,
         scope=scope,
         waiting=answers.waiting_table(systems),
-        waiting_pairs=answers.pair_table(systems),
+        waiting_pairs=answers.pair_table(systems, family),
         accuracy=accuracy.share_table(graded) if graded else None,
         topics=accuracy.topic_table(graded) if graded else None,
-        accuracy_pairs=accuracy.pair_table(graded) if graded else None,
+        accuracy_pairs=accuracy.pair_table(graded, family) if graded else None,
         detail=detail_table(details),
         price=price_table(systems, tables.answers),
-        traits=traits_of(systems, graded, details, tables, rated.scores if rated else None),
+        traits=traits_of(systems, graded, details, tables, family, scores),
         asked=answers.asked(questions, systems),
         sentences=(
             _headline(systems, scope),
-            *(accuracy.sentences(graded) if graded else []),
+            *(accuracy.sentences(graded, family) if graded else []),
             *_without(all_series),
         ),
         caveats=tuple(_caveats(systems, scope, len(questions))),
-        figures=_figures(systems, graded),
+        figures=asked_figures(systems, graded, family, scope),
         answers=answers.exported(questions, systems, counted),
         rated=rated,
+        family=family,
     )
 
 
 def _headline(systems: Sequence[System], scope: str) -> str:
-    timed = [(s, found) for s in systems if (found := s.estimate("total_ms", scale=1e-3))]
+    timed = [(s, found) for s in systems if (found := s.estimate(ASKED_TO_WHOLE, scale=1e-3))]
     if not timed:
         told = f"{plural(len(systems), 'system')} answered"
         return f"On {scope}, {told}; no time was measured."
@@ -183,13 +189,15 @@ def _headline(systems: Sequence[System], scope: str) -> str:
         for system, found in ranked
     ]
     if len(clauses) == 1:
-        return f"On {scope}, the whole answer came from {clauses[0]} (median over questions)."
-    if len(clauses) > MOST_NAMED:
+        told = f"{clauses[0]} (median over questions)"
+    elif len(clauses) > MOST_NAMED:
         clauses = [*clauses[:2], f"and last {clauses[-1]}"]
-        told = ", ".join(clauses)
+        told = f"{', '.join(clauses)} (medians over questions)"
     else:
-        told = listing(clauses)
-    return f"On {scope}, the whole answer came from {told} (medians over questions)."
+        told = f"{listing(clauses)} (medians over questions)"
+    thrown = thrown_away([system.cell for system in systems])
+    rest = f"; {thrown} and in no figure" if thrown else ""
+    return f"On {scope}, the whole answer came from {told}{rest}."
 
 
 def _without(all_series: Sequence[Series]) -> list[str]:
@@ -210,6 +218,19 @@ def _caveats(systems: Sequence[System], scope: str, questions: int) -> list[str]
         found.append(
             f"What is said holds on {scope}: so few tell of no others, and intervals over them "
             "show how much they differ, not what another question would bring."
+            + (
+                f" Below {count(FEWEST)} questions the range stands for the interval: it holds the "
+                f"median of such questions in {percent(range_coverage(questions))}."
+                if 1 < questions < FEWEST
+                else ""
+            )
+        )
+    again = [system for system in systems if system.asked_again]
+    if again:
+        told = [f"{s.name} for {s.asked_again} of {len(s.timed)} answers" for s in again]
+        found.append(
+            f"Questions had to be sent again to {listing(told)}: what was waited until then is in "
+            "the times, and `total_ms` and `ttft_ms` of answers.csv are of the last try alone."
         )
     remote = [system.name for system in systems if system.is_remote]
     if remote:
@@ -224,24 +245,3 @@ def _caveats(systems: Sequence[System], scope: str, questions: int) -> list[str]
             "times do not and are left out."
         )
     return found
-
-
-def _figures(systems: Sequence[System], graded: Accuracy | None) -> tuple[Figure, ...]:
-    """The best of each quantity; nothing where there is one system."""
-    if len(systems) == 1:
-        return ()
-    found = []
-    for title, column, scale, unit, pick in BEST:
-        measured = [(s.estimate(column, scale), s) for s in systems]
-        values = [(float(e.value), s) for e, s in measured if e is not None]
-        if len(values) > 1:
-            value, system = pick(values, key=lambda pair: pair[0])
-            remote = f", {INTERNET}" if system.is_remote else ""
-            found.append(Figure(title, number(value), unit, f"{system.name}{remote}"))
-    if graded is not None and graded.may_name:
-        shares = {name: graded.share(name) for name in graded.grades}
-        most = max(share.hits for share in shares.values())
-        names = [name for name, share in shares.items() if share.hits == most]
-        unit = f"of {len(graded.questions)}"
-        found.append(Figure("Most right by the key", str(most), unit, listing(names)))
-    return tuple(found)

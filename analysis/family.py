@@ -13,7 +13,7 @@ from enum import StrEnum
 import pandas as pd
 
 from analysis.proportions import holm
-from analysis.stats import FINEST, Ratio
+from analysis.stats import FEWEST, FINEST, Ratio
 from analysis.wording import plural, within
 from collect.run import EQUIVALENCE_MARGIN
 
@@ -61,6 +61,7 @@ class Pair:
         ratio: of the numerator to the denominator; None where there is none to tell.
         exact_p: of a test of its own, for what is no ratio by block; None otherwise.
         is_above: the numerator is the larger, where `ratio` does not tell; None otherwise.
+        fewest: of `n`, from which the sides may be compared.
     """
 
     what: str
@@ -70,6 +71,7 @@ class Pair:
     ratio: Ratio | None
     exact_p: float | None = None
     is_above: bool | None = None
+    fewest: int = FEWEST
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -78,6 +80,8 @@ class Pair:
 
     def p_value(self, least_spread: float) -> float | None:
         """Before correction; None where the sides may not be compared."""
+        if self.n < self.fewest:
+            return None
         if self.exact_p is not None or self.ratio is None:
             return self.exact_p
         return self.ratio.p_value(least_spread)
@@ -164,6 +168,22 @@ class Family:
         return pd.DataFrame([_cells(row) for row in self.rows], columns=list(COLUMNS))
 
 
+def standing(
+    family: Family, what: str, name: str, all_names: Iterable[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Whom one of several is ahead of, whom behind, and from whom it cannot be told."""
+    ahead: list[str] = []
+    behind: list[str] = []
+    rest: list[str] = []
+    for other in all_names:
+        row = family.find(what, name, other) if other != name else None
+        if row is None:
+            continue
+        lists = {Finding.FASTER: ahead, Finding.SLOWER: behind}
+        lists.get(row.finding, rest).append(other)
+    return ahead, behind, rest
+
+
 def _cells(row: Compared) -> list[object]:
     pair, ratio = row.pair, row.pair.ratio
     figures = (None, None, None) if ratio is None else (ratio.value, ratio.low, ratio.high)
@@ -190,7 +210,7 @@ def _least_spread(pairs: Sequence[Pair]) -> float:
     spreads = sorted(
         pair.ratio.spread
         for pair in pairs
-        if pair.ratio and pair.ratio.has_interval and pair.ratio.spread is not None
+        if pair.ratio and pair.n >= pair.fewest and pair.ratio.spread is not None
     )
     return max(FINEST, spreads[(len(spreads) - 1) // 10]) if spreads else FINEST
 

@@ -15,13 +15,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from analysis import style
 from analysis.charts import Chart
 from analysis.frames import ANSWER, MEDIAN
-from analysis.systems import INTERNET, System
+from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
 from analysis.wording import listing, number
 
 LONGEST_NAME = 60
 CHARTS = (
-    ("first-token", "Waiting for the first token", "ttft_ms"),
-    ("whole-answer", "Waiting for the whole answer", "total_ms"),
+    ("first-token", "Waiting for the first token", ASKED_TO_FIRST),
+    ("whole-answer", "Waiting for the whole answer", ASKED_TO_WHOLE),
 )
 
 
@@ -36,8 +36,9 @@ def _chart(name: str, title: str, column: str, systems: Sequence[System]) -> Cha
     if data.empty:
         return None
     understanding = (
-        "Every dot is an answer, from sending the question; the mark is the median over questions, "
-        "the bar its 95 % interval over questions. The axis is logarithmic."
+        "Every dot is an answer, from the first time its question was sent, also where it had to "
+        "be sent again; the mark is the median over questions, the bar its 95 % interval over "
+        "questions, below six of them their range. The axis is logarithmic."
     )
     remote = [system.name for system in systems if system.is_remote and len(system.timed)]
     if remote:

@@ -203,19 +203,22 @@ def compose(
     cells = cell_results(run, tables.trials, tables.attempts)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
-    family = Family(speed_pairs(on_nodes), run.equivalence_margin)
+    speeds = speed_pairs(on_nodes)
+    comparison = comparison_of(run, tables, all_series, ratings, speeds)
+    family = comparison.family if comparison else Family(speeds, run.equivalence_margin)
     write_csv(family.frame(), folder / "comparisons.csv")
     scalings = scalings_of(on_nodes, family)
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     is_lab = run.share_machine(run.nodes)
-    verdict = verdict_of(all_series, scalings, counts, is_lab=is_lab, family=family)
+    has_speed = comparison is None or any(len(scaling.points) > 1 for scaling in scalings)
+    verdict = verdict_of(
+        all_series, scalings, counts, is_lab=is_lab, family=family, has_speed=has_speed
+    )
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     made = charts.charts_of(on_nodes, scalings, predictor(run))
-    comparison = comparison_of(run, tables, all_series, ratings)
     if comparison is not None:
         comparison.write(folder)
-        has_speed = any(len(scaling.points) > 1 for scaling in scalings)
         verdict = comparison.verdict(verdict, has_speed=has_speed)
         made = (*latency_charts(comparison.systems), *made)
     study = Study(

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.accuracy import Accuracy
+from analysis.accuracy import RIGHT, Accuracy
+from analysis.asked_pairs import FIRST, RATE, WHOLE, Figures, rated_for, ratings_of
+from analysis.asked_pairs import TIMED as COLUMNS
 from analysis.detail import Detail
+from analysis.family import Family, standing
 from analysis.prices import bill_of, money
 from analysis.systems import INTERNET, System
-from analysis.wording import bare, number, percent, plural
+from analysis.wording import bare, listing, number, percent, plural
 from collect.ratings import RUBRICS
 from collect.tables import Tables
 
@@ -42,21 +45,21 @@ class Traits:
     to_improve: tuple[Line, ...]
 
 
-Figures = Mapping[str, Mapping[str, float]]
-"""System to question to figure."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Quantity:
     """What systems are compared by, and how it is spoken of.
 
     Attributes:
+        what: as the comparisons of the report call it.
+        title: without a claim; `best` and `worst` with one.
         unit: of the figures times `scale`.
         ahead: what the best is beside the others; `behind` the worst.
         where: id of the part of the page that shows it.
         middle: of the figures over questions.
     """
 
+    what: str
+    title: str
     best: str
     worst: str
     unit: str
@@ -68,24 +71,31 @@ class _Quantity:
     middle: Callable[[list[float]], float] = statistics.median
 
 
-def _time(best: str, worst: str, where: str) -> _Quantity:
+def _time(what: str, title: str, best: str, worst: str, where: str) -> _Quantity:
     return _Quantity(
-        best, worst, "s", "sooner than", "later than", where, scale=1e-3, higher_is_better=False
-    )
+        what, title, best, worst, "s", "sooner than", "later than", where, scale=1e-3,
+        higher_is_better=False,
+    )  # fmt: skip
 
 
-TIMED = {
-    "ttft_ms": _time("First token soonest", "Longest wait for the first token", "first-token"),
-    "total_ms": _time("Whole answer soonest", "Longest wait for the whole answer", "whole-answer"),
-    "tokens_per_s": _Quantity(
-        "Writes fastest", "Writes slowest", "tokens/s", "faster than", "slower than", "waiting"
+TIMED = (
+    _time(
+        FIRST, "First token", "First token soonest", "Longest wait for the first token",
+        "first-token",
     ),
-}
-"""Columns of the answers table."""
+    _time(
+        WHOLE, "Whole answer", "Whole answer soonest", "Longest wait for the whole answer",
+        "whole-answer",
+    ),
+    _Quantity(
+        RATE, "Tokens/s of an answer", "Writes fastest", "Writes slowest", "tokens/s", "more than",
+        "less than", "waiting",
+    ),
+)  # fmt: skip
 RATED = {
     rubric: _Quantity(
-        f"Rated best for {rubric}", f"Rated lowest for {rubric}", "of 5", "above", "below",
-        "ratings", middle=statistics.fmean,
+        rated_for(rubric), f"Rated for {rubric}", f"Rated best for {rubric}",
+        f"Rated lowest for {rubric}", "of 5", "above", "below", "ratings", middle=statistics.fmean,
     )
     for rubric in RUBRICS
 }  # fmt: skip
@@ -96,6 +106,7 @@ def traits_of(
     accuracy: Accuracy | None,
     details: Mapping[str, Detail],
     tables: Tables,
+    family: Family,
     scores: pd.DataFrame | None = None,
 ) -> tuple[Traits, ...]:
     """The traits of every system, beside the others of the run.
@@ -105,19 +116,21 @@ def traits_of(
         accuracy: by the keys; None where no question has one.
         details: name of a system to what counting found in its answers.
         tables: of the run, for what attempts that do not count tell.
+        family: the comparisons of the report.
         scores: what raters gave, a row a judgement (`analysis.ratings`); None without any.
     """
     good: dict[str, list[Line]] = {system.name: [] for system in systems}
     bad: dict[str, list[Line]] = {system.name: [] for system in systems}
     remote = {system.name for system in systems if system.is_remote}
-    for column, quantity in TIMED.items():
+    for quantity in TIMED:
+        column, _ = COLUMNS[quantity.what]
         figures = {s.name: s.by_question(column) for s in systems if s.by_question(column)}
-        _extremes(figures, quantity, good, bad, remote)
+        _extremes(figures, quantity, family, good, bad, remote)
     if scores is not None:
         for rubric, quantity in RATED.items():
-            _extremes(_rated(systems, scores, rubric), quantity, good, bad)
+            _extremes(ratings_of(systems, scores, rubric), quantity, family, good, bad)
     if accuracy is not None:
-        _right(accuracy, good, bad)
+        _right(accuracy, family, good, bad)
     for system in systems:
         bad[system.name] += _shortcomings(details[system.name])
         good[system.name] += _steady(system)
@@ -130,44 +143,79 @@ def traits_of(
     return tuple(Traits(s.name, tuple(good[s.name]), tuple(bad[s.name])) for s in systems)
 
 
-def _rated(systems: Sequence[System], scores: pd.DataFrame, rubric: str) -> Figures:
-    """Mean over raters, by system and question."""
-    rated = scores.dropna(subset=[rubric])
-    found = {}
-    for system in systems:
-        own = rated[rated["cell_id"] == system.cell.record.cell_id]
-        means = own.groupby("question", sort=False)[rubric].mean()
-        if len(means):
-            found[system.name] = {str(question): float(mean) for question, mean in means.items()}
-    return found
-
-
 def _extremes(
     figures: Figures,
     quantity: _Quantity,
+    family: Family,
     good: Mapping[str, list[Line]],
     bad: Mapping[str, list[Line]],
     remote: Collection[str] = (),
 ) -> None:
-    """The best and the worst of a quantity, each if it is so on most questions as well."""
-    middles = {name: quantity.middle(list(of.values())) for name, of in figures.items()}
-    ranked = sorted(middles, key=lambda name: middles[name], reverse=quantity.higher_is_better)
-    if len(ranked) < 2 or middles[ranked[0]] == middles[ranked[-1]]:  # noqa: PLR2004 - no two
+    """Who is ahead and who behind: proved where there are enough questions, else only counted."""
+    if len(figures) < 2:  # noqa: PLR2004 - no two
         return
-    than = "the other" if len(ranked) == 2 else "all others"  # noqa: PLR2004
-    best, worst = ranked[0], ranked[-1]
-    for name, rivals, lines, title, word, is_best in (
-        (best, ranked[1:], good, quantity.best, quantity.ahead, True),
-        (worst, ranked[:-1], bad, quantity.worst, quantity.behind, False),
-    ):
-        sign = 1 if quantity.higher_is_better == is_best else -1
-        times, of = _ahead(figures[name], [figures[rival] for rival in rivals], sign)
-        if 2 * times <= of:
-            continue
-        told = f"{number(middles[name] * quantity.scale)} {quantity.unit}"
+    few = any(not row.is_tried for row in family.rows if row.pair.what == quantity.what)
+    for name in figures:
+        told = f"{number(_middle(figures, quantity, name) * quantity.scale)} {quantity.unit}"
         over = f" ({INTERNET})" if name in remote else ""
-        text = f"{title}: {told}{over}, {word} {than} on {times} of {plural(of, 'question')}"
-        lines[name].append(Line(text, quantity.where))
+        told += over
+        for lines, is_best in ((good, True), (bad, False)):
+            make = _counted if few else _proved
+            text = make(figures, quantity, family, name, told, is_best=is_best)
+            if text:
+                lines[name].append(Line(text, quantity.where))
+
+
+def _middle(figures: Figures, quantity: _Quantity, name: str) -> float:
+    return quantity.middle(list(figures[name].values()))
+
+
+def _counted(
+    figures: Figures,
+    quantity: _Quantity,
+    _: Family,
+    name: str,
+    told: str,
+    *,
+    is_best: bool,
+) -> str:
+    """`Whole answer on these 6 questions: 1.2 s, sooner than the other on 5 of 6`; may be empty.
+
+    Of the highest or lowest, if it is so on most questions as well.
+    """
+    rivals = [other for other in figures if other != name]
+    sign = 1 if quantity.higher_is_better == is_best else -1
+    own = sign * _middle(figures, quantity, name)
+    times, of = _ahead(figures[name], [figures[rival] for rival in rivals], sign)
+    if any(sign * _middle(figures, quantity, rival) >= own for rival in rivals) or 2 * times <= of:
+        return ""
+    word = quantity.ahead if is_best else quantity.behind
+    than = "the other" if len(rivals) == 1 else "all others"
+    return f"{quantity.title} on {_these(of)}: {told}, {word} {than} on {times} of {of}"
+
+
+def _proved(
+    figures: Figures,
+    quantity: _Quantity,
+    family: Family,
+    name: str,
+    told: str,
+    *,
+    is_best: bool,
+) -> str:
+    """`Whole answer soonest: 1.2 s, sooner than a and b; not told apart from c`; may be empty."""
+    ahead, behind, rest = standing(family, quantity.what, name, figures)
+    over, under = (ahead, behind) if is_best else (behind, ahead)
+    if not over or under:
+        return ""
+    title = quantity.best if is_best else quantity.worst
+    word = quantity.ahead if is_best else quantity.behind
+    apart = f"; not told apart from {listing(rest)}" if rest else ""
+    return f"{title}: {told}, {word} {listing(over)}{apart}"
+
+
+def _these(questions: int) -> str:
+    return f"these {questions} questions" if questions > 1 else "this question"
 
 
 def _ahead(
@@ -180,16 +228,24 @@ def _ahead(
 
 
 def _right(
-    accuracy: Accuracy, good: Mapping[str, list[Line]], bad: Mapping[str, list[Line]]
+    accuracy: Accuracy,
+    family: Family,
+    good: Mapping[str, list[Line]],
+    bad: Mapping[str, list[Line]],
 ) -> None:
-    shares = {name: accuracy.share(name) for name in accuracy.grades}
-    most, least = (pick(s.hits for s in shares.values()) for pick in (max, min))
-    for name, share in shares.items():
+    hits = {name: accuracy.share(name).hits for name in accuracy.grades}
+    for name in accuracy.grades:
+        share = accuracy.share(name)
         told = f"{share.hits} of {plural(share.of, 'keyed question')}"
-        if share.hits == most > least:
-            good[name].append(Line(f"Most answers right: {told}", "accuracy"))
-        elif share.hits == least < most:
-            bad[name].append(Line(f"Fewest answers right: {told}", "accuracy"))
+        if not accuracy.may_name and max(hits.values()) > min(hits.values()):
+            lines = good if hits[name] == max(hits.values()) else bad
+            if hits[name] in (max(hits.values()), min(hits.values())):
+                lines[name].append(Line(f"Right on {_these(share.of)}: {share.hits}", "accuracy"))
+        ahead, behind, _ = standing(family, RIGHT, name, accuracy.grades)
+        if ahead:
+            good[name].append(Line(f"Right more often than {listing(ahead)}: {told}", "accuracy"))
+        if behind:
+            bad[name].append(Line(f"Right less often than {listing(behind)}: {told}", "accuracy"))
         if accuracy.silent[name]:
             nothing = plural(accuracy.silent[name], "keyed question")
             bad[name].append(Line(f"Answered {nothing} with nothing", "accuracy"))
@@ -244,7 +300,7 @@ def _retries(system: System) -> list[Line]:
         return []
     waited_s = float(system.answers["waited_ms"].max()) / 1000
     told = f"{again} of {plural(len(system.answers), 'answer')}"
-    text = f"Had to be asked again for {told}, up to {number(waited_s)} s longer"
+    text = f"Had to be asked again for {told}, up to {number(waited_s)} s longer, in its times"
     return [Line(text, "side-by-side")]
 
 

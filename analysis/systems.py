@@ -17,6 +17,9 @@ from collect.run import SystemRecord
 INTERNET = "end-to-end over the Internet"
 NEARBY = "end-to-end, over an API in the own network"
 CLUSTER = "on the cluster, by the node's clock"
+ASKED_TO_FIRST, ASKED_TO_WHOLE = "asked_to_first_ms", "asked_to_whole_ms"
+"""From the first time a question was sent: what a user waits, with the tries that came to nothing.
+The columns `ttft_ms` and `total_ms` are of the last try alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +50,17 @@ class System:
 
     @property
     def timed(self) -> pd.DataFrame:
-        """Answers whose times are measurements: none of an emulated processor, none replayed."""
-        if self.cell.emulated:
-            return self.answers.iloc[:0]
-        return self.answers[~self.answers["replayed"]]
+        """Answers whose times are measurements: none of an emulated processor, none replayed.
+
+        With the columns `ASKED_TO_FIRST` and `ASKED_TO_WHOLE` besides.
+        """
+        own = self.answers.iloc[:0] if self.cell.emulated else self.answers
+        return with_waiting(own[~own["replayed"]])
+
+    @property
+    def asked_again(self) -> int:
+        """How many of its answers took more than one try."""
+        return int((self.timed["tries"].fillna(1) > 1).sum())
 
     @property
     def has_replayed(self) -> bool:
@@ -76,6 +86,17 @@ class System:
         """Median over questions of a column times `scale`, with its interval over questions."""
         values = [value * scale for value in self.by_question(column).values()]
         return estimate(values, of_rates=column.endswith(RATES))
+
+
+def with_waiting(answers: pd.DataFrame) -> pd.DataFrame:
+    """Answers with what their user waited for the first token and for all."""
+    waited = answers["waited_ms"].fillna(0.0)
+    return answers.assign(
+        **{
+            ASKED_TO_FIRST: answers["ttft_ms"] + waited,
+            ASKED_TO_WHOLE: answers["total_ms"] + waited,
+        }
+    )
 
 
 def systems_of(

@@ -48,6 +48,7 @@ def verdict_of(
     *,
     is_lab: bool,
     family: Family | None = None,
+    has_speed: bool = True,
 ) -> Verdict:
     """The findings of a run.
 
@@ -58,6 +59,7 @@ def verdict_of(
         is_lab: the nodes are virtual and share one machine.
         family: the comparisons of the report, from which `scalings` were made; by default those
             of these speeds.
+        has_speed: the verdict tells of speed; otherwise few trials need no reservation.
     """
     on_nodes = [series for series in all_series if not series.is_remote]
     family = family or Family(speed_pairs(on_nodes))
@@ -85,7 +87,7 @@ def verdict_of(
             *same_text(all_series),
         ),
         caveats=caveats_of(all_series, is_lab=is_lab),
-        reservations=reservations_of(all_series, is_lab=is_lab),
+        reservations=reservations_of(all_series, is_lab=is_lab, has_speed=has_speed),
     )
 
 

@@ -178,7 +178,7 @@ def test_one_trial_a_cell_is_too_few_to_compare_and_says_so() -> None:
         "For stories15m (f32) with distributed-llama by so few trials it cannot be told whether "
         "more nodes than one (100 tokens/s) help: two are at 1.50 (one value) times its speed."
     )
-    assert any("one trial, a point" in caveat for caveat in found.caveats)
+    assert any("speed of each cell is of one trial" in caveat for caveat in found.caveats)
 
 
 def test_five_trials_never_make_a_difference_and_tell_a_range() -> None:

@@ -1,0 +1,108 @@
+"""The figures on top of a report on answers: who is ahead where that can be told, else all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.accuracy import RIGHT, Accuracy
+from analysis.asked_pairs import FIRST, RATE, TIMED, WHOLE
+from analysis.family import Family, standing
+from analysis.scaling_text import thrown_away
+from analysis.summary import Figure
+from analysis.systems import INTERNET, System
+from analysis.wording import DASH, listing, number
+
+MOST_NAMED = 4
+"""Systems that a figure names, each with its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A quantity on top: how it is called without a claim and with one, its unit and factor."""
+
+    what: str
+    title: str
+    best: str
+    unit: str
+    scale: float = 1.0
+
+
+SHOWN = (
+    _Shown(FIRST, "First token after", "First token soonest", "s", 1e-3),
+    _Shown(WHOLE, "Answer after", "Answer soonest", "s", 1e-3),
+    _Shown(RATE, "Tokens/s of an answer", "Writes fastest", "tokens/s"),
+)
+
+
+def asked_figures(
+    systems: Sequence[System], graded: Accuracy | None, family: Family, scope: str
+) -> tuple[Figure, ...]:
+    """Of each quantity all that cannot be told from the best; nothing where there is one system.
+
+    Args:
+        systems: that answered.
+        graded: by the keys; None where no question has one.
+        family: the comparisons of the report.
+        scope: `these six questions`.
+    """
+    if len(systems) == 1:
+        return ()
+    found = []
+    for shown in SHOWN:
+        column, _ = TIMED[shown.what]
+        values = {s.name: e.value for s in systems if (e := s.estimate(column, shown.scale))}
+        if len(values) > 1:
+            found.append(_figure(shown, values, family, scope))
+    if graded is not None and graded.may_name:
+        found += _most_right(graded, family)
+    cells = [system.cell for system in systems]
+    if thrown := thrown_away(cells):
+        good, made = (sum(getattr(c.attempts, name) for c in cells) for name in ("good", "made"))
+        found.append(Figure("Attempts that count", f"{good} of {made}", "", thrown))
+    remote = {system.name for system in systems if system.is_remote}
+    return tuple(_with_path(figure, remote) for figure in found)
+
+
+def _figure(shown: _Shown, values: Mapping[str, float], family: Family, scope: str) -> Figure:
+    left = _unbeaten(shown.what, list(values), family)
+    tried = any(row.is_tried for row in family.rows if row.pair.what == shown.what)
+    ordered = sorted(values[name] for name in left)
+    value = number(ordered[0])
+    if number(ordered[-1]) != value:
+        value += f"{DASH}{number(ordered[-1])}"
+    if len(left) == len(values):
+        why = "not told apart" if tried else f"on {scope}"
+        return Figure(shown.title, value, shown.unit, f"{_each(values, shown.unit)}; {why}")
+    apart = " (not told apart)" if len(left) > 1 else ""
+    return Figure(shown.best, value, shown.unit, f"{listing(left)}{apart}")
+
+
+def _each(values: Mapping[str, float], unit: str) -> str:
+    if len(values) > MOST_NAMED:
+        return f"medians of {len(values)} systems"
+    return listing([f"{name} {number(value)} {unit}" for name, value in values.items()])
+
+
+def _unbeaten(what: str, names: Sequence[str], family: Family) -> list[str]:
+    return [name for name in names if not standing(family, what, name, names)[1]]
+
+
+def _most_right(graded: Accuracy, family: Family) -> list[Figure]:
+    left = _unbeaten(RIGHT, list(graded.grades), family)
+    if len(left) == len(graded.grades):
+        return []
+    hits = sorted(graded.share(name).hits for name in left)
+    value = str(hits[0]) if hits[0] == hits[-1] else f"{hits[0]}{DASH}{hits[-1]}"
+    apart = " (not told apart)" if len(left) > 1 else ""
+    unit = f"of {len(graded.questions)}"
+    return [Figure("Most right by the key", value, unit, f"{listing(left)}{apart}")]
+
+
+def _with_path(figure: Figure, remote: set[str]) -> Figure:
+    """What is timed over the Internet says so."""
+    named = [name for name in sorted(remote) if name in figure.about]
+    if not named or figure.name.startswith(("Most right", "Attempts")):
+        return figure
+    whose = "" if len(named) == 1 and figure.about == named[0] else f"{listing(named)} "
+    return Figure(figure.name, figure.value, figure.unit, f"{figure.about}; {whose}{INTERNET}")
