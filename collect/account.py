@@ -242,6 +242,8 @@ def _trial_state(
         warnings.append(f"The trial {trial.trial_id} is unavailable and yet has attempts.")
     chosen = done[0] if done and cell.unavailable is None else None
     used = sum(attempt.record is None or not attempt.record.in_vain for attempt in attempts)
+    if any(attempt.record is not None and attempt.record.is_final for attempt in attempts):
+        used = max(used, manifest.max_attempts)
     state = _state(cell, chosen, used, manifest.max_attempts)
     reason = cell.unavailable
     if reason is None and chosen is None and attempts:

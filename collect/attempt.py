@@ -44,6 +44,8 @@ Role = Literal["worker", "root", "server", "client"]
 """A server is a root that does not end by itself; a client asks it and ends the trial."""
 IN_VAIN = 3
 """Exit status of a client that knows that no other try would help."""
+UNUSABLE = 4
+"""Exit status of a client that got all answers, paid for, and not so that they can be used."""
 LAST_ROLES: frozenset[Role] = frozenset({"root", "client"})
 """Of the process whose end is the end of a trial."""
 Outcome = Literal["done", "failed", "invalid"]
@@ -202,6 +204,12 @@ class AttemptRecord(Record):
         """Whether it failed for what the user must put right, such as a key that is refused."""
         root = self.root()
         return root is not None and root.role == "client" and root.exit_code == IN_VAIN
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it failed so that its trial has: another attempt would be paid for in vain."""
+        root = self.root()
+        return root is not None and root.role == "client" and root.exit_code == UNUSABLE
 
     def root(self) -> ProcessRecord | None:
         """The process whose end was the end, or None when the attempt failed before its start."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from collect.account import State, TrialState, count_states
 from collect.attempt import AttemptRecord, Outcome
 from collect.errors import HerdError
 from collect.parsers import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
+from experiments.book import TrialBook
+from experiments.cluster import CONTROLLER
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.execution import Execution
@@ -22,33 +23,16 @@ from experiments.money import Purse, bill_of, most_of_trial
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
 from experiments.protocol import Request
+from experiments.reserve import rescued, reserved, room_for
 from experiments.shaping.keeper import KeeperError
 from experiments.shaping.links import Links
+from experiments.told import unread, whole
 from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""
-
-
-@dataclass(slots=True)
-class TrialBook:
-    """What is known of each trial while the session runs.
-
-    Attributes:
-        attempts: trial id to the number of its last attempt.
-        used: trial id to how many attempts count against `max_attempts`.
-        state: trial id to done, failed, unavailable or pending.
-    """
-
-    attempts: dict[str, int]
-    used: dict[str, int]
-    state: dict[str, State]
-
-    def counts(self) -> dict[str, int]:
-        """planned, done, failed, unavailable, pending."""
-        return count_states(list(self.state.values()))
 
 
 class Session:
@@ -96,11 +80,7 @@ class Session:
             name: _whole(facts.get("page_size")) for name, facts in manifest.nodes.items()
         }
         account = ledger.account()
-        self.book = TrialBook(
-            attempts={state.trial.trial_id: _last(state) for state in account.trials},
-            used={state.trial.trial_id: state.used for state in account.trials},
-            state={state.trial.trial_id: state.state for state in account.trials},
-        )
+        self.book = TrialBook(account.trials)
 
     def measure(self) -> tuple[str, ...]:
         """Measure every pending trial, those of lost nodes when these are back.
@@ -146,15 +126,17 @@ class Session:
 
     def left_s(self) -> float | None:
         """Estimated time for what is pending; None while nothing is known."""
-        pending = self._pending()
-        if not pending:
+        pending = self.book.pending_of
+        known = {cell: count for cell, count in pending.items() if cell in self._seconds}
+        if not pending.total():
             return 0.0
-        known = [self._seconds[t.cell_id] for t in pending if t.cell_id in self._seconds]
-        return len(pending) * sum(known) / len(known) if known else None
+        if not any(known.values()):
+            return None
+        known_s = sum(count * self._seconds[cell] for cell, count in known.items())
+        return pending.total() * known_s / sum(known.values())
 
     def _pending(self) -> list[TrialRecord]:
-        states = self.book.state
-        return [t for t in self._manifest.trials if states[t.trial_id] == "pending"]
+        return [t for t in self._manifest.trials if self.book.state(t.trial_id) == "pending"]
 
     def _must_wait(self, trial: TrialRecord) -> bool:
         """Whether a node of it is lost, or its cell fails for what the user must put right."""
@@ -173,7 +155,7 @@ class Session:
         used = self._cells[trial.cell_id].nodes
         self._is_emulated = any(self._manifest.nodes[name].get("emulated") for name in used)
         recorded = 0
-        while self.book.state[trial.trial_id] == "pending" and not self._must_wait(trial):
+        while self.book.state(trial.trial_id) == "pending" and not self._must_wait(trial):
             self._warm_up(trial, cell, deployment)
             if self._must_wait(trial):
                 break
@@ -200,16 +182,18 @@ class Session:
         number = self.book.attempts[trial.trial_id] + 1
         attempt_id = f"{trial.trial_id}-a{number}"
         self._progress.step(self._step(trial, cell, number))
-        execution = self._execute(cell, deployment, attempt_id)
+        with reserved(self._ledger.attempts, room_for(cell)):
+            execution = self._execute(cell, deployment, attempt_id)
 
         def judge(folder: Path) -> AttemptRecord:
             return self._judged(folder, trial, number, execution, deployment)
 
-        record = self._ledger.record(attempt_id, execution.logs, judge)
+        with rescued(attempt_id, execution.logs if cell.endpoint else {}):
+            record = self._ledger.record(attempt_id, execution.logs, judge)
         self.book.attempts[trial.trial_id] = number
         self._purse.pay(bill_of(self._ledger.attempts / attempt_id, record, cell))
         if record.outcome == "done":
-            self.book.state[trial.trial_id] = "done"
+            self.book.settle(trial, "done")
             self._seconds[trial.cell_id] = record.trial_wall_s
         else:
             self._trials.stop_kept()
@@ -227,12 +211,29 @@ class Session:
             execution = Execution(started_at=time.time())
             execution.lose({error.node: str(error)}, "its link was set")
             return execution
-        execution = self._trials.execute(deployment, name, keep=cell.keeps_workers)
+        execution = self._carried_out(cell, deployment, name)
         execution.link = link
         problem = self._links.problem(cell)
         if problem is not None:
             execution.blame(f"{problem}, after the trial")
         return execution
+
+    def _carried_out(self, cell: Cell, deployment: Deployment, name: str) -> Execution:
+        """Carry out a trial; whatever reading the nodes raises, it has ended then."""
+        started_at = time.time()
+        try:
+            return self._trials.execute(deployment, name, keep=cell.keeps_workers)
+        except HerdError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what others say may raise anything
+            execution = Execution(started_at=started_at, trial_wall_s=time.time() - started_at)
+            execution.blame(unread("what its nodes said", error))
+            # What still runs there ends with the conversation; the next one begins anew.
+            for node in self._cells[name.partition("-")[0]].nodes or (CONTROLLER.name,):
+                self._herd.lose(node)
+            if cell.endpoint is not None:
+                self._herd.regain()
+            return execution
 
     def _use_up(self, trial: TrialRecord, record: AttemptRecord) -> None:
         """Count an attempt that is not done; one in vain only ends its cell's turn."""
@@ -240,8 +241,8 @@ class Session:
             self._in_vain[trial.cell_id] = str(record.cause).rpartition(" said: ")[2]
             return
         self.book.used[trial.trial_id] += 1
-        if self.book.used[trial.trial_id] >= self._manifest.max_attempts:
-            self.book.state[trial.trial_id] = "failed"
+        if record.is_final or self.book.used[trial.trial_id] >= self._manifest.max_attempts:
+            self.book.settle(trial, "failed")
 
     def _judged(
         self,
@@ -284,12 +285,14 @@ class Session:
         samples = 0
         cause = failure(execution)
         if cause is not None and is_told_by_logs(execution):
-            cause = failure_cause(folder, draft.processes) or cause
+            cause = _cause_in_logs(folder, draft) or cause
         if cause is None:
             try:
                 samples = parse_attempt(folder, draft).samples
             except HerdError as error:
                 cause = str(error)
+            except Exception as error:  # noqa: BLE001 - what others write may raise anything
+                cause = unread("its logs", error)
         if cause is None and samples != deployment.expected_samples:
             cause = f"its log holds {samples} of {deployment.expected_samples} samples"
         if cause is not None:
@@ -304,8 +307,8 @@ class Session:
             {name: Request("space") for name in sorted(names)}, "tell its free space", 10.0
         )
         for name, reply in replies.items():
-            free_kib = reply.text("available_kib")
-            if free_kib.isdigit() and int(free_kib) < FULL_KIB:
+            free_kib = whole(reply.text("available_kib"))
+            if free_kib is not None and free_kib < FULL_KIB:
                 return f"the disk of {name} is full, make room below /var/lib/llama-herd there: "
         return ""
 
@@ -318,9 +321,12 @@ class Session:
             self._progress.live(ENGINES[self._engine].live_rate(tail))
 
 
-def _last(state: TrialState) -> int:
-    """Number of the last attempt; one that was deleted leaves a gap and its number."""
-    return max((attempt.attempt for attempt in state.attempts), default=0)
+def _cause_in_logs(folder: Path, draft: AttemptRecord) -> str | None:
+    """Why an attempt failed by its logs; None if they do not tell."""
+    try:
+        return failure_cause(folder, draft.processes)
+    except Exception as error:  # noqa: BLE001 - what others write may raise anything
+        return unread("its logs", error)
 
 
 def _whole(value: object) -> int | None:

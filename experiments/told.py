@@ -143,6 +143,11 @@ def wrong(node: str, where: str, why: str) -> HerdError:
     )
 
 
+def unread(what: str, error: Exception) -> str:
+    """The cause of a failure for what raised an error that nobody foresaw."""
+    return f"{what} cannot be read ({type(error).__name__}: {one_line(str(error), 200)})"
+
+
 def first_of(error: ValidationError) -> str:
     """The first thing that is wrong, in a few words and without what was given."""
     first = error.errors(include_input=False, include_url=False)[0]

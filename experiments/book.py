@@ -1,0 +1,49 @@
+"""What is known of each trial while a session runs: kept up to date, never gone through anew."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from collect.account import STATES, State, TrialState
+from collect.run import TrialRecord
+
+
+class TrialBook:
+    """The trials of a run.
+
+    Args:
+        trials: as the ledger has them.
+
+    Attributes:
+        attempts: trial id to the number of its last attempt.
+        used: trial id to how many attempts count against `max_attempts`.
+        pending_of: cell id to how many of its trials are pending.
+    """
+
+    def __init__(self, trials: Sequence[TrialState]) -> None:
+        self.attempts = {one.trial.trial_id: _last(one) for one in trials}
+        self.used = {one.trial.trial_id: one.used for one in trials}
+        self._state = {one.trial.trial_id: one.state for one in trials}
+        self._counts = Counter(one.state for one in trials)
+        self.pending_of = Counter(one.trial.cell_id for one in trials if one.state == "pending")
+
+    def state(self, trial_id: str) -> State:
+        """done, failed, unavailable or pending."""
+        return self._state[trial_id]
+
+    def settle(self, trial: TrialRecord, state: State) -> None:
+        """A pending trial is done, or has failed."""
+        self._counts[self._state[trial.trial_id]] -= 1
+        self._counts[state] += 1
+        self.pending_of[trial.cell_id] -= 1
+        self._state[trial.trial_id] = state
+
+    def counts(self) -> dict[str, int]:
+        """planned, done, failed, unavailable, pending."""
+        return {"planned": len(self._state), **{state: self._counts[state] for state in STATES}}
+
+
+def _last(state: TrialState) -> int:
+    """Number of the last attempt; one that was deleted leaves a gap and its number."""
+    return max((attempt.attempt for attempt in state.attempts), default=0)

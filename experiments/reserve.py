@@ -1,0 +1,81 @@
+"""Room on this machine's disk for what is paid for, before it is asked.
+
+An answer that cannot be written down is lost and would be asked, and paid, again. So the room that
+a record may take is taken from the disk first; where there is none, nobody is asked. Should writing
+fail for another reason, the answers go to the folder for temporary files.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from collect.attempt import TEMPORARY_PREFIX
+from collect.errors import HerdError
+from collect.run import Questions
+from experiments.durable import writing
+from experiments.engines.base import Cell
+
+RESERVE_FILE = f"{TEMPORARY_PREFIX}reserve"
+BYTES_FOR_ALL = 1 << 20
+BYTES_PER_ANSWER = 1 << 14
+BYTES_PER_TOKEN = 256
+"""A piece of an answer with its moment, its text once more, and what else is told of it."""
+
+
+def room_for(cell: Cell) -> int:
+    """Bytes that the record of a trial of an API may take; 0 for a trial that costs nothing."""
+    workload = cell.workload
+    if cell.endpoint is None or not isinstance(workload, Questions):
+        return 0
+    each = BYTES_PER_ANSWER + workload.max_tokens * BYTES_PER_TOKEN
+    return BYTES_FOR_ALL + len(workload.asked) * each
+
+
+@contextmanager
+def reserved(folder: Path, size_bytes: int) -> Iterator[None]:
+    """Hold so much room on a folder's disk while the context lasts.
+
+    Raises:
+        HerdError: there is not so much.
+    """
+    if not size_bytes:
+        yield
+        return
+    path = folder / RESERVE_FILE
+    try:
+        with writing("what will be answered (nobody was asked yet)", folder):
+            flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o644)
+            try:
+                os.posix_fallocate(descriptor, 0, size_bytes)
+            finally:
+                os.close(descriptor)
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def rescued(name: str, logs: Mapping[str, bytes]) -> Iterator[None]:
+    """Should what happens in the context fail, keep the logs elsewhere and say where.
+
+    Raises:
+        HerdError: what was raised, with the folder in which the logs are.
+    """
+    try:
+        yield
+    except HerdError as error:
+        if not logs:
+            raise
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f"llama-herd-{name}-"))
+            for file, content in logs.items():
+                (folder / Path(file).name).write_bytes(content)
+        except OSError:
+            raise error from None
+        raise HerdError(f"{error} What was answered and paid for is in {folder}.") from None

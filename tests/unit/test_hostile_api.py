@@ -1,0 +1,417 @@
+"""An API that is broken or means harm: bounded in memory and time, paid once, told no key."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import html
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from collect.account import Account
+from collect.errors import HerdError
+from experiments.ledger import Ledger
+from experiments.reserve import RESERVE_FILE, rescued, reserved, room_for
+from tests.doubles.api_server import (
+    DONE,
+    HEAD,
+    Behaviour,
+    answering,
+    chunk,
+    delta,
+    refusing,
+    saying,
+    serving,
+)
+from tests.doubles.asking_run import cell, matrix, run, systems_file
+
+CLIENT = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-ask"
+KEY = "sk-planted-abcdefghijklmnop0123456789"
+TOKENS = 5
+MEMORY_BYTES = 400 << 20
+
+
+@pytest.fixture(scope="module")
+def client() -> ModuleType:
+    """The client as a module."""
+    loader = importlib.machinery.SourceFileLoader("herd_ask", str(CLIENT))
+    spec = importlib.util.spec_from_loader("herd_ask", loader)
+    assert spec
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["herd_ask"] = module
+    loader.exec_module(module)
+    return module
+
+
+def asked(
+    behaviour: Behaviour, silence_s: float = 2.0, ids: tuple[str, ...] = ("q1",), **env: str
+) -> tuple[int, list[dict[str, Any]], str]:
+    """Exit status, records and complaints of the client, which has little memory."""
+
+    def poor() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+    body = {"stream": True, "max_tokens": TOKENS}
+    with serving(behaviour, times=len(ids)) as (url, _):
+        done = subprocess.run(
+            [
+                *(sys.executable, "-IS", str(CLIENT), "--key-env", "A_KEY", url, str(silence_s)),
+                *(json.dumps({"id": name, "body": body}) for name in ids),
+            ],
+            capture_output=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "A_KEY": KEY, **env},
+            preexec_fn=poor,
+        )
+    said = done.stderr.decode()
+    assert "Traceback" not in said
+    assert len(done.stdout) < 1_000_000 * len(ids)
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines()], said
+
+
+def repeating(first: bytes, again: bytes, pause_s: float = 0.0) -> Behaviour:
+    """Sends something for ever."""
+
+    def behave(peer: socket.socket) -> None:
+        peer.sendall(first)
+        while True:
+            peer.sendall(again)
+            time.sleep(pause_s)
+
+    return behave
+
+
+def streaming(again: str | bytes) -> Behaviour:
+    return repeating(HEAD.encode(), chunk(again))
+
+
+# -- bounds
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "told"),
+    [
+        (streaming(b"x" * 65536), "the answer has more than .* bytes, for at most 5 tokens"),
+        (streaming(b"data: " + b"x" * 60_000), "the answer has more than"),
+        (streaming(delta("x" * 60_000)), "the answer has more than"),
+        (streaming(delta("x") * 100), "the answer has more than"),
+        (streaming(": thinking\n\n" * 1000), "the answer has more than"),
+        (streaming('data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' * 500), "more"),
+        (streaming("\n" * 60_000), "the answer has more than"),
+        (repeating(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 60_000), "the answer has more than"),
+        (
+            answering(delta("x")[:-2] + " " * 300_000 + "\n\n", DONE),
+            "the answer has more than",
+        ),
+        (repeating(b"HTTP/1.1 200 OK\r\n", b"a: b\r\n" * 50), "more than 100 headers"),
+        (repeating(b"HTTP/1.1 200 OK\r\nx: ", b"y" * 60_000), "got more than 65536 bytes"),
+        (refusing("500 Oh", "x" * 3_000_000), "refused with status 500: x"),
+    ],
+)
+def test_more_than_was_asked_for_is_not_taken(behaviour: Behaviour, told: str) -> None:
+    begun = time.monotonic()
+    status, (record,), said = asked(behaviour)
+
+    assert status == 1
+    assert len(record["error"]) < 400
+    assert re.search(told, record["error"]), record["error"]
+    assert record["error"] in said
+    assert time.monotonic() - begun < 15
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        repeating(HEAD.encode(), chunk(": still there\n"), pause_s=0.1),
+        repeating(b"HTTP/1.1 200 OK\r\nx: ", b"y", pause_s=0.1),
+        repeating(b"", b"HTTP/1.1 100 Continue\r\n\r\n", pause_s=0.02),
+        repeating(b"HTTP/1.1 500 Oh\r\nContent-Length: 90000\r\n\r\n", b"y", pause_s=0.1),
+        repeating(HEAD.encode(), b"0", pause_s=0.1),
+    ],
+)
+def test_an_answer_that_never_ends_is_ended(behaviour: Behaviour) -> None:
+    begun = time.monotonic()
+    status, (record,), _ = asked(behaviour, silence_s=0.4)
+
+    assert status == 1
+    assert "the answer was not whole after 2.8 s" in record["error"]
+    assert time.monotonic() - begun < 10
+
+
+def test_a_compressed_answer_is_refused_by_name() -> None:
+    head = HEAD.replace("\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n")
+
+    _, (record,), _ = asked(repeating(head.encode(), chunk(b"\x1f\x8b" + b"\0" * 1000)))
+
+    assert record["error"] == "the answer is compressed (gzip), which was not asked for"
+
+
+def test_a_long_answer_of_many_tokens_is_taken() -> None:
+    words = [delta("word ", end="\n\n") for _ in range(600)]
+
+    status, (record,), _ = asked(answering(*words, DONE))
+
+    assert status == 0
+    assert record["text"] == "word " * 600
+
+
+# -- what a server counts
+
+
+def counting(usage: str) -> Behaviour:
+    """Answers well and counts so."""
+    return answering(delta("yes", finish_reason="stop"), f'data: {{"usage":{usage}}}\n\n', DONE)
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "-1e999", "NaN", "Infinity", "-5", "1.5", '"7"', "true", "[1]", "9" * 400]
+)
+def test_a_count_that_is_none_is_left_out_and_makes_the_answers_unusable(number: str) -> None:
+    behaviour = counting(f'{{"prompt_tokens":1,"completion_tokens":{number}}}')
+
+    status, records, said = asked(behaviour, ids=("q1", "q2"))
+
+    assert status == 4
+    assert [record["text"] for record in records] == ["yes", "yes"]
+    assert records[0]["usage"] == {"prompt_tokens": 1}
+    assert records[0]["left_out"][0].startswith("usage.completion_tokens is ")
+    assert "question q2: the server counts its tokens as nobody can" in said
+
+
+@pytest.mark.parametrize(
+    ("usage", "kept"),
+    [
+        ("null", None),
+        ('{"completion_tokens":null}', {}),
+        ('{"completion_tokens":3,"total_time":0.5}', {"completion_tokens": 3, "total_time": 0.5}),
+        ('{"completion_tokens":3,"cost":1e999}', {"completion_tokens": 3}),
+        (
+            '{"completion_tokens":3,"details":{"cached_tokens":2,"x_tokens":-1}}',
+            {"completion_tokens": 3, "details": {"cached_tokens": 2}},
+        ),
+    ],
+)
+def test_what_else_a_server_counts_does_not_matter(usage: str, kept: object) -> None:
+    status, (record,), _ = asked(counting(usage))
+
+    assert status == 0
+    assert record["usage"] == kept
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        '{"choices":[{"delta":{"content":["a"]}}]}',
+        '{"choices":{"a":1}}',
+        '{"choices":[{"delta":{"content":"a"},"finish_reason":{"a":1}}]}',
+        '{"choices":[{"delta":{"content":"a"},"logprobs":{"content":"abc"}}]}',
+        '{"choices":[{"delta":{"refusal":[1]}}]}',
+        '{"model":{"x":1}}',
+        '{"timings":[1]}',
+        '{"content":"a","completion_probabilities":5}',
+        '{"content":"a","stop":true,"stop_type":[1]}',
+        "[" * 100_000,
+        '{"a":' * 40_000,
+        '{"a":1',
+        "[]",
+        "5",
+    ],
+)
+def test_an_event_that_is_none_is_told(event: str) -> None:
+    status, (record,), _ = asked(answering(f"data: {event}\n\n", DONE))
+
+    assert status == 1
+    assert record["error"].startswith("a chunk is no")
+
+
+# -- the key
+
+
+def spelled(key: str) -> Iterator[str]:
+    """The key as a server may send it back so that it is not seen at first sight."""
+    code = [ord(sign) for sign in key]
+    escaped = "".join(f"\\u{one:04x}" for one in code)
+    yield from (key, escaped, escaped.replace("\\", "\\\\"), escaped.replace("\\", "\\" * 8))
+    yield "".join(f"\\u{{{one:x}}}" for one in code)
+    yield "".join(f"\\x{one:02X}" for one in code)
+    yield "".join(f"\\{one:03o}" for one in code)
+    percent = "".join(f"%{one:02x}" for one in code)
+    yield from (percent, quote(percent), "".join(f"\\u0025{one:02x}" for one in code))
+    yield "".join(f"&#{one};" for one in code)
+    yield html.escape("".join(f"&#x{one:x};" for one in code))
+    encoded = base64.b64encode(key.encode()).decode()
+    yield from (encoded, encoded.rstrip("="), base64.b64encode(encoded.encode()).decode())
+    yield base64.b64encode(f"xx{key}yy".encode()).decode()
+    yield base64.b64encode(key[::-1].encode()).decode()
+    yield from (key[::-1], escaped[::-1], key.encode().hex(), key.encode().hex(" "))
+    yield ", ".join(map(str, code))
+    yield from (" ".join(key), "-".join(key), "\u200b".join(key), '","'.join(key), "\\n".join(key))
+    yield key.upper()
+    yield "".join(chr(one + 0xFEE0) for one in code)
+
+
+@pytest.mark.parametrize("told", list(spelled(KEY)))
+def test_a_key_in_any_spelling_is_not_written(
+    client: ModuleType, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    server = client.Server("http://127.0.0.1:1/v1", 1.0, "A_KEY")
+
+    for text in (f"wrong key {told} here", f"{{{told}", f'{{"error": "{told}"}}'):
+        words = server.words(text)
+        assert "is not shown" in words or client.HIDDEN in words
+        assert told not in words
+        assert client.HIDDEN in server.hide(text)
+
+
+def test_half_a_key_is_not_shown_in_an_error_and_what_is_usual_is(
+    client: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("A_KEY", KEY)
+    server = client.Server("http://127.0.0.1:1/v1", 1.0, "A_KEY")
+
+    assert "is not shown" in server.words(f"it begins with {KEY[:22]}")
+    for usual in (
+        "Incorrect API key provided: sk-plant*********6789. Find yours at https://example.org/k.",
+        "Rate limit reached in organization org-4f2 on tokens per min: Limit 30000, Used 29000.",
+        "The model `m%20x` does not exist; try one of \\u0022a\\u0022, &quot;b&quot;.",
+    ):
+        assert server.words(usual) == usual
+        assert server.hide(usual) == usual
+
+
+@pytest.mark.parametrize("told", list(spelled(KEY))[:3])
+def test_a_key_in_a_chunk_that_is_no_json_is_not_written(client: ModuleType, told: str) -> None:
+    _, (record,), said = asked(answering(f"data: {{{told}\n\n"))
+
+    for reading in client.readings(record["error"] + said):
+        assert KEY not in reading
+
+
+# -- paid once
+
+
+def test_answers_that_cannot_be_counted_fail_their_trial_and_are_paid_once(tmp_path: Path) -> None:
+    behaviour = counting('{"prompt_tokens":1,"completion_tokens":1e999}')
+    with serving(behaviour, times=9) as (url, requests):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        asked_for = matrix(path, "Why?", "When?", max_attempts=3)
+        first = run(tmp_path, asked_for)
+        again = run(tmp_path, asked_for)
+
+    assert first.counts["failed"] == again.counts["failed"] == 1
+    assert again.already_complete
+    assert len(requests) == 2
+    (trial,) = Account.read(first.folder).trials
+    assert "the server counts its tokens as nobody can" in str(trial.reason)
+    assert "usage.completion_tokens is 1e999" in str(trial.reason)
+
+
+class OddError(Exception):
+    """Nothing of ours."""
+
+
+@pytest.mark.parametrize("error", [OddError("so\nit is"), RecursionError(), OverflowError("big")])
+def test_whatever_a_parser_raises_the_attempt_is_recorded_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("experiments.session.parse_attempt", broken)
+    with serving(saying("yes"), times=4) as (url, requests):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        result = run(tmp_path, matrix(path, "Why?", repeats=2, max_attempts=1))
+
+    assert result.counts["failed"] == len(requests) == 2
+    first, _ = Account.read(result.folder).trials
+    assert f"its logs cannot be read ({type(error).__name__}" in str(first.reason)
+    assert "\n" not in str(first.reason)
+
+
+def test_whatever_reading_a_node_raises_the_attempt_is_recorded_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised: list[str] = []
+
+    def once(*_: object, **__: object) -> None:
+        if not raised:
+            raised.append("x")
+            raise OddError("a node said so")
+        monkeypatch.undo()
+
+    with serving(saying("yes"), times=4) as (url, requests):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        monkeypatch.setattr("experiments.execution.Execution.add", once)
+        result = run(tmp_path, matrix(path, "Why?", "When?"))
+
+    assert result.counts["done"] + result.counts["failed"] == 1
+    assert len(requests) >= 2
+    attempts = Account.read(result.folder).trials[0].attempts
+    assert "what its nodes said cannot be read (OddError: a node said so)" in str(
+        attempts[0].reason
+    )
+
+
+def test_nobody_is_asked_where_the_answers_find_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with serving(saying("yes")) as (url, requests):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        monkeypatch.setattr(os, "posix_fallocate", full)
+        with pytest.raises(HerdError, match=r"nobody was asked yet.*disk of this machine is full"):
+            run(tmp_path, matrix(path, "Why?"))
+        assert requests == []
+        monkeypatch.undo()
+        assert run(tmp_path, matrix(path, "Why?")).counts["done"] == 1
+
+    assert list(tmp_path.rglob(RESERVE_FILE)) == []
+
+
+def test_answers_that_cannot_be_recorded_are_kept_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise HerdError("Writing the attempt: Input/output error.")
+
+    monkeypatch.setattr(Ledger, "record", refused)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with serving(saying("yes"), times=4) as (url, requests):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        with pytest.raises(HerdError, match="What was answered and paid for is in") as caught:
+            run(tmp_path, matrix(path, "Why?", repeats=2))
+
+    folder = Path(str(caught.value).rpartition(" is in ")[2].rstrip("."))
+    assert json.loads((folder / "controller.client.out").read_text())["text"] == "yes"
+    assert len(requests) == 1, "nobody is asked once more"
+
+
+def test_room_is_taken_for_what_costs_and_given_back(tmp_path: Path) -> None:
+    asked_for = cell(matrix(systems_file(tmp_path, "http://127.0.0.1:1/v1"), "Why?", "When?"))
+    size_bytes = room_for(asked_for)
+
+    with reserved(tmp_path, size_bytes):
+        assert (tmp_path / RESERVE_FILE).stat().st_blocks * 512 >= size_bytes > 1 << 20
+    assert not (tmp_path / RESERVE_FILE).exists()
+    with pytest.raises(HerdError, match=r"^broken$"), rescued("x", {}):
+        raise HerdError("broken")
