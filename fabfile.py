@@ -417,7 +417,7 @@ def rate(
 )
 def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
-    from collect.parsers.distributed_llama import json_chunks
+    from collect.parsers.dllama_json import json_chunks
 
     for chunk in json_chunks(Path(file), "worker" if worker else "root"):
         print(chunk, end="")

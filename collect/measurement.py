@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 PhaseName = Literal["evaluation", "prediction"]
 TokenSource = Literal["usage", "timings", "pieces"]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRecord:
-    """One line of an engine that reports per token.
+class TokenRecord(NamedTuple):
+    """One line of an engine that reports per token. A tuple, because there may be millions.
 
     Attributes:
         index: position among the records of its attempt, from 0.
@@ -25,7 +24,7 @@ class TokenRecord:
         text: what was generated, as printed.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # of a tuple, which nobody asks it for
     phase: PhaseName
     tokens: int
     compute_ms: float | None

@@ -6,29 +6,22 @@ attempt and refuses what is not whole. docs/logs.md describes the formats.
 
 from __future__ import annotations
 
-import json
-from collections import deque
-from collections.abc import Iterable, Iterator
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
-from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from collect.attempt import Role
 from collect.errors import HerdError
 from collect.measurement import Measurement, TokenRecord
-from collect.parsers.dllama_check import BothTotals, Checked, Imitations, check_phase
+from collect.parsers.dllama_check import Checked, Imitations, check
 from collect.parsers.dllama_failures import failure_cause
-from collect.parsers.dllama_lines import Head, RootReader
-from collect.parsers.dllama_summary import (
-    PerplexityResult,
-    PhaseSummary,
-    Summary,
-    Tail,
-    perplexity_result,
-    take_apart,
-)
-from collect.parsers.dllama_worker import read_worker
+from collect.parsers.dllama_forms import Head
+from collect.parsers.dllama_lines import RootReader, Take
+from collect.parsers.dllama_runs import Cutter, Piece, runs_of
+from collect.parsers.dllama_summary import PerplexityResult, PhaseSummary, Summary
+from collect.parsers.dllama_worker import WorkerLog, read_workers
 
 Outcome = Literal["complete", "failed", "truncated"]
 
@@ -62,13 +55,13 @@ class ParsedLog:
     error: str | None
     flags: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, *, records: bool = True) -> dict[str, Any]:
         """What `fab parse-log` prints; absent values are None."""
         perplexity = self.perplexity
         return {
             "era": self.era,
             "role": self.role,
-            "records": [_json(record) for record in self.records],
+            **({"records": [_json(record) for record in self.records]} if records else {}),
             "summary": {
                 "evaluation": _summary_json(self.evaluation),
                 "prediction": _summary_json(self.prediction),
@@ -93,16 +86,9 @@ class ParsedLog:
 
 
 def _json(record: TokenRecord) -> dict[str, Any]:
-    return {
-        "phase": record.phase,
-        "tokens": record.tokens,
-        "compute_ms": record.compute_ms,
-        "sync_ms": record.sync_ms,
-        "total_ms": record.total_ms,
-        "sent_kib": record.sent_kib,
-        "received_kib": record.received_kib,
-        "text": record.text,
-    }
+    told = record._asdict()
+    del told["index"]
+    return told
 
 
 def _summary_json(checked: Checked | None) -> dict[str, float | None] | None:
@@ -117,104 +103,98 @@ def _summary_json(checked: Checked | None) -> dict[str, float | None] | None:
 
 
 def parse_log(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> ParsedLog:
-    """Read a log of any version, whole or not.
+    """The last run of a log of any version, whole or not.
 
     Args:
-        stream: standard output of the process.
+        stream: standard output of the process; its last one, where several were appended.
         role: whose it is.
         err: its standard error, where it is at hand: some failures are told only there.
     """
+    return parse_runs(stream, role, err)[-1]
+
+
+def parse_runs(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> tuple[ParsedLog, ...]:
+    """All runs of a log, in order; at least one, though there may be nothing in it."""
     if role == "worker":
-        return _parse_worker(stream, err)
-    reader, sums = RootReader(), BothTotals()
-    records = list(sums.counted(reader.records(stream)))
-    tail = take_apart(reader.tail)
-    imitations = Imitations.find(sums, tail.summary)
-    if imitations != Imitations():
-        sums = BothTotals()
-        records = list(sums.counted(imitations.left_out(records)))
-    log = _conclude(reader, sums, tail, imitations, err)
-    return replace(log, records=tuple(_with_last_text(records, tail.text)))
+        return tuple(_of_worker(worker) for worker in read_workers(stream, err))
+    kept: list[list[TokenRecord]] = []
+
+    def keep() -> Take:
+        kept.append([])
+        return kept[-1].extend
+
+    runs = survey(stream, keep, err)
+    return tuple(replace(log, records=tuple(kept[index])) for log, index in runs)
 
 
-def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
-    """The JSON of `ParsedLog.to_json` in pieces, for logs that do not fit into memory.
+def survey(
+    stream: BinaryIO, keep: Callable[[], Take], err: bytes = b""
+) -> list[tuple[ParsedLog, int]]:
+    """The runs of a root's log without their records.
 
-    Raises:
-        HerdError: the file cannot be read.
+    Args:
+        stream: can be read twice, from where it is.
+        keep: makes who takes the records of a part of the log, for one part after another.
+        err: standard error, as of `parse_log`.
+
+    Returns:
+        The runs, each with which of the parts has its records, counted from 0.
     """
+    # Records hold no circles: looking for some among a million takes as long as reading them.
+    collects = gc.isenabled()
+    gc.disable()
     try:
-        log, records = _survey(path, role)
-        yield "{"
-        for key, value in log.to_json().items():
-            if key != "records":
-                yield f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)},\n"
-        yield '"records": ['
-        for index, record in enumerate(records):
-            yield ("," if index else "") + "\n" + json.dumps(_json(record), ensure_ascii=False)
-        yield "\n]}\n"
-    except OSError as error:
-        raise HerdError(f"Reading the log {path}: {error.strerror}.") from None
+        return list(_runs(stream, keep, err))
+    finally:
+        if collects:
+            gc.enable()
 
 
-def _survey(path: Path, role: Role) -> tuple[ParsedLog, Iterable[TokenRecord]]:
-    """Everything but the records, and the records, read again as they are asked for."""
-    if role == "worker":
-        with path.open("rb") as stream:
-            log = parse_log(stream, role)
-        return log, log.records
-    reader, sums = RootReader(), BothTotals()
-    _exhaust(sums.counted(_records_of(path, reader)))
-    tail = take_apart(reader.tail)
-    imitations = Imitations.find(sums, tail.summary)
-    if imitations != Imitations():
-        sums = BothTotals()
-        _exhaust(sums.counted(imitations.left_out(_records_of(path, RootReader()))))
-    again = imitations.left_out(_records_of(path, RootReader()))
-    return _conclude(reader, sums, tail, imitations, b""), _with_last_text(again, tail.text)
+def _runs(
+    stream: BinaryIO, keep: Callable[[], Take], err: bytes
+) -> Iterator[tuple[ParsedLog, int]]:
+    start = stream.tell()
+    pieces = Cutter(keep).read(stream)
+    parts = len(pieces)
+    for begin, end in runs_of(pieces):
+        piece, index, imitations = pieces[begin], begin, _imitations(pieces[begin])
+        if end - begin > 1 or imitations != Imitations():
+            size = pieces[end - 1].end - piece.begin
+            stream.seek(start + piece.begin)
+            (piece,) = Cutter(_nobody, Imitations()).read(stream, size)
+            imitations = _imitations(piece)
+            stream.seek(start + pieces[begin].begin)
+            (piece,) = Cutter(keep, imitations).read(stream, size)
+            index, parts = parts, parts + 1
+        yield _conclude(piece, imitations, err if end == len(pieces) else b""), index
 
 
-def _records_of(path: Path, reader: RootReader) -> Iterator[TokenRecord]:
-    with path.open("rb") as stream:
-        yield from reader.records(stream)
+def _imitations(piece: Piece) -> Imitations:
+    return Imitations.find(piece.sums, piece.reader.apart.summary)
 
 
-def _exhaust(records: Iterable[TokenRecord]) -> None:
-    deque(records, maxlen=0)
+def _nobody() -> Take:
+    return lambda _records: None
 
 
-def _with_last_text(records: Iterable[TokenRecord], more: bytes) -> Iterator[TokenRecord]:
-    """The records, the last one with the text that stood before the summary."""
-    previous = None
-    for record in records:
-        if previous is not None:
-            yield previous
-        previous = record
-    if previous is None:
-        return
-    if more and previous.phase == "prediction":
-        text = more.removesuffix(b"\n").decode(errors="replace")
-        previous = replace(previous, text=f"{previous.text or ''}\n{text}")
-    yield previous
-
-
-def _conclude(
-    reader: RootReader, sums: BothTotals, tail: Tail, imitations: Imitations, err: bytes
-) -> ParsedLog:
+def _conclude(piece: Piece, imitations: Imitations, err: bytes) -> ParsedLog:
     """All but the records."""
-    none_read = reader.era is None
-    result = perplexity_result(reader.tail) if none_read else None
-    evaluation, prediction = _checked(reader, sums, tail.summary)
+    reader, result, summary = piece.reader, piece.perplexity, piece.reader.apart.summary
+    evaluation, prediction = None, None
+    if summary is not None:
+        # Without a record the form of the summary tells the era: A to C have one phase.
+        era = reader.era or ("E" if summary.evaluation else "A")
+        evaluation, prediction = check(era, piece.sums, summary)
     flags = imitations.flags()
     if reader.text_cut:
         flags.append("a text was too long to be kept whole")
     flags += [flag for checked in (evaluation, prediction) if checked for flag in checked.flags]
     fault = result.fault if result else None
-    whole = tail.summary is not None or (result is not None and fault is None)
-    ending = (reader.tail if none_read else tail.ending).decode(errors="replace")
+    whole = summary is not None or (result is not None and fault is None)
+    ending = (reader.apart.ending if reader.begun else reader.tail).decode(errors="replace")
     error = None if whole else fault or failure_cause(ending, err.decode(errors="replace"))
     return ParsedLog(
-        era=_era(reader, tail.summary),
+        era=_era(reader, summary),
         role="root",
         records=(),
         evaluation=evaluation,
@@ -226,19 +206,6 @@ def _conclude(
         error=error,
         flags=tuple(flags),
     )
-
-
-def _checked(
-    reader: RootReader, sums: BothTotals, summary: Summary | None
-) -> tuple[Checked | None, Checked | None]:
-    if summary is None:
-        return None, None
-    # Without a record the form of the summary tells the era: A to C have one phase.
-    era = reader.era or ("E" if summary.evaluation else "A")
-    prediction = check_phase("prediction", era, sums.prediction, summary.prediction)
-    if summary.evaluation is None:
-        return None, prediction
-    return check_phase("evaluation", era, sums.evaluation, summary.evaluation), prediction
 
 
 def _era(reader: RootReader, summary: Summary | None) -> str | None:
@@ -255,8 +222,7 @@ def _era_of_head(head: Head) -> str | None:
     return "A" if head.loaded_in == "bytes" else None
 
 
-def _parse_worker(stream: BinaryIO, err: bytes) -> ParsedLog:
-    worker = read_worker(stream, err)
+def _of_worker(worker: WorkerLog) -> ParsedLog:
     return ParsedLog(
         era=worker.era,
         role="worker",
@@ -278,7 +244,13 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
     Raises:
         HerdError: the log has no whole summary, or nothing was measured.
     """
-    log = parse_log(BytesIO(root_out), "root", root_err)
+    runs = parse_runs(BytesIO(root_out), "root", root_err)
+    if len(runs) > 1:
+        raise HerdError(
+            f"The log of the distributed-llama root holds {len(runs)} runs, where an attempt has "
+            "one: more than one process wrote to it, or its text cannot be told from runs."
+        )
+    (log,) = runs
     if log.outcome != "complete":
         told = f": {log.error}" if log.error else ""
         raise HerdError(f"The log of the distributed-llama root ends without its summary{told}.")

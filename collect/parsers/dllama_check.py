@@ -8,9 +8,8 @@ not: the shape over time, computing against waiting, traffic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from collect.measurement import Phase, TokenRecord
 from collect.parsers.dllama_summary import PhaseSummary, Summary
@@ -18,7 +17,6 @@ from collect.parsers.dllama_summary import PhaseSummary, Summary
 WRAP_MS = 2**32 / 1000
 """Upstream sums microseconds in 32 bits."""
 MOST_TRAFFIC_KINDS = 4096
-BATCH = 4096
 
 Traffic = tuple[float | None, float | None]
 
@@ -40,21 +38,43 @@ class Totals:
         self.traffic: Counter[Traffic] = Counter()
 
     def add(self, records: Sequence[TokenRecord]) -> None:
-        """Count records of this phase. A batch at once, because there may be millions."""
+        """Count records of this phase. Many at once, because there may be millions."""
         if not records:
             return
         if self.first is None:
             self.first = records[0]
+        _, _, tokens, compute, sync, total, sent, received, _ = zip(*records, strict=True)
         if records[0].phase == "evaluation":
-            self.line_tokens += [record.tokens for record in records]
+            self.line_tokens += tokens
         self.lines += len(records)
-        self.tokens += sum([record.tokens for record in records])
-        self.compute_ms += sum([record.compute_ms or 0 for record in records])
-        self.sync_ms += sum([record.sync_ms or 0 for record in records])
-        self.total_ms += sum([record.total_ms or 0 for record in records])
-        self.sent_kib += sum([record.sent_kib or 0 for record in records])
-        self.received_kib += sum([record.received_kib or 0 for record in records])
-        self.traffic.update([(record.sent_kib, record.received_kib) for record in records])
+        self.tokens += sum(tokens)
+        if compute[0] is not None:
+            self.compute_ms += sum(compute)
+            self.sync_ms += sum(sync)
+        self.total_ms += sum(total)
+        if sent[0] is not None:
+            self.sent_kib += sum(sent)
+            self.received_kib += sum(received)
+        if sent.count(sent[0]) == received.count(received[0]) == len(records):
+            self.traffic[sent[0], received[0]] += len(records)
+        else:
+            self.traffic.update(zip(sent, received, strict=True))
+        self._bound()
+
+    def __add__(self, other: Totals) -> Totals:
+        """Of the records of both, one behind the other."""
+        both = Totals()
+        for name in ("lines", "tokens", "compute_ms", "sync_ms", "total_ms"):
+            setattr(both, name, getattr(self, name) + getattr(other, name))
+        both.sent_kib = self.sent_kib + other.sent_kib
+        both.received_kib = self.received_kib + other.received_kib
+        both.first = self.first or other.first
+        both.line_tokens = self.line_tokens + other.line_tokens
+        both.traffic = self.traffic + other.traffic
+        both._bound()
+        return both
+
+    def _bound(self) -> None:
         if len(self.traffic) > MOST_TRAFFIC_KINDS:
             self.traffic = Counter(dict(self.traffic.most_common(MOST_TRAFFIC_KINDS)))
 
@@ -66,13 +86,9 @@ class BothTotals:
         self.evaluation = Totals()
         self.prediction = Totals()
 
-    def counted(self, records: Iterable[TokenRecord]) -> Iterator[TokenRecord]:
-        """The same records, counted as they pass."""
-        rest = iter(records)
-        while batch := list(islice(rest, BATCH)):
-            self.prediction.add([record for record in batch if record.phase == "prediction"])
-            self.evaluation.add([record for record in batch if record.phase == "evaluation"])
-            yield from batch
+    def add(self, records: Sequence[TokenRecord]) -> None:
+        """Count records, all of one phase."""
+        (self.evaluation if records[0].phase == "evaluation" else self.prediction).add(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +141,37 @@ class Imitations:
             flags.append("lines of the prompt imitate records and were left out")
         return flags
 
-    def left_out(self, records: Iterable[TokenRecord]) -> Iterator[TokenRecord]:
-        """The real ones of the records, numbered anew."""
-        evaluations = index = 0
-        for record in records:
-            if record.phase == "evaluation":
-                evaluations += 1
-                real = evaluations > self.evaluations
-            else:
-                real = not self.predictions or (
-                    (record.sent_kib, record.received_kib) == self.traffic
-                )
-            if real:
-                yield record if record.index == index else replace(record, index=index)
-                index += 1
+
+class RealOnes:
+    """Passes on the real ones of the records, numbered anew.
+
+    Args:
+        imitations: which are not.
+        take: gets the others.
+    """
+
+    def __init__(self, imitations: Imitations, take: Callable[[list[TokenRecord]], None]) -> None:
+        self._imitations = imitations
+        self._take = take
+        self._evaluations = 0
+        self._index = 0
+
+    def __call__(self, records: list[TokenRecord]) -> None:
+        """Take some records, all of one phase."""
+        real = [record for record in records if self._is_real(record)]
+        for at, record in enumerate(real):
+            real[at] = record._replace(index=self._index + at)
+        self._index += len(real)
+        if real:
+            self._take(real)
+
+    def _is_real(self, record: TokenRecord) -> bool:
+        imitations = self._imitations
+        if record.phase == "evaluation":
+            self._evaluations += 1
+            return self._evaluations > imitations.evaluations
+        traffic = (record.sent_kib, record.received_kib)
+        return not imitations.predictions or traffic == imitations.traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +182,28 @@ class Checked:
         phase: the sums; None where there was nothing to time.
         summary: the block's figures, corrected where they had overflowed.
         flags: where lines and summary disagree.
+        agrees: whether the summary counts and times just these lines.
     """
 
     phase: Phase | None
     summary: PhaseSummary
     flags: tuple[str, ...]
+    agrees: bool = True
+
+
+def check(era: str, sums: BothTotals, summary: Summary) -> tuple[Checked | None, Checked]:
+    """Join the lines of both phases with the summary; eras A to C have one."""
+    prediction = check_phase("prediction", era, sums.prediction, summary.prediction)
+    if summary.evaluation is None:
+        return None, prediction
+    return check_phase("evaluation", era, sums.evaluation, summary.evaluation), prediction
+
+
+def agrees(era: str | None, sums: BothTotals, summary: Summary) -> bool:
+    """Whether a summary counts and times just these lines."""
+    if era is None or (era in {"D", "E"}) != (summary.evaluation is not None):
+        return False
+    return all(checked.agrees for checked in check(era, sums, summary) if checked)
 
 
 def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Checked:
@@ -169,7 +219,7 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
     if summary.total_ms is None or not summary.tokens:
         if summary.tokens:
             flags.append(f"{name}: the summary has no time that could be one")
-        return Checked(None, summary, tuple(flags))
+        return Checked(None, summary, tuple(flags), whole)
     # Era E floors two figures on a line; D one, but prints between the timers of its lines.
     floors = 2 * lines.lines
     summary, wrapped = _unwrapped(summary, lines, floors)
@@ -177,14 +227,14 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
         flags.append(f"{name}: the engine's 32-bit sum of microseconds overflowed; corrected")
     total_ms = summary.total_ms or lines.total_ms
     slack_ms = summary.rounding_ms + 1e-6
-    agrees = -slack_ms <= total_ms - lines.total_ms <= floors + slack_ms
-    if whole and lines.lines and not agrees:
+    fits = -slack_ms <= total_ms - lines.total_ms <= floors + slack_ms
+    if whole and lines.lines and not fits:
         flags.append(
             f"{name}: the lines sum up to {lines.total_ms:.0f} ms, "
             f"the summary says {total_ms:.2f} ms"
         )
     if total_ms <= 0:
-        return Checked(None, summary, tuple(flags))
+        return Checked(None, summary, tuple(flags), whole)
     low_ms, high_ms = (None, None)
     compute_ms, sync_ms = (None, None)
     if era == "E" and whole:
@@ -200,7 +250,7 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
         sync_low_ms=low_ms,
         sync_high_ms=high_ms,
     )
-    return Checked(phase, summary, tuple(flags))
+    return Checked(phase, summary, tuple(flags), whole and fits)
 
 
 def _sync_bounds(
@@ -257,7 +307,7 @@ def _check_abc(lines: Totals, summary: PhaseSummary) -> Checked:
     """Eras A to C sum whole milliseconds, so their lines are as precise as the engine is."""
     if not summary.tokens or summary.ms_per_token is None:
         none = ("the summary has no time that could be one",) if summary.tokens else ()
-        return Checked(None, summary, none)
+        return Checked(None, summary, none, lines.lines == summary.tokens)
     flags = []
     total_ms, compute_ms, sync_ms = (
         summary.tokens * (mean or 0.0)
@@ -273,9 +323,9 @@ def _check_abc(lines: Totals, summary: PhaseSummary) -> Checked:
         total_ms, compute_ms, sync_ms = lines.total_ms, lines.compute_ms, lines.sync_ms
     sent_kib, received_kib = _traffic_abc(lines, summary.tokens)
     if total_ms <= 0:
-        return Checked(None, summary, tuple(flags))
+        return Checked(None, summary, tuple(flags), not flags)
     phase = Phase(summary.tokens, total_ms, compute_ms, sync_ms, sent_kib, received_kib)
-    return Checked(phase, summary, tuple(flags))
+    return Checked(phase, summary, tuple(flags), not flags)
 
 
 def _traffic_abc(lines: Totals, tokens: int) -> Traffic:

@@ -9,106 +9,40 @@ whole record is found out afterwards, by the summary (`collect.parsers.dllama_ch
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import BinaryIO
+from itertools import repeat
+from operator import add
+from typing import Any
 
 from collect.measurement import PhaseName, TokenRecord
+from collect.parsers.dllama_forms import (
+    EVAL_D,
+    EVAL_E,
+    MARK,
+    PRED_ABC,
+    PRED_D,
+    PRED_E,
+    STOPS,
+    USUAL,
+    USUAL_NUMBER,
+    Head,
+)
+from collect.parsers.dllama_summary import Tail, take_apart
 
-LONGEST_LINE_BYTES = 1 << 20
-"""A longer line is read in parts, so that memory stays flat."""
 KEPT_TEXT_BYTES = 1 << 16
 """Of the text between two records not much more than this is kept."""
 MOST_HELD = 4096
 """So many predictions without an evaluation before them are proof that there was none."""
-
-LONGEST_NUMBER = 9
-"""Digits of a figure: more are no time of a token (11 days) and no traffic of one (1 TB)."""
-
-_MARK = b"\xf0\x9f\x94"  # what the orange and the blue diamond begin with
-_ORANGE, _BLUE = "🔶 ".encode(), "🔷(?:\ufe0f)? ".encode()
-_END = rb"\r?\n?\Z"
-
-
-def padded(width: int) -> bytes:
-    """Pattern of a number as `%<width>u` prints it: no wider than it must be, and no narrower."""
-    fits, wider = rb"(?=[ \d]{%d}\d(?!\d))" % (width - 1), rb"(?=\d{%d})" % (width + 1)
-    return rb"(?:%b|%b) {0,%d}(0|[1-9]\d{0,%d})" % (fits, wider, width - 1, LONGEST_NUMBER - 1)
-
-
-_4, _5, _6 = padded(4), padded(5), padded(6)
-_EVAL_E = re.compile(
-    _BLUE
-    + rb"Eval%b ms Sync%b ms \| Sent%b kB Recv%b kB \| \((0|[1-9]\d{0,8}) tokens\)"
-    % (_5, _5, _6, _6)
-    + _END
-)
-_PRED_E = re.compile(
-    _ORANGE + rb"Pred%b ms Sync%b ms \| Sent%b kB Recv%b kB \| " % (_5, _5, _6, _6)
-)
-_EVAL_D = re.compile(
-    _BLUE + rb"E%b ms S%b kB R%b kB \((0|[1-9]\d{0,8}) tokens\)" % (_5, _6, _6) + _END
-)
-_PRED_D = re.compile(_ORANGE + rb"P%b ms S%b kB R%b kB " % (_5, _6, _6))
-_PRED_ABC = re.compile(
-    _ORANGE + rb"(?:%b )?G %b ms I %b ms T %b ms S %b kB R %b kB " % (_4, _4, _4, _4, _6, _6)
-)
-_SHAPE = re.compile("💡 ([A-Za-z]{1,40}): (.{0,400})".encode())
-_MEMORY = re.compile("📀 RequiredMemory: (\\d{1,12}) (kB|MB)".encode())
-LATE_KEYS = frozenset({"HeadDim", "QDim", "KvDim"})
-"""Shape lines since v0.14.0."""
-_LOADED = ("💿 Weights loaded".encode(), "⏩ Loaded ".encode())
-
+MOST_NUMBERS = 1 << 15
+_AT_ONCE = 1024
 
 _Fields = tuple[PhaseName, int, float | None, float | None, float, float, float, bytes]
 """A record before its text is whole: phase, tokens; compute, sync, total ms; sent, received KiB;
 text. A plain tuple, because there may be millions."""
-
-
-@dataclass(slots=True)
-class Head:
-    """What a process tells before its first record.
-
-    Attributes:
-        model: the shape lines, name to value, as printed.
-        required_memory_mib: of this node, as it says itself.
-        memory_unit: kB (until v0.15.3) or MB; None where no such line is printed.
-        loaded_in: unit in which eras A to C tell the size of the loaded file.
-        weights_loaded: it got so far.
-    """
-
-    model: dict[str, str | int | float] = field(default_factory=dict)
-    required_memory_mib: float | None = None
-    memory_unit: str | None = None
-    loaded_in: str | None = None
-    weights_loaded: bool = False
-
-    @property
-    def is_of_era_e(self) -> bool:
-        """Whether only versions of era E say such things."""
-        return self.memory_unit == "MB" or not LATE_KEYS.isdisjoint(self.model)
-
-    def read(self, line: bytes) -> None:
-        """Take what the line says, if it is one of these."""
-        if shape := _SHAPE.match(line):
-            self.model[shape[1].decode()] = _number_or_text(shape[2].decode(errors="replace"))
-        elif memory := _MEMORY.match(line):
-            self.memory_unit = memory[2].decode()
-            self.required_memory_mib = int(memory[1]) / (1024 if memory[2] == b"kB" else 1)
-        elif line.startswith(_LOADED):
-            self.weights_loaded = True
-            if line.startswith(_LOADED[1]):
-                self.loaded_in = "bytes" if b" bytes" in line else "kB"
-
-
-def _number_or_text(value: str) -> str | int | float:
-    value = value.strip()
-    if re.fullmatch(r"-?\d{1,18}", value):
-        return int(value)
-    return float(value) if re.fullmatch(r"-?\d{1,18}\.\d{1,18}", value) else value
+Take = Callable[[list[TokenRecord]], None]
+"""Who takes records as they are read, some at once; all of a list are of one phase."""
 
 
 class Rest:
@@ -134,6 +68,11 @@ class Rest:
             self.cut = self.cut or len(self._last) == self._last.maxlen
             self._last.append(line)
 
+    def last(self, lines: int) -> bytes:
+        """The last lines that are kept, at most so many."""
+        kept = [*self._first[-lines:], *self._last]
+        return b"".join(kept[-lines:])
+
     def take(self) -> bytes:
         """All that is kept; nothing is left afterwards."""
         kept = b"".join((*self._first, *self._last))
@@ -144,69 +83,154 @@ class Rest:
 
 
 class RootReader:
-    """Reads the output of a root process.
+    """Reads what one run of a root process printed, line by line or many lines at once.
+
+    The prompt is echoed as it is and may hold lines of any era. The real evaluations are the
+    ones that the first prediction after an evaluation follows; where nothing is evaluated,
+    because there was no prompt, all predictions are real.
+
+    Args:
+        take: gets the records with their texts, in order.
 
     Attributes:
         head: what came before the first record.
         era: of the records; A stands for A and C, which differ only in what surrounds them.
-        tail: what follows the last record: the rest of its text, the summary, failures.
+        tail: what follows the last record; all, if there is none.
+        apart: the tail taken apart: the rest of the record's text, the summary, failures.
         text_cut: some text was too long to be kept whole.
+        begun: there is a line that looks like a record.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, take: Take) -> None:
         self.head = Head()
         self.era: str | None = None
         self.tail = b""
+        self.apart = Tail(b"", None, b"")
         self.text_cut = False
+        self.begun = False
+        self._take = take
+        self._ready: list[TokenRecord] = []
+        self._records = 0
         self._evaluated: str | None = None
-        self._held = 0
+        self._held_predictions = 0
         self._predicting = False
         self._fields: Callable[[bytes], _Fields | None] = self._any_era
+        self._held: deque[_Fields] = deque(maxlen=2 * MOST_HELD)
+        self._previous: _Fields | None = None
+        self._rest = Rest()
 
-    def records(self, stream: BinaryIO) -> Iterator[TokenRecord]:
-        """Every record with its text, in order; the last one without it, that is in `tail`.
+    @property
+    def settled(self) -> bool:
+        """Whether only predictions of one era can follow, so that `lines` may be tried."""
+        return self._predicting and not self._held and self.era in USUAL
 
-        The prompt is echoed as it is and may hold lines of any era. The real evaluations are the
-        ones that the first prediction after an evaluation follows; where nothing is evaluated,
-        because there was no prompt, all predictions are real.
+    @property
+    def rest(self) -> Rest:
+        """What followed the last record until now, or the beginning."""
+        return self._rest
+
+    def line(self, line: bytes, *, whole: bool = True) -> None:
+        """Read a line, or what is left of one that was too long (`whole` is False)."""
+        fields = self._fields(line) if whole and line.startswith(MARK) else None
+        if fields is None:
+            if not (self.begun or self.head.weights_loaded):
+                self.head.read(line)
+            self._rest.add(line)
+            return
+        self.begun = True
+        self._complete(self._rest.take() if self._rest.size_bytes else b"")
+        self._previous = fields
+
+    def lines(self, body: bytes) -> bool:
+        """Read many lines at once, where all are predictions in their usual form.
+
+        Args:
+            body: whole lines, the first of them a record's.
+
+        Returns:
+            Whether that was so; if not, nothing was read, and `line` must read them.
         """
-        for index, fields in enumerate(self._settled(stream)):
-            yield _record(index, fields)
+        found = USUAL[self.era or "E"].findall(body)
+        if len(found) != body.count(b"\n" + MARK[:2]) + 1:
+            return False
+        if body.count(b"\n") > len(found) and any(stop in body for stop in STOPS):
+            return False
+        *columns, texts = zip(*found)  # noqa: B905 - of one pattern, all are of one length
+        try:
+            figures = [_integers(column) for column in columns]
+        except ValueError:
+            return False
+        self._complete(self._rest.take() if self._rest.size_bytes else b"")
+        self._flush()
+        none: list[Any] = [None] * len(found)
+        if self.era == "E":
+            compute, sync, sent, received = figures
+            parts = [compute, sync, list(map(add, compute, sync)), sent, received]
+        elif self.era == "D":
+            parts = [none, none, *figures]
+        else:
+            total, compute, sync, sent, received = figures
+            parts = [compute, sync, total, sent, received]
+        # The last one's text may go on.
+        last = [part[-1] for part in parts]
+        self._previous = ("prediction", 1, *last, texts[-1] + b"\n")
+        printed = _decoded(texts[:-1])
+        indices = range(self._records, self._records + len(printed))
+        rows = zip(indices, repeat("prediction"), repeat(1), *parts, printed)
+        self._records += len(printed)
+        if printed:
+            self._take(list(map(_record, rows)))
+        return True
 
-    def _settled(self, stream: BinaryIO) -> Iterator[_Fields]:
-        held: deque[_Fields] = deque(maxlen=2 * MOST_HELD)
-        for fields in self._raw(stream):
-            if self._predicting and not held:
-                yield fields
-                continue
-            held.append(fields)
-            if self._predicting:
-                yield from _real(held)
-                held.clear()
-        yield from _real(held)
+    def finish(self) -> None:
+        """There are no more lines. The last record gets the text before the summary."""
+        self.text_cut = self._rest.cut
+        self.tail = self._rest.take()
+        self.apart = take_apart(self.tail)
+        more = self.apart.text
+        if more and self._previous is not None and self._previous[0] == "prediction":
+            more = more.removesuffix(b"\n") + b"\n"
+        else:
+            more = b""
+        self._complete(more)
+        self._previous = None
+        self._settle(_real(self._held))
+        self._held.clear()
+        self._flush()
 
-    def _raw(self, stream: BinaryIO) -> Iterator[_Fields]:
-        previous: _Fields | None = None
-        rest, whole = Rest(), True
-        for line in iter(partial(stream.readline, LONGEST_LINE_BYTES), b""):
-            fields = self._fields(line) if whole and line.startswith(_MARK) else None
-            whole = line.endswith(b"\n")
-            if fields is None:
-                if previous is None and not self.head.weights_loaded:
-                    self.head.read(line)
-                rest.add(line)
-                continue
-            if rest.size_bytes:
-                more = rest.take()
-                if previous is not None:
-                    previous = (*previous[:-1], previous[-1] + more)
-            if previous is not None:
-                yield previous
-            previous = fields
-        self.text_cut = rest.cut
-        self.tail = rest.take()
-        if previous is not None:
-            yield previous
+    def _complete(self, more: bytes) -> None:
+        """Nothing is added any more to the last record but this text."""
+        if self._previous is None:
+            return
+        fields = (*self._previous[:-1], self._previous[-1] + more) if more else self._previous
+        if self._predicting and not self._held:
+            self._settle((fields,))
+            return
+        self._held.append(fields)
+        if self._predicting:
+            self._settle(_real(self._held))
+            self._held.clear()
+
+    def _settle(self, records: Iterable[_Fields]) -> None:
+        for phase, tokens, compute, sync, total, sent, received, text in records:
+            printed = None
+            if phase == "prediction":
+                printed = text.removesuffix(b"\n").decode("utf-8", "replace")
+            if self._ready and self._ready[-1].phase != phase:
+                self._flush()
+            self._ready.append(
+                TokenRecord(
+                    self._records, phase, tokens, compute, sync, total, sent, received, printed
+                )
+            )
+            self._records += 1
+        if len(self._ready) >= _AT_ONCE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._ready:
+            self._take(self._ready)
+            self._ready = []
 
     def _any_era(self, line: bytes) -> _Fields | None:
         """Whatever era the head allows; the first prediction after an evaluation settles it."""
@@ -226,13 +250,13 @@ class RootReader:
         return fields
 
     def _era_e(self, line: bytes) -> _Fields | None:
-        if match := _PRED_E.match(line):
+        if match := PRED_E.match(line):
             compute, sync, sent, received = map(int, match.groups())
             if not self._predicting:
                 self._predict("E")
             text = line[match.end() :]
             return "prediction", 1, compute, sync, compute + sync, sent, received, text
-        match = _EVAL_E.match(line)
+        match = EVAL_E.match(line)
         if match is None or self._predicting:
             return None  # upstream evaluates before it predicts: this is a token's text
         compute, sync, sent, received, tokens = map(int, match.groups())
@@ -240,12 +264,12 @@ class RootReader:
         return "evaluation", tokens, compute, sync, compute + sync, sent, received, b""
 
     def _era_d(self, line: bytes) -> _Fields | None:
-        if match := _PRED_D.match(line):
+        if match := PRED_D.match(line):
             total, sent, received = map(int, match.groups())
             if not self._predicting:
                 self._predict("D")
             return "prediction", 1, None, None, total, sent, received, line[match.end() :]
-        match = _EVAL_D.match(line)
+        match = EVAL_D.match(line)
         if match is None or self._predicting:
             return None
         total, sent, received, tokens = map(int, match.groups())
@@ -253,12 +277,12 @@ class RootReader:
         return "evaluation", tokens, None, None, total, sent, received, b""
 
     def _predict(self, era: str) -> None:
-        self._held += 1
-        self._predicting = self._evaluated == era or self._held > MOST_HELD
+        self._held_predictions += 1
+        self._predicting = self._evaluated == era or self._held_predictions > MOST_HELD
         self._evaluated = None
 
     def _era_abc(self, line: bytes) -> _Fields | None:
-        match = _PRED_ABC.match(line)
+        match = PRED_ABC.match(line)
         if match is None:
             return None
         position, *figures = match.groups()
@@ -288,11 +312,33 @@ def _real(held: Sequence[_Fields]) -> Iterator[_Fields]:
     yield from real
 
 
-def _record(index: int, fields: _Fields) -> TokenRecord:
-    phase, tokens, compute, sync, total, sent, received, text = fields
-    if phase == "evaluation":
-        return TokenRecord(index, phase, tokens, compute, sync, total, sent, received, None)
-    if text.endswith(b"\n"):
-        text = text[:-1]
-    printed = text.decode("utf-8", "replace")
-    return TokenRecord(index, phase, tokens, compute, sync, total, sent, received, printed)
+_record: Callable[[Iterable[object]], TokenRecord] = partial(tuple.__new__, TokenRecord)
+
+
+class _Integers(dict[bytes, int]):
+    """Numbers as printed and what they are: a log has few different ones."""
+
+    def __missing__(self, printed: bytes) -> int:
+        if len(self) > MOST_NUMBERS:
+            self.clear()
+        if not USUAL_NUMBER.fullmatch(printed):
+            raise ValueError(printed)
+        number = self[printed] = int(printed)
+        return number
+
+
+_integer = _Integers().__getitem__
+
+
+def _integers(column: Sequence[bytes]) -> list[int]:
+    """The numbers of a column, which are often all the same."""
+    if column.count(column[0]) == len(column):
+        return [_integer(column[0])] * len(column)
+    return list(map(_integer, column))
+
+
+def _decoded(texts: Sequence[bytes]) -> list[str]:
+    try:
+        return list(map(bytes.decode, texts))
+    except UnicodeDecodeError:
+        return [text.decode("utf-8", "replace") for text in texts]

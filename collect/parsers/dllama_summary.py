@@ -172,6 +172,16 @@ def take_apart(tail: bytes) -> Tail:
     return Tail(tail, None, b"")
 
 
+def ends_block(lines: bytes) -> bool:
+    """Whether the last of these lines ends a block of totals or of a perplexity."""
+    lines = lines.removesuffix(b"\n")
+    return any(
+        found.end() >= len(lines.removesuffix(b"\r"))
+        for pattern in (_BLOCK_DE, _BLOCK_ABC, _PERPLEXITY)
+        for found in pattern.finditer(lines)
+    )
+
+
 def perplexity_result(output: bytes) -> PerplexityResult | None:
     """The result of `dllama perplexity`; None if the output has none, or a torn one."""
     begin = _EVALUATING.search(output)

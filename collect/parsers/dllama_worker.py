@@ -14,12 +14,16 @@ from typing import BinaryIO, Literal
 
 from collect.measurement import TokenRecord
 from collect.parsers.dllama_failures import failure_cause
-from collect.parsers.dllama_lines import LONGEST_LINE_BYTES, Head, padded
+from collect.parsers.dllama_forms import Head, padded
+
+LONGEST_LINE_BYTES = 1 << 20
+"""A longer line is read in parts, so that memory stays flat."""
 
 _TOKEN = re.compile("🔶 I ".encode() + rb"%b ms T %b ms\r?\n?\Z" % (padded(4), padded(4)))
 _LISTENING = b"Listening on "
 _CONNECTED = ("⭕ The root node has connected".encode(), b"Client connected")
 _STOPPED = "🛑 Stop signal".encode()
+_CLOSED = "⭕ Network is closed".encode()
 _ALARM = "🚨".encode()
 _SLICE = "💡 sliceIndex".encode()
 _RECEIVED = "⏩ Received ".encode()
@@ -57,7 +61,7 @@ class _Session:
         elif line.startswith(_CONNECTED):
             self.serving = True
             self.alarms.clear()
-        elif line.startswith((_LISTENING, _STOPPED)):
+        elif line.startswith((_STOPPED, _CLOSED)):
             self.serving = False
         elif line.startswith(_ALARM):
             self.alarms = [*self.alarms, line][-_KEPT_ALARMS:]
@@ -76,6 +80,21 @@ class _Session:
             TokenRecord(index, "prediction", 1, compute_ms, sync_ms, total_ms, None, None, None)
         )
 
+    def log(self, err: bytes) -> WorkerLog:
+        """What is known now."""
+        alarms = b"".join(self.alarms).decode(errors="replace")
+        # Up to v0.11 the exception is how a worker ends when its root has ended well.
+        told = "" if self.old else err.decode(errors="replace")
+        error = failure_cause(alarms, told)
+        served = self.received_in is not None if self.old else not self.serving
+        return WorkerLog(
+            era=self.era,
+            head=self.head,
+            records=tuple(self.records),
+            outcome="failed" if error else "complete" if served else "truncated",
+            error=error,
+        )
+
     @property
     def era(self) -> str | None:
         """The era, where the log tells. B and early C print the same, and D and early E."""
@@ -86,20 +105,26 @@ class _Session:
         return "E" if self.head.memory_unit == "MB" else None
 
 
-def read_worker(stream: BinaryIO, err: bytes = b"") -> WorkerLog:
-    """Read a worker's log; memory is flat but for the records of v0.11."""
-    session = _Session()
+def read_workers(stream: BinaryIO, err: bytes = b"") -> tuple[WorkerLog, ...]:
+    """Read a worker's log: what it did for each root; memory is flat but for records of v0.11.
+
+    A worker of v0.12 or later listens again after each root, older ones are begun anew for each.
+    One that listens without having closed its network is a new process: the last one was killed.
+    """
+    logs: list[WorkerLog] = []
+    session, waits, served = _Session(), True, False
     for line in iter(partial(stream.readline, LONGEST_LINE_BYTES), b""):
+        if line.startswith(_LISTENING):
+            waits = True
+        elif waits and line.startswith((*_CONNECTED, _SLICE)):
+            if served:
+                logs.append(session.log(b""))
+                session = _Session()
+            waits, served = False, True
         session.read(line)
-    alarms = b"".join(session.alarms).decode(errors="replace")
-    # Up to v0.11 the exception is how a worker ends when its root has ended well.
-    told = "" if session.old else err.decode(errors="replace")
-    error = failure_cause(alarms, told)
-    served = session.received_in is not None if session.old else not session.serving
-    return WorkerLog(
-        era=session.era,
-        head=session.head,
-        records=tuple(session.records),
-        outcome="failed" if error else "complete" if served else "truncated",
-        error=error,
-    )
+    return (*logs, session.log(err))
+
+
+def read_worker(stream: BinaryIO, err: bytes = b"") -> WorkerLog:
+    """What a worker did for its last root."""
+    return read_workers(stream, err)[-1]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from collect.parsers.distributed_llama import json_chunks, parse_log
+from collect.parsers.distributed_llama import parse_log
+from collect.parsers.dllama_json import json_chunks
 from tests.doubles.engine_logs import Step, dllama_root
 
 LINES_AT_ONCE = 100_000

@@ -114,7 +114,7 @@ def test_the_check_itself_sees_an_invented_record() -> None:
     log = next(log for log in LOGS if log.count("🔶 Pred".encode()) > 3)
     read = parse_log(BytesIO(log))
     assert invented(log, read) == []
-    other = replace(read.records[3], sync_ms=4242)
+    other = read.records[3]._replace(sync_ms=4242)
     assert invented(log, replace(read, records=(other,))) == [other]
 
 

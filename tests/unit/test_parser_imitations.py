@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from collect.parsers.distributed_llama import json_chunks, measurement, parse_log
+from collect.parsers.distributed_llama import measurement, parse_log
+from collect.parsers.dllama_json import json_chunks
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
 from tests.doubles.recorded_logs import DATA, parsed
@@ -90,4 +91,5 @@ def test_the_json_in_pieces_leaves_imitations_out_as_well(tmp_path: Path) -> Non
     path = tmp_path / "root.out"
     path.write_bytes(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction))
     with path.open("rb") as stream:
-        assert json.loads("".join(json_chunks(path))) == parse_log(stream).to_json()
+        log = parse_log(stream).to_json()
+    assert json.loads("".join(json_chunks(path))) == {**log, "runs": [log]}
