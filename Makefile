@@ -67,8 +67,9 @@ test-engines: .venv/test.stamp
 test-petals: .venv/test.stamp
 	PETALS_PACKAGES=fetch pytest tests/petals -rs
 
+# ONLY=NAME measures one row; `python -m tests.benchmarks --list` names them.
 bench: setup
-	@$(BIN)/python -m experiments.bench.overhead
+	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf .venv .herd .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible
