@@ -138,8 +138,10 @@ def _efficiency(data: pd.DataFrame, looks: Mapping[str, Look]) -> Chart | None:
     notes, footnotes = _footnotes(data)
     understanding = (
         "Speed-up divided by how many times the nodes. 100 % would mean that no node's work is "
-        "wasted; above that, caches or memory help."
+        "wasted; above that lies noise, or what caches and memory may give."
     )
+    if (data["baseline_nodes"] > 1).any():
+        understanding += " Where the baseline has several nodes, it is relative to theirs."
     figure = plots.efficiency(data, looks, notes)
     return Chart(
         "efficiency", "Efficiency over nodes", understanding + _legend_of(data), data, figure,

@@ -11,16 +11,18 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.cells import LINK_DELAY as DELAY
+from analysis.cells import LINK_RATE as RATE
 from analysis.cells import CellResult, Series, link_in_words, series_of
 from analysis.literature import published_over_links
 from analysis.scaling import DECODE
+from analysis.stats import Ratio, paired_ratio
 from collect.run import Scalar
 
-RATE, DELAY = "link_mbit", "link_delay_ms"
 TRIP = "link_round_trip_ms"
 COLUMNS = (
     "model", "series", "nodes", "link", RATE, DELAY, "round_trip_ms", "value", "low", "high",
-    "against_fastest", "trials",
+    "against_fastest", "against_low", "against_high", "against_coverage", "blocks", "trials",
 )  # fmt: skip
 Row = dict[str, Any]
 Link = tuple[int, int]
@@ -29,7 +31,9 @@ Link = tuple[int, int]
 def over_links(all_series: Iterable[Series]) -> pd.DataFrame:
     """Decoding speed by link, a row for each cell that was measured over one of several.
 
-    `against_fastest` is against the same cell's speed over its fastest link; `published_<n>` are
+    `against_fastest` is against the same cell's speed over its fastest link, paired by block, with
+    its ends: of an interval where `against_coverage` is 0.95 or more, else the range of few
+    `blocks`; nothing where no block has both. `published_<n>` are
     the shares that others published of it for sequences of n tokens over such links.
     """
     groups: dict[tuple[tuple[str, Scalar], ...], dict[Link, CellResult]] = {}
@@ -83,11 +87,12 @@ def _rows(
 ) -> Iterable[Row]:
     links = sorted(by_link, key=_speed_of)
     published = published_over_links(str(params["engine"]), links[0])
-    fastest = by_link[links[0]].estimate(DECODE)
+    fastest = by_link[links[0]]
     for link in links:
         cell = by_link[link]
         found, trip = cell.estimate(DECODE), cell.estimate(TRIP)
-        if found is None or fastest is None:
+        against = paired_ratio(cell.by_block(DECODE), fastest.by_block(DECODE))
+        if found is None:
             continue
         yield {
             "model": params["model"],
@@ -100,7 +105,21 @@ def _rows(
             "value": found.value,
             "low": found.low,
             "high": found.high,
-            "against_fastest": found.value / fastest.value,
+            **_against(against, is_fastest=link == links[0]),
             "trials": found.n,
             **{f"published_{tokens}": s for tokens, s in published.get(link, {}).items()},
         }
+
+
+def _against(found: Ratio | None, *, is_fastest: bool) -> Row:
+    if is_fastest:
+        return {"against_fastest": 1.0}
+    if found is None or not found.blocks:
+        return {"blocks": 0}
+    return {
+        "against_fastest": found.value,
+        "against_low": found.low,
+        "against_high": found.high,
+        "against_coverage": found.coverage,
+        "blocks": len(found.blocks),
+    }

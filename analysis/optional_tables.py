@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,9 @@ from analysis.cells import Series
 from analysis.csv_file import write_csv
 from analysis.links import over_links
 from analysis.literature import published_timings
+from analysis.stats import LEVEL
 from analysis.tabulate import Table
+from analysis.wording import DASH, percent
 from collect.run import Benchmark, RunManifest
 
 
@@ -63,10 +66,23 @@ def over_links_table(all_series: Sequence[Series], folder: Path) -> Table | None
     published = [name for name in map(str, data) if name.startswith("published_")]
     columns = {
         **_naming(data), "link": "Link", "round_trip_ms": "Round trip, ms",
-        "value": "Tokens/s, median", "against_fastest": "Against the fastest link",
+        "value": "Tokens/s, median", "against": "Against the fastest link (95 %)",
         **{n: f"Published, {n.rpartition('_')[2]} tokens" for n in published},
     }  # fmt: skip
-    return tabulate.frame_table(data, columns, percents=["against_fastest", *published])
+    shown = data.assign(against=[_share(row) for row in data.to_dict("records")])
+    return tabulate.frame_table(shown, columns, percents=published)
+
+
+def _share(row: Mapping[Hashable, object]) -> str:
+    """`80 % (78-82)`, or with the range of few blocks."""
+    told = [row[f"against_{name}"] for name in ("fastest", "low", "high", "coverage")]
+    value, low, high, coverage = (one if isinstance(one, float) else math.nan for one in told)
+    if math.isnan(low):
+        return percent(value)
+    ends = f"{100 * low:.0f}{DASH}{100 * high:.0f}"
+    if coverage >= LEVEL:
+        return f"{percent(value)} ({ends})"
+    return f"{percent(value)} (range {ends}, {percent(coverage)})"
 
 
 def perplexity_table(all_series: Sequence[Series], folder: Path) -> Table | None:

@@ -33,6 +33,7 @@ from analysis.optional_tables import (
 from analysis.pages import write_pages
 from analysis.ratings import Rated, Ratings
 from analysis.scaling import Scaling, scalings_of, speed_pairs
+from analysis.scaling_text import thrown_away
 from analysis.servers import chain_times, spans_by_speed
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text, kept
@@ -98,6 +99,7 @@ class Content:
     constants: str
     counts: Mapping[str, int]
     planned: int
+    thrown: str
     verdict: Verdict
     figures: tuple[Figure, ...]
     charts: Mapping[str, DrawnChart]
@@ -259,6 +261,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         constants=constants(all_series),
         counts=study.counts,
         planned=sum(study.counts.values()),
+        thrown=thrown_away([cell for series in all_series for cell in series.cells]),
         verdict=study.verdict,
         figures=(study.comparison and study.comparison.figures)
         or key_figures(all_series, study.scalings, study.family),

@@ -11,8 +11,9 @@ import pandas as pd
 
 from analysis.cells import CellResult, Series
 from analysis.csv_file import write_csv
-from analysis.scaling import Scaling
-from analysis.wording import NOTHING, interval, number, percent, ratio
+from analysis.scaling import Point, Scaling
+from analysis.stats import karp_flatt
+from analysis.wording import DASH, NOTHING, interval, number, percent, ratio
 from collect.run import RunManifest, Scalar
 
 HASH = re.compile(r"^[0-9a-f]{20,}$")
@@ -98,19 +99,20 @@ def lines(made: Table) -> Iterator[str]:
 
 
 def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Table:
-    """Every cell: state, trials, speed, interval, range, variation, speed-up, efficiency.
+    """Every cell: state, trials, attempts, speed, interval, range, variation, speed-up, efficiency.
 
     A column that says nothing of any cell is left out.
     """
     by_series = {id(scaling.series): scaling for scaling in scalings}
+    thrown = any(cell.attempts.thrown for series in all_series for cell in series.cells)
     rows = [
-        _cell_row(series, cell, by_series.get(id(series)))
+        _cell_row(series, cell, by_series.get(id(series)), with_attempts=thrown)
         for series in all_series
         for cell in series.cells
     ]
     columns = (
-        "Series", "Nodes", "State", "Trials", "Tokens/s: median (95 %)", "Range", "CV",
-        "ms/token", "Speed-up (95 %)", "Efficiency", "Karp-Flatt",
+        "Series", "Nodes", "State", "Trials", "Attempts that count", "Tokens/s: median (95 %)",
+        "Range", "CV", "ms/token", "Speed-up (95 %)", "Efficiency", "Karp-Flatt",
     )  # fmt: skip
     known = [
         index
@@ -121,7 +123,9 @@ def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Tab
     return table(shown, [[row[i] for i in known] for row in rows], [shown[1], *shown[3:]])
 
 
-def _cell_row(series: Series, cell: CellResult, scaling: Scaling | None) -> list[str]:
+def _cell_row(
+    series: Series, cell: CellResult, scaling: Scaling | None, *, with_attempts: bool
+) -> list[str]:
     found = cell.estimate("decode_tokens_per_s")
     time_ms = cell.estimate("decode_ms_per_token")
     point = scaling.point(cell.nodes) if scaling else None
@@ -131,16 +135,29 @@ def _cell_row(series: Series, cell: CellResult, scaling: Scaling | None) -> list
         str(cell.nodes),
         cell.state,
         f"{cell.counts['done']}/{cell.planned}",
+        f"{cell.attempts.good} of {cell.attempts.made}" if with_attempts else NOTHING,
         interval(found, brief=True),
         f"{number(found.minimum)}\N{EN DASH}{number(found.maximum)}" if found else NOTHING,
         percent(found.variation) if found else NOTHING,
         interval(time_ms, brief=True),
         "baseline" if is_base else ratio(point.speed_up, brief=True) if point else NOTHING,
         percent(point.efficiency) if point else NOTHING,
-        number(point.serial_fraction, 2)
-        if point and point.serial_fraction is not None
-        else NOTHING,
+        _serial(point),
     ]
+
+
+def _serial(point: Point | None) -> str:
+    """The serial fraction with the ends that those of the speed-up give it; none beyond 0 to 1.
+
+    Beyond, the speed-up is no work's that only partly runs in parallel, and there is no fraction.
+    """
+    if point is None or point.serial_fraction is None or not 0 <= point.serial_fraction <= 1:
+        return NOTHING
+    found, value = point.speed_up, number(point.serial_fraction, 2)
+    if not found.has_interval or found.low is None or found.high is None:
+        return value
+    low, high = (karp_flatt(end, point.nodes) for end in (found.high, found.low))
+    return f"{value} ({number(low, 2)}{DASH}{number(high, 2)})"
 
 
 def failure_table(

@@ -10,6 +10,7 @@ import pytest
 from analysis.links import over_links
 from analysis.literature import published_over_links
 from analysis.report import compose
+from analysis.scaling import speed_pairs
 from collect.attempt import ATTEMPT_FILE
 from collect.run import ATTEMPTS_FOLDER
 from collect.tables import build_tables
@@ -41,6 +42,26 @@ def test_speeds_stand_against_that_of_the_fastest_link_of_their_own() -> None:
     assert slow["published_128"] == pytest.approx(1.23 / 1.71)
     assert slow["published_2048"] == pytest.approx(1.11 / 1.54)
     assert table.loc["distributed-llama"]["published_128"].isna().all()
+
+
+def test_a_link_is_compared_within_blocks_and_with_an_interval() -> None:
+    drift = [1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]
+    fast = ["failed", *(100 * d for d in drift[1:])]
+    slow = [*(80 * d for d in drift[:6]), "failed"]
+    series = make_series({("petals", 4, 1000, 0): fast, ("petals", 4, 100, 0): slow}, axes=AXES)
+    told = over_links(series).set_index("link_mbit").loc[100]
+    assert told["against_fastest"] == pytest.approx(0.8), "as in every block that has both"
+    assert told["blocks"] == 5
+    assert (told["against_low"], told["against_coverage"]) == pytest.approx((0.8, 0.9375))
+    (pair,) = (p for p in speed_pairs(series))
+    assert pair.ratio is not None
+    assert pair.ratio.value == pytest.approx(0.8)
+
+
+def test_links_that_share_no_block_have_no_share() -> None:
+    outcomes = {("petals", 4, 1000, 0): [9.0, "failed"], ("petals", 4, 100, 0): ["failed", 5.0]}
+    told = over_links(make_series(outcomes, axes=AXES)).set_index("link_mbit")
+    assert told["against_fastest"].isna()[100]
 
 
 def test_one_link_is_no_comparison() -> None:
