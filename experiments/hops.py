@@ -6,8 +6,10 @@ key of every machine on the way is checked, unlike Fabric's default.
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +49,7 @@ class Way:
         passing: fabric.Connection | None = None
         try:
             config = fabric.Config()
-            asked = config.base_ssh_config.lookup(node.address)
+            asked = _asked_for(node, config.base_ssh_config)
             for jump in _jumps(asked):
                 passing = fabric.Connection(
                     jump,
@@ -99,6 +101,14 @@ class Way:
             # A reply of a few bytes must not wait for the acknowledgement of the one before.
             hop.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             hop.transport.sock.settimeout(LOOK_S)
+
+
+def _asked_for(node: Node, config: paramiko.SSHConfig) -> paramiko.SSHConfigDict:
+    """What the user's configuration says of a node."""
+    if re.fullmatch(r"[\w.:-]+", node.address):
+        # What stands last counts least; `%p` in a command is the inventory's port.
+        config.parse(StringIO(f"Host {node.address}\n  Port {node.port}\n"))
+    return config.lookup(node.address)
 
 
 def _jumps(asked: paramiko.SSHConfigDict) -> list[str]:

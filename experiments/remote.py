@@ -8,6 +8,7 @@ against the project's file and unknown ones are refused.
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 import time
 from pathlib import Path
@@ -24,6 +25,7 @@ from models.foreign import one_line
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
 KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
 PIECE_BYTES = 1 << 18
+MANY_FILES = 8192
 
 
 class SshTransport:
@@ -36,6 +38,7 @@ class SshTransport:
     def __init__(self, project: Path) -> None:
         # Without a handler Paramiko's own account of a failed login goes to the terminal.
         logging.getLogger("paramiko").addHandler(logging.NullHandler())
+        _allow_many_files()
         self._project = project
         self._ways: dict[str, Way] = {}
         self._lock = threading.Lock()
@@ -111,6 +114,14 @@ class SshTransport:
                 "`ansible_ssh_private_key_file` in the inventory right."
             )
         return {"key_filename": str(path), "look_for_keys": False, "allow_agent": False}
+
+
+def _allow_many_files() -> None:
+    """Let this process open as many files as a thousand connections need, where it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MANY_FILES if hard == resource.RLIM_INFINITY else min(MANY_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class SshLink:

@@ -1,0 +1,109 @@
+"""SSH servers on the loopback address: nodes that say hello, and jump hosts that lead to them."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import paramiko
+
+
+@dataclass
+class SshServer(paramiko.ServerInterface):
+    """What a server does and sees.
+
+    Attributes:
+        key: its host key.
+        lets_in: whether it accepts a user's key.
+        leads_on: whether it passes connections on.
+        starts: whether it starts what it is asked to, or says nothing.
+        port: where it listens.
+        seen: logins, programs and ways on, in order.
+    """
+
+    key: paramiko.PKey = field(default_factory=paramiko.ECDSAKey.generate)
+    lets_in: bool = True
+    leads_on: bool = True
+    starts: bool = True
+    port: int = 0
+    seen: list[str] = field(default_factory=list)
+
+    def line(self) -> str:
+        """Its line of a file of known hosts."""
+        return f"[127.0.0.1]:{self.port} {self.key.get_name()} {self.key.get_base64()}\n"
+
+    def get_allowed_auths(self, username: str) -> str:
+        """Keys alone."""
+        return "publickey"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        """Any key, or none."""
+        self.seen.append(f"login {username}")
+        return paramiko.AUTH_SUCCESSFUL if self.lets_in else paramiko.AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        """A session."""
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        """Say hello instead of the program."""
+        self.seen.append(f"exec {command.decode()}")
+        while not self.starts:
+            threading.Event().wait(60)
+        channel.send(b"hello")
+        return True
+
+    def check_channel_direct_tcpip_request(
+        self, chanid: int, origin: tuple[str, int], destination: tuple[str, int]
+    ) -> int:
+        """A way on."""
+        self.seen.append(f"on to {destination[1]}")
+        if not self.leads_on:
+            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        self._waiting = destination
+        return paramiko.OPEN_SUCCEEDED
+
+    def serve(self, peer: socket.socket) -> None:
+        """One connection."""
+        transport = paramiko.Transport(peer)
+        transport.add_server_key(self.key)
+        self._waiting: tuple[str, int] | None = None
+        with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
+            transport.start_server(server=self)
+            while transport.is_active():
+                channel = transport.accept(0.2)
+                if channel is not None and self._waiting:
+                    onward = socket.create_connection(self._waiting)
+                    for one, other in ((channel, onward), (onward, channel)):
+                        threading.Thread(target=_pump, args=(one, other), daemon=True).start()
+
+
+def _pump(one: socket.socket | paramiko.Channel, other: socket.socket | paramiko.Channel) -> None:
+    with contextlib.suppress(OSError):
+        while piece := one.recv(65536):
+            other.sendall(piece)
+    other.close()
+
+
+@contextmanager
+def ssh_server(**how: bool) -> Iterator[SshServer]:
+    """A server while the context lasts."""
+    server = SshServer(**how)  # type: ignore[arg-type]
+    listener = socket.create_server(("127.0.0.1", 0))
+    server.port = listener.getsockname()[1]
+
+    def listen() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                peer, _ = listener.accept()
+                threading.Thread(target=server.serve, args=(peer,), daemon=True).start()
+
+    threading.Thread(target=listen, daemon=True).start()
+    try:
+        yield server
+    finally:
+        listener.close()
