@@ -192,6 +192,9 @@ class _File:
 def _dequantised(tensor: StoredTensor) -> Matrix:
     values = np.empty((len(tensor.raw), tensor.size[-1]), dtype=np.float32)
     step = max(1, _VALUES_AT_A_TIME // values.shape[1])
-    for row in range(0, len(values), step):
-        values[row : row + step] = dequantize(tensor.raw[row : row + step], tensor.kind)
+    with np.errstate(
+        invalid="ignore", over="ignore"
+    ):  # scales that are no numbers stay as they are
+        for row in range(0, len(values), step):
+            values[row : row + step] = dequantize(tensor.raw[row : row + step], tensor.kind)
     return values

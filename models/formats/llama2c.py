@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEADER = struct.Struct("<7i")
+_NEWER_MAGIC = 0x616B3432
+"""`ak42`, with which versions 1 and 2 begin; the version follows."""
 _LAYER_ORDER = ("attention_norm", "q", "k", "v", "o", "ffn_norm", "gate", "down", "up")
 
 
@@ -62,14 +64,14 @@ def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoin
             "hidden_dim, layers, heads, kv_heads, vocab, context, tied_classifier). "
             "Correct the catalogue."
         )
+    expected, there = _expected_size_bytes(shape), weights.stat().st_size
+    if there != expected:
+        raise HerdError(
+            f"{weights} has {there} bytes, its header asks for {expected}: it is cut short, "
+            "damaged or no model of llama2.c (version 0). Fetch the model again."
+        )
     values = np.memmap(weights, dtype="<f4", mode="r", offset=_HEADER.size)
     places = _places(shape)
-    end = max(start + size for start, size in places.values())
-    if len(values) < end:
-        raise HerdError(
-            f"{weights} ends after {len(values)} values, its header asks for {end}. "
-            "Delete it and fetch the model again."
-        )
 
     def load(name: str) -> Matrix:
         start, size = places[name]
@@ -85,6 +87,15 @@ def read_shape(weights: Path) -> ModelShape:
         HerdError: the file is too short, or no model has such a shape.
     """
     dim, hidden_dim, layers, heads, kv_heads, vocab, context = _read_header(weights)
+    if dim == _NEWER_MAGIC:
+        raise HerdError(
+            f"{weights} is of llama2.c's version {hidden_dim}; right would be version 0. Write it "
+            "anew with `python export.py MODEL.bin --version 0` in llama2.c."
+        )
+    if heads > 0 and dim % heads:
+        raise HerdError(
+            f"{weights} is not a model of llama2.c: dim ({dim}) is no multiple of heads ({heads})."
+        )
     try:
         return ModelShape(
             dim=dim,
@@ -99,6 +110,11 @@ def read_shape(weights: Path) -> ModelShape:
         )
     except ValidationError as error:
         raise HerdError(f"{weights} is not a model of llama2.c: {mistakes(error)}.") from None
+
+
+def _expected_size_bytes(shape: ModelShape) -> int:
+    """Of a whole file: all parameters, and two tables of rotary angles that nobody needs."""
+    return _HEADER.size + 4 * (shape.parameters + shape.context * shape.head_dim)
 
 
 def _read_header(weights: Path) -> tuple[int, int, int, int, int, int, int]:

@@ -10,7 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from models.errors import HerdError
-from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece
+from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece, checked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,17 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
     Raises:
         HerdError: the file does not hold `vocab` pieces.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise HerdError(f"Reading {path}: {error.strerror or error}.") from None
     bytes_end = _FIRST_BYTE_ID + 256
     pieces = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256))]
+    if vocab < bytes_end:
+        raise HerdError(
+            f"{path} belongs to a model of {vocab} pieces; a vocabulary of llama2.c has at least "
+            f"{bytes_end}: three special pieces and the bytes."
+        )
     scores: list[float] = []
     offset = 4
     try:
@@ -40,11 +48,20 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
                 pieces.append(text.decode("utf-8").replace(" ", SPACE))
             scores.append(score)
             offset += 8 + length
-    except (struct.error, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise HerdError(
+            f"{path} is damaged: its piece {len(scores)} is no UTF-8. Fetch it again."
+        ) from None
+    except struct.error:
         raise HerdError(
             f"{path} does not hold {vocab} pieces of a vocabulary (it breaks off after "
             f"{len(scores)}). Delete it and fetch the model again."
-        ) from error
+        ) from None
+    if offset != len(content):
+        raise HerdError(
+            f"{path} goes on after its {vocab} pieces, as many as the model has rows: they belong "
+            "to different models."
+        )
     types = [
         PieceType.UNKNOWN,
         PieceType.CONTROL,
@@ -52,4 +69,5 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
         *[PieceType.BYTE] * 256,
         *[PieceType.NORMAL] * (vocab - bytes_end),
     ]
-    return Tokenizer(pieces=tuple(pieces), scores=tuple(scores), types=tuple(types))
+    tokenizer = Tokenizer(pieces=tuple(pieces), scores=tuple(scores), types=tuple(types))
+    return checked(tokenizer, path)

@@ -40,7 +40,8 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
         spelt = [piece.piece for piece in model.pieces]
     except (DecodeError, UnicodeDecodeError):
         spelt = []
-    if not spelt:
+    # protobuf gives text that is no UTF-8 as bytes
+    if not spelt or not all(isinstance(piece, str) for piece in spelt):
         raise HerdError(
             f"{path} is not a vocabulary of sentencepiece, or damaged. Fetch it again, or put the "
             "model's tokenizer.json beside it (Llama 3 and later have none of sentencepiece)."

@@ -76,7 +76,7 @@ def test_ready_files_serve_one_engine_with_one_type_of_weights(ready: ModelSpec)
 def test_a_ready_file_that_was_cut_short_is_refused(ready: ModelSpec) -> None:
     path = downloads_folder(ready) / "published.m"
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(HerdError, match="truncated or damaged"):
+    with pytest.raises(HerdError, match="cut short or damaged"):
         ensure_artifact(ready, "dllama", "q4_0")
 
 
