@@ -52,6 +52,8 @@ class Machine(_Told):
         container: what runs the container; None elsewhere.
         userland_bits: width of its programs, whatever its kernel is.
         systemd: whether systemd is its process 1.
+        root_without_password: whether the user may do anything as root without one; None if sudo
+            does not say.
     """
 
     kind: Literal["native", "pi", "container", "wsl1", "wsl2"]
@@ -61,6 +63,7 @@ class Machine(_Told):
     dpkg_architecture: str | None = None
     systemd: bool = True
     python: str = "3.11.0"
+    root_without_password: bool | None = None
 
 
 class Forward(_Told):

@@ -96,6 +96,7 @@ def test_where_all_is_well_there_is_nothing_to_do(facts: dict[str, Any]) -> None
             f"CUDA 12.4.1 at {SYSTEM}: seen by login shell, plain environment, loader cache.",
         ),
         (changed(PC, closed_homes=["/home/eve"]), "closed to this user: /home/eve."),
+        (changed(PI, machine={"root_without_password": True}), "as root without a password, by"),
         (changed(PC, network={"listening": [22, 9990]}), "Engines' ports in use: 9990."),
     ],
 )

@@ -98,6 +98,26 @@ def test_the_kind_of_machine_is_told_by_its_kernel_its_board_and_its_container(
 
 
 @pytest.mark.parametrize(
+    ("rules", "answer"),
+    [
+        ("    (ALL : ALL) ALL\n    (ALL) NOPASSWD: ALL\n", True),
+        ("    (root) NOPASSWD: SETENV: ALL\n", True),
+        ("    (ALL) NOPASSWD: /usr/bin/apt, ALL\n", True),
+        ("    (ALL : ALL) ALL\n    (root) NOPASSWD: /usr/local/libexec/x/herd-node\n", False),
+        ("    (ALL) NOPASSWD: /opt/INSTALL\n", False),
+        (None, None),
+    ],
+)
+def test_whether_sudo_asks_for_a_password_is_read_from_its_rules(
+    tmp_path: Path,
+    rules: str | None,
+    answer: bool | None,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    said = {} if rules is None else {"sudo": rules}
+    assert machine(prepared(tmp_path, {}, **said))["root_without_password"] is answer
+
+
+@pytest.mark.parametrize(
     ("shell", "architecture", "bits"), [(ELF_32, "armhf", 32), (ELF_64, "arm64", 64)]
 )
 def test_the_width_is_that_of_programs_whatever_the_kernel_is(

@@ -33,6 +33,12 @@ def check(facts: Facts) -> Iterator[Finding]:
         parts.insert(0, base.board)
     parts.append(f"{base.cores} x {base.cpu_model or 'unknown processor'}")
     yield ok(SUBJECT, f"{kind}: {', '.join(parts)}.")
+    if machine.root_without_password:
+        yield ok(
+            SUBJECT,
+            "This account may do anything as root without a password, by a rule of the machine "
+            "(`sudo -l`) such as Raspberry Pi OS has. Measuring does not need it.",
+        )
     yield from _width(facts)
     yield from _system(facts)
     if base.emulated:

@@ -33,7 +33,19 @@ def machine(place: Place) -> dict[str, Any]:
         "dpkg_architecture": dpkg_architecture(place),
         "systemd": place.exists("/run/systemd/system"),
         "python": ".".join(str(number) for number in sys.version_info[:3]),
+        "root_without_password": root_without_password(place),
     }
+
+
+def root_without_password(place: Place) -> bool | None:
+    """Whether sudo asks this user for no password, whatever it shall do; None if it does not say.
+
+    The list is asked for; nothing is run as root.
+    """
+    rules = place.ask("sudo", "-n", "-l")
+    if rules.code != 0:
+        return None
+    return first_group(r"(NOPASSWD:(?:.*[ ,:])?ALL)$", rules.out) is not None
 
 
 def userland_bits(place: Place) -> int | None:
