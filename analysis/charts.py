@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import bars, frames, plots, style
@@ -19,6 +20,7 @@ from analysis.scaling import DECODE, Scaling
 from analysis.stats import LEVEL
 from analysis.style import Look
 from analysis.wording import interval, nodes
+from models.foreign import visible
 
 Notes = dict[tuple[str, str, int], int]
 
@@ -34,6 +36,7 @@ class Chart:
         data: what is drawn, nothing else.
         figure: the drawing.
         footnotes: why a cell is missing, by the number beside its cross.
+        description: what it shows, in a sentence with numbers, for who cannot see it.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Chart:
     data: pd.DataFrame
     figure: Figure
     footnotes: tuple[str, ...] = ()
+    description: str = ""
 
 
 MOST_BASELINES = 3
@@ -229,11 +233,15 @@ def write(chart: Chart, folder: Path) -> str:
         chart.figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": chart.title})
     svg = buffer.getvalue()
     (folder / f"{chart.name}.svg").write_text(svg, encoding="utf-8")
-    return inline_svg(svg, chart.name, chart.title)
+    return inline_svg(svg, chart)
 
 
-def inline_svg(svg: str, name: str, title: str) -> str:
-    """A figure as part of a page: scales with it, follows its colours, keeps its ids apart."""
+def inline_svg(svg: str, chart: Chart) -> str:
+    """A figure as part of a page: scales with it, follows its colours, keeps its ids apart.
+
+    Who cannot see it hears its title and its description.
+    """
+    name = chart.name
     body = svg[svg.index("<svg ") :]
     head_end = body.index(">")
     view_box = re.search(r'viewBox="([^"]+)"', body[:head_end])
@@ -245,4 +253,6 @@ def inline_svg(svg: str, name: str, title: str) -> str:
     for color, variable in style.CSS_VARIABLES.items():
         inner = inner.replace(color, f"var({variable})")
     box = view_box[1] if view_box else "0 0 400 300"
-    return f'<svg viewBox="{box}" role="img" aria-label="{title}">{inner}'
+    told = Markup('role="img" aria-label="{}" aria-describedby="{}-said"').format(chart.title, name)
+    said = Markup('<desc id="{}-said">{}</desc>').format(name, visible(chart.description))
+    return f'<svg viewBox="{box}" {told}>{said}{inner}'

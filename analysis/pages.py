@@ -8,9 +8,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.markdown import as_block, as_markdown
+from analysis.wording import plural
 from models.foreign import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
+FOLDED = 30
+"""Rows from which a table is folded on the page."""
+FINDINGS = 12
+"""Findings that the Markdown, which folds nothing, prints."""
 
 
 def _as_html(value: object) -> object:
@@ -42,6 +47,7 @@ def write_pages(folder: Path, content: object) -> None:
             lstrip_blocks=True,
             finalize=printed,
         )
-        environment.filters["block"] = as_block
+        environment.filters |= {"block": as_block, "plural": plural}
+        environment.globals |= {"FOLDED": FOLDED, "FINDINGS": FINDINGS}
         page = environment.get_template(f"{file_name}.j2").render(content=content)
         (folder / file_name).write_text(page, encoding="utf-8")

@@ -35,6 +35,7 @@ from analysis.ratings import Rated, Ratings
 from analysis.scaling import Scaling, scalings_of, speed_pairs
 from analysis.scaling_text import thrown_away
 from analysis.servers import chain_times, spans_by_speed
+from analysis.stability_section import Section, stability_section
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text, kept
 from analysis.verdict import Verdict, verdict_of
@@ -84,6 +85,7 @@ class Study:
     verdict: Verdict
     comparison: Comparison | None
     warnings: tuple[str, ...]
+    stability: Section
     agreement: Agreed | None
     rated: Rated | None
     opinions: tuple[Opinion, ...]
@@ -120,6 +122,7 @@ class Content:
     failures: Table | None
     flags: Table | None
     warnings: tuple[str, ...]
+    stability: Section
     published: Table | None
     rated: Rated | None
     opinions: tuple[Opinion, ...]
@@ -219,10 +222,14 @@ def compose(
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     made = charts.charts_of(on_nodes, scalings, predictor(run))
+    stability = stability_section(all_series, tables, folder)
+    verdict = _with_stability(verdict, stability)
     if comparison is not None:
         comparison.write(folder)
         verdict = comparison.verdict(verdict, has_speed=has_speed)
         made = (*latency_charts(comparison.systems), *made)
+    if stability.chart is not None:
+        made = (*made, stability.chart)
     study = Study(
         run=run,
         tables=tables,
@@ -233,6 +240,7 @@ def compose(
         verdict=verdict,
         comparison=comparison,
         warnings=tuple(warnings),
+        stability=stability,
         agreement=agreement,
         rated=comparison.rated if comparison else None,
         opinions=opinions(comparison.systems, judges) if comparison else (),
@@ -244,6 +252,17 @@ def compose(
     content = _content(study, drawn, folder)
     write_pages(folder, content)
     return verdict.spoken
+
+
+def _with_stability(verdict: Verdict, found: Section) -> Verdict:
+    """The verdict with what is odd over time among its caveats."""
+    if not found.sentences:
+        return verdict
+    return replace(
+        verdict,
+        caveats=(*verdict.caveats, *found.sentences),
+        reservations=(*verdict.reservations, found.reservation),
+    )
 
 
 def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Content:
@@ -283,6 +302,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         failures=failures and kept(failures, folder / "failures.csv"),
         flags=tabulate.flag_table(all_series),
         warnings=study.warnings,
+        stability=study.stability,
         published=published_table(run, folder),
         rated=study.rated,
         opinions=study.opinions,

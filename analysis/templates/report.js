@@ -9,7 +9,7 @@
   });
 
   addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll(".findings, .question")) folded.open = true;
+    for (const folded of document.querySelectorAll(".findings, .question, .long")) folded.open = true;
   });
 
   const search = document.getElementById("search");
@@ -37,18 +37,13 @@
   for (const table of document.querySelectorAll("table.sortable")) {
     const headings = [...table.tHead.rows[0].cells];
     headings.forEach((heading, column) => {
-      heading.tabIndex = 0;
-      const sort = () => {
+      heading.querySelector("button").addEventListener("click", () => {
         const down = heading.ariaSort === "ascending";
-        headings.forEach((other) => { other.ariaSort = null; });
+        headings.forEach((other) => { other.ariaSort = "none"; });
         heading.ariaSort = down ? "descending" : "ascending";
         const rows = [...table.tBodies[0].rows];
         rows.sort((a, b) => (down ? -1 : 1) * order(value(a, column), value(b, column)));
         table.tBodies[0].append(...rows);
-      };
-      heading.addEventListener("click", sort);
-      heading.addEventListener("keydown", (event) => {
-        if (event.key === "Enter") sort();
       });
     });
   }

@@ -35,7 +35,7 @@ WIDTHS = """<script>
 CLICKS = """<script>
   document.getElementById("theme").click();
   const table = document.querySelector("table.sortable");
-  const heading = table.tHead.rows[0].cells[1];
+  const heading = table.tHead.rows[0].cells[1].querySelector("button");
   heading.click(); heading.click();
   const nodes = [...table.tBodies[0].rows].map((row) => row.cells[1].textContent);
   document.title = document.documentElement.dataset.theme + " " + nodes.join(",");

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells import CellResult, Series, cell_results, series_of
-from collect.columns import ANSWERS, TEXTS
+from collect.columns import ANSWERS, ATTEMPTS, NODES, TEXTS
 from collect.run import Benchmark, CellRecord, Perplexity, RunManifest, Scalar, TrialRecord
 from collect.tables import Tables
 
@@ -63,10 +63,15 @@ def make_frames(
                 )
             )  # fmt: skip
             rows.append(_row(cell, trial_id, block, outcome, sync_share, columns or {}))
-            attempts += _attempts(trial_id, outcome)
+            attempts += _attempts(trial_id, outcome, begun_s=60.0 * len(trials))
             if not isinstance(outcome, str):
                 nodes += [
-                    {"trial_id": trial_id, "node": node, "link_mbit": link_mbit}
+                    {
+                        "trial_id": trial_id,
+                        "attempt_id": f"{trial_id}-a1",
+                        "node": node,
+                        "link_mbit": link_mbit,
+                    }
                     for node in cell.nodes
                 ]
     most = max(len(cell.nodes) for cell in cells)
@@ -97,8 +102,8 @@ def make_frames(
         trials=pd.DataFrame(rows),
         tokens=pd.DataFrame(),
         servers=pd.DataFrame(),
-        nodes=pd.DataFrame(nodes, columns=["trial_id", "node", "link_mbit"]),
-        attempts=pd.DataFrame(attempts, columns=["trial_id", "attempt", "outcome", "cause"]),
+        nodes=pd.DataFrame(nodes, columns=[*NODES]),
+        attempts=pd.DataFrame(attempts, columns=[*ATTEMPTS]),
         answers=pd.DataFrame(columns=[*ANSWERS]),
         texts=pd.DataFrame(columns=[*TEXTS]),
     )
@@ -157,6 +162,7 @@ def _row(
     row: dict[str, Any] = {
         "trial_id": trial_id, "cell_id": cell.cell_id, **cell.params, "repeat": block,
         "block": block, "state": state, "reason": REASONS.get(state), "text_sha256": None,
+        "attempt_id": f"{trial_id}-a1" if state == "done" else None,
         "perplexity": None, "flags": None, "decode_tokens_per_s": None,
         "decode_ms_per_token": None, "prompt_tokens_per_s": None, "compute_ms_per_token": None,
         "sync_ms_per_token": None, "sent_kib_per_token": None, "received_kib_per_token": None,
@@ -178,16 +184,22 @@ def _row(
     return row
 
 
-def _attempts(trial_id: str, outcome: Outcome) -> list[dict[str, Any]]:
-    if outcome == "failed":
-        return [
-            {"trial_id": trial_id, "attempt": number, "outcome": "failed",
-             "cause": REASONS["failed"]}
-            for number in (1, 2)
-        ]  # fmt: skip
-    if isinstance(outcome, str):
+def _attempts(trial_id: str, outcome: Outcome, *, begun_s: float) -> list[dict[str, Any]]:
+    if isinstance(outcome, str) and outcome != "failed":
         return []
-    return [{"trial_id": trial_id, "attempt": 1, "outcome": "done", "cause": None}]
+    is_failed = outcome == "failed"
+    return [
+        {
+            "trial_id": trial_id,
+            "attempt_id": f"{trial_id}-a{number}",
+            "attempt": number,
+            "outcome": "failed" if is_failed else "done",
+            "cause": REASONS["failed"] if is_failed else None,
+            "started_at": 1_795_400_000.0 + begun_s + 20 * number,
+            "trial_wall_s": 15.0,
+        }
+        for number in ((1, 2) if is_failed else (1,))
+    ]
 
 
 def _facts(index: int, *, is_lab: bool) -> dict[str, Scalar | None]:

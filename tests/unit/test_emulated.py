@@ -50,7 +50,8 @@ def test_no_file_of_the_report_holds_a_speed_of_an_emulated_cell(
     page(tmp_path, emulated)
     for file in tmp_path.iterdir():
         if file.suffix in {".html", ".md", ".csv"} and file.name != "published.csv":
-            assert not re.search(r"\b(211|377|2\.11|3\.77)\b", file.read_text()), file.name
+            text = re.sub(r"<[^>]*>", " ", file.read_text())  # drawings have coordinates
+            assert not re.search(r"\b(211|377|2\.11|3\.77)\b", text), file.name
 
 
 def test_where_every_cell_was_emulated_no_speed_was_measured(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_the_report_has_the_parts_as_a_table_and_as_a_file(tmp_path: Path) -> No
     run, made = tables({FIRST: [14.0, 16.0], SECOND: [8.0, 10.0]})
     compose(run, made, tmp_path)
     page = (tmp_path / "report.md").read_text()
-    assert "## Where the time goes along the servers" in page
+    assert "### Along the servers" in page
     assert f"| {REST} | {NOTHING} | 6.00 | 19 % |" in page
     assert "Along the servers" in (tmp_path / "index.html").read_text()
     assert list(pd.read_csv(tmp_path / "servers.csv")["part"]) == [CLIENT, FIRST, SECOND, REST]

@@ -107,7 +107,7 @@ def test_every_chart_has_table_picture_and_drawing(report: Path) -> None:
     charts = {path.stem for path in report.glob("*.svg")}
     assert charts == {
         "decode-rate", "decode-time", "speed-up", "efficiency", "time-split", "traffic",
-        "prompt-rate",
+        "prompt-rate", "timeline",
     }  # fmt: skip
     assert charts == {path.stem for path in report.glob("*.png")}
     assert charts <= {path.stem for path in report.glob("*.csv")}
@@ -119,7 +119,8 @@ def test_every_chart_has_table_picture_and_drawing(report: Path) -> None:
 def test_sections_stand_in_the_order_in_which_a_sceptic_asks(report: Path) -> None:
     sections = [
         "verdict", "ledger", "decode", "decode-rate", "decode-time", "scaling", "speed-up",
-        "efficiency", "time", "time-split", "traffic", "prompt", "cells", "failures",
+        "efficiency", "time", "time-split", "traffic", "prompt", "stability", "timeline",
+        "cells", "failures",
         "provenance", "reproduce",
     ]  # fmt: skip
     found = [name for name in read(report).ids if name in sections]
@@ -144,8 +145,8 @@ def test_failures_tell_their_cause(report: Path) -> None:
 def test_provenance_has_every_node_and_whole_hashes(report: Path) -> None:
     html = (report / "index.html").read_text(encoding="utf-8")
     for node in range(1, 9):
-        assert f">pi{node}</td>" in html
-    assert f'title="{"1f" * 32}">{"1f" * 6}</td>' in html
+        assert f">pi{node}</th>" in html
+    assert f'<td class="hash">{"1f" * 32}</td>' in html
     assert "fab run-matrix --nodes 1,2,4,8" in html
     assert "fab report --run 20261123-scaling" in html
 
@@ -203,8 +204,10 @@ def test_a_run_with_nothing_done_says_so_and_has_no_charts(tmp_path: Path) -> No
     verdict, page = composed({(DLLAMA, 1): ["failed"], (DLLAMA, 2): ["pending"]}, tmp_path)
     assert verdict.startswith("Nothing was measured")
     assert "planned 2 = done 0 + failed 1 + unavailable 0 + pending 1" in page.text
-    assert list(tmp_path.glob("*.svg")) == []
-    assert "None: nothing was measured" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert [path.stem for path in tmp_path.glob("*.svg")] == ["timeline"]  # of what failed
+    assert "No cell has two trials with a speed" in (tmp_path / "report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_virtual_nodes_are_known_by_their_common_boot(tmp_path: Path) -> None:

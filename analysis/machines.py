@@ -1,0 +1,153 @@
+"""How the nodes fared during a run: heat, clock, throttling, swapping, as far as they tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.tabulate import Table, table
+from analysis.wording import DASH, listing, number, plural
+
+BITS = {
+    0: "under-voltage",
+    1: "clock capped",
+    2: "throttled",
+    3: "soft temperature limit",
+}
+"""Of `get_throttled` of the Raspberry Pi's firmware; 16 higher: since the last boot."""
+NOT_TOLD = "not told"
+COLUMNS = (
+    "node", "attempts", "told_throttling", "throttled_attempts", "throttling",
+    "coldest_before_c", "hottest_after_c", "lowest_clock_mhz", "highest_clock_mhz",
+    "swapped_pages",
+)  # fmt: skip
+
+
+def node_frame(nodes: pd.DataFrame) -> pd.DataFrame:
+    """A row a node that took part in an attempt; what it does not tell is missing.
+
+    Args:
+        nodes: the nodes table (see `collect.tables`).
+    """
+    if nodes.empty:
+        return pd.DataFrame(columns=list(COLUMNS))
+    readings = nodes.drop_duplicates(["attempt_id", "node"])
+    rows = [_row(str(node), own) for node, own in readings.groupby("node", sort=False)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(node: str, own: pd.DataFrame) -> dict[str, Any]:
+    bits = throttling(own)
+    told = bits.notna()
+    seen = [name for bit, name in BITS.items() if (bits[told].astype(int) & 1 << bit).any()]
+    clock = own["frequency_after_mhz"].dropna()
+    return {
+        "node": node,
+        "attempts": len(own),
+        "told_throttling": int(told.sum()),
+        "throttled_attempts": int((bits[told].astype(int) > 0).sum()) if told.any() else None,
+        "throttling": ", ".join(seen),
+        "coldest_before_c": _of(own["temperature_before_c"].min()),
+        "hottest_after_c": _of(own["temperature_after_c"].max()),
+        "lowest_clock_mhz": _of(clock.min()),
+        "highest_clock_mhz": _of(clock.max()),
+        "swapped_pages": _of(own["swapped_pages"].sum(min_count=1)),
+    }
+
+
+def _of(value: Any) -> float | None:  # noqa: ANN401 - a scalar of pandas, perhaps missing
+    return None if pd.isna(value) else float(value)
+
+
+def throttling(readings: pd.DataFrame) -> pd.Series:
+    """Bits 0 to 3 of what slowed a node during each attempt; missing where it does not tell."""
+    before, after, meanwhile = (
+        pd.to_numeric(readings[f"throttled_{when}"], errors="coerce").astype("Int64")
+        for when in ("before", "after", "meanwhile")
+    )
+    now = before | after | meanwhile.fillna(0)
+    since_boot = after & ~before
+    return (now | (since_boot // (1 << 16))) & 0b1111
+
+
+def node_table(frame: pd.DataFrame) -> Table | None:
+    """The same for readers; None where no attempt has a reading."""
+    if frame.empty:
+        return None
+    rows = [
+        [
+            row["node"],
+            str(row["attempts"]),
+            _throttled(row),
+            _span(row["coldest_before_c"], row["hottest_after_c"]),
+            _span(row["lowest_clock_mhz"], row["highest_clock_mhz"]),
+            NOT_TOLD if pd.isna(row["swapped_pages"]) else f"{row['swapped_pages']:.0f}",
+        ]
+        for row in frame.to_dict("records")
+    ]
+    columns = (
+        "Node", "Attempts", "Slowed down by itself", "°C, coldest before to hottest after",
+        "Clock after an attempt, MHz", "Pages swapped",
+    )  # fmt: skip
+    return table(columns, rows, (columns[1], *columns[3:]))
+
+
+def _throttled(row: dict[Any, Any]) -> str:
+    if not row["told_throttling"]:
+        return NOT_TOLD
+    times = int(row["throttled_attempts"])
+    silent = row["attempts"] - row["told_throttling"]
+    words = f"in {plural(times, 'attempt')}: {row['throttling']}" if times else "never"
+    return f"{words}; {NOT_TOLD} in {silent}" if silent else words
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return NOT_TOLD
+    return number(low) if low == high else f"{low:.0f}{DASH}{high:.0f}"
+
+
+def machine_sentences(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Which nodes slowed themselves down, with what to do; empty if none is known to have."""
+    slowed = [row for row in frame.to_dict("records") if (row["throttled_attempts"] or 0) > 0]
+    if not slowed:
+        return ()
+    told = [
+        f"{row['node']} in {row['throttled_attempts']:.0f} of {plural(row['attempts'], 'attempt')} "
+        f"({row['throttling']})"
+        for row in slowed
+    ]
+    sentence = (
+        f"Nodes slowed themselves down: {_listing(told)}. Such attempts do not count, but a "
+        "cluster in use is as slow as they are: cool the nodes, or give them a stronger power "
+        "supply."
+    )
+    return (sentence,)
+
+
+def silence(frame: pd.DataFrame) -> str:
+    """Which nodes do not tell whether they were slowed down, or how hot they are; else empty."""
+    if frame.empty:
+        return ""
+    parts = []
+    for column, what in (("told_throttling", "whether it was throttled"),
+                         ("hottest_after_c", "how hot it was")):  # fmt: skip
+        values = frame[column]
+        silent = list(frame.loc[values.isna() | (values == 0), "node"].map(str))
+        if silent:
+            if len(silent) == len(frame):
+                parts.append(f"No node tells {what}.")
+            else:
+                parts.append(f"It is not told of {_listing(silent)} {what}.")
+    return " ".join(parts)
+
+
+MOST_NAMED = 6
+
+
+def _listing(names: Sequence[str]) -> str:
+    named = list(names[:MOST_NAMED])
+    rest = len(names) - len(named)
+    return listing([*named, f"{rest} more"] if rest else named)

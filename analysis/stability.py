@@ -1,0 +1,233 @@
+"""Whether a run was steady: trends, two speeds, outliers, and how its nodes fared meanwhile."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from analysis import steadiness
+from analysis.cells import CellResult, Series, thing
+from analysis.proportions import holm
+from analysis.scaling import DECODE
+from analysis.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend
+from analysis.wording import capital, nodes, number, percent, plural
+
+LEVEL = 0.025
+"""Of each warning for a whole run: a steady one raises it once in forty times at most."""
+VARIES = 0.10
+"""Coefficient of variation from which a cell counts as unstable (as pyperf has it)."""
+FEWEST_TO_VARY = 3
+TRUSTED = "Speed-ups pair the trials of a block and stay right; tokens/s depend on when one looks"
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What the repeats of a cell tell.
+
+    Attributes:
+        odd: what is odd about it, in the words of the table; empty if nothing is.
+    """
+
+    series: Series
+    cell: CellResult
+    by_block: dict[int, float]
+    variation: float
+    trend: Trend | None
+    modes: Modes | None
+    apart: Apart | None
+    odd: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """What the section on stability says.
+
+    Attributes:
+        common: the trend that all cells share; None with too few blocks to tell.
+        cells: every cell with two trials or more.
+        sentences: what is odd, each with what to do about it.
+    """
+
+    common: Trend | None
+    cells: tuple[Steady, ...]
+    sentences: tuple[str, ...]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row a cell, shares as numbers from 0; `change` is from the first block to the last."""
+        rows = [
+            {
+                "model": one.series.model,
+                "series": one.series.panel_label,
+                "nodes": one.cell.nodes,
+                "trials": len(one.by_block),
+                "variation": one.variation,
+                "slowest_over_median": _slowest(one),
+                "change": one.trend and one.trend.change,
+                "rank_correlation": one.trend and one.trend.rho,
+                "odd": ", ".join(one.odd),
+            }
+            for one in self.cells
+        ]
+        columns = (
+            "model", "series", "nodes", "trials", "variation", "slowest_over_median", "change",
+            "rank_correlation", "odd",
+        )  # fmt: skip
+        return pd.DataFrame(rows, columns=list(columns))
+
+
+def stability_of(all_series: Sequence[Series]) -> Stability:
+    """Look through the repeats of every cell for what independent repeats do not show."""
+    cells = [
+        _steady(series, cell, values)
+        for series in all_series
+        for cell in series.measured
+        if len(values := cell.by_block(DECODE)) > 1 and min(values.values()) > 0
+    ]
+    common = steadiness.common_trend([one.by_block for one in cells])
+    drifts = common if common and _is_trend(common, common.p_value) else None
+    marked = _marked(cells)
+    found = (
+        _all_drift(drifts),
+        _told(marked, all_series, "drifts", _drift) if drifts is None else "",
+        _told(marked, all_series, "two speeds", _two_speeds),
+        _told(marked, all_series, "outlier", _outlier),
+        _told(marked, all_series, "unstable", _unstable) if drifts is None else "",
+    )
+    return Stability(common, tuple(marked), tuple(sentence for sentence in found if sentence))
+
+
+def _steady(series: Series, cell: CellResult, values: dict[int, float]) -> Steady:
+    listed = list(values.values())
+    return Steady(
+        series=series,
+        cell=cell,
+        by_block=values,
+        variation=statistics.stdev(listed) / statistics.fmean(listed),
+        trend=steadiness.trend(values),
+        modes=steadiness.modes(listed),
+        apart=steadiness.apart(listed),
+    )
+
+
+def _is_trend(found: Trend, p_value: float) -> bool:
+    return p_value < LEVEL and abs(found.change) >= LEAST_TREND
+
+
+def _marked(cells: Sequence[Steady]) -> list[Steady]:
+    """The cells with what is odd about each, corrected for how many there are."""
+    of_trend, of_modes, of_apart = (
+        iter(holm([found.p_value for one in cells if (found := getattr(one, kind)) is not None]))
+        for kind in ("trend", "modes", "apart")
+    )
+    marked = []
+    for one in cells:
+        odd = []
+        if one.trend and _is_trend(one.trend, next(of_trend)):
+            odd.append("drifts")
+        if one.modes and next(of_modes) < LEVEL and one.modes.high / one.modes.low > _FACTOR:
+            odd.append("two speeds")
+        if one.apart and next(of_apart) < LEVEL and _is_far(one.apart) and not odd:
+            odd.append("outlier")
+        if len(one.by_block) >= FEWEST_TO_VARY and one.variation >= VARIES and not odd:
+            odd.append("unstable")
+        marked.append(replace(one, odd=tuple(odd)))
+    return marked
+
+
+_FACTOR = 1 + LEAST_CHANGE
+
+
+def _is_far(found: Apart) -> bool:
+    ratio = found.value / found.median
+    return max(ratio, 1 / ratio) > _FACTOR
+
+
+def _slowest(one: Steady) -> float:
+    """How many times the median's time the slowest trial took."""
+    values = pd.Series(one.by_block, dtype=float)
+    return float(values.median() / values.min())
+
+
+def _all_drift(found: Trend | None) -> str:
+    if found is None:
+        return ""
+    way = "slower" if found.change < 0 else "faster"
+    return (
+        f"The whole run became {percent(abs(found.change))} {way} from its first block to its last "
+        f"(rank correlation {found.rho:.2f}). {TRUSTED}. Look for heat, another load or a filling "
+        "memory on the nodes, let them come to rest, and run again."
+    )
+
+
+def _told(
+    cells: Sequence[Steady],
+    all_series: Sequence[Series],
+    kind: str,
+    words: Callable[[Steady, str], tuple[float, str]],
+) -> str:
+    """The sentence on what is odd in that way: the gravest cell, and how many more there are."""
+    odd = [one for one in cells if kind in one.odd]
+    if not odd:
+        return ""
+    told = [
+        words(one, f"{thing(one.series, all_series)} on {nodes(one.cell.nodes)}") for one in odd
+    ]
+    sentence = max(told, key=lambda pair: pair[0])[1]
+    more = f"So {_does(len(odd) - 1)} {plural(len(odd) - 1, 'more cell')}. " if odd[1:] else ""
+    return f"{sentence} {more}{REMEDIES[kind]}"
+
+
+def _does(cells: int) -> str:
+    return "does" if cells == 1 else "do"
+
+
+REMEDIES = {
+    "drifts": f"{TRUSTED}. Look what differs for that cell alone, such as the heat of more nodes, "
+    "and run again.",
+    "two speeds": "The median then lies where hardly a trial is. See in the chart over time what "
+    "the slow trials have in common (clock, governor, another process, a link), and run again.",
+    "outlier": "No trial is left out for that. See in the chart over time what happened then, and "
+    "plan more repeats.",
+    "unstable": "Plan more repeats, or look for what disturbs: another process, heat, the link.",
+}
+"""What to do about each, the last of its sentences."""
+
+
+def _drift(one: Steady, name: str) -> tuple[float, str]:
+    change = one.trend.change if one.trend else 0.0
+    way = "slower" if change < 0 else "faster"
+    return abs(change), (
+        f"{capital(name)} becomes {percent(abs(change))} {way} from its first block to its last."
+    )
+
+
+def _two_speeds(one: Steady, name: str) -> tuple[float, str]:
+    found = one.modes
+    if found is None:
+        return 0.0, ""
+    return found.high / found.low, (
+        f"{capital(name)} has two speeds: {plural(found.lower, 'trial')} around "
+        f"{number(found.low)} and {found.upper} around {number(found.high)} tokens/s."
+    )
+
+
+def _outlier(one: Steady, name: str) -> tuple[float, str]:
+    found = one.apart
+    if found is None:
+        return 0.0, ""
+    ratio = found.value / found.median
+    return max(ratio, 1 / ratio), (
+        f"{capital(name)} has a trial that stands apart: {number(found.value)} tokens/s beside a "
+        f"median of {number(found.median)}."
+    )
+
+
+def _unstable(one: Steady, name: str) -> tuple[float, str]:
+    return one.variation, (
+        f"{capital(name)} varies by {percent(one.variation)} from trial to trial (standard "
+        "deviation over mean)."
+    )
