@@ -74,6 +74,7 @@ def write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
         HerdError: two pieces that the engine would take for each other, a special piece that it
             cannot hold, or none at all.
     """
+    _require_spelt(tokenizer)
     order = vocabulary_order(tokenizer).tolist()
     special = _special_ids(tokenizer)
     _require_special(tokenizer, special)
@@ -172,6 +173,19 @@ def _score(tokenizer: Tokenizer, old: int) -> float:
     if digits > 1 and tokenizer.pre_tokenizer in LLAMA_3:
         return float(digits)
     return tokenizer.scores[old]
+
+
+def _require_spelt(tokenizer: Tokenizer) -> None:
+    for number, kind in enumerate(tokenizer.types):
+        if kind is PieceType.NORMAL:
+            try:
+                tokenizer.piece_bytes(number)
+            except KeyError as error:
+                raise HerdError(
+                    f"The ordinary piece {tokenizer.pieces[number]!r} has the letter {error}, "
+                    "which stands for no byte in a byte-level vocabulary. Use another tokenizer "
+                    "for this model."
+                ) from None
 
 
 def _require_special(tokenizer: Tokenizer, special: list[int]) -> None:

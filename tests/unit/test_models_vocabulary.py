@@ -314,3 +314,9 @@ def test_other_files_are_no_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "old.t").write_bytes(np.array([0x567123, 0, 0], dtype="<i4").tobytes())
     with pytest.raises(HerdError, match="before version"):
         read_vocabulary(tmp_path / "old.t")
+
+
+def test_a_piece_that_spells_no_bytes_cannot_be_written_as_t(tmp_path: Path) -> None:
+    odd = with_piece(byte_level(), 400, "not bytes")
+    with pytest.raises(HerdError, match="'not bytes' has the letter ' ', which stands for no byte"):
+        write_tokenizer(odd, tmp_path / "a.t")
