@@ -24,6 +24,7 @@ def list_verbs(_folder: Path) -> Measured:
         lambda: run([FAB, "--list"]).cpu_s,
         lambda: run([sys.executable, "-c", "import fabric.main"]).cpu_s,
         "s CPU",
+        rounds=9,
     )
 
 
@@ -35,6 +36,7 @@ def status_of_little(folder: Path) -> Measured:
         lambda: run([*fab, "status"], folder, PYTHONPATH=str(PROJECT)).cpu_s,
         lambda: run([sys.executable, "-c", LEDGER]).cpu_s,
         "s CPU",
+        rounds=9,
     )
 
 

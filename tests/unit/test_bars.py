@@ -23,7 +23,7 @@ def row(bar: float, *, at_least: bool = False) -> Row:
     ],
 )
 def test_a_ratio_is_held_against_its_bar(
-    bar: float, at_least: bool, ratio: float, verdict: str
+    *, bar: float, at_least: bool, ratio: float, verdict: str
 ) -> None:
     line = table([(row(bar, at_least=at_least), Measured(2.6, 2.0, ratio, "s"))]).splitlines()[-1]
     assert verdict in line
