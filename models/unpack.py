@@ -27,6 +27,8 @@ from typing import BinaryIO, Literal, cast
 _CHUNK_BYTES = 1 << 18
 _LARGEST_READ_BYTES = 1 << 20
 """No reader here asks for more at once, but `tarfile` for a header that claims to be larger."""
+_PACKED_AT = 315_532_800
+"""1980-01-01, for all files that `pack` writes: tar warns of older ones, and zip knows none."""
 _LONGEST_NAME_BYTES = 255
 _LONGEST_PATH_BYTES = 1024
 _BROKEN = (
@@ -239,7 +241,8 @@ def pack(folder: Path, archive: Path) -> None:
     ):
         for path in sorted(folder.rglob("*")):
             entry = packed.gettarinfo(path, f"./{path.relative_to(folder).as_posix()}")
-            entry.uid = entry.gid = entry.mtime = 0
+            entry.uid = entry.gid = 0
+            entry.mtime = _PACKED_AT
             entry.uname = entry.gname = "root"
             entry.mode = 0o755 if entry.mode & stat.S_IXUSR else 0o644
             if entry.isreg():
