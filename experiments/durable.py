@@ -78,10 +78,10 @@ def land(temporary: Path, final: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a folder and what is in it; one that is gone already is well.
+    """Delete a folder and what is in it, or a file; what is gone already is well.
 
     Of a link only the link goes, and what it leads to stays.
     """
-    if folder.is_symlink():
+    if folder.is_symlink() or folder.is_file():
         folder.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
