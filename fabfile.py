@@ -418,9 +418,10 @@ def rate(
 def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
     from collect.parsers.dllama_json import json_chunks
+    from models.terminal import say_json
 
     for chunk in json_chunks(Path(file), "worker" if worker else "root"):
-        print(chunk, end="")
+        say_json(chunk)
 
 
 def _measure(

@@ -6,17 +6,28 @@ sequences, marks of writing direction) and what Rich would take for markup is sh
 
 from __future__ import annotations
 
+import re
 import sys
 
 from rich.text import Text
 
 from models.foreign import visible
 
+_ACTING_IN_JSON = re.compile(
+    "[\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
+)
+"""What of `models.foreign.visible` may stand in JSON; it stands in strings alone."""
+
 
 def say(text: str) -> None:
     """Print a line, or several, for people; each call is seen at once."""
     sys.stdout.write(f"{visible(text)}\n")
     sys.stdout.flush()
+
+
+def say_json(text: str) -> None:
+    """Print part of a JSON text; the same values, with nothing in them that acts."""
+    sys.stdout.write(_ACTING_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def complain(text: str) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.account import Account
+from collect.attempt import UNUSABLE
 from collect.errors import HerdError
 from collect.judging import Choice, Comparison, Judge, judge_files, read_judge
 from collect.parsers.json_lines import count_of
@@ -36,6 +37,7 @@ from experiments.engines.openai import PATH, RETRIES
 from experiments.money import Bill, Purse, may_cost
 from experiments.rating.lines import adding_lines
 from experiments.rating.sheet import Texts, texts_to_rate
+from experiments.reserve import reserved
 from experiments.systems import load_systems
 
 CLIENT = PROJECT_FOLDER / "roles" / "node_base" / "files" / "herd-ask"
@@ -43,6 +45,8 @@ SYSTEMS = PROJECT_FOLDER / "experiments" / "systems.yml"
 SILENCE_S = "300"
 TEMPERATURE = 0.0
 MAX_TOKENS = 400
+ROOM_BYTES = 1 << 20
+"""On the disk, for one reply, before it is asked for."""
 PROMPT = """\
 You compare two answers to one question. You are not told who wrote them. Judge whether what they \
 say is true, whether they answer what was asked in the detail that it calls for, and whether they \
@@ -127,7 +131,8 @@ def judge_answers(
             say(line)
         try:
             for number, ask in enumerate(left, 1):
-                compared = _compare(ask, judge, endpoint)
+                with reserved(path.parent, ROOM_BYTES):
+                    compared = _compare(ask, judge, endpoint)
                 lines.add(compared)
                 purse.pay(_bill(judge, compared, most))
                 if compared.error is not None:
@@ -284,6 +289,8 @@ def _ask(judge: Judge, endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str,
         check=False, capture_output=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     reply: dict[str, Any] = json.loads(ended.stdout or "{}")
+    if ended.returncode == UNUSABLE:  # whole, but what it cost nobody can tell: the most
+        reply["error"] = reply["usage"] = None
     if reply.get("status") != HTTPStatus.OK:
         said = ended.stderr.decode("utf-8", "replace").strip()
         raise _unanswered(judge, reply.get("error") or said or f"exit code {ended.returncode}")

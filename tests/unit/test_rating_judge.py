@@ -283,3 +283,20 @@ def test_a_new_price_changes_nothing_but_the_bill(
         judge_answers(run, "judge", print)
     assert len(requests) == 4
     assert read_judges(run)[0].judge.price is not None
+
+
+def test_a_reply_whose_tokens_nobody_can_count_is_taken_and_costs_the_most(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = answering(delta("Verdict: A"), 'data: {"usage":{"completion_tokens":1e999}}\n\n', DONE)
+    said: list[str] = []
+    with systems(run, monkeypatch, odd, odd, odd, odd, price=PRICE) as requests:
+        judge_answers(run, "judge", said.append)
+        judge_answers(run, "judge", said.append)
+
+    assert len(requests) == 4, "each is asked once"
+    comparisons = read_judges(run)[0].comparisons
+    assert [(one.choice, one.error, one.generated_tokens) for one in comparisons] == [
+        ("first", None, None)
+    ] * 4
+    assert "at most" in said[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 
 import pytest
@@ -16,7 +17,7 @@ from experiments.doctor.show import show
 from experiments.progress import Progress, Step, make_progress
 from models.foreign import visible
 from models.report import StderrReporter
-from models.terminal import complain, say
+from models.terminal import complain, say, say_json
 
 COUNTS = {"planned": 1, "done": 0, "failed": 0, "unavailable": 0, "pending": 1}
 HOSTILE = [
@@ -87,6 +88,17 @@ def test_lines_and_complaints_show_what_was_said(
 
     out, err = capsys.readouterr()
     assert out + out == err
+    assert not [sign for sign in ACTING if sign in out]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_json_means_the_same_and_acts_on_nothing(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    say_json(json.dumps({"said": text}, ensure_ascii=False))
+
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"said": text}
     assert not [sign for sign in ACTING if sign in out]
 
 
