@@ -186,7 +186,7 @@ def _attempt_state(
 ) -> AttemptState:
     record, measurement, reason = None, None, None
     try:
-        record = load_attempt(folder)
+        record = load_attempt(folder, closely=look > Look.RECORDS)
         reason = _refusal(folder, record, run, trial) or _missing_samples(record.samples, record)
         if reason is None and look >= Look.HASHES:
             check_logs(folder, record)

@@ -216,25 +216,30 @@ class AttemptRecord(Record):
         return next((process for process in self.processes if process.role in LAST_ROLES), None)
 
 
-def load_attempt(folder: Path) -> AttemptRecord:
+def load_attempt(folder: Path, *, closely: bool = True) -> AttemptRecord:
     """Read an attempt's record and check that its logs are as long as they were.
+
+    Args:
+        folder: of the attempt.
+        closely: also refuse a record in which a key stands twice.
 
     Raises:
         HerdError: no record, a damaged one, or a log that is missing or too short.
     """
     doing = f"Reading the attempt {folder.name}"
-    record = read_record(folder, ATTEMPT_FILE, AttemptRecord, doing, "Its trial can be run again.")
+    remedy = "Its trial can be run again."
+    record = read_record(folder, ATTEMPT_FILE, AttemptRecord, doing, remedy, closely=closely)
     if record is None:
         raise HerdError(f"{doing}: it has no {ATTEMPT_FILE}.")
     for name, size_bytes in record.file_bytes.items():
-        if _size_bytes(folder / name) != size_bytes:
+        if _size_bytes(f"{folder}/{name}") != size_bytes:
             raise HerdError(
                 f"{doing}: {name} is missing or not the {size_bytes} bytes that were collected."
             )
     return record
 
 
-def _size_bytes(path: Path) -> int | None:
+def _size_bytes(path: str) -> int | None:
     """Of a regular file that is no link; None of anything else."""
     try:
         found = os.lstat(path)

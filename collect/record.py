@@ -55,14 +55,21 @@ class UnfitError(ValueError):
     """A text that is no record of its kind; says where and why, on one line."""
 
 
-def parse_record(content: bytes, kind: type[Kind]) -> Kind:
+def parse_record(content: bytes, kind: type[Kind], *, closely: bool = True) -> Kind:
     """The record that a JSON text is.
+
+    Args:
+        content: the text.
+        kind: of record.
+        closely: also refuse a key that stands there twice, which takes as long again; of two the
+            last one counts otherwise.
 
     Raises:
         UnfitError: it is no JSON, holds a key twice or a number that is none, or does not fit.
     """
     try:
-        # Not pydantic's own reader: it keeps the last of two equal keys in silence.
+        if not closely:
+            return kind.model_validate_json(content)
         loaded = json.loads(
             content.decode(), object_pairs_hook=_each_once, parse_constant=_no_number
         )
@@ -77,7 +84,9 @@ def parse_record(content: bytes, kind: type[Kind]) -> Kind:
         raise UnfitError(one_line(str(error))) from None
 
 
-def read_record(folder: Path, name: str, kind: type[Kind], doing: str, remedy: str) -> Kind | None:
+def read_record(
+    folder: Path, name: str, kind: type[Kind], doing: str, remedy: str, *, closely: bool = True
+) -> Kind | None:
     """The record in a file; None if there is no such file.
 
     Args:
@@ -86,21 +95,23 @@ def read_record(folder: Path, name: str, kind: type[Kind], doing: str, remedy: s
         kind: of record.
         doing: what for, as the beginning of a message: `Reading the run six`.
         remedy: what to do about a damaged file, as a sentence.
+        closely: as in `parse_record`.
 
     Raises:
         HerdError: it cannot be read, or is no such record.
     """
-    path = folder / name
     try:
         content = read_file(folder, name, LARGEST_RECORD_BYTES)
-        return parse_record(content, kind)
+        return parse_record(content, kind, closely=closely)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise HerdError(f"{doing}: {path} cannot be read: {why(error)}. {remedy}") from None
+        raise HerdError(
+            f"{doing}: {folder / name} cannot be read: {why(error)}. {remedy}"
+        ) from None
     except UnfitError as error:
         raise HerdError(
-            f"{doing}: {path} is damaged or from another version ({error}). {remedy}"
+            f"{doing}: {folder / name} is damaged or from another version ({error}). {remedy}"
         ) from None
 
 
@@ -115,15 +126,20 @@ def read_file(folder: Path, name: str, most_bytes: int) -> bytes:
     Raises:
         OSError: there is none, it is a link or no regular file, or it is too large.
     """
-    descriptor = open_regular(folder / name)
-    with os.fdopen(descriptor, "rb") as file:
+    descriptor = open_regular(f"{folder}/{name}")
+    try:
         size_bytes = os.fstat(descriptor).st_size
         if size_bytes > most_bytes:
             raise OSError(None, f"it has {size_bytes} bytes, and {most_bytes} at most are read")
-        return file.read(most_bytes)
+        content = os.read(descriptor, size_bytes)
+        while len(content) < size_bytes and (more := os.read(descriptor, size_bytes)):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
 
 
-def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
+def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
     """A descriptor of a regular file that is no link; opening waits for nobody.
 
     Raises:

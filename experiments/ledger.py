@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from collect.account import Account
+from collect.account import Account, Look
 from collect.attempt import ATTEMPT_FILE, TEMPORARY_PREFIX, AttemptRecord, load_attempt
 from collect.errors import HerdError
 from collect.record import own_folder
@@ -115,8 +115,11 @@ def find_planned(results: Path, plan_id: str) -> Path | None:
 
 
 def run_status(folder: Path) -> dict[str, str | int]:
-    """`run`, `planned`, `done`, `failed`, `unavailable`, `pending` of a run."""
-    return {"run": folder.name, **Account.read(folder).counts()}
+    """`run`, `planned`, `done`, `failed`, `unavailable`, `pending` of a run.
+
+    By the records of its attempts and the sizes of their logs, which nobody reads for this.
+    """
+    return {"run": folder.name, **Account.read(folder, Look.RECORDS).counts()}
 
 
 class Ledger:
@@ -144,8 +147,8 @@ class Ledger:
             sync_folder(self.attempts)
 
     def account(self) -> Account:
-        """The state of every trial, read from disk."""
-        return Account.read(self.folder)
+        """The state of every trial, read from disk; a log that was changed since is found."""
+        return Account.read(self.folder, Look.HASHES)
 
     def record(
         self,

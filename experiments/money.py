@@ -268,7 +268,7 @@ class Purse:
 
 def run_purse(
     cells: Mapping[str, Cell],
-    run: Path | None,
+    account: Account | None,
     pending: Counter[str],
     max_cost: float | None,
 ) -> Purse:
@@ -276,12 +276,12 @@ def run_purse(
 
     Args:
         cells: cell id to cell.
-        run: folder of the run that goes on, whose attempts were paid; None for a new one.
+        account: of the run that goes on, whose attempts were paid; None for a new one.
         pending: trials that are left of each cell.
         max_cost: what all may cost together; None for no ceiling.
     """
     purse = Purse(left_of(cells, pending), max_cost, unpriced(cells[one] for one in pending))
-    for trial in Account.read(run).trials if run else ():
+    for trial in account.trials if account else ():
         for attempt in trial.attempts:
             if attempt.record is not None and trial.cell.cell_id in cells:
                 purse.pay(bill_of(attempt.folder, attempt.record, cells[trial.cell.cell_id]))

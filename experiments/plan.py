@@ -7,11 +7,13 @@ import json
 import random
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
+from collect.account import Account
+from collect.attempt import AttemptRecord, load_attempt
 from collect.errors import HerdError
 from collect.run import (
     ATTEMPTS_FOLDER,
@@ -101,13 +103,16 @@ def plan_matrix(matrix: Matrix, project: Path, *, inventory: str | None = None) 
         transport.close()
 
 
-def make_plan(matrix: Matrix, cluster: Cluster, results: Path | None = None) -> Plan:
+def make_plan(
+    matrix: Matrix, cluster: Cluster, results: Path | None = None, account: Account | None = None
+) -> Plan:
     """Plan a matrix on a cluster whose nodes were asked for their facts.
 
     Args:
         matrix: what to measure.
         cluster: where.
         results: folder of all runs, for what trials took so far; None if that is of no interest.
+        account: of one of these runs that was read already.
 
     Raises:
         HerdError: the matrix asks for more nodes than there are.
@@ -124,7 +129,7 @@ def make_plan(matrix: Matrix, cluster: Cluster, results: Path | None = None) -> 
         cells=tuple(record for record, _ in cells.values()),
         by_id={cell_id: cell for cell_id, (_, cell) in cells.items()},
         trials=order_trials(list(cells), matrix.repeats, matrix.seed),
-        seconds=seconds_per_trial(results, cells) if results else {},
+        seconds=seconds_per_trial(results, cells, account) if results else {},
     )
 
 
@@ -193,16 +198,37 @@ def _link_words(params: Mapping[str, Scalar]) -> list[str]:
     return [f"{rate} Mbit/s"] * bool(rate) + [f"+{delay} ms round trip"] * bool(delay)
 
 
-def seconds_per_trial(results: Path, cell_ids: Iterable[str]) -> dict[str, float]:
-    """Median wall time of the trials that were done of each cell, in any run."""
-    found = {}
-    for cell_id in cell_ids:
-        pattern = f"*/{ATTEMPTS_FOLDER}/{cell_id}-*/{ATTEMPT_FILE}"
-        walls = [_wall_s(path.parent) for path in results.glob(pattern)]
-        known = [wall_s for wall_s in walls if wall_s is not None]
-        if known:
-            found[cell_id] = statistics.median(known)
-    return found
+def seconds_per_trial(
+    results: Path, cell_ids: Iterable[str], account: Account | None = None
+) -> dict[str, float]:
+    """Median wall time of the trials that were done of each cell, in any run.
+
+    Args:
+        results: folder of all runs; each is looked through once.
+        cell_ids: of which cells.
+        account: of one of these runs that was read already.
+    """
+    walls: dict[str, list[float]] = {cell_id: [] for cell_id in cell_ids}
+    for record in _records(results, walls.keys(), account):
+        if record.outcome == "done" and record.cell_id in walls:
+            walls[record.cell_id].append(record.trial_wall_s)
+    return {cell_id: statistics.median(found) for cell_id, found in walls.items() if found}
+
+
+def _records(
+    results: Path, cell_ids: Collection[str], account: Account | None
+) -> Iterator[AttemptRecord]:
+    """The records of all attempts of these cells that can be read."""
+    for trial in account.trials if account else ():
+        yield from (attempt.record for attempt in trial.attempts if attempt.record)
+    for folder in results.glob(f"*/{ATTEMPTS_FOLDER}"):
+        is_known = account is not None and folder.parent == account.folder
+        if is_known or folder.is_symlink() or not folder.is_dir():
+            continue
+        for path in folder.iterdir():
+            if path.name.partition("-")[0] in cell_ids:
+                with suppress(HerdError):
+                    yield load_attempt(path)
 
 
 def estimate_s(plan: Plan) -> float:
@@ -298,14 +324,6 @@ def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
         nodes=tuple(node.name for node in cluster.nodes[: cell.nodes]),
         unavailable=unavailable,
     )
-
-
-def _wall_s(folder: Path) -> float | None:
-    try:
-        record: AttemptRecord = load_attempt(folder)
-    except HerdError:
-        return None
-    return record.trial_wall_s if record.outcome == "done" else None
 
 
 def _canonical(params: Mapping[str, Scalar]) -> list[list[Scalar]]:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
 from collect.errors import HerdError
-from collect.run import RunManifest, load_run
 from experiments.cluster import CONTROLLER, Cluster
 from experiments.controller import WithController, check_controller
 from experiments.durable import remove_folder
@@ -136,16 +136,18 @@ def run_on(
         for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
             remove_folder(leftover)
         known = None if new else find_planned(results, plan_id(matrix, cluster))
+        account = None
         if known is not None:
             ledger = Ledger(known)
             ledger.recover()
-            counts = ledger.account().counts()
+            account = ledger.account()
+            counts = account.counts()
             if not counts["pending"]:
                 return RunResult(known, counts, already_complete=True)
-        plan = make_plan(matrix, ask_facts(cluster, transport), results)
+        plan = make_plan(matrix, ask_facts(cluster, transport), results, account)
         cells = plan.by_id.values()
         check_controller(cells, plan.cluster)
-        purse = run_purse(plan.by_id, known, _pending(plan, known), max_cost)
+        purse = run_purse(plan.by_id, account, _pending(plan, account), max_cost)
         purse.require()
         for line in (*impossible(plan), *purse.estimate()):
             progress.note(line)
@@ -155,60 +157,58 @@ def run_on(
         try:
             herd.own_all()
             links.clear()
-            folder, manifest = _open_run(known, plan, results, command, toolkit)
-            return _measure(folder, manifest, plan, herd, links, progress, purse)
+            account = _open_run(account, plan, results, command, toolkit)
+            return _measure(account, plan, herd, links, progress, purse)
         finally:
             links.close()
             herd.close()
 
 
 def _open_run(
-    known: Path | None, plan: Plan, results: Path, command: Sequence[str], toolkit: str
-) -> tuple[Path, RunManifest]:
+    account: Account | None, plan: Plan, results: Path, command: Sequence[str], toolkit: str
+) -> Account:
     """The run to continue, or a new one.
 
     Raises:
         HerdError: the world is another one than when the run began.
     """
-    if known is None:
+    if account is None:
         name = new_run_name(results, Path(plan.matrix.file).stem or "run")
         manifest = run_manifest(plan, name, command, toolkit)
-        return create_run(results, manifest, references_of(plan)), manifest
-    manifest = load_run(known)
+        return Ledger(create_run(results, manifest, references_of(plan))).account()
+    manifest = account.manifest
     changed = changes(manifest, plan)
     if changed:
         raise HerdError(
             f"Continuing the run {manifest.run}: since it began, {'; '.join(changed)}. Its "
             "trials would not be comparable. Put that back, or begin another run with --new."
         )
-    return known, manifest
+    return account
 
 
-def _pending(plan: Plan, known: Path | None) -> Counter[str]:
+def _pending(plan: Plan, account: Account | None) -> Counter[str]:
     """How many trials are left of each cell that can run."""
     possible = {cell.cell_id for cell in plan.cells if cell.unavailable is None}
-    if known is None:
+    if account is None:
         return Counter(t.cell_id for t in plan.trials if t.cell_id in possible)
-    trials = Ledger(known).account().trials
     return Counter(
         state.cell.cell_id
-        for state in trials
+        for state in account.trials
         if state.state == "pending" and state.cell.cell_id in possible
     )
 
 
 def _measure(
-    folder: Path,
-    manifest: RunManifest,
+    account: Account,
     plan: Plan,
     herd: Herd,
     links: Links,
     progress: Progress,
     purse: Purse,
 ) -> RunResult:
-    ledger = Ledger(folder)
-    session = Session(plan, manifest, ledger, herd, progress, purse, links)
-    progress.begin(manifest.run, session.book.counts(), session.left_s())
+    folder = account.folder
+    session = Session(plan, account, Ledger(folder), herd, progress, purse, links)
+    progress.begin(folder.name, session.book.counts(), session.left_s())
     try:
         notes = session.measure()
     except KeyboardInterrupt:
@@ -216,7 +216,7 @@ def _measure(
         return RunResult(folder, counts, interrupted=True, bill=tuple(purse.lines()))
     finally:
         progress.end()
-    counts = ledger.account().counts()
+    counts = session.book.counts()
     return RunResult(folder, counts, notes=notes, bill=tuple(purse.lines()))
 
 

@@ -7,10 +7,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from collect.account import Account
 from collect.attempt import AttemptRecord, Outcome
 from collect.errors import HerdError
 from collect.parsers import failure_cause, parse_attempt
-from collect.run import RunManifest, TrialRecord
+from collect.run import TrialRecord
 from experiments.book import TrialBook
 from experiments.cluster import CONTROLLER
 from experiments.engines import ENGINES
@@ -40,7 +41,7 @@ class Session:
 
     Args:
         plan: cells and cluster, as they are now.
-        manifest: the run.
+        account: the run as it stands.
         ledger: where attempts go.
         herd: the nodes, owned.
         progress: told what happens.
@@ -51,7 +52,7 @@ class Session:
     def __init__(
         self,
         plan: Plan,
-        manifest: RunManifest,
+        account: Account,
         ledger: Ledger,
         herd: Herd,
         progress: Progress,
@@ -61,7 +62,7 @@ class Session:
         self._plan = plan
         self._links = links
         self._purse = purse
-        self._manifest = manifest
+        self._manifest = manifest = account.manifest
         self._ledger = ledger
         self._herd = herd
         self._progress = progress
@@ -79,7 +80,6 @@ class Session:
         self._page_bytes = {
             name: _whole(facts.get("page_size")) for name, facts in manifest.nodes.items()
         }
-        account = ledger.account()
         self.book = TrialBook(account.trials)
 
     def measure(self) -> tuple[str, ...]:

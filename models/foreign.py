@@ -6,6 +6,7 @@ anything. Records hold such values by the types of this module; what prints one 
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
+@functools.lru_cache(maxsize=4096)  # a run says the same few names in thousands of records
 def as_file_name(name: str) -> str:
     """The name, if it can be one component of a path and nothing else.
 

@@ -6,15 +6,17 @@ import json
 import os
 import shutil
 import socket
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from collect.account import Account
-from collect.attempt import ATTEMPT_FILE
+from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
 from collect.errors import HerdError
-from experiments.ledger import Ledger, find_run, new_run_name, runs
+from experiments.ledger import Ledger, find_run, new_run_name, run_status, runs
 from experiments.owner import Owner, own_results
+from experiments.plan import seconds_per_trial
 from tests.doubles.scripted_run import run, world
 
 
@@ -129,3 +131,32 @@ def test_an_owner_that_lives_is_not_outlived() -> None:
     # A number that belongs to something that is no runner was given to it after the runner died.
     assert me.outlived(Owner(me.user, me.host, 1, "now").line())
     assert Owner.parse(parent.line()) == parent
+
+
+def test_a_resume_reads_each_record_once_before_its_first_trial(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[str] = Counter()
+
+    def counted(folder: Path, *, closely: bool = True) -> AttemptRecord:
+        read[folder.name] += 1
+        return load_attempt(folder, closely=closely)
+
+    monkeypatch.setattr("collect.account.load_attempt", counted)
+    monkeypatch.setattr("experiments.plan.load_attempt", counted)
+    account = Ledger(finished).account()
+    cells = {cell.cell_id for cell in account.manifest.cells}
+    assert seconds_per_trial(finished.parent, cells, account)
+    assert set(read.values()) == {1}
+    assert seconds_per_trial(finished.parent, cells) == seconds_per_trial(
+        finished.parent, cells, account
+    )
+
+
+def test_the_status_does_not_read_logs(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("a log was read")
+
+    for name in ("parse_attempt", "check_logs"):
+        monkeypatch.setattr(f"collect.account.{name}", never)
+    assert run_status(finished)["done"] == run_status(finished)["planned"]
