@@ -16,7 +16,8 @@ from analysis.wording import NOTHING, interval, number, plural, ratio
 from collect.grading import is_right
 from collect.questions import Question
 
-TIMES = (ASKED_TO_FIRST, ASKED_TO_WHOLE, "tokens_per_s")
+TIMES = ((ASKED_TO_FIRST, 1e-3), (ASKED_TO_WHOLE, 1e-3), ("tokens_per_s", 1.0))
+"""Columns of what readers see, and the factor to its unit: seconds, tokens/s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +85,17 @@ def waiting_table(systems: Sequence[System]) -> Table:
         [
             system.name,
             str(len(system.by_question("total_ms"))),
-            *(interval(system.estimate(name), brief=True) for name in TIMES),
-            *([interval(system.estimate("total_ms"), brief=True)] if again else []),
+            *(interval(system.estimate(name, scale), brief=True) for name, scale in TIMES),
+            *([interval(system.estimate("total_ms", 1e-3), brief=True)] if again else []),
             *([f"{system.asked_again} of {len(system.timed)}"] if again else []),
             how_timed(system),
         ]
         for system in systems
     ]
     columns = (
-        "System", "Questions timed", "First token after, ms: median (95 %)",
-        "Whole answer after, ms", "Tokens/s after the first",
-        *(("Last try alone, ms", "Asked again") if again else ()), "Measured",
+        "System", "Questions timed", "First token after, s: median (95 %)",
+        "Whole answer after, s", "Tokens/s after the first",
+        *(("Last try alone, s", "Asked again") if again else ()), "Measured",
     )  # fmt: skip
     return table(columns, rows, columns[1:-1])
 
@@ -177,7 +178,7 @@ def _times(system: System, question: Question) -> list[str]:
     timed = timed[timed["question"] == question.id]
     if timed.empty:
         return ["replayed, not timed"] if system.has_replayed else ["not timed"]
-    first, whole = (_each(timed[name] / 1000) for name in TIMES[:2])
+    first, whole = (_each(timed[name] * scale) for name, scale in TIMES[:2])
     rate = _each(timed["tokens_per_s"])
     return [f"first after {first} s", f"whole after {whole} s", f"{rate} tokens/s"]
 

@@ -9,7 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis import style
-from analysis.wording import number, percent, plural
+from analysis.sync import AS_ONE, Share
+from analysis.wording import number, plural
+
+HIDDEN = style.GRID
 
 
 def time_split(frame: pd.DataFrame) -> Figure:
@@ -42,17 +45,30 @@ def time_split(frame: pd.DataFrame) -> Figure:
             Patch(color=style.COMPUTE, label="compute"),
             Patch(color=style.SYNC, label="sync"),
         ]
-        figure.legend(handles=handles, loc="outside upper left", ncols=2)
+        if ((frame["sync_share_high"] - frame["sync_share_low"]) > AS_ONE).any():
+            handles.append(Patch(color=HIDDEN, label="either: rounding hides it"))
+        figure.legend(handles=handles, loc="outside upper left", ncols=3)
     return figure
 
 
+def _parts(share: Share) -> tuple[float, float, float]:
+    """What is computing for sure, what may be either, what is waiting for sure."""
+    if share.width <= AS_ONE:
+        middle = (share.low + share.high) / 2
+        return 1 - middle, 0.0, middle
+    return 1 - share.high, share.width, share.low
+
+
 def _bar(axes: Axes, position: float, bar: pd.Series) -> None:
-    compute, sync = float(bar["compute_ms"]), float(bar["sync_ms"])
-    axes.barh(position, compute, height=0.74, color=style.COMPUTE, linewidth=0)
-    axes.barh(position, sync, left=compute, height=0.74, color=style.SYNC, linewidth=0)
+    whole = float(bar["compute_ms"]) + float(bar["sync_ms"])
+    share = Share(float(bar["sync_share_low"]), float(bar["sync_share_high"]))
+    left = 0.0
+    for part, color in zip(_parts(share), (style.COMPUTE, HIDDEN, style.SYNC), strict=True):
+        axes.barh(position, part * whole, left=left, height=0.74, color=color, linewidth=0)
+        left += part * whole
     axes.annotate(
-        f"{number(compute + sync)} ms, sync {percent(float(bar['sync_share']))}",
-        (compute + sync, position), xytext=(5, 0), textcoords="offset points", va="center",
+        f"{number(whole)} ms, sync {share.in_words}",
+        (whole, position), xytext=(5, 0), textcoords="offset points", va="center",
         fontsize=8.5, color=style.INK,
     )  # fmt: skip
 

@@ -292,15 +292,31 @@ def varying_axes(all_params: Iterable[Mapping[str, Scalar]]) -> tuple[str, ...]:
 
 
 def constants(series: Iterable[Series]) -> str:
-    """What all series of a run have in common, in words."""
+    """What all series of a run have in common, in words; then what those of an engine have."""
     all_params = [one.params for one in series]
     varying = varying_axes(all_params)
-    shared: dict[str, Scalar] = {}
+    everywhere = set.intersection(*(set(params) for params in all_params)) if all_params else set()
+    by_engine: dict[str, dict[str, Scalar]] = {}
     for params in all_params:
-        shared.update({axis: value for axis, value in params.items() if axis not in varying})
-    first = [axis for axis in ("engine", "model", "weights") if axis in shared]
-    rest = sorted(shared.keys() - set(first))
-    return ", ".join(in_words(axis, shared[axis]) for axis in (*first, *rest))
+        own = {axis: value for axis, value in params.items() if axis not in varying}
+        by_engine.setdefault(str(params["engine"]), {}).update(own)
+    shared = {
+        axis: value
+        for own in by_engine.values()
+        for axis, value in own.items()
+        if axis in everywhere
+    }
+    parts = [_spelled(shared)]
+    for engine, own in by_engine.items():
+        rest = {axis: value for axis, value in own.items() if axis not in everywhere}
+        parts.append(f"those of {engine} {_spelled(rest)}" if rest else "")
+    return "; ".join(part for part in parts if part)
+
+
+def _spelled(params: Mapping[str, Scalar]) -> str:
+    first = [axis for axis in ("engine", "model", "weights") if axis in params]
+    rest = sorted(params.keys() - set(first))
+    return ", ".join(in_words(axis, params[axis]) for axis in (*first, *rest))
 
 
 def in_words(axis: str, value: Scalar) -> str:

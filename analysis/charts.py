@@ -13,7 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import bars, frames, plots, style
+from analysis import bars, frames, plots, said, style
 from analysis.cells import Series
 from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
@@ -100,7 +100,8 @@ def _rate(rate: _Rate, all_series: Sequence[Series], looks: Mapping[str, Look]) 
     notes, footnotes = _footnotes(data)
     figure = plots.rate(data, looks, notes, rate.unit)
     understanding = f"{rate.better} is better. {LOOKING}{_legend_of(data)}"
-    return Chart(rate.name, rate.title, understanding, data, figure, footnotes)
+    description = said.points(data, rate.unit)
+    return Chart(rate.name, rate.title, understanding, data, figure, footnotes, description)
 
 
 def _speed_up(
@@ -121,8 +122,9 @@ def _speed_up(
     )
     figure = plots.speed_up(data, looks, notes)
     return Chart(
-        "speed-up", "Speed-up over nodes", understanding + _legend_of(data), data, figure, footnotes
-    )
+        "speed-up", "Speed-up over nodes", understanding + _legend_of(data), data, figure,
+        footnotes, said.points(data, "times the baseline"),
+    )  # fmt: skip
 
 
 def _baselines(scalings: Sequence[Scaling]) -> str:
@@ -149,7 +151,7 @@ def _efficiency(data: pd.DataFrame, looks: Mapping[str, Look]) -> Chart | None:
     figure = plots.efficiency(data, looks, notes)
     return Chart(
         "efficiency", "Efficiency over nodes", understanding + _legend_of(data), data, figure,
-        footnotes,
+        footnotes, said.points(data, "% of ideal"),
     )  # fmt: skip
 
 
@@ -159,9 +161,13 @@ def _time_split(data: pd.DataFrame, all_series: Sequence[Series]) -> Chart | Non
     understanding = (
         "Where the root spends a token's time: computing, or exchanging with and waiting for the "
         "other nodes (so a slow node shows up as sync, not only a slow network). Parts are "
-        "medians over trials." + _silent(data, all_series, "do not tell these apart")
+        "medians over trials. What the engine cut off in rounding may be either."
+        + _silent(data, all_series, "do not tell these apart")
     )
-    return Chart("time-split", "Compute and sync", understanding, data, bars.time_split(data))
+    return Chart(
+        "time-split", "Compute and sync", understanding, data, bars.time_split(data),
+        description=said.split(data),
+    )  # fmt: skip
 
 
 def _traffic(
@@ -181,7 +187,10 @@ def _traffic(
         )
         + _silent(data, all_series, "do not tell their traffic")
     )
-    return Chart("traffic", "Traffic per token", understanding, data, plots.traffic(data, looks))
+    return Chart(
+        "traffic", "Traffic per token", understanding, data, plots.traffic(data, looks),
+        description=said.traffic(data),
+    )  # fmt: skip
 
 
 def _silent(data: pd.DataFrame, all_series: Sequence[Series], what: str) -> str:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import accuracy, answers
+from analysis import accuracy, answers, numbers
+from analysis.accuracy import Accuracy
 from analysis.answers import Asked
 from analysis.asked_figures import asked_figures
 from analysis.asked_pairs import question_pairs
 from analysis.cells import Series
 from analysis.csv_file import write_csv
-from analysis.detail import detail_of, detail_table
+from analysis.detail import Detail, detail_of, detail_table
 from analysis.family import Family, Pair
 from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
@@ -23,7 +24,7 @@ from analysis.stats import FEWEST, range_coverage
 from analysis.strengths import Traits, traits_of
 from analysis.summary import Figure
 from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
-from analysis.tabulate import Table, kept
+from analysis.tabulate import Table
 from analysis.verdict import Verdict
 from analysis.wording import bare, count, interval, listing, nodes, percent, plural
 from collect.questions import Question
@@ -43,6 +44,7 @@ class Comparison:
     Attributes:
         scope: `these six questions`.
         answers: the answers that count, with the name of their system.
+        frames: tables as numbers, by the stem of their CSV file.
         rated: what people thought of them; None where nobody was asked.
         family: all comparisons of the report.
     """
@@ -63,6 +65,7 @@ class Comparison:
     caveats: tuple[str, ...]
     figures: tuple[Figure, ...]
     answers: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame]
     rated: Rated | None
     family: Family
 
@@ -81,28 +84,17 @@ class Comparison:
         write_csv(self.answers, folder / "answers.csv")
         if self.rated is not None:
             write_csv(self.rated.scores, folder / "ratings.csv")
-        for name, made in self._tables().items():
-            if made is not None:
-                kept(made, folder / f"{name}.csv")
+        for name, frame in self.frames.items():
+            if not frame.empty:
+                write_csv(frame, folder / f"{name}.csv")
         rows = [
             (traits.system, kind, line.text)
             for traits in self.traits
             for kind, lines in (("strength", traits.strengths), ("to improve", traits.to_improve))
             for line in lines
         ]
-        frame = pd.DataFrame(rows, columns=["system", "kind", "what"])
-        write_csv(frame, folder / "strengths.csv")
-
-    def _tables(self) -> Mapping[str, Table | None]:
-        return {
-            "waiting": self.waiting,
-            "waiting-pairs": self.waiting_pairs,
-            "accuracy": self.accuracy,
-            "accuracy-topics": self.topics,
-            "accuracy-pairs": self.accuracy_pairs,
-            "detail": self.detail,
-            "price": self.price,
-        }
+        traits_told = pd.DataFrame(rows, columns=["system", "kind", "what"])
+        write_csv(traits_told, folder / "strengths.csv")
 
     def verdict(self, of_run: Verdict, *, has_speed: bool) -> Verdict:
         """The findings of the run, with what its answers tell first.
@@ -172,9 +164,33 @@ def comparison_of(
         caveats=tuple(_caveats(systems, scope, len(questions))),
         figures=asked_figures(systems, graded, family, scope),
         answers=answers.exported(questions, systems, counted),
+        frames=_frames(systems, graded, details, family, tables),
         rated=rated,
         family=family,
     )
+
+
+def _frames(
+    systems: Sequence[System],
+    graded: Accuracy | None,
+    details: Mapping[str, Detail],
+    family: Family,
+    tables: Tables,
+) -> dict[str, pd.DataFrame]:
+    """What each table is made of, by the stem of its CSV file."""
+    found = {
+        "waiting": numbers.waiting_frame(systems),
+        "waiting-pairs": numbers.waiting_pair_frame(systems, family),
+        "detail": numbers.detail_frame(details),
+        "price": numbers.price_frame(systems, tables.answers),
+    }
+    if graded is not None:
+        found |= {
+            "accuracy": numbers.accuracy_frame(graded),
+            "accuracy-topics": numbers.topic_frame(graded),
+            "accuracy-pairs": numbers.accuracy_pair_frame(graded, family),
+        }
+    return found
 
 
 def _headline(systems: Sequence[System], scope: str) -> str:

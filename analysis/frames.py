@@ -9,6 +9,7 @@ with `answer` for `trial`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ import pandas as pd
 from analysis.cells import CellResult, Series
 from analysis.scaling import Scaling
 from analysis.stats import Estimate
-from analysis.traffic import RootTraffic, mbit_per_s
+from analysis.sync import LinkUse, link_use_of, sync_share
+from analysis.traffic import RootTraffic
 
 Row = dict[str, Any]
 Predict = Callable[[CellResult], RootTraffic | None]
@@ -108,34 +110,33 @@ def efficiencies(speed_up: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_split(all_series: Iterable[Series]) -> pd.DataFrame:
-    """Median compute and sync time of a decoded token, for engines that tell them apart."""
+    """Median compute and sync time of a decoded token, for engines that tell them apart.
+
+    `sync_ms` is the middle of what the logs allow, `sync_share_low` and `_high` are its ends as
+    shares (`analysis.sync`).
+    """
     rows = []
     for series in all_series:
         for cell in series.measured:
             compute = cell.estimate("compute_ms_per_token")
-            sync = cell.estimate("sync_ms_per_token")
-            if compute is None or sync is None:
+            sync, share = cell.estimate("sync_ms_per_token"), sync_share(cell)
+            if compute is None or sync is None or share is None:
                 continue
             rows.append(
                 {
                     **_head(series, cell),
                     "compute_ms": compute.value,
                     "sync_ms": sync.value,
-                    "sync_share": sync_share(cell),
+                    "sync_share_low": share.low,
+                    "sync_share_high": share.high,
                     "trials": compute.n,
                 }
             )
-    columns = ["model", "series", "nodes", "compute_ms", "sync_ms", "sync_share", "trials"]
+    columns = [
+        "model", "series", "nodes", "compute_ms", "sync_ms", "sync_share_low", "sync_share_high",
+        "trials",
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
-
-
-def sync_share(cell: CellResult) -> float:
-    """Share of sync in a token's time: median over trials of each trial's own share."""
-    compute, sync = cell.by_block("compute_ms_per_token"), cell.by_block("sync_ms_per_token")
-    shares = [
-        sync[block] / total for block in sync if (total := compute.get(block, 0.0) + sync[block])
-    ]
-    return float(pd.Series(shares, dtype=float).median())
 
 
 def traffic(all_series: Iterable[Series], predict: Predict) -> pd.DataFrame:
@@ -172,36 +173,43 @@ def link_use(all_series: Iterable[Series], link_mbit: Mapping[str, float]) -> pd
         all_series: every series of the run.
         link_mbit: cell id to the speed of its slowest link in Mbit/s, where known.
     """
-    rows = []
-    for series in all_series:
-        for cell in series.measured:
-            row = _link_row(series, cell, link_mbit.get(cell.record.cell_id))
-            if row:
-                rows.append(row)
+    rows = [
+        {**_head(series, cell), **_link_row(use)}
+        for series in all_series
+        for cell in series.measured
+        if (use := link_use_of(cell, link_mbit.get(cell.record.cell_id))) is not None
+    ]
     columns = [
         "model", "series", "nodes", "busier_kib_per_token", "mean_mbit_per_s",
-        "sync_mbit_per_s", "link_mbit", "mean_use", "sync_use",
+        "sync_mbit_per_s_low", "sync_mbit_per_s_high", "link_mbit", "mean_use", "sync_use_low",
+        "sync_use_high", "use",
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=columns)
 
 
-def _link_row(series: Series, cell: CellResult, link: float | None) -> Row | None:
-    sent, received = cell.estimate("sent_kib_per_token"), cell.estimate("received_kib_per_token")
-    time_ms, sync = cell.estimate("decode_ms_per_token"), cell.estimate("sync_ms_per_token")
-    if sent is None or received is None or time_ms is None or cell.nodes == 1:
-        return None
-    busier = max(sent.value, received.value)
-    mean = mbit_per_s(busier, time_ms.value)
-    while_sync = mbit_per_s(busier, sync.value) if sync and sync.value else None
+def _link_row(use: LinkUse) -> Row:
+    """Numbers, missing where nothing is known or a link would carry more than it can; and words."""
+    low, high = use.sync_mbit or (None, None)
+    link = use.link_mbit
     return {
-        **_head(series, cell),
-        "busier_kib_per_token": busier,
-        "mean_mbit_per_s": mean,
-        "sync_mbit_per_s": while_sync,
+        "busier_kib_per_token": use.kib,
+        "mean_mbit_per_s": use.mean_mbit,
+        "sync_mbit_per_s_low": low,
+        "sync_mbit_per_s_high": _finite(high),
         "link_mbit": link,
-        "mean_use": mean / link if link else None,
-        "sync_use": while_sync / link if link and while_sync else None,
+        "mean_use": _share(use.mean_mbit, link),
+        "sync_use_low": _share(low, link),
+        "sync_use_high": _share(_finite(high), link),
+        "use": use,
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or math.isinf(value) else value
+
+
+def _share(mbit: float | None, link: float | None) -> float | None:
+    return None if not link or mbit is None or mbit > link else mbit / link
 
 
 def perplexities(all_series: Iterable[Series]) -> pd.DataFrame:

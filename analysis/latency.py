@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis import style
+from analysis import said, style
 from analysis.charts import Chart
 from analysis.frames import ANSWER, MEDIAN
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
@@ -49,7 +49,8 @@ def _chart(name: str, title: str, column: str, systems: Sequence[System]) -> Cha
     untimed = [system.name for system in systems if system.timed.empty]
     if untimed:
         understanding += f" Not shown, because not timed: {listing(untimed)}."
-    return Chart(name, title, understanding, data, _figure(data, systems))
+    figure = _figure(data, systems)
+    return Chart(name, title, understanding, data, figure, description=said.waiting(data))
 
 
 def _frame(systems: Sequence[System], column: str) -> pd.DataFrame:

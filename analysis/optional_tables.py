@@ -33,17 +33,24 @@ def link_table(
     data = frames.link_use(all_series, speeds)
     if data.empty:
         return None
+    uses = list(data["use"])
+    data = data.drop(columns="use")
     write_csv(data, folder / "link-use.csv")
+    shown = data.assign(
+        sync=[use.words_mbit() for use in uses],
+        mean_share=[use.words_mean_use() for use in uses],
+        sync_share=[use.words_use() for use in uses],
+    )
     columns = {
         **_naming(data), "busier_kib_per_token": "KiB/token, busier way",
-        "mean_mbit_per_s": "Mbit/s, mean", "sync_mbit_per_s": "Mbit/s, while syncing",
+        "mean_mbit_per_s": "Mbit/s, mean", "sync": "Mbit/s, while syncing",
     }  # fmt: skip
     if data["link_mbit"].notna().any():
         columns |= {
-            "link_mbit": "Link, Mbit/s", "mean_use": "Link used, mean",
-            "sync_use": "Link used, while syncing",
+            "link_mbit": "Link, Mbit/s", "mean_share": "Link used, mean",
+            "sync_share": "Link used, while syncing",
         }  # fmt: skip
-    return tabulate.frame_table(data, columns, percents=["mean_use", "sync_use"])
+    return tabulate.frame_table(shown, columns)
 
 
 def server_table(data: pd.DataFrame, folder: Path) -> Table | None:

@@ -22,6 +22,7 @@ from analysis.judges import Opinion, opinions
 from analysis.latency import latency_charts
 from analysis.literature import link_sources
 from analysis.network import link_speeds, predictor
+from analysis.numbers import cell_frame
 from analysis.optional_tables import (
     agreement_tables,
     link_table,
@@ -268,6 +269,8 @@ def _with_stability(verdict: Verdict, found: Section) -> Verdict:
 def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Content:
     run, tables, all_series = study.run, study.tables, study.all_series
     same, differ = tabulate.node_tables(run)
+    write_csv(cell_frame(all_series, study.scalings), folder / "cells.csv")
+    flags = tabulate.flag_table(all_series)
     # The link of a virtual node is memory; what its interface reports is not a speed.
     speeds = {} if run.share_machine(run.nodes) else link_speeds(all_series, tables.nodes)
     agreement, differing = agreement_tables(study.agreement, folder)
@@ -285,7 +288,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         figures=(study.comparison and study.comparison.figures)
         or key_figures(all_series, study.scalings, study.family),
         charts=drawn,
-        cells=kept(tabulate.cell_table(all_series, study.scalings), folder / "cells.csv"),
+        cells=tabulate.cell_table(all_series, study.scalings),
         compared=study.family.in_words(),
         link=link_table(all_series, speeds, folder),
         servers=server_table(times, folder),
@@ -300,7 +303,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         differing=differing,
         comparison=study.comparison,
         failures=failures and kept(failures, folder / "failures.csv"),
-        flags=tabulate.flag_table(all_series),
+        flags=flags and kept(flags, folder / "flags.csv"),
         warnings=study.warnings,
         stability=study.stability,
         published=published_table(run, folder),
@@ -357,4 +360,4 @@ def chart_table(chart: Chart) -> Table:
     if "model" in data and len(data["model"].unique()) == 1:
         data = data.drop(columns="model")
     names = {str(column): str(column).replace("_", " ") for column in data.columns}
-    return tabulate.frame_table(data, names, percents=["sync_share"])
+    return tabulate.frame_table(data, names, percents=["sync_share_low", "sync_share_high"])

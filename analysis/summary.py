@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from analysis.cells import CellResult, Series
 from analysis.family import Family, Finding
 from analysis.fastest import Fastest, fastest_of
-from analysis.frames import sync_share
 from analysis.scaling import DECODE, Scaling
 from analysis.scaling_text import thrown_away
 from analysis.stats import Estimate
-from analysis.wording import DASH, TIMES, count, listing, nodes, number, percent, ratio
+from analysis.sync import Share, sync_share
+from analysis.wording import DASH, TIMES, count, listing, nodes, number, ratio
 
 MOST_MODELS = 3
 """Models whose fastest cells are among the figures."""
@@ -150,8 +150,11 @@ def _sync_share(all_series: Sequence[Series]) -> Figure | None:
     pairs = _most_nodes(all_series, "sync_ms_per_token")
     if not pairs:
         return None
-    shares = sorted(sync_share(cell) for _, cell in pairs)
-    return Figure("Spent on sync", _from_to([percent(s) for s in shares]), "", _of_most(pairs))
+    shares = [share for _, cell in pairs if (share := sync_share(cell))]
+    if not shares or not all(share.is_known for share in shares):
+        return None
+    whole = Share(min(share.low for share in shares), max(share.high for share in shares))
+    return Figure("Spent on sync", whole.in_words, "", _of_most(pairs))
 
 
 def _traffic(all_series: Sequence[Series]) -> Figure | None:

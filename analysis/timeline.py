@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis import style
+from analysis import said, style
 from analysis.charts import Chart
 from analysis.course import HOUR_S, MINUTE_S, Course
 from analysis.wording import nodes
@@ -39,9 +39,11 @@ def timeline_chart(course: Course) -> Chart | None:
         parts.append("A cross at the foot is an attempt that failed, a triangle one thrown away.")
     if has_heat:
         parts.append("Below: the hottest of its nodes after each attempt.")
+    figure = _figure(data, keys, has_heat)
     return Chart(
-        "timeline", "The run over time", " ".join(parts), data, _figure(data, keys, has_heat)
-    )
+        "timeline", "The run over time", " ".join(parts), data, figure,
+        description=said.over_time(data),
+    )  # fmt: skip
 
 
 def _colours(data: pd.DataFrame) -> tuple[pd.Series, str]:

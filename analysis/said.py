@@ -1,0 +1,97 @@
+"""Charts in sentences with numbers, for who cannot see them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+
+from analysis.frames import MEDIAN, MISSING
+from analysis.sync import Share
+from analysis.wording import listing, nodes, number, plural
+
+MOST = 8
+"""Series that are told one by one."""
+
+
+def _sentences(parts: Iterable[str]) -> str:
+    listed = list(parts)
+    rest = len(listed) - MOST
+    told = [*listed[:MOST], f"{rest} more series are in the CSV"] if rest > 0 else listed
+    return "".join(f"{part}. " for part in told).strip()
+
+
+def _series(data: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The rows of each series, with its name and, where there are several, its model."""
+    several = len(data["model"].unique()) > 1
+    for (model, series), rows in data.groupby(["model", "series"], sort=False):
+        yield (f"{model}, {series}" if several else str(series)), rows.sort_values("nodes")
+
+
+def points(data: pd.DataFrame, unit: str) -> str:
+    """Medians over nodes: `distributed-llama: 25.1 on one node, 44.3 on two nodes (tokens/s)`."""
+    return _sentences(
+        f"{name}: {listing(list(_medians(rows)))} ({unit})"
+        for name, rows in _series(data[data["kind"].isin([MEDIAN, MISSING])])
+    )
+
+
+def _medians(rows: pd.DataFrame) -> Iterator[str]:
+    for row in rows.to_dict("records"):
+        on = nodes(int(row["nodes"]))
+        yield f"{number(row['value'])} on {on}" if row["kind"] == MEDIAN else f"nothing on {on}"
+
+
+def split(data: pd.DataFrame) -> str:
+    """Time and share of sync over nodes."""
+    return _sentences(
+        f"{name}: "
+        + listing(
+            [
+                f"{number(row['compute_ms'] + row['sync_ms'])} ms on {nodes(int(row['nodes']))}, "
+                f"sync {Share(row['sync_share_low'], row['sync_share_high']).in_words}"
+                for row in rows.to_dict("records")
+            ]
+        )
+        for name, rows in _series(data)
+    )
+
+
+def traffic(data: pd.DataFrame) -> str:
+    """KiB a token that the root sends and receives over nodes."""
+    return _sentences(
+        f"{name}: "
+        + listing(
+            [
+                f"{number(row['sent_kib'])} KiB sent and {number(row['received_kib'])} received on "
+                f"{nodes(int(row['nodes']))}"
+                for row in rows.to_dict("records")
+            ]
+        )
+        for name, rows in _series(data)
+    )
+
+
+def waiting(data: pd.DataFrame) -> str:
+    """Median seconds of each system."""
+    medians = data[data["kind"] == MEDIAN]
+    return _sentences(
+        f"{row['system']}: {number(row['value_ms'] / 1000)} s" for row in medians.to_dict("records")
+    )
+
+
+def over_time(data: pd.DataFrame) -> str:
+    """How many attempts there were, what came of them, and how far they lie from the median."""
+    counts = data["outcome"].value_counts()
+    parts = [f"{plural(len(data), 'attempt')}: "
+             + listing([f"{n} {outcome}" for outcome, n in counts.items()])]  # fmt: skip
+    seen = data["times_median"].dropna()
+    if len(seen):
+        parts.append(
+            f"those that count lie between {number(seen.min())} and {number(seen.max())} times the "
+            "median of their cell"
+        )
+    heat = data["hottest_c"].dropna()
+    if len(heat):
+        parts.append(f"the hottest node was between {heat.min():.0f} and {heat.max():.0f} °C")
+    return f"{'; '.join(parts)}."
