@@ -1,4 +1,4 @@
-"""`python -m models`: list the catalogue, or build a model's files on the controller."""
+"""`python -m models`: list the catalogue, fetch a model, or build its files on the controller."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.console import Console
 from models.build import Artifact, ensure_artifact
 from models.catalogue import load_catalogue
 from models.errors import HerdError
+from models.fetch import downloads_folder, open_checkpoint
 from models.listing import models_table
 from models.report import StderrReporter
 from models.shape import ALL_WEIGHTS
@@ -26,6 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "list":
             Console().print(models_table(load_catalogue()))
+        elif options.command == "fetch":
+            spec = load_catalogue().get(options.name)
+            open_checkpoint(spec, StderrReporter())
+            say(f"{spec.name}: {downloads_folder(spec.unpadded or spec)}")
         else:
             spec = load_catalogue().get(options.name)
             artifact = ensure_artifact(spec, options.format, options.weights, StderrReporter())
@@ -43,6 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the models known by name")
+    fetch = commands.add_parser("fetch", help="fetch a model as it is published, if needed")
+    fetch.add_argument("name", help="a name of the catalogue")
     build = commands.add_parser("build", help="write the files that an engine loads, if needed")
     build.add_argument("name", help="a name of the catalogue, or synthetic:dim=…,hidden=…,…")
     build.add_argument("--format", choices=("gguf", "dllama", "huggingface"), required=True)

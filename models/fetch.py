@@ -69,6 +69,13 @@ def _open_directory(spec: ModelSpec, reporter: Reporter) -> Checkpoint:
         return checkpoint
 
 
+def is_fetched(spec: ModelSpec) -> bool:
+    """Whether `open_checkpoint` would fetch nothing: the published files are on this machine."""
+    bare = spec.unpadded or spec
+    files = bare.directory or tuple(filter(None, (bare.checkpoint, bare.tokenizer)))
+    return all((downloads_folder(bare) / file.name).exists() for file in files)
+
+
 def fetch_ready(
     spec: ModelSpec, reporter: Reporter, size_bytes: int
 ) -> tuple[tuple[Literal["model", "tokenizer"], Path, str], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,7 @@ from experiments.engines.base import Cell
 from models.build import NODE_FOLDER
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
-from models.fetch import open_checkpoint
+from models.fetch import is_fetched, open_checkpoint
 from models.memory import MemoryNeed
 
 ENGINES_FOLDER = "/opt/llama-herd/engines"
@@ -71,16 +72,32 @@ def expected_samples(cell: Cell) -> int:
 
 
 def positions(workload: Greedy, model: str) -> int:
-    """Places in the context that a greedy workload needs."""
+    """Places in the context that a greedy workload needs.
+
+    While its text cannot be split here, these are as many as it states; `unreadable` says why.
+    """
+    if _unsplittable(model):
+        return workload.positions
     return max(workload.positions, len(encoder(model).encode(workload.text)))
 
 
 def unreadable(cell: Cell) -> str | None:
     """Why the reference cannot read the model's vocabulary; None if it can, or need not."""
-    if not isinstance(cell.workload, Greedy):
-        return None
+    return _unsplittable(cell.model) if isinstance(cell.workload, Greedy) else None
+
+
+def _unsplittable(model: str) -> str | None:
+    """Why texts cannot be split for a model; nothing is fetched for the answer."""
+    spec = model_spec(model)
+    if spec.format == "dllama":
+        return f"the reference cannot read {spec.name}, published ready for distributed-llama"
+    if not is_fetched(spec):
+        return (
+            f"the published files of {spec.name}, whose vocabulary splits the text, are not on "
+            f"this machine: run `python -m models fetch {shlex.quote(spec.name)}`"
+        )
     try:
-        encoder(cell.model)
+        encoder(model)
     except HerdError as error:
         return str(error).rstrip(".")
     return None

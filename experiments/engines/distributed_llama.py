@@ -54,12 +54,12 @@ class DistributedLlama:
             not_published(spec, "dllama", cell.weights)
             or _unshareable(cell, spec)
             or asking.unaskable(cell, spec, CHAT_FORMS)
-            or common.unreadable(cell)
             or _beyond_model(cell, spec)
             or common.beyond_context(cell, _positions(cell), _context(cell, spec))
             or common.missing(
                 cell, cluster, self.memory(cell), _files(cell, spec), _less_memory(cell, spec)
             )
+            or common.unreadable(cell)
         )
 
     def memory(self, cell: Cell) -> MemoryNeed:

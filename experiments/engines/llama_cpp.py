@@ -51,10 +51,10 @@ class LlamaCpp:
         return (
             not_published(spec, "gguf", cell.weights)
             or asking.unaskable(cell, spec)
-            or common.unreadable(cell)
             or _not_exact(cell)
             or common.beyond_context(cell, _longest(cell), spec.shape.context)
             or common.missing(cell, cluster, self.memory(cell), [_file(cell, spec)])
+            or common.unreadable(cell)
         )
 
     def memory(self, cell: Cell) -> MemoryNeed:

@@ -50,11 +50,11 @@ class Petals:
             or _not_served(cell, spec)
             or _miscounted(cell, _plain(spec).shape.layers)
             or asking.unaskable(cell, spec)
-            or common.unreadable(cell)
             or common.beyond_context(cell, _room(cell, spec), spec.shape.context)
             or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
             or _absent_elsewhere(cell, cluster, spec)
             or _forwarded(cell, cluster)
+            or common.unreadable(cell)
         )
 
     def memory(self, cell: Cell) -> MemoryNeed:

@@ -155,6 +155,11 @@ def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
             f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not know "
             "either: it is damaged, or of another version."
         )
+    if values.get(Key.VERSION, 1) != 1:
+        raise HerdError(
+            f"{path} is a vocabulary of version {values[Key.VERSION]}; distributed-llama 0.16 "
+            "reads version 1. Convert the model's vocabulary again."
+        )
     lengths = (Key.CHAT_STOP, Key.CHAT_TEMPLATE_BYTES, Key.EOS_COUNT, Key.VOCAB)
     wrong = [key for key in lengths if not 0 <= values.get(key, 0) <= len(content)]
     if wrong:

@@ -106,6 +106,8 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
     ends = (_id(value, path, end, len(pieces)) for end in _ENDS)
     bos = _id(value, path, "bos", len(pieces))
     template = value("tokenizer.chat_template")
+    if not isinstance(template, str | None):
+        raise HerdError(f"{path} has a `tokenizer.chat_template` that is no text.")
     # llama.cpp begins a text of Llama 3 with bos unless the file denies it; few files say it.
     add_bos = value("tokenizer.ggml.add_bos_token")
     tokenizer = Tokenizer(
@@ -122,7 +124,7 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
         add_space=(
             "never" if byte_level or value("tokenizer.ggml.add_space_prefix") is False else "always"
         ),
-        chat_template=template if isinstance(template, str) else None,
+        chat_template=template,
     )
     return checked(tokenizer, path)
 

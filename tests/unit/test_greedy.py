@@ -12,10 +12,12 @@ from collect.attempt import AttemptRecord, ProcessRecord
 from collect.errors import HerdError
 from collect.parsers import answers_of, parse_attempt
 from collect.run import CellRecord, Greedy
+from experiments.cluster import Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.matrix import load_matrix
 from experiments.references import references_of
+from models.cache import CACHE_VARIABLE
 from models.catalogue import load_catalogue
 from models.encoder import Encoder
 from models.fetch import open_checkpoint
@@ -171,6 +173,29 @@ def test_a_split_by_tensor_cannot_be_held_against_the_reference() -> None:
     reason = ENGINES["llama.cpp"].check(greedy_cell("llama.cpp", 1, split_mode="tensor"), cluster())
     assert reason is not None
     assert "flash attention" in reason
+
+
+def test_nothing_is_fetched_to_say_whether_a_cell_can_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither of a node that lacks the engine nor of one that has all."""
+
+    def fetched(*_args: object) -> None:
+        raise AssertionError("a file was fetched")
+
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setattr("models.fetch.ensure_file", fetched)
+    monkeypatch.setattr("experiments.engines.common.encoder", fetched)
+    for engine in ("distributed-llama", "llama.cpp"):
+        reason = ENGINES[engine].check(greedy_cell(engine, 1), cluster())
+        assert reason is not None
+        assert "run `python -m models fetch stories15m+kv16`" in reason
+        small = Cluster(
+            nodes=tuple(
+                dataclasses.replace(node, memory_mib=1, available_mib=1) for node in cluster().nodes
+            )
+        )
+        assert "would need" in str(ENGINES[engine].check(greedy_cell(engine, 1), small))
 
 
 def test_a_vocabulary_that_the_reference_cannot_read_is_told_before(

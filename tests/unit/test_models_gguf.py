@@ -194,6 +194,7 @@ def test_divisors_that_are_no_scaling_are_refused(tmp_path: Path, value: float) 
         ({"tokenizer.ggml.tokens": None}, "lacks the tokens of its vocabulary"),
         ({"tokenizer.ggml.tokens": "abc"}, "`tokenizer.ggml.tokens` is no list of texts"),
         ({"tokenizer.ggml.scores": ["a"] * 512}, "has the score 'a'"),
+        ({"tokenizer.chat_template": ["a"]}, "`tokenizer.chat_template` that is no text"),
         ({"tokenizer.ggml.bos_token_id": True}, "names True for `bos`"),
         ({"tokenizer.ggml.bos_token_id": 512}, "names 512 for `bos`"),
     ],

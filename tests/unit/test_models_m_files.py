@@ -86,6 +86,7 @@ def test_the_size_follows_from_the_shape_without_counting_layers(tmp_path: Path)
         ({9: 2**31 - 1}, "eos_count cannot be"),
         ({1: 60}, "cut short or damaged"),
         ({11: 1}, "header key 11"),
+        ({0: 0}, "vocabulary of version 0; .* reads version 1"),
     ],
 )
 def test_a_header_of_t_that_is_not_to_be_believed_is_refused_at_once(
