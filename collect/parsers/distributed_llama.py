@@ -113,29 +113,39 @@ def parse_log(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> Parsed
     return parse_runs(stream, role, err)[-1]
 
 
-def parse_runs(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> tuple[ParsedLog, ...]:
-    """All runs of a log, in order; at least one, though there may be nothing in it."""
+def parse_runs(
+    stream: BinaryIO, role: Role = "root", err: bytes = b"", *, mixed: bool = False
+) -> tuple[ParsedLog, ...]:
+    """All runs of a log, in order; at least one, though there may be nothing in it.
+
+    Args:
+        stream: as of `parse_log`.
+        role: likewise.
+        err: likewise, of the last run.
+        mixed: standard error is in the stream, too.
+    """
     if role == "worker":
-        return tuple(_of_worker(worker) for worker in read_workers(stream, err))
+        return tuple(_of_worker(worker) for worker in read_workers(stream, err, mixed=mixed))
     kept: list[list[TokenRecord]] = []
 
     def keep() -> Take:
         kept.append([])
         return kept[-1].extend
 
-    runs = survey(stream, keep, err)
+    runs = survey(stream, keep, err, mixed=mixed)
     return tuple(replace(log, records=tuple(kept[index])) for log, index in runs)
 
 
 def survey(
-    stream: BinaryIO, keep: Callable[[], Take], err: bytes = b""
+    stream: BinaryIO, keep: Callable[[], Take], err: bytes = b"", *, mixed: bool = False
 ) -> list[tuple[ParsedLog, int]]:
     """The runs of a root's log without their records.
 
     Args:
         stream: can be read twice, from where it is.
         keep: makes who takes the records of a part of the log, for one part after another.
-        err: standard error, as of `parse_log`.
+        err: standard error, as of `parse_runs`.
+        mixed: likewise.
 
     Returns:
         The runs, each with which of the parts has its records, counted from 0.
@@ -144,14 +154,14 @@ def survey(
     collects = gc.isenabled()
     gc.disable()
     try:
-        return list(_runs(stream, keep, err))
+        return list(_runs(stream, keep, err, mixed=mixed))
     finally:
         if collects:
             gc.enable()
 
 
 def _runs(
-    stream: BinaryIO, keep: Callable[[], Take], err: bytes
+    stream: BinaryIO, keep: Callable[[], Take], err: bytes, *, mixed: bool
 ) -> Iterator[tuple[ParsedLog, int]]:
     start = stream.tell()
     pieces = Cutter(keep).read(stream)
@@ -166,7 +176,8 @@ def _runs(
             stream.seek(start + pieces[begin].begin)
             (piece,) = Cutter(keep, imitations).read(stream, size)
             index, parts = parts, parts + 1
-        yield _conclude(piece, imitations, err if end == len(pieces) else b""), index
+        told = piece.reader.tail if mixed else err if end == len(pieces) else b""
+        yield _conclude(piece, imitations, told), index
 
 
 def _imitations(piece: Piece) -> Imitations:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, repeat
 from json.encoder import encode_basestring
 from pathlib import Path
@@ -15,6 +16,7 @@ from collect.errors import HerdError
 from collect.measurement import TokenRecord
 from collect.parsers.distributed_llama import ParsedLog, parse_runs, survey
 from collect.parsers.dllama_lines import Take
+from collect.parsers.dllama_source import Source, open_log
 
 _PIECE_BYTES = 1 << 20
 MOST_NUMBERS = 1 << 15
@@ -88,14 +90,22 @@ def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
     """The JSON of a log: the last run as `ParsedLog.to_json` has it, and `runs`, all of them.
 
     Raises:
-        HerdError: the file cannot be read.
+        NotALogError: it is no log of distributed-llama, or not of this role.
+        HerdError: what was read cannot be kept.
     """
+    with open_log(path, role) as source:
+        yield from _chunks(source, role)
+
+
+def _chunks(source: Source, role: Role) -> Iterator[str]:
     try:
-        with path.open("rb") as stream, TemporaryFile() as file:
+        with TemporaryFile() as file:
             spool = _Spool(file)
-            runs = list(_runs(stream, role, spool))
+            runs = list(_runs(source.stream, role, spool))
             last, index = runs[-1]
-            yield "{" + _fields(last) + '"records": ['
+            several = [f"the file holds {len(runs)} runs: this is the last"] if runs[1:] else []
+            flags = (*source.notes, *several, *last.flags)
+            yield "{" + _fields(replace(last, flags=flags)) + '"records": ['
             yield from spool.part(index)
             yield '\n],\n"runs": ['
             for number, (log, index) in enumerate(runs):
@@ -104,14 +114,14 @@ def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
                 yield "\n]}"
             yield "\n]}\n"
     except OSError as error:
-        raise HerdError(f"Reading the log {path}: {error.strerror}.") from None
+        raise HerdError(f"Keeping what was read in a temporary file: {error.strerror}.") from None
 
 
 def _runs(stream: BinaryIO, role: Role, spool: _Spool) -> Iterator[tuple[ParsedLog, int]]:
     if role == "root":
-        yield from survey(stream, spool.begin)
+        yield from survey(stream, spool.begin, mixed=True)
         return
-    for index, log in enumerate(parse_runs(stream, role)):
+    for index, log in enumerate(parse_runs(stream, role, mixed=True)):
         take = spool.begin()
         if log.records:
             take(list(log.records))

@@ -36,7 +36,10 @@ PERPLEXITY_TO = 1.5e-6
 """How far, in nats, the same mean in two spellings may be off: six decimals and 32 bits."""
 PRINTED_TO = 0.51e-6
 """What a probability with six decimals may be off."""
-_ENDING = tuple(mark.encode() for mark in ("🚨", "⭕", "🔄", "Cannot connect to "))
+_ENDING = tuple(
+    mark.encode() for mark in ("🚨", "⭕", "🔄", "Cannot connect to ", "terminate called after ")
+)
+_ASSERTION = re.compile(rb"\S{1,40}: \S{1,200}:\d{1,9}: .{0,400}Assertion `")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +170,7 @@ def take_apart(tail: bytes) -> Tail:
             return Tail(text, read(blocks[-1]), tail[blocks[-1].end() :])
     lines = tail.splitlines(keepends=True)
     for index, line in enumerate(lines):
-        if line.startswith(_ENDING):
+        if line.startswith(_ENDING) or _ASSERTION.match(line):
             return Tail(b"".join(lines[:index]), None, b"".join(lines[index:]))
     return Tail(tail, None, b"")
 

@@ -8,6 +8,7 @@ root, by an exception that says nothing.
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO, Literal
@@ -53,9 +54,11 @@ class _Session:
         self.old = False
         self.received_in: str | None = None
         self.rope_cache = False
+        self.last: deque[bytes] = deque(maxlen=_KEPT_ALARMS)
 
     def read(self, line: bytes) -> None:
         """Take what a line says."""
+        self.last.append(line)
         if match := _TOKEN.match(line):
             self._token(int(match[1]), int(match[2]))
         elif line.startswith(_CONNECTED):
@@ -105,7 +108,9 @@ class _Session:
         return "E" if self.head.memory_unit == "MB" else None
 
 
-def read_workers(stream: BinaryIO, err: bytes = b"") -> tuple[WorkerLog, ...]:
+def read_workers(
+    stream: BinaryIO, err: bytes = b"", *, mixed: bool = False
+) -> tuple[WorkerLog, ...]:
     """Read a worker's log: what it did for each root; memory is flat but for records of v0.11.
 
     A worker of v0.12 or later listens again after each root, older ones are begun anew for each.
@@ -118,11 +123,11 @@ def read_workers(stream: BinaryIO, err: bytes = b"") -> tuple[WorkerLog, ...]:
             waits = True
         elif waits and line.startswith((*_CONNECTED, _SLICE)):
             if served:
-                logs.append(session.log(b""))
+                logs.append(session.log(b"".join(session.last) if mixed else b""))
                 session = _Session()
             waits, served = False, True
         session.read(line)
-    return (*logs, session.log(err))
+    return (*logs, session.log(b"".join(session.last) if mixed else err))
 
 
 def read_worker(stream: BinaryIO, err: bytes = b"") -> WorkerLog:
