@@ -92,6 +92,13 @@ def open_source(source: Path) -> Checkpoint:
     Raises:
         HerdError: as `convert`.
     """
+    try:
+        return _opened(source)
+    except OSError as error:
+        raise HerdError(f"Reading {error.filename or source}: {error.strerror or error}.") from None
+
+
+def _opened(source: Path) -> Checkpoint:
     if source.is_dir():
         if not (source / CONFIG).is_file():
             raise HerdError(f"{source} is no Hugging Face directory: it has no {CONFIG}.")

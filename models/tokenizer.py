@@ -28,7 +28,7 @@ NEVER = -(2.0**100)
 LLAMA_3 = frozenset({"llama-bpe", "llama-v3", "llama3"})
 """GGUF's names for how Llama 3 cuts a text: runs of digits by threes from the left, for one."""
 
-LONGEST_PIECE = 1024
+LONGEST_PIECE = 512
 """Characters of a piece that are believed; merges of longer ones would take too long to find."""
 
 Kind = Literal["sentencepiece", "byte-level"]

@@ -89,8 +89,8 @@ def read_shape(weights: Path) -> ModelShape:
     dim, hidden_dim, layers, heads, kv_heads, vocab, context = _read_header(weights)
     if dim == _NEWER_MAGIC:
         raise HerdError(
-            f"{weights} is of llama2.c's version {hidden_dim}; right would be version 0. Write it "
-            "anew with `python export.py MODEL.bin --version 0` in llama2.c."
+            f"{weights} is of llama2.c's version {hidden_dim}; right would be version 0. Export "
+            "the checkpoint that it was made from once more, with `--version 0`."
         )
     if heads > 0 and dim % heads:
         raise HerdError(

@@ -225,6 +225,29 @@ def test_memory_is_said_before_a_model_would_be_fetched_for_nothing() -> None:
     assert told == "pi1 has 900 MiB of memory free and would need about 7198 MiB"
 
 
+def test_a_qwen3_that_fits_is_not_said_to_need_more() -> None:
+    """8B over 4 nodes at its own context: the engine printed 3985 MiB on the last worker."""
+    machines = Cluster(
+        nodes=(node(1, available_mib=8000), *(node(n, available_mib=4300) for n in (2, 3, 4)))
+    )
+    wanted = cell("distributed-llama", model="qwen3-8b", weights="q4_0", nodes=4)
+    told = ENGINES["distributed-llama"].check(wanted, machines)
+    assert ENGINES["distributed-llama"].memory(wanted).worker_mib == 4072  # and a slice on its way
+    assert told is not None
+    assert told.startswith("qwen3-8b/qwen3-8b-q4_0.m is not on pi1")
+
+
+def test_rows_that_are_no_blocks_of_32_are_told_for_quantised_weights_alone() -> None:
+    odd = "synthetic:dim=64,hidden=176,layers=2,heads=4,kv_heads=4,vocab=512,context=64"
+    for engine in ("llama.cpp", "distributed-llama"):
+        told = ENGINES[engine].check(cell(engine, model=odd, weights="q4_0"), cluster())
+        assert told is not None
+        assert "hidden_dim (176) is no multiple of 32, and q4_0 weights" in told
+        told = ENGINES[engine].check(cell(engine, model=odd, weights="f32"), cluster())
+        assert told is not None
+        assert "multiple" not in told
+
+
 def test_a_shorter_context_needs_less_memory_and_reaches_the_engine() -> None:
     engine = ENGINES["distributed-llama"]
     short, whole = (cell("distributed-llama", nodes=2, context=size) for size in (64, 0))

@@ -6,6 +6,7 @@ import struct
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from models.report import SilentReporter
 from models.shape import ModelShape, Weights
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.tiny_llama import logits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHAPE = ModelShape(
     dim=96, hidden_dim=128, layers=2, heads=6, kv_heads=6, head_dim=16, vocab=512, context=64
@@ -157,6 +161,63 @@ def test_a_mistake_is_one_sentence_and_leaves_no_file(
         convert(tmp_path / source_name, tmp_path / target, weights, kv_heads, QUIET)
     assert "\n" not in str(told.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_file_that_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
+    for name in ("a.m", "a.bin", "a.gguf"):
+        (tmp_path / name).symlink_to(tmp_path / name)  # leads to itself
+    (tmp_path / "a.t").mkdir()
+    for name in ("a.m", "a.bin", "a.gguf"):
+        with pytest.raises(HerdError):
+            open_source(tmp_path / name)
+
+
+def test_a_model_of_llama2_c_s_later_versions_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "a.bin").write_bytes(struct.pack("<7i", 0x616B3432, 1, 1, 1, 1, 1, 1) + bytes(228))
+    (tmp_path / "tokenizer.bin").write_bytes(b"")
+    with pytest.raises(HerdError, match="is of llama2.c's version 1; right would be version 0"):  # noqa: RUF043
+        open_source(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((0, 2**31 - 1), "dim .2147483647. is no multiple of heads"),
+        ((8, 2**31 - 1), "layers: Input should be less than or equal to 4096"),
+        ((8, 4096), "its header asks for"),
+        ((20, -(2**31)), "vocab: Input should be less than or equal to"),
+        ((20, 512), "its header asks for"),
+        ((16, 5), "must be a multiple of kv_heads"),
+    ],
+)
+def test_a_header_of_llama2_c_is_held_against_the_file(
+    tmp_path: Path, model: Checkpoint, change: tuple[int, int], words: str
+) -> None:
+    path = llama2c(model, tmp_path)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<i", content, *change)
+    path.write_bytes(content)
+    with pytest.raises(HerdError, match=words):
+        open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (lambda whole: whole + bytes(9), "goes on after its 512 pieces"),
+        (lambda whole: whole[:-9], "does not hold 512 pieces"),
+        (lambda whole: whole[:-1] + b"\xff", "its piece 511 is no UTF-8"),
+        (lambda whole: whole[:4] + struct.pack("<fi", 0, -5) + whole[12:], "does not hold"),
+        (lambda whole: whole[:4] + struct.pack("<fi", 0, 2**31 - 1) + whole[12:], "does not hold"),
+    ],
+)
+def test_a_vocabulary_of_llama2_c_is_held_against_the_file(
+    tmp_path: Path, model: Checkpoint, content: Callable[[bytes], bytes], words: str
+) -> None:
+    path, tokenizer = llama2c(model, tmp_path), tmp_path / "tokenizer.bin"
+    tokenizer.write_bytes(content(tokenizer.read_bytes()))
+    with pytest.raises(HerdError, match=words):
+        open_source(path)
 
 
 def test_rows_that_are_no_blocks_of_32_become_float_files_and_no_quantised_ones(
