@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from collect.account import Account
-from collect.attempt import AttemptRecord, Outcome
+from collect.attempt import AttemptRecord
 from collect.errors import HerdError
-from collect.parsers import failure_cause, parse_attempt
 from collect.run import TrialRecord
 from experiments.book import TrialBook
 from experiments.cluster import CONTROLLER
@@ -18,22 +16,20 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.execution import Execution
 from experiments.herd import Herd
-from experiments.judge import failure, invalidity, is_told_by_logs
+from experiments.judge import failure
 from experiments.ledger import Ledger
 from experiments.money import Purse, bill_of, most_of_trial
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
-from experiments.protocol import Request
+from experiments.recorder import Recorder
 from experiments.reserve import rescued, reserved, room_for
 from experiments.shaping.keeper import KeeperError
 from experiments.shaping.links import Links
-from experiments.told import unread, whole
+from experiments.told import unread
 from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""
-FULL_KIB = 1024
-"""A file system with less room than this counts as full."""
 
 
 class Session:
@@ -74,12 +70,7 @@ class Session:
         self._is_emulated = False
         self._looked_at = time.monotonic()
         self._trials = TrialRunner(herd, self._live)
-        self._link_mbit = {
-            name: _whole(facts.get("link_mbit")) for name, facts in manifest.nodes.items()
-        }
-        self._page_bytes = {
-            name: _whole(facts.get("page_size")) for name, facts in manifest.nodes.items()
-        }
+        self._recorder = Recorder(manifest, herd)
         self.book = TrialBook(account.trials)
 
     def measure(self) -> tuple[str, ...]:
@@ -186,7 +177,8 @@ class Session:
             execution = self._execute(cell, deployment, attempt_id)
 
         def judge(folder: Path) -> AttemptRecord:
-            return self._judged(folder, trial, number, execution, deployment)
+            expected = deployment.expected_samples
+            return self._recorder.record_of(folder, trial, number, execution, expected)
 
         with rescued(attempt_id, execution.logs if cell.endpoint else {}):
             record = self._ledger.record(attempt_id, execution.logs, judge)
@@ -244,74 +236,6 @@ class Session:
         if record.is_final or self.book.used[trial.trial_id] >= self._manifest.max_attempts:
             self.book.settle(trial, "failed")
 
-    def _judged(
-        self,
-        folder: Path,
-        trial: TrialRecord,
-        number: int,
-        execution: Execution,
-        deployment: Deployment,
-    ) -> AttemptRecord:
-        """The record of an attempt whose logs lie in a folder."""
-        draft = AttemptRecord(
-            run=self._manifest.run,
-            attempt_id=f"{trial.trial_id}-a{number}",
-            trial_id=trial.trial_id,
-            cell_id=trial.cell_id,
-            attempt=number,
-            params=self._cells[trial.cell_id].params,
-            outcome="done",
-            samples=0,
-            expected_samples=deployment.expected_samples,
-            started_at=execution.started_at,
-            trial_wall_s=execution.trial_wall_s,
-            root_wall_s=execution.root_wall_s,
-            processes=tuple(execution.processes),
-            nodes=execution.readings,
-            energy=execution.energy,
-            file_bytes={name: len(content) for name, content in execution.logs.items()},
-            file_sha256={
-                name: hashlib.sha256(content).hexdigest()
-                for name, content in execution.logs.items()
-            },
-            link=execution.link,
-        )
-        outcome, cause, samples = self._verdict(folder, draft, execution, deployment)
-        return draft.model_copy(update={"outcome": outcome, "cause": cause, "samples": samples})
-
-    def _verdict(
-        self, folder: Path, draft: AttemptRecord, execution: Execution, deployment: Deployment
-    ) -> tuple[Outcome, str | None, int]:
-        samples = 0
-        cause = failure(execution)
-        if cause is not None and is_told_by_logs(execution):
-            cause = _cause_in_logs(folder, draft) or cause
-        if cause is None:
-            try:
-                samples = parse_attempt(folder, draft).samples
-            except HerdError as error:
-                cause = str(error)
-            except Exception as error:  # noqa: BLE001 - what others write may raise anything
-                cause = unread("its logs", error)
-        if cause is None and samples != deployment.expected_samples:
-            cause = f"its log holds {samples} of {deployment.expected_samples} samples"
-        if cause is not None:
-            return "failed", self._full_disk(draft) + cause, samples
-        reason = invalidity(execution, self._link_mbit, self._page_bytes)
-        return ("done", None, samples) if reason is None else ("invalid", reason, samples)
-
-    def _full_disk(self, draft: AttemptRecord) -> str:
-        """Which node has no room for logs, as the beginning of a cause; empty if all have."""
-        names = set(self._cells[draft.cell_id].nodes) - set(self._herd.lost())
-        replies, _ = self._herd.ask_each(
-            {name: Request("space") for name in sorted(names)}, "tell its free space", 10.0
-        )
-        for name, reply in replies.items():
-            free_kib = whole(reply.text("available_kib"))
-            if free_kib is not None and free_kib < FULL_KIB:
-                return f"the disk of {name} is full, make room below /var/lib/llama-herd there: "
-        return ""
-
     def _step(self, trial: TrialRecord, cell: Cell, attempt: int) -> Step:
         return Step(cell_label(cell.params), trial.order, len(self._manifest.trials), attempt)
 
@@ -319,15 +243,3 @@ class Session:
         """Pass the root's rate on, unless it is an emulator's: that is no speed."""
         if not self._is_emulated:
             self._progress.live(ENGINES[self._engine].live_rate(tail))
-
-
-def _cause_in_logs(folder: Path, draft: AttemptRecord) -> str | None:
-    """Why an attempt failed by its logs; None if they do not tell."""
-    try:
-        return failure_cause(folder, draft.processes)
-    except Exception as error:  # noqa: BLE001 - what others write may raise anything
-        return unread("its logs", error)
-
-
-def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) else None

@@ -26,6 +26,7 @@ import pytest
 from collect.account import Account
 from collect.errors import HerdError
 from experiments.ledger import Ledger
+from experiments.recorder import LONGEST_CAUSE
 from experiments.reserve import RESERVE_FILE, rescued, reserved, room_for
 from tests.doubles.api_server import (
     DONE,
@@ -334,7 +335,7 @@ def test_whatever_a_parser_raises_the_attempt_is_recorded_and_the_run_goes_on(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("experiments.session.parse_attempt", broken)
+    monkeypatch.setattr("experiments.recorder.parse_attempt", broken)
     with serving(saying("yes"), times=4) as (url, requests):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
         result = run(tmp_path, matrix(path, "Why?", repeats=2, max_attempts=1))
@@ -367,6 +368,32 @@ def test_whatever_reading_a_node_raises_the_attempt_is_recorded_and_the_run_goes
     assert "what its nodes said cannot be read (OddError: a node said so)" in str(
         attempts[0].reason
     )
+
+
+def test_what_cannot_be_recorded_of_a_node_leaves_a_record_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.trial.node_reading", lambda _: {"uptime_s": "\x1b" * 9})
+    with serving(saying("yes")) as (url, _):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        result = run(tmp_path, matrix(path, "Why?", max_attempts=1))
+
+    assert result.counts["failed"] == 1
+    (trial,) = Account.read(result.folder).trials
+    assert "cannot be re" in str(trial.reason)
+    assert "\x1b" not in str(trial.reason)
+
+
+def test_a_cause_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("experiments.recorder.failure", lambda _: "so\n" * 1_000_000)
+    monkeypatch.setattr("experiments.recorder.is_told_by_logs", lambda _: False)
+    with serving(saying("yes")) as (url, _):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        result = run(tmp_path, matrix(path, "Why?", max_attempts=1))
+
+    (trial,) = Account.read(result.folder).trials
+    assert len(str(trial.reason)) == LONGEST_CAUSE
+    assert "\n" not in str(trial.reason)
 
 
 def test_nobody_is_asked_where_the_answers_find_no_room(
