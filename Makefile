@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint test test-engines test-petals bench clean
+.PHONY: help setup link demo lint test test-engines test-petals bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -66,6 +66,10 @@ test-engines: .venv/test.stamp
 # Petals on virtual nodes: what it says (also on emulated arm64), a server that dies, sixty texts in one process.
 test-petals: .venv/test.stamp
 	PETALS_PACKAGES=fetch pytest tests/petals -rs
+
+# How often reports of known truth speak of a difference that is not there: half an hour, or RUNS=100.
+simulate: setup
+	@$(BIN)/python -m tests.benchmarks.false_findings $(if $(RUNS),--runs $(RUNS))
 
 # ONLY=NAME measures one row; `python -m tests.benchmarks --list` names them.
 bench: setup

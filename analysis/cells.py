@@ -6,7 +6,7 @@ A series is all cells that differ in nothing but the number of nodes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -71,6 +71,10 @@ class CellResult:
     reasons: tuple[str, ...]
     attempts: Attempts = Attempts()
     emulated: tuple[str, ...] = ()
+    _read: dict[str, dict[int, float]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """Columns that were read before: a report asks for the same ones again and again."""
 
     @property
     def nodes(self) -> int:
@@ -110,7 +114,12 @@ class CellResult:
         return ", ".join(f"{self.counts[state]} {state}" for state in states)
 
     def by_block(self, column: str) -> dict[int, float]:
-        """Block to value of a column, for done trials that have one."""
+        """Block to value of a column, for done trials that have one; not to be changed."""
+        if column not in self._read:
+            self._read[column] = self._by_block(column)
+        return self._read[column]
+
+    def _by_block(self, column: str) -> dict[int, float]:
         if column not in self.done or (self.emulated and column.endswith(TIMINGS)):
             return {}
         values = pd.to_numeric(self.done[column], errors="coerce")

@@ -141,7 +141,7 @@ def _gains(scalings: Sequence[Scaling]) -> list[str]:
     if not scaled:
         return []
     if not any(scaling.is_known for scaling in scaled):
-        return [f"too few trials tell whether more nodes are faster in {len(scaled)} series"]
+        return [f"so few trials do not tell in which of {len(scaled)} series more nodes help"]
     gains = [s.best.speed_up.value for s in scaled if s.best is not s.points[0]]
     if not gains:
         return [f"more nodes were found faster in none of {len(scaled)} series"]

@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path, PurePath
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
 from collect.errors import HerdError
@@ -39,7 +39,15 @@ MOST_ATTEMPTS = 1000
 
 EQUIVALENCE_MARGIN = 0.03
 """Relative difference below which two speeds count as the same, where a matrix does not say."""
-Margin = Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)]
+
+
+def _as_share(value: object) -> object:
+    if isinstance(value, bool | str):
+        raise ValueError("write a share between 0 and 0.5: 0.03 is 3 %")  # noqa: TRY004 - pydantic's
+    return value
+
+
+Margin = Annotated[float, BeforeValidator(_as_share), Field(gt=0.0, le=0.5, allow_inf_nan=False)]
 """Of `no difference`: 0.03 is 3 %."""
 
 

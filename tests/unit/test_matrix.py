@@ -91,6 +91,9 @@ def test_constraints_that_leave_nothing_are_an_error(tmp_path: Path) -> None:
         ("repeats: 3", "repeets: 3", 9, "`repeets` is not known", "`repeats`"),
         ("repeats: 3", "repeats: none", 9, "`repeats` is wrong", "valid integer"),
         ("prompt_tokens", "promt_tokens", 2, "`promt_tokens` is not known", "`prompt_tokens`"),
+        ("repeats: 3", "equivalence_margin: 3 %", 9, "`equivalence_margin` is", "0.03 is 3 %"),
+        ("repeats: 3", "equivalence_margin: 0", 9, "it is `0`", "greater than 0"),
+        ("repeats: 3", "equivalence_margin: 3", 9, "it is `3`", "less than or equal to 0.5"),
         ("repeats: 3", "title: Again", 9, "second time", "line 1"),
     ],
 )

@@ -1,0 +1,246 @@
+"""How often a report speaks of a difference that is not there, and how often it finds one that is.
+
+    python -m tests.benchmarks.false_findings [--runs 400]
+
+Runs of known truth are made and go through what a report goes through: its comparisons, its
+verdict, its key figures. docs/statistics.md has the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from analysis.cells import CellResult, Series, series_of
+from analysis.family import Family, Finding
+from analysis.scaling import scalings_of, speed_pairs
+from analysis.summary import key_figures
+from analysis.verdict import verdict_of
+from collect.account import STATES
+from collect.run import CellRecord
+
+Floats = npt.NDArray[np.float64]
+Noise = Callable[[np.random.Generator, tuple[int, ...]], Floats]
+"""Factors of speed for an array of cells by blocks."""
+
+CLAIMS = re.compile(r"times as fast|are faster in \d|\b(are|is) slower|(^|\. |; )[Ff]astest for")
+"""What a sentence may say only of a difference that was found."""
+
+
+def normal(cv: float) -> Noise:
+    """Normal, with that coefficient of variation."""
+    return lambda rng, shape: np.maximum(1 + cv * rng.normal(size=shape), 0.02)
+
+
+def lognormal(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Skewed: half the trials are 1.4 times off or more."""
+    return np.exp(0.5 * rng.normal(size=shape))
+
+
+def two_modes(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Half of the trials at half the speed."""
+    return np.where(rng.random(shape) < 0.5, 0.5, 1.0) * normal(0.03)(rng, shape)
+
+
+def outliers(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """One trial of seven slowed down, some of them very much."""
+    slow = np.where(rng.random(shape) < 0.15, 1 + rng.pareto(1.5, shape), 1.0)
+    return normal(0.03)(rng, shape) / slow
+
+
+def drift(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """What the machine does from block to block hits all cells (autocorrelation 0.7)."""
+    blocks = np.zeros(shape[-1])
+    for block in range(1, shape[-1]):
+        blocks[block] = 0.7 * blocks[block - 1] + 0.15 * rng.normal()
+    return np.exp(blocks) * normal(0.03)(rng, shape)
+
+
+def uneven(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Each cell with its own noise, from a few per mille to tens of percent."""
+    cv = np.exp(rng.normal(np.log(0.03), 1.0, size=(*shape[:-1], 1)))
+    return np.exp(cv * rng.normal(size=shape))
+
+
+def whole_ms(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
+    """Tokens of about 10 ms, told in whole ms: most trials are alike to the digit."""
+    return 10 / np.round(10 / normal(0.03)(rng, shape))
+
+
+NOISES: Mapping[str, Noise] = {
+    "normal, 3 %": normal(0.03),
+    "normal, 20 %": normal(0.2),
+    "lognormal, 0.5": lognormal,
+    "two modes": two_modes,
+    "outliers": outliers,
+    "drift": drift,
+    "each cell its own": uneven,
+    "whole ms": whole_ms,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is simulated.
+
+    Attributes:
+        series: how many, each a model of its own, or with `rivals` engines of one model.
+        nodes: how many numbers of nodes each series has.
+        trials: of each cell.
+        gains: index of a series to how many times as fast all but one node are there.
+        lost: share of trials that failed for good.
+    """
+
+    series: int
+    nodes: int
+    trials: int
+    noise: str = "normal, 3 %"
+    gains: Mapping[int, float] = field(default_factory=dict)
+    rivals: bool = False
+    lost: float = 0.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """Of so many runs: with a difference in `comparisons.csv`, in a sentence or figure, found."""
+
+    runs: int = 0
+    compared: int = 0
+    said: int = 0
+    found: int = 0
+
+
+def simulate(setting: Setting, runs: int, seed: int = 1) -> Counts:
+    """Make so many runs and count what their reports say.
+
+    `found`: of a series with a gain some number of nodes was called faster, on the average over
+    such series; counted in runs.
+    """
+    rng = np.random.default_rng(seed)
+    counts = Counts(runs)
+    found = 0.0
+    for _ in range(runs):
+        all_series = _series(setting, rng)
+        family = Family(speed_pairs(all_series))
+        scalings = scalings_of(all_series, family)
+        verdict = verdict_of(all_series, scalings, {}, is_lab=False, family=family)
+        figures = key_figures(all_series, scalings, family)
+        told = " ".join((verdict.spoken, *verdict.details))
+        named = any(one.name == "Fastest" and one.value != "cannot tell" for one in figures)
+        counts.compared += any(
+            row.finding in (Finding.FASTER, Finding.SLOWER) for row in family.rows
+        )
+        counts.said += bool(CLAIMS.search(told)) or named
+        if setting.gains:
+            gained = [scalings[index].best.nodes > 1 for index in setting.gains]
+            found += sum(gained) / len(gained)
+    counts.found = round(found)
+    return counts
+
+
+def _series(setting: Setting, rng: np.random.Generator) -> tuple[Series, ...]:
+    shape = (setting.series, setting.nodes, setting.trials)
+    speeds = 100 * NOISES[setting.noise](rng, shape)
+    for index, gain in setting.gains.items():
+        speeds[index, 1:] *= gain
+    kept = rng.random(shape) >= setting.lost
+    return series_of(_cells(setting, speeds, kept))
+
+
+def _cells(setting: Setting, speeds: Floats, kept: npt.NDArray[np.bool_]) -> Iterator[CellResult]:
+    for series in range(setting.series):
+        for index in range(setting.nodes):
+            own = kept[series, index]
+            done = pd.DataFrame(
+                {
+                    "block": np.flatnonzero(own) + 1,
+                    "decode_tokens_per_s": speeds[series, index][own],
+                }
+            )
+            yield CellResult(
+                record=_record(series, index + 1, rivals=setting.rivals),
+                counts={**dict.fromkeys(STATES, 0), "done": len(done)},
+                done=done,
+                reasons=(),
+            )
+
+
+def _record(series: int, nodes: int, *, rivals: bool) -> CellRecord:
+    return CellRecord(
+        cell_id=f"s{series}n{nodes}",
+        params={
+            "engine": f"engine{series}" if rivals else "engine",
+            "model": "model" if rivals else f"model{series}",
+            "nodes": nodes,
+            "weights": "q4_0",
+        },
+        identity={},
+        nodes=tuple(f"pi{node}" for node in range(1, nodes + 1)),
+    )
+
+
+MANY = 50
+"""Series from which a tenth of the runs must do."""
+NOTHING_THERE = (
+    *(Setting(1, nodes, trials) for trials in (3, 6, 10) for nodes in (2, 3, 4, 6, 8)),
+    *(Setting(engines, 4, 6, rivals=True) for engines in (2, 4)),
+    *(Setting(1, 4, 6, noise) for noise in NOISES if noise != "normal, 3 %"),
+    Setting(1, 4, 9, lost=0.2),
+    *(Setting(100, 4, trials) for trials in (3, 6, 10)),
+    *(Setting(100, 4, 6, noise) for noise in ("lognormal, 0.5", "two modes", "each cell its own")),
+)
+SOMETHING_THERE = (
+    Setting(1, 2, 6, gains={0: 1.3}),
+    Setting(1, 4, 6, gains={0: 1.3}),
+    Setting(1, 8, 6, gains={0: 1.3}),
+    Setting(4, 4, 6, gains={0: 1.3}, rivals=True),
+    Setting(100, 2, 6, gains={0: 1.3}),
+    Setting(100, 4, 6, gains={0: 1.3}),
+    Setting(100, 4, 6, gains=dict.fromkeys(range(100), 1.3)),
+)
+
+
+def main() -> None:
+    """Write both tables as Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=400, help="of a setting with few series")
+    few = parser.parse_args().runs
+    _line("series", "numbers of nodes", "trials", "noise", "runs", "comparison", "sentence, figure")
+    _line(*["---"] * 7)
+    for setting in NOTHING_THERE:
+        counts = _simulated(setting, few)
+        shares = (f"{100 * part / counts.runs:.1f} %" for part in (counts.compared, counts.said))
+        _line(*_told(setting), counts.runs, *shares)
+    _line("series", "numbers of nodes", "trials", "noise", "runs", "with a gain of 1.3", "found")
+    _line(*["---"] * 7)
+    for setting in SOMETHING_THERE:
+        counts = _simulated(setting, few)
+        share = f"{100 * counts.found / counts.runs:.1f} %"
+        _line(*_told(setting), counts.runs, len(setting.gains), share)
+
+
+def _simulated(setting: Setting, few: int) -> Counts:
+    return simulate(setting, few if setting.series < MANY else few // 10)
+
+
+def _line(*cells: object) -> None:
+    sys.stdout.write(f"| {' | '.join(map(str, cells))} |\n")
+    sys.stdout.flush()
+
+
+def _told(setting: Setting) -> tuple[str, int, str, str]:
+    kind = " engines" if setting.rivals else ""
+    lost = ", a fifth lost" if setting.lost else ""
+    series, trials = f"{setting.series}{kind}", f"{setting.trials}{lost}"
+    return series, setting.nodes, trials, setting.noise
+
+
+if __name__ == "__main__":
+    main()
