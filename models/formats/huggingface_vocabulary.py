@@ -90,6 +90,8 @@ def _with_ends(
     """The vocabulary with what begins and ends a text."""
     bos = _id(tokenizer, settings.bos, folder)
     bos = bos if bos is not None else tokenizer.bos_id
+    if bos is None and first is not None:  # named by nothing but the template that puts it
+        bos = _id(tokenizer, first[0], folder)
     eos = _id(tokenizer, settings.eos, folder)
     ends = [*([] if eos is None else [eos]), *tokenizer.eos_ids]
     for listed in listing:
@@ -98,7 +100,7 @@ def _with_ends(
     if wrong is not None:
         raise HerdError(f"{folder} names {wrong} as the end of a text, which is no piece of it.")
     begins = first is not None and settings.add_bos is not False
-    if begins and first is not None:
+    if begins and first is not None and bos is not None:
         _require_bos(tokenizer, bos, first, folder)
     unknown = _id(tokenizer, settings.unknown, folder)
     return replace(
@@ -112,16 +114,15 @@ def _with_ends(
 
 
 def _require_bos(
-    tokenizer: Tokenizer, bos: int | None, first: tuple[str, int | None], folder: Path
+    tokenizer: Tokenizer, bos: int, first: tuple[str, int | None], folder: Path
 ) -> None:
     """Refuse a template that puts something else than bos before every text."""
     text, number = first
-    if bos is None or text != tokenizer.pieces[bos] or number not in {None, bos}:
-        named = "nothing" if bos is None else f"{tokenizer.pieces[bos]!r} (number {bos})"
+    if text != tokenizer.pieces[bos] or number not in {None, bos}:
         raise unsayable(
             folder,
             f"puts {text!r} (number {number}) before every text in the post_processor of {_PIECES},"
-            f" and names {named} as bos_token",
+            f" and names {tokenizer.pieces[bos]!r} (number {bos}) as bos_token",
         )
 
 

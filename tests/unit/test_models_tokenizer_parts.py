@@ -448,6 +448,13 @@ def test_numbers_of_pieces_are_held_against_the_file(tmp_path: Path) -> None:
         read_vocabulary(tmp_path)
 
 
+def test_what_only_the_template_names_begins_a_text(tmp_path: Path) -> None:
+    pieces_folder(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    read = read_vocabulary(tmp_path)
+    assert (read.bos_id, read.add_bos) == (1, True)
+
+
 @pytest.mark.parametrize("source", ["scores", "merges"])
 def test_llama_2_s_order_comes_back_from_t_whatever_its_vocabulary_was_read_from(
     tmp_path: Path, source: str
