@@ -109,12 +109,13 @@ def tables_of(account: Account) -> Tables:
 
 def _frame(rows: Iterable[Row], columns: Columns) -> pd.DataFrame:
     """A frame with exactly these columns and dtypes, also when there are no rows."""
-    listed = list(rows)
+    # Column by column: of tokens there are millions, and a row takes ten times what its values do.
+    values: dict[str, list[Any]] = {name: [] for name in columns}
+    for row in rows:
+        for name, column in values.items():
+            column.append(row.get(name))
     return pd.DataFrame(
-        {
-            name: pd.Series([row.get(name) for row in listed], dtype=dtype)
-            for name, dtype in columns.items()
-        }
+        {name: pd.Series(values.pop(name), dtype=dtype) for name, dtype in columns.items()}
     )
 
 
