@@ -12,15 +12,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, check_logs, load_attempt
 from collect.errors import HerdError
-from collect.measurement import Measurement
-from collect.parsers import parse_attempt
 from collect.record import own_folder, why
 from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord, load_run
 from models.foreign import one_line
+
+if TYPE_CHECKING:
+    from collect.measurement import Measurement
 
 State = Literal["done", "failed", "unavailable", "pending"]
 STATES: tuple[State, ...] = ("done", "failed", "unavailable", "pending")
@@ -191,6 +192,8 @@ def _attempt_state(
         if reason is None and look >= Look.HASHES:
             check_logs(folder, record)
         if reason is None and look >= Look.LOGS:
+            from collect.parsers import parse_attempt
+
             measurement = parse_attempt(folder, record)
             reason = _missing_samples(measurement.samples, record)
     except HerdError as error:

@@ -100,6 +100,8 @@ def visible(text: str) -> str:
     ESC becomes `\x1b`, a mark of writing direction `\u202e`; line feeds and tabs stay. A terminal,
     a text file and a page then show what is there, and do nothing.
     """
+    if text.isprintable():  # most is, and records hold thousands of names
+        return text
     return "".join(
         character if character in _STAY or not _acts(character) else _escape(character)
         for character in text

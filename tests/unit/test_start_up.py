@@ -30,6 +30,10 @@ def test_to_list_the_verbs_nothing_of_ours_is_loaded() -> None:
     assert not loaded("import fabfile") & {*HEAVY, *FLOORS, "pydantic", "rich"}
 
 
+def test_status_loads_no_parser() -> None:
+    assert "collect.parsers" not in loaded("import experiments.ledger")
+
+
 @pytest.mark.parametrize(
     "module",
     ["experiments.ledger", "experiments.lab", "collect.parsers.distributed_llama"],
