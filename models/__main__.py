@@ -9,7 +9,7 @@ import sys
 from rich.console import Console
 
 from models.build import Artifact, ensure_artifact
-from models.catalogue import load_catalogue
+from models.catalogue import ModelSpec, load_catalogue
 from models.errors import HerdError
 from models.fetch import downloads_folder, open_checkpoint
 from models.listing import models_table
@@ -28,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "list":
             Console().print(models_table(load_catalogue()))
         elif options.command == "fetch":
-            spec = load_catalogue().get(options.name)
-            open_checkpoint(spec, StderrReporter())
-            say(f"{spec.name}: {downloads_folder(spec.unpadded or spec)}")
+            say(_fetched(load_catalogue().get(options.name)))
         else:
             spec = load_catalogue().get(options.name)
             artifact = ensure_artifact(spec, options.format, options.weights, StderrReporter())
@@ -42,6 +40,16 @@ def main(arguments: list[str] | None = None) -> int:
         complain("Interrupted. Repeat the command to go on.")
         return _INTERRUPTED
     return 0
+
+
+def _fetched(spec: ModelSpec) -> str:
+    """Fetch the published files of a model; where they are."""
+    if spec.format == "dllama":
+        return _as_lines(ensure_artifact(spec, "dllama", "q4_0", StderrReporter()))
+    if spec.format is None:
+        return f"{spec.name} has random weights, made when they are needed: nothing is to fetch."
+    open_checkpoint(spec, StderrReporter())
+    return f"{spec.name}: {downloads_folder(spec.unpadded or spec)}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -42,6 +42,11 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
         return padded(open_checkpoint(spec.unpadded, reporter), spec.shape.kv_heads)
     if spec.directory:
         return _open_directory(spec, reporter or SilentReporter())
+    if spec.format == "dllama":
+        raise HerdError(
+            f"{spec.name} is published ready for distributed-llama, and its files are used as they "
+            "are. For anything else convert the original with `fab convert`."
+        )
     if spec.checkpoint is None:
         return synthetic_checkpoint(spec.shape, spec.seed or 0)
     with _fetcher(spec, reporter or SilentReporter()) as fetch:

@@ -16,6 +16,7 @@ from models.build import Format, artifact_file_names, ensure_artifact, is_cached
 from models.cache import disk_errors, sha256_of
 from models.catalogue import ModelSpec, load_catalogue
 from models.errors import HerdError
+from models.fetch import open_checkpoint
 from models.formats import dllama
 from models.formats.gguf import write_gguf
 from models.shape import Weights
@@ -172,6 +173,18 @@ def test_a_mistake_on_the_command_line_is_one_paragraph_and_status_1(
     message = capsys.readouterr().err
     assert message.startswith("There is no model `storys15m`")
     assert "Traceback" not in message
+
+
+def test_a_model_of_random_weights_has_nothing_to_fetch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["fetch", "synthetic:tiny"]) == 0
+    assert "nothing is to fetch" in capsys.readouterr().out
+
+
+def test_a_model_that_is_used_as_published_is_not_opened_for_anything_else() -> None:
+    with pytest.raises(HerdError, match="published ready for distributed-llama, and its files"):
+        open_checkpoint(load_catalogue().get("qwen3-0.6b"))
 
 
 def test_the_list_names_every_model_with_what_is_cached(
