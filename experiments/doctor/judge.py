@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from experiments.doctor.checks import cuda, gpu, machine, network, pythons, resources, wsl
-from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
+from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem
+from experiments.told import unread
 
 
 def judge(answers: Sequence[Answer]) -> list[Diagnosis]:
@@ -27,10 +28,21 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     if answer.facts is None:
         return
     facts = answer.facts
-    yield from machine.check(facts)
-    yield from wsl.check(answer, facts)
-    yield from gpu.check(facts)
-    yield from cuda.check(facts)
-    yield from pythons.check(facts)
-    yield from network.check(answer, facts, [other for other in answers if other is not answer])
-    yield from resources.check(answer, facts)
+    others = [other for other in answers if other is not answer]
+    yield from _checked("machine", lambda: machine.check(facts))
+    yield from _checked("wsl", lambda: wsl.check(answer, facts))
+    yield from _checked("gpu", lambda: gpu.check(facts))
+    yield from _checked("cuda", lambda: cuda.check(facts))
+    yield from _checked("python", lambda: pythons.check(facts))
+    yield from _checked("network", lambda: network.check(answer, facts, others))
+    yield from _checked("resources", lambda: resources.check(answer, facts))
+
+
+def _checked(subject: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """What a check finds; what a node tells that nobody foresaw is a finding, too."""
+    found: list[Finding] = []
+    try:
+        found += check()
+    except Exception as error:  # noqa: BLE001 - what others say may raise anything
+        found.append(problem(subject, f"{unread('What it tells', error)}.", "Please report this."))
+    return found

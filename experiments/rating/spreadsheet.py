@@ -223,7 +223,7 @@ def _scores(row: _Row, mistakes: list[str]) -> dict[str, int]:
         written = row[rubric]
         if not written:
             continue
-        if written.isdecimal() and LOWEST <= int(written) <= HIGHEST:
+        if len(written) == 1 and written.isdecimal() and LOWEST <= int(written) <= HIGHEST:
             scores[rubric] = int(written)
         else:
             mistakes.append(

@@ -8,6 +8,7 @@ of it, on its way out of the node (netem) or into it (the queue method, see `que
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -79,9 +80,13 @@ def told_shape(qdiscs: str) -> Shape | None:
     return None if mbit is None else Shape(mbit, delay_ms)
 
 
+_FASTEST = re.compile(r" min/avg/max[^=]{0,40}= ([0-9]{1,9}(\.[0-9]{1,9})?)/")
+
+
 def round_trip_ms(said: str) -> float | None:
     """The fastest round trip that ping tells, in milliseconds; None if there was none."""
     for line in said.splitlines():
-        if " min/avg/max" in line:
-            return float(line.partition("= ")[2].partition("/")[0])
+        told = _FASTEST.search(line)
+        if told:
+            return float(told[1])
     return None

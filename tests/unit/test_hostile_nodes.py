@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.doctor.ask import SilentError, converse
+from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
+from experiments.doctor.finding import Answer, Finding
+from experiments.doctor.judge import judge
 from experiments.doctor.probe.main import MARK
 from experiments.energy import energy_between
 from experiments.engines import ENGINES
@@ -35,7 +38,9 @@ from experiments.protocol import (
 )
 from experiments.readings import node_reading, unit_state
 from experiments.remote import SshLink
+from experiments.shaping.shape import round_trip_ms
 from experiments.told import LONGEST_WORDS
+from tests.doubles.doctor_facts import PC
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world
 
@@ -513,12 +518,78 @@ def test_facts_for_the_doctor_that_cannot_be_are_told(facts: str) -> None:
     assert len(str(caught.value)) < 400
 
 
+def without_bounds(facts: Facts, text: str) -> Facts:
+    """The facts with another text wherever a node chooses one."""
+    gpu = Gpu(name=text, driver=text, compute_capability=text)
+    python = Python(
+        path=text,
+        kind="venv",
+        torch=text,
+        torch_cuda=text,
+        bitsandbytes=text,
+        bitsandbytes_cuda=(text, ""),
+        petals=text,
+    )
+    return facts.model_copy(
+        update={
+            "base": facts.base.model_copy(update={"os": text, "kernel": text, "nic": text}),
+            "machine": facts.machine.model_copy(update={"python": text, "os_id": text}),
+            "gpu": facts.gpu.model_copy(
+                update={"gpus": (gpu,), "nvidia_smi": text, "driver_packages": (text,)}
+            ),
+            "cuda": facts.cuda.model_copy(
+                update={"toolkits": (Toolkit(path=text, conda=False, compiler=True, version=text),)}
+            ),
+            "pythons": (python,),
+            "network": facts.network.model_copy(update={"addresses": {text: text}}),
+        }
+    )
+
+
+@pytest.mark.parametrize("text", [*WILD, "²²", "1.²", ".", "..", "12.", "a.b.c"])
+def test_whatever_a_node_says_of_itself_the_doctor_judges_it(text: str) -> None:
+    told = without_bounds(Facts.model_validate(PC), text)
+
+    (diagnosis,) = judge([Answer("pi1", "10.0.0.1", "10.0.0.1", facts=told)])
+
+    said = " ".join(finding.sentence for finding in diagnosis.findings)
+    assert "Native Linux" in said
+    assert "cannot be read" not in said
+
+
+def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def failing(_facts: Facts) -> list[Finding]:
+        raise OddError("so\nit is")
+
+    monkeypatch.setattr("experiments.doctor.checks.cuda.check", failing)
+    answer = Answer("pi1", "10.0.0.1", "10.0.0.1", facts=Facts.model_validate(PC))
+
+    (diagnosis,) = judge([answer])
+
+    (bad,) = [one for one in diagnosis.findings if "cannot be read" in one.sentence]
+    assert bad.sentence == "What it tells cannot be read (OddError: so it is)."
+    assert diagnosis.findings[-1] != bad
+
+
+class OddError(Exception):
+    """Nothing of ours."""
+
+
+@pytest.mark.parametrize("told", ["abc", "", "9" * 5000, "nan", "-1", "٣", "1e999"])
+def test_a_ping_that_tells_no_time_tells_none(told: str) -> None:
+    assert round_trip_ms(f"rtt min/avg/max/mdev = {told}/1/1/1 ms") is None
+    assert round_trip_ms("rtt min/avg/max/mdev = 0.031/1/1/1 ms") == 0.031
+
+
 @pytest.mark.parametrize(
-    ("endless", "told"), [(b"x" * 65536, "more than 4 MiB"), (b"noise\n", "did not tell within")]
+    ("endless", "seconds", "told"),
+    [(b"x" * 65536, 20.0, "more than 4 MiB"), (b"noise\n", 0.3, "did not tell within")],
 )
-def test_a_probe_that_never_ends_is_ended(endless: bytes, told: str) -> None:
+def test_a_probe_that_never_ends_is_ended(endless: bytes, seconds: float, told: str) -> None:
     with pytest.raises(SilentError, match=told):
-        converse(Pipe(*["1.0"] * 5, endless=endless), b"", 0.3)
+        converse(Pipe(*["1.0"] * 5, endless=endless), b"", seconds)
 
 
 # -- lost nodes

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from experiments.doctor.facts import Cuda, Facts, Toolkit
 from experiments.doctor.finding import Finding, ok, problem, warning
+from experiments.told import whole
 
 SUBJECT = "cuda"
 INSTALL = "put the machine into group `cuda_nodes`, then ansible-playbook provision.yml --tags cuda"
@@ -127,10 +128,12 @@ def _driver(facts: Facts, system: list[Toolkit]) -> Iterator[Finding]:
 def oldest_driver(cuda_version: str | None) -> int | None:
     """Branch of the driver that a CUDA version needs; None where that is not known."""
     major = (cuda_version or "").partition(".")[0]
-    return OLDEST_DRIVER.get(int(major)) if major.isdigit() else None
+    number = whole(major)
+    return None if number is None else OLDEST_DRIVER.get(number)
 
 
 def branch(driver: str) -> int:
     """`550` of `550.54.14`; a very new one for what is no version."""
     major = driver.partition(".")[0]
-    return int(major) if major.isdigit() else 1 << 30
+    number = whole(major)
+    return 1 << 30 if number is None else number

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Finding, ok, problem, warning
+from experiments.told import whole
 
 SUBJECT = "machine"
 KINDS = {
@@ -92,7 +93,7 @@ def _system(facts: Facts) -> Iterator[Finding]:
             if facts.wsl
             else "Boot the machine with systemd as its process 1.",
         )
-    version = tuple(int(part) for part in machine.python.split(".")[:2])
+    version = tuple(whole(part) or 0 for part in machine.python.split(".")[:2])
     if version < OLDEST_PYTHON:
         yield problem(
             SUBJECT,

@@ -7,14 +7,17 @@ machine itself has, bitsandbytes then finds no library of its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from experiments.doctor.checks.cuda import INSTALL, branch, oldest_driver
 from experiments.doctor.facts import Facts, Python
 from experiments.doctor.finding import Finding, ok, problem, warning
+from experiments.told import decimal, whole
 
 SUBJECT = "python"
 PINNED = "0.41.1"
+_CODE = re.compile(r"[0-9]{2,4}")
 SERVED = ("110", "111", "114", "115", "117", "118", "120", "121", "122")
 """Of its wheel."""
 RIGHT_TORCH = "PyTorch 2.4.1, built for CUDA 12.1"
@@ -72,11 +75,12 @@ def _served(facts: Facts, python: Python) -> Iterator[Finding]:
             f"{python.path}: Petals is there without bitsandbytes, which every server imports.",
             "ansible-playbook provision.yml --tags petals",
         )
-    served = python.bitsandbytes_cuda if python.bitsandbytes else SERVED
+    told = python.bitsandbytes_cuda if python.bitsandbytes else SERVED
+    served = tuple(code for code in told if _CODE.fullmatch(code))
     wanted = "".join(python.torch_cuda.split(".")[:2])
     if wanted in served:
         return
-    is_new = bool(served) and int(wanted) > max(int(code) for code in served)
+    is_new = bool(served) and (whole(wanted) or 0) > max(int(code) for code in served)
     named = f"bitsandbytes {python.bitsandbytes or PINNED}"
     pinned = "" if python.bitsandbytes else ", which Petals pins,"
     needs_it = python.bitsandbytes or python.petals
@@ -107,7 +111,7 @@ def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
             f"{gpu.driver}.",
             "Update NVIDIA's driver in Windows." if facts.wsl else f"For a newer driver: {INSTALL}",
         )
-    is_newer = _number(gpu.compute_capability) > MOST_CAPABILITY
+    is_newer = (decimal(gpu.compute_capability) or 0.0) > MOST_CAPABILITY
     if python.petals and is_newer and "".join(cuda.split(".")[:2]) in SERVED:
         yield problem(
             SUBJECT,
@@ -115,13 +119,6 @@ def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
             f"PyTorch for CUDA {cuda} has code for.",
             "Run Petals on another GPU, or on the CPU here.",
         )
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 def _imported(facts: Facts, python: Python) -> Iterator[Finding]:
