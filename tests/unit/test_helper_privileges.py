@@ -105,6 +105,7 @@ def test_whatever_an_engine_asks_for_is_allowed(
         ["--model", "${PATH}"],
         ["--prompt", "$$$PATH"],
         ["--prompt", "x" * 131_072],
+        ["--prompt", "x" * 130_000] * 16,
     ],
 )
 @pytest.mark.parametrize("program", [PROGRAM, PETALS])
