@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from models.cache import landing, landing_folder
 from models.errors import HerdError
 from models.formats import dllama, gguf, huggingface_writer
+from models.formats.dllama_header import FLOAT_TYPES
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_vocabulary
 from models.formats.gguf_reader import read_gguf
@@ -31,7 +32,7 @@ _JSON_BYTES_PER_PIECE = 100
 _SOURCES = (".gguf", ".m", ".bin")
 _Target = Literal[".m", ".gguf", "folder"]
 _ALLOWED: dict[_Target, tuple[Weights, ...]] = {
-    ".m": tuple(dllama.FLOAT_TYPES),
+    ".m": tuple(FLOAT_TYPES),
     ".gguf": ALL_WEIGHTS,
     "folder": tuple(huggingface_writer.DTYPES),
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from enum import IntEnum
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -26,56 +25,25 @@ from models.checkpoint import (
     tensor_shapes,
 )
 from models.errors import HerdError
+from models.formats.dllama_header import FLOAT_TYPES, OTHER_FLOAT_TYPES, Key, pairs_of, shape_of
 from models.formats.dllama_tokenizer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack
-from models.shape import Architecture, ModelShape, RopeScaling, lacks_blocks, mistakes, packed_bytes
+from models.shape import lacks_blocks, mistakes, packed_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from models.shape import Weights
+    from models.shape import ModelShape, Weights
     from models.tokenizer import Tokenizer
 
 _MAGIC = 0x0A00ABCD
-_ARCHITECTURES: dict[Architecture, int] = {"llama": 0xABCD00, "qwen3": 0xABCD01}
-_ACTIVATION_SILU = 1
-_EPSILONS = {1e-5: 5, 1e-6: 6}
-_ROPE_LLAMA, _ROPE_FALCON, _ROPE_LLAMA31 = 0, 1, 2
 _LONGEST_HEADER_BYTES = 8 + 8 * 1024
-_OTHER_FLOAT_TYPES = {1: "F16", 3: "Q80"}
-FLOAT_TYPES: dict[Weights, int] = {"f32": 0, "q4_0": 2}
-"""The weights that a `.m` file may hold and the engine runs, with their numbers there."""
 _LAYER_MATRICES = ("q", "k", "v", "o", "gate", "down", "up")
 _HEAD_NORMS = ("q_norm", "k_norm")
 _LAYER_NORMS = ("attention_norm", "ffn_norm")
 _LARGEST = 2**31 - 1
-
-
-class _Key(IntEnum):
-    VERSION = 0
-    ARCHITECTURE = 1
-    DIM = 2
-    HIDDEN_DIM = 3
-    LAYERS = 4
-    HEADS = 5
-    KV_HEADS = 6
-    EXPERTS = 7
-    ACTIVE_EXPERTS = 8
-    VOCAB = 9
-    CONTEXT = 10
-    ACTIVATION = 11
-    ROPE_THETA = 12
-    WEIGHTS = 13
-    ROPE_FACTOR = 14
-    ROPE_LOW_FREQUENCY_FACTOR = 15
-    ROPE_HIGH_FREQUENCY_FACTOR = 16
-    ROPE_ORIGINAL_CONTEXT = 17
-    ROPE_TYPE = 18
-    HEAD_DIM = 19
-    NORM_EPSILON = 20
-    EXPERT_HIDDEN_DIM = 21
 
 
 @dataclass(frozen=True)
@@ -109,7 +77,7 @@ def write_model(checkpoint: Checkpoint, path: Path, weights: Weights) -> None:
 
 def header_size_bytes(shape: ModelShape) -> int:
     """Size of the header that `write_model` writes: magic, size, and one pair per key."""
-    return 8 + 8 * len(_pairs(shape, "f32"))
+    return 8 + 8 * len(pairs_of(shape, "f32"))
 
 
 def expected_size_bytes(
@@ -143,23 +111,23 @@ def read_header(path: Path) -> DllamaHeader:
     count = len(content) // 8
     numbers = struct.unpack(f"<{2 * count}i", content[: 8 * count])
     values = dict(zip(numbers[::2], numbers[1::2], strict=True))
-    unknown = sorted(values.keys() - set(_Key))
+    unknown = sorted(values.keys() - set(Key))
     if unknown:
         raise HerdError(
             f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not know "
             "either: it is damaged, or of another version."
         )
     try:
-        shape = _shape(values, path)
+        shape = shape_of(values, path)
     except KeyError as error:
         raise HerdError(f"{path} does not state its {error.args[0].name.lower()}.") from None
     except ValidationError as error:
         raise HerdError(f"{path} has a shape that cannot be: {mistakes(error)}.") from None
     names = {number: name for name, number in FLOAT_TYPES.items()}
-    weights = names.get(values.get(_Key.WEIGHTS, -1))
+    weights = names.get(values.get(Key.WEIGHTS, -1))
     if weights is None:
-        number = values.get(_Key.WEIGHTS)
-        called = _OTHER_FLOAT_TYPES.get(number or 0, f"number {number}")
+        number = values.get(Key.WEIGHTS)
+        called = OTHER_FLOAT_TYPES.get(number or 0, f"number {number}")
         raise HerdError(
             f"{path} has weights of the type {called}, which distributed-llama cannot run; it runs "
             "F32 and Q40."
@@ -216,93 +184,8 @@ def read_model(
     )
 
 
-def _shape(values: dict[int, int], path: Path) -> ModelShape:
-    architectures = {number: name for name, number in _ARCHITECTURES.items()}
-    architecture = architectures.get(values[_Key.ARCHITECTURE])
-    if architecture is None or values.get(_Key.EXPERTS):
-        raise HerdError(f"{path} is not of the architecture LLaMA or Qwen3 without experts.")
-    _require_computable(values, architecture, path)
-    epsilons = {number: epsilon for epsilon, number in _EPSILONS.items()}
-    heads, dim = values[_Key.HEADS], values[_Key.DIM]
-    scaling = None
-    if architecture == "llama" and values.get(_Key.ROPE_FACTOR, 1) != 1:
-        scaling = RopeScaling(
-            factor=values[_Key.ROPE_FACTOR],
-            low_frequency_factor=values[_Key.ROPE_LOW_FREQUENCY_FACTOR],
-            high_frequency_factor=values[_Key.ROPE_HIGH_FREQUENCY_FACTOR],
-            original_context=values[_Key.ROPE_ORIGINAL_CONTEXT],
-        )
-    return ModelShape(
-        dim=dim,
-        hidden_dim=values[_Key.HIDDEN_DIM],
-        layers=values[_Key.LAYERS],
-        heads=heads,
-        kv_heads=values[_Key.KV_HEADS],
-        head_dim=values.get(_Key.HEAD_DIM, dim // max(heads, 1)),
-        vocab=values[_Key.VOCAB],
-        context=values[_Key.CONTEXT],
-        rope_theta=values.get(_Key.ROPE_THETA, 10_000),
-        architecture=architecture,
-        norm_epsilon=epsilons.get(values.get(_Key.NORM_EPSILON, 5), 0.0),
-        rope_scaling=scaling,
-    )
-
-
-def _require_computable(values: dict[int, int], architecture: Architecture, path: Path) -> None:
-    """Refuse what the header says and the neutral form cannot."""
-    right: dict[_Key, tuple[int, ...]] = {
-        _Key.VERSION: (0,),
-        _Key.ACTIVATION: (_ACTIVATION_SILU,),
-        _Key.ACTIVE_EXPERTS: (0,),
-        _Key.EXPERT_HIDDEN_DIM: (0,),
-        _Key.ROPE_TYPE: (_ROPE_LLAMA, _ROPE_LLAMA31),
-    }
-    if architecture == "qwen3":  # the engine takes Falcon's, whatever the file says
-        right |= {
-            _Key.ROPE_TYPE: (_ROPE_FALCON, _ROPE_LLAMA, _ROPE_LLAMA31),
-            _Key.ROPE_FACTOR: (1,),
-        }
-    for key, allowed in right.items():
-        if values.get(key, allowed[0]) not in allowed:
-            raise HerdError(
-                f"{path} says {key.name.lower()} {values[key]}; right would be "
-                f"{' or '.join(map(str, allowed))}: this project cannot compute anything else."
-            )
-
-
-def _pairs(shape: ModelShape, weights: Weights) -> dict[_Key, int]:
-    pairs = {
-        _Key.VERSION: 0,
-        _Key.ARCHITECTURE: _ARCHITECTURES[shape.architecture],
-        _Key.ACTIVATION: _ACTIVATION_SILU,
-        _Key.DIM: shape.dim,
-        _Key.HIDDEN_DIM: shape.hidden_dim,
-        _Key.LAYERS: shape.layers,
-        _Key.HEADS: shape.heads,
-        _Key.KV_HEADS: shape.kv_heads,
-        _Key.WEIGHTS: FLOAT_TYPES[weights],
-        _Key.CONTEXT: shape.context,
-        _Key.VOCAB: shape.vocab,
-        _Key.EXPERTS: 0,
-        _Key.ACTIVE_EXPERTS: 0,
-        _Key.ROPE_THETA: shape.rope_theta,
-        _Key.HEAD_DIM: shape.head_dim,
-        _Key.NORM_EPSILON: _EPSILONS[shape.norm_epsilon],
-    }
-    scaling = shape.rope_scaling
-    if scaling is not None:
-        pairs |= {
-            _Key.ROPE_FACTOR: scaling.factor,
-            _Key.ROPE_LOW_FREQUENCY_FACTOR: scaling.low_frequency_factor,
-            _Key.ROPE_HIGH_FREQUENCY_FACTOR: scaling.high_frequency_factor,
-            _Key.ROPE_ORIGINAL_CONTEXT: scaling.original_context,
-            _Key.ROPE_TYPE: _ROPE_LLAMA31,
-        }
-    return pairs
-
-
 def _header(shape: ModelShape, weights: Weights) -> bytes:
-    pairs = _pairs(shape, weights)
+    pairs = pairs_of(shape, weights)
     key = max(pairs, key=lambda key: pairs[key])
     if pairs[key] > _LARGEST:
         raise HerdError(

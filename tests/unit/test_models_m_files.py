@@ -10,6 +10,7 @@ import pytest
 
 from models.errors import HerdError
 from models.formats import dllama
+from models.formats.dllama_header import FLOAT_TYPES
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_vocabulary
 from tests.doubles.random_models import LLAMA, LLAMA31, QWEN3, random_model
@@ -71,7 +72,7 @@ def test_a_header_that_cannot_be_so_long_is_damage(tmp_path: Path, header_bytes:
 
 def test_the_size_follows_from_the_shape_without_counting_layers(tmp_path: Path) -> None:
     for shape in (LLAMA, LLAMA31, QWEN3):
-        for weights in dllama.FLOAT_TYPES:
+        for weights in FLOAT_TYPES:
             dllama.write_model(random_model(shape), tmp_path / "a.m", weights)
             size_bytes = (tmp_path / "a.m").stat().st_size
             assert size_bytes == dllama.expected_size_bytes(shape, weights)
