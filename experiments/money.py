@@ -107,10 +107,12 @@ def bill_of(folder: Path, record: AttemptRecord, cell: Cell) -> Bill | None:
         return None
     try:
         answers = answers_of(folder, record)
-    except HerdError:
+    except Exception:  # noqa: BLE001 - what others write may raise anything
         return most
     bill = Bill(system=most.system, price=most.price)
     asked = {question.id: question for question in workload.asked}
+    if not asked.keys() >= {answer.question for answer in answers}:
+        return most
     for answer in answers:
         bill = bill.plus(_charge(bill, answer, most_prompt_tokens(workload, asked[answer.question]),
                                  workload.max_tokens))  # fmt: skip

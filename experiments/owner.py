@@ -18,6 +18,7 @@ from experiments.protocol import Reply
 
 LOCK_FILE = ".lock"
 LONGEST_PID = 9
+LONGEST_LINE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Owner:
     @classmethod
     def parse(cls, line: str) -> Owner | None:
         """The owner that a line of `line()` names; None for anything else."""
-        words = dict(word.partition("=")[::2] for word in line.split())
+        words = dict(word.partition("=")[::2] for word in line[:LONGEST_LINE].split())
         try:
             pid = int(words["pid"][:LONGEST_PID])
             owner = cls(words["user"], words["host"], pid, words["since"])
@@ -87,7 +88,7 @@ def refusal(node: str, reply: Reply) -> HerdError:
     """The error for a node that did not let itself be taken."""
     owner = Owner.parse(reply.text("owner").partition("\n")[0])
     if owner is None:
-        return HerdError(f"Taking possession of {node}: {reply.text('error')}.")
+        return HerdError(f"Taking possession of {node}: {reply.why()}.")
     return HerdError(
         f"Taking possession of {node}: the cluster belongs to the runner of {owner.told()}. Two "
         "runners would measure each other. Wait for its end, or stop it there with Ctrl-C."

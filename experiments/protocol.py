@@ -85,6 +85,10 @@ class Reply:
         """A part as text, stripped; empty when there is none."""
         return self.parts.get(name, b"").decode("utf-8", "replace").strip()
 
+    def why(self) -> str:
+        """Why it was not done, on one line."""
+        return one_line(self.text("error"))
+
     def pairs(self, name: str) -> dict[str, str]:
         """A part of `key=value` lines."""
         lines = (line.partition("=") for line in self.text(name).splitlines())
@@ -230,5 +234,5 @@ def ask(link: Link, request: Request, timeout_s: float = 20.0) -> Reply:
     link.send(request)
     reply = expect(link, request.verb, timeout_s)
     if not reply.ok:
-        raise HerdError(f"Asking {link.node.name} to {request.verb}: {reply.text('error')}")
+        raise HerdError(f"Asking {link.node.name} to {request.verb}: {reply.why()}")
     return reply

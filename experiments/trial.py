@@ -104,7 +104,7 @@ class TrialRunner:
             before[node] = node_reading(reply.pairs("before"))
             if not reply.ok:
                 execution.refused = node
-                execution.blame(f"the worker on {node} did not start: {reply.text('error')}")
+                execution.blame(f"the worker on {node} did not start: {reply.why()}")
         execution.lose(silent, "its worker was started")
 
     def _work(self, deployment: Deployment, name: str, execution: Execution) -> None:
@@ -133,7 +133,7 @@ class TrialRunner:
             execution.lose({error.node: str(error)}, "the server was started there")
             return
         if not reply.ok:
-            execution.blame(f"the server on {node} was not ready: {reply.text('error')}")
+            execution.blame(f"the server on {node} was not ready: {reply.why()}")
 
     def _stop_server(self, server: Process, name: str, execution: Execution) -> None:
         """Stop the server and take its log."""
@@ -172,9 +172,7 @@ class TrialRunner:
             return
         if not reply.ok:
             execution.refused = root.node.name
-            execution.blame(
-                f"the {root.role} on {root.node.name} did not start: {reply.text('error')}"
-            )
+            execution.blame(f"the {root.role} on {root.node.name} did not start: {reply.why()}")
             return
         meter.end(reply)
         state = unit_state(reply.pairs("props"))

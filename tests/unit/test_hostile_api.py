@@ -26,6 +26,7 @@ import pytest
 from collect.account import Account
 from collect.errors import HerdError
 from experiments.ledger import Ledger
+from experiments.money import bill_of, most_of_trial
 from experiments.recorder import LONGEST_CAUSE
 from experiments.reserve import RESERVE_FILE, rescued, reserved, room_for
 from tests.doubles.api_server import (
@@ -442,3 +443,24 @@ def test_room_is_taken_for_what_costs_and_given_back(tmp_path: Path) -> None:
     assert not (tmp_path / RESERVE_FILE).exists()
     with pytest.raises(HerdError, match=r"^broken$"), rescued("x", {}):
         raise HerdError("broken")
+
+
+def test_a_log_that_answers_what_nobody_asked_costs_the_most_that_it_can(tmp_path: Path) -> None:
+    price = "{input: 10, output: 100, currency: EUR, date: 2026-01-01}"
+    with serving(saying("yes")) as (url, _):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"), price=price)
+        asked_for = matrix(path, "Why?")
+        result = run(tmp_path, asked_for)
+    (trial,) = Account.read(result.folder).trials
+    record = trial.attempts[0].record
+    assert record is not None
+    other = json.dumps({"id": "other", "body": {}})
+    argv = tuple(other if word.startswith("{") else word for word in record.processes[0].argv)
+    process = record.processes[0].model_copy(update={"argv": argv})
+    folder = trial.attempts[0].folder
+    log = folder / "controller.client.out"
+    log.write_text(log.read_text().replace('"id": "q1"', '"id": "other"'))
+
+    bill = bill_of(folder, record.model_copy(update={"processes": (process,)}), cell(asked_for))
+
+    assert bill == most_of_trial(cell(asked_for))
