@@ -27,7 +27,9 @@ def say(text: str) -> None:
 
 def say_json(text: str) -> None:
     """Print part of a JSON text; the same values, with nothing in them that acts."""
-    sys.stdout.write(_ACTING_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    if not text.isascii() or "\x7f" in text:  # most of it need not be looked through
+        text = _ACTING_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    sys.stdout.write(text)
 
 
 def complain(text: str) -> None:

@@ -18,7 +18,7 @@ from collect.parsers.distributed_llama import ParsedLog, parse_runs, survey
 from collect.parsers.dllama_lines import Take
 from collect.parsers.dllama_source import Source, open_log
 
-_PIECE_BYTES = 1 << 20
+_PIECE_BYTES = 1 << 18
 MOST_NUMBERS = 1 << 15
 
 

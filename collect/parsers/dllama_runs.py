@@ -19,8 +19,8 @@ from collect.parsers.dllama_forms import ORANGE, is_record
 from collect.parsers.dllama_lines import RootReader, Take
 from collect.parsers.dllama_summary import PerplexityResult, ends_block, perplexity_result
 
-AT_ONCE_BYTES = 1 << 16
-MANY_BYTES = 1 << 14
+AT_ONCE_BYTES = 1 << 17
+MANY_BYTES = 1 << 15
 """Of so much the records are read at once; one odd line in it, and they are read one by one."""
 LONGEST_LINE_BYTES = 1 << 20
 """A longer line is read in parts, so that memory stays flat."""

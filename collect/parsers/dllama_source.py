@@ -69,7 +69,7 @@ _ESCAPES = re.compile(
     rb"|\x1b[()=>][A-Z0-9]?"
 )
 _BOM = b"\xef\xbb\xbf"
-_DIRT = (b"\r", b"\x1b", b"\xc2\xa0", _COMPLAINT, b"\n" + _BOM)
+_DIRT = (b"\r", b"\x1b", b"\xc2\xa0", _COMPLAINT, _BOM)
 
 _PACKED = {
     b"\x1f\x8b": ("gzip", "gunzip -c"),
@@ -197,7 +197,8 @@ def _needs(file: BinaryIO, first: re.Match[bytes]) -> bool:
     file.seek(0)
     before = b""
     while data := file.read(_AT_ONCE):
-        if any(dirt in before + data for dirt in _DIRT):
+        text = before + data
+        if any(dirt in text for dirt in _DIRT):
             return True
         before = data[-_OVERLAP:]
     return False

@@ -14,10 +14,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import lab, ledgers, nodes, reports, starting
+from tests.benchmarks import lab, ledgers, nodes, parser_speed, reports, starting
 from tests.benchmarks.bars import Measured, Row, SkippedError, table
 
-ROWS: tuple[Row, ...] = (*starting.ROWS, *ledgers.ROWS, *reports.ROWS, *nodes.ROWS, *lab.ROWS)
+ROWS: tuple[Row, ...] = (
+    *(*starting.ROWS, *parser_speed.ROWS, *ledgers.ROWS),
+    *(*reports.ROWS, *nodes.ROWS, *lab.ROWS),
+)
 
 
 def main() -> int:

@@ -1,66 +1,142 @@
-"""How fast distributed-llama's logs are read, and how much memory a large one takes.
-
-    python tests/benchmarks/parser_speed.py [LINES]
-
-Prints token lines a second of CPU time for a log in memory (`parse_log`, the best of five) and
-the peak of memory while the JSON of a file of that many lines is made in pieces.
-"""
+"""How fast distributed-llama's logs are read: records a second, and the JSON of a long log."""
 
 from __future__ import annotations
 
-import resource
+import random
+import re
+import subprocess
 import sys
-import tempfile
 import time
+from collections import deque
+from collections.abc import Callable
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from collect.parsers.distributed_llama import parse_log
 from collect.parsers.dllama_json import json_chunks
+from tests.benchmarks.bars import PROJECT, Measured, Row, against, run
+from tests.benchmarks.starting import FAB
 from tests.doubles.engine_logs import Step, dllama_root
 
-LINES_AT_ONCE = 100_000
+RECORDS = 1_000_000
+_RECORD = re.compile(
+    "^🔶 Pred *(\\d+) ms Sync *(\\d+) ms \\| Sent *(\\d+) kB Recv *(\\d+) kB \\| (.*)$".encode()
+)
+_GREP = r"^🔶 Pred *\d+ ms Sync *\d+ ms \| Sent *\d+ kB Recv *\d+ kB \| "
+
+_PEAK = """
+import sys
+from collections import deque
+from pathlib import Path
+from collect.parsers.dllama_json import json_chunks
+deque(json_chunks(Path(sys.argv[1])), maxlen=0)
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
 
 
-def log_of(lines: int) -> bytes:
-    """A root's log of so many tokens on two nodes."""
-    step = Step(3_400, 11_600, 21_504, 25_600, text=b" tok02105")
-    return dllama_root([Step(29_000, 66_000, tokens=19)], [step] * lines, nodes=2)
+@cache
+def log_of(records: int) -> bytes:
+    """A root's log of so many tokens on two nodes, with varied figures and texts."""
+    chance = random.Random(1)  # noqa: S311 - the same every time
+    steps = [
+        Step(
+            chance.randrange(1000, 40_000),
+            chance.randrange(1000, 400_000),
+            21_504,
+            25_600,
+            text=b" tok%05d" % chance.randrange(32_000),
+        )
+        for _ in range(records)
+    ]
+    return dllama_root([Step(29_000, 66_000, tokens=19)], steps, nodes=2)
 
 
-def main(lines: int) -> None:
-    """Measure and print."""
-    log = log_of(LINES_AT_ONCE)
-    rates = []
-    for _ in range(5):
-        begin = time.process_time()
-        parse_log(BytesIO(log))
-        rates.append(LINES_AT_ONCE / (time.process_time() - begin))
-    print(f"parse_log: {max(rates):,.0f} token lines a second")  # noqa: T201
-    before_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "root.out")
-        body, _, end = log.partition(b"\nEvaluation\n")
-        head, mark, line = body.rpartition("🔶".encode())
-        with path.open("wb") as file:
-            file.write(head)
-            for _ in range(lines // LINES_AT_ONCE):
-                file.write((mark + line) * LINES_AT_ONCE)
-            counted = end.replace(b"nTokens: %d" % LINES_AT_ONCE, b"nTokens: %d" % lines)
-            file.write(b"\nEvaluation\n" + counted)
-        size_mib = path.stat().st_size / 2**20
-        begin = time.process_time()
-        for _ in json_chunks(path):
-            pass
-        took_s = time.process_time() - begin
-    after_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(  # noqa: T201
-        f"json_chunks: {size_mib:,.0f} MiB in {took_s:.0f} s of CPU time; "
-        f"peak of memory {before_mib:.0f} MiB before, {after_mib:.0f} MiB after"
+def careful_loop(log: bytes) -> list[tuple[object, ...]]:
+    """What a script would do that reads line by line and keeps every record."""
+    records: list[tuple[object, ...]] = []
+    for line in BytesIO(log):
+        if match := _RECORD.match(line):
+            compute, sync, sent, received, text = match.groups()
+            parts = int(compute), int(sync), int(sent), int(received)
+            records.append(("prediction", 1, *parts, text.decode("utf-8", "replace")))
+    return records
+
+
+def cpu_s(read: Callable[[bytes], object], log: bytes) -> float:
+    """Seconds that it takes to read a log; what is kept goes afterwards."""
+    begin = time.process_time()
+    kept = read(log)
+    took_s = time.process_time() - begin
+    del kept
+    return took_s
+
+
+def collector(log: bytes) -> object:
+    """What the collector keeps of a log."""
+    return parse_log(BytesIO(log))
+
+
+def records_kept(_folder: Path) -> Measured:
+    """The collector's function against a careful loop of regular expressions."""
+    records = RECORDS // 4
+    log = log_of(records)
+    return against(
+        lambda: records / cpu_s(collector, log) / 1000,
+        lambda: records / cpu_s(careful_loop, log) / 1000,
+        "1000 records/s",
     )
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+def json_of_many(folder: Path) -> Measured:
+    """Making the JSON of a million records against the function that keeps them."""
+    log = log_of(RECORDS)
+    path = folder / "root.out"
+    path.write_bytes(log)
+    return against(
+        lambda: cpu_s(lambda _log: deque(json_chunks(path), maxlen=0), log),
+        lambda: cpu_s(collector, log),
+        "s CPU",
+        rounds=3,
+    )
+
+
+def json_against_grep(folder: Path) -> Measured:
+    """The same against `grep -P`, which only looks."""
+    path = folder / "root.out"
+    path.write_bytes(log_of(RECORDS))
+    return against(
+        lambda: run([FAB, "parse-log", path], PROJECT).cpu_s,
+        lambda: run(["grep", "-cP", _GREP, path], folder, LC_ALL="C.UTF-8").cpu_s,
+        "s CPU",
+        rounds=3,
+    )
+
+
+def memory_of_many(folder: Path) -> Measured:
+    """Peak of memory for the JSON of a million records against that of a thousand."""
+    for records in (1000, RECORDS):
+        (folder / f"{records}.out").write_bytes(log_of(records))
+
+    def peak_mib(records: int) -> float:
+        # What a process held before it became this one does not count, so it is asked itself.
+        command = [sys.executable, "-c", _PEAK, str(folder / f"{records}.out")]
+        said = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True)
+        return int(said.stdout) / 1024
+
+    return against(lambda: peak_mib(RECORDS), lambda: peak_mib(1000), "MiB", rounds=1)
+
+
+ROWS = (
+    Row(
+        "parse",
+        "records that are read and kept",
+        "a careful loop of regular expressions",
+        1.0,
+        records_kept,
+        at_least=True,
+    ),
+    Row("parse-json", "the JSON of 10⁶ records", "keeping them", 1.5, json_of_many),
+    Row("parse-grep", "`fab parse-log`, 10⁶ records", "`grep -P`", 60.0, json_against_grep),
+    Row("parse-memory", "the JSON of 10⁶ records", "10³ records", 1.3, memory_of_many),
+)
