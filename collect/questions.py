@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from collect.endless import is_endless
 from models.yaml_file import load_yaml_file
 
 
@@ -41,6 +42,11 @@ class Key(_Closed):
                 re.compile(str(self.value))
             except (re.error, RecursionError, OverflowError) as error:
                 raise ValueError(f"{self.value!r} is no regular expression: {error}") from None
+            if is_endless(str(self.value)):
+                raise ValueError(
+                    f"{self.value!r} has a repeat without end within another one, or around "
+                    "alternatives, which may take for ever: give one of them an end, as in {1,9}"
+                )
         return self
 
 

@@ -15,7 +15,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    ValidationError,
+)
 
 from collect.errors import HerdError
 from models.foreign import LARGEST_COUNT, Amount, Finite, one_line, visible
@@ -37,7 +45,16 @@ Moment = Annotated[float, Field(strict=True, ge=0, le=LATEST_S)]
 """Unix time in seconds that has a date."""
 Words = Annotated[str, StringConstraints(max_length=4000)]
 """A title, a reason, a fact: what a person reads at once."""
-Scalar = bool | Whole | Number | Words
+
+
+def _no_whole(value: object) -> object:
+    if isinstance(value, int):
+        raise ValueError("it is too large to be kept exactly")  # noqa: TRY004 - for pydantic
+    return value
+
+
+Scalar = bool | Whole | Annotated[Number, BeforeValidator(_no_whole)] | Words
+"""A value of an axis, or a fact."""
 
 
 class Record(BaseModel):

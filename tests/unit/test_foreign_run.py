@@ -254,3 +254,32 @@ def test_a_log_that_was_changed_is_told_and_one_of_before_hashes_counts(run: Pat
     log.write_bytes(content[:digit] + b"7" + content[digit + 1 :])
     assert "not what was collected" in reasons(run) or content[digit : digit + 1] == b"7"
     assert Account.read(run, Look.RECORDS).counts()["planned"] == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda p: p["trials"][0].update(cell_id="other"), "is of the cell other, which is not"),
+        (lambda p: p["cells"][0].update(nodes=["pi9"]), "is of the node pi9, which is not there"),
+        (lambda p: p["trials"].append(p["trials"][0]), "stands there twice"),
+        (lambda p: p["cells"].append(p["cells"][0]), "stands there twice"),
+        (lambda p: p["trials"][1].update(order=p["trials"][0]["order"]), "the same order"),
+        (lambda p: p["trials"][0].update(order=2**70), r"trials\.0\.order"),
+        (lambda p: p["cells"][0]["params"].update(threads=2**70), r"params\.threads"),
+        (lambda p: p["cells"][0]["params"].update(nodes="two"), "its axis nodes must be there and"),
+        (lambda p: p["cells"][0]["params"].pop("engine"), "its axis engine must be there and a"),
+        (lambda p: p["cells"][0]["params"].update(state="x"), "is a column of every run and no"),
+        (lambda p: p.update(created_at=1e300), "created_at"),
+        (lambda p: p.update(created_at=-1), "created_at"),
+        (lambda p: p.update(title="x" * 5000), "title"),
+        (lambda p: p.update(matrix_file=""), "must be the path of a file"),
+        (lambda p: p.update(max_attempts=0), "max_attempts"),
+        (lambda p: p.update(seed=True), "seed"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_with_its_field(
+    run: Path, change: Callable[[Any], None], told: str
+) -> None:
+    edit(run / RUN_FILE, change)
+    with pytest.raises(HerdError, match=told):
+        Account.read(run)

@@ -120,3 +120,20 @@ def test_an_answer_that_loops_is_graded_in_straight_time(key: Key, said: str) ->
 
 def test_the_words_of_a_key_make_a_pattern_without_such_a_run() -> None:
     assert without_end(re.compile(grading._words("New York on the Hudson"))) == []
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(a+)+$", r"(\w*)*", r"(?:a|aa)+$", r"((a{1,2})*)*", r"(?=(a+)+)b", r"(\d+,)*\d"]
+)
+def test_a_key_that_may_never_be_done_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match="may take for ever"):
+        Key(kind="regex", value=pattern)
+
+
+@pytest.mark.parametrize("pattern", [r"\bAu\b|gold", r"a+b+", r"(\d{1,9},){0,9}\d", r"[ab]+", "("])
+def test_any_other_key_is_taken_or_is_no_pattern(pattern: str) -> None:
+    if pattern == "(":
+        with pytest.raises(ValueError, match="no regular expression"):
+            Key(kind="regex", value=pattern)
+    else:
+        assert Key(kind="regex", value=pattern).value == pattern
