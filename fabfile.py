@@ -478,10 +478,15 @@ def _export(folder: Path, file: str) -> None:
     _say(f"Answers: {export_answers(folder, Path(file))}")
 
 
+def _say_besides(line: str) -> None:
+    """What is no part of a verb's answer: on standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
 def _write_report(folder: Path) -> Report:
     from analysis.report import write_report
 
-    written = write_report(folder, PROJECT / "analysis" / "reports")
+    written = write_report(folder, PROJECT / "analysis" / "reports", _say_besides)
     _say(f"Report: {written.index}")
     _say(written.verdict)
     return written

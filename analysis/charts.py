@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from analysis import bars, frames, plots, said, style
 from analysis.cells import Series
 from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
+from analysis.selection import Selection, selection_of
 from analysis.stats import LEVEL
-from analysis.style import Look
 from analysis.wording import interval, nodes
 from models.foreign import visible
 
@@ -59,16 +59,16 @@ def charts_of(
     all_series: Sequence[Series], scalings: Sequence[Scaling], predict: frames.Predict
 ) -> tuple[Chart, ...]:
     """All charts for which the run has data, in the order of the report."""
-    looks = style.looks(series.panel_label for series in all_series)
+    shown = selection_of(all_series)
     speed_up = frames.speed_ups(scalings)
     split, traffic = frames.time_split(all_series), frames.traffic(all_series, predict)
     found = (
-        *(_rate(rate, all_series, looks) for rate in DECODING),
-        _speed_up(speed_up, looks, scalings),
-        _efficiency(frames.efficiencies(speed_up), looks),
-        _time_split(split, all_series),
-        _traffic(traffic, looks, all_series),
-        _rate(PROMPT, all_series, looks),
+        *(_rate(rate, all_series, shown) for rate in DECODING),
+        _speed_up(speed_up, shown, scalings),
+        _efficiency(frames.efficiencies(speed_up), shown),
+        _time_split(split, shown, all_series),
+        _traffic(traffic, shown, all_series),
+        _rate(PROMPT, all_series, shown),
     )
     return tuple(chart for chart in found if chart is not None)
 
@@ -93,20 +93,18 @@ PROMPT = _Rate(
 )
 
 
-def _rate(rate: _Rate, all_series: Sequence[Series], looks: Mapping[str, Look]) -> Chart | None:
+def _rate(rate: _Rate, all_series: Sequence[Series], shown: Selection) -> Chart | None:
     data = frames.measured(all_series, rate.column)
     if data.empty:
         return None
     notes, footnotes = _footnotes(data)
-    figure = plots.rate(data, looks, notes, rate.unit)
-    understanding = f"{rate.better} is better. {LOOKING}{_legend_of(data)}"
+    figure = plots.rate(shown.drawn(data), shown.looks, notes, rate.unit)
+    understanding = f"{rate.better} is better. {LOOKING}{_legend_of(data)}{shown.in_words(data)}"
     description = said.points(data, rate.unit)
     return Chart(rate.name, rate.title, understanding, data, figure, footnotes, description)
 
 
-def _speed_up(
-    data: pd.DataFrame, looks: Mapping[str, Look], scalings: Sequence[Scaling]
-) -> Chart | None:
+def _speed_up(data: pd.DataFrame, shown: Selection, scalings: Sequence[Scaling]) -> Chart | None:
     if not any(len(scaling.points) > 1 for scaling in scalings):
         return None
     notes, footnotes = _footnotes(data)
@@ -120,9 +118,10 @@ def _speed_up(
         "what slowed the machines during a block cancels; the bar is the 95 % interval over "
         f"blocks. Both axes are in doublings.{knee} Baseline: {_baselines(scalings)}."
     )
-    figure = plots.speed_up(data, looks, notes)
+    figure = plots.speed_up(shown.drawn(data), shown.looks, notes)
     return Chart(
-        "speed-up", "Speed-up over nodes", understanding + _legend_of(data), data, figure,
+        "speed-up", "Speed-up over nodes",
+        understanding + _legend_of(data) + shown.in_words(data), data, figure,
         footnotes, said.points(data, "times the baseline"),
     )  # fmt: skip
 
@@ -138,7 +137,7 @@ def _baselines(scalings: Sequence[Scaling]) -> str:
     )
 
 
-def _efficiency(data: pd.DataFrame, looks: Mapping[str, Look]) -> Chart | None:
+def _efficiency(data: pd.DataFrame, shown: Selection) -> Chart | None:
     if data.empty or (data["kind"] == frames.MEDIAN).sum() <= data["series"].nunique():
         return None
     notes, footnotes = _footnotes(data)
@@ -148,14 +147,15 @@ def _efficiency(data: pd.DataFrame, looks: Mapping[str, Look]) -> Chart | None:
     )
     if (data["baseline_nodes"] > 1).any():
         understanding += " Where the baseline has several nodes, it is relative to theirs."
-    figure = plots.efficiency(data, looks, notes)
+    figure = plots.efficiency(shown.drawn(data), shown.looks, notes)
     return Chart(
-        "efficiency", "Efficiency over nodes", understanding + _legend_of(data), data, figure,
+        "efficiency", "Efficiency over nodes",
+        understanding + _legend_of(data) + shown.in_words(data), data, figure,
         footnotes, said.points(data, "% of ideal"),
     )  # fmt: skip
 
 
-def _time_split(data: pd.DataFrame, all_series: Sequence[Series]) -> Chart | None:
+def _time_split(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series]) -> Chart | None:
     if data.empty:
         return None
     understanding = (
@@ -163,16 +163,15 @@ def _time_split(data: pd.DataFrame, all_series: Sequence[Series]) -> Chart | Non
         "other nodes (so a slow node shows up as sync, not only a slow network). Parts are "
         "medians over trials. What the engine cut off in rounding may be either."
         + _silent(data, all_series, "do not tell these apart")
+        + shown.in_words(data, others="are left out")
     )
     return Chart(
-        "time-split", "Compute and sync", understanding, data, bars.time_split(data),
+        "time-split", "Compute and sync", understanding, data, bars.time_split(shown.only(data)),
         description=said.split(data),
     )  # fmt: skip
 
 
-def _traffic(
-    data: pd.DataFrame, looks: Mapping[str, Look], all_series: Sequence[Series]
-) -> Chart | None:
+def _traffic(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series]) -> Chart | None:
     if data.empty or float(data[["sent_kib", "received_kib"]].to_numpy().max()) == 0:
         return None
     has_theory = bool(data["predicted_sent_kib"].notna().any())
@@ -186,10 +185,11 @@ def _traffic(
             else ""
         )
         + _silent(data, all_series, "do not tell their traffic")
+        + shown.in_words(data, others="are left out")
     )
     return Chart(
-        "traffic", "Traffic per token", understanding, data, plots.traffic(data, looks),
-        description=said.traffic(data),
+        "traffic", "Traffic per token", understanding, data,
+        plots.traffic(shown.only(data), shown.looks), description=said.traffic(data),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -84,6 +85,7 @@ def figure_of(frame: pd.DataFrame, looks: Looks, draw: Callable[[Panel], None]) 
         for model, axes in zip(models, grid[:, 0], strict=True):
             rows = frame[frame["model"] == model]
             here = tuple(label for label in labels if label in set(rows["series"]))
+            _grey(axes, rows[~rows["series"].isin(here)])
             draw(Panel(axes, rows, here))
             _node_axis(axes, rows)
             if len(models) > 1:
@@ -101,6 +103,19 @@ def figure_of(frame: pd.DataFrame, looks: Looks, draw: Callable[[Panel], None]) 
     return figure
 
 
+def _grey(axes: Axes, rows: pd.DataFrame) -> None:
+    """Medians of series that have no colour, as thin lines in the background."""
+    medians = rows[rows["kind"] == MEDIAN].sort_values("nodes")
+    lines = [
+        np.column_stack([np.log2(own["nodes"].to_numpy(dtype=float)), own["value"].astype(float)])
+        for _, own in medians.groupby("series", sort=False)
+    ]
+    if lines:
+        axes.add_collection(
+            LineCollection(lines, colors=style.MUTED, linewidths=0.7, alpha=0.35, zorder=1.5)
+        )
+
+
 def draw_points(panel: Panel, looks: Looks, notes: Notes, written: Callable[[float], str]) -> None:
     """Dots of trials, medians with their intervals, and marks of cells without any."""
     for label in panel.labels:
@@ -114,10 +129,10 @@ def draw_points(panel: Panel, looks: Looks, notes: Notes, written: Callable[[flo
         low, high = (rows[end].to_numpy(dtype=float) for end in ("low", "high"))
         axes.vlines(x, low, high, color=look.color, linewidth=2.2, zorder=4)
         whole = (rows["state"] == "complete").to_numpy()
-        for at, value, is_whole in zip(x, y, whole, strict=True):
+        for chosen, fill in ((whole, look.color), (~whole, style.PAPER)):
             axes.plot(
-                at, value, look.marker, color=look.color, markersize=6, zorder=5,
-                markerfacecolor=look.color if is_whole else style.PAPER, markeredgewidth=1.4,
+                x[chosen], y[chosen], look.marker, color=look.color, markersize=6, zorder=5,
+                markerfacecolor=fill, markeredgewidth=1.4,
             )  # fmt: skip
         if len(panel.labels) <= LABELLED_SERIES and panel.gap >= LABELLED_GAP:
             shown = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,7 +138,17 @@ class Content:
     rebuild: str
 
 
-def write_report(run_folder: Path, reports_folder: Path) -> Report:
+MANY_TRIALS = 500
+"""From so many planned trials a report tells how far it is."""
+
+
+def _silent(_line: str) -> None:
+    """Tell nothing."""
+
+
+def write_report(
+    run_folder: Path, reports_folder: Path, tell: Callable[[str], None] = _silent
+) -> Report:
     """Write the report of a run to `<reports_folder>/<run>/`.
 
     A report that is there already is replaced as a whole. Its content depends only on what lies
@@ -148,6 +158,7 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
     Args:
         run_folder: `results/<run>`.
         reports_folder: where reports lie.
+        tell: is told how far a large report is, a line at a time.
 
     Raises:
         HerdError: the run's folder is damaged, or the report cannot be written.
@@ -171,6 +182,7 @@ def write_report(run_folder: Path, reports_folder: Path) -> Report:
                 agreement=agreement,
                 ratings=read_ratings(run_folder),
                 judges=read_judges(run_folder),
+                tell=tell if len(run.trials) >= MANY_TRIALS else _silent,
             )
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
@@ -191,6 +203,7 @@ def compose(
     agreement: Agreed | None = None,
     ratings: Ratings | None = None,
     judges: Sequence[Judged] = (),
+    tell: Callable[[str], None] = _silent,
 ) -> str:
     """Write the files of a report into an empty folder.
 
@@ -202,10 +215,12 @@ def compose(
         agreement: of a greedy run with the reference.
         ratings: what raters thought of its answers; None where nobody was asked.
         judges: what systems thought of them.
+        tell: is told how far the report is, a line at a time.
 
     Returns:
         What the run found, a sentence and its reservations.
     """
+    tell(f"Report: {len(run.cells)} cells, {len(tables.attempts)} attempts")
     cells = cell_results(run, tables.trials, tables.attempts)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
@@ -246,10 +261,10 @@ def compose(
         rated=comparison.rated if comparison else None,
         opinions=opinions(comparison.systems, judges) if comparison else (),
     )
-    drawn = {
-        chart.name: DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
-        for chart in made
-    }
+    drawn = {}
+    for place, chart in enumerate(made, start=1):
+        tell(f"Report: writing chart {place} of {len(made)}, {chart.title}")
+        drawn[chart.name] = DrawnChart(chart, charts.write(chart, folder), chart_table(chart))
     content = _content(study, drawn, folder)
     write_pages(folder, content)
     return verdict.spoken

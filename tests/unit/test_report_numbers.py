@@ -162,3 +162,24 @@ def test_page_and_markdown_say_the_same_notes(tmp_path: Path) -> None:
         assert words in page
         assert words in markdown
     assert "**Gain from more nodes**" in markdown
+
+
+def test_a_large_run_is_drawn_in_part_folded_and_small_enough(tmp_path: Path) -> None:
+    outcomes: Outcomes = {
+        (engine, f"model-{model}", threads, count): [10.0 * count + threads, 10.5 * count + threads]
+        for engine in (DLLAMA, LLAMA)
+        for model in range(3)
+        for threads in range(1, 11)
+        for count in (1, 2)
+    }
+    told: list[str] = []
+    run, tables = make_frames(outcomes, axes=("engine", "model", "threads", "nodes"))
+    compose(run, tables, tmp_path, tell=told.append)
+
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Drawn are 2 of 3 models. The six series with the highest medians are in colour" in page
+    assert "Every cell: 120 rows</summary>" in page
+    assert len(page) < 1_500_000
+    assert len(pd.read_csv(tmp_path / "decode-rate.csv").query("kind == 'median'")) == 120
+    assert told[0] == "Report: 120 cells, 240 attempts"
+    assert any(line.startswith("Report: writing chart 1 of") for line in told)

@@ -1,0 +1,83 @@
+"""What of a large run is drawn: a chart of a hundred series shows none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis import style
+from analysis.cells import Series
+from analysis.scaling import DECODE
+from analysis.style import Look
+from analysis.wording import count
+
+MOST_SERIES = 6
+"""Series in colour where they are more than there are colours."""
+MANY_SERIES, FEW_MODELS, MOST_MODELS = 40, 2, 6
+"""From so many series on a few models have a panel; else up to so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The series in colour, and the models with a panel; the CSV files hold all.
+
+    Attributes:
+        looks: label of a series to how it is drawn; the others are grey.
+        models: that are drawn.
+    """
+
+    looks: dict[str, Look]
+    models: tuple[str, ...]
+
+    def drawn(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The rows of models that are drawn."""
+        return data[data["model"].isin(self.models)]
+
+    def only(self, data: pd.DataFrame) -> pd.DataFrame:
+        """The rows of series in colour alone, where the others cannot be drawn in grey."""
+        own = self.drawn(data)
+        return own[own["series"].isin(list(self.looks))]
+
+    def in_words(self, data: pd.DataFrame, *, others: str = "grey") -> str:
+        """What is not drawn, or not in colour, as sentences with a blank before; else empty."""
+        labels, models = set(data["series"]), set(data["model"])
+        parts = []
+        if hidden := len(models - set(self.models)):
+            parts.append(f" Drawn are {len(models) - hidden} of {len(models)} models.")
+        if rest := len(labels - set(self.looks)):
+            chosen = count(len(labels) - rest)
+            parts.append(
+                f" The {chosen} series with the highest medians are in colour, {rest} more "
+                f"{others}."
+            )
+        return "".join((*parts, " All are in the CSV.")) if parts else ""
+
+
+def selection_of(all_series: Sequence[Series]) -> Selection:
+    """All series where colours suffice; else those that are fastest beside others of a model."""
+    labels = list(dict.fromkeys(series.panel_label for series in all_series))
+    models = tuple(dict.fromkeys(series.model for series in all_series))
+    most = FEW_MODELS if len(all_series) > MANY_SERIES else MOST_MODELS
+    if len(labels) > len(style.PALETTE):
+        scores = _scores(all_series)
+        best = sorted(labels, key=lambda label: -scores.get(label, 0.0))[:MOST_SERIES]
+        labels = [label for label in labels if label in best]
+    return Selection(style.looks(labels), models[:most])
+
+
+def _scores(all_series: Sequence[Series]) -> dict[str, float]:
+    """Label to its highest median, relative to the highest of the same model."""
+    best: dict[tuple[str, str], float] = {}
+    for series in all_series:
+        medians = [found.value for cell in series.measured if (found := cell.estimate(DECODE))]
+        best[series.model, series.panel_label] = max(medians, default=0.0)
+    tops: dict[str, float] = {}
+    for (model, _), value in best.items():
+        tops[model] = max(tops.get(model, 0.0), value)
+    scores: dict[str, float] = {}
+    for (model, label), value in best.items():
+        share = value / tops[model] if tops[model] else 0.0
+        scores[label] = max(scores.get(label, 0.0), share)
+    return scores
