@@ -37,7 +37,7 @@ VERSION = "2.2.0.post1"
 PROGRAMS = ("api", "check", "client", "server")
 LAUNCHER = """#!/bin/sh
 # Through the link, to the environment of this build; -I: nothing of the user's gets in.
-build="$(dirname "$(readlink -f "$0")")/.."
+build="$(/usr/bin/dirname "$(/usr/bin/readlink -f "$0")")/.."
 exec "$build/venv/bin/python" -I "$build/programs" {} "$@"
 """
 ENVIRONMENT = "home = {}\ninclude-system-site-packages = false\nversion = 3.11\n"
