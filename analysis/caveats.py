@@ -171,8 +171,8 @@ def _thrown(all_series: Sequence[Series]) -> list[str]:
         return []
     where = f" in {len(hit)} of {len(cells)} measured cells" if len(hit) > 1 else ""
     sentence = (
-        f"{thrown_away(hit)}{where}: every figure is of the attempts that counted, and tells of a "
-        "cluster on its better tries."
+        f"{thrown_away(cells)}{where}: every figure is of the attempts that counted, and tells of "
+        "a cluster on its better tries."
     )
     return [sentence]
 
@@ -219,5 +219,9 @@ def _few_in_short(all_series: Sequence[Series]) -> str:
     few = sum(n < FEWEST for n in trials)
     if not few:
         return ""
-    who = "each cell has" if few == len(trials) else f"{few} of {len(trials)} cells have"
+    who = (
+        "each cell has"
+        if few == len(trials)
+        else f"{few} of {len(trials)} cells {'has' if few == 1 else 'have'}"
+    )
     return f"{who} fewer than {count(FEWEST)} trials, too few to call one faster"

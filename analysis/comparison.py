@@ -212,7 +212,7 @@ def _headline(systems: Sequence[System], scope: str) -> str:
     else:
         told = f"{listing(clauses)} (medians over questions)"
     thrown = thrown_away([system.cell for system in systems])
-    rest = f"; {thrown} and in no figure" if thrown else ""
+    rest = f"; {thrown}, in no figure" if thrown else ""
     return f"On {scope}, the whole answer came from {told}{rest}."
 
 

@@ -37,7 +37,7 @@ def export_answers(run_folder: Path, file: Path) -> Path:
     """
     account = Account.read(run_folder)
     run, tables = account.manifest, tables_of(account)
-    all_series = series_of(cell_results(run, tables.trials))
+    all_series = series_of(cell_results(run, tables.trials, tables.attempts))
     found = comparison_of(run, tables, all_series)
     if found is None:
         raise HerdError(

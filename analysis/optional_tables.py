@@ -9,15 +9,39 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import agreement_text, frames, tabulate
+from analysis.accuracy import p_in_words
 from analysis.agreement_text import Agreed
 from analysis.cells import Series
 from analysis.csv_file import write_csv
+from analysis.family import Family
 from analysis.links import over_links
 from analysis.literature import published_timings
-from analysis.stats import LEVEL
+from analysis.stats import LEVEL, Ratio
 from analysis.tabulate import Table
-from analysis.wording import DASH, percent
+from analysis.wording import DASH, NOTHING, percent, ratio
 from collect.run import Benchmark, RunManifest
+
+
+def comparison_table(family: Family) -> Table | None:
+    """Every comparison for readers; None where nothing was compared."""
+    rows = [
+        [
+            row.pair.what,
+            row.pair.numerator.name,
+            row.pair.denominator.name,
+            str(row.pair.n),
+            NOTHING if row.ratio is None else _ratio_in_words(row.ratio),
+            NOTHING if row.p_adjusted is None else p_in_words(row.p_adjusted),
+            str(row.finding),
+        ]
+        for row in family.rows
+    ]
+    columns = ("What", "Numerator", "Denominator", "n", "Ratio (95 %)", "p (Holm)", "Verdict")
+    return tabulate.table(columns, rows, columns[3:6]) if rows else None
+
+
+def _ratio_in_words(found: Ratio) -> str:
+    return f"{found.value:.2f}" if found.low is None else ratio(found, brief=True)
 
 
 def link_table(

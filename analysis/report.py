@@ -25,6 +25,7 @@ from analysis.network import link_speeds, predictor
 from analysis.numbers import cell_frame
 from analysis.optional_tables import (
     agreement_tables,
+    comparison_table,
     link_table,
     over_links_table,
     perplexity_table,
@@ -40,6 +41,7 @@ from analysis.stability_section import Section, stability_section
 from analysis.summary import Figure, key_figures
 from analysis.tabulate import Table, Text, kept
 from analysis.verdict import Verdict, verdict_of
+from analysis.wording import plural
 from collect.account import STATES, Account
 from collect.errors import HerdError
 from collect.judging import Judged, read_judges
@@ -108,6 +110,7 @@ class Content:
     charts: Mapping[str, DrawnChart]
     cells: Table
     compared: str
+    comparisons: Table | None
     link: Table | None
     servers: Table | None
     spans: Mapping[str, str]
@@ -305,6 +308,7 @@ def _content(study: Study, drawn: Mapping[str, DrawnChart], folder: Path) -> Con
         charts=drawn,
         cells=tabulate.cell_table(all_series, study.scalings),
         compared=study.family.in_words(),
+        comparisons=comparison_table(study.family),
         link=link_table(all_series, speeds, folder),
         servers=server_table(times, folder),
         spans=spans_by_speed(times),
@@ -352,9 +356,9 @@ def workload_in_words(run: RunManifest) -> str:
         )
     if isinstance(workload, Questions):
         return (
-            f"answer {len(workload.asked)} questions of {workload.file}, one after the other, each "
-            f"in at most {workload.max_tokens} tokens at temperature {workload.temperature:g} "
-            f"(seed {workload.seed})"
+            f"answer {plural(len(workload.asked), 'question')} of {workload.file}, one after the "
+            f"other, each in at most {workload.max_tokens} tokens at temperature "
+            f"{workload.temperature:g} (seed {workload.seed})"
         )
     if isinstance(workload, Greedy):
         return (

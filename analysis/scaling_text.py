@@ -41,20 +41,24 @@ def leaves_out(scaling: Scaling) -> bool:
 
 
 def thrown_away(cells: Sequence[CellResult]) -> str:
-    """`12 of 18 attempts on eight nodes were thrown away (pi7: it was throttled)`; may be empty."""
+    """`12 of 18 attempts on eight nodes were thrown away (pi7: it was throttled)`; may be empty.
+
+    Of several cells all attempts are counted, and the cell that lost most is told besides.
+    """
     hit = [cell for cell in cells if cell.attempts.thrown]
     if not hit:
         return ""
-    thrown, made = (sum(part) for part in zip(*map(_attempts, hit), strict=True))
-    where = f" on {nodes(hit[0].nodes)}" if len(hit) == 1 and hit[0].nodes else ""
+    worst = max(hit, key=lambda cell: cell.attempts.thrown / cell.attempts.made)
+    of = hit if len(hit) == 1 else cells
+    thrown, made = (sum(getattr(cell.attempts, name) for cell in of) for name in ("thrown", "made"))
+    where = f" on {nodes(worst.nodes)}" if worst.nodes else ""
     causes = list(dict.fromkeys(cause for cell in hit for cause in cell.attempts.causes))
     why = f" ({bare(causes[0])}{'; …' if len(causes) > 1 else ''})" if causes else ""
     verb = "was" if thrown == 1 else "were"
-    return f"{thrown} of {plural(made, 'attempt')}{where} {verb} thrown away{why}"
-
-
-def _attempts(cell: CellResult) -> tuple[int, int]:
-    return cell.attempts.thrown, cell.attempts.made
+    if len(hit) == 1:
+        return f"{thrown} of {plural(made, 'attempt')}{where} {verb} thrown away{why}"
+    most = f", {worst.attempts.thrown} of {worst.attempts.made}{where}"
+    return f"{thrown} of {plural(made, 'attempt')} {verb} thrown away{most}{why}"
 
 
 def _survivors(scaling: Scaling) -> Callable[[str], str]:
@@ -62,7 +66,7 @@ def _survivors(scaling: Scaling) -> Callable[[str], str]:
     thrown = thrown_away([point.cell for point in scaling.points])
     if not thrown:
         return lambda clause: clause
-    return lambda clause: f"in the attempts that counted, {clause}; {thrown} and in no figure"
+    return lambda clause: f"in the attempts that counted, {clause}; {thrown}, in no figure"
 
 
 def _alone(scaling: Scaling, about: str) -> str:

@@ -129,7 +129,7 @@ def _summary(
     clauses = [*_gains(scalings), *in_headline]
     thrown = thrown_away([point.cell for scaling in scalings for point in scaling.points])
     if thrown:
-        clauses.append(f"{thrown} and in no figure")
+        clauses.append(f"{thrown}, in no figure")
     if not clauses:
         clauses = [f"the speeds of {len(scalings)} series were measured"]
     return _sentence("; ".join(clauses)), [] if in_headline else rest

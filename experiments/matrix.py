@@ -72,7 +72,7 @@ class Matrix(Record):
     title: str
     workload: Workload = Benchmark()
     axes: Axes = Field(default_factory=dict)
-    repeats: int = Field(default=5, ge=1, le=10_000)
+    repeats: int = Field(default=6, ge=1, le=10_000)
     seed: int = 1
     warmup: int = Field(default=1, ge=0, le=100)
     max_attempts: int = Field(default=3, ge=1, le=100)
