@@ -7,9 +7,11 @@ much of it is looked at, `Look` says.
 from __future__ import annotations
 
 import enum
+import gc
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -123,7 +125,8 @@ class Account:
         """
         manifest = load_run(run_folder)
         warnings: list[str] = []
-        attempts = _attempts(run_folder, manifest, look, warnings)
+        with _no_collecting():
+            attempts = _attempts(run_folder, manifest, look, warnings)
         cells = {cell.cell_id: cell for cell in manifest.cells}
         trials = tuple(
             _trial_state(
@@ -143,6 +146,21 @@ class Account:
             if state.trial.trial_id == trial_id:
                 return state
         raise KeyError(trial_id)
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Keep the garbage collector from looking, again and again, through records that stay.
+
+    They hold no cycles; of ten thousand attempts it took a third of the time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _attempts(
