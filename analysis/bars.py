@@ -12,7 +12,7 @@ from analysis import style
 from analysis.sync import AS_ONE, Share
 from analysis.wording import number, plural
 
-HIDDEN = style.GRID
+HIDDEN = style.MUTED
 
 
 def time_split(frame: pd.DataFrame) -> Figure:
@@ -64,6 +64,8 @@ def _bar(axes: Axes, position: float, bar: pd.Series) -> None:
     share = Share(float(bar["sync_share_low"]), float(bar["sync_share_high"]))
     left = 0.0
     for part, color in zip(_parts(share), (style.COMPUTE, HIDDEN, style.SYNC), strict=True):
+        if color == HIDDEN and not part:
+            continue
         axes.barh(position, part * whole, left=left, height=0.74, color=color, linewidth=0)
         left += part * whole
     axes.annotate(

@@ -99,7 +99,7 @@ def lines(made: Table) -> Iterator[str]:
 
 
 def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Table:
-    """Every cell: state, trials, attempts, speed, interval, range, variation, speed-up, efficiency.
+    """Every cell: its figures first, as far as a phone shows, then its state, trials and attempts.
 
     A column that says nothing of any cell is left out.
     """
@@ -110,40 +110,43 @@ def cell_table(all_series: Sequence[Series], scalings: Sequence[Scaling]) -> Tab
         for series in all_series
         for cell in series.cells
     ]
+    always = ("Series", "Nodes", "State", "Trials")
     columns = (
-        "Series", "Nodes", "State", "Trials", "Attempts that count", "Tokens/s: median (95 %)",
-        "Range", "CV", "ms/token", "Speed-up (95 %)", "Efficiency", "Karp-Flatt",
+        "Series", "Nodes", "Tokens/s: median (95 %)", "Speed-up (95 %)", "Efficiency", "ms/token",
+        "Range", "CV", "Karp-Flatt", "State", "Trials", "Attempts that count",
     )  # fmt: skip
-    known = [
-        index
-        for index in range(len(columns))
-        if index <= columns.index("Trials") or any(row[index] != NOTHING for row in rows)
+    shown = [
+        name for name in columns if name in always or any(row[name] != NOTHING for row in rows)
     ]
-    shown = [columns[index] for index in known]
-    return table(shown, [[row[i] for i in known] for row in rows], [shown[1], *shown[3:]])
+    numeric = [name for name in shown if name not in ("Series", "State")]
+    return table(shown, [[row[name] for name in shown] for row in rows], numeric)
 
 
 def _cell_row(
     series: Series, cell: CellResult, scaling: Scaling | None, *, with_attempts: bool
-) -> list[str]:
+) -> dict[str, str]:
     found = cell.estimate("decode_tokens_per_s")
     time_ms = cell.estimate("decode_ms_per_token")
     point = scaling.point(cell.nodes) if scaling else None
     is_base = scaling is not None and scaling.baseline is cell
-    return [
-        series.label,
-        str(cell.nodes),
-        cell.state,
-        f"{cell.counts['done']}/{cell.planned}",
-        f"{cell.attempts.good} of {cell.attempts.made}" if with_attempts else NOTHING,
-        interval(found, brief=True),
-        f"{number(found.minimum)}\N{EN DASH}{number(found.maximum)}" if found else NOTHING,
-        percent(found.variation) if found else NOTHING,
-        interval(time_ms, brief=True),
-        "baseline" if is_base else ratio(point.speed_up, brief=True) if point else NOTHING,
-        percent(point.efficiency) if point else NOTHING,
-        _serial(point),
-    ]
+    return {
+        "Series": series.label,
+        "Nodes": str(cell.nodes),
+        "Tokens/s: median (95 %)": interval(found, brief=True),
+        "Speed-up (95 %)": (
+            "baseline" if is_base else ratio(point.speed_up, brief=True) if point else NOTHING
+        ),
+        "Efficiency": percent(point.efficiency) if point else NOTHING,
+        "ms/token": interval(time_ms, brief=True),
+        "Range": f"{number(found.minimum)}{DASH}{number(found.maximum)}" if found else NOTHING,
+        "CV": percent(found.variation) if found else NOTHING,
+        "Karp-Flatt": _serial(point),
+        "State": cell.state,
+        "Trials": f"{cell.counts['done']}/{cell.planned}",
+        "Attempts that count": (
+            f"{cell.attempts.good} of {cell.attempts.made}" if with_attempts else NOTHING
+        ),
+    }
 
 
 def _serial(point: Point | None) -> str:

@@ -44,6 +44,16 @@ def points(figure: Figure) -> list[float]:
     )
 
 
+def marks(figure: Figure) -> dict[float, object]:
+    """Heights of all large marks, and what they are filled with."""
+    return {
+        float(y): line.get_markerfacecolor()
+        for line in figure.axes[0].lines
+        if line.get_linestyle() == "None"
+        for y in np.asarray(line.get_ydata())
+    }
+
+
 @pytest.mark.parametrize("name", ["decode-rate", "decode-time", "speed-up", "prompt-rate"])
 def test_every_trial_is_a_dot(name: str) -> None:
     chart = drawn()[name]
@@ -61,12 +71,7 @@ def test_the_table_of_a_chart_has_every_done_trial_and_every_cell() -> None:
 def test_medians_are_drawn_where_the_table_has_them() -> None:
     chart = drawn()["decode-rate"]
     medians = chart.data[chart.data["kind"] == frames.MEDIAN]
-    heights = {
-        float(line.get_ydata()[0])
-        for line in chart.figure.axes[0].lines
-        if len(line.get_ydata()) == 1
-    }
-    assert set(medians["value"].astype(float)) <= heights
+    assert set(medians["value"].astype(float)) <= set(marks(chart.figure))
 
 
 def test_cells_without_a_measurement_are_marked_with_their_reason() -> None:
@@ -81,11 +86,7 @@ def test_cells_without_a_measurement_are_marked_with_their_reason() -> None:
 
 def test_a_median_of_fewer_trials_than_planned_is_hollow() -> None:
     chart = drawn()["decode-rate"]
-    fills = {
-        float(line.get_ydata()[0]): line.get_markerfacecolor()
-        for line in chart.figure.axes[0].lines
-        if len(line.get_ydata()) == 1
-    }
+    fills = marks(chart.figure)
     hollow, whole = (
         next(value for value in fills if low < value < high)
         for low, high in ((200, 210), (100, 102))
