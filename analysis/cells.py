@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.stats import Estimate, estimate
-from analysis.wording import listing, nodes, plural
+from analysis.wording import listing, plural
 from collect.account import STATES
 from collect.columns import FIGURES
 from collect.run import CellRecord, Greedy, RunManifest, Scalar
@@ -369,11 +369,6 @@ def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = 
 def thing(series: Series, all_series: Iterable[Series]) -> str:
     """`stories15m (f32) with distributed-llama (net-turbo off)`."""
     return subject(series, all_series).removeprefix("for ")
-
-
-def cell_name(series: Series, cell: CellResult, all_series: Iterable[Series]) -> str:
-    """`stories15m (f32) with distributed-llama on two nodes`."""
-    return f"{thing(series, all_series)} on {nodes(cell.nodes)}"
 
 
 def _label(params: Mapping[str, Scalar], axes: Iterable[str], default: str | None = None) -> str:

@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.cells import CellResult, Series, cell_name, link_of
+from analysis.cells import CellResult, Series, link_of, thing
 from analysis.family import Compared, Family, Finding, Pair, Side
 from analysis.stats import Ratio, karp_flatt, paired_ratio
+from analysis.wording import nodes as in_nodes
 
 DECODE = "decode_tokens_per_s"
 SPEED = "tokens/s"
@@ -124,8 +125,9 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
         more = _with(chosen, further)
         chosen = more if len(more) <= MOST_PAIRS else chosen
     names = {
-        cell.record.cell_id: cell_name(series, cell, all_series)
+        cell.record.cell_id: f"{who} on {in_nodes(cell.nodes)}"
         for series in all_series
+        if (who := thing(series, all_series))
         for cell in series.cells
     }
     return tuple(
