@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks import lab, ledgers, nodes, parser_speed, reports, starting
-from tests.benchmarks.bars import Measured, Row, SkippedError, table
+from tests.benchmarks.bars import HEADER, Measured, Row, SkippedError, line
 
 ROWS: tuple[Row, ...] = (
     *(*starting.ROWS, *parser_speed.ROWS, *ledgers.ROWS),
@@ -33,18 +33,21 @@ def main() -> int:
     if given.list:
         sys.stdout.writelines(f"{row.name:16} {row.figure} to {row.anchor}\n" for row in ROWS)
         return 0
-    found: list[tuple[Row, Measured | str]] = []
+    sys.stdout.write(f"{HEADER}\n")
+    are_kept = True
     for row in ROWS:
         if given.only and row.name not in given.only:
             continue
-        sys.stderr.write(f"{row.name} …\n")
+        found: Measured | str
         with tempfile.TemporaryDirectory(prefix="herd-bench-") as folder:
             try:
-                found.append((row, row.measure(Path(folder))))
+                found = row.measure(Path(folder))
+                are_kept &= row.holds(found)
             except SkippedError as reason:
-                found.append((row, str(reason)))
-    sys.stdout.write(f"{table(found)}\n")
-    return int(any(not isinstance(one, str) and not row.holds(one) for row, one in found))
+                found = str(reason)
+        sys.stdout.write(f"{line(row, found)}\n")
+        sys.stdout.flush()
+    return 0 if are_kept else 1
 
 
 if __name__ == "__main__":

@@ -135,22 +135,19 @@ def against(
     )
 
 
-def table(lines: Sequence[tuple[Row, Measured | str]]) -> str:
-    """The rows as a Markdown table; of a row that was skipped, the reason."""
-    told = ["| row | figure | measured | anchor | ratio | bar | |", "|--|--|--:|--:|--:|--:|--|"]
-    for row, found in lines:
-        bar = f"{'≥' if row.at_least else '≤'} {row.bar:g}"
-        if isinstance(found, str):
-            told.append(
-                f"| {row.name} | {row.figure} | | {row.anchor} | | {bar} | skipped: {found} |"
-            )
-            continue
-        anchor = row.anchor
-        if found.anchor is not None:
-            anchor += f" {found.anchor:.3g} {found.unit}"
-        ratio = "" if found.anchor is None else f"{found.ratio:.2f}"
-        told.append(
-            f"| {row.name} | {row.figure} | {found.ours:.3g} {found.unit} | {anchor} | {ratio} "
-            f"| {bar} | {'ok' if row.holds(found) else '**over**'} |"
-        )
-    return "\n".join(told)
+HEADER = "| row | figure | measured | anchor | ratio | bar | |\n|--|--|--:|--:|--:|--:|--|"
+
+
+def line(row: Row, found: Measured | str) -> str:
+    """A row of the table; of one that was skipped, the reason."""
+    bar = f"{'≥' if row.at_least else '≤'} {row.bar:g}"
+    if isinstance(found, str):
+        return f"| {row.name} | {row.figure} | | {row.anchor} | | {bar} | skipped: {found} |"
+    anchor = row.anchor
+    if found.anchor is not None:
+        anchor += f" {found.anchor:.3g} {found.unit}"
+    ratio = "" if found.anchor is None else f"{found.ratio:.2f}"
+    return (
+        f"| {row.name} | {row.figure} | {found.ours:.3g} {found.unit} | {anchor} | {ratio} "
+        f"| {bar} | {'ok' if row.holds(found) else '**over**'} |"
+    )
