@@ -200,6 +200,21 @@ class SystemRecord(Record):
     price: Price | None = None
 
 
+_AXES_OF_ALL = ("engine", "model", "nodes", "weights")
+_WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms"})
+_TEXT_AXES = frozenset({"engine", "model", "weights", "workers", "system"})
+"""What these are is known to more than one engine, and to reports."""
+
+
+def _check_axis(axis: str, value: Scalar) -> None:
+    """See that an axis has values of its kind. Raises ValueError."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if axis in _WHOLE_AXES and not is_count:
+        raise ValueError(f"its axis {axis} must be a whole number from 0 on")
+    if axis in _TEXT_AXES and not isinstance(value, str):
+        raise ValueError(f"its axis {axis} must be a text")
+
+
 class CellRecord(Record):
     """One combination of axis values.
 
@@ -219,9 +234,11 @@ class CellRecord(Record):
 
     @model_validator(mode="after")
     def _says_what_it_runs(self) -> Self:
-        for axis, kind in _AXES_OF_ALL.items():
-            if type(self.params.get(axis)) is not kind:
-                raise ValueError(f"its axis {axis} must be there and {_KINDS[kind]}")
+        for axis in _AXES_OF_ALL:
+            if axis not in self.params:
+                raise ValueError(f"its axis {axis} must be there")
+        for axis, value in self.params.items():
+            _check_axis(axis, value)
         all_differ("the node", self.nodes)
         taken = sorted(_COLUMNS & self.params.keys())
         if taken:
@@ -229,8 +246,6 @@ class CellRecord(Record):
         return self
 
 
-_AXES_OF_ALL: dict[str, type] = {"engine": str, "model": str, "nodes": int, "weights": str}
-_KINDS: dict[type, str] = {str: "a text", int: "a whole number"}
 _COLUMNS = TRIALS_BEFORE_AXES.keys() | TRIALS_AFTER_AXES.keys()
 
 
@@ -295,6 +310,9 @@ class RunManifest(Record):
     @model_validator(mode="after")
     def _is_one_plan(self) -> Self:
         """What it names is there, once."""
+        for axis, values in self.axes.items():
+            for value in values:
+                _check_axis(axis, value)
         all_differ("the cell", (cell.cell_id for cell in self.cells))
         all_differ("the trial", (trial.trial_id for trial in self.trials))
         cells = {cell.cell_id for cell in self.cells}
