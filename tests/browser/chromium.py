@@ -20,7 +20,7 @@ QUIET = (
 )  # fmt: skip
 NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 KEYS = {
-    "Escape": ("Escape", 27), "ArrowUp": ("ArrowUp", 38), "ArrowDown": ("ArrowDown", 40),
+    "Enter": ("Enter", 13), "Space": (" ", 32), "Escape": ("Escape", 27), "ArrowUp": ("ArrowUp", 38), "ArrowDown": ("ArrowDown", 40),
     **{f"Digit{digit}": (str(digit), 48 + digit) for digit in range(10)},
     **{f"Key{chr(letter)}": (chr(letter + 32), letter) for letter in range(65, 91)},
 }  # fmt: skip
@@ -67,6 +67,10 @@ class Page:
             key, windows_code = KEYS[code]
             event = {"code": code, "key": typed or key, "windowsVirtualKeyCode": windows_code}
             self._call("Input.dispatchKeyEvent", type="rawKeyDown", **event)
+            if code in ("Enter", "Space"):  # these act by what they type
+                self._call(
+                    "Input.dispatchKeyEvent", type="char", text={"Enter": "\r"}.get(code, " ")
+                )
             self._call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     def write(self, text: str) -> None:

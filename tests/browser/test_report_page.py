@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from analysis.report import write_report
+from tests.browser.chromium import browsing
 from tests.doubles.run_folder import make_run
 
 pytestmark = pytest.mark.browser
@@ -23,6 +24,7 @@ QUIET = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
+HEIGHT = 2400
 DARK = "--blink-settings=preferredColorScheme=0"
 
 LOADED = """<script>addEventListener("load", () => {
@@ -31,6 +33,18 @@ LOADED = """<script>addEventListener("load", () => {
 });</script>"""
 WIDTHS = """<script>
   document.title = document.documentElement.scrollWidth + " of " + innerWidth;
+</script>"""
+HEARD = """<script>
+  const all = (query) => [...document.querySelectorAll(query)];
+  const said = all("svg[role=img]").map((svg) =>
+    document.getElementById(svg.getAttribute("aria-describedby")).textContent);
+  document.title = [
+    said.every((text) => /[0-9]/.test(text)),
+    all("table").every((table) => table.caption.textContent && table.querySelector("th[scope=row]")),
+    all(".scroll, .drawing").every((box) =>
+      box.tabIndex === 0 && box.getAttribute("role") === "region" && box.ariaLabel),
+    said.length,
+  ].join(" ");
 </script>"""
 CLICKS = """<script>
   document.getElementById("theme").click();
@@ -65,13 +79,13 @@ def browse(page: Path, folder: Path, *flags: str) -> subprocess.CompletedProcess
 def screenshot(page: Path, folder: Path, width: int, *flags: str) -> npt.NDArray[np.float64]:
     """The top of the page as pixels, red, green and blue from 0 to 1."""
     picture = folder / "page.png"
-    browse(page, folder, f"--window-size={width},1400", f"--screenshot={picture}", *flags)
+    browse(page, folder, f"--window-size={width},{HEIGHT}", f"--screenshot={picture}", *flags)
     return np.asarray(mpl_image.imread(picture), dtype=np.float64)[:, :, :3]
 
 
 def test_the_page_is_not_blank_and_shows_charts(page: Path, tmp_path: Path) -> None:
     pixels = screenshot(page, tmp_path, 1200)
-    assert pixels.shape[:2] == (1400, 1200)
+    assert pixels.shape[:2] == (HEIGHT, 1200)
     assert pixels.mean() > 0.8
     assert pixels.std() > 0.05
     assert _amount_of(pixels, (0x00, 0x72, 0xB2)) > 200
@@ -107,6 +121,27 @@ def test_a_page_that_asked_the_network_would_be_noticed(page: Path, tmp_path: Pa
 def test_the_button_changes_light_to_dark_and_tables_sort(page: Path, tmp_path: Path) -> None:
     dom = browse(_with(page, CLICKS), tmp_path, "--dump-dom").stdout
     assert "<title>dark 8,8,4,4,2,2,1,1</title>" in dom
+
+
+def test_who_cannot_see_it_hears_numbers_captions_and_row_headings(
+    page: Path, tmp_path: Path
+) -> None:
+    dom = browse(_with(page, HEARD), tmp_path, "--dump-dom").stdout
+    assert "<title>true true true 8</title>" in dom
+
+
+def test_a_table_is_sorted_by_keyboard(page: Path, tmp_path: Path) -> None:
+    with browsing(tmp_path / "profile") as opened:
+        opened.open(page.as_uri())
+        table = "document.querySelector('table.sortable')"
+        heading = f"{table}.tHead.rows[0].cells[1]"
+        assert opened.value(f"{heading}.ariaSort") == "none"
+        for key, order in (("Enter", "ascending"), ("Space", "descending")):
+            opened.value(f"{heading}.querySelector('button').focus()")
+            opened.press(key)
+            opened.wait(f"{heading}.ariaSort === '{order}'")
+        assert opened.value(f"{table}.tBodies[0].rows[0].cells[1].textContent") == "8"
+        assert opened.said == []
 
 
 def _amount_of(pixels: npt.NDArray[np.float64], color: tuple[int, int, int]) -> int:
