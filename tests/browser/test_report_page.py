@@ -40,7 +40,8 @@ HEARD = """<script>
     document.getElementById(svg.getAttribute("aria-describedby")).textContent);
   document.title = [
     said.every((text) => /[0-9]/.test(text)),
-    all("table").every((table) => table.caption.textContent && table.querySelector("th[scope=row]")),
+    all("table").every((table) =>
+      table.caption.textContent && table.querySelector("th[scope=row]")),
     all(".scroll, .drawing").every((box) =>
       box.tabIndex === 0 && box.getAttribute("role") === "region" && box.ariaLabel),
     said.length,
