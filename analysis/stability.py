@@ -13,7 +13,7 @@ from analysis.cells import CellResult, Series, thing
 from analysis.proportions import holm
 from analysis.scaling import DECODE
 from analysis.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend
-from analysis.wording import capital, nodes, number, percent, plural
+from analysis.wording import nodes, number, percent, plural
 
 LEVEL = 0.025
 """Of each warning for a whole run: a steady one raises it once in forty times at most."""
@@ -201,7 +201,7 @@ def _drift(one: Steady, name: str) -> tuple[float, str]:
     change = one.trend.change if one.trend else 0.0
     way = "slower" if change < 0 else "faster"
     return abs(change), (
-        f"{capital(name)} becomes {percent(abs(change))} {way} from its first block to its last."
+        f"{name} becomes {percent(abs(change))} {way} from its first block to its last."
     )
 
 
@@ -210,7 +210,7 @@ def _two_speeds(one: Steady, name: str) -> tuple[float, str]:
     if found is None:
         return 0.0, ""
     return found.high / found.low, (
-        f"{capital(name)} has two speeds: {plural(found.lower, 'trial')} around "
+        f"{name} has two speeds: {plural(found.lower, 'trial')} around "
         f"{number(found.low)} and {found.upper} around {number(found.high)} tokens/s."
     )
 
@@ -221,13 +221,13 @@ def _outlier(one: Steady, name: str) -> tuple[float, str]:
         return 0.0, ""
     ratio = found.value / found.median
     return max(ratio, 1 / ratio), (
-        f"{capital(name)} has a trial that stands apart: {number(found.value)} tokens/s beside a "
+        f"{name} has a trial that stands apart: {number(found.value)} tokens/s beside a "
         f"median of {number(found.median)}."
     )
 
 
 def _unstable(one: Steady, name: str) -> tuple[float, str]:
     return one.variation, (
-        f"{capital(name)} varies by {percent(one.variation)} from trial to trial (standard "
+        f"{name} varies by {percent(one.variation)} from trial to trial (standard "
         "deviation over mean)."
     )
