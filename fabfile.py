@@ -480,7 +480,9 @@ def _export(folder: Path, file: str) -> None:
 
 def _say_besides(line: str) -> None:
     """What is no part of a verb's answer: on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    from models.terminal import complain
+
+    complain(line)
 
 
 def _write_report(folder: Path) -> Report:

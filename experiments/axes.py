@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
@@ -16,6 +17,8 @@ from experiments.engines import API, ENGINES, ON_NODES
 from experiments.engines.base import Axis
 from experiments.engines.common import model_spec
 from experiments.shaping.links import LINK_AXES, MOST
+from models.foreign import one_line
+from models.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 
 SYSTEM = Axis("system", str, default="")
 """Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""
@@ -46,7 +49,9 @@ def _known(axes: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]
             loc=where,
             input=None,
         )
-        for where, text in (*axis_problems(axes), *exclusion_problems(axes))
+        for where, text in itertools.islice(
+            itertools.chain(axis_problems(axes), exclusion_problems(axes)), MOST_MISTAKES
+        )
     ]
     if problems:
         raise ValidationError.from_exception_data("axes", problems)
@@ -88,7 +93,10 @@ def axis_problems(
     known = known_axes()
     for name, values in axes.items():
         if name not in known:
-            yield (name,), f"there is no axis {name}{_nearest(name, known)}."
+            yield (
+                (name,),
+                f"there is no axis {one_line(name, LONGEST_SHOWN)}{_nearest(name, known)}.",
+            )
             continue
         for index, value in enumerate(values):
             problem = _value_problem(known[name], value)
@@ -99,7 +107,7 @@ def axis_problems(
 def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
     name = axes[0].name
     if type(value) is not axes[0].kind:
-        return f"{value!r} is no value of {name}: {_expected(axes[0])}."
+        return f"{_shown(value)} is no value of {name}: {_expected(axes[0])}."
     listed = tuple(other for axis in axes for other in axis.values or ())
     if name == "engine" and value == API:
         return (
@@ -110,7 +118,7 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
     if listed and not among(value, listed) and not of_a_form:
         allowed = [_spelled(other) for other in dict.fromkeys(listed)]
         allowed += [spelled for _, spelled in forms]
-        return f"{value!r} is no value of {name}{_nearest(_spelled(value), allowed)}."
+        return f"{_shown(value)} is no value of {name}{_nearest(_spelled(value), allowed)}."
     return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
 
 
@@ -140,6 +148,10 @@ def _spelled(value: Scalar) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _shown(value: Scalar) -> str:
+    return one_line(repr(value), LONGEST_SHOWN)
+
+
 def _expected(axis: Axis) -> str:
     words = {bool: "true or false", int: "a whole number", str: "a word", float: "a number"}
     return f"it takes {words[axis.kind]}"
@@ -147,7 +159,7 @@ def _expected(axis: Axis) -> str:
 
 def _nearest(word: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
-    near = difflib.get_close_matches(word, names, n=1)
+    near = difflib.get_close_matches(word[:LONGEST_SHOWN], names, n=1)
     meant = f"; did you mean {near[0]}?" if near else "."
     return f"{meant} Allowed are {', '.join(names)}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -15,9 +16,13 @@ from collect.errors import HerdError
 from experiments.cluster import Cluster, Node
 from experiments.lab import LAB_IS_DOWN, lab_is_up
 from experiments.programs import beside_python
+from experiments.told import whole
+from models.foreign import is_file_name, one_line
 
 GROUP = "cluster"
 INVENTORY_S = 120
+LARGEST_PORT = 65_535
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 CONNECTION_VARIABLES = (
     "ansible_host",
     "ansible_port",
@@ -173,10 +178,18 @@ def _ansible(project: Path, program: str, *arguments: str | list[str]) -> str:
 
 
 def _node(name: str, told: Mapping[str, Any], *, must_resolve: bool) -> Node:
+    if not is_file_name(name):
+        raise HerdError(
+            f"Reading the inventory: `{one_line(name, 80)}` cannot be the name of a node, because "
+            "logs are named after it. Begin it with a letter or digit, without `/` and `\\`."
+        )
     address = _text(told.get("ansible_host")) or name
-    port = told.get("ansible_port") or 22
-    if not str(port).isdigit():
-        raise HerdError(f"Reading the inventory: ansible_port of {name} is {port!r}, no number.")
+    port = str(told.get("ansible_port") or 22)
+    if not _PORT.fullmatch(port) or int(port) > LARGEST_PORT:
+        raise HerdError(
+            f"Reading the inventory: ansible_port of {name} is {one_line(port, 40)}, no port from "
+            f"1 to {LARGEST_PORT}."
+        )
     return Node(
         name=name,
         address=address,
@@ -192,8 +205,7 @@ def _node(name: str, told: Mapping[str, Any], *, must_resolve: bool) -> Node:
 
 def _lab_link_mbit(told: Mapping[str, Any]) -> int | None:
     """Only where a lab's gateway is, too: anybody may set a variable of that name."""
-    rate = str(told.get("lab_link_mbit"))
-    return int(rate) if told.get("lab_gateway") and rate.isdigit() else None
+    return whole(str(told.get("lab_link_mbit"))) if told.get("lab_gateway") else None
 
 
 def _engine_address(name: str, told: Mapping[str, Any], address: str, *, must_resolve: bool) -> str:
@@ -205,7 +217,7 @@ def _engine_address(name: str, told: Mapping[str, Any], address: str, *, must_re
         pass
     try:
         return socket.gethostbyname(wanted)
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for a name that can be none
         if not must_resolve:
             return wanted
         raise HerdError(

@@ -14,16 +14,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from collect.account import Account, Look
-from collect.attempt import ATTEMPT_FILE, TEMPORARY_PREFIX, AttemptRecord, load_attempt
+from collect.attempt import (
+    ATTEMPT_FILE,
+    LARGEST_LOG_BYTES,
+    TEMPORARY_PREFIX,
+    AttemptRecord,
+    load_attempt,
+)
 from collect.errors import HerdError
-from collect.record import own_folder
+from collect.record import own_folder, read_file
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
 from experiments.durable import land, remove_folder, sync_folder, write_file, writing
+from experiments.rescue import rescued_attempts
 from models.foreign import inside, is_file_name, one_line
 
 LONGEST_STEM = 100
 """Characters of a run's name before its date, so that names made of it stay names."""
+
+Judge = Callable[[Path], AttemptRecord]
+"""Makes the record of an attempt from the folder that holds its logs."""
 
 
 def create_run(results: Path, manifest: RunManifest, references: References | None = None) -> Path:
@@ -122,6 +132,22 @@ def run_status(folder: Path) -> dict[str, str | int]:
     return {"run": folder.name, **Account.read(folder, Look.RECORDS).counts()}
 
 
+def write_attempt(folder: Path, logs: Mapping[str, bytes], judge: Judge) -> AttemptRecord:
+    """Make a folder that is an attempt, durably: its logs, and then its record.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    folder.mkdir()
+    for name, content in logs.items():
+        write_file(inside(folder, name), content)
+    record = judge(folder)
+    # Last, and only when the logs are durable: it vouches for them.
+    sync_folder(folder)
+    write_file(folder / ATTEMPT_FILE, record.model_dump_json(indent=1).encode())
+    return record
+
+
 class Ledger:
     """The attempts of one run; only the owner of the results folder may hold one."""
 
@@ -143,8 +169,23 @@ class Ledger:
                     remove_folder(leftover)
                 else:
                     land(leftover, inside(self.attempts, name))
+            for attempt in rescued_attempts(self.folder.name):
+                self._take_in(attempt)
             # A kill between rename and fsync left a name that is not durable yet.
             sync_folder(self.attempts)
+
+    def _take_in(self, rescued: Path) -> None:
+        """Record an attempt that was put elsewhere, and remove it there."""
+        try:
+            record = load_attempt(rescued)
+            logs = {name: read_file(rescued, name, LARGEST_LOG_BYTES) for name in record.file_bytes}
+        except (HerdError, OSError):
+            return  # it is of no use, and whose it is may look at it
+        if (record.run, record.attempt_id) != (self.folder.name, rescued.name):
+            return
+        if not (self.attempts / record.attempt_id).exists():
+            self.record(record.attempt_id, logs, lambda _: record)
+        remove_folder(rescued.parent)
 
     def account(self) -> Account:
         """The state of every trial, read from disk; a log that was changed since is found."""
@@ -154,7 +195,7 @@ class Ledger:
         self,
         attempt_id: str,
         logs: Mapping[str, bytes],
-        judge: Callable[[Path], AttemptRecord],
+        judge: Judge,
     ) -> AttemptRecord:
         """Put an attempt on disk, whole or not at all.
 
@@ -171,13 +212,7 @@ class Ledger:
         try:
             with writing(f"the attempt {attempt_id}", self.attempts):
                 remove_folder(temporary)
-                temporary.mkdir()
-                for name, content in logs.items():
-                    write_file(inside(temporary, name), content)
-                record = judge(temporary)
-                # Last, and only when the logs are durable: it vouches for them.
-                sync_folder(temporary)
-                write_file(temporary / ATTEMPT_FILE, record.model_dump_json(indent=1).encode())
+                record = write_attempt(temporary, logs, judge)
                 land(temporary, final)
         except HerdError:
             remove_folder(temporary)

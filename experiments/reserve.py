@@ -2,19 +2,17 @@
 
 An answer that cannot be written down is lost and would be asked, and paid, again. So the room that
 a record may take is taken from the disk first; where there is none, nobody is asked. Should writing
-fail for another reason, the answers go to the folder for temporary files.
+fail for another reason, see `experiments.rescue`.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from collect.attempt import TEMPORARY_PREFIX
-from collect.errors import HerdError
 from collect.run import Questions
 from experiments.durable import writing
 from experiments.engines.base import Cell
@@ -58,24 +56,3 @@ def reserved(folder: Path, size_bytes: int) -> Iterator[None]:
     finally:
         with suppress(OSError):
             path.unlink(missing_ok=True)
-
-
-@contextmanager
-def rescued(name: str, logs: Mapping[str, bytes]) -> Iterator[None]:
-    """Should what happens in the context fail, keep the logs elsewhere and say where.
-
-    Raises:
-        HerdError: what was raised, with the folder in which the logs are.
-    """
-    try:
-        yield
-    except HerdError as error:
-        if not logs:
-            raise
-        try:
-            folder = Path(tempfile.mkdtemp(prefix=f"llama-herd-{name}-"))
-            for file, content in logs.items():
-                (folder / Path(file).name).write_bytes(content)
-        except OSError:
-            raise error from None
-        raise HerdError(f"{error} What was answered and paid for is in {folder}.") from None

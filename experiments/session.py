@@ -17,12 +17,13 @@ from experiments.engines.base import Cell, Deployment
 from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure
-from experiments.ledger import Ledger
+from experiments.ledger import Ledger, write_attempt
 from experiments.money import Purse, bill_of, most_of_trial
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
 from experiments.recorder import Recorder
-from experiments.reserve import rescued, reserved, room_for
+from experiments.rescue import rescued
+from experiments.reserve import reserved, room_for
 from experiments.shaping.keeper import KeeperError
 from experiments.shaping.links import Links
 from experiments.told import unread
@@ -180,7 +181,10 @@ class Session:
             expected = deployment.expected_samples
             return self._recorder.record_of(folder, trial, number, execution, expected)
 
-        with rescued(attempt_id, execution.logs if cell.endpoint else {}):
+        def write(folder: Path) -> AttemptRecord:
+            return write_attempt(folder, execution.logs, judge)
+
+        with rescued(self._manifest.run, attempt_id, write if room_for(cell) else None):
             record = self._ledger.record(attempt_id, execution.logs, judge)
         self.book.attempts[trial.trial_id] = number
         self._purse.pay(bill_of(self._ledger.attempts / attempt_id, record, cell))

@@ -25,6 +25,7 @@ HIDDEN = "hidden"
 MOST_MISTAKES = 20
 """That are told of one file."""
 LONGEST_SHOWN = 80
+UNQUOTED = "YAML takes plain yes, no, on and off for true and false: put the word in quotes."
 
 
 def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
@@ -76,7 +77,8 @@ def _describe(
         given = detail["input"]
         can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
         shown = f" (it is `{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""
-        wrong, right = f"`{where}` is wrong{shown}: {message}", ""
+        is_word = isinstance(given, bool) and detail["type"] == "string_type"
+        wrong, right = f"`{where}` is wrong{shown}: {message}", UNQUOTED if is_word else ""
     return f"{path}, line {line}: {wrong}. {right}".strip()
 
 

@@ -8,6 +8,7 @@ once: in values, or in a sentence with the line.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 8 << 20
 """Of a file, and of its text with every alias written out. The longest of ours has 40 KiB."""
-MOST_NODES = 200_000
+MOST_NODES = 100_000
 """Values with every alias written out."""
 MOST_DEPTH = 50
 """Lists and mappings inside each other."""
 LONGEST_VALUE = 100
 """Characters of a number, a date or whatever else is no text."""
 LARGEST_WHOLE = 2**63
+_ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|.*:.*")
+"""Octal (`010` is 8) and of base 60 (`1:30` is 90), as YAML 1.1 has it and 1.2 does not."""
 _PREFIX = "tag:yaml.org,2002:"
 _TEXT_TAG = f"{_PREFIX}str"
 _RARE_TAGS = {f"{_PREFIX}{name}" for name in ("binary", "omap", "pairs", "set")}
@@ -81,6 +84,12 @@ class _Loader(_Base):  # type: ignore[misc] # PyYAML has no types
             value = super().construct_object(node, deep)
         except _UNREADABLE:
             raise _unfit(node, f"is no {node.tag.removeprefix(_PREFIX)}") from None
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and _ODD_NUMBER.fullmatch(node.value)
+        ):
+            raise _unfit(node, f"stands for {value}, which hardly anybody means: write that number")
         if isinstance(value, float) and not math.isfinite(value):
             raise _unfit(node, "is no number that can be reckoned with")
         if isinstance(value, int) and not -LARGEST_WHOLE <= value < LARGEST_WHOLE:

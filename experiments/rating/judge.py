@@ -25,7 +25,7 @@ from collect.account import Account
 from collect.attempt import UNUSABLE
 from collect.errors import HerdError
 from collect.judging import Choice, Comparison, Judge, judge_files, read_judge
-from collect.parsers.json_lines import count_of
+from collect.parsers.json_lines import count_of, whole_text
 from collect.questions import Question
 from collect.ratings import read_lines
 from collect.run import Questions
@@ -45,6 +45,8 @@ SYSTEMS = PROJECT_FOLDER / "experiments" / "systems.yml"
 SILENCE_S = "300"
 TEMPERATURE = 0.0
 MAX_TOKENS = 400
+MOST_ARGUMENT_BYTES = 127 << 10
+"""Linux takes no argument of 128 KiB or more (MAX_ARG_STRLEN)."""
 ROOM_BYTES = 1 << 20
 """On the disk, for one reply, before it is asked for."""
 PROMPT = """\
@@ -91,6 +93,10 @@ class Ask:
         """What it is about."""
         return self.question.id, self.first, self.second
 
+    def argument(self) -> str:
+        """What the client is told to ask."""
+        return json.dumps({"id": "compare", "body": self.body}, ensure_ascii=False)
+
 
 def judge_answers(
     run_folder: Path, system: str, say: Callable[[str], None], max_cost: float | None = None
@@ -109,9 +115,15 @@ def judge_answers(
     """
     judge, endpoint = _judge(system)
     account = Account.read(run_folder)
-    wanted = list(_asks(account, texts_to_rate(account), judge, endpoint))
+    differing = list(_asks(account, texts_to_rate(account), judge, endpoint))
+    wanted = [ask for ask in differing if len(ask.argument().encode()) <= MOST_ARGUMENT_BYTES]
+    if len(wanted) < len(differing):
+        say(
+            f"{judge.name}: {len(differing) - len(wanted)} of {len(differing)} comparisons are "
+            f"left out, because their two answers have more than {MOST_ARGUMENT_BYTES >> 10} KiB."
+        )
     if not wanted:
-        raise HerdError(f"The run {run_folder.name} has no two answers that differ: nothing to do.")
+        raise HerdError(f"The run {run_folder.name} has no two answers to compare: nothing to do.")
     described, path = judge_files(run_folder, judge.name)
     with adding_lines(path, judge.name) as lines:
         _describe(described, judge)
@@ -238,8 +250,8 @@ def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
     Raises:
         HerdError: it says nothing.
     """
-    reply = _ask(judge, endpoint, ask.body)
-    error = reply["error"]
+    reply = _ask(judge, endpoint, ask.argument())
+    error = whole_text(reply["error"])
     usage = reply["usage"] if isinstance(reply["usage"], dict) else {}
     return Comparison(
         at=time.time(),
@@ -247,11 +259,11 @@ def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
         first=ask.first,
         second=ask.second,
         choice=None if error else choice_of(reply["text"]),
-        said=reply["text"],
-        served_model=str(reply["model"])[:200] if reply["model"] else None,
+        said=str(whole_text(reply["text"])),
+        served_model=str(whole_text(reply["model"]))[:200] if reply["model"] else None,
         read_tokens=count_of(usage.get("prompt_tokens")),
         generated_tokens=count_of(usage.get("completion_tokens")),
-        error=error,
+        error=None if error is None else str(error),
     )
 
 
@@ -273,14 +285,13 @@ def _body(judge: Judge, endpoint: Endpoint, content: str) -> Mapping[str, Any]:
     }
 
 
-def _ask(judge: Judge, endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, Any]:
+def _ask(judge: Judge, endpoint: Endpoint, question: str) -> dict[str, Any]:
     """What the client wrote of a reply, one that broke off included.
 
     Raises:
         HerdError: there is none, and so nothing that costs.
     """
     key = ("--key-env", endpoint.key_env) if endpoint.key_env else ()
-    question = json.dumps({"id": "compare", "body": body}, ensure_ascii=False)
     ended = subprocess.run(
         [
             sys.executable, "-IS", str(CLIENT), "--retries", RETRIES, *key,
@@ -288,7 +299,10 @@ def _ask(judge: Judge, endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str,
         ],
         check=False, capture_output=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    reply: dict[str, Any] = json.loads(ended.stdout or "{}")
+    try:
+        reply: dict[str, Any] = json.loads(ended.stdout or "{}")
+    except ValueError:  # it was killed while it wrote
+        reply = {}
     if ended.returncode == UNUSABLE:  # whole, but what it cost nobody can tell: the most
         reply["error"] = reply["usage"] = None
     if reply.get("status") != HTTPStatus.OK:

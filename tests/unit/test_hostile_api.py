@@ -28,7 +28,8 @@ from collect.errors import HerdError
 from experiments.ledger import Ledger
 from experiments.money import bill_of, most_of_trial
 from experiments.recorder import LONGEST_CAUSE
-from experiments.reserve import RESERVE_FILE, rescued, reserved, room_for
+from experiments.rescue import PREFIX, rescued, rescued_attempts
+from experiments.reserve import RESERVE_FILE, reserved, room_for
 from tests.doubles.api_server import (
     DONE,
     HEAD,
@@ -415,23 +416,61 @@ def test_nobody_is_asked_where_the_answers_find_no_room(
     assert list(tmp_path.rglob(RESERVE_FILE)) == []
 
 
-def test_answers_that_cannot_be_recorded_are_kept_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS, errno.ENOSPC])
+@pytest.mark.parametrize("call", ["mkdir", "fsync", "rename"])
+def test_answers_that_cannot_be_recorded_are_recorded_by_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
-    def refused(*_: object) -> None:
-        raise HerdError("Writing the attempt: Input/output error.")
-
-    monkeypatch.setattr(Ledger, "record", refused)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(aside))
     with serving(saying("yes"), times=4) as (url, requests):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
-        with pytest.raises(HerdError, match="What was answered and paid for is in") as caught:
-            run(tmp_path, matrix(path, "Why?", repeats=2))
+        asked_for = matrix(path, "Why?", repeats=2)
+        with monkeypatch.context() as broken:
+            break_disk(broken, call, number)
+            with pytest.raises(HerdError, match="What was answered and paid for is in") as caught:
+                run(tmp_path, asked_for)
+        folder = Path(str(caught.value).rpartition(" is in ")[2].partition(". ")[0])
+        assert json.loads((folder / "controller.client.out").read_text())["text"] == "yes"
+        assert len(requests) == 1, "nobody is asked once more"
 
-    folder = Path(str(caught.value).rpartition(" is in ")[2].rstrip("."))
-    assert json.loads((folder / "controller.client.out").read_text())["text"] == "yes"
-    assert len(requests) == 1, "nobody is asked once more"
+        result = run(tmp_path, asked_for)
+
+    assert result.counts["done"] == len(requests) == 2
+    assert list(aside.iterdir()) == []
+    assert [trial.attempts[0].attempt for trial in Account.read(result.folder).trials] == [1, 1]
+
+
+def break_disk(monkeypatch: pytest.MonkeyPatch, call: str, number: int) -> None:
+    """Have a call to the system fail from now on for whatever is an attempt of a run."""
+    owner: Any = os if call == "fsync" else Path
+    real = getattr(owner, call)
+
+    def refuse(what: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - any call's
+        path = str(Path(f"/proc/self/fd/{what}").readlink()) if call == "fsync" else str(what)
+        if "/attempts/.tmp-" in path and not path.endswith(RESERVE_FILE):
+            raise OSError(number, os.strerror(number))
+        return real(what, *arguments, **named)
+
+    monkeypatch.setattr(owner, call, refuse)
+
+
+def test_ctrl_c_while_answers_are_recorded_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with serving(saying("yes"), times=2) as (url, requests):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        with monkeypatch.context() as broken:
+            broken.setattr(Ledger, "record", interrupted)
+            assert run(tmp_path, matrix(path, "Why?")).interrupted
+        assert run(tmp_path, matrix(path, "Why?")).counts["done"] == 1
+
+    assert len(requests) == 1
 
 
 def test_room_is_taken_for_what_costs_and_given_back(tmp_path: Path) -> None:
@@ -441,8 +480,52 @@ def test_room_is_taken_for_what_costs_and_given_back(tmp_path: Path) -> None:
     with reserved(tmp_path, size_bytes):
         assert (tmp_path / RESERVE_FILE).stat().st_blocks * 512 >= size_bytes > 1 << 20
     assert not (tmp_path / RESERVE_FILE).exists()
-    with pytest.raises(HerdError, match=r"^broken$"), rescued("x", {}):
+    with pytest.raises(HerdError, match=r"^broken$"), rescued("run", "x", None):
         raise HerdError("broken")
+
+
+def test_what_others_put_among_temporary_files_is_no_attempt_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, mode in (("ours", 0o700), ("open", 0o755), ("writable", 0o770)):
+        (tmp_path / f"{PREFIX}run-{name}" / "attempt").mkdir(parents=True)
+        (tmp_path / f"{PREFIX}run-{name}").chmod(mode)
+    (tmp_path / f"{PREFIX}run-link").symlink_to(tmp_path / f"{PREFIX}run-ours")
+    (tmp_path / f"{PREFIX}run-file").touch()
+    (tmp_path / f"{PREFIX}other-run").mkdir(mode=0o700)
+
+    assert rescued_attempts("run") == [tmp_path / f"{PREFIX}run-ours" / "attempt"]
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    assert rescued_attempts("run") == []
+
+
+@pytest.mark.parametrize("change", ["no record", "short log", "another run", "another name"])
+def test_what_is_no_whole_attempt_of_the_run_is_not_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with serving(saying("yes")) as (url, _):
+        path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        result = run(tmp_path, matrix(path, "Why?"))
+    (attempt,) = (result.folder / "attempts").iterdir()
+    place = tmp_path / f"{PREFIX}{result.folder.name}-x"
+    place.mkdir(mode=0o700)
+    aside = attempt.rename(place / attempt.name)
+    record = aside / "attempt.json"
+    if change == "no record":
+        record.unlink()
+    elif change == "short log":
+        (aside / "controller.client.out").write_text("{}")
+    elif change == "another run":
+        record.write_text(record.read_text().replace(result.folder.name, "another"))
+    else:
+        aside.rename(place / "another")
+
+    Ledger(result.folder).recover()
+
+    assert list((result.folder / "attempts").iterdir()) == []
+    assert len(list(place.iterdir())) == 1, "it stays where it is"
 
 
 def test_a_log_that_answers_what_nobody_asked_costs_the_most_that_it_can(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -89,13 +90,25 @@ def test_a_variable_that_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("[others]\na\n", "its group cluster is missing or empty"),
-        ("[cluster]\na ansible_host=192.0.2.1 ansible_port=ssh\n", "ansible_port of a is 'ssh'"),
+        (
+            "[cluster]\na ansible_host=192.0.2.1 ansible_port=ssh\n",
+            "ansible_port of a is ssh, no port",
+        ),
         ("[cluster]\na ansible_host=no-such-host.invalid\n", "Set `herd_cluster_address`"),
         (
             "[cluster]\na ansible_host=192.0.2.1 herd_forwarded_from=windows\n",
             "herd_forwarded_from of a is 'windows', no IPv4 network such as 172.16.0.0/12.",
         ),
         ("[cluster\na\n", "hosts.ini"),
+        *(
+            (
+                f"[cluster]\na ansible_host=192.0.2.1 ansible_port={port}\n",
+                "no port from 1 to 65535",
+            )
+            for port in ("65536", "-1", "²", "٣", "9" * 5000)
+        ),
+        (f"[cluster]\na ansible_host={'x' * 70}.example\n", "Set `herd_cluster_address`"),
+        ("[cluster]\na ansible_host=x..example\n", "Set `herd_cluster_address`"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, text: str, told: str) -> None:
@@ -107,3 +120,25 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, told: str) -> None:
 def test_an_inventory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match=r"nowhere\.ini|group cluster is missing"):
         read_cluster(tmp_path, str(tmp_path / "nowhere.ini"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "..", ".hidden", "-rf", "a\\b", "a\x07b", "\u202ea", "x" * 256]
+)
+def test_a_name_that_cannot_be_a_files_is_no_name_of_a_node(tmp_path: Path, name: str) -> None:
+    inventory(tmp_path, "")
+    path = tmp_path / "hosts.yml"
+    path.write_text(json.dumps({"cluster": {"hosts": {name: {"ansible_host": "192.0.2.1"}}}}))
+
+    with pytest.raises(HerdError, match="cannot be the name of a node") as caught:
+        read_cluster(tmp_path, str(path))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["a b", "라마", "node-1.example", "a_b"])
+def test_any_other_name_is_one(tmp_path: Path, name: str) -> None:
+    inventory(tmp_path, "")
+    path = tmp_path / "hosts.yml"
+    path.write_text(json.dumps({"cluster": {"hosts": {name: {"ansible_host": "192.0.2.1"}}}}))
+
+    assert read_cluster(tmp_path, str(path)).root.name == name

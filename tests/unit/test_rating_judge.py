@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -300,3 +301,41 @@ def test_a_reply_whose_tokens_nobody_can_count_is_taken_and_costs_the_most(
         ("first", None, None)
     ] * 4
     assert "at most" in said[-1]
+
+
+def test_half_a_character_of_a_judge_is_replaced_and_paid_once(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = '{"model":"\\ud800m","choices":[{"delta":{"content":"Verdict: A \\udfff"}}]}'
+    half = answering(f"data: {event}\n\n", DONE)
+    with systems(run, monkeypatch, half, half, half, half) as requests:
+        judge_answers(run, "judge", print)
+        judge_answers(run, "judge", print)
+
+    assert len(requests) == 4
+    said = {(one.choice, one.said, one.served_model) for one in read_judges(run)[0].comparisons}
+    assert said == {("first", "Verdict: A \ufffd", "\ufffdm")}
+
+
+def test_answers_too_long_to_compare_are_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = {"why": "Why?", "when": "When?"}
+    given = {n: [{"why": f"{n}" * 70_000, "when": f"{n}" * 60_000}] for n in (1, 2)}
+    run = make_asked_run(tmp_path / "results", questions, given)
+    said: list[str] = []
+    with systems(run, monkeypatch, FIRST, FIRST) as requests:
+        judge_answers(run, "judge", said.append)
+
+    assert len(requests) == 2
+    assert (
+        "2 of 4 comparisons are left out, because their two answers have more than 127" in said[0]
+    )
+
+
+def test_a_client_that_was_killed_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torn = subprocess.CompletedProcess((), -9, stdout=b'{"status": 2', stderr=b"")
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: torn)
+
+    with pytest.raises(HerdError, match="exit code -9"):
+        judged(run, monkeypatch, FIRST)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from experiments.matrix import load_matrix
 from models.errors import HerdError
 from models.yaml_file import load_yaml_file
-from models.yaml_text import MOST_BYTES, MOST_DEPTH, YamlTextError, read_yaml
+from models.yaml_text import MOST_BYTES, MOST_DEPTH, MOST_NODES, YamlTextError, read_yaml
 
 SOON_S = 3.0
 """On a busy machine; what is refused before it is read takes milliseconds."""
@@ -85,6 +86,11 @@ def test_a_long_text_repeated_by_aliases_counts_as_often_as_it_stands_there(tmp_
         (f"values: [{'9' * 5000}]\n", "has 5000 characters, which no number or date has"),
         (f"values: [0x{'f' * 90}]\n", "is too large a number"),
         (f"values: [{'1:' * 50_000}1]\n", "characters, which no number or date has"),
+        ("values: [1, 010]\n", "line 1: this is not valid YAML: `010` stands for 8, which hardly"),
+        ("values: [-0_17]\n", "`-0_17` stands for -15"),
+        ("values: [1:30]\n", "`1:30` stands for 90, which hardly anybody means"),
+        ("values: [1:30.5]\n", "`1:30.5` stands for 90.5"),
+        ("title: no\n", "valid string. YAML takes plain yes, no, on and off for true and false"),
         ("values: [0b]\n", "`values.0` is wrong (it is `0b`)"),
         ("values: !!int x\n", "line 1: this is not valid YAML: `x` is no int"),
         ("title: 2001-99-99\n", "line 1: this is not valid YAML: `2001-99-99` is no timestamp"),
@@ -116,6 +122,21 @@ def test_a_file_of_many_mistakes_does_not_fill_the_terminal(tmp_path: Path) -> N
     told = refusal(tmp_path, f"values: [{', '.join(['x'] * 5000)}]\n")
 
     assert told.endswith("and 4980 more mistakes.")
+
+
+def test_as_many_keys_as_may_stand_in_a_file_are_told_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "matrix.yml"
+    keys = "".join(f"  k{number}: 1\n" for number in range(MOST_NODES // 2 - 10))
+    path.write_text(f"title: t\naxes:\n{keys}")
+    begun = time.process_time()
+
+    with pytest.raises(HerdError) as caught:
+        load_matrix(path)
+
+    assert time.process_time() - begun < 10
+    told = str(caught.value)
+    assert f"{path}, line 3: `axes.k0` is wrong: there is no axis k0" in told
+    assert told.count("there is no axis") < 21
 
 
 def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
