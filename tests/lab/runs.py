@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collect.attempt import AttemptRecord, load_attempt
+from experiments.engines.base import Node
 from experiments.ledger import runs
+from experiments.protocol import Link, Request, ask
 from experiments.remote import SshTransport
 from tests.lab.virtual_lab import PROJECT
 
@@ -41,3 +43,10 @@ def transport() -> Iterator[SshTransport]:
         yield made
     finally:
         made.close()
+
+
+def owning(ssh: SshTransport, node: Node) -> Link:
+    """A connection that owns a node, whoever did before: no other starts anything."""
+    link = ssh.open(node)
+    ask(link, Request("own", (("who", "a test"), ("force", "yes"))))
+    return link

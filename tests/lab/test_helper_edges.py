@@ -9,7 +9,7 @@ import pytest
 from collect.errors import HerdError
 from experiments.protocol import Link, Reply, Request, ask
 from experiments.readings import unit_state
-from tests.lab.runs import transport, until
+from tests.lab.runs import owning, transport, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -83,13 +83,14 @@ def test_a_unit_of_the_node_itself_is_neither_stopped_nor_cleaned_away(lab: Virt
         ("env=GGML_BACKEND_PATH=/home/pi/x.so", f"arg={BIN}/llama-bench"),
         (f"arg={BIN}/llama-bench", "arg=--model", "arg=/home/pi/x.gguf"),
         (f"arg={BIN}/llama-server", "arg=--log-file", "arg=x"),
+        (f"arg={BIN}/llama-server", "arg=--model", "arg=--prompt", "arg=--log-file", "arg=x"),
         ("arg=/usr/bin/stdbuf", "arg=-oL", "arg=/bin/sh"),
     ],
 )
 def test_an_engine_gets_nothing_that_chooses_code(lab: VirtualLab, fields: tuple[str, ...]) -> None:
     with transport() as ssh, pytest.raises(HerdError):
         ask(
-            ssh.open(lab.cluster(1).root),
+            owning(ssh, lab.cluster(1).root),
             request("run", "unit=herd-x-root", "deadline=5", *fields),
         )
 
@@ -110,7 +111,7 @@ def test_a_log_without_end_fills_neither_the_disk_nor_the_controllers_memory(
 ) -> None:
     lab.on(WORKER, f"printf '#!/bin/sh\\nexec yes\\n' >{BIN}/flood; chmod 755 {BIN}/flood")
     with transport() as ssh:
-        link = ssh.open(lab.cluster(2).nodes[1])
+        link = owning(ssh, lab.cluster(2).nodes[1])
         reply = answer(link, "run", "unit=herd-flood-root", "deadline=60", f"arg={BIN}/flood")
         lab.on(WORKER, f"rm {BIN}/flood")
         until(lambda: not lab.on(WORKER, "ls /var/lib/llama-herd/attempts").strip())
@@ -131,8 +132,7 @@ def test_units_have_limits_and_there_are_not_many(lab: VirtualLab) -> None:
         told = []
         for number in range(20):
             fields = (f"unit=herd-many{number}", "deadline=60", "ready=0", "line=never")
-            port = ("arg=--port", f"arg={50100 + number}")
-            reply = answer(link, "start", *fields, f"arg={BIN}/ggml-rpc-server", *port)
+            reply = answer(link, "start", *fields, f"arg={BIN}/ggml-rpc-server")
             told.append(reply.text("error"))
         shown = dict(line.split("=") for line in lab.on(WORKER, show).splitlines())
         ask(link, request("clean"))

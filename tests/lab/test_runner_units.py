@@ -13,7 +13,7 @@ from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.protocol import Request, ask
 from experiments.readings import unit_state
-from tests.lab.runs import transport, until
+from tests.lab.runs import owning, transport, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -26,7 +26,7 @@ def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(lab: VirtualLab
     server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
     fields = (("unit", "herd-deadline-root"), ("deadline", "1"), ("arg", server))
     with transport() as ssh:
-        link = ssh.open(lab.cluster(1).root)
+        link = owning(ssh, lab.cluster(1).root)
         reply = ask(link, Request("run", fields))
         link.close(5.0)
 
@@ -41,7 +41,7 @@ def test_a_helper_outlives_an_upgrade_of_systemd(lab: VirtualLab) -> None:
     fields = (("deadline", "1"), ("arg", server))
     results = []
     with transport() as ssh:
-        link = ssh.open(lab.cluster(1).root)
+        link = owning(ssh, lab.cluster(1).root)
         for unit in ("herd-before-root", "herd-after-root"):
             reply = ask(link, Request("run", (("unit", unit), *fields)))
             results.append(unit_state(reply.pairs("props")).result)
@@ -84,7 +84,7 @@ def test_a_running_worker_is_fenced_in_and_comes_before_all_else(lab: VirtualLab
             awk '{{print $19}}' /proc/$pid/stat
         done"""
     with transport() as ssh:
-        link = ssh.open(lab.cluster(2).nodes[1])
+        link = owning(ssh, lab.cluster(2).nodes[1])
         ask(link, Request("start", fields + options))
         exposure, *shown, rights, lock1, nice1, none, lock, nice = lab.on(WORKER, look).splitlines()
         ask(link, Request("stop", (("unit", unit),)))
@@ -131,4 +131,4 @@ def test_the_helper_runs_nothing_but_engines(
 ) -> None:
     root: Node = lab.cluster(1).root
     with transport() as ssh, pytest.raises(HerdError, match=told):
-        ask(ssh.open(root), Request("run", fields))
+        ask(owning(ssh, root), Request("run", fields))

@@ -101,6 +101,10 @@ def test_whatever_an_engine_asks_for_is_allowed(
         ["--threads", "1", "/srv/evil"],
         ["--prompt", "a text", "/srv/evil"],
         ["--prompt", "--prompt", "/srv/evil"],
+        *([option, "--prompt", "--log-file", "x"] for option in ("--model", "--host", "--threads")),
+        ["--threads", "--model", "--prompt", "t"],
+        ["--model", "-x"],
+        ["--", "--prompt", "t"],
         ["--model", "$HOME"],
         ["--model", "${PATH}"],
         ["--prompt", "$$$PATH"],
@@ -267,6 +271,16 @@ def test_the_lock_is_roots_alone(helper: ModuleType, tmp_path: Path) -> None:
     lock.sign("user=a host=b pid=1 since=now\nhelper=1\x1b[2J")
     assert lock.signed() == "user=a host=b pid=1 since=now?helper=1?[2J\n"
     assert not helper.NodeLock().taken(0.0)
+
+
+def test_only_the_owner_of_a_node_starts_something(
+    strict: ModuleType, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setattr(strict, "Systemd", lambda: None)
+    what = ["unit=herd-x", "deadline=9", f"arg={PROGRAM}"]
+    for request in (["run", *what], ["start", "line=x", *what]):
+        assert not strict.Conversation().answer(request)
+        assert b"this connection does not own the node" in capfdbinary.readouterr().out
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o666, 0o640, 0o601])
@@ -518,6 +532,45 @@ def test_no_engine_listens_where_the_firewall_does_not_guard(guarded: ModuleType
     for port in (9979, 9981, 9989, 10_000, 80):
         with pytest.raises(guarded.RefusalError, match=f"does not guard port {port}:"):
             firewall.require_for(port)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (PROGRAM, ["--host", "10.0.0.1", "--port", "10000"]),
+        (PROGRAM, ["--port", "9990", "--port", "10000"]),
+        (PROGRAM, ["--port", "10000", "--port", "9990"]),
+        (PROGRAM, ["--prompt", "--port", "--port", "10000"]),
+        (PETALS, ["--listen", "10.0.0.1:10000"]),
+        (PETALS, ["--listen", "[::]:10000"]),
+    ],
+)
+def test_every_port_that_an_engine_is_told_is_looked_at(
+    strict: ModuleType, program: str, words: list[str]
+) -> None:
+    lines = ["start", "port=9990", *(f"arg={word}" for word in (program, *words))]
+    assert 10_000 in strict.Request(lines).ports()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--host", "10.0.0.1"], "needs --port"),
+        (["--port", "http"], "names no port"),
+        (["--port", "9990x"], "names no port"),
+        (["--port", "-1"], "names no port"),
+        (["--port"], "names no port"),
+    ],
+)
+def test_a_port_is_named_by_a_number(strict: ModuleType, words: list[str], told: str) -> None:
+    with pytest.raises(strict.RefusalError, match=told):
+        strict.Request(["run", *(f"arg={word}" for word in (PROGRAM, *words))]).ports()
+
+
+@pytest.mark.parametrize("words", [["--prompt", "--host"], ["--prompt", "--port", "--seed", "1"]])
+def test_a_text_names_no_port(strict: ModuleType, words: list[str]) -> None:
+    lines = ["run", *(f"arg={word}" for word in (PROGRAM, *words))]
+    assert strict.Request(lines).ports() == {None}
 
 
 # -- one place ----------------------------------------------------------------------------
