@@ -28,6 +28,8 @@ START = Request(
         *(("arg", "--host"), ("arg", "0.0.0.0"), ("arg", "--port"), ("arg", str(PORT))),  # noqa: S104
     ),
 )
+FILE = "/etc/llama-herd/firewall.nft"
+RESTART = "systemctl restart llama-herd-firewall"
 TABLE = "inet llama_herd"
 AWAY = {
     "flushed": "nft flush ruleset",
@@ -135,6 +137,46 @@ def test_verifying_looks_at_the_table_and_provisioning_brings_it_back(lab: Virtu
 
     lab.play("playbooks/nodes.yml", f"--limit={WORKER}")
     assert lab.play("playbooks/verify.yml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        (
+            "rm /etc/systemd/system/nftables.service.d/llama-herd.conf",
+            "nftables.service.d/llama-herd.conf is not what provision.yml writes",
+        ),
+        (
+            "chmod 644 /usr/local/libexec/llama-herd/load-firewall",
+            "/usr/local/libexec/llama-herd/load-firewall is not what provision.yml writes",
+        ),
+        (
+            f"sed -i 's/^        drop/        accept/' {FILE}; {RESTART}",
+            f"{FILE} is not what provision.yml writes",
+        ),
+        ("touch /etc/llama-herd/firewall.off", "it has /etc/llama-herd/firewall.off"),
+        (
+            "systemctl disable --quiet llama-herd-firewall",
+            "the firewall would not be loaded at the next boot",
+        ),
+    ],
+)
+def test_what_would_take_the_firewall_away_later_is_told_now(
+    lab: VirtualLab, way: str, told: str
+) -> None:
+    lab.on(WORKER, way)
+    broken = lab.play("playbooks/verify.yml")
+    lab.play("playbooks/nodes.yml", f"--limit={WORKER}")
+
+    assert broken.code != 0
+    assert told in broken.words()
+    assert lab.play("playbooks/verify.yml").code == 0
+
+
+def test_the_table_may_be_loaded_as_often_as_it_is_flushed(lab: VirtualLab) -> None:
+    for _ in range(8):
+        lab.on(WORKER, f"nft flush ruleset; {RESTART}")
+    assert refusal(lab) == ""
 
 
 def test_networks_that_overlap_are_loaded(lab: VirtualLab) -> None:

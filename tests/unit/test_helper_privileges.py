@@ -14,19 +14,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Self
 
 import pytest
+import yaml
 
 from collect.questions import load_questions
 from collect.run import Greedy, Perplexity, Questions, Workload
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
+from experiments.matrix import load_matrix
 from experiments.trial import _launch
 from tests.doubles.helper import HELPER, load_helper
 from tests.unit.test_engines import BENCHMARK, cell, cluster
 
 PROGRAM = "/opt/llama-herd/engines/llama.cpp/bin/llama-bench"
 PETALS = "/opt/llama-herd/engines/petals/bin/petals-server"
+MATRICES = Path("experiments/matrices")
 CLIENT = "/usr/local/libexec/llama-herd/herd-ask"
 PRIVILEGED = {
     *("kill", "killpg", "pidfd_send_signal", "unlink", "remove", "rmdir", "rename", "replace"),
@@ -80,6 +84,23 @@ def test_whatever_an_engine_asks_for_is_allowed(
     for process in (*deployment.workers, *server, deployment.root):
         asked = _launch("run", process, "a1", 60.0).encode().decode()
         strict.Request(asked.strip("\n").split("\n")).check_program()
+
+
+@pytest.mark.parametrize("matrix", sorted(MATRICES.glob("*.yml")), ids=lambda path: path.stem)
+def test_what_the_projects_matrices_deploy_is_allowed_and_guarded(
+    strict: ModuleType, matrix: Path
+) -> None:
+    defaults = yaml.safe_load(Path("roles/node_base/defaults/main.yml").read_text())
+    guarded = ["9980", *defaults["node_base_engine_ports"]]
+    for one in load_matrix(matrix).cells():
+        deployment = ENGINES[str(one.params["engine"])].deploy(one, cluster(8))
+        server = [deployment.server] if deployment.server else []
+        for process in (*deployment.workers, *server, deployment.root):
+            asked = _launch("run", process, "a1", 60.0).encode().decode()
+            request = strict.Request(asked.strip("\n").split("\n"))
+            request.check_program()
+            for port in request.ports() - {None}:
+                assert any(strict.within(port, ports) for ports in guarded)
 
 
 @pytest.mark.parametrize(
@@ -523,6 +544,38 @@ def test_a_firewall_that_was_never_loaded_or_of_another_file_is_refused(
         guarded.Firewall().require()
     (tmp_path / "off").touch()
     guarded.Firewall().require_for(8080)
+
+
+def test_a_kernel_that_tells_no_generation_is_asked_for_the_table_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as qemu-user, which has no netlink sockets for firewalls."""
+    helper = load_helper()
+    for told in (OSError(93, "Protocol not supported"), b"", b"x" * 20, b"\0" * 40):
+        monkeypatch.setattr(helper.socket, "socket", lambda *_, told=told: Kernel(told))
+        assert helper.ruleset_generation() is None
+
+
+class Kernel:
+    """A netlink socket that answers something else."""
+
+    def __init__(self, told: bytes | OSError) -> None:
+        self.told = told
+
+    def __enter__(self) -> Self:
+        if isinstance(self.told, OSError):
+            raise self.told
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def settimeout(self, _seconds: float) -> None: ...
+
+    def send(self, _data: bytes) -> None: ...
+
+    def recv(self, _most: int) -> bytes:
+        assert isinstance(self.told, bytes)
+        return self.told
 
 
 def test_no_engine_listens_where_the_firewall_does_not_guard(guarded: ModuleType) -> None:
