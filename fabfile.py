@@ -419,13 +419,14 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
     from collect.parsers.dllama_json import json_chunks
     from collect.parsers.dllama_source import NotALogError
-    from models.foreign import visible
     from models.terminal import say_json
 
     try:
         for chunk in json_chunks(Path(file), "worker" if worker else "root"):
             say_json(chunk)
     except NotALogError as error:
+        from models.foreign import visible
+
         raise Exit(visible(str(error)), code=2) from None
 
 

@@ -210,7 +210,7 @@ def _attempt_state(
         if reason is None and look >= Look.HASHES:
             check_logs(folder, record)
         if reason is None and look >= Look.LOGS:
-            from collect.parsers import parse_attempt
+            from collect.parsers.of_attempt import parse_attempt
 
             measurement = parse_attempt(folder, record)
             reason = _missing_samples(measurement.samples, record)

@@ -41,7 +41,7 @@ from collect.columns import (
 from collect.energy import node_energy, trial_energy
 from collect.errors import HerdError
 from collect.measurement import Measurement, Phase, SaidToken
-from collect.parsers import answers_of
+from collect.parsers.of_attempt import answers_of
 from collect.record import own_folder, why
 from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
 

@@ -16,7 +16,7 @@ from collect.account import Account
 from collect.attempt import AttemptRecord
 from collect.errors import HerdError
 from collect.measurement import Answer
-from collect.parsers import answers_of
+from collect.parsers.of_attempt import answers_of
 from collect.run import Price, Questions
 from experiments.engines.asking import most_prompt_tokens
 from experiments.engines.base import Cell, Endpoint

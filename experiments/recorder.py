@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from collect.attempt import AttemptRecord, Outcome
 from collect.errors import HerdError
-from collect.parsers import failure_cause, parse_attempt
+from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
 from experiments.execution import Execution
 from experiments.herd import Herd

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import sys
+from typing import TYPE_CHECKING
 
-from rich.text import Text
-
-from models.foreign import visible
+if TYPE_CHECKING:
+    from rich.text import Text
 
 _ACTING_IN_JSON = re.compile(
     "[\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
@@ -21,7 +21,7 @@ _ACTING_IN_JSON = re.compile(
 
 def say(text: str) -> None:
     """Print a line, or several, for people; each call is seen at once."""
-    sys.stdout.write(f"{visible(text)}\n")
+    sys.stdout.write(f"{_visible(text)}\n")
     sys.stdout.flush()
 
 
@@ -34,9 +34,18 @@ def say_json(text: str) -> None:
 
 def complain(text: str) -> None:
     """Write a line to standard error."""
-    sys.stderr.write(f"{visible(text)}\n")
+    sys.stderr.write(f"{_visible(text)}\n")
 
 
 def shown(text: str, style: str = "") -> Text:
     """The text for Rich, without markup."""
-    return Text(visible(text), style=style)
+    from rich.text import Text
+
+    return Text(_visible(text), style=style)
+
+
+def _visible(text: str) -> str:
+    # With it comes Pydantic, which takes 0.1 s to load and which JSON does not need.
+    from models.foreign import visible
+
+    return visible(text)

@@ -10,18 +10,21 @@ import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from collect.attempt import Role
 from collect.errors import HerdError
 from collect.measurement import Measurement, TokenRecord
 from collect.parsers.dllama_check import Checked, Imitations, check
 from collect.parsers.dllama_failures import failure_cause
 from collect.parsers.dllama_forms import Head
-from collect.parsers.dllama_lines import RootReader, Take
+from collect.parsers.dllama_lines import RootReader
+from collect.parsers.dllama_records import Take
 from collect.parsers.dllama_runs import Cutter, Piece, runs_of
 from collect.parsers.dllama_summary import PerplexityResult, PhaseSummary, Summary
 from collect.parsers.dllama_worker import WorkerLog, read_workers
+
+if TYPE_CHECKING:
+    from collect.attempt import Role
 
 Outcome = Literal["complete", "failed", "truncated"]
 
@@ -129,8 +132,8 @@ def parse_runs(
     kept: list[list[TokenRecord]] = []
 
     def keep() -> Take:
-        kept.append([])
-        return kept[-1].extend
+        kept.append(part := [])
+        return lambda records: part.extend(records.rows())
 
     runs = survey(stream, keep, err, mixed=mixed)
     return tuple(replace(log, records=tuple(kept[index])) for log, index in runs)

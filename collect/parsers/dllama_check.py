@@ -8,10 +8,11 @@ not: the shape over time, computing against waiting, traffic.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from collect.measurement import Phase, TokenRecord
+from collect.measurement import Phase
+from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_summary import PhaseSummary, Summary
 
 WRAP_MS = 2**32 / 1000
@@ -32,31 +33,28 @@ class Totals:
         self.total_ms = 0.0
         self.sent_kib = 0.0
         self.received_kib = 0.0
-        self.first: TokenRecord | None = None
+        self.first: Traffic | None = None
+        """Of the first record."""
         self.line_tokens: list[int] = []
         """Of evaluations only: there is one for 32 tokens of a prompt."""
         self.traffic: Counter[Traffic] = Counter()
 
-    def add(self, records: Sequence[TokenRecord]) -> None:
-        """Count records of this phase. Many at once, because there may be millions."""
-        if not records:
-            return
+    def add(self, records: Records) -> None:
+        """Count records of this phase."""
+        _, phase, tokens, compute, sync, total, sent, received, _ = records
         if self.first is None:
-            self.first = records[0]
-        _, _, tokens, compute, sync, total, sent, received, _ = zip(*records, strict=True)
-        if records[0].phase == "evaluation":
+            self.first = sent[0], received[0]
+        if phase == "evaluation":
             self.line_tokens += tokens
-        self.lines += len(records)
+        self.lines += records.lines
         self.tokens += sum(tokens)
-        if compute[0] is not None:
-            self.compute_ms += sum(compute)
-            self.sync_ms += sum(sync)
-        self.total_ms += sum(total)
-        if sent[0] is not None:
-            self.sent_kib += sum(sent)
-            self.received_kib += sum(received)
-        if sent.count(sent[0]) == received.count(received[0]) == len(records):
-            self.traffic[sent[0], received[0]] += len(records)
+        self.compute_ms += _sum(compute)
+        self.sync_ms += _sum(sync)
+        self.total_ms += _sum(total)
+        self.sent_kib += _sum(sent)
+        self.received_kib += _sum(received)
+        if sent.count(sent[0]) == received.count(received[0]) == records.lines:
+            self.traffic[sent[0], received[0]] += records.lines
         else:
             self.traffic.update(zip(sent, received, strict=True))
         self._bound()
@@ -79,6 +77,11 @@ class Totals:
             self.traffic = Counter(dict(self.traffic.most_common(MOST_TRAFFIC_KINDS)))
 
 
+def _sum(column: Sequence[float | None]) -> float:
+    """A part that an era does not print is None on every line."""
+    return 0.0 if column[0] is None else sum(column)  # type: ignore[arg-type]
+
+
 class BothTotals:
     """Totals of both phases."""
 
@@ -86,9 +89,9 @@ class BothTotals:
         self.evaluation = Totals()
         self.prediction = Totals()
 
-    def add(self, records: Sequence[TokenRecord]) -> None:
-        """Count records, all of one phase."""
-        (self.evaluation if records[0].phase == "evaluation" else self.prediction).add(records)
+    def add(self, records: Records) -> None:
+        """Count records, of whichever phase they are."""
+        (self.evaluation if records.phase == "evaluation" else self.prediction).add(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,28 +153,28 @@ class RealOnes:
         take: gets the others.
     """
 
-    def __init__(self, imitations: Imitations, take: Callable[[list[TokenRecord]], None]) -> None:
+    def __init__(self, imitations: Imitations, take: Take) -> None:
         self._imitations = imitations
         self._take = take
         self._evaluations = 0
         self._index = 0
 
-    def __call__(self, records: list[TokenRecord]) -> None:
-        """Take some records, all of one phase."""
-        real = [record for record in records if self._is_real(record)]
-        for at, record in enumerate(real):
-            real[at] = record._replace(index=self._index + at)
-        self._index += len(real)
-        if real:
-            self._take(real)
+    def __call__(self, records: Records) -> None:
+        """Take some records."""
+        wanted = self._real(records)
+        if any(wanted):
+            self._take(records.only(wanted, self._index))
+            self._index += sum(wanted)
 
-    def _is_real(self, record: TokenRecord) -> bool:
+    def _real(self, records: Records) -> list[bool]:
         imitations = self._imitations
-        if record.phase == "evaluation":
-            self._evaluations += 1
-            return self._evaluations > imitations.evaluations
-        traffic = (record.sent_kib, record.received_kib)
-        return not imitations.predictions or traffic == imitations.traffic
+        if records.phase == "evaluation":
+            before, self._evaluations = self._evaluations, self._evaluations + records.lines
+            return [at >= imitations.evaluations for at in range(before, self._evaluations)]
+        if not imitations.predictions:
+            return [True] * records.lines
+        each = zip(records.sent_kib, records.received_kib, strict=True)
+        return [traffic == imitations.traffic for traffic in each]
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +336,8 @@ def _traffic_abc(lines: Totals, tokens: int) -> Traffic:
     if lines.first is None or lines.lines < 2:  # noqa: PLR2004 - one more than the first
         return None, None
     scale = tokens / (lines.lines - 1)
+    sent_kib, received_kib = lines.first
     return (
-        (lines.sent_kib - (lines.first.sent_kib or 0)) * scale,
-        (lines.received_kib - (lines.first.received_kib or 0)) * scale,
+        (lines.sent_kib - (sent_kib or 0)) * scale,
+        (lines.received_kib - (received_kib or 0)) * scale,
     )

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, repeat
 from json.encoder import encode_basestring
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from collect.attempt import Role
 from collect.errors import HerdError
-from collect.measurement import TokenRecord
 from collect.parsers.distributed_llama import ParsedLog, parse_runs, survey
-from collect.parsers.dllama_lines import Take
+from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_source import Source, open_log
+
+if TYPE_CHECKING:
+    from collect.attempt import Role
 
 _PIECE_BYTES = 1 << 18
 MOST_NUMBERS = 1 << 15
@@ -48,7 +49,7 @@ class _Spool:
             at += len(piece)
             yield piece.decode()
 
-    def _take(self, records: list[TokenRecord]) -> None:
+    def _take(self, records: Records) -> None:
         self._file.write(_json(records).encode())
 
 
@@ -65,29 +66,33 @@ class _Written(dict[float | str | None, str]):
 _written = _Written().__getitem__
 
 
-def _json(records: Sequence[TokenRecord]) -> str:
-    """Records of one phase, each on a line, with a comma before each.
+def _json(records: Records) -> str:
+    """The records, each on a line, with a comma before each.
 
     Woven of their columns and what stands between these: the numbers of a log are few, and some
     of its columns are all the same.
     """
-    _, *columns, texts = zip(*records, strict=True)
+    _, phase, *columns, texts = records
     woven: list[Iterable[str]] = []
-    between = ",\n{"
-    for name, column in zip(TokenRecord._fields[1:-1], columns, strict=True):
+    between = f',\n{{"phase": "{phase}", '
+    for name, column in zip(Records._fields[2:-1], columns, strict=True):
         between += f'"{name}": '
         if column.count(column[0]) == len(column):
             between += f"{_written(column[0])}, "
         else:
             woven += [repeat(between), map(_written, column)]
             between = ", "
-    written = map(encode_basestring, texts) if texts[0] is not None else repeat("null", len(texts))
+    written: Iterable[str] = repeat("null", len(texts))
+    if texts[0] is not None:
+        written = map(encode_basestring, texts)  # type: ignore[arg-type]
     woven += [repeat(f'{between}"text": '), written, repeat("}")]
     return "".join(chain.from_iterable(zip(*woven)))  # noqa: B905 - repeated ones have no end
 
 
 def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
-    """The JSON of a log: the last run as `ParsedLog.to_json` has it, and `runs`, all of them.
+    """The JSON of a log: the last run as `ParsedLog.to_json` has it, and `runs`.
+
+    Only where there are several `runs` holds them all, in order; one run is not told twice.
 
     Raises:
         NotALogError: it is no log of distributed-llama, or not of this role.
@@ -107,11 +112,12 @@ def _chunks(source: Source, role: Role) -> Iterator[str]:
             flags = (*source.notes, *several, *last.flags)
             yield "{" + _fields(replace(last, flags=flags)) + '"records": ['
             yield from spool.part(index)
-            yield '\n],\n"runs": ['
-            for number, (log, index) in enumerate(runs):
-                yield (",\n{" if number else "\n{") + _fields(log) + '"records": ['
-                yield from spool.part(index)
-                yield "\n]}"
+            if several:
+                yield '\n],\n"runs": ['
+                for number, (log, index) in enumerate(runs):
+                    yield (",\n{" if number else "\n{") + _fields(log) + '"records": ['
+                    yield from spool.part(index)
+                    yield "\n]}"
             yield "\n]}\n"
     except OSError as error:
         raise HerdError(f"Keeping what was read in a temporary file: {error.strerror}.") from None
@@ -124,7 +130,7 @@ def _runs(stream: BinaryIO, role: Role, spool: _Spool) -> Iterator[tuple[ParsedL
     for index, log in enumerate(parse_runs(stream, role, mixed=True)):
         take = spool.begin()
         if log.records:
-            take(list(log.records))
+            take(Records.of(log.records))
         yield log, index
 
 

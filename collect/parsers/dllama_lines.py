@@ -11,12 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from itertools import repeat
 from operator import add
 from typing import Any
 
-from collect.measurement import PhaseName, TokenRecord
+from collect.measurement import PhaseName
 from collect.parsers.dllama_forms import (
     EVAL_D,
     EVAL_E,
@@ -29,6 +27,7 @@ from collect.parsers.dllama_forms import (
     USUAL_NUMBER,
     Head,
 )
+from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_summary import Tail, take_apart
 
 KEPT_TEXT_BYTES = 1 << 16
@@ -41,8 +40,6 @@ _AT_ONCE = 1024
 _Fields = tuple[PhaseName, int, float | None, float | None, float, float, float, bytes]
 """A record before its text is whole: phase, tokens; compute, sync, total ms; sent, received KiB;
 text. A plain tuple, because there may be millions."""
-Take = Callable[[list[TokenRecord]], None]
-"""Who takes records as they are read, some at once; all of a list are of one phase."""
 
 
 class Rest:
@@ -109,7 +106,8 @@ class RootReader:
         self.text_cut = False
         self.begun = False
         self._take = take
-        self._ready: list[TokenRecord] = []
+        self._ready: list[_Fields] = []
+        """Of one phase."""
         self._records = 0
         self._evaluated: str | None = None
         self._held_predictions = 0
@@ -162,24 +160,19 @@ class RootReader:
             return False
         self._complete(self._rest.take() if self._rest.size_bytes else b"")
         self._flush()
-        none: list[Any] = [None] * len(found)
+        parts: list[list[Any]]
         if self.era == "E":
             compute, sync, sent, received = figures
             parts = [compute, sync, list(map(add, compute, sync)), sent, received]
         elif self.era == "D":
-            parts = [none, none, *figures]
+            parts = [[None] * len(found), [None] * len(found), *figures]
         else:
             total, compute, sync, sent, received = figures
             parts = [compute, sync, total, sent, received]
         # The last one's text may go on.
-        last = [part[-1] for part in parts]
+        last = [part.pop() for part in parts]
         self._previous = ("prediction", 1, *last, texts[-1] + b"\n")
-        printed = _decoded(texts[:-1])
-        indices = range(self._records, self._records + len(printed))
-        rows = zip(indices, repeat("prediction"), repeat(1), *parts, printed)
-        self._records += len(printed)
-        if printed:
-            self._take(list(map(_record, rows)))
+        self._pass_on("prediction", [[1] * (len(found) - 1), *parts], texts[:-1])
         return True
 
     def finish(self) -> None:
@@ -213,24 +206,26 @@ class RootReader:
 
     def _settle(self, records: Iterable[_Fields]) -> None:
         for phase, tokens, compute, sync, total, sent, received, text in records:
-            printed = None
-            if phase == "prediction":
-                printed = text.removesuffix(b"\n").decode("utf-8", "replace")
-            if self._ready and self._ready[-1].phase != phase:
+            if self._ready and self._ready[-1][0] != phase:
                 self._flush()
-            self._ready.append(
-                TokenRecord(
-                    self._records, phase, tokens, compute, sync, total, sent, received, printed
-                )
-            )
-            self._records += 1
+            printed = text.removesuffix(b"\n")
+            self._ready.append((phase, tokens, compute, sync, total, sent, received, printed))
         if len(self._ready) >= _AT_ONCE:
             self._flush()
 
     def _flush(self) -> None:
         if self._ready:
-            self._take(self._ready)
+            phases, *columns, texts = zip(*self._ready, strict=True)
+            self._pass_on(phases[0], columns, texts)
             self._ready = []
+
+    def _pass_on(
+        self, phase: PhaseName, columns: Iterable[Sequence[Any]], texts: Sequence[bytes]
+    ) -> None:
+        if texts:
+            printed = _decoded(texts) if phase == "prediction" else [None] * len(texts)
+            self._take(Records._make((self._records, phase, *columns, printed)))
+            self._records += len(texts)
 
     def _any_era(self, line: bytes) -> _Fields | None:
         """Whatever era the head allows; the first prediction after an evaluation settles it."""
@@ -310,9 +305,6 @@ def _real(held: Sequence[_Fields]) -> Iterator[_Fields]:
             break
         real.insert(0, fields)
     yield from real
-
-
-_record: Callable[[Iterable[object]], TokenRecord] = partial(tuple.__new__, TokenRecord)
 
 
 class _Integers(dict[bytes, int]):

@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from collect.measurement import TokenRecord
 from collect.parsers.dllama_check import BothTotals, Imitations, RealOnes, agrees
 from collect.parsers.dllama_failures import failure_cause
 from collect.parsers.dllama_forms import ORANGE, is_record
-from collect.parsers.dllama_lines import RootReader, Take
+from collect.parsers.dllama_lines import RootReader
+from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_summary import PerplexityResult, ends_block, perplexity_result
 
 AT_ONCE_BYTES = 1 << 17
@@ -221,7 +221,7 @@ class Cutter:
         take = self._take_of_next()
         sums = BothTotals()
 
-        def count_and_take(records: list[TokenRecord]) -> None:
+        def count_and_take(records: Records) -> None:
             sums.add(records)
             take(records)
 

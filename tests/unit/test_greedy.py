@@ -10,7 +10,7 @@ import pytest
 
 from collect.attempt import AttemptRecord, ProcessRecord
 from collect.errors import HerdError
-from collect.parsers import answers_of, parse_attempt
+from collect.parsers.of_attempt import answers_of, parse_attempt
 from collect.run import CellRecord, Greedy
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES

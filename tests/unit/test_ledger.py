@@ -157,7 +157,7 @@ def test_the_status_does_not_read_logs(finished: Path, monkeypatch: pytest.Monke
     def never(*_: object) -> None:
         raise AssertionError("a log was read")
 
-    for name in ("collect.parsers.parse_attempt", "collect.account.check_logs"):
+    for name in ("collect.parsers.of_attempt.parse_attempt", "collect.account.check_logs"):
         monkeypatch.setattr(name, never)
     counts = run_status(finished)
     assert counts["done"] + counts["unavailable"] == counts["planned"]

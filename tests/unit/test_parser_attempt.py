@@ -6,7 +6,7 @@ import pytest
 
 from collect.attempt import ProcessRecord, Role, load_attempt
 from collect.errors import HerdError
-from collect.parsers import failure_cause, parse_attempt
+from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.run import ATTEMPTS_FOLDER, Perplexity
 from tests.doubles.run_folder import make_run
 

@@ -409,7 +409,10 @@ def test_the_json_in_pieces_is_the_same_as_in_one(path: Path) -> None:
     with path.open("rb") as stream:
         runs = [run.to_json() for run in parse_runs(stream, role)]
     told = json.loads("".join(json_chunks(path, role)))
-    assert told.pop("runs") == runs
+    if runs[1:]:
+        assert told.pop("runs") == runs
+        assert told.pop("flags") == [f"the file holds {len(runs)} runs: this is the last"]
+        told["flags"] = []
     assert told == runs[-1]
 
 

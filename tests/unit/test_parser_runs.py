@@ -1,12 +1,15 @@
 """Several runs in one log are several; a text that imitates a run is none."""
 
+import json
 from io import BytesIO
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 
 from collect.errors import HerdError
 from collect.parsers.distributed_llama import ParsedLog, measurement, parse_runs
+from collect.parsers.dllama_json import json_chunks
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
 from tests.doubles.recorded_logs import DATA, parsed
@@ -60,6 +63,18 @@ def test_many_runs_are_read_whatever_stands_between_them(between: str) -> None:
 def test_three_runs_with_the_same_traffic_are_three() -> None:
     assert len(parse_runs(BytesIO(root_out("inf_small_q40_n2") * 3))) == 3
     assert len(parse_runs(BytesIO(root_out("old_v0.9.2_n2") * 40))) == 40
+
+
+def test_of_several_runs_the_last_is_on_top_and_one_is_told_once(tmp_path: Path) -> None:
+    logs = [root_out(case) for case in WHOLE[:3]]
+    path = tmp_path / "some.log"
+    path.write_bytes(b"".join(logs))
+    told = json.loads("".join(json_chunks(path)))
+    runs = [run.to_json() for run in parse_runs(BytesIO(path.read_bytes()))]
+    flags = ["the file holds 3 runs: this is the last"]
+    assert told == {**runs[-1], "flags": flags, "runs": runs}
+    path.write_bytes(logs[0])
+    assert json.loads("".join(json_chunks(path))) == alone(WHOLE[0]).to_json()
 
 
 def test_old_runs_pasted_without_their_heads_are_told_by_their_totals() -> None:

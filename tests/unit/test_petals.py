@@ -13,7 +13,8 @@ import pytest
 
 from collect.attempt import ProcessRecord
 from collect.errors import HerdError
-from collect.parsers import failure_cause, petals
+from collect.parsers import petals
+from collect.parsers.of_attempt import failure_cause
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Installation, Node
 from experiments.engines import ENGINES

@@ -16,7 +16,8 @@ from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from collect.errors import HerdError
 from collect.measurement import Measurement
-from collect.parsers import answers, failure_cause, parse_attempt
+from collect.parsers import answers
+from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
 from collect.tables import Tables, build_tables

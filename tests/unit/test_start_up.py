@@ -40,3 +40,8 @@ def test_status_loads_no_parser() -> None:
 )
 def test_status_the_lab_and_logs_need_nothing_heavy(module: str) -> None:
     assert not loaded(f"import {module}") & set(HEAVY)
+
+
+def test_to_print_a_log_neither_pydantic_nor_rich_is_loaded() -> None:
+    modules = loaded("import collect.parsers.dllama_json", "import models.terminal")
+    assert not modules & {*HEAVY, "pydantic", "rich"}

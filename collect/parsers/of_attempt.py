@@ -1,0 +1,219 @@
+"""From the logs of an attempt to what was measured, or to why nothing was."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord, read_log
+from collect.errors import HerdError
+from collect.measurement import Answer, Measurement
+from collect.parsers import (
+    answers,
+    distributed_llama,
+    dllama_failures,
+    llama_cpp,
+    llama_server,
+    petals,
+)
+from collect.parsers.dllama_worker import read_worker
+from collect.record import open_regular
+from models.foreign import one_line
+
+LONGEST_CAUSE_BYTES = 1 << 18
+"""A failure is told at the end of a log, its circumstances at its beginning."""
+_CONSEQUENCES = ("Socket closed", "Connection reset by peer", "Broken pipe", "a node went away")
+"""What a process says when another one failed first."""
+_RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
+_ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+
+
+@contextmanager
+def _whatever_it_raises(record: AttemptRecord) -> Iterator[None]:
+    """Make a refusal of whatever a parser raises: one odd log must not end a run or a report."""
+    try:
+        yield
+    except HerdError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a log may have been written by anybody
+        raise HerdError(
+            f"The logs of the attempt {record.attempt_id} cannot be read "
+            f"({one_line(f'{type(error).__name__}: {error}', 200)})."
+        ) from None
+
+
+def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
+    """What the logs of an attempt say.
+
+    Args:
+        folder: holds the logs.
+        record: tells the engine (`params`) and which log is the root's; its outcome and samples
+            are not looked at, so a runner may ask before it has settled them.
+
+    Raises:
+        HerdError: no log of a root, an engine without a parser, or a log that is not whole.
+    """
+    with _whatever_it_raises(record):
+        return _measurement(folder, record)
+
+
+def _measurement(folder: Path, record: AttemptRecord) -> Measurement:
+    root = record.root()
+    if root is None or root.out_file is None:
+        raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
+    out = read_log(folder, root.out_file)
+    err = read_log(folder, root.err_file) if root.err_file else b""
+    if root.role == "client" and llama_server.is_asked(root.argv):
+        return llama_server.measurement(out)
+    if root.role == "client":
+        return answers.measurement(root.argv, _server_argv(record), out)
+    engine = record.params.get("engine")
+    if engine == "distributed-llama":
+        return distributed_llama.measurement(out, err)
+    if engine == "llama.cpp":
+        return llama_cpp.measurement(root.argv, out, err)
+    if engine == "petals":
+        return petals.measurement(out, err)
+    raise HerdError(f"The attempt {record.attempt_id} is of {engine}, which has no parser.")
+
+
+def answers_of(folder: Path, record: AttemptRecord) -> tuple[Answer, ...]:
+    """Every answer that was begun in an attempt, also one that failed; empty where none was asked.
+
+    Raises:
+        HerdError: the client's log cannot be read.
+    """
+    client = record.root()
+    if client is None or client.role != "client" or client.out_file is None:
+        return ()
+    if llama_server.is_asked(client.argv):
+        return ()
+    with _whatever_it_raises(record):
+        out = read_log(folder, client.out_file)
+        return answers.read_answers(client.argv, _server_argv(record), out)
+
+
+def _server_argv(record: AttemptRecord) -> tuple[str, ...]:
+    return next((p.argv for p in record.processes if p.role == "server"), ())
+
+
+def failure_cause(folder: Path, processes: Sequence[ProcessRecord]) -> str | None:
+    """Why an attempt failed: the best sentence that logs and systemd's verdicts allow.
+
+    Names the process that failed first by what it says and how it ended: memory that ran out
+    and deadlines before signals, workers that died before the root that missed them.
+
+    Returns:
+        One sentence without a full stop; None if no process ended badly or complained.
+    """
+    told = [_Told(folder, process) for process in processes]
+    suspects = [one for one in told if one.ended_badly or one.words]
+    if not suspects:
+        return None
+    culprit = min(suspects, key=lambda one: one.rank)
+    sentence = culprit.sentence()
+    root = next((one for one in suspects if one.process.role in LAST_ROLES), None)
+    if root is not None and root is not culprit and (root.words or root.ended_badly):
+        return f"{sentence}; {root.sentence()}"
+    return sentence
+
+
+class _Told:
+    """A process with what it said before it ended."""
+
+    def __init__(self, folder: Path, process: ProcessRecord) -> None:
+        self.process = process
+        self.out = _text(folder, process.out_file)
+        self.words = self._own_words(_text(folder, process.err_file))
+
+    def _own_words(self, err: str) -> str | None:
+        if petals.is_petals(self.process.argv):
+            # A server that is well logs exceptions, too.
+            return petals.failure_cause(self.out, err) if self.ended_badly else None
+        if self.process.role == "worker":
+            # Of a kept worker only what it said since the last root came.
+            worker = read_worker(BytesIO(self.out.encode()), err.encode())
+            return worker.error or llama_cpp.failure_cause(self.out, err)
+        if self.process.role == "client":
+            complaint = re.search(r"^error: (.{1,400})$", err, re.MULTILINE)
+            return complaint[1] if complaint else None
+        if not self.ended_badly and not self._retries():
+            return None  # it complained of nothing; its text may say anything
+        return dllama_failures.failure_cause(self.out, err) or llama_cpp.failure_cause("", err)
+
+    def _retries(self) -> bool:
+        """Whether it is dllama-api, which tries for ever to get back what it lost."""
+        return self.process.role == "server" and _RETRYING.search(self.out) is not None
+
+    @property
+    def ended_badly(self) -> bool:
+        """Whether it ended by itself and not well; being stopped by the runner is well."""
+        process = self.process
+        if process.result in {"oom-kill", "timeout"}:
+            return True
+        if process.signal is not None:
+            return process.signal not in _ENDED_BY_RUNNER
+        return process.exit_code not in {None, 0}
+
+    @property
+    def rank(self) -> int:
+        """The lower, the nearer to the cause."""
+        process, words = self.process, self.words or ""
+        if process.result == "oom-kill":
+            return 0
+        killed = process.signal and process.result != "timeout"
+        if process.role == "worker" and killed and self.ended_badly:
+            return 1
+        if self.words and not any(part in words for part in _CONSEQUENCES):
+            return {"worker": 2, "client": 5}.get(process.role, 3)
+        return 4 if process.role in {"root", "server"} else 6
+
+    def sentence(self) -> str:
+        """Who, how it ended, what it said or where it was."""
+        process = self.process
+        parts = [f"the {process.role} on {process.node}"]
+        if self.ended_badly:
+            parts.append(_ending(process))
+        if self.words:
+            parts.append(f"{'and ' if self.ended_badly else ''}said: {self.words}")
+        elif process.role == "root" and (stage := dllama_failures.stage(self.out)):
+            # A guess at what is wrong comes after a colon; who was killed did nothing wrong.
+            killed = process.signal == signal.SIGKILL and process.result != "timeout"
+            parts.append(stage.partition(": ")[0] if killed else stage)
+        return " ".join(parts)
+
+
+def _ending(process: ProcessRecord) -> str:
+    if process.result == "oom-kill":
+        return "was killed because memory ran out (oom-kill)"
+    if process.result == "timeout":
+        return "was stopped at its deadline"
+    if process.signal is not None:
+        try:
+            name = signal.Signals(process.signal).name
+        except ValueError:
+            name = str(process.signal)
+        return f"ended by signal {process.signal} ({name})"
+    return f"ended with status {process.exit_code}"
+
+
+def _text(folder: Path, name: str | None) -> str:
+    """A log's beginning and end, as far as they may tell of a failure; "" if there is none."""
+    if name is None:
+        return ""
+    try:
+        descriptor = open_regular(folder / name)
+    except OSError:
+        return ""
+    size = os.fstat(descriptor).st_size
+    with os.fdopen(descriptor, "rb") as log:
+        if size <= 2 * LONGEST_CAUSE_BYTES:
+            return log.read().decode(errors="replace")
+        begin = log.read(LONGEST_CAUSE_BYTES)
+        log.seek(size - LONGEST_CAUSE_BYTES)
+        return (begin + b"\n" + log.read()).decode(errors="replace")
