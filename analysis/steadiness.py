@@ -1,7 +1,8 @@
 """Whether repeated trials belong together: a trend, two speeds, one that stands apart.
 
 All is judged on logarithms, so that half and twice as fast are equally far, and against what
-independent normal values of the same number do (20 000 simulated samples, always the same ones).
+independent normal values of the same number do (20 000 simulated samples, always the same ones;
+of more than a hundred values fewer, as many as make two million values).
 """
 
 from __future__ import annotations
@@ -15,12 +16,20 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 SAMPLES = 20_000
+MOST_SIMULATED = 2_000_000
+"""Values in all samples of one number: many repeats need no finer null than few."""
+AT_ONCE = 250_000
+"""Of these, so many are in memory at a time."""
+MOST_PAIRED = 500
+"""Values of which every two make a slope; of more, each with the one half of them later."""
 SEED = 1
 LEAST_CHANGE = 0.10
 """Distances below a tenth are no finding for single trials, however regular they are."""
 LEAST_TREND = 0.03
 """Nor is a trend that changes less than this from the first block to the last."""
 FEWEST_FOR_TREND, FEWEST_FOR_MODES, FEWEST_FOR_APART = 5, 4, 3
+ROUNDING = 1e-7
+"""A share of a standard deviation that is none."""
 MAD_TO_SIGMA = 0.6745
 """The median absolute deviation of normal values in standard deviations (Iglewicz & Hoaglin)."""
 
@@ -76,14 +85,9 @@ def trend(values: Mapping[int, float]) -> Trend | None:
         return None
     blocks = sorted(values)
     logs = np.log([values[block] for block in blocks])
-    rho = float(_rhos(logs[None, :])[0])
     place = np.asarray(blocks, dtype=np.float64)
-    slopes = [
-        (logs[j] - logs[i]) / (place[j] - place[i])
-        for i in range(len(logs))
-        for j in range(i + 1, len(logs))
-    ]
-    change = float(np.expm1(np.median(slopes) * (place[-1] - place[0])))
+    change = float(np.expm1(np.median(_slopes(logs, place)) * (place[-1] - place[0])))
+    rho = float(_rhos(_ranks(logs)[None, :])[0])
     return Trend(rho, change, _p_value(abs(rho), _null("trend", len(logs))))
 
 
@@ -139,37 +143,71 @@ def _p_value(score: float, null: Floats) -> float:
 @cache
 def _null(kind: str, n: int) -> Floats:
     """The statistic of samples of n independent normal values, in ascending order."""
-    samples = np.random.default_rng(SEED).standard_normal((SAMPLES, n))
+    generator = np.random.default_rng(SEED)
+    samples = max(1, min(SAMPLES, MOST_SIMULATED // n))
+    rows = max(1, AT_ONCE // n)
+    parts = [
+        _statistic(kind, generator.standard_normal((min(rows, samples - begun), n)))
+        for begun in range(0, samples, rows)
+    ]
+    return np.sort(np.concatenate(parts))
+
+
+def _statistic(kind: str, samples: Floats) -> Floats:
+    """Of each row."""
     if kind == "trend":
-        return np.sort(np.abs(_rhos(samples)))
+        # The places of ascending values correlate with their order as the ranks do.
+        return np.abs(_rhos(np.argsort(samples, axis=1).astype(np.float64)))
     if kind == "modes":
-        return np.sort(_gaps(np.sort(samples, axis=1)).max(axis=1))
-    return np.sort(_scores(samples).max(axis=1))
+        highest: Floats = _gaps(np.sort(samples, axis=1)).max(axis=1)
+        return highest
+    farthest: Floats = _scores(samples).max(axis=1)
+    return farthest
 
 
-def _rhos(samples: Floats) -> Floats:
-    """Spearman's correlation with its position for each row; equal values share their rank."""
-    n = samples.shape[1]
-    ranks = (samples[:, :, None] > samples[:, None, :]).sum(axis=2).astype(np.float64)
-    ranks += ((samples[:, :, None] == samples[:, None, :]).sum(axis=2) - 1) / 2
-    ranks -= ranks.mean(axis=1, keepdims=True)
+def _slopes(values: Floats, place: Floats) -> Floats:
+    """From value to value, of every two (Theil), or of n / 2 pairs that share none."""
+    n = len(values)
+    half = (n + 1) // 2
+    first, second = (
+        np.triu_indices(n, 1) if n <= MOST_PAIRED else (np.arange(n - half), np.arange(half, n))
+    )
+    slopes: Floats = (values[second] - values[first]) / (place[second] - place[first])
+    return slopes
+
+
+def _ranks(values: Floats) -> Floats:
+    """From 1; equal values share theirs."""
+    _, place, times = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(times) - (times - 1) / 2)[place]
+    return ranks
+
+
+def _rhos(ranks: Floats) -> Floats:
+    """Spearman's correlation with its position for each row of ranks."""
+    n = ranks.shape[1]
+    ranks = ranks - ranks.mean(axis=1, keepdims=True)
     place = np.arange(n) - (n - 1) / 2
     spread = np.sqrt((ranks**2).sum(axis=1) * (place**2).sum())
-    rhos: Floats = np.divide(ranks @ place, spread, out=np.zeros(len(samples)), where=spread > 0)
+    rhos: Floats = np.divide(ranks @ place, spread, out=np.zeros(len(ranks)), where=spread > 0)
     return rhos
 
 
 def _gaps(ordered: Floats) -> Floats:
     """For each split of ascending rows: the gap over the standard deviation within both sides."""
     n = ordered.shape[1]
-    scores = []
-    for split in range(2, n - 1):
-        left, right = ordered[:, :split], ordered[:, split:]
-        squares = left.var(axis=1) * split + right.var(axis=1) * (n - split)
-        within = np.sqrt(squares / (n - 2))
-        gap = ordered[:, split] - ordered[:, split - 1]
-        scores.append(np.divide(gap, within, out=np.where(gap > 0, np.inf, 0.0), where=within > 0))
-    return np.stack(scores, axis=1)
+    ordered = ordered - ordered.mean(axis=1, keepdims=True)  # sums of squares stay exact
+    size = np.arange(2, n - 1)
+    sums = np.cumsum(ordered, axis=1)
+    squares = (ordered**2).sum(axis=1, keepdims=True)
+    left = sums[:, 1 : n - 2]
+    right = sums[:, -1:] - left
+    within = np.sqrt(np.maximum(squares - left**2 / size - right**2 / (n - size), 0) / (n - 2))
+    gap = ordered[:, 2 : n - 1] - ordered[:, 1 : n - 2]
+    # Sums of equal values leave a rounding error where there is no spread at all.
+    spread = within > ROUNDING * np.sqrt(squares / n)
+    scores: Floats = np.divide(gap, within, out=np.where(gap > 0, np.inf, 0.0), where=spread)
+    return scores
 
 
 def _scores(samples: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,49 @@ def test_fewer_than_five_blocks_say_nothing_of_a_trend() -> None:
     assert "slower" not in odd({(DLLAMA, 1): [10.0, 9.5, 9.0, 8.5]})
 
 
+def test_a_thousand_repeats_of_a_cell_take_no_more_memory_than_fifty() -> None:
+    """The first null takes what NumPy's generator takes once, so that is made before."""
+    values = dict(enumerate(10 * np.exp(np.random.default_rng(5).normal(0, 0.02, 1000)), start=1))
+    steadiness.trend(dict(list(values.items())[:5]))
+    tracemalloc.start()
+    found = (
+        steadiness.trend(values),
+        steadiness.modes(list(values.values())),
+        steadiness.apart(list(values.values())),
+    )
+    peak_mib = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
+    assert peak_mib < 50
+    assert all(one is not None and one.p_value > 0.01 for one in found)
+
+
+def test_a_drift_over_a_thousand_repeats_is_measured() -> None:
+    falling = 10 * np.linspace(1, 0.8, 1001)
+    found = steadiness.trend(dict(enumerate(falling, start=1)))
+    assert found is not None
+    assert found.rho == pytest.approx(-1)
+    assert found.change == pytest.approx(-0.2, abs=0.005)
+    assert found.p_value < 0.001
+
+
+@pytest.mark.parametrize("n", [5, 24])
+def test_the_statistics_are_those_of_their_definitions(n: int) -> None:
+    """Ties among the values; the definitions written out."""
+    values = np.round(10 * np.exp(np.random.default_rng(n).normal(0, 0.05, n)), 1)
+    trend, modes = steadiness.trend(dict(enumerate(values))), steadiness.modes(list(values))
+    assert trend is not None
+    assert modes is not None
+    ranks = pd.Series(values).rank()
+    assert trend.rho == pytest.approx(ranks.corr(pd.Series(range(n))))
+    logs = np.sort(np.log(values))
+    scores = {
+        k: (logs[k] - logs[k - 1])
+        / np.sqrt((k * logs[:k].var() + (n - k) * logs[k:].var()) / (n - 2))
+        for k in range(2, n - 1)
+    }
+    assert modes.lower == max(scores, key=lambda k: float(scores[k]))
+
+
 def test_equal_values_and_single_trials_are_no_trouble() -> None:
     assert odd({(DLLAMA, 1): [10.0] * 6, (DLLAMA, 2): [10.0], (LLAMA, 1): ["failed"]}) == ""
 
@@ -169,7 +213,7 @@ def test_the_course_of_a_run_has_its_times_blocks_and_every_attempt(tmp_path: Pa
     assert list(frame["outcome"]).count("done") == 5
     assert list(frame["begun_s"]) == sorted(frame["begun_s"])
     one = frame[(frame["nodes"] == 1) & (frame["outcome"] == "done")]
-    assert list(one["times_median"]) == pytest.approx([10 / 10.5, 11 / 10.5])
+    assert list(one["times_median"]) == pytest.approx([10.5 / 11, 10.5 / 10])
     blocks = pd.read_csv(tmp_path / "blocks.csv")
     assert list(blocks["done"]) == [2, 2, 1]
     page = (tmp_path / "index.html").read_text()
