@@ -25,6 +25,7 @@ from collect.record import (
     Positive,
     Record,
     Scalar,
+    Seconds,
     Whole,
     Words,
     open_regular,
@@ -81,8 +82,8 @@ class ProcessRecord(Record):
     signal: Count | None = None
     result: Words | None = None
     started_at: Moment | None = None
-    runtime_s: Positive | None = None
-    cpu_s: Positive | None = None
+    runtime_s: Seconds | None = None
+    cpu_s: Seconds | None = None
     memory_peak_mib: Positive | None = None
     received_bytes: Count | None = None
     sent_bytes: Count | None = None
@@ -137,7 +138,7 @@ class NodeEnergy(Record):
     """
 
     joules: dict[Words, Energy]
-    window_s: Positive
+    window_s: Seconds
 
 
 class LinkRecord(Record):
@@ -190,8 +191,8 @@ class AttemptRecord(Record):
     samples: Count
     expected_samples: Count
     started_at: Moment
-    trial_wall_s: Positive
-    root_wall_s: Positive | None
+    trial_wall_s: Seconds
+    root_wall_s: Seconds | None
     processes: Annotated[tuple[ProcessRecord, ...], Field(max_length=4 * MOST_NODES)]
     nodes: Annotated[dict[FileName, NodeRecord], Field(max_length=MOST_NODES)]
     energy: dict[FileName, NodeEnergy] = Field(default_factory=dict)

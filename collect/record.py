@@ -43,6 +43,8 @@ Positive = Annotated[Amount, Strict()]
 """A time, a size, a rate; likewise."""
 Moment = Annotated[float, Field(strict=True, ge=0, le=LATEST_S)]
 """Unix time in seconds that has a date."""
+Seconds = Moment
+"""How long something took; a sum over all trials of a run stays a number."""
 Words = Annotated[str, StringConstraints(max_length=4000)]
 """A title, a reason, a fact: what a person reads at once."""
 

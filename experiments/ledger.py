@@ -8,6 +8,7 @@ and then goes: its trial is measured again. docs/ledger.md tells the whole of it
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -22,12 +23,13 @@ from collect.attempt import (
     load_attempt,
 )
 from collect.errors import HerdError
-from collect.record import own_folder, read_file
+from collect.record import own_folder, read_file, why
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
 from experiments.durable import land, remove_folder, sync_folder, write_file, writing
 from experiments.rescue import rescued_attempts
 from models.foreign import inside, is_file_name, one_line
+from models.terminal import complain
 
 LONGEST_STEM = 100
 """Characters of a run's name before its date, so that names made of it stay names."""
@@ -73,16 +75,52 @@ def new_run_name(results: Path, stem: str) -> str:
 
 
 def runs(results: Path) -> list[Path]:
-    """Folders of all runs, oldest first."""
-    return [folder for folder, _ in _planned(results)]
+    """Folders of all runs, oldest first; without those that cannot be read (see `plans`)."""
+    return [folder for folder, _ in plans(results)]
 
 
-def _planned(results: Path) -> list[tuple[Path, RunManifest]]:
-    """Folder and plan of every run, oldest first."""
-    found = [path.parent for path in results.glob(f"*/{RUN_FILE}")]
-    real = [folder for folder in found if not folder.name.startswith(TEMPORARY_PREFIX)]
-    known = [(folder, load_run(folder)) for folder in real]
+def plans(results: Path) -> list[tuple[Path, RunManifest]]:
+    """Folder and plan of every run, oldest first.
+
+    A run that cannot be read keeps nobody from the others: it is left out, and standard error
+    says which and why.
+
+    Raises:
+        HerdError: the folder of all runs cannot be read.
+    """
+    known = []
+    for folder in run_folders(results):
+        try:
+            known.append((folder, _sound(folder)))
+        except HerdError as error:
+            complain(one_line(f"The run {folder.name} is left out. {error}", 1000))
     return sorted(known, key=lambda run: (run[1].created_at, run[0].name))
+
+
+def run_folders(results: Path) -> list[Path]:
+    """Folders that hold a `run.json`, by name, whatever it is.
+
+    Raises:
+        HerdError: the folder of all runs cannot be read.
+    """
+    try:
+        folders = sorted(results.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise HerdError(f"Looking for runs in {results}: {why(error)}.") from None
+    return [
+        folder
+        for folder in folders
+        if not folder.name.startswith(TEMPORARY_PREFIX) and os.path.lexists(folder / RUN_FILE)
+    ]
+
+
+def _sound(folder: Path) -> RunManifest:
+    """The plan of a run whose attempts can be looked at. Raises HerdError for another."""
+    manifest = load_run(folder)
+    own_folder(folder, ATTEMPTS_FOLDER)
+    return manifest
 
 
 def find_run(results: Path, run: str | None = None) -> Path:
@@ -93,17 +131,16 @@ def find_run(results: Path, run: str | None = None) -> Path:
         run: a run's name, or its folder's path.
 
     Raises:
-        HerdError: there is none.
+        HerdError: there is none, or the one of that name cannot be read.
     """
     if run is not None:
         folder = _named(results, run)
-        load_run(folder)
+        _sound(folder)
         return folder
     found = runs(results)
     if not found:
-        raise HerdError(
-            f"Looking for runs in {results}: there are none yet. `fab run-matrix` makes one."
-        )
+        none = "none of them can be read" if run_folders(results) else "there are none yet"
+        raise HerdError(f"Looking for runs in {results}: {none}. `fab run-matrix` makes one.")
     return found[-1]
 
 
@@ -120,7 +157,7 @@ def _named(results: Path, run: str) -> Path:
 
 def find_planned(results: Path, plan_id: str) -> Path | None:
     """The latest run of a plan; None when it was never begun."""
-    same = [folder for folder, manifest in _planned(results) if manifest.plan_id == plan_id]
+    same = [folder for folder, manifest in plans(results) if manifest.plan_id == plan_id]
     return same[-1] if same else None
 
 

@@ -225,10 +225,11 @@ def _records(
         is_known = account is not None and folder.parent == account.folder
         if is_known or folder.is_symlink() or not folder.is_dir():
             continue
-        for path in folder.iterdir():
-            if path.name.partition("-")[0] in cell_ids:
-                with suppress(HerdError):
-                    yield load_attempt(path)
+        with suppress(PermissionError):
+            for path in folder.iterdir():
+                if path.name.partition("-")[0] in cell_ids:
+                    with suppress(HerdError):
+                        yield load_attempt(path)
 
 
 def estimate_s(plan: Plan) -> float:

@@ -21,7 +21,7 @@ from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
 from collect.record import Record, Whole, Words, own_folder, read_record
 from collect.run import Questions, RunManifest, Sha256, load_run
 from experiments.durable import replace_file, writing
-from experiments.ledger import find_run, runs
+from experiments.ledger import find_run, plans
 from models.foreign import FileName, inside
 
 Texts = Mapping[str, Mapping[str, str]]
@@ -119,9 +119,13 @@ def find_asked(results: Path, run: str | None) -> Path:
     Raises:
         HerdError: there is none, or it asked none.
     """
-    folders = [find_run(results, run)] if run else list(reversed(runs(results)))
-    for folder in folders:
-        if isinstance(load_run(folder).workload, Questions):
+    if run:
+        folder = find_run(results, run)
+        found = [(folder, load_run(folder))]
+    else:
+        found = plans(results)
+    for folder, manifest in reversed(found):
+        if isinstance(manifest.workload, Questions):
             return folder
     subject = f"the run {run} asked none" if run else f"no run in {results} asked any"
     raise HerdError(

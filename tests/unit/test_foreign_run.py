@@ -19,8 +19,11 @@ from collect.reference import References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, TABLES_FOLDER, load_run
 from collect.tables import build_tables
 from experiments.durable import remove_folder, replace_file
-from experiments.ledger import Ledger, find_run, new_run_name
+from experiments.ledger import Ledger, find_planned, find_run, new_run_name
+from experiments.plan import seconds_per_trial
+from experiments.rating.sheet import find_asked
 from experiments.rating.store import judgements_of
+from tests.doubles.asked_run import make_asked_run
 from tests.doubles.run_folder import make_run
 
 NAMES = (
@@ -202,6 +205,94 @@ def test_a_run_that_is_asked_for_is_one_of_the_results(run: Path, name: str) -> 
         find_run(run.parent, name)
     assert find_run(run.parent, "shared") == run
     assert find_run(run.parent, f"{run}/") == run
+
+
+def damage(run: Path, kind: str) -> None:
+    """A run that somebody sent, newer than any other and not one that can be read."""
+    plan = run / RUN_FILE
+    if kind == "torn":
+        plan.write_bytes(plan.read_bytes()[:-20])
+    elif kind == "of another run":
+        edit(plan, lambda told: told.update(run="../../precious"))
+    elif kind == "a link to nothing":
+        plan.rename(plan.with_name("elsewhere"))
+        plan.symlink_to("nothing")
+    elif kind == "a folder":
+        plan.unlink()
+        plan.mkdir()
+    elif kind == "no UTF-8":
+        plan.write_bytes(b"\xff" * 100)
+    else:
+        attempts = run / ATTEMPTS_FOLDER
+        attempts.rename(run.parent.parent / "attempts")
+        attempts.symlink_to(run.parent.parent / "attempts")
+
+
+DAMAGES = ("torn", "of another run", "a link to nothing", "a folder", "no UTF-8", "linked attempts")
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_run_that_cannot_be_read_keeps_nobody_from_the_others(
+    run: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = run.parent
+    asked = make_asked_run(results, {"q1": "Why?"}, {1: [{"q1": "a"}]})
+    edit(asked / RUN_FILE, lambda told: told.update(created_at=0.0))
+    odd = make_run(results, name="odd", nodes=(1, 2), repeats=1)
+    edit(odd / RUN_FILE, lambda told: told.update(created_at=9e9))
+    damage(odd, kind)
+    plan = load_run(run)
+
+    assert find_run(results) == run
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert told.startswith("The run odd is left out. ")
+    assert "odd" in told.partition(". ")[2]
+
+    assert find_planned(results, plan.plan_id) == run
+    assert find_asked(results, None) == asked
+    assert seconds_per_trial(results, {cell.cell_id for cell in plan.cells})
+    with pytest.raises(HerdError, match="odd"):
+        find_run(results, "odd")
+    with pytest.raises(HerdError, match="odd"):
+        find_asked(results, "odd")
+
+
+def test_a_run_that_is_left_out_is_told_on_one_line(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = run.parent / "odd\n\x1b[2J"
+    odd.mkdir()
+    (odd / RUN_FILE).write_text("{}")
+    assert find_run(run.parent) == run
+    told = capsys.readouterr().err
+    assert told.startswith("The run odd \\x1b[2J is left out. ")
+    assert told.count("\n") == 1
+
+
+def test_where_no_run_can_be_read_that_is_told(run: Path) -> None:
+    damage(run, "torn")
+    with pytest.raises(HerdError, match="none of them can be read"):
+        find_run(run.parent)
+
+
+def test_what_trials_took_is_read_of_every_run_that_can_be(run: Path, tmp_path: Path) -> None:
+    plan = load_run(run)
+    cells = {cell.cell_id for cell in plan.cells}
+    expected = seconds_per_trial(run.parent, cells)
+    for name in ("file", "link", "locked"):
+        (run.parent / name).mkdir()
+    (run.parent / "file" / ATTEMPTS_FOLDER).write_text("none")
+    (run.parent / "link" / ATTEMPTS_FOLDER).symlink_to(run / ATTEMPTS_FOLDER)
+    locked = run.parent / "locked" / ATTEMPTS_FOLDER
+    locked.mkdir()
+    (locked / f"{min(cells)}-r1-a1").write_text("no folder")
+    long = attempts(run)[0]
+    edit(long / ATTEMPT_FILE, lambda told: told.update(trial_wall_s=1e308))
+
+    found = seconds_per_trial(run.parent, cells)
+    assert found == {cell: wall for cell, wall in expected.items() if cell in found}
+    assert len(found) == len(expected) - 1, "the attempt that took for ever does not count"
 
 
 def test_a_run_is_what_its_folder_is_called(run: Path) -> None:
