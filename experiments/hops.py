@@ -1,17 +1,15 @@
 """The way to a node over SSH: the node itself, or the jump hosts before it.
 
-Fabric reads the user's SSH configuration; its `ProxyJump` and `ProxyCommand` are followed. The host
-key of every machine on the way is checked, unlike Fabric's default.
+`experiments.ssh_config` says which way that is. The host key of every machine on it is checked,
+unlike Fabric's default.
 """
 
 from __future__ import annotations
 
-import re
 import socket
 from contextlib import suppress
-from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import fabric
 import paramiko
@@ -19,6 +17,7 @@ import paramiko
 from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.protocol import NodeLostError
+from experiments.ssh_config import SSH_PORT, Place, place_of, way_to
 from models.foreign import one_line
 
 CONNECT_S = 10
@@ -28,6 +27,10 @@ LOOK_S = 1.0
 keeps a core busy with a thousand of them."""
 BOUNDED = {"banner_timeout": CONNECT_S, "auth_timeout": CONNECT_S, "channel_timeout": CONNECT_S}
 """Every wait of Paramiko that has a bound to be set."""
+
+
+Gateway: TypeAlias = "fabric.Connection | str | Literal[False]"
+"""What stands before a connection: another one, a command, or nothing."""
 
 
 class Way:
@@ -45,34 +48,18 @@ class Way:
 
     def __init__(self, node: Node, known_hosts: Path, credentials: dict[str, Any]) -> None:
         self._hops: list[fabric.Connection] = []
-        gateway: fabric.Connection | str | bool = False
-        passing: fabric.Connection | None = None
+        passing: Place | None = None
+        own = place_of(node.address, node.user, None if node.port == SSH_PORT else node.port)
+        way = way_to(own)
+        gateway: Gateway = (way[0] if way else own).command or False
         try:
-            config = fabric.Config()
-            asked = _asked_for(node, config.base_ssh_config)
-            for jump in _jumps(asked):
-                passing = fabric.Connection(
-                    jump,
-                    gateway=gateway,
-                    config=config.clone(),
-                    connect_timeout=CONNECT_S,
-                    connect_kwargs=dict(BOUNDED),
-                )
-                self._open(passing, known_hosts, is_jump=True)
-                gateway, passing = passing, None
-            own = fabric.Connection(
-                host=node.address,
-                user=node.user,
-                port=node.port,
-                gateway=gateway or _command(asked),
-                config=config,
-                connect_timeout=CONNECT_S,
-                connect_kwargs={**BOUNDED, **credentials},
-            )
-            self._open(own, known_hosts, is_jump=False)
+            for passing in way:
+                gateway = self._open(passing, gateway, known_hosts, {}, is_jump=True)
+            passing = None
+            self._open(own, gateway, known_hosts, credentials, is_jump=False)
         except Exception as error:  # noqa: BLE001 - Paramiko raises whatever its parsing raises
             self.close()
-            raise refused(node, known_hosts, error, passing) from None
+            raise refused(node, known_hosts, error, own, passing) from None
 
     @property
     def transport(self) -> paramiko.Transport:
@@ -89,7 +76,25 @@ class Way:
                     own.sock.shutdown(socket.SHUT_RDWR)  # its thread sees that at once
             hop.client.close()
 
-    def _open(self, hop: fabric.Connection, known_hosts: Path, *, is_jump: bool) -> None:
+    def _open(
+        self,
+        place: Place,
+        gateway: Gateway,
+        known_hosts: Path,
+        credentials: dict[str, Any],
+        *,
+        is_jump: bool,
+    ) -> fabric.Connection:
+        """The next connection, open, over the one before."""
+        hop = fabric.Connection(
+            host=place.host,
+            user=place.user,
+            port=place.port,
+            gateway=gateway,
+            config=fabric.Config(ssh_config=paramiko.SSHConfig()),  # `place` has it all
+            connect_timeout=CONNECT_S,
+            connect_kwargs={"key_filename": list(place.keys), **BOUNDED, **credentials},
+        )
         self._hops.append(hop)
         hop.client.set_missing_host_key_policy(paramiko.RejectPolicy())
         if is_jump:  # as OpenSSH does: options for the node are not for the way to it
@@ -101,26 +106,7 @@ class Way:
             # A reply of a few bytes must not wait for the acknowledgement of the one before.
             hop.transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             hop.transport.sock.settimeout(LOOK_S)
-
-
-def _asked_for(node: Node, config: paramiko.SSHConfig) -> paramiko.SSHConfigDict:
-    """What the user's configuration says of a node."""
-    if re.fullmatch(r"[\w.:-]+", node.address):
-        # What stands last counts least; `%p` in a command is the inventory's port.
-        config.parse(StringIO(f"Host {node.address}\n  Port {node.port}\n"))
-    return config.lookup(node.address)
-
-
-def _jumps(asked: paramiko.SSHConfigDict) -> list[str]:
-    """Jump hosts as `[user@]host[:port]`, in the order in which they are passed."""
-    jumps = [jump.strip().removeprefix("ssh://") for jump in asked.get("proxyjump", "").split(",")]
-    return [jump for jump in jumps if jump and jump.lower() != "none"]
-
-
-def _command(asked: paramiko.SSHConfigDict) -> str | bool:
-    """The command whose input and output stand for a connection; False for none."""
-    command = str(asked.get("proxycommand", ""))
-    return False if command.lower() in ("", "none") else command
+        return hop
 
 
 def reason_of(error: Exception) -> str:
@@ -129,7 +115,7 @@ def reason_of(error: Exception) -> str:
 
 
 def refused(
-    node: Node, known_hosts: Path, error: Exception, jump: fabric.Connection | None = None
+    node: Node, known_hosts: Path, error: Exception, own: Place, jump: Place | None = None
 ) -> HerdError:
     """What a failed connection means and what to do about it.
 
@@ -137,16 +123,16 @@ def refused(
         node: where to.
         known_hosts: file in which its key should stand.
         error: what Paramiko raised.
+        own: the node as the SSH configuration has it.
         jump: the jump host where it failed; None where that is the node.
     """
-    if jump is None:
-        address, port, user = node.address, node.port, node.user
-        where = f"Connecting to {node.name}"
-    else:
-        address, port, user = jump.host, jump.port, jump.user
-        where = f"Connecting to {node.name} through its jump host {address}"
-    where += f" ({user or 'you'}@{address} port {port})"
-    host = address if port == 22 else f"[{address}]:{port}"  # noqa: PLR2004
+    failed = jump or own
+    address, port = failed.host, failed.port
+    where = f"Connecting to {node.name}"
+    if jump is not None:
+        where += f" through its jump host {jump.named}"
+    where += f" ({failed.user}@{address} port {port})"
+    host = address if port == SSH_PORT else f"[{address}]:{port}"
     if isinstance(error, paramiko.BadHostKeyException):
         return HerdError(
             f"{where}: its host key is not the one in {known_hosts}. Either it was installed "
@@ -167,11 +153,11 @@ def refused(
     )
 
 
-def _not_let_in(where: str, node: Node, jump: fabric.Connection | None) -> HerdError:
+def _not_let_in(where: str, node: Node, jump: Place | None) -> HerdError:
     if jump is not None:
         return HerdError(
             f"{where}: it accepts no key of yours. Name its user and key in ~/.ssh/config (`User`, "
-            f"`IdentityFile`) below `Host {jump.host}`."
+            f"`IdentityFile`) below `Host {jump.named}`."
         )
     return HerdError(
         f"{where}: it does not accept the key {node.key_file or 'of yours'}. Put the public "

@@ -15,6 +15,7 @@ from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.protocol import NodeLostError
 from experiments.remote import SshTransport
+from experiments.ssh_config import place_of
 from tests.doubles.ssh_server import SshServer, ssh_server
 
 
@@ -159,7 +160,12 @@ def test_a_command_may_stand_for_the_connection(
     config = f"ProxyCommand {sys.executable} {relay} %p"
     by_name = SshServer(key=node.key, port=node.port)
 
-    assert said(home, node, config, by_name) == "hello"
+    for command in (
+        config,
+        f"ProxyCommand exec {sys.executable} '{relay}' \"%p\" 2>/dev/null",
+        f"ProxyCommand {sys.executable} {relay} $((%p + 0))  # %% %n %h %r",
+    ):
+        assert said(home, node, command, by_name) == "hello"
     with pytest.raises(HerdError, match="its host key is not in"):
         said(home, node, config)
 
@@ -175,3 +181,79 @@ def test_a_node_that_starts_nothing_is_given_up(
     ):
         said(home, node, "", node)
     assert time.monotonic() - begun < 5
+
+
+def test_included_files_and_matches_are_followed(
+    home: Path, servers: list[SshServer], tmp_path: Path
+) -> None:
+    node, first, _ = servers
+    more = tmp_path / "more.conf"
+    more.write_text(f"Host node\n  ProxyJump {jump(first)}\n")
+
+    for config in (
+        f"Include {more}",
+        f'Match originalhost node user pi exec "true"\n  ProxyJump {jump(first)}',
+        f"ProxyJump jump\nHost j*p !jum\n  HostName 127.0.0.1\n  Port {first.port}\n  User user",
+        f"ProxyJump none\nMatch all\n  ProxyJump {jump(first)}",
+    ):
+        first.seen.clear()
+        assert said(home, node, config, *servers) == "hello"
+        passed = ["login user", f"on to {node.port}"]
+        assert first.seen == ([] if config.startswith("ProxyJump none") else passed)
+
+
+def test_a_jump_host_has_a_way_of_its_own(home: Path, servers: list[SshServer]) -> None:
+    node, first, second = servers
+    config = (
+        f"ProxyJump jump\nHost jump\n  HostName 127.0.0.1\n  Port {second.port}\n  User user\n  "
+    )
+
+    assert said(home, node, f"{config}ProxyJump {jump(first)}", *servers) == "hello"
+    assert first.seen == ["login user", f"on to {second.port}"]
+    with pytest.raises(HerdError, match=r"through its jump host jump .*does not answer"):
+        said(home, node, f"{config}ProxyCommand false", *servers)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("nonsense", r"config line 3: no argument after keyword"),
+        ("ForwardAgent maybe\n  Nonsense 1", r"config: line 4: Bad configuration option: nonsense"),
+        ("Port abc", r"config line 3: Bad port 'abc'"),
+        ("Match localsubnet 10.0.0.0/8", r"Unsupported Match attribute localsubnet.* line 3"),
+        ("ProxyCommand nc 'a", r"line 3: invalid quotes"),
+        ("ProxyJump 127.0.0.1:abc", 'line 3: Invalid ProxyJump "127.0.0.1:abc"'),
+        ("ProxyJump a:1 , b:2", r"`a:1` is no jump host\. Write \[user@\]host\[:port\]"),
+        ("ProxyCommand nc %h %T", "`%T` in the ProxyCommand of node is not understood; %h, %n"),
+        ("ProxyJump a\nHost a\n  ProxyJump b\nHost b\n  ProxyJump a", "lead in a circle"),
+    ],
+)
+def test_what_is_wrong_in_the_configuration_is_told(
+    home: Path, servers: list[SshServer], config: str, told: str
+) -> None:
+    with pytest.raises(HerdError, match=told) as caught:
+        said(home, servers[0], config, *servers)
+    assert str(caught.value).isprintable()
+    assert not isinstance(caught.value, NodeLostError)
+
+
+@pytest.mark.parametrize("name", ["-oProxyCommand=touch x", "a b", "a;b", "$(touch x)"])
+def test_a_name_is_no_option_and_no_command(name: str, tmp_path: Path, home: Path) -> None:
+    with pytest.raises(HerdError, match="Reading the SSH configuration of"):
+        place_of(name)
+    assert not (tmp_path / "x").exists()
+    assert home.exists()
+
+
+def test_a_port_is_the_configurations_where_the_inventory_names_none(home: Path) -> None:
+    (home / ".ssh" / "config").write_text("Host node\n  Port 2222\n  User ada\n")
+
+    assert (place_of("node").port, place_of("node").user) == (2222, "ada")
+    assert (place_of("node", "pi", 22).port, place_of("node", "pi").user) == (22, "pi")
+
+
+def test_without_ssh_that_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(home))
+
+    with pytest.raises(HerdError, match="ssh is not installed"):
+        place_of("node")

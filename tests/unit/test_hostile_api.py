@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import gzip
 import html
 import importlib.machinery
 import importlib.util
@@ -102,6 +103,65 @@ def repeating(first: bytes, again: bytes, pause_s: float = 0.0) -> Behaviour:
 
 def streaming(again: str | bytes) -> Behaviour:
     return repeating(HEAD.encode(), chunk(again))
+
+
+# -- what is no stream
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (json.dumps({"choices": [{"message": {"content": "yes"}}]}), '{"choices": [{"message": '),
+        (gzip.compress(b"data: [DONE]"), ""),
+        ("<html>\n<h1>Log in</h1>", "<html>"),
+        ("event: x\nDATA: y\n", "DATA: y"),
+        (f"wrong \x1b[2J\r\n {KEY}", r"wrong \x1b[2J"),
+    ],
+)
+def test_an_answer_that_is_no_stream_is_told_and_not_asked_and_paid_again(
+    body: str | bytes, told: str
+) -> None:
+    content = body if isinstance(body, bytes) else body.encode()
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    question = json.dumps({"id": "q1", "body": {"stream": True, "max_tokens": TOKENS}})
+    with serving(lambda peer: peer.sendall(head + content), times=3) as (url, requests):
+        done = subprocess.run(
+            [sys.executable, "-IS", str(CLIENT), "--retries", "2", url, "2.0", question],
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+
+    assert len(requests) == 1
+    record = json.loads(done.stdout)
+    assert record["error"].startswith(f"the answer is no stream of events: {told}")
+    assert done.stderr.decode("utf-8").strip().isprintable()
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["data:\n\n", "data: \n\n", ": alive\n\n", "event: ping\nid: 1\nretry: 5\n\n", "data\n\n"],
+)
+def test_signs_of_life_are_no_part_of_an_answer(before: str) -> None:
+    status, (record,), _ = asked(answering(before, delta("yes"), DONE))
+
+    assert (status, record["text"], record["error"]) == (0, "yes", None)
+
+
+def test_a_mark_of_byte_order_hides_no_piece() -> None:
+    head = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\ufeff"
+    status, (record,), _ = asked(lambda peer: peer.sendall(f"{head}{delta('yes')}{DONE}".encode()))
+
+    assert (status, record["text"]) == (0, "yes")
+
+
+@pytest.mark.parametrize("index", ["1", "2", "127"])
+def test_several_answers_are_not_read_as_one(index: str) -> None:
+    other = f'data: {{"choices":[{{"index":{index},"delta":{{"content":"no"}}}}]}}\n\n'
+    status, (record,), _ = asked(answering(delta("yes"), other, DONE))
+
+    assert (status, record["text"]) == (1, "yes")
+    assert "several answers where one is read" in record["error"]
 
 
 # -- bounds
