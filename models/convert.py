@@ -16,6 +16,7 @@ from models.formats.huggingface import read_huggingface
 from models.formats.huggingface_config import CONFIG
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.llama2c import read_llama2c, read_shape
+from models.formats.model_files import is_there, require_file
 from models.limits import dllama_impossible
 from models.padding import padded
 from models.shape import ALL_WEIGHTS, lacks_blocks
@@ -101,15 +102,16 @@ def open_source(source: Path) -> Checkpoint:
 
 def _opened(source: Path) -> Checkpoint:
     if source.is_dir():
-        if not (source / CONFIG).is_file():
+        if not is_there(source / CONFIG):
             raise HerdError(f"{source} is no Hugging Face directory: it has no {CONFIG}.")
         return read_huggingface(source)
+    require_file(source)
     if source.suffix == ".gguf":
         return read_gguf(source)
     tokenizer = (
         source.with_suffix(".t") if source.suffix == ".m" else source.with_name("tokenizer.bin")
     )
-    if not tokenizer.is_file():
+    if not is_there(tokenizer):
         raise HerdError(f"{source} needs its vocabulary beside it: put {tokenizer} there.")
     if source.suffix == ".m":
         vocabulary = read_vocabulary(tokenizer)

@@ -137,6 +137,8 @@ def checked(tokenizer: Tokenizer, path: Path) -> Tokenizer:
                 f"{path} calls piece {number} a byte, and it is {piece!r}; right would be a "
                 "spelling like <0x0A>."
             )
+    if tokenizer.kind == "sentencepiece":
+        _require_bytes(tokenizer, path)
     for number, score in enumerate(tokenizer.scores):
         if not math.isfinite(score):
             raise HerdError(f"{path} gives piece {number} the score {score}, which is no number.")
@@ -148,6 +150,20 @@ def checked(tokenizer: Tokenizer, path: Path) -> Tokenizer:
             f"pieces are numbered from 0 to {len(tokenizer.pieces) - 1}."
         )
     return tokenizer
+
+
+def _require_bytes(tokenizer: Tokenizer, path: Path) -> None:
+    there = {
+        piece.upper()
+        for piece, kind in zip(tokenizer.pieces, tokenizer.types, strict=True)
+        if kind is PieceType.BYTE
+    }
+    missing = next((byte for byte in range(256) if byte_piece(byte).upper() not in there), None)
+    if missing is not None:
+        raise HerdError(
+            f"{path} has a vocabulary that does not fall back to bytes (it lacks "
+            f"{byte_piece(missing)}), so that not every text could be written."
+        )
 
 
 def byte_letters(text: bytes) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 
 from models.errors import HerdError
 from models.formats.dllama_tokenizer import MAGIC, Key
+from models.formats.model_files import read_small
 from models.tokenizer import (
     NEVER,
     SPACE,
@@ -91,7 +92,7 @@ def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
     Raises:
         HerdError: it is no such file or is cut short.
     """
-    content = path.read_bytes()
+    content = read_small(path)
     try:
         return _stored(content, path)
     except struct.error:

@@ -1,8 +1,9 @@
 """Reads the header of a GGUF file: its keys, and where its tensors lie.
 
 Format: ggml-org/ggml, `docs/gguf.md`, versions 2 and 3. Every length and count is held against the
-size of the file before anything is reserved or looped over. The `gguf` package has a reader of its
-own, which believes them; its types and block sizes are used here.
+size of the file, and against that of the longest header, before anything is reserved or looped
+over. The `gguf` package has a reader of its own, which believes them; its types and block sizes are
+used here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +19,9 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 from gguf.quants import dequantize
 
 from models.errors import HerdError
+from models.formats.model_files import MOST_BYTES
 from models.formats.unsayable import require_no_pointer
-from models.shape import MOST_PIECES
+from models.shape import MOST_LAYERS, MOST_PIECES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +44,9 @@ _CODES = {
     GGUFValueType.INT64: "q",
     GGUFValueType.FLOAT64: "d",
 }
-_MOST_ELEMENTS = 4 * MOST_PIECES
-"""Of an array: merges are the longest ones, some times as many as pieces."""
+_MOST_ELEMENTS = MOST_PIECES
+"""Of an array: merges are the longest ones, twice as many as pieces in published files."""
+_MOST_TENSORS = 32 * MOST_LAYERS
 _MOST_DIMENSIONS = 4
 _SMALLEST_KEY_BYTES = 8 + 4 + 1
 _SMALLEST_TENSOR_BYTES = 8 + 4 + 8 + 4 + 8
@@ -95,6 +99,8 @@ def read_header(path: Path) -> GgufHeader:
     tensor_count, key_count = cursor.number("Q", "its header"), cursor.number("Q", "its header")
     cursor.require(tensor_count * _SMALLEST_TENSOR_BYTES, f"its {tensor_count} tensors")
     cursor.require(key_count * _SMALLEST_KEY_BYTES, f"its {key_count} keys")
+    if tensor_count > _MOST_TENSORS:
+        raise cursor.damage(f"it is said to have {tensor_count} tensors")
     values: dict[str, object] = {}
     for _ in range(key_count):
         key = cursor.text("the name of a key")
@@ -128,6 +134,11 @@ class _Cursor:
         left = len(self._content) - self.offset
         if n_bytes > left:
             raise self.damage(f"{what} would take {n_bytes} bytes, and {left} are left")
+        if self.offset + n_bytes > MOST_BYTES:
+            raise self.damage(
+                f"with {what} its header would have more than {MOST_BYTES // 2**20} MiB, as no "
+                "model has"
+            )
 
     def take(self, n_bytes: int, what: str) -> memoryview:
         """The next bytes."""
@@ -281,6 +292,7 @@ def _called(number: int) -> str:
         return f"number {number}"
 
 
+@cache
 def _readable(number: int) -> GGMLQuantizationType | None:
     """The type of that number, if one block of it can be turned into numbers."""
     try:

@@ -39,6 +39,7 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "attn_logit_softcapping": (0,),
     "embedding_scale": (1,),
     "expert_count": (0,),
+    "expert_feed_forward_length": (0,),
     "expert_shared_count": (0,),
     "expert_used_count": (0,),
     "final_logit_softcapping": (0,),
@@ -51,12 +52,12 @@ _NEUTRAL: dict[str, tuple[object, ...]] = {
     "rope.scale_linear": (0, 1),
     "rope.scaling.attn_factor": (1,),
     "rope.scaling.factor": (0, 1),
-    "rope.scaling.type": ("none",),
+    "rope.scaling.type": ("none", "linear"),
     "tensor_data_layout": ("Meta AI original pth",),
     "use_parallel_residual": (False,),
     "ggml.token_type_count": (0, 1),
 }
-"""Values with which a key says what is computed anyhow."""
+"""Values with which a key says what is computed anyhow; how far `linear` goes, its factor says."""
 _OF_SCALING = frozenset({"rope.scaling.original_context_length", "rope.scaling.finetuned"})
 """They describe a scaling, and do nothing where there is none (else its own key is refused)."""
 
@@ -70,6 +71,7 @@ _VOCABULARY_USED = frozenset(
         "ggml.merges",
         "ggml.bos_token_id",
         "ggml.eos_token_id",
+        "ggml.eos_token_ids",
         "ggml.eot_token_id",
         "ggml.eom_token_id",
         "ggml.unknown_token_id",

@@ -30,6 +30,7 @@ from models.formats.gguf_known import (
 )
 from models.formats.gguf_vocabulary import read_vocabulary
 from models.formats.quantise import GGML_TYPES
+from models.formats.unsayable import unsayable
 from models.rope import frequency_divisors
 from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling, mistakes
 
@@ -80,6 +81,8 @@ class _File:
         require_whole(self._values, path)
         named = self._values.get("general.architecture")
         architecture = _ARCHITECTURES.get(named)
+        if named is None:
+            raise self._refusal("names no architecture (`general.architecture`)")
         if architecture is None:
             raise self._refusal(f"is of the architecture {named}")
         self._architecture: Architecture = architecture
@@ -89,19 +92,23 @@ class _File:
 
     def _number(self, key: str, default: float | None = None) -> float:
         name = f"{self._architecture}.{key}"
-        value = self._values.get(name)
-        if isinstance(value, int | float):
-            return value
+        value = self._values.get(name, default)
+        if isinstance(value, list) and len(set(value)) == 1:
+            value = value[0]  # for each layer the same
+        if value is None:
+            raise HerdError(f"{self._path} lacks `{name}`.")
         if isinstance(value, list):
-            raise self._refusal(f"has `{name}` by layers, other ones for some")
-        if default is None:
-            raise self._refusal(f"lacks `{name}`")
-        return default
+            raise unsayable(self._path, f"has `{name}` by layers, other ones for some")
+        if not isinstance(value, int | float):
+            raise HerdError(f"{self._path} has `{name}` {value!r}, which is no number.")
+        return value
 
     def _count(self, key: str, default: int | None = None) -> int:
         number = self._number(key, default)
         if number != number or number in {np.inf, -np.inf} or number != int(number):  # noqa: PLR0124  # NaN
-            raise self._refusal(f"has `{self._architecture}.{key}` {number:g}, no whole number")
+            raise unsayable(
+                self._path, f"has `{self._architecture}.{key}` {number:g}, no whole number"
+            )
         return int(number)
 
     def _refusal(self, what: str) -> HerdError:
@@ -161,9 +168,10 @@ class _File:
         scaled = shape.model_copy(update={"rope_scaling": scaling})
         expected = frequency_divisors(scaled)
         if divisors.shape != expected.shape or not np.allclose(divisors, expected, rtol=1e-5):
-            raise self._refusal(
+            raise unsayable(
+                self._path,
                 f"scales its rotary frequencies ({ROPE_DIVISORS}) otherwise than Llama 3.1 and "
-                "3.2 do"
+                "3.2 do",
             )
         return scaling
 

@@ -101,15 +101,18 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
         piece.replace(SPACE, " ") if not byte_level and kind_of is PieceType.USER_DEFINED else piece
         for piece, kind_of in zip(spelt, types, strict=True)
     )
-    merges = _merges(value, path) if byte_level else ()
+    merges = _merges(value, path, set(pieces)) if byte_level else ()
     name = value("tokenizer.ggml.pre")
-    ends = (_id(value, path, end, len(pieces)) for end in _ENDS)
+    if not isinstance(name, str | None):
+        raise HerdError(f"{path} has `tokenizer.ggml.pre` {name!r}, which is no text.")
+    ends = [*(_id(value, path, end, len(pieces)) for end in _ENDS), *_further_ends(value, path)]
     bos = _id(value, path, "bos", len(pieces))
     template = value("tokenizer.chat_template")
     if not isinstance(template, str | None):
         raise HerdError(f"{path} has a `tokenizer.chat_template` that is no text.")
     # llama.cpp begins a text of Llama 3 with bos unless the file denies it; few files say it.
-    add_bos = value("tokenizer.ggml.add_bos_token")
+    add_bos = _truth(value, path, "add_bos_token")
+    add_space = _truth(value, path, "add_space_prefix")
     tokenizer = Tokenizer(
         pieces=pieces,
         scores=scores_of_merges(pieces, merges) if byte_level else _scores(value, path, pieces),
@@ -119,11 +122,9 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
         eos_ids=tuple(dict.fromkeys(end for end in ends if end is not None)),
         kind=kind,
         merges=merges,
-        pre_tokenizer=str(name) if name is not None else "default",
-        add_bos=bool(add_bos) if add_bos is not None else not byte_level or name in LLAMA_3,
-        add_space=(
-            "never" if byte_level or value("tokenizer.ggml.add_space_prefix") is False else "always"
-        ),
+        pre_tokenizer=name if name is not None else "default",
+        add_bos=add_bos if add_bos is not None else not byte_level or name in LLAMA_3,
+        add_space="never" if byte_level or add_space is False else "always",
         chat_template=template,
     )
     return checked(tokenizer, path)
@@ -138,6 +139,25 @@ def _texts(value: Callable[[str], object], path: Path, name: str) -> list[str]:
             "texts."
         )
     return texts
+
+
+def _truth(value: Callable[[str], object], path: Path, name: str) -> bool | None:
+    """A key that says yes or no; None where it is absent."""
+    stated = value(f"tokenizer.ggml.{name}")
+    if not isinstance(stated, bool | None):
+        raise HerdError(
+            f"{path} has `tokenizer.ggml.{name}` {stated!r}; right would be true or false."
+        )
+    return stated
+
+
+def _further_ends(value: Callable[[str], object], path: Path) -> list[int]:
+    """The ends that ollama lists in a key of its own."""
+    stated = value("tokenizer.ggml.eos_token_ids")
+    listed = [] if stated is None else stated
+    if not isinstance(listed, list) or any(type(end) is not int for end in listed):
+        raise HerdError(f"{path} has a `tokenizer.ggml.eos_token_ids` that is no list of numbers.")
+    return listed
 
 
 def _id(value: Callable[[str], object], path: Path, name: str, vocab: int) -> int | None:
@@ -173,10 +193,15 @@ def _scores(
     return tuple(float(score) for score in scores)
 
 
-def _merges(value: Callable[[str], object], path: Path) -> tuple[tuple[str, str], ...]:
+def _merges(
+    value: Callable[[str], object], path: Path, known: set[str]
+) -> tuple[tuple[str, str], ...]:
     merges = _texts(value, path, "merges")
     pairs = [merge.split(" ") for merge in merges]
     wrong = next((merge for merge, pair in zip(merges, pairs, strict=True) if len(pair) != 2), None)  # noqa: PLR2004
     if wrong is not None:
         raise HerdError(f"{path} has the merge {wrong!r}; right would be two pieces and a space.")
+    for left, right in pairs:
+        if not {left, right, left + right} <= known:
+            raise HerdError(f"{path} merges {left!r} and {right!r}, which its vocabulary lacks.")
     return tuple((left, right) for left, right in pairs)

@@ -29,6 +29,7 @@ from models.errors import HerdError
 from models.formats.huggingface_config import CONFIG, read_shape
 from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.json_file import read_json
+from models.formats.model_files import is_there, require_file
 from models.formats.unsayable import require_no_pointer, unsayable
 
 if TYPE_CHECKING:
@@ -173,16 +174,16 @@ def _mapped(folder: Path) -> dict[str, _Stored]:
             f"{folder} has a LoRA adapter beside the model ({adapter}), which transformers would "
             "add to it. Merge it first (merge_and_unload of peft) and save the model anew."
         )
-    if (folder / INDEX).is_file() and (folder / WEIGHTS).is_file():
-        raise HerdError(
-            f"{folder} has both {WEIGHTS} and {INDEX}: which of them are the weights cannot be "
-            "told. Move the one away that is left over."
-        )
-    if (folder / INDEX).is_file():
+    indexed, single = is_there(folder / INDEX), is_there(folder / WEIGHTS)
+    names = [WEIGHTS] if single else []
+    if indexed:
         names = sorted(set(read_json(folder / INDEX, _Index).weight_map.values()))
-    elif (folder / WEIGHTS).is_file():
-        names = [WEIGHTS]
-    else:
+    if indexed and single and WEIGHTS not in names:
+        raise HerdError(
+            f"{folder} has both {WEIGHTS} and {INDEX}, which names other files: which of them are "
+            "the weights cannot be told. Move the one away that is left over."
+        )
+    if not names and not indexed:
         raise HerdError(
             f"{folder} has neither {WEIGHTS} nor {INDEX}. Weights in other files, such as "
             "pytorch_model.bin, must be saved as safetensors first."
@@ -221,14 +222,13 @@ def _require_known(found: dict[str, _Stored], shape: ModelShape, folder: Path) -
 
 
 def _map_file(path: Path) -> dict[str, _Stored]:
+    require_file(path)
     try:
         with path.open("rb") as file:
             require_no_pointer(path, file.read(64))
         with safe_open(path, framework="numpy"), path.open("rb") as file:
             (header_bytes,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(header_bytes))
-    except FileNotFoundError:
-        raise HerdError(f"{path} is absent, though {INDEX} names it. Fetch it again.") from None
     except (OSError, SafetensorError) as error:
         raise HerdError(
             f"{path} is not a whole safetensors file ({error}). Fetch it again."

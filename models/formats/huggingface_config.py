@@ -11,9 +11,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from models.errors import HerdError
-from models.formats.huggingface_known import require_computable_config
+from models.formats.huggingface_known import require_computable_config, require_known
 from models.formats.json_file import as_kind, read_object
-from models.formats.unsayable import unsayable
+from models.formats.unsayable import is_off, unsayable
 from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling, mistakes
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _QWEN3_HEAD_DIM = 128
 class _Rope(BaseModel):
     """`rope_scaling` of transformers 4 or `rope_parameters` of 5."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
     rope_theta: float | None = None
     rope_type: str | None = None
@@ -47,7 +47,8 @@ class _Rope(BaseModel):
         kind = self.rope_type or self.type
         if kind is None and self.factor not in {None, 1}:
             return "none that it names"
-        return None if kind == "default" else kind
+        stretches = kind != "default" and (kind, self.factor) != ("linear", 1)
+        return kind if stretches else None
 
 
 class _Config(BaseModel):
@@ -118,7 +119,10 @@ def _require_whole_window(window: int, context: int, path: Path) -> None:
 def _architecture(stated: dict[str, object], path: Path) -> Architecture:
     """What `architectures` names; `model_type`, by which transformers goes, must agree."""
     listed = stated.get("architectures")
-    named = listed[0] if isinstance(listed, list) and listed else None
+    named = listed[0] if isinstance(listed, list) and listed else listed
+    if is_off(named):
+        kind = stated.get("model_type")
+        named = next((name for name, known in ARCHITECTURES.items() if known == kind), None)
     architecture = ARCHITECTURES.get(str(named))
     if architecture is None:
         what = f"is of the architecture {named}" if named else "names no architecture"
@@ -132,8 +136,8 @@ def _architecture(stated: dict[str, object], path: Path) -> Architecture:
 
 
 def _rope_theta(config: _Config, path: Path) -> float:
-    inner = config.rope_parameters or config.rope_scaling
-    stated = {theta for theta in (inner and inner.rope_theta, config.rope_theta) if theta}
+    inner = [rope.rope_theta for rope in (config.rope_parameters, config.rope_scaling) if rope]
+    stated = {theta for theta in (*inner, config.rope_theta) if theta is not None}
     if len(stated) > 1:
         raise HerdError(
             f"{path} states `rope_theta` twice and differently: "
@@ -145,18 +149,28 @@ def _rope_theta(config: _Config, path: Path) -> float:
 def _rope_scaling(config: _Config, path: Path) -> RopeScaling | None:
     stated = [rope for rope in (config.rope_parameters, config.rope_scaling) if rope is not None]
     for rope in stated:
-        if rope.partial_rotary_factor not in {None, 1}:
-            raise unsayable(
-                path, f"has the setting `partial_rotary_factor` ({rope.partial_rotary_factor:g})"
-            )
         if rope.rule not in {None, "llama3"}:
             raise HerdError(
                 f"{path} scales rotary frequencies by the rule `{rope.rule}`; right would be "
                 "`llama3` or none."
             )
-    if not stated or stated[0].rule is None:
+        require_known(rope.model_extra or {}, (), path)
+        if rope.partial_rotary_factor not in {None, 1}:
+            raise unsayable(
+                path, f"has the setting `partial_rotary_factor` ({rope.partial_rotary_factor:g})"
+            )
+    scalings = [_scaling(rope) for rope in stated]
+    if len(scalings) > 1 and scalings[0] != scalings[1]:
+        raise HerdError(
+            f"{path} scales rotary frequencies in `rope_parameters` otherwise than in "
+            "`rope_scaling`: which is meant cannot be told. Take the wrong one out."
+        )
+    return next(iter(scalings), None)
+
+
+def _scaling(rope: _Rope) -> RopeScaling | None:
+    if rope.rule is None:
         return None
-    rope = stated[0]
     return RopeScaling.model_validate(
         {
             "factor": rope.factor,

@@ -42,6 +42,7 @@ _CONFIG_NEUTRAL: dict[str, tuple[object, ...]] = {
     "embedding_multiplier": (1, None),
     "hidden_act": ("silu", "swish"),
     "hidden_activation": ("silu", "swish", None),
+    "is_causal": (True, None),
     "logit_scale": (1, None),
     "logits_scaling": (1, None),
     "mlp_bias": (False, None),
@@ -50,6 +51,9 @@ _CONFIG_NEUTRAL: dict[str, tuple[object, ...]] = {
     "num_local_experts": (0, None),
     "partial_rotary_factor": (1, None),
     "residual_multiplier": (1, None),
+    "scale_attn_weights": (True, None),
+    "use_rms_norm": (True, None),
+    "use_rope": (True, None),
     "use_sliding_window": (False, None),
 }
 """Values with which a setting says what is computed anyhow."""
@@ -64,15 +68,19 @@ _DESCRIBES = frozenset(
         "chunk_size_feed_forward",
         "dtype",
         "id2label",
+        "ignore_index",
         "is_decoder",
         "is_llama_config",
         "label2id",
+        "license",
+        "loss_type",
         "max_sequence_length",
         "max_window_layers",
         "model_max_length",
         "num_labels",
         "output_attentions",
         "output_hidden_states",
+        "pad_to_multiple_of",
         "pretraining_tp",
         "problem_type",
         "return_dict",
@@ -85,8 +93,10 @@ _DESCRIBES = frozenset(
         "unsloth_fixed",
         "unsloth_version",
         "use_cache",
+        "use_flash_attention",
         "use_flash_attention_2",
         "use_flash_attn",
+        "use_xformers",
     }
 )
 """They describe the file, or choose between ways to compute the same."""
@@ -102,7 +112,9 @@ _GENERATES = re.compile(
     r"|return_dict_in_generate|use_cache|cache_implementation|transformers_version"
     r"|_from_model_config|chat_format|max_window_size|low_memory|disable_compile"
     r"|prompt_lookup_num_tokens|num_assistant_tokens(_schedule)?|assistant_\w+|is_assistant"
-    r"|(prefill|chunk)\w*_size|cache_config|compile_config|tokenizer_class|trust_remote_code"
+    r"|(prefill|chunk)\w*_size|target_lookbehind|max_matching_ngram_size|top_n_sigma|guidance_scale"
+    r"|exponential_decay_length_penalty|(torch_)?dtype|_name_or_path|cache_config|compile_config"
+    r"|tokenizer_class|trust_remote_code"
 )
 """How a text is drawn, which a matrix says here, and limits; not what the model computes."""
 _QUANTISERS = {

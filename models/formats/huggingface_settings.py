@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from models.errors import HerdError
 from models.formats.huggingface_known import require_known
 from models.formats.json_file import as_kind, read_object
+from models.formats.model_files import is_there, read_small
 from models.formats.tokenizer_json import Added
 from models.formats.unsayable import is_off, unsayable
 
@@ -30,6 +31,7 @@ _CLASSES = frozenset(
     {
         "CodeLlamaTokenizer",
         "GPT2Tokenizer",
+        "GPTNeoXTokenizer",
         "LlamaTokenizer",
         "PreTrainedTokenizer",
         "Qwen2Tokenizer",
@@ -40,19 +42,25 @@ _CLASSES = frozenset(
 _DESCRIBES = frozenset(
     {
         "__type",
+        "_commit_hash",
+        "add_special_tokens",
         "backend",
+        "cache_dir",
         "chat_template",
         "clean_up_tokenization_spaces",
         "errors",
         "from_slow",
         "is_local",
+        "local_files_only",
         "model_input_names",
         "name_or_path",
         "pad_to_multiple_of",
         "padding",
         "processor_class",
         "response_schema",
+        "return_tensors",
         "return_token_type_ids",
+        "revision",
         "spaces_between_special_tokens",
         "special_tokens_map_file",
         "stride",
@@ -92,6 +100,7 @@ class _Stated(BaseModel):
     added_tokens_decoder: dict[int, Added] = {}
     additional_special_tokens: list[Added | str] | None = None
     extra_special_tokens: list[Added | str] | dict[str, Added | str] | None = None
+    model_specific_special_tokens: dict[str, Added | str] | None = None
 
 
 class _Numbers(BaseModel):
@@ -134,7 +143,7 @@ def read_settings(folder: Path) -> Settings:
     first, second = (stated, older) if stated.added_tokens_decoder else (older, stated)
     special = [*_texts(stated), *_texts(older)]
     named = {
-        name: _text(getattr(first, name)) or _text(getattr(second, name))
+        name: _text(getattr(first, name)) or _text(getattr(second, name)) or None  # "" is none
         for name in ("bos_token", "eos_token", "unk_token")
     }
     special += [text for text in named.values() if text is not None]
@@ -163,7 +172,7 @@ def require_plain_piece(added: Added, path: Path) -> None:
 
 
 def _file(path: Path) -> _Stated:
-    if not path.is_file():
+    if not is_there(path):
         return _Stated()
     content = read_object(path)
     if not is_off(content.get("auto_map")):
@@ -197,6 +206,7 @@ def _texts(stated: _Stated) -> list[str]:
     listed = [
         *(stated.additional_special_tokens or []),
         *(more.values() if isinstance(more, dict) else more),
+        *(stated.model_specific_special_tokens or {}).values(),
     ]
     return [text for text in map(_text, listed) if text is not None]
 
@@ -204,7 +214,7 @@ def _texts(stated: _Stated) -> list[str]:
 def _added(folder: Path, decoder: dict[int, Added], special: list[str]) -> dict[int, Added]:
     """The added pieces of `tokenizer_config.json` and those of `added_tokens.json`."""
     path = folder / ADDED
-    if not path.is_file():
+    if not is_there(path):
         return decoder
     numbers = as_kind({"pieces": read_object(path)}, _Numbers, path).pieces
     older = {number: Added(content=t, special=t in special) for t, number in numbers.items()}
@@ -222,11 +232,11 @@ def _added(folder: Path, decoder: dict[int, Added], special: list[str]) -> dict[
 def _template(folder: Path, stated: _Stated) -> str | None:
     """The chat template; of several, the one called `default`."""
     path = folder / TEMPLATE
-    if path.is_file():
+    if is_there(path):
         try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise HerdError(f"Reading {path}: {error}.") from None
+            return read_small(path).decode()
+        except UnicodeDecodeError as error:
+            raise HerdError(f"{path} is no text in UTF-8 ({error}).") from None
     if isinstance(stated.chat_template, list):
         named = {entry.name: entry.template for entry in stated.chat_template}
         return named.get("default")

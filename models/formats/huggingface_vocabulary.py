@@ -16,6 +16,7 @@ from models.errors import HerdError
 from models.formats.huggingface_known import require_computable_generation
 from models.formats.huggingface_settings import Settings, read_settings, require_plain_piece
 from models.formats.json_file import as_kind, read_json, read_object
+from models.formats.model_files import is_there
 from models.formats.sentencepiece_model import read_sentencepiece_model
 from models.formats.tokenizer_json import Added, read_tokenizer_json
 from models.formats.unsayable import unsayable
@@ -47,12 +48,12 @@ def read_vocabulary(folder: Path) -> Tokenizer:
             computes.
     """
     settings = read_settings(folder)
-    if (folder / _PIECES).is_file():
+    if is_there(folder / _PIECES):
         file = read_tokenizer_json(folder / _PIECES)
         tokenizer, first = file.tokenizer, file.first
         added = _together(file.added, settings.added, folder)
         _require_same_spacing(tokenizer, settings, folder)
-    elif (folder / _SENTENCEPIECE).is_file():
+    elif is_there(folder / _SENTENCEPIECE):
         tokenizer = _spaced(read_sentencepiece_model(folder / _SENTENCEPIECE), settings)
         added, bos = settings.added, tokenizer.bos_id
         first = None if bos is None else (tokenizer.pieces[bos], bos)
@@ -72,8 +73,8 @@ def read_vocabulary(folder: Path) -> Tokenizer:
 def _model_settings(folder: Path) -> tuple[_ModelSettings, _ModelSettings]:
     """What `config.json` and `generation_config.json` say; absent ones say nothing."""
     config, generation = folder / "config.json", folder / "generation_config.json"
-    model = read_json(config, _ModelSettings) if config.is_file() else _ModelSettings()
-    if not generation.is_file():
+    model = read_json(config, _ModelSettings) if is_there(config) else _ModelSettings()
+    if not is_there(generation):
         return model, _ModelSettings()
     stated = read_object(generation)
     require_computable_generation(stated, generation)
@@ -164,7 +165,13 @@ def _with_added(
 ) -> Tokenizer:
     """The vocabulary with the pieces that are found before merging in their places."""
     last = max(added, default=-1)
-    if min(added, default=0) < 0 or last >= rows:
+    first = min(added, default=0)
+    if first < 0:
+        raise HerdError(
+            f"{folder} numbers the added piece {added[first].content!r} {first}; right would be "
+            "numbers from 0."
+        )
+    if last >= rows:
         raise HerdError(
             f"{folder} numbers the added piece {added[last].content!r} {last}, and the model has "
             f"{rows} rows: they belong to different models."

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from models.errors import HerdError
-from models.formats.unsayable import require_no_pointer
+from models.formats.model_files import read_small
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _File = TypeVar("_File", bound=BaseModel)
+_TOO_LARGE = ("recursion limit exceeded", "number out of range")
+"""What the parser says of a file that is whole and goes beyond what it reads."""
 
 
 def read_object(path: Path) -> dict[str, object]:
@@ -22,14 +25,17 @@ def read_object(path: Path) -> dict[str, object]:
     Raises:
         HerdError: it cannot be read, or is no JSON object.
     """
+    content = read_small(path)
+    if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in content[:2]:
+        raise HerdError(
+            f"{path} is text in UTF-16, as Windows PowerShell writes it; right would be UTF-8. "
+            "Save the file anew as UTF-8."
+        )
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise HerdError(f"Reading {path}: {error.strerror or error}.") from None
-    require_no_pointer(path, content[:64])
-    try:
-        stated = from_json(content)
+        stated = from_json(content.removeprefix(BOM_UTF8))
     except ValueError as error:
+        if any(words in str(error) for words in _TOO_LARGE):
+            raise HerdError(f"{path} cannot be read ({error}): no model has such a file.") from None
         raise HerdError(
             f"{path} is no whole JSON file ({error}): it is damaged. Fetch the file again."
         ) from None
@@ -58,6 +64,8 @@ def as_kind(stated: dict[str, object], kind: type[_File], path: Path) -> _File:
     except ValidationError as error:
         mistake = error.errors()[0]
         where = ".".join(str(part) for part in mistake["loc"] if not _is_kind(part)) or "the file"
+        if mistake["type"] == "missing":
+            raise HerdError(f"{path} lacks `{where}`.") from None
         what = mistake["msg"].partition(" or instance of ")[0]
         raise HerdError(f"{path} has `{where}` in a form that is not known here: {what}.") from None
 

@@ -10,6 +10,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from models.errors import HerdError
+from models.formats.model_files import read_small
 from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece, checked
 
 if TYPE_CHECKING:
@@ -27,10 +28,7 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
     Raises:
         HerdError: the file does not hold `vocab` pieces.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise HerdError(f"Reading {path}: {error.strerror or error}.") from None
+    content = read_small(path)
     bytes_end = _FIRST_BYTE_ID + 256
     pieces = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256))]
     if vocab < bytes_end:

@@ -13,7 +13,8 @@ from sentencepiece.sentencepiece_model_pb2 import (  # type: ignore[attr-defined
 )
 
 from models.errors import HerdError
-from models.formats.unsayable import require_no_pointer, unsayable
+from models.formats.model_files import read_small
+from models.formats.unsayable import unsayable
 from models.tokenizer import SPACE, PieceType, Tokenizer, checked
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
         HerdError: it is none, or its pieces do not come from merging pairs.
     """
     model = ModelProto()
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise HerdError(f"Reading {path}: {error.strerror or error}.") from None
-    require_no_pointer(path, content[:64])
+    content = read_small(path)
     try:
         model.ParseFromString(content)
         spelt = [piece.piece for piece in model.pieces]
@@ -53,11 +50,6 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
             "BPE (merged pairs, as LLaMA has). The engines here split a text in no other way."
         )
     types = tuple(PieceType(piece.type) for piece in model.pieces)
-    if PieceType.BYTE not in types:
-        raise HerdError(
-            f"{path} has a vocabulary that does not fall back to bytes, so that not every text "
-            "could be written."
-        )
     _require_plain_text(model, path)
     trainer = model.trainer_spec
     tokenizer = Tokenizer(
@@ -83,6 +75,9 @@ def _require_plain_text(model: ModelProto, path: Path) -> None:
     rules = model.normalizer_spec
     if rules.precompiled_charsmap or rules.normalization_rule_tsv:
         raise unsayable(path, f"normalises a text by the rule `{rules.name or 'of its own'}`")
+    back = model.denormalizer_spec
+    if back.precompiled_charsmap or back.normalization_rule_tsv:
+        raise unsayable(path, "changes what its pieces spell (`denormalizer_spec`)")
     if rules.remove_extra_whitespaces:
         raise unsayable(path, "takes repeated spaces out of a text (`remove_extra_whitespaces`)")
     if not rules.escape_whitespaces:

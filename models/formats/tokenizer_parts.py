@@ -166,18 +166,19 @@ def first_piece(parts: Parts, path: Path) -> tuple[str, int | None] | None:
             continue
         if shapes != ["SpecialToken", "Sequence"] or found is not None:
             raise _changed(path, "post_processor", part)
-        found = _special(steps[0], part)
+        found = _special(steps[0], part, path)
     return found
 
 
-def _special(step: Component, part: Component) -> tuple[str, int | None]:
+def _special(step: Component, part: Component, path: Path) -> tuple[str, int | None]:
     inner = step["SpecialToken"]
     text = str(inner.get("id")) if isinstance(inner, dict) else ""
     table = part.get("special_tokens")
     entry = table.get(text) if isinstance(table, dict) else None
     ids = entry.get("ids") if isinstance(entry, dict) else None
-    number = ids[0] if isinstance(ids, list) and len(ids) == 1 else None
-    return text, number if isinstance(number, int) else None
+    if ids is not None and not (isinstance(ids, list) and list(map(type, ids)) == [int]):
+        raise unsayable(path, f"puts the pieces {ids} before every text (`post_processor`)")
+    return text, ids[0] if ids else None
 
 
 def _changed(path: Path, place: str, part: Component) -> HerdError:

@@ -158,6 +158,29 @@ def test_the_settings_of_published_models_are_understood(
 
 
 @pytest.mark.parametrize(
+    "more",
+    [
+        {"architectures": None},
+        {"rope_scaling": {"type": "linear", "factor": 1.0}},
+        {"rope_scaling": {"rope_type": "default", "attention_factor": None}},
+        {"rope_parameters": {"rope_type": "default"}, "rope_scaling": {"rope_type": "default"}},
+        {"is_causal": True, "ignore_index": -100, "license": "llama2", "use_xformers": True},
+        {
+            "torchscript": False,
+            "pruned_heads": {},
+            "return_dict": True,
+            "chunk_size_feed_forward": 0,
+        },
+    ],
+)
+def test_settings_that_change_nothing_are_no_reason_to_refuse(
+    tmp_path: Path, more: dict[str, object]
+) -> None:
+    plain = read_shape(config(tmp_path, LLAMA_2))
+    assert read_shape(config(tmp_path, LLAMA_2 | more)) == plain
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("attention_bias", True),
@@ -181,6 +204,8 @@ def test_the_settings_of_published_models_are_understood(
         ("attn_logit_softcapping", 50.0),
         ("num_local_experts", 8),
         ("use_qk_norm", True),
+        ("is_causal", False),
+        ("scale_attn_weights", False),
         ("clip_qkv", 8.0),
         ("rope_interleaved", True),
         ("something_new", 1),
@@ -229,8 +254,26 @@ def test_weights_that_another_tool_has_quantised_are_called_so(
             {"architectures": ["MistralForCausalLM"], "quantization_config": {"bits": 4}},
             "is of the architecture MistralForCausalLM",
         ),
-        ({"architectures": []}, "names no architecture"),
-        ({"architectures": None}, "names no architecture"),
+        ({"architectures": [], "model_type": None}, "names no architecture"),
+        ({"architectures": None, "model_type": "gemma"}, "names no architecture"),
+        ({"architectures": "GemmaForCausalLM"}, "is of the architecture GemmaForCausalLM"),
+        (
+            {
+                "rope_parameters": {"rope_type": "default"},
+                "rope_scaling": LLAMA_3_1["rope_scaling"],
+            },
+            "`rope_parameters` otherwise than in `rope_scaling`",
+        ),
+        ({"rope_scaling": {"rope_theta": 5e5}, "rope_parameters": {"rope_theta": 1e4}}, "twice"),
+        (
+            {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attn_factor": 0.88}},
+            "by the rule `yarn`",
+        ),
+        (
+            {"rope_scaling": {"type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}},
+            "by the rule `longrope`",
+        ),
+        ({"rope_scaling": {"rope_type": "default", "mrope_section": [16, 24]}}, "`mrope_section`"),
         ({"model_type": "mistral"}, "but the model type `mistral`; right would be `llama`"),
         ({"rope_parameters": {"rope_theta": 5e5}, "rope_theta": 1e4}, "`rope_theta` twice"),
         ({"num_hidden_layers": 2**31}, "layers: Input should be less than or equal to 4096"),
@@ -253,12 +296,20 @@ def test_what_a_config_cannot_say_is_named(
     [
         (b'{"architectures": [', "no whole JSON file .* Fetch the file again"),
         (b'{"a": "\xff"}', "no whole JSON file"),
-        (b"[" * 100_000, "no whole JSON file"),
+        (b"[" * 100_000, "recursion limit exceeded .*: no model has such a file"),
+        (b'{"a": 1' + b"0" * 6000 + b"}", "number out of range .*: no model has such a file"),
+        ('{"a": 1}'.encode("utf-16"), "is text in UTF-16, .* Save the file anew as UTF-8"),
+        ('{"a": 1}'.encode("utf-16-be"), "is text in UTF-16"),
+        (b"{}", "names no architecture"),
+        (b"\xef\xbb\xbf{}", "names no architecture"),
+        (b'{"model_type": "llama"}', "config.json lacks `hidden_size`"),
         (b"[1]", "holds no JSON object"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "`git lfs pull`"),
     ],
 )
-def test_a_file_that_is_no_json_is_damaged(tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_file_that_is_no_config_is_called_what_it_is(
+    tmp_path: Path, content: bytes, words: str
+) -> None:
     (tmp_path / "config.json").write_bytes(content)
     with pytest.raises(HerdError, match=words):
         read_shape(tmp_path)
@@ -309,6 +360,8 @@ def test_weights_in_two_places_are_not_chosen_between(tmp_path: Path) -> None:
     folder = as_folder(tmp_path / "model")
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "model.safetensors"}}))
+    assert open_source(folder).shape == LLAMA  # an index of the one file, as MLX writes it
+    index.write_text(json.dumps({"weight_map": {"a": "one.safetensors"}}))
     with pytest.raises(HerdError, match=r"has both model\.safetensors and"):
         open_source(folder)
     (folder / "model.safetensors").rename(folder / "one.safetensors")

@@ -359,7 +359,7 @@ def test_pieces_that_the_settings_list_as_special_are_found_first(tmp_path: Path
     [
         ("added_tokens.json", {"<a>": 5}, "gives the added piece '<a>' the number 5 of"),
         ("added_tokens.json", {"<a>": 2**31}, "and the model has"),
-        ("added_tokens.json", {"<a>": -1}, "numbers the added piece"),
+        ("added_tokens.json", {"<a>": -1, "<b>": 450}, "piece '<a>' -1; right would be numbers"),
         ("added_tokens.json", {"<a>": 450, "<b>": 450}, "two pieces the same number"),
         ("added_tokens.json", {"<a>": "x"}, "in a form that is not known"),
         ("added_tokens.json", {"<|im_end|>": 449}, r"numbers the added piece '<\|im_end\|>' 449"),
@@ -374,6 +374,7 @@ def test_pieces_that_the_settings_list_as_special_are_found_first(tmp_path: Path
         ("generation_config.json", {"forced_bos_token_id": 3}, "`forced_bos_token_id`"),
         ("generation_config.json", {"bad_words_ids": [[1]]}, "`bad_words_ids`"),
         ("special_tokens_map.json", {"eos_token": "<|never|>"}, "'<|never|>' in its settings"),
+        ("tokenizer_config.json", {"fix_mistral_regex": True}, "`fix_mistral_regex`"),
     ],
 )
 def test_settings_beside_a_vocabulary_are_asked_about(
@@ -399,7 +400,10 @@ def test_the_settings_of_published_models_are_understood(tmp_path: Path) -> None
         "clean_up_tokenization_spaces": True,
         "eos_token": {**special, "__type": "AddedToken"},
         "errors": "replace",
+        "is_local": True,
         "legacy": False,
+        "local_files_only": False,
+        "model_specific_special_tokens": {"image_token": SPECIAL[3]},
         "model_input_names": ["input_ids", "attention_mask"],
         "model_max_length": 1000000000000000019884624838656,
         "pad_token": SPECIAL[0],
@@ -428,6 +432,33 @@ def test_the_settings_of_published_models_are_understood(tmp_path: Path) -> None
     put(tmp_path, "generation_config.json", generation)
     read = read_vocabulary(tmp_path)
     assert (read.eos_ids, read.add_bos, read.pre_tokenizer) == ((2, 0), False, "smollm")
+
+
+def test_an_empty_name_of_a_piece_names_none(tmp_path: Path) -> None:
+    model_folder(tmp_path)
+    named = read_vocabulary(tmp_path)
+    put(tmp_path, "tokenizer_config.json", {"bos_token": "", "eos_token": "", "unk_token": ""})
+    assert read_vocabulary(tmp_path) == named
+
+
+def test_a_template_that_puts_two_pieces_first_is_refused(tmp_path: Path) -> None:
+    pieces_folder(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    (template,) = content["post_processor"].get("processors", [content["post_processor"]])
+    next(iter(template["special_tokens"].values()))["ids"] = [1, 1]
+    put(tmp_path, "tokenizer.json", content)
+    with pytest.raises(HerdError, match=r"puts the pieces \[1, 1\] before every text"):
+        read_vocabulary(tmp_path)
+
+
+def test_a_vocabulary_that_spells_not_every_byte_is_refused(tmp_path: Path) -> None:
+    pieces_folder(tmp_path)
+    content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
+    vocab = content["model"]["vocab"]
+    vocab["never"] = vocab.pop("<0xC3>")
+    put(tmp_path, "tokenizer.json", content)
+    with pytest.raises(HerdError, match=r"does not fall back to bytes \(it lacks <0xC3>\)"):
+        read_vocabulary(tmp_path)
 
 
 def test_what_transformers_takes_first_counts_where_settings_differ(tmp_path: Path) -> None:
