@@ -40,7 +40,7 @@ ENGINE_OF_FORMAT: dict[Format, str] = {
 }
 NODE_FOLDER = "/opt/llama-herd/models"
 VOCABULARY_ROLES: tuple[Role, ...] = ("tokenizer", "tokenizer_config", "generation_config")
-_RECIPE = 5
+_RECIPE = 6
 """Raise when the bytes written for a model change, so that caches build it again."""
 
 

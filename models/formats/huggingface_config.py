@@ -84,7 +84,9 @@ def read_shape(folder: Path) -> ModelShape:
     require_computable_config(stated, path)
     config = as_kind(stated, _Config, path)
     window = config.sliding_window
-    if config.use_sliding_window is not False and window is not None:
+    usual = architecture != "qwen3"  # Qwen3Config has no window unless it is told to
+    slides = usual if config.use_sliding_window is None else config.use_sliding_window
+    if slides and window is not None:
         _require_whole_window(window, config.max_position_embeddings, path)
     heads, dim = config.num_attention_heads, config.hidden_size
     head_dim = _QWEN3_HEAD_DIM if architecture == "qwen3" else dim // heads

@@ -55,8 +55,9 @@ def read_vocabulary(folder: Path) -> Tokenizer:
         _require_same_spacing(tokenizer, settings, folder)
     elif is_there(folder / _SENTENCEPIECE):
         tokenizer = _spaced(read_sentencepiece_model(folder / _SENTENCEPIECE), settings)
-        added, bos = settings.added, tokenizer.bos_id
-        first = None if bos is None else (tokenizer.pieces[bos], bos)
+        added, own = settings.added, tokenizer.bos_id
+        begin = settings.bos or (None if own is None else tokenizer.pieces[own])
+        first = None if begin is None else (begin, None)
     else:
         raise HerdError(
             f"{folder} needs a vocabulary: put tokenizer.json or tokenizer.model there."

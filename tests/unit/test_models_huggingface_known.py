@@ -157,6 +157,15 @@ def test_the_settings_of_published_models_are_understood(
     assert shape.vocab == stated["vocab_size"]
 
 
+def test_a_window_that_is_not_used_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    plain = read_shape(config(tmp_path, QWEN3_06B))
+    stated = {key: value for key, value in QWEN3_06B.items() if key != "use_sliding_window"}
+    assert read_shape(config(tmp_path, stated | {"sliding_window": 4096})) == plain
+    used = stated | {"sliding_window": 4096, "use_sliding_window": True}
+    with pytest.raises(HerdError, match="`use_sliding_window`"):
+        read_shape(config(tmp_path, used))
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -441,6 +441,13 @@ def test_an_empty_name_of_a_piece_names_none(tmp_path: Path) -> None:
     assert read_vocabulary(tmp_path) == named
 
 
+def test_a_tokenizer_model_is_begun_with_what_the_settings_name(tmp_path: Path) -> None:
+    model_folder(tmp_path)
+    put(tmp_path, "special_tokens_map.json", dict.fromkeys(["bos_token", "eos_token"], "</s>"))
+    read = read_vocabulary(tmp_path)  # as Alpaca has it
+    assert (read.bos_id, read.eos_ids, read.add_bos) == (2, (2,), True)
+
+
 def test_a_template_that_puts_two_pieces_first_is_refused(tmp_path: Path) -> None:
     pieces_folder(tmp_path)
     content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
