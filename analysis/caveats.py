@@ -18,12 +18,16 @@ MOST_NAMED = 3
 """Incomplete cells that are named one by one."""
 
 
-def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]:
+def caveats_of(
+    all_series: Sequence[Series], *, is_lab: bool, has_speed: bool = True
+) -> tuple[str, ...]:
     """All caveats of a run, the gravest first.
 
     Args:
         all_series: every series of the run.
         is_lab: the nodes are virtual and share one machine.
+        has_speed: the verdict tells of speed over nodes, whose unit is the trial; answers are
+            compared over questions.
     """
     lab = (
         "These nodes are virtual and share the cores and memory of one machine: a lab tells about "
@@ -37,7 +41,7 @@ def caveats_of(all_series: Sequence[Series], *, is_lab: bool) -> tuple[str, ...]
         *_padded(all_series),
         *_pending(all_series),
         *_incomplete(all_series),
-        *_few(all_series),
+        *(_few(all_series) if has_speed else ()),
     )
 
 
@@ -51,7 +55,7 @@ def reservations_of(
     emulated = [cell for cell in measured if cell.emulated]
     found = (
         f"emulated processors: no speed of {plural(len(emulated), 'cell')}" if emulated else "",
-        thrown_away(measured),
+        thrown_away([cell for series in all_series for cell in series.cells]) if measured else "",
         "generated texts differ" if _texts(all_series) else "",
         f"{plural(pending, 'trial')} pending" if pending and measured else "",
         f"{gaps} of {plural(len(measured), 'measured cell')} incomplete" if gaps else "",
@@ -165,11 +169,11 @@ def _gap(series: Series, cell: CellResult, all_series: Sequence[Series]) -> str:
 
 def _thrown(all_series: Sequence[Series]) -> list[str]:
     """Figures of the attempts that counted are not what somebody gets who tries once."""
-    cells = [cell for series in all_series for cell in series.measured]
+    cells = [cell for series in all_series for cell in series.cells]
     hit = [cell for cell in cells if cell.attempts.thrown]
-    if not hit:
+    if not hit or not any(cell.is_measured for cell in cells):
         return []
-    where = f" in {len(hit)} of {len(cells)} measured cells" if len(hit) > 1 else ""
+    where = f" in {len(hit)} of {len(cells)} cells" if len(hit) > 1 else ""
     sentence = (
         f"{thrown_away(cells)}{where}: every figure is of the attempts that counted, and tells of "
         "a cluster on its better tries."

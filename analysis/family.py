@@ -149,10 +149,16 @@ class Family:
         if not self.rows:
             return ""
         few = len(self.rows) - self.tried
-        rest = f" {few} more have too few values to compare." if few else ""
+        if not self.tried:
+            return f"Too few values to compare in all of {plural(few, 'comparison')}."
+        rest = f" {few} more with too few values to compare." if few else ""
+        told = (
+            f"{self.tried} comparisons of this report are corrected for one another (Holm)"
+            if self.tried > 1
+            else "1 comparison of this report, which needs no correction"
+        )
         return (
-            f"{plural(self.tried, 'comparison')} of this report are corrected for one another "
-            f"(Holm): faster or slower at p < {LEVEL}; no difference, where the interval lies "
+            f"{told}: faster or slower at p < {LEVEL}; no difference, where the interval lies "
             f"within {within(self.margin)}; otherwise it cannot be told.{rest}"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ class Fastest:
         cells: they, highest median first.
         of: how many cells were measured.
         is_known: some of these were compared with each other.
+        is_compared: every two of `cells` were, by enough trials. Otherwise one of them may be
+            clearly faster than another.
     """
 
     model: str
@@ -30,11 +33,13 @@ class Fastest:
     cells: tuple[tuple[Scaling, Point], ...]
     of: int
     is_known: bool
+    is_compared: bool
 
     @property
     def is_told(self) -> bool:
         """So few are left that they may be named."""
-        return self.is_known and len(self.cells) <= MOST_NAMED and len(self.cells) < self.of
+        is_few = len(self.cells) <= MOST_NAMED and len(self.cells) < self.of
+        return self.is_known and self.is_compared and is_few
 
 
 def fastest_of(scalings: Sequence[Scaling], family: Family) -> tuple[Fastest, ...]:
@@ -85,6 +90,10 @@ def _fastest(
             row.is_tried and row.pair.numerator.key in ids and row.pair.denominator.key in ids
             for row in family.rows
         ),
+        is_compared=all(
+            (found := compare(one.cell, two.cell, family)) and found.is_tried
+            for (_, one), (_, two) in itertools.combinations(unbeaten, 2)
+        ),
     )
 
 
@@ -100,6 +109,8 @@ def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> str:
     if not found.is_told:
         left = f": {len(found.cells)} of them are left" if found.is_known else ""
         why = left if len(found.cells) < found.of else ""
+        if why and not found.is_compared:
+            why += ", not all compared with each other"
         return f"which of {found.of} cells is fastest {about} cannot be told{why}"
     named = [_with_rate(scaling, point, all_series) for scaling, point in found.cells]
     if len(named) == 1:

@@ -70,7 +70,8 @@ class Scaling:
         baseline: the smallest measured number of nodes.
         points: the measured cells, baseline first.
         best: the fewest nodes that are faster than the baseline and not slower than any other
-            number; the baseline where none is.
+            number; the baseline where none is. Where a report has too many comparisons to compare
+            such numbers with each other, the one with the highest speed-up of them.
         steps: number of nodes to the step that leads to it; empty where a report has too many
             comparisons to make these, too.
         missing: cells of fewer nodes than the baseline's, which could not be measured.
@@ -112,16 +113,20 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
     """What of the speeds of a run is compared; it depends on what was planned and done.
 
     Always each number of nodes of a series with its baseline, and each link with the fastest of
-    the same cell. Then neighbouring numbers of nodes, then every two cells of different series of
-    one model and weights; a kind that would make them more than `MOST_PAIRS` is left out whole.
+    the same cell. Then neighbouring numbers of nodes, then every two numbers of a series, then
+    every two cells of different series of one model and weights; a kind that would make them more
+    than `MOST_PAIRS` is left out whole.
     """
     by_series = [_speeding(series) for series in all_series]
     base = [(cell, cells[0]) for cells in by_series for cell in cells[1:]]
     links = list(_over_links(itertools.chain.from_iterable(by_series)))
     steps = [(cell, before) for cells in by_series for before, cell in itertools.pairwise(cells)]
+    within = [
+        (cell, before) for cells in by_series for before, cell in itertools.combinations(cells, 2)
+    ]
     chosen = _with({}, [*base, *links])
     cells = {cell.record.cell_id: cell for cells in by_series for cell in cells}
-    for further in (steps, _rivals(all_series)):
+    for further in (steps, within, _rivals(all_series)):
         more = _with(chosen, further)
         chosen = more if len(more) <= MOST_PAIRS else chosen
     names = {
@@ -249,7 +254,10 @@ def _best(points: Sequence[Point], family: Family) -> Point:
     faster = [point for point in points if point.is_faster]
     cells = [point.cell for point in points]
     unbeaten = [point for point in faster if is_unbeaten(point.cell, cells, family)]
-    return (unbeaten or faster or list(points))[0]
+    left = unbeaten or faster or list(points)
+    if all(compare(one.cell, two.cell, family) for one, two in itertools.combinations(left, 2)):
+        return left[0]
+    return max(left, key=lambda point: point.speed_up.value) if faster else left[0]
 
 
 def is_unbeaten(cell: CellResult, others: Iterable[CellResult], family: Family) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from analysis.cells import CellResult
+from analysis.cells import CellResult, in_words, varying_axes
 from analysis.family import Compared, Finding
 from analysis.scaling import DECODE, Point, Scaling
+from analysis.stats import FEWEST
 from analysis.wording import bare, between, count, interval, listing, nodes, number, plural, ratio
 
 MOST_TOLD = 3
@@ -51,7 +52,7 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
     worst = max(hit, key=lambda cell: cell.attempts.thrown / cell.attempts.made)
     of = hit if len(hit) == 1 else cells
     thrown, made = (sum(getattr(cell.attempts, name) for cell in of) for name in ("thrown", "made"))
-    where = f" on {nodes(worst.nodes)}" if worst.nodes else ""
+    where = _where(worst, cells)
     causes = list(dict.fromkeys(cause for cell in hit for cause in cell.attempts.causes))
     why = f" ({bare(causes[0])}{'; …' if len(causes) > 1 else ''})" if causes else ""
     verb = "was" if thrown == 1 else "were"
@@ -61,9 +62,18 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
     return f"{thrown} of {plural(made, 'attempt')} {verb} thrown away{most}{why}"
 
 
+def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
+    """` on two nodes (25 Mbit/s)`: what tells a cell from others on as many nodes."""
+    alike = [other.record.params for other in cells if other.nodes == cell.nodes]
+    told = ", ".join(in_words(axis, cell.record.params[axis]) for axis in varying_axes(alike))
+    if not cell.nodes:
+        return f" of {told}" if told else ""
+    return f" on {nodes(cell.nodes)}" + (f" ({told})" if told else "")
+
+
 def _survivors(scaling: Scaling) -> Callable[[str], str]:
     """What turns a clause into one on the attempts that counted, where others did not."""
-    thrown = thrown_away([point.cell for point in scaling.points])
+    thrown = thrown_away(scaling.series.cells)
     if not thrown:
         return lambda clause: clause
     return lambda clause: f"in the attempts that counted, {clause}; {thrown}, in no figure"
@@ -87,11 +97,16 @@ def _base(scaling: Scaling) -> str:
 
 
 def _beyond(scaling: Scaling, margin: str) -> list[str]:
-    """What the numbers of nodes after the best one do, each beside the one before it."""
+    """What the numbers of nodes after the best one do, each beside the one before it.
+
+    Beside the baseline where a report has too many comparisons to make those.
+    """
+    base = scaling.baseline.nodes
     return [
         _step(point, step.before, step.found, margin)
-        for point in scaling.beyond
         if (step := scaling.steps.get(point.nodes))
+        else _beside_base(point, base, margin)
+        for point in scaling.beyond
     ]
 
 
@@ -124,8 +139,14 @@ def _no_gain(scaling: Scaling, points: Sequence[Point], about: str, margin: str)
     later = [point.against_base for point in scaling.points[1:]]
     if all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later):
         return f"{about} more nodes than {_base(scaling)} do not help: {told}"
-    few = "" if scaling.is_known else "by so few trials "
+    few = "" if scaling.is_known else f"from so few {_what_is_few(scaling)} "
     return f"{about} {few}it cannot be told whether more nodes than {_base(scaling)} help: {told}"
+
+
+def _what_is_few(scaling: Scaling) -> str:
+    """Trials; or only the blocks in which both of two cells have one."""
+    trials = min(len(point.cell.by_block(DECODE)) for point in scaling.points)
+    return "trials" if trials < FEWEST else "shared blocks"
 
 
 def _beside_base(point: Point, base: int, margin: str) -> str:
@@ -136,6 +157,8 @@ def _beside_base(point: Point, base: int, margin: str) -> str:
         return f"{n} are slower, at {told} times {_owner(base)} speed"
     if found.finding is Finding.SAME:
         return f"{n} are as fast as {count(base)} within {margin}, at {told} times"
+    if found.finding is Finding.FASTER:
+        return f"{n} are {told} times as fast as {count(base)}"
     return f"{n} are {unsure(found)} {_owner(base)} speed"
 
 

@@ -62,6 +62,7 @@ def _fastest_of(found: Fastest, models: int) -> Figure:
     model = f"{found.model} ({found.weights}): " if models > 1 else ""
     if not found.is_told:
         few = "" if found.is_known else "; too few trials to compare"
+        few = few or ("" if found.is_compared else "; not all are compared with each other")
         return Figure("Fastest", "cannot tell", "", f"{model}which of {found.of} cells{few}")
     names = [f"{s.series.label} on {nodes(point.nodes)}" for s, point in found.cells]
     rates = [point.cell.estimate(DECODE) for _, point in found.cells]
@@ -97,7 +98,7 @@ def _gain(scalings: Sequence[Scaling]) -> Figure | None:
     if not gaining:
         return _no_gain(name, scaled)
     gains = sorted(scaling.best.speed_up.value for scaling in gaining)
-    value = f"{TIMES} {gains[0]:.2f}" + (f"{DASH}{gains[-1]:.2f}" if len(gains) > 1 else "")
+    value = f"{TIMES} {_from_to([f'{gain:.2f}' for gain in gains])}"
     if len(scaled) > 1:
         return Figure(name, value, "", f"in {len(gaining)} of {len(scaled)} series")
     (one,) = gaining
@@ -111,14 +112,14 @@ def _no_gain(name: str, scaled: Sequence[Scaling]) -> Figure:
     settled = all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later)
     if settled:
         return Figure(name, "none", "", "every number is slower or makes no difference")
-    return Figure(name, "cannot tell", "", "no number was found faster, not all were told slower")
+    return Figure(name, "cannot tell", "", "no number was found faster, nor each slower or as fast")
 
 
 def _attempts(all_series: Sequence[Series]) -> Figure | None:
     """How many attempts count, as soon as some do not."""
-    cells = [cell for series in all_series for cell in series.measured]
+    cells = [cell for series in all_series for cell in series.cells]
     thrown = thrown_away(cells)
-    if not thrown:
+    if not thrown or not any(cell.is_measured for cell in cells):
         return None
     good, made = (sum(getattr(c.attempts, name) for c in cells) for name in ("good", "made"))
     return Figure("Attempts that count", f"{good} of {made}", "", thrown)

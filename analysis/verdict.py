@@ -59,7 +59,7 @@ def verdict_of(
         is_lab: the nodes are virtual and share one machine.
         family: the comparisons of the report, from which `scalings` were made; by default those
             of these speeds.
-        has_speed: the verdict tells of speed; otherwise few trials need no reservation.
+        has_speed: the verdict tells of speed; otherwise few trials need no warning.
     """
     on_nodes = [series for series in all_series if not series.is_remote]
     family = family or Family(speed_pairs(on_nodes))
@@ -86,7 +86,7 @@ def verdict_of(
             *rival_sentences(scalings, all_series, family, margin),
             *same_text(all_series),
         ),
-        caveats=caveats_of(all_series, is_lab=is_lab),
+        caveats=caveats_of(all_series, is_lab=is_lab, has_speed=has_speed),
         reservations=reservations_of(all_series, is_lab=is_lab, has_speed=has_speed),
     )
 
@@ -127,7 +127,7 @@ def _summary(
     rest = [_sentence(clause) for clause in told]
     in_headline = told if len(told) <= MOST_IN_HEADLINE else []
     clauses = [*_gains(scalings), *in_headline]
-    thrown = thrown_away([point.cell for scaling in scalings for point in scaling.points])
+    thrown = thrown_away([cell for series in all_series for cell in series.cells])
     if thrown:
         clauses.append(f"{thrown}, in no figure")
     if not clauses:
@@ -145,7 +145,8 @@ def _gains(scalings: Sequence[Scaling]) -> list[str]:
     gains = [s.best.speed_up.value for s in scaled if s.best is not s.points[0]]
     if not gains:
         return [f"more nodes were found faster in none of {len(scaled)} series"]
-    by = f"{min(gains):.2f}" + (f" to {max(gains):.2f}" if len(gains) > 1 else "")
+    ends = list(dict.fromkeys(f"{gain:.2f}" for gain in (min(gains), max(gains))))
+    by = " to ".join(ends)
     return [f"more nodes are faster in {len(gains)} of {len(scaled)} series, {by} times"]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.family import Family
+from analysis.fastest import fastest_of
 from analysis.scaling import Scaling, scaling_of, scalings_of, speed_pairs
 from tests.doubles.run_frames import Outcomes, make_series
 
@@ -78,8 +80,27 @@ def test_pairs_of_a_kind_that_would_be_too_many_are_left_out_whole() -> None:
     outcomes = {(f"m{m}", n): steady(100) for m in range(70) for n in (1, 2, 4, 8)}
     pairs = speed_pairs(make_series(outcomes, axes=("model", "nodes")))
     assert len(pairs) == 70 * 3
-    few = {key: speeds for key, speeds in outcomes.items() if int(key[0][1:]) < 60}
-    assert len(speed_pairs(make_series(few, axes=("model", "nodes")))) == 60 * 5
+    for series, pairs_of_each in ((60, 5), (50, 6)):
+        few = {key: speeds for key, speeds in outcomes.items() if int(key[0][1:]) < series}
+        made = speed_pairs(make_series(few, axes=("model", "nodes")))
+        assert len(made) == series * pairs_of_each
+
+
+def test_a_number_between_two_that_help_does_not_hide_the_higher_one() -> None:
+    outcomes = {(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 200), (4, 120), (8, 400))}
+    scaling = only(outcomes)
+    assert scaling.best.nodes == 8
+    (found,) = fastest_of([scaling], Family(speed_pairs(make_series(outcomes))))
+    assert [point.nodes for _, point in found.cells] == [8]
+
+
+def test_numbers_that_too_large_a_report_does_not_compare_are_not_called_alike() -> None:
+    outcomes = {(f"m{m}", n): steady(100 * n) for m in range(101) for n in (1, 2, 4, 8)}
+    all_series = make_series(outcomes, axes=("model", "nodes"))
+    family = Family(speed_pairs(all_series))
+    scalings = scalings_of(all_series, family)
+    assert {(scaling.best.nodes, scaling.knee) for scaling in scalings} == {(8, None)}
+    assert not any(found.is_told for found in fastest_of(scalings, family))
 
 
 def test_a_dip_on_the_way_does_not_hide_a_later_gain() -> None:

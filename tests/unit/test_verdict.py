@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from analysis.cells import cell_results, series_of
-from analysis.scaling import scalings_of
+from analysis.cells import Series, cell_results, series_of
+from analysis.family import Family
+from analysis.fastest import fastest_clause, fastest_of
+from analysis.scaling import scalings_of, speed_pairs
+from analysis.scaling_text import thrown_away
+from analysis.summary import key_figures
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES
-from tests.doubles.run_frames import Outcomes, make_frames
+from tests.doubles.run_frames import Outcomes, make_frames, make_series
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
 DASH = "\N{EN DASH}"
@@ -24,6 +29,10 @@ def steady(value: float, trials: int = 7) -> list[float]:
 
 def noisy(value: float) -> list[float]:
     return [value * (1 + part) for part in (-0.1, 0.12, -0.03, 0.05, -0.08, 0.09, 0.01)]
+
+
+def family_of(all_series: Sequence[Series]) -> Family:
+    return Family(speed_pairs(all_series))
 
 
 def verdict(outcomes: Outcomes, *, is_lab: bool = False, **options: Any) -> Verdict:  # noqa: ANN401 - handed on
@@ -175,7 +184,7 @@ def test_a_lab_is_called_a_lab_wherever_the_verdict_is_read() -> None:
 def test_one_trial_a_cell_is_too_few_to_compare_and_says_so() -> None:
     found = verdict({(DLLAMA, 1): [100.0], (DLLAMA, 2): [150.0]})
     assert found.headline == (
-        "For stories15m (f32) with distributed-llama by so few trials it cannot be told whether "
+        "For stories15m (f32) with distributed-llama from so few trials it cannot be told whether "
         "more nodes than one (100 tokens/s) help: two are at 1.50 (one value) times its speed."
     )
     assert any("speed of each cell is of one trial" in caveat for caveat in found.caveats)
@@ -208,6 +217,56 @@ def test_attempts_that_were_thrown_away_are_told_with_the_speed_of_the_others() 
     assert told in found.headline
     assert found.caveats[0].startswith(told)
     assert told in found.reservations
+
+
+def test_attempts_of_a_cell_without_a_good_one_are_counted_with_the_others() -> None:
+    outcomes = {
+        (DLLAMA, 1): steady(100, 6),
+        (DLLAMA, 2): steady(200, 6),
+        (DLLAMA, 4): ["failed"] * 6,
+    }
+    run, tables = make_frames(outcomes)
+    series = series_of(cell_results(run, tables.trials, tables.attempts))
+    found = verdict_of(series, scalings_of(series), {"done": 12}, is_lab=False)
+    told = "12 of 12 attempts on four nodes were thrown away (worker on pi4: killed by signal 9)"
+    assert told in found.headline
+    assert told in found.caveats[0]
+    assert told in found.reservations
+
+
+def test_of_cells_that_are_alike_in_nodes_the_one_that_lost_most_is_named_by_the_rest() -> None:
+    outcomes = {(LLAMA, 100, 2): steady(100), (LLAMA, 25, 2): [50.0, "failed", 50.0, "failed"]}
+    run, tables = make_frames(outcomes, axes=("engine", "link_mbit", "nodes"))
+    cells = cell_results(run, tables.trials, tables.attempts)
+    assert thrown_away(cells).startswith("4 of 6 attempts on two nodes (25 Mbit/s) were thrown")
+
+
+def test_what_was_measured_in_too_few_blocks_together_is_not_called_alike() -> None:
+    lost = "failed"
+    outcomes = {
+        (DLLAMA, 1): [lost, lost, lost, *steady(100, 6)],
+        (DLLAMA, 2): [*steady(160, 3), lost, lost, *steady(160, 4)],
+        (DLLAMA, 4): [*steady(260, 5), lost, *steady(260, 3)],
+    }
+    found = verdict(outcomes)
+    assert "from so few shared blocks it cannot be told" in found.headline
+    (fastest,) = fastest_of(scalings := scalings_of(made := make_series(outcomes)), family_of(made))
+    assert {point.nodes for _, point in fastest.cells} == {1, 4}
+    assert not fastest.is_told
+    assert "2 of them are left, not all compared with each other" in fastest_clause(fastest, made)
+    (figure, *_) = key_figures(made, scalings, family_of(made))
+    assert (figure.name, figure.value) == ("Fastest", "cannot tell")
+
+
+def test_where_numbers_are_not_compared_with_each_other_each_is_told_beside_the_first() -> None:
+    speeds = {1: 100, 2: 400, 4: 300, 8: 350}
+    outcomes = {(f"m{m}", n): steady(speeds[n]) for m in range(101) for n in speeds}
+    found = verdict(outcomes, axes=("model", "nodes"))
+    assert found.headline.startswith("More nodes are faster in 101 of 101 series, 4.00 times")
+    (sentence,) = (told for told in found.details if "for m7 (" in told)
+    assert sentence.startswith("Two nodes are 4.00 (4.00")
+    assert "; four are 3.00 (3.00" in sentence
+    assert "times as fast as one; eight are 3.50 (3.50" in sentence
 
 
 def test_a_cell_with_too_few_trials_is_not_judged_beside_others_that_have_enough() -> None:
