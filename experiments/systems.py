@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,6 +19,8 @@ from experiments.engines import API, ENGINES
 from experiments.engines.base import Axis, Endpoint
 from models.yaml_file import load_yaml_file
 
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
+_PATH = re.compile(r"[!-~]*")
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SET_BY_US = ("model", "messages", "max_tokens", "max_completion_tokens", "stream", "n")
 """What a system must not set in a request: answers would be other ones than reckoned with."""
@@ -33,9 +36,19 @@ def _address(url: str) -> str:
             "hidden",
             "an address has no user, password, query or fragment: a key goes into `key_env`",
         )
-    if place.hostname is None or place.scheme not in ("https", "http"):
+    if place.scheme not in ("https", "http") or not _can_be_reached(place):
         raise PydanticCustomError("address", "right would be https://api.openai.com/v1")
     return url.rstrip("/")
+
+
+def _can_be_reached(place: SplitResult) -> bool:
+    """Whether a server's name, port and path can be those of one."""
+    try:
+        host = (place.hostname or "").encode("idna").decode()
+        port = place.port
+    except ValueError:
+        return False
+    return bool(_HOST.fullmatch(host) and _PATH.fullmatch(place.path)) and port != 0
 
 
 def _variable(name: str) -> str:

@@ -102,8 +102,12 @@ def ssh_server(**how: bool) -> Iterator[SshServer]:
                 peer, _ = listener.accept()
                 threading.Thread(target=server.serve, args=(peer,), daemon=True).start()
 
-    threading.Thread(target=listen, daemon=True).start()
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
     try:
         yield server
     finally:
+        # Else the thread might go on with whatever gets the number of its file: the next server.
+        listener.shutdown(socket.SHUT_RDWR)
+        listening.join()
         listener.close()

@@ -161,7 +161,55 @@ def test_several_answers_are_not_read_as_one(index: str) -> None:
     status, (record,), _ = asked(answering(delta("yes"), other, DONE))
 
     assert (status, record["text"]) == (1, "yes")
-    assert "several answers where one is read" in record["error"]
+    assert "several answers, and was asked for one" in record["error"]
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://a..b/v1", "a..b can be no name of a server"),
+        (f"http://{'x' * 70}.invalid/v1", "can be no name of a server"),
+        ("http://[::1/v1", "is no address of the form https://HOST"),
+        ("http://127.0.0.1:99999/v1", "is no address of the form https://HOST"),
+        ("http://127.0.0.1:abc/v1", "is no address"),
+        ("http://127.0.0.1:0/v1", "is no address"),
+        ("ftp://127.0.0.1/v1", "is no address"),
+        ("/v1", "is no address"),
+        ("", "is no address"),
+    ],
+)
+def test_an_address_that_can_be_none_is_told(url: str, told: str) -> None:
+    question = json.dumps({"id": "q1", "body": {}})
+    done = subprocess.run(
+        [sys.executable, "-IS", str(CLIENT), url, "1.0", question],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        text=True,
+    )
+
+    assert done.returncode == 3
+    assert re.fullmatch(f"error: .*({told}).*\n", done.stderr)
+
+
+def test_a_proxy_whose_name_can_be_none_is_told() -> None:
+    status, (record,), _ = asked_by_proxy("http://a..b:1")
+
+    assert (status, record["error"]) == (3, "a..b:1 can be no name of a server")
+
+
+def asked_by_proxy(address: str) -> tuple[int, list[dict[str, Any]], str]:
+    """As `asked`, of a server elsewhere."""
+    question = json.dumps({"id": "q1", "body": {}})
+    done = subprocess.run(
+        [sys.executable, "-IS", str(CLIENT), "http://api.invalid/v1", "1.0", question],
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={"http_proxy": address},
+    )
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    return done.returncode, records, done.stderr.decode()
 
 
 # -- bounds

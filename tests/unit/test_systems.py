@@ -51,7 +51,22 @@ def test_the_shipped_systems_can_be_read_and_planned() -> None:
         (f"{API}, price: {{input: 1}}}}", "is missing"),
         ("{engine: openai, url: 'https://u:sk-secret-1@a/v1', model: m}", "no user, password"),
         ("{engine: openai, url: 'https://a/v1?k=sk-secret-1', model: m}", "no user, password"),
-        ("{engine: openai, url: ftp://a, model: m}", "right would be https://"),
+        *(
+            (f"{{engine: openai, url: '{url}', model: m}}", "right would be https://")
+            for url in (
+                "ftp://a",
+                "https:///v1",
+                "https://a..b/v1",
+                f"https://{'x' * 70}.example/v1",
+                "https://a:0/v1",
+                "https://a:65536/v1",
+                "https://a:b/v1",
+                "https://a b/v1",
+                "https://a/b c",
+                "https://a/é",
+                "https://a\\b/v1",
+            )
+        ),
         (
             "{engine: openai, url: 'http://a.example/v1', model: m, key_env: A_KEY}",
             "anyone on the way reads the key",
@@ -192,3 +207,13 @@ def test_another_address_or_form_makes_another_cell_and_another_price_does_not(
     assert planned("b", "https://b/v1") != first
     assert planned("c", "https://a/v1", extra="{temperature: 1}") != first
     assert planned("d", "https://a/v1", price=price) == first
+
+
+@pytest.mark.parametrize(
+    "url", ["https://bücher.example/v1", "http://[::1]:8080/v1", "HTTPS://a_b.example:1/%7e/v1"]
+)
+def test_an_address_may_have_any_lawful_form(tmp_path: Path, url: str) -> None:
+    file = tmp_path / "systems.yml"
+    file.write_text(f"systems:\n  a: {{engine: openai, url: '{url}', model: m}}\n")
+
+    assert load_systems(file).get("a").url == url
