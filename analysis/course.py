@@ -56,19 +56,18 @@ class Course:
     @property
     def blocks(self) -> pd.DataFrame:
         """A row a block: when it began and ended, how many attempts, how many trials are done."""
-        frame = self.frame.assign(ended_s=self.frame["begun_s"] + self.frame["wall_s"].fillna(0))
-        rows = [
-            {
-                "block": block,
-                "begun_s": own["begun_s"].min(),
-                "ended_s": own["ended_s"].max(),
-                "attempts": len(own),
-                "done": int((own["outcome"] == "done").sum()),
-                "trials": own["trial_id"].nunique(),
-            }
-            for block, own in frame.groupby("block")
-        ]
-        return pd.DataFrame(rows, columns=list(BLOCK_COLUMNS))
+        frame = self.frame.assign(
+            ended_s=self.frame["begun_s"] + self.frame["wall_s"].fillna(0),
+            is_done=self.frame["outcome"] == "done",
+        )
+        blocks = frame.groupby("block").agg(
+            begun_s=("begun_s", "min"),
+            ended_s=("ended_s", "max"),
+            attempts=("outcome", "size"),
+            done=("is_done", "sum"),
+            trials=("trial_id", "nunique"),
+        )
+        return blocks.reset_index()[list(BLOCK_COLUMNS)]
 
     def block_table(self) -> Table | None:
         """The blocks for readers; None where there is but one."""

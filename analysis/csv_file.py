@@ -15,9 +15,14 @@ def write_csv(frame: pd.DataFrame, path: Path) -> None:
     Text, names of columns included, is written as `models.foreign.cell_text` makes it, so that no
     spreadsheet program takes it for a formula.
     """
-    safe = frame.astype(object).map(_cell)
+    safe = frame.apply(_as_cells)
     safe.columns = pd.Index([cell_text(str(name)) for name in frame.columns])
     safe.to_csv(path, index=False, encoding="utf-8")
+
+
+def _as_cells(column: pd.Series) -> pd.Series:
+    is_number = pd.api.types.is_numeric_dtype(column.dtype)
+    return column if is_number else column.astype(object).map(_cell)
 
 
 def _cell(value: object) -> object:

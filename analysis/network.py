@@ -50,10 +50,12 @@ def link_speeds(all_series: Iterable[Series], nodes: pd.DataFrame) -> dict[str, 
         return {}
     speeds = pd.to_numeric(nodes["link_mbit"], errors="coerce")
     by_trial = speeds.groupby(nodes["trial_id"]).agg(["min", "count", "size"])
+    all_tell = by_trial["count"] == by_trial["size"]
+    slowest = dict(zip(by_trial.index, by_trial["min"].where(all_tell), strict=True))
     found: dict[str, float] = {}
     for series in all_series:
         for cell in series.measured:
-            own = by_trial[by_trial.index.isin(cell.done["trial_id"])]
-            if not own.empty and bool((own["count"] == own["size"]).all()):
-                found[cell.record.cell_id] = float(own["min"].min())
+            own = [slowest[trial] for trial in cell.done["trial_id"] if trial in slowest]
+            if own and not any(map(pd.isna, own)):
+                found[cell.record.cell_id] = float(min(own))
     return found

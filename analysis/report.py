@@ -169,7 +169,8 @@ def write_report(
     account = Account.read(run_folder)
     tables = tables_of(account)
     tables.write(run_folder)
-    run = account.manifest
+    run, warnings = account.manifest, account.warnings
+    del account  # of many attempts it is the most that is in memory
     target = inside(reports_folder, run.run)
     try:
         reports_folder.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,7 @@ def write_report(
                 run,
                 tables,
                 folder,
-                warnings=account.warnings,
+                warnings=warnings,
                 agreement=agreement,
                 ratings=read_ratings(run_folder),
                 judges=read_judges(run_folder),

@@ -313,8 +313,11 @@ def _processes(record: AttemptRecord) -> Iterator[Row]:
             yield {"node": node, **_of_node(record, node)}
 
 
+_OF_PROCESS = tuple(name for name in NODES if name in ProcessRecord.model_fields)
+
+
 def _process(process: ProcessRecord) -> Row:
-    return {name: getattr(process, name) for name in NODES if hasattr(process, name)}
+    return {name: getattr(process, name) for name in _OF_PROCESS}
 
 
 def _of_node(record: AttemptRecord, node: str) -> Row:
