@@ -26,8 +26,8 @@ _SENTENCEPIECE_DECODERS: tuple[Component, ...] = (
     {"type": "Replace", "pattern": {"String": SPACE}, "content": " "},
     {"type": "ByteFallback"},
     {"type": "Fuse"},
-    {"type": "Strip", "content": " ", "start": 1, "stop": 0},
 )
+_SPACE_TAKEN_BACK = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,16 @@ def sentencepiece_spacing(parts: Parts, path: Path, *, spans_words: bool) -> Spa
     Raises:
         HerdError: the text is changed, cut or decoded otherwise than sentencepiece does it.
     """
-    for part in components(parts.decoder):
-        if part.get("type") != "Metaspace" and part not in _SENTENCEPIECE_DECODERS:
+    decoders = list(components(parts.decoder))
+    for part in decoders:
+        if part not in (*_SENTENCEPIECE_DECODERS, _SPACE_TAKEN_BACK):
             raise _changed(path, "decoder", part)
+    stated = tuple(part for part in decoders if part != _SPACE_TAKEN_BACK)
+    if parts.decoder is not None and stated != _SENTENCEPIECE_DECODERS:
+        called = ", ".join(str(part.get("type")) for part in decoders) or "nothing"
+        raise unsayable(
+            path, f"decodes by {called}; right would be Replace, ByteFallback, Fuse and Strip"
+        )
     first = list(components(parts.normalizer))
     cuts = list(components(parts.pre_tokenizer))
     if not first and len(cuts) == 1 and cuts[0].get("type") == "Metaspace":

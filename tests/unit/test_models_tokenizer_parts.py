@@ -134,6 +134,9 @@ def test_a_part_of_a_byte_level_file_that_cannot_be_said_is_refused_by_its_name(
             "the pre_tokenizer Metaspace",
         ),
         ({"decoder": {"type": "BPEDecoder", "suffix": "</w>"}}, "the decoder BPEDecoder"),
+        ({"decoder": {"type": "Metaspace", "replacement": "_"}}, "the decoder Metaspace"),
+        ({"decoder": {"type": "Fuse"}}, "decodes by Fuse; right would be Replace, ByteFallback"),
+        ({"decoder": {"type": "Sequence", "decoders": []}}, "decodes by nothing"),
         (
             {"decoder": {"type": "Strip", "content": " ", "start": 2, "stop": 0}},
             "the decoder Strip .*start 2",
