@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from collect.errors import HerdError
+from collect.record import open_regular
 from experiments.durable import writing
 from experiments.protocol import Reply
 
@@ -104,7 +105,7 @@ def own_results(results: Path, owner: Owner) -> Iterator[None]:
     """
     with writing("the lock of the results", results):
         results.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(results / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = open_regular(results / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,12 +16,15 @@ from collect.ratings import HIGHEST, LOWEST, RUBRICS, Judgement
 from experiments.durable import replace_file, writing
 from experiments.rating.sheet import Sheet, load_key, open_sheet
 from experiments.rating.store import SHARED_PREFIX, judgements_of, rater_name
-from models.foreign import cell_source, cell_text
+from models.foreign import cell_source, cell_text, is_file_name, one_line
+from models.yaml_file import MOST_MISTAKES
 
 COLUMNS = (
     "sheet", "rater", "question", "label", "question_text", "answer_text", *RUBRICS, "comment",
 )  # fmt: skip
 READ_BACK = ("sheet", "rater", "question", "label", *RUBRICS, "comment")
+MOST_BYTES = 64 << 20
+"""Of a sheet."""
 _LONGEST_COMMENT = 4000
 
 
@@ -95,8 +98,10 @@ def read_sheet(run_folder: Path, source: Path, rater: str | None) -> Imported:
     sheet = _sheet(run_folder, source, _one(source, rows, "sheet", None))
     judgements = list(_judgements(rows, sheet, mistakes))
     if mistakes:
+        more = max(0, len(mistakes) - MOST_MISTAKES)
         raise HerdError(
-            "\n".join(f"{source}, {mistake}" for mistake in mistakes)
+            "\n".join(f"{source}, {one_line(mistake)}" for mistake in mistakes[:MOST_MISTAKES])
+            + (f"\n{source}: and {more} more mistakes." if more else "")
             + "\nNothing was stored. Correct the file and import it again."
         )
     if not judgements:
@@ -108,13 +113,18 @@ def read_sheet(run_folder: Path, source: Path, rater: str | None) -> Imported:
 
 def _rows(source: Path) -> list[_Row]:
     try:
-        text = source.read_bytes().decode("utf-8-sig")
+        with source.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise HerdError(f"Reading the sheet {source}: {error.strerror or error}.") from None
     except UnicodeDecodeError:
         raise HerdError(
             f"{source} is not text in UTF-8. Save it as `CSV UTF-8` in the spreadsheet program."
         ) from None
+    if len(content) > MOST_BYTES:
+        raise HerdError(f"{source} has more than {MOST_BYTES >> 20} MiB, which no sheet has.")
+    csv.field_size_limit(MOST_BYTES)  # else a long answer in a sheet of ours would be no CSV
     head = text.partition("\n")[0]
     # Spreadsheet programs write what the country's decimal sign leaves free.
     delimiter = max(",;\t", key=head.count)
@@ -155,7 +165,8 @@ def _one(source: Path, rows: list[_Row], column: str, given: str | None) -> str:
     for row in rows:
         if row[column] and value and row[column] != value:
             raise HerdError(
-                f"{source}, line {row.line}: the {column} is {row[column]} and not {value}. "
+                f"{source}, line {row.line}: the {column} is {one_line(row[column], 80)} and not "
+                f"{one_line(value, 80)}. "
                 f"A sheet is of one {column}: make it a file of its own."
             )
         value = value or row[column]
@@ -166,12 +177,11 @@ def _one(source: Path, rows: list[_Row], column: str, given: str | None) -> str:
 
 
 def _sheet(run_folder: Path, source: Path, name: str) -> Sheet:
-    is_name = name == Path(name).name
-    key = load_key(run_folder, name) if is_name else None
+    key = load_key(run_folder, name) if is_file_name(name) else None
     if key is None:
         raise HerdError(
-            f"{source}: the run {run_folder.name} has no sheet {name}. Name the run that the sheet "
-            "was written from with --run."
+            f"{source}: the run {run_folder.name} has no sheet {one_line(name, 80)}. Name the "
+            "run that the sheet was written from with --run."
         )
     return open_sheet(run_folder, name, key.rater)
 

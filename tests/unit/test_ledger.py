@@ -110,6 +110,22 @@ def test_the_results_are_free_again_when_their_owner_is_gone(tmp_path: Path) -> 
         assert json.dumps((tmp_path / ".lock").read_text()).count(socket.gethostname()) == 1
 
 
+def test_a_link_in_the_place_of_the_lock_is_refused_and_what_it_leads_to_stays(
+    tmp_path: Path,
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("thesis")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / ".lock").symlink_to(precious)
+
+    with (
+        pytest.raises(HerdError, match="the lock of the results"),
+        own_results(tmp_path / "results", Owner.me()),
+    ):
+        pass
+    assert precious.read_text() == "thesis"
+
+
 def test_an_owner_that_died_on_this_machine_is_known_to_be_gone() -> None:
     pid = os.fork()
     if pid == 0:

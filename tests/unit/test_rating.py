@@ -491,6 +491,11 @@ def test_the_same_answer_twice_is_a_mistake(run: Path, tmp_path: Path) -> None:
         (",".join(COLUMNS).encode() + b'\nx,kim,why,"A" b', "line 2: this is not CSV"),
         (",".join(COLUMNS).encode() + b"\nx,kim,why,A", "has no sheet x"),
         (",".join(COLUMNS).encode() + b"\n../x,kim,why,A", "has no sheet ../x"),
+        (",".join(COLUMNS).encode() + b"\nx\0y,kim,why,A", r"has no sheet x\x00y"),
+        (",".join(COLUMNS).encode() + b"\n..,kim,why,A", "has no sheet .."),
+        (",".join(COLUMNS).encode() + b"\n" + b"x" * 200_000 + b",kim,why,A", "has no sheet xxx"),
+        (b"PK\x03\x04" + b"\0" * 100, "line 1: the column sheet is missing"),
+        (b"," * (64 << 20) + b",,", "has more than 64 MiB"),
         (",".join(COLUMNS).encode() + b"\nx,kim,why,A\nx,lee,why,B", "line 3: the rater is lee"),
     ],
 )
@@ -500,6 +505,25 @@ def test_what_is_no_sheet_is_told(run: Path, tmp_path: Path, content: bytes, tol
     with pytest.raises(HerdError) as caught:
         read_sheet(run, path, None)
     assert told in str(caught.value)
+
+
+def test_a_sheet_with_a_long_answer_is_read_back(tmp_path: Path) -> None:
+    run = make_asked_run(tmp_path / "results", {"why": "Why?"}, {1: [{"why": "so " * 60_000}]})
+    path = tmp_path / "sheet.csv"
+    write_sheet(run, path, "kim")
+
+    assert read_sheet(run, filled(path, {0: FOUR}), None).stored == 1
+
+
+def test_a_sheet_of_many_mistakes_does_not_fill_the_terminal(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "sheet.csv"
+    name = write_sheet(run, path, "kim").name
+    row = f"{name},kim,no such,A" + "," * (len(COLUMNS) - 4)
+    path.write_text("\n".join([",".join(COLUMNS), *[row] * 100]))
+
+    with pytest.raises(HerdError, match=r"and \d+ more mistakes") as caught:
+        read_sheet(run, path, None)
+    assert len(str(caught.value)) < 5000
 
 
 def test_a_missing_sheet_is_told(run: Path, tmp_path: Path) -> None:
