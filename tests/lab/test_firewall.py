@@ -196,6 +196,24 @@ def test_a_network_of_half_the_world_is_refused(lab: VirtualLab, network: str) -
     assert f"is '{network}', no IPv4 network" in refused.words()
 
 
+@pytest.mark.parametrize(
+    "ports", ["http", "0-9", "9990-70000", "9999-9990", "9990-9991-9992", "9990-9999; drop", ""]
+)
+def test_ports_that_are_none_are_refused_by_name(lab: VirtualLab, ports: str) -> None:
+    refused = lab.play("playbooks/nodes.yml", node_base_engine_ports=["9990-9999", ports])
+    assert refused.code != 0
+    assert f"node_base_engine_ports has '{ports}'." in refused.words()
+
+
+def test_a_port_of_ones_own_is_guarded_as_the_refusal_says(lab: VirtualLab) -> None:
+    lab.play("playbooks/nodes.yml", node_base_engine_ports=["9990-9999"])
+    told = refusal(lab)
+    lab.play("playbooks/nodes.yml", node_base_engine_ports=["9990-9999", PORT])
+    assert "add it to node_base_engine_ports, then provision the node again" in told
+    assert refusal(lab) == ""
+    lab.play("playbooks/nodes.yml")
+
+
 def test_without_the_firewall_by_choice_workers_start_and_it_comes_back(lab: VirtualLab) -> None:
     lab.play("playbooks/nodes.yml", node_base_firewall=False)
     without = lab.on(WORKER, "nft list tables"), refusal(lab)

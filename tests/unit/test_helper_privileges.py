@@ -285,6 +285,21 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/usr/local/libexec/llama-herd/herd-node", "serve"])
 
 
+def test_only_logs_of_units_are_deleted(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A disk of its own, mounted there, has a folder that no owner shall stumble over."""
+    monkeypatch.setattr(helper, "TRANSIENT", str(tmp_path / "none"))
+    logs = tmp_path / "attempts"
+    (logs / "lost+found").mkdir()
+    for name in ("herd-a-root.out", "herd-a-root.err", "herd-a-root.txt", "mine.out"):
+        (logs / name).touch()
+    assert helper.stop_all(Bus()) == []
+    assert sorted(path.name for path in logs.iterdir()) == [
+        *("herd-a-root.txt", "lost+found", "mine.out"),
+    ]
+
+
 def test_the_lock_is_roots_alone(helper: ModuleType, tmp_path: Path) -> None:
     lock = helper.NodeLock()
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
