@@ -167,8 +167,8 @@ def sentences(found: Accuracy, family: Family) -> list[str]:
     better = [pair for pair in pairs if pair.better]
     told += [_better(pair, family.tried) for pair in better]
     if len(better) < len(pairs):
-        rest = "any other pair" if better else "any pair" if len(pairs) > 1 else "the two"
-        told.append(f"Which of {rest} of systems is more accurate cannot be told.")
+        pair = "any other pair of" if better else "any pair of" if len(pairs) > 1 else "the two"
+        told.append(f"Which of {pair} systems is more accurate cannot be told.")
     return told
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from analysis.accuracy import RIGHT, Accuracy
 from analysis.asked_pairs import FIRST, RATE, TIMED, WHOLE
+from analysis.cells import CellResult
 from analysis.family import Family, standing
 from analysis.scaling_text import thrown_away
 from analysis.summary import Figure
@@ -36,7 +37,11 @@ SHOWN = (
 
 
 def asked_figures(
-    systems: Sequence[System], graded: Accuracy | None, family: Family, scope: str
+    systems: Sequence[System],
+    graded: Accuracy | None,
+    family: Family,
+    scope: str,
+    cells: Sequence[CellResult],
 ) -> tuple[Figure, ...]:
     """Of each quantity all that cannot be told from the best; nothing where there is one system.
 
@@ -45,6 +50,7 @@ def asked_figures(
         graded: by the keys; None where no question has one.
         family: the comparisons of the report.
         scope: `these six questions`.
+        cells: of the whole run, also those that gave no answer.
     """
     if len(systems) == 1:
         return ()
@@ -56,7 +62,6 @@ def asked_figures(
             found.append(_figure(shown, values, family, scope))
     if graded is not None and graded.may_name:
         found += _most_right(graded, family)
-    cells = [system.cell for system in systems]
     if thrown := thrown_away(cells):
         good, made = (sum(getattr(c.attempts, name) for c in cells) for name in ("good", "made"))
         found.append(Figure("Attempts that count", f"{good} of {made}", "", thrown))

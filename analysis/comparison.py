@@ -13,7 +13,7 @@ from analysis.accuracy import Accuracy
 from analysis.answers import Asked
 from analysis.asked_figures import asked_figures
 from analysis.asked_pairs import question_pairs
-from analysis.cells import Series
+from analysis.cells import CellResult, Series
 from analysis.csv_file import write_csv
 from analysis.detail import Detail, detail_of, detail_table
 from analysis.family import Family, Pair
@@ -142,6 +142,7 @@ def comparison_of(
     pairs = question_pairs(systems, graded, scores)
     family = Family((*speeds, *pairs), run.equivalence_margin)
     details = {system.name: detail_of(questions, system) for system in systems}
+    cells = [cell for series in all_series for cell in series.cells]
     scope = f"these {count(len(questions))} questions" if len(questions) > 1 else "this question"
     return Comparison(
         systems=systems,
@@ -157,12 +158,12 @@ def comparison_of(
         traits=traits_of(systems, graded, details, tables, family, scores),
         asked=answers.asked(questions, systems),
         sentences=(
-            _headline(systems, scope),
+            _headline(systems, scope, cells),
             *(accuracy.sentences(graded, family) if graded else []),
             *_without(all_series),
         ),
         caveats=tuple(_caveats(systems, scope, len(questions))),
-        figures=asked_figures(systems, graded, family, scope),
+        figures=asked_figures(systems, graded, family, scope, cells),
         answers=answers.exported(questions, systems, counted),
         frames=_frames(systems, graded, details, family, tables),
         rated=rated,
@@ -193,7 +194,7 @@ def _frames(
     return found
 
 
-def _headline(systems: Sequence[System], scope: str) -> str:
+def _headline(systems: Sequence[System], scope: str, cells: Sequence[CellResult]) -> str:
     timed = [(s, found) for s in systems if (found := s.estimate(ASKED_TO_WHOLE, scale=1e-3))]
     if not timed:
         told = f"{plural(len(systems), 'system')} answered"
@@ -211,7 +212,7 @@ def _headline(systems: Sequence[System], scope: str) -> str:
         told = f"{', '.join(clauses)} (medians over questions)"
     else:
         told = f"{listing(clauses)} (medians over questions)"
-    thrown = thrown_away([system.cell for system in systems])
+    thrown = thrown_away(cells)
     rest = f"; {thrown}, in no figure" if thrown else ""
     return f"On {scope}, the whole answer came from {told}{rest}."
 

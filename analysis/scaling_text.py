@@ -53,7 +53,7 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
     of = hit if len(hit) == 1 else cells
     thrown, made = (sum(getattr(cell.attempts, name) for cell in of) for name in ("thrown", "made"))
     where = _where(worst, cells)
-    causes = list(dict.fromkeys(cause for cell in hit for cause in cell.attempts.causes))
+    causes = list(dict.fromkeys(why for cell in (worst, *hit) for why in cell.attempts.causes))
     why = f" ({bare(causes[0])}{'; …' if len(causes) > 1 else ''})" if causes else ""
     verb = "was" if thrown == 1 else "were"
     if len(hit) == 1:
@@ -63,12 +63,14 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
 
 
 def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
-    """` on two nodes (25 Mbit/s)`: what tells a cell from others on as many nodes."""
+    """` on two nodes with 25 Mbit/s`: what tells a cell from others on as many nodes."""
+    params = cell.record.params
+    if "system" in params and len(cells) > 1:
+        return f" of {params['system']}"
     alike = [other.record.params for other in cells if other.nodes == cell.nodes]
-    told = ", ".join(in_words(axis, cell.record.params[axis]) for axis in varying_axes(alike))
-    if not cell.nodes:
-        return f" of {told}" if told else ""
-    return f" on {nodes(cell.nodes)}" + (f" ({told})" if told else "")
+    told = ", ".join(in_words(axis, params[axis]) for axis in varying_axes(alike) if axis in params)
+    where = f" on {nodes(cell.nodes)}" if cell.nodes else ""
+    return where + (f" with {told}" if told else "")
 
 
 def _survivors(scaling: Scaling) -> Callable[[str], str]:

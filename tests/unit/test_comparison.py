@@ -47,6 +47,14 @@ def compared(questions: Sequence[Question], *systems: Asked) -> Comparison:
     return found
 
 
+def test_answers_are_warned_of_by_questions_and_not_by_trials(tmp_path: Path) -> None:
+    one, other = (Asked(name, [right(FORTY)], API) for name in ("one", "other"))
+    page = page_of(tmp_path, FORTY, one, replace(other, params={"engine": "llama.cpp", "model": "m",
+                   "nodes": 2, "weights": "q4_0"}))  # fmt: skip
+    assert "The speed of each cell is of" not in page
+    assert "Below six trials" not in page
+
+
 def page_of(folder: Path, questions: Sequence[Question], *systems: Asked) -> str:
     compose(*make_asked(questions, systems), folder)
     return (folder / "index.html").read_text("utf-8")
@@ -247,6 +255,8 @@ def test_of_systems_that_are_alike_none_is_named_the_first() -> None:
     )
     assert answer.name == "Answer after"
     assert answer.about.endswith("not told apart")
+    two = compared(FORTY, *alike(2, FORTY)).sentences
+    assert "Which of the two systems is more accurate cannot be told." in two
     assert "soonest" not in " ".join(strengths(found, f"s{n}") for n in range(4))
 
 

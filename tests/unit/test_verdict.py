@@ -233,12 +233,19 @@ def test_attempts_of_a_cell_without_a_good_one_are_counted_with_the_others() -> 
     assert told in found.caveats[0]
     assert told in found.reservations
 
+    two = next(cell.cell_id for cell in run.cells if cell.params["nodes"] == 2)
+    once = {"trial_id": f"{two}-r1", "attempt": 2, "outcome": "invalid", "cause": "it swapped"}
+    attempts = pd.concat([tables.attempts, pd.DataFrame([once])])
+    told = thrown_away(cell_results(run, tables.trials, attempts))
+    worst = "12 of 12 on four nodes (worker on pi4: killed by signal 9; …)"
+    assert told == f"13 of 25 attempts were thrown away, {worst}", "the cause is that of the worst"
+
 
 def test_of_cells_that_are_alike_in_nodes_the_one_that_lost_most_is_named_by_the_rest() -> None:
     outcomes = {(LLAMA, 100, 2): steady(100), (LLAMA, 25, 2): [50.0, "failed", 50.0, "failed"]}
     run, tables = make_frames(outcomes, axes=("engine", "link_mbit", "nodes"))
     cells = cell_results(run, tables.trials, tables.attempts)
-    assert thrown_away(cells).startswith("4 of 6 attempts on two nodes (25 Mbit/s) were thrown")
+    assert thrown_away(cells).startswith("4 of 6 attempts on two nodes with 25 Mbit/s were")
 
 
 def test_what_was_measured_in_too_few_blocks_together_is_not_called_alike() -> None:
