@@ -86,9 +86,10 @@ def _library(tokenizer: Tokenizer) -> Library:
 def _byte_level(tokenizer: Tokenizer, vocab: dict[str, int]) -> Library:
     way = tokenizer.pre_tokenizer
     if way not in KNOWN_WAYS:
+        called = f"in the way `{way}`" if way else "in a way that is not known here"
         raise HerdError(
-            f"The vocabulary cuts texts into words in the way `{way}`, and what that is to the "
-            f"tokenizers library is known only for {', '.join(KNOWN_WAYS)}."
+            f"The vocabulary cuts texts into words {called}, and what that is to the tokenizers "
+            f"library is known only for {', '.join(KNOWN_WAYS)}."
         )
     model = models.BPE(
         vocab=vocab, merges=list(tokenizer.merges), ignore_merges=way in WHOLE_WORDS_FIRST

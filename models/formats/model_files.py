@@ -29,7 +29,7 @@ def is_there(path: Path) -> bool:
             "off. Fetch the file, or take the link away."
         )
     if path.exists():
-        raise HerdError(f"{path} is no regular file; right would be a file or nothing.")
+        raise HerdError(f"{path} is no regular file, but a folder, a pipe or a device.")
     return False
 
 
