@@ -20,7 +20,12 @@ from collect.parsers.dllama_forms import Head
 from collect.parsers.dllama_lines import RootReader
 from collect.parsers.dllama_records import Take
 from collect.parsers.dllama_runs import Cutter, Piece, runs_of
-from collect.parsers.dllama_summary import PerplexityResult, PhaseSummary, Summary
+from collect.parsers.dllama_summary import (
+    PerplexityResult,
+    PhaseSummary,
+    Summary,
+    has_part_of_block,
+)
 from collect.parsers.dllama_worker import WorkerLog, read_workers
 
 if TYPE_CHECKING:
@@ -199,12 +204,21 @@ def _conclude(piece: Piece, imitations: Imitations, err: bytes) -> ParsedLog:
         # Without a record the form of the summary tells the era: A to C have one phase.
         era = reader.era or ("E" if summary.evaluation else "A")
         evaluation, prediction = check(era, piece.sums, summary)
+    fault = result.fault if result else None
+    whole = summary is not None or (result is not None and fault is None)
     flags = imitations.flags()
     if reader.text_cut:
         flags.append("a text was too long to be kept whole")
+    if not whole and reader.odd:
+        flags.append(
+            f"{reader.odd} lines begin like those of tokens and have not their form: they are "
+            "text, or something has changed them"
+        )
+    if not whole and has_part_of_block(reader.tail):
+        flags.append("there are lines of totals, and no whole block of them")
+    if result and result.tokens > 1 and not (result.probabilities or reader.text_cut):
+        flags.append(f"there are not as many probabilities as the {result.tokens} tokens have")
     flags += [flag for checked in (evaluation, prediction) if checked for flag in checked.flags]
-    fault = result.fault if result else None
-    whole = summary is not None or (result is not None and fault is None)
     ending = (reader.apart.ending if reader.begun else reader.tail).decode(errors="replace")
     error = None if whole else fault or failure_cause(ending, err.decode(errors="replace"))
     return ParsedLog(

@@ -230,19 +230,22 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
         flags.append(f"{name}: the engine's 32-bit sum of microseconds overflowed; corrected")
     total_ms = summary.total_ms or lines.total_ms
     slack_ms = summary.rounding_ms + 1e-6
-    fits = -slack_ms <= total_ms - lines.total_ms <= floors + slack_ms
+    said_ms = summary.total_ms or 0.0
+    # 0.00 ms is less than half of that for each token.
+    low_ms = -slack_ms if said_ms else -0.0051 * summary.tokens - slack_ms
+    fits = low_ms <= said_ms - lines.total_ms <= floors + slack_ms
     if whole and lines.lines and not fits:
         flags.append(
             f"{name}: the lines sum up to {lines.total_ms:.0f} ms, "
-            f"the summary says {total_ms:.2f} ms"
+            f"the summary says {said_ms:.2f} ms"
         )
     if total_ms <= 0:
         return Checked(None, summary, tuple(flags), whole)
-    low_ms, high_ms = (None, None)
+    sync_low_ms, sync_high_ms = (None, None)
     compute_ms, sync_ms = (None, None)
     if era == "E" and whole:
-        low_ms, high_ms = _sync_bounds(lines, total_ms, slack_ms)
-        compute_ms, sync_ms = _split(lines, total_ms, low_ms or 0.0)
+        sync_low_ms, sync_high_ms = _sync_bounds(lines, total_ms, slack_ms)
+        compute_ms, sync_ms = _split(lines, total_ms, sync_low_ms or 0.0)
     phase = Phase(
         tokens=summary.tokens,
         total_ms=total_ms,
@@ -250,8 +253,8 @@ def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Ch
         sync_ms=sync_ms,
         sent_kib=lines.sent_kib if lines.lines else None,
         received_kib=lines.received_kib if lines.lines else None,
-        sync_low_ms=low_ms,
-        sync_high_ms=high_ms,
+        sync_low_ms=sync_low_ms,
+        sync_high_ms=sync_high_ms,
     )
     return Checked(phase, summary, tuple(flags), whole and fits)
 

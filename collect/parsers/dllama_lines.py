@@ -36,6 +36,9 @@ MOST_HELD = 4096
 """So many predictions without an evaluation before them are proof that there was none."""
 MOST_NUMBERS = 1 << 15
 _AT_ONCE = 1024
+_LIKE = tuple(
+    mark.encode() for mark in ("🔶 Pred", "🔶 P ", "🔶 G ", "🔷️ Eval", "🔷️ E ", "🔷 Eval", "🔷 E ")
+)
 
 _Fields = tuple[PhaseName, int, float | None, float | None, float, float, float, bytes]
 """A record before its text is whole: phase, tokens; compute, sync, total ms; sent, received KiB;
@@ -96,6 +99,7 @@ class RootReader:
         apart: the tail taken apart: the rest of the record's text, the summary, failures.
         text_cut: some text was too long to be kept whole.
         begun: there is a line that looks like a record.
+        odd: lines that begin like records and have not their form.
     """
 
     def __init__(self, take: Take) -> None:
@@ -105,6 +109,7 @@ class RootReader:
         self.apart = Tail(b"", None, b"")
         self.text_cut = False
         self.begun = False
+        self.odd = 0
         self._take = take
         self._ready: list[_Fields] = []
         """Of one phase."""
@@ -131,6 +136,7 @@ class RootReader:
         """Read a line, or what is left of one that was too long (`whole` is False)."""
         fields = self._fields(line) if whole and line.startswith(MARK) else None
         if fields is None:
+            self.odd += whole and line.startswith(_LIKE) and line.endswith(b"\n")
             if not (self.begun or self.head.weights_loaded):
                 self.head.read(line)
             self._rest.add(line)

@@ -1,9 +1,9 @@
 """What a journal, a container engine or a terminal puts before a line, told by its kind.
 
 Where the engine's own lines begin is known, so what stands before them is the prefix. Of a prefix
-some parts differ from line to line (times, counters) and others name who wrote the line (hosts,
-units with their process, containers, addresses): lines of different names are of different
-processes.
+some parts differ from line to line (times, counters, levels, streams) and others name who wrote
+the line (hosts, units with their process, containers, addresses): lines of different names are of
+different processes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,17 @@ _VARYING = {
     "time": _TIME,
     "since": rb"\[ {0,12}\d{1,12}\.\d{1,9}\]",
     "tag": rb"(?:stdout|stderr) [FP](?![^ ])",
-    "stream": rb"<std(?:out|err)>",
+    "stream": rb"(?:<std(?:out|err)>|\bstd(?:out|err)\b)",
+    "level": rb"(?<![\w\-/@])(?i:trace|debug|info|notice|warn(?:ing)?|err(?:or)?|crit(?:ical)?"
+    rb"|fatal|out)(?![\w.\-/@]) {0,4}",
     "number": rb"\d{1,20}(?:[.,]\d{1,9})?",
 }
 _PARTS = re.compile(
     b"|".join(
         b"(?P<%b>%b)" % (name.encode(), form) for name, form in _VARYING.items() if name != "number"
     )
-    + rb"|(?P<address>\d{1,3}(?:\.\d{1,3}){3})"
+    + rb"|(?P<facility>(?:daemon|user|syslog|local[0-7])\.)"
+    rb"|(?P<address>\d{1,3}(?:\.\d{1,3}){3})"
     rb"|(?P<name>[\w.\-/@]{0,120}[A-Za-z_][\w.\-/@]{0,120}(?:\[\d{1,10}\])?|\[[\d,]{1,20}\])"
     rb"|(?P<number>" + _VARYING["number"] + rb")|(?P<spaces> {1,80})"
 )
@@ -131,6 +134,7 @@ def _shape(prefix: bytes) -> tuple[str, re.Pattern[bytes]]:
             pattern += b" {%d,80}" % bool(part.start())
             name += b" "
         elif kind in _VARYING:
+            name += b" " if kind == "level" else b""
             pattern += b"(?P<tag>%b)" % _VARYING[kind] if kind == "tag" else _VARYING[kind]
         else:
             pattern += re.escape(part[0])

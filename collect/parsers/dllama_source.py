@@ -156,9 +156,10 @@ def _first_mark(path: Path, file: BinaryIO) -> re.Match[bytes]:
     for magic, (name, command) in _PACKED.items():
         if start.startswith(magic):
             raise NotALogError(f"{path} is packed by {name}: unpack it first ({command}).")
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or _is_wide(start):
+    if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff")) or _is_wide(start):
+        form = "UTF-32" if start[:4] in {b"\xff\xfe\0\0", b"\0\0\xfe\xff"} else "UTF-16"
         raise NotALogError(
-            f"{path} is text of UTF-16: write it as UTF-8 (iconv -f UTF-16 -t UTF-8)."
+            f"{path} is text of {form}: write it as UTF-8 (iconv -f {form} -t UTF-8)."
         )
     is_json = start.lstrip().startswith(b"{")
     found = next(_search(file, _MARK.search), None)
@@ -250,6 +251,7 @@ def _before(line: bytes, mark: re.Match[bytes]) -> bytes:
 def _cleaned(file: BinaryIO, clean: BinaryIO, role: Role) -> tuple[str, ...]:
     """Write the lines of the processes that are asked for, as these printed them."""
     end, groups = _common_end(file), Groups() if _is_prefixed(file) else None
+    lost = 0
     for raw in _lines(file):
         line = _without_end(raw, end)
         mark = _MARK.search(line)
@@ -258,10 +260,18 @@ def _cleaned(file: BinaryIO, clean: BinaryIO, role: Role) -> tuple[str, ...]:
             line = before + line[mark.start() :]
             mark = _MARK.search(line)
         if groups is not None:
-            groups.take(line, mark)
+            taken = groups.take(line, mark)
+            lost += mark is not None and not taken
         else:
             _write(line, clean)
-    return () if groups is None else _chosen(groups.finish(), clean, role)
+    if groups is None:
+        return ()
+    notes = _chosen(groups.finish(), clean, role)
+    return (
+        (*notes, f"{lost} lines of the engine that begin otherwise were left out")
+        if lost
+        else notes
+    )
 
 
 def _without_end(line: bytes, end: bytes) -> bytes:

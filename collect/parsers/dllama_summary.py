@@ -175,6 +175,16 @@ def take_apart(tail: bytes) -> Tail:
     return Tail(tail, None, b"")
 
 
+_OF_BLOCK = re.compile(
+    rb"^(?: {0,16}nTokens: |   tokens/s: |Avg [a-z]{4,12} time: |   bitPerToken: )", re.MULTILINE
+)
+
+
+def has_part_of_block(tail: bytes) -> bool:
+    """Whether lines of totals stand there, whole block or not."""
+    return _OF_BLOCK.search(tail) is not None
+
+
 def ends_block(lines: bytes) -> bool:
     """Whether the last of these lines ends a block of totals or of a perplexity."""
     lines = lines.removesuffix(b"\n")

@@ -50,7 +50,7 @@ class _Session:
         self.head = Head()
         self.records: list[TokenRecord] = []
         self.alarms: list[bytes] = []
-        self.serving = False
+        self.serving = self.served = False
         self.old = False
         self.received_in: str | None = None
         self.rope_cache = False
@@ -62,10 +62,10 @@ class _Session:
         if match := _TOKEN.match(line):
             self._token(int(match[1]), int(match[2]))
         elif line.startswith(_CONNECTED):
-            self.serving = True
+            self.serving, self.served = True, False
             self.alarms.clear()
         elif line.startswith((_STOPPED, _CLOSED)):
-            self.serving = False
+            self.serving, self.served = False, True
         elif line.startswith(_ALARM):
             self.alarms = [*self.alarms, line][-_KEPT_ALARMS:]
         elif line.startswith(_SLICE):
@@ -74,7 +74,8 @@ class _Session:
             self.received_in = "bytes" if b" bytes " in line else "kB"
         elif line.startswith(_ROPE_CACHE):
             self.rope_cache = True
-        self.head.read(line)
+        if not self.served:  # what follows is of the next root, or of another process
+            self.head.read(line)
 
     def _token(self, compute_ms: int, sync_ms: int) -> None:
         total_ms = compute_ms + sync_ms
@@ -121,13 +122,20 @@ def read_workers(
     for line in iter(partial(stream.readline, LONGEST_LINE_BYTES), b""):
         if line.startswith(_LISTENING):
             waits = True
-        elif waits and line.startswith((*_CONNECTED, _SLICE)):
+        elif _begins(line, waits=waits, serving=session.serving):
             if served:
                 logs.append(session.log(b"".join(session.last) if mixed else b""))
                 session = _Session()
             waits, served = False, True
         session.read(line)
     return (*logs, session.log(b"".join(session.last) if mixed else err))
+
+
+def _begins(line: bytes, *, waits: bool, serving: bool) -> bool:
+    """Whether another root has come: one that is served hides the next, unless it was killed."""
+    return ((waits or serving) and line.startswith(_CONNECTED)) or (
+        waits and line.startswith(_SLICE)
+    )
 
 
 def read_worker(stream: BinaryIO, err: bytes = b"") -> WorkerLog:

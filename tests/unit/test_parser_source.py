@@ -74,6 +74,10 @@ PREFIXES: dict[str, Callable[[int], str]] = {
     "logging": lambda n: f"2026-11-03 {second(n)},{n:03d} INFO [root] ",
     "indented": lambda _: "    ",
     "quoted": lambda _: "> ",
+    "levels": lambda n: f"2026-11-03 {second(n)},123 - {('INFO', 'DEBUG')[n % 2]} - ",
+    "levels of one width": lambda n: f"[{('INFO ', 'ERROR')[n % 2]}] dllama: ",
+    "syslog, levels": lambda n: f"Nov  3 {second(n)} pi1 user.{('info', 'err')[n % 2]} dllama[7]: ",
+    "streams": lambda n: f"{('stdout', 'stderr')[n % 2]}: ",
     "of nobody": lambda n: f"@{n} host=pi1 #{n * 7} -> ",
 }
 
@@ -183,6 +187,16 @@ def test_two_processes_of_one_unit_are_two_runs(tmp_path: Path) -> None:
     assert told(log, tmp_path)["runs"] == [*expected(first), *expected(other)]
 
 
+def test_lines_that_have_no_prefix_among_such_as_have_are_counted(tmp_path: Path) -> None:
+    plain, log = ((DATA / case / "root.out").read_bytes() for case in CASES[1::-1])
+    read = told(prefixed(log, PREFIXES["compose"]) + plain, tmp_path)
+    assert read["runs"][0]["records"] == expected(log)[0]["records"]
+    told_of = [flag for flag in read["flags"] if "that begin otherwise were left out" in flag]
+    assert len(told_of) == 1
+    assert int(told_of[0].split()[0]) > 10
+    assert not any("otherwise" in f for f in told(prefixed(log, PREFIXES["ts"]), tmp_path)["flags"])
+
+
 def test_standard_error_in_the_same_file_is_no_text_and_tells_the_cause(tmp_path: Path) -> None:
     complaint = b"Tokenizer: decoded invalid utf8 -- attempting stream recover\n"
     log = (DATA / "inf_small_q40_n2" / "root.out").read_bytes()
@@ -231,6 +245,7 @@ NO_LOGS: dict[str, tuple[bytes, str]] = {
         b"\n".join(b"abc" * 9 for _ in "ab").decode().encode("utf-16-le"),
         "UTF",
     ),
+    "UTF-32": (ODD.decode(errors="replace").encode("utf-32"), "iconv -f UTF-32"),
     "llama.cpp": (LLAMA_CPP, "looks like a log of llama.cpp"),
     "petals": (b"Jan 01 INFO petals.server started\n", "looks like a log of Petals"),
     "docker's JSON": (
