@@ -10,6 +10,9 @@ from types import MappingProxyType
 LONGEST_NUMBER = 9
 """Digits of a figure: more are no time of a token (11 days) and no traffic of one (1 TB)."""
 
+MOST_SHAPE_LINES = 256
+"""The engines print some twenty."""
+
 MARK = b"\xf0\x9f\x94"  # what the orange and the blue diamond begin with
 ORANGE, BLUE = "🔶 ".encode(), "🔷(?:\ufe0f)? ".encode()
 _END = rb"\r?\n?\Z"
@@ -37,6 +40,11 @@ PRED_ABC = re.compile(
     ORANGE + rb"(?:%b )?G %b ms I %b ms T %b ms S %b kB R %b kB " % (_4, _4, _4, _4, _6, _6)
 )
 _FORMS = (PRED_E, EVAL_E, PRED_D, EVAL_D, PRED_ABC)
+
+
+def shortened(line: bytes, most: int) -> bytes:
+    """The line, with its end, without what is more than so many bytes."""
+    return line if len(line) <= most else line[:most] + (b"\n" if line.endswith(b"\n") else b"")
 
 
 def is_record(line: bytes) -> bool:
@@ -98,7 +106,7 @@ class Head:
 
     def read(self, line: bytes) -> None:
         """Take what the line says, if it is one of these."""
-        if shape := _SHAPE.match(line):
+        if len(self.model) < MOST_SHAPE_LINES and (shape := _SHAPE.match(line)):
             self.model[shape[1].decode()] = _number_or_text(shape[2].decode(errors="replace"))
         elif memory := _MEMORY.match(line):
             self.memory_unit = memory[2].decode()

@@ -26,12 +26,15 @@ from collect.parsers.dllama_forms import (
     USUAL,
     USUAL_NUMBER,
     Head,
+    shortened,
 )
 from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_summary import Tail, take_apart
 
 KEPT_TEXT_BYTES = 1 << 16
 """Of the text between two records not much more than this is kept."""
+LONGEST_LAST = 1 << 14
+"""Of a line among the last ones."""
 MOST_HELD = 4096
 """So many predictions without an evaluation before them are proof that there was none."""
 MOST_NUMBERS = 1 << 15
@@ -65,8 +68,8 @@ class Rest:
             self._first.append(line)
             self.size_bytes += len(line)
         else:
-            self.cut = self.cut or len(self._last) == self._last.maxlen
-            self._last.append(line)
+            self.cut = self.cut or len(self._last) == self._last.maxlen or len(line) > LONGEST_LAST
+            self._last.append(shortened(line, LONGEST_LAST))
 
     def last(self, lines: int) -> bytes:
         """The last lines that are kept, at most so many."""

@@ -14,7 +14,11 @@ from tempfile import SpooledTemporaryFile
 
 LONGEST_PREFIX_BYTES = 200
 IN_MEMORY_BYTES = 1 << 20
+LONGEST_JOINED_BYTES = 1 << 19
+"""What is more of a line is written before its end has come."""
 MOST_GROUPS = 256
+MOST_PATTERNS = 64
+"""Of a group: the parts of a prefix that vary may stand in several orders."""
 
 _TIME = rb"\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[AP]M)?"
 # One alternative a kind; the first that fits counts. Those of `_VARYING` differ between lines.
@@ -59,7 +63,7 @@ class Group:
     lines: SpooledTemporaryFile[bytes] = field(
         default_factory=lambda: SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115 - kept open
     )
-    held: dict[bytes, bytes] = field(default_factory=dict)
+    held: dict[bytes, bytearray] = field(default_factory=dict)
 
     def take(self, line: bytes) -> bool:
         """Keep what follows the prefix, if the line has it."""
@@ -68,9 +72,12 @@ class Group:
             return False
         tag = found.groupdict().get("tag") or b"stdout F"
         stream, _, part = tag.partition(b" ")
-        rest = self.held.pop(stream, b"") + line[found.end() :]
+        rest = self.held.pop(stream, bytearray())
+        rest += line[found.end() :]
         if part == b"P":
-            self.held[stream] = rest.removesuffix(b"\n")
+            rest = rest.removesuffix(b"\n")
+        if part == b"P" and len(rest) < LONGEST_JOINED_BYTES:
+            self.held[stream] = rest
         else:
             self.lines.write(rest)
         return True
@@ -88,22 +95,33 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[str, Group] = {}
         self._recent: list[Group] = []
+        self._last: Group | None = None
 
     def take(self, line: bytes, mark: re.Match[bytes] | None) -> bool:
         """Keep a line. One that has no prefix seen so far needs a mark of the engine in it."""
+        self._last = None
         for at, group in enumerate(self._recent):
             if group.take(line):
                 if at:
                     self._recent.insert(0, self._recent.pop(at))
+                self._last = group
                 return True
         if mark is None or len(self._groups) >= MOST_GROUPS or not is_prefix(line[: mark.start()]):
             return False
         name, pattern = _shape(line[: mark.start()])
         group = self._groups.setdefault(name, Group(name, []))
+        if len(group.patterns) >= MOST_PATTERNS:
+            return False
         group.patterns.append(pattern)
         if group not in self._recent:
             self._recent.insert(0, group)
+        self._last = group
         return group.take(line)
+
+    def go_on(self, line: bytes) -> None:
+        """Keep more of the line that was last taken, or not."""
+        if self._last is not None:
+            self._last.lines.write(line)
 
     def finish(self) -> list[Group]:
         """All of them, in the order of their first lines."""
@@ -135,7 +153,8 @@ def _shape(prefix: bytes) -> tuple[str, re.Pattern[bytes]]:
             name += b" "
         elif kind in _VARYING:
             name += b" " if kind == "level" else b""
-            pattern += b"(?P<tag>%b)" % _VARYING[kind] if kind == "tag" else _VARYING[kind]
+            first_tag = kind == "tag" and b"(?P<tag>" not in pattern
+            pattern += (b"(?P<tag>%b)" if first_tag else b"(?:%b)") % _VARYING[kind]
         else:
             pattern += re.escape(part[0])
             name += part[0]

@@ -28,6 +28,7 @@ MOST_TRIED = 64
 """So many pieces before a block are tried as the beginning of its run."""
 MOST_NESTED = 12
 LONGEST_HEAD_LINES = 256
+LONGEST_HEAD_LINE = 4096
 FEWEST_SHAPE_LINES = 5
 """Fewer lines of a shape in the midst of text are text."""
 FEWEST_TOKENIZER_LINES = 3
@@ -83,6 +84,10 @@ class Piece:
             or self.is_whole
             or failure_cause(self.reader.tail.decode(errors="replace"), "")
         )
+
+
+def _may_be_of_head(line: bytes) -> bool:
+    return len(line) <= LONGEST_HEAD_LINE and line.startswith(_HEAD)
 
 
 def _key(line: bytes) -> bytes:
@@ -160,7 +165,7 @@ class Cutter:
     def _sort(self, line: bytes) -> None:
         """Keep a line while it may be of a head, or pass it on, to a new run if it begins one."""
         if self._maybe_head:
-            if not line.startswith(_HEAD) or len(self._maybe_head) >= LONGEST_HEAD_LINES:
+            if not _may_be_of_head(line) or len(self._maybe_head) >= LONGEST_HEAD_LINES:
                 self._weigh_head()
             elif line.startswith(_STARTS) and _key(line) in map(_key, self._maybe_head):
                 self._weigh_head()
@@ -169,7 +174,7 @@ class Cutter:
             else:
                 self._maybe_head.append(line)
                 return
-        if line.startswith(_STARTS) and self._may_start(line):
+        if line.startswith(_STARTS) and _may_be_of_head(line) and self._may_start(line):
             self._maybe_head.append(line)
             return
         if self._ended and (is_record(line) or line.startswith((_EVALUATING, _CRITICAL))):
@@ -180,7 +185,8 @@ class Cutter:
         """Whether a head may begin here: the one before is done with, or says the same."""
         key = _key(line)
         known = key in self._keys and line != self._last_start
-        self._keys.add(key)
+        if len(self._keys) < LONGEST_HEAD_LINES:
+            self._keys.add(key)
         self._last_start = line
         return known or self._failed or not self._in_head
 

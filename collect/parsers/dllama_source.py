@@ -33,6 +33,7 @@ _FEWEST_FIXED = 2
 _SAMPLE_LINES = 5000
 _SAMPLE_MARKS = 60
 _MOST_NAMED = 8
+_FARTHEST_MARK_BYTES = 1 << 15
 
 _ROOT = (
     r"📄 [A-Za-z]{3,40}: |💡 (?!sliceIndex|nSlices)[A-Za-z]{2,40}: |💿 Loading weights|⏩ Loaded \d"
@@ -236,10 +237,15 @@ def _common_end(file: BinaryIO) -> bytes:
 
 def _is_prefixed(file: BinaryIO) -> bool:
     """Whether most lines of the engine have something before them."""
-    found = ((line, _MARK.search(line)) for line in _lines(file))
+    found = ((line, _mark(line)) for line in _lines(file))
     befores = islice((_before(line, mark) for line, mark in found if mark), _SAMPLE_MARKS)
     votes = [is_prefix(before) for before in befores]
     return 2 * sum(votes) > len(votes)
+
+
+def _mark(line: bytes) -> re.Match[bytes] | None:
+    """Where the engine's own line begins: far into a line it is text."""
+    return _MARK.search(line, 0, _FARTHEST_MARK_BYTES)
 
 
 def _before(line: bytes, mark: re.Match[bytes]) -> bytes:
@@ -251,15 +257,19 @@ def _before(line: bytes, mark: re.Match[bytes]) -> bytes:
 def _cleaned(file: BinaryIO, clean: BinaryIO, role: Role) -> tuple[str, ...]:
     """Write the lines of the processes that are asked for, as these printed them."""
     end, groups = _common_end(file), Groups() if _is_prefixed(file) else None
-    lost = 0
+    begins, lost = True, 0
     for raw in _lines(file):
         line = _without_end(raw, end)
-        mark = _MARK.search(line)
+        # A line that is longer than what is read at once goes on where it began.
+        goes_on, begins = not begins, raw.endswith(b"\n")
+        mark = None if goes_on else _mark(line)
         before = _before(line, mark) if mark else b""
         if mark and before != line[: mark.start()] and (groups is not None or not before):
             line = before + line[mark.start() :]
-            mark = _MARK.search(line)
-        if groups is not None:
+            mark = _mark(line)
+        if groups is not None and goes_on:
+            groups.go_on(line)
+        elif groups is not None:
             taken = groups.take(line, mark)
             lost += mark is not None and not taken
         else:

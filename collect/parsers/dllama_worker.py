@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 
 from collect.measurement import TokenRecord
 from collect.parsers.dllama_failures import failure_cause
-from collect.parsers.dllama_forms import Head, padded
+from collect.parsers.dllama_forms import Head, padded, shortened
 
 LONGEST_LINE_BYTES = 1 << 20
 """A longer line is read in parts, so that memory stays flat."""
@@ -30,6 +30,8 @@ _SLICE = "💡 sliceIndex".encode()
 _RECEIVED = "⏩ Received ".encode()
 _ROPE_CACHE = "🕒 ropeCache".encode()
 _KEPT_ALARMS = 64
+LONGEST_KEPT = 4096
+"""Bytes of a line: a longer one is none of a worker's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class _Session:
 
     def read(self, line: bytes) -> None:
         """Take what a line says."""
+        line = shortened(line, LONGEST_KEPT)
         self.last.append(line)
         if match := _TOKEN.match(line):
             self._token(int(match[1]), int(match[2]))

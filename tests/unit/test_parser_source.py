@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -78,6 +79,7 @@ PREFIXES: dict[str, Callable[[int], str]] = {
     "levels of one width": lambda n: f"[{('INFO ', 'ERROR')[n % 2]}] dllama: ",
     "syslog, levels": lambda n: f"Nov  3 {second(n)} pi1 user.{('info', 'err')[n % 2]} dllama[7]: ",
     "streams": lambda n: f"{('stdout', 'stderr')[n % 2]}: ",
+    "tags of two": lambda n: f"a stdout F 2026-11-03T{second(n)}Z stderr F ",
     "of nobody": lambda n: f"@{n} host=pi1 #{n * 7} -> ",
 }
 
@@ -151,6 +153,31 @@ def test_a_line_that_came_in_parts_is_joined(tmp_path: Path) -> None:
         else:
             lines += [stamp + b" stdout F " + line]
     assert told(b"\n".join([*lines, b""]), tmp_path)["runs"] == expected(ODD)
+
+
+@pytest.mark.parametrize("prefix", ["", "dllama-root-1  | "])
+def test_a_line_of_megabytes_is_one_line_and_costs_no_memory(prefix: str, tmp_path: Path) -> None:
+    begin, block, rest = ODD.partition(b"\nEvaluation")
+    path = tmp_path / "some.log"
+    path.write_bytes(prefixed(begin + b"a" * 20_000_000 + block + rest, lambda _: prefix))
+    tracemalloc.start()
+    read = json.loads("".join(json_chunks(path)))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read["outcome"] == "complete"
+    assert "a text was too long to be kept whole" in read["flags"]
+    assert len(read["records"][-1]["text"]) > 1_000_000
+    assert peak_bytes < 20_000_000
+
+
+def test_parts_of_a_line_that_never_ends_are_not_kept_in_memory(tmp_path: Path) -> None:
+    lines = [b"2026-11-03T10:00:00Z stdout F " + line for line in ODD.split(b"\n")[:-1]]
+    lines += [b"2026-11-03T10:00:00Z stdout P " + b"a" * 100] * 40_000
+    path = tmp_path / "some.log"
+    path.write_bytes(b"\n".join([*lines, b""]))
+    before = os.times().user
+    assert json.loads("".join(json_chunks(path)))["outcome"] == "complete"
+    assert os.times().user - before < 8
 
 
 def interleaved(logs: dict[str, bytes]) -> bytes:
