@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -107,7 +108,9 @@ class Head:
     def read(self, line: bytes) -> None:
         """Take what the line says, if it is one of these."""
         if len(self.model) < MOST_SHAPE_LINES and (shape := _SHAPE.match(line)):
-            self.model[shape[1].decode()] = _number_or_text(shape[2].decode(errors="replace"))
+            self.model[sys.intern(shape[1].decode())] = _number_or_text(
+                shape[2].decode(errors="replace")
+            )
         elif memory := _MEMORY.match(line):
             self.memory_unit = memory[2].decode()
             self.required_memory_mib = int(memory[1]) / (1024 if memory[2] == b"kB" else 1)

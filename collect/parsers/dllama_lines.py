@@ -197,8 +197,9 @@ class RootReader:
         self._complete(more)
         self._previous = None
         self._settle(_real(self._held))
-        self._held.clear()
         self._flush()
+        # A log may hold many runs, which are all kept until the last has been read.
+        del self._held, self._rest
 
     def _complete(self, more: bytes) -> None:
         """Nothing is added any more to the last record but this text."""

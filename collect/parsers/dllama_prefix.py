@@ -74,8 +74,8 @@ class Group:
         stream, _, part = tag.partition(b" ")
         rest = self.held.pop(stream, bytearray())
         rest += line[found.end() :]
-        if part == b"P":
-            rest = rest.removesuffix(b"\n")
+        if part == b"P" and rest.endswith(b"\n"):
+            del rest[-1:]
         if part == b"P" and len(rest) < LONGEST_JOINED_BYTES:
             self.held[stream] = rest
         else:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from collect.errors import HerdError
 from collect.parsers.dllama_check import BothTotals, Imitations, RealOnes, agrees
 from collect.parsers.dllama_failures import failure_cause
 from collect.parsers.dllama_forms import ORANGE, is_record
@@ -27,6 +28,8 @@ LONGEST_LINE_BYTES = 1 << 20
 MOST_TRIED = 64
 """So many pieces before a block are tried as the beginning of its run."""
 MOST_NESTED = 12
+MOST_PIECES = 1 << 17
+"""Each takes some 4 KB until the last one has been read."""
 LONGEST_HEAD_LINES = 256
 LONGEST_HEAD_LINE = 4096
 FEWEST_SHAPE_LINES = 5
@@ -224,6 +227,11 @@ class Cutter:
     def _begin(self, offset: int, *, has_head: bool) -> None:
         if self.pieces:
             self._finish()
+        if len(self.pieces) >= MOST_PIECES:
+            raise HerdError(
+                f"A log with more than {MOST_PIECES} places where a run may begin is not read: "
+                "split it."
+            )
         take = self._take_of_next()
         sums = BothTotals()
 

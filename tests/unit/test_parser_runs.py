@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from collect.errors import HerdError
+from collect.parsers import dllama_runs
 from collect.parsers.distributed_llama import ParsedLog, measurement, parse_runs
 from collect.parsers.dllama_json import json_chunks
 from tests.doubles import engine_logs
@@ -75,6 +76,14 @@ def test_of_several_runs_the_last_is_on_top_and_one_is_told_once(tmp_path: Path)
     assert told == {**runs[-1], "flags": flags, "runs": runs}
     path.write_bytes(logs[0])
     assert json.loads("".join(json_chunks(path))) == alone(WHOLE[0]).to_json()
+
+
+def test_more_runs_than_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = root_out("inf_small_q40_n2")
+    monkeypatch.setattr(dllama_runs, "MOST_PIECES", 10)
+    assert len(parse_runs(BytesIO(log * 10))) == 10
+    with pytest.raises(HerdError, match="more than 10 places where a run may begin"):
+        parse_runs(BytesIO(log * 11))
 
 
 def test_old_runs_pasted_without_their_heads_are_told_by_their_totals() -> None:

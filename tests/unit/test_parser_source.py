@@ -172,12 +172,12 @@ def test_a_line_of_megabytes_is_one_line_and_costs_no_memory(prefix: str, tmp_pa
 
 def test_parts_of_a_line_that_never_ends_are_not_kept_in_memory(tmp_path: Path) -> None:
     lines = [b"2026-11-03T10:00:00Z stdout F " + line for line in ODD.split(b"\n")[:-1]]
-    lines += [b"2026-11-03T10:00:00Z stdout P " + b"a" * 100] * 40_000
+    lines += [b"2026-11-03T10:00:00Z stdout P " + b"a" * 100] * 80_000
     path = tmp_path / "some.log"
     path.write_bytes(b"\n".join([*lines, b""]))
     before = os.times().user
     assert json.loads("".join(json_chunks(path)))["outcome"] == "complete"
-    assert os.times().user - before < 8
+    assert os.times().user - before < 30
 
 
 def interleaved(logs: dict[str, bytes]) -> bytes:
