@@ -27,6 +27,7 @@ _PEAK = """
 import sys
 from collections import deque
 from pathlib import Path
+from collect.parsers.dllama_json import json_chunks
 deque(json_chunks(Path(sys.argv[1])), maxlen=0)
 print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """
