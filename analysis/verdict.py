@@ -35,10 +35,11 @@ class Verdict:
 
     @property
     def spoken(self) -> str:
-        """The headline with its gravest reservations, for where nothing else is shown."""
-        if not self.reservations:
+        """The headline with the gravest reservations that it lacks, for where it stands alone."""
+        untold = [told for told in self.reservations if told not in self.headline]
+        if not untold:
             return self.headline
-        return f"{self.headline} ({capital('; '.join(self.reservations))}.)"
+        return f"{self.headline} ({capital('; '.join(untold))}.)"
 
 
 def verdict_of(
