@@ -20,7 +20,6 @@ from models.formats.tokenizer_parts import (
     Parts,
     byte_level_way,
     first_piece,
-    require_plain_lengths,
     sentencepiece_spacing,
 )
 from models.formats.unsayable import unsayable
@@ -84,6 +83,11 @@ class _Bpe(BaseModel):
     end_of_word_suffix: str | None = None
 
 
+_OF_TRAINING = ("truncation", "padding")
+"""Lengths of the batches that a model was trained with. A saved fine-tune often has them; they
+change no text: transformers switches both off in a plain call (`set_truncation_and_padding`)."""
+
+
 class _File(BaseModel):
     model: _Bpe
     added_tokens: list[_NumberedAdded] = []
@@ -91,8 +95,6 @@ class _File(BaseModel):
     pre_tokenizer: Component | None = None
     post_processor: Component | None = None
     decoder: Component | None = None
-    truncation: Component | None = None
-    padding: Component | None = None
 
 
 @dataclass(frozen=True)
@@ -123,15 +125,13 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
             f"{path} has a vocabulary of the kind {kind_of_model}; right would be BPE "
             "(merged pairs, as LLaMA and Qwen have). The engines here split a text in no other way."
         )
-    require_known(stated, {"version", *_File.model_fields}, path)
+    require_known(stated, {"version", *_File.model_fields, *_OF_TRAINING}, path)
     file = as_kind(stated, _File, path)
     parts = Parts(
         normalizer=file.normalizer,
         pre_tokenizer=file.pre_tokenizer,
         post_processor=file.post_processor,
         decoder=file.decoder,
-        truncation=file.truncation,
-        padding=file.padding,
     )
     byte_level = parts.byte_level
     if not byte_level and not file.model.byte_fallback:
@@ -139,7 +139,6 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
             f"{path} has a vocabulary that spells neither bytes (ByteLevel) nor falls back to them "
             "(byte_fallback), so that not every text could be written."
         )
-    require_plain_lengths(parts, path)
     _require_plain_merging(stated, file.model, path, byte_level=byte_level)
     whole = file.model.ignore_merges
     pieces, types = _pieces(path, file, byte_level=byte_level)

@@ -39,41 +39,17 @@ class Parts:
         pre_tokenizer: how it is then cut.
         post_processor: what is put around its ids.
         decoder: how ids become a text.
-        truncation: after how many ids a text is cut off.
-        padding: to how many ids it is filled up.
     """
 
     normalizer: Component | None
     pre_tokenizer: Component | None
     post_processor: Component | None
     decoder: Component | None
-    truncation: Component | None
-    padding: Component | None
 
     @property
     def byte_level(self) -> bool:
         """Whether pieces spell bytes."""
         return any(part.get("type") == "ByteLevel" for part in components(self.pre_tokenizer))
-
-
-def require_plain_lengths(parts: Parts, path: Path) -> None:
-    """Refuse a file that shortens or lengthens every text.
-
-    Raises:
-        HerdError: with the name of the part.
-    """
-    padding = parts.padding
-    if padding and (padding.get("strategy"), padding.get("pad_to_multiple_of")) == (
-        "BatchLongest",
-        None,
-    ):
-        padding = None  # a single text is the longest one
-    for name, part in (("truncation", parts.truncation), ("padding", padding)):
-        if part:
-            raise HerdError(
-                f"{path} has `{name}`, left over from training: it would change every text. Set it "
-                "to null in a copy of the file."
-            )
 
 
 def byte_level_way(parts: Parts, path: Path, *, whole_words_first: bool) -> str | None:

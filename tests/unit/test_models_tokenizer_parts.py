@@ -106,8 +106,6 @@ NUL = {"type": "Sequence", "normalizers": []}
         ({"pre_tokenizer": {"type": "ByteLevel"}}, "add_prefix_space"),
         ({"decoder": {"type": "WordPiece"}}, "the decoder WordPiece"),
         ({"post_processor": {"type": "BertProcessing", "sep": ["a", 1]}}, "BertProcessing"),
-        ({"truncation": {"max_length": 3}}, "`truncation`, left over from training"),
-        ({"padding": {"strategy": {"Fixed": 8}}}, "`padding`, left over from training"),
         ({"something_new": 1}, "the setting `something_new`"),
     ],
 )
@@ -188,7 +186,8 @@ def test_a_piece_that_is_found_otherwise_than_by_its_text_is_refused(
 
 def test_parts_that_change_nothing_are_no_reason_to_refuse(tmp_path: Path) -> None:
     harmless: dict[str, object] = {
-        "padding": {"strategy": "BatchLongest", "pad_to_multiple_of": None, "pad_id": 0},
+        "padding": {"strategy": {"Fixed": 8}, "pad_to_multiple_of": 8, "pad_id": 0},
+        "truncation": {"max_length": 3, "strategy": "LongestFirst", "stride": 0},
         "normalizer": NUL,
         "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False},
     }
