@@ -5,6 +5,8 @@ A series is all cells that differ in nothing but the number of nodes.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -122,11 +124,14 @@ class CellResult:
     def _by_block(self, column: str) -> dict[int, float]:
         if column not in self.done or (self.emulated and column.endswith(TIMINGS)):
             return {}
-        values = pd.to_numeric(self.done[column], errors="coerce")
+        values = self.done[column]
+        if not pd.api.types.is_numeric_dtype(values.dtype):
+            values = pd.to_numeric(values, errors="coerce")
+        figures = values.to_numpy(dtype=float, na_value=math.nan).tolist()
         return {
-            int(block): float(value)
-            for block, value in zip(self.done["block"], values, strict=True)
-            if pd.notna(value)
+            int(block): value
+            for block, value in zip(self.done["block"], figures, strict=True)
+            if not math.isnan(value)
         }
 
     def estimate(self, column: str) -> Estimate | None:
@@ -219,26 +224,43 @@ def _attempts(trials: pd.DataFrame, attempts: pd.DataFrame | None) -> dict[str, 
     if attempts is None or attempts.empty:
         return {}
     owner = dict(zip(trials["trial_id"], trials["cell_id"], strict=True))
-    found = {}
-    for cell_id, own in attempts.groupby(attempts["trial_id"].map(owner), sort=False):
-        bad = own[own["outcome"] != "done"]
-        causes = tuple(str(cause) for cause in bad["cause"].dropna().value_counts().index)
-        found[str(cell_id)] = Attempts(len(own) - len(bad), len(bad), causes)
-    return found
+    good: Counter[str] = Counter()
+    thrown: Counter[str] = Counter()
+    causes: dict[str, Counter[str]] = {}
+    told = (attempts[name] for name in ("trial_id", "outcome", "cause"))
+    for trial_id, outcome, cause in zip(*told, strict=True):
+        cell_id = str(owner[trial_id])
+        if outcome == "done":
+            good[cell_id] += 1
+            continue
+        thrown[cell_id] += 1
+        if not pd.isna(cause):
+            causes.setdefault(cell_id, Counter())[str(cause)] += 1
+    return {
+        cell_id: Attempts(
+            good[cell_id],
+            thrown[cell_id],
+            tuple(cause for cause, _ in causes.get(cell_id, Counter()).most_common()),
+        )
+        for cell_id in good | thrown
+    }
 
 
 def _result(
     record: CellRecord, rows: pd.DataFrame, attempts: Attempts, all_emulated: Collection[str]
 ) -> CellResult:
-    states = rows["state"].value_counts()
-    reasons = [str(why) for why in rows.loc[rows["state"] != "done", "reason"].dropna().unique()]
+    states = Counter(rows["state"])
+    told = zip(rows["state"], rows["reason"], strict=True)
+    reasons = [
+        *dict.fromkeys(str(why) for state, why in told if state != "done" and not pd.isna(why))
+    ]
     emulated = [name for name in record.nodes if name in all_emulated]
     if emulated:
         reasons.append(f"the processor of {listing(emulated)} is emulated")
     return CellResult(
         record=record,
-        counts={state: int(states.get(state, 0)) for state in STATES},
-        done=rows[rows["state"] == "done"],
+        counts={state: states[state] for state in STATES},
+        done=rows if states["done"] == len(rows) else rows[rows["state"] == "done"],
         reasons=tuple(reasons),
         attempts=attempts,
         emulated=tuple(emulated),

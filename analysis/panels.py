@@ -31,6 +31,8 @@ LABELLED_SERIES = 2
 """Most series of a panel for which medians are also written as numbers."""
 LABELLED_GAP = 0.18
 """Least distance between numbers of nodes for it, as a fraction of the axis."""
+LABEL_GAP = 0.025
+"""Likewise between the numbers written below the axis."""
 
 Looks = Mapping[str, Look]
 Notes = Mapping[tuple[str, str, int], int]
@@ -188,9 +190,20 @@ def _crosses(panel: Panel, label: str, look: Look, offset: float, notes: Notes) 
         )  # fmt: skip
 
 
+def _labels_of(counts: Sequence[int]) -> list[str]:
+    """The numbers of nodes that can be written beside each other; of the others nothing."""
+    room = LABEL_GAP * (math.log2(counts[-1] / counts[0]) + 2 * MARGIN)
+    labels, last = [], -math.inf
+    for count in counts:
+        at = math.log2(count)
+        labels.append(str(count) if at - last >= room else "")
+        last = at if labels[-1] else last
+    return labels
+
+
 def _node_axis(axes: Axes, rows: pd.DataFrame) -> None:
     counts = sorted(rows["nodes"].unique())
-    axes.set_xticks(np.log2(np.asarray(counts, dtype=float)), [str(n) for n in counts])
+    axes.set_xticks(np.log2(np.asarray(counts, dtype=float)), _labels_of(counts))
     axes.set_xlim(math.log2(counts[0]) - MARGIN, math.log2(counts[-1]) + MARGIN)
     axes.set_xlabel("nodes")
     if (rows["kind"] == MISSING).any():
