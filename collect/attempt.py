@@ -203,14 +203,19 @@ class AttemptRecord(Record):
     @property
     def in_vain(self) -> bool:
         """Whether it failed for what the user must put right, such as a key that is refused."""
-        root = self.root()
-        return root is not None and root.role == "client" and root.exit_code == IN_VAIN
+        return self._client_ended(IN_VAIN)
 
     @property
     def is_final(self) -> bool:
         """Whether it failed so that its trial has: another attempt would be paid for in vain."""
+        return self._client_ended(UNUSABLE)
+
+    def _client_ended(self, status: int) -> bool:
+        """Whether it failed, and its client ended with that status."""
+        if self.outcome == "done":  # as nearly all of them
+            return False
         root = self.root()
-        return root is not None and root.role == "client" and root.exit_code == UNUSABLE
+        return root is not None and root.role == "client" and root.exit_code == status
 
     def root(self) -> ProcessRecord | None:
         """The process whose end was the end, or None when the attempt failed before its start."""
