@@ -74,6 +74,7 @@ class Scaling:
             such numbers with each other, the one with the highest speed-up of them.
         steps: number of nodes to the step that leads to it; empty where a report has too many
             comparisons to make these, too.
+        is_settled: every number beyond the best was found slower than the best, or no different.
         missing: cells of fewer nodes than the baseline's, which could not be measured.
     """
 
@@ -82,6 +83,7 @@ class Scaling:
     points: tuple[Point, ...]
     best: Point
     steps: dict[int, Step]
+    is_settled: bool
     missing: tuple[CellResult, ...]
 
     @property
@@ -93,11 +95,10 @@ class Scaling:
     def knee(self) -> int | None:
         """Nodes after which more do not pay.
 
-        Only where every step beyond the best was found to be slower or to make no difference.
+        Only where each number beyond the best was found slower than it, or no different: steps
+        that are too small to be a difference may be one together.
         """
-        steps = [self.steps.get(point.nodes) for point in self.beyond]
-        settled = [step and step.found.finding in (Finding.SLOWER, Finding.SAME) for step in steps]
-        return self.best.nodes if steps and all(settled) else None
+        return self.best.nodes if self.beyond and self.is_settled else None
 
     @property
     def is_known(self) -> bool:
@@ -204,16 +205,21 @@ def scaling_of(series: Series, family: Family | None = None) -> Scaling | None:
     family = family or Family(speed_pairs([series]))
     baseline = cells[0]
     points = tuple(_point(cell, baseline, family) for cell in cells)
+    best = _best(points, family)
+    beyond = [compare(cell, best.cell, family) for cell in cells if cell.nodes > best.nodes]
     return Scaling(
         series=series,
         baseline=baseline,
         points=points,
-        best=_best(points, family),
+        best=best,
         steps={
             cell.nodes: Step(before.nodes, found)
             for before, cell in itertools.pairwise(cells)
             if (found := compare(cell, before, family))
         },
+        is_settled=all(
+            found and found.finding in (Finding.SLOWER, Finding.SAME) for found in beyond
+        ),
         missing=tuple(cell for cell in series.cells if cell.nodes < baseline.nodes),
     )
 

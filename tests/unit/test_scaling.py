@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.family import Family
+from analysis.family import Family, Finding
 from analysis.fastest import fastest_of
 from analysis.scaling import Scaling, scaling_of, scalings_of, speed_pairs
 from tests.doubles.run_frames import Outcomes, make_series
@@ -68,6 +68,18 @@ def test_there_is_no_knee_where_it_cannot_be_told_what_lies_beyond() -> None:
 def test_the_knee_lies_before_a_step_that_makes_no_difference() -> None:
     outcomes = {(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 170), (4, 171))}
     assert only(outcomes).knee == 2
+
+
+def test_small_steps_that_may_be_a_difference_together_make_no_knee() -> None:
+    rising = {1: 100, 2: 102, 4: 104, 8: 105.5}
+    scaling = only({(DLLAMA, n): steady(v) for n, v in rising.items()})
+    assert scaling.best.nodes == 4
+    assert scaling.knee == 4
+    waves = [0.98, 1.02, 0.98, 1.02, 0.985, 1.015]
+    wavering = {(DLLAMA, n): [v * wave for wave in waves] for n, v in ((2, 100.5), (4, 101.6))}
+    scaling = only({(DLLAMA, 1): [100.0] * 6} | wavering)
+    assert {step.found.finding for step in scaling.steps.values()} == {Finding.SAME}
+    assert (scaling.best.nodes, scaling.knee) == (1, None), "no difference by steps alone"
 
 
 def test_of_equals_the_fewest_nodes_are_the_best() -> None:
