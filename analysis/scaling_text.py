@@ -105,11 +105,18 @@ def _beyond(scaling: Scaling, margin: str) -> list[str]:
     """
     base = scaling.baseline.nodes
     return [
-        _step(point, step.before, step.found, margin)
+        _step(point, step.before, step.found, margin) + _also(point, step.found, base)
         if (step := scaling.steps.get(point.nodes))
         else _beside_base(point, base, margin)
         for point in scaling.beyond
     ]
+
+
+def _also(point: Point, found: Compared, base: int) -> str:
+    """What is known of a number of nodes that cannot be told from the one before it."""
+    if found.finding is not Finding.UNKNOWN or not point.is_faster:
+        return ""
+    return f" ({ratio(point.speed_up)} times as fast as {count(base)})"
 
 
 def _step(point: Point, before: int, found: Compared, margin: str) -> str:

@@ -65,6 +65,13 @@ def test_a_difference_too_small_to_matter_is_none() -> None:
     assert "two are as fast as one within \N{PLUS-MINUS SIGN}3 %, at 1.01" in found.headline
 
 
+def test_what_cannot_be_told_from_the_best_is_told_beside_the_first() -> None:
+    wild = [140.0, 260, 180, 230, 200, 270, 170]
+    found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): wild, (DLLAMA, 4): steady(230)})
+    assert "whether four are faster than two cannot be told: between " in found.headline
+    assert found.headline.endswith(f"(2.30 (2.30{DASH}2.30) times as fast as one).")
+
+
 def test_slower_is_called_slower() -> None:
     found = verdict({(LLAMA, 1): steady(100), (LLAMA, 2): steady(48), (LLAMA, 4): steady(28)})
     assert found.headline.startswith(
