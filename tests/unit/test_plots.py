@@ -122,6 +122,19 @@ def test_a_wide_range_of_speeds_gets_a_logarithmic_axis() -> None:
     assert narrow.figure.axes[0].get_ylim()[0] == 0
 
 
+def test_numbers_of_nodes_are_written_where_there_is_room() -> None:
+    def written(counts: tuple[int, ...]) -> list[str]:
+        run: Outcomes = {("distributed-llama", n): [float(n)] for n in counts}
+        (axes,) = drawn(run)["decode-rate"].figure.axes
+        assert len(axes.get_xticks()) == len(counts)
+        return [label.get_text() for label in axes.get_xticklabels()]
+
+    assert written((1, 2, 3, 4, 6, 8)) == ["1", "2", "3", "4", "6", "8"]
+    many = [int(text) for text in written(tuple(range(1, 64))) if text]
+    assert many[:4] == [1, 2, 3, 4]
+    assert np.diff(np.log2(many)).min() > 0.15
+
+
 def test_each_model_has_its_own_panel_and_a_series_one_colour_in_all() -> None:
     series = make_series(
         {
