@@ -15,7 +15,9 @@ _WORDS = (
     "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
 )  # fmt: skip
 
-
+NEAR_ONE = (0.9, 1.1)
+"""Between these a ratio has a decimal more: a margin is a few percent wide, and the verdict depends
+on which side of it an end of the interval lies."""
 THOUSANDS = 3
 """Digits before the point, less one, from which no decimal is told."""
 
@@ -112,6 +114,8 @@ def _ratio_decimals(estimate: Ratio) -> int:
         return 2
     fewest = max(1, -math.floor(math.log10(estimate.value)) + 1)
     decimals = max(fewest, min(2, _decimals_of(estimate.high - estimate.low)))
+    if estimate.has_interval and min(NEAR_ONE) < estimate.low < estimate.high < max(NEAR_ONE):
+        decimals = 3
     while decimals < 4 and _hides_one(estimate.low, estimate.high, decimals):  # noqa: PLR2004
         decimals += 1
     return decimals

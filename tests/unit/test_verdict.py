@@ -54,7 +54,7 @@ def test_a_gain_is_told_with_its_interval_and_what_lies_beyond_it() -> None:
 
 def test_noise_is_no_proof_that_more_nodes_do_not_help() -> None:
     found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): noisy(100)})
-    assert re.search(r"two are between 0\.9\d and 1\.\d+ times its speed", found.headline)
+    assert re.search(r"two are between 0\.9\d\d and 1\.0\d\d times its speed", found.headline)
     assert "it cannot be told whether more nodes than one (100 tokens/s) help" in found.headline
     assert "do not help" not in found.headline
 

@@ -62,6 +62,9 @@ def test_a_range_is_called_one_and_tells_what_it_covers() -> None:
 
 
 def test_rounding_never_moves_an_interval_over_one() -> None:
+    assert ratio(made(0.987, 0.9706, 1.004)) == f"0.987 (0.971{DASH}1.004)"
+    assert ratio(made(0.987, 0.9721, 1.004)) == f"0.987 (0.972{DASH}1.004)"
+    assert ratio(made(1.0004, 1.0002, 1.0006)) == f"1.0004 (1.0002{DASH}1.0006)"
     assert ratio(made(1.2, 1.04, 1.4)) == f"1.20 (1.04{DASH}1.40)"
     assert ratio(made(0.8, 0.6, 0.996)) == f"0.800 (0.600{DASH}0.996)"
 
