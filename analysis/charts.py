@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -49,6 +50,8 @@ class Chart:
 
 
 MOST_BASELINES = 3
+MOST_BARS = 60
+"""What fits on two screens."""
 LOOKING = (
     "Faint dots are trials, the large mark is their median, the bar its 95 % interval "
     "over trials; the line only guides the eye."
@@ -158,17 +161,31 @@ def _efficiency(data: pd.DataFrame, shown: Selection) -> Chart | None:
 def _time_split(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series]) -> Chart | None:
     if data.empty:
         return None
+    drawn = _legible(shown.only(data))
+    cut = f" {len(drawn)} of {len(data)} cells are drawn." if len(drawn) < len(data) else ""
     understanding = (
         "Where the root spends a token's time: computing, or exchanging with and waiting for the "
         "other nodes (so a slow node shows up as sync, not only a slow network). Parts are "
         "medians over trials. What the engine cut off in rounding may be either."
         + _silent(data, all_series, "do not tell these apart")
         + shown.in_words(data, others="are left out")
+        + cut
     )
     return Chart(
-        "time-split", "Compute and sync", understanding, data, bars.time_split(shown.only(data)),
+        "time-split", "Compute and sync", understanding, data, bars.time_split(drawn),
         description=said.split(data),
     )  # fmt: skip
+
+
+def _legible(data: pd.DataFrame) -> pd.DataFrame:
+    """At most about `MOST_BARS` cells: of each series some, from the fewest nodes to the most."""
+    if len(data) <= MOST_BARS:
+        return data
+    by_series = data.groupby(["model", "series"], sort=False)
+    groups = [group.sort_values("nodes") for _, group in by_series]
+    most = max(2, MOST_BARS // len(groups))
+    kept = [np.linspace(0, len(group) - 1, min(len(group), most)).round() for group in groups]
+    return pd.concat([group.iloc[at.astype(int)] for group, at in zip(groups, kept, strict=True)])
 
 
 def _traffic(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series]) -> Chart | None:

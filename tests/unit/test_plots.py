@@ -184,3 +184,16 @@ def test_drawing_leaves_no_global_style_behind() -> None:
     before = dict(plots.mpl.rcParams)
     drawn()
     assert dict(plots.mpl.rcParams) == before
+
+
+def test_of_many_cells_the_bars_keep_each_series_from_its_fewest_nodes_to_its_most() -> None:
+    data = pd.DataFrame(
+        [("m", series, count) for series in "abcd" for count in range(63, 0, -1)],
+        columns=["model", "series", "nodes"],
+    )
+    kept = charts._legible(data)
+    assert len(kept) == charts.MOST_BARS
+    for _, series in kept.groupby("series"):
+        assert list(series["nodes"]) == sorted(set(series["nodes"]))
+        assert {1, 63} <= set(series["nodes"])
+    assert charts._legible(data.head(60)).equals(data.head(60))
