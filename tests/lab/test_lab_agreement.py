@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,13 +63,11 @@ def test_one_node_and_two_say_what_the_reference_says(asked: RunResult, tmp_path
 
 def test_a_reference_that_says_otherwise_would_be_noticed(asked: RunResult, tmp_path: Path) -> None:
     """The comparison is of what was really said: one other token, one other probability."""
-    for name in (*(path.name for path in asked.folder.iterdir()),):
-        if name != REFERENCE_FILE:
-            (tmp_path / name).symlink_to(asked.folder / name)
+    folder = shutil.copytree(asked.folder, tmp_path / asked.folder.name)
     said = json.loads((asked.folder / REFERENCE_FILE).read_text())
     for part in ("continuations", "scored"):
-        (tmp_path / REFERENCE_FILE).write_text(json.dumps(_changed(said, part)))
-        found = held_against_the_reference(tmp_path)
+        (folder / REFERENCE_FILE).write_text(json.dumps(_changed(said, part)))
+        found = held_against_the_reference(folder)
         assert found.is_wrong, part
         assert len(found.sentences) == 2, "one for each number of nodes"
 
