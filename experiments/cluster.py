@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from collect.run import Scalar
 
@@ -29,6 +30,47 @@ class Installation:
     details: Mapping[str, Scalar | None] = field(default_factory=dict)
 
 
+class Secret:
+    """A password: only `reveal` tells it, so that no message, log or file has it by accident."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The password itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written anywhere")
+
+
+@dataclass(frozen=True, slots=True)
+class SshSettings:
+    """How Ansible would call OpenSSH for a node, beyond host, port, user and key.
+
+    Attributes:
+        executable: the program.
+        arguments: options that are passed to it: Ansible's ssh_args, ssh_common_args and
+            ssh_extra_args, in this order, split as a shell splits them.
+        password: to log in with; None where keys do it.
+    """
+
+    executable: str = "ssh"
+    arguments: tuple[str, ...] = ()
+    password: Secret | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Node:
     """A machine of the inventory.
@@ -37,6 +79,8 @@ class Node:
         name: inventory name.
         address: where SSH connects to.
         engine_address: address that engines use among themselves (IPv4).
+        connection: `local` where the node is the controller itself, which needs no SSH.
+        ssh: how OpenSSH is called to reach it.
         forwarded_from: network from which another machine, which has that address, forwards
             connections to this node; None where the node has it itself.
         cores: CPU cores; 0 until the node was asked.
@@ -55,6 +99,8 @@ class Node:
     port: int = 22
     key_file: str | None = None
     known_hosts: str | None = None
+    connection: Literal["ssh", "local"] = "ssh"
+    ssh: SshSettings = field(default_factory=SshSettings)
     forwarded_from: str | None = None
     lab_link_mbit: int | None = None
     cores: int = 0
