@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.errors import HerdError
+from experiments import commands
 from experiments.cluster import Cluster, Node
 from experiments.lab import LAB_IS_DOWN, lab_is_up
 from experiments.programs import beside_python
@@ -50,6 +51,7 @@ def read_cluster(
         HerdError: the inventory cannot be read, has no such group, or is the lab's and the lab
             is down.
     """
+    commands.remember(inventory)
     listed = _ansible(project, "ansible-inventory", _chosen(inventory), "--list")
     try:
         content: dict[str, Any] = json.loads(listed)
@@ -69,6 +71,8 @@ def read_cluster(
     known = {name: variables.get(name, {}) for name in names}
     if any(_is_unfinished(value) for told in known.values() for value in _of_interest(told)):
         known = _finished(project, inventory, names)
+    told = {name: {**variables.get(name, {}), **known[name]} for name in names}
+    commands.remember(inventory, {name: commands.may_ask(told[name]) for name in names})
     nodes = tuple(_node(name, known[name], must_resolve=must_resolve) for name in names)
     gateway = _text(known[names[0]].get("lab_gateway"))
     if gateway is not None and not lab_is_up(gateway):

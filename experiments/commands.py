@@ -1,0 +1,183 @@
+"""The commands that remedies name: each can be pasted into a shell in the project's folder.
+
+Whatever is printed as a remedy is made here, because a command does what it says only with the
+inventory of this invocation, with `-K` where becoming root may ask for a password, and with the
+variables without which a playbook has nothing to do. What they all share is remembered once, where
+the inventory is read: an invocation of `fab` has one inventory, and sentences come from places (a
+node's answer that is damaged, a check of an engine) that know neither it nor the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experiments.programs import beside_python
+
+PROJECT = Path(__file__).resolve().parent.parent
+VERBS_WITH_INVENTORY = frozenset(
+    {"adopt", "check-agreement", "compare", "doctor", "plan", "prepare", "run-matrix"}
+)
+"""Verbs of `fab` that read an inventory."""
+PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+"""Variables that give the password for becoming root."""
+_PLAIN = re.compile(r"[A-Za-z0-9_./:+@-]+")
+"""Values that `-e NAME=VALUE` passes on as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What all commands of one invocation share.
+
+    Attributes:
+        inventories: as they are given to Ansible; empty for that of `ansible.cfg`.
+        may_ask: of each node, whether becoming root may ask for a password that the inventory does
+            not give. Of a node that is not in it nobody knows.
+    """
+
+    inventories: tuple[str, ...] = ()
+    may_ask: Mapping[str, bool] = field(default_factory=dict)
+
+
+_invocation = Invocation()
+
+
+def remember(inventory: str | None, may_ask: Mapping[str, bool] | None = None) -> None:
+    """Make all commands from now on for this inventory.
+
+    Args:
+        inventory: as given by `--inventory`; None for what ANSIBLE_INVENTORY names, or else
+            `ansible.cfg`.
+        may_ask: see `Invocation`.
+    """
+    global _invocation  # noqa: PLW0603 - one a process; the docstring above says why
+    _invocation = Invocation(_inventories(inventory), dict(may_ask or {}))
+
+
+def may_ask(told: Mapping[str, object]) -> bool:
+    """Whether becoming root may ask for a password on a node.
+
+    Args:
+        told: the node's variables as the inventory has them; what is encrypted may stay so.
+    """
+    is_root = told.get("ansible_user") == "root"
+    return not (is_root or told.get("lab_gateway") or any(map(told.get, PASSWORDS)))
+
+
+@contextmanager
+def remembered(
+    inventory: str | None = None, may_ask: Mapping[str, bool] | None = None
+) -> Iterator[None]:
+    """The same for a while."""
+    global _invocation  # noqa: PLW0603
+    before = _invocation
+    remember(inventory, may_ask)
+    try:
+        yield
+    finally:
+        _invocation = before
+
+
+def _inventories(inventory: str | None) -> tuple[str, ...]:
+    if inventory is not None:
+        return (inventory,)
+    # Ansible's list of paths; `-i` would take one with a comma for names of hosts.
+    named = os.environ.get("ANSIBLE_INVENTORY", "").split(",")
+    return tuple(path.strip() for path in named if path.strip())
+
+
+def provision(
+    *tags: str,
+    limit: Iterable[str] = (),
+    variables: Mapping[str, object] | None = None,
+    password: bool | None = None,
+) -> str:
+    """`ansible-playbook provision.yml` with all that it needs.
+
+    Args:
+        tags: only what has one of them.
+        limit: only these nodes.
+        variables: in place of the inventory's (`-e`).
+        password: whether becoming root asks for a password on these nodes; None where only the
+            inventory tells.
+    """
+    argv = provision_argv(*tags, limit=limit, variables=variables, password=password)
+    # Ansible passes over an ansible.cfg in a folder that everybody can write to.
+    return _shell(argv, {"ANSIBLE_CONFIG": "ansible.cfg"} if _anyone_may_write(PROJECT) else {})
+
+
+def provision_argv(
+    *tags: str,
+    limit: Iterable[str] = (),
+    variables: Mapping[str, object] | None = None,
+    password: bool | None = None,
+) -> list[str]:
+    """The words of that command, for whoever runs it."""
+    nodes = list(limit)
+    argv = [_program("ansible-playbook")]
+    for inventory in _invocation.inventories:
+        argv += ["-i", inventory]
+    argv.append("provision.yml")
+    if password if password is not None else _may_ask(nodes):
+        argv.append("-K")
+    if tags:
+        argv += ["--tags", ",".join(tags)]
+    if nodes:
+        argv += ["--limit", ",".join(nodes)]
+    for name, value in (variables or {}).items():
+        argv += ["-e", _variable(name, value)]
+    return argv
+
+
+def _may_ask(nodes: Sequence[str]) -> bool:
+    """Whether a password may be asked for on one of these nodes; without any, on one of all."""
+    known = _invocation.may_ask
+    return not known or any(known.get(node, True) for node in nodes or known)
+
+
+def _variable(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return f"{name}={'true' if value else 'false'}"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return f"{name}={value}"
+    return json.dumps({name: value})
+
+
+def fab(verb: str, *words: str) -> str:
+    """A verb of `fab`, with the inventory where it reads one."""
+    argv = [_program("fab"), verb, *words]
+    inventories = _invocation.inventories if verb in VERBS_WITH_INVENTORY else ()
+    if len(inventories) > 1:  # `--inventory` takes one
+        return _shell(argv, {"ANSIBLE_INVENTORY": ",".join(inventories)})
+    return _shell([*argv, *(word for path in inventories for word in ("--inventory", path))])
+
+
+def module(name: str, *words: str) -> str:
+    """`python -m` of one of the project's modules, with the project's own Python."""
+    return _shell([_from_project(Path(sys.executable)), "-m", name, *words])
+
+
+def _program(name: str) -> str:
+    """A program by its name alone, if the shell finds it so."""
+    return name if shutil.which(name) else _from_project(Path(beside_python(name)))
+
+
+def _from_project(path: Path) -> str:
+    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
+
+
+def _anyone_may_write(folder: Path) -> bool:
+    return bool(folder.stat().st_mode & 0o002)
+
+
+def _shell(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    set_before = [f"{name}={shlex.quote(value)}" for name, value in (environment or {}).items()]
+    return " ".join([*set_before, shlex.join(argv)])
