@@ -96,13 +96,14 @@ def _matrix(
     help={
         "nodes": "how many (1 to 16)",
         "arm64": "how many of them, the last ones, are emulated Raspberry Pis: never for speed",
+        "release": "their systems, in turn: bookworm,trixie (default: this machine's own)",
     }
 )
-def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0) -> None:
+def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: str = "") -> None:
     """Bring up the virtual nodes."""
     from experiments import lab
 
-    lab.lab_up(nodes, arm64)
+    lab.lab_up(nodes, arm64, release)
 
 
 @verb()
@@ -123,7 +124,7 @@ def lab_status(_context: Context) -> None:
         _say("The lab is down. Bring it up with: fab lab-up --nodes 8")
     for node in nodes:
         _say(
-            f"{node.name:6} {node.address:15} {node.state:8} {node.architecture} "
+            f"{node.name:6} {node.address:15} {node.state:8} {node.release:8} {node.architecture} "
             f"{node.cpus:g} CPU {node.memory:>6} link {node.link_mbit} Mbit/s"
             f"{' (emulated)' if node.is_emulated else ''}"
         )

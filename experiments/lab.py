@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from experiments.programs import beside_python
 PROJECT = Path(__file__).resolve().parent.parent
 STATE_FILE = PROJECT / ".lab" / "state.json"
 MOST_NODES = 16
+RELEASES = ("bookworm", "trixie")
+"""Systems that nodes can have although the controller has another, as role lab_host knows them."""
 LAB_IS_DOWN = "The lab is down. Bring it up with: fab lab-up --nodes 8"
 _NET_ADMIN_BIT = 12
 _SYS_ADMIN_BIT = 21
@@ -36,6 +38,8 @@ class LabNode:
         cpus: its limit, in cores.
         architecture: of its programs, as Debian names it; empty where the lab came up before this
             was written down.
+        release: its system's code name, `trixie`; empty where the lab came up before this was
+            written down.
         is_emulated: its programs run under qemu-user, ten to fifty times slower than natively.
     """
 
@@ -46,6 +50,7 @@ class LabNode:
     memory: str
     cpus: float
     architecture: str
+    release: str
     is_emulated: bool
 
 
@@ -81,12 +86,14 @@ def lab_obstacle() -> str | None:
     return None
 
 
-def lab_up(nodes: int, arm64: int = 0) -> None:
+def lab_up(nodes: int, arm64: int = 0, release: str = "") -> None:
     """Bring up the lab with so many nodes, or change the one that is up; shows its progress.
 
     Args:
         nodes: how many.
         arm64: how many of them, the last ones, are emulated arm64 nodes.
+        release: their systems, `bookworm,trixie`, which the nodes get in turn; empty means the
+            controller's own.
 
     Raises:
         HerdError: the count is impossible, this machine cannot hold a lab, or it did not come up.
@@ -95,10 +102,35 @@ def lab_up(nodes: int, arm64: int = 0) -> None:
         raise HerdError(f"The lab can have 1 to {MOST_NODES} nodes, not {nodes}.")
     if not 0 <= arm64 <= nodes:
         raise HerdError(f"Of {nodes} nodes 0 to {nodes} can be arm64 nodes, not {arm64}.")
+    releases = _releases(release, nodes)
     obstacle = lab_obstacle()
     if obstacle is not None:
         raise HerdError(f"The lab cannot come up: {obstacle}.")
-    _play("bringing up the lab", {"lab_state": "present", "lab_nodes": nodes, "lab_arm64": arm64})
+    variables = {"lab_nodes": nodes, "lab_arm64": arm64, "lab_release": releases}
+    _play("bringing up the lab", {"lab_state": "present", **variables})
+
+
+def _releases(asked: str, nodes: int) -> list[str]:
+    """What was asked for as a list; nothing stands for nothing.
+
+    Raises:
+        HerdError: one is not known, or there are more than nodes.
+    """
+    releases = [one.strip() for one in asked.split(",")] if asked.strip() else []
+    known = ", ".join(RELEASES)
+    for one in releases:
+        if one not in RELEASES:
+            raise HerdError(
+                f"--release {asked}: {one!r} is none of {known}. Several are "
+                "given in turn: --release bookworm,trixie."
+            )
+    if len(releases) > nodes:
+        raise HerdError(
+            f"--release {asked}: {len(releases)} releases for {nodes} "
+            f"node{'s' if nodes > 1 else ''}. The nodes get them in turn, so there must be a node "
+            "for each."
+        )
+    return releases
 
 
 def lab_down() -> None:
@@ -138,6 +170,7 @@ def _node(entry: dict[str, Any], lab: dict[str, Any], container: dict[str, Any] 
         memory=f"{lab['memory_mib']} MiB",
         cpus=float(lab["cpus"]),
         architecture=entry.get("architecture", ""),
+        release=entry.get("release", ""),
         is_emulated=entry.get("emulated", False),
     )
 
@@ -167,7 +200,7 @@ def _link_mbit(pid: int) -> int | None:
     return int(rates[0]) * 8 // 1_000_000 if rates else None
 
 
-def _play(doing: str, variables: dict[str, str | int]) -> None:
+def _play(doing: str, variables: Mapping[str, object]) -> None:
     argv = [beside_python("ansible-playbook"), "-i", "localhost,", "playbooks/lab.yml"]
     argv += [f"--extra-vars={json.dumps(variables)}"]
     if os.geteuid() != 0 and not _succeeds("sudo", "--non-interactive", "true"):

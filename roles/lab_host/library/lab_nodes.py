@@ -40,8 +40,8 @@ description:
   - Removes nodes that are too many; with state absent all that the lab put on the machine.
 options:
   state: {type: str, choices: [present, absent], default: present, description: What shall be.}
-  count: {type: int, description: Number of nodes.}
-  image: {type: str, description: Image of the nodes.}
+  kinds: {type: list, elements: str, description: "Of each node, release and architecture."}
+  images: {type: dict, default: {}, description: Kind to the image of such nodes.}
   prefix: {type: str, default: pi, description: Beginning of the names.}
   network: {type: str, required: true, description: Name of the network.}
   subnet: {type: str, required: true, description: Address range of the network.}
@@ -49,10 +49,8 @@ options:
   memory_mib: {type: int, default: 2048, description: Memory limit of a node.}
   cpus: {type: float, default: 1, description: CPU limit of a node.}
   pids: {type: int, default: 2000, description: Process limit of a node.}
-  architecture: {type: str, description: Of this machine and the nodes that are not emulated.}
-  arm64: {type: int, default: 0, description: How many nodes, the last ones, are emulated arm64.}
-  arm64_image: {type: str, description: Image of those.}
-  arm64_board: {type: path, description: Folder with the cpuinfo and the firmware that they show.}
+  architecture: {type: str, description: Of this machine; nodes of another are emulated.}
+  board: {type: path, description: Folder with cpuinfo and firmware that emulated nodes show.}
   tmpfs: {type: dict, default: {}, description: Folders that shall be small file systems in memory.}
   purge_images: {type: bool, default: false, description: With state absent, remove the images.}
 author: llama-herd
@@ -86,26 +84,28 @@ class Lab:
         self.check_mode = check_mode
         self.changed = False
         self.architecture: str = params["architecture"]
-        count: int = params["count"] or 0
+        kinds: list[str] = params["kinds"] or []
+        self.releases = [kind.split()[0] for kind in kinds]
         self.specs = [
-            self._spec(params, network, number, is_arm64=number > count - params["arm64"])
-            for number in range(1, count + 1)
+            self._spec(params, network, number, kind) for number, kind in enumerate(kinds, start=1)
         ]
 
     def _spec(
-        self, params: dict[str, Any], network: ipaddress.IPv4Network, number: int, *, is_arm64: bool
+        self, params: dict[str, Any], network: ipaddress.IPv4Network, number: int, kind: str
     ) -> NodeSpec:
+        architecture = kind.split()[1]
+        is_emulated = architecture != self.architecture
         return NodeSpec(
             name=f"{params['prefix']}{number}",
             address=str(network[FIRST_HOST + number]),
-            image=params["arm64_image" if is_arm64 else "image"],
+            image=params["images"][kind],
             network=self.network,
             memory_mib=params["memory_mib"],
             cpus=params["cpus"],
             pids=params["pids"],
             tmpfs=params["tmpfs"],
-            emulates="arm64" if is_arm64 else None,
-            board=params["arm64_board"] if is_arm64 else "",
+            emulates=architecture if is_emulated else None,
+            board=params["board"] if is_emulated else "",
         )
 
     def ours(self) -> list[Container]:
@@ -200,10 +200,11 @@ class Lab:
                 {
                     "name": spec.name,
                     "address": spec.address,
+                    "release": release,
                     "architecture": spec.emulates or self.architecture,
                     "emulated": spec.emulates is not None,
                 }
-                for spec in self.specs
+                for spec, release in zip(self.specs, self.releases, strict=True)
             ],
         }
         return {"nodes": nodes, "lab": lab}
@@ -284,8 +285,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-            "count": {"type": "int"},
-            "image": {"type": "str"},
+            "kinds": {"type": "list", "elements": "str"},
+            "images": {"type": "dict", "default": {}},
             "prefix": {"type": "str", "default": "pi"},
             "network": {"type": "str", "required": True},
             "subnet": {"type": "str", "required": True},
@@ -294,13 +295,11 @@ def main() -> None:
             "cpus": {"type": "float", "default": 1},
             "pids": {"type": "int", "default": 2000},
             "architecture": {"type": "str"},
-            "arm64": {"type": "int", "default": 0},
-            "arm64_image": {"type": "str"},
-            "arm64_board": {"type": "path"},
+            "board": {"type": "path"},
             "tmpfs": {"type": "dict", "default": {}},
             "purge_images": {"type": "bool", "default": False},
         },
-        required_if=[("state", "present", ("count", "image", "architecture"))],
+        required_if=[("state", "present", ("kinds", "images", "architecture"))],
         supports_check_mode=True,
     )
     lab = Lab(module.params, check_mode=module.check_mode)
