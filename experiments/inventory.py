@@ -52,13 +52,7 @@ def read_cluster(
             is down.
     """
     commands.remember(inventory)
-    listed = _ansible(project, "ansible-inventory", _chosen(inventory), "--list")
-    try:
-        content: dict[str, Any] = json.loads(listed)
-    except json.JSONDecodeError:
-        raise HerdError(
-            f"Reading the inventory: ansible-inventory printed no JSON: {listed[:200]}"
-        ) from None
+    content = listed(project, inventory)
     variables: dict[str, dict[str, Any]] = content.get("_meta", {}).get("hostvars", {})
     names = _members(content, GROUP)
     if not names:
@@ -78,6 +72,22 @@ def read_cluster(
     if gateway is not None and not lab_is_up(gateway):
         raise HerdError(LAB_IS_DOWN)
     return Cluster(nodes=nodes)
+
+
+def listed(project: Path, inventory: str | None) -> dict[str, Any]:
+    """What `ansible-inventory --list` tells: groups, and below `_meta` the variables of hosts.
+
+    Raises:
+        HerdError: the inventory cannot be read.
+    """
+    told = _ansible(project, "ansible-inventory", _chosen(inventory), "--list")
+    try:
+        content: dict[str, Any] = json.loads(told)
+    except json.JSONDecodeError:
+        raise HerdError(
+            f"Reading the inventory: ansible-inventory printed no JSON: {told[:200]}"
+        ) from None
+    return content
 
 
 def _chosen(inventory: str | None) -> list[str]:
