@@ -16,7 +16,7 @@ from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, wr
 from models.build import NODE_FOLDER
 from models.foreign import is_file_name, one_line
 
-HELPER_VERSION = "7"
+HELPER_VERSION = "8"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0

@@ -257,6 +257,102 @@ def test_a_unit_of_the_node_itself_is_not_stopped_for_its_name(
         assert helper.running_units(bus) == []
 
 
+# -- which units see a GPU ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("engine", "record", "expected"),
+    [
+        ("petals", '{"installed": true, "method": "cuda"}', True),
+        ("petals", '{"installed": true, "method": "cpu"}', False),
+        ("petals", '{"method": {"method": "cuda"}}', False),
+        ("petals", '["cuda"]', False),
+        ("petals", '{"method": "cuda"', False),
+        ("petals", None, False),
+        ("llama.cpp", '{"method": "cuda"}', False),
+        ("", None, False),
+    ],
+)
+def test_the_record_of_the_node_says_whether_an_engine_is_for_its_gpu(
+    helper: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    engine: str,
+    record: str | None,
+    expected: bool,  # noqa: FBT001 - pytest gives it by name
+) -> None:
+    monkeypatch.setattr(helper, "ENGINES", str(tmp_path))
+    if record is not None:
+        (tmp_path / engine).mkdir()
+        (tmp_path / engine / "install.json").write_text(record)
+    assert helper.is_for_gpu(engine) is expected
+
+
+@pytest.fixture
+def devices(helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder in the place of /dev; whatever is asked there ends up in `asked`."""
+    folder = tmp_path / "dev"
+    folder.mkdir()
+    found = (pattern.replace("/dev", str(folder)) for pattern in helper.GPU_DEVICES)
+    monkeypatch.setattr(helper, "GPU_DEVICES", tuple(found))
+    monkeypatch.setattr(helper, "UNIFIED_MEMORY", f"{folder}/nvidia-uvm")
+    return folder
+
+
+def make_device(path: Path, mode: int = 0o666, group: int = 0) -> str:
+    os.mknod(path, stat.S_IFCHR, os.makedev(1, 3))
+    path.chmod(mode)
+    os.chown(path, 0, group)
+    return str(path)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
+def test_a_unit_for_the_gpu_is_shown_its_devices_and_nothing_else(
+    helper: ModuleType, devices: Path
+) -> None:
+    (devices / "nvidia-caps").mkdir()
+    names = ("nvidia-caps/nvidia-cap1", "nvidia-uvm", "nvidia0", "nvidia1", "nvidiactl")
+    made = [make_device(devices / name) for name in names]
+    for other in ("nvidia-modeset", "sda", "kmsg", "nvme0"):
+        make_device(devices / other)
+    (devices / "nvidia2").write_text("no device")
+    (devices / "nvidia3").symlink_to(devices / "kmsg")
+    found = helper.gpu_devices()
+    assert sorted(found) == sorted(made)
+    policy, allowed, groups = helper.showing(found)
+    assert policy == ["DevicePolicy", "s", "closed"]
+    assert allowed[3:] == [word for path in found for word in (path, "rw")]
+    assert groups[2].value == 0
+    assert helper.showing([]) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
+@pytest.mark.parametrize(
+    ("mode", "group", "expected"),
+    [(0o666, 44, ""), (0o660, 44, "44"), (0o660, 0, ""), (0o640, 44, ""), (0o600, 44, "")],
+)
+def test_a_unit_joins_a_group_only_where_a_device_is_for_it_alone(
+    helper: ModuleType, devices: Path, mode: int, group: int, expected: str
+) -> None:
+    assert helper.group_needed(make_device(devices / "nvidia0", mode, group)) == expected
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
+def test_a_device_that_is_made_when_first_asked_for_is_asked_for(
+    helper: ModuleType, monkeypatch: pytest.MonkeyPatch, devices: Path
+) -> None:
+    def made(*argv: str) -> None:
+        assert argv == ("/bin/true", "-c=0", "-u")
+        make_device(devices / "nvidia-uvm")
+
+    monkeypatch.setattr(helper, "asked", made)
+    monkeypatch.setattr(helper, "MAKE_DEVICES", ("/usr/bin/not-there", "-c=0", "-u"))
+    assert helper.gpu_devices() == []
+    monkeypatch.setattr(helper, "MAKE_DEVICES", ("/bin/true", "-c=0", "-u"))
+    for _ in range(2):  # and no second time
+        assert helper.gpu_devices() == [f"{devices}/nvidia-uvm"]
+
+
 # -- the lock, and the end of who holds it ------------------------------------------------
 
 

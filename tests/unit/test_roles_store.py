@@ -30,6 +30,7 @@ def node(tmp_path: Path) -> Path:
 
 def call(program: Path, node: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     folders = {"LLAMA_HERD_ENGINES": str(node / "engines"), "LLAMA_HERD_MODELS": str(node)}
+    folders["LLAMA_HERD_HELPER"] = str(node / "herd-node")
     return subprocess.run(
         [sys.executable, "-I", str(program), *arguments],
         capture_output=True,
@@ -54,9 +55,37 @@ def lay_environment(node: Path, name: str) -> Path:
     return folder
 
 
-def activate(node: Path, build: str, **more: str) -> subprocess.CompletedProcess[str]:
+def activate(node: Path, build: str, **more: object) -> subprocess.CompletedProcess[str]:
     record = {"engine": "llama.cpp", "build": build, "version": build, "proof": PROOF, **more}
     return call(ENGINE_STORE, node, "activate", json.dumps(record))
+
+
+def lay_helper(node: Path, *, refuses: str = "", out: str = "", err: str = "") -> None:
+    """A helper that says this of whatever it shall run; what it was asked is in `asked`."""
+    (node / "herd-node").write_text(
+        f"""#!{sys.executable}
+import sys
+def tell(end, **parts):
+    for name, content in parts.items():
+        sys.stdout.write(f"part {{name}} {{len(content)}}\\n{{content}}")
+    sys.stdout.write(f"end {{end}}\\n")
+    sys.stdout.flush()
+for line in sys.stdin:
+    print(line, end="", file=open({str(node / "asked")!r}, "a"))
+    if line == "own\\n":
+        owns = True
+    if line != "\\n":
+        continue
+    if owns and {refuses!r}:
+        tell("error own", owner="user=a", error={refuses!r})
+    elif owns:
+        tell("ok own")
+    else:
+        tell("ok run", props="Result=success\\nExecMainStatus=0\\n", out={out!r}, err={err!r})
+    owns = False
+"""
+    )
+    (node / "herd-node").chmod(0o755)
 
 
 def seen(node: Path) -> dict[str, Any]:
@@ -168,6 +197,52 @@ def test_the_environment_before_is_removed_and_one_in_use_is_not(node: Path) -> 
         activate(node, build, environment=environment)
         left = [path.name for path in (node / "engines/llama.cpp/environments").iterdir()]
         assert left == [environment]
+
+
+IN_UNIT = {"argv": ["worker", "--device", "cuda"], "pattern": "^petals ([0-9])", "in_unit": True}
+
+
+def test_a_build_may_be_tried_by_the_helper_where_it_will_run(node: Path) -> None:
+    lay(node, "b1", "not started here")
+    lay_helper(node, out="a warning\npetals 2.2, on a GPU\n")
+    assert activate(node, "b1", proof=IN_UNIT).returncode == 0
+    assert seen(node)["install"]["protocol"] == "2"
+    program = node / "engines/llama.cpp/bin/worker"
+    words = f"arg={program}\narg=--device\narg=cuda\n\n"
+    assert (node / "asked").read_text().endswith(f"run\nunit=herd-proof\ndeadline=20\n{words}")
+    assert json.loads(activate(node, "b1", proof=IN_UNIT).stdout)["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("helper", "said"),
+    [
+        (
+            {"err": "error: no GPU\n"},
+            "does not run in its unit (success, exit status 0): error: no",
+        ),
+        ({"refuses": "another runner owns it"}, "herd-node: another runner owns it (user=a)"),
+        (None, "herd-node is not there: provision the whole node: ansible-playbook provision.yml"),
+    ],
+)
+def test_a_build_that_does_not_run_in_its_unit_leaves_the_old_one_in_use(
+    node: Path, helper: dict[str, str] | None, said: str
+) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    lay(node, "b2", "RPC server v8.0.0")
+    activate(node, "b1")
+    if helper is not None:
+        lay_helper(node, **helper)
+    failed = activate(node, "b2", proof=IN_UNIT)
+    assert failed.returncode == 1
+    assert said in failed.stderr
+    assert (seen(node)["install"]["build"], seen(node)["intact"]) == ("b1", True)
+
+
+def test_a_first_build_that_does_not_run_in_its_unit_leaves_nothing(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    lay_helper(node)
+    assert activate(node, "b1", proof=IN_UNIT).returncode == 1
+    assert [path.name for path in (node / "engines/llama.cpp").iterdir()] == ["builds"]
 
 
 def test_an_engine_that_cannot_be_had_is_recorded_once(node: Path) -> None:

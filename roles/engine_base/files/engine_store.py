@@ -42,6 +42,9 @@ LARGE_BYTES = 256 << 20
 """What lies beside the programs is looked at anew, not read anew, if it is more than this."""
 PROOF_SECONDS = 20.0
 UNPRIVILEGED = "nobody"
+HELPER = os.environ.get("LLAMA_HERD_HELPER", "/usr/local/libexec/llama-herd/herd-node")
+PROOF_UNIT = "herd-proof"
+UNTRIED = "it was being tried when its installation ended: provision the node again"
 PROOF_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
 """What a build that is tried is told of root's environment: nothing."""
 
@@ -250,6 +253,60 @@ def prove(build: Path, argv: list[str], pattern: str, seconds: float = PROOF_SEC
     )
 
 
+def prove_in_unit(
+    engine: str, argv: list[str], pattern: str, seconds: float = PROOF_SECONDS
+) -> str | None:
+    """Have the node's helper run a program of an engine as it runs one in a trial.
+
+    So what the program is not shown in a unit (devices, folders) it is not shown here either.
+
+    Returns the pattern's first group, None if it has none. Raises RuntimeError with the
+    program's last words, or with the helper's, if it ends without the pattern.
+    """
+    if not Path(HELPER).exists():
+        raise RuntimeError(
+            f"{HELPER} is not there: provision the whole node: ansible-playbook provision.yml"
+        )
+    program = str(ROOT / engine / "bin" / argv[0])
+    words = "".join(f"arg={word}\n" for word in (program, *argv[1:]))
+    asked = f"run\nunit={PROOF_UNIT}\ndeadline={round(seconds)}\n{words}\n"
+    with subprocess.Popen(
+        [HELPER, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as helper:
+        # systemd ends the program at its deadline; this is for a helper that hangs.
+        deadline = threading.Timer(seconds + PROOF_SECONDS, helper.kill)
+        deadline.start()
+        try:
+            reply_to(helper, "own\nwho=provisioning\n\n")
+            reply = reply_to(helper, asked)
+        finally:
+            deadline.cancel()
+            assert helper.stdin  # noqa: S101 - it was asked for
+            helper.stdin.close()  # which ends the helper, and what it started
+    if match := re.search(pattern, reply.get("out", ""), re.MULTILINE):
+        return match.group(1) if match.groups() else None
+    said = [line.strip() for part in ("out", "err") for line in reply.get(part, "").splitlines()]
+    props = dict(line.split("=", 1) for line in reply.get("props", "").splitlines())
+    ended = f"{props.get('Result')}, exit status {props.get('ExecMainStatus')}"
+    raise RuntimeError(f"{argv[0]} does not run in its unit ({ended}): {' / '.join(said[-3:])}")
+
+
+def reply_to(helper: subprocess.Popen[bytes], request: str) -> dict[str, str]:
+    """The parts of the helper's reply to a request. Raises RuntimeError if it refuses, or ends."""
+    assert helper.stdin  # noqa: S101 - as above
+    assert helper.stdout  # noqa: S101
+    helper.stdin.write(request.encode())
+    helper.stdin.flush()
+    parts: dict[str, str] = {}
+    while (words := helper.stdout.readline().decode().split())[:1] == ["part"]:
+        parts[words[1]] = helper.stdout.read(int(words[2])).decode(errors="replace")
+    if words[:2] != ["end", "ok"]:
+        owner = parts.get("owner", "").strip()
+        why = parts.get("error", "it ended")
+        raise RuntimeError(f"{HELPER}: {why}{f' ({owner})' if owner else ''}")
+    return parts
+
+
 def write_install(engine: str, record: dict[str, Any]) -> bool:
     """Write the record if it differs from what stands there; whether it did."""
     if read_install(engine) == record:
@@ -271,16 +328,21 @@ def activate(record: dict[str, Any]) -> bool:
     Likewise with environments: the build's stays.
 
     The record is install.json as it shall be, less what only the node can tell, and besides
-    `proof`: {"argv": […], "pattern": …}, and perhaps "seconds", see `prove`.
+    `proof`: {"argv": […], "pattern": …}, and perhaps "seconds", see `prove`, and "in_unit": whether
+    it is proven where trials run it, and so only after it was put into its place.
     """
     proof = record.pop("proof")
     folder = ROOT / record["engine"]
     build = folder / "builds" / record["build"]
-    told = prove(build, **proof)
-    link = folder / "bin.new"
-    link.unlink(missing_ok=True)
-    link.symlink_to(Path("builds") / build.name / "bin")
-    link.replace(folder / "bin")
+    before = read_install(record["engine"])
+    if proof.pop("in_unit", False):
+        with undone_by_failure(record["engine"]):
+            point_to(build)
+            write_install(record["engine"], {**record, "installed": False, "reason": UNTRIED})
+            told = prove_in_unit(record["engine"], **proof)
+    else:
+        told = prove(build, **proof)
+        point_to(build)
     environment = record.get("environment")
     kept = {build, environment_folder(folder, str(environment))}
     for other in (*folder.glob("builds/*"), *folder.glob("environments/*")):
@@ -292,7 +354,37 @@ def activate(record: dict[str, Any]) -> bool:
         "protocol": told,
         "binary_sha256": hashes(build, environment),
     }
-    return write_install(record["engine"], {**record, **known})
+    write_install(record["engine"], {**record, **known})
+    return before != {**record, **known}
+
+
+def point_to(build: Path) -> None:
+    """Make a build the one whose programs run."""
+    folder = build.parents[1]
+    link = folder / "bin.new"
+    link.unlink(missing_ok=True)
+    link.symlink_to(Path("builds") / build.name / "bin")
+    link.replace(folder / "bin")
+
+
+@contextlib.contextmanager
+def undone_by_failure(engine: str) -> Iterator[None]:
+    """Put back what was installed before if the block fails; without any, nothing is."""
+    folder = ROOT / engine
+    before = read_install(engine)
+    used = (folder / "bin").resolve().parent if (folder / "bin").is_symlink() else None
+    try:
+        yield
+    except BaseException:
+        if used is None:
+            (folder / "bin").unlink(missing_ok=True)
+        else:
+            point_to(used)
+        if before is None:
+            (folder / "install.json").unlink(missing_ok=True)
+        else:
+            write_install(engine, before)
+        raise
 
 
 def main(arguments: list[str]) -> int:

@@ -1,0 +1,144 @@
+"""Which units see a GPU, on a node whose container may fence them as a real node does.
+
+Nodes of the lab may not make namespaces, so there every unit sees all of /dev. This one may. It has
+plain devices of the kernel under the names of NVIDIA's.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from tests.doubles.helper import HELPER
+from tests.lab.virtual_lab import PROJECT, ROOT, VirtualLab
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+ENGINES = "/opt/llama-herd/engines"
+STORE = PROJECT / "roles" / "engine_base" / "files" / "engine_store.py"
+PREPARE = f"""
+useradd --system herd
+mkdir -p /usr/local/libexec/llama-herd /var/lib/llama-herd/attempts /etc/llama-herd {ENGINES}
+touch /etc/llama-herd/firewall.off
+mknod -m 666 /dev/nvidia0 c 1 5
+mknod -m 660 /dev/nvidia-uvm c 1 8
+chgrp video /dev/nvidia-uvm
+mknod -m 666 /dev/sdz b 254 0
+"""
+LOOK = """#!/bin/sh
+for name in nvidia0 nvidia-uvm sdz zero; do
+    if [ ! -e /dev/$name ]; then echo $name hidden
+    elif head -c 1 /dev/$name >/dev/null; then echo $name opened
+    else echo $name refused
+    fi
+done
+"""
+ASK = """
+import subprocess, sys
+helper = subprocess.Popen(
+    ["/usr/local/libexec/llama-herd/herd-node", "serve"],
+    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+)
+for request in ("own", "run\\nunit=herd-look\\ndeadline=20\\narg=" + sys.argv[1]):
+    helper.stdin.write(request.encode() + b"\\n\\n")
+    helper.stdin.flush()
+    while not (line := helper.stdout.readline()).startswith(b"end"):
+        name, size = line.split()[1:]
+        content = helper.stdout.read(int(size)).decode()
+        if name in (b"out", b"error"):
+            print(content)
+"""
+OPEN = {"nvidia0": "opened", "nvidia-uvm": "opened", "sdz": "refused", "zero": "opened"}
+HIDDEN = {"nvidia0": "hidden", "nvidia-uvm": "hidden", "sdz": "hidden", "zero": "opened"}
+
+
+class Fenced:
+    """A node beside the lab's, from the same image."""
+
+    def __init__(self, lab: VirtualLab, name: str) -> None:
+        self._lab, self._name = lab, name
+
+    def sh(self, command: str, given: str = "") -> str:
+        """What a shell command prints there."""
+        return self._lab.on(self._name, command, given=given)
+
+    def place(self, path: str, content: str) -> None:
+        """Write a program."""
+        self.sh(f"mkdir -p $(dirname {path}); cat >{path}; chmod 755 {path}", content)
+
+    def install(self, engine: str, record: Mapping[str, object]) -> None:
+        """Write what a role leaves on a node that has an engine."""
+        self.sh(f"cat >{ENGINES}/{engine}/install.json", json.dumps(record))
+
+    def activate(self, build: str, method: str) -> str:
+        """Have a build of Petals tried as the role has it tried; what that says."""
+        proof = {"argv": ["petals-check"], "pattern": "^petals 2", "in_unit": True}
+        record = {"engine": "petals", "build": build, "method": method, "proof": proof}
+        call = f"python3 -I -B - activate '{json.dumps(record)}' 2>&1 || true"
+        return self.sh(call, STORE.read_text())
+
+
+@pytest.fixture(scope="module")
+def node(lab: VirtualLab) -> Iterator[Fenced]:
+    image = lab.podman("inspect", ROOT, "--format", "{{.ImageName}}").strip()
+    name = f"fenced-{uuid4().hex[:8]}"
+    allowed = ["--cap-add=SYS_ADMIN", "--security-opt=unmask=ALL"]
+    allowed += ["--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined"]
+    started = ["--detach", "--systemd=always", "--network=none", "--pull=never", *allowed]
+    lab.podman("run", *started, f"--name={name}", image)
+    try:
+        made = Fenced(lab, name)
+        until = time.monotonic() + 60
+        while "running" not in made.sh("systemctl is-system-running || true"):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        made.sh(PREPARE)
+        made.place("/usr/local/libexec/llama-herd/herd-node", Path(HELPER).read_text())
+        yield made
+    finally:
+        lab.podman("rm", "--force", "--time=2", name)
+
+
+@pytest.mark.parametrize(
+    ("engine", "method", "expected"),
+    [
+        ("petals", "cuda", OPEN),
+        ("petals", "cpu", HIDDEN),
+        ("petals", None, HIDDEN),
+        ("llama.cpp", "cuda", HIDDEN),
+        ("distributed-llama", "cuda", HIDDEN),
+    ],
+)
+def test_a_gpu_is_shown_to_petals_alone_and_only_where_it_was_installed_for_it(
+    node: Fenced, engine: str, method: str | None, expected: Mapping[str, str]
+) -> None:
+    program = f"{ENGINES}/{engine}/bin/look"
+    node.place(program, LOOK)
+    node.install(engine, {"method": method} if method else {})
+    told = node.sh(f"python3 -I -B - {program}", ASK).split()
+    assert dict(zip(told[::2], told[1::2], strict=True)) == expected
+    node.sh(f"rm -r {ENGINES}/{engine}")
+
+
+def test_a_build_is_tried_in_its_unit_and_what_was_there_stays_where_it_fails(
+    node: Fenced,
+) -> None:
+    check = (
+        "#!/bin/sh\nif [ -e /dev/nvidia0 ]; then echo petals 2; else echo no GPU >&2; exit 1; fi\n"
+    )
+    node.place(f"{ENGINES}/petals/builds/b1/bin/petals-check", check)
+    failed = node.activate("b1", "cpu")
+    assert "petals-check does not run in its unit (exit-code, exit status 1): no GPU" in failed
+    assert node.sh(f"ls {ENGINES}/petals").split() == ["builds"]
+
+    assert json.loads(node.activate("b1", "cuda"))["install"]["installed"] is True
+    node.place(f"{ENGINES}/petals/builds/b2/bin/petals-check", check)
+    assert "no GPU" in node.activate("b2", "cpu")
+    record = json.loads(node.sh(f"cat {ENGINES}/petals/install.json"))
+    assert (record["build"], record["method"], record["installed"]) == ("b1", "cuda", True)
+    assert node.sh(f"readlink {ENGINES}/petals/bin").strip() == "builds/b1/bin"
