@@ -51,19 +51,23 @@ class SilentError(Exception):
     """The other side ended, or took too long, before it had told everything."""
 
 
-def ask_nodes(nodes: Sequence[Node], project: Path, *, deep: bool) -> list[Answer]:
+def ask_nodes(
+    nodes: Sequence[Node], project: Path, *, deep: bool, root: str | None = None
+) -> list[Answer]:
     """What all nodes tell, in order; a node that does not is told as a finding.
 
     Args:
         nodes: of the inventory; they need not be provisioned.
         project: folder that relative paths of the inventory begin at.
-        deep: whether PyTorch and bitsandbytes are imported where they are installed.
+        deep: whether PyTorch, bitsandbytes and Petals are imported where they are installed.
+        root: name of the cluster's root; None where that is not told.
     """
     transport = SshTransport(project)
     try:
-        return together(lambda node: _ask(node, nodes, transport, deep=deep), nodes)
+        answers = together(lambda node: _ask(node, nodes, transport, deep=deep), nodes)
     finally:
         transport.close()
+    return [replace(one, is_root=None if root is None else one.node == root) for one in answers]
 
 
 def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bool) -> Answer:

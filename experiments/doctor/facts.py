@@ -21,6 +21,7 @@ class Base(BaseModel):
 
     Attributes:
         memory_mib: RAM that programs may use; `available_mib` of it are free.
+        wireless: None where that cannot be seen: what a hypervisor or a container is given.
         link_mbit: None where the interface does not tell.
         address_leased: whether the interface's addresses come by DHCP.
     """
@@ -38,7 +39,7 @@ class Base(BaseModel):
     available_mib: Count | None = None
     swap_mib: Count = 0
     nic: str = "lo"
-    wireless: bool = False
+    wireless: bool | None = None
     link_mbit: Count | None = None
     address_leased: bool | None = None
     clock_service: str | None = None
@@ -52,6 +53,7 @@ class Machine(_Told):
         container: what runs the container; None elsewhere.
         userland_bits: width of its programs, whatever its kernel is.
         systemd: whether systemd is its process 1.
+        clock_units: units that are installed and could keep the clock.
         root_without_password: whether the user may do anything as root without one; None if sudo
             does not say.
     """
@@ -62,6 +64,7 @@ class Machine(_Told):
     userland_bits: Count | None = None
     dpkg_architecture: str | None = None
     systemd: bool = True
+    clock_units: tuple[str, ...] = ()
     python: str = "3.11.0"
     root_without_password: bool | None = None
 
@@ -91,24 +94,35 @@ class Wsl(_Told):
 
 
 class Gpu(_Told):
-    """A GPU that the driver lists."""
+    """A GPU that the driver lists; old drivers do not tell the compute capability."""
 
     name: str
     driver: str
-    compute_capability: str
+    compute_capability: str | None = None
     memory_mib: Count | None = None
 
 
 class Module(_Told):
-    """The driver's kernel module: the version that is loaded, and whether one is installed."""
+    """The driver's kernel module: the version that is loaded, and whether one is installed.
 
+    Attributes:
+        name: what the distribution calls it, such as `nvidia-current`.
+        keys: files of the keys that this system signs modules with.
+    """
+
+    name: str | None = None
     loaded: str | None = None
     installed: bool = False
     signer: str | None = None
+    keys: tuple[str, ...] = ()
 
 
 class Gpus(_Told):
-    """GPUs by NVIDIA, their driver, and what keeps it from loading."""
+    """GPUs by NVIDIA, their driver, and what keeps it from loading.
+
+    Attributes:
+        tegra: whether it is a Jetson, whose GPU is part of the processor.
+    """
 
     on_bus: Count = 0
     gpus: tuple[Gpu, ...] = ()
@@ -118,6 +132,7 @@ class Gpus(_Told):
     nouveau: bool = False
     secure_boot: bool | None = None
     driver_packages: tuple[str, ...] = ()
+    tegra: bool = False
 
     @property
     def is_there(self) -> bool:
@@ -153,9 +168,16 @@ class Cuda(_Told):
 
 
 class Imported(_Told):
-    """What importing PyTorch and bitsandbytes led to."""
+    """What importing PyTorch, bitsandbytes and Petals led to.
+
+    Attributes:
+        modules: those that were imported.
+        module: the one that was not; `error` says why.
+    """
 
     torch_sees_gpu: bool | None = None
+    modules: tuple[str, ...] = ()
+    module: str | None = None
     error: str | None = None
 
 
@@ -206,7 +228,7 @@ class Facts(_Told):
     """All that a node told.
 
     Attributes:
-        pythons: None where they were not looked for.
+        pythons_left_out: whether there were more environments than are looked at.
         closed_homes: home folders that could not be looked into.
     """
 
@@ -216,6 +238,7 @@ class Facts(_Told):
     gpu: Gpus = Gpus()
     cuda: Cuda = Cuda()
     pythons: tuple[Python, ...] = ()
+    pythons_left_out: bool = False
     closed_homes: tuple[str, ...] = ()
     network: Network = Network()
     disks: tuple[Disk, ...] = ()

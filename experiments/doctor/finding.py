@@ -40,6 +40,7 @@ class Answer:
     Attributes:
         address: where SSH connects to.
         engine_address: by which engines of other nodes reach it.
+        is_root: whether it is the cluster's root; None where that is not told.
         offset_s: its clock minus the controller's, in seconds, known to `offset_error_s`.
         silence: the finding when it told nothing.
     """
@@ -47,6 +48,7 @@ class Answer:
     node: str
     address: str
     engine_address: str
+    is_root: bool | None = None
     facts: Facts | None = None
     offset_s: float = 0.0
     offset_error_s: float = 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from experiments.doctor.checks import cuda, gpu, machine, network, pythons, resources, wsl
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem
@@ -10,7 +11,9 @@ from experiments.told import unread
 
 
 def judge(answers: Sequence[Answer]) -> list[Diagnosis]:
-    """What is to be said about each node, in order."""
+    """What is to be said about each node, in order; of several the first is the root if none is."""
+    if len(answers) > 1 and all(answer.is_root is None for answer in answers):
+        answers = [replace(answers[0], is_root=True), *answers[1:]]
     return [Diagnosis(answer, list(_findings(answer, answers))) for answer in answers]
 
 

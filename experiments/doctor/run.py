@@ -21,8 +21,9 @@ def examine(
     Raises:
         HerdError: the inventory cannot be read or has no such node.
     """
-    nodes = read_cluster(project, inventory, must_resolve=False).nodes
-    return judge(ask_nodes(_chosen(nodes, names), project, deep=deep))
+    cluster = read_cluster(project, inventory, must_resolve=False)
+    chosen = _chosen(cluster.nodes, names)
+    return judge(ask_nodes(chosen, project, deep=deep, root=cluster.root.name))
 
 
 def _chosen(nodes: Sequence[Node], names: str | None) -> list[Node]:

@@ -107,16 +107,27 @@ def test_what_a_node_is_is_told_in_words(facts: dict[str, Any], words: str) -> N
 # -- the traps -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("facts", "verdict"), [(PC_GPU, Verdict.PROBLEM), (PC, Verdict.WARNING)])
-def test_a_toolkit_only_inside_conda(facts: dict[str, Any], verdict: Verdict) -> None:
+@pytest.mark.parametrize("facts", [PC_GPU, PC])
+def test_a_toolkit_only_inside_conda(facts: dict[str, Any]) -> None:
     cuda = {"toolkits": [CONDA_TOOLKIT], "login": {"nvcc": f"{CONDA}/bin/nvcc"}}
 
     trap = only(changed(facts, cuda=cuda))
 
-    assert (trap.subject, trap.verdict) == ("cuda", verdict)
+    assert (trap.subject, trap.verdict) == ("cuda", Verdict.WARNING), "nothing here needs nvcc"
     assert f"lies only inside Conda ({CONDA})" in trap.sentence
     assert "--tags cuda" in trap.remedy
     assert "inside Conda, seen by login shell." in sentences(changed(facts, cuda=cuda))
+
+
+def test_the_runtime_that_pytorch_brings_into_conda_is_no_trap() -> None:
+    runtime = {**CONDA_TOOLKIT, "compiler": False}
+    assert bad(changed(PC_GPU, cuda={"toolkits": [runtime]})) == []
+
+
+def test_a_compiler_inside_conda_beside_a_runtime_of_the_system_is_the_only_one() -> None:
+    toolkits = [{**SYSTEM_TOOLKIT, "compiler": False}, CONDA_TOOLKIT]
+    trap = only(changed(PC_GPU, cuda={**SEEN, "toolkits": toolkits}))
+    assert "lies only inside Conda" in trap.sentence
 
 
 def test_a_toolkit_inside_conda_beside_the_systems_is_no_trap() -> None:
@@ -237,6 +248,13 @@ def test_secure_boot_with_a_module_that_it_refuses(signer: str | None, words: st
     assert words in trap.sentence
 
 
+def test_a_module_by_a_name_of_its_own_and_the_key_that_is_there_are_named() -> None:
+    module = {"name": "nvidia-current", "installed": True, "signer": "DKMS", "keys": ["/k.der"]}
+    trap = only(changed(PC, gpu={"on_bus": 1, "secure_boot": True, "module": module}))
+    assert "kernel module nvidia-current signed by 'DKMS'" in trap.sentence
+    assert trap.remedy.startswith("sudo mokutil --import /k.der, then restart")
+
+
 def test_secure_boot_with_a_module_that_is_loaded_is_right() -> None:
     assert bad(changed(PC_GPU, gpu={"secure_boot": True})) == []
 
@@ -270,6 +288,24 @@ def test_nat_that_hides_a_wsl_worker(wsl: dict[str, Any], verdict: Verdict, word
     assert "networkingMode=mirrored" in trap.remedy
 
 
+def told_of_both(**first: bool) -> list[Finding]:
+    """What is wrong with a guest behind NAT beside another node."""
+    guest = changed(WSL, wsl={**NAT, "forwards": [{**FORWARD, "port": 2222}]}, network=BEHIND)
+    here, _ = judge([answer(guest, "guest", **first), answer(PI, "pi1")])
+    return [one for one in here.findings if one.verdict is not Verdict.OK]
+
+
+def test_a_root_behind_nat_needs_no_forwarded_engines() -> None:
+    """It connects to the others; nobody connects to it."""
+    assert told_of_both() == []
+    assert told_of_both(is_root=True) == []
+
+
+def test_a_worker_behind_nat_is_hidden_even_where_the_root_was_not_looked_at() -> None:
+    (trap,) = told_of_both(is_root=False)
+    assert "it hides this node" in trap.sentence
+
+
 def test_wsl_that_has_the_address_others_look_for_is_taken_as_mirrored() -> None:
     assert bad(changed(WSL, wsl={"networking": None})) == []
 
@@ -278,6 +314,40 @@ def test_wifi() -> None:
     trap = only(changed(PI, base={"wireless": True, "nic": "wlan0", "link_mbit": None}))
     assert (trap.subject, trap.verdict) == ("link", Verdict.WARNING)
     assert trap.sentence.startswith("Engines talk by Wi-Fi (wlan0)")
+
+
+def test_what_lies_behind_what_windows_or_a_container_is_lent_is_not_told() -> None:
+    for base in ({}, {"wireless": False, "link_mbit": 10000}):
+        told = sentences(changed(WSL, base=base))
+        assert "whether Windows is connected by cable or by Wi-Fi" in told
+        assert "10000 Mbit/s" not in told
+    assert "whether a cable lies behind it" in sentences(changed(PC, base={"wireless": None}))
+
+
+@pytest.mark.parametrize(
+    ("facts", "remedy"),
+    [
+        (changed(PC, base={"clock_service": None}), "sudo apt-get install -y systemd-timesyncd"),
+        (
+            changed(PC, base={"clock_service": None}, machine={"clock_units": ["chrony"]}),
+            "sudo systemctl enable --now chrony",
+        ),
+        (changed(PC, base={"clock_service": "chrony"}), "chronyc sources"),
+    ],
+)
+def test_what_keeps_a_clock_depends_on_what_is_installed(
+    facts: dict[str, Any], remedy: str
+) -> None:
+    assert remedy in only(changed(facts, base={"clock_synchronised": False})).remedy
+
+
+def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
+    off = {"offset_s": -4000.0, "offset_error_s": 0.01}
+    container = changed(PC, machine={"kind": "container", "container": "lxc"})
+    assert "wsl --shutdown" in only(WSL, **off).remedy
+    assert "its machine's clock" in only(container, **off).remedy
+    for facts in (WSL, container, PC):
+        assert "hwclock" not in only(facts, **off).remedy, "not there on Ubuntu 24.04"
 
 
 # -- what else can be wrong ------------------------------------------------------------------------
@@ -290,9 +360,14 @@ def test_wifi() -> None:
         (changed(PC, network={"ufw": True}), Verdict.WARNING, "ufw is on"),
         (changed(PC, base={"available_mib": 200}), Verdict.WARNING, "Little is free: 15.5 GiB"),
         (
-            changed(PC, base={"clock_synchronised": False}),
+            changed(PC, base={"clock_synchronised": False, "clock_service": None}),
             Verdict.WARNING,
             "nothing keeps it so",
+        ),
+        (
+            changed(PC, base={"clock_synchronised": False}),
+            Verdict.WARNING,
+            "systemd-timesyncd has not set it yet",
         ),
         (
             changed(PC, disks=[{"path": "/", "total_mib": 30_000, "free_mib": 3000}]),
@@ -392,6 +467,24 @@ def test_wifi() -> None:
             Verdict.PROBLEM,
             "importing ended with RuntimeError: CUDA",
         ),
+        (
+            changed(
+                PC_GPU,
+                pythons=[{**TORCH_OK, "imported": {"module": "petals", "error": "OSError: no."}}],
+            ),
+            Verdict.PROBLEM,
+            "importing petals ended with OSError: no.",
+        ),
+        (
+            changed(
+                PC_GPU,
+                gpu={"gpus": [{**GPU["gpus"][0], "compute_capability": "3.7"}]},
+                pythons=[TORCH_OK],
+            ),
+            Verdict.PROBLEM,
+            "compute capability 3.7, older than",
+        ),
+        (changed(PC, gpu={"tegra": True}), Verdict.WARNING, "A Jetson"),
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "imported": {"torch_sees_gpu": False}}]),
             Verdict.PROBLEM,

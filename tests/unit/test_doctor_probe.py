@@ -19,59 +19,14 @@ from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.facts import Facts
 from experiments.doctor.probe.conda import closed_homes
 from experiments.doctor.probe.cuda import cuda
-from experiments.doctor.probe.gpu import SECURE_BOOT, gpu
 from experiments.doctor.probe.machine import machine, wsl
 from experiments.doctor.probe.main import facts
 from experiments.doctor.probe.network import greeting, network
-from experiments.doctor.probe.place import Place, Said, run_program
-from experiments.doctor.probe.pythons import pythons
 from experiments.doctor.program import COMMAND, MODULES, program
+from tests.doubles.doctor_place import HOME, prepared
 
-HOME = "/home/ada"
 WSL_KERNEL = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f) (gcc 11.2.0)"
 ELF_64, ELF_32 = b"\x7fELF\x02", b"\x7fELF\x01"
-TORCH = """from typing import Optional
-__all__ = ['__version__', 'debug', 'cuda', 'git_version', 'hip']
-__version__ = '{version}'
-debug = False
-cuda: Optional[str] = {cuda}
-git_version = 'unknown'
-hip: Optional[str] = None
-"""
-
-
-def prepared(folder: Path, files: dict[str, Any], **answers: str) -> Place:
-    """A machine with these files (a program where the text begins with #!) and these answers."""
-    for name, text in files.items():
-        path = folder / name.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        if path.read_bytes().startswith(b"#!"):
-            path.chmod(0o755)
-
-    def run(argv: list[str], environment: dict[str, str], seconds: float) -> Said:
-        name = argv[0].rpartition("/")[2].replace("-", "_").partition(".")[0]
-        if name in answers:
-            return Said(0, answers[name])
-        is_prepared = argv[0].startswith(str(folder)) or argv[0] == "bash"
-        return run_program(argv, environment, seconds) if is_prepared else Said(None)
-
-    return Place(root=folder, home=HOME, run=run)
-
-
-def venv(name: str, torch: str, built_for: str | None, *libraries: str) -> dict[str, Any]:
-    """A virtual environment with PyTorch and bitsandbytes 0.41.1."""
-    packages = f"{name}/lib/python3.11/site-packages"
-    files = {
-        f"{name}/pyvenv.cfg": "home = /usr/bin\n",
-        f"{packages}/torch/version.py": TORCH.format(version=torch, cuda=repr(built_for)),
-    }
-    if libraries:
-        files[f"{packages}/bitsandbytes-0.41.1.dist-info/METADATA"] = "Name: bitsandbytes\n"
-    for code in libraries:
-        for ending in ("", "_nocublaslt"):
-            files[f"{packages}/bitsandbytes/libbitsandbytes_cuda{code}{ending}.so"] = ""
-    return files
 
 
 @pytest.mark.parametrize(
@@ -160,67 +115,6 @@ def test_elsewhere_there_is_no_wsl(tmp_path: Path) -> None:
     assert wsl(prepared(tmp_path, {"/proc/version": "Linux version 6.1.0-28-amd64"})) is None
 
 
-def test_a_linux_driver_is_told_by_the_packages_that_are_installed(tmp_path: Path) -> None:
-    states = {
-        "nvidia-driver-550": "install ok installed",
-        "libnvidia-compute-550": "hold ok installed",
-        "cuda-toolkit-12-4": "install ok installed",
-        "nvidia-headless-535": "deinstall ok config-files",
-        "cuda-12-4": "install ok installed",
-    }
-    status = "\n\n".join(f"Package: {name}\nStatus: {state}" for name, state in states.items())
-
-    told = gpu(prepared(tmp_path, {"/var/lib/dpkg/status": status}))
-
-    assert told["driver_packages"] == ["nvidia-driver-550", "libnvidia-compute-550", "cuda-12-4"]
-
-
-def test_secure_boot_and_an_unsigned_module_are_told(tmp_path: Path) -> None:
-    files = {
-        SECURE_BOOT: b"\x06\0\0\0\x01",
-        "/sys/bus/pci/devices/0000:01:00.0/vendor": "0x10de\n",
-        "/sys/bus/pci/devices/0000:01:00.0/class": "0x030000\n",
-        "/sys/bus/pci/devices/0000:01:00.1/vendor": "0x10de\n",
-        "/sys/bus/pci/devices/0000:01:00.1/class": "0x040300\n",
-        "/proc/modules": "nouveau 2609152 1 - Live 0x0\n",
-    }
-
-    told = gpu(prepared(tmp_path, files, modinfo=""))
-
-    assert (told["secure_boot"], told["nouveau"]) == (True, True)
-    assert told["on_bus"] == 1, "its sound is no GPU"
-    assert told["module"] == {"loaded": None, "installed": True, "signer": None}
-
-
-def test_gpus_are_those_that_nvidia_smi_lists(tmp_path: Path) -> None:
-    smi = (
-        "#!/bin/sh\n"
-        "echo 'NVIDIA GeForce RTX 4090, 550.54.14, 8.9, 24564'\n"
-        "echo 'NVIDIA Graphics Device, 550.54.14, 8.9, [N/A]'\n"
-    )
-    files = {
-        "/usr/bin/nvidia-smi": smi,
-        "/proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64"
-        "  550.54.14  Release Build  (dvs-builder@U16)\n",
-    }
-
-    told = gpu(prepared(tmp_path, files))
-
-    assert [one["memory_mib"] for one in told["gpus"]] == [24564, None]
-    assert told["gpus"][0]["name"] == "NVIDIA GeForce RTX 4090"
-    assert told["gpus"][0]["compute_capability"] == "8.9"
-    assert (told["module"]["loaded"], told["nvidia_smi_error"]) == ("550.54.14", None)
-
-
-def test_why_nvidia_smi_fails_is_told(tmp_path: Path) -> None:
-    smi = "#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'\nexit 18\n"
-
-    told = gpu(prepared(tmp_path, {"/usr/lib/wsl/lib/nvidia-smi": smi}))
-
-    assert told["nvidia_smi"] == "/usr/lib/wsl/lib/nvidia-smi"
-    assert told["nvidia_smi_error"] == "Failed to initialize NVML: Driver/library version mismatch"
-
-
 def test_a_toolkit_inside_conda_is_seen_by_the_login_shell_alone(tmp_path: Path) -> None:
     conda = f"{HOME}/miniconda3/envs/llm"
     files = {
@@ -305,75 +199,6 @@ def test_environments_that_conda_lists_are_found_wherever_they_lie(tmp_path: Pat
     (toolkit,) = cuda(prepared(tmp_path, files))["toolkits"]
 
     assert (toolkit["path"], toolkit["conda"]) == ("/data/env", True)
-
-
-def test_what_pytorch_was_built_for_is_read_without_importing_it(tmp_path: Path) -> None:
-    petals = "/opt/llama-herd/engines/petals/builds/1f3a/venv"
-    files = {
-        **venv(petals, "2.6.0", "12.4", "118", "121"),
-        f"{petals}/lib/python3.11/site-packages/petals-2.2.0.post1.dist-info/METADATA": "",
-        **venv(f"{HOME}/cpu", "2.13.0+cpu", None),
-    }
-
-    told = {one["path"]: one for one in pythons(prepared(tmp_path, files), deep=False)}
-
-    assert told[petals] == {
-        "path": petals,
-        "kind": "venv",
-        "torch": "2.6.0",
-        "torch_cuda": "12.4",
-        "bitsandbytes": "0.41.1",
-        "bitsandbytes_cuda": ["118", "121"],
-        "petals": "2.2.0.post1",
-        "imported": None,
-    }
-    assert (told[f"{HOME}/cpu"]["torch_cuda"], told[f"{HOME}/cpu"]["bitsandbytes"]) == (None, None)
-
-
-def test_conda_environments_and_the_systems_python_are_looked_at_too(tmp_path: Path) -> None:
-    files = {
-        "/opt/miniforge3/envs/a/bin/python": "",
-        "/opt/miniforge3/envs/a/lib/python3.10/site-packages/torch/version.py": TORCH.format(
-            version="2.1.2", cuda="'11.8'"
-        ),
-        "/usr/lib/python3/dist-packages/torch/version.py": "__version__ = '1.13.1'\ncuda = None\n",
-        f"{HOME}/plain/pyvenv.cfg": "",
-        f"{HOME}/plain/lib/python3.11/site-packages/pip/__init__.py": "",
-    }
-
-    told = pythons(prepared(tmp_path, files), deep=False)
-
-    assert [(one["path"], one["kind"], one["torch_cuda"]) for one in told] == [
-        ("/opt/miniforge3/envs/a", "conda", "11.8"),
-        ("/usr/lib/python3", "system", None),
-    ]
-
-
-def test_deep_lets_the_environments_own_python_import_what_it_has(tmp_path: Path) -> None:
-    torch = "class cuda:\n    is_available = staticmethod(lambda: False)\n"
-    broken = "print('False alarm')\nraise RuntimeError('CUDA Setup failed\\nmore of it')\n"
-    modules = {"torch": torch, "bitsandbytes": broken}
-    packages = tmp_path / "packages"
-    for name, text in modules.items():
-        (packages / name).mkdir(parents=True)
-        (packages / name / "__init__.py").write_text(text)
-    files = {
-        **venv(f"{HOME}/v", "2.6.0", "12.4", "121"),
-        f"{HOME}/v/bin/python": f'#!/bin/sh\nshift\nPYTHONPATH={packages} exec python3 "$@"\n',
-    }
-
-    (told,) = pythons(prepared(tmp_path / "root", files), deep=True)
-
-    assert told["imported"] == {
-        "torch_sees_gpu": False,
-        "error": "RuntimeError: CUDA Setup failed",
-    }
-    assert not list(packages.rglob("__pycache__")), "looking leaves nothing behind"
-
-
-def test_an_environment_whose_python_does_not_run_tells_nothing(tmp_path: Path) -> None:
-    (told,) = pythons(prepared(tmp_path, venv(f"{HOME}/v", "2.6.0", "12.4")), deep=True)
-    assert told["imported"] is None
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_a_pi_4_tells_board_memory_clock_and_swap_file(tmp_path: Path) -> None:
     assert (facts["cpu_model"], facts["memory_mib"]) == ("Cortex-A72", 3793)
     assert (facts["max_frequency_mhz"], facts["governor"]) == (1800, "performance")
     assert (facts["swap_mib"], facts["swap_kinds"]) == (511, "file")
-    assert (facts["nic"], facts["wireless"], facts["link_mbit"]) == ("eth0", False, 1000)
+    assert (facts["nic"], facts["wireless"], facts["link_mbit"]) == ("eth0", None, None)
     assert facts["clock_service"] == "chrony"
     assert facts["virtualisation"] == "none"
 
@@ -105,18 +105,56 @@ def test_a_pi_5_under_trixie_has_zram_and_pages_of_16_kib(
     assert facts["link_mbit"] is None, "-1 is sysfs for a link that is down"
 
 
+def driven_by(folder: Path, driver: str, *interfaces: str, speed: str = "1000") -> None:
+    """Give interfaces a device with a driver, as sysfs shows it."""
+    (drivers := folder / f"sys/bus/pci/drivers/{driver}").mkdir(parents=True, exist_ok=True)
+    for name in interfaces:
+        device = folder / f"sys/class/net/{name}/device"
+        device.mkdir(parents=True)
+        (device / "driver").symlink_to(drivers)
+        (device.parent / "speed").write_text(f"{speed}\n")
+
+
+def link(folder: Path, interface: str = "eth0") -> tuple[Any, Any, Any]:
+    facts = told(folder, {}, interface)
+    return facts["nic_driver"], facts["wireless"], facts["link_mbit"]
+
+
+def test_a_device_with_a_driver_of_hardware_is_known_to_be_wired(tmp_path: Path) -> None:
+    driven_by(tmp_path, "bcmgenet", "eth0")
+    assert link(tmp_path) == ("bcmgenet", False, 1000)
+
+
 def test_wireless_is_told_by_the_interface_that_engines_use(tmp_path: Path) -> None:
+    driven_by(tmp_path, "bcmgenet", "eth0")
     assert told(tmp_path, PI_4, "wlan0")["wireless"] is True
     assert told(tmp_path, PI_4, "eth0")["wireless"] is False
 
 
-def test_the_driver_of_an_interface_is_named(tmp_path: Path) -> None:
-    driver = tmp_path / "sys/bus/platform/drivers/bcmgenet"
-    driver.mkdir(parents=True)
-    device = tmp_path / "sys/class/net/eth0/device"
-    device.mkdir(parents=True)
-    (device / "driver").symlink_to(driver)
-    assert told(tmp_path, PI_4)["nic_driver"] == "bcmgenet"
+@pytest.mark.parametrize("driver", ["hv_netvsc", "virtio_net", "vmxnet3"])
+def test_what_a_hypervisor_lends_has_neither_kind_nor_speed(tmp_path: Path, driver: str) -> None:
+    """Windows' Wi-Fi is eth0 with 10000 Mbit/s inside WSL."""
+    driven_by(tmp_path, driver, "eth0", speed="10000")
+    assert link(tmp_path) == (driver, None, None)
+
+
+@pytest.mark.parametrize("kind", ["veth", "bridge", "tun"])
+def test_an_interface_without_a_device_has_neither(tmp_path: Path, kind: str) -> None:
+    files = {f"sys/class/net/eth0/{kind}": "", "sys/class/net/eth0/speed": "10000\n"}
+    facts = told(tmp_path, files)
+    assert (facts["wireless"], facts["link_mbit"]) == (None, None)
+
+
+def test_a_bridge_or_bond_is_what_lies_below_it(tmp_path: Path) -> None:
+    """Proxmox gives the address to a bridge; the slowest of its cables counts."""
+    driven_by(tmp_path, "igb", "enp1s0", speed="1000")
+    driven_by(tmp_path, "r8169", "enp2s0", speed="100")
+    for upper, below in (("bond0", ("enp1s0", "enp2s0")), ("vmbr0", ("bond0", "veth1"))):
+        (folder := tmp_path / f"sys/class/net/{upper}").mkdir(parents=True)
+        for name in below:
+            (folder / f"lower_{name}").symlink_to(f"../{name}")
+    (tmp_path / "sys/class/net/veth1").mkdir()
+    assert link(tmp_path, "vmbr0") == ("igb", False, 100)
 
 
 LEASED = "2: eth0    inet 192.0.2.7/24 brd 192.0.2.255 scope global dynamic noprefixroute eth0\\"

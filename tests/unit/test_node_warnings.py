@@ -53,6 +53,12 @@ def test_wireless_is_warned_of_with_its_speed_where_that_is_known() -> None:
     assert "wireless, 433 Mbit/s: " in known
 
 
+def test_what_windows_lends_is_not_called_a_cable() -> None:
+    (told,) = warnings(virtualisation="wsl", wireless=None, link_mbit=None)
+    assert "cannot be seen from inside WSL" in told
+    assert told.endswith("in PowerShell: Get-NetAdapter -Physical")
+
+
 @pytest.mark.parametrize(
     ("link_mbit", "is_slow"), [(10, True), (100, True), (1000, False), (2500, False), (None, False)]
 )

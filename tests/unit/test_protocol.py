@@ -235,7 +235,7 @@ def test_bits_of_now_are_looked_at_once_a_second_and_told_once(
 ) -> None:
     file = tmp_path / "get_throttled"
     file.write_text("50004\n")
-    throttling = helper.Throttling(str(file))
+    throttling = helper.Throttling(str(file), ())
     assert throttling.look() == throttling.EVERY_S
     file.write_text("50000\n")
     assert 0 < throttling.look() <= throttling.EVERY_S
@@ -247,5 +247,45 @@ def test_bits_of_now_are_looked_at_once_a_second_and_told_once(
 def test_a_machine_without_such_a_firmware_is_not_looked_at(
     helper: ModuleType, tmp_path: Path
 ) -> None:
-    throttling = helper.Throttling(str(tmp_path / "nothing"))
-    assert (throttling.look(), throttling.seen()) == (None, None)
+    throttling = helper.Throttling(str(tmp_path / "nothing"), ())
+    assert (throttling.look(), throttling.seen(), throttling.bits()) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("says", "bits"),
+    [
+        ("echo throttled=0x50000", "0x50000"),
+        ("echo throttled=0x0", "0x0"),
+        ("echo error=1 error_msg=; exit 1", "4"),
+        ("echo VCHI initialization failed; exit 255", "4"),
+    ],
+)
+def test_what_the_firmware_remembers_goes_before_the_kernels_file(
+    helper: ModuleType, tmp_path: Path, says: str, bits: str
+) -> None:
+    """The kernel's file forgets within seconds."""
+    (file := tmp_path / "get_throttled").write_text("4\n")
+    (program := tmp_path / "vcgencmd").write_text(f"#!/bin/sh\n{says}\n")
+    program.chmod(0o755)
+    assert helper.Throttling(str(file), (str(program),)).bits() == bits
+
+
+def test_only_a_device_that_this_system_drives_has_a_speed(
+    helper: ModuleType, tmp_path: Path
+) -> None:
+    for name, driver, speed in (
+        ("eth0", "bcmgenet", "1000"),
+        ("lent0", "hv_netvsc", "10000"),
+        ("veth0", None, "10000"),
+        ("down0", "igb", "-1"),
+    ):
+        (tmp_path / name / "device").mkdir(parents=True)
+        (tmp_path / name / "speed").write_text(f"{speed}\n")
+        if driver:
+            (drivers := tmp_path / "drivers" / driver).mkdir(parents=True)
+            (tmp_path / name / "device" / "driver").symlink_to(drivers)
+    (tmp_path / "br0").mkdir()
+    (tmp_path / "br0" / "lower_eth0").symlink_to("../eth0")
+    names = ("eth0", "br0", "lent0", "veth0", "down0")
+    told = {name: helper.link_mbit(name, str(tmp_path)) for name in names}
+    assert told == {"eth0": "1000", "br0": "1000", "lent0": None, "veth0": None, "down0": None}

@@ -15,6 +15,10 @@ OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 minor version compatibility)."""
 
 
+LAST_BRANCHES = {340: "Tesla", 390: "Fermi", 470: "Kepler"}
+"""Last branches of the driver for a generation of GPUs (NVIDIA, legacy GPUs)."""
+
+
 def check(facts: Facts) -> Iterator[Finding]:
     """A line for each toolkit, then the traps."""
     cuda = facts.cuda
@@ -31,9 +35,10 @@ def check(facts: Facts) -> Iterator[Finding]:
     if not cuda.toolkits:
         yield ok(SUBJECT, "No CUDA toolkit. None is needed: engines bring what they use of it.")
     system = [toolkit for toolkit in cuda.toolkits if not toolkit.conda]
-    conda = [toolkit for toolkit in cuda.toolkits if toolkit.conda]
-    if conda and not system:
-        yield _conda_only(facts, conda)
+    # Without a compiler it is the runtime that PyTorch's packages bring, which is as it should be.
+    conda = [toolkit for toolkit in cuda.toolkits if toolkit.conda and toolkit.compiler]
+    if conda and not any(toolkit.compiler for toolkit in system):
+        yield _conda_only(conda)
     elif conda:
         yield from _conda_first(cuda, conda)
     yield from _loader(cuda, system)
@@ -66,10 +71,10 @@ def _strangers(cuda: Cuda) -> Iterator[Finding]:
             yield ok(SUBJECT, f"{who} finds {compiler}, which lies in no toolkit's folder.")
 
 
-def _conda_only(facts: Facts, conda: list[Toolkit]) -> Finding:
+def _conda_only(conda: list[Toolkit]) -> Finding:
+    """A warning, because nothing here needs a compiler of CUDA."""
     places = ", ".join(toolkit.path for toolkit in conda)
-    verdict = problem if facts.gpu.is_there else warning
-    return verdict(
+    return warning(
         SUBJECT,
         f"The CUDA toolkit lies only inside Conda ({places}): outside that environment, in units "
         "and in builds, nothing finds it.",
@@ -121,8 +126,19 @@ def _driver(facts: Facts, system: list[Toolkit]) -> Iterator[Finding]:
                     f"{gpu.driver}.",
                     "Update NVIDIA's driver in Windows."
                     if facts.wsl
-                    else f"Install a newer driver: {INSTALL}",
+                    else f"Install a newer driver: {INSTALL}.{no_newer(gpu.driver)}",
                 )
+
+
+def no_newer(driver: str) -> str:
+    """What is true of the last driver of a generation of GPUs; empty for any other driver."""
+    generation = LAST_BRANCHES.get(branch(driver))
+    if generation is None:
+        return ""
+    return (
+        f" For a GPU of NVIDIA's {generation} generation there is none: models run on the "
+        "processor there."
+    )
 
 
 def oldest_driver(cuda_version: str | None) -> int | None:

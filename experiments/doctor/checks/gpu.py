@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.doctor.checks.cuda import INSTALL
+from experiments.doctor.checks.cuda import INSTALL, branch
 from experiments.doctor.facts import Facts, Gpus
 from experiments.doctor.finding import Finding, ok, problem, warning
 
 SUBJECT = "gpu"
+TELLS_CAPABILITY = 510
+"""Branch of the driver from which on nvidia-smi knows `compute_cap`."""
+DKMS_KEY = "/var/lib/dkms/mok.pub"
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -16,11 +19,23 @@ def check(facts: Facts) -> Iterator[Finding]:
     gpu = facts.gpu
     for one in gpu.gpus:
         memory = f", {one.memory_mib / 1024:.0f} GiB" if one.memory_mib else ""
-        yield ok(
-            SUBJECT,
-            f"{one.name}{memory}, compute capability {one.compute_capability}, "
-            f"driver {one.driver}.",
+        capability = (
+            f"compute capability {one.compute_capability}"
+            if one.compute_capability
+            else "compute capability not told by so old a driver"
+            if branch(one.driver) < TELLS_CAPABILITY
+            else "compute capability not told"
         )
+        yield ok(SUBJECT, f"{one.name}{memory}, {capability}, driver {one.driver}.")
+    if gpu.tegra:
+        yield warning(
+            SUBJECT,
+            "A Jetson: its GPU is part of the processor and works with JetPack's own CUDA and "
+            "PyTorch alone. Engines here use its processor only.",
+            "Measure it as the computer without a GPU that it is here, and leave it out of group "
+            "cuda_nodes.",
+        )
+        return
     if gpu.gpus:
         return
     refused = _refused(gpu)
@@ -41,19 +56,24 @@ def _refused(gpu: Gpus) -> Finding | None:
     if gpu.module.signer is None:
         return problem(
             SUBJECT,
-            "Secure Boot is on and the driver's kernel module is not signed: the kernel refuses "
-            "it.",
+            f"Secure Boot is on and the driver's kernel module {_named(gpu)}is not signed: the "
+            "kernel refuses it.",
             "On Ubuntu install the signed one (linux-modules-nvidia-<branch>-server-<kernel>); "
             "elsewhere sign and enrol a key at the machine's own screen (mokutil --import), or "
             "turn Secure Boot off in the firmware.",
         )
     return problem(
         SUBJECT,
-        f"Secure Boot is on and the driver's kernel module, signed by {gpu.module.signer!r}, is "
-        "not loaded: that key is probably not enrolled.",
-        "Enrol it at the machine's own screen (sudo mokutil --import /var/lib/dkms/mok.pub, then "
-        "restart), or turn Secure Boot off in the firmware.",
+        f"Secure Boot is on and the driver's kernel module {_named(gpu)}signed by "
+        f"{gpu.module.signer!r} is not loaded: that key is probably not enrolled.",
+        f"sudo mokutil --import {(*gpu.module.keys, DKMS_KEY)[0]}, then restart and enrol it at "
+        "the machine's own screen; or turn Secure Boot off in the firmware.",
     )
+
+
+def _named(gpu: Gpus) -> str:
+    """The module's name where a distribution gives it one of its own."""
+    return f"{gpu.module.name} " if gpu.module.name not in (None, "nvidia") else ""
 
 
 def _failing(facts: Facts, error: str) -> Finding:

@@ -41,6 +41,18 @@ def _link(facts: Facts) -> Finding:
             "and how long changes from moment to moment.",
             "Plug in a cable and set `herd_cluster_address` to its address.",
         )
+    if facts.wsl is not None:
+        return ok(
+            "link",
+            f"{base.nic} is what Windows lends: whether Windows is connected by cable or by Wi-Fi, "
+            "and how fast, cannot be seen from here (in PowerShell: Get-NetAdapter -Physical).",
+        )
+    if base.wireless is None:
+        return ok(
+            "link",
+            f"{base.nic} is no device of this system's own: whether a cable lies behind it, and "
+            "how fast, cannot be seen from here.",
+        )
     if base.link_mbit is None:
         return ok("link", f"{base.nic}, wired; its speed is not told.")
     if base.link_mbit < USUAL_MBIT:

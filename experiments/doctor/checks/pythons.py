@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from experiments.doctor.checks.cuda import INSTALL, branch, oldest_driver
+from experiments.doctor.checks.cuda import INSTALL, branch, no_newer, oldest_driver
 from experiments.doctor.facts import Facts, Python
 from experiments.doctor.finding import Finding, ok, problem, warning
 from experiments.told import decimal, whole
@@ -21,8 +21,8 @@ _CODE = re.compile(r"[0-9]{2,4}")
 SERVED = ("110", "111", "114", "115", "117", "118", "120", "121", "122")
 """Of its wheel."""
 RIGHT_TORCH = "PyTorch 2.4.1, built for CUDA 12.1"
-MOST_CAPABILITY = 9.0
-"""Newest compute capability that PyTorch built for those has code for."""
+LEAST_CAPABILITY, MOST_CAPABILITY = 5.0, 9.0
+"""Oldest and newest compute capability that PyTorch built for those has code for."""
 REMEDY = (
     f"Reinstalling CUDA does not help. Give Petals an environment of its own with {RIGHT_TORCH}: "
     "ansible-playbook provision.yml --tags petals"
@@ -33,6 +33,8 @@ def check(facts: Facts) -> Iterator[Finding]:
     """A line for each environment, then what cannot work in it."""
     if not facts.pythons:
         yield ok(SUBJECT, "No PyTorch.")
+    if facts.pythons_left_out:
+        yield ok(SUBJECT, "Not all environments were looked at: there are too many.")
     for python in facts.pythons:
         yield ok(SUBJECT, f"{python.path} ({python.kind}): {_contents(python)}.")
         yield from _served(facts, python)
@@ -109,9 +111,19 @@ def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
             SUBJECT,
             f"{python.path}: PyTorch for CUDA {cuda} needs driver {oldest} or newer, and this is "
             f"{gpu.driver}.",
-            "Update NVIDIA's driver in Windows." if facts.wsl else f"For a newer driver: {INSTALL}",
+            "Update NVIDIA's driver in Windows."
+            if facts.wsl
+            else f"For a newer driver: {INSTALL}.{no_newer(gpu.driver)}",
         )
-    is_newer = (decimal(gpu.compute_capability) or 0.0) > MOST_CAPABILITY
+    capability = decimal(gpu.compute_capability)
+    if python.petals and capability is not None and capability < LEAST_CAPABILITY:
+        yield problem(
+            SUBJECT,
+            f"{python.path}: the GPU is of compute capability {gpu.compute_capability}, older than "
+            f"PyTorch for CUDA {cuda} has code for.",
+            "Run Petals on another GPU, or on the CPU here.",
+        )
+    is_newer = capability is not None and capability > MOST_CAPABILITY
     if python.petals and is_newer and "".join(cuda.split(".")[:2]) in SERVED:
         yield problem(
             SUBJECT,
@@ -127,7 +139,9 @@ def _imported(facts: Facts, python: Python) -> Iterator[Finding]:
     if imported is None:
         return
     if imported.error is not None:
-        yield problem(SUBJECT, f"{python.path}: importing ended with {imported.error}.", REMEDY)
+        what = f"importing {imported.module}" if imported.module else "importing"
+        error = imported.error.rstrip(".")
+        yield problem(SUBJECT, f"{python.path}: {what} ended with {error}.", REMEDY)
     elif python.torch_cuda and facts.gpu.gpus and imported.torch_sees_gpu is False:
         yield problem(
             SUBJECT,
@@ -135,4 +149,5 @@ def _imported(facts: Facts, python: Python) -> Iterator[Finding]:
             "Look whether CUDA_VISIBLE_DEVICES or LD_LIBRARY_PATH is set, and restart the machine.",
         )
     else:
-        yield ok(SUBJECT, f"{python.path}: importing succeeded.")
+        names = " and ".join(imported.modules) or "what is there"
+        yield ok(SUBJECT, f"{python.path}: importing {names} succeeded.")

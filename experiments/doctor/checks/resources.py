@@ -15,6 +15,8 @@ LEAST_DISK_MIB = 4096
 """A model of one billion parameters in q8_0 and what is built beside it."""
 FULL_DISK_MIB = 512
 GIB = 1024
+ASK_CLOCK = {"systemd-timesyncd": "timedatectl timesync-status", "chrony": "chronyc sources"}
+"""What tells of the time servers of a service."""
 
 
 def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
@@ -33,22 +35,42 @@ def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
         yield verdict(
             "clock",
             f"Its clock differs from the controller's by {told}.",
-            "sudo hwclock --hctosys, or restart WSL: its clock stops while Windows sleeps."
-            if facts.wsl
-            else "sudo timedatectl set-ntp true; if it stays, look at the controller's own clock.",
+            _set_right(facts),
         )
         return
     base = facts.base
     shares_it = facts.machine.kind in ("container", "wsl1", "wsl2")
     if not base.clock_synchronised and not shares_it:
-        yield warning(
-            "clock",
-            f"It is {told} from the controller's, but nothing keeps it so.",
-            "sudo timedatectl set-ntp true",
-        )
+        who = base.clock_service
+        why = f"{who} has not set it yet" if who else "nothing keeps it so"
+        yield warning("clock", f"It is {told} from the controller's, but {why}.", _keep(facts))
         return
     service = f", set by {base.clock_service}" if base.clock_service else ""
     yield ok("clock", f"{told} from the controller's{service}.")
+
+
+def _set_right(facts: Facts) -> str:
+    """What sets a clock that is wrong now."""
+    if facts.machine.kind == "container":
+        return "A container has its machine's clock: set that one, or the controller's."
+    if facts.wsl:
+        return (
+            "In PowerShell: wsl --shutdown, then start it again: its clock stops while Windows "
+            "sleeps. Provisioning installs chrony in guests of group wsl_guests, which mends that."
+        )
+    return f"{_keep(facts)}; if it stays, look at the controller's own clock."
+
+
+def _keep(facts: Facts) -> str:
+    """What keeps a clock right, by what is installed."""
+    service = facts.base.clock_service
+    if service is not None:
+        looks = ASK_CLOCK.get(service)
+        told = f": {looks} on the node tells" if looks else ""
+        return f"Wait a minute; then see whether it reaches a time server (UDP port 123){told}"
+    for unit in facts.machine.clock_units:
+        return f"sudo systemctl enable --now {unit}"
+    return "sudo apt-get install -y systemd-timesyncd"
 
 
 def _memory(facts: Facts) -> Iterator[Finding]:

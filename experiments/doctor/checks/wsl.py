@@ -31,7 +31,9 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
         f"{'' if facts.wsl.networking else ' (as its addresses suggest)'}.",
     )
     yield from _driver(facts, facts.wsl)
-    if mode != "mirrored":
+    if mode != "mirrored" and answer.is_root:
+        yield _hidden_root(facts.wsl, mode)
+    elif mode != "mirrored":
         yield _hidden(facts, facts.wsl, mode)
 
 
@@ -56,6 +58,18 @@ def _driver(facts: Facts, wsl: Wsl) -> Iterator[Finding]:
             + ", then in PowerShell: wsl --shutdown. Inside WSL only cuda-toolkit-<x>-<y> is "
             "right.",
         )
+
+
+def _hidden_root(wsl: Wsl, mode: str) -> Finding:
+    """The root connects to the others and waits for nobody, but for the API's questions at home."""
+    forwards = [forward for forward in wsl.forwards or () if is_engine_port(forward.port)]
+    ports = ", ".join(str(forward.port) for forward in forwards)
+    return ok(
+        SUBJECT,
+        f"WSL's networking is {mode}: other nodes reach "
+        f"{f'only the ports that Windows forwards ({ports})' if ports else 'no engine here'}. "
+        "For the root that is enough, it connects to the others; Petals alone needs more.",
+    )
 
 
 def _hidden(facts: Facts, wsl: Wsl, mode: str) -> Finding:

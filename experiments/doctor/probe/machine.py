@@ -14,6 +14,7 @@ DPKG_STATUS = "/var/lib/dpkg/status"
 WINDOWS = "/mnt/c/Windows/System32"
 ELF_BITS = {1: 32, 2: 64}
 NOT_A_CONTAINER = ("", "none", "wsl")
+CLOCK_UNITS = ("chrony", "systemd-timesyncd", "ntpsec", "ntp", "openntpd", "chronyd", "ntpd")
 FOLDERS = ("/", "/opt/llama-herd", "/opt/llama-herd/models", "/var/lib/llama-herd")
 
 
@@ -32,6 +33,7 @@ def machine(place: Place) -> dict[str, Any]:
         "userland_bits": userland_bits(place),
         "dpkg_architecture": dpkg_architecture(place),
         "systemd": place.exists("/run/systemd/system"),
+        "clock_units": place.units(*CLOCK_UNITS),
         "python": ".".join(str(number) for number in sys.version_info[:3]),
         "root_without_password": root_without_password(place),
     }

@@ -15,7 +15,7 @@ from experiments.doctor.probe.gpu import gpu
 from experiments.doctor.probe.machine import disks, machine, wsl
 from experiments.doctor.probe.network import network
 from experiments.doctor.probe.place import Place
-from experiments.doctor.probe.pythons import pythons
+from experiments.doctor.probe.pythons import searched
 
 MARK = "llama-herd-doctor"
 """Before every line of ours: a shell's start-up files may print lines of their own."""
@@ -41,13 +41,15 @@ def facts(
 ) -> dict[str, Any]:
     """All that can be told of a node."""
     connected = network(place, question["address"], question["peers"])
+    environments, is_cut = searched(place, deep=question["deep"])
     return {
         "base": node_facts(connected["interface"]),
         "machine": machine(place),
         "wsl": wsl(place),
         "gpu": gpu(place),
         "cuda": cuda(place),
-        "pythons": pythons(place, deep=question["deep"]),
+        "pythons": environments,
+        "pythons_left_out": is_cut,
         "closed_homes": closed_homes(place),
         "network": connected,
         "disks": disks(place),

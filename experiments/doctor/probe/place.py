@@ -121,6 +121,15 @@ class Place:
         """Whether it can be run."""
         return os.path.isfile(self.path(path)) and os.access(self.path(path), os.X_OK)
 
+    def units(self, *names: str) -> list[str]:
+        """Those services of systemd that are installed."""
+        places = ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
+        return [
+            name
+            for name in names
+            if any(self.exists(f"{place}/{name}.service") for place in places)
+        ]
+
     def ask(self, *argv: str, seconds: float = SECONDS, **environment: str) -> Said:
         """What a program says, in the plain environment and English."""
         plain = {

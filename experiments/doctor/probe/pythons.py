@@ -3,31 +3,52 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from typing import Any
 
 from experiments.doctor.probe.conda import conda_environments, homes
-from experiments.doctor.probe.place import Place, first_group
+from experiments.doctor.probe.place import Place, Said, first_group
 
 VENVS = (
-    "/opt/*",
-    "/opt/*/*",
-    "/srv/*",
-    "/opt/llama-herd/engines/*/venv",
-    "/opt/llama-herd/engines/*/builds/*/venv",
+    *("/opt/*", "/opt/*/*", "/opt/*/.venv", "/srv/*", "/srv/*/*", "/srv/*/.venv", "/usr/local/*"),
+    *("/opt/llama-herd/engines/*/venv", "/opt/llama-herd/engines/*/builds/*/venv"),
+    *("/opt/pipx/venvs/*", "/usr/local/pipx/venvs/*"),
 )
-VENVS_AT_HOME = ("*", "*/*", ".*", ".virtualenvs/*")
+VENVS_AT_HOME = (
+    *("*", ".*", "*/*", "*/.*", ".*/*", "*/*/.venv", "*/*/venv", "*/*/env"),
+    # pipenv, poetry, pipx, uv, hatch, virtualenvs of pyenv.
+    *(".local/share/virtualenvs/*", ".cache/pypoetry/virtualenvs/*", ".local/share/pipx/venvs/*"),
+    *(".local/pipx/venvs/*", ".local/share/uv/tools/*", ".local/share/hatch/env/virtual/*/*/*"),
+    *(".pyenv/versions/*/envs/*",),
+)
+"""Where people and their tools put virtual environments; `*` leaves out names with a dot."""
+WHOLE_AT_HOME = (
+    *(".pyenv/versions/*", ".local/share/uv/python/*", ".asdf/installs/python/*"),
+    *(".local/share/mise/installs/python/*", ".rye/py/*"),
+)
+"""Where tools put whole Pythons, into which people install, too."""
+MOST = 200
+"""Environments that are looked into."""
+SEARCH_S = 10.0
+"""After so long no other place is searched: homes may lie on a slow disk or a network."""
 SYSTEM = ("/usr/lib/python3", "/usr/local/lib/python3*", "/usr/lib/python3*")
 IMPORT_S = 180
 IMPORT = """
-import importlib, json, sys
-told = {"torch_sees_gpu": None, "error": None}
+import importlib, importlib.util, json, sys
+told = {"torch_sees_gpu": None, "modules": [], "module": None, "error": None}
 try:
     for name in sys.argv[1:]:
+        told["module"] = name
         module = importlib.import_module(name)
         if name == "torch":
             told["torch_sees_gpu"] = module.cuda.is_available()
+        if name == "petals" and importlib.util.find_spec("petals.server"):
+            importlib.import_module("petals.server.server")
+        told["modules"].append(name)
+    told["module"] = None
 except BaseException as error:
-    told["error"] = f"{type(error).__name__}: {error}".partition("\\n")[0]
+    told["error"] = f"{type(error).__name__}: {error}".strip().partition("\\n")[0][:1000]
 print("\\n" + json.dumps(told))
 """
 
@@ -37,32 +58,45 @@ def pythons(place: Place, *, deep: bool) -> list[dict[str, Any]]:
 
     Args:
         place: the node.
-        deep: also import PyTorch and bitsandbytes, by the environment's own Python.
+        deep: also import what is there of these, by the environment's own Python.
     """
+    return searched(place, deep=deep)[0]
+
+
+def searched(place: Place, *, deep: bool) -> tuple[list[dict[str, Any]], bool]:
+    """The same, and whether there were more environments than are looked into."""
     found: list[dict[str, Any]] = []
     seen = set()
-    for folder, kind in environments(place):
+    folders, is_cut = environments(place)
+    for folder, kind in folders:
         for packages in site_packages(place, folder, kind):
             real = place.path(packages).resolve()
             told = described(place, packages)
             if real not in seen and any(told.values()):
                 seen.add(real)
                 python = f"{folder}/bin/python"
-                names = [name for name in ("torch", "bitsandbytes") if told[name]]
+                names = [name for name in ("torch", "bitsandbytes", "petals") if told[name]]
                 imported = imports(place, python, names) if deep and kind != "system" else None
                 found.append({"path": folder, "kind": kind, **told, "imported": imported})
-    return found
+    return found, is_cut
 
 
-def environments(place: Place) -> list[tuple[str, str]]:
-    """Folders and what they are: venv, conda, or system."""
-    patterns = [*VENVS, *(f"{home}/{name}" for home in homes(place) for name in VENVS_AT_HOME)]
-    configured = place.found(*(f"{pattern}/pyvenv.cfg" for pattern in patterns))
-    found = [(name.rpartition("/")[0], "venv") for name in configured]
-    found += [(folder, "conda") for folder in conda_environments(place)]
+def environments(place: Place) -> tuple[list[tuple[str, str]], bool]:
+    """Folders and what they are (venv, conda, or system), and whether some were left out."""
+    found = [(folder, "conda") for folder in conda_environments(place)]
     found += [(folder, "system") for folder in place.found(*SYSTEM)]
     found += [(f"{home}/.local", "system") for home in homes(place)]
-    return found
+    begun_s = time.monotonic()
+    patterns = [f"{name}/pyvenv.cfg" for name in VENVS]
+    patterns += [f"{home}/{name}/pyvenv.cfg" for home in homes(place) for name in VENVS_AT_HOME]
+    patterns += [f"{home}/{name}/bin/python3" for home in homes(place) for name in WHOLE_AT_HOME]
+    venvs: dict[str, None] = {}
+    for pattern in patterns:
+        if time.monotonic() - begun_s > SEARCH_S or len(venvs) > MOST:
+            return [(folder, "venv") for folder in venvs][:MOST] + found, True
+        depth = 2 if pattern.endswith("/bin/python3") else 1
+        venvs.update(dict.fromkeys(name.rsplit("/", depth)[0] for name in place.found(pattern)))
+    return [(folder, "venv") for folder in venvs] + found, False
 
 
 def site_packages(place: Place, folder: str, kind: str) -> list[str]:
@@ -100,11 +134,23 @@ def installed(place: Place, packages: str, name: str) -> str | None:
 
 
 def imports(place: Place, python: str, names: list[str]) -> dict[str, Any] | None:
-    """What an environment's own Python says when it imports them; None if it says nothing."""
+    """What an environment's own Python says when it imports them; None if it has no Python."""
+    if not place.exists(python):
+        return None
     program = str(place.path(python))
     said = place.ask(program, "-I", "-B", "-c", IMPORT, *names, seconds=IMPORT_S)
     try:
         told: dict[str, Any] = json.loads(said.out.rpartition("\n")[2])
     except ValueError:
-        return None
+        return {"error": f"nothing: {unheard(said)}"}
     return told
+
+
+def unheard(said: Said) -> str:
+    """Why a Python told nothing, such as an instruction that this processor does not have."""
+    if said.code is None:
+        return f"its Python does not run, or did not end within {IMPORT_S} s"
+    if said.code < 0:
+        return f"its Python was ended by {signal.Signals(-said.code).name}"
+    last = said.err.rpartition("\n")[2][:1000]
+    return f"its Python ended with code {said.code} {last}".strip()

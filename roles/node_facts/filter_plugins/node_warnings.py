@@ -15,6 +15,12 @@ CONTAINERS = (
 def of_link(facts: dict[str, Any]) -> str | None:
     """What is wrong with the link that engines use."""
     nic, link_mbit = facts.get("nic"), facts.get("link_mbit")
+    if facts.get("virtualisation") == "wsl" and facts.get("wireless") is None:
+        return (
+            f"{nic} is what Windows lends: whether Windows itself is connected by cable or by "
+            "Wi-Fi, and how fast, cannot be seen from inside WSL. Look there, in PowerShell: "
+            "Get-NetAdapter -Physical"
+        )
     if facts.get("wireless"):
         speed = f", {link_mbit} Mbit/s" if link_mbit else ""
         return (
