@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from collect.errors import HerdError
-from experiments.programs import beside_python
+from experiments.programs import ansible_environment, beside_python
 
 PROJECT = Path(__file__).resolve().parent.parent
 STATE_FILE = PROJECT / ".lab" / "state.json"
@@ -205,7 +205,8 @@ def _play(doing: str, variables: Mapping[str, object]) -> None:
     argv += [f"--extra-vars={json.dumps(variables)}"]
     if os.geteuid() != 0 and not _succeeds("sudo", "--non-interactive", "true"):
         argv.append("--ask-become-pass")
-    code = subprocess.run(argv, cwd=PROJECT, check=False).returncode
+    environment = ansible_environment(PROJECT)
+    code = subprocess.run(argv, cwd=PROJECT, env=environment, check=False).returncode
     if code != 0:
         raise HerdError(
             f"Something went wrong while {doing}: Ansible ended with {code}, and its last message "

@@ -1,0 +1,108 @@
+"""By which address engines on other nodes reach a node, and which addresses that cannot be.
+
+The runner and role node_base (`filter_plugins`) both ask here, so that what a run uses is what the
+firewalls let in. For the latter's sake this imports nothing but Python's own modules.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+_NUMBERS = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
+"""What resolvers take for an address although its writing is another: `192.168.1.011` is `….9`."""
+UNUSABLE = (
+    ("0.0.0.0/8", "stands for every address of a machine, not for one"),
+    ("224.0.0.0/4", "is a multicast address, not a machine's"),
+    ("240.0.0.0/4", "is a broadcast or reserved address, not a machine's"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A node as the inventory has it.
+
+    Attributes:
+        ssh: name or address where SSH connects to.
+        cluster: its `herd_cluster_address`; None where it has none.
+        port: of its SSH server.
+        way: whatever else tells how SSH gets there; behind other jump hosts an address is another
+            machine's.
+    """
+
+    name: str
+    ssh: str
+    cluster: str | None = None
+    port: int = 22
+    way: Hashable = ()
+
+    @property
+    def wanted(self) -> str:
+        """What the inventory gives for engines: a name or an address."""
+        return self.cluster or self.ssh
+
+
+def ipv4(wanted: str) -> str | None:
+    """An IPv4 address, or that of a name as this machine resolves it; None where there is none."""
+    try:
+        return str(ipaddress.IPv4Address(wanted))
+    except ValueError:
+        pass
+    if _NUMBERS.fullmatch(wanted):
+        return None
+    try:
+        return socket.gethostbyname(wanted)
+    except (OSError, UnicodeError):  # the latter for a name that can be none
+        return None
+
+
+def refusals(places: Sequence[Place]) -> list[str]:
+    """What is wrong with engine addresses of a cluster, each in a sentence with its remedy."""
+    found = {place.name: ipv4(place.wanted) for place in places}
+    told = [
+        f"{place.name} {why}. Set `herd_cluster_address` of {place.name} to an IPv4 address by "
+        "which the other nodes reach it."
+        for place in places
+        if (why := _obstacle(place, found[place.name], alone=len(places) == 1))
+    ]
+    return told or list(_clashes(places, found))
+
+
+def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
+    if address is None:
+        return f"is at {place.wanted!r}, which is no IPv4 address and cannot be resolved to one"
+    here = "" if address == place.wanted else f", which is {address} on this machine"
+    is_at = f"is at {place.wanted!r}{here}: that"
+    number = ipaddress.IPv4Address(address)
+    for network, why in UNUSABLE:
+        if number in ipaddress.IPv4Network(network):
+            return f"{is_at} {why}"
+    if number.is_loopback and not alone:
+        return f"{is_at} leads every machine to itself, so other nodes do not reach it"
+    if number.is_link_local and address != place.cluster:
+        return f"{is_at} is what a machine gives itself while it has no address"
+    return None
+
+
+def _clashes(places: Sequence[Place], found: dict[str, str | None]) -> Iterator[str]:
+    """Nodes that have one address, or of which one has the address of another."""
+    first: dict[str | None, Place] = {}
+    servers = {(ipv4(place.ssh), place.port, place.way): place for place in places}
+    for place in places:
+        address = found[place.name]
+        other = first.setdefault(address, place)
+        if other is not place:
+            yield (
+                f"{other.name} and {place.name} both have the engine address {address}. Set "
+                f"`herd_cluster_address` of one of them to an address of its own."
+            )
+            continue
+        server = servers.get((address, place.port, place.way), place)
+        if server is not place and found[server.name] != address:
+            yield (
+                f"the engine address of {place.name}, {address}, is where SSH finds {server.name}. "
+                f"Set `herd_cluster_address` of {place.name} to its own address."
+            )

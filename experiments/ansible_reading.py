@@ -1,0 +1,147 @@
+"""A program of its own: what Ansible's library makes of an inventory, as JSON.
+
+`experiments.inventory` starts it, with arguments of `ansible-inventory`. One process answers all
+questions: who is in the group, in which order, and which settings Ansible's own connection to
+each would have, whether they come from variables, `ansible.cfg` or the environment. Variables of
+other hosts are not looked at, so what is encrypted there needs no password here.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ansible import constants
+from ansible.cli import CLI
+from ansible.cli.inventory import InventoryCLI
+from ansible.constants import config
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import connection_loader
+from ansible.template import Templar
+from ansible.vars.hostvars import HostVars
+
+GROUP = "cluster"
+LARGEST_PORT = 65_535
+OWN_VARIABLES = (
+    "herd_known_hosts",
+    "herd_cluster_address",
+    "herd_forwarded_from",
+    "lab_gateway",
+    "lab_link_mbit",
+)
+PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+SSH_OPTIONS = (
+    "host",
+    "port",
+    "remote_user",
+    "private_key_file",
+    "private_key",
+    "pkcs11_provider",
+    "password",
+    "password_mechanism",
+    "host_key_checking",
+    "ssh_executable",
+    "ssh_args",
+    "ssh_common_args",
+    "ssh_extra_args",
+)
+"""Of Ansible's `ssh` connection (`ansible-doc -t connection ssh`): those that lead to a node."""
+
+
+class _UnfinishedError(Exception):
+    """A value that cannot be worked out: of whom, which, why."""
+
+
+class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
+    """`ansible-inventory`, which answers with what a run needs to know.
+
+    Attributes:
+        answer: `nodes` and `groups` (names of all), or else `unfinished`: of whom what cannot be
+            worked out, and why. A node has its `name`, `variables`, which of PASSWORDS are `given`,
+            `connection`, and of SSH_OPTIONS those that are set (`options`) with their `origins`.
+    """
+
+    answer: dict[str, Any]
+
+    def run(self) -> int:
+        """Read everything into `answer`."""
+        super(InventoryCLI, self).run()
+        self.loader, self.inventory, self.variables = self._play_prereqs()
+        connection_loader.get("ssh", class_only=True)  # from now on its options are known
+        HostVars(self.inventory, self.variables, self.loader)  # templates may ask for `hostvars`
+        groups = self.inventory.get_groups_dict()
+        names = groups.get(GROUP, [])
+        password = _password() if names else None
+        try:
+            nodes = [self._node(name, password) for name in names]
+        except _UnfinishedError as error:
+            Reading.answer = {"unfinished": error.args}
+        else:
+            Reading.answer = {"groups": list(groups), "nodes": nodes}
+        return 0
+
+    def _node(self, name: str, password: str | None) -> dict[str, Any]:
+        with _told(name, "a variable"):
+            known = self.variables.get_vars(host=self.inventory.get_host(name))
+        templar = Templar(loader=self.loader, variables=known)
+
+        def finished(variables: Iterable[str]) -> dict[str, Any]:
+            told = {}
+            for variable in variables:
+                if known.get(variable) is not None:
+                    with _told(name, variable):
+                        told[variable] = templar.template(known[variable])
+            return told
+
+        connection = finished(["ansible_connection"]).get("ansible_connection")
+        of_ssh = finished(config.get_plugin_vars("connection", "ssh"))
+        with _told(name, "a setting of SSH"):
+            options, origins = config.get_plugin_options_and_origins(
+                "connection", "ssh", variables=of_ssh
+            )
+        if options["port"] is not None and not 1 <= options["port"] <= LARGEST_PORT:
+            raise _UnfinishedError(name, "a setting of SSH", f"no port from 1 to {LARGEST_PORT}")
+        options["password"] = options["password"] or password
+        set_options = [option for option in SSH_OPTIONS if options[option] not in (None, "")]
+        return {
+            "name": name,
+            "variables": finished(OWN_VARIABLES),
+            "given": [variable for variable in PASSWORDS if known.get(variable)],
+            "connection": connection or constants.DEFAULT_TRANSPORT,
+            "options": {option: options[option] for option in set_options},
+            "origins": {option: origins[option] for option in set_options},
+        }
+
+
+@contextmanager
+def _told(name: str, variable: str) -> Iterator[None]:
+    try:
+        yield
+    except (AnsibleError, ValueError, TypeError) as error:
+        raise _UnfinishedError(name, variable, str(error)) from None
+
+
+def _password() -> str | None:
+    """The password for SSH that belongs to no host: from a file, or asked for (`ask_pass`)."""
+    if constants.CONNECTION_PASSWORD_FILE:
+        told: str = CLI.get_password_from_file(constants.CONNECTION_PASSWORD_FILE)
+        return told
+    return getpass.getpass("SSH password: ") if constants.DEFAULT_ASK_PASS else None
+
+
+if __name__ == "__main__":
+    # Whatever else prints, plugins and Ansible's own messages, does not stand between the answer.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
+        os.dup2(2, 1)
+        sys.argv[0] = "ansible-inventory"
+        try:
+            Reading.cli_executor(["ansible-inventory", "--list", *sys.argv[1:]])
+        except SystemExit as ended:
+            if ended.code:
+                raise
+        json.dump(Reading.answer, out, default=str)
