@@ -78,18 +78,24 @@ def _matrix(
     repeats: int | None,
     seed: int | None,
 ) -> Matrix:
+    from experiments.commands import from_project
     from experiments.matrix import load_matrix
 
     overrides = {name: values for name, values in named.items() if values is not None}
+    flags = [word for name, values in overrides.items() for word in (f"--{name}", values)]
     for assignment in axes:
+        flags += ["--set", assignment]
         name, equals, values = assignment.partition("=")
         if not (name and equals and values):
             raise HerdError(
                 f"--set {assignment}: write AXIS=VALUE,VALUE, as in workers=fresh,kept."
             )
         overrides[name.strip()] = values
+    if path:
+        flags = ["--matrix", from_project(path), *flags]
     matrix = load_matrix(Path(path) if path else PROJECT / DEFAULT_MATRIX)
-    return matrix.override(axes=overrides, repeats=repeats, seed=seed)
+    matrix = matrix.override(axes=overrides, repeats=repeats, seed=seed)
+    return matrix.model_copy(update={"flags": tuple(flags)})
 
 
 @verb(
@@ -213,6 +219,49 @@ def plan(
     wanted = _matrix(matrix, set or [], named, repeats, seed)
     for line in describe(plan_matrix(wanted, PROJECT, inventory=inventory)):
         _say(line)
+
+
+@verb(
+    help={
+        **{name: MATRIX_HELP[name] for name in ("nodes", "engine", "model", "weights", "set")},
+        "matrix": MATRIX_HELP["matrix"],
+        "systems": "systems of a comparison instead, as for `fab compare`",
+        "systems-file": "another file of systems",
+        "questions": "file of questions (default: the matrix's)",
+        "inventory": MATRIX_HELP["inventory"],
+    },
+    iterable=["set"],
+)
+def prepare(
+    _context: Context,
+    nodes: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    weights: str | None = None,
+    set: list[str] | None = None,  # noqa: A002  # the flag is called --set
+    matrix: str | None = None,
+    systems: str | None = None,
+    systems_file: str | None = None,
+    questions: str | None = None,
+    inventory: str | None = None,
+) -> None:
+    """Put the engines and models that a matrix needs on the nodes that need them."""
+    from experiments.prepare import prepare as prepare_nodes
+
+    named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
+    if systems or systems_file or questions:
+        from experiments.compare import comparison
+
+        given = [f"--{name}" for name, values in (*named.items(), ("set", set)) if values]
+        if given:
+            raise HerdError(f"{given[0]}: a comparison has its own; leave it out, or --systems.")
+        wanted = comparison(
+            matrix=matrix, questions=questions, systems=systems, systems_file=systems_file
+        )
+    else:
+        wanted = _matrix(matrix, set or [], named, None, None)
+    if not prepare_nodes(wanted, PROJECT, _say, inventory=inventory):
+        raise Exit(code=1)
 
 
 @verb(

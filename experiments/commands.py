@@ -160,6 +160,11 @@ def fab(verb: str, *words: str) -> str:
     return _shell([*argv, *(word for path in inventories for word in ("--inventory", path))])
 
 
+def from_project(path: str) -> str:
+    """A path that the command line gave, as it is written in the project's folder."""
+    return _from_project(Path(path).resolve())
+
+
 def module(name: str, *words: str) -> str:
     """`python -m` of one of the project's modules, with the project's own Python."""
     return _shell([_from_project(Path(sys.executable)), "-m", name, *words])

@@ -8,6 +8,7 @@ from pathlib import Path
 from collect.errors import HerdError
 from collect.questions import load_questions
 from collect.run import Questions
+from experiments.commands import from_project
 from experiments.engines.common import PROJECT_FOLDER
 from experiments.matrix import Matrix, load_matrix
 
@@ -51,7 +52,13 @@ def comparison(
     )
     if "system" not in asked.axes:
         raise HerdError("Comparing: name the systems, as in --systems chatgpt,distributed-llama.")
-    changed: dict[str, object] = {"workload": workload}
+    files = {"--matrix": matrix, "--questions": questions, "--systems-file": systems_file}
+    flags = [w for flag, file in files.items() if file for w in (flag, from_project(file))]
+    flags += ["--systems", systems] if systems else []
+    changed: dict[str, object] = {
+        "workload": workload,
+        "flags": tuple(flags or ("--matrix", from_project(str(COMPARISON)))),
+    }
     if systems_file is not None:
         changed["systems_file"] = str(Path(systems_file).resolve())
     return asked.model_copy(update=changed)

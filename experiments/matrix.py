@@ -67,6 +67,8 @@ class Matrix(Record):
         deadline_s: no process of a trial may live longer, in seconds.
         systems_file: what the values of the axis `system` are, relative to the project.
         file: where it was read from, for messages and provenance.
+        flags: with which a command line named it, for commands that are printed; None where it
+            was made otherwise.
     """
 
     title: str
@@ -81,6 +83,7 @@ class Matrix(Record):
     constraints: tuple[Constraint, ...] = ()
     systems_file: str = "experiments/systems.yml"
     file: str = Field(default="", exclude=True)
+    flags: tuple[str, ...] | None = Field(default=None, exclude=True)
 
     @model_validator(mode="after")
     def _each_prompt_once(self) -> Self:

@@ -22,11 +22,13 @@ from collect.run import (
     Scalar,
     TrialRecord,
 )
+from experiments import commands
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.facts import ask_facts
 from experiments.inventory import read_cluster
+from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
 from experiments.money import Purse, left_of, unpriced
 from experiments.preflight import describe_memory, describe_models
@@ -284,7 +286,18 @@ def impossible(plan: Plan) -> list[str]:
         for cell in plan.cells
         if cell.unavailable is not None
     ]
-    return ["Impossible here:", *lines] if lines else []
+    return ["Impossible here:", *lines, *remedies(plan)] if lines else []
+
+
+def remedies(plan: Plan) -> list[str]:
+    """The command that puts there what is missing; none where nothing that can be had is."""
+    flags = plan.matrix.flags
+    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
+        return []
+    return [
+        "What engines and models are missing comes with:",
+        f"  {commands.fab('prepare', *flags)}",
+    ]
 
 
 def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:

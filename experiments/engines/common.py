@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from collect.errors import HerdError
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
+from experiments.commands import module
 from experiments.engines.base import Cell
 from models.build import NODE_FOLDER
 from models.catalogue import ModelSpec, load_catalogue
@@ -94,7 +94,7 @@ def _unsplittable(model: str) -> str | None:
     if not is_fetched(spec):
         return (
             f"the published files of {spec.name}, whose vocabulary splits the text, are not on "
-            f"this machine: run `python -m models fetch {shlex.quote(spec.name)}`"
+            f"this machine: run `{module('models', 'fetch', spec.name)}`"
         )
     try:
         encoder(model)
@@ -121,7 +121,7 @@ def missing(
     return (
         _not_installed(cell.engine, nodes)
         or _lacking_memory(nodes, need, less_memory)  # before its model is fetched for nothing
-        or _absent_file(cell, cluster.root, files)
+        or _absent_file(cluster.root, files)
     )
 
 
@@ -129,7 +129,7 @@ def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:
     for node in nodes:
         installation = node.engines.get(engine)
         if installation is None:
-            return f"{engine} is not installed on {node.name}: run `ansible-playbook provision.yml`"
+            return f"{engine} is not installed on {node.name}"
         if not installation.installed:
             return f"{engine} is not installed on {node.name}: {installation.reason}"
     versions = {
@@ -137,18 +137,14 @@ def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:
     }
     if len(versions) > 1:
         told = ", ".join(f"{name} has {version[0]}" for version, name in versions.items())
-        return f"{engine} has different versions on the nodes ({told}): provision them together"
+        return f"{engine} has different versions on the nodes ({told})"
     return None
 
 
-def _absent_file(cell: Cell, root: Node, files: Iterable[str]) -> str | None:
+def _absent_file(root: Node, files: Iterable[str]) -> str | None:
     for name in files:
         if below_models(name) not in root.model_sha256:
-            return (
-                f"{below_models(name)} is not on {root.name}: name {cell.model} with weights "
-                f"{cell.weights} in `herd_models` and run "
-                "`ansible-playbook provision.yml --tags models`"
-            )
+            return f"{below_models(name)} is not on {root.name}"
     return None
 
 

@@ -164,7 +164,7 @@ def _absent_elsewhere(cell: Cell, cluster: Cluster, spec: ModelSpec) -> str | No
         if not wanted <= set(node.model_sha256):
             return (
                 f"{cell.model} is not on {node.name}, and a server of petals reads its layers "
-                "itself: run `ansible-playbook provision.yml --tags models`"
+                "itself"
             )
     return None
 

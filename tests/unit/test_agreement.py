@@ -234,7 +234,7 @@ def test_a_cell_that_differs_is_told_in_words_and_on_the_page(tmp_path: Path) ->
 def test_an_engine_that_is_not_installed_makes_nothing_wrong(tmp_path: Path) -> None:
     run, made = manifest("f32"), tables(GOOD, "f32")
     params = {"engine": "petals", "model": "stories15m", "nodes": 2, "weights": "f32"}
-    reason = "petals is not installed on pi1: run `ansible-playbook provision.yml`"
+    reason = "petals is not installed on pi1"
     absent = CellRecord(cell_id="p", params=params, identity={}, nodes=(), unavailable=reason)
     row = {**params, "run": "agreement", "cell_id": "p", "repeat": 1, "state": "unavailable"}
     trials = pd.concat([made.trials, pd.DataFrame([{**row, "trial_id": "p-r1", "reason": reason}])])

@@ -126,7 +126,7 @@ def test_threads_are_the_cores_of_each_node_unless_said_otherwise() -> None:
         ({"nodes": 8}, "it needs 8 nodes and the cluster has 4"),
         ({"nodes": 3}, "3 nodes"),
         ({"weights": "q8_0"}, "q8_0"),
-        ({"weights": "q4_0"}, "herd_models"),
+        ({"weights": "q4_0"}, "stories15m-kv16-q4_0.m is not on pi1"),
     ],
 )
 def test_distributed_llama_says_why_it_cannot_run(changes: dict[str, object], reason: str) -> None:

@@ -1,11 +1,12 @@
 """Builds the files of models in the controller's cache and tells where they lie.
 
-    prepare_models.py --project FOLDER --node FOUND [--only-look] WANTED FORMAT…
+    prepare_models.py --project FOLDER --node FOUND [--only-look] WANTED ENGINE…
 
-WANTED is JSON, [{"name": …, "weights": […]}]; FOUND too, the SHA-256 of each file that the node
-has. Runs with the project's Python. Prints one line of JSON, {"missing": {path below the node's
-models folder: {"path", "sha256", "size_bytes"}}}. With `--only-look` nothing is built, and a file
-that is not in the cache has neither path nor sha256.
+WANTED is JSON, [{"name": …, "weights": […], "engines": […]}], for all engines where it names none;
+FOUND too, the SHA-256 of each file that the node has. Each ENGINE is one that shall find its files.
+Runs with the project's Python. Prints one line of JSON, {"missing": {path below the node's models
+folder: {"path", "sha256", "size_bytes"}}}. With `--only-look` nothing is built, and a file that is
+not in the cache has neither path nor sha256.
 """
 
 from __future__ import annotations
@@ -15,14 +16,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from models.build import Format
+from typing import Any
 
 
 def files_of(
-    wanted: list[dict[str, Any]], formats: list[Format], *, only_look: bool
+    wanted: list[dict[str, Any]], engines: list[str], *, only_look: bool
 ) -> dict[str, dict[str, Any]]:
     """What each node path shall hold."""
     from models import build  # noqa: PLC0415  # the project is on the path only now
@@ -33,7 +31,9 @@ def files_of(
     files: dict[str, dict[str, Any]] = {}
     for entry in wanted:
         spec = catalogue.get(entry["name"])
-        for file_format in formats:
+        for file_format, engine in build.ENGINE_OF_FORMAT.items():
+            if engine not in engines or engine not in (entry.get("engines") or engines):
+                continue
             runnable = build.weights_of(spec, file_format)
             for weights in [weights for weights in entry["weights"] if weights in runnable]:
                 if only_look and not build.is_cached(spec, file_format, weights):
@@ -63,14 +63,14 @@ def main() -> int:
     parser.add_argument("--node", type=json.loads, required=True)
     parser.add_argument("--only-look", action="store_true")
     parser.add_argument("wanted", type=json.loads)
-    parser.add_argument("formats", nargs="+", choices=("gguf", "dllama", "huggingface"))
+    parser.add_argument("engines", nargs="+")
     arguments = parser.parse_args()
     os.chdir(arguments.project)
     sys.path.insert(0, str(arguments.project))
     from models.errors import HerdError  # noqa: PLC0415
 
     try:
-        files = files_of(arguments.wanted, arguments.formats, only_look=arguments.only_look)
+        files = files_of(arguments.wanted, arguments.engines, only_look=arguments.only_look)
     except HerdError as error:
         print(error, file=sys.stderr)
         return 1

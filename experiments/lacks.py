@@ -1,0 +1,133 @@
+"""What cells lack that can be had: engines and models on nodes, published files on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from collect.run import Greedy
+from experiments.cluster import Cluster, Installation, Node
+from experiments.engines import ENGINES
+from experiments.engines.base import Cell
+from experiments.engines.common import below_models, model_spec, taking_part, unreadable
+from experiments.shaping import links
+from models.build import ENGINE_OF_FORMAT, Format, artifact_file_names
+from models.fetch import is_fetched
+from models.shape import Weights
+
+FORMAT_OF_ENGINE: dict[str, Format] = {engine: form for form, engine in ENGINE_OF_FORMAT.items()}
+READ_EVERYWHERE = ("petals",)
+"""Engines of which each node reads the model's files; others send the parts from the root."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wanted:
+    """A model with one type of weights, for an engine."""
+
+    engine: str
+    model: str
+    weights: Weights
+
+    def files(self) -> set[str]:
+        """Its files on a node, below the folder of models."""
+        names = artifact_file_names(
+            model_spec(self.model), FORMAT_OF_ENGINE[self.engine], self.weights
+        )
+        return set(map(below_models, names.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class Lacks:
+    """What is not there, and the names of the nodes that shall have it, in the cluster's order.
+
+    Attributes:
+        engines: engine to all nodes that shall have it, also those that do: they need the same.
+        models: model to all nodes that shall have its files.
+        originals: models whose published files the plain reference needs on this machine.
+    """
+
+    engines: dict[str, tuple[str, ...]]
+    models: dict[Wanted, tuple[str, ...]]
+    originals: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.engines or self.models or self.originals)
+
+
+def lacks_of(cells: Iterable[Cell], cluster: Cluster, away: Collection[str] = ()) -> Lacks:
+    """What cells lack that could run if they had it.
+
+    Args:
+        cells: of a matrix; those that ask APIs lack nothing.
+        cluster: with what its nodes told.
+        away: names of the nodes that told nothing; they are passed over.
+    """
+    engines: dict[str, Sequence[Node]] = {}
+    models: dict[Wanted, Sequence[Node]] = {}
+    originals: dict[str, None] = {}
+    for cell in _worth_it(cells, cluster):
+        nodes = [node for node in taking_part(cell, cluster) if node.name not in away]
+        readers = [n for n in nodes if cell.engine in READ_EVERYWHERE or n is cluster.root]
+        wanted = Wanted(cell.engine, cell.model, cell.weights)
+        # All are the first nodes of the cluster, so that the longer list holds the other.
+        engines[cell.engine] = max(engines.get(cell.engine, ()), nodes, key=len)
+        models[wanted] = max(models.get(wanted, ()), readers, key=len)
+        if _lacks_original(cell):
+            originals[cell.model] = None
+    return Lacks(
+        {engine: _names(nodes) for engine, nodes in engines.items() if _lack(engine, nodes)},
+        {
+            wanted: _names(nodes)
+            for wanted, nodes in models.items()
+            if not all(wanted.files() <= node.model_sha256.keys() for node in nodes)
+        },
+        tuple(originals),
+    )
+
+
+def _worth_it(cells: Iterable[Cell], cluster: Cluster) -> Iterator[Cell]:
+    """The cells that could run: nothing is installed or fetched for the others."""
+    for cell in cells:
+        if cell.endpoint is None and cell.nodes <= len(cluster.nodes):
+            obstacle = obstacle_beyond(cell, cluster)
+            if obstacle is None or (_lacks_original(cell) and obstacle == unreadable(cell)):
+                yield cell
+
+
+def obstacle_beyond(cell: Cell, cluster: Cluster) -> str | None:
+    """What keeps a cell from running even where its engine and model are, such as memory."""
+    promised = _promised(cell, cluster)
+    return ENGINES[cell.engine].check(cell, promised) or links.unavailable(cell, promised)
+
+
+def _promised(cell: Cell, cluster: Cluster) -> Cluster:
+    """The cluster as if the cell's engine and model were there."""
+    files = dict.fromkeys(Wanted(cell.engine, cell.model, cell.weights).files(), "")
+    installed = {cell.engine: Installation(cell.engine, installed=True)}
+    nodes = (
+        replace(
+            node,
+            engines={**node.engines, **installed},
+            model_sha256={**node.model_sha256, **files},
+        )
+        for node in cluster.nodes
+    )
+    return replace(cluster, nodes=tuple(nodes))
+
+
+def _lack(engine: str, nodes: Sequence[Node]) -> bool:
+    """Whether an engine is missing on one of these nodes, or is not the same on all."""
+    there = [node.engines[engine] for node in nodes if engine in node.engines]
+    is_whole = len(there) == len(nodes) and all(one.installed for one in there)
+    return not is_whole or len({(one.version, one.protocol) for one in there}) > 1
+
+
+def _lacks_original(cell: Cell) -> bool:
+    """Whether the reference needs files of the model's publisher that are not here."""
+    spec = model_spec(cell.model)
+    is_compared = isinstance(cell.workload, Greedy) and spec.format != "dllama"
+    return is_compared and not is_fetched(spec)
+
+
+def _names(nodes: Sequence[Node]) -> tuple[str, ...]:
+    return tuple(node.name for node in nodes)

@@ -1,0 +1,286 @@
+"""`fab prepare`: exactly the engines and models that a matrix needs, on the nodes that need them.
+
+Nothing is taken away: what else a node has, and models that the inventory names, stay as they are.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from collect.errors import HerdError
+from experiments import commands
+from experiments.cluster import Cluster, Node
+from experiments.engines import ENGINES
+from experiments.engines.base import Cell
+from experiments.engines.common import model_spec, taking_part
+from experiments.facts import ask_facts
+from experiments.lacks import (
+    FORMAT_OF_ENGINE,
+    READ_EVERYWHERE,
+    Lacks,
+    Wanted,
+    lacks_of,
+    obstacle_beyond,
+)
+from experiments.matrix import Matrix
+from experiments.plan import cell_label, needed_cluster
+from experiments.protocol import Transport
+from experiments.remote import SshTransport
+from experiments.together import together
+from models.build import ensure_artifact, expected_size_bytes
+from models.fetch import open_checkpoint
+from models.report import Reporter, StderrReporter
+
+TAG_OF_ENGINE = {name: name.replace("-", "_").replace(".", "_") for name in FORMAT_OF_ENGINE}
+"""Engine to the tag of its role."""
+
+_MIB = 1024 * 1024
+
+Say = Callable[[str], None]
+Play = Callable[[list[str]], int]
+Refused = dict[Wanted | str, str]
+"""What cannot be had to the reason: files of an engine, or those of a model's publisher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One call of Ansible.
+
+    Attributes:
+        nodes: names of the nodes that it is for.
+        engines: that they get.
+        models: that those of them get that read its files.
+    """
+
+    nodes: tuple[str, ...]
+    engines: tuple[str, ...]
+    models: tuple[Wanted, ...]
+
+    def argv(self) -> list[str]:
+        """The words of the command."""
+        return commands.provision_argv(*self._tags, limit=self.nodes, variables=self._variables)
+
+    def command(self) -> str:
+        """The command as one can paste it."""
+        return commands.provision(*self._tags, limit=self.nodes, variables=self._variables)
+
+    @property
+    def _tags(self) -> list[str]:
+        return [
+            *(TAG_OF_ENGINE[engine] for engine in self.engines),
+            *["models"][: len(self.models)],
+        ]
+
+    @property
+    def _variables(self) -> dict[str, object]:
+        # Given on the command line they stand in place of the inventory's for this call alone.
+        wanted: dict[str, object] = {"herd_petals": True} if "petals" in self.engines else {}
+        if self.models:
+            wanted["herd_models"] = _entries(self.models)
+        return wanted
+
+
+def _entries(models: Iterable[Wanted]) -> list[dict[str, object]]:
+    """Models as `herd_models` lists them."""
+    weights: dict[tuple[str, str], list[str]] = {}
+    for one in models:
+        weights.setdefault((one.model, one.engine), []).append(one.weights)
+    engines: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (model, engine), types in weights.items():
+        engines.setdefault((model, tuple(types)), []).append(engine)
+    return [
+        {"name": model, "weights": list(types), "engines": names}
+        for (model, types), names in engines.items()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The cluster as it was seen, and why some of its nodes told nothing."""
+
+    cluster: Cluster
+    away: Mapping[str, str]
+
+
+def prepare(matrix: Matrix, project: Path, say: Say, *, inventory: str | None = None) -> bool:
+    """Put what a matrix lacks where it lacks it, and tell what still cannot run.
+
+    Args:
+        matrix: what shall be measured.
+        project: folder of `provision.yml`.
+        say: prints a line.
+        inventory: another one than that of `ansible.cfg`.
+
+    Returns:
+        Whether all that can be had is there now, on every node.
+
+    Raises:
+        HerdError: the lab is down, the inventory cannot be read or has fewer nodes.
+    """
+    cluster = needed_cluster(matrix, project, inventory)
+    if not cluster.nodes:
+        say("Only APIs are asked: no node needs anything.")
+        return True
+    return prepare_on(
+        matrix,
+        lambda: look(cluster, project),
+        lambda argv: run_ansible(argv, project),
+        say,
+        StderrReporter(),
+    )
+
+
+def prepare_on(
+    matrix: Matrix, look_again: Callable[[], Seen], play: Play, say: Say, reporter: Reporter
+) -> bool:
+    """The same with the world given.
+
+    Args:
+        matrix: what shall be measured.
+        look_again: asks the nodes.
+        play: runs a command of Ansible and gives its exit code.
+        say: prints a line.
+        reporter: hears what happens while models are fetched and built.
+    """
+    cells = [cell for cell in matrix.cells() if cell.endpoint is None]
+    seen = look_again()
+    for name, reason in seen.away.items():
+        say(f"{name} is passed over. {reason}")
+    lacks = lacks_of(cells, seen.cluster, seen.away)
+    refused: Refused = {}
+    if lacks:
+        say("What is missing, and where it goes:")
+        for line in in_words(lacks):
+            say(f"  {line}")
+        refused = have_models(lacks, reporter)
+        for step in steps_of(without(lacks, refused)):
+            say(f"$ {step.command()}")
+            if play(step.argv()) != 0:
+                say("Ansible ended early; its messages above say why.")
+        seen = look_again()
+    left = still_missing(cells, seen, refused)
+    say("Still cannot run:" if left else "All that this matrix needs is there.")
+    for line in left:
+        say(f"  {line}")
+    return not (refused or seen.away or lacks_of(cells, seen.cluster))
+
+
+def in_words(lacks: Lacks) -> list[str]:
+    """What is missing, a line each."""
+    engines = [f"{engine} on {', '.join(nodes)}" for engine, nodes in lacks.engines.items()]
+    models = [f"{_described(one)} on {', '.join(nodes)}" for one, nodes in lacks.models.items()]
+    originals = [
+        f"{model} as it is published, for the reference, on this machine"
+        for model in lacks.originals
+    ]
+    return [*engines, *models, *originals]
+
+
+def _described(wanted: Wanted) -> str:
+    spec, form = model_spec(wanted.model), FORMAT_OF_ENGINE[wanted.engine]
+    size_mib = expected_size_bytes(spec, form, wanted.weights) / _MIB
+    return f"{wanted.model} {wanted.weights} for {wanted.engine} ({size_mib:.0f} MiB)"
+
+
+def steps_of(lacks: Lacks) -> list[Step]:
+    """The calls of Ansible, engines before models, one for each group of nodes."""
+    engines: dict[tuple[str, ...], list[str]] = {}
+    for engine, nodes in lacks.engines.items():
+        engines.setdefault(nodes, []).append(engine)
+    models: dict[tuple[str, ...], list[Wanted]] = {}
+    for wanted, nodes in lacks.models.items():
+        # The role leaves alone the nodes that do not read this model's files.
+        with_engine = lacks.engines.get(wanted.engine, ())
+        is_for_all = wanted.engine not in READ_EVERYWHERE and set(nodes) <= set(with_engine)
+        models.setdefault(with_engine if is_for_all else nodes, []).append(wanted)
+    return [
+        Step(nodes, tuple(engines.get(nodes, ())), tuple(models.get(nodes, ())))
+        for nodes in dict.fromkeys((*engines, *models))
+        if nodes
+    ]
+
+
+def have_models(lacks: Lacks, reporter: Reporter) -> Refused:
+    """Have the files of all models on this machine, each by itself, and tell which cannot be had.
+
+    The role would do it, too, but out of sight, and would end at the first that cannot be had.
+    """
+    refused: Refused = {}
+    for wanted in lacks.models:
+        spec = model_spec(wanted.model)
+        try:
+            ensure_artifact(spec, FORMAT_OF_ENGINE[wanted.engine], wanted.weights, reporter)
+        except HerdError as error:
+            refused[wanted] = str(error)
+    for model in lacks.originals:
+        try:
+            open_checkpoint(model_spec(model), reporter)
+        except HerdError as error:
+            refused[model] = str(error)
+    return refused
+
+
+def without(lacks: Lacks, refused: Refused) -> Lacks:
+    """The same but for these models."""
+    models = {wanted: nodes for wanted, nodes in lacks.models.items() if wanted not in refused}
+    return replace(lacks, models=models)
+
+
+def still_missing(cells: Iterable[Cell], seen: Seen, refused: Refused) -> list[str]:
+    """The cells that cannot run now and why, a line each."""
+    return [
+        f"{cell_label(cell.params)}: {reason}"
+        for cell in cells
+        if (reason := _obstacle(cell, seen, refused)) is not None
+    ]
+
+
+def _obstacle(cell: Cell, seen: Seen, refused: Refused) -> str | None:
+    away = [node.name for node in taking_part(cell, seen.cluster) if node.name in seen.away]
+    if away:
+        return f"it waits for {', '.join(away)}"
+    wanted = Wanted(cell.engine, cell.model, cell.weights)
+    return (
+        refused.get(wanted)
+        or refused.get(cell.model)
+        or obstacle_beyond(cell, seen.cluster)
+        or ENGINES[cell.engine].check(cell, seen.cluster)
+    )
+
+
+def look(cluster: Cluster, project: Path) -> Seen:
+    """Ask the nodes what they have; one that does not answer hinders no other."""
+    transport = SshTransport(project)
+    try:
+        asked = together(lambda node: _asked(node, transport), cluster.nodes)
+    finally:
+        transport.close()
+    nodes = tuple(node for node, _ in asked)
+    away = {node.name: reason for node, reason in asked if reason is not None}
+    return Seen(replace(cluster, nodes=nodes), away)
+
+
+def _asked(node: Node, transport: Transport) -> tuple[Node, str | None]:
+    try:
+        return ask_facts(Cluster((node,)), transport).root, None
+    except HerdError as error:
+        return node, str(error)
+
+
+def run_ansible(argv: list[str], project: Path) -> int:
+    """Run a command of Ansible in the project's folder, on this terminal, and give its exit code.
+
+    Without a terminal nobody can be asked for a password, and Ansible is not told to ask.
+
+    Raises:
+        HerdError: it is not installed.
+    """
+    words = argv if sys.stdin.isatty() else [word for word in argv if word != "-K"]
+    try:
+        return subprocess.run(words, cwd=project, check=False).returncode
+    except FileNotFoundError:
+        raise HerdError(f"{words[0]} is not installed. `make` installs it.") from None
