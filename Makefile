@@ -10,6 +10,8 @@ BIN := .venv/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT_INSTALL := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Ansible passes over it where everybody may write to this folder, as below /mnt/c of WSL.
+export ANSIBLE_CONFIG ?= $(CURDIR)/ansible.cfg
 
 help:
 	@sed -n 's/^# //p' Makefile | head -3

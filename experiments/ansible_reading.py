@@ -18,6 +18,7 @@ from typing import Any
 
 from ansible import constants
 from ansible.cli import CLI
+from ansible.cli.arguments import option_helpers
 from ansible.cli.inventory import InventoryCLI
 from ansible.constants import config
 from ansible.errors import AnsibleError
@@ -67,6 +68,11 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
     """
 
     answer: dict[str, Any]
+
+    def init_parser(self, *given: Any, **named: Any) -> None:  # noqa: ANN401 - passed on
+        """Know the options of connections, too: some of what is in `ansible.cfg` comes by them."""
+        super().init_parser(*given, **named)
+        option_helpers.add_connect_options(self.parser)
 
     def run(self) -> int:
         """Read everything into `answer`."""
