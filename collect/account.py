@@ -80,11 +80,12 @@ class TrialState:
     Attributes:
         trial: its place in the plan.
         cell: what it runs.
-        state: done, failed (no attempt left), unavailable (cannot run here) or pending.
+        state: done, failed (no attempt left), unavailable (cannot run here) or pending. What was
+            measured stays so, also when the cell cannot run any more.
         attempts: by number.
         used: how many of them count against `max_attempts`.
         chosen: the attempt that counts, the first that is done; None if none is.
-        reason: why it is not done, one sentence; None if it is, or was not begun.
+        reason: why it is not done, one sentence; None if it is, or nothing is known against it.
     """
 
     trial: TrialRecord
@@ -135,6 +136,16 @@ class Account:
             for trial in sorted(manifest.trials, key=lambda trial: trial.order)
         )
         return Account(run_folder, manifest, trials, tuple(warnings))
+
+    def known_as(self, manifest: RunManifest) -> Account:
+        """The same attempts, now that more is known of the run."""
+        cells = {cell.cell_id: cell for cell in manifest.cells}
+        trials = sorted(manifest.trials, key=lambda trial: trial.order)
+        states = tuple(
+            _trial_state(trial, cells[trial.cell_id], list(before.attempts), manifest, [])
+            for trial, before in zip(trials, self.trials, strict=True)
+        )
+        return Account(self.folder, manifest, states, self.warnings)
 
     def counts(self) -> dict[str, int]:
         """`planned`, `done`, `failed`, `unavailable`, `pending`; the first is the others' sum."""
@@ -259,24 +270,35 @@ def _trial_state(
             f"The trial {trial.trial_id} was measured more than once: "
             f"{done[0].attempt_id} counts, {others} does not."
         )
-    if cell.unavailable is not None and attempts:
-        warnings.append(f"The trial {trial.trial_id} is unavailable and yet has attempts.")
-    chosen = done[0] if done and cell.unavailable is None else None
+    chosen = done[0] if done else None
     used = sum(attempt.record is None or not attempt.record.in_vain for attempt in attempts)
     if any(attempt.record is not None and attempt.record.is_final for attempt in attempts):
         used = max(used, manifest.max_attempts)
     state = _state(cell, chosen, used, manifest.max_attempts)
-    reason = cell.unavailable
-    if reason is None and chosen is None and attempts:
-        reason = attempts[-1].reason
+    reason = None if chosen else _reason(cell, state, attempts, manifest)
     return TrialState(trial, cell, state, tuple(attempts), used, chosen, reason)
+
+
+def _reason(
+    cell: CellRecord, state: State, attempts: list[AttemptState], manifest: RunManifest
+) -> str | None:
+    """Why a trial is not done, as far as its run tells."""
+    if state == "unavailable":
+        return cell.unavailable
+    if attempts:
+        return attempts[-1].reason
+    unseen = manifest.unseen(cell.nodes)
+    if not unseen:
+        return None
+    have = "has" if len(unseen) == 1 else "have"
+    return f"It waits for {', '.join(unseen)}, which {have} not been there since the run began."
 
 
 def _state(
     cell: CellRecord, chosen: AttemptState | None, attempts: int, max_attempts: int
 ) -> State:
-    if cell.unavailable is not None:
-        return "unavailable"
     if chosen is not None:
         return "done"
-    return "failed" if attempts >= max_attempts else "pending"
+    if attempts >= max_attempts:
+        return "failed"
+    return "pending" if cell.unavailable is None else "unavailable"

@@ -70,6 +70,18 @@ class References(Record):
         """What a model says with these weights; None if it was not asked."""
         return self.models.get(model, {}).get(weights)
 
+    def lacks(self, model: str, weights: str) -> bool:
+        """Whether it was not asked what a model says with these weights, or with float32."""
+        return not {"f32", weights} <= self.models.get(model, {}).keys()
+
+    def with_more(self, more: References) -> References:
+        """Both together; what was said first stays."""
+        models = {
+            model: {**more.models.get(model, {}), **self.models.get(model, {})}
+            for model in dict.fromkeys((*self.models, *more.models))
+        }
+        return References(models=models)
+
 
 def load_references(folder: Path) -> References:
     """Read what the texts of a greedy run are held against.
@@ -77,6 +89,8 @@ def load_references(folder: Path) -> References:
     Raises:
         HerdError: the file is gone or damaged.
     """
+    from collect.later import all_later  # noqa: PLC0415 - which builds on this module
+
     doing = f"Reading the run {folder.name}"
     remedy = "Restore it, or move the folder away and run again."
     found = read_record(folder, REFERENCE_FILE, References, doing, remedy)
@@ -85,4 +99,7 @@ def load_references(folder: Path) -> References:
             f"{doing}: {folder / REFERENCE_FILE} is gone, which says what the engines should "
             f"have said. {remedy}"
         )
+    for later in all_later(folder, doing, remedy):
+        if later.references is not None:
+            found = found.with_more(later.references)
     return found

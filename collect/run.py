@@ -2,6 +2,7 @@
 
 results/<run>/
     run.json                 the plan: cells, trials in their order, machines, hashes
+    later/*.json             what became known of these since (see `collect.later`)
     attempts/<attempt>/      one folder an attempt (see `collect.attempt`)
     tables/*.parquet         rebuilt from the two above at any time (see `collect.tables`)
 """
@@ -276,7 +277,8 @@ class RunManifest(Record):
         seed: of the order of trials.
         warmup: unmeasured trials of each cell in each session of the runner.
         max_attempts: attempts of a trial before it counts as failed.
-        nodes: node name to provenance facts (as the node gave them when the run began).
+        nodes: node name to provenance facts, as the node gave them when it was first seen; empty
+            until then.
         engines: engine name to the installation stamp that all nodes share.
         models: path of an artifact below the folder of models to sha256.
         command: the command line that made the run, for reproducing it.
@@ -341,6 +343,10 @@ class RunManifest(Record):
         boots = [told for name in names if (told := self.nodes.get(name, {}).get("boot_id"))]
         return len(set(boots)) < len(boots)
 
+    def unseen(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Which of these nodes the run has not seen so far."""
+        return tuple(name for name in names if not self.nodes[name])
+
     def cell(self, cell_id: str) -> CellRecord:
         """The cell of that id. Raises KeyError when the run has none."""
         for cell in self.cells:
@@ -350,11 +356,13 @@ class RunManifest(Record):
 
 
 def load_run(folder: Path) -> RunManifest:
-    """Read `run.json` of a run's folder.
+    """Read `run.json` of a run's folder, and what was added to it.
 
     Raises:
         HerdError: there is none, it is torn, does not fit, is of another version or another run.
     """
+    from collect.later import with_later  # noqa: PLC0415 - which builds on this module
+
     doing = f"Reading the run {folder.name}"
     remedy = "Restore it, or move the folder away and run again."
     run = read_record(folder, RUN_FILE, RunManifest, doing, remedy)
@@ -368,4 +376,4 @@ def load_run(folder: Path) -> RunManifest:
             f"{doing}: its {RUN_FILE} is of the run {run.run}. A run's folder has the run's name: "
             f"call it {run.run} again, or move it away."
         )
-    return run
+    return with_later(run, folder, doing, remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from collect.account import STATES, State, TrialState
 from collect.run import TrialRecord
@@ -38,6 +38,33 @@ class TrialBook:
         self._counts[state] += 1
         self.pending_of[trial.cell_id] -= 1
         self._state[trial.trial_id] = state
+
+    def learn(
+        self,
+        before: Sequence[TrialRecord],
+        now: Sequence[TrialRecord],
+        impossible: Collection[str],
+    ) -> None:
+        """More is known of the run: what its trials are called, and which cells cannot run.
+
+        Args:
+            before: all trials so far.
+            now: the same ones, in the same order.
+            impossible: ids of cells that cannot run.
+        """
+        names = [(old.trial_id, new.trial_id) for old, new in zip(before, now, strict=True)]
+        self.attempts = {new: self.attempts[old] for old, new in names}
+        self.used = {new: self.used[old] for old, new in names}
+        states = {new: self._state[old] for old, new in names}
+        for trial in now:
+            if states[trial.trial_id] in ("pending", "unavailable"):
+                can_run = trial.cell_id not in impossible
+                states[trial.trial_id] = "pending" if can_run else "unavailable"
+        self._state = states
+        self._counts = Counter(states.values())
+        self.pending_of = Counter(
+            trial.cell_id for trial in now if states[trial.trial_id] == "pending"
+        )
 
     def counts(self) -> dict[str, int]:
         """planned, done, failed, unavailable, pending."""

@@ -90,6 +90,7 @@ class Node:
         engines: engine name to installation.
         lab_link_mbit: rate of its link where it is a node of the lab; None for any other machine.
         model_sha256: file on the node (below the models folder) to sha256, verified.
+        away: why it takes no part, a sentence or more; None if it does.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Node:
     facts: Mapping[str, Scalar | None] = field(default_factory=dict)
     engines: Mapping[str, Installation] = field(default_factory=dict)
     model_sha256: Mapping[str, str] = field(default_factory=dict)
+    away: str | None = None
 
     @property
     def listen_address(self) -> str:
@@ -116,6 +118,8 @@ class Node:
         return "0.0.0.0" if self.forwarded_from else self.engine_address  # noqa: S104 - behind NAT
 
 
+LEFT_OUT = "it is left out (`--without`)"
+"""Why a node is away that the user does not want; nobody looks for it."""
 CONTROLLER = Node(name="controller", address="", engine_address="")
 """This machine, as what asks APIs is recorded; it is no node of any cluster."""
 

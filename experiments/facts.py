@@ -12,7 +12,7 @@ from experiments.cluster import Cluster, Installation, Node
 from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
 from experiments.together import together
-from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, wrong
+from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 from models.build import NODE_FOLDER
 from models.foreign import is_file_name, one_line
 
@@ -33,11 +33,35 @@ def ask_facts(cluster: Cluster, transport: Transport) -> Cluster:
         HerdError: a node does not answer, is not provisioned or says what cannot be, or a model
             file is not what its manifest says; the message names the node.
     """
-    nodes = together(lambda node: _ask(node, transport), cluster.nodes)
+    nodes = together(lambda node: ask_node(node, transport), cluster.nodes)
     return replace(cluster, nodes=tuple(nodes))
 
 
-def _ask(node: Node, transport: Transport) -> Node:
+def look(cluster: Cluster, transport: Transport) -> Cluster:
+    """The same cluster with what the nodes that are there say, and why the others are away."""
+    nodes = together(lambda node: _look_at(node, transport), cluster.nodes)
+    return replace(cluster, nodes=tuple(nodes))
+
+
+def _look_at(node: Node, transport: Transport) -> Node:
+    if node.away is not None:
+        return node
+    try:
+        return ask_node(node, transport)
+    except HerdError as error:
+        transport.drop(node)
+        return replace(node, away=str(error))
+    except Exception as error:  # noqa: BLE001 - what others say may raise anything
+        transport.drop(node)
+        return replace(node, away=f"{node.name}: {unread('what it says of itself', error)}.")
+
+
+def ask_node(node: Node, transport: Transport) -> Node:
+    """The same node with what it says.
+
+    Raises:
+        HerdError: as `ask_facts`.
+    """
     link = transport.open(node)
     try:
         reply = ask(link, Request("facts", (("address", node.engine_address),)), FACTS_S)
@@ -64,6 +88,7 @@ def _ask(node: Node, transport: Transport) -> Node:
             facts={**told, "address": node.engine_address, **counted, **_programs(engines)},
             engines=engines,
             model_sha256=_models(node, reply, link),
+            away=None,
         )
     finally:
         link.close(0.0)

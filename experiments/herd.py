@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Semaphore, Thread
 
 from collect.errors import HerdError
-from experiments.cluster import Node
+from experiments.cluster import LEFT_OUT, Node
 from experiments.owner import Owner, refusal
 from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, expect
 from experiments.together import AT_ONCE, together
+from experiments.told import unread
 
 GOODBYE_S = 15.0
 """How long a node may take to stop what it runs."""
@@ -22,17 +23,28 @@ class Herd:
 
     Args:
         transport: makes links.
-        nodes: the nodes of the session, root first.
+        nodes: the nodes of the session, root first; those that are away are lost at first.
         owner: who we are, for those who find a node taken.
+        look: asks a node that came back what it is; it then takes no part until it is taken up.
+            Without, a node that comes back takes part at once.
     """
 
-    def __init__(self, transport: Transport, nodes: tuple[Node, ...], owner: Owner) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        nodes: tuple[Node, ...],
+        owner: Owner,
+        look: Callable[[Node], Node] | None = None,
+    ) -> None:
         self._transport = transport
         self._owner = owner
+        self._look = look
         self._nodes = {node.name: node for node in nodes}
+        self._left_out = frozenset(node.name for node in nodes if node.away == LEFT_OUT)
         self._links: dict[str, Link] = {}
         self._seeking: dict[str, Thread] = {}
-        self._reasons: dict[str, str] = {}
+        self._reasons = {node.name: node.away for node in nodes if node.away is not None}
+        self._arrived: dict[str, tuple[Node, Link]] = {}
         self._turns = Semaphore(AT_ONCE)
         self._lock = Lock()
         self._closed = False
@@ -49,18 +61,36 @@ class Herd:
             self.close()
             raise
 
+    def own_those_there(self) -> None:
+        """Take possession of every node that is not away, and clean it.
+
+        One that does not answer now, or that another runner owns, is lost, as `reasons` tells.
+        """
+        together(self._own_or_lose, (n for n in self._nodes.values() if n.away is None))
+
+    def _own_or_lose(self, node: Node) -> None:
+        try:
+            self._own(node)
+        except HerdError as error:
+            self._transport.drop(node)
+            self._reasons[node.name] = str(error)
+
     def _own(self, node: Node) -> None:
+        link = self._owned(node)
+        with self._lock:
+            if not self._closed:
+                self._links[node.name] = link
+                return
+        link.close(0.0)
+
+    def _owned(self, node: Node) -> Link:
         link = self._transport.open(node)
         try:
             self._take(link)
         except HerdError as error:
             link.close(0.0 if isinstance(error, NodeLostError) else GOODBYE_S)
             raise
-        with self._lock:
-            if not self._closed:
-                self._links[node.name] = link
-                return
-        link.close(0.0)
+        return link
 
     def _take(self, link: Link) -> None:
         fields = (("who", self._owner.line()), ("address", link.node.engine_address))
@@ -73,8 +103,12 @@ class Herd:
             raise refusal(link.node.name, reply)
 
     def lost(self) -> tuple[str, ...]:
-        """Names of the nodes that are not answering, in the inventory's order."""
+        """Names of the nodes that take no part at the moment, in the inventory's order."""
         return tuple(name for name in self._nodes if name not in self._links)
+
+    def reasons(self) -> dict[str, str]:
+        """Name to reason of the nodes that are lost."""
+        return {name: self._reasons.get(name, f"{name} does not answer") for name in self.lost()}
 
     def link(self, node: str) -> Link:
         """The link to a node.
@@ -98,7 +132,7 @@ class Herd:
     def seek(self) -> None:
         """Begin to try lost nodes again, beside whatever else goes on."""
         for name in self.lost():
-            if name not in self._seeking:
+            if not any(name in known for known in (self._seeking, self._left_out, self._arrived)):
                 seeking = Thread(target=self._try, args=(name,), name=f"seek {name}", daemon=True)
                 self._seeking[name] = seeking
                 seeking.start()
@@ -112,18 +146,50 @@ class Herd:
         self.seek()
         for seeking in list(self._seeking.values()):
             seeking.join()
-        return {name: self._reasons.get(name, f"{name} does not answer") for name in self.lost()}
+        return self.reasons()
 
     def _try(self, name: str) -> None:
         node = self._nodes[name]
         try:
             with self._turns:
-                self._own(node)
+                self._meet(node)
         except HerdError as error:
             self._transport.drop(node)
             self._reasons[name] = str(error)
+        except Exception as error:  # noqa: BLE001 - what others say may raise anything
+            self._transport.drop(node)
+            self._reasons[name] = f"{name}: {unread('what it said', error)}."
         finally:
             del self._seeking[name]
+
+    def _meet(self, node: Node) -> None:
+        """Take possession of a node that was lost, and ask what it is, if that is of interest."""
+        if self._look is None:
+            self._own(node)
+            return
+        told = self._look(node)
+        link = self._owned(node)
+        with self._lock:
+            if not self._closed:
+                self._arrived[node.name] = (told, link)
+                return
+        link.close(0.0)
+
+    def arrived(self) -> list[Node]:
+        """The nodes that came back, as they are now, in the inventory's order."""
+        return [self._arrived[name][0] for name in self._nodes if name in self._arrived]
+
+    def take_up(self, name: str) -> None:
+        """Let a node that came back take part again."""
+        self._nodes[name], self._links[name] = self._arrived.pop(name)
+        self._reasons.pop(name, None)
+
+    def turn_away(self, name: str, reason: str) -> None:
+        """Let go of a node that came back and is not what it was."""
+        node, link = self._arrived.pop(name)
+        self._reasons[name] = reason
+        link.close(0.0)
+        self._transport.drop(node)
 
     def ask_each(
         self, requests: Mapping[str, Request], doing: str, timeout_s: float
@@ -165,7 +231,8 @@ class Herd:
         """Let go of all nodes; returns when they have stopped what they ran."""
         with self._lock:  # a node that is found from now on is let go at once
             self._closed = True
-            links, self._links = list(self._links.values()), {}
+            links = [*self._links.values(), *(link for _, link in self._arrived.values())]
+            self._links, self._arrived = {}, {}
         if links:
             with ThreadPoolExecutor(max_workers=len(links)) as pool:
                 list(pool.map(lambda link: link.close(GOODBYE_S), links))

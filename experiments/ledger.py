@@ -23,10 +23,18 @@ from collect.attempt import (
     load_attempt,
 )
 from collect.errors import HerdError
+from collect.later import LATER_FOLDER, Later, later_names
 from collect.record import own_folder, read_file, why
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
-from experiments.durable import land, remove_folder, sync_folder, write_file, writing
+from experiments.durable import (
+    land,
+    remove_folder,
+    replace_file,
+    sync_folder,
+    write_file,
+    writing,
+)
 from experiments.rescue import rescued_attempts
 from models.foreign import inside, is_file_name, one_line
 from models.terminal import complain
@@ -206,6 +214,8 @@ class Ledger:
                     remove_folder(leftover)
                 else:
                     land(leftover, inside(self.attempts, name))
+            for leftover in (self.folder / LATER_FOLDER).glob(f"{TEMPORARY_PREFIX}*"):
+                leftover.unlink()
             for attempt in rescued_attempts(self.folder.name):
                 self._take_in(attempt)
             # A kill between rename and fsync left a name that is not durable yet.
@@ -223,6 +233,21 @@ class Ledger:
         if not (self.attempts / record.attempt_id).exists():
             self.record(record.attempt_id, logs, lambda _: record)
         remove_folder(rescued.parent)
+
+    def add(self, later: Later) -> None:
+        """Add what became known of the run, whole or not at all.
+
+        Raises:
+            HerdError: it cannot be written.
+        """
+        folder = self.folder / LATER_FOLDER
+        names = later_names(self.folder)
+        number = int(names[-1].partition(".")[0]) + 1 if names else 1
+        with writing(f"what became known of the run {self.folder.name}", folder):
+            if not folder.exists():
+                folder.mkdir()
+                sync_folder(self.folder)
+            replace_file(folder / f"{number:04}.json", later.model_dump_json(indent=1).encode())
 
     def account(self) -> Account:
         """The state of every trial, read from disk; a log that was changed since is found."""

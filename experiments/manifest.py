@@ -1,4 +1,4 @@
-"""What is written down of a plan when its run begins, and what changed when it goes on."""
+"""What is written down of a plan when its run begins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from collect.run import RunManifest, Scalar, SystemRecord
 from experiments.engines.common import PROJECT_FOLDER, model_spec
-from experiments.plan import Plan, cell_label
+from experiments.plan import Plan
 
 
 def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> RunManifest:
@@ -33,7 +33,9 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
         equivalence_margin=matrix.equivalence_margin,
         cells=plan.cells,
         trials=plan.trials,
-        nodes={node.name: dict(node.facts) for node in plan.cluster.nodes},
+        nodes={
+            node.name: dict(node.facts) if node.away is None else {} for node in plan.cluster.nodes
+        },
         engines=_engine_stamps(plan),
         models=_model_hashes(plan),
         command=tuple(command),
@@ -54,38 +56,13 @@ def _below_project(file: str) -> str:
     return str(path.relative_to(PROJECT_FOLDER) if path.is_relative_to(PROJECT_FOLDER) else file)
 
 
-def changes(manifest: RunManifest, plan: Plan) -> list[str]:
-    """How the world differs from when the run began, a phrase each; empty if it does not."""
-    now = run_manifest(plan, manifest.run, (), "")
-    found = []
-    for name, facts in manifest.nodes.items():
-        told = now.nodes.get(name, {})
-        if facts.get("machine_id") != told.get("machine_id"):
-            found.append(f"{name} is another machine (its machine-id changed)")
-        programs = {key for key in (*facts, *told) if key.endswith(" sha256")}
-        found += [
-            f"{key.removesuffix(' sha256')} on {name} was rebuilt or replaced"
-            for key in sorted(programs)
-            if facts.get(key) != told.get(key)
-        ]
-    for name in sorted({*manifest.models, *now.models}):
-        if manifest.models.get(name) != now.models.get(name):
-            found.append(f"the model file {name} changed, came or went")
-    if not found and {c.cell_id for c in manifest.cells} != {c.cell_id for c in now.cells}:
-        found.append("its cells are other ones (other programs, models or protocol)")
-    if not found:
-        before = {cell.cell_id: cell.unavailable for cell in manifest.cells}
-        found += [
-            f"{cell_label(cell.params)} is now "
-            + ("possible" if cell.unavailable is None else f"impossible: {cell.unavailable}")
-            for cell in now.cells
-            if (before[cell.cell_id] is None) != (cell.unavailable is None)
-        ]
-    return found
+def _has_root(plan: Plan) -> bool:
+    """Whether there is a root and it told what it has."""
+    return bool(plan.cluster.nodes) and plan.cluster.root.away is None
 
 
 def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
-    if not plan.cluster.nodes:
+    if not _has_root(plan):
         return {}
     used = dict.fromkeys(str(cell.params["engine"]) for cell in plan.cells)
     installed = plan.cluster.root.engines
@@ -105,7 +82,7 @@ def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
 
 
 def _model_hashes(plan: Plan) -> dict[str, str]:
-    if not plan.cluster.nodes:
+    if not _has_root(plan):
         return {}
     used = {model_spec(cell.model).slug for cell in plan.by_id.values() if cell.endpoint is None}
     return {

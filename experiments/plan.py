@@ -23,10 +23,10 @@ from collect.run import (
     TrialRecord,
 )
 from experiments import commands
-from experiments.cluster import Cluster
+from experiments.cluster import LEFT_OUT, Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
-from experiments.facts import ask_facts
+from experiments.facts import look
 from experiments.inventory import read_cluster
 from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
@@ -35,6 +35,7 @@ from experiments.preflight import describe_memory, describe_models
 from experiments.progress import spoken_time
 from experiments.remote import SshTransport
 from experiments.shaping import links
+from models.foreign import one_line
 
 RESULTS_FOLDER = "results"
 ID_LENGTH = 10
@@ -62,6 +63,11 @@ class Plan:
     trials: tuple[TrialRecord, ...]
     seconds: Mapping[str, float]
 
+    def waits_for(self, cell: CellRecord) -> tuple[str, ...]:
+        """The nodes that keep a cell waiting, which could run otherwise."""
+        away = {node.name for node in self.cluster.nodes if node.away is not None}
+        return tuple(name for name in cell.nodes if name in away and cell.unavailable is None)
+
 
 def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
     """The nodes that the matrix needs: the first ones.
@@ -69,7 +75,7 @@ def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
     Raises:
         HerdError: the inventory has fewer.
     """
-    most = max(cell.nodes for cell in matrix.cells())
+    most = _most_nodes(matrix)
     if most > len(cluster.nodes):
         names = ", ".join(node.name for node in cluster.nodes)
         raise HerdError(
@@ -80,27 +86,73 @@ def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
     return replace(cluster, nodes=cluster.nodes[:most])
 
 
-def needed_cluster(matrix: Matrix, project: Path, inventory: str | None) -> Cluster:
-    """The nodes of the inventory that the matrix needs; without any, nobody looks for one.
+def _most_nodes(matrix: Matrix) -> int:
+    return max(cell.nodes for cell in matrix.cells())
+
+
+def inventory_of(
+    matrix: Matrix, project: Path, inventory: str | None, without: Sequence[str] = ()
+) -> Cluster:
+    """The nodes of the inventory, if the matrix needs any; those to be left out are marked.
 
     Raises:
-        HerdError: the lab is down, or the inventory cannot be read or has fewer nodes.
+        HerdError: the lab is down, or the inventory cannot be read, has fewer nodes than the matrix
+            asks for, or none of a name to be left out.
     """
-    if all(cell.nodes == 0 for cell in matrix.cells()):
+    if not _most_nodes(matrix):
+        if without:
+            raise HerdError(f"--without {','.join(without)}: this matrix needs no node at all.")
         return Cluster(())
-    return trim(read_cluster(project, inventory), matrix)
+    cluster = read_cluster(project, inventory)
+    trim(cluster, matrix)
+    return leave_out(cluster, without)
 
 
-def plan_matrix(matrix: Matrix, project: Path, *, inventory: str | None = None) -> Plan:
-    """Plan a matrix on the inventory's cluster; asks the nodes for their facts.
+def leave_out(cluster: Cluster, without: Sequence[str]) -> Cluster:
+    """The same nodes, some of them marked as left out.
 
     Raises:
-        HerdError: the lab is down, a node does not answer or is not provisioned.
+        HerdError: there is no such node, or none would be left.
     """
-    cluster = needed_cluster(matrix, project, inventory)
+    names = [node.name for node in cluster.nodes]
+    unknown = [one_line(name, 60) for name in without if name not in names]
+    if unknown:
+        raise HerdError(
+            f"--without: there is no node {', '.join(unknown)} in the inventory's group cluster, "
+            f"which has {', '.join(names)}."
+        )
+    if without and set(names) <= set(without):
+        raise HerdError(f"--without {','.join(without)}: that leaves no node.")
+    nodes = (
+        replace(node, away=LEFT_OUT) if node.name in without else node for node in cluster.nodes
+    )
+    return replace(cluster, nodes=tuple(nodes))
+
+
+def those_left(cluster: Cluster, matrix: Matrix) -> Cluster:
+    """The nodes that a matrix gets: the first ones of those that are not left out."""
+    left = [node for node in cluster.nodes if node.away != LEFT_OUT]
+    return replace(cluster, nodes=tuple(left[: _most_nodes(matrix)]))
+
+
+def plan_matrix(
+    matrix: Matrix, project: Path, *, inventory: str | None = None, without: Sequence[str] = ()
+) -> Plan:
+    """Plan a matrix on the inventory's cluster; asks the nodes that are there for their facts.
+
+    Args:
+        matrix: what to measure.
+        project: folder of `fabfile.py`.
+        inventory: another inventory than that of `ansible.cfg`.
+        without: names of nodes that are planned for as though they were not in the inventory.
+
+    Raises:
+        HerdError: as `inventory_of`.
+    """
+    cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
     transport = SshTransport(project)
     try:
-        return make_plan(matrix, ask_facts(cluster, transport), project / RESULTS_FOLDER)
+        return make_plan(matrix, look(cluster, transport), project / RESULTS_FOLDER)
     finally:
         transport.close()
 
@@ -108,18 +160,15 @@ def plan_matrix(matrix: Matrix, project: Path, *, inventory: str | None = None) 
 def make_plan(
     matrix: Matrix, cluster: Cluster, results: Path | None = None, account: Account | None = None
 ) -> Plan:
-    """Plan a matrix on a cluster whose nodes were asked for their facts.
+    """Plan a matrix on a cluster whose nodes were asked for their facts, as far as they are there.
 
     Args:
         matrix: what to measure.
-        cluster: where.
+        cluster: where; a cell that needs more nodes than there are cannot run.
         results: folder of all runs, for what trials took so far; None if that is of no interest.
         account: of one of these runs that was read already.
-
-    Raises:
-        HerdError: the matrix asks for more nodes than there are.
     """
-    cluster = trim(cluster, matrix)
+    cluster = replace(cluster, nodes=cluster.nodes[: _most_nodes(matrix)])
     cells = {}
     for cell in matrix.cells():
         record = _cell_record(cell, cluster)
@@ -137,7 +186,7 @@ def make_plan(
 
 def plan_id(matrix: Matrix, cluster: Cluster) -> str:
     """What the user asked for, on which nodes: the same again continues the run."""
-    cells = sorted((_canonical(cell.params) for cell in matrix.cells()), key=_digest)
+    cells = sorted((canonical(cell.params) for cell in matrix.cells()), key=_digest)
     return _digest(
         {
             "title": matrix.title,
@@ -145,7 +194,7 @@ def plan_id(matrix: Matrix, cluster: Cluster) -> str:
             "cells": cells,
             "repeats": matrix.repeats,
             "seed": matrix.seed,
-            "nodes": [node.name for node in trim(cluster, matrix).nodes],
+            "nodes": [node.name for node in cluster.nodes[: _most_nodes(matrix)]],
         }
     )
 
@@ -235,13 +284,21 @@ def _records(
 
 
 def estimate_s(plan: Plan) -> float:
-    """Time for all that is possible, warm-ups included, in seconds."""
-    possible = [record.cell_id for record in plan.cells if record.unavailable is None]
+    """Time for all that can run now, warm-ups included, in seconds."""
     return sum(
         (plan.matrix.repeats + warm_ups(plan.by_id[cell_id], plan.matrix.warmup))
         * plan.seconds.get(cell_id, RULE_S)
-        for cell_id in possible
+        for cell_id in _runnable(plan)
     )
+
+
+def _runnable(plan: Plan) -> dict[str, CellRecord]:
+    """The cells that can run now, by id."""
+    return {
+        record.cell_id: record
+        for record in plan.cells
+        if record.unavailable is None and not plan.waits_for(record)
+    }
 
 
 def warm_ups(cell: Cell, asked_for: int) -> int:
@@ -250,7 +307,7 @@ def warm_ups(cell: Cell, asked_for: int) -> int:
 
 
 def describe(plan: Plan) -> list[str]:
-    """The plan as lines to print: trials in order, what is impossible, files, time, money."""
+    """The plan as lines: trials in order, what waits, what is impossible, files, time, money."""
     possible = {cell.cell_id: cell for cell in plan.cells if cell.unavailable is None}
     runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
     models = describe_models(plan.by_id.values())
@@ -261,11 +318,12 @@ def describe(plan: Plan) -> list[str]:
             f"on {_names(plan.cluster) or 'no node'}; seed {plan.matrix.seed}",
         ],
         [
-            f"{trial.order:4d}  block {trial.block}  {cell_label(possible[trial.cell_id].params)}"
+            f"{trial.order:4d}  block {trial.block}  {_told(plan, possible[trial.cell_id])}"
             for trial in plan.trials
             if trial.cell_id in possible
         ],
         impossible(plan),
+        waiting(plan),
         ["Models:", *models] if models else [],
         ["Memory needed of what is free, in MiB:", *memory] if memory else [],
         [_time(plan, possible)],
@@ -273,6 +331,12 @@ def describe(plan: Plan) -> list[str]:
     ]
     lines = [line for section in sections if section for line in ("", *section)]
     return lines[1:]
+
+
+def _told(plan: Plan, cell: CellRecord) -> str:
+    """A cell in the list of trials."""
+    away = plan.waits_for(cell)
+    return cell_label(cell.params) + (f" (waits for {', '.join(away)})" if away else "")
 
 
 def _names(cluster: Cluster) -> str:
@@ -292,7 +356,8 @@ def impossible(plan: Plan) -> list[str]:
 def remedies(plan: Plan) -> list[str]:
     """The command that puts there what is missing; none where nothing that can be had is."""
     flags = plan.matrix.flags
-    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
+    away = [node.name for node in plan.cluster.nodes if node.away is not None]
+    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster, away):
         return []
     return [
         "What engines and models are missing comes with:",
@@ -300,16 +365,43 @@ def remedies(plan: Plan) -> list[str]:
     ]
 
 
+def waiting(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
+    """The nodes that are away and why, and the cells that wait for them; none if none does.
+
+    Args:
+        plan: with its nodes.
+        left: cell id to how many trials are left of it; all by default.
+    """
+    cells = [
+        (cell, plan.waits_for(cell))
+        for cell in plan.cells
+        if left is None or left.get(cell.cell_id)
+    ]
+    needed = {name for _, away in cells for name in away}
+    if not needed:
+        return []
+    return [
+        "Not there:",
+        *(f"  {node.name}: {node.away}" for node in plan.cluster.nodes if node.name in needed),
+        "Waiting for them:",
+        *(f"  {cell_label(cell.params)}: {', '.join(away)}" for cell, away in cells if away),
+    ]
+
+
 def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
     if not possible:
         return "Nothing of this matrix can run here."
-    guessed = len(possible.keys() - plan.seconds.keys())
+    runnable = _runnable(plan)
+    if not runnable:
+        return "Nothing of this matrix can run now: all of it waits for nodes that are not there."
+    guessed = len(runnable.keys() - plan.seconds.keys())
     basis = (
         "from earlier trials of these cells"
         if not guessed
-        else f"{guessed} of {len(possible)} cells never measured: {RULE_S:.0f} s a trial assumed"
+        else f"{guessed} of {len(runnable)} cells never measured: {RULE_S:.0f} s a trial assumed"
     )
-    return f"Estimated time: {spoken_time(estimate_s(plan))} ({basis})"
+    besides = "" if len(runnable) == len(possible) else ", without what waits"
+    return f"Estimated time{besides}: {spoken_time(estimate_s(plan))} ({basis})"
 
 
 def _money(plan: Plan, possible: Mapping[str, CellRecord]) -> list[str]:
@@ -326,7 +418,7 @@ def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
     unavailable = engine.check(cell, cluster) or links.unavailable(cell, cluster)
     identity = dict(engine.identity(cell, cluster))
     content = {
-        "params": _canonical(cell.params),
+        "params": canonical(cell.params),
         "workload": cell.workload.model_dump(),
         "identity": identity,
         "protocol": PROTOCOL_VERSION,
@@ -340,7 +432,8 @@ def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
     )
 
 
-def _canonical(params: Mapping[str, Scalar]) -> list[list[Scalar]]:
+def canonical(params: Mapping[str, Scalar]) -> list[list[Scalar]]:
+    """Axis values in an order that does not depend on how a matrix names them."""
     return [[name, params[name]] for name in sorted(params)]
 
 

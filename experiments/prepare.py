@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from experiments.lacks import (
     obstacle_beyond,
 )
 from experiments.matrix import Matrix
-from experiments.plan import cell_label, needed_cluster
+from experiments.plan import cell_label, inventory_of, those_left
 from experiments.protocol import Transport
 from experiments.remote import SshTransport
 from experiments.together import together
@@ -106,7 +106,14 @@ class Seen:
     away: Mapping[str, str]
 
 
-def prepare(matrix: Matrix, project: Path, say: Say, *, inventory: str | None = None) -> bool:
+def prepare(
+    matrix: Matrix,
+    project: Path,
+    say: Say,
+    *,
+    inventory: str | None = None,
+    without: Sequence[str] = (),
+) -> bool:
     """Put what a matrix lacks where it lacks it, and tell what still cannot run.
 
     Args:
@@ -114,6 +121,7 @@ def prepare(matrix: Matrix, project: Path, say: Say, *, inventory: str | None = 
         project: folder of `provision.yml`.
         say: prints a line.
         inventory: another one than that of `ansible.cfg`.
+        without: names of nodes that are passed over as though they were not in the inventory.
 
     Returns:
         Whether all that can be had is there now, on every node.
@@ -121,7 +129,7 @@ def prepare(matrix: Matrix, project: Path, say: Say, *, inventory: str | None = 
     Raises:
         HerdError: the lab is down, the inventory cannot be read or has fewer nodes.
     """
-    cluster = needed_cluster(matrix, project, inventory)
+    cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
     if not cluster.nodes:
         say("Only APIs are asked: no node needs anything.")
         return True

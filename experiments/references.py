@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from collect.reference import References, ReferenceSays, ReferenceText
 from collect.run import Greedy
+from experiments.engines.base import Cell
 from experiments.engines.common import encoder, model_spec
 from experiments.plan import Plan
 from models.encoder import Encoder
@@ -23,7 +24,25 @@ def references_of(plan: Plan) -> References | None:
     workload = plan.matrix.workload
     if not isinstance(workload, Greedy):
         return None
-    cells = [plan.by_id[record.cell_id] for record in plan.cells if record.unavailable is None]
+    return _of(_possible(plan), workload)
+
+
+def more_references(plan: Plan, known: References) -> References | None:
+    """What models say that have become possible since; None if nothing is missing.
+
+    Raises:
+        HerdError: a model cannot be had.
+    """
+    workload = plan.matrix.workload
+    cells = [cell for cell in _possible(plan) if known.lacks(cell.model, cell.weights)]
+    return _of(cells, workload) if cells and isinstance(workload, Greedy) else None
+
+
+def _possible(plan: Plan) -> list[Cell]:
+    return [plan.by_id[record.cell_id] for record in plan.cells if record.unavailable is None]
+
+
+def _of(cells: Sequence[Cell], workload: Greedy) -> References:
     return References(
         models={
             model: _says(model, {c.weights for c in cells if c.model == model}, workload)

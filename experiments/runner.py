@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import subprocess
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
-from collect.errors import HerdError
 from experiments.cluster import CONTROLLER, Cluster
 from experiments.controller import WithController, check_controller
 from experiments.durable import remove_folder
-from experiments.facts import ask_facts
+from experiments.facts import ask_node, look
 from experiments.herd import Herd
-from experiments.ledger import Ledger, create_run, find_planned, new_run_name
-from experiments.manifest import changes, run_manifest
+from experiments.ledger import Ledger
 from experiments.matrix import Matrix
 from experiments.money import Purse, run_purse
 from experiments.owner import Owner, own_results
-from experiments.plan import RESULTS_FOLDER, Plan, impossible, make_plan, needed_cluster, plan_id
+from experiments.plan import RESULTS_FOLDER, Plan, impossible, inventory_of, waiting
 from experiments.progress import Progress
 from experiments.protocol import Transport
-from experiments.references import references_of
 from experiments.remote import SshTransport
 from experiments.session import Session
 from experiments.shaping.links import Links
+from experiments.start import Start, is_left, known_run, start_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +63,7 @@ def run_matrix(
     new: bool = False,
     command: Sequence[str] = (),
     inventory: str | None = None,
+    without: Sequence[str] = (),
     max_cost: float | None = None,
 ) -> RunResult:
     """Begin or continue the run of a matrix on the inventory's cluster.
@@ -77,13 +75,14 @@ def run_matrix(
         new: begin another run although there is one of this plan.
         command: the command line, for reproducing it.
         inventory: another inventory than that of `ansible.cfg`.
+        without: names of nodes to leave out (`plan.leave_out`).
         max_cost: what asking APIs may cost in the whole run; None for no ceiling.
 
     Raises:
-        HerdError: the lab is down, a node does not answer or belongs to another runner, the
-            cluster is not the one that the run began on, the disk is full …
+        HerdError: the lab is down, nothing can run because nodes do not answer, belong to another
+            runner or are not those that the run began on, the disk is full …
     """
-    cluster = needed_cluster(matrix, project, inventory)
+    cluster = inventory_of(matrix, project, inventory, without)
     transport = SshTransport(project)
     try:
         return run_on(
@@ -118,7 +117,8 @@ def run_on(
 
     Args:
         matrix: what to measure.
-        cluster: the nodes that the matrix needs.
+        cluster: the inventory's nodes; what needs one that is marked as left out waits for it if
+            the run was begun on it, and a new run is planned on the others.
         transport: reaches them; the caller closes it.
         results: folder of all runs.
         progress: told what happens.
@@ -135,67 +135,60 @@ def run_on(
     with own_results(results, owner):
         for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
             remove_folder(leftover)
-        known = None if new else find_planned(results, plan_id(matrix, cluster))
-        account = None
-        if known is not None:
-            ledger = Ledger(known)
-            ledger.recover()
-            account = ledger.account()
-            counts = account.counts()
-            if not counts["pending"]:
-                return RunResult(known, counts, already_complete=True)
-        plan = make_plan(matrix, ask_facts(cluster, transport), results, account)
-        cells = plan.by_id.values()
-        check_controller(cells, plan.cluster)
-        purse = run_purse(plan.by_id, account, _pending(plan, account), max_cost)
-        purse.require()
-        for line in (*impossible(plan), *purse.estimate()):
-            progress.note(line)
+        account, cluster = known_run(matrix, cluster, results, new=new)
+        if account is not None and not is_left(account):
+            return RunResult(account.folder, account.counts(), already_complete=True)
+        cells = matrix.cells()
+        check_controller(cells, cluster)
+        cluster = look(cluster, transport)
+        start = start_of(matrix, cluster, account)
+        if start.account is not None and not start.pending:
+            return _nothing_left(start, results, progress)
+        start.require_runnable()
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
-        herd = Herd(WithController(transport, results), (*plan.cluster.nodes, *here), owner)
-        links = Links(plan.cluster.nodes)
+        herd = Herd(
+            WithController(transport, results),
+            (*start.plan.cluster.nodes, *here),
+            owner,
+            lambda node: node if node is CONTROLLER else ask_node(node, transport),
+        )
+        links = Links(cluster.nodes)
         try:
-            herd.own_all()
-            links.clear()
-            account = _open_run(account, plan, results, command, toolkit)
-            return _measure(account, plan, herd, links, progress, purse)
+            herd.own_those_there()
+            cluster = _with_reasons(cluster, herd.reasons())
+            start = start_of(matrix, cluster, account).with_seconds(results)
+            start.require_runnable()
+            purse = run_purse(start.plan.by_id, start.account, start.pending, max_cost)
+            purse.require()
+            links.clear([node.name for node in cluster.nodes if node.away is None])
+            for line in (
+                *impossible(start.plan),
+                *waiting(start.plan, start.pending),
+                *purse.estimate(),
+            ):
+                progress.note(line)
+            account = start.write(results, command, toolkit)
+            return _measure(account, start.plan, herd, links, progress, purse)
         finally:
             links.close()
             herd.close()
 
 
-def _open_run(
-    account: Account | None, plan: Plan, results: Path, command: Sequence[str], toolkit: str
-) -> Account:
-    """The run to continue, or a new one.
-
-    Raises:
-        HerdError: the world is another one than when the run began.
-    """
-    if account is None:
-        name = new_run_name(results, Path(plan.matrix.file).stem or "run")
-        manifest = run_manifest(plan, name, command, toolkit)
-        return Ledger(create_run(results, manifest, references_of(plan))).account()
-    manifest = account.manifest
-    changed = changes(manifest, plan)
-    if changed:
-        raise HerdError(
-            f"Continuing the run {manifest.run}: since it began, {'; '.join(changed)}. Its "
-            "trials would not be comparable. Put that back, or begin another run with --new."
-        )
-    return account
+def _with_reasons(cluster: Cluster, reasons: Mapping[str, str]) -> Cluster:
+    """The same nodes; those that cannot take part are away."""
+    nodes = (replace(node, away=reasons.get(node.name)) for node in cluster.nodes)
+    return replace(cluster, nodes=tuple(nodes))
 
 
-def _pending(plan: Plan, account: Account | None) -> Counter[str]:
-    """How many trials are left of each cell that can run."""
-    possible = {cell.cell_id for cell in plan.cells if cell.unavailable is None}
-    if account is None:
-        return Counter(t.cell_id for t in plan.trials if t.cell_id in possible)
-    return Counter(
-        state.cell.cell_id
-        for state in account.trials
-        if state.state == "pending" and state.cell.cell_id in possible
-    )
+def _nothing_left(start: Start, results: Path, progress: Progress) -> RunResult:
+    """Say of a run why nothing more of it can be measured."""
+    account = start.write(results, (), "")
+    for line in impossible(start.plan):
+        progress.note(line)
+    for node in start.plan.cluster.nodes:
+        if node.away is not None:
+            progress.note(f"{node.away.rstrip('.')}. So {node.name} was not looked at again.")
+    return RunResult(account.folder, account.counts(), already_complete=True)
 
 
 def _measure(

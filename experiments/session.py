@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
 from collect.errors import HerdError
-from collect.run import TrialRecord
+from collect.run import CellRecord, RunManifest, TrialRecord
 from experiments.book import TrialBook
 from experiments.cluster import CONTROLLER
 from experiments.engines import ENGINES
@@ -18,6 +19,7 @@ from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure
 from experiments.ledger import Ledger, write_attempt
+from experiments.lineup import Lineup, why_left
 from experiments.money import Purse, bill_of, most_of_trial
 from experiments.plan import Plan, cell_label, warm_ups
 from experiments.progress import Progress, Step
@@ -31,6 +33,8 @@ from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""
+MOST_IN_VAIN = 2
+"""Times that all is gone through without one attempt: a node that comes and goes keeps nobody."""
 
 
 class Session:
@@ -56,14 +60,11 @@ class Session:
         purse: Purse,
         links: Links,
     ) -> None:
-        self._plan = plan
         self._links = links
         self._purse = purse
-        self._manifest = manifest = account.manifest
         self._ledger = ledger
         self._herd = herd
         self._progress = progress
-        self._cells = {cell.cell_id: cell for cell in manifest.cells}
         self._seconds = dict(plan.seconds)
         self._warmed: set[str] = set()
         self._in_vain: dict[str, str] = {}
@@ -71,8 +72,17 @@ class Session:
         self._is_emulated = False
         self._looked_at = time.monotonic()
         self._trials = TrialRunner(herd, self._live)
-        self._recorder = Recorder(manifest, herd)
         self.book = TrialBook(account.trials)
+        self._lineup = Lineup(plan, account.manifest, self.book, ledger, herd, links, progress.note)
+        self._recorder = Recorder(account.manifest, herd)
+
+    @property
+    def _manifest(self) -> RunManifest:
+        return self._lineup.manifest
+
+    @property
+    def _cells(self) -> Mapping[str, CellRecord]:
+        return self._lineup.cells
 
     def measure(self) -> tuple[str, ...]:
         """Measure every pending trial, those of lost nodes when these are back.
@@ -83,26 +93,39 @@ class Session:
         Raises:
             HerdError: the ledger cannot be written.
         """
-        waiting = self._pending()
-        reasons: dict[str, str] = {}
-        while waiting:
-            recorded = 0
-            block = 0
-            for trial in waiting:
-                if trial.block != block:
-                    block = trial.block
-                    self._look_for_lost()
-                recorded += self._until_settled(trial)
-            reasons = self._herd.regain()
-            waiting = [trial for trial in self._pending() if not self._must_wait(trial)]
-            if not recorded:
+        in_vain = 0
+        while in_vain < MOST_IN_VAIN:
+            recorded = self._once_through()
+            in_vain = 0 if recorded else in_vain + 1
+            if self._missed():
+                self._herd.regain()
+                self._take_up()
+            if all(self._must_wait(trial) for trial in self._pending()):
                 break
         self._trials.stop_kept()
-        lost = (
-            f"{reason} Trials that need {node} are left; give the same command again when it is "
-            "back."
-            for node, reason in reasons.items()
-        )
+        return self._left()
+
+    def _once_through(self) -> int:
+        """Measure all that can run, block by block; how many attempts were recorded."""
+        recorded = 0
+        for index in range(len(self._lineup.blocks)):
+            self._look_for_lost()
+            for place in range(len(self._lineup.blocks[index])):
+                # When a node comes back, trials that waited for it get other names.
+                trial = self._lineup.blocks[index][place]
+                if self.book.state(trial.trial_id) == "pending":
+                    recorded += self._until_settled(trial)
+        return recorded
+
+    def _missed(self) -> set[str]:
+        """Lost nodes that trials wait for."""
+        needed = {node for trial in self._pending() for node in self._nodes_of(trial)}
+        return needed & set(self._herd.lost())
+
+    def _left(self) -> tuple[str, ...]:
+        """What is left and why."""
+        reasons, missed = self._herd.reasons(), self._missed()
+        lost = (why_left(node, reasons[node]) for node in reasons if node in missed)
         in_vain = (
             f"{cell_label(self._cells[cell_id].params)}: {reason}. Its trials are left; put that "
             "right and give the same command again."
@@ -111,10 +134,17 @@ class Session:
         return (*lost, *in_vain)
 
     def _look_for_lost(self) -> None:
-        """Have lost nodes tried again, beside the trials of the others."""
-        if self._herd.lost() and time.monotonic() - self._looked_at > LOOK_AGAIN_S:
+        """Have lost nodes tried again, beside the trials of the others, and take up who is back."""
+        if not self._herd.lost():
+            return
+        if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
             self._herd.seek()
             self._looked_at = time.monotonic()
+        self._take_up()
+
+    def _take_up(self) -> None:
+        if self._lineup.take_up():
+            self._recorder = Recorder(self._manifest, self._herd)
 
     def left_s(self) -> float | None:
         """Estimated time for what is pending; None while nothing is known."""
@@ -132,8 +162,11 @@ class Session:
 
     def _must_wait(self, trial: TrialRecord) -> bool:
         """Whether a node of it is lost, or its cell fails for what the user must put right."""
-        nodes = self._cells[trial.cell_id].nodes
-        return trial.cell_id in self._in_vain or not set(nodes).isdisjoint(self._herd.lost())
+        lost = self._herd.lost()
+        return trial.cell_id in self._in_vain or any(n in lost for n in self._nodes_of(trial))
+
+    def _nodes_of(self, trial: TrialRecord) -> tuple[str, ...]:
+        return self._cells[trial.cell_id].nodes
 
     def _until_settled(self, trial: TrialRecord) -> int:
         """Attempt a trial until it is done, out of attempts, or a node is lost.
@@ -141,8 +174,11 @@ class Session:
         Returns:
             How many attempts were recorded.
         """
-        cell = replace(self._plan.by_id[trial.cell_id], repeat=trial.repeat)
-        deployment = ENGINES[cell.engine].deploy(cell, self._plan.cluster)
+        if self._must_wait(trial):
+            return 0
+        plan = self._lineup.plan
+        cell = replace(plan.by_id[trial.cell_id], repeat=trial.repeat)
+        deployment = ENGINES[cell.engine].deploy(cell, plan.cluster)
         self._engine = cell.engine
         used = self._cells[trial.cell_id].nodes
         self._is_emulated = any(self._manifest.nodes[name].get("emulated") for name in used)
@@ -229,6 +265,7 @@ class Session:
                 self._herd.lose(node)
             if cell.endpoint is not None:
                 self._herd.regain()
+                self._take_up()
             return execution
 
     def _use_up(self, trial: TrialRecord, record: AttemptRecord) -> None:

@@ -108,6 +108,8 @@ def missing(
 ) -> str | None:
     """What the cell lacks on that cluster, one sentence; None if nothing is missing.
 
+    Of nodes that are away nothing is known; whoever plans sees to it that the cell waits for them.
+
     Args:
         cell: what is to run.
         cluster: where.
@@ -117,11 +119,12 @@ def missing(
     """
     if cell.nodes > len(cluster.nodes):
         return f"it needs {cell.nodes} nodes and the cluster has {len(cluster.nodes)}"
-    nodes = taking_part(cell, cluster)
+    there = tuple(node for node in taking_part(cell, cluster) if node.away is None)
     return (
-        _not_installed(cell.engine, nodes)
-        or _lacking_memory(nodes, need, less_memory)  # before its model is fetched for nothing
-        or _absent_file(cluster.root, files)
+        _not_installed(cell.engine, there)
+        # Before its model is fetched for nothing.
+        or _lacking_memory(there, cluster.root, need, less_memory)
+        or (_absent_file(cluster.root, files) if cluster.root.away is None else None)
     )
 
 
@@ -148,10 +151,12 @@ def _absent_file(root: Node, files: Iterable[str]) -> str | None:
     return None
 
 
-def _lacking_memory(nodes: tuple[Node, ...], need: MemoryNeed, less_memory: str) -> str | None:
+def _lacking_memory(
+    nodes: tuple[Node, ...], root: Node, need: MemoryNeed, less_memory: str
+) -> str | None:
     """Which node has too little memory, one sentence; None if all have enough or do not tell."""
     for node in nodes:
-        needed_mib = need.root_mib if node is nodes[0] else need.worker_mib
+        needed_mib = need.root_mib if node is root else need.worker_mib
         free_mib = node.available_mib or node.memory_mib
         if free_mib and needed_mib > free_mib:
             return (

@@ -161,7 +161,7 @@ def _absent_elsewhere(cell: Cell, cluster: Cluster, spec: ModelSpec) -> str | No
     """Which other node lacks the model: each server reads its layers itself."""
     wanted = {common.below_models(name) for name in _files(cell, spec)}
     for node in common.taking_part(cell, cluster):
-        if not wanted <= set(node.model_sha256):
+        if node.away is None and not wanted <= set(node.model_sha256):
             return (
                 f"{cell.model} is not on {node.name}, and a server of petals reads its layers "
                 "itself"

@@ -7,7 +7,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -68,13 +68,20 @@ class Links:
         self._nodes = {node.name: node for node in nodes if node.lab_link_mbit is not None}
         self._keeper: subprocess.Popen[str] | None = None
 
-    def clear(self) -> None:
+    def clear(self, names: Collection[str] | None = None) -> None:
         """Put links right that a runner left which was killed together with what shaped for it.
+
+        Args:
+            names: of nodes that are there; all by default.
 
         Raises:
             HerdError: that needs root.
         """
-        left = [node for name, node in self._nodes.items() if _is_marked(name)]
+        left = [
+            node
+            for name, node in self._nodes.items()
+            if (names is None or name in names) and _is_marked(name)
+        ]
         if not left:
             return
         if not _may_be_root():

@@ -9,7 +9,7 @@ import pytest
 
 from collect.errors import HerdError
 from experiments.facts import ask_facts
-from experiments.plan import Plan, describe, make_plan, order_trials, plan_id
+from experiments.plan import Plan, describe, make_plan, order_trials, plan_id, trim
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, run, world
 
@@ -67,7 +67,7 @@ def test_nodes_beyond_those_that_are_needed_change_nothing(tmp_path: Path) -> No
 
 def test_more_nodes_than_the_inventory_has_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(HerdError) as caught:
-        plan_id(matrix(), cluster(2))
+        trim(cluster(2), matrix())
 
     assert "asks for 3 nodes" in str(caught.value)
     assert "has 2 (pi1, pi2)" in str(caught.value)

@@ -1,0 +1,156 @@
+"""What of a run can go on: its cells and machines as they were against how they are now.
+
+Every cell that has trials left is looked at again, whenever a run goes on and whenever a node comes
+back. What is found is written down as an addition to the run (`collect.later`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from collect.errors import HerdError
+from collect.later import Facts, Later
+from collect.run import CellRecord, RunManifest, Scalar
+from experiments.cluster import Cluster, Node
+from experiments.manifest import run_manifest
+from experiments.plan import Plan, canonical
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A run as it can go on.
+
+    Attributes:
+        plan: of today, its cells under the ids that they have in the run.
+        later: what became known since the run was written down.
+    """
+
+    plan: Plan
+    later: Later
+
+
+def held_against(manifest: RunManifest, cluster: Cluster) -> Cluster:
+    """The same nodes; one that is not what it was when the run saw it first is away for that."""
+    return replace(
+        cluster,
+        nodes=tuple(
+            replace(node, away=difference(manifest, node)) if node.away is None else node
+            for node in cluster.nodes
+        ),
+    )
+
+
+def difference(manifest: RunManifest, node: Node) -> str | None:
+    """How a node differs from what it was when the run saw it first, in words; None if not."""
+    facts = manifest.nodes.get(node.name, {})
+    if not facts:
+        return None
+    found = []
+    if facts.get("machine_id") != node.facts.get("machine_id"):
+        found.append(f"{node.name} is another machine (its machine-id changed)")
+    found += [
+        f"{key.removesuffix(' sha256')} on {node.name} was rebuilt or replaced"
+        for key in sorted(_programs(facts).keys() & _programs(node.facts).keys())
+        if facts[key] != node.facts[key]
+    ]
+    if node.name == next(iter(manifest.nodes)):  # the root, where the models lie
+        found += [
+            f"the model file {name} changed"
+            for name in sorted(manifest.models.keys() & node.model_sha256.keys())
+            if manifest.models[name] != node.model_sha256[name]
+        ]
+    if not found:
+        return None
+    return (
+        f"Since the run {manifest.run} began, {'; '.join(found)}. Its trials would not be "
+        "comparable. Put that back, or begin another run with --new."
+    )
+
+
+def look_again(
+    manifest: RunManifest, tried: Collection[str], left: Collection[str], plan: Plan
+) -> Again:
+    """Hold a run against the plan of the same matrix as things are now.
+
+    Args:
+        manifest: the run.
+        tried: ids of its cells of which there are attempts.
+        left: ids of its cells that have trials left.
+        plan: of today; nodes that are no longer what they were are away in it.
+
+    Raises:
+        HerdError: a cell is another one than before, and no machine tells why.
+    """
+    planned = {_key(cell.params): cell for cell in plan.cells}
+    pairs = [(cell, planned[_key(cell.params)]) for cell in manifest.cells]
+    cells = {}
+    for before, today in pairs:
+        cells[before.cell_id] = before
+        if not plan.waits_for(today):  # else nothing is known of it that was not
+            seen = before.unavailable is None and not manifest.unseen(before.nodes)
+            is_fixed = seen or before.cell_id in tried
+            found = _now(manifest.run, before, today, is_fixed=is_fixed)
+            cells[before.cell_id] = found if before.cell_id in left else before
+    now = run_manifest(plan, manifest.run, (), "")
+    later = Later(
+        run=manifest.run,
+        at=time.time(),
+        nodes={
+            name: more
+            for name, facts in manifest.nodes.items()
+            if (more := _more_facts(facts, now.nodes.get(name, {})))
+        },
+        engines={name: now.engines[name] for name in now.engines.keys() - manifest.engines.keys()},
+        models={name: now.models[name] for name in now.models.keys() - manifest.models.keys()},
+        cells={
+            before.cell_id: cells[before.cell_id]
+            for before, _ in pairs
+            if cells[before.cell_id] != before
+        },
+    )
+    ids = {today.cell_id: cells[before.cell_id].cell_id for before, today in pairs}
+    aligned = replace(
+        plan,
+        cells=tuple(cells.values()),
+        by_id={ids[cell_id]: cell for cell_id, cell in plan.by_id.items()},
+        trials=(),
+    )
+    return Again(aligned, later)
+
+
+def _now(run: str, before: CellRecord, today: CellRecord, *, is_fixed: bool) -> CellRecord:
+    """What a cell of a run is now.
+
+    Args:
+        run: its name.
+        before: the cell so far.
+        today: the cell as it would be planned now.
+        is_fixed: it was tried, or could have been: it is what it was, or the run is another one.
+    """
+    if today.cell_id == before.cell_id or today.unavailable is not None:
+        return before.model_copy(update={"unavailable": today.unavailable})
+    if is_fixed:
+        raise HerdError(
+            f"Continuing the run {run}: since it began, its cells became other ones "
+            "(other programs, models or protocol). Its trials would not be comparable. Put that "
+            "back, or begin another run with --new."
+        )
+    return today
+
+
+def _key(params: Mapping[str, Scalar]) -> str:
+    return json.dumps(canonical(params))
+
+
+def _programs(facts: Mapping[str, Scalar | None]) -> Facts:
+    return {key: value for key, value in facts.items() if key.endswith(" sha256")}
+
+
+def _more_facts(before: Facts, now: Facts) -> Facts:
+    """What a node says for the first time: all, or programs that it had not."""
+    if not before:
+        return now
+    return {key: value for key, value in _programs(now).items() if key not in before}

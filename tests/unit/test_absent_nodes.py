@@ -1,0 +1,485 @@
+"""A node that is not there does not stop the rest: at the beginning, in between, and when back."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from collect.account import Account
+from collect.attempt import AttemptRecord, load_attempt
+from collect.errors import HerdError
+from collect.later import LATER_FOLDER
+from collect.run import RUN_FILE, load_run
+from experiments import session
+from experiments.cluster import Node
+from experiments.ledger import runs
+from experiments.matrix import Matrix
+from experiments.plan import leave_out
+from experiments.progress import LineProgress
+from experiments.protocol import Reply, Request
+from experiments.runner import RunResult, run_on
+from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
+from tests.doubles.scripted_run import matrix, world
+
+AXES = {**matrix().axes, "nodes": (1, 2, 4)}
+"""All of them can run: cells of one, two and four nodes."""
+
+
+@pytest.fixture(autouse=True)
+def _look_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "LOOK_AGAIN_S", 0.0)
+
+
+def study(**changed: Any) -> Matrix:  # noqa: ANN401 - what a matrix may hold
+    return matrix(**{"axes": AXES, **changed})
+
+
+def measure(
+    folder: Path,
+    the_world: World,
+    asked: Matrix | None = None,
+    *,
+    without: tuple[str, ...] = (),
+    nodes: int = 4,
+    **options: Any,  # noqa: ANN401 - those of `run_on`
+) -> tuple[RunResult, str]:
+    """Run, and what was said."""
+    said = StringIO()
+    result = run_on(
+        asked or study(),
+        leave_out(cluster(nodes), without),
+        options.pop("transport", None) or ScriptedTransport(the_world),
+        folder / "results",
+        progress=LineProgress(Console(file=said, width=300)),
+        **options,
+    )
+    return result, said.getvalue()
+
+
+def done(folder: Path) -> dict[int, int]:
+    """Number of nodes to attempts that are done, in the latest run."""
+    found: dict[int, int] = {}
+    for one in attempts(folder):
+        if one.outcome == "done":
+            count = int(one.params["nodes"])
+            found[count] = found.get(count, 0) + 1
+    return found
+
+
+def attempts(folder: Path) -> list[AttemptRecord]:
+    latest = runs(folder / "results")[-1]
+    return [load_attempt(path) for path in sorted((latest / "attempts").iterdir())]
+
+
+def counted(result: RunResult) -> tuple[int, ...]:
+    """done, failed, unavailable, pending; they sum up to what was planned, on disk, too."""
+    counts = Account.read(result.folder).counts()
+    assert counts == result.counts
+    states = tuple(counts[name] for name in ("done", "failed", "unavailable", "pending"))
+    assert sum(states) == counts["planned"]
+    return states
+
+
+# -- away at the beginning
+
+
+def test_what_can_run_runs_and_the_rest_waits_and_says_so_once(tmp_path: Path) -> None:
+    result, said = measure(tmp_path, world(tmp_path, silent={"pi3"}))
+
+    assert counted(result) == (4, 0, 0, 2)
+    assert done(tmp_path) == {1: 2, 2: 2}
+    assert result.exit_code == 1
+    assert said.count("it does not answer") == 1
+    assert "4 nodes" in said.partition("Waiting for them:")[2].splitlines()[1]
+    (note,) = result.notes
+    assert "Trials that need pi3 are left" in note
+
+
+def test_why_trials_wait_is_told_by_the_account(tmp_path: Path) -> None:
+    result, _ = measure(tmp_path, world(tmp_path, silent={"pi3", "pi4"}))
+
+    reasons = {t.reason for t in Account.read(result.folder).trials if t.state == "pending"}
+    assert reasons == {"It waits for pi3, pi4, which have not been there since the run began."}
+
+
+def test_a_node_that_was_away_at_the_beginning_is_taken_up_within_the_run(tmp_path: Path) -> None:
+    the_world = world(tmp_path, silent={"pi3"})
+    the_world.on_root = lambda unit: the_world.silent.discard("pi3") if "-r1-" in unit else None
+
+    result, said = measure(tmp_path, the_world)
+
+    assert counted(result) == (6, 0, 0, 0)
+    assert result.exit_code == 0
+    assert said.count("pi3 is there and takes part.") == 1
+
+
+def test_a_node_that_was_away_is_taken_up_when_the_run_goes_on(tmp_path: Path) -> None:
+    first, _ = measure(tmp_path, world(tmp_path, silent={"pi3"}))
+
+    second, _ = measure(tmp_path, world(tmp_path))
+
+    assert second.folder == first.folder
+    assert counted(second) == (6, 0, 0, 0)
+    assert done(tmp_path) == {1: 2, 2: 2, 4: 2}
+
+
+def test_what_it_says_then_is_added_and_run_json_stays(tmp_path: Path) -> None:
+    first, _ = measure(tmp_path, world(tmp_path, silent={"pi3"}))
+    before = (first.folder / RUN_FILE).read_bytes()
+    assert json.loads(before)["nodes"]["pi3"] == {}
+
+    measure(tmp_path, world(tmp_path))
+
+    assert (first.folder / RUN_FILE).read_bytes() == before
+    assert load_run(first.folder).nodes["pi3"]["machine_id"] == "machine-of-pi3"
+    assert [path.name for path in (first.folder / LATER_FOLDER).iterdir()] == ["0001.json"]
+
+
+def test_its_cells_are_those_of_a_run_that_nobody_disturbed(tmp_path: Path) -> None:
+    measure(tmp_path / "a", world(tmp_path / "a", silent={"pi2"}))
+    measure(tmp_path / "a", world(tmp_path / "a"))
+    measure(tmp_path / "b", world(tmp_path / "b"))
+
+    plans = [load_run(runs(tmp_path / name / "results")[0]) for name in "ab"]
+    assert plans[0].cells == plans[1].cells
+    assert plans[0].trials == plans[1].trials
+
+
+def test_it_is_held_against_the_run_from_then_on(tmp_path: Path) -> None:
+    def interrupt(unit: str) -> None:
+        raise KeyboardInterrupt
+
+    measure(tmp_path, world(tmp_path, silent={"pi4"}))
+    measure(tmp_path, world(tmp_path, on_root=interrupt))
+    other = world(tmp_path)
+    other.machine_id = lambda node: "new" if node == "pi4" else f"machine-of-{node}"
+
+    with pytest.raises(HerdError, match="pi4 is another machine"):
+        measure(tmp_path, other)
+
+
+def test_where_nothing_can_run_nothing_begins(tmp_path: Path) -> None:
+    with pytest.raises(HerdError, match=r"nothing that is left can run now.*pi1.*not answer"):
+        measure(tmp_path, world(tmp_path, silent={"pi1"}))
+
+    assert runs(tmp_path / "results") == []
+
+
+def test_where_all_that_is_left_waits_the_run_says_so_and_ends(tmp_path: Path) -> None:
+    measure(tmp_path, world(tmp_path, silent={"pi3"}))
+
+    with pytest.raises(HerdError, match=r"Continuing the run .*pi3.*not answer"):
+        measure(tmp_path, world(tmp_path, silent={"pi3"}))
+
+    assert done(tmp_path) == {1: 2, 2: 2}
+
+
+# -- what keeps a node away
+
+
+class Odd(ScriptedTransport):
+    """One node answers a verb in a way of its own."""
+
+    def __init__(self, the_world: World, node: str, verb: str, reply: Reply) -> None:
+        super().__init__(the_world)
+        self._odd = (node, verb, reply)
+
+    def open(self, node: Node) -> ScriptedLink:
+        link = super().open(node)
+        name, verb, reply = self._odd
+        if node.name == name:
+            setattr(link, f"_{verb}", lambda *_: reply)
+        return link
+
+
+@pytest.mark.parametrize(
+    ("verb", "reply", "told"),
+    [
+        ("facts", Reply("facts", ok=True, parts={"helper": b"3"}), "its helper speaks version 3"),
+        ("facts", Reply("facts", ok=False, parts={"error": b"no room"}), "no room"),
+        (
+            "facts",
+            Reply("facts", ok=True, parts={"helper": b"7", "facts": b"{"}),
+            "pi2",
+        ),
+        (
+            "own",
+            Reply("own", ok=False, parts={"owner": b"user=ada host=attic pid=4711 since=now"}),
+            "belongs to the runner of ada@attic",
+        ),
+    ],
+)
+def test_whatever_keeps_a_node_from_taking_part_is_said_and_the_rest_goes_on(
+    tmp_path: Path, verb: str, reply: Reply, told: str
+) -> None:
+    the_world = world(tmp_path)
+
+    result, said = measure(tmp_path, the_world, transport=Odd(the_world, "pi2", verb, reply))
+
+    assert counted(result) == (2, 0, 0, 4)
+    assert done(tmp_path) == {1: 2}
+    assert told in said.partition("Not there:")[2].splitlines()[1]
+    assert told in result.notes[0]
+    assert the_world.units() == []
+
+
+def test_a_machine_that_became_another_one_keeps_only_its_own_cells(tmp_path: Path) -> None:
+    def interrupt(unit: str) -> None:
+        if "-r2-a1" in unit:
+            raise KeyboardInterrupt
+
+    measure(tmp_path, world(tmp_path, on_root=interrupt))
+    other = world(tmp_path)
+    other.machine_id = lambda node: "new" if node == "pi4" else f"machine-of-{node}"
+
+    result, said = measure(tmp_path, other)
+
+    assert "Since the run" in said
+    assert "pi4 is another machine (its machine-id changed)" in said
+    assert counted(result) == (5, 0, 0, 1)
+    assert "--new" in result.notes[0]
+
+
+def test_a_lost_node_that_comes_back_as_another_machine_takes_no_part(tmp_path: Path) -> None:
+    the_world = world(tmp_path)
+    changed: list[str] = []
+    the_world.machine_id = lambda node: f"{node} of {changed}" if node == "pi2" else node
+
+    def swap(unit: str) -> None:
+        if "-r1-a1" in unit and not changed:
+            the_world.silent.add("pi2")
+            changed.append("new")
+        elif "-r2-a1" in unit:
+            the_world.silent.discard("pi2")
+
+    the_world.on_root = swap
+    result, said = measure(tmp_path, the_world, study(repeats=4))
+
+    assert said.count("pi2 is another machine") == 1
+    assert done(tmp_path)[1] == 4
+    assert counted(result)[3] > 0
+
+
+# -- cells that could not run are looked at again
+
+
+def test_a_model_that_is_there_by_now_is_measured(tmp_path: Path) -> None:
+    without_model = world(tmp_path)
+    without_model.files = ()
+    first, _ = measure(tmp_path, without_model)
+    assert counted(first) == (0, 0, 6, 0)
+
+    second, _ = measure(tmp_path, world(tmp_path))
+
+    assert second.folder == first.folder
+    assert not second.already_complete
+    assert counted(second) == (6, 0, 0, 0)
+    assert len(load_run(second.folder).models) == 2
+
+
+def test_an_engine_that_is_there_by_now_is_measured(tmp_path: Path) -> None:
+    first, _ = measure(tmp_path, world(tmp_path, installed=lambda node: node != "pi4"))
+    assert counted(first) == (4, 0, 2, 0)
+
+    second, _ = measure(tmp_path, world(tmp_path))
+
+    assert second.folder == first.folder
+    assert counted(second) == (6, 0, 0, 0)
+
+
+def test_what_can_still_not_run_is_said_and_nothing_is_measured(tmp_path: Path) -> None:
+    measure(tmp_path, world(tmp_path, available_mib=1))
+
+    result, said = measure(tmp_path, world(tmp_path, available_mib=2))
+
+    assert result.already_complete
+    assert counted(result) == (0, 0, 6, 0)
+    assert "has 2 MiB of memory free" in said
+    reasons = {trial.reason for trial in Account.read(result.folder).trials}
+    assert all("has 2 MiB of memory free" in str(reason) for reason in reasons)
+
+
+def test_what_became_impossible_is_said_and_what_was_measured_stays(tmp_path: Path) -> None:
+    def interrupt(unit: str) -> None:
+        if "-r2-a1" in unit:
+            raise KeyboardInterrupt
+
+    measure(tmp_path, world(tmp_path, on_root=interrupt))
+
+    result, said = measure(tmp_path, world(tmp_path, installed=lambda node: node != "pi2"))
+
+    assert counted(result) == (4, 0, 2, 0)
+    assert "not installed on pi2" in said
+    assert counted(measure(tmp_path, world(tmp_path))[0]) == (6, 0, 0, 0)
+
+
+def test_cells_that_cannot_be_looked_at_stay_as_they_were(tmp_path: Path) -> None:
+    measure(tmp_path, world(tmp_path, installed=lambda node: node != "pi4"))
+
+    result, said = measure(tmp_path, world(tmp_path, silent={"pi4"}))
+
+    assert result.already_complete
+    assert counted(result) == (4, 0, 2, 0)
+    assert "pi4 was not looked at again" in said
+
+
+def test_another_model_in_the_place_of_one_is_another_run(tmp_path: Path) -> None:
+    measure(tmp_path, world(tmp_path, silent={"pi3"}))
+
+    other = world(tmp_path, binary_sha256="beef" * 16)
+    with pytest.raises(HerdError, match="dllama on pi1 was rebuilt or replaced"):
+        measure(tmp_path, other)
+
+
+# -- left out by wish
+
+
+def test_without_a_node_a_new_run_is_planned_on_the_others(tmp_path: Path) -> None:
+    asked = study(axes={**AXES, "nodes": (1, 2)})
+
+    result, _ = measure(tmp_path, world(tmp_path), asked, without=("pi2",))
+
+    assert counted(result) == (4, 0, 0, 0)
+    assert {node for cell in load_run(result.folder).cells for node in cell.nodes} == {
+        "pi1",
+        "pi3",
+    }
+
+
+def test_cells_that_need_more_nodes_than_are_left_cannot_run(tmp_path: Path) -> None:
+    result, said = measure(tmp_path, world(tmp_path), without=("pi2",))
+
+    assert counted(result) == (4, 0, 2, 0)
+    assert "it needs 4 nodes and the cluster has 3" in said
+
+
+def test_the_same_again_goes_on_with_the_run_without_the_node(tmp_path: Path) -> None:
+    def interrupt(unit: str) -> None:
+        if "-r2-a1" in unit:
+            raise KeyboardInterrupt
+
+    first, _ = measure(tmp_path, world(tmp_path, on_root=interrupt), without=("pi2",))
+    second, _ = measure(tmp_path, world(tmp_path), without=("pi2",))
+
+    assert second.folder == first.folder
+    assert counted(second) == (4, 0, 2, 0)
+
+
+def test_a_run_on_all_nodes_goes_on_without_one_and_its_cells_wait(tmp_path: Path) -> None:
+    def interrupt(unit: str) -> None:
+        if "-r1-a1" in unit:
+            raise KeyboardInterrupt
+
+    first, _ = measure(tmp_path, world(tmp_path, on_root=interrupt))
+    second, said = measure(tmp_path, world(tmp_path), without=("pi3",))
+
+    assert second.folder == first.folder
+    assert counted(second) == (4, 0, 0, 2)
+    assert "pi3: it is left out" in said
+    assert "Give the command without that" in second.notes[0]
+
+
+def test_a_complete_run_on_all_nodes_is_none_that_goes_on_without_one(tmp_path: Path) -> None:
+    asked = study(axes={**AXES, "nodes": (1, 2)})
+    first, _ = measure(tmp_path, world(tmp_path), asked)
+
+    second, _ = measure(tmp_path, world(tmp_path), asked, without=("pi2",))
+
+    assert second.folder != first.folder
+    assert counted(second) == (4, 0, 0, 0)
+
+
+def test_a_node_that_merely_does_not_answer_changes_no_cell(tmp_path: Path) -> None:
+    result, _ = measure(tmp_path, world(tmp_path, silent={"pi2"}))
+
+    nodes = {len(cell.nodes): cell.nodes for cell in load_run(result.folder).cells}
+    assert nodes[2] == ("pi1", "pi2")
+
+
+@pytest.mark.parametrize(
+    ("without", "told"),
+    [
+        (("pi9",), "there is no node pi9 .* which has pi1, pi2"),
+        (("pi1", "pi2"), "leaves no node"),
+    ],
+)
+def test_names_to_leave_out_are_those_of_nodes(without: tuple[str, ...], told: str) -> None:
+    with pytest.raises(HerdError, match=told):
+        leave_out(cluster(2), without)
+
+
+# -- at every moment
+
+
+class Unplugging(ScriptedTransport):
+    """Has one node fall silent at the n-th request that any node gets, and back some later."""
+
+    def __init__(self, the_world: World, node: str, at: int, back_after: int) -> None:
+        super().__init__(the_world)
+        self.node = node
+        self.at = range(at, at + back_after)
+        self.requests = 0
+
+    def open(self, node: Node) -> ScriptedLink:
+        self.count()
+        link = super().open(node)
+        send = link.send
+
+        def counted_send(request: Request) -> None:
+            self.count()
+            send(request)
+
+        link.send = counted_send  # type: ignore[method-assign]
+        return link
+
+    def count(self) -> None:
+        self.requests += 1
+        silent = self._world.silent
+        (silent.add if self.requests in self.at else silent.discard)(self.node)
+
+
+@pytest.mark.parametrize("node", ["pi1", "pi2"])
+def test_whenever_a_node_is_unplugged_the_account_is_true_and_the_run_can_be_completed(
+    tmp_path: Path, node: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments import herd, lookout  # noqa: PLC0415 - one test changes them
+
+    monkeypatch.setattr(lookout, "ANSWER_S", 0.02)
+    monkeypatch.setattr(lookout, "LOOK_S", 0.01)
+    monkeypatch.setattr(lookout, "PULSE_S", 0.02)
+    monkeypatch.setattr(herd, "GOODBYE_S", 0.02)
+    monkeypatch.setattr("experiments.herd.expect", _soon)
+    monkeypatch.setattr("experiments.protocol.expect", _soon)
+    asked = study(axes={**AXES, "nodes": (1, 2)}, repeats=1, max_attempts=9)
+    quiet = Unplugging(world(tmp_path / "quiet"), node, 0, 0)
+    measure(tmp_path / "quiet", quiet._world, asked, nodes=2, transport=quiet)
+
+    for at in range(1, quiet.requests + 1):
+        for back_after in (3, 10_000):
+            folder = tmp_path / f"{at}-{back_after}"
+            the_world = world(folder)
+            transport = Unplugging(the_world, node, at, back_after)
+            try:
+                result, _ = measure(folder, the_world, asked, nodes=2, transport=transport)
+            except HerdError as error:
+                assert node in str(error)  # noqa: PT017 - it may end so, or not
+            else:
+                assert counted(result)[1] == 0
+                assert (result.exit_code == 0) == (result.counts["pending"] == 0)
+            finished, _ = measure(folder, world(folder), asked, nodes=2)
+            assert counted(finished) == (2, 0, 0, 0), at
+            assert world(folder).units() == []
+
+
+def _soon(link: Any, doing: str, timeout_s: float) -> Reply:  # noqa: ANN401
+    from experiments.protocol import NodeLostError  # noqa: PLC0415 - as above
+
+    reply = link.poll(0.02)
+    if reply is None:
+        raise NodeLostError(link.node.name, f"{link.node.name} did not answer ({doing})")
+    return reply
