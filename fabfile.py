@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fabric import task
+from fabric.main import program
 from invoke import Context
 from invoke.exceptions import Exit
 
@@ -63,6 +64,27 @@ def verb(
         return task(**options)(guarded)
 
     return decorate
+
+
+def _name_machines(words: list[str]) -> None:
+    """Mark the bare words after `adopt` as machines: Invoke's tasks take a fixed number of them.
+
+    Args:
+        words: the command line after `fab` and its own flags; changed in place.
+    """
+    if "adopt" not in words:
+        return
+    marked: list[str] = []
+    is_value = False
+    for word in words[words.index("adopt") + 1 :]:
+        is_flag = word.startswith("-")
+        marked += [word] if is_flag or is_value else ["--machine", word]
+        is_value = is_flag and "=" not in word and not is_value
+    words[words.index("adopt") + 1 :] = marked
+
+
+if getattr(program, "core", None) is not None:  # not where a test imports this file
+    _name_machines(program.core.unparsed)
 
 
 def _say(text: str) -> None:
@@ -165,6 +187,46 @@ def doctor(
     else:
         show(diagnoses, Console())
     if worst(diagnoses) is Verdict.PROBLEM:
+        raise Exit(code=1)
+
+
+@verb(
+    help={
+        "machine": "[name=][user@]host[:port]; bare words after `adopt` are machines, too",
+        "inventory": "the inventory's file, made if it is not there (default inventory/fleet.yml)",
+        "fingerprint": "of a host key that you trust, instead of being asked; several times",
+        "key": "private key to log in with, for the inventory (default: what SSH takes by itself)",
+    },
+    iterable=["machine", "fingerprint"],
+)
+def adopt(
+    _context: Context,
+    machine: list[str] | None = None,
+    inventory: str | None = None,
+    fingerprint: list[str] | None = None,
+    key: str | None = None,
+) -> None:
+    """Add machines to the inventory: fab adopt pi@192.0.2.11 pi@192.0.2.12 …; the first is root."""
+    from rich.console import Console
+
+    from experiments.adopt.fleet import DEFAULT
+    from experiments.adopt.run import adopt as adopt_machines
+    from experiments.adopt.screen import Terminal, next_commands
+    from experiments.doctor.finding import Verdict
+    from experiments.doctor.judge import worst
+    from experiments.doctor.run import examine
+    from experiments.doctor.show import show
+
+    chosen = inventory or DEFAULT
+    adopted = adopt_machines(
+        PROJECT, machine or [], chosen, Terminal(), fingerprints=fingerprint or [], key=key
+    )
+    _say("")
+    diagnoses = examine(PROJECT, chosen, ",".join(adopted.names), deep=False)
+    show(diagnoses, Console())
+    for line in next_commands(adopted.nodes, diagnoses):
+        _say(line)
+    if not adopted.is_all or worst(diagnoses) is Verdict.PROBLEM:
         raise Exit(code=1)
 
 

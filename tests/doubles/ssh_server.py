@@ -36,6 +36,10 @@ class SshServer(paramiko.ServerInterface):
         """Its line of a file of known hosts."""
         return f"[127.0.0.1]:{self.port} {self.key.get_name()} {self.key.get_base64()}\n"
 
+    def keys(self) -> list[paramiko.PKey]:
+        """All its host keys."""
+        return [self.key]
+
     def get_allowed_auths(self, username: str) -> str:
         """Keys alone."""
         return "publickey"
@@ -70,7 +74,8 @@ class SshServer(paramiko.ServerInterface):
     def serve(self, peer: socket.socket) -> None:
         """One connection."""
         transport = paramiko.Transport(peer)
-        transport.add_server_key(self.key)
+        for key in self.keys():
+            transport.add_server_key(key)
         self._waiting: tuple[str, int] | None = None
         with contextlib.suppress(paramiko.SSHException, OSError, EOFError):
             transport.start_server(server=self)
@@ -90,9 +95,9 @@ def _pump(one: socket.socket | paramiko.Channel, other: socket.socket | paramiko
 
 
 @contextmanager
-def ssh_server(**how: bool) -> Iterator[SshServer]:
-    """A server while the context lasts."""
-    server = SshServer(**how)  # type: ignore[arg-type]
+def ssh_server(made: SshServer | None = None, **how: bool) -> Iterator[SshServer]:
+    """A server while the context lasts: the one that is given, or one that is made so."""
+    server = made or SshServer(**how)  # type: ignore[arg-type]
     listener = socket.create_server(("127.0.0.1", 0))
     server.port = listener.getsockname()[1]
 

@@ -1,0 +1,1 @@
+"""From machines that answer to SSH to an inventory of nodes: `fab adopt`."""

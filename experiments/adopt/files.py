@@ -1,0 +1,60 @@
+"""Files of people, written anew as a whole or not at all; owner, mode and links stay."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from collect.errors import HerdError
+from collect.record import why
+from experiments.durable import sync_folder, write_file
+
+
+def read_whole(path: Path) -> bytes | None:
+    """What the file has; None if there is none.
+
+    Raises:
+        HerdError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise HerdError(f"Reading {path}: {why(error)}.") from None
+
+
+def replace_whole(path: Path, before: bytes | None, after: bytes) -> None:
+    """Write the file unless somebody else has written it meanwhile.
+
+    Args:
+        path: the file, or a link to it, which stays one.
+        before: what it had when `after` was made of it; None if it was not there.
+        after: what it shall have. A crash leaves it or what was there before.
+
+    Raises:
+        HerdError: it has changed, or may not be written.
+    """
+    if read_whole(path) != before:
+        raise HerdError(f"Writing {path}: it changed meanwhile. Give the same command again.")
+    try:
+        target = Path(os.path.realpath(path))
+        if before is not None and not os.access(target, os.W_OK):
+            raise HerdError(f"Writing {path}: it is write-protected. chmod u+w {path}")
+        temporary = target.with_name(f".tmp-{target.name}")
+        write_file(temporary, after)
+        if before is not None:
+            shutil.copystat(target, temporary)
+            _keep_owner(target, temporary)
+            os.utime(temporary)
+        temporary.replace(target)
+        sync_folder(target.parent)
+    except OSError as error:
+        raise HerdError(f"Writing {path}: {why(error)}.") from None
+
+
+def _keep_owner(target: Path, temporary: Path) -> None:
+    there, here = target.stat(), temporary.stat()
+    if (there.st_uid, there.st_gid) != (here.st_uid, here.st_gid):
+        os.chown(temporary, there.st_uid, there.st_gid)

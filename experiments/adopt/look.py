@@ -1,0 +1,143 @@
+"""The first login: whether a machine lets us in, what it is, and where other nodes reach it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.adopt.asked import is_usable_ipv4
+from experiments.adopt.keys import known_hosts_of
+from experiments.adopt.ssh import Said, call, quoted
+from experiments.cluster import Node
+from experiments.remote import KNOWN_HOSTS
+from experiments.ssh_config import SSH_PORT, place_of
+from models.foreign import one_line
+
+MARK = "llama-herd-adopt"
+SCRIPT = f"""\
+LC_ALL=C
+say() {{ printf '{MARK} %s %s\\n' "$1" "$2"; }}
+say kernel "$(uname -s) $(uname -r)"
+say board "$(tr -d '\\000' 2>/dev/null </proc/device-tree/model)"
+say reached "$SSH_CONNECTION"
+say addresses "$(hostname -I 2>/dev/null)"
+say end .
+"""
+AGENT_S = 10
+LONGEST_LINE = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a machine told, or why it did not.
+
+    Attributes:
+        trouble: why it cannot become a node; empty where it can.
+        remedy: what to do then.
+        groups: groups beside `cluster` that it belongs to.
+        address: IPv4 address by which other nodes reach it; None where it tells none.
+    """
+
+    trouble: str = ""
+    remedy: str = ""
+    groups: tuple[str, ...] = ()
+    address: str | None = None
+
+
+def look(node: Node, project: Path) -> Look:
+    """Log in and look, which changes nothing there. Its host key must be in the file."""
+    known_hosts = known_hosts_of(node, project)
+    options = (
+        f"UserKnownHostsFile={quoted(known_hosts)}",
+        "GlobalKnownHostsFile=/dev/null",
+        "StrictHostKeyChecking=yes",
+    )
+    said = call(node, project, options, "sh -s", SCRIPT)
+    if said.refused is not None:
+        return _not_let_in(node, project, said.refused)
+    told = _told(said)
+    if "end" in told:
+        return _judged(told)
+    if said.code == 255:  # noqa: PLR2004 - SSH's own
+        return Look(f"the login fails ({said.why})", "Put that right, then adopt it.")
+    return Look(
+        f"it lets us in, but runs no `sh` ({said.why})",
+        "Nodes run Linux. For a Windows PC see docs/pcs.md: its WSL guest is the node.",
+    )
+
+
+def _told(said: Said) -> dict[str, str]:
+    """Words of the script among whatever else comes, each bounded."""
+    told: dict[str, str] = {}
+    for line in said.out.splitlines():
+        mark, _, rest = line.partition(" ")
+        if mark == MARK:
+            key, _, value = rest.partition(" ")
+            told[key] = one_line(value, LONGEST_LINE)
+    return told
+
+
+def _judged(told: dict[str, str]) -> Look:
+    kernel = told.get("kernel", "")
+    if not kernel.startswith("Linux "):
+        return Look(f"it runs {one_line(kernel, 60) or 'an unknown system'}", "Nodes run Linux.")
+    groups: list[str] = []
+    if told.get("board", "").startswith("Raspberry Pi"):
+        groups.append("raspberry_pis")
+    if "microsoft" in kernel.lower():
+        groups.append("wsl_guests")
+    reached = told.get("reached", "").split()
+    # The address that SSH came to is one that others reach; else the only one that it has.
+    came_to = _usable(reached[2:3])
+    addresses = came_to or _usable(told.get("addresses", "").split())
+    address = addresses[0] if len(addresses) == 1 else None
+    return Look(groups=tuple(groups), address=address)
+
+
+def _usable(words: Sequence[str]) -> list[str]:
+    """The IPv4 addresses among some words that other machines can use."""
+    addresses = [word.removeprefix("::ffff:") for word in words]
+    return [address for address in addresses if is_usable_ipv4(address)]
+
+
+def _not_let_in(node: Node, project: Path, ways: str) -> Look:
+    own = f" ({node.key_file})" if node.key_file else ""
+    trouble = f"it accepts no key of yours{own}"
+    if node.user is None:
+        trouble += f"; it was asked as user {place_of(node.address).user}"
+    if not {"password", "keyboard-interactive"} & set(ways.split(",")):
+        return Look(
+            trouble,
+            "It takes no password either: put your public key into ~/.ssh/authorized_keys there, "
+            "on its own screen.",
+        )
+    return Look(trouble, copy_id(node, project))
+
+
+def copy_id(node: Node, project: Path) -> str:
+    """The command that brings a key to a machine; it asks for the password there."""
+    key = _public_key(node, project)
+    words = ["ssh-copy-id", *(["-i", key] if key else [])]
+    words += ["-o", f"UserKnownHostsFile={node.known_hosts or KNOWN_HOSTS}"]
+    words += ["-p", str(node.port)] if node.port != SSH_PORT else []
+    words.append(f"{node.user}@{node.address}" if node.user else node.address)
+    command = shlex.join(words)
+    return command if key or _agent_has_keys() else f"ssh-keygen -t ed25519 && {command}"
+
+
+def _public_key(node: Node, project: Path) -> str | None:
+    """The public half of the key that will be used; None where none is found."""
+    keys = [node.key_file] if node.key_file else list(place_of(node.address, node.user).keys)
+    public = (str(Path(f"{key}.pub").expanduser()) for key in keys)
+    return next((path for path in public if (project / path).is_file()), None)
+
+
+def _agent_has_keys() -> bool:
+    try:
+        done = subprocess.run(["ssh-add", "-L"], capture_output=True, check=False, timeout=AGENT_S)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0

@@ -1,0 +1,162 @@
+"""The whole of `fab adopt`: from words to nodes that can be provisioned.
+
+A machine that something is wrong with is named and left out; the others go on. Nothing is written
+before the host keys are confirmed, and nobody logs in to a machine before that. Keys are written
+before the inventory: after a crash between the two, the same command goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collect.errors import HerdError
+from experiments import commands
+from experiments.adopt.asked import read_words
+from experiments.adopt.fleet import Fleet, read_fleet
+from experiments.adopt.keys import (
+    HostKey,
+    State,
+    add_keys,
+    known_hosts_of,
+    learn,
+    read_fingerprints,
+)
+from experiments.adopt.look import Look, look
+from experiments.adopt.machine import ENGINES_ADDRESS, Machine, machines_of
+from experiments.adopt.screen import Talk, confirm, difference, show
+from experiments.adopt.trust import shown, sound
+from experiments.together import together
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What came of it.
+
+    Attributes:
+        names: nodes of the inventory, of those machines that were named.
+        is_all: whether these are all.
+        nodes: how many the cluster has now.
+    """
+
+    names: tuple[str, ...]
+    is_all: bool
+    nodes: int
+
+
+def adopt(
+    project: Path,
+    words: Sequence[str],
+    inventory: str,
+    talk: Talk,
+    *,
+    fingerprints: Sequence[str] = (),
+    key: str | None = None,
+) -> Adopted:
+    """Add machines to an inventory, and their keys to the file of known hosts.
+
+    Args:
+        project: folder with `ansible.cfg`.
+        words: the machines, as `experiments.adopt.asked` reads them.
+        inventory: the inventory's file; it need not be there yet.
+        talk: the person at the terminal.
+        fingerprints: of host keys that are trusted; without any the person is asked.
+        key: file of the private key to log in with, for the inventory.
+
+    Raises:
+        HerdError: something is wrong with what was given or with the inventory, nobody confirmed
+            the keys, or no machine is left.
+    """
+    commands.remember(inventory)
+    trusted = read_fingerprints(fingerprints)
+    asked = read_words(words)
+    if key is not None:
+        _require_key(project, key)
+    fleet = read_fleet(project, inventory)
+    machines = machines_of(fleet, asked, key)
+    found = together(lambda one: learn(one.node, project, trusted), machines)
+    going = sound(fleet, machines, found, trusted, talk)
+    if not going:
+        raise HerdError("No machine is left to adopt.")
+    show(fleet, going, talk)
+    fresh = [(one, host) for one, host in going if host.state is State.NEW]
+    if fresh and not trusted:
+        keys = [host for _, host in fresh]
+        confirm(keys, _again(words, key, keys), talk)
+    _write_keys(project, fresh, talk)
+    let_in = _let_in(project, [one for one, _ in going], talk)
+    again = f"When that is put right: {_again(words, key)}"
+    if not let_in:
+        raise HerdError(f"No machine is left to adopt. {again}")
+    _write_inventory(fleet, let_in, [one for one, _ in going], talk)
+    if not fleet.nodes and let_in[0].asked is not asked[0]:
+        talk.say(
+            f"{let_in[0].node.name} is the root now: {asked[0].word} was named first, and is not "
+            "there. To have another root, move its lines to the top of group cluster."
+        )
+    if len(let_in) < len(machines):
+        talk.say(again)
+    added = sum(one.newcomer is not None for one in let_in)
+    names = tuple(one.node.name for one in let_in)
+    return Adopted(names, len(let_in) == len(machines), len(fleet.nodes) + added)
+
+
+def _again(words: Sequence[str], key: str | None, keys: Sequence[HostKey] = ()) -> str:
+    """The same command, with the fingerprints of these keys."""
+    flags = ["--key", key] if key else []
+    for host in keys:
+        flags += ["--fingerprint", host.fingerprint]
+    return commands.fab("adopt", *words, *flags)
+
+
+def _require_key(project: Path, key: str) -> None:
+    path = project / Path(key).expanduser()
+    if key.endswith(".pub"):
+        raise HerdError(f"--key {key}: this is the public half. Name the private key beside it.")
+    if not path.is_file():
+        raise HerdError(f"--key {key}: there is no such file. ssh-keygen -t ed25519 -f {key}")
+
+
+def _write_keys(project: Path, fresh: Sequence[tuple[Machine, HostKey]], talk: Talk) -> None:
+    files: dict[Path, list[HostKey]] = {}
+    for one, host in fresh:
+        files.setdefault(known_hosts_of(one.node, project), []).append(host)
+    for path, keys in files.items():
+        add_keys(path, keys)
+        many = "" if len(keys) == 1 else "s"
+        talk.say(f"{shown(path, project)}: {len(keys)} key{many} added.")
+
+
+def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Machine]:
+    """The machines that let us in and can be nodes, as they are to be written."""
+    looks = together(
+        lambda one: Look() if one.newcomer is None else look(one.node, project), machines
+    )
+    let_in = []
+    for one, seen in zip(machines, looks, strict=True):
+        trouble, remedy = seen.trouble, seen.remedy
+        if not trouble and one.lacks_address(seen):
+            trouble = "engines need an IPv4 address, and it tells none that others can reach"
+            remedy = f"Write it into the inventory yourself, with {ENGINES_ADDRESS}."
+        if trouble:
+            talk.say(f"{one.asked.word}: {trouble}.\n→ {remedy}")
+        else:
+            let_in.append(one.seen(seen))
+    return let_in
+
+
+def _write_inventory(
+    fleet: Fleet, let_in: Sequence[Machine], going: Sequence[Machine], talk: Talk
+) -> None:
+    """Write those that let us in, as Ansible has read them in a draft."""
+    newcomers = [one.newcomer for one in let_in if one.newcomer is not None]
+    if not newcomers:
+        talk.say(f"{fleet.given} has them already.")
+        return
+    content = fleet.with_newcomers(newcomers)
+    fleet.tried(content, newcomers)
+    fleet.write(content)
+    talk.say(f"{fleet.given}: {len(newcomers)} node{'' if len(newcomers) == 1 else 's'} added.")
+    if newcomers != [one.newcomer for one in going if one.newcomer is not None]:
+        talk.say(f"With what the machines told it is:\n\n{difference(fleet, content)}")

@@ -1,0 +1,85 @@
+"""Which machines may go on, by their host keys, and what is to be said of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.adopt.fleet import Fleet
+from experiments.adopt.keys import HostKey, State, has_key, known_hosts_of
+from experiments.adopt.machine import Machine
+from experiments.adopt.screen import Talk
+
+COPIED = (
+    "If these are two machines, one was copied from the other and needs keys of its own: sudo sh "
+    "-c 'rm /etc/ssh/ssh_host_*_key* && ssh-keygen -A && systemctl restart ssh' on the copy."
+)
+
+
+def sound(
+    fleet: Fleet,
+    machines: Sequence[Machine],
+    found: Sequence[HostKey],
+    trusted: Sequence[str],
+    talk: Talk,
+) -> list[tuple[Machine, HostKey]]:
+    """The machines that can go on, with what came of their keys; why not is said of the others.
+
+    Args:
+        fleet: the inventory.
+        machines: all that were named.
+        found: their keys, in the same order.
+        trusted: fingerprints that were given; empty where a person will be asked.
+        talk: the person.
+    """
+    going: list[tuple[Machine, HostKey]] = []
+    for one, host in zip(machines, found, strict=True):
+        why = _against(fleet, one, host, going)
+        if not why and host.state is State.NEW and trusted and host.fingerprint not in trusted:
+            why = f"its host key is {host.told}, and that fingerprint was not given."
+        if why:
+            talk.say(f"{one.asked.word}: {why}")
+        else:
+            going.append((one, host))
+    keys = {host.fingerprint for host in found if host.state is State.NEW}
+    for fingerprint in trusted:
+        if keys and fingerprint not in keys:
+            talk.say(f"--fingerprint {fingerprint}: no machine that is new has this key.")
+    return going
+
+
+def _against(
+    fleet: Fleet, one: Machine, host: HostKey, before: Sequence[tuple[Machine, HostKey]]
+) -> str:
+    """What is wrong with a machine's key; empty where nothing is."""
+    path = known_hosts_of(one.node, fleet.project)
+    if host.state is State.SILENT:
+        return (
+            f"it tells no host key ({host.why}). Is it on, on the network, and is its SSH server "
+            "switched on?"
+        )
+    if host.state is State.CHANGED:
+        name = shown(path, fleet.project)
+        return (
+            f"REFUSED. Its host key is not the one in line {host.line} of {name}: either it was "
+            "installed anew, or something else answers at this address. If you know why it "
+            f"changed, take the line away (sed -i {host.line}d {name}) and adopt it again."
+        )
+    if host.state is State.KNOWN:
+        return ""
+    for other, key in before:
+        if key.blob == host.blob:
+            return f"it has the same host key as {other.asked.word}. {COPIED}"
+    for node in fleet.nodes:
+        if node != one.node and has_key(path, node, host.blob):
+            return (
+                f"it has the host key of {node.name}, which the inventory has at {node.address}. "
+                f"If that machine's address changed, write ansible_host: {one.node.address} at "
+                f"{node.name} in {fleet.given}, then adopt it again. {COPIED}"
+            )
+    return ""
+
+
+def shown(path: Path, project: Path) -> str:
+    """A path as commands in the project's folder have it."""
+    return str(path.relative_to(project) if path.is_relative_to(project) else path)

@@ -1,0 +1,355 @@
+"""`fab adopt` against SSH servers on the loopback address: keys, logins, what is written."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import paramiko
+import pytest
+import yaml
+
+from collect.errors import HerdError
+from experiments.adopt.run import Adopted, adopt
+from tests.doubles.bare_machine import BareMachine, bare_machine
+
+PROJECT = Path(__file__).resolve().parents[2]
+FLEET, KNOWN = "inventory/fleet.yml", "inventory/known_hosts"
+
+
+class Person:
+    """Somebody who reads along and answers."""
+
+    def __init__(self, answer: bool | None) -> None:
+        self.answer = answer
+        self.read = ""
+
+    def say(self, text: str) -> None:
+        self.read += f"{text}\n"
+
+    def confirm(self, question: str) -> bool | None:
+        self.read += f"{question}\n"
+        return self.answer
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout as it is at first, and a user with a key."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    keys = tmp_path / "home" / ".ssh"
+    keys.mkdir(parents=True)
+    key = paramiko.RSAKey.generate(2048)
+    key.write_private_key_file(str(keys / "id_rsa"))
+    (keys / "id_rsa.pub").write_text(f"ssh-rsa {key.get_base64()}\n")
+    made = tmp_path / "project"
+    (made / "inventory" / "group_vars").mkdir(parents=True)
+    for name in ("ansible.cfg", "inventory/group_vars/all.yml"):
+        shutil.copy(PROJECT / name, made / name)
+    monkeypatch.chdir(made)
+    return made
+
+
+@pytest.fixture
+def machines() -> Iterator[list[BareMachine]]:
+    """Three, with addresses of their own."""
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(bare_machine(address=f"192.0.2.{number}"))
+            for number in (11, 12, 13)
+        ]
+
+
+def word(machine: BareMachine, user: str = "pi") -> str:
+    return f"{user}@127.0.0.1:{machine.port}"
+
+
+def fingerprint(machine: BareMachine) -> str:
+    digest = hashlib.sha256(machine.key.asbytes()).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+def adopted(
+    project: Path,
+    person: Person,
+    *words: str,
+    trusted: tuple[str, ...] = (),
+    inventory: str = FLEET,
+) -> Adopted:
+    key = str(Path.home() / ".ssh" / "id_rsa")
+    return adopt(project, words, inventory, person, fingerprints=trusted, key=key)
+
+
+def hosts(project: Path) -> dict[str, dict[str, object]]:
+    content = yaml.safe_load((project / FLEET).read_text())
+    told: dict[str, dict[str, object]] = content["all"]["children"]["cluster"]["hosts"]
+    return told
+
+
+def test_machines_that_nobody_knew_become_nodes(project: Path, machines: list[BareMachine]) -> None:
+    person = Person(answer=True)
+
+    came = adopted(project, person, *map(word, machines))
+
+    assert came == Adopted(("pi1", "pi2", "pi3"), is_all=True, nodes=3)
+    assert hosts(project)["pi2"] == {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": machines[1].port,
+        "ansible_user": "pi",
+        "ansible_ssh_private_key_file": str(Path.home() / ".ssh" / "id_rsa"),
+        # Nobody else reaches it by 127.0.0.1; this is the address that SSH came to.
+        "herd_cluster_address": "192.0.2.12",
+    }
+    lines = "".join(machine.line() for machine in machines)
+    assert (project / KNOWN).read_text() == lines
+    for machine in machines:
+        assert f"{fingerprint(machine)} (ECDSA)" in person.read
+    assert "ssh-keygen -lf /etc/ssh/ssh_host_ecdsa_key.pub" in person.read
+    assert person.read.index("ansible_user: pi") < person.read.index("Trust these keys? [y/N]")
+
+    again = Person(answer=None)
+    assert adopted(project, again, *map(word, machines)) == came
+    assert (project / KNOWN).read_text() == lines
+    assert "has them already" in again.read
+
+
+@pytest.mark.parametrize("answer", [None, False])
+def test_nothing_is_written_and_nobody_logs_in_before_the_keys_are_confirmed(
+    project: Path, machines: list[BareMachine], answer: bool | None
+) -> None:
+    with pytest.raises(HerdError, match="nothing was written") as refused:
+        adopted(project, Person(answer), word(machines[0]))
+
+    assert sorted(path.name for path in (project / "inventory").iterdir()) == ["group_vars"]
+    assert machines[0].seen == []
+    if answer is None:
+        assert f"--fingerprint {fingerprint(machines[0])}" in str(refused.value)
+
+
+def test_fingerprints_that_were_given_stand_for_the_question(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    person = Person(answer=None)
+    line = f"256 {fingerprint(machines[1])} root@pi (ECDSA)"
+    other = "SHA256:" + "A" * 43
+
+    came = adopted(
+        project, person, *map(word, machines), trusted=(fingerprint(machines[0]), line, other)
+    )
+
+    assert came == Adopted(("pi1", "pi2"), is_all=False, nodes=2)
+    assert list(hosts(project)) == ["pi1", "pi2"]
+    assert f"{word(machines[2])}: its host key is {fingerprint(machines[2])}" in person.read
+    assert f"{other}: no machine that is new has this key" in person.read
+    assert machines[2].seen == []
+    with pytest.raises(HerdError, match="SHA256: and 43 characters"):
+        adopted(project, person, word(machines[0]), trusted=("MD5:aa:bb",))
+
+
+def test_the_key_of_another_type_that_was_given_is_asked_for(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    rsa = paramiko.RSAKey.generate(2048)
+    machines[0].other_key = rsa
+    digest = base64.b64encode(hashlib.sha256(rsa.asbytes()).digest()).decode().rstrip("=")
+
+    adopted(project, Person(answer=None), word(machines[0]), trusted=(f"SHA256:{digest}",))
+
+    assert (project / KNOWN).read_text().split()[1:] == ["ssh-rsa", rsa.get_base64()]
+
+
+def test_a_key_that_changed_is_refused_and_the_others_go_on(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    other = paramiko.ECDSAKey.generate()
+    line = f"[127.0.0.1]:{machines[0].port} ecdsa-sha2-nistp256 {other.get_base64()}\n"
+    (project / KNOWN).write_text(f"# mine\n{line}")
+    person = Person(answer=True)
+
+    came = adopted(project, person, *map(word, machines[:2]))
+
+    assert came == Adopted(("pi2",), is_all=False, nodes=1)
+    assert f"{word(machines[0])}: REFUSED. Its host key is not the one in line 2 of" in person.read
+    assert f"sed -i 2d {KNOWN}" in person.read
+    assert "pi2 is the root now" in person.read
+    assert (project / KNOWN).read_text() == f"# mine\n{line}{machines[1].line()}"
+    assert machines[0].seen == []
+
+
+KNOWN_TABLE = {
+    "no end of line": (b"# mine\n@revoked * ssh-ed25519 AAAA", b"\n"),
+    "CRLF": (b"# mine\r\nother ssh-ed25519 AAAA\r\n", b"\r\n"),
+    "damaged": (b"\xff\xfe nonsense\n\n", b"\n"),
+}
+
+
+@pytest.mark.parametrize(("before", "feed"), KNOWN_TABLE.values(), ids=KNOWN_TABLE)
+def test_known_hosts_stay_as_people_wrote_them(
+    project: Path, machines: list[BareMachine], before: bytes, feed: bytes
+) -> None:
+    (project / KNOWN).write_bytes(before)
+
+    adopted(project, Person(answer=True), word(machines[0]))
+
+    ended = before if before.endswith(b"\n") else before + feed
+    line = machines[0].line().encode().replace(b"\n", feed)
+    assert (project / KNOWN).read_bytes() == ended + line
+
+
+def test_names_are_hashed_where_they_were(project: Path, machines: list[BareMachine]) -> None:
+    hashed = paramiko.HostKeys.hash_host(f"[127.0.0.1]:{machines[0].port}")
+    (project / KNOWN).write_text(f"{hashed} ecdsa-sha2-nistp256 {machines[0].key.get_base64()}\n")
+
+    person = Person(answer=True)
+    adopted(project, person, *map(word, machines[:2]))
+
+    assert "known already" in person.read
+    first, second = (project / KNOWN).read_text().splitlines()
+    assert second.startswith("|1|")
+    assert second.endswith(machines[1].key.get_base64())
+    assert list(hosts(project)) == ["pi1", "pi2"]
+
+
+def test_a_machine_under_another_address_is_known_again(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    adopted(project, Person(answer=True), word(machines[0]))
+    with bare_machine(key=machines[0].key) as moved, bare_machine(key=moved.key) as copied:
+        person = Person(answer=True)
+        with pytest.raises(HerdError, match="No machine is left"):
+            adopted(project, person, word(moved))
+        assert "it has the host key of pi1, which the inventory has at 127.0.0.1" in person.read
+        assert "ssh-keygen -A" in person.read
+
+        text = (project / FLEET).read_text()
+        (project / FLEET).write_text(text.replace(str(machines[0].port), str(moved.port)))
+        assert adopted(project, Person(answer=True), word(moved)).names == ("pi1",)
+        assert moved.line() in (project / KNOWN).read_text()
+
+        (project / FLEET).unlink()
+        (project / KNOWN).unlink()
+        person = Person(answer=True)
+        assert adopted(project, person, word(moved), word(copied)).names == ("pi1",)
+        assert f"it has the same host key as {word(moved)}" in person.read
+
+
+def test_whoever_is_not_let_in_is_told_how_and_not_written(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    machines[0].lets_in = machines[1].lets_in = False
+    machines[1].ways = "publickey"
+    person = Person(answer=True)
+
+    came = adopted(project, person, *map(word, machines))
+
+    assert came == Adopted(("pi3",), is_all=False, nodes=1)
+    key = Path.home() / ".ssh" / "id_rsa.pub"
+    assert (
+        f"→ ssh-copy-id -i {key} -o UserKnownHostsFile={KNOWN} -p {machines[0].port} pi@127.0.0.1\n"
+        in person.read
+    )
+    assert "It takes no password either" in person.read
+    assert "pi3 is the root now" in person.read
+    assert "When that is put right: fab adopt" in re.sub(r"\S*/fab", "fab", person.read)
+
+
+def test_what_runs_no_linux_is_no_node(project: Path, machines: list[BareMachine]) -> None:
+    machines[0].says, machines[0].ends = b"'sh' is not recognized\r\n", 1
+    machines[1].says = b"llama-herd-adopt kernel Darwin 23\nllama-herd-adopt end .\n"
+    person = Person(answer=True)
+
+    adopted(project, person, *map(word, machines))
+
+    assert list(hosts(project)) == ["pi3"]
+    assert "runs no `sh`" in person.read
+    assert "it runs Darwin 23" in person.read
+
+
+def test_what_a_machine_is_decides_its_groups(project: Path, machines: list[BareMachine]) -> None:
+    told = (
+        b"Last login: today\nllama-herd-adopt kernel Linux 6.6.87.2-microsoft-standard-WSL2\n"
+        b"llama-herd-adopt board Raspberry Pi 5 Model B Rev 1.0\n"
+        b"llama-herd-adopt reached 192.0.2.1 1 192.0.2.11 22\nllama-herd-adopt end .\n"
+    )
+    machines[0].says = told
+
+    adopted(project, Person(answer=True), word(machines[0]))
+
+    children = yaml.safe_load((project / FLEET).read_text())["all"]["children"]
+    assert list(children["raspberry_pis"]["hosts"]) == ["pi1"]
+    assert list(children["wsl_guests"]["hosts"]) == ["pi1"]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x1b[2Jllama-herd-adopt board x\nllama-herd-adopt kernel \x1b]0;x\x07\nllama-herd-adopt end",
+        b"llama-herd-adopt kernel Linux 6\nllama-herd-adopt reached a b ../../x\nllama-herd-adopt end .",
+        b"llama-herd-adopt kernel Linux 6\nllama-herd-adopt reached a b 127.0.0.1 22\n"
+        b"llama-herd-adopt addresses 224.0.0.1 0.0.0.0 {{x}}\nllama-herd-adopt end .",
+        b"\xff" * 100_000,
+        b"",
+    ],
+)
+def test_a_machine_may_say_anything(
+    project: Path, machines: list[BareMachine], said: bytes
+) -> None:
+    machines[0].banner = "\x1b[31mpi@127.0.0.1: Permission denied (password).\n"
+    machines[0].says = said
+    person = Person(answer=True)
+
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopted(project, person, word(machines[0]))
+
+    assert "\x1b" not in person.read
+    assert not (project / FLEET).exists()
+
+
+def test_machines_are_appended_and_the_root_stays(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    before = (
+        "# ours\ncluster:\n  hosts:\n    desk:  # the root\n      ansible_host: 192.0.2.20\n"
+        "  vars:\n    ansible_user: 'pi'\n"
+    )
+    (project / FLEET).write_text(before)
+    person = Person(answer=True)
+
+    came = adopted(project, person, f"desk2=127.0.0.1:{machines[0].port}", word(machines[1]))
+
+    assert came == Adopted(("desk2", "pi1"), is_all=True, nodes=3)
+    after = (project / FLEET).read_text()
+    assert list(yaml.safe_load(after)["cluster"]["hosts"]) == ["desk", "desk2", "pi1"]
+    assert [line for line in before.splitlines() if line not in after.splitlines()] == []
+    assert machines[0].seen[0] == "login pi", "as the inventory has it for the group"
+    assert "  +    desk2:" in person.read
+
+
+def test_an_alias_of_the_ssh_configuration_is_a_machine(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    config = f"Host shed\n  HostName 127.0.0.1\n  Port {machines[0].port}\n  User ada\n"
+    (Path.home() / ".ssh" / "config").write_text(config)
+
+    adopted(project, Person(answer=True), "shed")
+
+    assert hosts(project)["shed"]["ansible_host"] == "shed"
+    assert hosts(project)["shed"]["herd_cluster_address"] == "192.0.2.11"
+    assert machines[0].seen[0] == "login ada"
+
+
+def test_a_machine_that_is_off_is_named(project: Path, machines: list[BareMachine]) -> None:
+    with bare_machine() as gone:
+        off = word(gone)
+    person = Person(answer=True)
+
+    came = adopted(project, person, off, word(machines[0]))
+
+    assert came.names == ("pi2",)
+    assert f"{off}: it tells no host key (" in person.read
+    assert "Connection refused" in person.read

@@ -1,0 +1,110 @@
+"""Machines as they are written on the command line, and the names that they get."""
+
+from __future__ import annotations
+
+import pytest
+
+from collect.errors import HerdError
+from experiments.adopt.asked import Asked, name_nodes, read_words
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("192.0.2.11", ("192.0.2.11", None, None, None)),
+        ("pi@192.0.2.11", ("192.0.2.11", "pi", None, None)),
+        ("pi@192.0.2.11:2222", ("192.0.2.11", "pi", 2222, None)),
+        ("pi3.local", ("pi3.local", None, None, None)),
+        ("ssh://pi@pi3.local:23/", ("pi3.local", "pi", 23, None)),
+        ("SSH://pi3", ("pi3", None, None, None)),
+        ("2001:db8::1", ("2001:db8::1", None, None, None)),
+        ("pi@2001:db8::1", ("2001:db8::1", "pi", None, None)),
+        ("pi@[2001:db8::1]", ("2001:db8::1", "pi", None, None)),
+        ("ssh://pi@[fe80::1%eth0]:22", ("fe80::1%eth0", "pi", 22, None)),
+        ("desk=alice@desk.example.org:2222", ("desk.example.org", "alice", 2222, "desk")),
+        ("desk=192.0.2.20", ("192.0.2.20", None, None, "desk")),
+        ("alice@corp.example@desk", ("desk", "alice@corp.example", None, None)),
+        ("my_alias", ("my_alias", None, None, None)),
+    ],
+)
+def test_what_ssh_takes_is_taken(
+    word: str, told: tuple[str, str | None, int | None, str | None]
+) -> None:
+    (one,) = read_words([word])
+
+    assert (one.host, one.user, one.port, one.name) == told
+
+
+def test_a_range_stands_for_a_machine_each() -> None:
+    assert [one.host for one in read_words(["pi@192.0.2.[9:11]"])] == [
+        "192.0.2.9",
+        "192.0.2.10",
+        "192.0.2.11",
+    ]
+    ranged = read_words(["pi@rack[01:03].local:23"])
+    assert [one.host for one in ranged] == ["rack01.local", "rack02.local", "rack03.local"]
+    assert {one.port for one in ranged} == {23}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "Which machines"),
+        (["-oProxyCommand=x"], "cannot be the name of a node"),
+        (["-oProxyCommand"], "no name and no address"),
+        (["pi@-oProxyCommand"], "no name and no address"),
+        (["-l@192.0.2.1"], "is no user"),
+        (["pi@192.0.2.11:0"], "no port"),
+        (["pi@192.0.2.11:65536"], "no port"),
+        (["pi@192.0.2.11:+22"], "no port"),
+        (["pi@192.0.2.11:99999999999999999999"], "no port"),
+        (["pi@192.0.2.11:"], "no port"),
+        (["pi@192.0.2.256"], "no name and no address"),
+        (["192.0.2"], "no name and no address"),
+        (["pi@[::1"], "brackets"),
+        (["pi@[192.0.2.1]:22"], "no IPv6 address"),
+        (["pi@[::1]22"], "brackets"),
+        (["@192.0.2.1"], "is no user"),
+        (["pi@"], "no name and no address"),
+        ([""], "no name and no address"),
+        (["pi@a b"], "no name and no address"),
+        (["pi@192.0.2.1\n"], "no name and no address"),
+        (["pi\n@192.0.2.1"], "is no user"),
+        (["pi@\x1b[2J"], "x1b"),
+        (["https://192.0.2.1"], "is not SSH"),
+        (["pi:raspberry@192.0.2.1"], "leave the password out"),
+        (["all=pi@192.0.2.1"], "cannot be the name"),
+        (["../x=192.0.2.1"], "no name and no address"),
+        (["=pi@192.0.2.1"], "cannot be the name"),
+        (["192.0.2.1", "pi@192.0.2.1"], "given twice"),
+        (["a=192.0.2.1", "a=192.0.2.2"], "one name"),
+        (["pi@192.0.2.[9:3]"], "is no range"),
+        (["pi@10.[0:99999].0.1"], "is no range"),
+        (["n[1:1000]", "m[1:1000]"], "at once are the most"),
+    ],
+)
+def test_what_is_none_is_refused_by_name(words: list[str], why: str) -> None:
+    with pytest.raises(HerdError, match=why) as refused:
+        read_words(words)
+
+    assert "\x1b" not in str(refused.value)
+    assert "raspberry" not in str(refused.value)
+
+
+def named(*words: str, taken: tuple[str, ...] = ()) -> list[str]:
+    return name_nodes(read_words(words), taken)
+
+
+def test_names_are_known_before_a_machine_is_asked() -> None:
+    assert named("pi@192.0.2.11", "pi@192.0.2.12") == ["pi1", "pi2"]
+    assert named("alice@192.0.2.11", "pi@2001:db8::1", "192.0.2.5") == ["node1", "pi1", "node2"]
+    assert named("pi@pi3.local", "desk.example.org", "x=pi@192.0.2.1") == ["pi3", "desk", "x"]
+
+
+def test_a_name_that_is_taken_is_not_given_again() -> None:
+    assert named("pi@192.0.2.13", taken=("pi1", "pi3")) == ["pi2"]
+    assert named("a.one", "a.two", taken=("cluster",)) == ["a", "a1"]
+    assert named("pi@192.0.2.1", "pi1=192.0.2.2") == ["pi2", "pi1"]
+    assert named("localhost", "all.local") == ["localhost1", "all1"]
+    with pytest.raises(HerdError, match="has a desk already"):
+        name_nodes([Asked("desk=x", "x", name="desk")], ("desk",))
