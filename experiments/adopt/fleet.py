@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,8 +98,7 @@ class Fleet:
             HerdError: Ansible reads something else than was there and these machines at the end.
         """
         with _beside(self.path, content) as draft, commands.remembered():
-            listing = listed(self.project, str(draft))
-            nodes = read_cluster(self.project, str(draft), must_resolve=False).nodes
+            listing, nodes = _read(self.project, str(draft))
         before = [node.name for node in self.nodes]
         names = [one.name for one in newcomers]
         is_right = _told(listing, names) == _expected(self.listing, newcomers)
@@ -169,15 +169,23 @@ def read_fleet(project: Path, given: str) -> Fleet:
     content = read_whole(path)
     if content is None or not content.strip():
         return Fleet(project, given, content, (), frozenset(), {})
-    listing = listed(project, given)
     if "plugin" in _top_keys(content):
         raise HerdError(
             f"--inventory {visible(given)}: it tells a plugin where to find machines, and none can "
             f"be added to it. Name another file, such as {DEFAULT}."
         )
-    hosts = _members(listing)
+    listing = listed(project, given)
     nodes = read_cluster(project, given, must_resolve=False).nodes if _has_cluster(listing) else ()
-    return Fleet(project, given, content, nodes, frozenset({*listing, *hosts}), listing)
+    names = frozenset({*listing, *_members(listing)})
+    return Fleet(project, given, content, nodes, names, listing)
+
+
+def _read(project: Path, inventory: str) -> tuple[dict[str, Any], tuple[Node, ...]]:
+    """All that Ansible lists, and the nodes; it takes a second for each, so both at once."""
+    with ThreadPoolExecutor() as pool:
+        listing = pool.submit(listed, project, inventory)
+        nodes = read_cluster(project, inventory, must_resolve=False).nodes
+        return listing.result(), nodes
 
 
 def _top_keys(content: bytes) -> set[str]:

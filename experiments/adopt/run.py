@@ -89,7 +89,7 @@ def adopt(
     again = f"When that is put right: {_again(words, key)}"
     if not let_in:
         raise HerdError(f"No machine is left to adopt. {again}")
-    _write_inventory(fleet, let_in, [one for one, _ in going], talk)
+    _write_inventory(fleet, let_in, [one for one, _ in going], machines, talk)
     if not fleet.nodes and let_in[0].asked is not asked[0]:
         talk.say(
             f"{let_in[0].node.name} is the root now: {asked[0].word} was named first, and is not "
@@ -147,7 +147,11 @@ def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Mach
 
 
 def _write_inventory(
-    fleet: Fleet, let_in: Sequence[Machine], going: Sequence[Machine], talk: Talk
+    fleet: Fleet,
+    let_in: Sequence[Machine],
+    going: Sequence[Machine],
+    machines: Sequence[Machine],
+    talk: Talk,
 ) -> None:
     """Write those that let us in, as Ansible has read them in a draft."""
     newcomers = [one.newcomer for one in let_in if one.newcomer is not None]
@@ -155,8 +159,10 @@ def _write_inventory(
         talk.say(f"{fleet.given} has them already.")
         return
     content = fleet.with_newcomers(newcomers)
-    fleet.tried(content, newcomers)
+    is_as_shown = newcomers == [one.newcomer for one in going if one.newcomer is not None]
+    if not is_as_shown or len(going) < len(machines):  # else it has been tried
+        fleet.tried(content, newcomers)
     fleet.write(content)
     talk.say(f"{fleet.given}: {len(newcomers)} node{'' if len(newcomers) == 1 else 's'} added.")
-    if newcomers != [one.newcomer for one in going if one.newcomer is not None]:
+    if not is_as_shown:
         talk.say(f"With what the machines told it is:\n\n{difference(fleet, content)}")

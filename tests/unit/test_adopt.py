@@ -25,7 +25,7 @@ FLEET, KNOWN = "inventory/fleet.yml", "inventory/known_hosts"
 class Person:
     """Somebody who reads along and answers."""
 
-    def __init__(self, answer: bool | None) -> None:
+    def __init__(self, answer: bool | None) -> None:  # noqa: FBT001 - the one thing of them
         self.answer = answer
         self.read = ""
 
@@ -120,7 +120,9 @@ def test_machines_that_nobody_knew_become_nodes(project: Path, machines: list[Ba
 
 @pytest.mark.parametrize("answer", [None, False])
 def test_nothing_is_written_and_nobody_logs_in_before_the_keys_are_confirmed(
-    project: Path, machines: list[BareMachine], answer: bool | None
+    project: Path,
+    machines: list[BareMachine],
+    answer: bool | None,  # noqa: FBT001
 ) -> None:
     with pytest.raises(HerdError, match="nothing was written") as refused:
         adopted(project, Person(answer), word(machines[0]))
@@ -209,7 +211,7 @@ def test_names_are_hashed_where_they_were(project: Path, machines: list[BareMach
     adopted(project, person, *map(word, machines[:2]))
 
     assert "known already" in person.read
-    first, second = (project / KNOWN).read_text().splitlines()
+    _, second = (project / KNOWN).read_text().splitlines()
     assert second.startswith("|1|")
     assert second.endswith(machines[1].key.get_base64())
     assert list(hosts(project)) == ["pi1", "pi2"]
@@ -285,13 +287,16 @@ def test_what_a_machine_is_decides_its_groups(project: Path, machines: list[Bare
     assert list(children["wsl_guests"]["hosts"]) == ["pi1"]
 
 
+def told(*lines: str) -> bytes:
+    return "".join(f"llama-herd-adopt {line}\n" for line in lines).encode()
+
+
 @pytest.mark.parametrize(
     "said",
     [
-        b"\x1b[2Jllama-herd-adopt board x\nllama-herd-adopt kernel \x1b]0;x\x07\nllama-herd-adopt end",
-        b"llama-herd-adopt kernel Linux 6\nllama-herd-adopt reached a b ../../x\nllama-herd-adopt end .",
-        b"llama-herd-adopt kernel Linux 6\nllama-herd-adopt reached a b 127.0.0.1 22\n"
-        b"llama-herd-adopt addresses 224.0.0.1 0.0.0.0 {{x}}\nllama-herd-adopt end .",
+        b"\x1b[2J" + told("kernel \x1b]0;x\x07", "end ."),
+        told("kernel Linux 6", "reached a b ../../x 22", "end ."),
+        told("kernel Linux 6", "reached a b 127.0.0.1 22", "addresses 224.0.0.1 {{x}}", "end ."),
         b"\xff" * 100_000,
         b"",
     ],
