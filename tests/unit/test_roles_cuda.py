@@ -277,7 +277,7 @@ def test_a_fleet_without_gpus_does_not_notice(tmp_path: Path) -> None:
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
-            "-i", str(tmp_path / "hosts.yml"), "playbooks/gpus.yml",
+            "-i", str(tmp_path / "hosts.yml"), "playbooks/parts/gpus.yml",
         ],
         cwd=PROJECT, capture_output=True, text=True, check=False,
     )  # fmt: skip
