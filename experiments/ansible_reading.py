@@ -36,6 +36,7 @@ OWN_VARIABLES = (
     "lab_link_mbit",
 )
 PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+BECOME = ("ansible_become_method", "ansible_become_exe", "ansible_sudo_exe")
 SSH_OPTIONS = (
     "host",
     "port",
@@ -64,7 +65,8 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
     Attributes:
         answer: `nodes` and `groups` (names of all), or else `unfinished`: of whom what cannot be
             worked out, and why. A node has its `name`, `variables`, which of PASSWORDS are `given`,
-            `connection`, and of SSH_OPTIONS those that are set (`options`) with their `origins`.
+            `connection`, how root is `become` there, and of SSH_OPTIONS those that are set
+            (`options`) with their `origins`.
     """
 
     answer: dict[str, Any]
@@ -114,8 +116,15 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
             raise _UnfinishedError(name, "a setting of SSH", f"no port from 1 to {LARGEST_PORT}")
         options["password"] = options["password"] or password
         set_options = [option for option in SSH_OPTIONS if options[option] not in (None, "")]
+        become = finished(BECOME)
         return {
             "name": name,
+            "become": {
+                "method": become.get("ansible_become_method") or constants.DEFAULT_BECOME_METHOD,
+                "exe": become.get("ansible_sudo_exe")
+                or become.get("ansible_become_exe")
+                or constants.DEFAULT_BECOME_EXE,
+            },
             "variables": finished(OWN_VARIABLES),
             "given": [variable for variable in PASSWORDS if known.get(variable)],
             "connection": connection or constants.DEFAULT_TRANSPORT,

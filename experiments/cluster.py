@@ -81,6 +81,8 @@ class Node:
         engine_address: address that engines use among themselves (IPv4).
         connection: `local` where the node is the controller itself, which needs no SSH.
         ssh: how OpenSSH is called to reach it.
+        become_method: how Ansible becomes root there.
+        become_exe: the program for that, where another is said than the method's own.
         forwarded_from: network from which another machine, which has that address, forwards
             connections to this node; None where the node has it itself.
         cores: CPU cores; 0 until the node was asked.
@@ -102,6 +104,8 @@ class Node:
     known_hosts: str | None = None
     connection: Literal["ssh", "local"] = "ssh"
     ssh: SshSettings = field(default_factory=SshSettings)
+    become_method: str = "sudo"
+    become_exe: str | None = None
     forwarded_from: str | None = None
     lab_link_mbit: int | None = None
     cores: int = 0

@@ -137,6 +137,26 @@ def provision_argv(
     return argv
 
 
+def on_node(node: str, command: str, *, method: str | None = None, root: bool = True) -> str:
+    """A shell command on a node, by the way in which Ansible reaches it; no Python is needed there.
+
+    Args:
+        node: its name in the inventory.
+        command: for the node's shell.
+        method: how root is become, in place of the inventory's way; it asks for a password.
+        root: whether it is run as root.
+    """
+    argv = [_program("ansible"), node]
+    for inventory in _invocation.inventories:
+        argv += ["-i", inventory]
+    if root:
+        argv.append("-b")
+        argv += ["--become-method", method] if method else []
+        argv += ["-K"] if method or _may_ask([node]) else []
+    argv += ["-m", "raw", "-a", command]
+    return _shell(argv, {"ANSIBLE_CONFIG": "ansible.cfg"} if _anyone_may_write(PROJECT) else {})
+
+
 def _may_ask(nodes: Sequence[str]) -> bool:
     """Whether a password may be asked for on one of these nodes; without any, on one of all."""
     known = _invocation.may_ask

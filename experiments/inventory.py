@@ -152,6 +152,8 @@ def _node(told: Mapping[str, Any], place: Place) -> Node:
             arguments=_arguments(name, options),
             password=None if password is None else Secret(str(password)),
         ),
+        become_method=str(told["become"]["method"]).removeprefix("ansible.builtin."),
+        become_exe=_text(told["become"]["exe"]),
         forwarded_from=_forwarded_from(name, variables),
         lab_link_mbit=_lab_link_mbit(variables),
     )

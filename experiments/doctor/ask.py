@@ -71,7 +71,14 @@ def ask_nodes(
 
 
 def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bool) -> Answer:
-    silent = Answer(node.name, node.address, node.engine_address)
+    silent = Answer(
+        node.name,
+        node.address,
+        node.engine_address,
+        port=node.port,
+        become_method=node.become_method,
+        become_exe=node.become_exe,
+    )
     peers: list[dict[str, str | int]] = [
         {"name": peer.name, "address": peer.engine_address, "port": peer.port}
         for peer in nodes
@@ -88,7 +95,7 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
     watchdog.daemon = True
     watchdog.start()
     try:
-        text = program(node.engine_address, peers, deep=deep)
+        text = program(node.engine_address, peers, deep=deep, sudo=node.become_exe or "sudo")
         facts, offset_s, error_s = converse(channel, text, facts_s)
     except SilentError as error:
         return replace(silent, silence=_silence(channel, error))

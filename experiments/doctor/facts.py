@@ -42,6 +42,8 @@ class Base(BaseModel):
     wireless: bool | None = None
     link_mbit: Count | None = None
     address_leased: bool | None = None
+    machine_id: str | None = None
+    boot_id: str | None = None
     clock_service: str | None = None
     clock_synchronised: bool = True
 
@@ -67,6 +69,34 @@ class Machine(_Told):
     clock_units: tuple[str, ...] = ()
     python: str = "3.11.0"
     root_without_password: bool | None = None
+
+
+class Root(_Told):
+    """Who logs in, and whether that user can become root.
+
+    Attributes:
+        program: where sudo, or what stands for it, lies; None where it is not there.
+        asks: what it wants before it makes root of the user; `silent` if it does not end.
+        says: its last words, in English.
+        own_name_known: whether the machine finds its own name's address; asked where sudo is slow.
+        is_rs: whether it is sudo-rs; `sudo_ws` whether the other sudo lies beside it.
+        setuid: whether the program gets root's rights by its mode and its file system.
+        new_privileges: whether processes of this login may get rights at all.
+    """
+
+    user: str = "?"
+    is_root: bool = False
+    groups: tuple[str, ...] = ()
+    program: str | None = None
+    doas: bool = False
+    sudo_ws: bool = False
+    asks: Literal["nothing", "password", "terminal", "refused", "silent"] | None = None
+    says: str | None = None
+    seconds: float = 0.0
+    own_name_known: bool | None = None
+    is_rs: bool = False
+    setuid: bool = True
+    new_privileges: bool = True
 
 
 class Forward(_Told):
@@ -199,6 +229,21 @@ class Python(_Told):
     imported: Imported | None = None
 
 
+class Firewall(_Told):
+    """A firewall that is on, beside llama-herd's own table.
+
+    Attributes:
+        kind: `ufw`, `firewalld`, `nftables` (its service), `iptables` (rules loaded at boot),
+            `rules` (of nobody known), `docker`, or the name of another one's service.
+        lets_in: whether it lets engines in; None where an ordinary user cannot tell.
+        chain: of nft's, with its table.
+    """
+
+    kind: str
+    lets_in: bool | None = None
+    chain: str | None = None
+
+
 class Network(_Told):
     """Connections.
 
@@ -206,14 +251,20 @@ class Network(_Told):
         addresses: own IPv4 addresses to their interfaces.
         interface: the one that engines use.
         listening: TCP ports beyond loopback.
-        peers: other nodes to why their SSH server is not reached; None where it is.
+        ufw: as recorded before `firewalls` were.
+        peers: other nodes to why their SSH server is not reached; None where one answers.
+        peer_keys: other nodes to the host key of whoever answers there.
+        host_keys: the node's own.
     """
 
     addresses: dict[str, str] = {}
     interface: str = "lo"
     listening: tuple[Count, ...] = ()
     ufw: bool = False
+    firewalls: tuple[Firewall, ...] = ()
     peers: dict[str, str | None] = {}
+    peer_keys: dict[str, str] = {}
+    host_keys: tuple[str, ...] = ()
 
 
 class Disk(_Told):
@@ -228,12 +279,14 @@ class Facts(_Told):
     """All that a node told.
 
     Attributes:
+        root: None where it was not looked at.
         pythons_left_out: whether there were more environments than are looked at.
         closed_homes: home folders that could not be looked into.
     """
 
     base: Base
     machine: Machine
+    root: Root | None = None
     wsl: Wsl | None = None
     gpu: Gpus = Gpus()
     cuda: Cuda = Cuda()

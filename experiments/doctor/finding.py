@@ -40,6 +40,8 @@ class Answer:
     Attributes:
         address: where SSH connects to.
         engine_address: by which engines of other nodes reach it.
+        port: of its SSH server.
+        become_method: how Ansible becomes root there, and by which program if that is said.
         is_root: whether it is the cluster's root; None where that is not told.
         offset_s: its clock minus the controller's, in seconds, known to `offset_error_s`.
         silence: the finding when it told nothing.
@@ -48,6 +50,9 @@ class Answer:
     node: str
     address: str
     engine_address: str
+    port: int = 22
+    become_method: str = "sudo"
+    become_exe: str | None = None
     is_root: bool | None = None
     facts: Facts | None = None
     offset_s: float = 0.0

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from experiments.doctor.checks import cuda, gpu, machine, network, pythons, resources, wsl
+from experiments.doctor.checks import (
+    cuda,
+    gpu,
+    machine,
+    network,
+    pythons,
+    resources,
+    root,
+    wsl,
+)
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem
 from experiments.told import unread
 
@@ -33,6 +42,7 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     facts = answer.facts
     others = [other for other in answers if other is not answer]
     yield from _checked("machine", lambda: machine.check(facts))
+    yield from _checked("root", lambda: root.check(answer, facts))
     yield from _checked("wsl", lambda: wsl.check(answer, facts))
     yield from _checked("gpu", lambda: gpu.check(facts))
     yield from _checked("cuda", lambda: cuda.check(facts))

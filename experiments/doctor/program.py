@@ -10,7 +10,19 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "experiments.doctor.probe"
-MODULES = ("place", "machine", "conda", "gpu", "cuda", "pythons", "network", "main")
+MODULES = (
+    "place",
+    "machine",
+    "conda",
+    "gpu",
+    "cuda",
+    "pythons",
+    "root",
+    "firewalls",
+    "peers",
+    "network",
+    "main",
+)
 """Each after those that it imports."""
 NODE_FACTS = "roles/node_base/files/node-facts"
 _READ = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
@@ -27,18 +39,30 @@ sys.modules["{package}.main"].converse(question, sys.modules["node_facts"].facts
 """
 
 
-def program(address: str, peers: Sequence[dict[str, str | int]], *, deep: bool) -> bytes:
+def program(
+    address: str,
+    peers: Sequence[dict[str, str | int]],
+    *,
+    deep: bool,
+    sudo: str = "sudo",
+) -> bytes:
     """What is written to `COMMAND` to start the probe.
 
     Args:
         address: by which engines reach the node.
         peers: the other nodes: `name`, `address`, `port` of SSH.
-        deep: whether PyTorch and bitsandbytes are imported where they are.
+        deep: whether PyTorch, bitsandbytes and Petals are imported where they are.
+        sudo: the program that makes root of the user.
     """
     modules = [("node_facts", (PROJECT / NODE_FACTS).read_text(encoding="utf-8"))]
     for name in MODULES:
         path = Path(__file__).parent / "probe" / f"{name}.py"
         modules.append((f"{PACKAGE}.{name}", path.read_text(encoding="utf-8")))
-    question: dict[str, Any] = {"address": address, "peers": list(peers), "deep": deep}
+    question: dict[str, Any] = {
+        "address": address,
+        "peers": list(peers),
+        "deep": deep,
+        "sudo": sudo,
+    }
     load = _LOAD.format(package=PACKAGE).encode()
     return b"%d\n%b%b\n" % (len(load), load, json.dumps([modules, question]).encode())

@@ -75,7 +75,7 @@ def test_traps_are_named_and_a_node_that_is_not_there_stops_nothing(
     assert "Connecting to gone" in worded(gone, "problem")
     for node, other in ((conda, torch), (torch, conda)):
         assert worded(node, "problem") == ""
-        assert f"Reaches {other['node']} (SSH stands for all ports)" in worded(node, "ok")
+        assert f"Reaches SSH of {other['node']};" in worded(node, "ok")
         assert node["facts"]["base"]["memory_mib"] == 2048
         assert abs(node["clock_offset_s"]) < 0.5, "nodes of a lab have its machine's clock"
 

@@ -542,7 +542,7 @@ def test_a_node_that_tells_nothing_is_one_finding_and_no_crash() -> None:
     first, _, gone = judge([here, answer(PC, "b"), SILENT])
 
     assert not first.count(Verdict.PROBLEM), "it is told once, at the node itself"
-    assert "Reaches b (SSH stands for all ports)" in " ".join(f.sentence for f in first.findings)
+    assert "Reaches SSH of b;" in " ".join(f.sentence for f in first.findings)
     assert list(gone.findings) == [SILENT.silence]
     assert worst([first, gone]) is Verdict.PROBLEM
 

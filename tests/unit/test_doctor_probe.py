@@ -21,7 +21,8 @@ from experiments.doctor.probe.conda import closed_homes
 from experiments.doctor.probe.cuda import cuda
 from experiments.doctor.probe.machine import machine, wsl
 from experiments.doctor.probe.main import facts
-from experiments.doctor.probe.network import greeting, network
+from experiments.doctor.probe.network import network
+from experiments.doctor.probe.peers import ITSELF, greeting, peers
 from experiments.doctor.program import COMMAND, MODULES, program
 from tests.doubles.doctor_place import HOME, prepared
 
@@ -243,7 +244,8 @@ def test_listening_ports_are_read_from_the_socket_table_without_loopback(tmp_pat
 
     assert told["listening"] == [22, 9999]
     assert told["addresses"] == {"127.0.0.1": "lo", "192.0.2.7": "eth0"}
-    assert (told["interface"], told["ufw"]) == ("eth0", True)
+    assert told["interface"] == "eth0"
+    assert told["firewalls"] == [{"kind": "ufw", "lets_in": None, "chain": None}]
 
 
 def test_the_interface_is_that_of_the_default_route_where_the_address_is_not_its_own(
@@ -288,6 +290,49 @@ def test_a_port_that_refuses_is_told_with_its_reason() -> None:
     with listener() as server:
         closed = peer(server)
     assert greeting(closed) == "Connection refused"
+
+
+PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA"
+
+
+def others(*addresses: str, port: int = 22) -> list[dict[str, Any]]:
+    return [{"name": f"n{n}", "address": one, "port": port} for n, one in enumerate(addresses)]
+
+
+@pytest.mark.parametrize("port", [22, 2222])
+def test_the_host_key_of_who_answers_is_told(tmp_path: Path, port: int) -> None:
+    shown = "192.0.2.8" if port == 22 else f"[192.0.2.8]:{port}"
+    place = prepared(tmp_path, {}, ssh_keyscan=f"{shown} {PUBLIC}1\n192.0.2.88 {PUBLIC}2\n")
+
+    told = peers(place, others("192.0.2.8", port=port), [])
+
+    assert told["peers"] == {"n0": None}
+    assert told["peer_keys"] == {"n0": f"{PUBLIC}1"}
+
+
+def test_a_node_at_an_address_of_its_own_is_not_asked(tmp_path: Path) -> None:
+    place = prepared(tmp_path, {}, ssh_keyscan=f"127.0.0.1 {PUBLIC}")
+    told = peers(place, others("127.0.0.1"), ["127.0.0.1", "192.0.2.7"])
+    assert (told["peers"], told["peer_keys"]) == ({"n0": ITSELF}, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "keys"),
+    [("#HostKey /etc/ssh/x\n", ["usual"]), ("\nhostkey /etc/keys/own\n", ["own"])],
+)
+def test_a_nodes_own_host_keys_are_those_of_its_settings(
+    tmp_path: Path, settings: str, keys: list[str]
+) -> None:
+    files = {
+        "/etc/ssh/sshd_config": settings,
+        "/etc/ssh/ssh_host_ed25519_key": "",
+        "/etc/ssh/ssh_host_ed25519_key.pub": "ssh-ed25519 usual root@node\n",
+        "/etc/ssh/ssh_host_rsa_key": "",
+        "/etc/ssh/ssh_host_rsa_key.pub": "ssh-rsa other root@node\n",
+        "/etc/keys/own.pub": "ssh-ed25519 own\n",
+    }
+    told = peers(prepared(tmp_path, files), [], [])
+    assert told["host_keys"] == [f"ssh-ed25519 {key}" for key in keys]
 
 
 # -- the whole of it, as a node runs it ---------------------------------------------------------

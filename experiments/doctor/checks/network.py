@@ -4,32 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from experiments.doctor.checks import firewalls
+from experiments.doctor.checks.ports import is_engine_port
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
 
-ENGINE_PORTS = (range(9990, 10000), range(50052, 50062))
-"""As role node_base opens them (`node_base_engine_ports`)."""
 USUAL_MBIT = 1000
-
-
-def is_engine_port(port: int) -> bool:
-    """Whether engines of other nodes talk to it."""
-    return any(port in ports for ports in ENGINE_PORTS)
 
 
 def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     """The link, then the ports."""
     yield _link(facts)
     yield from _lease(facts)
-    yield from _address(answer, facts)
+    yield from _address(answer, facts, others)
     yield from _peers(facts, others)
-    if facts.network.ufw:
-        yield warning(
-            "ports",
-            "The firewall ufw is on: it drops what it was not told of, engines' ports, too.",
-            "For each other node: sudo ufw allow from <its address> to any port 9990:9999,"
-            "50052:50061 proto tcp",
-        )
+    yield from firewalls.check(answer, facts, others)
 
 
 def _link(facts: Facts) -> Finding:
@@ -73,26 +62,64 @@ def _lease(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _address(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def _address(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     """WSL behind an address translation is told as such."""
     addresses = facts.network.addresses
-    if facts.wsl is None and addresses and answer.engine_address not in addresses:
+    own = [address for address in sorted(addresses) if not is_loopback(address)]
+    if is_loopback(answer.engine_address):
+        if others:
+            yield problem(
+                "ports",
+                f"{answer.engine_address} is no address for other nodes: it leads each of them to "
+                "itself.",
+                f"Set `herd_cluster_address` of {answer.node} in the inventory to an address of "
+                f"its own: {', '.join(own) or 'it has none'}.",
+            )
+    elif facts.wsl is None and addresses and not own:
+        yield problem(
+            "ports",
+            "It has no IPv4 address, and engines know no other kind.",
+            "Give the nodes' network IPv4 addresses, by DHCP or by hand.",
+        )
+    elif facts.wsl is None and addresses and answer.engine_address not in addresses:
         yield problem(
             "ports",
             f"None of its interfaces has {answer.engine_address}, by which engines of other nodes "
-            f"look for it; it has {', '.join(sorted(addresses))}.",
+            f"look for it; it has {', '.join(own)}.",
             "Set `herd_cluster_address` of this node in the inventory to an address of its own.",
         )
 
 
-def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
-    """SSH stands for all ports: engines' ports are never touched, that can end a worker.
+def is_loopback(address: str) -> bool:
+    """Whether an address leads each machine to itself."""
+    return address.startswith("127.") or address in ("localhost", "::1")
 
-    A node that told nothing is a finding of its own and is not repeated by all others.
+
+def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+    """Their SSH alone is tried: engines' ports are never touched, that can end a worker.
+
+    A node that told nothing is a finding of its own and is not repeated by all others. Who answers
+    must be that node: another machine may have its address in the network that this one is in.
     """
     network = facts.network
-    told = [other for other in others if other.facts is not None and other.node in network.peers]
+    asked = [other for other in others if other.facts is not None and other.node in network.peers]
+    itself = [other for other in asked if is_loopback(other.engine_address)]
+    told = [other for other in asked if other not in itself]
     missed = [other for other in told if network.peers[other.node] is not None]
+    strange = [other for other in told if other not in missed and _is_another(other, facts)]
+    for other in itself:
+        yield ok(
+            "ports",
+            f"{other.node} was not reached: {other.engine_address} leads back to this node.",
+        )
+    for other in strange:
+        yield problem(
+            "ports",
+            f"At {other.engine_address} this node reaches another machine than {other.node}: its "
+            f"host key is none of {other.node}'s.",
+            "Two machines may have that address, or the nodes are in different networks: set "
+            "`herd_cluster_address` of each to its address in the one that they share.",
+        )
     for other in missed:
         yield problem(
             "ports",
@@ -103,8 +130,19 @@ def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
         )
     busy = [str(port) for port in network.listening if is_engine_port(port)]
     used = f"engines' ports in use: {', '.join(busy)}" if busy else "no engine's port is in use"
-    if told and not missed:
-        names = ", ".join(other.node for other in told)
-        yield ok("ports", f"Reaches {names} (SSH stands for all ports); {used}.")
+    reached = [other.node for other in told if other not in missed and other not in strange]
+    if reached:
+        yield ok(
+            "ports",
+            f"Reaches SSH of {', '.join(reached)}; whether engines' ports are open to it was not "
+            f"tried; {used}.",
+        )
     else:
         yield ok("ports", f"{used[0].upper()}{used[1:]}.")
+
+
+def _is_another(other: Answer, facts: Facts) -> bool:
+    """Whether the host key that answered is none of that node's, as far as both are known."""
+    shown = facts.network.peer_keys.get(other.node)
+    known = other.facts.network.host_keys if other.facts else ()
+    return bool(shown and known) and shown not in known

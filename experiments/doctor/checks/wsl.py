@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.doctor.checks.network import is_engine_port
+from experiments.doctor.checks.ports import is_engine_port
 from experiments.doctor.facts import Facts, Wsl
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
 

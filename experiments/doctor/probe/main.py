@@ -16,6 +16,7 @@ from experiments.doctor.probe.machine import disks, machine, wsl
 from experiments.doctor.probe.network import network
 from experiments.doctor.probe.place import Place
 from experiments.doctor.probe.pythons import searched
+from experiments.doctor.probe.root import root
 
 MARK = "llama-herd-doctor"
 """Before every line of ours: a shell's start-up files may print lines of their own."""
@@ -25,7 +26,7 @@ def converse(question: dict[str, Any], node_facts: Callable[[str], dict[str, Any
     """Answer each line with the clock, until an empty one; then tell the facts.
 
     Args:
-        question: address, peers, deep.
+        question: address, peers, deep, sudo.
         node_facts: what the node says of itself in every run, given its interface.
     """
     say("ready")
@@ -45,6 +46,7 @@ def facts(
     return {
         "base": node_facts(connected["interface"]),
         "machine": machine(place),
+        "root": root(place, question.get("sudo") or "sudo"),
         "wsl": wsl(place),
         "gpu": gpu(place),
         "cuda": cuda(place),

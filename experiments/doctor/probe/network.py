@@ -1,36 +1,31 @@
-"""How a node is connected: its addresses, who listens, and whether it reaches the other nodes."""
+"""How a node is connected: its addresses, who listens, firewalls, and the other nodes."""
 
 from __future__ import annotations
 
-import re
-import socket
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from experiments.doctor.probe.firewalls import firewalls
+from experiments.doctor.probe.peers import peers
 from experiments.doctor.probe.place import Place
 
 LISTEN = "0A"
-PEER_S = 5.0
 
 
-def network(place: Place, address: str, peers: list[dict[str, Any]]) -> dict[str, Any]:
+def network(place: Place, address: str, others: list[dict[str, Any]]) -> dict[str, Any]:
     """Connections.
 
     Args:
         place: the node.
         address: IPv4 address by which engines reach this node.
-        peers: the other nodes: name, address, SSH port.
+        others: the other nodes: name, address, SSH port.
     """
     addresses = own_addresses(place)
-    with ThreadPoolExecutor(max_workers=max(1, len(peers))) as pool:
-        reached = dict(zip([peer["name"] for peer in peers], pool.map(greeting, peers)))
     return {
         "addresses": addresses,
         "interface": interface(place, addresses, address),
         "listening": listening(place),
-        "ufw": re.search(r"^ENABLED=yes", place.text("/etc/ufw/ufw.conf"), re.MULTILINE)
-        is not None,
-        "peers": reached,
+        "firewalls": firewalls(place),
+        **peers(place, others, list(addresses)),
     }
 
 
@@ -70,17 +65,3 @@ def listening(place: Place) -> list[int]:
             if words[3] == LISTEN and not is_loopback:
                 ports.add(int(port, 16))
     return sorted(ports)
-
-
-def greeting(peer: dict[str, Any]) -> str | None:
-    """Why a node's SSH server cannot be reached; None if it greets.
-
-    An SSH server speaks first (RFC 4253, 4.2), so that nothing has to be said to it.
-    """
-    try:
-        with socket.create_connection((peer["address"], peer["port"]), PEER_S) as connection:
-            connection.settimeout(PEER_S)
-            said = connection.recv(64)
-    except OSError as error:
-        return error.strerror or str(error) or type(error).__name__
-    return None if said.startswith(b"SSH-") else "something that is no SSH server answers"

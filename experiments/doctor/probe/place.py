@@ -8,6 +8,7 @@ import pwd
 import re
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,19 +34,28 @@ class Said:
 def run_program(argv: list[str], environment: dict[str, str], seconds: float) -> Said:
     """Run a program that only tells something, away from any terminal."""
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=environment,
             start_new_session=True,
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError:
         return Said(None)
-    out, err = (text.decode("utf-8", "replace").strip() for text in (done.stdout, done.stderr))
-    return Said(done.returncode, out, err)
+    try:
+        told = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        # It is not waited for: one that runs as root, as sudo does, cannot be ended by this user.
+        with suppress(OSError):
+            process.kill()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        return Said(None)
+    out, err = (text.decode("utf-8", "replace").strip() for text in told)
+    return Said(process.returncode, out, err)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""Firewalls that keep engines of other nodes out, and what lets them in by each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from experiments import commands
+from experiments.doctor.checks.ports import ENGINE_PORTS
+from experiments.doctor.facts import Facts, Firewall
+from experiments.doctor.finding import Answer, Finding, ok, warning
+
+SUBJECT = "ports"
+RANGES = [(ports[0], ports[-1]) for ports in ENGINE_PORTS]
+DASHED = [f"{first}-{last}" for first, last in RANGES]
+COLONS = ",".join(f"{first}:{last}" for first, last in RANGES)
+NFT_CONF = "/etc/nftables.conf"
+NAMES = {
+    "nftables": f"The firewall of nftables.service ({NFT_CONF})",
+    "iptables": "The firewall of iptables (rules that are loaded at boot)",
+    "rules": "A firewall whose rules are loaded (nft list ruleset)",
+}
+
+
+def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+    """A finding for each, in the order of the facts."""
+    network = facts.network
+    old = (Firewall(kind="ufw"),) if network.ufw and not network.firewalls else ()
+    sources = [other.engine_address for other in others if other.engine_address]
+    for firewall in (*old, *network.firewalls):
+        yield _found(answer, firewall, sources)
+
+
+def _found(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> Finding:
+    name = NAMES.get(firewall.kind, f"The firewall {firewall.kind}")
+    if firewall.kind == "docker":
+        return ok(
+            SUBJECT,
+            "Docker's rules (DOCKER-USER) concern what is passed on to containers, not engines.",
+        )
+    if firewall.lets_in:
+        return ok(SUBJECT, f"{name} is on and names engines' ports.")
+    drops = (
+        "it drops what it was not told of, engines' ports, too"
+        if firewall.lets_in is False or firewall.kind == "ufw"
+        else "its rules are root's; as a rule it drops what it was not told of, engines' ports, too"
+    )
+    return warning(SUBJECT, f"{name} is on: {drops}.", _remedy(answer, firewall, sources))
+
+
+def _remedy(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> str:
+    if not sources:
+        return "Look again without --limit: then the remedy names the other nodes' addresses."
+    command = letting_in(firewall, sources)
+    if command is None:
+        return (
+            f"Let TCP ports {' and '.join(DASHED)} in from {', '.join(sources)}, by that "
+            "firewall's own means."
+        )
+    return commands.on_node(answer.node, command)
+
+
+def letting_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
+    """A command for root that lets engines in from these addresses, now and after a boot."""
+    each = " ".join(sources)
+    nft = f"ip saddr {{ {', '.join(sources)} }} tcp dport {{ {', '.join(DASHED)} }} accept"
+    if firewall.kind == "ufw":
+        return f"for a in {each}; do ufw allow proto tcp from $a to any port {COLONS}; done"
+    if firewall.kind == "firewalld":
+        rule = "rule family=ipv4 source address=$a port port=$p protocol=tcp accept"
+        return (
+            f"for a in {each}; do for p in {' '.join(DASHED)}; do firewall-cmd --permanent "
+            f'--add-rich-rule="{rule}"; done; done; firewall-cmd --reload'
+        )
+    if firewall.kind == "iptables":
+        return (
+            f"iptables -I INPUT -p tcp -s {','.join(sources)} -m multiport --dports {COLONS} "
+            "-j ACCEPT && iptables-save >/etc/iptables/rules.v4"
+        )
+    if firewall.kind == "nftables":
+        return (
+            f"sed -i '/hook input/a {nft}' {NFT_CONF} && nft -c -f {NFT_CONF} && "
+            "systemctl reload nftables"
+        )
+    if firewall.kind == "rules" and firewall.chain:
+        return f"nft 'insert rule {firewall.chain} {nft}'"
+    return None

@@ -1,0 +1,186 @@
+"""Which firewalls the doctor sees on a node, what it says of them, and what lets engines in."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.doctor.checks.firewalls import letting_in
+from experiments.doctor.facts import Firewall
+from experiments.doctor.finding import Finding, Verdict
+from experiments.doctor.judge import judge
+from experiments.doctor.probe.firewalls import UNITS, by_nft, firewalls
+from tests.doubles.doctor_facts import PC, answer, changed
+from tests.doubles.doctor_place import prepared
+
+ORACLE = """*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -m state --state RELATED,ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m state --state NEW -m tcp --dport 22 -j ACCEPT
+-A INPUT -j REJECT --reject-with icmp-host-prohibited
+COMMIT
+"""
+WORKSTATION = """#!/usr/sbin/nft -f
+flush ruleset
+table inet filter {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        tcp dport 22 accept
+    }
+}
+"""
+DEBIAN = """flush ruleset
+
+table inet filter {
+\tchain input {
+\t\ttype filter hook input priority filter;
+\t}
+\tchain forward {
+\t\ttype filter hook forward priority filter;
+\t}
+}
+"""
+OURS = """table inet llama_herd {
+    chain input {
+        type filter hook input priority filter - 10; policy accept;
+    }
+    chain engines { drop }
+}
+"""
+
+
+def active(*units: str) -> str:
+    return "\n".join("active" if unit in units else "inactive" for unit in UNITS)
+
+
+def seen(folder: Path, files: dict[str, Any], *units: str) -> list[dict[str, Any]]:
+    return firewalls(prepared(folder, files, systemctl=active(*units)))
+
+
+def firewall(kind: str, *, lets_in: bool | None = None, chain: str | None = None) -> dict[str, Any]:
+    return {"kind": kind, "lets_in": lets_in, "chain": chain}
+
+
+UFW = {"/etc/ufw/ufw.conf": "ENABLED=yes\n"}
+ALLOWED = {
+    "/etc/ufw/user.rules": "### tuple ### allow tcp 9990:9999,50052:50061 any 192.0.2.8 in\n"
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "units", "found"),
+    [
+        ({}, (), []),
+        (UFW, (), [firewall("ufw")]),
+        ({**UFW, "/etc/default/ufw": 'DEFAULT_INPUT_POLICY="ACCEPT"\n'}, (), [True]),
+        ({**UFW, **ALLOWED}, (), [True]),
+        ({**UFW, "/etc/ufw/user.rules": "allow tcp 22"}, (), [False]),
+        ({"/etc/ufw/ufw.conf": "ENABLED=no\n"}, (), []),
+        ({}, ("firewalld",), [firewall("firewalld")]),
+        ({"/etc/nftables.conf": DEBIAN}, ("nftables",), []),
+        (
+            {"/etc/nftables.conf": WORKSTATION},
+            ("nftables",),
+            [firewall("nftables", lets_in=False, chain="inet filter input")],
+        ),
+        ({"/etc/nftables.conf": WORKSTATION}, (), []),
+        ({"/etc/nftables.conf": f"{DEBIAN}{OURS}"}, ("nftables",), []),
+        ({"/etc/iptables/rules.v4": ORACLE}, ("netfilter-persistent",), [False]),
+        (
+            {"/etc/iptables/rules.v4": ORACLE.replace("--dport 22", "--dports 9990:9999")},
+            ("netfilter-persistent",),
+            [True],
+        ),
+        (
+            {"/etc/iptables/rules.v4": "*filter\n:INPUT DROP [0:0]\nCOMMIT\n"},
+            ("netfilter-persistent",),
+            [False],
+        ),
+        (
+            {"/etc/iptables/rules.v4": "*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"},
+            ("netfilter-persistent",),
+            [],
+        ),
+        ({"/etc/iptables/rules.v4": ""}, ("netfilter-persistent",), [firewall("iptables")]),
+        ({}, ("docker", "shorewall"), [firewall("shorewall"), firewall("docker", lets_in=True)]),
+    ],
+)
+def test_firewalls_that_are_on_are_named_as_far_as_they_can_be_read(
+    tmp_path: Path, files: dict[str, Any], units: tuple[str, ...], found: list[Any]
+) -> None:
+    told = seen(tmp_path, files, *units)
+    wanted_less = all(isinstance(one, bool) for one in found)
+    assert ([one["lets_in"] for one in told] if wanted_less else told) == found
+
+
+def test_a_table_that_drops_only_what_is_passed_on_is_no_matter() -> None:
+    forward = "table ip filter { chain f { type filter hook forward priority 0; policy drop; } }"
+    assert by_nft(forward, "rules") is None
+
+
+def ports(kind: str, *others: str, **told: Any) -> list[Finding]:  # noqa: ANN401
+    """What is said of a firewall on the first of these nodes."""
+    here = answer(changed(PC, network={"firewalls": [{"kind": kind, **told}]}), "a")
+    there = [
+        answer(changed(PC, network={}), f"n{number}", engine_address=address)
+        for number, address in enumerate(others)
+    ]
+    first = judge([here, *there])[0]
+    return [one for one in first.findings if "irewall" in one.sentence or "Docker" in one.sentence]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "words", "remedy"),
+    [
+        ("ufw", {}, "The firewall ufw is on: it drops", "ufw allow proto tcp from $a"),
+        ("firewalld", {}, "The firewall firewalld is on: its rules are root's", "--add-rich-rule="),
+        ("nftables", {"lets_in": False}, "nftables.service", "/etc/nftables.conf"),
+        ("iptables", {"lets_in": False}, "iptables", "-s 192.0.2.8,192.0.2.9 -m multiport"),
+        ("rules", {"chain": "ip a b"}, "nft list ruleset", "insert rule ip a b ip saddr"),
+        (
+            "shorewall",
+            {},
+            "The firewall shorewall is on",
+            "Let TCP ports 9990-9999 and 50052-50061",
+        ),
+    ],
+)
+def test_each_firewall_is_a_warning_with_what_lets_engines_in(
+    kind: str, told: dict[str, Any], words: str, remedy: str
+) -> None:
+    (finding,) = ports(kind, "192.0.2.8", "192.0.2.9", **told)
+    assert finding.verdict is Verdict.WARNING
+    assert words in finding.sentence
+    assert remedy in finding.remedy
+    assert "192.0.2.9" in finding.remedy
+    (alone,) = ports(kind, **told)
+    assert alone.remedy.startswith("Look again without --limit")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("ufw", {"lets_in": True}), ("docker", {})])
+def test_a_firewall_that_lets_engines_in_is_only_named(kind: str, told: dict[str, Any]) -> None:
+    (finding,) = ports(kind, "192.0.2.8", **told)
+    assert (finding.verdict, finding.remedy) == (Verdict.OK, "")
+
+
+@pytest.mark.skipif(shutil.which("nft") is None, reason="reads rules with nft")
+@pytest.mark.parametrize("rules", [WORKSTATION, WORKSTATION.replace("; policy drop;", ";\n drop")])
+def test_what_is_written_into_nftables_conf_is_its_language(tmp_path: Path, rules: str) -> None:
+    """The command itself, on a copy; `nft -c` reads it and loads nothing."""
+    (conf := tmp_path / "nftables.conf").write_text(rules)
+    command = letting_in(Firewall(kind="nftables"), ["192.0.2.8", "192.0.2.9"])
+    assert command is not None
+    here = command.replace("/etc/nftables.conf", str(conf)).partition(" && systemctl")[0]
+
+    done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False)
+
+    if "Operation not permitted" not in done.stderr:
+        assert (done.returncode, done.stderr) == (0, "")
+    told = by_nft(conf.read_text(), "nftables")
+    assert told is not None
+    assert told["lets_in"]
