@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint test test-engines test-petals bench simulate clean
+.PHONY: help setup link demo lint test test-engines test-petals test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -68,6 +68,12 @@ test-engines: .venv/test.stamp
 # Petals on virtual nodes: what it says (also on emulated arm64), a server that dies, sixty texts in one process.
 test-petals: .venv/test.stamp
 	PETALS_PACKAGES=fetch pytest tests/petals -rs
+
+# The tests of the lab on nodes with Debian 13, and with Debian 12 and 13 in one cluster: an hour.
+test-releases: .venv/test.stamp
+	@sh tests/prepare.sh
+	LAB_RELEASE=trixie pytest tests/lab
+	LAB_RELEASE=bookworm,trixie pytest tests/lab
 
 # How often reports of known truth speak of a difference that is not there: half an hour, or RUNS=100.
 simulate: setup

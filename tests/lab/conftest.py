@@ -10,7 +10,7 @@ import pytest
 
 from experiments.lab import LabNode, lab_down, lab_obstacle, lab_status, lab_up
 from tests.doubles.lab_run import CHAT_MODEL, MODEL
-from tests.lab.virtual_lab import DOUBLE, VirtualLab
+from tests.lab.virtual_lab import DOUBLE, RELEASES, VirtualLab
 
 LAB_NODES = 8
 MODELS = [{"name": MODEL, "weights": ["f32"]}, {"name": CHAT_MODEL, "weights": ["q4_0"]}]
@@ -40,7 +40,7 @@ def lab_nodes(lab_possible: None) -> Iterator[list[LabNode]]:
     A lab that was up before stays up; one that was brought up for the tests is taken down.
     """
     before = len(lab_status())
-    lab_up(max(before, LAB_NODES))
+    lab_up(max(before, LAB_NODES), release=",".join(RELEASES))
     yield lab_status()
     if before == 0:
         lab_down()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from experiments.lab import LAB_IS_DOWN, LabNode, lab_is_up, lab_status
+from tests.lab.virtual_lab import RELEASES
 
 PROJECT = Path(__file__).resolve().parents[2]
 NETWORK = "llama-herd-test"
@@ -56,7 +57,7 @@ class OwnLab:
         return done.stdout
 
     def up(self, nodes: int = 2) -> str:
-        return self.play(lab_state="present", lab_nodes=nodes)
+        return self.play(lab_state="present", lab_nodes=nodes, lab_release=RELEASES[:nodes])
 
     def down(self) -> str:
         return self.play(lab_state="absent")

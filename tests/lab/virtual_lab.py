@@ -26,6 +26,8 @@ until grep -qs '{words}' /var/lib/llama-herd/attempts/herd-*-a1-*.out; do sleep 
 sleep {delay_s}
 systemctl kill --signal=KILL 'herd-*-a1-*'
 """
+RELEASES = [one for one in os.environ.get("LAB_RELEASE", "").split(",") if one]
+"""Systems of the nodes, in turn, in every lab of the tests; none: this machine's own."""
 PLAY_S = 1800
 COMMAND_S = 300
 
@@ -178,9 +180,10 @@ class VirtualLab:
             "lab_network": f"llama-herd-{self.prefix}",
             "lab_subnet": self.subnet,
             "lab_nodes": self.count,
+            "lab_release": RELEASES[: self.count],
         }
         return self._play(
-            "playbooks/lab.yml", "--inventory=localhost,", **variables, **self.settings
+            "playbooks/lab.yml", "--inventory=localhost,", **{**variables, **self.settings}
         )
 
     def _play(self, playbook: str, *flags: str, **extra: object) -> Played:
