@@ -55,9 +55,9 @@ def verb(
             try:
                 function(*args, **kwargs)
             except HerdError as error:
-                from models.foreign import visible
+                from models.terminal import for_errors
 
-                raise Exit(visible(str(error)), code=1) from None
+                raise Exit(for_errors(str(error)), code=1) from None
             except BrokenPipeError:  # as in `fab parse-log … | head`
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -152,9 +152,9 @@ def lab_status(_context: Context) -> None:
         _say("The lab is down. Bring it up with: fab lab-up --nodes 8")
     for node in nodes:
         _say(
-            f"{node.name:6} {node.address:15} {node.state:8} {node.release:8} {node.architecture} "
-            f"{node.cpus:g} CPU {node.memory:>6} link {node.link_mbit} Mbit/s"
-            f"{' (emulated)' if node.is_emulated else ''}"
+            f"{node.name:5} {node.address:12} {node.state:7} {node.release:8} {node.architecture} "
+            f"{node.cpus:g} CPU {node.memory} {node.link_mbit} Mbit/s"
+            f"{' emulated' if node.is_emulated else ''}"
         )
 
 
@@ -537,9 +537,9 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
         for chunk in json_chunks(Path(file), "worker" if worker else "root"):
             say_json(chunk)
     except NotALogError as error:
-        from models.foreign import visible
+        from models.terminal import for_errors
 
-        raise Exit(visible(str(error)), code=2) from None
+        raise Exit(for_errors(str(error)), code=2) from None
 
 
 def _measure(

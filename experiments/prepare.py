@@ -28,6 +28,7 @@ from experiments.lacks import (
 )
 from experiments.matrix import Matrix
 from experiments.plan import cell_label, inventory_of, those_left
+from experiments.programs import NOT_INSTALLED, ansible_environment
 from experiments.protocol import Transport
 from experiments.remote import SshTransport
 from experiments.together import together
@@ -289,6 +290,7 @@ def run_ansible(argv: list[str], project: Path) -> int:
     """
     words = argv if sys.stdin.isatty() else [word for word in argv if word != "-K"]
     try:
-        return subprocess.run(words, cwd=project, check=False).returncode
+        done = subprocess.run(words, cwd=project, env=ansible_environment(project), check=False)
     except FileNotFoundError:
-        raise HerdError(f"{words[0]} is not installed. `make` installs it.") from None
+        raise HerdError(f"{words[0]} is not installed. {NOT_INSTALLED}") from None
+    return done.returncode

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from models.foreign import one_line
-from models.terminal import shown
+from models.foreign import one_line, visible
+from models.terminal import shown, wrapped
 
+NARROWEST_BAR = 6
+WIDEST_BAR = 24
+BESIDES = 72
+"""Columns of what stands beside the bar, in the longest run."""
 MINUTE_S = 60
 HOUR_S = 3600
 
@@ -82,15 +86,23 @@ def _settled(counts: Mapping[str, int]) -> int:
     return counts["planned"] - counts["pending"]
 
 
+class _TwoLines(Bar):
+    """What is measured on one line, and below it how far the run is."""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Both lines."""
+        for task in self.tasks:
+            yield shown(f"{task.fields['cell']}  {task.fields['rate']}".rstrip(), style="bold")
+        yield self.make_tasks_table(self.tasks)
+
+
 class TerminalProgress:
-    """A bar with the cell, the trial, live tokens/s, the counts and the time left."""
+    """The cell with live tokens/s, and a bar with the trial, the counts and the time left."""
 
     def __init__(self, console: Console) -> None:
-        self._bar = Bar(
-            TextColumn("{task.fields[cell]}", style="bold", markup=False),
-            BarColumn(bar_width=24),
+        self._bar = _TwoLines(
+            BarColumn(bar_width=max(NARROWEST_BAR, min(WIDEST_BAR, console.width - BESIDES))),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}", markup=False),
             TextColumn("{task.fields[counts]}", markup=False),
             TextColumn("left {task.fields[left]}", markup=False),
             console=console,
@@ -133,7 +145,8 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        self._bar.console.print(shown(text, style="yellow"))
+        console = self._bar.console
+        console.print(shown(wrapped(visible(text), console.width), style="yellow"), soft_wrap=True)
 
     def end(self) -> None:
         """Take the bar off."""

@@ -28,14 +28,13 @@ def models_table(catalogue: Catalogue) -> Table:
         "many can share it with distributed-llama (with llama.cpp any number up to 16)",
         show_lines=True,
     )
-    table.add_column("name", no_wrap=True)
-    table.add_column("what")
+    table.add_column("model")
     for heading in ("GGUF", ".m"):
         table.add_column(heading, no_wrap=True, justify="right")
     for name in catalogue.names():
         spec = catalogue.get(name)
-        cells = (name, _description(spec), _sizes(spec, "gguf"), _sizes(spec, "dllama"))
-        table.add_row(*map(shown, cells))
+        model = shown(f"{name}\n", style="bold").append(shown(_description(spec), style="not bold"))
+        table.add_row(model, *map(shown, (_sizes(spec, "gguf"), _sizes(spec, "dllama"))))
     return table
 
 

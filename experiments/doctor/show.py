@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from experiments.doctor.finding import Diagnosis, Finding, Verdict
 from experiments.doctor.judge import worst
-from models.terminal import shown
+from models.foreign import visible
+from models.terminal import shown, wrapped
+
+MARK_COLUMNS = 9
+NARROWEST_SENTENCE = 30
 
 MARKS = {
     Verdict.OK: ("ok", "green"),
@@ -21,11 +26,12 @@ MARKS = {
 
 
 def show(diagnoses: Sequence[Diagnosis], console: Console) -> None:
-    """Print a table for each node and a last line that counts."""
+    """Print the findings of each node and a last line that counts."""
     for diagnosis in diagnoses:
         answer = diagnosis.answer
-        console.print(shown(f"{answer.node}  {answer.address}", style="bold"))
-        console.print(_table(diagnosis.findings))
+        _print(console, shown(f"{answer.node}  {answer.address}", style="bold"))
+        for line in _lines(diagnosis.findings, console.width):
+            _print(console, line)
         console.print()
     problems, warnings = (
         sum(diagnosis.count(verdict) for diagnosis in diagnoses)
@@ -38,21 +44,28 @@ def show(diagnoses: Sequence[Diagnosis], console: Console) -> None:
     )
 
 
-def _table(findings: Sequence[Finding]) -> Table:
-    table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+def _print(console: Console, line: Text) -> None:
+    console.print(line, soft_wrap=True, highlight=False)  # its end is where it was put
+
+
+def _lines(findings: Sequence[Finding], width: int) -> Iterator[Text]:
+    """Verdict, subject and sentence beside each other; below the sentence its remedy."""
+    subjects = max((cell_len(visible(finding.subject)) for finding in findings), default=0)
+    room = max(width - MARK_COLUMNS - subjects - 2, NARROWEST_SENTENCE)
     subject = ""
     for finding in findings:
         mark, style = MARKS[finding.verdict]
-        words = shown(finding.sentence)
-        if finding.remedy:
-            words.append(shown(f"\n→ {finding.remedy}", style="italic"))
-        named = "" if finding.subject == subject else finding.subject
-        table.add_row(shown(mark, style=style), shown(named), words)
+        named = "" if finding.subject == subject else visible(finding.subject)
         subject = finding.subject
-    return table
+        before = shown(f"{mark:{MARK_COLUMNS}}", style=style)
+        before.append(named + " " * (subjects + 2 - cell_len(named)))
+        deeper = " " * cell_len(before.plain)
+        for number, line in enumerate(wrapped(visible(finding.sentence), room).split("\n")):
+            yield Text.assemble(deeper if number else before, line)
+        if finding.remedy:
+            for line in wrapped(f"→ {visible(finding.remedy)}", room).split("\n"):
+                # A command that is longer than the room for it may have the whole width.
+                yield shown(f"{deeper if cell_len(line) <= room else '  '}{line}", style="italic")
 
 
 def _counted(number: int, what: str) -> str:
