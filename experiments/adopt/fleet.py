@@ -98,15 +98,15 @@ class Fleet:
             HerdError: Ansible reads something else than was there and these machines at the end.
         """
         with _beside(self.path, content) as draft, commands.remembered():
-            listing, nodes = _read(self.project, str(draft))
+            listing, nodes = self._read(str(draft))
         before = [node.name for node in self.nodes]
         names = [one.name for one in newcomers]
-        is_right = _told(listing, names) == _expected(self.listing, newcomers)
+        is_right = listing is None or _told(listing, names) == _expected(self.listing, newcomers)
         if not is_right or [node.name for node in nodes] != [*before, *names]:
             raise self._by_hand(
                 newcomers,
-                "with them at the end, Ansible would read more than these machines otherwise: "
-                f"group {GROUP} may be made of other groups, or stand there more than once",
+                "with them at its end Ansible would read something else differently, too: group "
+                f"{GROUP} may be made of other groups, or share its hosts by an anchor",
             )
         return [node for node in nodes if node.name in names]
 
@@ -117,6 +117,13 @@ class Fleet:
             HerdError: it cannot be written, or it changed.
         """
         replace_whole(self.path, self.content, content)
+
+    def _read(self, draft: str) -> tuple[dict[str, Any] | None, tuple[Node, ...]]:
+        """All that Ansible lists, None where nothing was there before, and the nodes."""
+        with ThreadPoolExecutor() as pool:  # each takes a second
+            listing = pool.submit(listed, self.project, draft) if self.content else None
+            nodes = read_cluster(self.project, draft, must_resolve=False).nodes
+            return (listing.result() if listing else None), nodes
 
     def _text(self) -> str:
         if self.content is None:
@@ -178,14 +185,6 @@ def read_fleet(project: Path, given: str) -> Fleet:
     nodes = read_cluster(project, given, must_resolve=False).nodes if _has_cluster(listing) else ()
     names = frozenset({*listing, *_members(listing)})
     return Fleet(project, given, content, nodes, names, listing)
-
-
-def _read(project: Path, inventory: str) -> tuple[dict[str, Any], tuple[Node, ...]]:
-    """All that Ansible lists, and the nodes; it takes a second for each, so both at once."""
-    with ThreadPoolExecutor() as pool:
-        listing = pool.submit(listed, project, inventory)
-        nodes = read_cluster(project, inventory, must_resolve=False).nodes
-        return listing.result(), nodes
 
 
 def _top_keys(content: bytes) -> set[str]:

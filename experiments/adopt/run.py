@@ -89,7 +89,7 @@ def adopt(
     again = f"When that is put right: {_again(words, key)}"
     if not let_in:
         raise HerdError(f"No machine is left to adopt. {again}")
-    _write_inventory(fleet, let_in, [one for one, _ in going], machines, talk)
+    _write_inventory(fleet, let_in, [one for one, _ in going], talk)
     if not fleet.nodes and let_in[0].asked is not asked[0]:
         talk.say(
             f"{let_in[0].node.name} is the root now: {asked[0].word} was named first, and is not "
@@ -150,7 +150,6 @@ def _write_inventory(
     fleet: Fleet,
     let_in: Sequence[Machine],
     going: Sequence[Machine],
-    machines: Sequence[Machine],
     talk: Talk,
 ) -> None:
     """Write those that let us in, as Ansible has read them in a draft."""
@@ -159,10 +158,9 @@ def _write_inventory(
         talk.say(f"{fleet.given} has them already.")
         return
     content = fleet.with_newcomers(newcomers)
-    is_as_shown = newcomers == [one.newcomer for one in going if one.newcomer is not None]
-    if not is_as_shown or len(going) < len(machines):  # else it has been tried
+    if fleet.content:  # a new file has nothing that could come to say something else
         fleet.tried(content, newcomers)
     fleet.write(content)
     talk.say(f"{fleet.given}: {len(newcomers)} node{'' if len(newcomers) == 1 else 's'} added.")
-    if not is_as_shown:
+    if newcomers != [one.newcomer for one in going if one.newcomer is not None]:
         talk.say(f"With what the machines told it is:\n\n{difference(fleet, content)}")
