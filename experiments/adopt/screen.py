@@ -12,6 +12,7 @@ from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State
 from experiments.adopt.machine import Machine
+from experiments.doctor.facts import Root
 from experiments.doctor.finding import Diagnosis, Verdict
 from experiments.doctor.judge import worst
 from models.terminal import say
@@ -104,8 +105,14 @@ def next_commands(nodes: int, diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
         yield "Once the problems are solved, make them ready and measure:"
     else:
         yield "Make them ready, then measure:"
-    known = [one.answer.facts.machine for one in diagnoses if one.answer.facts is not None]
-    asks = any(machine.root_without_password is not True for machine in known)
-    yield f"  {commands.provision(password=asks)}"
+    roots = [one.answer.facts.root for one in diagnoses if one.answer.facts is not None]
+    asks = len(roots) < nodes or any(not _becomes_root(root) for root in roots)
+    # Where the nodes do not tell, the inventory does: it may give a password.
+    yield f"  {commands.provision(password=None if asks else False)}"
     counts = [2**power for power in range(nodes.bit_length()) if 2**power < nodes]
     yield f"  {commands.fab('run-matrix', '--nodes', ','.join(map(str, [*counts, nodes])))}"
+
+
+def _becomes_root(root: Root | None) -> bool:
+    """Whether the account becomes root without a password."""
+    return root is not None and (root.is_root or root.asks == "nothing")
