@@ -21,6 +21,7 @@ from models.foreign import is_file_name, one_line
 
 GROUP = "cluster"
 SSH_PORT = 22
+PLAYS = "playbooks/parts"
 PROGRAM = Path(__file__).with_name("ansible_reading.py")
 DOING = "Reading the inventory"
 CONNECTIONS: Mapping[str, Literal["ssh", "local"]] = {
@@ -91,8 +92,8 @@ def listed(project: Path, inventory: str | None) -> dict[str, Any]:
 def _asked(project: Path, inventory: str | None) -> tuple[dict[str, Any], str]:
     """What `ansible_reading` answers, and what Ansible warned of."""
     argv = [sys.executable, "-P", str(PROGRAM), *_chosen(inventory)]
-    if (project / "playbooks").is_dir():  # their group_vars and plugins count, as in a play
-        argv += ["--playbook-dir", "playbooks"]
+    if (project / PLAYS).is_dir():  # group_vars and plugins beside plays count, as in a play
+        argv += ["--playbook-dir", PLAYS]
     told, warned = ask_ansible(argv, project, DOING)
     content: dict[str, Any] = json.loads(told)
     if "unfinished" in content:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from collect.errors import HerdError
 from experiments.cluster import Node, Secret
 from experiments.inventory import read_cluster
 
+PROJECT = Path(__file__).resolve().parents[2]
 ANSIBLE = str(Path(sys.executable).with_name("ansible"))
 VAULT = str(Path(sys.executable).with_name("ansible-vault"))
 WRITES_DOWN = """#!{python}
@@ -170,6 +172,37 @@ def check(node: Node, called: list[str], ssh: Path, home: Path) -> None:
     own |= {"KbdInteractiveAuthentication", "PreferredAuthentications", "PasswordAuthentication"}
     assert options.keys() - own <= first_values(list(node.ssh.arguments)).keys()
     assert ("PasswordAuthentication" not in options) == (node.ssh.password is not None)
+
+
+def test_variables_beside_playbooks_count_as_they_do_in_a_play(tmp_path: Path) -> None:
+    for name in ("provision.yml", "roles", "experiments"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    shutil.copytree(PROJECT / "playbooks", tmp_path / "playbooks", symlinks=True)
+    for number, place in enumerate((".", "playbooks", "playbooks/parts")):
+        (tmp_path / place / "group_vars").mkdir()
+        (tmp_path / place / "group_vars" / "all.yml").write_text(f"ansible_user: user{number}\n")
+    told = tmp_path / "told"
+    told.mkdir()
+    ssh = tmp_path / "ssh-that-writes"
+    ssh.write_text(WRITES_DOWN.format(python=sys.executable, told=str(told)))
+    ssh.chmod(0o755)
+    config = CONFIG.format(ssh=ssh, checking=True, defaults="", ssh_connection="")
+    hosts = tmp_path / "inventory" / "hosts.ini"
+    hosts.parent.mkdir()
+    hosts.write_text("[cluster]\na ansible_host=192.0.2.1\n")
+    (tmp_path / "ansible.cfg").write_text(config)
+    (tmp_path / "password").write_text("alpaca\n")
+
+    subprocess.run(
+        [f"{ANSIBLE}-playbook", "-i", str(hosts), "provision.yml"],
+        cwd=tmp_path,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+    )
+
+    (node,) = read_cluster(tmp_path, str(hosts)).nodes
+    assert node.user == first_values(json.loads((told / "192.0.2.1").read_text()))["User"]
 
 
 def test_passwords_are_known_but_never_shown(tmp_path: Path) -> None:
