@@ -1,46 +1,49 @@
-"""SSH: one connection a node, opened once, and on it one long conversation with the helper.
+"""The ways to nodes: one OpenSSH a node, and on it one long conversation with the helper.
 
-`experiments.hops` connects; the steps themselves go over a channel that stays open, because a
-channel, a shell and a `sudo` for each step would cost more than the step. Host keys are checked
-against the project's file and unknown ones are refused.
+`experiments.openssh` says how OpenSSH is called. The steps themselves go over its standard input
+and output, which stay open, because a program, a shell and a `sudo` for each step would cost more
+than the step. A node that is this machine itself is talked to in the same way, without OpenSSH.
 """
 
 from __future__ import annotations
 
-import logging
+import os
+import random
 import resource
 import threading
 import time
 from pathlib import Path
-from typing import Any
-
-import paramiko
 
 from collect.errors import HerdError
+from experiments.channel import BROKEN, MARK, Channel, SilentError
 from experiments.cluster import Node
-from experiments.hops import CONNECT_S, Way, reason_of
+from experiments.commands import provision
+from experiments.openssh import CONNECT_S, Call, OpenSsh
 from experiments.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
+from experiments.refusals import Failure, was_turned_away
 from models.foreign import one_line
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
-KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
 PIECE_BYTES = 1 << 18
 MANY_FILES = 8192
+AGAIN_S = 20.0
+"""How long a server is tried again that turns us away because many come at once."""
+PAUSE_S = (0.1, 1.5)
+"""The pause before that, at random: those who were turned away together do not return together."""
 
 
 class SshTransport:
-    """Connections to nodes, one each, made when first needed.
+    """Programs on nodes, and conversations with their helpers.
 
     Args:
         project: folder that relative paths of the inventory begin at.
     """
 
     def __init__(self, project: Path) -> None:
-        # Without a handler Paramiko's own account of a failed login goes to the terminal.
-        logging.getLogger("paramiko").addHandler(logging.NullHandler())
         _allow_many_files()
         self._project = project
-        self._ways: dict[str, Way] = {}
+        self._ssh = OpenSsh(project)
+        self._channels: dict[str, list[Channel]] = {}
         self._lock = threading.Lock()
 
     def open(self, node: Node) -> Link:
@@ -49,71 +52,79 @@ class SshTransport:
         Raises:
             HerdError: as `run`.
         """
-        return SshLink(node, self.run(node, f"exec sudo -n {HELPER} serve"))
+        # A helper of this machine must not be killed: it stops what it runs when its input ends.
+        is_killed = node.connection != "local"
+        return SshLink(node, self._run(node, f"exec sudo -n {HELPER} serve", is_killed=is_killed))
 
-    def run(self, node: Node, command: str) -> paramiko.Channel:
+    def run(self, node: Node, command: str) -> Channel:
         """A program that was just started on a node, with its input and output.
+
+        Args:
+            node: where.
+            command: for the login shell of the account there, whichever that is.
 
         Raises:
             HerdError: the node cannot be reached, does not let us in, or is not the one it was;
                 the message names it and the remedy.
         """
-        with self._lock:
-            way = self._ways.get(node.name)
-        if way is None:
-            way = Way(node, self._known_hosts(node), self._credentials(node))
-            with self._lock:
-                self._ways[node.name] = way
-        # Paramiko waits without end for a node that neither starts a program nor refuses to.
-        watchdog = threading.Timer(2 * CONNECT_S, way.close)
-        watchdog.daemon = True
-        watchdog.start()
+        return self._run(node, command, is_killed=True)
+
+    def _run(self, node: Node, command: str, *, is_killed: bool) -> Channel:
+        marked = f"echo {MARK}; {command}"
+        call = None if node.connection == "local" else self._ssh.call(node, marked)
+        until = time.monotonic() + AGAIN_S
+        while True:
+            channel = self._start(node, call, marked, is_killed=is_killed)
+            try:
+                channel.await_mark(3 * CONNECT_S)
+            except SilentError as error:
+                said = channel.said()
+                channel.close()
+                if was_turned_away(said) and time.monotonic() < until:
+                    time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - no secret
+                    continue
+                raise self._failed(node, call, said, error) from None
+            return channel
+
+    def _start(self, node: Node, call: Call | None, marked: str, *, is_killed: bool) -> Channel:
+        argv = call.argv if call else ("/bin/sh", "-c", marked)
         try:
-            channel = way.transport.open_session(timeout=CONNECT_S)
-            channel.settimeout(CONNECT_S)
-            channel.exec_command(command)
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise NodeLostError(
-                node.name, f"{node.name} does not answer ({reason_of(error)})"
+            channel = Channel(
+                argv,
+                self._project,
+                call.environment if call else os.environ,
+                is_killed=is_killed,
+            )
+        except OSError as error:
+            raise HerdError(
+                f"Connecting to {node.name}: {argv[0]} cannot be started ({error.strerror})."
             ) from None
-        finally:
-            watchdog.cancel()
+        with self._lock:
+            self._channels.setdefault(node.name, []).append(channel)
         return channel
 
+    def _failed(self, node: Node, call: Call | None, said: str, error: SilentError) -> HerdError:
+        if call is None:
+            return NodeLostError(
+                node.name, f"Starting a program on {node.name}: {error} ({one_line(said)})"
+            )
+        return Failure(node, self._ssh, call, said, error).error()
+
     def drop(self, node: Node) -> None:
-        """Forget the connection to a node; the next `open` makes another."""
+        """Forget the connections to a node; the next `open` makes another."""
         with self._lock:
-            way = self._ways.pop(node.name, None)
-        if way is not None:
-            way.close()
+            channels = self._channels.pop(node.name, [])
+        for channel in channels:
+            channel.close()
 
     def close(self) -> None:
         """End all connections."""
         with self._lock:
-            ways, self._ways = list(self._ways.values()), {}
-        for way in ways:
-            way.close()
-
-    def _known_hosts(self, node: Node) -> Path:
-        path = self._project / Path(node.known_hosts or KNOWN_HOSTS).expanduser()
-        if not path.exists():
-            raise HerdError(
-                f"Connecting to {node.name}: {path}, the file of its host key, does not exist. "
-                f"Compare the node's key and put it there: ssh-keyscan {node.address} >> {path}"
-            )
-        return path
-
-    def _credentials(self, node: Node) -> dict[str, Any]:
-        """What Paramiko needs to log in."""
-        if node.key_file is None:
-            return {}
-        path = self._project / Path(node.key_file).expanduser()
-        if not path.exists():
-            raise HerdError(
-                f"Connecting to {node.name}: its key {path} does not exist. Put "
-                "`ansible_ssh_private_key_file` in the inventory right."
-            )
-        return {"key_filename": str(path), "look_for_keys": False, "allow_agent": False}
+            channels = [channel for known in self._channels.values() for channel in known]
+            self._channels = {}
+        for channel in channels:
+            channel.close()
+        self._ssh.close()
 
 
 def _allow_many_files() -> None:
@@ -127,9 +138,10 @@ def _allow_many_files() -> None:
 class SshLink:
     """One conversation with the helper on a node."""
 
-    def __init__(self, node: Node, channel: paramiko.Channel) -> None:
+    def __init__(self, node: Node, channel: Channel) -> None:
         self.node = node
         self._channel = channel
+        self._has_answered = False
         self._reader = ReplyReader()
 
     def send(self, request: Request) -> None:
@@ -140,7 +152,7 @@ class SshLink:
             while left:  # however slowly the node takes it
                 self._channel.settimeout(max(0.0, until - time.monotonic()))
                 left = left[self._channel.send(left) :]
-        except (OSError, paramiko.SSHException):
+        except OSError:
             raise self._ended() from None
 
     def poll(self, timeout_s: float) -> Reply | None:
@@ -156,6 +168,7 @@ class SshLink:
                     f"{self.node.name} says what its helper should not say: {error}",
                 ) from None
             if reply is not None:
+                self._has_answered = True
                 return reply
             left_s = until - time.monotonic()
             if piece and left_s <= 0:
@@ -179,24 +192,16 @@ class SshLink:
                 self._channel.settimeout(left_s)
                 if not self._channel.recv(PIECE_BYTES):
                     break
-        except (OSError, EOFError, paramiko.SSHException):
+        except OSError:
             pass  # it is gone already
         self._channel.close()
 
     def _ended(self) -> NodeLostError:
         """The error for a conversation that the other side ended, with what it said last."""
-        said = ""
-        try:
-            self._channel.settimeout(0.5)
-            said = one_line(self._channel.recv_stderr(2000).decode("utf-8", "replace"))
-        except (OSError, EOFError):
-            pass
-        name = self.node.name
-        if "password is required" in said or "not found" in said or "no new privileges" in said:
-            return NodeLostError(
-                name,
-                f"Starting the helper on {name}: {said}. "
-                f"Provision it: ansible-playbook provision.yml --limit {name}",
-            )
+        name, said, status = self.node.name, self._channel.last_said(), self._channel.status()
         told = f" ({said})" if said else ""
-        return NodeLostError(name, f"the connection to {name} broke{told}")
+        if self._has_answered or status is None or status < 0 or status == BROKEN:
+            return NodeLostError(name, f"the connection to {name} broke{told}")
+        return NodeLostError(
+            name, f"Starting the helper on {name} failed{told}. {provision(limit=[name])}"
+        )

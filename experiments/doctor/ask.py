@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-import paramiko
 from pydantic import ValidationError
 
 from collect.errors import HerdError
+from experiments.channel import Channel
 from experiments.cluster import Node
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, problem
@@ -180,13 +179,9 @@ class _Lines:
             self._rest += piece
 
 
-def _silence(channel: paramiko.Channel, error: SilentError) -> Finding:
+def _silence(channel: Channel, error: SilentError) -> Finding:
     """Why the probe did not tell everything, with what the node said last."""
-    said = b""
-    channel.settimeout(1.0)
-    with suppress(OSError):
-        said = channel.recv_stderr(PIECE_BYTES)
-    last = one_line(said.decode("utf-8", "replace").strip().rpartition("\n")[2])
+    last = channel.last_said()
     if "python3" in last and "not found" in last:
         return problem("connection", "It has no Python 3.", "sudo apt install python3")
     told = f" ({last})" if last else ""

@@ -22,6 +22,7 @@ PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 HELPER = """#!/bin/sh
 # What herd-node says to whoever takes possession; any other command is run as it is.
 case "$SSH_ORIGINAL_COMMAND" in *herd-node*) ;; *) exec /bin/sh -c "$SSH_ORIGINAL_COMMAND" ;; esac
+echo llama-herd-is-in
 while read -r verb; do
     while read -r field && [ -n "$field" ]; do :; done
     printf 'end ok %s\\n' "$verb"

@@ -55,10 +55,11 @@ class SshServer(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         """Say hello instead of the program."""
-        self.seen.append(f"exec {command.decode()}")
+        mark, _, program = command.decode().removeprefix("echo ").partition("; ")
+        self.seen.append(f"exec {program}")
         while not self.starts:
             threading.Event().wait(60)
-        channel.send(b"hello")
+        channel.send(f"Welcome!\n{mark}\nhello".encode())
         return True
 
     def check_channel_direct_tcpip_request(

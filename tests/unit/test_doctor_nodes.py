@@ -12,6 +12,7 @@ from experiments.doctor.ask import ask_nodes
 from experiments.doctor.finding import Verdict
 from experiments.doctor.run import examine
 from experiments.inventory import read_cluster
+from tests.doubles.ssh_server import ssh_server
 
 NAMES = "[cluster]\na ansible_host=127.0.0.1 ansible_port={port}\nb ansible_host=nobody.invalid\n"
 
@@ -65,10 +66,12 @@ def test_a_name_that_the_inventory_does_not_have_is_told(
 
 def test_no_known_hosts_is_a_finding_too(tmp_path: Path, hosts: str) -> None:
     (tmp_path / "inventory" / "known_hosts").unlink()
-    nodes = read_cluster(tmp_path, hosts, must_resolve=False).nodes
+    with ssh_server() as server:
+        Path(hosts).write_text(NAMES.format(port=server.port))
+        nodes = read_cluster(tmp_path, hosts, must_resolve=False).nodes
 
-    first = ask_nodes(nodes, tmp_path, deep=False)[0]
+        first = ask_nodes(nodes, tmp_path, deep=False)[0]
 
     assert first.silence is not None
-    assert "does not exist" in first.silence.sentence
-    assert "ssh-keyscan" in first.silence.remedy
+    assert first.silence.sentence.endswith("its host key is not in inventory/known_hosts.")
+    assert "ssh -o StrictHostKeyChecking=ask" in first.silence.remedy

@@ -154,7 +154,7 @@ def test_any_bytes_are_a_reply_or_are_refused(pieces: list[bytes]) -> None:
 
 
 class Sending:
-    """A channel of SSH whose node keeps sending."""
+    """A channel whose node keeps sending."""
 
     def __init__(self, first: bytes, after: bytes) -> None:
         self._pieces = [first]
@@ -175,9 +175,12 @@ class Sending:
         time.sleep(0.01)
         return self._pieces.pop() if self._pieces else self._after
 
-    def recv_stderr(self, _most: int) -> bytes:
+    def last_said(self) -> str:
         """Nothing."""
-        return b""
+        return ""
+
+    def status(self) -> None:
+        """It goes on."""
 
     def shutdown_write(self) -> None:
         """It does not care."""

@@ -1,0 +1,394 @@
+"""How OpenSSH's client is called for a node: as Ansible calls it, and with the project's rules.
+
+Ansible connects with OpenSSH. So does the runner, with the same options: what the user's
+configuration, agent, keys, certificates and jump hosts are to Ansible they are here. Three things
+are not left to them: that every host key on the way is known, that nobody is asked anything, and
+that the program at the end of the way can be talked to.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import pwd
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+from collect.errors import HerdError
+from experiments.cluster import Node
+from models.foreign import one_line
+
+CONNECT_S = 10
+KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
+READ_S = 30
+"""`Match exec` runs programs."""
+SSH_PORT = 22
+MOST_JUMPS = 16
+SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+ALL_OPTIONS = "1246ab:c:e:fgi:kl:m:no:p:qstvxAB:CD:E:F:GI:J:KL:MNO:P:Q:R:S:TVw:W:XYy"
+KEPT_OPTIONS = frozenset("46bBcCiIJklmop")
+"""Those that say how to reach a machine. The others say what to do there, and what to print."""
+
+SLOW_EXCHANGE = "sntrup761"
+
+CHECKED: Mapping[str, str] = {
+    "StrictHostKeyChecking": "yes",
+    "VerifyHostKeyDNS": "no",
+    "NoHostAuthenticationForLocalhost": "no",
+    "UpdateHostKeys": "no",
+}
+"""For every machine on the way: no key is taken that stands in no file, and none is written."""
+BOUNDED: Mapping[str, str] = {
+    "BatchMode": "yes",
+    "ConnectTimeout": str(CONNECT_S),
+    "ConnectionAttempts": "1",
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "3",
+    "LogLevel": "ERROR",
+    "PermitLocalCommand": "no",
+}
+"""For every machine on the way: nobody is asked, silence ends, and only what failed is told."""
+TALKING: Mapping[str, str] = {
+    "ControlMaster": "no",
+    "ControlPath": "none",
+    "RemoteCommand": "none",
+    "RequestTTY": "no",
+    "SessionType": "default",
+    "ForkAfterAuthentication": "no",
+    "StdinNull": "no",
+    "ClearAllForwardings": "yes",
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "Tunnel": "no",
+    "NumberOfPasswordPrompts": "1",
+}
+"""For the node: a connection of its own, on which one program is talked to."""
+ONLY_THERE: Mapping[str, str] = {
+    "GlobalKnownHostsFile": "/dev/null",
+    "KnownHostsCommand": "none",
+    "CheckHostIP": "no",
+}
+"""For the node: its key stands in the inventory's file and nowhere else."""
+WITHOUT_PASSWORD: Mapping[str, str] = {
+    "KbdInteractiveAuthentication": "no",
+    "PreferredAuthentications": "gssapi-with-mic,gssapi-keyex,hostbased,publickey",
+    "PasswordAuthentication": "no",
+}
+"""As Ansible has it."""
+_SSH_BY_PATH = re.compile(r"\S*/ssh(?=\s)")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the configuration says of a machine.
+
+    Attributes:
+        options: each option in small letters to its values, as `ssh -G` prints them.
+    """
+
+    options: Mapping[str, list[str]]
+
+    def one(self, option: str, otherwise: str = "none") -> str:
+        """The value of an option."""
+        return self.options.get(option, [otherwise])[0]
+
+    @property
+    def host(self) -> str:
+        """Name or address of its SSH server."""
+        return self.one("hostname")
+
+    @property
+    def port(self) -> str:
+        """Its port."""
+        return self.one("port")
+
+    @property
+    def user(self) -> str:
+        """Who logs in."""
+        return self.one("user")
+
+    @property
+    def jumps(self) -> tuple[str, ...]:
+        """Machines to pass before it, as they are called."""
+        named = self.one("proxyjump")
+        return () if named == "none" else tuple(named.split(","))
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Files of keys with which it is tried."""
+        return tuple(self.options.get("identityfile", ()))
+
+    @property
+    def is_led(self) -> bool:
+        """Whether something else makes the connection."""
+        return bool(self.jumps) or self.one("proxycommand") != "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of OpenSSH's client.
+
+    Attributes:
+        argv: all of it, with the program to run on the node.
+        environment: for it.
+        rules: the configuration that it reads.
+        kept: options of the inventory and ansible.cfg in it.
+        told: what the configuration says of the node.
+    """
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    rules: Path
+    kept: tuple[str, ...]
+    told: Told
+
+
+class OpenSsh:
+    """Makes calls; what they need of files lies in a folder of its own until `close`.
+
+    Args:
+        project: folder that relative paths begin at, and in which OpenSSH runs, as for Ansible.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._rules: dict[tuple[str, str | None], Path] = {}
+        self._jumps: dict[tuple[Path, str], Told] = {}
+        self._lock = Lock()
+
+    def call(self, node: Node, command: str) -> Call:
+        """How a program is started on a node.
+
+        Raises:
+            HerdError: OpenSSH is not installed, the configuration cannot be read, or the
+                inventory asks for what cannot be followed; the message says where and what.
+        """
+        program = self._program(node)
+        kept, config = _kept(node)
+        rules = self._rules_for(node.known_hosts or KNOWN_HOSTS, config)
+        environment = {
+            **os.environ,
+            "LC_ALL": "C",  # its messages are read
+            "SSH_ASKPASS_REQUIRE": "never",
+            "PATH": f"{rules.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        }
+        settings = {**BOUNDED, **CHECKED, **TALKING, **ONLY_THERE, **self._login(node)}
+        options = [*_options(settings), *kept]
+        options += _options({"UserKnownHostsFile": _quoted(KNOWN_HOSTS)})
+        calling = [program, "-F", str(rules)]
+        told = self._told([*calling, *options], node.address, environment)
+        options = [*_options({"KexAlgorithms": _quickest_first(told)}), *options]
+        if found := _SSH_BY_PATH.match(way := told.one("proxycommand")):
+            rest = way[found.end() :]
+            checked = f"{found[0]} -F {shlex.quote(str(rules))} {_CHECKED_OPTIONS}{rest}"
+            options = [*_options({"ProxyCommand": checked}), *options]
+        argv = (*calling, *options, "--", node.address, command)
+        call = Call(argv, environment, rules, tuple(kept), told)
+        self.jumps(told, call)
+        return call
+
+    def jumps(self, told: Told, call: Call) -> list[tuple[str, Told]]:
+        """The jump hosts before a machine, in the order in which they are passed.
+
+        The first has a way of its own where the configuration says so.
+
+        Raises:
+            HerdError: the configuration cannot be read, or they lead in a circle, in which OpenSSH
+                would start itself for ever.
+        """
+        way = [(jump, self._of_jump(jump, call)) for jump in told.jumps]
+        while way and way[0][1].jumps:
+            before = [(jump, self._of_jump(jump, call)) for jump in way[0][1].jumps]
+            if before[-1][0] == way[0][0]:  # `ProxyJump` below `Host *` is for the others
+                break
+            way = [*before, *way]
+            if len(way) > MOST_JUMPS:
+                named = ", ".join(jump for jump, _ in way[:4])
+                raise HerdError(
+                    f"Connecting to {told.host}: its jump hosts in ~/.ssh/config lead in a circle, "
+                    f"or are more than {MOST_JUMPS}: {named} …"
+                )
+        return way
+
+    def _of_jump(self, jump: str, call: Call) -> Told:
+        known = self._jumps.get((call.rules, jump))
+        if known is None:
+            argv = [call.argv[0], "-F", str(call.rules)]
+            known = self._told(argv, destination(jump), call.environment)
+            self._jumps[call.rules, jump] = known
+        return known
+
+    def close(self) -> None:
+        """Take the files away."""
+        with self._lock:
+            folder, self._folder, self._rules, self._jumps = self._folder, None, {}, {}
+        if folder is not None:
+            folder.cleanup()
+
+    def _program(self, node: Node) -> str:
+        """OpenSSH's client, by its path: on the PATH of what it starts another one comes first."""
+        named = os.path.expanduser(node.ssh.executable)  # noqa: PTH111 - a name may have no folder
+        found = shutil.which(str(self.project / named) if os.sep in named else named)
+        if found is None:
+            raise HerdError(
+                f"Connecting to {node.name}: {one_line(named, 80)} is not installed. Install "
+                "OpenSSH's client."
+            )
+        return found
+
+    def _login(self, node: Node) -> dict[str, str]:
+        """Options for what the inventory says of a node, as Ansible makes them of it."""
+        settings: dict[str, str] = {}
+        if node.known_hosts:
+            settings["UserKnownHostsFile"] = _quoted(node.known_hosts)
+        if node.port != SSH_PORT:
+            settings["Port"] = str(node.port)
+        if node.user:
+            settings["User"] = f'"{node.user}"'
+        if node.key_file:
+            self._must_exist(node, node.key_file)
+            settings["IdentityFile"] = f'"{os.path.expanduser(node.key_file)}"'  # noqa: PTH111
+        if node.ssh.password is None:
+            settings |= WITHOUT_PASSWORD
+        return settings
+
+    def _must_exist(self, node: Node, key_file: str) -> None:
+        path = self.project / Path(key_file).expanduser()
+        # An agent may have the private half; and OpenSSH puts what it knows in place of %d.
+        if "%" not in key_file and not path.exists() and not Path(f"{path}.pub").exists():
+            raise HerdError(
+                f"Connecting to {node.name}: its key {path} does not exist. Put "
+                "`ansible_ssh_private_key_file` in the inventory right."
+            )
+
+    def _rules_for(self, known_hosts: str, config: str | None) -> Path:
+        """A configuration that begins with our rules and goes on with the user's.
+
+        Jump hosts are passed by an `ssh` that OpenSSH starts with this file and no other option. A
+        `ProxyCommand` that starts one finds ours first, which adds the same.
+        """
+        with self._lock:
+            if (known_hosts, config) in self._rules:
+                return self._rules[known_hosts, config]
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="herd-ssh-")
+            folder = Path(self._folder.name) / str(len(self._rules))
+            folder.mkdir()
+            path = folder / "config"
+            path.write_text(self._text(known_hosts, config), encoding="utf-8")
+            (folder / "ssh").write_text(
+                f"#!/bin/sh\nexec {shlex.quote(shutil.which('ssh') or 'ssh')} "
+                f'-F {shlex.quote(str(path))} {_CHECKED_OPTIONS} "$@"\n'
+            )
+            (folder / "ssh").chmod(0o700)
+            self._rules[known_hosts, config] = path
+            return path
+
+    def _text(self, known_hosts: str, config: str | None) -> str:
+        own = Path.home() / ".ssh"
+        files = [known_hosts, str(own / "known_hosts"), *SYSTEM_KNOWN_HOSTS]
+        settings = {**BOUNDED, **CHECKED, "GlobalKnownHostsFile": " ".join(map(_quoted, files))}
+        included = ["/etc/ssh/ssh_config"]
+        if config is not None:
+            included = [] if config == "none" else [str(self.project / Path(config).expanduser())]
+        elif _has_another_home():
+            included = [str(own / "config"), *included]
+        else:
+            included = ["~/.ssh/config", *included]
+        lines = [f"{name} {value}" for name, value in settings.items()]
+        lines += [f"Include {_quoted(path)}" for path in included]
+        return "\n".join(lines) + "\n"
+
+    def _told(self, argv: Sequence[str], named: str, environment: Mapping[str, str]) -> Told:
+        """What OpenSSH itself says that it would do."""
+        doing = f"Reading the SSH configuration of {one_line(named, 80)}"
+        try:
+            done = subprocess.run(
+                [*argv, "-G", "--", named],
+                cwd=self.project,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=READ_S,
+                check=False,
+            )
+        except OSError as error:
+            raise HerdError(f"{doing}: {argv[0]} cannot be run ({error.strerror}).") from None
+        except subprocess.TimeoutExpired:
+            raise HerdError(f"{doing}: ssh -G did not end within {READ_S} s.") from None
+        if done.returncode != 0:
+            said = one_line(done.stderr.decode("utf-8", "replace").replace("\r", ""))
+            if "option: sessiontype" in said:
+                raise HerdError(f"{doing}: its OpenSSH is too old. Install version 8.7 or newer.")
+            raise HerdError(
+                f"{doing}: {said}. Ansible needs it, too: try ssh -G {shlex.quote(named)}"
+            )
+        options: dict[str, list[str]] = {}
+        for line in done.stdout.decode("utf-8", "replace").splitlines():
+            key, _, value = line.partition(" ")
+            options.setdefault(key, []).append(value)
+        return Told(options)
+
+
+def destination(jump: str) -> str:
+    """A jump host as OpenSSH takes it on its command line."""
+    return jump if jump.startswith("ssh://") or ":" not in jump else f"ssh://{jump}"
+
+
+def _kept(node: Node) -> tuple[list[str], str | None]:
+    """Those of Ansible's arguments that say how to reach a node, and the configuration (`-F`)."""
+    arguments = list(node.ssh.arguments)
+    try:
+        options, rest = getopt.getopt(arguments, ALL_OPTIONS)
+    except getopt.GetoptError as error:
+        raise HerdError(_not_followed(node, str(error))) from None
+    if rest:
+        raise HerdError(
+            _not_followed(node, f"`{one_line(rest[0], 80)}` is no option")
+            + " A value with blanks has to be quoted: -o ProxyCommand='ssh -W %h:%p jump'"
+        )
+    config, kept = None, []
+    for option, value in options:
+        if option == "-F":
+            config = value
+        elif option[1] in KEPT_OPTIONS:
+            kept += [option, value] if f"{option[1]}:" in ALL_OPTIONS else [option]
+    return kept, config
+
+
+def _not_followed(node: Node, why: str) -> str:
+    return (
+        f"Connecting to {node.name}: among the arguments of SSH in the inventory and ansible.cfg "
+        f"(`ansible_ssh_common_args` and the like), {why}."
+    )
+
+
+def _quickest_first(told: Told) -> str:
+    """The key exchanges that may be used, those last that take 0.15 s of CPU on either side."""
+    allowed = told.one("kexalgorithms").split(",")
+    return ",".join(sorted(allowed, key=lambda name: name.startswith(SLOW_EXCHANGE)))
+
+
+def _options(settings: Mapping[str, str]) -> list[str]:
+    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
+
+
+def _quoted(path: str) -> str:
+    """A path as one word of a configuration, in which OpenSSH puts nothing in place of a `%`."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+
+
+def _has_another_home() -> bool:
+    """Whether HOME is not the account's, at which OpenSSH looks."""
+    return Path.home() != Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+_CHECKED_OPTIONS = shlex.join(_options(CHECKED))

@@ -1,0 +1,241 @@
+"""What OpenSSH's words about a connection that failed mean, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collect.errors import HerdError
+from experiments.channel import SilentError
+from experiments.cluster import Node
+from experiments.openssh import KNOWN_HOSTS, SSH_PORT, Call, OpenSsh, destination
+from experiments.protocol import NodeLostError
+from models.foreign import one_line
+
+KEY_S = 10
+_UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requested")
+_CHANGED = re.compile(r"Host key for (\S+) has changed and you have requested")
+_REVOKED = re.compile(r"host key for (\S+) is marked as revoked")
+_OFFENDING = re.compile(r"Offending (?:\S+ )?key in (.+):\d+")
+_DENIED = re.compile(r"^(\S+)@(\S+): Permission denied \(", re.MULTILINE)
+_TOO_MANY = re.compile(r"from (\S+) port (\d+):\d+: Too many authentication failures")
+_NOT_THERE = re.compile(r"connect to host (\S+) port (\d+): (.+)")
+_OPEN_KEY = re.compile(r"Permissions \S+ for '(.+)' are too open")
+_SETTING = re.compile(r"no matching|percent_expand|[Bb]ad configuration|Cannot specify")
+_TURNED_AWAY = re.compile(
+    r"kex_exchange_identification|Connection (?:closed|reset) by|Exceeded MaxStartups"
+    r"|Not allowed at this time"
+)
+
+
+def was_turned_away(said: str) -> bool:
+    """Whether a server closed the door before it had looked at who comes.
+
+    It does so when many come at once (`MaxStartups`), so it pays to come again.
+    """
+    lines = [line for line in said.splitlines() if line.strip()]
+    return bool(lines) and all(_TURNED_AWAY.search(line) for line in lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """A machine of which OpenSSH spoke.
+
+    Attributes:
+        where: how a message about it begins.
+        by_hand: the words with which a person reaches it: options, then the machine.
+        known_hosts: the file that is to have its key.
+        keys: with which OpenSSH logs in there.
+        jump: what it is called if it is before the node.
+    """
+
+    where: str
+    by_hand: tuple[str, ...]
+    known_hosts: str
+    keys: tuple[str, ...] = ()
+    jump: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A connection that failed.
+
+    Attributes:
+        node: where to.
+        ssh: what called OpenSSH, and how.
+        said: what that said on standard error.
+        why: what was seen from here, half a sentence.
+    """
+
+    node: Node
+    ssh: OpenSsh
+    call: Call
+    said: str
+    why: SilentError
+
+    def error(self) -> HerdError:
+        """What it means and what to do about it."""
+        said = self.said
+        if self.why.let_in:
+            return HerdError(self._in_vain(self._machine()))
+        if found := _UNKNOWN.search(said) or _CHANGED.search(said) or _REVOKED.search(said):
+            host, port = _split(found[1])
+            return HerdError(self._about_host_key(self._machine(host, port), found))
+        if found := _DENIED.search(said):
+            return HerdError(self._not_let_in(self._machine(found[2], user=found[1])))
+        if found := _TOO_MANY.search(said):
+            machine = self._machine(found[1], found[2])
+            return HerdError(
+                f"{machine.where}: too many keys are offered before the right one. Name that one "
+                "alone, with `IdentityFile` and `IdentitiesOnly yes` in ~/.ssh/config below "
+                f"`Host {machine.jump or self.node.address}`."
+            )
+        found = _NOT_THERE.search(said)
+        machine = self._machine(found[1], found[2]) if found else self._machine()
+        reason = one_line(" ".join(_telling(said))) or str(self.why)
+        if _SETTING.search(said):  # as where no key exchange, host key, cipher or MAC is common
+            return HerdError(f"{machine.where}: {reason}. Ansible needs that, too.")
+        return NodeLostError(
+            self.node.name,
+            f"{machine.where}: it does not answer ({reason}). Is it on, and on the network? "
+            f"Try: {shlex.join(('ssh', *machine.by_hand, 'true'))}",
+        )
+
+    def _machine(self, host: str = "", port: str = "", *, user: str = "") -> _Machine:
+        """The machine that is meant: the node, or one on the way to it."""
+        where = f"Connecting to {self.node.name}"
+        told = self.call.told
+        known = told.one("userknownhostsfile", KNOWN_HOSTS).split(" ")[0]
+        # OpenSSH says so of the node, beyond a machine that failed.
+        if not (told.is_led and _TURNED_AWAY.search(self.said)):
+            options = (*self.call.kept, *_port(told.port))
+            named = f"{self.node.user}@" if self.node.user else ""
+            by_hand = (*options, f"{named}{self.node.address}")
+            where = f"{where} ({_at(told.user, told.host, told.port)})"
+            keys = (self.node.key_file,) if self.node.key_file else told.keys
+            return _Machine(where, by_hand, known, keys)
+        way = self.ssh.jumps(told, self.call)
+        for number, (jump, its) in enumerate(way):
+            names = (its.host.lower(), its.one("hostkeyalias").lower(), "")
+            if host.lower() in names and port in ("", its.port) and user in ("", its.user):
+                before = ("-J", ",".join(jump for jump, _ in way[:number])) if number else ()
+                at = _at(its.user, its.host, its.port)
+                where = f"{where} through its jump host {_name(jump)} ({at})"
+                return _Machine(where, (*before, destination(jump)), known, its.keys, _name(jump))
+        named = _at(user, host, port) or "its ProxyCommand"
+        return _Machine(f"{where} through {named}", (*_port(port), host), known, (), host)
+
+    def _in_vain(self, machine: _Machine) -> str:
+        return (
+            f"{machine.where}: it let us in, but started nothing: {self.why}. A node needs a login "
+            f"shell of Unix. Try: {shlex.join(('ssh', *machine.by_hand, 'echo ok'))}"
+        )
+
+    def _about_host_key(self, machine: _Machine, found: re.Match[str]) -> str:
+        look = shlex.join(
+            (
+                *("ssh", "-o", "StrictHostKeyChecking=ask", "-o", "GlobalKnownHostsFile=/dev/null"),
+                *("-o", f"UserKnownHostsFile={machine.known_hosts}", *machine.by_hand, "true"),
+            )
+        )
+        if found.re is _UNKNOWN:
+            return (
+                f"{machine.where}: its host key is not in {machine.known_hosts}. Compare the "
+                "fingerprint that this shows with the machine's own, and say yes if it is the "
+                f"same: {look}"
+            )
+        if found.re is _REVOKED:
+            return (
+                f"{machine.where}: its host key is marked as revoked ({one_line(self.said, 200)})."
+            )
+        listed = match[1] if (match := _OFFENDING.search(self.said)) else machine.known_hosts
+        return (
+            f"{machine.where}: its host key is not the one in {listed}. Either it was installed "
+            "anew, or something else answers at this address. If you know why it changed: "
+            f"{shlex.join(('ssh-keygen', '-R', found[1], '-f', listed))} && {look}"
+        )
+
+    def _not_let_in(self, machine: _Machine) -> str:
+        if found := _OPEN_KEY.search(self.said):
+            return (
+                f"{machine.where}: the key {found[1]} is not used, because others may read it. "
+                f"{shlex.join(('chmod', '600', found[1]))}"
+            )
+        for key in machine.keys:
+            if _is_locked(self.ssh.project / Path(key).expanduser(), self.call):
+                return (
+                    f"{machine.where}: its key {key} has a passphrase, and no agent has it. "
+                    f"{shlex.join(('ssh-add', key))}"
+                )
+        if machine.jump is not None:
+            return (
+                f"{machine.where}: it accepts no key of yours. Name its user and key in "
+                f"~/.ssh/config (`User`, `IdentityFile`) below `Host {machine.jump}`."
+            )
+        if self.node.ssh.password is not None:
+            return (
+                f"{machine.where}: it does not accept the password. Put `ansible_user` and "
+                "`ansible_password` in the inventory right."
+            )
+        return (
+            f"{machine.where}: it does not accept the key {self.node.key_file or 'of yours'}. Put "
+            "the public half into ~/.ssh/authorized_keys there, or put `ansible_user` and "
+            "`ansible_ssh_private_key_file` in the inventory right."
+        )
+
+
+def _telling(said: str) -> list[str]:
+    """The lines that tell a cause: what follows from a jump host's failure does not."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    first = [line for line in lines if not _TURNED_AWAY.search(line)]
+    return [line.removeprefix("ssh: ") for line in (first or lines)[-3:]]
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Host and port of a name as a file of host keys has it."""
+    host, _, port = name.removeprefix("[").partition("]:")
+    return host, port
+
+
+def _at(user: str, host: str, port: str) -> str:
+    return (f"{user}@" if user else "") + host + (f" port {port}" if port else "")
+
+
+def _name(jump: str) -> str:
+    """What a jump host is called, without user and port."""
+    host = jump.removeprefix("ssh://").rpartition("@")[2]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _port(port: str) -> tuple[str, ...]:
+    return () if port in ("", str(SSH_PORT)) else ("-p", port)
+
+
+def _is_locked(key: Path, call: Call) -> bool:
+    """Whether a key has a passphrase and the agent has not the key."""
+    fingerprint = _printed(("ssh-keygen", "-lf", str(key)), call)
+    if fingerprint is None or _printed(("ssh-keygen", "-y", "-P", "", "-f", str(key)), call):
+        return False
+    return fingerprint.split()[1] not in (_printed(("ssh-add", "-l"), call) or "")
+
+
+def _printed(argv: Sequence[str], call: Call) -> str | None:
+    """What a program prints; None if it fails."""
+    try:
+        done = subprocess.run(
+            argv,
+            env=call.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=KEY_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
