@@ -17,16 +17,19 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
 from collect.errors import HerdError
+from experiments.askpass import Answer
 from experiments.cluster import Node
 from models.foreign import one_line
 
 CONNECT_S = 10
 KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
+OUR_CONFIG = "ssh.cfg"
+"""Ansible's part of the same rules, as ansible.cfg names it."""
 READ_S = 30
 """`Match exec` runs programs."""
 SSH_PORT = 22
@@ -82,6 +85,7 @@ WITHOUT_PASSWORD: Mapping[str, str] = {
     "PasswordAuthentication": "no",
 }
 """As Ansible has it."""
+WITH_PASSWORD: Mapping[str, str] = {"BatchMode": "no"}
 _SSH_BY_PATH = re.compile(r"\S*/ssh(?=\s)")
 
 
@@ -141,6 +145,7 @@ class Call:
         rules: the configuration that it reads.
         kept: options of the inventory and ansible.cfg in it.
         told: what the configuration says of the node.
+        answer: what OpenSSH is told if the node asks for a password.
     """
 
     argv: tuple[str, ...]
@@ -148,6 +153,7 @@ class Call:
     rules: Path
     kept: tuple[str, ...]
     told: Told
+    answer: Answer | None = None
 
 
 class OpenSsh:
@@ -193,7 +199,11 @@ class OpenSsh:
         argv = (*calling, *options, "--", node.address, command)
         call = Call(argv, environment, rules, tuple(kept), told)
         self.jumps(told, call)
-        return call
+        if node.ssh.password is None:
+            return call
+        host = told.one("hostkeyalias", told.host.lower())
+        answer = Answer(rules.parent, node.ssh.password, told.user, host)
+        return replace(call, environment={**environment, **answer.environment}, answer=answer)
 
     def jumps(self, told: Told, call: Call) -> list[tuple[str, Told]]:
         """The jump hosts before a machine, in the order in which they are passed.
@@ -256,9 +266,7 @@ class OpenSsh:
         if node.key_file:
             self._must_exist(node, node.key_file)
             settings["IdentityFile"] = f'"{os.path.expanduser(node.key_file)}"'  # noqa: PTH111
-        if node.ssh.password is None:
-            settings |= WITHOUT_PASSWORD
-        return settings
+        return {**settings, **(WITHOUT_PASSWORD if node.ssh.password is None else WITH_PASSWORD)}
 
     def _must_exist(self, node: Node, key_file: str) -> None:
         path = self.project / Path(key_file).expanduser()
@@ -358,7 +366,7 @@ def _kept(node: Node) -> tuple[list[str], str | None]:
     config, kept = None, []
     for option, value in options:
         if option == "-F":
-            config = value
+            config = None if value == OUR_CONFIG else value
         elif option[1] in KEPT_OPTIONS:
             kept += [option, value] if f"{option[1]}:" in ALL_OPTIONS else [option]
     return kept, config

@@ -72,6 +72,13 @@ class SshTransport:
     def _run(self, node: Node, command: str, *, is_killed: bool) -> Channel:
         marked = f"echo {MARK}; {command}"
         call = None if node.connection == "local" else self._ssh.call(node, marked)
+        try:
+            return self._begun(node, call, marked, is_killed=is_killed)
+        finally:
+            if call is not None and call.answer is not None:
+                call.answer.close()
+
+    def _begun(self, node: Node, call: Call | None, marked: str, *, is_killed: bool) -> Channel:
         until = time.monotonic() + AGAIN_S
         while True:
             channel = self._start(node, call, marked, is_killed=is_killed)
@@ -80,13 +87,15 @@ class SshTransport:
             except SilentError as error:
                 said = channel.said()
                 channel.close()
-                if was_turned_away(said) and time.monotonic() < until:
-                    time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - no secret
-                    continue
-                raise self._failed(node, call, said, error) from None
-            return channel
+                if not was_turned_away(said) or time.monotonic() > until:
+                    raise self._failed(node, call, said, error) from None
+            else:
+                return channel
+            time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - no secret
 
     def _start(self, node: Node, call: Call | None, marked: str, *, is_killed: bool) -> Channel:
+        if call is not None and call.answer is not None:
+            call.answer.fill()
         argv = call.argv if call else ("/bin/sh", "-c", marked)
         try:
             channel = Channel(

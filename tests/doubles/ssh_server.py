@@ -20,6 +20,7 @@ class SshServer(paramiko.ServerInterface):
         key: its host key.
         lets_in: whether it accepts a user's key.
         leads_on: whether it passes connections on.
+        password: what it accepts instead of keys.
         starts: whether it starts what it is asked to, or says nothing.
         port: where it listens.
         seen: logins, programs and ways on, in order.
@@ -29,6 +30,7 @@ class SshServer(paramiko.ServerInterface):
     lets_in: bool = True
     leads_on: bool = True
     starts: bool = True
+    password: str | None = None
     port: int = 0
     seen: list[str] = field(default_factory=list)
 
@@ -41,8 +43,13 @@ class SshServer(paramiko.ServerInterface):
         return [self.key]
 
     def get_allowed_auths(self, username: str) -> str:
-        """Keys alone."""
-        return "publickey"
+        """Keys alone, or a password."""
+        return "password" if self.password else "publickey"
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        """The one password."""
+        self.seen.append(f"password {username}")
+        return paramiko.AUTH_SUCCESSFUL if password == self.password else paramiko.AUTH_FAILED
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         """Any key, or none."""
@@ -96,7 +103,7 @@ def _pump(one: socket.socket | paramiko.Channel, other: socket.socket | paramiko
 
 
 @contextmanager
-def ssh_server(made: SshServer | None = None, **how: bool) -> Iterator[SshServer]:
+def ssh_server(made: SshServer | None = None, **how: bool | str) -> Iterator[SshServer]:
     """A server while the context lasts: the one that is given, or one that is made so."""
     server = made or SshServer(**how)  # type: ignore[arg-type]
     listener = socket.create_server(("127.0.0.1", 0))

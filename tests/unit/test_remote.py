@@ -6,13 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import paramiko
 import pytest
 
 from collect.errors import HerdError
-from experiments.cluster import Node
+from experiments.cluster import Node, Secret, SshSettings
 from experiments.openssh import OpenSsh
 from experiments.protocol import NodeLostError
 from experiments.remote import SshTransport
@@ -38,7 +39,7 @@ def servers() -> Iterator[list[SshServer]]:
         yield [stack.enter_context(ssh_server()) for _ in range(3)]
 
 
-def said(home: Path, node: SshServer, config: str, *known: SshServer) -> str:
+def said(home: Path, node: SshServer, config: str, *known: SshServer, **settings: object) -> str:
     """What the node says; its address has a name of its own, for the configuration."""
     (home / ".ssh" / "config").write_text(
         f"Host node\n  HostName 127.0.0.1\n  {config}\nHost *\n  IdentityFile {home}/.ssh/id_rsa\n"
@@ -54,6 +55,7 @@ def said(home: Path, node: SshServer, config: str, *known: SshServer) -> str:
         key_file=".ssh/id_rsa",
         known_hosts="known_hosts",
     )
+    reached = replace(reached, **settings)  # type: ignore[arg-type]
     try:
         return transport.run(reached, "true").recv(5).decode()
     finally:
@@ -261,3 +263,19 @@ def test_without_ssh_that_is_said(home: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(HerdError, match="ssh is not installed"):
         OpenSsh(home).call(Node("pi1", "node", "10.0.0.1"), "true")
+
+
+def test_a_password_is_told_to_the_node_alone(home: Path) -> None:
+    word, other = "pass word 'x' $y", "another"
+    secret = SshSettings(password=Secret(word))
+    with ssh_server(password=word) as node, ssh_server(password=other) as first:
+        assert said(home, node, "", node, ssh=secret) == "hello"
+
+        with pytest.raises(HerdError, match=r"through its jump host .*accepts no key"):
+            said(home, node, f"ProxyJump {jump(first)}", node, first, ssh=secret)
+        command = f"ProxyCommand ssh -W %h:%p -p {first.port} user@127.0.0.1"
+        with pytest.raises(HerdError, match=r"through user@127\.0\.0\.1: it accepts no key"):
+            said(home, node, command, node, first, ssh=secret)
+        with pytest.raises(HerdError, match="it does not accept the password"):
+            said(home, node, "", node, ssh=SshSettings(password=Secret("wrong")))
+    assert "password user" not in first.seen
