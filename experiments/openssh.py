@@ -346,6 +346,19 @@ class OpenSsh:
         return Told(options)
 
 
+def told_of(node: Node, project: Path) -> Told:
+    """What the configuration says of a node.
+
+    Raises:
+        HerdError: as `OpenSsh.call`.
+    """
+    ssh = OpenSsh(project)
+    try:
+        return ssh.call(node, "true").told
+    finally:
+        ssh.close()
+
+
 def destination(jump: str) -> str:
     """A jump host as OpenSSH takes it on its command line."""
     return jump if jump.startswith("ssh://") or ":" not in jump else f"ssh://{jump}"

@@ -21,8 +21,7 @@ from collect.errors import HerdError
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ssh import Said, call, quoted
 from experiments.cluster import Node
-from experiments.remote import KNOWN_HOSTS
-from experiments.ssh_config import SSH_PORT
+from experiments.openssh import KNOWN_HOSTS, SSH_PORT
 from models.foreign import one_line
 
 KINDS = {

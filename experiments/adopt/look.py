@@ -12,8 +12,7 @@ from experiments.adopt.asked import is_usable_ipv4
 from experiments.adopt.keys import known_hosts_of
 from experiments.adopt.ssh import Said, call, quoted
 from experiments.cluster import Node
-from experiments.remote import KNOWN_HOSTS
-from experiments.ssh_config import SSH_PORT, place_of
+from experiments.openssh import KNOWN_HOSTS, SSH_PORT, told_of
 from models.foreign import one_line
 
 MARK = "llama-herd-adopt"
@@ -107,7 +106,7 @@ def _not_let_in(node: Node, project: Path, ways: str) -> Look:
     own = f" ({node.key_file})" if node.key_file else ""
     trouble = f"it accepts no key of yours{own}"
     if node.user is None:
-        trouble += f"; it was asked as user {place_of(node.address).user}"
+        trouble += f"; it was asked as user {told_of(node, project).user}"
     if not {"password", "keyboard-interactive"} & set(ways.split(",")):
         return Look(
             trouble,
@@ -130,7 +129,7 @@ def copy_id(node: Node, project: Path) -> str:
 
 def _public_key(node: Node, project: Path) -> str | None:
     """The public half of the key that will be used; None where none is found."""
-    keys = [node.key_file] if node.key_file else list(place_of(node.address, node.user).keys)
+    keys = [node.key_file] if node.key_file else list(told_of(node, project).keys)
     public = (str(Path(f"{key}.pub").expanduser()) for key in keys)
     return next((path for path in public if (project / path).is_file()), None)
 

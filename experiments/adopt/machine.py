@@ -9,7 +9,7 @@ from experiments.adopt.asked import Asked, is_usable_ipv4, name_nodes
 from experiments.adopt.fleet import Fleet, Newcomer
 from experiments.adopt.look import Look
 from experiments.cluster import Node
-from experiments.ssh_config import SSH_PORT
+from experiments.openssh import SSH_PORT
 
 ENGINES_ADDRESS = "herd_cluster_address"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import subprocess
 from collections.abc import Sequence
@@ -12,26 +10,11 @@ from pathlib import Path
 
 from collect.errors import HerdError
 from experiments.cluster import Node
-from experiments.ssh_config import SSH_PORT
+from experiments.openssh import OpenSsh
 from models.foreign import one_line
 
-CONNECT_S = 10
 ANSWER_S = 60.0
 MOST_BYTES = 1 << 16
-PLAIN = (
-    f"ConnectTimeout={CONNECT_S}",
-    "BatchMode=yes",
-    "ControlMaster=no",
-    "ControlPath=none",
-    "ForwardAgent=no",
-    "ClearAllForwardings=yes",
-    "RemoteCommand=none",
-    "RequestTTY=no",
-    "PermitLocalCommand=no",
-    "UpdateHostKeys=no",
-    "LogLevel=ERROR",  # no banner of a machine among the messages of SSH
-)
-"""Options that keep a call to itself: it asks nobody, shares nothing and runs nothing else."""
 _REFUSED = re.compile(r"\S+@\S+: Permission denied \((?P<ways>[^)]*)\)\.?")
 
 
@@ -72,34 +55,32 @@ def call(node: Node, project: Path, options: Sequence[str], command: str, given:
         options: of OpenSSH, which win over those of the inventory.
         command: for the machine.
         given: what the command reads.
-
-    Raises:
-        HerdError: there is no SSH here.
     """
-    argv = [node.ssh.executable, *_config_file()]
-    for option in (*options, *PLAIN):
-        argv += ["-o", option]
-    argv += node.ssh.arguments
-    if node.key_file:
-        argv += ["-o", f"IdentityFile={quoted(Path(node.key_file).expanduser())}"]
-    argv += ["-p", str(node.port)] if node.port != SSH_PORT else []
-    argv += ["-l", node.user] if node.user else []
+    ssh, answer = OpenSsh(project), None
     try:
+        made = ssh.call(node, command)
+        argv = list(made.argv)
+        argv[1:1] = [word for option in options for word in ("-o", option)]
+        if (answer := made.answer) is not None:
+            answer.fill()
         done = subprocess.run(
-            [*argv, "--", node.address, command],
+            argv,
             cwd=project,
+            env=made.environment,
             input=given.encode(),
             capture_output=True,
             timeout=ANSWER_S,
             check=False,
             start_new_session=True,  # SSH to a jump host could ask on this terminal
         )
-    except FileNotFoundError:
-        raise HerdError(
-            f"{node.ssh.executable} is not installed. Install OpenSSH's client."
-        ) from None
+    except HerdError as error:
+        return Said(255, "", str(error))
     except subprocess.TimeoutExpired:
         return Said(255, "", f"it did not answer within {ANSWER_S:.0f} s")
+    finally:
+        if answer is not None:
+            answer.close()
+        ssh.close()
     return Said(done.returncode, _text(done.stdout), _text(done.stderr))
 
 
@@ -110,12 +91,3 @@ def quoted(path: Path) -> str:
 
 def _text(data: bytes) -> str:
     return data[:MOST_BYTES].decode("utf-8", "replace").replace("\r", "")
-
-
-def _config_file() -> tuple[str, ...]:
-    """The option for a home that is not that of the account, at which OpenSSH looks."""
-    home = Path.home()
-    if home == Path(pwd.getpwuid(os.getuid()).pw_dir):
-        return ()
-    config = home / ".ssh" / "config"
-    return ("-F", str(config) if config.exists() else "none")
