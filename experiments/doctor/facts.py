@@ -112,6 +112,7 @@ class Wsl(_Told):
 
     Attributes:
         networking: `nat`, `mirrored`, `virtioproxy` or `none`.
+        engine_rule: whether Windows' firewall has llama-herd's rule for engines.
         windows_libcuda: whether the driver's library that Windows lends is there.
         linux_libcuda: libraries of a Linux driver, which hide that one.
     """
@@ -119,6 +120,7 @@ class Wsl(_Told):
     version: str | None = None
     networking: str | None = None
     forwards: tuple[Forward, ...] | None = None
+    engine_rule: bool | None = None
     windows_libcuda: bool = False
     linux_libcuda: tuple[str, ...] = ()
 

@@ -43,7 +43,7 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     others = [other for other in answers if other is not answer]
     yield from _checked("machine", lambda: machine.check(facts))
     yield from _checked("root", lambda: root.check(answer, facts))
-    yield from _checked("wsl", lambda: wsl.check(answer, facts))
+    yield from _checked("wsl", lambda: wsl.check(answer, facts, others))
     yield from _checked("gpu", lambda: gpu.check(facts))
     yield from _checked("cuda", lambda: cuda.check(facts))
     yield from _checked("python", lambda: pythons.check(facts))

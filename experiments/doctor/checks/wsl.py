@@ -5,22 +5,21 @@ Rules from Microsoft's pages on WSL networking and NVIDIA's CUDA on WSL user gui
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from experiments.doctor.checks.ports import is_engine_port
+from experiments.doctor.checks.ports import ENGINE_PORTS, is_engine_port
 from experiments.doctor.facts import Facts, Wsl
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
 
 SUBJECT = "wsl"
 LOCAL = ("127.0.0.1", "localhost", "::1")
-MIRRORED = (
-    "With Windows 11 22H2 or newer write [wsl2] and networkingMode=mirrored into "
-    "%UserProfile%\\.wslconfig and run wsl --shutdown; otherwise let Windows forward the engines' "
-    "ports (netsh interface portproxy) and set `herd_forwarded_from` of this node."
-)
+RULE = "llama-herd engines of the guest"
+"""As role wsl_host names it; the probe looks for it."""
+CREATOR = "{40E0AC32-46A5-438A-A0B2-2B479E8F2E90}"
+"""WSL's own number among the makers of virtual machines."""
 
 
-def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     """Nothing at all outside WSL."""
     if facts.wsl is None:
         return
@@ -34,7 +33,9 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
     if mode != "mirrored" and answer.is_root:
         yield _hidden_root(facts.wsl, mode)
     elif mode != "mirrored":
-        yield _hidden(facts, facts.wsl, mode)
+        yield _hidden(facts, facts.wsl, mode, mirrored(answer, others))
+    else:
+        yield _guarded(answer, facts.wsl, others)
 
 
 def _guess(answer: Answer, facts: Facts) -> str:
@@ -72,7 +73,54 @@ def _hidden_root(wsl: Wsl, mode: str) -> Finding:
     )
 
 
-def _hidden(facts: Facts, wsl: Wsl, mode: str) -> Finding:
+def _guarded(answer: Answer, wsl: Wsl, others: Sequence[Answer]) -> Finding:
+    """Two firewalls of Windows stand before a mirrored guest: its own, and Hyper-V's."""
+    if answer.is_root or wsl.engine_rule:
+        how = "has a rule for engines" if wsl.engine_rule else "matters to no root"
+        return ok(SUBJECT, f"Windows' firewall {how}; that of mirrored guests was not asked.")
+    if wsl.engine_rule is None:
+        return ok(
+            SUBJECT,
+            "Windows' firewall and that of mirrored guests (Hyper-V) were not asked whether they "
+            "let engines in; docs/pcs.md has what does.",
+        )
+    return warning(
+        SUBJECT,
+        "Windows' firewall has no rule of llama-herd for engines: it and that of mirrored guests "
+        "(Hyper-V) keep out what comes in.",
+        f"In PowerShell as administrator: {letting_in(answer, others)}",
+    )
+
+
+def letting_in(answer: Answer, others: Sequence[Answer]) -> str:
+    """Opens both firewalls of Windows, in PowerShell as administrator, for SSH and engines."""
+    ports = [str(answer.port), *(f"{ports[0]}-{ports[-1]}" for ports in ENGINE_PORTS)]
+    sources = ["LocalSubnet", *(other.engine_address for other in others)]
+    both = f"-Direction Inbound -Action Allow -Protocol TCP -DisplayName '{RULE}'"
+    return (
+        f"$p = {_array(ports)}; $a = {_array(sources)}; "
+        f"New-NetFirewallRule {both} -LocalPort $p -RemoteAddress $a; "
+        f"New-NetFirewallHyperVRule -Name '{RULE}' {both} -VMCreatorId '{CREATOR}' "
+        "-LocalPorts $p -RemoteAddresses $a"
+    )
+
+
+def _array(values: Sequence[str]) -> str:
+    return ",".join(f"'{value}'" for value in values)
+
+
+def mirrored(answer: Answer, others: Sequence[Answer]) -> str:
+    """What shows the guest to other nodes."""
+    return (
+        "With Windows 11 22H2 or newer write [wsl2] and networkingMode=mirrored into "
+        "%UserProfile%\\.wslconfig and run wsl --shutdown; with an older one let Windows forward the "
+        "engines' ports (netsh interface portproxy) and set `herd_forwarded_from` of this node. Then "
+        "open Windows' firewall and, for mirrored, that of Hyper-V, in PowerShell as administrator: "
+        f"{letting_in(answer, others)}"
+    )
+
+
+def _hidden(facts: Facts, wsl: Wsl, mode: str, remedy: str) -> Finding:
     """What Windows' address translation does to an engine that other nodes shall reach."""
     forwards = [forward for forward in wsl.forwards or () if is_engine_port(forward.port)]
     ports = ", ".join(str(forward.port) for forward in forwards)
@@ -85,18 +133,18 @@ def _hidden(facts: Facts, wsl: Wsl, mode: str) -> Finding:
             SUBJECT,
             f"WSL's networking is {mode}: it hides this node, and no engine port is forwarded to "
             f"it{unsure}.",
-            MIRRORED,
+            remedy,
         )
     if any(forward.to_address not in there for forward in forwards):
         return problem(
             SUBJECT,
             f"WSL's networking is {mode}, and Windows forwards {ports} to an address that WSL no "
             "longer has.",
-            MIRRORED,
+            remedy,
         )
     return warning(
         SUBJECT,
         f"WSL's networking is {mode}: other nodes reach only the ports that Windows forwards "
         f"({ports}), until WSL starts with another address.",
-        MIRRORED,
+        remedy,
     )

@@ -12,6 +12,7 @@ from experiments.doctor.probe.place import Place, first_group
 WSL_LIBRARIES = "/usr/lib/wsl/lib"
 DPKG_STATUS = "/var/lib/dpkg/status"
 WINDOWS = "/mnt/c/Windows/System32"
+WINDOWS_RULE = "name=llama-herd engines of the guest"
 ELF_BITS = {1: 32, 2: 64}
 NOT_A_CONTAINER = ("", "none", "wsl")
 CLOCK_UNITS = ("chrony", "systemd-timesyncd", "ntpsec", "ntp", "openntpd", "chronyd", "ntpd")
@@ -81,7 +82,11 @@ def wsl(place: Place) -> dict[str, Any] | None:
     mode = place.ask("wslinfo", "--networking-mode")
     version = place.ask("wslinfo", "--wsl-version")
     forwards = place.ask(f"{WINDOWS}/netsh.exe", "interface", "portproxy", "show", "v4tov4")
+    rule = place.ask(
+        f"{WINDOWS}/netsh.exe", "advfirewall", "firewall", "show", "rule", WINDOWS_RULE
+    )
     return {
+        "engine_rule": None if rule.code is None else rule.code == 0,
         "version": version.out or None if version.code == 0 else None,
         "networking": mode.out.lower() or None if mode.code == 0 else None,
         "forwards": port_proxies(forwards.out) if forwards.code == 0 else None,
