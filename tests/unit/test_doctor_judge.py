@@ -306,6 +306,23 @@ def test_a_worker_behind_nat_is_hidden_even_where_the_root_was_not_looked_at() -
     assert "it hides this node" in trap.sentence
 
 
+@pytest.mark.parametrize(("rule", "is_told"), [(None, False), (True, False), (False, True)])
+def test_both_firewalls_of_windows_before_a_mirrored_guest(
+    rule: bool | None,  # noqa: FBT001 - a case
+    *,
+    is_told: bool,
+) -> None:
+    guest = answer(changed(WSL, wsl={"engine_rule": rule}), "guest", port=2222, is_root=False)
+    here, _ = judge([guest, answer(PI, "pi1", engine_address="192.0.2.8")])
+    bad = [one for one in here.findings if one.verdict is not Verdict.OK]
+    assert bool(bad) == is_told
+    for one in bad:
+        assert "New-NetFirewallRule -DisplayName $n" in one.remedy
+        assert "New-NetFirewallHyperVRule -Name $n" in one.remedy
+        assert "$p = '2222','9990-9999','50052-50061'" in one.remedy
+        assert "$a = 'LocalSubnet','192.0.2.8'" in one.remedy
+
+
 def test_wsl_that_has_the_address_others_look_for_is_taken_as_mirrored() -> None:
     assert bad(changed(WSL, wsl={"networking": None})) == []
 
@@ -319,7 +336,7 @@ def test_wifi() -> None:
 def test_what_lies_behind_what_windows_or_a_container_is_lent_is_not_told() -> None:
     for base in ({}, {"wireless": False, "link_mbit": 10000}):
         told = sentences(changed(WSL, base=base))
-        assert "whether Windows is connected by cable or by Wi-Fi" in told
+        assert "lent by Windows: cable or Wi-Fi, and how fast, cannot be seen" in told
         assert "10000 Mbit/s" not in told
     assert "whether a cable lies behind it" in sentences(changed(PC, base={"wireless": None}))
 

@@ -33,8 +33,7 @@ def _link(facts: Facts) -> Finding:
     if facts.wsl is not None:
         return ok(
             "link",
-            f"{base.nic} is what Windows lends: whether Windows is connected by cable or by Wi-Fi, "
-            "and how fast, cannot be seen from here (in PowerShell: Get-NetAdapter -Physical).",
+            f"{base.nic}, lent by Windows: cable or Wi-Fi, and how fast, cannot be seen from here.",
         )
     if base.wireless is None:
         return ok(

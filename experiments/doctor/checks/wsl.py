@@ -96,12 +96,11 @@ def letting_in(answer: Answer, others: Sequence[Answer]) -> str:
     """Opens both firewalls of Windows, in PowerShell as administrator, for SSH and engines."""
     ports = [str(answer.port), *(f"{ports[0]}-{ports[-1]}" for ports in ENGINE_PORTS)]
     sources = ["LocalSubnet", *(other.engine_address for other in others)]
-    both = f"-Direction Inbound -Action Allow -Protocol TCP -DisplayName '{RULE}'"
     return (
-        f"$p = {_array(ports)}; $a = {_array(sources)}; "
-        f"New-NetFirewallRule {both} -LocalPort $p -RemoteAddress $a; "
-        f"New-NetFirewallHyperVRule -Name '{RULE}' {both} -VMCreatorId '{CREATOR}' "
-        "-LocalPorts $p -RemoteAddresses $a"
+        f"$n = '{RULE}'; $p = {_array(ports)}; $a = {_array(sources)}; "
+        "New-NetFirewallRule -DisplayName $n -Direction Inbound -Protocol TCP -LocalPort $p "
+        "-RemoteAddress $a; New-NetFirewallHyperVRule -Name $n -DisplayName $n -Direction Inbound "
+        f"-VMCreatorId '{CREATOR}' -Protocol TCP -LocalPorts $p -RemoteAddresses $a"
     )
 
 
@@ -112,11 +111,10 @@ def _array(values: Sequence[str]) -> str:
 def mirrored(answer: Answer, others: Sequence[Answer]) -> str:
     """What shows the guest to other nodes."""
     return (
-        "With Windows 11 22H2 or newer write [wsl2] and networkingMode=mirrored into "
-        "%UserProfile%\\.wslconfig and run wsl --shutdown; with an older one let Windows forward the "
-        "engines' ports (netsh interface portproxy) and set `herd_forwarded_from` of this node. Then "
-        "open Windows' firewall and, for mirrored, that of Hyper-V, in PowerShell as administrator: "
-        f"{letting_in(answer, others)}"
+        "With Windows 11 22H2 or newer: networkingMode=mirrored below [wsl2] in "
+        "%UserProfile%\\.wslconfig, then wsl --shutdown; else let Windows forward engines' ports "
+        "(netsh interface portproxy) and set `herd_forwarded_from`. Open both firewalls of "
+        f"Windows, in PowerShell as administrator: {letting_in(answer, others)}"
     )
 
 
