@@ -5,18 +5,24 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import os
 import shutil
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-FILES = Path(__file__).resolve().parents[2] / "roles/petals/files"
+from models.debian import DebianError, Source
+from models.pip import PipError
+from tests.doubles.fake_hosts import PROJECT, play
+
+ROLE = PROJECT / "roles/petals"
+FILES = ROLE / "files"
 PYTHON = "/usr/bin/python3.11"
 
 
@@ -27,7 +33,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copytree(FILES, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.syspath_prepend(str(copy))
     yield copy
-    for name in ("petals_bundle", "petals_environment"):
+    for name in ("petals_bundle", "petals_environment", "debian_python"):
         sys.modules.pop(name, None)
 
 
@@ -94,6 +100,170 @@ def test_a_build_is_the_programs_and_a_python_that_finds_the_packages(
     for name in bundle.PROGRAMS:
         assert f'/programs" {name} "$@"' in (build / f"bin/petals-{name}").read_text()
         assert (build / f"programs/herd_petals/{name}.py").is_file()
+
+
+def test_the_builds_by_several_pythons_are_named_at_once(
+    bundle: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pythons = [PYTHON, "/opt/python/bin/python3.11"]
+    words = ["--architecture=amd64", "--variant=cpu", *(f"--python={path}" for path in pythons)]
+    monkeypatch.setattr(sys, "argv", ["petals_bundle.py", *words, "--only-name"])
+    assert bundle.main() == 0
+    builds = [bundle.build_of("amd64", "cpu", path) for path in pythons]
+    assert capsys.readouterr().out.split() == builds
+
+
+def test_what_is_done_to_the_packages_names_them_and_how_it_is_written_does_not(
+    files: Path, environment: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = environment.name_of("amd64", "cpu")
+    with (files / "petals_environment.py").open("a") as program:
+        program.write("# a remark\n")
+    assert environment.name_of("amd64", "cpu") == name
+    for constant, other in (("RECIPE", 0), ("LEFT_OUT", {"cpu": ("torch/lib",)})):
+        with monkeypatch.context() as changed:
+            changed.setattr(environment, constant, other)
+            assert environment.name_of("amd64", "cpu") != name
+
+
+def test_what_no_lock_uses_any_more_is_removed_from_the_cache(
+    bundle: ModuleType, environment: ModuleType, tmp_path: Path
+) -> None:
+    cache, mib = tmp_path / "cache", b"x" * (1 << 20)
+    wheels = cache / "wheels-amd64-cpu"
+    wheels.mkdir(parents=True)
+    kept = [
+        environment.archive_of("amd64", "cpu", cache),
+        environment.archive_of("arm64", "cpu", cache),
+        cache / "environment-amd64-cpu.json",
+        wheels / "numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64.whl",
+        wheels / "varint-1.0.2-py3-none-any.whl",
+        *(cache / f"programs-amd64-cpu-{number:02}.tar.gz" for number in range(1, 17)),
+    ]
+    dead = [
+        cache / "programs-amd64-cpu-00.tar.gz",
+        cache / "environment-amd64-cpu-of-another-lock.tar.gz",
+        cache / "amd64-cpu-usr-bin-python3.11.tar.gz",
+        cache / "python-amd64-of-another-recipe.tar.gz",
+        wheels / "numpy-1.26.3-cp311-cp311-manylinux_2_17_x86_64.whl",
+        wheels / "left-1-py3-none-any.whl",
+    ]
+    dead.append(cache / "environment-amd64-cpu-of-another-lock.tar.part")
+    kept.append(cache / "tmp-that-another-packs/now")
+    interrupted = cache / "tmp-of-a-killed-one"
+    for folder in (interrupted, kept[-1].parent):
+        folder.mkdir()
+    for age, path in enumerate((*dead, interrupted / "torch", *kept)):
+        path.write_bytes(mib)
+        os.utime(path, (age, age))
+    os.utime(interrupted, (0, 0))
+    assert bundle.clear(cache) == f"8 MiB in {cache} that nothing uses any more were removed."
+    assert sorted(path for path in cache.rglob("*") if path.is_file()) == sorted(kept)
+    assert bundle.clear(cache) == ""
+
+
+@pytest.fixture
+def python(files: Path) -> ModuleType:
+    return importlib.import_module("debian_python")
+
+
+def test_a_python_is_laid_out_where_it_finds_its_own_modules(
+    python: ModuleType, tmp_path: Path
+) -> None:
+    root, staging = tmp_path / "root", tmp_path / "staging"
+    library = root / "usr/lib/python3.11"
+    for name in ("os.py", "lib-dynload/_ssl.so", "lib-dynload/nis.so", "test/x.py"):
+        (library / name).parent.mkdir(parents=True, exist_ok=True)
+        (library / name).write_text(name)
+    (library / "sitecustomize.py").symlink_to("/etc/python3.11/sitecustomize.py")
+    (root / "usr/bin").mkdir()
+    (root / "usr/bin/python3.11").write_text("program")
+    python.lay_out(root, staging)
+    found = [str(path.relative_to(staging)) for path in staging.rglob("*") if not path.is_dir()]
+    below = "lib/python3.11"
+    assert sorted(found) == ["bin/python3.11", f"{below}/lib-dynload/_ssl.so", f"{below}/os.py"]
+    with pytest.raises(DebianError, match=r"hold no Python 3\.11"):
+        python.lay_out(staging, tmp_path / "other")
+
+
+def test_keys_that_the_controller_lacks_are_named_with_the_package_that_has_them() -> None:
+    source = Source("http://mirror.example", "sid", distribution="nobodys")
+    with pytest.raises(DebianError, match="sudo apt-get install nobodys-archive-keyring"):
+        source.keyring()
+
+
+def node(*told: str, architecture: str = "amd64", **said: str) -> dict[str, object]:
+    """A node that tells this, and what its inventory says."""
+    return {
+        "petals_probe": {"stdout_lines": list(told)},
+        "engine_base_probes": "{{ {inventory_hostname: {'architecture': architecture}} }}",
+        "engine_base_folder": "/opt/llama-herd/engines",
+        "architecture": architecture,
+        **said,
+    }
+
+
+HAS = ("python 3.11", f"lies {PYTHON}", "lies /usr", "libc glibc 2.36", "gpu ")
+LACKS = ("libc glibc 2.41", "gpu ")
+AT_HOME = "/home/alice/.local/share/uv/python/cpython-3.11/bin/python3.11"
+CASES: Mapping[str, tuple[dict[str, object], str]] = {
+    "debian_12": (node(*HAS), "its own"),
+    "debian_13": (node(*LACKS), "brought along"),
+    "pi_os_trixie": (node(*LACKS, architecture="arm64"), "brought along"),
+    "ubuntu_24_04": (node("libc glibc 2.39"), "brought along"),
+    "debian_11": (node("libc glibc 2.31"), "C library (2.31) is older"),
+    "musl": (node("libc "), "C library (0) is older"),
+    "armhf": (node(*LACKS, architecture="armhf"), "cannot be had for armhf"),
+    "named": (node("python 3.11", "lies /opt/p", petals_python="/opt/p"), "its own"),
+    "named_in_a_link_to_a_home": (
+        node("python 3.11", f"lies {AT_HOME}", petals_python="/usr/local/bin/python3.11"),
+        f"/usr/local/bin/python3.11 lies in {AT_HOME}, and the units",
+    ),
+    "named_at_roots_home": (
+        node("python 3.11", "lies /root/p/bin/python3.11", petals_python="/root/p/bin/python3.11"),
+        "units of engines see neither homes",
+    ),
+    "of_a_home_for_all": (
+        node("python 3.11", f"lies {PYTHON}", "lies /home/alice/python"),
+        "units of engines see neither homes",
+    ),
+    "named_another": (node("python 3.12", petals_python="/usr/bin/python3"), "not the absolute"),
+    "named_relative": (node("python 3.11", petals_python="python3.11"), "not the absolute"),
+    "named_none": (node(petals_python="/opt/none"), "petals_python is /opt/none"),
+    "cuda": (node(*HAS[:-1], "gpu 8.6", petals_variant="cuda"), "its own"),
+    "cuda_without_gpu": (node(*HAS, petals_variant="cuda"), "no GPU answers"),
+    "cuda_too_old": (node(*HAS[:-1], "gpu 3.5", petals_variant="cuda"), "capability 3.5) is older"),
+    "cuda_old_driver": (
+        node(*HAS, "driver 470.256.02", petals_variant="cuda"),
+        "driver (470.256.02) is older than",
+    ),
+    "cuda_right_driver": (
+        node(*HAS[:-1], "gpu 8.6", "driver 535.1", petals_variant="cuda"),
+        "its own",
+    ),
+    "cuda_too_new": (
+        node(*LACKS[:-1], "gpu 12.0", petals_variant="cuda"),
+        "capability 12.0) is newer",
+    ),
+}
+
+
+def test_which_python_a_node_gets_or_why_it_has_no_petals(tmp_path: Path) -> None:
+    hosts = {
+        name: {"petals_variant": "cpu", "petals_python": "", **of}
+        for name, (of, _) in CASES.items()
+    }
+    way = "{{ petals_obstacle or ('brought along' if petals_is_brought else 'its own') }}"
+    tasks = [
+        {"ansible.builtin.include_vars": str(ROLE / "vars/main.yml")},
+        {"name": "Way", "ansible.builtin.debug": {"msg": way}},
+    ]
+    account = play(tmp_path, hosts, tasks)
+    told = {
+        host: result["msg"] for host, result in account["plays"][0]["tasks"][1]["hosts"].items()
+    }
+    for name, (_, expected) in CASES.items():
+        assert expected in told[name], name
 
 
 class Index:
@@ -188,7 +358,7 @@ def test_another_pytorch_than_the_locked_one_is_refused(
     (wheel,) = (index.folder / "torch-index/torch").iterdir()
     with zipfile.ZipFile(wheel, "a") as changed:
         changed.writestr("torch/more.py", "")
-    with pytest.raises(environment.BundleError, match="DO NOT MATCH THE HASHES"):
+    with pytest.raises(PipError, match="DO NOT MATCH THE HASHES"):
         fetched(environment, tmp_path / "wheels", f"{index.url}/torch-index")
     assert not list((tmp_path / "wheels").glob("torch-*.whl"))
 
@@ -197,5 +367,5 @@ def test_another_pytorch_than_the_locked_one_is_refused(
 def test_without_an_index_for_pytorch_it_is_said_that_there_is_none(
     environment: ModuleType, tmp_path: Path
 ) -> None:
-    with pytest.raises(environment.BundleError, match="No matching distribution found for torch"):
+    with pytest.raises(PipError, match="No matching distribution found for torch"):
         fetched(environment, tmp_path / "wheels", "")

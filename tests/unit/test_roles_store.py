@@ -199,6 +199,32 @@ def test_the_environment_before_is_removed_and_one_in_use_is_not(node: Path) -> 
         assert left == [environment]
 
 
+def test_a_build_may_stand_on_a_python_of_its_own_besides(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    lay_environment(node, "e1")
+    python = lay_environment(node, "python-1")
+    lay_environment(node, "python-0")
+    activate(node, "b1", environment="e1", python="python-1")
+    assert set(seen(node)["install"]["binary_sha256"]) == {"worker", "environment", "python"}
+    assert (seen(node)["intact"], seen(node)["python"]) == (True, "python-1")
+    left = [path.name for path in (node / "engines/llama.cpp/environments").iterdir()]
+    assert sorted(left) == ["e1", "python-1"]
+    (python / "package.py").write_text("c0de")
+    assert (seen(node)["intact"], seen(node)["python"]) == (False, None)
+    assert seen(node)["environment"] == "e1"
+
+
+def test_a_build_whose_python_the_system_no_longer_has_is_seen(node: Path) -> None:
+    lay(node, "b1", "RPC server v8.0.0")
+    system = node / "python3.11"
+    system.touch()
+    (node / "engines/llama.cpp/builds/b1/python").symlink_to(system)
+    activate(node, "b1")
+    assert seen(node)["intact"] is True
+    system.unlink()
+    assert seen(node)["intact"] is False
+
+
 IN_UNIT = {"argv": ["worker", "--device", "cuda"], "pattern": "^petals ([0-9])", "in_unit": True}
 
 

@@ -9,7 +9,8 @@ Sent to a node and run there by the roles, with nothing but the node's own Pytho
 Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 
     builds/<build>/bin/…     programs of one build, and whatever they need beside them
-    environments/<name>/…    what a build stands on, if its record names an `environment`
+    environments/<name>/…    what a build stands on, if its record names an `environment`, or a
+                             `python` of its own
     bin -> builds/<build>/bin
     install.json             what is installed; written last
 """
@@ -37,7 +38,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(os.environ.get("LLAMA_HERD_ENGINES", "/opt/llama-herd/engines"))
-LIBRARIES, ENVIRONMENT = "libraries", "environment"
+LIBRARIES = "libraries"
+FOUNDATIONS = ("environment", "python")
+"""What a record may name of the folders below `environments`."""
 LARGE_BYTES = 256 << 20
 """What lies beside the programs is looked at anew, not read anew, if it is more than this."""
 PROOF_SECONDS = 20.0
@@ -58,21 +61,27 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def hashes(build: Path, environment: str | None = None) -> dict[str, str]:
-    """SHA-256 of each program of a build, of all that lies beside them, of its environment."""
+def hashes(build: Path, record: dict[str, Any]) -> dict[str, str]:
+    """SHA-256 of each program of a build, of all that lies beside them, of what it stands on.
+
+    Raises OSError where one of its links leads to something of the system that is gone.
+    """
+    for path in build.rglob("*"):
+        if path.is_symlink() and path.readlink().is_absolute():
+            path.stat()
     found = {path.name: sha256_of(path) for path in sorted((build / "bin").iterdir())}
     beside = [path for path in files_below(build) if path.parent != build / "bin"]
     if beside:
         found[LIBRARIES] = hash_of_files(build, beside)
-    if environment is not None:
-        folder = environment_folder(build.parents[1], environment)
-        found[ENVIRONMENT] = hash_of_files(folder, files_below(folder))
+    for part, folder in foundations(build.parents[1], record).items():
+        found[part] = hash_of_files(folder, files_below(folder))
     return found
 
 
-def environment_folder(engine_folder: Path, name: str) -> Path:
-    """Where an environment of an engine lies."""
-    return engine_folder / "environments" / name
+def foundations(engine_folder: Path, record: dict[str, Any]) -> dict[str, Path]:
+    """The folders on which a build stands, by the part of its record that names them."""
+    named = {part: record[part] for part in FOUNDATIONS if record.get(part)}
+    return {part: engine_folder / "environments" / name for part, name in named.items()}
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -108,17 +117,17 @@ def read_install(engine: str) -> dict[str, Any] | None:
 def state_of(engine: str) -> dict[str, Any]:
     """What is installed of an engine, as recorded, and what of that is there byte for byte."""
     record = read_install(engine) or {}
-    recorded, environment = record.get("binary_sha256", {}), record.get("environment")
+    recorded = record.get("binary_sha256", {})
     try:
-        found = hashes((ROOT / engine / "bin").resolve().parent, environment)
+        found = hashes((ROOT / engine / "bin").resolve().parent, record)
     except OSError:
         found = {}
-    is_whole = ENVIRONMENT in found and found[ENVIRONMENT] == recorded.get(ENVIRONMENT)
-    return {
-        "install": record,
-        "intact": bool(record.get("installed")) and found == recorded,
-        "environment": environment if is_whole else None,
+    whole = {
+        part: record.get(part) if part in found and found[part] == recorded.get(part) else None
+        for part in FOUNDATIONS
     }
+    is_intact = bool(record.get("installed")) and found == recorded
+    return {"install": record, "intact": is_intact, **whole}
 
 
 def cpu() -> tuple[str, str]:
@@ -325,7 +334,7 @@ def write_install(engine: str, record: dict[str, Any]) -> bool:
 def activate(record: dict[str, Any]) -> bool:
     """Prove the build named in the record, point `bin` at it, drop the others.
 
-    Likewise with environments: the build's stays.
+    Likewise with what builds stand on: the build's stays.
 
     The record is install.json as it shall be, less what only the node can tell, and besides
     `proof`: {"argv": […], "pattern": …}, and perhaps "seconds", see `prove`, and "in_unit": whether
@@ -343,8 +352,7 @@ def activate(record: dict[str, Any]) -> bool:
     else:
         told = prove(build, **proof)
         point_to(build)
-    environment = record.get("environment")
-    kept = {build, environment_folder(folder, str(environment))}
+    kept = {build, *foundations(folder, record).values()}
     for other in (*folder.glob("builds/*"), *folder.glob("environments/*")):
         if other not in kept:
             shutil.rmtree(other)
@@ -352,7 +360,7 @@ def activate(record: dict[str, Any]) -> bool:
         "installed": True,
         "reason": None,
         "protocol": told,
-        "binary_sha256": hashes(build, environment),
+        "binary_sha256": hashes(build, record),
     }
     write_install(record["engine"], {**record, **known})
     return before != {**record, **known}

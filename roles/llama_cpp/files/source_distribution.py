@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from models.clients import environment_for_clients
-
-PIP_SECONDS = 1800
+from models.pip import PipError, pip
 
 
 def sha256_of(path: Path) -> str | None:
@@ -35,28 +32,16 @@ def fetch(package: str, version: str, sha256: str, archive: Path) -> None:
     """Have pip fetch the archive.
 
     Raises:
-        OSError: it cannot; with the line in which it says why.
+        PipError: it cannot; with the line in which it says why.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent) as work:
         wanted = Path(work, "wanted.txt")
         wanted.write_text(f"{package}=={version} --hash=sha256:{sha256}\n")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += [f"--no-binary={package}", "--require-hashes", "--disable-pip-version-check"]
-        try:
-            ran = subprocess.run(
-                [*command, f"--requirement={wanted}", f"--dest={work}"],
-                capture_output=True,
-                text=True,
-                timeout=PIP_SECONDS,
-                check=False,
-                env=environment_for_clients(),
-            )
-        except subprocess.TimeoutExpired:
-            raise OSError(f"ERROR: pip took more than {PIP_SECONDS} s") from None
+        options = ("--no-deps", f"--no-binary={package}", "--require-hashes", f"--dest={work}")
+        pip("download", *options, f"--requirement={wanted}")
         found = [path for path in Path(work).glob("*.tar.gz") if sha256_of(path) == sha256]
-        if ran.returncode or not found:
-            said = [line for line in ran.stderr.splitlines() if line.startswith("ERROR:")]
-            raise OSError((said or ran.stderr.splitlines() or ["ERROR: pip says nothing"])[-1])
+        if not found:
+            raise PipError(f"pip fetched no archive of {package} {version}")
         found[0].replace(archive)
 
 
@@ -71,8 +56,8 @@ def main() -> int:
     try:
         if sha256_of(given.archive) != given.sha256:
             fetch(given.package, given.version, given.sha256, given.archive)
-    except OSError as error:
-        print(error, file=sys.stderr)
+    except (PipError, OSError) as error:
+        print(f"ERROR: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -4,12 +4,13 @@ Runs on the controller, as any user, with a Python that has pip:
 
     petals_bundle.py --architecture amd64 --variant cpu --python /usr/bin/python3.11
                      --cache FOLDER [--torch-index URL]
-    petals_bundle.py --architecture amd64 --variant cpu --python /usr/bin/python3.11 --only-name
+    petals_bundle.py --architecture amd64 --variant cpu --python PATH [--python PATH] --only-name
 
 The packages (`petals_environment.py`) are hundreds of megabytes that seldom change; the build, a
 few kilobytes, is a virtual environment of the node's own Python 3.11 whose `lib` is a link to them.
 So nothing is installed on a node but these two archives, and a new program is quickly there.
-Prints one line of JSON: the records of both (`make_bundle`), or {"reason": "…"}.
+Prints one line of JSON: the records of both (`make_bundle`) and `removed`, a sentence on what was
+removed from the cache; or {"reason": "…"}. With --only-name: the build's name by each Python.
 """
 
 from __future__ import annotations
@@ -20,21 +21,32 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
+from debian_python import name_of as name_of_python
 from petals_environment import (
     FILES,
     LEFT_OUT,
+    PLATFORMS,
     BundleError,
+    archive_of,
     have_environment,
     name_of,
     pack,
     sha256_of,
+    wanted_wheels,
 )
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.pip import PipError
 
 VERSION = "2.2.0.post1"
 PROGRAMS = ("api", "check", "client", "server")
+DAY_S = 86_400
+PROGRAMS_KEPT = 16
+"""Builds whose archives stay in the cache: more than one fleet needs at once."""
 LAUNCHER = """#!/bin/sh
 # Through the link, to the environment of this build; -I: nothing of the user's gets in.
 build="$(/usr/bin/dirname "$(/usr/bin/readlink -f "$0")")/.."
@@ -77,11 +89,11 @@ def make_bundle(
         (`have_environment`).
 
     Raises:
-        BundleError: the packages cannot be had; with the reason.
+        BundleError, PipError: the packages cannot be had; with the reason.
     """
     packages = have_environment(architecture, variant, cache, torch_index)
     build = build_of(architecture, variant, python)
-    archive = cache / f"{architecture}-{variant}{python.replace('/', '-')}.tar.gz"
+    archive = cache / f"programs-{architecture}-{variant}-{build}.tar.gz"
     with tempfile.TemporaryDirectory(dir=cache) as staging:
         lay_out(packages["name"], python, Path(staging))
         Path(staging).chmod(0o755)
@@ -100,7 +112,39 @@ def make_bundle(
         "archive_sha256": sha256_of(archive),
         "unpacked_mib": unpacked_mib,
     }
-    return {"bundle": bundle, "packages": packages}
+    return {"bundle": bundle, "packages": packages, "removed": clear(cache)}
+
+
+def clear(cache: Path) -> str:
+    """Remove what no lock file uses any more, and old programs, which are small and quickly made.
+
+    Likewise what was being packed a day ago.
+
+    Returns:
+        A sentence on it; empty if it was next to nothing.
+    """
+    programs = sorted(cache.glob("programs-*.tar.gz"), key=lambda path: path.stat().st_mtime_ns)
+    used = set(programs[-PROGRAMS_KEPT:])
+    used.update(cache / f"{name_of_python(name)}.tar.gz" for name in PLATFORMS)
+    for lock in FILES.glob("lock-*-*.txt"):
+        _, architecture, variant = lock.stem.split("-")
+        archive = archive_of(architecture, variant, cache)
+        used.update((archive, archive.with_suffix(".part")))
+        wheels = cache / f"wheels-{architecture}-{variant}"
+        used.update(map(Path, wanted_wheels(architecture, variant, wheels)))
+    files = (*cache.glob("*.tar.gz"), *cache.glob("*.tar.part"), *cache.glob("wheels-*/*.whl"))
+    dead = [path for path in files if path not in used]
+    folders = (path for path in cache.glob("tmp*") if path.is_dir())
+    left = [path for path in folders if path.stat().st_mtime < time.time() - DAY_S]
+    inside = (path for folder in left for path in folder.rglob("*"))
+    freed_mib = sum(path.lstat().st_size for path in (*dead, *inside)) >> 20
+    for path in dead:
+        path.unlink()
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not freed_mib:
+        return ""
+    return f"{freed_mib} MiB in {cache} that nothing uses any more were removed."
 
 
 def main() -> int:
@@ -108,19 +152,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", required=True)
     parser.add_argument("--variant", required=True, choices=sorted(LEFT_OUT))
-    parser.add_argument("--python", required=True, help="the node's Python 3.11")
+    parser.add_argument("--python", required=True, action="append", help="the node's Python 3.11")
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--torch-index", default="")
     parser.add_argument("--only-name", action="store_true", help="print the build's name")
     given = parser.parse_args()
     if given.only_name:
-        print(build_of(given.architecture, given.variant, given.python))
+        for python in given.python:
+            print(build_of(given.architecture, given.variant, python))
         return 0
     try:
         told = make_bundle(
-            given.architecture, given.variant, given.python, given.cache, given.torch_index
+            given.architecture, given.variant, given.python[-1], given.cache, given.torch_index
         )
-    except BundleError as error:
+    except (BundleError, PipError) as error:
         told = {"reason": str(error)}
     except OSError as error:
         print(f"Keeping Petals in {given.cache}: {error}", file=sys.stderr)

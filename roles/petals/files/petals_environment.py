@@ -1,7 +1,8 @@
 """The packages that Petals needs, laid out for nodes of an architecture, as one archive.
 
 Every package is the one of the lock file, by its hash. The archive follows from nothing but the
-lock files and this file, and is made once; llama-herd's own programs are no part of it.
+lock files and what is done to the packages here (`RECIPE`), and is made once; llama-herd's own
+programs are no part of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import hashlib
 import json
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from models.clients import environment_for_clients
+from models.pip import PipError, pip
 
 FILES = Path(__file__).parent
 PYTHON = (3, 11)
+RECIPE = 1
+"""Of `lay_out`. Another one is another environment: nodes get all the packages anew."""
 PLATFORMS = {
     "amd64": (
         "manylinux_2_28_x86_64",
@@ -36,7 +38,6 @@ LEFT_OUT = {
     "cuda": ("torch/include", "torch/test"),
 }
 """What no program loads here, by variant: a third of all."""
-PIP_SECONDS = 1800
 
 
 class BundleError(Exception):
@@ -61,35 +62,12 @@ def lock_file(architecture: str, variant: str) -> Path:
 
 def name_of(architecture: str, variant: str) -> str:
     """Name of the environment: what its files follow from, in short."""
-    digest = hashlib.sha256(f"{architecture} {variant}".encode())
+    recipe = (RECIPE, PYTHON, architecture, PLATFORMS.get(architecture), LEFT_OUT.get(variant))
+    digest = hashlib.sha256(repr((*recipe, variant)).encode())
     locks = sorted(FILES.glob(f"lock-{architecture}-{variant}.txt"))
-    for path in (Path(__file__), FILES / "lock-sources.txt", *locks):
+    for path in (FILES / "lock-sources.txt", *locks):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def pip(*arguments: str) -> None:
-    """Run pip.
-
-    Raises:
-        BundleError: it failed; with the line in which it says why.
-    """
-    command = [sys.executable, "-m", "pip", *arguments, "--quiet", "--disable-pip-version-check"]
-    try:
-        ran = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=PIP_SECONDS,
-            check=False,
-            env=environment_for_clients(),
-        )
-    except subprocess.TimeoutExpired:
-        raise BundleError(f"pip {arguments[0]} took more than {PIP_SECONDS} s") from None
-    if ran.returncode != 0:
-        said = [line for line in ran.stderr.splitlines() if line.startswith("ERROR:")]
-        words = (said or ran.stderr.splitlines() or ["it says nothing"])[-1]
-        raise BundleError(f"pip {arguments[0]} failed: {words.removeprefix('ERROR: ')}")
 
 
 def fetch(architecture: str, variant: str, wheels: Path, torch_index: str) -> None:
@@ -114,7 +92,7 @@ def fetch(architecture: str, variant: str, wheels: Path, torch_index: str) -> No
     # A PyTorch for CPUs only may not be on the package index, whose own brings gigabytes of CUDA.
     try:
         pip(*download, f"--requirement={torch}")
-    except BundleError:
+    except PipError:
         if not torch_index:
             raise
         pip(*download, f"--extra-index-url={torch_index}", f"--requirement={torch}")
@@ -203,6 +181,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def archive_of(architecture: str, variant: str, cache: Path) -> Path:
+    """Where the packages lie, packed."""
+    return cache / f"environment-{architecture}-{variant}-{name_of(architecture, variant)}.tar.gz"
+
+
 def have_environment(
     architecture: str, variant: str, cache: Path, torch_index: str
 ) -> dict[str, Any]:
@@ -216,8 +199,8 @@ def have_environment(
         BundleError: it cannot be made; with the reason.
     """
     name = name_of(architecture, variant)
-    stem = f"environment-{architecture}-{variant}"
-    archive, kept = cache / f"{stem}-{name}.tar.gz", cache / f"{stem}.json"
+    archive = archive_of(architecture, variant, cache)
+    kept = cache / f"environment-{architecture}-{variant}.json"
     known = read_record(kept)
     is_there = archive.is_file() and known.get("name") == name
     if is_there and sha256_of(archive) == known.get("archive_sha256"):
@@ -239,9 +222,6 @@ def have_environment(
     part = kept.with_suffix(".part")
     part.write_text(json.dumps(record, indent=1, sort_keys=True))
     part.replace(kept)
-    for other in cache.glob(f"{stem}-*.tar.gz"):
-        if other != archive:
-            other.unlink()
     return {**record, "archive": str(archive)}
 
 

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 from herd_petals.ending import end_by_sigint, fail
-from herd_petals.swarm import Swarm, SwarmError
+from herd_petals.swarm import Swarm, SwarmError, add_arguments, swarm_of
 
 PATH = "/v1/chat/completions"
 Messages = Sequence[Mapping[str, str]]
@@ -101,7 +101,7 @@ def main() -> None:
     arguments = _arguments()
     end_by_sigint()
     try:
-        swarm = Swarm(arguments.model, arguments.swarm, arguments.first, arguments.threads)
+        swarm = swarm_of(arguments)
         swarm.await_whole()
     except SwarmError as error:
         fail(error)
@@ -142,10 +142,7 @@ def _handler(answerer: Answerer) -> type[BaseHTTPRequestHandler]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--swarm", required=True)
-    parser.add_argument("--first", required=True)
-    parser.add_argument("--threads", type=int, required=True)
+    add_arguments(parser)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--chat-template", choices=sorted(TEMPLATES), default="")

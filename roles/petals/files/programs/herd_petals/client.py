@@ -26,7 +26,7 @@ from dataclasses import asdict
 from typing import Any
 
 from herd_petals.ending import end, end_by_sigint, fail
-from herd_petals.swarm import Swarm, SwarmError
+from herd_petals.swarm import Swarm, SwarmError, add_arguments, swarm_of
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     arguments = _arguments()
     end_by_sigint()
     try:
-        swarm = Swarm(arguments.model, arguments.swarm, arguments.first, arguments.threads)
+        swarm = swarm_of(arguments)
         tell("swarm", servers=swarm.await_whole())
         if arguments.workload == "benchmark":
             benchmark(swarm, arguments.prompt_tokens, arguments.generate)
@@ -127,10 +127,7 @@ def encode(swarm: Swarm, text: str) -> list[int]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--swarm", required=True)
-    parser.add_argument("--first", required=True)
-    parser.add_argument("--threads", type=int, required=True)
+    add_arguments(parser)
     workloads = parser.add_subparsers(dest="workload", required=True)
     speed = workloads.add_parser("benchmark")
     speed.add_argument("--prompt-tokens", type=int, required=True)

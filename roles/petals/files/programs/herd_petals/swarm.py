@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +21,19 @@ REQUEST_S = 120.0
 
 class SwarmError(Exception):
     """Why the swarm did not do what was asked, one sentence."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every program that asks a swarm is told of it."""
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--swarm", required=True)
+    parser.add_argument("--first", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+
+
+def swarm_of(given: argparse.Namespace) -> Swarm:
+    """The client's side of the swarm that was named so."""
+    return Swarm(given.model, given.swarm, given.first, given.threads)
 
 
 @dataclass

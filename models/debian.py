@@ -1,0 +1,190 @@
+"""Packages of Debian and Ubuntu, fetched with apt's own checks and without touching the system.
+
+Needs apt and dpkg, no root, and of the system's apt its list of mirrors and its keys alone. Nothing
+but the standard library: the roles' programs use it with any Python of the controller.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.clients import environment_for_clients
+
+_TIMEOUT_S = 300
+_KEYRINGS = "/usr/share/keyrings"
+
+
+class DebianError(Exception):
+    """Why there are no packages, one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A suite of a mirror.
+
+    Attributes:
+        uri: of the mirror.
+        suite: such as `bookworm`.
+        components: such as `main`, with blanks between.
+        distribution: `debian` or `ubuntu`, whose keys check it.
+    """
+
+    uri: str
+    suite: str
+    components: str = "main"
+    distribution: str = "debian"
+
+    def keyring(self) -> str:
+        """The file of keys on this machine.
+
+        Raises:
+            DebianError: it has none.
+        """
+        paths = [f"{_KEYRINGS}/{self.distribution}-archive-keyring.{end}" for end in ("gpg", "pgp")]
+        for path in paths:
+            if Path(path).exists():
+                return path
+        raise DebianError(
+            f"the controller lacks the keys to check the packages, {paths[0]}: "
+            f"sudo apt-get install {self.distribution}-archive-keyring"
+        )
+
+
+def run(*command: str, folder: Path | None = None) -> str:
+    """Standard output of a command.
+
+    Raises:
+        DebianError: it failed; with its last words.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env=environment_for_clients(LC_ALL="C", DEBIAN_FRONTEND="noninteractive"),
+            timeout=_TIMEOUT_S,
+        )
+    except FileNotFoundError:
+        raise DebianError(f"the controller has no {command[0]}") from None
+    except subprocess.TimeoutExpired:
+        raise DebianError(f"{command[0]} took more than {_TIMEOUT_S} s") from None
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
+        words = " ".join((" ".join(said[:2]) or done.stderr).split())
+        raise DebianError(f"{command[0]}: {words[:300]}")
+    return done.stdout
+
+
+def own_mirror(distributions: Sequence[str]) -> tuple[str, str] | None:
+    """The mirror that this machine's own apt uses.
+
+    Args:
+        distributions: those that will do, as they call themselves (`Debian`, `Ubuntu`).
+
+    Returns:
+        Its address and its distribution; None if apt has no lists of any of them.
+
+    Raises:
+        DebianError: there is no apt.
+    """
+    told = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)")
+    for line in told.splitlines():
+        origin, label, uri = line.split("|", 2)
+        if origin in distributions and label == origin:
+            return uri, origin
+    return None
+
+
+class PrivateApt:
+    """apt with its own sources, lists and archives: the system's stay as they are.
+
+    Args:
+        folder: for all of it; empty.
+        architecture: of the packages, which may be another than this machine's.
+        source: where they come from.
+        given: packages that are taken as installed already.
+    """
+
+    def __init__(
+        self, folder: Path, architecture: str, source: Source, given: Sequence[str] = ()
+    ) -> None:
+        self._archives = folder / "archives"
+        for part in ("lists/partial", "archives/partial", "log"):
+            (folder / part).mkdir(parents=True)
+        (folder / "mirror.sources").write_text(
+            f"Types: deb\nURIs: {source.uri}\nSuites: {source.suite}\n"
+            f"Components: {source.components}\nSigned-By: {source.keyring()}\n"
+        )
+        (folder / "status").write_text(
+            "\n".join(
+                f"Package: {name}\nStatus: install ok installed\nVersion: 9999\n"
+                f"Architecture: {architecture}\nMulti-Arch: foreign\nMaintainer: none\n"
+                "Description: taken as given\n"
+                for name in given
+            )
+        )
+        self._options = [
+            f"--option={key}={value}"
+            for key, value in {
+                "APT::Architecture": architecture,
+                "APT::Architectures": architecture,
+                "APT::Sandbox::User": "root",
+                "APT::Update::Post-Invoke-Success::": "true",
+                "Acquire::Languages": "none",
+                "Acquire::http::Timeout": "20",
+                "Acquire::https::Timeout": "20",
+                "Acquire::Retries": "1",
+                "Dir::Cache::archives": self._archives,
+                "Dir::Cache::pkgcache": "",
+                "Dir::Cache::srcpkgcache": "",
+                "Dir::Etc::sourcelist": folder / "mirror.sources",
+                "Dir::Etc::sourceparts": "/dev/null",
+                "Dir::Etc::preferences": "/dev/null",
+                "Dir::Etc::preferencesparts": "/dev/null",
+                "Dir::Log": folder / "log",
+                "Dir::State::lists": folder / "lists",
+                "Dir::State::status": folder / "status",
+            }.items()
+        ]
+        # A failed download of lists is only a warning to apt unless told otherwise.
+        self._apt("--error-on=any", "--quiet", "update")
+
+    def with_dependencies(self, packages: Sequence[str]) -> list[Path]:
+        """The packages and all that they need, signatures checked by apt."""
+        install = ("--no-install-recommends", "--download-only", "--yes", "--quiet", "install")
+        self._apt(*install, *packages)
+        return sorted(self._archives.glob("*.deb"))
+
+    def alone(self, packages: Sequence[str]) -> list[Path]:
+        """The packages and no others, likewise."""
+        self._apt("--quiet", "download", *packages)
+        return sorted(self._archives.glob("*.deb"))
+
+    def _apt(self, *arguments: str) -> None:
+        run("apt-get", *self._options, *arguments, folder=self._archives)
+
+
+def versions(debs: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Version and SHA-256 of each package, by name."""
+    found = {}
+    for deb in debs:
+        name, version = run(
+            "dpkg-deb", "--show", "--showformat=${Package} ${Version}", str(deb)
+        ).split()
+        found[name] = {
+            "version": version,
+            "sha256": hashlib.sha256(deb.read_bytes()).hexdigest(),
+        }
+    return found
+
+
+def unpack(debs: Sequence[Path], folder: Path) -> None:
+    """Lay the files of packages out below a folder; none of their scripts is run."""
+    for deb in debs:
+        run("dpkg-deb", "--extract", str(deb), str(folder))
