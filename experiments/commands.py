@@ -110,8 +110,7 @@ def provision(
             inventory tells.
     """
     argv = provision_argv(*tags, limit=limit, variables=variables, password=password)
-    # Ansible passes over an ansible.cfg in a folder that everybody can write to.
-    return _shell(argv, {"ANSIBLE_CONFIG": "ansible.cfg"} if _anyone_may_write(PROJECT) else {})
+    return _shell(argv, _settings())
 
 
 def provision_argv(
@@ -154,7 +153,7 @@ def on_node(node: str, command: str, *, method: str | None = None, root: bool = 
         argv += ["--become-method", method] if method else []
         argv += ["-K"] if method or _may_ask([node]) else []
     argv += ["-m", "raw", "-a", command]
-    return _shell(argv, {"ANSIBLE_CONFIG": "ansible.cfg"} if _anyone_may_write(PROJECT) else {})
+    return _shell(argv, _settings())
 
 
 def _may_ask(nodes: Sequence[str]) -> bool:
@@ -199,8 +198,10 @@ def _from_project(path: Path) -> str:
     return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
 
 
-def _anyone_may_write(folder: Path) -> bool:
-    return bool(folder.stat().st_mode & 0o002)
+def _settings() -> dict[str, str]:
+    """Ansible passes over an ansible.cfg in a folder that everybody can write to, if not named."""
+    is_passed_over = PROJECT.stat().st_mode & 0o002 and not os.environ.get("ANSIBLE_CONFIG")
+    return {"ANSIBLE_CONFIG": "ansible.cfg"} if is_passed_over else {}
 
 
 def _shell(argv: Sequence[str], environment: Mapping[str, str] | None = None) -> str:

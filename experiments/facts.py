@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from shlex import quote
 
 from collect.errors import HerdError
 from collect.run import Scalar
+from experiments import commands
 from experiments.cluster import Cluster, Installation, Node
 from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
@@ -69,7 +71,7 @@ def ask_node(node: Node, transport: Transport) -> Node:
         if version != HELPER_VERSION:
             raise HerdError(
                 f"Asking {node.name} for its facts: its helper speaks version {version}, this "
-                f"toolkit {HELPER_VERSION}. Run `ansible-playbook provision.yml`."
+                f"toolkit {HELPER_VERSION}. Run `{commands.provision(limit=[node.name])}`."
             )
         where, text = "what it says of itself", reply.text("facts")
         told = read_told(node.name, where, text, FactSheet).root
@@ -164,8 +166,9 @@ def _compare(node: Node, link: Link, path: str, sha256: str) -> None:
     reply = ask(link, Request("hash", (("file", path),)), HASH_S)
     told = one_line(reply.text("sha256"), 64)
     if told != sha256:
+        delete = commands.on_node(node.name, f"rm {quote(path)}")
         raise HerdError(
             f"Checking {path} on {node.name}: its sha256 is {told[:12]}…, its "
-            f"manifest says {sha256[:12]}…. The file was changed or is damaged: delete it and run "
-            "`ansible-playbook provision.yml --tags models`."
+            f"manifest says {sha256[:12]}…. The file was changed or is damaged. Delete it, and "
+            f"`fab plan` says how it comes back: `{delete}`"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from collect.run import Greedy
@@ -54,19 +54,18 @@ class Lacks:
         return bool(self.engines or self.models or self.originals)
 
 
-def lacks_of(cells: Iterable[Cell], cluster: Cluster, away: Collection[str] = ()) -> Lacks:
+def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
     """What cells lack that could run if they had it.
 
     Args:
         cells: of a matrix; those that ask APIs lack nothing.
-        cluster: with what its nodes told.
-        away: names of the nodes that told nothing; they are passed over.
+        cluster: with what its nodes told; those that are away are passed over.
     """
     engines: dict[str, Sequence[Node]] = {}
     models: dict[Wanted, Sequence[Node]] = {}
     originals: dict[str, None] = {}
     for cell in _worth_it(cells, cluster):
-        nodes = [node for node in taking_part(cell, cluster) if node.name not in away]
+        nodes = [node for node in taking_part(cell, cluster) if node.away is None]
         readers = [n for n in nodes if cell.engine in READ_EVERYWHERE or n is cluster.root]
         wanted = Wanted(cell.engine, cell.model, cell.weights)
         # All are the first nodes of the cluster, so that the longer list holds the other.

@@ -356,8 +356,7 @@ def impossible(plan: Plan) -> list[str]:
 def remedies(plan: Plan) -> list[str]:
     """The command that puts there what is missing; none where nothing that can be had is."""
     flags = plan.matrix.flags
-    away = [node.name for node in plan.cluster.nodes if node.away is not None]
-    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster, away):
+    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
         return []
     return [
         "What engines and models are missing comes with:",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from experiments.cluster import Cluster, Node
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
-from experiments.facts import ask_facts
+from experiments.facts import look
 from experiments.lacks import (
     FORMAT_OF_ENGINE,
     READ_EVERYWHERE,
@@ -29,9 +29,7 @@ from experiments.lacks import (
 from experiments.matrix import Matrix
 from experiments.plan import cell_label, inventory_of, those_left
 from experiments.programs import NOT_INSTALLED, ansible_environment
-from experiments.protocol import Transport
 from experiments.remote import SshTransport
-from experiments.together import together
 from models.build import ensure_artifact, expected_size_bytes
 from models.fetch import open_checkpoint
 from models.report import Reporter, StderrReporter
@@ -99,14 +97,6 @@ def _entries(models: Iterable[Wanted]) -> list[dict[str, object]]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """The cluster as it was seen, and why some of its nodes told nothing."""
-
-    cluster: Cluster
-    away: Mapping[str, str]
-
-
 def prepare(
     matrix: Matrix,
     project: Path,
@@ -136,7 +126,7 @@ def prepare(
         return True
     return prepare_on(
         matrix,
-        lambda: look(cluster, project),
+        lambda: _seen(cluster, project),
         lambda argv: run_ansible(argv, project),
         say,
         StderrReporter(),
@@ -144,7 +134,7 @@ def prepare(
 
 
 def prepare_on(
-    matrix: Matrix, look_again: Callable[[], Seen], play: Play, say: Say, reporter: Reporter
+    matrix: Matrix, look_again: Callable[[], Cluster], play: Play, say: Say, reporter: Reporter
 ) -> bool:
     """The same with the world given.
 
@@ -156,10 +146,10 @@ def prepare_on(
         reporter: hears what happens while models are fetched and built.
     """
     cells = [cell for cell in matrix.cells() if cell.endpoint is None]
-    seen = look_again()
-    for name, reason in seen.away.items():
-        say(f"{name} is passed over. {reason}")
-    lacks = lacks_of(cells, seen.cluster, seen.away)
+    cluster = look_again()
+    for node in _away(cluster.nodes):
+        say(f"{node.name} is passed over. {node.away}")
+    lacks = lacks_of(cells, cluster)
     refused: Refused = {}
     if lacks:
         say("What is missing, and where it goes:")
@@ -170,12 +160,12 @@ def prepare_on(
             say(f"$ {step.command()}")
             if play(step.argv()) != 0:
                 say("Ansible ended early; its messages above say why.")
-        seen = look_again()
-    left = still_missing(cells, seen, refused)
+        cluster = look_again()
+    left = still_missing(cells, cluster, refused)
     say("Still cannot run:" if left else "All that this matrix needs is there.")
     for line in left:
         say(f"  {line}")
-    return not (refused or seen.away or lacks_of(cells, seen.cluster))
+    return not (refused or _away(cluster.nodes) or lacks_of(cells, cluster))
 
 
 def in_words(lacks: Lacks) -> list[str]:
@@ -239,45 +229,39 @@ def without(lacks: Lacks, refused: Refused) -> Lacks:
     return replace(lacks, models=models)
 
 
-def still_missing(cells: Iterable[Cell], seen: Seen, refused: Refused) -> list[str]:
+def still_missing(cells: Iterable[Cell], cluster: Cluster, refused: Refused) -> list[str]:
     """The cells that cannot run now and why, a line each."""
     return [
         f"{cell_label(cell.params)}: {reason}"
         for cell in cells
-        if (reason := _obstacle(cell, seen, refused)) is not None
+        if (reason := _obstacle(cell, cluster, refused)) is not None
     ]
 
 
-def _obstacle(cell: Cell, seen: Seen, refused: Refused) -> str | None:
-    away = [node.name for node in taking_part(cell, seen.cluster) if node.name in seen.away]
+def _obstacle(cell: Cell, cluster: Cluster, refused: Refused) -> str | None:
+    away = _away(taking_part(cell, cluster))
     if away:
-        return f"it waits for {', '.join(away)}"
+        return f"it waits for {', '.join(node.name for node in away)}"
     wanted = Wanted(cell.engine, cell.model, cell.weights)
     return (
         refused.get(wanted)
         or refused.get(cell.model)
-        or obstacle_beyond(cell, seen.cluster)
-        or ENGINES[cell.engine].check(cell, seen.cluster)
+        or obstacle_beyond(cell, cluster)
+        or ENGINES[cell.engine].check(cell, cluster)
     )
 
 
-def look(cluster: Cluster, project: Path) -> Seen:
-    """Ask the nodes what they have; one that does not answer hinders no other."""
+def _away(nodes: Iterable[Node]) -> list[Node]:
+    return [node for node in nodes if node.away is not None]
+
+
+def _seen(cluster: Cluster, project: Path) -> Cluster:
+    """The nodes with what they have, or why they are away, over connections of its own."""
     transport = SshTransport(project)
     try:
-        asked = together(lambda node: _asked(node, transport), cluster.nodes)
+        return look(cluster, transport)
     finally:
         transport.close()
-    nodes = tuple(node for node, _ in asked)
-    away = {node.name: reason for node, reason in asked if reason is not None}
-    return Seen(replace(cluster, nodes=nodes), away)
-
-
-def _asked(node: Node, transport: Transport) -> tuple[Node, str | None]:
-    try:
-        return ask_facts(Cluster((node,)), transport).root, None
-    except HerdError as error:
-        return node, str(error)
 
 
 def run_ansible(argv: list[str], project: Path) -> int:

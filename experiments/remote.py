@@ -212,5 +212,6 @@ class SshLink:
         if self._has_answered or status is None or status < 0 or status == BROKEN:
             return NodeLostError(name, f"the connection to {name} broke{told}")
         return NodeLostError(
-            name, f"Starting the helper on {name} failed{told}. {provision(limit=[name])}"
+            name,
+            f"Starting the helper on {name} failed{told}. Provision it: {provision(limit=[name])}",
         )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, RootModel, Va
 
 from collect.errors import HerdError
 from collect.run import Scalar
+from experiments import commands
 from models.foreign import LARGEST_COUNT, Count, FileName, one_line
 
 LONGEST_WORDS = 4000
@@ -139,7 +140,7 @@ def wrong(node: str, where: str, why: str) -> HerdError:
     """The error for a node that tells what cannot be."""
     return HerdError(
         f"Reading {one_line(where)} on {node}: it is damaged ({one_line(why)}). "
-        "Run `ansible-playbook provision.yml`."
+        f"Run `{commands.provision(limit=[node])}`."
     )
 
 

@@ -21,7 +21,7 @@ from experiments.compare import comparison
 from experiments.lacks import Wanted, lacks_of
 from experiments.matrix import Matrix
 from experiments.plan import describe, make_plan
-from experiments.prepare import Seen, have_models, prepare_on, run_ansible
+from experiments.prepare import have_models, prepare_on, run_ansible
 from models.report import SilentReporter
 
 MODEL = "synthetic:tiny"
@@ -65,14 +65,15 @@ class Fleet:
     """Nodes on which Ansible does what it is told, unless it cannot."""
 
     def __init__(self, cluster: Cluster, away: dict[str, str] | None = None) -> None:
-        self.cluster = cluster
-        self.away = away or {}
+        away = away or {}
+        nodes = (dataclasses.replace(one, away=away.get(one.name)) for one in cluster.nodes)
+        self.cluster = Cluster(tuple(nodes))
         self.played: list[dict[str, str]] = []
         self.said: list[str] = []
         self.refuses = False
 
-    def look(self) -> Seen:
-        return Seen(self.cluster, self.away)
+    def look(self) -> Cluster:
+        return self.cluster
 
     def play(self, argv: list[str]) -> int:
         flags = {"-K": str("-K" in argv)}
