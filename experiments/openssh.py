@@ -231,8 +231,9 @@ class OpenSsh:
     def _of_jump(self, jump: str, call: Call) -> Told:
         known = self._jumps.get((call.rules, jump))
         if known is None:
-            argv = [call.argv[0], "-F", str(call.rules)]
-            known = self._told(argv, destination(jump), call.environment)
+            *options, named = destination(jump)
+            argv = [call.argv[0], "-F", str(call.rules), *options]
+            known = self._told(argv, named, call.environment)
             self._jumps[call.rules, jump] = known
         return known
 
@@ -359,9 +360,16 @@ def told_of(node: Node, project: Path) -> Told:
         ssh.close()
 
 
-def destination(jump: str) -> str:
-    """A jump host as OpenSSH takes it on its command line."""
-    return jump if jump.startswith("ssh://") or ":" not in jump else f"ssh://{jump}"
+def destination(jump: str) -> tuple[str, ...]:
+    """A jump host, written as `[ssh://][user@]host[:port]`, as words of a command line."""
+    user, at, place = jump.removeprefix("ssh://").removesuffix("/").rpartition("@")
+    host, _, rest = place[1:].partition("]") if place.startswith("[") else _parted(place)
+    port = rest.removeprefix(":")
+    return (*(("-p", port) if port else ()), f"{user}{at}{host}")
+
+
+def _parted(place: str) -> tuple[str, str, str]:
+    return place.partition(":") if place.count(":") == 1 else (place, "", "")
 
 
 def _kept(node: Node) -> tuple[list[str], str | None]:

@@ -125,7 +125,7 @@ class Failure:
                 before = ("-J", ",".join(jump for jump, _ in way[:number])) if number else ()
                 at = _at(its.user, its.host, its.port)
                 where = f"{where} through its jump host {_name(jump)} ({at})"
-                return _Machine(where, (*before, destination(jump)), known, its.keys, _name(jump))
+                return _Machine(where, (*before, *destination(jump)), known, its.keys, _name(jump))
         named = _at(user, host, port) or "its ProxyCommand"
         return _Machine(f"{where} through {named}", (*_port(port), host), known, (), host)
 
@@ -207,8 +207,7 @@ def _at(user: str, host: str, port: str) -> str:
 
 def _name(jump: str) -> str:
     """What a jump host is called, without user and port."""
-    host = jump.removeprefix("ssh://").rpartition("@")[2]
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return destination(jump)[-1].rpartition("@")[2]
 
 
 def _port(port: str) -> tuple[str, ...]:

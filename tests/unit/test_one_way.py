@@ -1,0 +1,247 @@
+"""Whatever Ansible reaches the runner reaches, and neither passes a machine whose key is unknown.
+
+Each setting is a host of one inventory; Ansible and the runner go to all of them, over real SSH
+servers on loopback: a node, two jump hosts, and one whose key is in no file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from collect.errors import HerdError
+from experiments.inventory import read_cluster
+from experiments.programs import beside_python
+from experiments.remote import SshTransport
+from experiments.together import together
+from tests.doubles.sshd import Sshd, agent, make_key, sshd
+
+PROJECT = Path(__file__).resolve().parents[2]
+ME = pwd.getpwuid(os.getuid()).pw_name
+LOCK = "correct horse"
+ANSIBLE_S = 120
+
+
+@dataclass(frozen=True)
+class World:
+    """The servers and the project in which they are known.
+
+    Attributes:
+        project: folder with `ansible.cfg`.
+        node: the machine to reach.
+        jump: a jump host that is known.
+        second: another.
+        stranger: a jump host whose key is in no file.
+    """
+
+    project: Path
+    node: Sshd
+    jump: Sshd
+    second: Sshd
+    stranger: Sshd
+
+
+Setting = Mapping[str, object]
+
+
+def config(world: World, name: str, text: str, *, ours: bool = True) -> dict[str, object]:
+    """A configuration of the user's own, given by `-F`."""
+    path = world.project / f"{name}.conf"
+    first = f"Include {world.project}/ssh.cfg\n" if ours else ""
+    path.write_text(f"{first}Host {name}\n  HostName 127.0.0.1\n  Port {world.node.port}\n{text}\n")
+    return {"ansible_host": name, "ansible_ssh_common_args": f"-F {path}"}
+
+
+def reached(world: World) -> dict[str, Setting]:
+    """Settings with which a node is reached."""
+    node, jump, second = world.node, world.jump, world.second
+    at = {"ansible_host": "127.0.0.1", "ansible_port": node.port, "ansible_user": ME}
+    common = "ansible_ssh_common_args"
+    over = f"{ME}@127.0.0.1:{jump.port}"
+    known = "-o UserKnownHostsFile=inventory/known_hosts"  # as ansible.cfg's, which this replaces
+    led = f"-F ssh.cfg -W %h:%p -p {jump.port}"
+    shell = world.project / "relay"
+    shell.write_text('#!/bin/sh\nexec ssh -F ssh.cfg -W "$1:$2" -p "$3" "$4@127.0.0.1"\n')
+    shell.chmod(0o700)
+    return {
+        "plain": at,
+        "old-names": {
+            "ansible_ssh_host": "127.0.0.1",
+            "ansible_ssh_port": node.port,
+            "ansible_ssh_user": ME,
+        },
+        "ipv6": {**at, "ansible_host": "::1"},
+        "no-jump": {**at, common: "-o ProxyJump=none"},
+        "jump": {**at, common: f"-o ProxyJump={over}"},
+        "jump-short": {**at, common: f"-J {over}"},
+        "jump-extra": {**at, "ansible_ssh_extra_args": f"-J {over} {known}"},
+        "jump-two": {**at, common: f"-J {over},{ME}@127.0.0.1:{second.port}"},
+        "jump-ipv6": {**at, common: f"-J {ME}@[::1]:{jump.port}"},
+        "command": {
+            **at,
+            common: f"-o ProxyCommand='ssh -F ssh.cfg -W %h:%p -p {jump.port} -l %r 127.0.0.1'",
+        },
+        "command-path": {
+            **at,
+            common: f"-o ProxyCommand='/usr/bin/ssh {led} {ME}@127.0.0.1'",
+        },
+        "command-script": {**at, common: f"-o ProxyCommand='{shell} %h %p {jump.port} %r'"},
+        "alias": config(world, "alias", f"  User {ME}"),
+        "config-jump": config(
+            world,
+            "config-jump",
+            f"  ProxyJump bastion\nHost bastion\n  HostName 127.0.0.1\n  Port {jump.port}",
+        ),
+        "config-match": config(
+            world,
+            "config-match",
+            f'Match originalhost config-match exec "true"\n  ProxyJump {over}',
+        ),
+        "config-alone": config(world, "config-alone", f"  User {ME}", ours=False),
+        "hardened": {
+            **at,
+            common: "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null",
+            "herd_known_hosts": "inventory/known_hosts",
+            "ansible_ssh_args": "-o UserKnownHostsFile={{ herd_known_hosts }}",
+        },
+        "compressed": {**at, common: "-C -4 -o Compression=yes -o ServerAliveInterval=1"},
+        "identity": {
+            **at,
+            "ansible_ssh_private_key_file": "id_locked",
+            common: "-o IdentitiesOnly=yes",
+        },
+        "plain-key": {
+            **at,
+            "ansible_private_key_file": "id_plain",
+            common: "-o IdentityAgent=none",
+        },
+    }
+
+
+def refused(world: World) -> dict[str, tuple[Setting, str]]:
+    """Settings with which none must be passed, and what the runner says."""
+    node, stranger = world.node, world.stranger
+    at = {"ansible_host": "127.0.0.1", "ansible_port": node.port, "ansible_user": ME}
+    common = "ansible_ssh_common_args"
+    over = f"{ME}@127.0.0.1:{stranger.port}"
+    careless = f"ProxyJump {over}\nHost *\n  StrictHostKeyChecking"
+    unknown = rf"jump host 127\.0\.0\.1 .*port {stranger.port}.*its host key is not in"
+    led = rf"through 127\.0\.0\.1 port {stranger.port}: its host key is not in"
+    ssh = f"ssh -o StrictHostKeyChecking={{}} -W %h:%p -p {stranger.port} {ME}@127.0.0.1"
+    return {
+        "stranger": ({**at, common: f"-J {over}"}, unknown),
+        "stranger-no": (config(world, "stranger-no", f"  {careless} no"), unknown),
+        "stranger-new": (config(world, "stranger-new", f"  {careless} accept-new"), unknown),
+        "stranger-command": ({**at, common: f"-o ProxyCommand='{ssh.format('yes')}'"}, led),
+        "node-no": (
+            {**at, "ansible_port": stranger.port, common: "-o StrictHostKeyChecking=no"},
+            "its host key is not in",
+        ),
+        "node-localhost": (
+            {
+                **at,
+                "ansible_host": "localhost",
+                common: "-4 -o NoHostAuthenticationForLocalhost=yes -o VerifyHostKeyDNS=yes",
+            },
+            "its host key is not in",
+        ),
+    }
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Servers, an agent with the key that they let in, and a project that knows three of them."""
+    project = tmp_path_factory.mktemp("way")
+    keys = make_key(project / "id_locked", LOCK) + make_key(project / "id_plain")
+    (project / "inventory").mkdir()
+    shutil.copy(PROJECT / "ssh.cfg", project)
+    # Ansible shares connections between hosts that have address, port and user in common.
+    settings = (PROJECT / "ansible.cfg").read_text()
+    assert "-o ControlMaster=auto" in settings
+    (project / "ansible.cfg").write_text(
+        settings.replace("-o ControlMaster=auto", "-o ControlPath=none")
+    )
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        names = ("node", "jump", "second", "stranger")
+        banner = project / "banner"
+        banner.write_text("Permission denied (publickey).\nHost key verification failed.\n")
+        made = [
+            stack.enter_context(sshd(project / name, keys, f"Banner {banner}")) for name in names
+        ]
+        known = "".join(server.known() for server in made[:3])
+        (project / "inventory" / "known_hosts").write_text(known)
+        socket = stack.enter_context(agent(project, project / "id_locked", LOCK))
+        patch.setenv("SSH_AUTH_SOCK", socket)
+        yield World(project, *made)
+
+
+def inventory(world: World, hosts: Mapping[str, Setting]) -> str:
+    path = world.project / "hosts.json"
+    path.write_text(json.dumps({"cluster": {"hosts": hosts}}))
+    return str(path)
+
+
+def by_ansible(world: World, hosts: Mapping[str, Setting]) -> set[str]:
+    """Hosts that Ansible reaches."""
+    done = subprocess.run(
+        [
+            beside_python("ansible"),
+            *("-i", inventory(world, hosts), "cluster", "-o"),
+            *("-m", "ansible.builtin.raw", "-a", "echo reached"),
+        ],
+        cwd=world.project,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=ANSIBLE_S,
+        check=False,
+    )
+    return {line.split()[0] for line in done.stdout.splitlines() if "(stdout) reached" in line}
+
+
+def by_fab(world: World, hosts: Mapping[str, Setting]) -> dict[str, str]:
+    """What the runner hears from each host, or the error."""
+    nodes = read_cluster(world.project, inventory(world, hosts), must_resolve=False).nodes
+    transport = SshTransport(world.project)
+
+    def heard(number: int) -> tuple[str, str]:
+        try:
+            channel = transport.run(nodes[number], "echo reached")
+            channel.settimeout(20)
+            return nodes[number].name, channel.recv(100).decode()
+        except HerdError as error:
+            return nodes[number].name, str(error)
+
+    try:
+        return dict(together(heard, range(len(nodes))))
+    finally:
+        transport.close()
+
+
+def test_both_reach_the_same(world: World) -> None:
+    hosts = reached(world)
+
+    assert by_ansible(world, hosts) == set(hosts)
+    by_jump = world.jump.led_on(), world.second.led_on()
+    assert by_fab(world, hosts) == dict.fromkeys(hosts, "reached\n")
+    assert (world.jump.led_on(), world.second.led_on()) == (2 * by_jump[0], 2 * by_jump[1])
+
+
+def test_neither_passes_a_machine_whose_key_is_unknown(world: World) -> None:
+    hosts = refused(world)
+
+    assert by_ansible(world, {name: setting for name, (setting, _) in hosts.items()}) == set()
+    told = by_fab(world, {name: setting for name, (setting, _) in hosts.items()})
+    for name, (_, words) in hosts.items():
+        assert re.search(words, told[name]), (name, told[name])
+    assert world.stranger.led_on() == 0
