@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.cells import Series, subject
-from analysis.family import Family, Finding
+from analysis.family import Family
 from analysis.scaling import DECODE, Point, Scaling, compare, is_unbeaten
-from analysis.scaling_text import unsure
-from analysis.wording import interval, listing, nodes, ratio
+from analysis.scaling_text import compared
+from analysis.wording import interval, listing, nodes
 
 MOST_NAMED = 4
 """Cells that are named one by one."""
@@ -158,16 +158,7 @@ def _rival(
     found = compare(first.best.cell, second.best.cell, family)
     if found is None or found.ratio is None:
         return f"{start} {one} and {other} are not compared."
-    if found.finding is Finding.FASTER:
-        return f"{start} {one} is {ratio(found.ratio)} times as fast as {other}."
-    if found.finding is Finding.SLOWER:
-        return f"{start} {one} is slower than {other}, at {ratio(found.ratio)} times its speed."
-    if found.finding is Finding.SAME:
-        told = f"at {ratio(found.ratio)} times"
-        return f"{start} {one} is as fast as {other} within {margin}, {told}."
-    return (
-        f"{start} whether {one} is faster than {other} cannot be told: {unsure(found)} its speed."
-    )
+    return f"{start} {compared(f'{one} is', other, 'its', found, margin)}."
 
 
 def _other_weights(scalings: Sequence[Scaling]) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -42,33 +43,33 @@ def _medians(rows: pd.DataFrame) -> Iterator[str]:
         yield f"{number(row['value'])} on {on}" if row["kind"] == MEDIAN else f"nothing on {on}"
 
 
-def split(data: pd.DataFrame) -> str:
-    """Time and share of sync over nodes."""
+def _over_nodes(data: pd.DataFrame, told: Callable[[Mapping[Hashable, Any], str], str]) -> str:
+    """Of each series what is told of each of its rows and nodes."""
     return _sentences(
         f"{name}: "
-        + listing(
-            [
-                f"{number(row['compute_ms'] + row['sync_ms'])} ms on {nodes(int(row['nodes']))}, "
-                f"sync {Share(row['sync_share_low'], row['sync_share_high']).in_words}"
-                for row in rows.to_dict("records")
-            ]
-        )
+        + listing([told(row, nodes(int(row["nodes"]))) for row in rows.to_dict("records")])
         for name, rows in _series(data)
+    )
+
+
+def split(data: pd.DataFrame) -> str:
+    """Time and share of sync over nodes."""
+    return _over_nodes(
+        data,
+        lambda row, on: (
+            f"{number(row['compute_ms'] + row['sync_ms'])} ms on {on}, "
+            f"sync {Share(row['sync_share_low'], row['sync_share_high']).in_words}"
+        ),
     )
 
 
 def traffic(data: pd.DataFrame) -> str:
     """KiB a token that the root sends and receives over nodes."""
-    return _sentences(
-        f"{name}: "
-        + listing(
-            [
-                f"{number(row['sent_kib'])} KiB sent and {number(row['received_kib'])} received on "
-                f"{nodes(int(row['nodes']))}"
-                for row in rows.to_dict("records")
-            ]
-        )
-        for name, rows in _series(data)
+    return _over_nodes(
+        data,
+        lambda row, on: (
+            f"{number(row['sent_kib'])} KiB sent and {number(row['received_kib'])} received on {on}"
+        ),
     )
 
 

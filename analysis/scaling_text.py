@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from analysis.cells import CellResult, in_words, varying_axes
 from analysis.family import Compared, Finding
 from analysis.scaling import DECODE, Point, Scaling
-from analysis.stats import FEWEST
+from analysis.stats import FEWEST, Ratio
 from analysis.wording import bare, between, count, interval, listing, nodes, number, plural, ratio
 
 MOST_TOLD = 3
@@ -121,17 +121,32 @@ def _also(point: Point, found: Compared, base: int) -> str:
 
 def _step(point: Point, before: int, found: Compared, margin: str) -> str:
     n, other = _n(point), count(before)
-    told = found.ratio
-    if told is None:
+    if found.ratio is None:
         return f"{n} cannot be compared with {other}"
+    return compared(f"{n} are", other, _owner(before), found, margin)
+
+
+def compared(
+    who: str, other: str, owner: str, found: Compared, margin: str, shown: Ratio | None = None
+) -> str:
+    """What was found of two, as a clause.
+
+    Args:
+        who: the one with its verb: `four are`.
+        other: the other: `two`.
+        owner: whose speed the other's is: `their`.
+        found: what was found.
+        margin: within which two are as fast.
+        shown: the ratio of their speeds that the report shows; None for the found one.
+    """
+    told = ratio(beside) if (beside := shown or found.ratio) else ""
     if found.finding is Finding.SLOWER:
-        return f"{n} are slower than {other}, at {ratio(told)} times {_owner(before)} speed"
+        return f"{who} slower than {other}, at {told} times {owner} speed"
     if found.finding is Finding.FASTER:
-        return f"{n} are {ratio(told)} times as fast as {other}"
+        return f"{who} {told} times as fast as {other}"
     if found.finding is Finding.SAME:
-        return f"{n} are as fast as {other} within {margin}, at {ratio(told)} times"
-    beside = f"{unsure(found)} {_owner(before)} speed"
-    return f"whether {n} are faster than {other} cannot be told: {beside}"
+        return f"{who} as fast as {other} within {margin}, at {told} times"
+    return f"whether {who} faster than {other} cannot be told: {unsure(found)} {owner} speed"
 
 
 def unsure(found: Compared) -> str:
@@ -164,11 +179,9 @@ def _beside_base(point: Point, base: int, margin: str) -> str:
         return f"{n} are not compared"
     if found.finding is Finding.SLOWER:
         return f"{n} are slower, at {told} times {_owner(base)} speed"
-    if found.finding is Finding.SAME:
-        return f"{n} are as fast as {count(base)} within {margin}, at {told} times"
-    if found.finding is Finding.FASTER:
-        return f"{n} are {told} times as fast as {count(base)}"
-    return f"{n} are {unsure(found)} {_owner(base)} speed"
+    if found.finding is Finding.UNKNOWN:
+        return f"{n} are {unsure(found)} {_owner(base)} speed"
+    return compared(f"{n} are", count(base), _owner(base), found, margin, point.speed_up)
 
 
 def _owner(before: int) -> str:

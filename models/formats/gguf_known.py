@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from models.errors import HerdError
 from models.formats.gguf import ROPE_DIVISORS, gguf_name
-from models.formats.unsayable import is_off, unsayable
+from models.formats.unsayable import is_off, superfluous, unsayable
 from models.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -215,10 +215,4 @@ def require_known_tensors(names: Iterable[str], shape: ModelShape, path: Path) -
         known.add(ROPE_DIVISORS)
     for name in sorted(set(names) - known):
         layer = _LAYER.match(name)
-        if layer and int(layer["layer"]) >= shape.layers:
-            what = f"has the tensor `{name}` of a layer beyond its {shape.layers}"
-        elif name.endswith(".bias"):
-            what = f"has the bias `{name}`"
-        else:
-            what = f"has the tensor `{name}`, which no {shape.architecture} model here has"
-        raise unsayable(path, what)
+        raise superfluous(path, name, layer and layer["layer"], shape)

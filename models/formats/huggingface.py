@@ -30,7 +30,7 @@ from models.formats.huggingface_config import CONFIG, read_shape
 from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.json_file import read_json
 from models.formats.model_files import is_there, require_file
-from models.formats.unsayable import require_no_pointer, unsayable
+from models.formats.unsayable import require_no_pointer, superfluous
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -205,13 +205,7 @@ def _require_known(found: dict[str, _Stored], shape: ModelShape, folder: Path) -
         layer = _LAYER.match(name)
         if _HARMLESS.fullmatch(name):
             continue
-        if layer and int(layer["layer"]) >= shape.layers:
-            what = f"has the tensor `{name}` of a layer beyond its {shape.layers}"
-        elif name.endswith(".bias"):
-            what = f"has the bias `{name}`"
-        else:
-            what = f"has the tensor `{name}`, which no {shape.architecture} model here has"
-        raise unsayable(folder, what)
+        raise superfluous(folder, name, layer and layer["layer"], shape)
     embedding, classifier = (found.get(huggingface_name(n)) for n in (EMBEDDING, CLASSIFIER))
     if shape.tied_classifier and embedding and classifier and not embedding.equals(classifier):
         raise HerdError(

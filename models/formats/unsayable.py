@@ -9,6 +9,8 @@ from models.errors import HerdError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from models.shape import ModelShape
+
 _POINTER = b"version https://git-lfs"
 
 
@@ -23,6 +25,24 @@ def unsayable(path: Path, what: str) -> HerdError:
         f"{path} {what}. The files that are written here cannot say that, and the model would "
         "compute something else; it is left alone."
     )
+
+
+def superfluous(path: Path, name: str, layer: str | None, shape: ModelShape) -> HerdError:
+    """The refusal of a tensor that a model of the shape does not have.
+
+    Args:
+        path: the file, or the folder.
+        name: of the tensor in it.
+        layer: the number of the layer that the name gives; None where it gives none.
+        shape: the shape that the file states.
+    """
+    if layer is not None and int(layer) >= shape.layers:
+        what = f"has the tensor `{name}` of a layer beyond its {shape.layers}"
+    elif name.endswith(".bias"):
+        what = f"has the bias `{name}`"
+    else:
+        what = f"has the tensor `{name}`, which no {shape.architecture} model here has"
+    return unsayable(path, what)
 
 
 def is_off(value: object) -> bool:
