@@ -118,6 +118,8 @@ def learn(node: Node, project: Path, wanted: Collection[str]) -> HostKey:
         wanted: fingerprints that are trusted: a machine may have several keys, and is asked for
             the one that is among them.
     """
+    if node.connection == "local":  # the controller itself, which needs no SSH
+        return HostKey(State.KNOWN)
     key = _learn(node, project, None)
     if key.state is State.NEW and wanted and key.fingerprint not in wanted:
         for kind in OTHER_KINDS:

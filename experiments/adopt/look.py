@@ -37,13 +37,14 @@ class Look:
         trouble: why it cannot become a node; empty where it can.
         remedy: what to do then.
         groups: groups beside `cluster` that it belongs to.
-        address: IPv4 address by which other nodes reach it; None where it tells none.
+        addresses: IPv4 addresses that it has and others could reach; where SSH came to one of them,
+            that one alone.
     """
 
     trouble: str = ""
     remedy: str = ""
     groups: tuple[str, ...] = ()
-    address: str | None = None
+    addresses: tuple[str, ...] = ()
 
 
 def look(node: Node, project: Path) -> Look:
@@ -89,11 +90,8 @@ def _judged(told: dict[str, str]) -> Look:
     if "microsoft" in kernel.lower():
         groups.append("wsl_guests")
     reached = told.get("reached", "").split()
-    # The address that SSH came to is one that others reach; else the only one that it has.
-    came_to = _usable(reached[2:3])
-    addresses = came_to or _usable(told.get("addresses", "").split())
-    address = addresses[0] if len(addresses) == 1 else None
-    return Look(groups=tuple(groups), address=address)
+    addresses = _usable(reached[2:3]) or _usable(told.get("addresses", "").split())
+    return Look(groups=tuple(groups), addresses=tuple(addresses))
 
 
 def _usable(words: Sequence[str]) -> list[str]:

@@ -53,7 +53,8 @@ class Machine:
         """An address for engines where SSH's is none that they could use."""
         if is_usable_ipv4(self.node.address) or self.node.forwarded_from:
             return {}
-        address = look.address or self.node.engine_address
+        only = look.addresses[0] if len(look.addresses) == 1 else None
+        address = only or self.node.engine_address
         return {ENGINES_ADDRESS: address} if is_usable_ipv4(address) else {}
 
 

@@ -137,8 +137,12 @@ def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Mach
     for one, seen in zip(machines, looks, strict=True):
         trouble, remedy = seen.trouble, seen.remedy
         if not trouble and one.lacks_address(seen):
-            trouble = "engines need an IPv4 address, and it tells none that others can reach"
-            remedy = f"Write it into the inventory yourself, with {ENGINES_ADDRESS}."
+            trouble = "engines need an IPv4 address, and it is not clear which of its others reach"
+            remedy = (
+                f"Adopt it by one of its addresses: {', '.join(seen.addresses)}."
+                if seen.addresses
+                else f"Write it into the inventory yourself, with {ENGINES_ADDRESS}."
+            )
         if trouble:
             talk.say(f"{one.asked.word}: {trouble}.\n→ {remedy}")
         else:

@@ -315,6 +315,28 @@ def test_a_machine_may_say_anything(
     assert not (project / FLEET).exists()
 
 
+def test_of_several_addresses_the_person_chooses(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    machines[0].says = told(
+        "kernel Linux 6", "reached ::1 1 ::1 22", "addresses 192.0.2.7 10.0.0.7 fe80::1", "end ."
+    )
+    person = Person(answer=True)
+
+    adopted(project, person, *map(word, machines[:2]))
+
+    assert list(hosts(project)) == ["pi2"]
+    assert "→ Adopt it by one of its addresses: 192.0.2.7, 10.0.0.7." in person.read
+
+
+def test_the_controller_as_a_node_has_no_key_to_confirm(project: Path) -> None:
+    before = "cluster:\n  hosts:\n    desk:\n      ansible_connection: local\n"
+    (project / FLEET).write_text(before)
+
+    assert adopted(project, Person(answer=None), "desk").names == ("desk",)
+    assert (project / FLEET).read_text() == before
+
+
 def test_machines_are_appended_and_the_root_stays(
     project: Path, machines: list[BareMachine]
 ) -> None:
