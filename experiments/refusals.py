@@ -159,18 +159,28 @@ class Failure:
             f"{shlex.join(('ssh-keygen', '-R', found[1], '-f', listed))} && {look}"
         )
 
-    def _not_let_in(self, machine: _Machine) -> str:
+    def unused_key(self) -> str | None:
+        """Why a key was not even offered, and the remedy; None where all were."""
+        found = _DENIED.search(self.said)
+        return found and self._unused(self._machine(found[2], user=found[1]))
+
+    def _unused(self, machine: _Machine) -> str | None:
         if found := _OPEN_KEY.search(self.said):
             return (
-                f"{machine.where}: the key {found[1]} is not used, because others may read it. "
+                f"the key {found[1]} is not used, because others may read it. "
                 f"{shlex.join(('chmod', '600', found[1]))}"
             )
         for key in machine.keys:
             if _is_locked(self.ssh.project / Path(key).expanduser(), self.call):
                 return (
-                    f"{machine.where}: its key {key} has a passphrase, and no agent has it. "
+                    f"its key {key} has a passphrase, and no agent has it. "
                     f"{shlex.join(('ssh-add', key))}"
                 )
+        return None
+
+    def _not_let_in(self, machine: _Machine) -> str:
+        if unused := self._unused(machine):
+            return f"{machine.where}: {unused}"
         if machine.jump is not None:
             return (
                 f"{machine.where}: it accepts no key of yours. Name its user and key in "

@@ -40,6 +40,9 @@ OTHER_KINDS = (
 _FINGERPRINT = re.compile(r"(?:^|\s)(?:SHA256:)?([A-Za-z0-9+/]{43})=?(?=$|\s)")
 
 
+_CHANGED = re.compile(r"Host key for (\S+) has changed")
+
+
 class State(StrEnum):
     """What is known of a machine's host key."""
 
@@ -57,8 +60,9 @@ class HostKey:
         lines: to be added to the file where it is new.
         kind: its type, such as `ssh-ed25519`.
         blob: the key, in base64.
-        why: why there is none, in words of SSH.
+        why: why there is none, and what to do.
         line: of the file, with the other key where it changed.
+        name: what the file has the machine by where it changed.
     """
 
     state: State
@@ -67,6 +71,7 @@ class HostKey:
     blob: str = ""
     why: str = ""
     line: int = 0
+    name: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -157,7 +162,8 @@ def _told(said: Said, added: bytes, copy: str) -> HostKey:
         return HostKey(State.NEW, b" ".join(words[:3]) + b"\n", kind, blob)
     offending = re.search(rf"key.* in {re.escape(copy)}:(\d+)", said.err)
     if offending:
-        return HostKey(State.CHANGED, line=int(offending[1]))
+        name = _CHANGED.search(said.err)
+        return HostKey(State.CHANGED, line=int(offending[1]), name=name[1] if name else "")
     if said.code == 0 or said.refused is not None:
         return HostKey(State.KNOWN)
     return HostKey(State.SILENT, why=said.why)

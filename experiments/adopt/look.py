@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments.adopt.asked import is_usable_ipv4
 from experiments.adopt.keys import known_hosts_of
-from experiments.adopt.ssh import Said, call, quoted
+from experiments.adopt.ssh import FAILED, Said, call, quoted
 from experiments.cluster import Node
 from experiments.openssh import KNOWN_HOSTS, SSH_PORT, told_of
 from models.foreign import one_line
@@ -34,8 +34,8 @@ class Look:
     """What a machine told, or why it did not.
 
     Attributes:
-        trouble: why it cannot become a node; empty where it can.
-        remedy: what to do then.
+        trouble: why it cannot become a node, and maybe a remedy; empty where it can.
+        remedy: what to do, on a line of its own.
         groups: groups beside `cluster` that it belongs to.
         addresses: IPv4 addresses that it has and others could reach; where SSH came to one of them,
             that one alone.
@@ -57,14 +57,14 @@ def look(node: Node, project: Path) -> Look:
     )
     said = call(node, project, options, "sh -s", SCRIPT)
     if said.refused is not None:
-        return _not_let_in(node, project, said.refused)
+        return _not_let_in(node, project, said)
     told = _told(said)
     if "end" in told:
         return _judged(told)
-    if said.code == 255:  # noqa: PLR2004 - SSH's own
-        return Look(f"the login fails ({said.why})", "Put that right, then adopt it.")
+    if said.code == FAILED:
+        return Look(said.why)
     return Look(
-        f"it lets us in, but runs no `sh` ({said.why})",
+        f"it lets us in, but runs no `sh` ({said.last})",
         "Nodes run Linux. For a Windows PC see docs/pcs.md: its WSL guest is the node.",
     )
 
@@ -100,12 +100,14 @@ def _usable(words: Sequence[str]) -> list[str]:
     return [address for address in addresses if is_usable_ipv4(address)]
 
 
-def _not_let_in(node: Node, project: Path, ways: str) -> Look:
+def _not_let_in(node: Node, project: Path, said: Said) -> Look:
+    if said.unused:
+        return Look(said.unused)
     own = f" ({node.key_file})" if node.key_file else ""
     trouble = f"it accepts no key of yours{own}"
     if node.user is None:
         trouble += f"; it was asked as user {told_of(node, project).user}"
-    if not {"password", "keyboard-interactive"} & set(ways.split(",")):
+    if not {"password", "keyboard-interactive"} & set((said.refused or "").split(",")):
         return Look(
             trouble,
             "It takes no password either: put your public key into ~/.ssh/authorized_keys there, "

@@ -144,7 +144,9 @@ def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Mach
                 else f"Write it into the inventory yourself, with {ENGINES_ADDRESS}."
             )
         if trouble:
-            talk.say(f"{one.asked.word}: {trouble}.\n→ {remedy}")
+            talk.say(f"{one.asked.word}: {trouble}")
+            if remedy:
+                talk.say(f"→ {remedy}")
         else:
             let_in.append(one.seen(seen))
     return let_in

@@ -5,15 +5,19 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from collect.errors import HerdError
+from experiments.channel import SilentError
 from experiments.cluster import Node
 from experiments.openssh import OpenSsh
+from experiments.refusals import Failure
 from models.foreign import one_line
 
 ANSWER_S = 60.0
+FAILED = 255
+"""The exit code of SSH where it did not get as far as the program."""
 MOST_BYTES = 1 << 16
 _REFUSED = re.compile(r"\S+@\S+: Permission denied \((?P<ways>[^)]*)\)\.?")
 
@@ -26,11 +30,15 @@ class Said:
         code: its exit code; 255 is SSH's own.
         out: what came from the machine, cut.
         err: what SSH said, and after it has connected the machine, too.
+        why: where SSH itself failed, what that means and what to do.
+        unused: where nobody was let in, why a key was not even offered; None if all were.
     """
 
     code: int
     out: str
     err: str
+    why: str = ""
+    unused: str | None = None
 
     @property
     def refused(self) -> str | None:
@@ -40,10 +48,10 @@ class Said:
         return None if found is None else found["ways"]
 
     @property
-    def why(self) -> str:
+    def last(self) -> str:
         """The last thing that was said, for a message."""
         lines = [line for line in self.err.splitlines() if line.strip()]
-        return one_line(lines[-1], 200) if lines else f"ssh ended with {self.code}"
+        return one_line(lines[-1], 200) if lines else f"it ended with {self.code}"
 
 
 def call(node: Node, project: Path, options: Sequence[str], command: str, given: str = "") -> Said:
@@ -73,15 +81,19 @@ def call(node: Node, project: Path, options: Sequence[str], command: str, given:
             check=False,
             start_new_session=True,  # SSH to a jump host could ask on this terminal
         )
+        said = Said(done.returncode, _text(done.stdout), _text(done.stderr))
+        if said.code != FAILED:
+            return said
+        failure = Failure(node, ssh, made, said.err, SilentError(said.last, let_in=False))
+        return replace(said, why=str(failure.error()), unused=failure.unused_key())
     except HerdError as error:
-        return Said(255, "", str(error))
+        return Said(FAILED, "", "", str(error))
     except subprocess.TimeoutExpired:
-        return Said(255, "", f"it did not answer within {ANSWER_S:.0f} s")
+        return Said(FAILED, "", "", f"It did not answer within {ANSWER_S:.0f} s.")
     finally:
         if answer is not None:
             answer.close()
         ssh.close()
-    return Said(done.returncode, _text(done.stdout), _text(done.stderr))
 
 
 def quoted(path: Path) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State, has_key, known_hosts_of
 from experiments.adopt.machine import Machine
 from experiments.adopt.screen import Talk
 
 COPIED = (
-    "If these are two machines, one was copied from the other and needs keys of its own: sudo sh "
-    "-c 'rm /etc/ssh/ssh_host_*_key* && ssh-keygen -A && systemctl restart ssh' on the copy."
+    "If these are two machines, one was copied from the other and needs keys of its own. On the "
+    "copy: sudo sh -c 'rm /etc/ssh/ssh_host_*_key* && ssh-keygen -A && systemctl restart ssh'"
 )
 
 
@@ -54,16 +56,14 @@ def _against(
     """What is wrong with a machine's key; empty where nothing is."""
     path = known_hosts_of(one.node, fleet.project)
     if host.state is State.SILENT:
-        return (
-            f"it tells no host key ({host.why}). Is it on, on the network, and is its SSH server "
-            "switched on?"
-        )
+        return f"it tells no host key. {host.why}"
     if host.state is State.CHANGED:
         name = shown(path, fleet.project)
+        forget = shlex.join(("ssh-keygen", "-R", host.name, "-f", name))
         return (
             f"REFUSED. Its host key is not the one in line {host.line} of {name}: either it was "
             "installed anew, or something else answers at this address. If you know why it "
-            f"changed, take the line away (sed -i {host.line}d {name}) and adopt it again."
+            f"changed: {forget} && {commands.fab('adopt', one.asked.word)}"
         )
     if host.state is State.KNOWN:
         return ""

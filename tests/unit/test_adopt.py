@@ -177,7 +177,8 @@ def test_a_key_that_changed_is_refused_and_the_others_go_on(
 
     assert came == Adopted(("pi2",), is_all=False, nodes=1)
     assert f"{word(machines[0])}: REFUSED. Its host key is not the one in line 2 of" in person.read
-    assert f"sed -i 2d {KNOWN}" in person.read
+    forget = f"ssh-keygen -R '[127.0.0.1]:{machines[0].port}' -f {KNOWN}"
+    assert re.search(rf"{re.escape(forget)} && \S*fab adopt {word(machines[0])} -", person.read)
     assert "pi2 is the root now" in person.read
     assert (project / KNOWN).read_text() == f"# mine\n{line}{machines[1].line()}"
     assert machines[0].seen == []
@@ -378,5 +379,43 @@ def test_a_machine_that_is_off_is_named(project: Path, machines: list[BareMachin
     came = adopted(project, person, off, word(machines[0]))
 
     assert came.names == ("pi2",)
-    assert f"{off}: it tells no host key (" in person.read
+    assert f"{off}: it tells no host key. Connecting to pi1 (pi@127.0.0.1 port" in person.read
     assert "Connection refused" in person.read
+
+
+def test_a_machine_behind_a_jump_host_is_adopted_where_the_jump_host_is_known(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    jump, node = machines[:2]
+    config = (
+        f"Host shed\n  HostName 127.0.0.1\n  Port {node.port}\n  User pi\n"
+        f"  ProxyJump ada@127.0.0.1:{jump.port}\n"
+        f"Host 127.0.0.1\n  IdentityFile {Path.home()}/.ssh/id_rsa\n"
+    )
+    (Path.home() / ".ssh" / "config").write_text(config)
+    person = Person(answer=True)
+
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopted(project, person, "shed")
+    assert "through its jump host 127.0.0.1" in person.read
+    assert "its host key is not in" in person.read
+    assert (jump.seen, node.seen) == ([], [])
+
+    (Path.home() / ".ssh" / "known_hosts").write_text(jump.line())
+    assert adopted(project, Person(answer=True), "shed").names == ("shed",)
+    assert (project / KNOWN).read_text() == node.line()
+    assert hosts(project)["shed"]["herd_cluster_address"] == "192.0.2.12"
+
+
+def test_a_key_with_a_passphrase_that_no_agent_has_is_named(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    key = Path.home() / ".ssh" / "id_rsa"
+    paramiko.RSAKey.generate(2048).write_private_key_file(str(key), password="alpaca")  # noqa: S106
+    person = Person(answer=True)
+
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopted(project, person, word(machines[0]))
+
+    assert f"ssh-add {key}" in person.read
+    assert "ssh-copy-id" not in person.read
