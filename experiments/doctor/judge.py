@@ -15,6 +15,7 @@ from experiments.doctor.checks import (
     root,
     wsl,
 )
+from experiments.doctor.checks.advice import Advice
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem
 from experiments.told import unread
 
@@ -40,13 +41,14 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     if answer.facts is None:
         return
     facts = answer.facts
+    advice = Advice.on(answer, facts)
     others = [other for other in answers if other is not answer]
     yield from _checked("machine", lambda: machine.check(facts))
     yield from _checked("root", lambda: root.check(answer, facts))
     yield from _checked("wsl", lambda: wsl.check(answer, facts, others))
-    yield from _checked("gpu", lambda: gpu.check(facts))
-    yield from _checked("cuda", lambda: cuda.check(facts))
-    yield from _checked("python", lambda: pythons.check(facts))
+    yield from _checked("gpu", lambda: gpu.check(facts, advice))
+    yield from _checked("cuda", lambda: cuda.check(facts, advice))
+    yield from _checked("python", lambda: pythons.check(facts, advice))
     yield from _checked("network", lambda: network.check(answer, facts, others))
     yield from _checked("resources", lambda: resources.check(answer, facts))
 

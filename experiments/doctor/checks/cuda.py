@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from experiments.doctor.checks.advice import Advice
 from experiments.doctor.facts import Cuda, Facts, Toolkit
 from experiments.doctor.finding import Finding, ok, problem, warning
 from experiments.told import whole
 
 SUBJECT = "cuda"
-INSTALL = "put the machine into group `cuda_nodes`, then ansible-playbook provision.yml --tags cuda"
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 """CUDA's major version to the oldest branch of the driver that runs it (NVIDIA, CUDA compatibility,
 minor version compatibility)."""
@@ -19,7 +19,7 @@ LAST_BRANCHES = {340: "Tesla", 390: "Fermi", 470: "Kepler"}
 """Last branches of the driver for a generation of GPUs (NVIDIA, legacy GPUs)."""
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
     """A line for each toolkit, then the traps."""
     cuda = facts.cuda
     for toolkit in cuda.toolkits:
@@ -38,11 +38,11 @@ def check(facts: Facts) -> Iterator[Finding]:
     # Without a compiler it is the runtime that PyTorch's packages bring, which is as it should be.
     conda = [toolkit for toolkit in cuda.toolkits if toolkit.conda and toolkit.compiler]
     if conda and not any(toolkit.compiler for toolkit in system):
-        yield _conda_only(conda)
+        yield _conda_only(conda, advice)
     elif conda:
         yield from _conda_first(cuda, conda)
-    yield from _loader(cuda, system)
-    yield from _driver(facts, system)
+    yield from _loader(cuda, system, advice)
+    yield from _driver(facts, system, advice)
     if facts.closed_homes:
         names = ", ".join(facts.closed_homes)
         yield ok(SUBJECT, f"Not looked into, because they are closed to this user: {names}.")
@@ -71,7 +71,7 @@ def _strangers(cuda: Cuda) -> Iterator[Finding]:
             yield ok(SUBJECT, f"{who} finds {compiler}, which lies in no toolkit's folder.")
 
 
-def _conda_only(conda: list[Toolkit]) -> Finding:
+def _conda_only(conda: list[Toolkit], advice: Advice) -> Finding:
     """A warning, because nothing here needs a compiler of CUDA."""
     places = ", ".join(toolkit.path for toolkit in conda)
     return warning(
@@ -79,7 +79,7 @@ def _conda_only(conda: list[Toolkit]) -> Finding:
         f"The CUDA toolkit lies only inside Conda ({places}): outside that environment, in units "
         "and in builds, nothing finds it.",
         "Petals needs no toolkit, only the driver and the PyTorch that its role pins. For builds "
-        f"with nvcc, let the role install the system's: {INSTALL}",
+        f"with nvcc, let the role install the system's: {advice.toolkit()}",
     )
 
 
@@ -93,7 +93,7 @@ def _conda_first(cuda: Cuda, conda: list[Toolkit]) -> Iterator[Finding]:
         )
 
 
-def _loader(cuda: Cuda, system: list[Toolkit]) -> Iterator[Finding]:
+def _loader(cuda: Cuda, system: list[Toolkit], advice: Advice) -> Iterator[Finding]:
     missing = [
         toolkit
         for toolkit in system
@@ -103,7 +103,8 @@ def _loader(cuda: Cuda, system: list[Toolkit]) -> Iterator[Finding]:
         yield warning(
             SUBJECT,
             f"The loader's cache has none of CUDA's libraries, though {missing[0].path} is there.",
-            f"Name the folder in a file of /etc/ld.so.conf.d and run sudo ldconfig; or {INSTALL}",
+            "Name its folder of libraries in a file of /etc/ld.so.conf.d and run sudo ldconfig. Or "
+            f"let the role install the toolkit: {advice.toolkit()}",
         )
     path = (cuda.login and cuda.login.ld_library_path) or ""
     if "cuda" in path or "conda" in path:
@@ -115,7 +116,7 @@ def _loader(cuda: Cuda, system: list[Toolkit]) -> Iterator[Finding]:
         )
 
 
-def _driver(facts: Facts, system: list[Toolkit]) -> Iterator[Finding]:
+def _driver(facts: Facts, system: list[Toolkit], advice: Advice) -> Iterator[Finding]:
     for gpu in facts.gpu.gpus[:1]:
         for toolkit in system:
             oldest = oldest_driver(toolkit.version)
@@ -126,18 +127,18 @@ def _driver(facts: Facts, system: list[Toolkit]) -> Iterator[Finding]:
                     f"{gpu.driver}.",
                     "Update NVIDIA's driver in Windows."
                     if facts.wsl
-                    else f"Install a newer driver: {INSTALL}.{no_newer(gpu.driver)}",
+                    else newer_driver(gpu.driver, advice),
                 )
 
 
-def no_newer(driver: str) -> str:
-    """What is true of the last driver of a generation of GPUs; empty for any other driver."""
+def newer_driver(driver: str, advice: Advice) -> str:
+    """How to come by a newer driver than this one."""
     generation = LAST_BRANCHES.get(branch(driver))
     if generation is None:
-        return ""
+        return f"Install a newer driver: {advice.driver()}"
     return (
-        f" For a GPU of NVIDIA's {generation} generation there is none: models run on the "
-        "processor there."
+        f"For a GPU of NVIDIA's {generation} generation there is no newer one: models run on the "
+        f"processor there. For any other install one: {advice.driver()}"
     )
 
 

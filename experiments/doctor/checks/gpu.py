@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments.doctor.checks.cuda import INSTALL, branch
+from experiments.doctor.checks.advice import Advice
+from experiments.doctor.checks.cuda import branch
 from experiments.doctor.facts import Facts, Gpus
 from experiments.doctor.finding import Finding, ok, problem, warning
 
 SUBJECT = "gpu"
 TELLS_CAPABILITY = 510
 """Branch of the driver from which on nvidia-smi knows `compute_cap`."""
+OLD_ONES = "A GPU older than 2018 needs -e cuda_driver_modules=proprietary besides."
 DKMS_KEY = "/var/lib/dkms/mok.pub"
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
     """What is there, or what keeps it from working."""
     gpu = facts.gpu
     for one in gpu.gpus:
@@ -42,9 +44,9 @@ def check(facts: Facts) -> Iterator[Finding]:
     if refused is not None:
         yield refused
     elif gpu.nvidia_smi_error is not None and gpu.nvidia_smi is not None:
-        yield _failing(facts, gpu.nvidia_smi_error)
+        yield _failing(facts, gpu.nvidia_smi_error, advice)
     elif gpu.on_bus:
-        yield _without_driver(gpu)
+        yield _without_driver(gpu, advice)
     else:
         yield ok(SUBJECT, f"No GPU by NVIDIA{_lent(facts)}: models run on the processor.")
 
@@ -76,14 +78,14 @@ def _named(gpu: Gpus) -> str:
     return f"{gpu.module.name} " if gpu.module.name not in (None, "nvidia") else ""
 
 
-def _failing(facts: Facts, error: str) -> Finding:
+def _failing(facts: Facts, error: str, advice: Advice) -> Finding:
     sentence = f"nvidia-smi fails: {error.rstrip('.')}."
     if facts.wsl is not None:
         return problem(SUBJECT, sentence, "Update NVIDIA's driver in Windows, then wsl --shutdown.")
     if "mismatch" in error:
         return problem(SUBJECT, sentence, "The driver was updated while it was loaded: restart.")
     if facts.gpu.nouveau:
-        return _nouveau()
+        return _nouveau(advice)
     if not facts.gpu.is_there:
         return warning(
             SUBJECT,
@@ -91,26 +93,28 @@ def _failing(facts: Facts, error: str) -> Finding:
             "Remove the driver, or put the GPU in.",
         )
     return problem(
-        SUBJECT, sentence, f"sudo dmesg | grep -i nvidia tells more. For another driver: {INSTALL}"
+        SUBJECT,
+        sentence,
+        f"sudo dmesg | grep -i nvidia tells more. For another driver: {advice.driver()}",
     )
 
 
-def _without_driver(gpu: Gpus) -> Finding:
+def _without_driver(gpu: Gpus, advice: Advice) -> Finding:
     if gpu.nouveau:
-        return _nouveau()
-    signed = " Secure Boot is on: take a signed driver." if gpu.secure_boot else ""
+        return _nouveau(advice)
+    signed = "Secure Boot is on and wants a signed one (docs/pcs.md). " if gpu.secure_boot else ""
     return warning(
         SUBJECT,
         "There is a GPU by NVIDIA and no driver for it.",
-        f"For a driver: {INSTALL}.{signed}",
+        f"{signed}{OLD_ONES} For a driver: {advice.driver()}",
     )
 
 
-def _nouveau() -> Finding:
+def _nouveau(advice: Advice) -> Finding:
     return problem(
         SUBJECT,
         "The driver nouveau holds the GPU; CUDA needs NVIDIA's own.",
-        f"For NVIDIA's driver, which keeps nouveau from loading: {INSTALL}",
+        f"{OLD_ONES} For NVIDIA's driver, which keeps nouveau from loading: {advice.driver()}",
     )
 
 

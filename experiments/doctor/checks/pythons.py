@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from experiments.doctor.checks.cuda import INSTALL, branch, no_newer, oldest_driver
+from experiments.doctor.checks.advice import Advice
+from experiments.doctor.checks.cuda import branch, newer_driver, oldest_driver
 from experiments.doctor.facts import Facts, Python
 from experiments.doctor.finding import Finding, ok, problem, warning
 from experiments.told import decimal, whole
@@ -23,13 +24,9 @@ SERVED = ("110", "111", "114", "115", "117", "118", "120", "121", "122")
 RIGHT_TORCH = "PyTorch 2.4.1, built for CUDA 12.1"
 LEAST_CAPABILITY, MOST_CAPABILITY = 5.0, 9.0
 """Oldest and newest compute capability that PyTorch built for those has code for."""
-REMEDY = (
-    f"Reinstalling CUDA does not help. Give Petals an environment of its own with {RIGHT_TORCH}: "
-    "ansible-playbook provision.yml --tags petals"
-)
 
 
-def check(facts: Facts) -> Iterator[Finding]:
+def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
     """A line for each environment, then what cannot work in it."""
     if not facts.pythons:
         yield ok(SUBJECT, "No PyTorch.")
@@ -37,10 +34,17 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield ok(SUBJECT, "Not all environments were looked at: there are too many.")
     for python in facts.pythons:
         yield ok(SUBJECT, f"{python.path} ({python.kind}): {_contents(python)}.")
-        yield from _served(facts, python)
+        yield from _served(facts, python, advice)
         if python.torch_cuda and facts.gpu.gpus:
-            yield from _driver(facts, python, python.torch_cuda)
-        yield from _imported(facts, python)
+            yield from _driver(facts, python, python.torch_cuda, advice)
+        yield from _imported(facts, python, advice)
+
+
+def _own_environment(advice: Advice) -> str:
+    return (
+        f"Reinstalling CUDA does not help. Give Petals an environment of its own with "
+        f"{RIGHT_TORCH}: {advice.petals()}"
+    )
 
 
 def _contents(python: Python) -> str:
@@ -58,7 +62,7 @@ def _built_for(python: Python) -> str:
     return f"CUDA {python.torch_cuda}" if python.torch_cuda else "the CPU"
 
 
-def _served(facts: Facts, python: Python) -> Iterator[Finding]:
+def _served(facts: Facts, python: Python, advice: Advice) -> Iterator[Finding]:
     """Whether bitsandbytes has a library for this PyTorch."""
     if python.torch is None:
         return
@@ -67,15 +71,15 @@ def _served(facts: Facts, python: Python) -> Iterator[Finding]:
             yield warning(
                 SUBJECT,
                 f"{python.path}: PyTorch is built for the CPU, and Petals leaves the GPU alone.",
-                "Set `petals_variant: cuda` for this node, then "
-                "ansible-playbook provision.yml --tags petals",
+                "To keep it so, write `petals_variant: cuda` at this node in the inventory. "
+                f"Now: {advice.petals()}",
             )
         return
     if python.petals and not python.bitsandbytes:
         yield problem(
             SUBJECT,
             f"{python.path}: Petals is there without bitsandbytes, which every server imports.",
-            "ansible-playbook provision.yml --tags petals",
+            advice.petals(),
         )
     told = python.bitsandbytes_cuda if python.bitsandbytes else SERVED
     served = tuple(code for code in told if _CODE.fullmatch(code))
@@ -92,7 +96,7 @@ def _served(facts: Facts, python: Python) -> Iterator[Finding]:
         f"{python.path}: PyTorch {python.torch} is {'too new, ' if is_new else ''}built for CUDA "
         f"{python.torch_cuda}; "
         f"{named}{pinned} {_range(served)}, so it cannot load for the GPU.",
-        REMEDY,
+        _own_environment(advice),
     )
 
 
@@ -103,7 +107,7 @@ def _range(served: tuple[str, ...]) -> str:
     return f"serves CUDA {first} to {last}"
 
 
-def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
+def _driver(facts: Facts, python: Python, cuda: str, advice: Advice) -> Iterator[Finding]:
     gpu = facts.gpu.gpus[0]
     oldest = oldest_driver(cuda)
     if oldest is not None and branch(gpu.driver) < oldest:
@@ -111,9 +115,7 @@ def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
             SUBJECT,
             f"{python.path}: PyTorch for CUDA {cuda} needs driver {oldest} or newer, and this is "
             f"{gpu.driver}.",
-            "Update NVIDIA's driver in Windows."
-            if facts.wsl
-            else f"For a newer driver: {INSTALL}.{no_newer(gpu.driver)}",
+            "Update NVIDIA's driver in Windows." if facts.wsl else newer_driver(gpu.driver, advice),
         )
     capability = decimal(gpu.compute_capability)
     if python.petals and capability is not None and capability < LEAST_CAPABILITY:
@@ -133,7 +135,7 @@ def _driver(facts: Facts, python: Python, cuda: str) -> Iterator[Finding]:
         )
 
 
-def _imported(facts: Facts, python: Python) -> Iterator[Finding]:
+def _imported(facts: Facts, python: Python, advice: Advice) -> Iterator[Finding]:
     """What `--deep` saw."""
     imported = python.imported
     if imported is None:
@@ -141,7 +143,9 @@ def _imported(facts: Facts, python: Python) -> Iterator[Finding]:
     if imported.error is not None:
         what = f"importing {imported.module}" if imported.module else "importing"
         error = imported.error.rstrip(".")
-        yield problem(SUBJECT, f"{python.path}: {what} ended with {error}.", REMEDY)
+        yield problem(
+            SUBJECT, f"{python.path}: {what} ended with {error}.", _own_environment(advice)
+        )
     elif python.torch_cuda and facts.gpu.gpus and imported.torch_sees_gpu is False:
         yield problem(
             SUBJECT,
