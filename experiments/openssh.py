@@ -178,7 +178,7 @@ class OpenSsh:
                 inventory asks for what cannot be followed; the message says where and what.
         """
         program = self._program(node)
-        kept, config = _kept(node)
+        kept, config = _kept(node, self.project)
         rules = self._rules_for(node.known_hosts or KNOWN_HOSTS, config)
         environment = {
             **os.environ,
@@ -372,7 +372,7 @@ def _parted(place: str) -> tuple[str, str, str]:
     return place.partition(":") if place.count(":") == 1 else (place, "", "")
 
 
-def _kept(node: Node) -> tuple[list[str], str | None]:
+def _kept(node: Node, project: Path) -> tuple[list[str], str | None]:
     """Those of Ansible's arguments that say how to reach a node, and the configuration (`-F`)."""
     arguments = list(node.ssh.arguments)
     try:
@@ -390,6 +390,8 @@ def _kept(node: Node) -> tuple[list[str], str | None]:
             config = None if value == OUR_CONFIG else value
         elif option[1] in KEPT_OPTIONS:
             kept += [option, value] if f"{option[1]}:" in ALL_OPTIONS else [option]
+    if config not in (None, "none") and not (project / Path(config).expanduser()).exists():
+        raise HerdError(_not_followed(node, f"`-F {one_line(config, 80)}` names no file"))
     return kept, config
 
 

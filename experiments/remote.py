@@ -26,8 +26,9 @@ from models.foreign import one_line
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
 PIECE_BYTES = 1 << 18
 MANY_FILES = 8192
-AGAIN_S = 20.0
-"""How long a server is tried again that turns us away because many come at once."""
+ATTEMPTS = 12
+"""At a server that turns us away because many come at once: of OpenSSH's, in the worst case, every
+second to third time (`MaxStartups`)."""
 PAUSE_S = (0.1, 1.5)
 """The pause before that, at random: those who were turned away together do not return together."""
 
@@ -79,19 +80,19 @@ class SshTransport:
                 call.answer.close()
 
     def _begun(self, node: Node, call: Call | None, marked: str, *, is_killed: bool) -> Channel:
-        until = time.monotonic() + AGAIN_S
-        while True:
+        for attempts_left in range(ATTEMPTS - 1, -1, -1):
             channel = self._start(node, call, marked, is_killed=is_killed)
             try:
                 channel.await_mark(3 * CONNECT_S)
             except SilentError as error:
                 said = channel.said()
                 channel.close()
-                if not was_turned_away(said) or time.monotonic() > until:
+                if not was_turned_away(said) or not attempts_left:
                     raise self._failed(node, call, said, error) from None
             else:
                 return channel
             time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - no secret
+        raise AssertionError  # the last attempt returns or raises
 
     def _start(self, node: Node, call: Call | None, marked: str, *, is_killed: bool) -> Channel:
         if call is not None and call.answer is not None:

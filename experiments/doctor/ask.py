@@ -63,10 +63,21 @@ def ask_nodes(
     """
     transport = SshTransport(project)
     try:
-        answers = together(lambda node: _ask(node, nodes, transport, deep=deep), nodes)
+        answers = together(lambda node: _answer(node, nodes, transport, deep=deep), nodes)
     finally:
         transport.close()
     return [replace(one, is_root=None if root is None else one.node == root) for one in answers]
+
+
+def _answer(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bool) -> Answer:
+    """What a node tells; whatever happens with one is a finding of that one."""
+    try:
+        return _ask(node, nodes, transport, deep=deep)
+    except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the others have answers
+        why = f"Looking at it failed ({type(error).__name__}: {one_line(str(error))})."
+        silent = Answer(node.name, node.address, node.engine_address)
+        remedy = "Look at the others meanwhile; this is a fault of llama-herd."
+        return replace(silent, silence=problem("connection", why, remedy))
 
 
 def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bool) -> Answer:

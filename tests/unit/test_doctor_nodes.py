@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from collect.errors import HerdError
+from experiments.channel import Channel
+from experiments.cluster import Node
 from experiments.doctor.ask import ask_nodes
 from experiments.doctor.finding import Verdict
 from experiments.doctor.run import examine
 from experiments.inventory import read_cluster
+from experiments.protocol import NodeLostError
+from experiments.remote import SshTransport
 from tests.doubles.ssh_server import ssh_server
 
 NAMES = "[cluster]\na ansible_host=127.0.0.1 ansible_port={port}\nb ansible_host=nobody.invalid\n"
@@ -75,3 +79,22 @@ def test_no_known_hosts_is_a_finding_too(tmp_path: Path, hosts: str) -> None:
     assert first.silence is not None
     assert first.silence.sentence.endswith("its host key is not in inventory/known_hosts.")
     assert "ssh -o StrictHostKeyChecking=ask" in first.silence.remedy
+
+
+def test_what_nobody_foresaw_at_one_node_is_a_finding_of_that_one(
+    tmp_path: Path, hosts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_self: SshTransport, node: Node, _command: str) -> Channel:
+        if node.name == "a":
+            raise AttributeError("odd")
+        raise NodeLostError(node.name, "Connecting to b: it is off. Switch it on.")
+
+    monkeypatch.setattr(SshTransport, "run", run)
+    odd, off = ask_nodes(
+        read_cluster(tmp_path, hosts, must_resolve=False).nodes, tmp_path, deep=False
+    )
+
+    assert odd.silence is not None
+    assert odd.silence.sentence == "Looking at it failed (AttributeError: odd)."
+    assert off.silence is not None
+    assert off.silence.remedy == "Switch it on."

@@ -245,3 +245,78 @@ def test_neither_passes_a_machine_whose_key_is_unknown(world: World) -> None:
     for name, (_, words) in hosts.items():
         assert re.search(words, told[name]), (name, told[name])
     assert world.stranger.led_on() == 0
+
+
+def test_a_jump_host_that_takes_few_at_once_is_tried_again(world: World, tmp_path: Path) -> None:
+    key = (world.project / "id_locked.pub").read_text()
+    with sshd(tmp_path / "narrow", key, startups="2:50:4") as narrow:
+        (tmp_path / "known").write_text(world.node.known() + narrow.known())
+        at = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": world.node.port,
+            "ansible_user": ME,
+            "herd_known_hosts": str(tmp_path / "known"),
+            "ansible_ssh_common_args": f"-J {ME}@127.0.0.1:{narrow.port}",
+        }
+        hosts = {f"node{number}": at for number in range(12)}
+
+        assert by_fab(world, hosts) == dict.fromkeys(hosts, "reached\n")
+        assert "drop connection" in narrow.log()
+
+
+BREAKING = """
+  RemoteCommand echo another
+  RequestTTY force
+  SessionType none
+  ForkAfterAuthentication yes
+  StdinNull yes
+  LogLevel {level}
+  LocalForward {port} 127.0.0.1:9
+  ExitOnForwardFailure yes
+  ForwardX11 yes
+  ForwardAgent yes
+  VisualHostKey yes
+  ControlMaster auto
+  ControlPath {folder}/shared
+  ControlPersist yes
+  PermitLocalCommand yes
+  LocalCommand touch {folder}/ran
+  SendEnv *
+  StrictHostKeyChecking ask
+  UserKnownHostsFile /dev/null
+  NumberOfPasswordPrompts 9
+  BatchMode no
+"""
+
+
+@pytest.mark.parametrize("level", ["QUIET", "DEBUG3"])
+def test_settings_that_would_break_a_conversation_do_not(world: World, level: str) -> None:
+    port = world.node.port  # it is taken, so a forwarding would fail
+    text = BREAKING.format(level=level, port=port, folder=world.project)
+    setting = config(world, "breaking", text)
+    flags = "-N -n -f -tt -v -q -X -A -g -M -S shared -L 9:127.0.0.1:9 -E said -O check"
+    setting["ansible_ssh_extra_args"] = flags
+
+    assert by_fab(world, {"breaking": setting}) == {"breaking": "reached\n"}
+    assert not {"ran", "shared", "said"} & {path.name for path in world.project.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            "-o ProxyCommand=ssh -W %h:%p jump",
+            r"`jump` is no option\. A value with blanks has to be",
+        ),
+        ("--jump a", "option --jump not recognized"),
+        ("-o Nonsense=1", "[Bb]ad configuration option: nonsense"),
+        ("-F nowhere.conf", r"`-F nowhere\.conf` names no file"),
+    ],
+)
+def test_arguments_that_cannot_be_followed_are_named(
+    world: World, arguments: str, told: str
+) -> None:
+    at = {"ansible_host": "127.0.0.1", "ansible_port": world.node.port, "ansible_user": ME}
+    heard = by_fab(world, {"node": {**at, "ansible_ssh_common_args": arguments}})
+
+    assert re.search(told, heard["node"]), heard
