@@ -1,4 +1,4 @@
-"""A lab of two nodes with Petals as the role installs it."""
+"""A lab of two nodes with Petals as the role installs it: Debian 12, and 13 without Python 3.11."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def petals_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualLab]
     obstacle = lab_obstacle()
     if obstacle is not None:
         pytest.fail(f"no lab here: {obstacle}")
-    made = VirtualLab(tmp_path_factory.mktemp("petals"), "pet", "10.92.0.0/24", 2)
+    systems = {"lab_release": ["bookworm", "trixie"]}
+    made = VirtualLab(tmp_path_factory.mktemp("petals"), "pet", "10.92.0.0/24", 2, systems)
     try:
         raised = made.up()
         assert raised.code == 0, raised.output

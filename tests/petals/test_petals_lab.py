@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.petals.conftest import FIRST, MODEL, SECOND
 DEADLINE_S = 300.0
 FOLDER = f"/opt/llama-herd/models/{MODEL}-f32"
 PROGRAMS = "/opt/llama-herd/engines/petals/bin"
+ENVIRONMENTS = "/opt/llama-herd/engines/petals/environments"
 PROMPTS = ("Once upon a time", "One day, a big bear")
 TEXT = "Once upon a time, there was a little girl named Lily."
 KILLER = """
@@ -58,6 +60,20 @@ def study(workload: Benchmark | Greedy, **settings: object) -> Matrix:
         file="petals.yml",
         **{**defaults, **settings},  # type: ignore[arg-type]
     )
+
+
+def test_a_python_is_brought_along_only_where_the_system_has_none(petals_lab: VirtualLab) -> None:
+    own, brought = (
+        json.loads(petals_lab.on(node, "cat /opt/llama-herd/engines/petals/install.json"))
+        for node in (FIRST, SECOND)
+    )
+    assert (own["installed"], own["python"]) == (True, None)
+    assert brought["installed"] is True
+    assert brought["python"].startswith("python-amd64-")
+    assert petals_lab.on(SECOND, "ls /usr/bin/python3.11 2>&1 || true").count("No such file") == 1
+    ask = "import sys; print(*sys.version_info[:2], sys.base_prefix)"
+    told = petals_lab.on(SECOND, f'$(readlink -f {PROGRAMS})/../venv/bin/python -I -c "{ask}"')
+    assert told.split() == ["3", "11", f"{ENVIRONMENTS}/{brought['python']}"]
 
 
 def test_two_servers_say_what_the_reference_says(petals_lab: VirtualLab, tmp_path: Path) -> None:
