@@ -36,11 +36,13 @@ class SilentError(Exception):
 
     Attributes:
         let_in: whether it was the other side's shell that failed, and not the way there.
+        of_windows: whether that shell is one of Windows'.
     """
 
-    def __init__(self, message: str, *, let_in: bool) -> None:
+    def __init__(self, message: str, *, let_in: bool, of_windows: bool = False) -> None:
         super().__init__(message)
         self.let_in = let_in
+        self.of_windows = of_windows
 
 
 class Channel:
@@ -54,6 +56,9 @@ class Channel:
         folder: where it runs.
         environment: its environment.
         is_killed: whether `close` kills it; else it is left to end when its input ends.
+
+    Attributes:
+        noise: what a login shell printed before the mark.
 
     Raises:
         OSError: it cannot be started.
@@ -93,6 +98,7 @@ class Channel:
         self._is_killed = is_killed
         self._timeout_s = 0.0
         self._came = b""
+        self.noise = b""
         self._said = b""
         self._lock = Lock()
         self._is_closed = False
@@ -123,7 +129,7 @@ class Channel:
             came += piece
             if len(came) > NOISE_BYTES:
                 raise SilentError("its shell did not stop talking", let_in=True)
-        self._came = came.partition(_MARK)[2]
+        self.noise, _, self._came = came.partition(_MARK)
 
     def _mute(self, came: bytes) -> SilentError:
         """The error for a program that ended without saying its mark."""
@@ -131,7 +137,7 @@ class Channel:
         if status in (BROKEN, None) or status < 0:
             return SilentError("it ended", let_in=False)
         if MARK.encode() in came:  # as cmd and PowerShell print it
-            return SilentError("its shell is one of Windows'", let_in=True)
+            return SilentError("its shell is one of Windows'", let_in=True, of_windows=True)
         last = one_line(came[-PIECE_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2])
         told = f" ({said or last})" if said or last else ""
         return SilentError(f"its shell ended with status {status}{told}", let_in=True)

@@ -130,6 +130,11 @@ class Failure:
         return _Machine(f"{where} through {named}", (*_port(port), host), known, (), host)
 
     def _in_vain(self, machine: _Machine) -> str:
+        if self.why.of_windows:
+            return (
+                f"{machine.where}: it let us in, but it is a Windows machine. Put it into group "
+                "windows_hosts, and its Linux guest into group cluster, as docs/pcs.md shows."
+            )
         return (
             f"{machine.where}: it let us in, but started nothing: {self.why}. A node needs a login "
             f"shell of Unix. Try: {shlex.join(('ssh', *machine.by_hand, 'echo ok'))}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -12,12 +13,14 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from collect.errors import HerdError
+from experiments import commands
 from experiments.channel import Channel
 from experiments.cluster import Node
+from experiments.doctor.checks.machine import SYSTEMS
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, problem
 from experiments.doctor.probe.main import MARK
-from experiments.doctor.program import COMMAND, program
+from experiments.doctor.program import COMMAND, NONE, OLD, program
 from experiments.remote import SshTransport
 from experiments.together import together
 from experiments.told import decimal, first_of
@@ -48,6 +51,10 @@ class Pipe(Protocol):
 
 class SilentError(Exception):
     """The other side ended, or took too long, before it had told everything."""
+
+
+class UnfitError(SilentError):
+    """The node's Python is missing or too old for the probe; the message is what it says itself."""
 
 
 def ask_nodes(
@@ -99,6 +106,8 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
     except HerdError as error:
         sentence, _, remedy = str(error).partition(". ")
         return replace(silent, silence=problem("connection", f"{sentence}.", remedy))
+    printed = channel.noise.decode("utf-8", "replace").strip().partition("\n")[0]
+    silent = replace(silent, noise=one_line(printed, 60))
     facts_s = DEEP_S if deep else FACTS_S
     # A node may take what it is sent a byte at a time, which no timeout of one call ends.
     watchdog = threading.Timer(3 * READY_S + facts_s, channel.close)
@@ -107,8 +116,10 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
     try:
         text = program(node.engine_address, peers, deep=deep, sudo=node.become_exe or "sudo")
         facts, offset_s, error_s = converse(channel, text, facts_s)
+    except UnfitError as error:
+        return replace(silent, silence=_unfit(node, str(error)))
     except SilentError as error:
-        return replace(silent, silence=_silence(channel, error))
+        return replace(silent, silence=_silence(node, channel, error))
     finally:
         watchdog.cancel()
         channel.close()
@@ -123,10 +134,14 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
 
     Raises:
         SilentError: it ended, or told something else.
+        UnfitError: it has no Python that could run the probe.
     """
     lines = _Lines(pipe)
-    lines.send(text)
-    lines.next(READY_S)
+    with suppress(SilentError):  # it may have told why it ends, and ended, before it heard all
+        lines.send(text)
+    said = lines.next(READY_S)
+    if said.partition(" ")[0] in (NONE, OLD):
+        raise UnfitError(said)
     clocks = []
     for _ in range(TICKS):
         sent_s = time.time()
@@ -190,14 +205,34 @@ class _Lines:
             self._rest += piece
 
 
-def _silence(channel: Channel, error: SilentError) -> Finding:
-    """Why the probe did not tell everything, with what the node said last."""
+def _unfit(node: Node, said: str) -> Finding:
+    """The finding for a node without a Python that could run the probe."""
+    what, _, told = one_line(said, 60).partition(" ")
+    if what == OLD:
+        return problem(
+            "connection",
+            f"Its Python is {told}; provisioning needs 3.9 or newer.",
+            "Upgrade the system: Debian 12, Ubuntu 22.04 or newer.",
+        )
+    if told not in (*SYSTEMS, ""):
+        return problem(
+            "connection",
+            f"It has no Python 3, and its system is {told}; provisioning knows Debian, Ubuntu and "
+            "Raspberry Pi OS.",
+            "Install one of these.",
+        )
+    install = "apt-get update && apt-get install -y python3"
+    return problem("connection", "It has no Python 3.", commands.on_node(node.name, install))
+
+
+def _silence(node: Node, channel: Channel, error: SilentError) -> Finding:
+    """Why the probe did not tell everything, with how it ended and what the node said last."""
+    status = channel.status()
+    ended = f" with status {status}" if status else ""
     last = channel.last_said()
-    if "python3" in last and "not found" in last:
-        return problem("connection", "It has no Python 3.", "sudo apt install python3")
     told = f" ({last})" if last else ""
     return problem(
         "connection",
-        f"It let us in, but looking at it failed: {error}{told}.",
-        "Log in there and try: python3 --version",
+        f"It let us in, but its python3 did not tell what it should: {error}{ended}{told}.",
+        commands.on_node(node.name, "python3 --version", root=False),
     )

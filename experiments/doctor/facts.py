@@ -75,6 +75,7 @@ class Root(_Told):
     """Who logs in, and whether that user can become root.
 
     Attributes:
+        shell: the one that a login starts.
         program: where sudo, or what stands for it, lies; None where it is not there.
         asks: what it wants before it makes root of the user; `silent` if it does not end.
         says: its last words, in English.
@@ -85,6 +86,7 @@ class Root(_Told):
     """
 
     user: str = "?"
+    shell: str = "/bin/bash"
     is_root: bool = False
     groups: tuple[str, ...] = ()
     program: str | None = None

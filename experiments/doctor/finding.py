@@ -43,6 +43,7 @@ class Answer:
         port: of its SSH server.
         become_method: how Ansible becomes root there, and by which program if that is said.
         is_root: whether it is the cluster's root; None where that is not told.
+        noise: the first line that its login shell printed by itself; empty if none.
         offset_s: its clock minus the controller's, in seconds, known to `offset_error_s`.
         silence: the finding when it told nothing.
     """
@@ -54,6 +55,7 @@ class Answer:
     become_method: str = "sudo"
     become_exe: str | None = None
     is_root: bool | None = None
+    noise: str = ""
     facts: Facts | None = None
     offset_s: float = 0.0
     offset_error_s: float = 0.0

@@ -16,7 +16,7 @@ from experiments.doctor.checks import (
     wsl,
 )
 from experiments.doctor.checks.advice import Advice
-from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem
+from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem, warning
 from experiments.told import unread
 
 
@@ -38,6 +38,14 @@ def worst(diagnoses: Sequence[Diagnosis]) -> Verdict:
 def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     if answer.silence is not None:
         yield answer.silence
+    if answer.noise:
+        yield warning(
+            "connection",
+            f"Its login shell prints where nobody reads it (`{answer.noise}`): that breaks copying "
+            "by sftp, scp and rsync.",
+            "In the start-up file that prints (~/.bashrc, ~/.zshenv, ~/.cshrc) let it print for "
+            "people alone: [ -t 1 ] && echo …",
+        )
     if answer.facts is None:
         return
     facts = answer.facts

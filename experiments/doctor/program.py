@@ -8,6 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.doctor.probe.main import MARK
+
+NONE, OLD = "none", "old"
+"""What the node says in place of `ready` without a Python, and with one that is too old."""
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "experiments.doctor.probe"
 MODULES = (
@@ -25,9 +29,22 @@ MODULES = (
 )
 """Each after those that it imports."""
 NODE_FACTS = "roles/node_base/files/node-facts"
-_READ = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
-COMMAND = f"exec python3 -IS -c {shlex.quote(_READ)}"
-"""Runs the program that follows: its size in bytes, a line break, and the program."""
+_READ = (
+    "import sys; v = sys.version_info[:2]; "
+    f"v < (3, 7) and sys.exit(print('{MARK} {OLD} %d.%d' % v)); "
+    "exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+)
+_START = (
+    f"command -v python3 >/dev/null || {{ . /etc/os-release; echo {MARK} {NONE} $ID; exit 127; }}; "
+    f"exec python3 -IS -c {shlex.quote(_READ)}"
+)
+COMMAND = f"sh -c {shlex.quote(_START)}"
+"""Runs the program that follows: its size in bytes, a line break, and the program.
+
+Whichever login shell it is given to (csh, fish, a restricted one) starts `sh` for it. Where there
+is no Python, or one that cannot read the program, that is told by marks of our own: what a shell
+says of it depends on the shell and its language.
+"""
 _LOAD = """
 import json, sys, types
 modules, question = json.loads(sys.stdin.buffer.readline())

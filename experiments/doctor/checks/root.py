@@ -14,6 +14,7 @@ MAY_AS_A_RULE = ("sudo", "admin", "wheel")
 """Groups that distributions let use sudo."""
 WHOLE_PATH = "PATH=$PATH:/usr/sbin:/sbin; export PATH"
 """`su` leaves the user's, which has not root's programs."""
+RESTRICTED = ("rbash", "rksh", "rzsh", "rsh", "lshell", "git-shell")
 SLOW_S = 3.0
 ANSIBLE_WAITS_S = 12
 """How long Ansible waits for sudo's question."""
@@ -24,6 +25,7 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
     root = facts.root
     if root is None:
         return
+    yield from _shell(answer, root)
     if root.is_root:
         yield ok(SUBJECT, "Logs in as root itself.")
     elif answer.become_method != "sudo":
@@ -37,6 +39,25 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
     else:
         yield _by_sudo(answer, root)
         yield from _slow(root)
+
+
+def _shell(answer: Answer, root: Root) -> Iterator[Finding]:
+    """Whether Ansible's commands, which are for `sh` and have several lines, get through it."""
+    name = root.shell.rpartition("/")[2]
+    if name in RESTRICTED:
+        why = "starts no program by its path"
+    elif name in ("csh", "tcsh"):
+        why = "takes no command of several lines in quotation marks"
+    else:
+        return
+    command = f"{WHOLE_PATH}; usermod --shell /bin/bash {shlex.quote(root.user)}"
+    yield problem(
+        SUBJECT,
+        f"The login shell of {root.user} is {name}, which {why}: Ansible cannot work by it.",
+        f"On the node, by another account: sudo usermod --shell /bin/bash {shlex.quote(root.user)}"
+        if name in RESTRICTED
+        else commands.on_node(answer.node, command),
+    )
 
 
 def _without_sudo(answer: Answer, root: Root) -> Finding:

@@ -31,6 +31,7 @@ def root(place: Place, program: str) -> dict[str, Any]:
     path = program if program.startswith("/") else place.program(program)
     told: dict[str, Any] = {
         "user": pwd.getpwuid(user).pw_name,
+        "shell": pwd.getpwuid(user).pw_shell,
         "is_root": user == 0,
         "groups": sorted(filter(None, map(group_name, {os.getgid(), *os.getgroups()}))),
         "program": path if path and place.is_program(path) else None,
