@@ -247,7 +247,7 @@ def test_a_build_may_be_tried_by_the_helper_where_it_will_run(node: Path) -> Non
             "does not run in its unit (success, exit status 0): error: no",
         ),
         ({"refuses": "another runner owns it"}, "herd-node: another runner owns it (user=a)"),
-        (None, "herd-node is not there: provision the whole node: ansible-playbook provision.yml"),
+        (None, "herd-node is not there: provision the whole node, without --tags"),
     ],
 )
 def test_a_build_that_does_not_run_in_its_unit_leaves_the_old_one_in_use(

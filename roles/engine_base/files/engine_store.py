@@ -273,9 +273,7 @@ def prove_in_unit(
     program's last words, or with the helper's, if it ends without the pattern.
     """
     if not Path(HELPER).exists():
-        raise RuntimeError(
-            f"{HELPER} is not there: provision the whole node: ansible-playbook provision.yml"
-        )
+        raise RuntimeError(f"{HELPER} is not there: provision the whole node, without --tags")
     program = str(ROOT / engine / "bin" / argv[0])
     words = "".join(f"arg={word}\n" for word in (program, *argv[1:]))
     asked = f"run\nunit={PROOF_UNIT}\ndeadline={round(seconds)}\n{words}\n"

@@ -56,8 +56,7 @@ def shown() -> str:
         return f"there are {', '.join(found)}"
     return (
         "there is neither /dev/nvidia0 nor /dev/dxg. Look at what nvidia-smi says, then provision "
-        "the whole node, as its helper decides what an engine is shown: ansible-playbook "
-        "provision.yml"
+        "the whole node, without --tags: its helper decides what an engine is shown"
     )
 
 

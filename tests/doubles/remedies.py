@@ -1,0 +1,153 @@
+"""Everything that prints a command, in the situations in which it does.
+
+`commands_printed` plays them all and tells what was made, and from which line of the code.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest.mock import patch
+
+from collect.errors import HerdError
+from collect.run import Benchmark, Greedy
+from experiments import commands
+from experiments.adopt import run as adopt_run
+from experiments.adopt import trust
+from experiments.adopt.keys import State
+from experiments.adopt.screen import next_commands
+from experiments.cluster import Cluster, Node
+from experiments.doctor.judge import judge
+from experiments.engines.base import Cell
+from experiments.engines.common import unreadable
+from experiments.facts import HELPER_VERSION, ask_facts
+from experiments.lacks import lacks_of
+from experiments.matrix import Matrix
+from experiments.plan import make_plan, remedies
+from experiments.prepare import steps_of
+from experiments.remote import SshLink
+from experiments.told import wrong
+from tests.doubles.doctor_facts import PC, answer, changed
+from tests.doubles.scripted import ScriptedTransport, World, cluster
+from tests.doubles.scripted_run import world
+
+NODE, OTHER = "desk", "pi1"
+"""Names of the nodes that all commands are about."""
+SUDO = {"user": "ada", "groups": ["ada"], "program": "/usr/bin/sudo"}
+EMPTY = Node(name=NODE, address="192.0.2.7", engine_address="192.0.2.7", memory_mib=4096)
+GPU = {"on_bus": 1}
+WORKING_GPU = {
+    "on_bus": 1,
+    "gpus": [{"name": "RTX", "driver": "470.1", "compute_capability": "8.6"}],
+}
+TORCH = {"path": "/home/ada/petals", "kind": "venv", "torch": "2.6.0", "torch_cuda": "12.4"}
+SITUATIONS: tuple[dict[str, Any], ...] = (
+    {"root": {**SUDO, "program": None}},
+    {"root": {**SUDO, "program": None, "doas": True}},
+    {"root": {**SUDO, "asks": "terminal"}},
+    {"root": {**SUDO, "asks": "refused"}},
+    {"root": {**SUDO, "groups": ["sudo"], "asks": "password", "is_rs": True, "sudo_ws": True}},
+    *({"network": {"firewalls": [{"kind": kind}]}} for kind in ("ufw", "firewalld", "iptables")),
+    {"network": {"firewalls": [{"kind": "nftables"}]}},
+    {"gpu": GPU},
+    {"gpu": {**GPU, "nouveau": True}},
+    {"gpu": {**GPU, "nvidia_smi": "/usr/bin/nvidia-smi", "nvidia_smi_error": "no"}},
+    {
+        "gpu": WORKING_GPU,
+        "cuda": {"toolkits": [{"path": "/usr", "conda": False, "compiler": True, "version": "12"}]},
+    },
+    {
+        "cuda": {
+            "toolkits": [
+                {"path": "/home/ada/conda", "conda": True, "compiler": True, "version": "12"}
+            ]
+        }
+    },
+    {"gpu": WORKING_GPU, "pythons": [TORCH]},
+    {"gpu": GPU, "pythons": [{**TORCH, "torch_cuda": None, "petals": "2.2.0"}]},
+    {"pythons": [{**TORCH, "petals": "2.2.0", "bitsandbytes": None}]},
+)
+"""What the doctor finds on a node, beside a PC on which all is well."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A command, and the file and line that had it made."""
+
+    text: str
+    file: str
+    line: int
+
+
+def commands_printed(folder: Path) -> list[Printed]:
+    """All commands, made while everything that prints one has a reason to."""
+    printed: list[Printed] = []
+    make = commands._shell
+
+    def record(*words: Any) -> str:  # noqa: ANN401
+        text = make(*words)
+        frame = sys._getframe(1)
+        while Path(frame.f_code.co_filename).name == "commands.py":
+            frame = cast("Any", frame.f_back)
+        printed.append(Printed(text, frame.f_code.co_filename, frame.f_lineno))
+        return text
+
+    with patch.object(commands, "_shell", record):
+        for situation in _situations(folder):
+            with suppress(HerdError):
+                situation()
+    return printed
+
+
+def _situations(folder: Path) -> Iterator[Callable[[], object]]:
+    for told in SITUATIONS:
+        yield lambda told=told: judge([answer(changed(PC, **told), NODE), answer(PC, OTHER)])
+    yield lambda: wrong(NODE, "its facts", "they are torn")
+    yield _helper_that_fails
+    yield lambda: _asked(world(folder), helper="0")
+    yield lambda: _asked(world(folder, model_bytes=8, model_sha256="bad" * 21 + "b"))
+    yield _text_that_cannot_be_split
+    yield lambda: remedies(make_plan(_matrix(), Cluster((EMPTY,))))
+    lacks = lacks_of(_matrix().cells(), Cluster((EMPTY, replace(EMPTY, name=OTHER))))
+    yield lambda: [(step.command(), step.argv()) for step in steps_of(lacks)]
+    yield lambda: list(next_commands(2, []))
+    yield lambda: adopt_run._again(["ada@192.0.2.7"], None)
+    yield lambda: _machine_with_another_key(folder)
+
+
+def _helper_that_fails() -> None:
+    said = SimpleNamespace(last_said=lambda: "sudo: a password is required", status=lambda: 1)
+    SshLink(EMPTY, cast("Any", said))._ended()
+
+
+def _machine_with_another_key(folder: Path) -> None:
+    fleet = SimpleNamespace(project=folder, nodes=[])
+    one = SimpleNamespace(node=EMPTY, asked=SimpleNamespace(word="ada@192.0.2.7"))
+    host = SimpleNamespace(state=State.CHANGED, name="192.0.2.7", line=1)
+    trust._against(*cast("tuple[Any, Any, Any]", (fleet, one, host)), [])
+
+
+def _asked(world: World, helper: str | None = None) -> None:
+    """Ask nodes for their facts, whose helper may speak another version."""
+    transport = ScriptedTransport(world)
+    with patch("experiments.facts.HELPER_VERSION", helper or HELPER_VERSION):
+        ask_facts(cluster(1), transport)
+
+
+def _text_that_cannot_be_split() -> None:
+    workload = Greedy(prompts=("Once",), text="Once upon a time", positions=32)
+    params = {"engine": "llama.cpp", "model": "smollm2-135m", "nodes": 1, "weights": "f32"}
+    with patch("experiments.engines.common.is_fetched", return_value=False):
+        unreadable(Cell(params={**params, "workers": "fresh"}, workload=workload))
+
+
+def _matrix() -> Matrix:
+    made = Matrix(title="Study", workload=Benchmark(prompt_tokens=4, generate_tokens=4))
+    axes = {"engine": "llama.cpp,petals", "model": "synthetic:tiny", "nodes": "1"}
+    flags = [word for name, value in axes.items() for word in (f"--{name}", value)]
+    return made.override(axes=axes).model_copy(update={"flags": tuple(flags)})
