@@ -78,6 +78,33 @@ def test_a_machine_refuses_what_it_cannot_build(
     assert "changed=0" in said
 
 
+@pytest.mark.parametrize(("origin", "has_them"), [("Debian", False), ("Ubuntu", True)])
+def test_a_smallest_ubuntu_gets_apt_and_the_keys_of_its_packages(
+    origin: str,
+    has_them: bool,  # noqa: FBT001  # a parameter of the test
+) -> None:
+    done = subprocess.run(
+        [
+            str(Path(sys.executable).with_name("ansible")),
+            "localhost",
+            "--inventory=localhost,",
+            "--connection=local",
+            "--module-name=debug",
+            "--args=msg={{ lab_host_kind_packages | join(' ') }}",
+            f"--extra-vars=@{ROLE / 'vars' / 'main.yml'}",
+            f"--extra-vars=lab_host_origin={origin}",
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "ANSIBLE_NOCOLOR": "1"},
+    )
+    words = done.stdout.replace('"', " ").split()
+    assert "python3-apt" in words
+    assert ({"apt", "ubuntu-keyring"} <= set(words)) == has_them
+
+
 def checked(folder: Path, variables: Mapping[str, object]) -> str:
     """What `playbooks/lab.yml` says of one node, on a machine with these variables."""
     given = {"lab_nodes": 1, "lab_directory": str(folder), **ABLE, **variables}
