@@ -71,6 +71,26 @@ class Machine(_Told):
     root_without_password: bool | None = None
 
 
+class Condition(_Told):
+    """In which state it is.
+
+    Attributes:
+        root_type: the file system at `/`.
+        starts_nothing: folders in which engines lie or are compiled, and no program may start.
+        has_modules: whether the running kernel's modules are still there.
+        dpkg_stopped: whether installing a package was interrupted.
+        throttled: hexadecimal bits of a Raspberry Pi's firmware, since boot or of now alone.
+    """
+
+    read_only: bool = False
+    root_type: str | None = None
+    starts_nothing: tuple[str, ...] = ()
+    has_modules: bool = True
+    dpkg_stopped: bool = False
+    throttled: str | None = None
+    throttled_since_boot: bool = False
+
+
 class Root(_Told):
     """Who logs in, and whether that user can become root.
 
@@ -272,18 +292,23 @@ class Network(_Told):
 
 
 class Disk(_Told):
-    """Room on a file system that models or logs go to."""
+    """Room on a file system that models or logs go to.
+
+    Attributes:
+        free_files: how many more files it can hold; None where it does not count them.
+    """
 
     path: str
     total_mib: Count
     free_mib: Count
+    free_files: Count | None = None
 
 
 class Facts(_Told):
     """All that a node told.
 
     Attributes:
-        root: None where it was not looked at.
+        root: None where it was not looked at, as `condition`.
         pythons_left_out: whether there were more environments than are looked at.
         closed_homes: home folders that could not be looked into.
     """
@@ -291,6 +316,7 @@ class Facts(_Told):
     base: Base
     machine: Machine
     root: Root | None = None
+    condition: Condition | None = None
     wsl: Wsl | None = None
     gpu: Gpus = Gpus()
     cuda: Cuda = Cuda()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from experiments.doctor.checks import (
+    condition,
     cuda,
     gpu,
     machine,
@@ -13,6 +14,7 @@ from experiments.doctor.checks import (
     pythons,
     resources,
     root,
+    twins,
     wsl,
 )
 from experiments.doctor.checks.advice import Advice
@@ -52,6 +54,8 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     advice = Advice.on(answer, facts)
     others = [other for other in answers if other is not answer]
     yield from _checked("machine", lambda: machine.check(facts))
+    yield from _checked("machine", lambda: twins.check(answer, facts, others))
+    yield from _checked("state", lambda: condition.check(answer, facts))
     yield from _checked("root", lambda: root.check(answer, facts))
     yield from _checked("wsl", lambda: wsl.check(answer, facts, others))
     yield from _checked("gpu", lambda: gpu.check(facts, advice))

@@ -22,6 +22,7 @@ MODULES = (
     "cuda",
     "pythons",
     "root",
+    "condition",
     "firewalls",
     "peers",
     "network",

@@ -28,6 +28,7 @@ MODEL = "sys/firmware/devicetree/base/model"
 GOVERNOR = "sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
 THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
 THROTTLED_5 = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
+VCGENCMD = "usr/local/bin/vcgencmd"
 SPEED = "sys/class/net/eth0/speed"
 SWAPS = "proc/swaps"
 NO_SWAP = "Filename Type Size Used Priority\n"
@@ -45,6 +46,7 @@ PI_4 = {
     MODEL: "Raspberry Pi 4 Model B Rev 1.5\0",
     GOVERNOR: "ondemand\n",
     THROTTLED: "0\n",
+    VCGENCMD: "#!/bin/sh\necho throttled=0x0\n",
     SPEED: "1000\n",
     SWAPS: f"{NO_SWAP}/var/swap file 524272 1024 -2\n",
 }
@@ -52,7 +54,8 @@ PI_5_BY_WIFI = {
     **MACHINE,
     MODEL: "Raspberry Pi 5 Model B Rev 1.0\0",
     GOVERNOR: "performance\n",
-    THROTTLED_5: "50000\n",
+    THROTTLED_5: "0\n",
+    VCGENCMD: "#!/bin/sh\necho throttled=0x50000\n",
     SPEED: "",
     "sys/class/net/eth0/wireless/status": "0\n",
     SWAPS: f"{NO_SWAP}/dev/zram0 partition 2097136 0 100\n",
@@ -194,6 +197,19 @@ def test_what_would_spoil_measurements_is_told_last_and_changes_nothing(pi: Pi) 
     assert "Warn of what would spoil measurements" in last
     assert "rpi1: engines talk over eth0, which is wireless" in last
     assert "rpi1: it has been throttled since it booted (bits 0x50000)" in last
+
+
+def test_without_vcgencmd_only_what_happens_now_is_known(pi: Pi) -> None:
+    """The kernel's file forgets within seconds; a warning says what is not known."""
+    unasked = {name: text for name, text in PI_4.items() if name != VCGENCMD}
+    for bits, words in (
+        ("0", "whether it has been throttled since it booted is not known"),
+        ("50005", "it is throttled now, or was within the last seconds (bits 0x50005)"),
+    ):
+        pi.dress({**unasked, THROTTLED: f"{bits}\n"})
+        told = pi.play("provision", "--tags=base,facts")
+        assert told.code == 0, told.output
+        assert words in told.words()
 
 
 def test_a_pi_as_it_should_be_is_told_nothing_of_link_address_or_power(pi: Pi) -> None:

@@ -14,6 +14,8 @@ LEAST_FREE_MIB = 512
 LEAST_DISK_MIB = 4096
 """A model of one billion parameters in q8_0 and what is built beside it."""
 FULL_DISK_MIB = 512
+LEAST_FREE_FILES = 20_000
+"""An environment of Petals has about as many."""
 GIB = 1024
 ASK_CLOCK = {"systemd-timesyncd": "timedatectl timesync-status", "chrony": "chronyc sources"}
 """What tells of the time servers of a service."""
@@ -92,6 +94,13 @@ def _memory(facts: Facts) -> Iterator[Finding]:
 def _disk(facts: Facts) -> Iterator[Finding]:
     for disk in facts.disks:
         told = f"{_gib(disk.free_mib)} of {_gib(disk.total_mib)} free at {disk.path}"
+        if disk.free_files is not None and disk.free_files < LEAST_FREE_FILES:
+            yield problem(
+                "disk",
+                f"The file system at {disk.path} holds only {disk.free_files} more files, whatever "
+                "room is left (df -i).",
+                "Remove what has many small files, such as caches and old logs.",
+            )
         if disk.free_mib < LEAST_DISK_MIB:
             verdict = problem if disk.free_mib < FULL_DISK_MIB else warning
             yield verdict(

@@ -114,10 +114,12 @@ def disks(place: Place) -> list[dict[str, Any]]:
         path = place.path(folder)
         if place.is_folder(folder):
             usage = shutil.disk_usage(path)
+            files = os.statvfs(path)
             told = {
                 "path": folder,
                 "total_mib": usage.total >> 20,
                 "free_mib": usage.free >> 20,
+                "free_files": files.f_favail if files.f_files else None,
             }
             seen.setdefault(os.stat(path).st_dev, told)
     return list(seen.values())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.doctor.probe.conda import closed_homes
+from experiments.doctor.probe.condition import condition
 from experiments.doctor.probe.cuda import cuda
 from experiments.doctor.probe.gpu import gpu
 from experiments.doctor.probe.machine import disks, machine, wsl
@@ -46,6 +47,7 @@ def facts(
     return {
         "base": node_facts(connected["interface"]),
         "machine": machine(place),
+        "condition": condition(place),
         "root": root(place, question.get("sudo") or "sudo"),
         "wsl": wsl(place),
         "gpu": gpu(place),

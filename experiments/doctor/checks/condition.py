@@ -1,0 +1,90 @@
+"""The state of a machine: whether what is installed stays and runs, and what slows it down."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from experiments import commands
+from experiments.doctor.facts import Condition, Facts
+from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.doctor.probe.condition import COMPILED_IN, FORGETFUL
+
+SUBJECT = "state"
+_BITS = re.compile(r"[0-9a-fA-F]{1,8}")
+
+
+def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
+    """Only what is not as it should be, but for the power of a Raspberry Pi."""
+    state, machine = facts.condition, facts.machine
+    if state is None:
+        return
+    is_own = machine.kind in ("native", "pi")
+    if state.read_only:
+        yield problem(
+            SUBJECT,
+            "Its root file system is mounted read-only: nothing can be installed.",
+            "Look in dmesg whether its card or disk is broken; if not: "
+            f"{commands.on_node(answer.node, 'mount -o remount,rw /')}",
+        )
+    if is_own and state.root_type in FORGETFUL:
+        yield _forgets(answer, facts, state.root_type)
+    for folder in state.starts_nothing:
+        mount = f"mount -o remount,exec $(findmnt -n -o TARGET -T {shlex.quote(folder)})"
+        yield problem(
+            SUBJECT,
+            f"No program may be started below {folder} (mounted noexec), where engines "
+            f"{'are compiled' if folder == COMPILED_IN else 'lie'}.",
+            f"Take noexec out of /etc/fstab; for now: {commands.on_node(answer.node, mount)}",
+        )
+    if is_own and not state.has_modules:
+        yield warning(
+            SUBJECT,
+            f"The running kernel {facts.base.kernel} has no modules any more, as after an update: "
+            "neither firewall nor drivers can be loaded.",
+            commands.on_node(answer.node, "systemctl reboot"),
+        )
+    if state.dpkg_stopped:
+        yield problem(
+            SUBJECT,
+            "Installing a package was interrupted: no other can be installed.",
+            commands.on_node(answer.node, "dpkg --configure -a"),
+        )
+    yield from _power(state)
+
+
+def _forgets(answer: Answer, facts: Facts, kind: str) -> Finding:
+    command = (
+        commands.on_node(answer.node, "raspi-config nonint disable_overlayfs && systemctl reboot")
+        if facts.machine.kind == "pi"
+        else "Install the system on a disk, or turn its overlay off (/etc/overlayroot.conf)."
+    )
+    return problem(
+        SUBJECT,
+        f"Its root file system ({kind}) forgets at each boot what was written to it.",
+        command,
+    )
+
+
+def _power(state: Condition) -> Iterator[Finding]:
+    """Bits 0 to 3 are now, 16 to 19 since boot: undervoltage, frequency capped, throttled, hot."""
+    if state.throttled is None or not _BITS.fullmatch(state.throttled.removeprefix("0x")):
+        return
+    bits = int(state.throttled, 16)
+    when = "since it booted" if state.throttled_since_boot else "within the last seconds"
+    if bits:
+        yield warning(
+            SUBJECT,
+            f"It has been throttled {when} (bits 0x{bits:x}): its power supply or its cooling is "
+            "too weak.",
+            "A stronger power supply, better cooling, then boot it anew.",
+        )
+    elif state.throttled_since_boot:
+        yield ok(SUBJECT, "It has not been throttled since it booted.")
+    else:
+        yield ok(
+            SUBJECT,
+            "It is not throttled now; whether it was since it booted is not known here: vcgencmd "
+            "is missing, or not for this account (group video).",
+        )

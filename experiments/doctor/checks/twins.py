@@ -1,0 +1,51 @@
+"""Nodes that are the same machine, or copies of one: cards that were cloned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from experiments import commands
+from experiments.doctor.facts import Facts
+from experiments.doctor.finding import Answer, Finding, problem, warning
+
+SUBJECT = "machine"
+NEW_NUMBER = (
+    "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup && systemctl reboot"
+)
+NEW_KEYS = "rm -f /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh"
+
+
+def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+    """What this node shares with others that each should have of its own."""
+    told = [(other, other.facts) for other in others if other.facts is not None]
+    base = facts.base
+    copies = [
+        (other.node, its)
+        for other, its in told
+        if base.machine_id and its.base.machine_id == base.machine_id
+    ]
+    same = [name for name, its in copies if base.boot_id and its.base.boot_id == base.boot_id]
+    cloned = [name for name, _ in copies if name not in same]
+    if same:
+        yield problem(
+            SUBJECT,
+            f"It is the same machine as {', '.join(same)}, by another name or address.",
+            "Take one of them out of group cluster.",
+        )
+    if cloned:
+        yield warning(
+            SUBJECT,
+            f"It has the machine-id of {', '.join(cloned)}, as cloned cards have: routers may give "
+            "both the same address.",
+            commands.on_node(answer.node, NEW_NUMBER),
+        )
+    keys = set(facts.network.host_keys)
+    sharing = [other.node for other, its in told if keys & set(its.network.host_keys)]
+    if sharing and not same:
+        yield warning(
+            SUBJECT,
+            f"It has the SSH host key of {', '.join(sharing)}, as cloned cards have: nobody can "
+            "tell them apart.",
+            "Make new ones, and put their public half into known_hosts: "
+            f"{commands.on_node(answer.node, NEW_KEYS)}",
+        )
