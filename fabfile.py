@@ -41,6 +41,7 @@ MATRIX_HELP = {
     "matrix": f"the study's file (default {DEFAULT_MATRIX})",
     "inventory": "Ansible inventory (default: that of ansible.cfg)",
 }
+WITHOUT_HELP = "nodes to leave out as though they were not in the inventory, such as pi3,desk"
 MAX_COST_HELP = "what the APIs may cost in the whole run, in the currency of their prices"
 
 
@@ -261,7 +262,7 @@ def convert(
         _say(str(path))
 
 
-@verb(help=MATRIX_HELP, iterable=["set"])
+@verb(help={**MATRIX_HELP, "without": WITHOUT_HELP}, iterable=["set", "without"])
 def plan(
     _context: Context,
     nodes: str | None = None,
@@ -273,13 +274,16 @@ def plan(
     set: list[str] | None = None,  # noqa: A002  # the flag is called --set
     matrix: str | None = None,
     inventory: str | None = None,
+    without: list[str] | None = None,
 ) -> None:
     """Show the trials of a matrix, their order, time and money, and why a cell cannot run."""
     from experiments.plan import describe, plan_matrix
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
-    wanted = _matrix(matrix, set or [], named, repeats, seed)
-    for line in describe(plan_matrix(wanted, PROJECT, inventory=inventory)):
+    left_out = _names(without)
+    wanted = _leaving_out(_matrix(matrix, set or [], named, repeats, seed), left_out)
+    found = plan_matrix(wanted, PROJECT, inventory=inventory, without=left_out)
+    for line in describe(found):
         _say(line)
 
 
@@ -291,8 +295,9 @@ def plan(
         "systems-file": "another file of systems",
         "questions": "file of questions (default: the matrix's)",
         "inventory": MATRIX_HELP["inventory"],
+        "without": WITHOUT_HELP,
     },
-    iterable=["set"],
+    iterable=["set", "without"],
 )
 def prepare(
     _context: Context,
@@ -306,6 +311,7 @@ def prepare(
     systems_file: str | None = None,
     questions: str | None = None,
     inventory: str | None = None,
+    without: list[str] | None = None,
 ) -> None:
     """Put the engines and models that a matrix needs on the nodes that need them."""
     from experiments.prepare import prepare as prepare_nodes
@@ -322,17 +328,19 @@ def prepare(
         )
     else:
         wanted = _matrix(matrix, set or [], named, None, None)
-    if not prepare_nodes(wanted, PROJECT, _say, inventory=inventory):
+    left_out = _names(without)
+    if not prepare_nodes(wanted, PROJECT, _say, inventory=inventory, without=left_out):
         raise Exit(code=1)
 
 
 @verb(
     help={
         **MATRIX_HELP,
+        "without": WITHOUT_HELP,
         "max-cost": MAX_COST_HELP,
         "new": "begin a new run even where an unfinished one could go on",
     },
-    iterable=["set"],
+    iterable=["set", "without"],
 )
 def run_matrix(
     _context: Context,
@@ -345,6 +353,7 @@ def run_matrix(
     set: list[str] | None = None,  # noqa: A002  # the flag is called --set
     matrix: str | None = None,
     inventory: str | None = None,
+    without: list[str] | None = None,
     max_cost: str | None = None,
     new: bool = False,
 ) -> None:
@@ -353,7 +362,7 @@ def run_matrix(
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
-    result = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    result = _measure(wanted, inventory, without, new=new, max_cost=money(max_cost))
     _write_report(result.folder)
     if result.exit_code:
         raise Exit(code=result.exit_code)
@@ -364,9 +373,10 @@ def run_matrix(
         **{name: MATRIX_HELP[name] for name in ("nodes", "engine", "model", "weights", "set")},
         "matrix": f"prompts and text (default {AGREEMENT_MATRIX})",
         "inventory": MATRIX_HELP["inventory"],
+        "without": WITHOUT_HELP,
         "new": "begin a new run even where an unfinished one could go on",
     },
-    iterable=["set"],
+    iterable=["set", "without"],
 )
 def check_agreement(
     _context: Context,
@@ -377,6 +387,7 @@ def check_agreement(
     set: list[str] | None = None,  # noqa: A002  # the flag is called --set
     matrix: str | None = None,
     inventory: str | None = None,
+    without: list[str] | None = None,
     new: bool = False,
 ) -> None:
     """Hold what engines say against the plain reference, token by token."""
@@ -389,7 +400,7 @@ def check_agreement(
             f"--matrix {matrix}: its workload is {wanted.workload.kind}; agreement needs `greedy`, "
             f"as in {AGREEMENT_MATRIX}."
         )
-    result = _measure(wanted, inventory, new=new)
+    result = _measure(wanted, inventory, without, new=new)
     agreement = _write_report(result.folder).agreement
     if agreement:
         _print_agreement(agreement)
@@ -407,9 +418,11 @@ def check_agreement(
         "replay": "let APIs answer from what was kept of earlier runs; asks nobody, costs nothing",
         "matrix": "longest answer, temperature … (default experiments/matrices/compare.yml)",
         "inventory": MATRIX_HELP["inventory"],
+        "without": WITHOUT_HELP,
         "new": "begin a new run even where an unfinished one could go on",
         "export": "write this text file, too: every question with every system's answer",
-    }
+    },
+    iterable=["without"],
 )
 def compare(
     _context: Context,
@@ -421,6 +434,7 @@ def compare(
     replay: bool = False,
     matrix: str | None = None,
     inventory: str | None = None,
+    without: list[str] | None = None,
     new: bool = False,
     export: str | None = None,
 ) -> None:
@@ -438,7 +452,7 @@ def compare(
         repeats=repeats,
         replay=replay,
     )
-    result = _measure(wanted, inventory, new=new, max_cost=money(max_cost))
+    result = _measure(wanted, inventory, without, new=new, max_cost=money(max_cost))
     _write_report(result.folder)
     if export:
         _export(result.folder, export)
@@ -449,13 +463,16 @@ def compare(
 @verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
-    from experiments.ledger import find_run, run_status
+    from collect.account import Account, Look
+    from experiments.ledger import find_run, reasons_of, status_of
 
-    counts = run_status(find_run(PROJECT / "results", run))
+    account = Account.read(find_run(PROJECT / "results", run), Look.RECORDS)
     if json:
-        print(json_module.dumps(counts))
+        print(json_module.dumps(status_of(account)))
     else:
-        _print_status(counts)
+        _print_status(status_of(account))
+        for line in reasons_of(account):
+            _say(line)
 
 
 @verb(
@@ -542,8 +559,29 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
         raise Exit(for_errors(str(error)), code=2) from None
 
 
+def _names(given: list[str] | None) -> tuple[str, ...]:
+    """Names of nodes as `--without` has them: with commas, or several times."""
+    names = [name.strip() for words in given or () for name in words.split(",")]
+    if not all(names):
+        raise HerdError("--without: name nodes of the inventory, such as --without pi3,desk.")
+    return tuple(dict.fromkeys(names))
+
+
+def _leaving_out(matrix: Matrix, left_out: tuple[str, ...]) -> Matrix:
+    """The matrix; commands that are printed for it leave out the same nodes."""
+    if matrix.flags is None or not left_out:
+        return matrix
+    flags = (*matrix.flags, "--without", ",".join(left_out))
+    return matrix.model_copy(update={"flags": flags})
+
+
 def _measure(
-    matrix: Matrix, inventory: str | None, *, new: bool, max_cost: float | None = None
+    matrix: Matrix,
+    inventory: str | None,
+    without: list[str] | None,
+    *,
+    new: bool,
+    max_cost: float | None = None,
 ) -> RunResult:
     """Run a matrix and print how that went."""
     from rich.console import Console
@@ -551,21 +589,37 @@ def _measure(
     from experiments.progress import make_progress
     from experiments.runner import run_matrix as execute_matrix
 
+    left_out = _names(without)
     result = execute_matrix(
-        matrix,
+        _leaving_out(matrix, left_out),
         PROJECT,
         progress=make_progress(Console()),
         new=new,
         command=("fab", *sys.argv[1:]),
         inventory=inventory,
+        without=left_out,
         max_cost=max_cost,
     )
     for line in (*result.notes, *result.bill):
         _say(line)
     if result.already_complete:
-        _say("This run was complete before: nothing was measured. Begin another one with --new.")
+        _say(_nothing_measured(result.counts))
     _print_status({"run": result.folder.name, **result.counts})
     return result
+
+
+def _nothing_measured(counts: Mapping[str, int]) -> str:
+    """Why a run did not go on."""
+    failed, unavailable = counts["failed"], counts["unavailable"]
+    if failed:
+        return (
+            f"Nothing was measured: {failed} trials of this run failed as often as max_attempts "
+            "allows, and nothing else is left. When their cause is mended, begin another run with "
+            "--new."
+        )
+    if unavailable:
+        return "Nothing was measured: all that can run here was measured before. See above."
+    return "This run was complete before: nothing was measured. Begin another one with --new."
 
 
 def _print_agreement(agreement: Agreed) -> None:

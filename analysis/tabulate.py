@@ -168,15 +168,18 @@ def failure_table(
 ) -> Table | None:
     """Everything that did not work: attempts that failed or do not count, cells that cannot run.
 
-    An attempt that failed before another one of its trial succeeded is listed too.
+    Also cells that wait for a node which the run has not seen, of which no attempt would tell. An
+    attempt that failed before another one of its trial succeeded is listed too.
     """
     cells = {c.record.cell_id: (s, c) for s in all_series for c in s.cells}
     rows: list[list[str]] = []
     for series, cell in cells.values():
+        head = [series.label, str(cell.nodes)]
         if cell.counts["unavailable"]:
             reason = cell.record.unavailable or "; ".join(cell.reasons) or NOTHING
-            head = [series.label, str(cell.nodes)]
-            rows.append([*head, f"all {cell.planned} trials", "unavailable", reason])
+            rows.append([*head, _how_many(cell, "unavailable"), "unavailable", reason])
+        if cell.counts["pending"] and not cell.attempts.made and cell.reasons:
+            rows.append([*head, _how_many(cell, "pending"), "pending", "; ".join(cell.reasons)])
     owner = dict(zip(trials["trial_id"], trials["cell_id"], strict=True))
     repeat = dict(zip(trials["trial_id"], trials["repeat"], strict=True))
     states = dict(zip(trials["trial_id"], trials["state"], strict=True))
@@ -197,6 +200,12 @@ def failure_table(
     if not rows:
         return None
     return table(("Series", "Nodes", "Trial", "Outcome", "Cause"), rows, ["Nodes"])
+
+
+def _how_many(cell: CellResult, state: str) -> str:
+    """How many of a cell's trials are in a state."""
+    count = cell.counts[state]
+    return f"all {count} trials" if count == cell.planned else f"{count} of {cell.planned} trials"
 
 
 def flag_table(all_series: Sequence[Series]) -> Table | None:

@@ -291,7 +291,7 @@ def _reason(
     if not unseen:
         return None
     have = "has" if len(unseen) == 1 else "have"
-    return f"It waits for {', '.join(unseen)}, which {have} not been there since the run began."
+    return f"it waits for {', '.join(unseen)}, which {have} not been there since the run began"
 
 
 def _state(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -174,7 +175,30 @@ def run_status(folder: Path) -> dict[str, str | int]:
 
     By the records of its attempts and the sizes of their logs, which nobody reads for this.
     """
-    return {"run": folder.name, **Account.read(folder, Look.RECORDS).counts()}
+    return status_of(Account.read(folder, Look.RECORDS))
+
+
+def status_of(account: Account) -> dict[str, str | int]:
+    """The same of a run that was read."""
+    return {"run": account.folder.name, **account.counts()}
+
+
+def reasons_of(account: Account) -> list[str]:
+    """Why trials of a run are not done, as far as it tells: a line a cell, state and reason."""
+    told = Counter(
+        (trial.cell.cell_id, trial.state, trial.reason)
+        for trial in account.trials
+        if trial.reason is not None
+    )
+    if not told:
+        return []
+    from experiments.plan import cell_label  # noqa: PLC0415 - of most runs there is nothing to say
+
+    params = {cell.cell_id: cell.params for cell in account.manifest.cells}
+    return [
+        f"  {times} {state}: {cell_label(params[cell_id])}: {reason}"
+        for (cell_id, state, reason), times in told.items()
+    ]
 
 
 def write_attempt(folder: Path, logs: Mapping[str, bytes], judge: Judge) -> AttemptRecord:

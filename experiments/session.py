@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -147,8 +148,8 @@ class Session:
             self._recorder = Recorder(self._manifest, self._herd)
 
     def left_s(self) -> float | None:
-        """Estimated time for what is pending; None while nothing is known."""
-        pending = self.book.pending_of
+        """Estimated time for what is pending and does not wait; None while nothing is known."""
+        pending = self._pending_now()
         known = {cell: count for cell, count in pending.items() if cell in self._seconds}
         if not pending.total():
             return 0.0
@@ -156,6 +157,19 @@ class Session:
             return None
         known_s = sum(count * self._seconds[cell] for cell, count in known.items())
         return pending.total() * known_s / sum(known.values())
+
+    def _pending_now(self) -> Counter[str]:
+        """How many trials are pending of each cell that does not wait for a node."""
+        lost, pending = self._herd.lost(), self.book.pending_of
+        if not lost:
+            return pending
+        return Counter(
+            {
+                cell_id: count
+                for cell_id, count in pending.items()
+                if not any(node in lost for node in self._cells[cell_id].nodes)
+            }
+        )
 
     def _pending(self) -> list[TrialRecord]:
         return [t for t in self._manifest.trials if self.book.state(t.trial_id) == "pending"]

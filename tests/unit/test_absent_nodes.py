@@ -104,7 +104,7 @@ def test_why_trials_wait_is_told_by_the_account(tmp_path: Path) -> None:
     result, _ = measure(tmp_path, world(tmp_path, silent={"pi3", "pi4"}))
 
     reasons = {t.reason for t in Account.read(result.folder).trials if t.state == "pending"}
-    assert reasons == {"It waits for pi3, pi4, which have not been there since the run began."}
+    assert reasons == {"it waits for pi3, pi4, which have not been there since the run began"}
 
 
 def test_a_node_that_was_away_at_the_beginning_is_taken_up_within_the_run(tmp_path: Path) -> None:
