@@ -149,13 +149,13 @@ def add_later(ledger: Ledger, plan: Plan, later: Later) -> Later:
 
 
 def why_left(node: str, reason: str) -> str:
-    """What to do about trials that wait for a node, as sentences."""
+    """That trials wait for a node and what to do about it; the reason last, it may be a command."""
     if reason == LEFT_OUT:
         return (
             f"{node} is left out (--without): trials that need it wait. Give the command without "
             "that to measure them, or begin a run on the other nodes with --new."
         )
     return (
-        f"{reason.rstrip('.')}. Trials that need {node} are left; give the same command again when "
-        "that is put right."
+        f"Trials that need {node} wait; give the same command again when this is put right: "
+        f"{reason}"
     )

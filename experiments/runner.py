@@ -187,7 +187,7 @@ def _nothing_left(start: Start, results: Path, progress: Progress) -> RunResult:
         progress.note(line)
     for node in start.plan.cluster.nodes:
         if node.away is not None:
-            progress.note(f"{node.away.rstrip('.')}. So {node.name} was not looked at again.")
+            progress.note(f"What {node.name} lacked was not looked at again: {node.away}")
     return RunResult(account.folder, account.counts(), already_complete=True)
 
 

@@ -66,13 +66,15 @@ class Start:
         if not left or not all(away):
             return
         needed = {name for names in away for name in names}
-        doing = f"Continuing the run {self.account.folder.name}" if self.account else "Beginning"
+        known = self.account
+        doing = f"Continuing the run {known.folder.name}" if known else "Beginning a run"
         reasons = (
             why_left(node.name, node.away or "")
             for node in self.plan.cluster.nodes
             if node.name in needed
         )
-        raise HerdError(f"{doing}: nothing that is left can run now. {' '.join(reasons)}")
+        told = "\n".join(reasons)
+        raise HerdError(f"{doing}: nothing that is left can run now.\n{told}")
 
 
 def known_run(

@@ -28,6 +28,9 @@ GRACE_S = 30.0
 """So much longer than the root its workers may live: else they, who began before it, would reach
 the deadline first, and the root would end by losing them."""
 
+GOING_DOWN = "is destructive"
+"""What systemd says to a unit that shall start while its machine stops or boots anew."""
+
 
 class TrialRunner:
     """Executes deployments on a herd.
@@ -102,7 +105,10 @@ class TrialRunner:
         replies, silent = self._herd.ask_each(requests, "start a worker", longest_s + 5.0)
         for node, reply in replies.items():
             before[node] = node_reading(reply.pairs("before"))
-            if not reply.ok:
+            if GOING_DOWN in reply.why():
+                self._herd.lose(node)
+                silent[node] = _going_down(node, reply)
+            elif not reply.ok:
                 execution.refused = node
                 execution.blame(f"the worker on {node} did not start: {reply.why()}")
         execution.lose(silent, "its worker was started")
@@ -132,7 +138,10 @@ class TrialRunner:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, "the server was started there")
             return
-        if not reply.ok:
+        if GOING_DOWN in reply.why():
+            self._herd.lose(node)
+            execution.lose({node: _going_down(node, reply)}, "the server was started there")
+        elif not reply.ok:
             execution.blame(f"the server on {node} was not ready: {reply.why()}")
 
     def _stop_server(self, server: Process, name: str, execution: Execution) -> None:
@@ -169,6 +178,11 @@ class TrialRunner:
         except NodeLostError as error:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, f"the {root.role} was running there")
+            return
+        if GOING_DOWN in reply.why():
+            self._herd.lose(root.node.name)
+            told = _going_down(root.node.name, reply)
+            execution.lose({root.node.name: told}, f"the {root.role} was started there")
             return
         if not reply.ok:
             execution.refused = root.node.name
@@ -258,6 +272,10 @@ def _end(reply: Reply, kind: str, begin: int) -> int:
     told = reply.pairs("ends").get(kind, "")
     is_place = told.isascii() and told.isdigit() and len(told) <= len(str(2**40))
     return int(told) if is_place else begin + len(reply.parts.get(kind, b""))
+
+
+def _going_down(node: str, reply: Reply) -> str:
+    return f"{node} is shutting down ({reply.why()})"
 
 
 def _others(deployment: Deployment) -> list[str]:

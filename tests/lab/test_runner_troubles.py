@@ -14,6 +14,7 @@ import pytest
 
 from collect.account import Account
 from collect.errors import HerdError
+from collect.run import load_run
 from experiments.facts import ask_facts
 from experiments.ledger import runs
 from tests.lab.runs import attempts, has_attempts, transport, until
@@ -65,6 +66,27 @@ def test_a_node_that_is_unplugged_at_the_beginning_is_named_in_bounded_time(
     assert WORKER in said
     assert "Traceback" not in said
     assert took_s < BOUNDED_S
+
+
+def test_what_can_run_without_a_node_runs_and_the_node_is_taken_up_when_it_is_back(
+    lab: VirtualLab, tmp_path: Path
+) -> None:
+    lab.podman("pause", WORKER)
+    try:
+        process = lab.begin(tmp_path)
+        until(lambda: has_attempts(tmp_path) and len(attempts(tmp_path)) == 3)
+        unseen = load_run(runs(tmp_path)[0])
+    finally:
+        lab.podman("unpause", WORKER)  # it is being looked for: nothing else is left
+    said = process.communicate(timeout=BOUNDED_S)[1]
+
+    assert process.returncode == 0, said
+    assert f"{WORKER} is there and takes part." in said
+    assert {attempt.params["nodes"] for attempt in attempts(tmp_path)} == {1, 2}
+    assert Account.read(runs(tmp_path)[0]).counts()["done"] == 6
+    assert unseen.nodes[WORKER] == {}
+    assert load_run(runs(tmp_path)[0]).nodes[WORKER]["machine_id"]
+    assert lab.units() == {}
 
 
 def test_a_changed_host_key_is_refused_with_the_remedy(lab: VirtualLab, tmp_path: Path) -> None:

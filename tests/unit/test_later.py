@@ -1,0 +1,139 @@
+"""What is added to a run after it began: it only adds, and whoever sent the run, it has bounds."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collect.account import Account
+from collect.errors import HerdError
+from collect.later import LATER_FOLDER
+from collect.run import RUN_FILE, load_run
+from experiments.ledger import Ledger, runs
+from tests.doubles.absent_run import measure
+from tests.doubles.scripted_run import world
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A run that saw pi3 late."""
+    measure(tmp_path, world(tmp_path, silent={"pi3"}))
+    return measure(tmp_path, world(tmp_path))[0].folder
+
+
+def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = folder / LATER_FOLDER / "0001.json"
+    told = json.loads(path.read_text())
+    change(told)
+    path.write_text(json.dumps(told))
+
+
+def _rename_cell(told: dict[str, Any]) -> None:
+    (cell,) = told["cells"].values()
+    told["cells"] = {"nowhere": cell}
+
+
+def _escape(told: dict[str, Any]) -> None:
+    next(iter(told["cells"].values()))["cell_id"] = "../escape"
+
+
+def _move(told: dict[str, Any]) -> None:
+    next(iter(told["cells"].values()))["nodes"] = ["pi1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda told: told.update(run="another"), "it is of the run another"),
+        (lambda told: told["nodes"].update(pi1={"cores": 8}), "cores was known before"),
+        (lambda told: told["nodes"].update(pi9={"cores": 8}), "the node pi9 is none of the run"),
+        (lambda told: told.update(models={"a/b": "c"}, surplus=1), "surplus"),
+        (_rename_cell, "the cell nowhere is none of the run's"),
+        (_move, "is none of the run's"),
+        (_escape, "cell_id"),
+    ],
+)
+def test_what_changes_or_does_not_fit_is_refused_with_the_file(
+    folder: Path, change: Callable[[dict[str, Any]], object], told: str
+) -> None:
+    edit(folder, change)
+
+    with pytest.raises(HerdError, match=told) as caught:
+        load_run(folder)
+
+    assert LATER_FOLDER in str(caught.value)
+
+
+def test_no_link_is_followed_and_nothing_else_lies_there(folder: Path) -> None:
+    (folder / LATER_FOLDER / "notes.txt").write_text("hello")
+    with pytest.raises(HerdError, match=r"notes\.txt is none of its files"):
+        load_run(folder)
+    (folder / LATER_FOLDER / "notes.txt").unlink()
+    elsewhere = (folder / LATER_FOLDER).rename(folder.parent / "elsewhere")
+    (folder / LATER_FOLDER).symlink_to(elsewhere)
+
+    with pytest.raises(HerdError, match="is a link"):
+        load_run(folder)
+
+
+def test_a_run_that_cannot_be_read_keeps_nobody_from_the_others(folder: Path) -> None:
+    (folder / LATER_FOLDER / "0001.json").write_text("{")
+
+    assert runs(folder.parent) == []
+
+
+def test_without_what_was_added_a_run_still_loads_as_it_began(folder: Path) -> None:
+    """As an earlier version of this toolkit reads it."""
+    for path in (folder / LATER_FOLDER).iterdir():
+        path.unlink()
+
+    account = Account.read(folder)
+
+    assert account.counts()["pending"] == 2
+    assert all("is no attempt of a trial of this run" in text for text in account.warnings)
+
+
+def test_what_a_kill_left_of_an_addition_is_removed(folder: Path) -> None:
+    (folder / LATER_FOLDER / ".tmp-0002.json").write_text("{")
+
+    Ledger(folder).recover()
+
+    assert [path.name for path in (folder / LATER_FOLDER).iterdir()] == ["0001.json"]
+
+
+def test_whenever_the_runner_is_killed_while_it_learns_the_run_can_be_completed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        """Past everything that cleans up after errors."""
+
+    real = {name: getattr(os, name) for name in ("fsync", "write", "mkdir", "rename", "replace")}
+    for step in range(1, 14):
+        folder = tmp_path / str(step)
+        measure(folder, world(folder, silent={"pi3"}))
+        before = (runs(folder / "results")[0] / RUN_FILE).read_bytes()
+        made = [0]
+
+        def counted(name: str, made: list[int] = made, step: int = step) -> Callable[..., Any]:
+            def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as `os` has it
+                made[0] += LATER_FOLDER in str(args[0]) or made[0] > 0
+                if made[0] == step:
+                    raise KilledError
+                return real[name](*args, **kwargs)
+
+            return call
+
+        with monkeypatch.context() as patched:
+            for name in real:
+                patched.setattr(os, name, counted(name))
+            with pytest.raises(KilledError):
+                measure(folder, world(folder))
+
+        result, _ = measure(folder, world(folder))
+        assert result.counts["done"] == 6, step
+        assert (result.folder / RUN_FILE).read_bytes() == before
