@@ -18,8 +18,8 @@ help:
 
 .venv/bin/python:
 	@echo "Python environment in .venv …"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "llama-herd needs Python 3.11 or newer; set PYTHON=/path/to/it"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
+		|| { echo "llama-herd needs Python 3.11 to 3.14, and this is $$($(PYTHON) --version 2>&1): make PYTHON=/path/to/another"; exit 1; }
 	@$(PYTHON) -m venv .venv 2>/dev/null \
 		|| { $(SUDO) apt-get update -qq && $(APT_INSTALL) python3-venv >/dev/null && $(PYTHON) -m venv --clear .venv; }
 

@@ -12,6 +12,7 @@ import pytest
 from collect.errors import HerdError
 from experiments.inventory import read_cluster
 from experiments.programs import ansible_environment, ask_ansible, said_by_ansible
+from tests.doubles.on_terminal import on_terminal
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLAYBOOK = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -131,24 +132,18 @@ print(read_cluster(Path(sys.argv[1])).root.user)
 """
 
 
-def test_the_password_of_a_vault_is_asked_for_on_the_terminal(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_password_of_a_vault_is_asked_for_on_the_terminal(project: Path) -> None:
     encrypted(project / "host_vars" / "a.yml")
-    monkeypatch.setenv("ANSIBLE_ASK_VAULT_PASS", "true")
-    child, terminal = os.forkpty()
-    if child == 0:
-        argv = [sys.executable, "-c", READS, str(project), str(PROJECT)]
-        os.execv(sys.executable, argv)  # noqa: S606 - this Python
-    said = b""
-    while b"password" not in said:
-        said += os.read(terminal, 1000)
-    os.write(terminal, b"alpaca\n")
-    while b"grace" not in said:
-        said += os.read(terminal, 1000)  # OSError if it ends before
-    os.waitpid(child, 0)
-    os.close(terminal)
-    assert b"alpaca" not in said
+
+    said = on_terminal(
+        [sys.executable, "-c", READS, str(project), str(PROJECT)],
+        project,
+        asked=b"Vault password: ",
+        typed=b"alpaca\n",
+        environment={"ANSIBLE_ASK_VAULT_PASS": "true"},
+    )
+
+    assert said.split() == ["Vault", "password:", "grace"]
 
 
 def test_warnings_are_kept_for_the_message_without_what_lines_hold(project: Path) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
 import sys
-import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +24,7 @@ from models import terminal
 from models.catalogue import load_catalogue
 from models.listing import models_table
 from models.terminal import say, wrapped
+from tests.doubles.on_terminal import on_terminal
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, world
 
@@ -138,33 +134,14 @@ def test_a_screen_fits_eighty_columns_and_uses_more(
         assert any(LONG in line for line in narrow)
 
 
-def on_terminal(columns: int, *argv: str) -> list[str]:
-    """What a program prints on a terminal of so many columns."""
-    child, output = pty.fork()
-    if child == 0:
-        os.chdir(PROJECT)
-        os.environ.pop("COLUMNS", None)
-        os.execv(argv[0], argv)  # noqa: S606 - it stands for itself
-    fcntl.ioctl(output, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
-    said = b""
-    while True:
-        try:
-            piece = os.read(output, 65536)
-        except OSError:  # as Linux ends it
-            break
-        if not piece:
-            break
-        said += piece
-    os.waitpid(child, 0)
-    os.close(output)
-    return plain(said.decode()).splitlines()
-
-
 @pytest.mark.parametrize(
     "words", [["--list"], ["--help", "run-matrix"], ["models"], ["status", "--run", "x" * 30]]
 )
 def test_fab_itself_keeps_to_the_terminal(words: list[str]) -> None:
-    narrow, wide = (on_terminal(columns, FAB, *words) for columns in (80, 140))
+    narrow, wide = (
+        plain(on_terminal([FAB, *words], PROJECT, columns=columns)).splitlines()
+        for columns in (80, 140)
+    )
 
     assert max(map(cell_len, narrow)) <= 80
     assert max(map(cell_len, wide)) > 80 or len(wide) <= len(narrow)
