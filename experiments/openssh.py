@@ -167,7 +167,7 @@ class OpenSsh:
         self.project = project
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._rules: dict[tuple[str, str | None], Path] = {}
-        self._jumps: dict[tuple[Path, str], Told] = {}
+        self._told_by: dict[tuple[str, ...], Told] = {}
         self._lock = Lock()
 
     def call(self, node: Node, command: str) -> Call:
@@ -229,18 +229,14 @@ class OpenSsh:
         return way
 
     def _of_jump(self, jump: str, call: Call) -> Told:
-        known = self._jumps.get((call.rules, jump))
-        if known is None:
-            *options, named = destination(jump)
-            argv = [call.argv[0], "-F", str(call.rules), *options]
-            known = self._told(argv, named, call.environment)
-            self._jumps[call.rules, jump] = known
-        return known
+        *options, named = destination(jump)
+        argv = [call.argv[0], "-F", str(call.rules), *options]
+        return self._told(argv, named, call.environment)
 
     def close(self) -> None:
         """Take the files away."""
         with self._lock:
-            folder, self._folder, self._rules, self._jumps = self._folder, None, {}, {}
+            folder, self._folder, self._rules, self._told_by = self._folder, None, {}, {}
         if folder is not None:
             folder.cleanup()
 
@@ -317,11 +313,14 @@ class OpenSsh:
         return "\n".join(lines) + "\n"
 
     def _told(self, argv: Sequence[str], named: str, environment: Mapping[str, str]) -> Told:
-        """What OpenSSH itself says that it would do."""
+        """What OpenSSH itself says that it would do. It is asked once."""
+        asked = (*argv, "-G", "--", named)
+        if asked in self._told_by:
+            return self._told_by[asked]
         doing = f"Reading the SSH configuration of {one_line(named, 80)}"
         try:
             done = subprocess.run(
-                [*argv, "-G", "--", named],
+                asked,
                 cwd=self.project,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -344,7 +343,10 @@ class OpenSsh:
         for line in done.stdout.decode("utf-8", "replace").splitlines():
             key, _, value = line.partition(" ")
             options.setdefault(key, []).append(value)
-        return Told(options)
+        told = Told(options)
+        with self._lock:
+            self._told_by[asked] = told
+        return told
 
 
 def told_of(node: Node, project: Path) -> Told:
