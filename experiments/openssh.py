@@ -86,6 +86,7 @@ WITHOUT_PASSWORD: Mapping[str, str] = {
 }
 """As Ansible has it."""
 WITH_PASSWORD: Mapping[str, str] = {"BatchMode": "no"}
+_PLAIN = re.compile(r"[\w/.~+-]+", re.ASCII)
 _SSH_BY_PATH = re.compile(r"\S*/ssh(?=\s)")
 
 
@@ -188,7 +189,7 @@ class OpenSsh:
         }
         settings = {**BOUNDED, **CHECKED, **TALKING, **ONLY_THERE, **self._login(node)}
         options = [*_options(settings), *kept]
-        options += _options({"UserKnownHostsFile": _quoted(KNOWN_HOSTS)})
+        options += _options({"UserKnownHostsFile": as_value(KNOWN_HOSTS)})
         calling = [program, "-F", str(rules)]
         told = self._told([*calling, *options], node.address, environment)
         options = [*_options({"KexAlgorithms": _quickest_first(told)}), *options]
@@ -255,7 +256,7 @@ class OpenSsh:
         """Options for what the inventory says of a node, as Ansible makes them of it."""
         settings: dict[str, str] = {}
         if node.known_hosts:
-            settings["UserKnownHostsFile"] = _quoted(node.known_hosts)
+            settings["UserKnownHostsFile"] = as_value(node.known_hosts)
         if node.port != SSH_PORT:
             settings["Port"] = str(node.port)
         if node.user:
@@ -300,7 +301,7 @@ class OpenSsh:
     def _text(self, known_hosts: str, config: str | None) -> str:
         own = Path.home() / ".ssh"
         files = [known_hosts, str(own / "known_hosts"), *SYSTEM_KNOWN_HOSTS]
-        settings = {**BOUNDED, **CHECKED, "GlobalKnownHostsFile": " ".join(map(_quoted, files))}
+        settings = {**BOUNDED, **CHECKED, "GlobalKnownHostsFile": " ".join(map(as_value, files))}
         included = ["/etc/ssh/ssh_config"]
         if config is not None:
             included = [] if config == "none" else [str(self.project / Path(config).expanduser())]
@@ -309,7 +310,7 @@ class OpenSsh:
         else:
             included = ["~/.ssh/config", *included]
         lines = [f"{name} {value}" for name, value in settings.items()]
-        lines += [f"Include {_quoted(path)}" for path in included]
+        lines += [f"Include {as_value(path)}" for path in included]
         return "\n".join(lines) + "\n"
 
     def _told(self, argv: Sequence[str], named: str, environment: Mapping[str, str]) -> Told:
@@ -414,8 +415,10 @@ def _options(settings: Mapping[str, str]) -> list[str]:
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
-def _quoted(path: str) -> str:
+def as_value(path: str) -> str:
     """A path as one word of a configuration, in which OpenSSH puts nothing in place of a `%`."""
+    if _PLAIN.fullmatch(path):
+        return path
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from collect.errors import HerdError
 from experiments.channel import SilentError
 from experiments.cluster import Node
-from experiments.openssh import KNOWN_HOSTS, SSH_PORT, Call, OpenSsh, destination
+from experiments.openssh import KNOWN_HOSTS, SSH_PORT, Call, OpenSsh, as_value, destination
 from experiments.protocol import NodeLostError
 from models.foreign import one_line
 
@@ -109,7 +109,7 @@ class Failure:
         """The machine that is meant: the node, or one on the way to it."""
         where = f"Connecting to {self.node.name}"
         told = self.call.told
-        known = told.one("userknownhostsfile", KNOWN_HOSTS).split(" ")[0]
+        known = self.node.known_hosts or told.one("userknownhostsfile", KNOWN_HOSTS).split(" ")[0]
         # OpenSSH says so of the node, beyond a machine that failed.
         if not (told.is_led and _TURNED_AWAY.search(self.said)):
             options = (*self.call.kept, *_port(told.port))
@@ -141,10 +141,16 @@ class Failure:
         )
 
     def _about_host_key(self, machine: _Machine, found: re.Match[str]) -> str:
+        known = as_value(machine.known_hosts)
         look = shlex.join(
             (
                 *("ssh", "-o", "StrictHostKeyChecking=ask", "-o", "GlobalKnownHostsFile=/dev/null"),
-                *("-o", f"UserKnownHostsFile={machine.known_hosts}", *machine.by_hand, "true"),
+                *(
+                    "-o",
+                    f"UserKnownHostsFile={known}",
+                    *machine.by_hand,
+                    "true",
+                ),
             )
         )
         if found.re is _UNKNOWN:

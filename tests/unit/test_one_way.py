@@ -10,6 +10,7 @@ import json
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -18,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from collect.errors import HerdError
 from experiments.inventory import read_cluster
+from experiments.openssh import CHECKED, ONLY_THERE
 from experiments.programs import beside_python
 from experiments.remote import SshTransport
 from experiments.together import together
@@ -320,3 +323,88 @@ def test_arguments_that_cannot_be_followed_are_named(
     heard = by_fab(world, {"node": {**at, "ansible_ssh_common_args": arguments}})
 
     assert re.search(told, heard["node"]), heard
+
+
+def answered(world: World, command: str, answer: str) -> str:
+    """What a person is asked who pastes a remedy into a shell, and who types this answer."""
+    ask = world.project / "ask-person"
+    ask.write_text(f"#!/bin/sh\necho \"$1\" >>{world.project}/asked\necho '{answer}'\n")
+    ask.chmod(0o700)
+    environment = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
+    (world.project / "asked").unlink(missing_ok=True)
+    subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=world.project,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=True,
+        start_new_session=True,
+    )
+    asked = world.project / "asked"
+    return asked.read_text() if asked.exists() else ""
+
+
+def test_the_remedies_for_host_keys_do_what_they_say(world: World, tmp_path: Path) -> None:
+    known = tmp_path / "known hosts"
+    over = [f"{ME}@127.0.0.1:{server.port}" for server in (world.jump, world.second)]
+    known.write_text(world.jump.known().replace(f":{world.jump.port}", f":{world.second.port}"))
+    at = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": world.node.port,
+        "ansible_user": ME,
+        "herd_known_hosts": str(known),
+        "ansible_ssh_common_args": f"-J {','.join(over)}",
+    }
+    hosts = {"node": at}
+    for words, server in (
+        ("jump host 127.0.0.1 .*is not in", world.jump),
+        ("jump host 127.0.0.1 .*is not the one in", world.second),
+        ("its host key is not in", world.node),
+    ):
+        (said,) = by_fab(world, hosts).values()
+        assert re.search(words, said)
+        host = ["ssh-keygen", "-lf", str(server.folder / "host.pub")]
+        fingerprint = subprocess.check_output(host, text=True).split()[1]
+        command = said[re.search("ssh-keygen -R|ssh -o", said).start() :]  # type: ignore[union-attr]
+        assert fingerprint in answered(world, command, "yes")
+    assert by_fab(world, hosts) == {"node": "reached\n"}
+
+
+def test_the_remedies_for_keys_do_what_they_say(world: World, tmp_path: Path) -> None:
+    make_key(world.project / "id_other", LOCK)
+    (world.project / "id_open").write_bytes((world.project / "id_plain").read_bytes())
+    (world.project / "id_open").chmod(0o644)
+    alone = {"ansible_ssh_common_args": "-o IdentitiesOnly=yes"}
+    at = {"ansible_host": "127.0.0.1", "ansible_port": world.node.port, "ansible_user": ME, **alone}
+    hosts = {
+        "locked": {**at, "ansible_ssh_private_key_file": "id_other"},
+        "open": {**at, "ansible_ssh_private_key_file": "id_open"},
+        "missing": {**at, "ansible_ssh_private_key_file": "id_missing"},
+    }
+    said = by_fab(world, hosts)
+
+    assert "key id_other has a passphrase, and no agent has it. ssh-add id_other" in said["locked"]
+    assert "others may read it. chmod 600 id_open" in said["open"]
+    assert "id_missing does not exist" in said["missing"]
+    assert "passphrase for id_other" in answered(world, "ssh-add id_other", LOCK)
+    answered(world, "chmod 600 id_open", "")
+    said = by_fab(world, hosts)
+    assert "it does not accept the key id_other" in said["locked"]
+    assert said["open"] == "reached\n"
+
+
+def test_ansible_and_the_runner_have_the_same_rules() -> None:
+    rules = (PROJECT / "ssh.cfg").read_text()
+    for name, value in CHECKED.items():
+        assert f"\n{name} {value}\n" in rules
+    assert rules.index("Include") > rules.index("GlobalKnownHostsFile inventory/known_hosts")
+    defaults = re.search(r"^ssh_args = (.*)$", (PROJECT / "ansible.cfg").read_text(), re.MULTILINE)
+    beside = yaml.safe_load((PROJECT / "inventory" / "group_vars" / "all.yml").read_text())
+    assert defaults is not None
+    wanted = shlex.split(defaults[1])
+    told = shlex.split(beside["ansible_ssh_args"].replace("{{ herd_known_hosts }}", "herd"))
+    assert set(told) == {*wanted, "UserKnownHostsFile=herd"}
+    for name, value in {**CHECKED, **ONLY_THERE}.items():
+        assert name in ("UpdateHostKeys", "CheckHostIP") or f"{name}={value}" in wanted
