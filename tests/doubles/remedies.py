@@ -22,7 +22,9 @@ from experiments.adopt import trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
 from experiments.cluster import Cluster, Node
+from experiments.doctor import ask
 from experiments.doctor.judge import judge
+from experiments.doctor.program import NONE
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
 from experiments.facts import HELPER_VERSION, ask_facts
@@ -50,6 +52,7 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     {"root": {**SUDO, "program": None}},
     {"root": {**SUDO, "program": None, "doas": True}},
     {"root": {**SUDO, "asks": "terminal"}},
+    {"root": {**SUDO, "shell": "/bin/tcsh"}},
     {"root": {**SUDO, "asks": "refused"}},
     {"root": {**SUDO, "groups": ["sudo"], "asks": "password", "is_rs": True, "sudo_ws": True}},
     *({"network": {"firewalls": [{"kind": kind}]}} for kind in ("ufw", "firewalld", "iptables")),
@@ -107,6 +110,8 @@ def commands_printed(folder: Path) -> list[Printed]:
 def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     for told in SITUATIONS:
         yield lambda told=told: judge([answer(changed(PC, **told), NODE), answer(PC, OTHER)])
+    yield lambda: ask._unfit(EMPTY, f"{NONE} debian")
+    yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.SilentError("it ended"))
     yield lambda: wrong(NODE, "its facts", "they are torn")
     yield _helper_that_fails
     yield lambda: _asked(world(folder), helper="0")
@@ -121,8 +126,12 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
 
 
 def _helper_that_fails() -> None:
-    said = SimpleNamespace(last_said=lambda: "sudo: a password is required", status=lambda: 1)
-    SshLink(EMPTY, cast("Any", said))._ended()
+    SshLink(EMPTY, _channel("sudo: a password is required"))._ended()
+
+
+def _channel(said: str) -> Any:  # noqa: ANN401
+    """A connection that ended."""
+    return SimpleNamespace(last_said=lambda: said, status=lambda: 1)
 
 
 def _machine_with_another_key(folder: Path) -> None:
