@@ -48,6 +48,13 @@ WORKING_GPU = {
     "gpus": [{"name": "RTX", "driver": "470.1", "compute_capability": "8.6"}],
 }
 TORCH = {"path": "/home/ada/petals", "kind": "venv", "torch": "2.6.0", "torch_cuda": "12.4"}
+BROKEN: tuple[dict[str, Any], ...] = (
+    {"read_only": True},
+    {"starts_nothing": ["/opt"]},
+    {"has_modules": False},
+    {"dpkg_stopped": True},
+)
+TWIN = changed(PC, base={"machine_id": "1", "boot_id": "3"}, network={"host_keys": ["a"]})
 SITUATIONS: tuple[dict[str, Any], ...] = (
     {"root": {**SUDO, "program": None}},
     {"root": {**SUDO, "program": None, "doas": True}},
@@ -55,6 +62,9 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     {"root": {**SUDO, "shell": "/bin/tcsh"}},
     {"root": {**SUDO, "asks": "refused"}},
     {"root": {**SUDO, "groups": ["sudo"], "asks": "password", "is_rs": True, "sudo_ws": True}},
+    *({"condition": state} for state in BROKEN),
+    {"machine": {"kind": "pi"}, "condition": {"root_type": "overlay"}},
+    {"base": {"machine_id": "1", "boot_id": "2"}, "network": {"host_keys": ["a"]}},
     *({"network": {"firewalls": [{"kind": kind}]}} for kind in ("ufw", "firewalld", "iptables")),
     {"network": {"firewalls": [{"kind": "nftables"}]}},
     {"gpu": GPU},
@@ -109,7 +119,7 @@ def commands_printed(folder: Path) -> list[Printed]:
 
 def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     for told in SITUATIONS:
-        yield lambda told=told: judge([answer(changed(PC, **told), NODE), answer(PC, OTHER)])
+        yield lambda told=told: judge([answer(changed(PC, **told), NODE), answer(TWIN, OTHER)])
     yield lambda: ask._unfit(EMPTY, f"{NONE} debian")
     yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.SilentError("it ended"))
     yield lambda: wrong(NODE, "its facts", "they are torn")
