@@ -127,7 +127,7 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
             },
             "variables": finished(OWN_VARIABLES),
             "given": [variable for variable in PASSWORDS if known.get(variable)],
-            "connection": connection or constants.DEFAULT_TRANSPORT,
+            "connection": str(connection or constants.DEFAULT_TRANSPORT),
             "options": {option: options[option] for option in set_options},
             "origins": {option: origins[option] for option in set_options},
         }

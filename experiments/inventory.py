@@ -15,9 +15,10 @@ from experiments import commands
 from experiments.addresses import Place, ipv4, refusals
 from experiments.cluster import Cluster, Node, Secret, SshSettings
 from experiments.lab import LAB_IS_DOWN, lab_is_up
-from experiments.programs import ask_ansible, beside_python, with_remedy
+from experiments.programs import ask_ansible, beside_python, of_config, with_remedy
 from experiments.told import whole
 from models.foreign import is_file_name, one_line
+from models.terminal import complain
 
 GROUP = "cluster"
 SSH_PORT = 22
@@ -57,15 +58,18 @@ def read_cluster(
             or is the lab's and the lab is down.
     """
     commands.remember(inventory)
-    content, warnings = _asked(project, inventory)
+    content, said = _asked(project, inventory)
     told: list[dict[str, Any]] = content["nodes"]
     if not told:
         if "lab_down" in content["groups"]:
             raise HerdError(LAB_IS_DOWN)
+        because = f" Ansible says: {said}" if said else ""
         raise HerdError(
             f"{DOING}: its group {GROUP} is missing or empty. List the machines there, the root "
-            f"first; inventory/example.yml shows how. {warnings}".rstrip()
+            f"first; inventory/example.yml shows how.{because}{of_config()}"
         )
+    if said:
+        complain(f"{DOING}: Ansible says: {said}")
     commands.remember(inventory, {one["name"]: commands.may_ask(_of_root(one)) for one in told})
     gateway = _text(told[0]["variables"].get("lab_gateway"))
     if gateway is not None and not lab_is_up(gateway):
@@ -94,12 +98,12 @@ def _asked(project: Path, inventory: str | None) -> tuple[dict[str, Any], str]:
     argv = [sys.executable, "-P", str(PROGRAM), *_chosen(inventory)]
     if (project / PLAYS).is_dir():  # group_vars and plugins beside plays count, as in a play
         argv += ["--playbook-dir", PLAYS]
-    told, warned = ask_ansible(argv, project, DOING)
+    told, said = ask_ansible(argv, project, DOING)
     content: dict[str, Any] = json.loads(told)
     if "unfinished" in content:
         name, what, why = (one_line(text, 400) for text in content["unfinished"])
         raise HerdError(with_remedy(f"{DOING}: {what} of {name} cannot be worked out: {why}."))
-    return content, warned
+    return content, said
 
 
 def _chosen(inventory: str | None) -> list[str]:
@@ -126,7 +130,7 @@ def _place(told: Mapping[str, Any]) -> Place:
         )
     return Place(
         name=name,
-        ssh=str(options["host"]),
+        ssh=str(options.get("host", name)),
         cluster=_text(told["variables"].get("herd_cluster_address")),
         port=options.get("port", SSH_PORT),
         way=(told["connection"], *_arguments(name, options)),

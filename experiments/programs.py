@@ -96,18 +96,20 @@ def ask_ansible(argv: Sequence[str], project: Path, doing: str) -> tuple[str, st
         raise HerdError(f"{doing}: Ansible did not end within {ANSWER_S} s.") from None
     if "No module named 'ansible" in done.stderr:
         raise HerdError(f"{doing}: Ansible is not installed beside {argv[0]}. {NOT_INSTALLED}")
-    own = os.environ.get("ANSIBLE_CONFIG")
-    of_config = (
-        f"(ANSIBLE_CONFIG is {one_line(own, 200)}, so the project's ansible.cfg was not read.)"
-        if own
-        else ""
-    )
     said = said_by_ansible(done.stderr)
     if done.returncode != 0:
         last = one_line(done.stderr.rstrip().rpartition("\n")[2])
         told = with_remedy(f"{doing}: Ansible failed. {said or last}")
-        raise HerdError(f"{told} {of_config}".rstrip())
-    return done.stdout, f"{said and f'Ansible says: {said}'} {of_config}".strip()
+        raise HerdError(f"{told}{of_config()}")
+    return done.stdout, said
+
+
+def of_config() -> str:
+    """For the end of a message: which settings count, where they are not the project's."""
+    own = os.environ.get("ANSIBLE_CONFIG")
+    if not own:
+        return ""
+    return f" (ANSIBLE_CONFIG is {one_line(own, 200)}, so the project's ansible.cfg was not read.)"
 
 
 def with_remedy(said: str) -> str:

@@ -157,6 +157,19 @@ def test_warnings_are_kept_for_the_message_without_what_lines_hold(project: Path
     assert "hunter2" not in str(caught.value)
 
 
+def test_warnings_are_told_although_the_inventory_can_be_read(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = "    a: {ansible_host: 192.0.2.1}\n    a: {ansible_host: 192.0.2.2}\n"
+    (project / "own.yml").write_text(f"cluster:\n  hosts:\n{hosts}")
+
+    assert read_cluster(project, "own.yml").root.address == "192.0.2.2"
+    assert "Ansible says: " in (told := capsys.readouterr().err)
+    assert "uplicate" in told
+    read_cluster(project)
+    assert capsys.readouterr().err == ""
+
+
 def test_what_ansible_says_is_short_and_each_thing_is_said_once() -> None:
     warning = "[WARNING]: Something is odd\n\nSomething is odd\n\n<<< caused by >>>\n\nIt is.\n"
     shown = (

@@ -117,6 +117,15 @@ def test_what_is_wrong_is_told(tmp_path: Path, text: str, told: str) -> None:
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize("host", ['""', "", "~"])
+def test_an_address_left_empty_is_the_name(tmp_path: Path, host: str) -> None:
+    inventory(tmp_path, "")
+    path = tmp_path / "hosts.yml"
+    path.write_text(f"cluster:\n  hosts:\n    192.0.2.7:\n      ansible_host: {host}\n")
+
+    assert read_cluster(tmp_path, str(path)).root.address == "192.0.2.7"
+
+
 def test_an_inventory_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match=r"nowhere\.ini|group cluster is missing"):
         read_cluster(tmp_path, str(tmp_path / "nowhere.ini"))
