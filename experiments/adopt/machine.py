@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from collect.errors import HerdError
 from experiments.adopt.asked import Asked, is_usable_ipv4, name_nodes
 from experiments.adopt.fleet import Fleet, Newcomer
 from experiments.adopt.look import Look
 from experiments.cluster import Node
+from experiments.inventory import GROUP
 from experiments.openssh import SSH_PORT
 
 ENGINES_ADDRESS = "herd_cluster_address"
@@ -34,6 +36,18 @@ class Machine:
         host = f"[{self.node.address}]" if ":" in self.node.address else self.node.address
         user = f"{self.node.user}@" if self.node.user else ""
         return f"{user}{host}{'' if self.node.port == SSH_PORT else f':{self.node.port}'}"
+
+    def passed_over(self, key: str | None) -> str:
+        """What was asked for and does not count, because the inventory has the machine already."""
+        told = {
+            "ansible_user": (self.asked.user, self.node.user),
+            "ansible_ssh_private_key_file": (key, self.node.key_file),
+            "the name": (self.asked.name, self.node.name),
+        }
+        other = [what for what, (asked, is_there) in told.items() if asked not in (None, is_there)]
+        if self.newcomer is not None or not other:
+            return ""
+        return f"it is there as {self.node.name}; change {' and '.join(other)} there yourself"
 
     def seen(self, look: Look) -> Machine:
         """The machine with what was seen of it."""
@@ -69,6 +83,7 @@ def machines_of(fleet: Fleet, asked: Sequence[Asked], key: str | None) -> list[M
     Raises:
         HerdError: a name is taken, or the inventory cannot be added to.
     """
+    _refuse_those_elsewhere(fleet, asked)
     there = [_node_of(fleet, one) for one in asked]
     new = [one for one, node in zip(asked, there, strict=True) if node is None]
     newcomers = [
@@ -81,6 +96,22 @@ def machines_of(fleet: Fleet, asked: Sequence[Asked], key: str | None) -> list[M
         Machine(one, node, None) if node is not None else Machine(one, *next(pairs))
         for one, node in zip(asked, there, strict=True)
     ]
+
+
+def _refuse_those_elsewhere(fleet: Fleet, asked: Sequence[Asked]) -> None:
+    """Machines that the inventory has in other groups alone: they have a name and settings."""
+    variables: Mapping[str, Mapping[str, object]] = fleet.listing.get("_meta", {}).get(
+        "hostvars", {}
+    )
+    nodes = {node.name for node in fleet.nodes}
+    for name, told in variables.items():
+        place = (told.get("ansible_host", name), str(told.get("ansible_port", SSH_PORT)))
+        for one in asked:
+            if name not in nodes and place == (one.host, str(one.port or SSH_PORT)):
+                raise HerdError(
+                    f"{one.word}: {fleet.given} has it as {name}, in other groups than {GROUP}. "
+                    f"Write {name} into that group yourself, then adopt it again."
+                )
 
 
 def _node_of(fleet: Fleet, asked: Asked) -> Node | None:

@@ -80,6 +80,9 @@ def adopt(
     if not going:
         raise HerdError("No machine is left to adopt.")
     show(fleet, going, talk)
+    for one in machines:
+        if passed_over := one.passed_over(key):
+            talk.say(f"\n{one.asked.word}: {passed_over}.")
     fresh = [(one, host) for one, host in going if host.state is State.NEW]
     if fresh and not trusted:
         keys = [host for _, host in fresh]

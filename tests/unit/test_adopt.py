@@ -358,6 +358,26 @@ def test_machines_are_appended_and_the_root_stays(
     assert "  +    desk2:" in person.read
 
 
+def test_what_the_inventory_says_of_a_machine_counts(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    adopted(project, Person(answer=True), word(machines[0]))
+    before = (project / FLEET).read_text()
+    person = Person(answer=None)
+
+    came = adopt(project, [f"desk={word(machines[0], 'ada')}"], FLEET, person)
+
+    assert (came.names, came.is_all) == (("pi1",), True)
+    assert "it is there as pi1; change ansible_user and the name there yourself" in person.read
+    assert (project / FLEET).read_text() == before
+
+    elsewhere = {"ansible_host": "127.0.0.1", "ansible_port": machines[1].port}
+    spare = yaml.safe_dump({"spare": {"hosts": {"s1": elsewhere}}})
+    (project / FLEET).write_text(f"{before}{spare}")
+    with pytest.raises(HerdError, match="has it as s1, in other groups than cluster"):
+        adopted(project, person, word(machines[1]))
+
+
 def test_an_alias_of_the_ssh_configuration_is_a_machine(
     project: Path, machines: list[BareMachine]
 ) -> None:
