@@ -118,20 +118,22 @@ def _not_let_in(node: Node, project: Path, said: Said) -> Look:
 
 def copy_id(node: Node, project: Path) -> str:
     """The command that brings a key to a machine; it asks for the password there."""
-    key = _public_key(node, project)
-    words = ["ssh-copy-id", *(["-i", key] if key else [])]
+    keys = [node.key_file] if node.key_file else told_of(node, project).keys
+    public = [str(Path(f"{key}.pub").expanduser()) for key in keys]
+    there = [path for path in public if (project / path).is_file()]
+    first: list[str] = []
+    if node.key_file and not there:
+        first = [f"ssh-keygen -y -f {shlex.quote(node.key_file)} >{shlex.quote(public[0])}"]
+        there = public
+    elif not there and not _agent_has_keys():
+        first = ["ssh-keygen -t ed25519"]
+    elif not (Path.home() / ".ssh").is_dir():  # in which ssh-copy-id wants to keep something
+        first = ["mkdir -m 700 ~/.ssh"]
+    words = ["ssh-copy-id", *(["-i", there[0]] if there else [])]
     words += ["-o", f"UserKnownHostsFile={node.known_hosts or KNOWN_HOSTS}"]
     words += ["-p", str(node.port)] if node.port != SSH_PORT else []
     words.append(f"{node.user}@{node.address}" if node.user else node.address)
-    command = shlex.join(words)
-    return command if key or _agent_has_keys() else f"ssh-keygen -t ed25519 && {command}"
-
-
-def _public_key(node: Node, project: Path) -> str | None:
-    """The public half of the key that will be used; None where none is found."""
-    keys = [node.key_file] if node.key_file else list(told_of(node, project).keys)
-    public = (str(Path(f"{key}.pub").expanduser()) for key in keys)
-    return next((path for path in public if (project / path).is_file()), None)
+    return " && ".join([*first, shlex.join(words)])
 
 
 def _agent_has_keys() -> bool:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from collect.errors import HerdError
+from experiments import commands
 from experiments.adopt.asked import Asked, is_usable_ipv4, name_nodes
 from experiments.adopt.fleet import Fleet, Newcomer
+from experiments.adopt.keys import HostKey
 from experiments.adopt.look import Look
 from experiments.cluster import Node
 from experiments.inventory import GROUP
@@ -133,3 +135,17 @@ def _variables(asked: Asked, key: str | None) -> dict[str, str | int]:
     if key is not None:
         told["ansible_ssh_private_key_file"] = key
     return told
+
+
+def again_with(words: Sequence[str], key: str | None, keys: Sequence[HostKey] = ()) -> str:
+    """The command that adopts these machines.
+
+    Args:
+        words: as they were given.
+        key: private key to log in with.
+        keys: host keys that it is to trust.
+    """
+    flags = ["--key", key] if key else []
+    for host in keys:
+        flags += ["--fingerprint", host.fingerprint]
+    return commands.fab("adopt", *words, *flags)

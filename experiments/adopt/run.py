@@ -24,7 +24,7 @@ from experiments.adopt.keys import (
     read_fingerprints,
 )
 from experiments.adopt.look import Look, look
-from experiments.adopt.machine import ENGINES_ADDRESS, Machine, machines_of
+from experiments.adopt.machine import ENGINES_ADDRESS, Machine, again_with, machines_of
 from experiments.adopt.screen import Talk, confirm, difference, show
 from experiments.adopt.trust import shown, sound
 from experiments.together import together
@@ -76,7 +76,7 @@ def adopt(
     fleet = read_fleet(project, inventory)
     machines = machines_of(fleet, asked, key)
     found = together(lambda one: learn(one.node, project, trusted), machines)
-    going = sound(fleet, machines, found, trusted, talk)
+    going = sound(fleet, machines, found, trusted, key, talk)
     if not going:
         raise HerdError("No machine is left to adopt.")
     show(fleet, going, talk)
@@ -86,12 +86,12 @@ def adopt(
     fresh = [(one, host) for one, host in going if host.state is State.NEW]
     if fresh and not trusted:
         keys = [host for _, host in fresh]
-        confirm(keys, _again(words, key, keys), talk)
+        confirm(keys, again_with(words, key, keys), talk)
     _write_keys(project, fresh, talk)
     let_in = _let_in(project, [one for one, _ in going], talk)
-    again = f"When that is put right: {_again(words, key)}"
+    later = f"When that is put right: {again_with(words, key)}"
     if not let_in:
-        raise HerdError(f"No machine is left to adopt. {again}")
+        raise HerdError(f"No machine is left to adopt. {later}")
     _write_inventory(fleet, let_in, [one for one, _ in going], talk)
     if not fleet.nodes and let_in[0].asked is not asked[0]:
         talk.say(
@@ -99,18 +99,10 @@ def adopt(
             "there. To have another root, move its lines to the top of group cluster."
         )
     if len(let_in) < len(machines):
-        talk.say(again)
+        talk.say(later)
     added = sum(one.newcomer is not None for one in let_in)
     names = tuple(one.node.name for one in let_in)
     return Adopted(names, len(let_in) == len(machines), len(fleet.nodes) + added)
-
-
-def _again(words: Sequence[str], key: str | None, keys: Sequence[HostKey] = ()) -> str:
-    """The same command, with the fingerprints of these keys."""
-    flags = ["--key", key] if key else []
-    for host in keys:
-        flags += ["--fingerprint", host.fingerprint]
-    return commands.fab("adopt", *words, *flags)
 
 
 def _require_key(project: Path, key: str) -> None:
@@ -164,7 +156,7 @@ def _write_inventory(
     """Write those that let us in, as Ansible has read them in a draft."""
     newcomers = [one.newcomer for one in let_in if one.newcomer is not None]
     if not newcomers:
-        talk.say(f"{fleet.given} has them already.")
+        talk.say(f"{fleet.given}: nothing is added.")
         return
     content = fleet.with_newcomers(newcomers)
     if fleet.content:  # a new file has nothing that could come to say something else

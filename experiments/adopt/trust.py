@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State, has_key, known_hosts_of
-from experiments.adopt.machine import Machine
+from experiments.adopt.machine import Machine, again_with
 from experiments.adopt.screen import Talk
 
 COPIED = (
@@ -23,6 +22,7 @@ def sound(
     machines: Sequence[Machine],
     found: Sequence[HostKey],
     trusted: Sequence[str],
+    key: str | None,
     talk: Talk,
 ) -> list[tuple[Machine, HostKey]]:
     """The machines that can go on, with what came of their keys; why not is said of the others.
@@ -32,11 +32,12 @@ def sound(
         machines: all that were named.
         found: their keys, in the same order.
         trusted: fingerprints that were given; empty where a person will be asked.
+        key: private key that was given, for commands.
         talk: the person.
     """
     going: list[tuple[Machine, HostKey]] = []
     for one, host in zip(machines, found, strict=True):
-        why = _against(fleet, one, host, going)
+        why = _against(fleet, one, host, going, key)
         if not why and host.state is State.NEW and trusted and host.fingerprint not in trusted:
             why = f"its host key is {host.told}, and that fingerprint was not given."
         if why:
@@ -51,7 +52,11 @@ def sound(
 
 
 def _against(
-    fleet: Fleet, one: Machine, host: HostKey, before: Sequence[tuple[Machine, HostKey]]
+    fleet: Fleet,
+    one: Machine,
+    host: HostKey,
+    before: Sequence[tuple[Machine, HostKey]],
+    own_key: str | None,
 ) -> str:
     """What is wrong with a machine's key; empty where nothing is."""
     path = known_hosts_of(one.node, fleet.project)
@@ -63,7 +68,7 @@ def _against(
         return (
             f"REFUSED. Its host key is not the one in line {host.line} of {name}: either it was "
             "installed anew, or something else answers at this address. If you know why it "
-            f"changed: {forget} && {commands.fab('adopt', one.asked.word)}"
+            f"changed: {forget} && {again_with([one.asked.word], own_key)}"
         )
     if host.state is State.KNOWN:
         return ""

@@ -115,7 +115,7 @@ def test_machines_that_nobody_knew_become_nodes(project: Path, machines: list[Ba
     again = Person(answer=None)
     assert adopted(project, again, *map(word, machines)) == came
     assert (project / KNOWN).read_text() == lines
-    assert "has them already" in again.read
+    assert "nothing is added" in again.read
 
 
 @pytest.mark.parametrize("answer", [None, False])
@@ -178,7 +178,7 @@ def test_a_key_that_changed_is_refused_and_the_others_go_on(
     assert came == Adopted(("pi2",), is_all=False, nodes=1)
     assert f"{word(machines[0])}: REFUSED. Its host key is not the one in line 2 of" in person.read
     forget = f"ssh-keygen -R '[127.0.0.1]:{machines[0].port}' -f {KNOWN}"
-    assert re.search(rf"{re.escape(forget)} && \S*fab adopt {word(machines[0])} -", person.read)
+    assert re.search(rf"{re.escape(forget)} && \S*fab adopt {word(machines[0])} --key", person.read)
     assert "pi2 is the root now" in person.read
     assert (project / KNOWN).read_text() == f"# mine\n{line}{machines[1].line()}"
     assert machines[0].seen == []
@@ -259,6 +259,22 @@ def test_whoever_is_not_let_in_is_told_how_and_not_written(
     assert "It takes no password either" in person.read
     assert "pi3 is the root now" in person.read
     assert "When that is put right: fab adopt" in re.sub(r"\S*/fab", "fab", person.read)
+
+
+def test_a_key_without_its_public_half_or_none_at_all_is_made_first(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    machines[0].lets_in = False
+    (Path.home() / ".ssh" / "id_rsa.pub").unlink()
+    key, person = Path.home() / ".ssh" / "id_rsa", Person(answer=True)
+
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopted(project, person, word(machines[0]))
+    assert f"→ ssh-keygen -y -f {key} >{key}.pub && ssh-copy-id -i {key}.pub -o" in person.read
+
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopt(project, [word(machines[0])], FLEET, person)
+    assert "→ ssh-keygen -t ed25519 && ssh-copy-id -o UserKnownHostsFile" in person.read
 
 
 def test_what_runs_no_linux_is_no_node(project: Path, machines: list[BareMachine]) -> None:
