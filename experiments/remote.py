@@ -26,6 +26,9 @@ from models.foreign import one_line
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
 PIECE_BYTES = 1 << 18
 MANY_FILES = 8192
+STARTED_S = 45.0
+"""How long a node may take to start a program. After that a way that hangs is given up. A node that
+does not answer at all OpenSSH itself gives up after `CONNECT_S`."""
 ATTEMPTS = 12
 """At a server that turns us away because many come at once: of OpenSSH's, in the worst case, every
 second to third time (`MaxStartups`)."""
@@ -83,7 +86,7 @@ class SshTransport:
         for attempts_left in range(ATTEMPTS - 1, -1, -1):
             channel = self._start(node, call, marked, is_killed=is_killed)
             try:
-                channel.await_mark(3 * CONNECT_S)
+                channel.await_mark(STARTED_S)
             except SilentError as error:
                 said = channel.said()
                 channel.close()

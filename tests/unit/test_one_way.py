@@ -325,6 +325,41 @@ def test_arguments_that_cannot_be_followed_are_named(
     assert re.search(told, heard["node"]), heard
 
 
+@pytest.mark.parametrize("rule", ["no", "accept-new", "off", "ask"])
+def test_the_runner_looks_into_each_ssh_that_a_proxy_command_starts(
+    world: World, rule: str
+) -> None:
+    stranger, jump = world.stranger, world.jump
+    at = {"ansible_host": "127.0.0.1", "ansible_port": world.node.port, "ansible_user": ME}
+    careless = f"-o StrictHostKeyChecking={rule} -o UserKnownHostsFile=/dev/null"
+    rest = f"{careless} -W %h:%p -p {stranger.port} {ME}@127.0.0.1"
+    nested = f"-J {ME}@127.0.0.1:{stranger.port} -W %h:%p -p {jump.port} {ME}@127.0.0.1"
+    commands = {
+        "bare": f"ssh {rest}",
+        "by-path": f"/usr/bin/ssh {rest}",
+        "within": f'sh -c "ssh {rest}"',
+        "env": f"env A=b ssh {rest}",
+        "nested": f"ssh {careless} {nested}",
+        "nested-by-path": f"/usr/bin/ssh {careless} {nested}",
+    }
+    hosts = {
+        name: {**at, "ansible_ssh_common_args": f"-o ProxyCommand='{command}'"}
+        for name, command in commands.items()
+    }
+    inner = f"Host inner\n  HostName 127.0.0.1\n  Port {jump.port}\n  ProxyCommand ssh {rest}"
+    hosts["inner"] = config(world, "inner-node", f"  ProxyJump inner\n{inner}", ours=False)
+    before = stranger.led_on()
+
+    told = by_fab(world, hosts)
+
+    for name in hosts:
+        assert re.search(rf"through .*port {stranger.port}.*its host key is not in", told[name]), (
+            name,
+            told[name],
+        )
+    assert stranger.led_on() == before
+
+
 def answered(world: World, command: str, answer: str) -> str:
     """What a person is asked who pastes a remedy into a shell, and who types this answer."""
     ask = world.project / "ask-person"

@@ -177,7 +177,7 @@ def test_a_command_may_stand_for_the_connection(
 def test_a_node_that_starts_nothing_is_given_up(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.remote.CONNECT_S", 0.5)
+    monkeypatch.setattr("experiments.remote.STARTED_S", 2.0)
     begun = time.monotonic()
     with (
         ssh_server(starts=False) as node,
