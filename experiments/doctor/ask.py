@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -97,7 +98,12 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
         become_exe=node.become_exe,
     )
     peers: list[dict[str, str | int]] = [
-        {"name": peer.name, "address": peer.engine_address, "port": peer.port}
+        {
+            "name": peer.name,
+            "address": peer.engine_address,
+            "port": peer.port,
+            "apart": _is_apart(peer),
+        }
         for peer in nodes
         if peer.name != node.name
     ]
@@ -124,6 +130,14 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
         watchdog.cancel()
         channel.close()
     return replace(silent, facts=facts, offset_s=offset_s, offset_error_s=error_s)
+
+
+def _is_apart(node: Node) -> bool:
+    """Whether engines know it by another address than the one that SSH connects to."""
+    try:
+        return socket.gethostbyname(node.address) != node.engine_address
+    except (OSError, UnicodeError):
+        return True
 
 
 def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, float]:

@@ -80,6 +80,26 @@ def test_traps_are_named_and_a_node_that_is_not_there_stops_nothing(
         assert abs(node["clock_offset_s"]) < 0.5, "nodes of a lab have its machine's clock"
 
 
+def test_becoming_root_and_an_address_of_another_node_are_looked_at(
+    lab: VirtualLab, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(Path(lab.inventory).read_text())
+    hosts = content["cluster"]["hosts"]
+    hosts[SECOND]["herd_cluster_address"] = hosts[FIRST]["ansible_host"]
+    (inventory := tmp_path / "hosts.yml").write_text(yaml.safe_dump(content, sort_keys=False))
+    lab.on(SECOND, "echo 'Defaults requiretty' >/etc/sudoers.d/terminal")
+    try:
+        done = doctor(str(inventory), "--json")
+    finally:
+        lab.on(SECOND, "rm /etc/sudoers.d/terminal")
+
+    first, second = json.loads(done.stdout)["nodes"]
+    assert "sudo makes this account root without a password" in worded(first, "ok")
+    assert "sudo wants a terminal (requiretty)" in worded(second, "problem")
+    assert "it is an address of this node, too" in worded(first, "problem")
+    assert "None of its interfaces has" in worded(second, "problem")
+
+
 def worded(node: dict[str, Any], verdict: str) -> str:
     findings = (one for one in node["findings"] if one["verdict"] == verdict)
     return " ".join(one["sentence"] for one in findings)

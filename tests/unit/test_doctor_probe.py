@@ -296,7 +296,10 @@ PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA"
 
 
 def others(*addresses: str, port: int = 22) -> list[dict[str, Any]]:
-    return [{"name": f"n{n}", "address": one, "port": port} for n, one in enumerate(addresses)]
+    return [
+        {"name": f"n{number}", "address": address, "port": port, "apart": True}
+        for number, address in enumerate(addresses)
+    ]
 
 
 @pytest.mark.parametrize("port", [22, 2222])
@@ -308,6 +311,15 @@ def test_the_host_key_of_who_answers_is_told(tmp_path: Path, port: int) -> None:
 
     assert told["peers"] == {"n0": None}
     assert told["peer_keys"] == {"n0": f"{PUBLIC}1"}
+
+
+def test_who_answers_where_the_controller_checked_is_only_greeted(tmp_path: Path) -> None:
+    """Host keys of all would take each node's SSH server a second on a small machine."""
+    with listener() as server:
+        at = {**peer(server), "apart": False}
+    place = prepared(tmp_path, {}, ssh_keyscan=f"127.0.0.1 {PUBLIC}")
+    told = peers(place, [at], [])
+    assert (told["peers"], told["peer_keys"]) == ({"other": "Connection refused"}, {})
 
 
 def test_a_node_at_an_address_of_its_own_is_not_asked(tmp_path: Path) -> None:

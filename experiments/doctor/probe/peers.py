@@ -18,16 +18,17 @@ KEY = "ssh-ed25519"
 def peers(place: Place, others: list[dict[str, Any]], own: list[str]) -> dict[str, Any]:
     """Why nodes are not reached, the host keys that answered, and this node's own.
 
-    Where ssh-keyscan is installed it is asked first, by one connection to each; who shows it no
-    key is asked for its greeting.
+    A greeting is waited for, but of those whose address in the nodes' network is another than the
+    one at which the controller checked their host key: these show it to ssh-keyscan, where that is
+    installed. Keys of all would cost each node's SSH server much more than greetings.
 
     Args:
         place: the node.
-        others: the other nodes: name, address, SSH port.
+        others: the other nodes: name, address, SSH port, and whether the address is `apart`.
         own: this node's addresses; who seems to be there is this node itself.
     """
     away = [one for one in others if one["address"] not in own]
-    keys = shown_keys(place, away)
+    keys = shown_keys(place, [one for one in away if one.get("apart")])
     silent = [one for one in away if one["name"] not in keys]
     with ThreadPoolExecutor(max_workers=max(1, len(silent))) as pool:
         told = dict(zip([one["name"] for one in silent], pool.map(greeting, silent)))
