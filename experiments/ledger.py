@@ -36,6 +36,7 @@ from experiments.durable import (
     write_file,
     writing,
 )
+from experiments.labels import cell_label
 from experiments.rescue import rescued_attempts
 from models.foreign import inside, is_file_name, one_line
 from models.terminal import complain
@@ -190,10 +191,6 @@ def reasons_of(account: Account) -> list[str]:
         for trial in account.trials
         if trial.reason is not None
     )
-    if not told:
-        return []
-    from experiments.plan import cell_label  # noqa: PLC0415 - of most runs there is nothing to say
-
     params = {cell.cell_id: cell.params for cell in account.manifest.cells}
     return [
         f"  {times} {state}: {cell_label(params[cell_id])}: {reason}"

@@ -13,8 +13,9 @@ from experiments.again import difference, look_again
 from experiments.book import TrialBook
 from experiments.cluster import CONTROLLER, LEFT_OUT, Node
 from experiments.herd import Herd
+from experiments.labels import cell_label
 from experiments.ledger import Ledger
-from experiments.plan import Plan, cell_label, make_plan
+from experiments.plan import Plan, make_plan
 from experiments.references import more_references
 from experiments.shaping.links import Links
 

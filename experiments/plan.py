@@ -28,6 +28,7 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.facts import look
 from experiments.inventory import read_cluster
+from experiments.labels import cell_label
 from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
 from experiments.money import Purse, left_of, unpriced
@@ -221,32 +222,6 @@ def order_trials(cell_ids: Sequence[str], repeats: int, seed: int) -> tuple[Tria
                 )
             )
     return tuple(trials)
-
-
-def cell_label(params: Mapping[str, Scalar]) -> str:
-    """A cell in a few words."""
-    names = {True: "on", False: "off"}
-    system = f"{params['system']}: " if "system" in params else ""
-    words = [f"{system}{params['engine']}", str(params["model"])]
-    if not params["nodes"]:  # an API: what is left to say is whether it is asked
-        return " ".join((*words, str(params["answers"])))
-    words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
-    skipped = ("system", "engine", "model", "nodes", "threads", "context", *links.MOST)
-    for name, value in params.items():
-        if name not in skipped:
-            words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
-    words += _link_words(params)
-    if params.get("context"):
-        words.append(f"context {params['context']}")
-    if params.get("threads"):
-        words.append(f"{params['threads']} threads")
-    return " ".join(words)
-
-
-def _link_words(params: Mapping[str, Scalar]) -> list[str]:
-    """The link of a cell, where it is not the nodes' own."""
-    rate, delay = (params.get(axis.name) for axis in links.LINK_AXES)
-    return [f"{rate} Mbit/s"] * bool(rate) + [f"+{delay} ms round trip"] * bool(delay)
 
 
 def seconds_per_trial(

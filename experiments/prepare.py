@@ -18,6 +18,7 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
 from experiments.facts import look
+from experiments.labels import cell_label
 from experiments.lacks import (
     FORMAT_OF_ENGINE,
     READ_EVERYWHERE,
@@ -27,7 +28,7 @@ from experiments.lacks import (
     obstacle_beyond,
 )
 from experiments.matrix import Matrix
-from experiments.plan import cell_label, inventory_of, those_left
+from experiments.plan import inventory_of, those_left
 from experiments.programs import NOT_INSTALLED, ansible_environment
 from experiments.remote import SshTransport
 from models.build import ensure_artifact, expected_size_bytes

@@ -19,10 +19,11 @@ from experiments.engines.base import Cell, Deployment
 from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure
+from experiments.labels import cell_label
 from experiments.ledger import Ledger, write_attempt
 from experiments.lineup import Lineup, why_left
 from experiments.money import Purse, bill_of, most_of_trial
-from experiments.plan import Plan, cell_label, warm_ups
+from experiments.plan import Plan, warm_ups
 from experiments.progress import Progress, Step
 from experiments.recorder import Recorder
 from experiments.rescue import rescued

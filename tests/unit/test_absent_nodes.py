@@ -16,8 +16,12 @@ from experiments.cluster import Node
 from experiments.facts import HELPER_VERSION
 from experiments.ledger import runs
 from experiments.plan import leave_out
-from experiments.protocol import Reply
+from experiments.protocol import Reply, Request
 from tests.doubles.absent_run import AXES, counted, done, measure, study
+from tests.doubles.api_server import saying, serving
+from tests.doubles.asking_run import matrix as asking
+from tests.doubles.asking_run import systems_file
+from tests.doubles.lab_run import CHAT_MODEL
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world
 
@@ -168,6 +172,52 @@ def test_whatever_keeps_a_node_from_taking_part_is_said_and_the_rest_goes_on(
     assert told in said.partition("Not there:")[2].splitlines()[1]
     assert told in result.notes[0]
     assert the_world.units() == []
+
+
+class GoingDown(ScriptedTransport):
+    """A node that begins to shut down, once."""
+
+    gone = False
+
+    def open(self, node: Node) -> ScriptedLink:
+        link = super().open(node)
+        start = link._start
+
+        def refuse_once(fields: dict[str, str], request: Request) -> Reply:
+            if node.name == "pi2" and not self.gone:
+                self.gone = True
+                why = b"Transaction for a.service/start is destructive (halt.target ...)."
+                return Reply("start", ok=False, parts={"error": why})
+            return start(fields, request)
+
+        link._start = refuse_once  # type: ignore[method-assign]
+        return link
+
+
+def test_a_node_that_shuts_down_is_lost_and_looked_for_again(tmp_path: Path) -> None:
+    the_world = world(tmp_path)
+
+    result, said = measure(tmp_path, the_world, study(warmup=0), transport=GoingDown(the_world))
+
+    assert counted(result) == (6, 0, 0, 0)
+    assert said.count("pi2 is shutting down") == 1
+    assert said.count("pi2 is there and takes part.") == 1
+
+
+def test_an_api_is_asked_while_nodes_are_away(tmp_path: Path) -> None:
+    """And the nodes' answers are pending, not failed."""
+    with serving(saying("Paris.")) as (url, _):
+        file = systems_file(tmp_path, url.removesuffix("/chat/completions"))
+        nodes = f"engine: llama.cpp, model: {CHAT_MODEL}, weights: q4_0, nodes: 2"
+        file.write_text(f"{file.read_text()}  herd: {{{nodes}}}\n")
+        asked = asking(file, "Capital?", axes={"system": ("api", "herd")})
+        the_world = world(tmp_path, silent={"pi1", "pi2"})
+
+        result, said = measure(tmp_path, the_world, asked)
+
+    assert counted(result) == (1, 0, 0, 1)
+    assert "Waiting for them:" in said
+    assert [note.split()[3] for note in result.notes] == ["pi1", "pi2"]
 
 
 def test_a_machine_that_became_another_one_keeps_only_its_own_cells(tmp_path: Path) -> None:

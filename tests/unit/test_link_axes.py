@@ -17,8 +17,8 @@ from collect.run import Benchmark
 from experiments import runner
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
+from experiments.labels import LINK, cell_label
 from experiments.matrix import load_matrix
-from experiments.plan import cell_label
 from experiments.shaping import links
 from experiments.shaping.keeper import KeeperError
 from experiments.shaping.links import Links, unavailable
@@ -223,3 +223,7 @@ def test_a_trial_is_not_measured_over_a_link_that_could_not_be_set(
     assert failed.processes == ()
     assert done.link == again.link == LinkRecord(mbit=100, delay_ms=0, round_trip_ms=0.1)
     assert failed.link is None
+
+
+def test_labels_know_the_axes_of_links() -> None:
+    assert tuple(links.MOST) == LINK

@@ -11,8 +11,9 @@ from collect.errors import HerdError
 from collect.run import Benchmark
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES
+from experiments.labels import cell_label
 from experiments.matrix import Matrix, load_matrix
-from experiments.plan import cell_label, make_plan
+from experiments.plan import make_plan
 from experiments.systems import load_systems
 from tests.doubles.asking_run import cell, matrix, systems_file
 from tests.unit.test_engines import cluster

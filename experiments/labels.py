@@ -1,0 +1,36 @@
+"""Cells in a few words; needs nothing that takes time to load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from collect.run import Scalar
+
+LINK = ("link_mbit", "link_delay_ms")
+"""Axes of links, which are told by their units."""
+
+
+def cell_label(params: Mapping[str, Scalar]) -> str:
+    """A cell in a few words."""
+    names = {True: "on", False: "off"}
+    system = f"{params['system']}: " if "system" in params else ""
+    words = [f"{system}{params['engine']}", str(params["model"])]
+    if not params["nodes"]:  # an API: what is left to say is whether it is asked
+        return " ".join((*words, str(params.get("answers", ""))))
+    words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
+    skipped = ("system", "engine", "model", "nodes", "threads", "context", *LINK)
+    for name, value in params.items():
+        if name not in skipped:
+            words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
+    words += _link_words(params)
+    if params.get("context"):
+        words.append(f"context {params['context']}")
+    if params.get("threads"):
+        words.append(f"{params['threads']} threads")
+    return " ".join(words)
+
+
+def _link_words(params: Mapping[str, Scalar]) -> list[str]:
+    """The link of a cell, where it is not the nodes' own."""
+    rate, delay = (params.get(axis) for axis in LINK)
+    return [f"{rate} Mbit/s"] * bool(rate) + [f"+{delay} ms round trip"] * bool(delay)
