@@ -116,7 +116,7 @@ def fleet(key: Path) -> dict[str, dict[str, Any]]:
     others = {
         "guest": guest(),
         "worker": guest(ansible_host="192.0.2.31"),
-        "forwarded": guest(ansible_host="192.0.2.31", herd_forwarded_from="172.16.0.0/12"),
+        "forwarded": guest(ansible_host="192.0.2.32", herd_forwarded_from="172.16.0.0/12"),
         "of_root": guest(ansible_user="root"),
         "on_22": guest(ansible_port=22),
     }
@@ -180,6 +180,16 @@ def worked_out(
     return {host: result["msg"] for host, result in told.items()}
 
 
+def test_windows_lets_in_no_address_that_leads_a_node_to_itself(
+    fleet: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    hosts = {**fleet, "guest": {**fleet["guest"], "ansible_host": "127.0.0.1"}}
+
+    told = refusals(tmp_path, "wsl_host", hosts, groups=CLUSTER, only=["as_it_should_be"])
+
+    assert "Set `herd_cluster_address` of guest" in told["as_it_should_be"]
+
+
 def test_utf_16_and_other_languages_are_understood(worked_out: dict[str, dict[str, Any]]) -> None:
     assert worked_out["mirrored"]["version"] == "2.4.13"
     assert worked_out["nat"]["version"] == "2.3.26"
@@ -188,7 +198,7 @@ def test_utf_16_and_other_languages_are_understood(worked_out: dict[str, dict[st
 
 
 def test_only_the_clusters_nodes_reach_engines(worked_out: dict[str, dict[str, Any]]) -> None:
-    nodes = ["192.0.2.30", "192.0.2.31"]
+    nodes = ["192.0.2.30", "192.0.2.31", "192.0.2.32"]
     ssh, engines = worked_out["mirrored"]["open"]
     assert (ssh["ports"], ssh["from"]) == (["2222"], ["LocalSubnet", *nodes])
     assert (engines["ports"], engines["from"]) == (["9990-9999", "50052-50061"], nodes)
