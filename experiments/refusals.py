@@ -12,7 +12,19 @@ from pathlib import Path
 from collect.errors import HerdError
 from experiments.channel import SilentError
 from experiments.cluster import Node
-from experiments.openssh import KNOWN_HOSTS, SSH_PORT, Call, OpenSsh, as_value, destination
+from experiments.commands import on_node
+from experiments.openssh import (
+    BOUNDED,
+    CHECKED,
+    KNOWN_HOSTS,
+    ONLY_THERE,
+    SSH_PORT,
+    TALKING,
+    Call,
+    OpenSsh,
+    as_value,
+    destination,
+)
 from experiments.protocol import NodeLostError
 from models.foreign import one_line
 
@@ -39,6 +51,15 @@ def was_turned_away(said: str) -> bool:
     """
     lines = [line for line in said.splitlines() if line.strip()]
     return bool(lines) and all(_TURNED_AWAY.search(line) for line in lines)
+
+
+_NOT_OF_THE_WAY = frozenset(
+    name.lower()
+    for name in (
+        *(*CHECKED, *BOUNDED, *TALKING, *ONLY_THERE),
+        *("ControlPersist", "Port", "UserKnownHostsFile"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +123,7 @@ class Failure:
         return NodeLostError(
             self.node.name,
             f"{machine.where}: it does not answer ({reason}). Is it on, and on the network? "
-            f"Try: {shlex.join(('ssh', *machine.by_hand, 'true'))}",
+            f"Try: {on_node(self.node.name, 'true', root=False)}",
         )
 
     def _machine(self, host: str = "", port: str = "", *, user: str = "") -> _Machine:
@@ -112,7 +133,7 @@ class Failure:
         known = self.node.known_hosts or told.one("userknownhostsfile", KNOWN_HOSTS).split(" ")[0]
         # OpenSSH says so of the node, beyond a machine that failed.
         if not (told.is_led and _TURNED_AWAY.search(self.said)):
-            options = (*self.call.kept, *_port(told.port))
+            options = (*_of_the_way(self.call.kept), *_port(told.port))
             named = f"{self.node.user}@" if self.node.user else ""
             by_hand = (*options, f"{named}{self.node.address}")
             where = f"{where} ({_at(told.user, told.host, told.port)})"
@@ -137,7 +158,7 @@ class Failure:
             )
         return (
             f"{machine.where}: it let us in, but started nothing: {self.why}. A node needs a login "
-            f"shell of Unix. Try: {shlex.join(('ssh', *machine.by_hand, 'echo ok'))}"
+            f"shell of Unix. Try: {on_node(self.node.name, 'echo ok', root=False)}"
         )
 
     def _about_host_key(self, machine: _Machine, found: re.Match[str]) -> str:
@@ -145,12 +166,7 @@ class Failure:
         look = shlex.join(
             (
                 *("ssh", "-o", "StrictHostKeyChecking=ask", "-o", "GlobalKnownHostsFile=/dev/null"),
-                *(
-                    "-o",
-                    f"UserKnownHostsFile={known}",
-                    *machine.by_hand,
-                    "true",
-                ),
+                *("-o", f"UserKnownHostsFile={known}", *machine.by_hand, "true"),
             )
         )
         if found.re is _UNKNOWN:
@@ -207,6 +223,16 @@ class Failure:
             "the public half into ~/.ssh/authorized_keys there, or put `ansible_user` and "
             "`ansible_ssh_private_key_file` in the inventory right."
         )
+
+
+def _of_the_way(kept: Sequence[str]) -> list[str]:
+    """Options without those that a command by hand has itself, or does not need."""
+    words: list[str] = []
+    for word, before in zip(kept, ["", *kept], strict=False):
+        words.append(word)
+        if before == "-o" and re.split(r"[\s=]", word, maxsplit=1)[0].lower() in _NOT_OF_THE_WAY:
+            del words[-2:]
+    return words
 
 
 def _telling(said: str) -> list[str]:
