@@ -17,8 +17,7 @@ from unittest.mock import patch
 from collect.errors import HerdError
 from collect.run import Benchmark, Greedy
 from experiments import commands
-from experiments.adopt import run as adopt_run
-from experiments.adopt import trust
+from experiments.adopt import machine, trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
 from experiments.cluster import Cluster, Node
@@ -65,6 +64,15 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     *({"condition": state} for state in BROKEN),
     {"machine": {"kind": "pi"}, "condition": {"root_type": "overlay"}},
     {"base": {"machine_id": "1", "boot_id": "2"}, "network": {"host_keys": ["a"]}},
+    {"base": {"clock_synchronised": False, "clock_service": None}},
+    {
+        "base": {"clock_synchronised": False, "clock_service": None},
+        "machine": {"clock_units": ["chrony.service"]},
+    },
+    {"base": {"clock_synchronised": False}},
+    {"base": {"available_mib": 100}},
+    {"disks": [{"path": "/", "total_mib": 9000, "free_mib": 100}]},
+    {"wsl": {}, "machine": {"kind": "wsl2"}, "gpu": {"driver_packages": ["nvidia-driver-550"]}},
     *({"network": {"firewalls": [{"kind": kind}]}} for kind in ("ufw", "firewalld", "iptables")),
     {"network": {"firewalls": [{"kind": "nftables"}]}},
     {"gpu": GPU},
@@ -131,7 +139,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     lacks = lacks_of(_matrix().cells(), Cluster((EMPTY, replace(EMPTY, name=OTHER))))
     yield lambda: [(step.command(), step.argv()) for step in steps_of(lacks)]
     yield lambda: list(next_commands(2, []))
-    yield lambda: adopt_run._again(["ada@192.0.2.7"], None)
+    yield lambda: machine.again_with(["ada@192.0.2.7"], None)
     yield lambda: _machine_with_another_key(folder)
 
 
@@ -148,7 +156,7 @@ def _machine_with_another_key(folder: Path) -> None:
     fleet = SimpleNamespace(project=folder, nodes=[])
     one = SimpleNamespace(node=EMPTY, asked=SimpleNamespace(word="ada@192.0.2.7"))
     host = SimpleNamespace(state=State.CHANGED, name="192.0.2.7", line=1)
-    trust._against(*cast("tuple[Any, Any, Any]", (fleet, one, host)), [])
+    trust._against(*cast("tuple[Any, Any, Any]", (fleet, one, host)), [], None)
 
 
 def _asked(world: World, helper: str | None = None) -> None:
