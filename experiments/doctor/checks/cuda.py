@@ -89,7 +89,7 @@ def _conda_first(cuda: Cuda, conda: list[Toolkit]) -> Iterator[Finding]:
         yield warning(
             SUBJECT,
             f"A login shell finds Conda's {compiler} before the system's compiler.",
-            "conda config --set auto_activate_base false",
+            "On the node: conda config --set auto_activate_base false",
         )
 
 

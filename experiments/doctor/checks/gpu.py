@@ -68,8 +68,8 @@ def _refused(gpu: Gpus) -> Finding | None:
         SUBJECT,
         f"Secure Boot is on and the driver's kernel module {_named(gpu)}signed by "
         f"{gpu.module.signer!r} is not loaded: that key is probably not enrolled.",
-        f"sudo mokutil --import {(*gpu.module.keys, DKMS_KEY)[0]}, then restart and enrol it at "
-        "the machine's own screen; or turn Secure Boot off in the firmware.",
+        f"On the node: sudo mokutil --import {(*gpu.module.keys, DKMS_KEY)[0]}, then restart and "
+        "enrol it at the machine's own screen; or turn Secure Boot off in the firmware.",
     )
 
 
@@ -95,7 +95,8 @@ def _failing(facts: Facts, error: str, advice: Advice) -> Finding:
     return problem(
         SUBJECT,
         sentence,
-        f"sudo dmesg | grep -i nvidia tells more. For another driver: {advice.driver()}",
+        "sudo dmesg | grep -i nvidia on the node tells more. For another driver: "
+        f"{advice.driver()}",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from experiments import commands
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
 
@@ -24,8 +25,8 @@ ASK_CLOCK = {"systemd-timesyncd": "timedatectl timesync-status", "chrony": "chro
 def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
     """One after the other."""
     yield from _clock(answer, facts)
-    yield from _memory(facts)
-    yield from _disk(facts)
+    yield from _memory(answer, facts)
+    yield from _disk(answer, facts)
 
 
 def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
@@ -37,7 +38,7 @@ def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
         yield verdict(
             "clock",
             f"Its clock differs from the controller's by {told}.",
-            _set_right(facts),
+            _set_right(answer, facts),
         )
         return
     base = facts.base
@@ -45,13 +46,15 @@ def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
     if not base.clock_synchronised and not shares_it:
         who = base.clock_service
         why = f"{who} has not set it yet" if who else "nothing keeps it so"
-        yield warning("clock", f"It is {told} from the controller's, but {why}.", _keep(facts))
+        yield warning(
+            "clock", f"It is {told} from the controller's, but {why}.", _keep(answer, facts)
+        )
         return
     service = f", set by {base.clock_service}" if base.clock_service else ""
     yield ok("clock", f"{told} from the controller's{service}.")
 
 
-def _set_right(facts: Facts) -> str:
+def _set_right(answer: Answer, facts: Facts) -> str:
     """What sets a clock that is wrong now."""
     if facts.machine.kind == "container":
         return "A container has its machine's clock: set that one, or the controller's."
@@ -60,22 +63,24 @@ def _set_right(facts: Facts) -> str:
             "In PowerShell: wsl --shutdown, then start it again: its clock stops while Windows "
             "sleeps. Provisioning installs chrony in guests of group wsl_guests, which mends that."
         )
-    return f"{_keep(facts)}; if it stays, look at the controller's own clock."
+    return f"See whether the controller's own clock is right; if so: {_keep(answer, facts)}"
 
 
-def _keep(facts: Facts) -> str:
+def _keep(answer: Answer, facts: Facts) -> str:
     """What keeps a clock right, by what is installed."""
     service = facts.base.clock_service
     if service is not None:
-        looks = ASK_CLOCK.get(service)
-        told = f": {looks} on the node tells" if looks else ""
-        return f"Wait a minute; then see whether it reaches a time server (UDP port 123){told}"
+        looks = commands.on_node(
+            answer.node, ASK_CLOCK.get(service, "timedatectl timesync-status"), root=False
+        )
+        return f"Wait a minute, then see whether it reaches a time server (UDP port 123): {looks}"
     for unit in facts.machine.clock_units:
-        return f"sudo systemctl enable --now {unit}"
-    return "sudo apt-get install -y systemd-timesyncd"
+        return commands.on_node(answer.node, f"systemctl enable --now {unit}")
+    install = "apt-get update && apt-get install -y systemd-timesyncd"
+    return commands.on_node(answer.node, install)
 
 
-def _memory(facts: Facts) -> Iterator[Finding]:
+def _memory(answer: Answer, facts: Facts) -> Iterator[Finding]:
     base = facts.base
     if base.memory_mib is None:
         return
@@ -84,14 +89,13 @@ def _memory(facts: Facts) -> Iterator[Finding]:
     swap = f", swap {_gib(base.swap_mib)}" if base.swap_mib else ""
     sentence = f"{_gib(base.memory_mib)}{free}{swap}."
     if free_mib is not None and free_mib < LEAST_FREE_MIB:
-        yield warning(
-            "memory", f"Little is free: {sentence}", "See what uses it: ps aux --sort=-rss | head"
-        )
+        looks = commands.on_node(answer.node, "ps aux --sort=-rss | head", root=False)
+        yield warning("memory", f"Little is free: {sentence}", f"See what uses it: {looks}")
     else:
         yield ok("memory", sentence)
 
 
-def _disk(facts: Facts) -> Iterator[Finding]:
+def _disk(answer: Answer, facts: Facts) -> Iterator[Finding]:
     for disk in facts.disks:
         told = f"{_gib(disk.free_mib)} of {_gib(disk.total_mib)} free at {disk.path}"
         if disk.free_files is not None and disk.free_files < LEAST_FREE_FILES:
@@ -106,7 +110,8 @@ def _disk(facts: Facts) -> Iterator[Finding]:
             yield verdict(
                 "disk",
                 f"Only {told}.",
-                "Make room (sudo apt clean; models no longer used), or put a larger disk there.",
+                "Remove models that are no longer used, or put a larger disk there. Packages' "
+                f"archives go by: {commands.on_node(answer.node, 'apt-get clean')}",
             )
         else:
             yield ok("disk", f"{told}.")

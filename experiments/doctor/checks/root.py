@@ -151,7 +151,7 @@ def _by_password(answer: Answer, root: Root) -> Finding:
         sentence,
         "On the node: sudo apt-get install -y sudo; if that brings sudo.ws, write "
         "ansible_become_exe: sudo.ws at this node in the inventory. Otherwise let it ask for no "
-        f"password: echo {shlex.quote(rule)} | sudo tee /etc/sudoers.d/{shlex.quote(root.user)}",
+        f"password: echo {shlex.quote(rule)} | sudo tee /etc/sudoers.d/operator",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from experiments import commands
 from experiments.doctor.checks.ports import ENGINE_PORTS, is_engine_port
 from experiments.doctor.facts import Facts, Wsl
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
@@ -29,7 +30,7 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
         f"WSL {facts.wsl.version or 'of unknown version'}, networking {mode}"
         f"{'' if facts.wsl.networking else ' (as its addresses suggest)'}.",
     )
-    yield from _driver(facts, facts.wsl)
+    yield from _driver(answer, facts, facts.wsl)
     if mode != "mirrored" and answer.is_root:
         yield _hidden_root(facts.wsl, mode)
     elif mode != "mirrored":
@@ -43,7 +44,7 @@ def _guess(answer: Answer, facts: Facts) -> str:
     return "mirrored" if answer.engine_address in facts.network.addresses else "nat"
 
 
-def _driver(facts: Facts, wsl: Wsl) -> Iterator[Finding]:
+def _driver(answer: Answer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
     packages = facts.gpu.driver_packages
     if packages or wsl.linux_libcuda:
         what = ", ".join(packages or wsl.linux_libcuda)
@@ -51,13 +52,13 @@ def _driver(facts: Facts, wsl: Wsl) -> Iterator[Finding]:
             SUBJECT,
             f"A Linux driver is installed inside WSL ({what}): it hides the one that Windows lends "
             "in /usr/lib/wsl/lib, and CUDA fails.",
-            (
-                f"sudo apt purge {' '.join(packages)}"
+            "Inside WSL only cuda-toolkit-<x>-<y> is right. Take the driver away, then run "
+            "wsl --shutdown in PowerShell: "
+            + (
+                commands.on_node(answer.node, f"apt-get purge -y {' '.join(packages)}")
                 if packages
-                else "Uninstall it (of a .run file: sudo nvidia-uninstall)"
-            )
-            + ", then in PowerShell: wsl --shutdown. Inside WSL only cuda-toolkit-<x>-<y> is "
-            "right.",
+                else "sudo nvidia-uninstall on the node (of a .run file)"
+            ),
         )
 
 
