@@ -31,6 +31,7 @@ from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
 from experiments.plan import make_plan, remedies
 from experiments.prepare import steps_of
+from experiments.refusals import Failure
 from experiments.remote import SshLink
 from experiments.told import wrong
 from tests.doubles.doctor_facts import PC, answer, changed
@@ -132,6 +133,8 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.SilentError("it ended"))
     yield lambda: wrong(NODE, "its facts", "they are torn")
     yield _helper_that_fails
+    yield lambda: Failure.error(_failure("Connection refused"))
+    yield lambda: Failure._in_vain(_failure(""), _failure("")._machine())
     yield lambda: _asked(world(folder), helper="0")
     yield lambda: _asked(world(folder, model_bytes=8, model_sha256="bad" * 21 + "b"))
     yield _text_that_cannot_be_split
@@ -145,6 +148,13 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
 
 def _helper_that_fails() -> None:
     SshLink(EMPTY, _channel("sudo: a password is required"))._ended()
+
+
+def _failure(said: str) -> Any:  # noqa: ANN401
+    """A connection that failed, with all that is asked of it."""
+    why = SimpleNamespace(let_in=False, of_windows=False)
+    machine = SimpleNamespace(where="Connecting")
+    return SimpleNamespace(node=EMPTY, said=said, why=why, _machine=lambda *_: machine)
 
 
 def _channel(said: str) -> Any:  # noqa: ANN401
