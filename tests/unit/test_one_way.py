@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ def reached(world: World) -> dict[str, Setting]:
     shell = world.project / "relay"
     shell.write_text('#!/bin/sh\nexec ssh -F ssh.cfg -W "$1:$2" -p "$3" "$4@127.0.0.1"\n')
     shell.chmod(0o700)
+    included = world.project / "included.conf"
+    included.write_text(f"ProxyJump {over}\n")
+    passing = world.project / "passing.py"
+    passing.write_text(
+        "import socket, sys\n"
+        "made = socket.create_connection(sys.argv[1:3])\n"
+        "socket.send_fds(socket.socket(fileno=1), [b'x'], [made.fileno()])\n"
+    )
     return {
         "plain": at,
         "old-names": {
@@ -110,6 +119,18 @@ def reached(world: World) -> dict[str, Setting]:
             "config-match",
             f'Match originalhost config-match exec "true"\n  ProxyJump {over}',
         ),
+        "config-include": config(world, "config-include", f"  Include {included}"),
+        "config-canonical": config(
+            world,
+            "config-canonical",
+            "  CanonicalizeHostname always\n  CanonicalDomains invalid\nMatch final originalhost "
+            "config-canonical\n"
+            f"  ProxyJump {over}",
+        ),
+        "fdpass": {
+            **at,
+            common: f"-o ProxyUseFdpass=yes -o ProxyCommand='{sys.executable} {passing} %h %p'",
+        },
         "config-alone": config(world, "config-alone", f"  User {ME}", ours=False),
         "hardened": {
             **at,
