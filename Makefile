@@ -20,7 +20,7 @@ help:
 	@echo "Python environment in .venv …"
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
 		|| { echo "llama-herd needs Python 3.11 to 3.14, and this is $$($(PYTHON) --version 2>&1): make PYTHON=/path/to/another"; exit 1; }
-	@$(PYTHON) -m venv .venv 2>/dev/null \
+	@$(PYTHON) -m venv .venv >/dev/null 2>&1 \
 		|| { $(SUDO) apt-get update -qq && $(APT_INSTALL) python3-venv >/dev/null && $(PYTHON) -m venv --clear .venv; }
 
 .venv/base.stamp: .venv/bin/python requirements/base.txt
