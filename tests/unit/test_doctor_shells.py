@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cluster import Node
+from experiments.cluster import Node, SshSettings
 from experiments.doctor.ask import UnfitError, ask_nodes, converse
 from experiments.doctor.finding import Finding, Verdict
 from experiments.doctor.judge import judge
@@ -147,3 +147,33 @@ def test_a_shell_that_prints_by_itself_is_a_warning() -> None:
     (diagnosis,) = judge([told])
     (finding,) = [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
     assert "prints where nobody reads it (`Welcome`)" in finding.sentence
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        r"printf 'llama-herd-is-in; sh -c \"…\"\r\n'",  # cmd prints the whole line
+        r"printf 'llama-herd-is-in\r\n'; echo 'sh : CommandNotFoundException' >&2; exit 1",
+    ],
+)
+def test_a_windows_machine_is_named_with_the_group_that_it_belongs_to(
+    tmp_path: Path, answers: str
+) -> None:
+    (program := tmp_path / "ssh").write_text(
+        f'#!/bin/sh\ncase " $* " in *" -G "*) exec /usr/bin/ssh "$@" ;; esac\n{answers}\n'
+    )
+    program.chmod(0o755)
+    (tmp_path / "known_hosts").touch()
+    laptop = Node(
+        name="laptop",
+        address="192.0.2.30",
+        engine_address="192.0.2.30",
+        known_hosts=str(tmp_path / "known_hosts"),
+        ssh=SshSettings(executable=str(program)),
+    )
+
+    (told,) = ask_nodes([laptop], tmp_path, deep=False)
+
+    assert told.silence is not None
+    assert told.silence.sentence.endswith("it let us in, but it is a Windows machine.")
+    assert "windows_hosts" in told.silence.remedy
