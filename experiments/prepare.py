@@ -158,7 +158,8 @@ def prepare_on(
             say(f"  {line}")
         refused = have_models(lacks, reporter)
         for step in steps_of(without(lacks, refused)):
-            say(f"$ {step.command()}")
+            say("Calling Ansible:")
+            say(f"  {step.command()}")
             if play(step.argv()) != 0:
                 say("Ansible ended early; its messages above say why.")
         cluster = look_again()

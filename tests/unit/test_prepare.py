@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -121,8 +122,8 @@ def test_what_is_missing_is_told_put_there_and_not_put_there_again() -> None:
     assert fleet.said[1] == "  llama.cpp on pi1, pi2"
     assert fleet.said[3] == "  synthetic:tiny f32 for llama.cpp (7 MiB) on pi1"
     assert fleet.said[-1] == "All that this matrix needs is there."
-    command = next(line for line in fleet.said if line.startswith("$ "))
-    assert shlex.split(command)[1:] == [
+    command = next(line for line in fleet.said if "ansible-playbook" in line)
+    assert shlex.split(command) == [
         "ansible-playbook",
         "-i",
         INVENTORY,
@@ -322,3 +323,15 @@ def test_ansible_is_told_to_ask_only_where_somebody_can_answer(
         monkeypatch.setattr(sys.stdin, "isatty", lambda answer=is_terminal: answer)
         assert run_ansible([str(program), "provision.yml", "-K"], tmp_path) == 2
         assert (tmp_path / "told").read_text().strip() == told
+
+
+def test_a_model_is_built_for_the_engines_that_its_entry_names_and_else_for_all() -> None:
+    path = Path(prepare.__file__).parents[1] / "roles/model_store/files/prepare_models.py"
+    role = runpy.run_path(str(path))["files_of"]
+    installed = ["llama.cpp", "petals"]
+
+    named = role([{**ENTRY, "engines": ["llama.cpp"]}], installed, only_look=True)
+    unnamed = role([ENTRY], installed, only_look=True)
+
+    assert {Path(file).suffix for file in named} == {".gguf"}
+    assert {Path(file).suffix for file in unnamed} == {".gguf", ".safetensors"}
