@@ -37,6 +37,10 @@ MOST_BYTES = 4 << 20
 """Of all that a node tells; facts are some KiB."""
 
 
+Peer = dict[str, str | int]
+"""Another node as the probe looks for it: name, address, SSH port, whether it is `apart`."""
+
+
 class Pipe(Protocol):
     """Both ends of a program's standard input and output: a socket, or a channel of SSH."""
 
@@ -71,16 +75,17 @@ def ask_nodes(
     """
     transport = SshTransport(project)
     try:
-        answers = together(lambda node: _answer(node, nodes, transport, deep=deep), nodes)
+        peers = together(_peer, nodes)  # once: names may have to be looked up
+        answers = together(lambda node: _answer(node, peers, transport, deep=deep), nodes)
     finally:
         transport.close()
     return [replace(one, is_root=None if root is None else one.node == root) for one in answers]
 
 
-def _answer(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bool) -> Answer:
+def _answer(node: Node, peers: Sequence[Peer], transport: SshTransport, *, deep: bool) -> Answer:
     """What a node tells; whatever happens with one is a finding of that one."""
     try:
-        return _ask(node, nodes, transport, deep=deep)
+        return _ask(node, peers, transport, deep=deep)
     except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the others have answers
         why = f"Looking at it failed ({type(error).__name__}: {one_line(str(error))})."
         silent = Answer(node.name, node.address, node.engine_address)
@@ -88,7 +93,7 @@ def _answer(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep:
         return replace(silent, silence=problem("connection", why, remedy))
 
 
-def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bool) -> Answer:
+def _ask(node: Node, peers: Sequence[Peer], transport: SshTransport, *, deep: bool) -> Answer:
     silent = Answer(
         node.name,
         node.address,
@@ -97,16 +102,7 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
         become_method=node.become_method,
         become_exe=node.become_exe,
     )
-    peers: list[dict[str, str | int]] = [
-        {
-            "name": peer.name,
-            "address": peer.engine_address,
-            "port": peer.port,
-            "apart": _is_apart(peer),
-        }
-        for peer in nodes
-        if peer.name != node.name
-    ]
+    others = [peer for peer in peers if peer["name"] != node.name]
     try:
         channel = transport.run(node, COMMAND)
     except HerdError as error:
@@ -120,7 +116,7 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
     watchdog.daemon = True
     watchdog.start()
     try:
-        text = program(node.engine_address, peers, deep=deep, sudo=node.become_exe or "sudo")
+        text = program(node.engine_address, others, deep=deep, sudo=node.become_exe or "sudo")
         facts, offset_s, error_s = converse(channel, text, facts_s)
     except UnfitError as error:
         return replace(silent, silence=_unfit(node, str(error)))
@@ -132,12 +128,22 @@ def _ask(node: Node, nodes: Sequence[Node], transport: SshTransport, *, deep: bo
     return replace(silent, facts=facts, offset_s=offset_s, offset_error_s=error_s)
 
 
-def _is_apart(node: Node) -> bool:
-    """Whether engines know it by another address than the one that SSH connects to."""
-    try:
-        return socket.gethostbyname(node.address) != node.engine_address
-    except (OSError, UnicodeError):
-        return True
+def _peer(node: Node) -> Peer:
+    """A node as the others look for it.
+
+    It is `apart` where engines know it by another address than the one that SSH connects to, at
+    which its host key is checked.
+    """
+    is_apart = node.address != node.engine_address
+    if is_apart:
+        with suppress(OSError, UnicodeError):
+            is_apart = socket.gethostbyname(node.address) != node.engine_address
+    return {
+        "name": node.name,
+        "address": node.engine_address,
+        "port": node.port,
+        "apart": is_apart,
+    }
 
 
 def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, float]:

@@ -10,7 +10,7 @@ import pytest
 from collect.errors import HerdError
 from experiments.channel import Channel
 from experiments.cluster import Node
-from experiments.doctor.ask import ask_nodes
+from experiments.doctor.ask import _peer, ask_nodes
 from experiments.doctor.finding import Verdict
 from experiments.doctor.run import examine
 from experiments.inventory import read_cluster
@@ -98,3 +98,19 @@ def test_what_nobody_foresaw_at_one_node_is_a_finding_of_that_one(
     assert odd.silence.sentence == "Looking at it failed (AttributeError: odd)."
     assert off.silence is not None
     assert off.silence.remedy == "Switch it on."
+
+
+@pytest.mark.parametrize(
+    ("address", "engines", "is_apart"),
+    [
+        ("192.0.2.7", "192.0.2.7", False),
+        ("localhost", "127.0.0.1", False),
+        ("192.0.2.7", "10.0.0.7", True),
+        ("nobody.invalid", "10.0.0.7", True),
+    ],
+)
+def test_a_node_is_apart_where_its_host_key_was_checked_at_another_address(
+    address: str, engines: str, *, is_apart: bool
+) -> None:
+    peer = _peer(Node(name="a", address=address, engine_address=engines, port=2222))
+    assert peer == {"name": "a", "address": engines, "port": 2222, "apart": is_apart}
