@@ -133,7 +133,17 @@ class Session:
             "right and give the same command again."
             for cell_id, reason in self._in_vain.items()
         )
-        return (*lost, *in_vain)
+        unsteady = {
+            name: None
+            for trial in self._pending()
+            if not self._must_wait(trial)
+            for name in self._nodes_of(trial)
+        }
+        left = (
+            f"Trials on {', '.join(unsteady)} are left: some of these nodes came back and were "
+            "lost again each time. Give the same command again when they are steady."
+        )
+        return (*lost, *in_vain, *([left] if unsteady else []))
 
     def _look_for_lost(self) -> None:
         """Have lost nodes tried again, beside the trials of the others, and take up who is back."""

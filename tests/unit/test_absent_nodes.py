@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import fabfile
+from analysis.report import write_report
 from collect.account import Account
 from collect.errors import HerdError
 from collect.later import LATER_FOLDER
@@ -14,7 +16,7 @@ from collect.run import RUN_FILE, load_run
 from experiments import session
 from experiments.cluster import Node
 from experiments.facts import HELPER_VERSION
-from experiments.ledger import runs
+from experiments.ledger import reasons_of, runs
 from experiments.plan import leave_out
 from experiments.protocol import Reply, Request
 from tests.doubles.absent_run import AXES, counted, done, measure, study
@@ -51,6 +53,17 @@ def test_why_trials_wait_is_told_by_the_account(tmp_path: Path) -> None:
 
     reasons = {t.reason for t in Account.read(result.folder).trials if t.state == "pending"}
     assert reasons == {"it waits for pi3, pi4, which have not been there since the run began"}
+
+
+def test_status_and_report_say_which_trials_wait_and_why(tmp_path: Path) -> None:
+    result, _ = measure(tmp_path, world(tmp_path, silent={"pi3"}))
+
+    (line,) = reasons_of(Account.read(result.folder))
+    assert line.startswith("  2 pending: distributed-llama")
+    assert line.endswith("it waits for pi3, which has not been there since the run began")
+    page = write_report(result.folder, tmp_path / "reports", lambda _: None).index
+    failures = page.with_name("report.md").read_text().partition("What did not work")[2]
+    assert "all 2 trials | pending | it waits for pi3" in failures
 
 
 def test_a_node_that_was_away_at_the_beginning_is_taken_up_within_the_run(tmp_path: Path) -> None:
@@ -202,6 +215,27 @@ def test_a_node_that_shuts_down_is_lost_and_looked_for_again(tmp_path: Path) -> 
     assert counted(result) == (6, 0, 0, 0)
     assert said.count("pi2 is shutting down") == 1
     assert said.count("pi2 is there and takes part.") == 1
+
+
+class ComingAndGoing(GoingDown):
+    """A node that answers whenever it is looked for and never starts anything."""
+
+    @property
+    def gone(self) -> bool:  # type: ignore[override]
+        return False
+
+    @gone.setter
+    def gone(self, value: bool) -> None:
+        """It stays as it is."""
+
+
+def test_a_node_that_comes_and_goes_keeps_nobody_for_ever(tmp_path: Path) -> None:
+    the_world = world(tmp_path)
+
+    result, _ = measure(tmp_path, the_world, transport=ComingAndGoing(the_world))
+
+    assert counted(result) == (2, 0, 0, 4)
+    assert "pi2" in result.notes[0]
 
 
 def test_an_api_is_asked_while_nodes_are_away(tmp_path: Path) -> None:
@@ -403,3 +437,10 @@ def test_a_node_that_merely_does_not_answer_changes_no_cell(tmp_path: Path) -> N
 def test_names_to_leave_out_are_those_of_nodes(without: tuple[str, ...], told: str) -> None:
     with pytest.raises(HerdError, match=told):
         leave_out(cluster(2), without)
+
+
+def test_names_to_leave_out_are_given_with_commas_or_several_times() -> None:
+    assert fabfile._names(["pi3, desk", "pi3"]) == ("pi3", "desk")
+    assert fabfile._names(None) == ()
+    with pytest.raises(HerdError, match="name nodes of the inventory"):
+        fabfile._names(["pi3,"])

@@ -13,10 +13,12 @@ import pytest
 from collect.account import Account
 from collect.errors import HerdError
 from collect.later import LATER_FOLDER
-from collect.run import RUN_FILE, load_run
+from collect.reference import ReferenceSays, load_references
+from collect.run import RUN_FILE, Greedy, load_run
 from experiments.ledger import Ledger, runs
 from tests.doubles.absent_run import measure
-from tests.doubles.scripted_run import world
+from tests.doubles.scripted import MODEL
+from tests.doubles.scripted_run import matrix, world
 
 
 @pytest.fixture
@@ -137,3 +139,22 @@ def test_whenever_the_runner_is_killed_while_it_learns_the_run_can_be_completed(
         result, _ = measure(folder, world(folder))
         assert result.counts["done"] == 6, step
         assert (result.folder / RUN_FILE).read_bytes() == before
+
+
+def test_what_new_texts_are_held_against_is_added_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says = ReferenceSays(continuations=(), scored=(-1.0,))
+    monkeypatch.setattr("experiments.references._says", lambda *_: {"f32": says, "q4_0": says})
+    workload = Greedy(prompts=("Once upon",), positions=8, text="Once upon a time")
+    asked = matrix(workload=workload, axes={**matrix().axes, "nodes": (1,)}, max_attempts=1)
+    without_model = world(tmp_path)
+    without_model.files = ()
+    first, _ = measure(tmp_path, without_model, asked)
+    assert load_references(first.folder).models == {}
+
+    second, _ = measure(tmp_path, world(tmp_path), asked)
+
+    assert second.folder == first.folder
+    assert load_references(second.folder).of(MODEL, "q4_0") == says
+    assert second.counts["unavailable"] == 0
