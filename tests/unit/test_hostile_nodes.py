@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from collect.errors import HerdError
 from experiments.cluster import Node
 from experiments.doctor.ask import SilentError, converse
+from experiments.doctor.checks.advice import Advice
 from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
 from experiments.doctor.finding import Answer, Finding
 from experiments.doctor.judge import judge
@@ -563,7 +564,7 @@ def test_whatever_a_node_says_of_itself_the_doctor_judges_it(text: str) -> None:
 def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def failing(_facts: Facts) -> list[Finding]:
+    def failing(_facts: Facts, _advice: Advice) -> list[Finding]:
         raise OddError("so\nit is")
 
     monkeypatch.setattr("experiments.doctor.checks.cuda.check", failing)
