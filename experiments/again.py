@@ -84,8 +84,7 @@ def look_again(
     Raises:
         HerdError: a cell is another one than before, and no machine tells why.
     """
-    planned = {_key(cell.params): cell for cell in plan.cells}
-    pairs = [(cell, planned[_key(cell.params)]) for cell in manifest.cells]
+    pairs = _pairs(manifest, plan)
     cells = {}
     for before, today in pairs:
         cells[before.cell_id] = before
@@ -119,6 +118,18 @@ def look_again(
         trials=(),
     )
     return Again(aligned, later)
+
+
+def _pairs(manifest: RunManifest, plan: Plan) -> list[tuple[CellRecord, CellRecord]]:
+    """Each cell of a run with what it is in the plan of today."""
+    planned = {(_key(cell.params), cell.nodes): cell for cell in plan.cells}
+    known = [(_key(cell.params), cell.nodes) for cell in manifest.cells]
+    if set(known) != planned.keys():
+        raise HerdError(
+            f"Continuing the run {manifest.run}: its cells are not those that its plan_id stands "
+            "for, so its run.json was changed. Put that back, or begin another run with --new."
+        )
+    return [(cell, planned[key]) for cell, key in zip(manifest.cells, known, strict=True)]
 
 
 def _now(run: str, before: CellRecord, today: CellRecord, *, is_fixed: bool) -> CellRecord:

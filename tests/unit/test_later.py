@@ -44,6 +44,18 @@ def _escape(told: dict[str, Any]) -> None:
     next(iter(told["cells"].values()))["cell_id"] = "../escape"
 
 
+def _other_axis(cell: dict[str, Any]) -> None:
+    cell["params"]["threads"] = 7
+
+
+def _other_nodes(cell: dict[str, Any]) -> None:
+    cell["nodes"].pop()
+
+
+def _other_order(cell: dict[str, Any]) -> None:
+    cell["nodes"].reverse()
+
+
 def _move(told: dict[str, Any]) -> None:
     next(iter(told["cells"].values()))["nodes"] = ["pi1"]
 
@@ -158,3 +170,16 @@ def test_what_new_texts_are_held_against_is_added_too(
     assert second.folder == first.folder
     assert load_references(second.folder).of(MODEL, "q4_0") == says
     assert second.counts["unavailable"] == 0
+
+
+@pytest.mark.parametrize("change", [_other_axis, _other_nodes, _other_order])
+def test_a_run_whose_cells_were_changed_does_not_go_on(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    path = measure(tmp_path, world(tmp_path, silent={"pi3"}))[0].folder / RUN_FILE
+    told = json.loads(path.read_text())
+    change(told["cells"][-1])
+    path.write_text(json.dumps(told))
+
+    with pytest.raises(HerdError, match=r"its run\.json was changed"):
+        measure(tmp_path, world(tmp_path))
