@@ -121,7 +121,7 @@ def all_later(folder: Path, doing: str, remedy: str) -> list[Later]:
     """
     found = []
     for name in later_names(folder):
-        if not _NAME.fullmatch(name):
+        if not _NAME.fullmatch(name) or number_of(name) > MOST_LATER:
             raise HerdError(
                 f"{doing}: {folder / LATER_FOLDER / one_line(name, 100)} is none of its files. "
                 "Move it away."
@@ -130,6 +130,11 @@ def all_later(folder: Path, doing: str, remedy: str) -> list[Later]:
         if later is not None:
             found.append(later)
     return found
+
+
+def number_of(name: str) -> int:
+    """Of an addition, by the name of its file."""
+    return int(name.partition(".")[0])
 
 
 def later_names(folder: Path) -> list[str]:

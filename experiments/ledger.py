@@ -24,7 +24,7 @@ from collect.attempt import (
     load_attempt,
 )
 from collect.errors import HerdError
-from collect.later import LATER_FOLDER, Later, later_names
+from collect.later import LATER_FOLDER, MOST_LATER, Later, later_names, number_of
 from collect.record import own_folder, read_file, why
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
@@ -263,7 +263,12 @@ class Ledger:
         """
         folder = self.folder / LATER_FOLDER
         names = later_names(self.folder)
-        number = int(names[-1].partition(".")[0]) + 1 if names else 1
+        number = number_of(names[-1]) + 1 if names else 1
+        if number > MOST_LATER:
+            raise HerdError(
+                f"Adding to the run {self.folder.name}: it has as many additions as can be read. "
+                "Begin another run with --new."
+            )
         with writing(f"what became known of the run {self.folder.name}", folder):
             if not folder.exists():
                 folder.mkdir()

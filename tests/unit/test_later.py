@@ -12,7 +12,7 @@ import pytest
 
 from collect.account import Account
 from collect.errors import HerdError
-from collect.later import LATER_FOLDER
+from collect.later import LATER_FOLDER, all_later
 from collect.reference import ReferenceSays, load_references
 from collect.run import RUN_FILE, Greedy, load_run
 from experiments.ledger import Ledger, runs
@@ -93,6 +93,15 @@ def test_no_link_is_followed_and_nothing_else_lies_there(folder: Path) -> None:
 
     with pytest.raises(HerdError, match="is a link"):
         load_run(folder)
+
+
+@pytest.mark.parametrize(("last", "told"), [(10_000, "Begin another run"), (10_001, "none of its")])
+def test_no_addition_is_written_that_could_not_be_read(folder: Path, last: int, told: str) -> None:
+    later = folder / LATER_FOLDER / "0001.json"
+    later.rename(later.with_name(f"{last}.json"))
+
+    with pytest.raises(HerdError, match=told):
+        Ledger(folder).add(all_later(folder, "Reading", "")[0])
 
 
 def test_a_run_that_cannot_be_read_keeps_nobody_from_the_others(folder: Path) -> None:
