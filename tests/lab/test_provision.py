@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.virtual_lab import DOUBLE, Played, VirtualLab
+from tests.lab.virtual_lab import DOUBLE, RELEASES, Played, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
@@ -29,6 +29,8 @@ LLAMA_CPP = "/opt/llama-herd/engines/llama.cpp"
 TINY = [{"name": "synthetic:tiny", "weights": ["f32", "q4_0"]}]
 # A disk that the tiny model fits on and the small one does not.
 SMALL_DISK = {"/opt/llama-herd/models": "120m"}
+ONE_RELEASE = RELEASES[:1]
+"""Of both nodes: what is built once is built for one system."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def fleet(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "prov",
         "10.79.0.0/24",
         2,
-        {"lab_tmpfs": SMALL_DISK},
+        {"lab_tmpfs": SMALL_DISK, "lab_release": ONE_RELEASE},
         {"LLAMA_HERD_CACHE": str(folder / "cache")},
         {
             "distributed_llama_repo": str(repository),
