@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from experiments.doctor.checks import (
     condition,
@@ -20,13 +21,20 @@ from experiments.doctor.checks import (
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem, warning
 from experiments.told import unread
+from models.foreign import one_line
+
+MOST_FINDINGS = 1000
+"""Of a node: 200 environments have less."""
+LONGEST_SENTENCE = 2000
+"""Characters; of remedies four times as many, commands for many nodes are long."""
+TOO_LONG = "Look at that machine with care: it may be taken over."
 
 
 def judge(answers: Sequence[Answer]) -> list[Diagnosis]:
     """What is to be said about each node, in order; of several the first is the root if none is."""
     if len(answers) > 1 and all(answer.is_root is None for answer in answers):
         answers = [replace(answers[0], is_root=True), *answers[1:]]
-    return [Diagnosis(answer, list(_findings(answer, answers))) for answer in answers]
+    return [Diagnosis(answer, _bounded(_findings(answer, answers))) for answer in answers]
 
 
 def worst(diagnoses: Sequence[Diagnosis]) -> Verdict:
@@ -65,11 +73,27 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     yield from _checked("resources", lambda: resources.check(answer, facts))
 
 
+def _bounded(findings: Iterator[Finding]) -> list[Finding]:
+    """So many findings as can be read, so long: a node may tell lists without an end."""
+    kept = [
+        replace(
+            finding,
+            sentence=one_line(finding.sentence, LONGEST_SENTENCE),
+            remedy=finding.remedy if len(finding.remedy) <= 4 * LONGEST_SENTENCE else TOO_LONG,
+        )
+        for finding in islice(findings, MOST_FINDINGS)
+    ]
+    if next(findings, None) is not None:
+        more = "It told more than can be true; the rest is left out."
+        kept.append(problem("connection", more, TOO_LONG))
+    return kept
+
+
 def _checked(subject: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     """What a check finds; what a node tells that nobody foresaw is a finding, too."""
     found: list[Finding] = []
     try:
-        found += check()
+        found += islice(check(), MOST_FINDINGS + 1)
     except Exception as error:  # noqa: BLE001 - what others say may raise anything
         found.append(problem(subject, f"{unread('What it tells', error)}.", "Please report this."))
     return found

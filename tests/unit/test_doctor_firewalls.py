@@ -118,9 +118,81 @@ def test_firewalls_that_are_on_are_named_as_far_as_they_can_be_read(
     assert ([one["lets_in"] for one in told] if wanted_less else told) == found
 
 
-def test_a_table_that_drops_only_what_is_passed_on_is_no_matter() -> None:
-    forward = "table ip filter { chain f { type filter hook forward priority 0; policy drop; } }"
-    assert by_nft(forward, "rules") is None
+IN = "type filter hook input priority 0; policy accept;"
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "table ip filter { chain f { type filter hook forward priority 0; policy drop; } }",
+        "table ip6 filter { chain input { type filter hook input priority 0; policy drop; } }",
+        f"table inet f2b {{ chain c {{ {IN}\n tcp dport 22 ip saddr @addrs reject\n }} }}",
+        f"table ip t {{\n chain i {{ {IN}\n jump s }}\n chain s {{\n iif a drop\n }} }}",
+        f"table ip t {{ chain i {{ {IN}\n jump v }} chain v {{ }} chain f {{\n drop\n }} }}",
+        f"table inet t {{ chain input {{ {IN}\n ct state invalid drop\n }} }}",
+    ],
+)
+def test_tables_that_drop_something_else_are_no_matter(rules: str) -> None:
+    """Forwarded packets, IPv6, attackers, strangers in Tailscale's network."""
+    assert by_nft(rules, "rules") is None
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        f"table ip t {{ chain i {{ {IN}\n jump z\n }} chain z {{ jump i\n counter drop }} }}",
+        f"table ip t {{ chain i {{ {IN}\n counter packets 7 bytes 420 reject with icmp x }} }}",
+        "table t { chain i { type filter hook input priority 0; policy drop; } }",
+    ],
+)
+def test_a_last_rule_or_a_policy_keeps_out(rules: str) -> None:
+    told = by_nft(rules, "rules")
+    assert told is not None
+    assert told["chain"] == "ip t i"
+
+
+def test_rules_of_included_files_count_and_are_not_looked_for_in_the_first(tmp_path: Path) -> None:
+    files = {
+        "/etc/nftables.conf": 'flush ruleset\ninclude "/etc/nftables.d/*.nft"\n',
+        "/etc/nftables.d/input.nft": WORKSTATION.partition("flush ruleset")[2],
+    }
+    assert seen(tmp_path, files, "nftables") == [
+        firewall("rules", lets_in=False, chain="inet filter input")
+    ]
+
+
+def test_a_rule_with_a_condition_in_rules_of_iptables_is_no_matter(tmp_path: Path) -> None:
+    rules = (
+        "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
+    )
+    files = {
+        "/etc/iptables/rules.v4": f"{rules}-A INPUT -s 198.51.100.7 -p tcp --dport 22 -j DROP\n"
+    }
+    assert seen(tmp_path, files, "netfilter-persistent") == []
+
+
+def test_a_chain_that_a_node_makes_up_is_no_part_of_a_command() -> None:
+    (finding,) = ports("rules", "192.0.2.8", chain="ip a b'; reboot; '")
+    assert "reboot" not in finding.remedy
+    assert "by that firewall's own means" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    "rules", ["table ip6 t { chain i {\ntype filter hook input priority 0;\n} }", "hook input {"]
+)
+def test_what_nft_cannot_read_is_not_written_into_nftables_conf(tmp_path: Path, rules: str) -> None:
+    (conf := tmp_path / "nftables.conf").write_text(rules)
+    (tmp_path / "nft").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "nft").chmod(0o755)
+    command = letting_in(Firewall(kind="nftables"), ["192.0.2.8"])
+    assert command is not None
+    here = command.replace("/etc/nftables.conf", str(conf))
+    path = f"{tmp_path}:/usr/bin:/bin"
+
+    done = subprocess.run(["sh", "-c", here], env={"PATH": path}, capture_output=True, check=False)
+
+    assert done.returncode != 0
+    assert conf.read_text() == rules
 
 
 def ports(kind: str, *others: str, **told: Any) -> list[Finding]:  # noqa: ANN401

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
 from typing import Any
 
 import pytest
@@ -27,6 +29,7 @@ from tests.doubles.doctor_facts import (
 CONDA = "/home/ada/miniconda3/envs/llm"
 CONDA_TOOLKIT = {"path": CONDA, "conda": True, "compiler": True, "version": "12.4.131"}
 SYSTEM = "/usr/local/cuda-12.4"
+MOK = "/var/lib/shim-signed/mok/MOK.der"
 SYSTEM_TOOLKIT = {"path": SYSTEM, "conda": False, "compiler": True, "version": "12.4.1"}
 SEEN = {
     "toolkits": [SYSTEM_TOOLKIT],
@@ -150,7 +153,7 @@ def test_condas_compiler_before_the_systems() -> None:
         (
             {"gpu": {"driver_packages": ["nvidia-driver-550", "cuda-drivers"]}},
             "(nvidia-driver-550, cuda-drivers)",
-            "apt-get purge -y nvidia-driver-550 cuda-drivers",
+            "apt-get purge -y -- nvidia-driver-550 cuda-drivers",
         ),
         (
             {"wsl": {"linux_libcuda": ["/usr/lib/x86_64-linux-gnu/libcuda.so.1"]}},
@@ -249,10 +252,10 @@ def test_secure_boot_with_a_module_that_it_refuses(signer: str | None, words: st
 
 
 def test_a_module_by_a_name_of_its_own_and_the_key_that_is_there_are_named() -> None:
-    module = {"name": "nvidia-current", "installed": True, "signer": "DKMS", "keys": ["/k.der"]}
+    module = {"name": "nvidia-current", "installed": True, "signer": "DKMS", "keys": ["/k;x", MOK]}
     trap = only(changed(PC, gpu={"on_bus": 1, "secure_boot": True, "module": module}))
     assert "kernel module nvidia-current signed by 'DKMS'" in trap.sentence
-    assert trap.remedy.startswith("On the node: sudo mokutil --import /k.der, then restart")
+    assert trap.remedy.startswith(f"On the node: sudo mokutil --import {MOK}, then restart")
 
 
 def test_secure_boot_with_a_module_that_is_loaded_is_right() -> None:
@@ -593,3 +596,18 @@ def test_json_holds_findings_and_the_facts_that_they_rest_on() -> None:
         "sentence": "No.",
         "remedy": "Try.",
     }
+
+
+def test_of_lists_without_an_end_so_much_is_told_as_can_be_read() -> None:
+    disk = {"path": "/", "total_mib": 1, "free_mib": 1}
+    addresses = {f"10.1.{i // 256}.{i % 256}": "eth0" for i in range(2000)}
+    told = found(changed(PC, disks=[disk] * 60_000, network={"addresses": addresses}))
+    assert len(told) == 1001
+    assert "more than can be true" in told[-1].sentence
+    assert max(len(finding.sentence) for finding in told) <= 2000
+
+
+def test_words_of_a_node_in_a_command_are_words_to_its_shell() -> None:
+    trap = only(changed(WSL, gpu={"driver_packages": ["cuda; reboot"]}))
+    (command,) = re.findall(r"ansible node .*", trap.remedy)
+    assert "'cuda; reboot'" in shlex.split(command)[-1]

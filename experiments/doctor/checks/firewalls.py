@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from experiments import commands
@@ -14,6 +16,7 @@ RANGES = [(ports[0], ports[-1]) for ports in ENGINE_PORTS]
 DASHED = [f"{first}-{last}" for first, last in RANGES]
 COLONS = ",".join(f"{first}:{last}" for first, last in RANGES)
 NFT_CONF = "/etc/nftables.conf"
+CHAIN = re.compile(r"(ip|inet) [\w.-]+ [\w.-]+", re.ASCII)
 NAMES = {
     "nftables": f"The firewall of nftables.service ({NFT_CONF})",
     "iptables": "The firewall of iptables (rules that are loaded at boot)",
@@ -39,11 +42,13 @@ def _found(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> Findin
         )
     if firewall.lets_in:
         return ok(SUBJECT, f"{name} is on and names engines' ports.")
-    drops = (
-        "it drops what it was not told of, engines' ports, too"
-        if firewall.lets_in is False or firewall.kind == "ufw"
-        else "its rules are root's; as a rule it drops what it was not told of, engines' ports, too"
-    )
+    drops = "it drops what it was not told of"
+    if firewall.lets_in is False:
+        drops += ", and its rules name no engine's port"
+    elif firewall.kind == "ufw":
+        drops += "; whether that is engines' ports, too, only root may read"
+    else:
+        drops = f"its rules are root's; as a rule {drops}, engines' ports, too"
     return warning(SUBJECT, f"{name} is on: {drops}.", _remedy(answer, firewall, sources))
 
 
@@ -56,11 +61,15 @@ def _remedy(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> str:
             f"Let TCP ports {' and '.join(DASHED)} in from {', '.join(sources)}, by that "
             "firewall's own means."
         )
-    return commands.on_node(answer.node, command)
+    passes = " (until the next boot; write it, too, where these rules come from)"
+    return commands.on_node(answer.node, command) + passes * (firewall.kind == "rules")
 
 
 def letting_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
-    """A command for root that lets engines in from these addresses, now and after a boot."""
+    """A command for root that lets engines in from these addresses.
+
+    Now and after each boot; rules of nobody known only now, as nobody knows where they come from.
+    """
     each = " ".join(sources)
     nft = f"ip saddr {{ {', '.join(sources)} }} tcp dport {{ {', '.join(DASHED)} }} accept"
     if firewall.kind == "ufw":
@@ -77,10 +86,12 @@ def letting_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
             "-j ACCEPT && iptables-save >/etc/iptables/rules.v4"
         )
     if firewall.kind == "nftables":
+        # What nft cannot read must not stay: with it there would be no firewall after a boot.
+        new = f"{NFT_CONF}.new"
         return (
-            f"sed -i '/hook input/a {nft}' {NFT_CONF} && nft -c -f {NFT_CONF} && "
-            "systemctl reload nftables"
+            f"sed '/hook input/a {nft}' {NFT_CONF} >{new} && nft -c -f {new} && "
+            f"cat {new} >{NFT_CONF} && rm {new} && systemctl reload nftables"
         )
-    if firewall.kind == "rules" and firewall.chain:
-        return f"nft 'insert rule {firewall.chain} {nft}'"
+    if firewall.kind == "rules" and firewall.chain and CHAIN.fullmatch(firewall.chain):
+        return f"nft {shlex.quote(f'insert rule {firewall.chain} {nft}')}"
     return None

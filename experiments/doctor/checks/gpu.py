@@ -8,12 +8,12 @@ from experiments.doctor.checks.advice import Advice
 from experiments.doctor.checks.cuda import branch
 from experiments.doctor.facts import Facts, Gpus
 from experiments.doctor.finding import Finding, ok, problem, warning
+from experiments.doctor.probe.gpu import KEYS
 
 SUBJECT = "gpu"
 TELLS_CAPABILITY = 510
 """Branch of the driver from which on nvidia-smi knows `compute_cap`."""
 OLD_ONES = "A GPU older than 2018 needs -e cuda_driver_modules=proprietary besides."
-DKMS_KEY = "/var/lib/dkms/mok.pub"
 
 
 def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
@@ -64,11 +64,12 @@ def _refused(gpu: Gpus) -> Finding | None:
             "elsewhere sign and enrol a key at the machine's own screen (mokutil --import), or "
             "turn Secure Boot off in the firmware.",
         )
+    key = next((path for path in KEYS if path in gpu.module.keys), KEYS[-1])
     return problem(
         SUBJECT,
         f"Secure Boot is on and the driver's kernel module {_named(gpu)}signed by "
         f"{gpu.module.signer!r} is not loaded: that key is probably not enrolled.",
-        f"On the node: sudo mokutil --import {(*gpu.module.keys, DKMS_KEY)[0]}, then restart and "
+        f"On the node: sudo mokutil --import {key}, then restart and "
         "enrol it at the machine's own screen; or turn Secure Boot off in the firmware.",
     )
 

@@ -5,6 +5,7 @@ Rules from Microsoft's pages on WSL networking and NVIDIA's CUDA on WSL user gui
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from experiments import commands
@@ -55,7 +56,7 @@ def _driver(answer: Answer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
             "Inside WSL only cuda-toolkit-<x>-<y> is right. Take the driver away, then run "
             "wsl --shutdown in PowerShell: "
             + (
-                commands.on_node(answer.node, f"apt-get purge -y {' '.join(packages)}")
+                commands.on_node(answer.node, f"apt-get purge -y -- {shlex.join(packages)}")
                 if packages
                 else "sudo nvidia-uninstall on the node (of a .run file)"
             ),

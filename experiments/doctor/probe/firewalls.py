@@ -12,7 +12,17 @@ UNITS = ("firewalld", "nftables", "netfilter-persistent", "iptables", "shorewall
 OURS = "llama_herd"
 ENGINE_PORT = re.compile(r"\b(9990|50052)\b")
 """First ports of engines: who lets them in names one of them."""
-KEEPS_OUT = re.compile(r"\b(drop|reject)\b", re.IGNORECASE)
+INCLUDED = re.compile(r'^\s*include\s+"(/[^"]+)"', re.MULTILINE)
+KEEPS_ALL_OUT = re.compile(
+    r"policy drop|(?:^|[;{])\s*(?:counter(?: packets \d+ bytes \d+)?\s+)?(?:drop|reject)\b",
+    re.MULTILINE,
+)
+"""In nft's language: what no rule before it let in, without a condition."""
+CALLS = re.compile(r"\b(?:jump|goto) (\S+)")
+"""A chain that another one goes on to."""
+IPTABLES_OUT = re.compile(
+    r"^:INPUT DROP|^-A INPUT(?: -[ip] \S+)* -j (?:DROP|REJECT)\b", re.MULTILINE
+)
 
 
 def firewalls(place: Place) -> list[dict[str, Any]]:
@@ -22,13 +32,13 @@ def firewalls(place: Place) -> list[dict[str, Any]]:
     found = [
         ufw(place),
         *([here("firewalld")] if "firewalld" in active else []),
-        *([by_nft(place.text("/etc/nftables.conf"), "nftables")] if "nftables" in active else []),
+        *([by_nftables_conf(place)] if "nftables" in active else []),
         *([by_iptables(place)] if active & {"netfilter-persistent", "iptables"} else []),
         *(here(name) for name in ("shorewall", "ferm") if name in active),
-        *([here("docker", lets_in=True)] if "docker" in active else []),
     ]
-    named = [one for one in found if one is not None]
-    return named or [one for one in [loaded(place)] if one is not None]
+    docker = here("docker", lets_in=True) if "docker" in active else None
+    named = found if any(found) else [loaded(place)]
+    return [one for one in (*named, docker) if one is not None]
 
 
 def here(kind: str, *, lets_in: bool | None = None, chain: str | None = None) -> dict[str, Any]:
@@ -48,14 +58,36 @@ def ufw(place: Place) -> dict[str, Any] | None:
     return here("ufw", lets_in=lets_in)
 
 
+def by_nftables_conf(place: Place) -> dict[str, Any] | None:
+    """The service's own file; rules of files that it includes are not in it to be changed."""
+    conf = place.text("/etc/nftables.conf")
+    included = [place.text(path) for path in place.found(*INCLUDED.findall(conf))]
+    return by_nft(conf, "nftables") or by_nft("\n".join(included), "rules")
+
+
 def by_nft(rules: str, kind: str) -> dict[str, Any] | None:
-    """What rules in nft's language do with what comes in; None where they keep nothing out."""
+    """What rules in nft's language do with what comes in; None where they keep not all out.
+
+    Drops with a condition (fail2ban's and Tailscale's addresses, invalid packets) concern no
+    engine, nor do those of other ways (forward) and of IPv6 alone.
+    """
     for family, name, body in tables(rules):
-        chain = re.search(r"chain\s+(\S+)\s*{[^{}]*\bhook\s+input\b", body)
-        if chain and name != OURS and KEEPS_OUT.search(body):
-            lets_in = ENGINE_PORT.search(body) is not None
-            return here(kind, lets_in=lets_in, chain=f"{family} {name} {chain[1]}")
+        chains = dict(re.findall(r"chain\s+(\S+)\s*{((?:[^{}]|{[^{}]*})*)}", body))
+        for chain, text in chains.items():
+            is_inward = re.search(r"\bhook\s+input\b", text) and family in ("ip", "inet")
+            if is_inward and name != OURS and keeps_all_out(chain, chains, set()):
+                lets_in = ENGINE_PORT.search(body) is not None
+                return here(kind, lets_in=lets_in, chain=f"{family} {name} {chain}")
     return None
+
+
+def keeps_all_out(chain: str, chains: dict[str, str], seen: set[str]) -> bool:
+    """Whether a chain, or one that it goes on to, lets in only what it was told of."""
+    text = chains.get(chain, "")
+    if chain in seen or KEEPS_ALL_OUT.search(text):
+        return chain not in seen
+    seen.add(chain)
+    return any(keeps_all_out(name.rstrip(";"), chains, seen) for name in CALLS.findall(text))
 
 
 def tables(rules: str) -> list[tuple[str, str, str]]:
@@ -72,10 +104,9 @@ def by_iptables(place: Place) -> dict[str, Any] | None:
     rules = place.text(path)
     if not rules:
         return here("iptables") if place.exists(path) else None
-    inward = [line for line in rules.splitlines() if line.startswith(("-A INPUT", ":INPUT"))]
-    if not any(KEEPS_OUT.search(line) for line in inward):
+    if not IPTABLES_OUT.search(rules):
         return None
-    return here("iptables", lets_in=any(ENGINE_PORT.search(line) for line in inward))
+    return here("iptables", lets_in=ENGINE_PORT.search(rules) is not None)
 
 
 def loaded(place: Place) -> dict[str, Any] | None:
