@@ -7,6 +7,7 @@ but the standard library: the roles' programs use it with any Python of the cont
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,13 @@ from models.clients import environment_for_clients
 
 _TIMEOUT_S = 300
 _KEYRINGS = "/usr/share/keyrings"
+_CHECKED = {
+    "Acquire::AllowInsecureRepositories": "false",
+    "Acquire::AllowDowngradeToInsecureRepositories": "false",
+    "Acquire::AllowWeakRepositories": "false",
+    "APT::Get::AllowUnauthenticated": "false",
+}
+"""Signatures count also where this machine's apt is told to do without."""
 
 
 class DebianError(Exception):
@@ -96,7 +104,7 @@ def own_mirror(distributions: Sequence[str]) -> tuple[str, str] | None:
     told = run("apt-get", "indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)")
     for line in told.splitlines():
         origin, label, uri = line.split("|", 2)
-        if origin in distributions and label == origin:
+        if origin in distributions and label == origin and not uri.startswith("cdrom:"):
             return uri, origin
     return None
 
@@ -109,11 +117,18 @@ class PrivateApt:
         architecture: of the packages, which may be another than this machine's.
         source: where they come from.
         given: packages that are taken as installed already.
+
+    Raises:
+        DebianError: the source has no address, no keys here, or no lists that they signed.
     """
 
     def __init__(
         self, folder: Path, architecture: str, source: Source, given: Sequence[str] = ()
     ) -> None:
+        if re.search(r"\s", source.uri) or ":/" not in source.uri:
+            raise DebianError(
+                f"{source.uri!r} is no mirror's address, such as http://deb.debian.org/debian"
+            )
         self._archives = folder / "archives"
         for part in ("lists/partial", "archives/partial", "log"):
             (folder / part).mkdir(parents=True)
@@ -132,6 +147,7 @@ class PrivateApt:
         self._options = [
             f"--option={key}={value}"
             for key, value in {
+                **_CHECKED,
                 "APT::Architecture": architecture,
                 "APT::Architectures": architecture,
                 "APT::Sandbox::User": "root",
