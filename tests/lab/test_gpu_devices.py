@@ -119,7 +119,7 @@ def test_a_gpu_is_shown_to_petals_alone_and_only_where_it_was_installed_for_it(
 ) -> None:
     program = f"{ENGINES}/{engine}/bin/look"
     node.place(program, LOOK)
-    node.install(engine, {"method": method} if method else {})
+    node.install(engine, {"method": method, "build": "b"} if method else {})
     told = node.sh(f"python3 -I -B - {program}", ASK).split()
     assert dict(zip(told[::2], told[1::2], strict=True)) == expected
     node.sh(f"rm -r {ENGINES}/{engine}")

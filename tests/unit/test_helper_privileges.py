@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import ctypes
+import grp
 import hashlib
 import os
 import stat
@@ -263,13 +264,14 @@ def test_a_unit_of_the_node_itself_is_not_stopped_for_its_name(
 @pytest.mark.parametrize(
     ("engine", "record", "expected"),
     [
-        ("petals", '{"installed": true, "method": "cuda"}', True),
-        ("petals", '{"installed": true, "method": "cpu"}', False),
+        ("petals", '{"installed": true, "method": "cuda", "build": "b"}', True),
+        ("petals", '{"installed": false, "method": "cuda", "build": null}', False),
+        ("petals", '{"installed": true, "method": "cpu", "build": "b"}', False),
         ("petals", '{"method": {"method": "cuda"}}', False),
         ("petals", '["cuda"]', False),
         ("petals", '{"method": "cuda"', False),
         ("petals", None, False),
-        ("llama.cpp", '{"method": "cuda"}', False),
+        ("llama.cpp", '{"method": "cuda", "build": "b"}', False),
         ("", None, False),
     ],
 )
@@ -329,12 +331,22 @@ def test_a_unit_for_the_gpu_is_shown_its_devices_and_nothing_else(
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
 @pytest.mark.parametrize(
     ("mode", "group", "expected"),
-    [(0o666, 44, ""), (0o660, 44, "44"), (0o660, 0, ""), (0o640, 44, ""), (0o600, 44, "")],
+    [
+        *((0o666, "video", False), (0o660, "video", True), (0o640, "video", False)),
+        *((0o600, "video", False), (0o660, "root", False), (0o660, "disk", False)),
+        *((0o660, "kmem", False), (0o660, "adm", False), (0o660, 64_111, False)),
+    ],
 )
 def test_a_unit_joins_a_group_only_where_a_device_is_for_it_alone(
-    helper: ModuleType, devices: Path, mode: int, group: int, expected: str
+    helper: ModuleType,
+    devices: Path,
+    mode: int,
+    group: str | int,
+    expected: bool,  # noqa: FBT001 - pytest gives it by name
 ) -> None:
-    assert helper.group_needed(make_device(devices / "nvidia0", mode, group)) == expected
+    number = group if isinstance(group, int) else grp.getgrnam(group).gr_gid
+    joined = str(number) if expected else ""
+    assert helper.group_needed(make_device(devices / "nvidia0", mode, number)) == joined
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
