@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,8 +17,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
-from models.debian import DebianError, Source
+from models import debian
+from models.debian import DebianError, PrivateApt, Source, own_mirror
 from models.pip import PipError
 from tests.doubles.fake_hosts import PROJECT, play
 
@@ -135,10 +138,15 @@ def test_what_no_lock_uses_any_more_is_removed_from_the_cache(
     kept = [
         environment.archive_of("amd64", "cpu", cache),
         environment.archive_of("arm64", "cpu", cache),
-        cache / "environment-amd64-cpu.json",
+        environment.record_of(environment.archive_of("amd64", "cpu", cache)),
         wheels / "numpy-1.26.4-cp311-cp311-manylinux_2_17_x86_64.whl",
         wheels / "varint-1.0.2-py3-none-any.whl",
-        *(cache / f"programs-amd64-cpu-{number:02}.tar.gz" for number in range(1, 17)),
+    ]
+    of_another_checkout = [
+        cache / "environment-amd64-cpu-of-its-lock.tar.gz",
+        cache / "environment-amd64-cpu-of-its-lock.json",
+        cache / "programs-amd64-cpu-of-its.tar.gz",
+        wheels / "numpy-1.26.2-cp311-cp311-manylinux_2_17_x86_64.whl",
     ]
     dead = [
         cache / "programs-amd64-cpu-00.tar.gz",
@@ -148,17 +156,24 @@ def test_what_no_lock_uses_any_more_is_removed_from_the_cache(
         wheels / "numpy-1.26.3-cp311-cp311-manylinux_2_17_x86_64.whl",
         wheels / "left-1-py3-none-any.whl",
     ]
-    dead.append(cache / "environment-amd64-cpu-of-another-lock.tar.part")
     kept.append(cache / "tmp-that-another-packs/now")
     interrupted = cache / "tmp-of-a-killed-one"
     for folder in (interrupted, kept[-1].parent):
         folder.mkdir()
-    for age, path in enumerate((*dead, interrupted / "torch", *kept)):
+    for path in (*dead, interrupted / "torch", *kept):
         path.write_bytes(mib)
-        os.utime(path, (age, age))
+        os.utime(path, (0, 0))
+    yesterday = time.time() - 86_400
+    for path in of_another_checkout:
+        path.write_bytes(mib)
+        os.utime(path, (yesterday, yesterday))
+    os.utime(kept[-1].parent)
     os.utime(interrupted, (0, 0))
-    assert bundle.clear(cache) == f"8 MiB in {cache} that nothing uses any more were removed."
-    assert sorted(path for path in cache.rglob("*") if path.is_file()) == sorted(kept)
+    assert bundle.clear(cache) == f"7 MiB in {cache} that nothing uses any more were removed."
+    assert sorted(path for path in cache.rglob("*") if path.is_file()) == sorted(
+        kept + of_another_checkout
+    )
+    assert kept[0].stat().st_mtime > yesterday, "in use, for other checkouts to see"
     assert bundle.clear(cache) == ""
 
 
@@ -190,6 +205,49 @@ def test_keys_that_the_controller_lacks_are_named_with_the_package_that_has_them
     source = Source("http://mirror.example", "sid", distribution="nobodys")
     with pytest.raises(DebianError, match="sudo apt-get install nobodys-archive-keyring"):
         source.keyring()
+
+
+@pytest.mark.parametrize(
+    "uri", ["mirror.example", "", "http://a b", "http://a\nTrusted: yes", "cdrom:[Debian 12]/"]
+)
+def test_what_is_no_address_of_a_mirror_is_refused(uri: str, tmp_path: Path) -> None:
+    with pytest.raises(DebianError, match=r"no mirror's address, such as http"):
+        PrivateApt(tmp_path, "amd64", Source(uri, "bookworm"))
+
+
+def test_a_disc_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = "Debian|Debian|cdrom:[Debian 12]/\nDebian|Debian|http://mirror.example/debian/\n"
+    monkeypatch.setattr(debian, "run", lambda *_: told)
+    assert own_mirror(("Debian",)) == ("http://mirror.example/debian/", "Debian")
+
+
+def test_what_nobody_signed_is_refused_though_the_controller_does_without(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    suite = tmp_path / "mirror/dists/bookworm"
+    (suite / "main/binary-amd64").mkdir(parents=True)
+    (suite / "main/binary-amd64/Packages").write_text("")
+    empty = hashlib.sha256(b"").hexdigest()
+    (suite / "Release").write_text(
+        f"Origin: Debian\nSuite: bookworm\nCodename: bookworm\nArchitectures: amd64\n"
+        f"Components: main\nSHA256:\n {empty} 0 main/binary-amd64/Packages\n"
+    )
+    careless = tmp_path / "apt.conf"
+    careless.write_text(
+        'Acquire::AllowInsecureRepositories "true";\nAPT::Get::AllowUnauthenticated "true";\n'
+    )
+    settings = debian.environment_for_clients
+    monkeypatch.setattr(
+        debian,
+        "environment_for_clients",
+        lambda **more: settings(**more, APT_CONFIG=str(careless)),
+    )
+    monkeypatch.setattr(Source, "keyring", lambda _: "/dev/null")
+    source = Source(f"file:{tmp_path}/mirror", "bookworm")
+    with pytest.raises(DebianError, match="is not signed"):
+        PrivateApt(tmp_path / "strict", "amd64", source)
+    monkeypatch.setattr(debian, "_CHECKED", {})
+    PrivateApt(tmp_path / "careless", "amd64", source)
 
 
 def node(*told: str, architecture: str = "amd64", **said: str) -> dict[str, object]:
@@ -266,6 +324,35 @@ def test_which_python_a_node_gets_or_why_it_has_no_petals(tmp_path: Path) -> Non
         assert expected in told[name], name
 
 
+def test_a_petals_that_works_is_kept_where_another_cannot_be_had(tmp_path: Path) -> None:
+    works = {"install": {"method": "cpu", "build": "b"}, "intact": True, "python": None}
+    settings = node(*HAS, petals_variant="cuda", petals_python="", petals_debian_mirror="")
+    probe = {"architecture": "amd64", "engines": {"petals": works}}
+    settings["engine_base_probes"] = "{{ {inventory_hostname: probed} }}"
+    tasks = yaml.safe_load((ROLE / "tasks/provide.yml").read_text())
+    block = next(task for task in tasks if "block" in task)
+    ending = [one for one in block["block"] if one["name"].startswith(("Leave", "Say where"))]
+    for one in ending:
+        one.pop("ansible.builtin.include_role", None)
+        one.pop("vars", None)
+        one.setdefault("ansible.builtin.debug", {"msg": "taken away"})
+    account = play(
+        tmp_path,
+        {
+            "works": {**settings, "probed": probe},
+            "lacks": {**settings, "probed": {**probe, "engines": {"petals": {"intact": False}}}},
+        },
+        [{"ansible.builtin.include_vars": str(ROLE / "vars/main.yml")}, *ending],
+    )
+    leave, say = (task["hosts"] for task in account["plays"][0]["tasks"][1:])
+    assert leave["lacks"]["msg"] == "taken away"
+    assert leave["works"]["skipped"] is True
+    assert say["lacks"]["skipped"] is True
+    assert say["works"]["msg"].startswith(
+        "works keeps the Petals that it has (cpu): the one for cuda is not installed, because no "
+    )
+
+
 class Index:
     """Two package indexes on loopback: the controller's own, and one that alone has PyTorch.
 
@@ -339,13 +426,7 @@ def test_pytorch_is_fetched_from_the_index_that_was_named_for_it(
 ) -> None:
     found = fetched(environment, tmp_path / "wheels", f"{index.url}/torch-index")
     assert found == ["other-1-py3-none-any.whl", "torch-1-py3-none-any.whl"]
-
-
-@pytest.mark.usefixtures("lock")
-def test_what_is_there_is_not_fetched_again(
-    environment: ModuleType, index: Index, tmp_path: Path
-) -> None:
-    found = fetched(environment, tmp_path / "wheels", f"{index.url}/torch-index")
+    # And what is there is not fetched again.
     shutil.rmtree(index.folder / "torch-index")
     shutil.rmtree(index.folder / "own")
     assert fetched(environment, tmp_path / "wheels", "") == found

@@ -66,7 +66,7 @@ def make(architecture: str, cache: Path, mirror: str) -> dict[str, Any]:
         DebianError: the packages cannot be had; with the reason.
     """
     name = name_of(architecture)
-    archive, kept = cache / f"{name}.tar.gz", cache / f"python-{architecture}.json"
+    archive, kept = cache / f"{name}.tar.gz", cache / f"{name}.json"
     known = read_record(kept)
     if known.get("name") == name and known.get("archive_sha256") == sha256_of(archive):
         return known

@@ -35,6 +35,7 @@ from petals_environment import (
     have_environment,
     name_of,
     pack,
+    record_of,
     sha256_of,
     wanted_wheels,
 )
@@ -45,8 +46,8 @@ from models.pip import PipError
 VERSION = "2.2.0.post1"
 PROGRAMS = ("api", "check", "client", "server")
 DAY_S = 86_400
-PROGRAMS_KEPT = 16
-"""Builds whose archives stay in the cache: more than one fleet needs at once."""
+UNUSED_S = 30 * DAY_S
+"""After so long what no checkout has used is removed from the cache, which several may share."""
 LAUNCHER = """#!/bin/sh
 # Through the link, to the environment of this build; -I: nothing of the user's gets in.
 build="$(/usr/bin/dirname "$(/usr/bin/readlink -f "$0")")/.."
@@ -116,35 +117,41 @@ def make_bundle(
 
 
 def clear(cache: Path) -> str:
-    """Remove what no lock file uses any more, and old programs, which are small and quickly made.
+    """Remove what no lock file has named for long, of this checkout or of another.
 
-    Likewise what was being packed a day ago.
+    What those of this checkout name is marked as used. What was being packed a day ago goes, too.
 
     Returns:
         A sentence on it; empty if it was next to nothing.
     """
-    programs = sorted(cache.glob("programs-*.tar.gz"), key=lambda path: path.stat().st_mtime_ns)
-    used = set(programs[-PROGRAMS_KEPT:])
-    used.update(cache / f"{name_of_python(name)}.tar.gz" for name in PLATFORMS)
+    archives = [cache / f"{name_of_python(name)}.tar.gz" for name in PLATFORMS]
+    used = set()
     for lock in FILES.glob("lock-*-*.txt"):
         _, architecture, variant = lock.stem.split("-")
-        archive = archive_of(architecture, variant, cache)
-        used.update((archive, archive.with_suffix(".part")))
+        archives.append(archive_of(architecture, variant, cache))
         wheels = cache / f"wheels-{architecture}-{variant}"
         used.update(map(Path, wanted_wheels(architecture, variant, wheels)))
-    files = (*cache.glob("*.tar.gz"), *cache.glob("*.tar.part"), *cache.glob("wheels-*/*.whl"))
-    dead = [path for path in files if path not in used]
+    used.update(archives, map(record_of, archives))
+    for path in filter(Path.exists, used):
+        path.touch()
+    files = (path for path in (*cache.iterdir(), *cache.glob("wheels-*/*.whl")) if path.is_file())
+    dead = [path for path in files if age_s(path) > UNUSED_S]
     folders = (path for path in cache.glob("tmp*") if path.is_dir())
-    left = [path for path in folders if path.stat().st_mtime < time.time() - DAY_S]
+    left = [path for path in folders if age_s(path) > DAY_S]
     inside = (path for folder in left for path in folder.rglob("*"))
     freed_mib = sum(path.lstat().st_size for path in (*dead, *inside)) >> 20
     for path in dead:
-        path.unlink()
+        path.unlink(missing_ok=True)
     for folder in left:
         shutil.rmtree(folder, ignore_errors=True)
     if not freed_mib:
         return ""
     return f"{freed_mib} MiB in {cache} that nothing uses any more were removed."
+
+
+def age_s(path: Path) -> float:
+    """How long ago a file was written, or marked as used."""
+    return time.time() - path.stat().st_mtime
 
 
 def main() -> int:

@@ -155,15 +155,16 @@ def is_compiled() -> bool:
 
 
 def pack(folder: Path, archive: Path, level: int) -> int:
-    """Make an archive of a folder, whole or not at all.
+    """Make an archive of a folder, whole or not at all, whoever else makes the same.
 
     Returns:
         What it takes unpacked, in MiB.
     """
-    part = archive.with_suffix(".part")
-    with tarfile.open(part, "w:gz", compresslevel=level) as packed:
-        packed.add(folder, arcname=".", filter=of_root)
-    part.replace(archive)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as work:
+        part = Path(work, archive.name)
+        with tarfile.open(part, "w:gz", compresslevel=level) as packed:
+            packed.add(folder, arcname=".", filter=of_root)
+        part.replace(archive)
     return (sum(path.lstat().st_size for path in folder.rglob("*")) >> 20) + 1
 
 
@@ -186,6 +187,11 @@ def archive_of(architecture: str, variant: str, cache: Path) -> Path:
     return cache / f"environment-{architecture}-{variant}-{name_of(architecture, variant)}.tar.gz"
 
 
+def record_of(archive: Path) -> Path:
+    """Where it stands what an archive holds."""
+    return archive.with_name(f"{archive.name.removesuffix('.tar.gz')}.json")
+
+
 def have_environment(
     architecture: str, variant: str, cache: Path, torch_index: str
 ) -> dict[str, Any]:
@@ -200,7 +206,7 @@ def have_environment(
     """
     name = name_of(architecture, variant)
     archive = archive_of(architecture, variant, cache)
-    kept = cache / f"environment-{architecture}-{variant}.json"
+    kept = record_of(archive)
     known = read_record(kept)
     is_there = archive.is_file() and known.get("name") == name
     if is_there and sha256_of(archive) == known.get("archive_sha256"):
