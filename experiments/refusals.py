@@ -90,6 +90,7 @@ class Failure:
         ssh: what called OpenSSH, and how.
         said: what that said on standard error.
         why: what was seen from here, half a sentence.
+        is_listed: whether the inventory has the node, so that Ansible can try it.
     """
 
     node: Node
@@ -97,6 +98,7 @@ class Failure:
     call: Call
     said: str
     why: SilentError
+    is_listed: bool = True
 
     def error(self) -> HerdError:
         """What it means and what to do about it."""
@@ -120,11 +122,10 @@ class Failure:
         reason = one_line(" ".join(_telling(said))) or str(self.why)
         if _SETTING.search(said):  # as where no key exchange, host key, cipher or MAC is common
             return HerdError(f"{machine.where}: {reason}. Ansible needs that, too.")
-        return NodeLostError(
-            self.node.name,
-            f"{machine.where}: it does not answer ({reason}). Is it on, and on the network? "
-            f"Try: {on_node(self.node.name, 'true', root=False)}",
-        )
+        said = f"{machine.where}: it does not answer ({reason}). Is it on, and on the network?"
+        if self.is_listed:
+            said += f" Try: {on_node(self.node.name, 'true', root=False)}"
+        return NodeLostError(self.node.name, said)
 
     def _machine(self, host: str = "", port: str = "", *, user: str = "") -> _Machine:
         """The machine that is meant: the node, or one on the way to it."""
@@ -177,7 +178,8 @@ class Failure:
             )
         if found.re is _REVOKED:
             return (
-                f"{machine.where}: its host key is marked as revoked ({one_line(self.said, 200)})."
+                f"{machine.where}: its host key is marked as revoked in {machine.known_hosts}, so "
+                "whoever has it need not be that machine."
             )
         listed = match[1] if (match := _OFFENDING.search(self.said)) else machine.known_hosts
         return (

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from collect.errors import HerdError
+from experiments.openssh import SSH_PORT
 from models.foreign import one_line
 
 LARGEST_PORT = 65_535
@@ -58,10 +59,10 @@ def read_words(words: Sequence[str]) -> list[Asked]:
     asked = [_machine(one) for word in words for one in _spread(word)]
     if len(asked) > MOST_MACHINES:
         raise HerdError(f"These are {len(asked)} machines; {MOST_MACHINES} at once are the most.")
-    places: dict[tuple[str, int | None], str] = {}
+    places: dict[tuple[str, int], str] = {}
     names: set[str] = set()
     for one in asked:
-        place = (one.host.lower(), one.port)
+        place = (one.host.lower(), one.port or SSH_PORT)
         if place in places:
             raise HerdError(f"{one.word}: this machine is given twice, as {places[place]}, too.")
         places[place] = one.word

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from collect.errors import HerdError
@@ -36,22 +39,39 @@ def replace_whole(path: Path, before: bytes | None, after: bytes) -> None:
     Raises:
         HerdError: it has changed, or may not be written.
     """
-    if read_whole(path) != before:
-        raise HerdError(f"Writing {path}: it changed meanwhile. Give the same command again.")
     try:
         target = Path(os.path.realpath(path))
-        if before is not None and not os.access(target, os.W_OK):
-            raise HerdError(f"Writing {path}: it is write-protected. chmod u+w {path}")
-        temporary = target.with_name(f".tmp-{target.name}")
-        write_file(temporary, after)
-        if before is not None:
-            shutil.copystat(target, temporary)
-            _keep_owner(target, temporary)
-            os.utime(temporary)
-        temporary.replace(target)
-        sync_folder(target.parent)
+        with _alone_in(target.parent):
+            _replace(path, target, before, after)
     except OSError as error:
         raise HerdError(f"Writing {path}: {why(error)}.") from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep others who replace a file from writing in this folder while the context lasts."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # some network file systems cannot
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, target: Path, before: bytes | None, after: bytes) -> None:
+    if read_whole(path) != before:
+        raise HerdError(f"Writing {path}: it changed meanwhile. Give the same command again.")
+    if before is not None and not os.access(target, os.W_OK):
+        raise HerdError(f"Writing {path}: it is write-protected. chmod u+w {path}")
+    temporary = target.with_name(f".tmp-{target.name}")
+    write_file(temporary, after)
+    if before is not None:
+        shutil.copystat(target, temporary)
+        _keep_owner(target, temporary)
+        os.utime(temporary)
+    temporary.replace(target)
+    sync_folder(target.parent)
 
 
 def _keep_owner(target: Path, temporary: Path) -> None:

@@ -14,7 +14,7 @@ from collect.errors import HerdError
 from experiments import commands
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ini_hosts import add_to_ini
-from experiments.adopt.yaml_hosts import CannotAddError, Variables, add_to_yaml, block
+from experiments.adopt.yaml_hosts import CannotAddError, Variables, add_to_yaml, is_mapping
 from experiments.cluster import Node
 from experiments.inventory import GROUP, listed, read_cluster
 from models.foreign import visible
@@ -75,19 +75,11 @@ class Fleet:
             HerdError: it is written in a way that cannot be added to; the message has the lines
                 to add by hand.
         """
-        groups: dict[str, dict[str, Variables]] = {GROUP: {}}
-        for one in newcomers:
-            groups[GROUP][one.name] = one.variables
-            for group in one.groups:
-                groups.setdefault(group, {})[one.name] = {}
         try:
             text = self._text()
-            add = add_to_yaml if self._is_yaml(text) else add_to_ini
-            for group, hosts in groups.items():
-                text = add(text, group, hosts)
+            return _added(text, newcomers, is_yaml=self._is_yaml(text)).encode()
         except CannotAddError as error:
             raise self._by_hand(newcomers, str(error)) from None
-        return text.encode()
 
     def tried(self, content: bytes, newcomers: Sequence[Newcomer]) -> list[Node]:
         """The machines as Ansible reads them in the file with this content.
@@ -105,8 +97,8 @@ class Fleet:
         if not is_right or [node.name for node in nodes] != [*before, *names]:
             raise self._by_hand(
                 newcomers,
-                "with them at its end Ansible would read something else differently, too: group "
-                f"{GROUP} may be made of other groups, or share its hosts by an anchor",
+                "with them at its end Ansible would read something else differently, too: "
+                f"{self._shared()}",
             )
         return [node for node in nodes if node.name in names]
 
@@ -142,11 +134,27 @@ class Fleet:
             raise CannotAddError("it is neither YAML nor INI")
         if self.content is not None and os.access(self.path, os.X_OK) and text.startswith("#!"):
             raise CannotAddError("it is a program")
-        first = next((one for one in text.splitlines() if one.strip(" \t;#-")), "")
-        return first.rstrip().endswith(":") and "=" not in first
+        return is_mapping(text)
+
+    def _parts(self) -> list[str]:
+        """The groups that the cluster is made of."""
+        return list(self.listing.get(GROUP, {}).get("children", []))
+
+    def _shared(self) -> str:
+        """Why its end is no place for newcomers."""
+        if parts := self._parts():
+            return (
+                f"group {GROUP} is made of other groups ({', '.join(parts)}), and they would come "
+                "before the machines of those. One of those groups is their place"
+            )
+        return f"group {GROUP} may share its hosts by an anchor, or be written twice"
 
     def _by_hand(self, newcomers: Sequence[Newcomer], why: str) -> HerdError:
-        lines = block(GROUP, {one.name: one.variables for one in newcomers})
+        try:
+            is_yaml = self._is_yaml(self._text())
+        except CannotAddError:
+            is_yaml = True
+        lines = _added("", newcomers, is_yaml=is_yaml, group=(self._parts() or [GROUP])[-1])
         return HerdError(
             f"{self.given} was not changed, because {why}. Add these machines yourself, then give "
             f"the same command again; it then asks for their keys:\n\n{lines}"
@@ -174,7 +182,7 @@ def read_fleet(project: Path, given: str) -> Fleet:
     if not path.parent.is_dir():
         raise HerdError(f"--inventory {visible(given)}: there is no folder {path.parent}.")
     content = read_whole(path)
-    if content is None or not content.strip():
+    if content is None or content.strip() in {b"", b"---"}:
         return Fleet(project, given, content, (), frozenset(), {})
     if "plugin" in _top_keys(content):
         raise HerdError(
@@ -185,6 +193,19 @@ def read_fleet(project: Path, given: str) -> Fleet:
     nodes = read_cluster(project, given, must_resolve=False).nodes if _has_cluster(listing) else ()
     names = frozenset({*listing, *_members(listing)})
     return Fleet(project, given, content, nodes, names, listing)
+
+
+def _added(text: str, newcomers: Sequence[Newcomer], *, is_yaml: bool, group: str = GROUP) -> str:
+    """The text with these machines at the end of a group and of the others that are theirs."""
+    groups: dict[str, dict[str, Variables]] = {group: {}}
+    for one in newcomers:
+        groups[group][one.name] = one.variables
+        for other in one.groups:
+            groups.setdefault(other, {}).setdefault(one.name, {})
+    add = add_to_yaml if is_yaml else add_to_ini
+    for name, hosts in groups.items():
+        text = add(text, name, hosts)
+    return text
 
 
 def _top_keys(content: bytes) -> set[str]:

@@ -26,12 +26,12 @@ def add_to_ini(text: str, group: str, hosts: Mapping[str, Variables]) -> str:
 
 
 def _end_of(lines: list[str], group: str) -> int | None:
-    """The line after the last entry of a section; None where there is no such section."""
+    """The line after the last entry of the last such section; None where there is none."""
     place, inside = None, False
     for number, line in enumerate(lines, start=1):
         section = _SECTION.fullmatch(line.strip())
         if section is not None:
-            inside = section["name"] == group and place is None
+            inside = section["name"] == group
             place = number if inside else place
         elif inside and line.strip() and not line.lstrip().startswith(("#", ";")):
             place = number

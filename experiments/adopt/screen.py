@@ -41,7 +41,10 @@ class Terminal:
             return None
         sys.stdout.write(question)
         sys.stdout.flush()
-        return sys.stdin.readline().strip().lower() in {"y", "yes"}
+        answer = sys.stdin.buffer.readline()  # half of a character would not decode
+        if not answer.endswith(b"\n"):
+            say("")
+        return answer.strip().lower() in {b"y", b"yes"}
 
 
 def show(fleet: Fleet, going: Sequence[tuple[Machine, HostKey]], talk: Talk) -> None:

@@ -84,7 +84,8 @@ def call(node: Node, project: Path, options: Sequence[str], command: str, given:
         said = Said(done.returncode, _text(done.stdout), _text(done.stderr))
         if said.code != FAILED:
             return said
-        failure = Failure(node, ssh, made, said.err, SilentError(said.last, let_in=False))
+        why = SilentError(said.last, let_in=False)
+        failure = Failure(node, ssh, made, said.err, why, is_listed=False)
         return replace(said, why=str(failure.error()), unused=failure.unused_key())
     except HerdError as error:
         return Said(FAILED, "", "", str(error))

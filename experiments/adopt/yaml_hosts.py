@@ -54,7 +54,7 @@ def add_to_yaml(text: str, group: str, hosts: Mapping[str, Variables]) -> str:
     except yaml.YAMLError as error:
         raise CannotAddError(f"it is no YAML that can be read ({_first_line(error)})") from None
     content: Content = {name: dict(variables) or None for name, variables in hosts.items()}
-    if root is None:
+    if root is None or _Entry(root, root).is_empty:
         return _joined(text, {"all": {"children": {group: {"hosts": content}}}}, len(text), 0, STEP)
     if not isinstance(root, yaml.MappingNode):
         raise CannotAddError("it is no mapping of groups")
@@ -188,9 +188,12 @@ def _scalar(value: str | int) -> str:
     return json.dumps(value)
 
 
-def block(group: str, hosts: Mapping[str, Variables]) -> str:
-    """The same as an inventory of its own, for people to copy from."""
-    return add_to_yaml("", group, hosts)
+def is_mapping(text: str) -> bool:
+    """Whether it is an inventory in YAML; of INI, not even one host or section reads as such."""
+    try:
+        return isinstance(yaml.compose(text, Loader=yaml.SafeLoader), yaml.MappingNode)
+    except yaml.YAMLError:
+        return False
 
 
 def _first_line(error: yaml.YAMLError) -> str:

@@ -417,6 +417,19 @@ def test_a_machine_that_is_off_is_named(project: Path, machines: list[BareMachin
     assert came.names == ("pi2",)
     assert f"{off}: it tells no host key. Connecting to pi1 (pi@127.0.0.1 port" in person.read
     assert "Connection refused" in person.read
+    assert "ansible pi1" not in person.read, "the inventory has no pi1 that it could try"
+
+
+def test_a_key_that_was_revoked_is_not_trusted(project: Path, machines: list[BareMachine]) -> None:
+    revoked = f"@revoked * ecdsa-sha2-nistp256 {machines[0].key.get_base64()}\n"
+    (project / KNOWN).write_text(revoked)
+    person = Person(answer=True)
+
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopted(project, person, word(machines[0]))
+
+    assert f"its host key is marked as revoked in {KNOWN}" in person.read
+    assert (project / KNOWN).read_text() == revoked
 
 
 def test_a_machine_behind_a_jump_host_is_adopted_where_the_jump_host_is_known(

@@ -77,6 +77,7 @@ def test_a_range_stands_for_a_machine_each() -> None:
         (["../x=192.0.2.1"], "no name and no address"),
         (["=pi@192.0.2.1"], "cannot be the name"),
         (["192.0.2.1", "pi@192.0.2.1"], "given twice"),
+        (["192.0.2.1", "b=pi@192.0.2.1:22"], "given twice"),
         (["a=192.0.2.1", "a=192.0.2.2"], "one name"),
         (["pi@192.0.2.[9:3]"], "is no range"),
         (["pi@10.[0:99999].0.1"], "is no range"),

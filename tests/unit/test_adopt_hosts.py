@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 import yaml
 
 from collect.errors import HerdError
-from experiments.adopt.fleet import Newcomer, read_fleet
+from experiments.adopt.files import read_whole, replace_whole
+from experiments.adopt.fleet import Fleet, Newcomer, read_fleet
 from experiments.adopt.ini_hosts import add_to_ini
 from experiments.adopt.yaml_hosts import CannotAddError, add_to_yaml
 
@@ -23,6 +26,7 @@ YAML_TABLE = {
     "the example": (PROJECT / "inventory" / "example.yml").read_text(),
     "nothing": "",
     "comments alone": "# mine\n",
+    "a document's mark alone": "---\n",
     "a document's marks": f"---\n# mine\n{ONE}...\n",
     "no end of line": "cluster:\n  hosts:\n    a: {ansible_host: 192.0.2.1}",
     "CRLF": "cluster:\r\n  hosts:\r\n    a:\r\n      x: 192.0.2.1\r\n  vars:\r\n    x: 1\r\n",
@@ -135,6 +139,7 @@ def test_values_that_yaml_would_take_for_something_else_are_quoted() -> None:
         ("[cluster]\n[cluster:vars]\nx=1\n", "[cluster]\n+[cluster:vars]\nx=1\n"),
         ("a\r\n[cluster]\r\na\r\n", "a\r\n[cluster]\r\na\r\n+"),
         ("[cluster] ; mine\n;b\na\n", "[cluster] ; mine\n;b\na\n+"),
+        ("[cluster]\na\n[b]\n[cluster]\nc\n", "[cluster]\na\n[b]\n[cluster]\nc\n+"),
     ],
 )
 def test_ini_gets_a_line_at_the_end_of_the_section(text: str, told: str) -> None:
@@ -172,6 +177,45 @@ def test_ansible_reads_ini_likewise(tmp_path: Path) -> None:
     text = "[cluster]\na ansible_host=192.0.2.1\n[all:vars]\nansible_port=2222\n"
 
     assert tried(tmp_path, text, "hosts.ini") == ["a", "new"]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_yaml"),
+    [
+        ("# ours\ncluster:\n  hosts:\n    a:\n", True),
+        ("---\n# ours:\ncluster: # the group\n  hosts:\n    a:\n", True),
+        ("# ours:\n[cluster]\na\n", False),
+        ("# a: b\n", False),
+        ("a\n", False),
+        ("a:2222\n[cluster]\na\n", False),
+        ("[cluster:children]\npis\n", False),
+    ],
+)
+def test_a_file_of_no_kind_by_its_name_is_read_for_what_it_is(
+    tmp_path: Path, text: str, is_yaml: object
+) -> None:
+    (tmp_path / "hosts").write_text(text)
+    fleet = Fleet(tmp_path, "hosts", text.encode(), (), frozenset(), {})
+
+    added = fleet.with_newcomers([NEWCOMER]).decode()
+
+    assert ("[cluster]" not in added) is is_yaml
+    assert ("new:\n" in added) is is_yaml
+
+
+def test_lines_to_add_by_hand_keep_the_root_and_are_of_the_kind_of_the_file(tmp_path: Path) -> None:
+    text = "[pis]\na ansible_host=192.0.2.1\n[cluster:children]\npis\n"
+
+    with pytest.raises(HerdError, match="was not changed") as raised:
+        tried(tmp_path, text, "hosts.ini")
+
+    lines = str(raised.value).partition(":\n\n")[2]
+    line = "new ansible_host=192.0.2.9 ansible_user=pi"
+    assert lines == f"[pis]\n{line}\n\n[raspberry_pis]\nnew\n"
+    text += "[raspberry_pis]\n"
+    (tmp_path / "hosts.ini").write_text(text.replace("[cluster", f"{line}\n[cluster"))
+    after = read_fleet(tmp_path, "hosts.ini")
+    assert [node.name for node in after.nodes] == ["a", "new"], "the root stays"
 
 
 @pytest.mark.parametrize(
@@ -230,3 +274,19 @@ def test_links_modes_and_changes_of_others_are_kept(tmp_path: Path) -> None:
     assert (real.read_bytes(), real.stat().st_mode & 0o777) == (content, 0o640)
     with pytest.raises(HerdError, match="changed meanwhile"):
         fleet.write(content)
+
+
+def test_of_two_who_write_at_once_none_loses_what_the_other_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    path.write_text("")
+
+    def add(line: int) -> None:
+        while True:
+            before = read_whole(path) or b""
+            with suppress(HerdError):
+                return replace_whole(path, before, before + f"{line}\n".encode())
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(64)))
+
+    assert sorted(map(int, path.read_text().split())) == list(range(64))

@@ -43,10 +43,10 @@ def test_bare_words_are_machines(given: str, marked: str) -> None:
 
 
 @contextmanager
-def at_a_terminal(typed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def at_a_terminal(typed: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     outer, inner = os.openpty()
     with (
-        os.fdopen(outer, "w") as keyboard,
+        os.fdopen(outer, "wb") as keyboard,
         os.fdopen(inner, "r") as read,
         Path(os.ttyname(inner)).open("w", encoding="utf-8") as written,
         monkeypatch.context() as patched,
@@ -61,15 +61,17 @@ def at_a_terminal(typed: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @pytest.mark.parametrize(
     ("typed", "means"),
     [
-        ("y\n", True),
-        ("YES \n", True),
-        ("\n", False),
-        ("n\n", False),
-        ("yep\n", False),
-        ("\x04", False),
+        (b"y\n", True),
+        (b"YES \n", True),
+        (b"\n", False),
+        (b"n\n", False),
+        (b"yep\n", False),
+        (b"\x04", False),
+        ("ㅛ\n".encode(), False),
+        ("ㅛ".encode()[:2] + b"y\n", False),
     ],
 )
-def test_only_a_yes_is_a_yes(typed: str, means: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_yes_is_a_yes(typed: bytes, means: object, monkeypatch: pytest.MonkeyPatch) -> None:
     with at_a_terminal(typed, monkeypatch):
         assert Terminal().confirm("Trust these keys? [y/N] ") is means
 
