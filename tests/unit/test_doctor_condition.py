@@ -35,9 +35,15 @@ def test_a_state_as_it_should_be_is_nothing_to_do(state: dict[str, Any]) -> None
         (PC, {"read_only": True}, "mounted read-only", "mount -o remount,rw /"),
         (PI, {"root_type": "overlay"}, "forgets at each boot", "disable_overlayfs"),
         (PC, {"root_type": "overlay"}, "forgets at each boot", "/etc/overlayroot.conf"),
+        (
+            changed(PI, machine={"os_id": "ubuntu"}),
+            {"root_type": "overlay"},
+            "forgets at each boot",
+            "/etc/overlayroot.conf",
+        ),
         (PC, {"starts_nothing": ["/opt"]}, "below /opt (mounted noexec)", "remount,exec"),
         (PC, {"starts_nothing": [COMPILED_IN]}, "where engines are compiled", "remount,exec"),
-        (PI, {"has_modules": False}, "has no modules any more", "systemctl reboot"),
+        (PI, {"has_modules": False}, "has no modules on the disk", "systemctl reboot"),
         (PC, {"dpkg_stopped": True}, "was interrupted", "dpkg --configure -a"),
         (
             PI,
@@ -59,6 +65,21 @@ def test_what_is_not_as_it_should_be_is_named_with_what_helps(
 @pytest.mark.parametrize("state", [{"root_type": "overlay"}, {"has_modules": False}])
 def test_a_container_is_not_blamed_for_what_containers_are(state: dict[str, Any]) -> None:
     assert bad(changed(PC, condition=state, machine={"kind": "container"})) == []
+
+
+def test_of_a_pi_that_tells_no_throttling_it_is_said_that_none_is_known() -> None:
+    (diagnosis,) = judge([answer(changed(PI, condition={}), "pi1")])
+    assert any("throttled is not known" in one.sentence for one in diagnosis.findings)
+
+
+@pytest.mark.parametrize(
+    ("service", "asks"),
+    [("chrony", "chronyc sources"), ("ntpsec", "ntpq -p"), ("openntpd", "ntpctl -s all")],
+)
+def test_a_time_service_is_asked_by_its_own_program(service: str, asks: str) -> None:
+    base = {"clock_service": service, "clock_synchronised": False}
+    (finding,) = bad(changed(PC, base=base))
+    assert finding.remedy.endswith(f"-m raw -a '{asks}'")
 
 
 def test_a_disk_that_holds_no_more_files_is_full_whatever_room_is_left() -> None:
@@ -95,7 +116,9 @@ def test_modules_are_those_of_the_kernel_that_runs(tmp_path: Path, *, has_module
 
 def test_an_interrupted_package_is_known_by_dpkgs_own_notes(tmp_path: Path) -> None:
     assert not condition(prepared(tmp_path, {}))["dpkg_stopped"]
-    assert condition(prepared(tmp_path, {"/var/lib/dpkg/updates/0001": ""}))["dpkg_stopped"]
+    left = {"/var/lib/dpkg/updates/0001": "", "/proc/7/comm": "sshd\n"}
+    assert condition(prepared(tmp_path, left))["dpkg_stopped"]
+    assert not condition(prepared(tmp_path, {"/proc/8/comm": "dpkg\n"}))["dpkg_stopped"]
 
 
 def test_the_root_is_what_was_mounted_there_last() -> None:

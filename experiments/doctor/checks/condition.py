@@ -41,8 +41,8 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
     if is_own and not state.has_modules:
         yield warning(
             SUBJECT,
-            f"The running kernel {facts.base.kernel} has no modules any more, as after an update: "
-            "neither firewall nor drivers can be loaded.",
+            f"The running kernel {facts.base.kernel} has no modules on the disk, as after an "
+            "update: what is not loaded yet, such as the firewall's, cannot be.",
             commands.on_node(answer.node, "systemctl reboot"),
         )
     if state.dpkg_stopped:
@@ -51,13 +51,13 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
             "Installing a package was interrupted: no other can be installed.",
             commands.on_node(answer.node, "dpkg --configure -a"),
         )
-    yield from _power(state)
+    yield from _power(facts, state)
 
 
 def _forgets(answer: Answer, facts: Facts, kind: str) -> Finding:
     command = (
         commands.on_node(answer.node, "raspi-config nonint disable_overlayfs && systemctl reboot")
-        if facts.machine.kind == "pi"
+        if facts.machine.kind == "pi" and facts.machine.os_id != "ubuntu"
         else "Install the system on a disk, or turn its overlay off (/etc/overlayroot.conf)."
     )
     return problem(
@@ -67,8 +67,14 @@ def _forgets(answer: Answer, facts: Facts, kind: str) -> Finding:
     )
 
 
-def _power(state: Condition) -> Iterator[Finding]:
+def _power(facts: Facts, state: Condition) -> Iterator[Finding]:
     """Bits 0 to 3 are now, 16 to 19 since boot: undervoltage, frequency capped, throttled, hot."""
+    if state.throttled is None and facts.machine.kind == "pi":
+        yield ok(
+            SUBJECT,
+            "Whether it is or was throttled is not known: this kernel does not tell, and vcgencmd "
+            "is missing, or not for this account (group video).",
+        )
     if state.throttled is None or not _BITS.fullmatch(state.throttled.removeprefix("0x")):
         return
     bits = int(state.throttled, 16)

@@ -47,7 +47,8 @@ def _link(facts: Facts) -> Finding:
         return warning(
             "link",
             f"{base.nic} runs at {base.link_mbit} Mbit/s; Gigabit is usual.",
-            "Try another cable and another port of the switch.",
+            "Try another cable and another port of the switch; a Raspberry Pi 3 or older has no "
+            "faster one.",
         )
     return ok("link", f"{base.nic}, wired, {base.link_mbit} Mbit/s.")
 

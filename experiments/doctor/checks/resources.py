@@ -18,7 +18,13 @@ FULL_DISK_MIB = 512
 LEAST_FREE_FILES = 20_000
 """An environment of Petals has about as many."""
 GIB = 1024
-ASK_CLOCK = {"systemd-timesyncd": "timedatectl timesync-status", "chrony": "chronyc sources"}
+ASK_CLOCK = {
+    "systemd-timesyncd": "timedatectl timesync-status",
+    "chrony": "chronyc sources",
+    "ntpsec": "ntpq -p",
+    "ntp": "ntpq -p",
+    "openntpd": "ntpctl -s all",
+}
 """What tells of the time servers of a service."""
 
 
@@ -70,9 +76,7 @@ def _keep(answer: Answer, facts: Facts) -> str:
     """What keeps a clock right, by what is installed."""
     service = facts.base.clock_service
     if service is not None:
-        looks = commands.on_node(
-            answer.node, ASK_CLOCK.get(service, "timedatectl timesync-status"), root=False
-        )
+        looks = commands.on_node(answer.node, ASK_CLOCK.get(service, "timedatectl"), root=False)
         return f"Wait a minute, then see whether it reaches a time server (UDP port 123): {looks}"
     for unit in facts.machine.clock_units:
         return commands.on_node(answer.node, f"systemctl enable --now {unit}")

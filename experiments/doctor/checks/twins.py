@@ -12,7 +12,10 @@ SUBJECT = "machine"
 NEW_NUMBER = (
     "rm -f /etc/machine-id /var/lib/dbus/machine-id && systemd-machine-id-setup && systemctl reboot"
 )
-NEW_KEYS = "rm -f /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh"
+NEW_KEYS = (
+    "rm -f /etc/ssh/ssh_host_* && ssh-keygen -A && systemctl restart ssh && "
+    "cat /etc/ssh/ssh_host_ed25519_key.pub"
+)
 
 
 def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
@@ -46,6 +49,7 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
             SUBJECT,
             f"It has the SSH host key of {', '.join(sharing)}, as cloned cards have: nobody can "
             "tell them apart.",
-            "Make new ones, and put their public half into known_hosts: "
+            "Make new ones, and put the key that this prints into known_hosts in place of the "
+            "old one: "
             f"{commands.on_node(answer.node, NEW_KEYS)}",
         )

@@ -26,9 +26,14 @@ def condition(place: Place) -> dict[str, Any]:
         "root_type": root_type(place.text("/proc/mounts")),
         "starts_nothing": [one for one in folders if is_mounted(place, one, os.ST_NOEXEC)],
         "has_modules": any(map(place.is_folder, lists)) if kernel else True,
-        "dpkg_stopped": bool(place.found("/var/lib/dpkg/updates/[0-9]*")),
+        "dpkg_stopped": bool(place.found("/var/lib/dpkg/updates/[0-9]*")) and not installs(place),
         **throttling(place),
     }
+
+
+def installs(place: Place) -> bool:
+    """Whether dpkg is at work just now, as unattended upgrades let it be."""
+    return any(place.text(path) == "dpkg" for path in place.found("/proc/[0-9]*/comm"))
 
 
 def is_mounted(place: Place, folder: str, flag: int) -> bool:
