@@ -120,6 +120,20 @@ def link(folder: Path, interface: str = "eth0") -> tuple[Any, Any, Any]:
     return facts["nic_driver"], facts["wireless"], facts["link_mbit"]
 
 
+def test_a_card_of_a_virtual_machine_is_made_up_as_its_speed_is(tmp_path: Path) -> None:
+    driven_by(tmp_path, "e1000", "eth0")
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text("flags\t\t: fpu vme hypervisor lahf_lm\n")
+    assert link(tmp_path) == ("e1000", None, None)
+
+
+def test_a_processor_with_two_kinds_of_cores_tells_both(tmp_path: Path) -> None:
+    cores = "CPU part\t: 0xd05\n\nCPU part\t: 0xd05\n\nCPU part\t: 0xd0b\n"
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(cores)
+    assert told(tmp_path, {})["cpu_model"] == "Cortex-A55 and Cortex-A76"
+
+
 def test_a_device_with_a_driver_of_hardware_is_known_to_be_wired(tmp_path: Path) -> None:
     driven_by(tmp_path, "bcmgenet", "eth0")
     assert link(tmp_path) == ("bcmgenet", False, 1000)

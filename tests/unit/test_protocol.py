@@ -270,6 +270,16 @@ def test_what_the_firmware_remembers_goes_before_the_kernels_file(
     assert helper.Throttling(str(file), (str(program),)).bits() == bits
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_guest"), [("flags\t: fpu hypervisor\n", True), ("flags\t: fpu vmx\n", False)]
+)
+def test_a_virtual_machine_is_told_by_its_processor(
+    helper: ModuleType, tmp_path: Path, flags: str, *, is_guest: bool
+) -> None:
+    (told := tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}")
+    assert helper.is_guest(str(told)) is is_guest
+
+
 def test_only_a_device_that_this_system_drives_has_a_speed(
     helper: ModuleType, tmp_path: Path
 ) -> None:
