@@ -87,7 +87,12 @@ WITHOUT_PASSWORD: Mapping[str, str] = {
 """As Ansible has it."""
 WITH_PASSWORD: Mapping[str, str] = {"BatchMode": "no"}
 _PLAIN = re.compile(r"[\w/.~+-]+", re.ASCII)
-_SSH_BY_PATH = re.compile(r"\S*/ssh(?=\s)")
+_BAD_PERMISSIONS = re.compile(r"Bad owner or permissions on (.+)")
+_SSH_BY_PATH = re.compile(r"""(["']?)\S*/ssh\1(?=\s)""")
+_QUIET_SSH = re.compile(
+    r"""^((["']?)(?:\S*/)?ssh\2(?:\s+-[46AaCkTv]+|\s+-[FiJlopW]\s*\S+)*)\s+-q(?=\s)"""
+)
+"""A `ProxyCommand` that keeps silent about why it fails, as Ansible's own example does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,10 +198,13 @@ class OpenSsh:
         calling = [program, "-F", str(rules)]
         told = self._told([*calling, *options], node.address, environment)
         options = [*_options({"KexAlgorithms": _quickest_first(told)}), *options]
-        if found := _SSH_BY_PATH.match(way := told.one("proxycommand")):
-            rest = way[found.end() :]
-            checked = f"{found[0]} -F {shlex.quote(str(rules))} {_CHECKED_OPTIONS}{rest}"
-            options = [*_options({"ProxyCommand": checked}), *options]
+        way = told.one("proxycommand")
+        led = _QUIET_SSH.sub(r"\1", way)
+        if found := _SSH_BY_PATH.match(led):
+            rest = led[found.end() :]
+            led = f"{found[0]} -F {shlex.quote(str(rules))} {_CHECKED_OPTIONS}{rest}"
+        if led != way:
+            options = [*_options({"ProxyCommand": led}), *options]
         argv = (*calling, *options, "--", node.address, command)
         call = Call(argv, environment, rules, tuple(kept), told)
         self.jumps(told, call)
@@ -337,8 +345,13 @@ class OpenSsh:
             said = one_line(done.stderr.decode("utf-8", "replace").replace("\r", ""))
             if "option: sessiontype" in said:
                 raise HerdError(f"{doing}: its OpenSSH is too old. Install version 8.7 or newer.")
+            if found := _BAD_PERMISSIONS.search(said):
+                raise HerdError(
+                    f"{doing}: {found[1]} is not used, because others own it or may write to it. "
+                    f"{shlex.join(('chmod', 'go-w', found[1]))}"
+                )
             raise HerdError(
-                f"{doing}: {said}. Ansible needs it, too: try ssh -G {shlex.quote(named)}"
+                f"{doing}: {said}. Ansible needs it, too: try ssh -G -- {shlex.quote(named)}"
             )
         options: dict[str, list[str]] = {}
         for line in done.stdout.decode("utf-8", "replace").splitlines():
@@ -393,6 +406,8 @@ def _kept(node: Node, project: Path) -> tuple[list[str], str | None]:
             config = None if value == OUR_CONFIG else value
         elif option[1] in KEPT_OPTIONS:
             kept += [option, value] if f"{option[1]}:" in ALL_OPTIONS else [option]
+    if config == os.devnull:  # OpenSSH includes no device
+        config = "none"
     if config not in (None, "none") and not (project / Path(config).expanduser()).exists():
         raise HerdError(_not_followed(node, f"`-F {one_line(config, 80)}` names no file"))
     return kept, config

@@ -22,6 +22,7 @@ from experiments.openssh import (
     TALKING,
     Call,
     OpenSsh,
+    Told,
     as_value,
     destination,
 )
@@ -33,11 +34,16 @@ _UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requeste
 _CHANGED = re.compile(r"Host key for (\S+) has changed and you have requested")
 _REVOKED = re.compile(r"host key for (\S+) is marked as revoked")
 _OFFENDING = re.compile(r"Offending (?:\S+ )?key in (.+):\d+")
-_DENIED = re.compile(r"^(\S+)@(\S+): Permission denied \(", re.MULTILINE)
+_DENIED = re.compile(r"^(.+)@(\S+): Permission denied \(", re.MULTILINE)
 _TOO_MANY = re.compile(r"from (\S+) port (\d+):\d+: Too many authentication failures")
 _NOT_THERE = re.compile(r"connect to host (\S+) port (\d+): (.+)")
 _OPEN_KEY = re.compile(r"Permissions \S+ for '(.+)' are too open")
 _SETTING = re.compile(r"no matching|percent_expand|[Bb]ad configuration|Cannot specify")
+_TOLD_IF_ASKED = re.compile(r"Unable to negotiate with|channel \d+: open failed|Authenticated to ")
+_CANNOT_NEGOTIATE = re.compile(r"^Unable to negotiate with (\S+) port (\d+): (.+)", re.MULTILINE)
+_LET_IN = re.compile(r"^Authenticated to ", re.MULTILINE)
+_NOT_LED_ON = re.compile(r"^channel \d+: open failed: (.+)", re.MULTILINE)
+_LEADS_NOWHERE = "stdio forwarding failed"
 _TURNED_AWAY = re.compile(
     r"kex_exchange_identification|Connection (?:closed|reset) by|Exceeded MaxStartups"
     r"|Not allowed at this time"
@@ -51,6 +57,17 @@ def was_turned_away(said: str) -> bool:
     """
     lines = [line for line in said.splitlines() if line.strip()]
     return bool(lines) and all(_TURNED_AWAY.search(line) for line in lines)
+
+
+def is_unexplained(said: str) -> bool:
+    """Whether OpenSSH's errors leave the cause out: some it tells only when asked for more."""
+    return not said.strip() or was_turned_away(said) or _LEADS_NOWHERE in said
+
+
+def explained(said: str, verbose: str) -> str:
+    """What OpenSSH said, with what tells the cause of all that it said when asked for more."""
+    asked = [line for line in verbose.splitlines() if _TOLD_IF_ASKED.match(line)]
+    return "\n".join([*asked, said])
 
 
 _NOT_OF_THE_WAY = frozenset(
@@ -117,21 +134,58 @@ class Failure:
                 "alone, with `IdentityFile` and `IdentitiesOnly yes` in ~/.ssh/config below "
                 f"`Host {machine.jump or self.node.address}`."
             )
+        return self._not_reached()
+
+    def _not_reached(self) -> HerdError:
+        said = self.said
+        if found := _CANNOT_NEGOTIATE.search(said):  # no common key exchange, cipher, MAC, host key
+            machine = self._machine(found[1], found[2])
+            return HerdError(f"{machine.where}: {one_line(found[3], 300)}. Ansible needs one, too.")
+        if _LEADS_NOWHERE in said and (told := self._not_led_on()):
+            return NodeLostError(self.node.name, f"{told} {self._try()}")
         found = _NOT_THERE.search(said)
         machine = self._machine(found[1], found[2]) if found else self._machine()
         reason = one_line(" ".join(_telling(said))) or str(self.why)
-        if _SETTING.search(said):  # as where no key exchange, host key, cipher or MAC is common
+        if _SETTING.search(said):
             return HerdError(f"{machine.where}: {reason}. Ansible needs that, too.")
-        said = f"{machine.where}: it does not answer ({reason}). Is it on, and on the network?"
-        if self.is_listed:
-            said += f" Try: {on_node(self.node.name, 'true', root=False)}"
+        said = f"{machine.where}: it does not answer ({reason}). {self._try()}"
         return NodeLostError(self.node.name, said)
+
+    def _try(self) -> str:
+        asked = "Is it on, and on the network?"
+        if not self.is_listed:
+            return asked
+        return f"{asked} Try: {on_node(self.node.name, 'true', root=False)}"
+
+    def _not_led_on(self) -> str | None:
+        """What is behind the last jump host that let us in, and cannot be reached from there."""
+        told, way = self.call.told, self.ssh.jumps(self.call.told, self.call)
+        passed = len(_LET_IN.findall(self.said))
+        if not 0 < passed <= len(way):
+            return None
+        behind = way[passed][1] if passed < len(way) else told
+        found = _NOT_LED_ON.search(self.said)
+        return (
+            f"{self._jump_host(way, passed - 1).where}: from there {behind.host} port "
+            f"{behind.port} does not answer ({one_line(found[1] if found else _LEADS_NOWHERE)})."
+        )
+
+    def _jump_host(self, way: Sequence[tuple[str, Told]], number: int) -> _Machine:
+        jump, its = way[number]
+        before = ("-J", ",".join(jump for jump, _ in way[:number])) if number else ()
+        at = _at(its.user, its.host, its.port)
+        where = f"Connecting to {self.node.name} through its jump host {_name(jump)} ({at})"
+        by_hand = (*before, *destination(jump))
+        return _Machine(where, by_hand, self._known_hosts(), its.keys, _name(jump))
+
+    def _known_hosts(self) -> str:
+        listed = self.call.told.one("userknownhostsfile", KNOWN_HOSTS)
+        return self.node.known_hosts or listed.split(" ")[0]
 
     def _machine(self, host: str = "", port: str = "", *, user: str = "") -> _Machine:
         """The machine that is meant: the node, or one on the way to it."""
         where = f"Connecting to {self.node.name}"
-        told = self.call.told
-        known = self.node.known_hosts or told.one("userknownhostsfile", KNOWN_HOSTS).split(" ")[0]
+        told, known = self.call.told, self._known_hosts()
         # OpenSSH says so of the node, beyond a machine that failed.
         if not (told.is_led and _TURNED_AWAY.search(self.said)):
             options = (*_of_the_way(self.call.kept), *_port(told.port))
@@ -141,13 +195,10 @@ class Failure:
             keys = (self.node.key_file,) if self.node.key_file else told.keys
             return _Machine(where, by_hand, known, keys)
         way = self.ssh.jumps(told, self.call)
-        for number, (jump, its) in enumerate(way):
+        for number, (_, its) in enumerate(way):
             names = (its.host.lower(), its.one("hostkeyalias").lower(), "")
             if host.lower() in names and port in ("", its.port) and user in ("", its.user):
-                before = ("-J", ",".join(jump for jump, _ in way[:number])) if number else ()
-                at = _at(its.user, its.host, its.port)
-                where = f"{where} through its jump host {_name(jump)} ({at})"
-                return _Machine(where, (*before, *destination(jump)), known, its.keys, _name(jump))
+                return self._jump_host(way, number)
         named = _at(user, host, port) or "its ProxyCommand"
         return _Machine(f"{where} through {named}", (*_port(port), host), known, (), host)
 
@@ -194,6 +245,11 @@ class Failure:
         return found and self._unused(self._machine(found[2], user=found[1]))
 
     def _unused(self, machine: _Machine) -> str | None:
+        if (self.node.key_file or "").endswith(".pub") and machine.jump is None:
+            return (
+                f"the key {self.node.key_file} is the public half, and no agent has the other. "
+                "Name the private key as `ansible_ssh_private_key_file` in the inventory."
+            )
         if found := _OPEN_KEY.search(self.said):
             return (
                 f"the key {found[1]} is not used, because others may read it. "
@@ -240,6 +296,7 @@ def _of_the_way(kept: Sequence[str]) -> list[str]:
 def _telling(said: str) -> list[str]:
     """The lines that tell a cause: what follows from a jump host's failure does not."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in lines if not _LET_IN.match(line)]
     first = [line for line in lines if not _TURNED_AWAY.search(line)]
     return [line.removeprefix("ssh: ") for line in (first or lines)[-3:]]
 

@@ -12,6 +12,8 @@ import random
 import resource
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from collect.errors import HerdError
@@ -20,7 +22,7 @@ from experiments.cluster import Node
 from experiments.commands import provision
 from experiments.openssh import CONNECT_S, Call, OpenSsh
 from experiments.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
-from experiments.refusals import Failure, was_turned_away
+from experiments.refusals import Failure, explained, is_unexplained, was_turned_away
 from models.foreign import one_line
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
@@ -88,14 +90,26 @@ class SshTransport:
             try:
                 channel.await_mark(STARTED_S)
             except SilentError as error:
-                said = channel.said()
+                said, has_ended = channel.said(), channel.status() is not None
                 channel.close()
                 if not was_turned_away(said) or not attempts_left:
+                    if call is not None and has_ended and is_unexplained(said):
+                        said = explained(said, self._said_in_full(node, call, marked))
                     raise self._failed(node, call, said, error) from None
             else:
                 return channel
             time.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - no secret
         raise AssertionError  # the last attempt returns or raises
+
+    def _said_in_full(self, node: Node, call: Call, marked: str) -> str:
+        """What OpenSSH says of a connection that fails if it may say all, of jump hosts, too."""
+        call = replace(call, argv=(call.argv[0], "-v", *call.argv[1:]))
+        channel = self._start(node, call, marked, is_killed=True)
+        with suppress(SilentError):
+            channel.await_mark(CONNECT_S)
+        said = channel.said()
+        channel.close()
+        return said
 
     def _start(self, node: Node, call: Call | None, marked: str, *, is_killed: bool) -> Channel:
         if call is not None and call.answer is not None:

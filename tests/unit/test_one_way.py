@@ -131,6 +131,7 @@ def reached(world: World) -> dict[str, Setting]:
             **at,
             common: f"-o ProxyUseFdpass=yes -o ProxyCommand='{sys.executable} {passing} %h %p'",
         },
+        "config-none": {**at, common: "-F /dev/null -o StrictHostKeyChecking=yes"},
         "config-alone": config(world, "config-alone", f"  User {ME}", ours=False),
         "hardened": {
             **at,
@@ -335,12 +336,15 @@ def test_settings_that_would_break_a_conversation_do_not(world: World, level: st
         ("--jump a", "option --jump not recognized"),
         ("-o Nonsense=1", "[Bb]ad configuration option: nonsense"),
         ("-F nowhere.conf", r"`-F nowhere\.conf` names no file"),
+        ("-F anybodys.conf", r"anybodys\.conf is not used, .*\. chmod go-w \S+/anybodys\.conf$"),
     ],
 )
 def test_arguments_that_cannot_be_followed_are_named(
     world: World, arguments: str, told: str
 ) -> None:
     at = {"ansible_host": "127.0.0.1", "ansible_port": world.node.port, "ansible_user": ME}
+    (world.project / "anybodys.conf").touch()
+    (world.project / "anybodys.conf").chmod(0o666)
     heard = by_fab(world, {"node": {**at, "ansible_ssh_common_args": arguments}})
 
     assert re.search(told, heard["node"]), heard
@@ -358,6 +362,9 @@ def test_the_runner_looks_into_each_ssh_that_a_proxy_command_starts(
     commands = {
         "bare": f"ssh {rest}",
         "by-path": f"/usr/bin/ssh {rest}",
+        "by-quoted-path": f'"/usr/bin/ssh" {rest}',
+        "quiet": f"ssh -q {rest}",
+        "quiet-by-path": f"/usr/bin/ssh -o StrictHostKeyChecking=no -q {rest}",
         "within": f'sh -c "ssh {rest}"',
         "env": f"env A=b ssh {rest}",
         "nested": f"ssh {careless} {nested}",
@@ -379,6 +386,58 @@ def test_the_runner_looks_into_each_ssh_that_a_proxy_command_starts(
             told[name],
         )
     assert stranger.led_on() == before
+
+
+def test_what_openssh_tells_only_when_asked_for_more_is_told(world: World) -> None:
+    node, jump = world.node, world.jump
+    at = {"ansible_host": "127.0.0.1", "ansible_port": node.port, "ansible_user": ME}
+    common = "ansible_ssh_common_args"
+    over = f"{ME}@127.0.0.1:{jump.port}"
+    old = config(
+        world,
+        "old",
+        f"  ProxyJump ancient\nHost ancient\n  HostName 127.0.0.1\n  Port {jump.port}\n"
+        "  Ciphers 3des-cbc",
+    )
+    quiet = f"ssh -F ssh.cfg -q -p 1 -W %h:%p {over.partition(':')[0]}"
+    hosts = {
+        "cipher": ({**at, common: "-c 3des-cbc"}, r"port \d+\): no matching cipher found"),
+        "old": (old, r"jump host ancient .*: no matching cipher found"),
+        "behind": (
+            {**at, "ansible_port": 1, common: f"-J {over}"},
+            rf"{jump.port}\): from there .* port 1 does not answer \(connect failed: .* refused\)",
+        ),
+        "second": (
+            {**at, common: f"-J {over},{ME}@127.0.0.1:1"},
+            rf"port {jump.port}\): from there 127\.0\.0\.1 port 1 does not answer",
+        ),
+        "third": (
+            {**at, "ansible_port": 1, common: f"-J {over},{ME}@127.0.0.1:{world.second.port}"},
+            rf"port {world.second.port}\): from there 127\.0\.0\.1 port 1 does not answer",
+        ),
+        "quiet": (
+            {**at, common: f"-o ProxyCommand='{quiet}'"},
+            r"through 127\.0\.0\.1 port 1: it does not answer \(connect to host .*refused",
+        ),
+    }
+    said = by_fab(world, {name: setting for name, (setting, _) in hosts.items()})
+
+    for name, (_, words) in hosts.items():
+        assert re.search(words, said[name]), (name, said[name])
+
+
+def test_a_commands_own_quiet_option_stays_with_it(world: World) -> None:
+    relay = world.project / "quiet-relay"
+    relay.write_text(
+        f"#!/bin/sh\ncd {world.project} && export SSH_AUTH_SOCK={os.environ['SSH_AUTH_SOCK']}\n"
+        '[ "$1" = -q ] && exec ssh -F ssh.cfg -W "$2:$3" -p "$4" 127.0.0.1\n'
+    )
+    relay.chmod(0o700)
+    at = {"ansible_host": "127.0.0.1", "ansible_port": world.node.port, "ansible_user": ME}
+    led = f"-o ProxyCommand='ssh -F ssh.cfg -p {world.jump.port} 127.0.0.1 {relay} -q %h %p"
+    hosts = {"relay": {**at, "ansible_ssh_common_args": f"{led} {world.jump.port}'"}}
+
+    assert by_fab(world, hosts) == {"relay": "reached\n"}
 
 
 def answered(world: World, command: str, answer: str) -> str:
@@ -438,12 +497,14 @@ def test_the_remedies_for_keys_do_what_they_say(world: World, tmp_path: Path) ->
         "locked": {**at, "ansible_ssh_private_key_file": "id_other"},
         "open": {**at, "ansible_ssh_private_key_file": "id_open"},
         "missing": {**at, "ansible_ssh_private_key_file": "id_missing"},
+        "public": {**at, "ansible_ssh_private_key_file": "id_other.pub"},
     }
     said = by_fab(world, hosts)
 
     assert "key id_other has a passphrase, and no agent has it. ssh-add id_other" in said["locked"]
     assert "others may read it. chmod 600 id_open" in said["open"]
     assert "id_missing does not exist" in said["missing"]
+    assert "id_other.pub is the public half, and no agent has the other" in said["public"]
     assert "passphrase for id_other" in answered(world, "ssh-add id_other", LOCK)
     answered(world, "chmod 600 id_open", "")
     said = by_fab(world, hosts)
