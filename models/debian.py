@@ -129,6 +129,7 @@ class PrivateApt:
             raise DebianError(
                 f"{source.uri!r} is no mirror's address, such as http://deb.debian.org/debian"
             )
+        folder = folder.absolute()  # apt is started elsewhere
         self._archives = folder / "archives"
         for part in ("lists/partial", "archives/partial", "log"):
             (folder / part).mkdir(parents=True)

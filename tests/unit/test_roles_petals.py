@@ -244,8 +244,9 @@ def test_what_nobody_signed_is_refused_though_the_controller_does_without(
     )
     monkeypatch.setattr(Source, "keyring", lambda _: "/dev/null")
     source = Source(f"file:{tmp_path}/mirror", "bookworm")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(DebianError, match="is not signed"):
-        PrivateApt(tmp_path / "strict", "amd64", source)
+        PrivateApt(Path("strict"), "amd64", source)
     monkeypatch.setattr(debian, "_CHECKED", {})
     PrivateApt(tmp_path / "careless", "amd64", source)
 
@@ -340,6 +341,13 @@ def test_a_petals_that_works_is_kept_where_another_cannot_be_had(tmp_path: Path)
         tmp_path,
         {
             "works": {**settings, "probed": probe},
+            "no_keys": {
+                **settings,
+                "probed": probe,
+                "petals_variant": "cpu",
+                "petals_probe": {"stdout_lines": list(LACKS)},
+                "petals_python_fetched": {"stdout": '{"reason": "no keys"}'},
+            },
             "lacks": {**settings, "probed": {**probe, "engines": {"petals": {"intact": False}}}},
         },
         [{"ansible.builtin.include_vars": str(ROLE / "vars/main.yml")}, *ending],
@@ -348,6 +356,7 @@ def test_a_petals_that_works_is_kept_where_another_cannot_be_had(tmp_path: Path)
     assert leave["lacks"]["msg"] == "taken away"
     assert leave["works"]["skipped"] is True
     assert say["lacks"]["skipped"] is True
+    assert "because no keys; or name a mirror that has Debian 12" in say["no_keys"]["msg"]
     assert say["works"]["msg"].startswith(
         "works keeps the Petals that it has (cpu): the one for cuda is not installed, because no "
     )
