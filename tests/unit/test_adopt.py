@@ -420,6 +420,26 @@ def test_a_machine_that_is_off_is_named(project: Path, machines: list[BareMachin
     assert "ansible pi1" not in person.read, "the inventory has no pi1 that it could try"
 
 
+def test_nobody_logs_in_where_another_key_is_shown_once_the_first_was_confirmed(
+    project: Path, machines: list[BareMachine]
+) -> None:
+    confirmed = machines[0].line()
+
+    class Late(Person):
+        def confirm(self, question: str) -> bool | None:
+            machines[0].key = paramiko.ECDSAKey.generate()
+            return super().confirm(question)
+
+    person = Late(answer=True)
+    with pytest.raises(HerdError, match="No machine is left"):
+        adopted(project, person, word(machines[0]))
+
+    assert f"its host key is not the one in {KNOWN}" in person.read.replace(f"{project}/", "")
+    assert (project / KNOWN).read_text() == confirmed
+    assert not (project / FLEET).exists()
+    assert machines[0].seen == []
+
+
 def test_a_key_that_was_revoked_is_not_trusted(project: Path, machines: list[BareMachine]) -> None:
     revoked = f"@revoked * ecdsa-sha2-nistp256 {machines[0].key.get_base64()}\n"
     (project / KNOWN).write_text(revoked)
