@@ -274,6 +274,9 @@ class Network(_Told):
     Attributes:
         addresses: own IPv4 addresses to their interfaces.
         interface: the one that engines use.
+        is_tunnel: whether that belongs to a virtual network (VPN).
+        mtu: largest packet of it, in bytes.
+        leaves_by: other nodes to the own interface by which packets to them leave.
         listening: TCP ports beyond loopback.
         ufw: as recorded before `firewalls` were.
         peers: other nodes to why their SSH server is not reached; None where one answers.
@@ -283,6 +286,9 @@ class Network(_Told):
 
     addresses: dict[str, str] = {}
     interface: str = "lo"
+    is_tunnel: bool = False
+    mtu: Count | None = None
+    leaves_by: dict[str, str | None] = {}
     listening: tuple[Count, ...] = ()
     ufw: bool = False
     firewalls: tuple[Firewall, ...] = ()

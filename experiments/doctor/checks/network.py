@@ -14,11 +14,23 @@ USUAL_MBIT = 1000
 
 def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     """The link, then the ports."""
-    yield _link(facts)
+    yield _tunnel(facts) if facts.network.is_tunnel else _link(facts)
+    if facts.wsl is None:
+        yield from _way(answer, facts, others)
     yield from _lease(facts)
     yield from _address(answer, facts, others)
     yield from _peers(facts, others)
     yield from firewalls.check(answer, facts, others)
+
+
+def _tunnel(facts: Facts) -> Finding:
+    return warning(
+        "link",
+        f"Engines talk through {facts.base.nic}, a tunnel (VPN): each packet is packed twice, and "
+        "its way may be a long one.",
+        "Where the nodes share a network of their own, set `herd_cluster_address` to the address "
+        "in that.",
+    )
 
 
 def _link(facts: Facts) -> Finding:
@@ -51,6 +63,30 @@ def _link(facts: Facts) -> Finding:
             "faster one.",
         )
     return ok("link", f"{base.nic}, wired, {base.link_mbit} Mbit/s.")
+
+
+def _way(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+    """Packets leave by the route, whichever interface has the address; large ones may be lost."""
+    network = facts.network
+    for other in others:
+        way = network.leaves_by.get(other.node)
+        has_it = answer.engine_address in network.addresses
+        if has_it and way not in (None, "lo", network.interface):
+            yield warning(
+                "link",
+                f"What it sends to {other.node} leaves by {way}, not by {network.interface}, which "
+                "has the address that engines use.",
+                f"Both are in one network: leave {way} out of it, or give its route the higher "
+                "metric.",
+            )
+        its = other.facts.network.mtu if other.facts else None
+        if network.mtu and its and network.mtu > its:
+            yield warning(
+                "link",
+                f"Its packets may have {network.mtu} bytes (MTU of {network.interface}), those of "
+                f"{other.node} {its}: large ones may be lost, while SSH's greeting arrives.",
+                f"Give all nodes and the switch one MTU, {its} for example.",
+            )
 
 
 def _lease(facts: Facts) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from experiments.doctor.probe.firewalls import firewalls
@@ -20,9 +21,14 @@ def network(place: Place, address: str, others: list[dict[str, Any]]) -> dict[st
         others: the other nodes: name, address, SSH port.
     """
     addresses = own_addresses(place)
+    used = interface(place, addresses, address)
+    mtu = place.text(f"/sys/class/net/{used}/mtu")
     return {
         "addresses": addresses,
-        "interface": interface(place, addresses, address),
+        "interface": used,
+        "is_tunnel": is_tunnel(place, used),
+        "mtu": int(mtu) if mtu.isdigit() else None,
+        "leaves_by": {one["name"]: leaves_by(addresses, one["address"]) for one in others},
         "listening": listening(place),
         "firewalls": firewalls(place),
         **peers(place, others, list(addresses)),
@@ -48,6 +54,23 @@ def interface(place: Place, addresses: dict[str, str], address: str) -> str:
         if words[1:2] == ["00000000"]:
             return words[0]
     return "lo"
+
+
+def is_tunnel(place: Place, name: str) -> bool:
+    """Whether an interface is made by a program for a virtual network: tun, tap, WireGuard."""
+    folder = f"/sys/class/net/{name}"
+    kind = place.text(f"{folder}/uevent")
+    return place.exists(f"{folder}/tun_flags") or "DEVTYPE=wireguard" in kind
+
+
+def leaves_by(addresses: dict[str, str], there: str) -> str | None:
+    """The own interface by which the kernel would send to an address; nothing is sent."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((there, 9))
+            return addresses.get(asking.getsockname()[0])
+    except OSError:
+        return None
 
 
 def listening(place: Place) -> list[int]:
