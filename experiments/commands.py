@@ -29,6 +29,8 @@ VERBS_WITH_INVENTORY = frozenset(
 """Verbs of `fab` that read an inventory."""
 PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
 """Variables that give the password for becoming root."""
+ASKS_NOTHING = "export DEBIAN_FRONTEND=noninteractive"
+"""Before commands for packages: nobody is there to answer their questions."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@-]+")
 """Values that `-e NAME=VALUE` passes on as they are."""
 

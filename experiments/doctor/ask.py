@@ -241,7 +241,7 @@ def _unfit(node: Node, said: str) -> Finding:
             "Raspberry Pi OS.",
             "Install one of these.",
         )
-    install = "apt-get update && apt-get install -y python3"
+    install = f"{commands.ASKS_NOTHING}; apt-get update && apt-get install -y python3"
     return problem("connection", "It has no Python 3.", commands.on_node(node.name, install))
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[2]
+from tests.doubles.ansible_calls import AnsibleCalls, ansible_calls
+
 PLAYBOOKS = ("engines", "facts", "gpus", "models", "nodes", "reset", "verify", "windows_hosts")
 ASKED = "playbooks/parts/asked.yml"
 HOSTS = """
@@ -40,45 +39,52 @@ WSL = (
 )
 
 
-def play(folder: Path, *arguments: str, hosts: str = HOSTS) -> tuple[int, str]:
-    inventory = folder / "hosts.yml"
-    inventory.write_text(hosts)
-    program = str(Path(sys.executable).with_name("ansible-playbook"))
-    done = subprocess.run(
-        [program, "-i", str(inventory), *arguments],
-        cwd=PROJECT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_SSH_ARGS": "-o ProxyCommand=false"},
-    )
-    return done.returncode, " ".join((done.stdout + done.stderr).split())
+NO_NODES = "all: {hosts: {laser: }}\n"
+Play = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnsibleCalls]:
+    """Ansible, loaded once for all."""
+    with ansible_calls(tmp_path_factory.mktemp("asked")) as made:
+        yield made
+
+
+@pytest.fixture
+def play(calls: AnsibleCalls, tmp_path: Path) -> Play:
+    """A call of `ansible-playbook` for an inventory."""
+
+    def play(*arguments: str, hosts: str = HOSTS) -> tuple[int, str]:
+        inventory = tmp_path / "hosts.yml"
+        inventory.write_text(hosts)
+        return calls("-i", str(inventory), *arguments)
+
+    return play
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (("provision.yml", "--tags=petals", "--limit=pi1"), PETALS),
-        (("provision.yml", "--tags=cuda"), CUDA),
+        ((ASKED, "--tags=cuda"), CUDA),
         (("playbooks/gpus.yml",), CUDA),
         (("playbooks/windows_hosts.yml",), WSL),
-        (("provision.yml", "--tags=base,wsl"), WSL),
-        (("provision.yml", "--tags=petal"), "There is no tag petal. There are base, engines,"),
-        (("provision.yml", "--skip-tags=petal"), "There is no tag petal. There are base,"),
-        (("provision.yml", "--limit=laser"), "Nothing would be done on laser: that needs one of"),
+        ((ASKED, "--tags=base,wsl"), WSL),
+        ((ASKED, "--tags=petal"), "There is no tag petal. There are base, engines,"),
+        ((ASKED, "--skip-tags=petal"), "There is no tag petal. There are base,"),
+        ((ASKED, "--limit=laser"), "Nothing would be done on laser: that needs one of"),
         (("playbooks/verify.yml", "--limit=printers"), "no host of --limit printers has group"),
         (("playbooks/facts.yml", "--limit=pi1,laser"), "Nothing would be done on laser: that need"),
         (
-            ("provision.yml", "--limit=pi1,pi9"),
+            (ASKED, "--limit=pi1,pi9"),
             "--limit pi1,pi9: the inventory has no host or group pi9. Its hosts are pi1, pi2,",
         ),
     ],
 )
 def test_what_would_do_nothing_is_refused_before_a_machine_is_asked(
-    tmp_path: Path, arguments: tuple[str, ...], told: str
+    play: Play, arguments: tuple[str, ...], told: str
 ) -> None:
-    code, output = play(tmp_path, *arguments)
+    code, output = play(*arguments)
 
     assert code == 2
     assert told in output
@@ -86,8 +92,8 @@ def test_what_would_do_nothing_is_refused_before_a_machine_is_asked(
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_each_playbook_asks_for_nodes(tmp_path: Path, playbook: str) -> None:
-    code, output = play(tmp_path, f"playbooks/{playbook}.yml", hosts="all: {hosts: {laser: }}\n")
+def test_each_playbook_asks_for_nodes(play: Play, playbook: str) -> None:
+    code, output = play(f"playbooks/{playbook}.yml", hosts=NO_NODES)
 
     assert code == 2
     assert "has no node in group cluster" in output or "Nothing would be done for" in output
@@ -106,18 +112,18 @@ def test_each_playbook_asks_for_nodes(tmp_path: Path, playbook: str) -> None:
         (),
     ],
 )
-def test_what_does_something_is_let_pass(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    code, output = play(tmp_path, ASKED, *arguments)
+def test_what_does_something_is_let_pass(play: Play, arguments: tuple[str, ...]) -> None:
+    code, output = play(ASKED, *arguments)
 
     assert code == 0, output
 
 
-def test_all_tags_are_known_and_no_others(tmp_path: Path) -> None:
-    _, listed = play(tmp_path, "provision.yml", "--list-tags")
+def test_all_tags_are_known_and_no_others(play: Play) -> None:
+    _, listed = play("provision.yml", "--list-tags")
     told = re.findall(r"TASK TAGS: \[(.*?)\]", listed)
     there = {tag.strip() for tags in told for tag in tags.split(",")} - {"always", "never", ""}
 
-    _, refused = play(tmp_path, ASKED, "--tags=none-of-ours")
+    _, refused = play(ASKED, "--tags=none-of-ours")
     known = re.search(r"There are ([a-z_, ]+)\.", refused)
     assert known is not None
     assert set(known[1].split(", ")) == there

@@ -34,6 +34,10 @@ table inet filter {
     }
 }
 """
+ONE_LINE = """table inet filter {
+    chain input { type filter hook input priority 0; policy drop; tcp dport 22 accept; }
+}
+"""
 DEBIAN = """flush ruleset
 
 table inet filter {
@@ -241,7 +245,14 @@ def test_a_firewall_that_lets_engines_in_is_only_named(kind: str, told: dict[str
 
 
 @pytest.mark.skipif(shutil.which("nft") is None, reason="reads rules with nft")
-@pytest.mark.parametrize("rules", [WORKSTATION, WORKSTATION.replace("; policy drop;", ";\n drop")])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        WORKSTATION,
+        WORKSTATION.replace("; policy drop;", ";\n drop"),
+        f"# one hook input;\n{ONE_LINE}",
+    ],
+)
 def test_what_is_written_into_nftables_conf_is_its_language(tmp_path: Path, rules: str) -> None:
     """The command itself, on a copy; `nft -c` reads it and loads nothing."""
     (conf := tmp_path / "nftables.conf").write_text(rules)
@@ -251,8 +262,27 @@ def test_what_is_written_into_nftables_conf_is_its_language(tmp_path: Path, rule
 
     done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False)
 
-    if "Operation not permitted" not in done.stderr:
+    written = conf
+    if "Operation not permitted" in done.stderr:
+        written = tmp_path / "nftables.conf.new"
+    else:
         assert (done.returncode, done.stderr) == (0, "")
-    told = by_nft(conf.read_text(), "nftables")
+    told = by_nft(written.read_text(), "nftables")
     assert told is not None
     assert told["lets_in"]
+
+
+def test_a_file_that_nft_would_refuse_stays_as_it_was(tmp_path: Path) -> None:
+    (conf := tmp_path / "nftables.conf").write_text(WORKSTATION)
+    (refuses := tmp_path / "nft").write_text("#!/bin/sh\nexit 1\n")
+    refuses.chmod(0o755)
+    command = letting_in(Firewall(kind="nftables"), ["192.0.2.8"])
+    assert command is not None
+
+    done = subprocess.run(
+        ["sh", "-c", f"PATH={tmp_path}:$PATH; {command.replace('/etc/nftables.conf', str(conf))}"],
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert conf.read_text() == WORKSTATION

@@ -49,7 +49,10 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
         yield problem(
             SUBJECT,
             "Installing a package was interrupted: no other can be installed.",
-            commands.on_node(answer.node, "dpkg --configure -a"),
+            commands.on_node(
+                answer.node,
+                f"{commands.ASKS_NOTHING}; dpkg --configure -a --force-confdef --force-confold",
+            ),
         )
     yield from _power(facts, state)
 

@@ -89,7 +89,8 @@ def letting_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
         # What nft cannot read must not stay: with it there would be no firewall after a boot.
         new = f"{NFT_CONF}.new"
         return (
-            f"sed '/hook input/a {nft}' {NFT_CONF} >{new} && nft -c -f {new} && "
+            f"sed '/^ *#/!s/hook input[^;]*;/&\\n{nft}\\n/' {NFT_CONF} >{new} && "
+            f"nft -c -f {new} && "
             f"cat {new} >{NFT_CONF} && rm {new} && systemctl reload nftables"
         )
     if firewall.kind == "rules" and firewall.chain and CHAIN.fullmatch(firewall.chain):

@@ -80,7 +80,7 @@ def _keep(answer: Answer, facts: Facts) -> str:
         return f"Wait a minute, then see whether it reaches a time server (UDP port 123): {looks}"
     for unit in facts.machine.clock_units:
         return commands.on_node(answer.node, f"systemctl enable --now {unit}")
-    install = "apt-get update && apt-get install -y systemd-timesyncd"
+    install = f"{commands.ASKS_NOTHING}; apt-get update && apt-get install -y systemd-timesyncd"
     return commands.on_node(answer.node, install)
 
 

@@ -62,7 +62,10 @@ def _shell(answer: Answer, root: Root) -> Iterator[Finding]:
 
 def _without_sudo(answer: Answer, root: Root) -> Finding:
     """Debian's installer leaves sudo out for who gave root a password."""
-    install = f"{WHOLE_PATH}; apt-get update && apt-get install -y sudo && {_joins(root)}"
+    install = (
+        f"{WHOLE_PATH}; {commands.ASKS_NOTHING}; "
+        f"apt-get update && apt-get install -y sudo && {_joins(root)}"
+    )
     if root.doas:
         return problem(
             SUBJECT,

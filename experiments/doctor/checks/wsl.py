@@ -56,7 +56,10 @@ def _driver(answer: Answer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
             "Inside WSL only cuda-toolkit-<x>-<y> is right. Take the driver away, then run "
             "wsl --shutdown in PowerShell: "
             + (
-                commands.on_node(answer.node, f"apt-get purge -y -- {shlex.join(packages)}")
+                commands.on_node(
+                    answer.node,
+                    f"{commands.ASKS_NOTHING}; apt-get purge -y -- {shlex.join(packages)}",
+                )
                 if packages
                 else "sudo nvidia-uninstall on the node (of a .run file)"
             ),
