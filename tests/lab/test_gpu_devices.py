@@ -29,9 +29,12 @@ mknod -m 666 /dev/nvidia0 c 1 5
 mknod -m 660 /dev/nvidia-uvm c 1 8
 chgrp video /dev/nvidia-uvm
 mknod -m 666 /dev/sdz b 254 0
+ln -s sdz /dev/nvidia1
+mknod -m 660 /dev/nvidia2 c 1 5
+chgrp disk /dev/nvidia2
 """
 LOOK = """#!/bin/sh
-for name in nvidia0 nvidia-uvm sdz zero; do
+for name in nvidia0 nvidia1 nvidia2 nvidia-uvm sdz zero; do
     if [ ! -e /dev/$name ]; then echo $name hidden
     elif head -c 1 /dev/$name >/dev/null; then echo $name opened
     else echo $name refused
@@ -53,8 +56,13 @@ for request in ("own", "run\\nunit=herd-look\\ndeadline=20\\narg=" + sys.argv[1]
         if name in (b"out", b"error"):
             print(content)
 """
-OPEN = {"nvidia0": "opened", "nvidia-uvm": "opened", "sdz": "refused", "zero": "opened"}
-HIDDEN = {"nvidia0": "hidden", "nvidia-uvm": "hidden", "sdz": "hidden", "zero": "opened"}
+DEVICES = ("nvidia0", "nvidia1", "nvidia2", "nvidia-uvm", "sdz")
+OPEN = {
+    **dict.fromkeys(DEVICES, "refused"),
+    **dict.fromkeys(("nvidia0", "nvidia-uvm", "zero"), "opened"),
+}
+"""Of the refused, one is a link to a disk and one is for a group that opens more than a GPU."""
+HIDDEN = {**dict.fromkeys(DEVICES, "hidden"), "zero": "opened"}
 
 
 class Fenced:
@@ -101,7 +109,7 @@ def node(lab: VirtualLab) -> Iterator[Fenced]:
         made.place("/usr/local/libexec/llama-herd/herd-node", Path(HELPER).read_text())
         yield made
     finally:
-        lab.podman("rm", "--force", "--time=2", name)
+        lab.podman("rm", "--force", "--time=0", name)
 
 
 @pytest.mark.parametrize(
