@@ -31,6 +31,7 @@ class Place:
         port: of its SSH server.
         way: whatever else tells how SSH gets there; behind other jump hosts an address is another
             machine's.
+        is_here: whether it is this machine itself, which needs no SSH.
     """
 
     name: str
@@ -38,6 +39,12 @@ class Place:
     cluster: str | None = None
     port: int = 22
     way: Hashable = ()
+    is_here: bool = False
+
+    @property
+    def server(self) -> Hashable:
+        """What is the same of two places that are one machine."""
+        return "here" if self.is_here else (ipv4(self.ssh) or self.ssh, self.port, self.way)
 
     @property
     def wanted(self) -> str:
@@ -90,7 +97,7 @@ def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
 def _clashes(places: Sequence[Place], found: dict[str, str | None]) -> Iterator[str]:
     """Nodes that have one address, or of which one has the address of another."""
     first: dict[str | None, Place] = {}
-    servers = {(ipv4(place.ssh), place.port, place.way): place for place in places}
+    servers = {place.server: place for place in reversed(places)}
     for place in places:
         address = found[place.name]
         other = first.setdefault(address, place)
@@ -98,6 +105,14 @@ def _clashes(places: Sequence[Place], found: dict[str, str | None]) -> Iterator[
             yield (
                 f"{other.name} and {place.name} both have the engine address {address}. Set "
                 f"`herd_cluster_address` of one of them to an address of its own."
+            )
+            continue
+        other = servers[place.server]
+        if other is not place:
+            at = "this machine itself" if place.is_here else f"where SSH finds {place.ssh}"
+            yield (
+                f"{other.name} and {place.name} are one machine: both are {at}. Take one of them "
+                "out of the group, or set its `ansible_host` or `ansible_connection` right."
             )
             continue
         server = servers.get((address, place.port, place.way), place)

@@ -134,6 +134,7 @@ def _place(told: Mapping[str, Any]) -> Place:
         cluster=_text(told["variables"].get("herd_cluster_address")),
         port=options.get("port", SSH_PORT),
         way=(told["connection"], *_arguments(name, options)),
+        is_here=CONNECTIONS.get(told["connection"]) == "local",
     )
 
 

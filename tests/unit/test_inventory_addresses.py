@@ -99,6 +99,17 @@ def test_every_node_is_told_of() -> None:
         (Place("a", "192.0.2.1"), Place("b", "192.0.2.1"), "a and b both have"),
         (Place("a", "192.0.2.1", "10.0.0.1"), Place("b", "192.0.2.2", "10.0.0.1"), "a and b both"),
         (Place("a", "pi4.local"), Place("b", "192.0.2.44", port=2222), "a and b both have"),
+        # One machine with two addresses would be measured as two nodes.
+        (
+            Place("a", "192.0.2.1", "10.0.0.1"),
+            Place("b", "192.0.2.1", "10.0.0.2"),
+            "are one machine: both are where SSH finds 192.0.2.1",
+        ),
+        (
+            Place("a", "192.0.2.1", is_here=True),
+            Place("b", "192.0.2.2", is_here=True),
+            "are one machine: both are this machine itself",
+        ),
         # a's own address was written down wrongly, as b's.
         (
             Place("a", "192.0.2.1", "192.0.2.2"),
@@ -141,6 +152,8 @@ def test_the_role_says_what_the_runner_says() -> None:
     (told,) = said(list(hosts), hosts)
     assert told.startswith("b and c both have the engine address 192.0.2.2.")
     assert said(["localhost", "b"], hosts) == []
+    hosts["c"] = {"ansible_host": "192.0.2.2", "herd_cluster_address": "192.0.2.3"}
+    assert "b and c are one machine" in said(list(hosts), hosts)[0]
 
 
 @pytest.mark.parametrize(
@@ -149,6 +162,13 @@ def test_the_role_says_what_the_runner_says() -> None:
         ("[cluster]\nlocalhost ansible_connection=local\na ansible_host=192.0.2.1\n", "localhost"),
         ("[cluster]\nd ansible_host=127.0.0.1\na ansible_host=192.0.2.1\n", "d is at '127.0.0.1'"),
         ("[cluster]\na ansible_host=192.0.2.1\nb ansible_host=192.0.2.1\n", "a and b both"),
+        (
+            (
+                "[all:vars]\nansible_connection=local\n"
+                "[cluster]\na ansible_host=192.0.2.1\nb ansible_host=192.0.2.2\n"
+            ),
+            "a and b are one machine: both are this machine itself",
+        ),
     ],
 )
 def test_fab_refuses_them_before_anything_starts(tmp_path: Path, text: str, told: str) -> None:
