@@ -63,7 +63,7 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     {"root": {**SUDO, "asks": "refused"}},
     {"root": {**SUDO, "groups": ["sudo"], "asks": "password", "is_rs": True, "sudo_ws": True}},
     *({"condition": state} for state in BROKEN),
-    {"machine": {"kind": "pi"}, "condition": {"root_type": "overlay"}},
+    {"machine": {"kind": "pi", "os_id": "debian"}, "condition": {"root_type": "overlay"}},
     {"base": {"machine_id": "1", "boot_id": "2"}, "network": {"host_keys": ["a"]}},
     {"base": {"clock_synchronised": False, "clock_service": None}},
     {
@@ -154,7 +154,12 @@ def _failure(said: str) -> Any:  # noqa: ANN401
     """A connection that failed, with all that is asked of it."""
     why = SimpleNamespace(let_in=False, of_windows=False)
     machine = SimpleNamespace(where="Connecting")
-    return SimpleNamespace(node=EMPTY, said=said, why=why, _machine=lambda *_: machine)
+    told = SimpleNamespace(
+        node=EMPTY, said=said, why=why, is_listed=True, _machine=lambda *_, **__: machine
+    )
+    told._not_reached = lambda: Failure._not_reached(told)
+    told._try = lambda: Failure._try(told)
+    return told
 
 
 def _channel(said: str) -> Any:  # noqa: ANN401
