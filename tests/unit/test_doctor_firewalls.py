@@ -14,6 +14,7 @@ from experiments.doctor.facts import Firewall
 from experiments.doctor.finding import Finding, Verdict
 from experiments.doctor.judge import judge
 from experiments.doctor.probe.firewalls import UNITS, by_nft, firewalls
+from experiments.doctor.probe.place import Said
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.doctor_place import prepared
 
@@ -58,6 +59,9 @@ OURS = """table inet llama_herd {
 """
 
 
+UFW = {"/etc/ufw/ufw.conf": "ENABLED=yes\n"}
+
+
 def active(*units: str) -> str:
     return "\n".join("active" if unit in units else "inactive" for unit in UNITS)
 
@@ -66,11 +70,37 @@ def seen(folder: Path, files: dict[str, Any], *units: str) -> list[dict[str, Any
     return firewalls(prepared(folder, files, systemctl=active(*units)))
 
 
+@pytest.mark.parametrize(
+    ("files", "units", "as_root_told", "lets_in"),
+    [
+        ({**UFW, "/etc/ufw/user.rules": ""}, (), {"cat": "allow tcp 9990:9999,50052:50061"}, True),
+        ({**UFW, "/etc/ufw/user.rules": ""}, (), {"cat": "allow tcp 22"}, False),
+        ({}, ("firewalld",), {"firewall-cmd": "port port=9990-9999 accept"}, True),
+        ({}, ("firewalld",), {"firewall-cmd": "public (default)\n  services: ssh"}, False),
+        ({}, ("firewalld",), {}, None),
+        ({"/etc/iptables/rules.v4": ""}, ("iptables",), {"cat": ORACLE}, False),
+        ({}, (), {"nft": WORKSTATION}, False),
+    ],
+)
+def test_rules_of_root_are_read_where_sudo_asks_for_nothing(
+    tmp_path: Path,
+    files: dict[str, Any],
+    units: tuple[str, ...],
+    as_root_told: dict[str, str],
+    *,
+    lets_in: bool | None,
+) -> None:
+    place = prepared(tmp_path, files, systemctl=active(*units))
+
+    found = firewalls(place, lambda *argv: Said(0, as_root_told.get(argv[0], "")))
+
+    assert [one["lets_in"] for one in found] == [lets_in]
+
+
 def firewall(kind: str, *, lets_in: bool | None = None, chain: str | None = None) -> dict[str, Any]:
     return {"kind": kind, "lets_in": lets_in, "chain": chain}
 
 
-UFW = {"/etc/ufw/ufw.conf": "ENABLED=yes\n"}
 ALLOWED = {
     "/etc/ufw/user.rules": "### tuple ### allow tcp 9990:9999,50052:50061 any 192.0.2.8 in\n"
 }

@@ -1,12 +1,15 @@
-"""Firewalls beside llama-herd's own table, as far as an ordinary user may see them."""
+"""Firewalls beside llama-herd's own table: their rules where this account may read them.
+
+Those of most are root's. They are read as root where sudo asks for no password.
+"""
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Callable
 from typing import Any
 
-from experiments.doctor.probe.place import Place
+from experiments.doctor.probe.place import Place, Said
 
 UNITS = ("firewalld", "nftables", "netfilter-persistent", "iptables", "shorewall", "ferm", "docker")
 OURS = "llama_herd"
@@ -25,19 +28,23 @@ IPTABLES_OUT = re.compile(
 )
 
 
-def firewalls(place: Place) -> list[dict[str, Any]]:
+AsRoot = Callable[..., Said]
+"""Runs a program that only tells something, as root."""
+
+
+def firewalls(place: Place, as_root: AsRoot | None = None) -> list[dict[str, Any]]:
     """Each that is on: its kind, whether it lets engines in (None: cannot be told), its chain."""
     told = place.ask("systemctl", "is-active", *UNITS).out.split()
     active = {name for name, state in zip(UNITS, told) if state == "active"}
     found = [
-        ufw(place),
-        *([here("firewalld")] if "firewalld" in active else []),
+        ufw(place, as_root),
+        *([firewalld(as_root)] if "firewalld" in active else []),
         *([by_nftables_conf(place)] if "nftables" in active else []),
-        *([by_iptables(place)] if active & {"netfilter-persistent", "iptables"} else []),
+        *([by_iptables(place, as_root)] if active & {"netfilter-persistent", "iptables"} else []),
         *(here(name) for name in ("shorewall", "ferm") if name in active),
     ]
     docker = here("docker", lets_in=True) if "docker" in active else None
-    named = found if any(found) else [loaded(place)]
+    named = found if any(found) else [loaded(as_root)]
     return [one for one in (*named, docker) if one is not None]
 
 
@@ -46,16 +53,30 @@ def here(kind: str, *, lets_in: bool | None = None, chain: str | None = None) ->
     return {"kind": kind, "lets_in": lets_in, "chain": chain}
 
 
-def ufw(place: Place) -> dict[str, Any] | None:
+def rules_in(place: Place, path: str, as_root: AsRoot | None) -> str:
+    """A file of rules; empty where there is none, or it is root's and root cannot be asked."""
+    text = place.text(path)
+    if text or as_root is None or not place.exists(path):
+        return text
+    return as_root("cat", path).out
+
+
+def ufw(place: Place, as_root: AsRoot | None) -> dict[str, Any] | None:
     """Its rules are root's; what it does by itself is not."""
     if not re.search(r"^ENABLED=yes", place.text("/etc/ufw/ufw.conf"), re.MULTILINE):
         return None
     accepts = re.search(
         r'^DEFAULT_INPUT_POLICY="?ACCEPT', place.text("/etc/default/ufw"), re.MULTILINE
     )
-    rules = place.text("/etc/ufw/user.rules")
+    rules = rules_in(place, "/etc/ufw/user.rules", as_root)
     lets_in = True if accepts or ENGINE_PORT.search(rules) else False if rules else None
     return here("ufw", lets_in=lets_in)
+
+
+def firewalld(as_root: AsRoot | None) -> dict[str, Any]:
+    """Its zones are told to root alone."""
+    zones = as_root("firewall-cmd", "--list-all-zones").out if as_root else ""
+    return here("firewalld", lets_in=ENGINE_PORT.search(zones) is not None if zones else None)
 
 
 def by_nftables_conf(place: Place) -> dict[str, Any] | None:
@@ -98,10 +119,10 @@ def tables(rules: str) -> list[tuple[str, str, str]]:
     return [(one[1] or "ip", one[2], plain[one.end() : end]) for one, end in zip(begun, ends)]
 
 
-def by_iptables(place: Place) -> dict[str, Any] | None:
+def by_iptables(place: Place, as_root: AsRoot | None) -> dict[str, Any] | None:
     """Rules that are loaded at boot, as Oracle's images have them."""
     path = "/etc/iptables/rules.v4"
-    rules = place.text(path)
+    rules = rules_in(place, path, as_root)
     if not rules:
         return here("iptables") if place.exists(path) else None
     if not IPTABLES_OUT.search(rules):
@@ -109,8 +130,6 @@ def by_iptables(place: Place) -> dict[str, Any] | None:
     return here("iptables", lets_in=ENGINE_PORT.search(rules) is not None)
 
 
-def loaded(place: Place) -> dict[str, Any] | None:
+def loaded(as_root: AsRoot | None) -> dict[str, Any] | None:
     """What the kernel has, which only root may read."""
-    if os.geteuid() != 0:
-        return None
-    return by_nft(place.ask("nft", "list", "ruleset").out, "rules")
+    return by_nft(as_root("nft", "list", "ruleset").out, "rules") if as_root else None

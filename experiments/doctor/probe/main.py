@@ -17,7 +17,7 @@ from experiments.doctor.probe.machine import disks, machine, wsl
 from experiments.doctor.probe.network import network
 from experiments.doctor.probe.place import Place
 from experiments.doctor.probe.pythons import searched
-from experiments.doctor.probe.root import root
+from experiments.doctor.probe.root import as_root, root
 
 MARK = "llama-herd-doctor"
 """Before every line of ours: a shell's start-up files may print lines of their own."""
@@ -42,13 +42,14 @@ def facts(
     place: Place, question: dict[str, Any], node_facts: Callable[[str], dict[str, Any]]
 ) -> dict[str, Any]:
     """All that can be told of a node."""
-    connected = network(place, question["address"], question["peers"])
+    rights = root(place, question.get("sudo") or "sudo")
+    connected = network(place, question["address"], question["peers"], as_root(place, rights))
     environments, is_cut = searched(place, deep=question["deep"])
     return {
         "base": node_facts(connected["interface"]),
         "machine": machine(place),
         "condition": condition(place),
-        "root": root(place, question.get("sudo") or "sudo"),
+        "root": rights,
         "wsl": wsl(place),
         "gpu": gpu(place),
         "cuda": cuda(place),

@@ -5,20 +5,23 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from experiments.doctor.probe.firewalls import firewalls
+from experiments.doctor.probe.firewalls import AsRoot, firewalls
 from experiments.doctor.probe.peers import peers
 from experiments.doctor.probe.place import Place
 
 LISTEN = "0A"
 
 
-def network(place: Place, address: str, others: list[dict[str, Any]]) -> dict[str, Any]:
+def network(
+    place: Place, address: str, others: list[dict[str, Any]], as_root: AsRoot | None = None
+) -> dict[str, Any]:
     """Connections.
 
     Args:
         place: the node.
         address: IPv4 address by which engines reach this node.
         others: the other nodes: name, address, SSH port.
+        as_root: asks a program as root, where this account may without a password.
     """
     addresses = own_addresses(place)
     used = interface(place, addresses, address)
@@ -30,7 +33,7 @@ def network(place: Place, address: str, others: list[dict[str, Any]]) -> dict[st
         "mtu": int(mtu) if mtu.isdigit() else None,
         "leaves_by": {one["name"]: leaves_by(addresses, one["address"]) for one in others},
         "listening": listening(place),
-        "firewalls": firewalls(place),
+        "firewalls": firewalls(place, as_root),
         **peers(place, others, list(addresses)),
     }
 

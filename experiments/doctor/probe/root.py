@@ -8,6 +8,8 @@ import pwd
 import re
 import stat
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from experiments.doctor.probe.place import Place, Said, first_group
@@ -21,7 +23,7 @@ WANTS_TERMINAL = "have a tty"
 
 
 def root(place: Place, program: str) -> dict[str, Any]:
-    """Who logs in, and what sudo lets that user do. Nothing but `true` is run as root.
+    """Who logs in, and what sudo lets that user do. Here nothing but `true` is run as root.
 
     Args:
         place: the node.
@@ -56,6 +58,18 @@ def root(place: Place, program: str) -> dict[str, Any]:
         "new_privileges": first_group(r"^NoNewPrivs:\s*(\d)", place.text("/proc/self/status"))
         != "1",
     }
+
+
+def as_root(place: Place, told: dict[str, Any]) -> Callable[..., Said] | None:
+    """How to ask a program as root; None where sudo would ask for something first.
+
+    Args:
+        place: the node.
+        told: as `root` tells it.
+    """
+    if told["is_root"]:
+        return place.ask
+    return partial(place.ask, told["program"], "-n") if told.get("asks") == "nothing" else None
 
 
 def asks(said: Said) -> str:
