@@ -12,6 +12,7 @@ from collect.attempt import AttemptRecord, ProcessRecord
 from collect.errors import HerdError
 from collect.parsers.of_attempt import answers_of, parse_attempt
 from collect.run import CellRecord, Greedy
+from experiments import commands
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
@@ -189,7 +190,7 @@ def test_nothing_is_fetched_to_say_whether_a_cell_can_run(
     for engine in ("distributed-llama", "llama.cpp"):
         reason = ENGINES[engine].check(greedy_cell(engine, 1), cluster())
         assert reason is not None
-        assert "run `python -m models fetch stories15m+kv16`" in reason
+        assert commands.module("models", "fetch", "stories15m+kv16") in reason
         small = Cluster(
             nodes=tuple(
                 dataclasses.replace(node, memory_mib=1, available_mib=1) for node in cluster().nodes

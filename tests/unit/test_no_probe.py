@@ -32,8 +32,10 @@ CLIENT = "roles/node_base/files/herd-ask"
 ALLOWED = [
     # SSH: a server that speaks first, on the port that the inventory names for it.
     ("experiments/bench/overhead.py", "workbench.connect()"),
+    # UDP: the kernel is asked for a route, and nothing is sent.
+    ("experiments/doctor/probe/network.py", "asking.connect((there, 9))"),
     (
-        "experiments/doctor/probe/network.py",
+        "experiments/doctor/probe/peers.py",
         'with socket.create_connection((peer["address"], peer["port"]), PEER_S) as connection:',
     ),
     # The client itself: its question is the first thing that the server hears.
