@@ -114,9 +114,14 @@ def test_a_node_that_boots_anew_has_its_table_after_that_of_nftables(lab: Virtua
     lab.on(WORKER, "systemctl enable --quiet nftables")
     begun = "systemctl show --property=ExecMainStartTimestampMonotonic --value"
 
-    # As at boot: both at once, from nothing.
+    # As at boot: both from nothing, and in one transaction, without which their order would be that
+    # of the words.
+    target = "/run/systemd/system/boot.target"
+    both = "[Unit]\\nWants=llama-herd-firewall.service nftables.service\\n"
     lab.on(WORKER, "systemctl stop llama-herd-firewall nftables; nft flush ruleset")
-    lab.on(WORKER, "systemctl start llama-herd-firewall nftables")
+    lab.on(WORKER, f"printf '{both}' >{target} && systemctl daemon-reload")
+    lab.on(WORKER, "systemctl start boot.target")
+    lab.on(WORKER, f"rm {target} && systemctl daemon-reload")
 
     ours, theirs = (
         int(lab.on(WORKER, f"{begun} {unit}")) for unit in ("llama-herd-firewall", "nftables")
