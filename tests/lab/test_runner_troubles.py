@@ -168,9 +168,12 @@ def test_a_taken_port_is_told_with_who_has_it(lab: VirtualLab, tmp_path: Path) -
 def test_a_frozen_worker_ends_the_attempt_long_before_its_deadline(
     lab: VirtualLab, tmp_path: Path
 ) -> None:
-    process = lab.begin(tmp_path, "nodes=2", "workers=kept", "split_mode=layer,tensor")
+    axes = ("nodes=2", "workers=kept", "split_mode=layer,tensor", "threads=1,2,3")
+    process = lab.begin(tmp_path, *axes)
     until(lambda: has_attempts(tmp_path))
-    lab.on(WORKER, "pkill -STOP -f '[g]gml-rpc-server --host'")
+    # Between two cells there is no worker for a moment.
+    freeze = "until pkill -STOP -f '[g]gml-rpc-server --host'; do sleep 0.05; done"
+    lab.on(WORKER, f'timeout 20 sh -c "{freeze}"')
 
     begun = time.monotonic()
     process.communicate(timeout=60)
