@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 from contextlib import contextmanager
@@ -28,12 +27,6 @@ def cache_folder() -> Path:
     """Folder of downloads and built files: `$LLAMA_HERD_CACHE`, else `~/.cache/llama-herd`."""
     given = os.environ.get(CACHE_VARIABLE)
     return Path(given).expanduser() if given else Path.home() / ".cache" / "llama-herd"
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -19,7 +19,8 @@ import requests
 from requests.auth import AuthBase
 
 from models.built import find_built, record_built, recorded
-from models.cache import disk_errors, is_disk_full, require_free_space, sha256_of
+from models.cache import disk_errors, is_disk_full, require_free_space
+from models.digest import sha256_of
 from models.errors import HerdError
 from models.packages import PackageStore, SourceUnavailableError
 from models.partial import PartialFile

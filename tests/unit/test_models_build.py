@@ -13,8 +13,9 @@ import pytest
 
 from models.__main__ import main
 from models.build import Format, artifact_file_names, ensure_artifact, is_cached
-from models.cache import disk_errors, sha256_of
+from models.cache import disk_errors
 from models.catalogue import ModelSpec, load_catalogue
+from models.digest import sha256_of
 from models.errors import HerdError
 from models.fetch import open_checkpoint
 from models.formats import dllama

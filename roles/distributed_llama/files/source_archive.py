@@ -27,6 +27,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from models.clients import environment_for_clients
+from models.digest import sha256_of
 from models.unpack import (
     Budget,
     UnpackError,
@@ -317,12 +318,6 @@ def main() -> int:
         return 1
     print(json.dumps(told))
     return 0
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 if __name__ == "__main__":

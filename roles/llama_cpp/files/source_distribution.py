@@ -11,21 +11,13 @@ standard error if it cannot be had.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import sys
 import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.digest import sha256_of
 from models.pip import PipError, pip
-
-
-def sha256_of(path: Path) -> str | None:
-    """The SHA-256 of a file, in hexadecimal; None if there is none."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(package: str, version: str, sha256: str, archive: Path) -> None:
@@ -54,7 +46,7 @@ def main() -> int:
     parser.add_argument("--archive", type=Path, required=True)
     given = parser.parse_args()
     try:
-        if sha256_of(given.archive) != given.sha256:
+        if not given.archive.is_file() or sha256_of(given.archive) != given.sha256:
             fetch(given.package, given.version, given.sha256, given.archive)
     except (PipError, OSError) as error:
         print(f"ERROR: {error}", file=sys.stderr)

@@ -24,6 +24,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from models.debian import DebianError, PrivateApt, Source, own_mirror, unpack, versions
+from models.digest import sha256_of
 from models.unpack import pack
 
 SUITE = "bookworm"
@@ -68,7 +69,8 @@ def make(architecture: str, cache: Path, mirror: str) -> dict[str, Any]:
     name = name_of(architecture)
     archive, kept = cache / f"{name}.tar.gz", cache / f"{name}.json"
     known = read_record(kept)
-    if known.get("name") == name and known.get("archive_sha256") == sha256_of(archive):
+    is_there = archive.is_file() and known.get("name") == name
+    if is_there and sha256_of(archive) == known.get("archive_sha256"):
         return known
     cache.mkdir(parents=True, exist_ok=True)
     uri = mirror or (own_mirror(("Debian",)) or (MIRROR,))[0]
@@ -101,14 +103,6 @@ def read_record(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def sha256_of(path: Path) -> str | None:
-    """The SHA-256 of a file, in hexadecimal; None if there is none."""
-    if not path.is_file():
-        return None
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from models.digest import sha256_of
 from models.pip import PipError, pip
 
 FILES = Path(__file__).parent
@@ -174,12 +175,6 @@ def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uname = entry.gname = "root"
     entry.mode &= 0o755
     return entry
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def archive_of(architecture: str, variant: str, cache: Path) -> Path:
