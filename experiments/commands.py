@@ -183,21 +183,22 @@ def fab(verb: str, *words: str) -> str:
 
 def from_project(path: str) -> str:
     """A path that the command line gave, as it is written in the project's folder."""
-    return _from_project(Path(path).resolve())
+    return below(Path(path).resolve())
 
 
 def module(name: str, *words: str) -> str:
     """`python -m` of one of the project's modules, with the project's own Python."""
-    return _shell([_from_project(Path(sys.executable)), "-m", name, *words])
+    return _shell([below(Path(sys.executable)), "-m", name, *words])
 
 
 def _program(name: str) -> str:
     """A program by its name alone, if the shell finds it so."""
-    return name if shutil.which(name) else _from_project(Path(beside_python(name)))
+    return name if shutil.which(name) else below(Path(beside_python(name)))
 
 
-def _from_project(path: Path) -> str:
-    return str(path.relative_to(PROJECT)) if path.is_relative_to(PROJECT) else str(path)
+def below(path: Path, project: Path = PROJECT) -> str:
+    """A path as commands in the project's folder have it."""
+    return str(path.relative_to(project) if path.is_relative_to(project) else path)
 
 
 def _settings() -> dict[str, str]:

@@ -42,10 +42,11 @@ def comparison(
     if not isinstance(workload, Questions):
         raise HerdError(f"Reading the matrix {asked.file}: its workload must be `questions`.")
     if questions is not None:
-        path = Path(questions).resolve()
-        inside = path.is_relative_to(PROJECT_FOLDER)
-        name = str(path.relative_to(PROJECT_FOLDER) if inside else path)
-        workload = workload.model_copy(update={"file": name, "asked": load_questions(path)})
+        found = {
+            "file": from_project(questions),
+            "asked": load_questions(Path(questions).resolve()),
+        }
+        workload = workload.model_copy(update=found)
     axes = {"system": systems, "answers": "replayed" if replay else None}
     asked = asked.override(
         axes={name: value for name, value in axes.items() if value}, repeats=repeats

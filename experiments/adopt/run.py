@@ -26,7 +26,7 @@ from experiments.adopt.keys import (
 from experiments.adopt.look import Look, look
 from experiments.adopt.machine import ENGINES_ADDRESS, Machine, again_with, machines_of
 from experiments.adopt.screen import Talk, confirm, difference, show
-from experiments.adopt.trust import shown, sound
+from experiments.adopt.trust import sound
 from experiments.together import together
 
 
@@ -120,7 +120,7 @@ def _write_keys(project: Path, fresh: Sequence[tuple[Machine, HostKey]], talk: T
     for path, keys in files.items():
         add_keys(path, keys)
         many = "" if len(keys) == 1 else "s"
-        talk.say(f"{shown(path, project)}: {len(keys)} key{many} added.")
+        talk.say(f"{commands.below(path, project)}: {len(keys)} key{many} added.")
 
 
 def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Machine]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
+from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State, has_key, known_hosts_of
 from experiments.adopt.machine import Machine, again_with
@@ -63,7 +63,7 @@ def _against(
     if host.state is State.SILENT:
         return f"it tells no host key. {host.why}"
     if host.state is State.CHANGED:
-        name = shown(path, fleet.project)
+        name = commands.below(path, fleet.project)
         forget = shlex.join(("ssh-keygen", "-R", host.name, "-f", name))
         return (
             f"REFUSED. Its host key is not the one in line {host.line} of {name}: either it was "
@@ -83,8 +83,3 @@ def _against(
                 f"{node.name} in {fleet.given}, then adopt it again. {COPIED}"
             )
     return ""
-
-
-def shown(path: Path, project: Path) -> str:
-    """A path as commands in the project's folder have it."""
-    return str(path.relative_to(project) if path.is_relative_to(project) else path)
