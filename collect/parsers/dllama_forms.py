@@ -61,7 +61,9 @@ _LOADED = ("💿 Weights loaded".encode(), "⏩ Loaded ".encode())
 
 
 _U4, _U5, _U6 = (rb"(.{%d})" % width for width in (4, 5, 6))
-_WITH_TEXT = rb"(.*+(?:\n(?!\xf0\x9f|\Z).*+)*+)\n"
+# Atomic, not possessive: with a possessive repeat of a group inside a group Python 3.11.2, which is
+# Debian 12's, finds nothing.
+_WITH_TEXT = rb"((?>.*(?:\n(?!\xf0\x9f|\Z).*)*))\n"
 """The text up to the next line that begins with a sign of that plane, as all marks do."""
 USUAL: Mapping[str, re.Pattern[bytes]] = MappingProxyType(
     {
