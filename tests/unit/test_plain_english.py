@@ -1,0 +1,110 @@
+"""Docs, README, messages and docstrings keep out the words that docs/writing.md lists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+GUIDE = PROJECT / "docs/writing.md"
+PAGES = [path for path in (PROJECT / "docs").glob("*.md") if path != GUIDE] + [
+    PROJECT / "README.md"
+]
+ROW = re.compile(r"^\| (`[^|]+) \| ([^|]+) \|$", re.MULTILINE)
+FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
+NOT_PROSE = re.compile(
+    r"`[^`]*`|\{[{%#].*?[}%#]\}|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+|\"[^\"\n]*\"", re.DOTALL
+)
+"""Code, templates' own language, tags, addresses and what is quoted."""
+PAGES_LEFT = {path.name for path in PAGES}
+"""Pages written before the list. None may be added."""
+SOURCES_LEFT = 1188
+"""How many phrases are still in source written before the list. May only shrink."""
+
+
+@cache
+def avoided() -> dict[str, str]:
+    """Each phrase to avoid and what to write instead."""
+    return {
+        phrase: better
+        for phrases, better in ROW.findall(GUIDE.read_text())
+        for phrase in re.findall(r"`([^`]+)`", phrases)
+    }
+
+
+@cache
+def pattern() -> re.Pattern[str]:
+    """Any of the phrases, also across lines; parts of compounds (stand-alone) do not count."""
+    phrases = sorted(avoided(), key=len, reverse=True)
+    either = "|".join(re.escape(one).replace(r"\ ", r"\s+") for one in phrases)
+    return re.compile(rf"(?<![\w-])(?:{either})(?![\w-])", re.IGNORECASE)
+
+
+def found(prose: str) -> Iterator[str]:
+    """Every phrase to avoid in a text, with its line and what to write."""
+    without = FENCE.sub(lambda block: "\n" * block[0].count("\n"), prose)
+    kept = NOT_PROSE.sub(lambda code: "`" + "\n" * code[0].count("\n"), without)
+    for match in pattern().finditer(kept):
+        phrase = " ".join(match[0].split())
+        line = kept.count("\n", 0, match.start()) + 1
+        yield f"{line}: {phrase!r}: write {avoided().get(phrase.lower(), 'otherwise')}"
+
+
+def texts_of_python(source: str) -> Iterator[tuple[str, int]]:
+    """Docstrings and sentences of a program, with the line where each begins."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.value, node.lineno
+
+
+def found_in(path: Path) -> list[str]:
+    """Phrases to avoid in one file, each with its place."""
+    text = path.read_text()
+    name = path.relative_to(PROJECT)
+    if path.suffix != ".py":
+        return [f"{name}:{one}" for one in found(text)]
+    if not pattern().search(text):
+        return []
+    return [f"{name}:{line}+{one}" for prose, line in texts_of_python(text) for one in found(prose)]
+
+
+def sources() -> Iterator[Path]:
+    """Files outside the tests that hold prose: packages, roles, playbooks, templates."""
+    packages = [path.parent for path in PROJECT.glob("*/__init__.py")]
+    for part in [*packages, PROJECT / "playbooks", PROJECT / "roles"]:
+        yield from (path for path in part.rglob("*") if path.suffix in {".py", ".yml", ".j2"})
+    yield PROJECT / "fabfile.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_is_plain(page: Path) -> None:
+    mistakes = found_in(page)
+    assert mistakes == [] or page.name in PAGES_LEFT
+
+
+def test_messages_and_docstrings_are_plain() -> None:
+    mistakes = [one for path in sources() for one in found_in(path)]
+    assert len(mistakes) <= SOURCES_LEFT, "\n".join(mistakes)
+
+
+def test_only_prose_is_read() -> None:
+    prose = """A node\nlikewise *tells* so.
+    ```
+    the helper told
+    ```
+    `it stands` and "so it lies", stand-alone, {% if told %}, <p class="told">, [more](told.md)
+    Nobody
+    """
+    places = [one.split(": write")[0] for one in found(prose)]
+    assert places == ["2: 'likewise'", "2: 'tells'", "7: 'Nobody'"]
+
+
+def test_a_phrase_is_found_over_the_end_of_a_line_and_has_a_better_one() -> None:
+    assert list(found("a run\ngoes\non")) == ["2: 'goes on': write continues"]
+    assert len(avoided()) > 80
+    assert all(avoided().values())
