@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint test test-engines test-petals test-releases bench simulate clean
+.PHONY: help setup link demo lint docs test test-engines test-petals test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -57,7 +57,11 @@ lint: .venv/test.stamp
 	lint-imports
 	ansible-lint --offline --profile production
 
-test: lint
+# The pages of docs/ as a site; a link or an anchor that leads nowhere is an error.
+docs: .venv/test.stamp
+	mkdocs build --strict
+
+test: lint docs
 	@sh tests/prepare.sh
 	pytest tests
 
@@ -84,4 +88,4 @@ bench: setup
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 
 clean:
-	rm -rf .venv .herd .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible
+	rm -rf .venv .herd site .mypy_cache .ruff_cache .pytest_cache .hypothesis .ansible

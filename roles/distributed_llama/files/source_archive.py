@@ -11,7 +11,7 @@ Nothing that the source brings is run: of a repository, objects and names of com
 into one of ours, without its settings and hooks, and Git reads only that.
 
 `--fix-prompt-token` corrects one index in three places: after reading the prompt, upstream takes
-the token behind the last one of the prompt for the last one (docs/engines.md).
+the token behind the last one of the prompt for the last one (docs/upstream-defects.md).
 """
 
 from __future__ import annotations
