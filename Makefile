@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint docs test test-engines test-petals test-releases bench simulate clean
+.PHONY: help setup link demo lint docs role-docs test test-engines test-petals test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -64,6 +64,10 @@ docs: .venv/test.stamp
 test: lint docs
 	@sh tests/prepare.sh
 	pytest tests
+
+# README.md of each role, from its meta/argument_specs.yml.
+role-docs: .venv/base.stamp
+	@$(BIN)/python roles/readmes.py
 
 # distributed-llama's failures, in the real one, built from DISTRIBUTED_LLAMA_SOURCE.
 test-engines: .venv/test.stamp
