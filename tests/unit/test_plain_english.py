@@ -21,7 +21,28 @@ NOT_PROSE = re.compile(
     r"`[^`]*`|\{[{%#].*?[}%#]\}|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+|\"[^\"\n]*\"", re.DOTALL
 )
 """Code, templates' own language, tags, addresses and what is quoted."""
-PAGES_LEFT = {path.name for path in PAGES}
+PAGES_LEFT = {
+    "answers.md",
+    "architecture.md",
+    "compare.md",
+    "correctness.md",
+    "energy.md",
+    "engines.md",
+    "ledger.md",
+    "links.md",
+    "logs.md",
+    "models.md",
+    "pcs.md",
+    "performance.md",
+    "petals.md",
+    "questions.md",
+    "raspberry-pi.md",
+    "rating.md",
+    "report.md",
+    "statistics.md",
+    "tables.md",
+    "upstream-defects.md",
+}
 """Pages written before the list. None may be added."""
 SOURCES_LEFT = 1188
 """How many phrases are still in source written before the list. May only shrink."""
