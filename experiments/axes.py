@@ -13,9 +13,10 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from collect.errors import HerdError
 from collect.run import Scalar
-from experiments.engines import API, ENGINES, ON_NODES
+from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
 from experiments.engines.base import Axis
 from experiments.engines.common import model_spec
+from experiments.engines.parts import incomplete
 from experiments.shaping.links import LINK_AXES, MOST
 from models.foreign import one_line
 from models.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
@@ -24,7 +25,7 @@ SYSTEM = Axis("system", str, default="")
 """Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""
 FIXED_BY_SYSTEMS = ("engine", "model", "nodes", "weights")
 COMMON_AXES: tuple[Axis, ...] = (
-    Axis("engine", str, default="llama.cpp", values=ON_NODES),
+    Axis("engine", str, default=DEFAULT, values=tuple(ON_NODES)),
     Axis("model", str, default="stories15m"),
     Axis("nodes", int, default=1),
     Axis("weights", str, default="f32", values=("f32", "f16", "q8_0", "q4_0")),
@@ -109,9 +110,9 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
     if type(value) is not axes[0].kind:
         return f"{_shown(value)} is no value of {name}: {_expected(axes[0])}."
     listed = tuple(other for axis in axes for other in axis.values or ())
-    if name == "engine" and value == API:
+    if name == "engine" and value in APIS:
         return (
-            f"{API} is asked as a system: name one of experiments/systems.yml on the axis system."
+            f"{value} is asked as a system: name one of experiments/systems.yml on the axis system."
         )
     forms = [axis.form for axis in axes if axis.form]
     of_a_form = any(re.fullmatch(pattern, str(value)) for pattern, _ in forms)
@@ -119,6 +120,8 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
         allowed = [_spelled(other) for other in dict.fromkeys(listed)]
         allowed += [spelled for _, spelled in forms]
         return f"{_shown(value)} is no value of {name}{_nearest(_spelled(value), allowed)}."
+    if name == "engine":
+        return incomplete(ENGINES[str(value)])
     return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
 
 

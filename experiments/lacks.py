@@ -7,17 +7,13 @@ from dataclasses import dataclass, replace
 
 from collect.run import Greedy
 from experiments.cluster import Cluster, Installation, Node
-from experiments.engines import ENGINES
+from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import below_models, model_spec, taking_part, unreadable
 from experiments.shaping import links
-from models.build import ENGINE_OF_FORMAT, Format, artifact_file_names
+from models.build import artifact_file_names
 from models.fetch import is_fetched
 from models.shape import Weights
-
-FORMAT_OF_ENGINE: dict[str, Format] = {engine: form for form, engine in ENGINE_OF_FORMAT.items()}
-READ_EVERYWHERE = ("petals",)
-"""Engines of which each node reads the model's files; others send the parts from the root."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,7 +27,7 @@ class Wanted:
     def files(self) -> set[str]:
         """Its files on a node, below the folder of models."""
         names = artifact_file_names(
-            model_spec(self.model), FORMAT_OF_ENGINE[self.engine], self.weights
+            model_spec(self.model), ON_NODES[self.engine].format, self.weights
         )
         return set(map(below_models, names.values()))
 
@@ -66,7 +62,8 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
     originals: dict[str, None] = {}
     for cell in _worth_it(cells, cluster):
         nodes = [node for node in taking_part(cell, cluster) if node.away is None]
-        readers = [n for n in nodes if cell.engine in READ_EVERYWHERE or n is cluster.root]
+        all_read = ON_NODES[cell.engine].reads_model_on_every_node
+        readers = [node for node in nodes if all_read or node is cluster.root]
         wanted = Wanted(cell.engine, cell.model, cell.weights)
         # All are the first nodes of the cluster, so that the longer list holds the other.
         engines[cell.engine] = max(engines.get(cell.engine, ()), nodes, key=len)

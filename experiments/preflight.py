@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from experiments.cluster import Cluster, Node
-from experiments.engines import ENGINES
+from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
-from models.build import Format, expected_size_bytes, weights_of
-from models.limits import MOST_NODES, node_counts
-from models.shape import Weights
+from models.build import expected_size_bytes, weights_of
 
 _MIB = 1024 * 1024
-_ENGINE_FORMATS: dict[str, Format] = {"distributed-llama": "dllama", "llama.cpp": "gguf"}
+_LONGEST_LIST = 3
+"""Numbers of nodes without a gap that are listed one by one."""
 
 
 def describe_models(cells: Iterable[Cell]) -> list[str]:
@@ -21,12 +20,12 @@ def describe_models(cells: Iterable[Cell]) -> list[str]:
     on_nodes = [cell for cell in cells if cell.endpoint is None]
     asked = dict.fromkeys((cell.engine, cell.model, cell.weights) for cell in on_nodes)
     lines = []
-    for engine, model, weights in asked:
-        file_format = _ENGINE_FORMATS.get(engine)
-        if file_format and weights in weights_of(model_spec(model), file_format):
-            size_mib = expected_size_bytes(model_spec(model), file_format, weights) / _MIB
-            counts = _counts(engine, model, weights)
-            lines.append(f"  {model} {weights}, {engine}: file of {size_mib:.0f} MiB, {counts}")
+    for name, model, weights in asked:
+        engine, spec = ON_NODES[name], model_spec(model)
+        if weights in weights_of(spec, engine.format):
+            size_mib = expected_size_bytes(spec, engine.format, weights) / _MIB
+            counts = _counts(engine.node_counts(spec, weights))
+            lines.append(f"  {model} {weights}, {name}: file of {size_mib:.0f} MiB, {counts}")
     return lines
 
 
@@ -49,13 +48,12 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
     return list(lines)
 
 
-def _counts(engine: str, model: str, weights: Weights) -> str:
-    if engine != "distributed-llama":
-        return f"on any number of nodes up to {MOST_NODES}"
-    counts = [str(count) for count in node_counts(model_spec(model).shape, weights)]
+def _counts(counts: Sequence[int]) -> str:
     if not counts:
         return "on no number of nodes"
-    *most, last = counts
+    if len(counts) > _LONGEST_LIST and list(counts) == list(range(1, len(counts) + 1)):
+        return f"on any number of nodes up to {counts[-1]}"
+    *most, last = map(str, counts)
     return f"on {', '.join(most)} or {last} nodes" if most else f"on {last} node alone"
 
 

@@ -14,19 +14,12 @@ from pathlib import Path
 from collect.errors import HerdError
 from experiments import commands
 from experiments.cluster import Cluster, Node
-from experiments.engines import ENGINES
+from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
 from experiments.facts import look
 from experiments.labels import cell_label
-from experiments.lacks import (
-    FORMAT_OF_ENGINE,
-    READ_EVERYWHERE,
-    Lacks,
-    Wanted,
-    lacks_of,
-    obstacle_beyond,
-)
+from experiments.lacks import Lacks, Wanted, lacks_of, obstacle_beyond
 from experiments.matrix import Matrix
 from experiments.plan import inventory_of, those_left
 from experiments.programs import NOT_INSTALLED, ansible_environment
@@ -34,9 +27,6 @@ from experiments.remote import SshTransport
 from models.build import ensure_artifact, expected_size_bytes
 from models.fetch import open_checkpoint
 from models.report import Reporter, StderrReporter
-
-TAG_OF_ENGINE = {name: name.replace("-", "_").replace(".", "_") for name in FORMAT_OF_ENGINE}
-"""Engine to the tag of its role."""
 
 _MIB = 1024 * 1024
 
@@ -71,14 +61,15 @@ class Step:
     @property
     def _tags(self) -> list[str]:
         return [
-            *(TAG_OF_ENGINE[engine] for engine in self.engines),
+            *(ON_NODES[engine].slug for engine in self.engines),
             *["models"][: len(self.models)],
         ]
 
     @property
     def _variables(self) -> dict[str, object]:
         # Given on the command line they stand in place of the inventory's for this call alone.
-        wanted: dict[str, object] = {"herd_petals": True} if "petals" in self.engines else {}
+        wishes = (ON_NODES[engine].wish for engine in self.engines)
+        wanted: dict[str, object] = {wish: True for wish in wishes if wish}
         if self.models:
             wanted["herd_models"] = _entries(self.models)
         return wanted
@@ -182,7 +173,7 @@ def in_words(lacks: Lacks) -> list[str]:
 
 
 def _described(wanted: Wanted) -> str:
-    spec, form = model_spec(wanted.model), FORMAT_OF_ENGINE[wanted.engine]
+    spec, form = model_spec(wanted.model), ON_NODES[wanted.engine].format
     size_mib = expected_size_bytes(spec, form, wanted.weights) / _MIB
     return f"{wanted.model} {wanted.weights} for {wanted.engine} ({size_mib:.0f} MiB)"
 
@@ -196,7 +187,8 @@ def steps_of(lacks: Lacks) -> list[Step]:
     for wanted, nodes in lacks.models.items():
         # The role leaves alone the nodes that do not read this model's files.
         with_engine = lacks.engines.get(wanted.engine, ())
-        is_for_all = wanted.engine not in READ_EVERYWHERE and set(nodes) <= set(with_engine)
+        all_read = ON_NODES[wanted.engine].reads_model_on_every_node
+        is_for_all = not all_read and set(nodes) <= set(with_engine)
         models.setdefault(with_engine if is_for_all else nodes, []).append(wanted)
     return [
         Step(nodes, tuple(engines.get(nodes, ())), tuple(models.get(nodes, ())))
@@ -214,7 +206,7 @@ def have_models(lacks: Lacks, reporter: Reporter) -> Refused:
     for wanted in lacks.models:
         spec = model_spec(wanted.model)
         try:
-            ensure_artifact(spec, FORMAT_OF_ENGINE[wanted.engine], wanted.weights, reporter)
+            ensure_artifact(spec, ON_NODES[wanted.engine].format, wanted.weights, reporter)
         except HerdError as error:
             refused[wanted] = str(error)
     for model in lacks.originals:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from collect.errors import HerdError
 from collect.run import Price, Record, Scalar
 from experiments.axes import COMMON_AXES, axis_problems
-from experiments.engines import API, ENGINES
+from experiments.engines import APIS, ENGINES
 from experiments.engines.base import Axis, Endpoint
 from models.yaml_file import load_yaml_file
 
@@ -93,7 +93,7 @@ class System(Record):
 
     @model_validator(mode="after")
     def _fits_its_engine(self) -> Self:
-        problem = self._api_problem() if self.engine == API else self._node_problem()
+        problem = self._api_problem() if self.engine in APIS else self._node_problem()
         if problem:
             raise ValueError(problem)
         return self
@@ -111,7 +111,8 @@ class System(Record):
 
     def _node_problem(self) -> str | None:
         if self.url or self.key_env or self.extra or self.price:
-            return f"`url`, `key_env`, `extra` and `price` are an API's: its engine is {API}"
+            apis = " or ".join(APIS)
+            return f"`url`, `key_env`, `extra` and `price` are an API's: its engine is {apis}"
         own = {axis.name for axis in (*COMMON_AXES, *_own_axes(self.engine))}
         strange = [name for name in self.axes if name not in own]
         if strange:
@@ -121,7 +122,7 @@ class System(Record):
 
     def params(self) -> dict[str, Scalar]:
         """The axes that the system fixes."""
-        if self.engine == API:
+        if self.engine in APIS:
             fixed: dict[str, Scalar] = {"nodes": 0, "weights": UNTOLD, "workers": "fresh"}
         else:
             given = {"nodes": self.nodes, "weights": self.weights}

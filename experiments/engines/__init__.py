@@ -1,17 +1,33 @@
-"""The engines: those on nodes, which a matrix may name, and APIs, which are systems."""
+"""All engines, found by looking through this folder: a module that ends in `ENGINE` is one.
 
-from collections.abc import Mapping
+Nothing else lists them. `python -m experiments.engines` prints what Ansible must know of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from types import MappingProxyType
 
-from experiments.engines.base import Engine
-from experiments.engines.distributed_llama import DistributedLlama
-from experiments.engines.llama_cpp import LlamaCpp
-from experiments.engines.openai import OpenAi
-from experiments.engines.petals import Petals
+from experiments.engines.engine import Engine, NodeEngine
 
-ENGINES: Mapping[str, Engine] = MappingProxyType(
-    {engine.name: engine for engine in (DistributedLlama(), LlamaCpp(), Petals(), OpenAi())}
-)
+
+def _found() -> Iterator[Engine]:
+    for module in iter_modules(__path__):
+        if not module.name.startswith("_"):
+            engine = getattr(import_module(f"{__name__}.{module.name}"), "ENGINE", None)
+            if isinstance(engine, Engine):
+                yield engine
+
+
+ENGINES: Mapping[str, Engine] = MappingProxyType({engine.name: engine for engine in _found()})
 """Engine name to engine."""
-API = OpenAi.name
-ON_NODES: tuple[str, ...] = tuple(name for name in ENGINES if name != API)
+ON_NODES: Mapping[str, NodeEngine] = MappingProxyType(
+    {name: engine for name, engine in ENGINES.items() if isinstance(engine, NodeEngine)}
+)
+"""Those that are installed on nodes, which a matrix may name."""
+APIS: tuple[str, ...] = tuple(name for name in ENGINES if name not in ON_NODES)
+"""Those that need no node: `experiments/systems.yml` names them."""
+DEFAULT: str = next(name for name, engine in ON_NODES.items() if engine.is_default)
+"""What a matrix that names no engine means."""

@@ -1,19 +1,14 @@
-"""The one seam to engines: an engine answers questions and does nothing itself.
-
-Everything with side effects (SSH, units, clocks, deadlines, cleaning up, fetching) is the
-runner's, written once for all engines.
-"""
+"""What engines are asked about, and what they answer with: cells, processes, axes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 from collect.attempt import Role
 from collect.run import Price, Scalar, Workload
-from experiments.cluster import Cluster, Node
-from models.memory import MemoryNeed
+from experiments.cluster import Node
 from models.shape import Weights
 
 
@@ -142,30 +137,3 @@ class Axis:
     default: Scalar
     values: tuple[Scalar, ...] | None = None
     form: tuple[str, str] | None = None
-
-
-class Engine(Protocol):
-    """What the runner asks of an engine."""
-
-    @property
-    def name(self) -> str:
-        """As a matrix names it."""
-
-    @property
-    def axes(self) -> tuple[Axis, ...]:
-        """The axes that it has besides those that all engines have."""
-
-    def check(self, cell: Cell, cluster: Cluster) -> str | None:
-        """Why the cell cannot run on that cluster, one sentence; None if it can."""
-
-    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
-        """Hashes that make the cell what it is: of the binaries and of the model's files."""
-
-    def memory(self, cell: Cell) -> MemoryNeed:
-        """What its processes need for themselves on the root and on each other node."""
-
-    def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
-        """The processes for a cell that `check` let pass."""
-
-    def live_rate(self, tail: str) -> float | None:
-        """Tokens per second as the end of the root's log tells; None if it does not."""

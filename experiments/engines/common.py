@@ -81,6 +81,16 @@ def positions(workload: Greedy, model: str) -> int:
     return max(workload.positions, len(encoder(model).encode(workload.text)))
 
 
+def tokens(cell: Cell) -> int:
+    """Tokens of the longest sequence of a cell; 0 where only the engine's tokeniser knows."""
+    workload = cell.workload
+    if isinstance(workload, Greedy):
+        return positions(workload, cell.model)
+    if isinstance(workload, Benchmark):
+        return workload.prompt_tokens + workload.generate_tokens
+    return workload.max_tokens if isinstance(workload, Questions) else 0
+
+
 def unreadable(cell: Cell) -> str | None:
     """Why the reference cannot read the model's vocabulary; None if it can, or need not."""
     return _unsplittable(cell.model) if isinstance(cell.workload, Greedy) else None
@@ -126,6 +136,18 @@ def missing(
         or _lacking_memory(there, cluster.root, need, less_memory)
         or (_absent_file(cluster.root, files) if cluster.root.away is None else None)
     )
+
+
+def absent_elsewhere(cell: Cell, cluster: Cluster, files: Iterable[str]) -> str | None:
+    """Which node lacks the model, of an engine that reads it on every node; None if none does."""
+    wanted = set(map(below_models, files))
+    for node in taking_part(cell, cluster):
+        if node.away is None and not wanted <= set(node.model_sha256):
+            return (
+                f"{cell.model} is not on {node.name}, and a server of {cell.engine} reads its "
+                "layers itself"
+            )
+    return None
 
 
 def _not_installed(engine: str, nodes: tuple[Node, ...]) -> str | None:

@@ -7,24 +7,23 @@ v0.16.4.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
-from models.build import artifact_file_names, not_published
+from experiments.engines.engine import NodeEngine
 from models.catalogue import ModelSpec
-from models.limits import dllama_impossible, shareable_name
+from models.limits import dllama_impossible, node_counts, shareable_name
 from models.memory import MemoryNeed, memory_need
+from models.shape import Weights
 
 WORKER_PORT = 9990
 PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
 SERVER = f"{PROGRAM}-api"
 SERVES = "Server URL:"
 """The last line that `dllama-api` logs before it takes questions; its port listens earlier."""
-CHAT_FORMS = ("llama2", "llama3", "deepseek3", "chatml")
-"""Forms of conversations that `dllama-api` knows; it ends where a template is of another."""
 LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
 """Without it the end of a log is lost when a worker is stopped."""
 LONG_CONTEXT = 4096
@@ -35,43 +34,53 @@ BUFFER_TYPE: Mapping[str, str] = {"f32": "f32", "q4_0": "q80"}
 _PREDICTED = re.compile(r"^🔶 Pred {0,9}([0-9]{1,9}) ms Sync {0,9}([0-9]{1,9}) ms", re.MULTILINE)
 
 
-class DistributedLlama:
+class DistributedLlama(NodeEngine):
     """Root and workers, each with a slice of every layer."""
 
     name = "distributed-llama"
+    about = "tensor parallel: every node computes its slice of each layer"
+    page = "engines"
+    format = "dllama"
+    ports = ("9990-9999",)
+    workloads = ("benchmark", "perplexity", "questions", "greedy")
+    options = (
+        *("--buffer-float-type", "--chat-template", "--host", "--max-seq-len", "--model"),
+        *("--net-turbo", "--nthreads", "--port", "--seed", "--steps"),
+        *("--temperature", "--tokenizer", "--workers"),
+    )
+    texts = ("--prompt",)
+    chat_forms = ("llama2", "llama3", "deepseek3", "chatml")
+    """What `dllama-api` knows; it ends where a template is of another form."""
     axes = (
         Axis("net_turbo", bool, default=True, values=(True, False)),
         Axis("threads", int, default=0),
         Axis("context", int, default=0),
     )
 
-    def check(self, cell: Cell, cluster: Cluster) -> str | None:
-        """Why the cell cannot run: not installed, no model, upstream's limits, memory."""
-        if cell.weights not in BUFFER_TYPE:
-            return f"distributed-llama has no {cell.weights} weights, only {', '.join(BUFFER_TYPE)}"
+    def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - the seam's signature
+        """Nodes that cannot share the model, and a context that it does not have."""
         spec = common.model_spec(cell.model)
-        return (
-            not_published(spec, "dllama", cell.weights)
-            or _unshareable(cell, spec)
-            or asking.unaskable(cell, spec, CHAT_FORMS)
-            or _beyond_model(cell, spec)
-            or common.beyond_context(cell, _positions(cell), _context(cell, spec))
-            or common.missing(
-                cell, cluster, self.memory(cell), _files(cell, spec), _less_memory(cell, spec)
-            )
-            or common.unreadable(cell)
-        )
+        return _unshareable(cell, spec) or _beyond_model(cell, spec)
+
+    def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:
+        """As its slices can be cut."""
+        return node_counts(spec.shape, weights)
+
+    def context(self, cell: Cell) -> int:
+        """Tokens that there is room for: the axis, or the model's own where the axis says 0."""
+        return int(cell.params["context"]) or super().context(cell)
+
+    def less_memory(self, cell: Cell) -> str:
+        """With a shorter context, where it is long."""
+        context = self.context(cell)
+        if context <= LONG_CONTEXT:
+            return ""
+        return f"an axis `context` below {context}, {LONG_CONTEXT} for one, needs less"
 
     def memory(self, cell: Cell) -> MemoryNeed:
         """What the engine allocates, with the KV cache at the cell's context."""
-        spec = common.model_spec(cell.model)
-        context = _context(cell, spec)
-        return memory_need(spec.shape, "dllama", cell.weights, cell.nodes, context)
-
-    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
-        """Hashes of `dllama` on the nodes and of the `.m` and `.t` files."""
-        spec = common.model_spec(cell.model)
-        return common.identity(cell, common.taking_part(cell, cluster), _files(cell, spec))
+        shape = common.model_spec(cell.model).shape
+        return memory_need(shape, "dllama", cell.weights, cell.nodes, self.context(cell))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A worker on every node but the first; there the root, or `dllama-api` and the client."""
@@ -103,20 +112,8 @@ def _unshareable(cell: Cell, spec: ModelSpec) -> str | None:
     return f"{reason}{remedy}" if reason else None
 
 
-def _context(cell: Cell, spec: ModelSpec) -> int:
-    """Tokens that there is room for: the axis, or the model's own where the axis says 0."""
-    return int(cell.params["context"]) or spec.shape.context
-
-
-def _less_memory(cell: Cell, spec: ModelSpec) -> str:
-    context = _context(cell, spec)
-    if context <= LONG_CONTEXT:
-        return ""
-    return f"an axis `context` below {context}, {LONG_CONTEXT} for one, needs less"
-
-
 def _beyond_model(cell: Cell, spec: ModelSpec) -> str | None:
-    if _context(cell, spec) > spec.shape.context:
+    if ENGINE.context(cell) > spec.shape.context:
         return (
             f"{cell.model} has a context of {spec.shape.context} tokens and the axis `context` "
             f"asks for {cell.params['context']}"
@@ -170,8 +167,7 @@ def _server_argv(
 
 def _model(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
     """The model, how it is computed and by whom."""
-    spec = common.model_spec(cell.model)
-    model_file, tokenizer_file = _files(cell, spec)
+    model_file, tokenizer_file = ENGINE.files(cell)
     workers = [f"{node.engine_address}:{WORKER_PORT}" for node in others]
     return (
         "--model",
@@ -183,7 +179,7 @@ def _model(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
         "--nthreads",
         str(common.threads(cell, root)),
         "--max-seq-len",
-        str(_context(cell, spec)),
+        str(ENGINE.context(cell)),
         "--net-turbo",
         _flag(cell),
         *(("--workers", *workers) if workers else ()),
@@ -228,16 +224,4 @@ def _flag(cell: Cell) -> str:
     return "1" if cell.params["net_turbo"] else "0"
 
 
-def _files(cell: Cell, spec: ModelSpec) -> tuple[str, str]:
-    names = artifact_file_names(spec, "dllama", cell.weights)
-    return names["model"], names["tokenizer"]
-
-
-def _positions(cell: Cell) -> int:
-    """Places in the context that are needed; 0 where only the tokeniser knows."""
-    workload = cell.workload
-    if isinstance(workload, Greedy):
-        return common.positions(workload, cell.model)
-    if isinstance(workload, Benchmark):
-        return workload.prompt_tokens + workload.generate_tokens
-    return workload.max_tokens if isinstance(workload, Questions) else 0
+ENGINE = DistributedLlama()

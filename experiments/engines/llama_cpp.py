@@ -11,8 +11,7 @@ from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common, scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
-from models.build import artifact_file_names, not_published
-from models.catalogue import ModelSpec
+from experiments.engines.engine import NodeEngine
 from models.memory import MemoryNeed, memory_need
 
 WORKER_PORT = 50052
@@ -30,7 +29,7 @@ ENVIRONMENT: Mapping[str, str] = {"GGML_NO_BACKTRACE": "1"}
 """Where gdb is installed an abort would attach it and flood the log."""
 
 
-class LlamaCpp:
+class LlamaCpp(NodeEngine):
     """`llama-bench`, `llama-perplexity` and `llama-server`, over RPC on more than one node.
 
     With n > 1 nodes there are n RPC workers, one of them on the root's own machine, because
@@ -38,34 +37,39 @@ class LlamaCpp:
     """
 
     name = "llama.cpp"
+    about = "one node alone, or workers over RPC that hold layers or slices of them"
+    page = "engines"
+    format = "gguf"
+    ports = ("50052-50061",)
+    workloads = ("benchmark", "perplexity", "questions", "greedy")
+    options = (
+        *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--flash-attn"),
+        *("--host", "--model", "--n-gen", "--n-gpu-layers", "--n-prompt"),
+        *("--output", "--parallel", "--port", "--repetitions", "--rpc"),
+        *("--split-mode", "--threads"),
+    )
+    flags = ("--no-jinja",)
+    texts = ("--prompt",)
+    is_default = True
     axes = (
         Axis("split_mode", str, default="layer", values=("layer", "tensor")),
         Axis("threads", int, default=0),
     )
 
-    def check(self, cell: Cell, cluster: Cluster) -> str | None:
-        """Why the cell cannot run: not installed, no model, RPC's limit, memory."""
-        spec = common.model_spec(cell.model)
+    def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - the seam's signature
+        """RPC's limit, and texts that cannot be held against the reference."""
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
-        return (
-            not_published(spec, "gguf", cell.weights)
-            or asking.unaskable(cell, spec)
-            or _not_exact(cell)
-            or common.beyond_context(cell, _longest(cell), spec.shape.context)
-            or common.missing(cell, cluster, self.memory(cell), [_file(cell, spec)])
-            or common.unreadable(cell)
-        )
+        return _not_exact(cell)
+
+    def tokens(self, cell: Cell) -> int:
+        """Reading a prompt and generating are sequences of their own upstream."""
+        return _longest(cell)
 
     def memory(self, cell: Cell) -> MemoryNeed:
         """An estimate from above, with the KV cache that the workload makes."""
         shape = common.model_spec(cell.model).shape
         return memory_need(shape, "gguf", cell.weights, cell.nodes, _kv_tokens(cell))
-
-    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
-        """Hashes of the programs on the nodes and of the GGUF file."""
-        spec = common.model_spec(cell.model)
-        return common.identity(cell, common.taking_part(cell, cluster), [_file(cell, spec)])
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """An RPC worker on every node (none for one node), the program that asks on the first."""
@@ -91,10 +95,6 @@ class LlamaCpp:
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
-
-    def live_rate(self, tail: str) -> float | None:  # noqa: ARG002 - the seam's signature
-        """None: upstream's programs tell nothing until they end."""
-        return None
 
 
 def _not_exact(cell: Cell) -> str | None:
@@ -124,7 +124,7 @@ def _model(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     """The model, how it is computed and by whom."""
     return (
         "--model",
-        _file(cell, common.model_spec(cell.model)),
+        ENGINE.files(cell)[0],
         "--threads",
         str(common.threads(cell, nodes[0])),
         *_distribution(cell, nodes),
@@ -193,10 +193,6 @@ def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     )
 
 
-def _file(cell: Cell, spec: ModelSpec) -> str:
-    return artifact_file_names(spec, "gguf", cell.weights)["model"]
-
-
 def _kv_tokens(cell: Cell) -> int:
     """Tokens in the KV cache: upstream pads to 256, and reads a text in batches of windows."""
     if isinstance(cell.workload, Perplexity):
@@ -207,10 +203,11 @@ def _kv_tokens(cell: Cell) -> int:
 
 
 def _longest(cell: Cell) -> int:
-    """Tokens of the longest sequence: upstream reads and generates in sequences of their own."""
+    """Tokens of the longest sequence."""
     workload = cell.workload
     if isinstance(workload, Benchmark):
         return max(workload.prompt_tokens, workload.generate_tokens)
-    if isinstance(workload, Greedy):
-        return common.positions(workload, cell.model)
-    return workload.max_tokens if isinstance(workload, Questions) else workload.context_tokens
+    return workload.context_tokens if isinstance(workload, Perplexity) else common.tokens(cell)
+
+
+ENGINE = LlamaCpp()

@@ -16,16 +16,20 @@ from collect.run import Questions
 from experiments.cluster import CONTROLLER, Cluster
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Endpoint, Process
+from experiments.engines.engine import Engine
 from models.memory import MemoryNeed
 
 PATH = "/chat/completions"
 RETRIES = "5"
 
 
-class OpenAi:
+class OpenAi(Engine):
     """Chat completions of any server that takes them, from this machine, end to end."""
 
     name = "openai"
+    about = "an API in OpenAI's form, asked from this machine; a matrix names it as a system"
+    page = "compare"
+    workloads = ("questions",)
     axes = (Axis("answers", str, default="live", values=("live", "replayed")),)
 
     def check(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - the seam's signature
@@ -68,10 +72,6 @@ class OpenAi:
             deadline_s=cell.deadline_s,
         )
 
-    def live_rate(self, tail: str) -> float | None:  # noqa: ARG002 - the seam's signature
-        """None: the client tells nothing until an answer is whole."""
-        return None
-
 
 def endpoint_of(cell: Cell) -> Endpoint:
     """Where a cell's API is.
@@ -104,3 +104,6 @@ def _body(
     del body["cache_prompt"]
     limit = body.pop("max_tokens")
     return {"model": cell.model, **body, endpoint.token_limit: limit, **endpoint.extra}
+
+
+ENGINE = OpenAi()

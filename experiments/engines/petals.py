@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
-from models.build import artifact_file_names, not_published
+from experiments.engines.engine import NodeEngine
 from models.catalogue import ModelSpec
+from models.limits import MOST_NODES
 from models.memory import MemoryNeed, memory_need
-from models.shape import share_layers
+from models.shape import Weights, share_layers
 
 PORT = 9995
 PROGRAMS = f"{common.ENGINES_FOLDER}/petals/bin/petals-"
@@ -31,31 +32,43 @@ READY_S = 300.0
 """Python reads half a gigabyte of libraries, from an SD card perhaps."""
 
 
-class Petals:
+class Petals(NodeEngine):
     """Servers that hold spans of layers; the client has both ends of the model."""
 
     name = "petals"
+    about = "a private swarm: a server of whole layers on every node, the client on the root"
+    format = "huggingface"
+    ports = ("9990-9999",)
+    workloads = ("benchmark", "perplexity", "questions", "greedy")
+    options = (
+        *("--blocks", "--chat-template", "--device", "--first", "--generate", "--host"),
+        *("--listen", "--model", "--name", "--port", "--positions"),
+        *("--prompt-tokens", "--swarm", "--threads", "--tokens"),
+    )
+    texts = ("--prompt",)
+    reads_model_on_every_node = True
+    wish = "herd_petals"
     axes = (
         Axis("spans", str, default="even", values=("even", "memory"), form=COUNTS),
         Axis("threads", int, default=0),
     )
 
-    def check(self, cell: Cell, cluster: Cluster) -> str | None:
-        """Why the cell cannot run: not installed, no model, upstream's limits, memory."""
+    def limits(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Models that upstream cannot serve, layers that do not add up, addresses of nodes."""
         spec = common.model_spec(cell.model)
-        if cell.weights != "f32":
-            return "petals is measured with weights f32 only"
         return (
-            not_published(spec, "huggingface", cell.weights)
-            or _not_served(cell, spec)
+            _not_served(cell, spec)
             or _miscounted(cell, _plain(spec).shape.layers)
-            or asking.unaskable(cell, spec)
-            or common.beyond_context(cell, _room(cell, spec), spec.shape.context)
-            or common.missing(cell, cluster, self.memory(cell), _files(cell, spec))
-            or _absent_elsewhere(cell, cluster, spec)
             or _forwarded(cell, cluster)
-            or common.unreadable(cell)
         )
+
+    def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:  # noqa: ARG002 - the seam's signature
+        """One node for each layer at most."""
+        return range(1, min(MOST_NODES, _plain(spec).shape.layers) + 1)
+
+    def tokens(self, cell: Cell) -> int:
+        """Tokens that a session needs room for."""
+        return _room(cell, common.model_spec(cell.model))
 
     def memory(self, cell: Cell) -> MemoryNeed:
         """An estimate: Python and PyTorch in several processes, layers, KV cache."""
@@ -64,11 +77,6 @@ class Petals:
         # As if all had about as much as the one that has most.
         nodes = max(1, shape.layers // max(told)) if told else cell.nodes
         return memory_need(shape, "huggingface", cell.weights, nodes, _room(cell, spec))
-
-    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
-        """Hashes of the environment on the nodes and of the model's files."""
-        spec = common.model_spec(cell.model)
-        return common.identity(cell, common.taking_part(cell, cluster), _files(cell, spec))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A server on every node, the client on the first."""
@@ -157,18 +165,6 @@ def _not_served(cell: Cell, spec: ModelSpec) -> str | None:
     return None
 
 
-def _absent_elsewhere(cell: Cell, cluster: Cluster, spec: ModelSpec) -> str | None:
-    """Which other node lacks the model: each server reads its layers itself."""
-    wanted = {common.below_models(name) for name in _files(cell, spec)}
-    for node in common.taking_part(cell, cluster):
-        if node.away is None and not wanted <= set(node.model_sha256):
-            return (
-                f"{cell.model} is not on {node.name}, and a server of petals reads its layers "
-                "itself"
-            )
-    return None
-
-
 def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
     """Which node has not the address that its server would listen on and tell the others."""
     for node in common.taking_part(cell, cluster):
@@ -245,17 +241,12 @@ def _mode(cell: Cell) -> tuple[str, ...]:
 
 def _swarm(cell: Cell, first: Node) -> tuple[str, ...]:
     """Which model, and where the swarm is found."""
-    spec = common.model_spec(cell.model)
-    folder = _files(cell, spec)[0].rpartition("/")[0]
+    folder = ENGINE.files(cell)[0].rpartition("/")[0]
     return ("--model", folder, "--swarm", "herd", "--first", _listen(first))
 
 
 def _listen(node: Node) -> str:
     return f"{node.engine_address}:{PORT}"
-
-
-def _files(cell: Cell, spec: ModelSpec) -> tuple[str, ...]:
-    return tuple(artifact_file_names(spec, "huggingface", cell.weights).values())
 
 
 def _room(cell: Cell, spec: ModelSpec) -> int:
@@ -269,3 +260,6 @@ def _room(cell: Cell, spec: ModelSpec) -> int:
     if isinstance(workload, Questions):
         return max(workload.max_tokens, min(asking.longest_tokens(workload), context))
     return context
+
+
+ENGINE = Petals()

@@ -122,7 +122,7 @@ def test_heads_of_zeros_are_left_to_distributed_llama() -> None:
 @pytest.mark.parametrize(
     ("params", "reason"),
     [
-        ({"weights": "q4_0"}, "weights f32 only"),
+        ({"weights": "q4_0"}, "no q4_0 weights, only f32"),
         ({"nodes": 8}, "has 6 layers, too few for servers on 8 nodes"),
         ({"spans": "4-3"}, "spans 4-3 are 7 layers on 2 nodes, and stories15m.kv16 has 6 for 2"),
         ({"spans": "2-2-2"}, "are 6 layers on 3 nodes, and stories15m.kv16 has 6 for 2"),

@@ -19,6 +19,7 @@ from collect.run import Benchmark
 from experiments import commands, prepare
 from experiments.cluster import Cluster, Installation, Node
 from experiments.compare import comparison
+from experiments.engines import ON_NODES
 from experiments.lacks import Wanted, lacks_of
 from experiments.matrix import Matrix
 from experiments.plan import describe, make_plan
@@ -93,9 +94,9 @@ class Fleet:
     def _provided(self, one: Node, flags: dict[str, str]) -> Node:
         tags = flags["--tags"].split(",")
         engines = {
-            engine: Installation(engine, installed=True, version="1")
-            for engine, tag in prepare.TAG_OF_ENGINE.items()
-            if tag in tags
+            name: Installation(name, installed=True, version="1")
+            for name, engine in ON_NODES.items()
+            if engine.slug in tags
         }
         models = yaml.safe_load(flags["-e"].rpartition("herd_petals=true")[2] or "{}")
         files = {

@@ -24,7 +24,7 @@ from collect.tables import Tables, build_tables
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES, ON_NODES, asking
 from experiments.engines.base import Cell, Deployment
-from experiments.engines.distributed_llama import CHAT_FORMS
+from experiments.engines.distributed_llama import DistributedLlama
 from experiments.matrix import load_matrix
 from models.catalogue import load_catalogue
 from tests.unit.test_engines import cluster, option
@@ -191,9 +191,9 @@ def test_every_model_that_chats_can_be_asked_where_its_form_is_known(engine: str
     told = {
         name: str(ENGINES[engine].check(cell(engine, own, model=name, nodes=1), cluster()))
         for name in catalogue.names()
-        if catalogue.get(name).chat in CHAT_FORMS
+        if catalogue.get(name).chat in DistributedLlama.chat_forms
     }
-    assert len(told) > len(CHAT_FORMS)
+    assert len(told) > len(DistributedLlama.chat_forms)
     assert not any("chat template" in why or "conversation" in why for why in told.values())
 
 
