@@ -18,7 +18,7 @@ from fabric.main import program
 from invoke import Context
 from invoke.exceptions import Exit
 
-from models.errors import HerdError
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from analysis.agreement_text import Agreed
@@ -56,7 +56,7 @@ def verb(
             try:
                 function(*args, **kwargs)
             except HerdError as error:
-                from models.terminal import for_errors
+                from core.terminal import for_errors
 
                 raise Exit(for_errors(str(error)), code=1) from None
             except BrokenPipeError:  # as in `fab parse-log … | head`
@@ -89,7 +89,7 @@ if getattr(program, "core", None) is not None:  # not where a test imports this 
 
 
 def _say(text: str) -> None:
-    from models.terminal import say
+    from core.terminal import say
 
     say(text)
 
@@ -253,8 +253,8 @@ def convert(
     _context: Context, source: str, target: str, weights: str | None = None, kv_heads: int = 0
 ) -> None:
     """Write a model of your own as the files that an engine loads."""
+    from core.progress import StderrReporter
     from models.convert import convert as convert_model
-    from models.report import StderrReporter
 
     for path in convert_model(
         Path(source), Path(target), weights, kv_heads or None, StderrReporter()
@@ -548,13 +548,13 @@ def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
     from collect.parsers.dllama_json import json_chunks
     from collect.parsers.dllama_source import NotALogError
-    from models.terminal import say_json
+    from core.terminal import say_json
 
     try:
         for chunk in json_chunks(Path(file), "worker" if worker else "root"):
             say_json(chunk)
     except NotALogError as error:
-        from models.terminal import for_errors
+        from core.terminal import for_errors
 
         raise Exit(for_errors(str(error)), code=2) from None
 
@@ -647,7 +647,7 @@ def _export(folder: Path, file: str) -> None:
 
 def _say_besides(line: str) -> None:
     """What is no part of a verb's answer: on standard error."""
-    from models.terminal import complain
+    from core.terminal import complain
 
     complain(line)
 

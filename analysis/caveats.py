@@ -9,7 +9,7 @@ from analysis.scaling import DECODE
 from analysis.scaling_text import thrown_away
 from analysis.stats import FEWEST, range_coverage
 from analysis.wording import bare, count, listing, nodes, percent, plural
-from collect.errors import HerdError
+from core.errors import HerdError
 from models.catalogue import load_catalogue
 
 PLAIN = "petals"

@@ -17,7 +17,7 @@ from analysis.wording import listing, plural
 from collect.account import STATES
 from collect.columns import FIGURES
 from collect.run import CellRecord, Greedy, RunManifest, Scalar
-from models.foreign import one_line
+from core.foreign import one_line
 
 API_ENGINE = "openai"
 """It has no nodes; its times are those of a network and of a service with other customers."""

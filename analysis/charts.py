@@ -21,7 +21,7 @@ from analysis.scaling import DECODE, Scaling
 from analysis.selection import Selection, selection_of
 from analysis.stats import LEVEL
 from analysis.wording import interval, nodes
-from models.foreign import visible
+from core.foreign import visible
 
 Notes = dict[tuple[str, str, int], int]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from models.foreign import cell_text
+from core.foreign import cell_text
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV in UTF-8: what is missing is empty, numbers have a point and no blanks.
 
-    Text, names of columns included, is written as `models.foreign.cell_text` makes it, so that no
+    Text, names of columns included, is written as `core.foreign.cell_text` makes it, so that no
     spreadsheet program takes it for a formula.
     """
     safe = frame.apply(_as_cells)

@@ -16,10 +16,10 @@ from analysis.prices import bill_of, money
 from analysis.systems import System
 from analysis.wording import nodes, number, plural
 from collect.account import Account
-from collect.errors import HerdError
 from collect.run import Questions, RunManifest
 from collect.tables import tables_of
-from models.foreign import visible
+from core.errors import HerdError
+from core.foreign import visible
 
 WIDTH = 78
 

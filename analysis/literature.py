@@ -9,7 +9,7 @@ from typing import Annotated, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
-from models.yaml_file import load_yaml_file
+from core.yaml_file import load_yaml_file
 
 FOLDER = Path(__file__).with_name("published")
 

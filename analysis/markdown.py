@@ -10,7 +10,7 @@ import re
 
 from markupsafe import Markup
 
-from models.foreign import visible
+from core.foreign import visible
 
 _ACTIVE = re.compile(
     r"[\\`*\[\]<>|~${}^]"

@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.cells import CellResult, Series
 from analysis.frames import Predict
 from analysis.traffic import RootTraffic, formula_holds, root_traffic
-from collect.errors import HerdError
 from collect.run import RunManifest
+from core.errors import HerdError
 from models.catalogue import load_catalogue
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis.markdown import as_block, as_markdown
 from analysis.wording import plural
-from models.foreign import visible
+from core.foreign import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
 FOLDED = 30

@@ -43,12 +43,12 @@ from analysis.tabulate import Table, Text, kept
 from analysis.verdict import Verdict, verdict_of
 from analysis.wording import plural
 from collect.account import STATES, Account
-from collect.errors import HerdError
 from collect.judging import Judged, read_judges
 from collect.ratings import read_ratings
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 from collect.tables import Tables, tables_of
-from models.foreign import inside
+from core.errors import HerdError
+from core.foreign import inside
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, check_logs, load_attempt
-from collect.errors import HerdError
-from collect.record import own_folder, why
 from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord, load_run
-from models.foreign import one_line
+from core.errors import HerdError
+from core.foreign import one_line
+from core.record import own_folder, why
 
 if TYPE_CHECKING:
     from collect.measurement import Measurement

@@ -18,8 +18,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from collect.errors import HerdError
-from collect.record import (
+from collect.run import MOST_NODES, Axis, PlaceNumber, Sha256
+from core.errors import HerdError
+from core.foreign import Count, FileName
+from core.record import (
     Moment,
     Number,
     Positive,
@@ -33,8 +35,6 @@ from collect.record import (
     read_record,
     why,
 )
-from collect.run import MOST_NODES, Axis, PlaceNumber, Sha256
-from models.foreign import Count, FileName
 
 ATTEMPT_FILE = "attempt.json"
 LARGEST_LOG_BYTES = 1 << 28

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from collect.errors import HerdError
 from collect.ratings import JUDGEMENTS_SUFFIX, RATINGS_FOLDER, read_lines
-from collect.record import Moment, Number, Record, Words, own_folder, read_record
 from collect.run import Price, Sha256
-from models.foreign import Count, FileName, inside
+from core.errors import HerdError
+from core.foreign import Count, FileName, inside
+from core.record import Moment, Number, Record, Words, own_folder, read_record
 
 JUDGES_FOLDER = "judges"
 

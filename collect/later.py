@@ -15,11 +15,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
-from collect.errors import HerdError
-from collect.record import Moment, Record, Scalar, Words, own_folder, read_record, why
 from collect.reference import References
 from collect.run import MOST_CELLS, MOST_NODES, CellRecord, RunManifest
-from models.foreign import FileName, RelativePath, one_line
+from core.errors import HerdError
+from core.foreign import FileName, RelativePath, one_line
+from core.record import Moment, Record, Scalar, Words, own_folder, read_record, why
 
 LATER_FOLDER = "later"
 MOST_LATER = 10_000

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from collect.endless import is_endless
-from models.yaml_file import load_yaml_file
+from core.yaml_file import load_yaml_file
 
 
 class _Closed(BaseModel):

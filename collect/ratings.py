@@ -19,8 +19,10 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from collect.account import Account
-from collect.errors import HerdError
-from collect.record import (
+from collect.run import Sha256
+from core.errors import HerdError
+from core.foreign import is_file_name
+from core.record import (
     LARGEST_RECORD_BYTES,
     Moment,
     Record,
@@ -31,8 +33,6 @@ from collect.record import (
     read_file,
     why,
 )
-from collect.run import Sha256
-from models.foreign import is_file_name
 
 RATINGS_FOLDER = "ratings"
 JUDGEMENTS_SUFFIX = ".jsonl"

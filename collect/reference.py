@@ -11,9 +11,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from collect.errors import HerdError
-from collect.record import Number, Record, Words, read_record
-from models.foreign import Count
+from core.errors import HerdError
+from core.foreign import Count
+from core.record import Number, Record, Words, read_record
 
 REFERENCE_FILE = "reference.json"
 

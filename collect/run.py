@@ -18,10 +18,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
-from collect.errors import HerdError
 from collect.questions import Question
-from collect.record import Moment, Record, Scalar, Whole, Words, all_differ, read_record
-from models.foreign import Count, FileName, RelativePath, visible
+from core.errors import HerdError
+from core.foreign import Count, FileName, RelativePath, visible
+from core.record import Moment, Record, Scalar, Whole, Words, all_differ, read_record
 
 PROTOCOL_VERSION = 1
 """Version of the way a trial is carried out; part of every cell's identity."""

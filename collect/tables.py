@@ -39,11 +39,11 @@ from collect.columns import (
     Columns,
 )
 from collect.energy import node_energy, trial_energy
-from collect.errors import HerdError
 from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers.of_attempt import answers_of
-from collect.record import own_folder, why
 from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
+from core.errors import HerdError
+from core.record import own_folder, why
 
 Row = dict[str, Any]
 

@@ -11,9 +11,9 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from collect.errors import HerdError
 from collect.later import Facts, Later
 from collect.run import CellRecord, RunManifest, Scalar
+from core.errors import HerdError
 from experiments.cluster import Cluster, Node
 from experiments.manifest import run_manifest
 from experiments.plan import Plan, canonical

@@ -11,15 +11,15 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from collect.errors import HerdError
 from collect.run import Scalar
+from core.errors import HerdError
+from core.foreign import one_line
+from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
 from experiments.engines.base import Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.shaping.links import LINK_AXES, MOST
-from models.foreign import one_line
-from models.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 
 SYSTEM = Axis("system", str, default="")
 """Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""

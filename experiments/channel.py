@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
-from models.foreign import one_line
+from core.foreign import one_line
 
 MARK = "llama-herd-is-in"
 """What the other side says first, on a line of its own, after whatever a login shell prints."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from collect.errors import HerdError
 from collect.questions import load_questions
 from collect.run import Questions
+from core.errors import HerdError
 from experiments.commands import from_project
 from experiments.engines.common import PROJECT_FOLDER
 from experiments.matrix import Matrix, load_matrix

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import CONTROLLER, Cluster, Node
 from experiments.engines.base import Cell
 from experiments.engines.common import PROJECT_FOLDER

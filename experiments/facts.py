@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from shlex import quote
 
-from collect.errors import HerdError
 from collect.run import Scalar
+from core.errors import HerdError
+from core.foreign import is_file_name, one_line
 from experiments import commands
 from experiments.cluster import Cluster, Installation, Node
 from experiments.engines.common import ENGINES_FOLDER
@@ -16,7 +17,6 @@ from experiments.protocol import Link, Reply, Request, Transport, ask
 from experiments.together import together
 from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 from models.build import NODE_FOLDER
-from models.foreign import is_file_name, one_line
 
 HELPER_VERSION = "8"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""

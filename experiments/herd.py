@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Semaphore, Thread
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import LEFT_OUT, Node
 from experiments.owner import Owner, refusal
 from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, expect

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.programs import ansible_environment, beside_python
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -23,12 +23,10 @@ from collect.attempt import (
     AttemptRecord,
     load_attempt,
 )
-from collect.errors import HerdError
 from collect.later import LATER_FOLDER, MOST_LATER, Later, later_names, number_of
-from collect.record import own_folder, read_file, why
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
-from experiments.durable import (
+from core.durable import (
     land,
     remove_folder,
     replace_file,
@@ -36,10 +34,12 @@ from experiments.durable import (
     write_file,
     writing,
 )
+from core.errors import HerdError
+from core.foreign import inside, is_file_name, one_line
+from core.record import own_folder, read_file, why
+from core.terminal import complain
 from experiments.labels import cell_label
 from experiments.rescue import rescued_attempts
-from models.foreign import inside, is_file_name, one_line
-from models.terminal import complain
 
 LONGEST_STEM = 100
 """Characters of a run's name before its date, so that names made of it stay names."""

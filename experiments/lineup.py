@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from collect.errors import HerdError
 from collect.later import Later, added
 from collect.reference import load_references
 from collect.run import Greedy, RunManifest, TrialRecord
+from core.errors import HerdError
 from experiments.again import difference, look_again
 from experiments.book import TrialBook
 from experiments.cluster import CONTROLLER, LEFT_OUT, Node

@@ -9,7 +9,6 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from collect.errors import HerdError
 from collect.questions import load_questions
 from collect.run import (
     EQUIVALENCE_MARGIN,
@@ -21,6 +20,8 @@ from collect.run import (
     Scalar,
     Workload,
 )
+from core.errors import HerdError
+from core.yaml_file import load_yaml_file
 from experiments.axes import (
     COMMON_AXES,
     SYSTEM,
@@ -35,7 +36,6 @@ from experiments.engines.base import Axis, Cell, Endpoint
 from experiments.engines.common import PROJECT_FOLDER
 from experiments.shaping.links import LINK_AXES
 from experiments.systems import load_systems
-from models.yaml_file import load_yaml_file
 
 
 class Constraint(Record):

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
-from collect.errors import HerdError
 from collect.measurement import Answer
 from collect.parsers.of_attempt import answers_of
 from collect.run import Price, Questions
+from core.errors import HerdError
 from experiments.engines.asking import most_prompt_tokens
 from experiments.engines.base import Cell, Endpoint
 from experiments.engines.openai import is_replayed

@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.askpass import Answer
 from experiments.cluster import Node
-from models.foreign import one_line
 
 CONNECT_S = 10
 KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg

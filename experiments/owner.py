@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.errors import HerdError
-from collect.record import open_regular
-from experiments.durable import writing
+from core.durable import writing
+from core.errors import HerdError
+from core.record import open_regular
 from experiments.protocol import Reply
 
 LOCK_FILE = ".lock"

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
-from collect.errors import HerdError
 from collect.run import (
     ATTEMPTS_FOLDER,
     PROTOCOL_VERSION,
@@ -22,6 +21,8 @@ from collect.run import (
     Scalar,
     TrialRecord,
 )
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments import commands
 from experiments.cluster import LEFT_OUT, Cluster
 from experiments.engines import ENGINES
@@ -36,7 +37,6 @@ from experiments.preflight import describe_memory, describe_models
 from experiments.progress import spoken_time
 from experiments.remote import SshTransport
 from experiments.shaping import links
-from models.foreign import one_line
 
 RESULTS_FOLDER = "results"
 ID_LENGTH = 10

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.progress import Reporter, StderrReporter
 from experiments import commands
 from experiments.cluster import Cluster, Node
 from experiments.engines import ENGINES, ON_NODES
@@ -26,7 +27,6 @@ from experiments.programs import NOT_INSTALLED, ansible_environment
 from experiments.remote import SshTransport
 from models.build import ensure_artifact, expected_size_bytes
 from models.fetch import open_checkpoint
-from models.report import Reporter, StderrReporter
 
 _MIB = 1024 * 1024
 

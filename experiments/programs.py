@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from collect.errors import HerdError
-from models.foreign import one_line
+from core.errors import HerdError
+from core.foreign import one_line
 
 QUIET: Mapping[str, str] = {
     "ANSIBLE_NOCOLOR": "1",

@@ -11,8 +11,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from models.foreign import one_line, visible
-from models.terminal import shown, wrapped
+from core.foreign import one_line, visible
+from core.terminal import shown, wrapped
 
 NARROWEST_BAR = 6
 WIDEST_BAR = 24

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import is_file_name, one_line
 from experiments.cluster import Node
-from models.foreign import is_file_name, one_line
 
 VERBS_WITH_LOGS = frozenset({"run", "stop", "fetch"})
 LOG_BYTES = 256 << 20

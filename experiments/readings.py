@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from collect.attempt import NodeReading
+from core.foreign import one_line
 from experiments.told import decimal, whole
-from models.foreign import one_line
 
 EXITED = "1"
 """CLD_EXITED of `waitid`, which systemd shows as ExecMainCode; 2 and 3 are signals."""

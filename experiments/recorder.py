@@ -8,15 +8,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from collect.attempt import AttemptRecord, Outcome
-from collect.errors import HerdError
 from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.protocol import Request
 from experiments.told import first_of, unread, whole
-from models.foreign import one_line
 
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""

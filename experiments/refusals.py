@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.channel import SilentError
 from experiments.cluster import Node
 from experiments.commands import on_node
@@ -27,7 +28,6 @@ from experiments.openssh import (
     destination,
 )
 from experiments.protocol import NodeLostError
-from models.foreign import one_line
 
 KEY_S = 10
 _UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requested")

@@ -16,14 +16,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.channel import BROKEN, MARK, Channel, SilentError
 from experiments.cluster import Node
 from experiments.commands import provision
 from experiments.openssh import CONNECT_S, Call, OpenSsh
 from experiments.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
 from experiments.refusals import Failure, explained, is_unexplained, was_turned_away
-from models.foreign import one_line
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
 PIECE_BYTES = 1 << 18

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
 
 PREFIX = "llama-herd-rescued-"
 _OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO

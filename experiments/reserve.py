@@ -14,7 +14,7 @@ from pathlib import Path
 
 from collect.attempt import TEMPORARY_PREFIX
 from collect.run import Questions
-from experiments.durable import writing
+from core.durable import writing
 from experiments.engines.base import Cell
 
 RESERVE_FILE = f"{TEMPORARY_PREFIX}reserve"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
+from core.durable import remove_folder
 from experiments.cluster import CONTROLLER, Cluster
 from experiments.controller import WithController, check_controller
-from experiments.durable import remove_folder
 from experiments.facts import ask_node, look
 from experiments.herd import Herd
 from experiments.ledger import Ledger

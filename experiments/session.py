@@ -10,8 +10,8 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
-from collect.errors import HerdError
 from collect.run import CellRecord, RunManifest, TrialRecord
+from core.errors import HerdError
 from experiments.book import TrialBook
 from experiments.cluster import CONTROLLER
 from experiments.engines import ENGINES

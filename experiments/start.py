@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from collect.account import Account
-from collect.errors import HerdError
 from collect.later import Later, added
+from core.errors import HerdError
 from experiments.again import held_against, look_again
 from experiments.cluster import LEFT_OUT, Cluster
 from experiments.ledger import Ledger, create_run, find_planned, new_run_name

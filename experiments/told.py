@@ -11,10 +11,10 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, RootModel, ValidationError
 
-from collect.errors import HerdError
 from collect.run import Scalar
+from core.errors import HerdError
+from core.foreign import LARGEST_COUNT, Count, FileName, one_line
 from experiments import commands
-from models.foreign import LARGEST_COUNT, Count, FileName, one_line
 
 LONGEST_WORDS = 4000
 MOST_FACTS = 500

@@ -8,14 +8,14 @@ import sys
 
 from rich.console import Console
 
+from core.errors import HerdError
+from core.progress import StderrReporter
+from core.terminal import complain, say
 from models.build import Artifact, ensure_artifact
 from models.catalogue import ModelSpec, load_catalogue
-from models.errors import HerdError
 from models.fetch import downloads_folder, open_checkpoint
 from models.listing import models_table
-from models.report import StderrReporter
 from models.shape import ALL_WEIGHTS
-from models.terminal import complain, say
 
 _INTERRUPTED = 130
 """Exit status of a command that Ctrl-C ended, as shells have it."""

@@ -7,23 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from core.errors import HerdError
+from core.progress import SilentReporter
 from models.built import find_built, record_built
 from models.cache import cache_folder, landing, only_one_at_a_time
 from models.convert import TOKENIZER_BYTES_PER_PIECE, write_folder
-from models.errors import HerdError
 from models.fetch import downloads_folder, fetch_ready, open_checkpoint
 from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.gguf_vocabulary import lost_in_gguf
 from models.formats.huggingface import WEIGHTS
 from models.formats.huggingface_config import CONFIG
-from models.report import SilentReporter
 from models.shape import lacks_blocks
 
 if TYPE_CHECKING:
+    from core.progress import Reporter
     from models.catalogue import ModelSpec
     from models.checkpoint import Checkpoint
-    from models.report import Reporter
     from models.shape import Weights
 
 Format = Literal["gguf", "dllama", "huggingface"]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
+from core.digest import sha256_of
 from models.cache import landing
-from models.digest import sha256_of
 
 if TYPE_CHECKING:
     from pathlib import Path

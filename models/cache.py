@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from models.errors import HerdError
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from models.report import Reporter
+    from core.progress import Reporter
 
 CACHE_VARIABLE = "LLAMA_HERD_CACHE"
 _LOCK_WAIT_S = 3600

@@ -11,11 +11,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.errors import HerdError
+from core.errors import HerdError
+from core.yaml_file import load_yaml_file
 from models.padding import padded_name, padded_shape, split_name
 from models.shape import ModelShape
 from models.synthetic import SYNTHETIC_PREFIX, check_vocabulary, parse_synthetic_name
-from models.yaml_file import load_yaml_file
 
 __all__ = [
     "Catalogue",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from core.errors import HerdError
 from models.cache import landing, landing_folder
-from models.errors import HerdError
 from models.formats import dllama, gguf, huggingface_writer
 from models.formats.dllama_header import FLOAT_TYPES
 from models.formats.dllama_tokenizer import write_tokenizer
@@ -24,8 +24,8 @@ from models.shape import ALL_WEIGHTS, lacks_blocks
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from core.progress import Reporter
     from models.checkpoint import Checkpoint
-    from models.report import Reporter
     from models.shape import Weights
 
 TOKENIZER_BYTES_PER_PIECE = 40

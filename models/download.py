@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase
 
+from core.digest import sha256_of
+from core.errors import HerdError
 from models.built import find_built, record_built, recorded
 from models.cache import disk_errors, is_disk_full, require_free_space
-from models.digest import sha256_of
-from models.errors import HerdError
 from models.packages import PackageStore, SourceUnavailableError
 from models.partial import PartialFile
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from core.progress import Reporter
     from models.catalogue import FilePiece, FileSource, ModelFile
-    from models.report import Reporter
 
 _CONNECT_S = 5.0
 _READ_S = 30.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.tokenizer import SPACE, PieceType
 
 if TYPE_CHECKING:

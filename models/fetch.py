@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
+from core.errors import HerdError
+from core.progress import SilentReporter
 from models.cache import cache_folder, only_one_at_a_time, require_free_space, scratch_folder
 from models.download import ensure_file, fetched_sha256
-from models.errors import HerdError
 from models.formats.dllama import read_header
 from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
 from models.formats.gguf_reader import read_gguf
@@ -16,16 +17,15 @@ from models.formats.llama2c import read_llama2c
 from models.packages import PackageStore
 from models.padding import padded
 from models.partial import PartialFile
-from models.report import SilentReporter
 from models.synthetic import synthetic_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from core.progress import Reporter
     from models.catalogue import ModelFile, ModelSpec
     from models.checkpoint import Checkpoint
-    from models.report import Reporter
     from models.shape import ModelShape
 
 _COMPARED = ("dim", "hidden_dim", "layers", "heads", "kv_heads", "head_dim", "vocab")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from core.terminal import shown
 from models.build import expected_size_bytes, is_cached, weights_of
 from models.limits import DLLAMA_WEIGHTS, node_counts
-from models.terminal import shown
 
 if TYPE_CHECKING:
     from models.build import Format

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from models.report import Reporter
+    from core.progress import Reporter
 
 _FETCH_LIMIT_S = 1200
 _REASON_LENGTH = 300

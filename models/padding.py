@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from core.errors import HerdError
 from models.checkpoint import Checkpoint, Matrix, tensor_shapes
-from models.errors import HerdError
 from models.shape import QUANT_BLOCK, packed_bytes
 
 if TYPE_CHECKING:

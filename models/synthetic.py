@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from core.errors import HerdError
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
@@ -17,7 +18,6 @@ from models.checkpoint import (
     Matrix,
     tensor_shapes,
 )
-from models.errors import HerdError
 from models.shape import ModelShape
 from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Literal
 
-from models.errors import HerdError
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from collect.errors import HerdError
 from collect.measurement import Answer, Measurement, Phase, TokenSource
 from collect.parsers.json_lines import Line, Seconds, Text, as_line, count_of, objects, whole_text
-from collect.record import Number
+from core.errors import HerdError
+from core.record import Number
 
 CLIENT = "herd-ask"
 _CUT = frozenset({"length", "limit"})

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from collect.errors import HerdError
 from collect.measurement import Measurement, TokenRecord
 from collect.parsers.dllama_check import Checked, Imitations, check
 from collect.parsers.dllama_failures import failure_cause
@@ -27,6 +26,7 @@ from collect.parsers.dllama_summary import (
     has_part_of_block,
 )
 from collect.parsers.dllama_worker import WorkerLog, read_workers
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from collect.attempt import Role

@@ -11,10 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
 
-from collect.errors import HerdError
 from collect.parsers.distributed_llama import ParsedLog, parse_runs, survey
 from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_source import Source, open_log
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from collect.attempt import Role

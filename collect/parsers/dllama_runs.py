@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from collect.errors import HerdError
 from collect.parsers.dllama_check import BothTotals, Imitations, RealOnes, agrees
 from collect.parsers.dllama_failures import failure_cause
 from collect.parsers.dllama_forms import ORANGE, is_record
 from collect.parsers.dllama_lines import RootReader
 from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_summary import PerplexityResult, ends_block, perplexity_result
+from core.errors import HerdError
 
 AT_ONCE_BYTES = 1 << 17
 MANY_BYTES = 1 << 15

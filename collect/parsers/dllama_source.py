@@ -19,8 +19,8 @@ from pathlib import Path
 from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
 
-from collect.errors import HerdError
 from collect.parsers.dllama_prefix import Group, Groups, is_prefix
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from collect.attempt import Role

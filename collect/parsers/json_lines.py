@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from collect.errors import HerdError
-from models.foreign import one_line
+from core.errors import HerdError
+from core.foreign import one_line
 
 MOST_TOKENS = 10_000_000
 """Of an answer, or of a line; far beyond any context."""

@@ -15,10 +15,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from collect.errors import HerdError
 from collect.measurement import Measurement, Phase
 from collect.parsers.json_lines import LONGEST_MS, MOST_TOKENS, Line, Tokens
-from models.foreign import one_line
+from core.errors import HerdError
+from core.foreign import one_line
 
 # Every run in a pattern is bounded: a log may hold a word of a megabyte.
 _ESTIMATE = re.compile(r"Final estimate: PPL(?: over .{1,80}?)? = (\S{1,40})")

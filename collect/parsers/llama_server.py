@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from collect.errors import HerdError
 from collect.measurement import Measurement, SaidToken
 from collect.parsers.json_lines import Line, LogProbability, Text, as_line, objects
+from core.errors import HerdError
 
 _CLIENT = "the client of llama-server"
 

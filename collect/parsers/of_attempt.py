@@ -11,7 +11,6 @@ from io import BytesIO
 from pathlib import Path
 
 from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord, read_log
-from collect.errors import HerdError
 from collect.measurement import Answer, Measurement
 from collect.parsers import (
     answers,
@@ -22,8 +21,9 @@ from collect.parsers import (
     petals,
 )
 from collect.parsers.dllama_worker import read_worker
-from collect.record import open_regular
-from models.foreign import one_line
+from core.errors import HerdError
+from core.foreign import one_line
+from core.record import open_regular
 
 LONGEST_CAUSE_BYTES = 1 << 18
 """A failure is told at the end of a log, its circumstances at its beginning."""

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from collect.errors import HerdError
 from collect.measurement import (
     Measurement,
     Phase,
@@ -32,6 +31,7 @@ from collect.parsers.json_lines import (
     objects,
     torn,
 )
+from core.errors import HerdError
 
 _CLIENT = "the client of Petals"
 PROGRAM = "/petals/bin/petals-"

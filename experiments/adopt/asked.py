@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.openssh import SSH_PORT
-from models.foreign import one_line
 
 LARGEST_PORT = 65_535
 MOST_MACHINES = 1024

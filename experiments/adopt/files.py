@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from collect.errors import HerdError
-from collect.record import why
-from experiments.durable import sync_folder, write_file
+from core.durable import sync_folder, write_file
+from core.errors import HerdError
+from core.record import why
 
 
 def read_whole(path: Path) -> bytes | None:

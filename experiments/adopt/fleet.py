@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import visible
 from experiments import commands
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ini_hosts import add_to_ini
 from experiments.adopt.yaml_hosts import CannotAddError, Variables, add_to_yaml, is_mapping
 from experiments.cluster import Node
 from experiments.inventory import GROUP, listed, read_cluster
-from models.foreign import visible
 
 DEFAULT = "inventory/fleet.yml"
 YAML_NAMES = frozenset({".yml", ".yaml"})

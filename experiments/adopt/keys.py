@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ssh import Said, call, quoted
 from experiments.cluster import Node
 from experiments.openssh import KNOWN_HOSTS, SSH_PORT
-from models.foreign import one_line
 
 KINDS = {
     "ssh-ed25519": ("ED25519", "ed25519"),

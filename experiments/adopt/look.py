@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.foreign import one_line
 from experiments.adopt.asked import is_usable_ipv4
 from experiments.adopt.keys import known_hosts_of
 from experiments.adopt.ssh import FAILED, Said, call, quoted
 from experiments.cluster import Node
 from experiments.openssh import KNOWN_HOSTS, SSH_PORT, told_of
-from models.foreign import one_line
 
 MARK = "llama-herd-adopt"
 SCRIPT = f"""\

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments import commands
 from experiments.adopt.asked import Asked, is_usable_ipv4, name_nodes
 from experiments.adopt.fleet import Fleet, Newcomer

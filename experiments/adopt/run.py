@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments import commands
 from experiments.adopt.asked import read_words
 from experiments.adopt.fleet import Fleet, read_fleet

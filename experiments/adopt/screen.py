@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.terminal import say
 from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State
@@ -15,7 +16,6 @@ from experiments.adopt.machine import Machine
 from experiments.doctor.facts import Root
 from experiments.doctor.finding import Diagnosis, Verdict
 from experiments.doctor.judge import worst
-from models.terminal import say
 
 
 class Talk(Protocol):

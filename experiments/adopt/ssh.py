@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments.channel import SilentError
 from experiments.cluster import Node
 from experiments.openssh import OpenSsh
 from experiments.refusals import Failure
-from models.foreign import one_line
 
 ANSWER_S = 60.0
 FAILED = 255

@@ -25,8 +25,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from collect.errors import HerdError
 from collect.run import Benchmark
+from core.errors import HerdError
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Deployment, Process

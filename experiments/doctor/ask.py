@@ -13,7 +13,8 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import one_line
 from experiments import commands
 from experiments.channel import Channel
 from experiments.cluster import Node
@@ -25,7 +26,6 @@ from experiments.doctor.program import COMMAND, NONE, OLD, program
 from experiments.remote import SshTransport
 from experiments.together import together
 from experiments.told import decimal, first_of
-from models.foreign import one_line
 
 TICKS = 5
 """The quickest of so many answers tells the time best."""

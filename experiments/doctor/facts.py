@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from models.foreign import Count
+from core.foreign import Count
 
 LONGEST_WORDS = 4000
 """Characters of any text of a node."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from core.foreign import one_line
 from experiments.doctor.checks import (
     condition,
     cuda,
@@ -21,7 +22,6 @@ from experiments.doctor.checks import (
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem, warning
 from experiments.told import unread
-from models.foreign import one_line
 
 MOST_FINDINGS = 1000
 """Of a node: 200 environments have less."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import Node
 from experiments.doctor.ask import ask_nodes
 from experiments.doctor.finding import Diagnosis

@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from core.foreign import visible
+from core.terminal import shown, wrapped
 from experiments.doctor.finding import Diagnosis, Finding, Verdict
 from experiments.doctor.judge import worst
-from models.foreign import visible
-from models.terminal import shown, wrapped
 
 MARK_COLUMNS = 9
 NARROWEST_SENTENCE = 30

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from collect.errors import HerdError
 from collect.run import Benchmark, Greedy, Perplexity, Questions
+from core.errors import HerdError
 from experiments.cluster import Cluster, Node
 from experiments.commands import module
 from experiments.engines.base import Cell

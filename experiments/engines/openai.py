@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from collect.errors import HerdError
 from collect.questions import Question
 from collect.run import Questions
+from core.errors import HerdError
 from experiments.cluster import CONTROLLER, Cluster
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Endpoint, Process

@@ -23,13 +23,13 @@ from typing import Any
 
 from collect.account import Account
 from collect.attempt import UNUSABLE
-from collect.errors import HerdError
 from collect.judging import Choice, Comparison, Judge, judge_files, read_judge
 from collect.parsers.json_lines import count_of, whole_text
 from collect.questions import Question
 from collect.ratings import read_lines
 from collect.run import Questions
-from experiments.durable import replace_file, writing
+from core.durable import replace_file, writing
+from core.errors import HerdError
 from experiments.engines.asking import most_tokens
 from experiments.engines.base import Endpoint
 from experiments.engines.common import PROJECT_FOLDER

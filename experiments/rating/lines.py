@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from collect.errors import HerdError
-from collect.record import LARGEST_RECORD_BYTES, open_regular, read_file
-from experiments.durable import sync_folder, writing
+from core.durable import sync_folder, writing
+from core.errors import HerdError
+from core.record import LARGEST_RECORD_BYTES, open_regular, read_file
 
 
 class Lines:

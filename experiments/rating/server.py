@@ -24,8 +24,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from collect.errors import HerdError
 from collect.ratings import HIGHEST, LOWEST, RUBRICS, Judgement, Score
+from core.errors import HerdError
 from experiments.rating.sheet import Sheet
 from experiments.rating.store import Store
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from pydantic import Field
 
 from collect.account import Account
-from collect.errors import HerdError
 from collect.questions import Question
 from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
-from collect.record import Record, Whole, Words, own_folder, read_record
 from collect.run import Questions, RunManifest, Sha256, load_run
-from experiments.durable import replace_file, writing
+from core.durable import replace_file, writing
+from core.errors import HerdError
+from core.foreign import FileName, inside
+from core.record import Record, Whole, Words, own_folder, read_record
 from experiments.ledger import find_run, plans
-from models.foreign import FileName, inside
 
 Texts = Mapping[str, Mapping[str, str]]
 """Id of a question to hash of an answer to its text."""

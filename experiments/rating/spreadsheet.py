@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.errors import HerdError
 from collect.ratings import HIGHEST, LOWEST, RUBRICS, Judgement
-from experiments.durable import replace_file, writing
+from core.durable import replace_file, writing
+from core.errors import HerdError
+from core.foreign import cell_source, cell_text, is_file_name, one_line
+from core.yaml_file import MOST_MISTAKES
 from experiments.rating.sheet import Sheet, load_key, open_sheet
 from experiments.rating.store import SHARED_PREFIX, judgements_of, rater_name
-from models.foreign import cell_source, cell_text, is_file_name, one_line
-from models.yaml_file import MOST_MISTAKES
 
 COLUMNS = (
     "sheet", "rater", "question", "label", "question_text", "answer_text", *RUBRICS, "comment",

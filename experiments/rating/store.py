@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collect.errors import HerdError
 from collect.ratings import (
     JUDGEMENTS_SUFFIX,
     RATINGS_FOLDER,
@@ -17,9 +16,10 @@ from collect.ratings import (
     latest,
     read_judgements,
 )
-from collect.record import own_folder
+from core.errors import HerdError
+from core.foreign import inside
+from core.record import own_folder
 from experiments.rating.lines import Lines, adding_lines
-from models.foreign import inside
 
 SHARED_PREFIX = "sheet-"
 """How names of sheets begin that are for anybody; no rater may be called so."""

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from collect.attempt import LinkRecord
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Axis, Cell
 from experiments.engines.common import PROJECT_FOLDER

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from core.errors import HerdError
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
@@ -24,7 +25,6 @@ from models.checkpoint import (
     layer_tensor,
     tensor_shapes,
 )
-from models.errors import HerdError
 from models.formats.dllama_header import FLOAT_TYPES, OTHER_FLOAT_TYPES, Key, pairs_of, shape_of
 from models.formats.dllama_tokenizer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack

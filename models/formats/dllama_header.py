@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.shape import Architecture, ModelShape, RopeScaling
 
 if TYPE_CHECKING:

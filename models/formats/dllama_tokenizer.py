@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.tokenizer import LLAMA_3, NEVER, SPACE, PieceType, byte_piece
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.dllama_tokenizer import MAGIC, Key
 from models.formats.model_files import read_small
 from models.tokenizer import (

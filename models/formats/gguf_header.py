@@ -18,7 +18,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFValueType
 from gguf.quants import dequantize
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.model_files import MOST_BYTES
 from models.formats.unsayable import require_no_pointer
 from models.shape import MOST_LAYERS, MOST_PIECES

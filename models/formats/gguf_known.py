@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.gguf import ROPE_DIVISORS, gguf_name
 from models.formats.unsayable import is_off, superfluous, unsayable
 from models.shape import ModelShape

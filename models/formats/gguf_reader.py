@@ -12,6 +12,7 @@ import numpy as np
 from gguf.quants import dequantize
 from pydantic import ValidationError
 
+from core.errors import HerdError
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
@@ -19,7 +20,6 @@ from models.checkpoint import (
     Matrix,
     tensor_shapes,
 )
-from models.errors import HerdError
 from models.formats.gguf import ROPE_DIVISORS, gguf_name
 from models.formats.gguf_header import StoredTensor, read_header
 from models.formats.gguf_known import (

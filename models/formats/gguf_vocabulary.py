@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.tokenizer import LLAMA_3, SPACE, Kind, PieceType, Tokenizer, checked, scores_of_merges
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 from safetensors import SafetensorError, safe_open
 
+from core.errors import HerdError
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
@@ -25,7 +26,6 @@ from models.checkpoint import (
     Matrix,
     tensor_shapes,
 )
-from models.errors import HerdError
 from models.formats.huggingface_config import CONFIG, read_shape
 from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.json_file import read_json

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.huggingface_known import require_computable_config, require_known
 from models.formats.json_file import as_kind, read_object
 from models.formats.unsayable import is_off, unsayable

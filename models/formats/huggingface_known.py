@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.unsayable import is_off, unsayable
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.huggingface_known import require_known
 from models.formats.json_file import as_kind, read_object
 from models.formats.model_files import is_there, read_small

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.huggingface_known import require_computable_generation
 from models.formats.huggingface_settings import Settings, read_settings, require_plain_piece
 from models.formats.json_file import as_kind, read_json, read_object

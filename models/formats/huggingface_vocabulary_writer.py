@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers import Tokenizer as Library
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.pre_tokenizers import (
     COMPOSED_FIRST,
     KNOWN_WAYS,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.errors import HerdError
 from models.checkpoint import CLASSIFIER, tensor_shapes
-from models.errors import HerdError
 from models.formats.huggingface import WEIGHTS, huggingface_name, is_permuted
 from models.formats.huggingface_config import ARCHITECTURES, CONFIG
 from models.formats.quantise import packed_tensor

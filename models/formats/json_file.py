@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.model_files import read_small
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from core.errors import HerdError
 from models.checkpoint import (
     CLASSIFIER,
     EMBEDDING,
@@ -22,7 +23,6 @@ from models.checkpoint import (
     layer_tensor,
     tensor_shapes,
 )
-from models.errors import HerdError
 from models.formats.llama2c_tokenizer import read_tokenizer
 from models.shape import ModelShape, mistakes
 

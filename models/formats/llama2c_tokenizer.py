@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.model_files import read_small
 from models.tokenizer import SPACE, PieceType, Tokenizer, byte_piece, checked
 

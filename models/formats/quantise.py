@@ -13,7 +13,7 @@ import numpy as np
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize, quantize
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.shape import BLOCK_BYTES, QUANT_BLOCK
 
 if TYPE_CHECKING:

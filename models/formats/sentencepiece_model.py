@@ -12,7 +12,7 @@ from sentencepiece.sentencepiece_model_pb2 import (  # type: ignore[attr-defined
     ModelProto,
 )
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.model_files import read_small
 from models.formats.unsayable import unsayable
 from models.tokenizer import SPACE, PieceType, Tokenizer, checked

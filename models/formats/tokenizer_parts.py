@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.pre_tokenizers import Component, components, way_of_cutting
 from models.formats.unsayable import unsayable
 from models.tokenizer import SPACE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from models.errors import HerdError
+from core.errors import HerdError
 
 if TYPE_CHECKING:
     from pathlib import Path

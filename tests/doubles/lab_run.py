@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from collect.errors import HerdError
 from collect.run import Benchmark
+from core.errors import HerdError
 from experiments.inventory import read_cluster
 from experiments.matrix import Matrix
 from experiments.plan import trim

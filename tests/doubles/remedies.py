@@ -14,8 +14,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
-from collect.errors import HerdError
 from collect.run import Benchmark, Greedy
+from core.errors import HerdError
 from experiments import commands
 from experiments.adopt import machine, trust
 from experiments.adopt.keys import State

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.protocol import Link, Reply, Request, ask
 from experiments.readings import unit_state
 from tests.lab.runs import owning, transport, until

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from collect.account import Account
-from collect.errors import HerdError
 from collect.run import load_run
+from core.errors import HerdError
 from experiments.facts import ask_facts
 from experiments.ledger import runs
 from tests.lab.runs import attempts, has_attempts, transport, until

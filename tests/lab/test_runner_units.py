@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import Node
 from experiments.protocol import Request, ask
 from experiments.readings import unit_state

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments import herd, lookout, session
 from experiments.cluster import Node
 from experiments.protocol import NodeLostError, Reply, Request

@@ -10,9 +10,9 @@ import pytest
 import fabfile
 from analysis.report import write_report
 from collect.account import Account
-from collect.errors import HerdError
 from collect.later import LATER_FOLDER
 from collect.run import RUN_FILE, load_run
+from core.errors import HerdError
 from experiments import session
 from experiments.cluster import Node
 from experiments.facts import HELPER_VERSION

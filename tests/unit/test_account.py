@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from collect.account import Account, State
 from collect.attempt import ATTEMPT_FILE, TEMPORARY_PREFIX
-from collect.errors import HerdError
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE
+from core.errors import HerdError
 from tests.doubles.run_folder import make_run
 
 

@@ -14,7 +14,7 @@ import paramiko
 import pytest
 import yaml
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.adopt.run import Adopted, adopt
 from tests.doubles.bare_machine import BareMachine, bare_machine
 

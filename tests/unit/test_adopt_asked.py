@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.adopt.asked import Asked, name_nodes, read_words
 
 

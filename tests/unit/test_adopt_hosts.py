@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.fleet import Fleet, Newcomer, read_fleet
 from experiments.adopt.ini_hosts import add_to_ini

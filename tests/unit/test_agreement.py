@@ -16,10 +16,10 @@ from analysis.cells import Series, cell_results, series_of
 from analysis.report import compose
 from analysis.tabulate import lines
 from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
-from collect.errors import HerdError
 from collect.reference import REFERENCE_FILE, References, ReferenceSays, ReferenceText
 from collect.run import CellRecord, Greedy, RunManifest, TrialRecord
 from collect.tables import Tables
+from core.errors import HerdError
 
 WORKLOAD = Greedy(prompts=("Once upon", "A cat"), positions=8, text="Once upon a time")
 FIRST = (" a", " time", ",", " there")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.inventory import read_cluster
 from experiments.programs import ansible_environment, ask_ansible, said_by_ansible
 from tests.doubles.on_terminal import on_terminal

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from analysis.report import write_report
 from collect.account import Account
-from collect.errors import HerdError
 from collect.tables import build_tables
+from core.errors import HerdError
 from experiments.cluster import Cluster, Node
 from experiments.controller import check_controller
 from experiments.runner import RunResult

@@ -24,8 +24,8 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, load_attempt
-from collect.errors import HerdError
 from collect.tables import build_tables
+from core.errors import HerdError
 from experiments.ledger import runs
 from tests.doubles import scripted_run
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.channel import Channel
 from experiments.cluster import Node
 from experiments.doctor.ask import _peer, ask_nodes

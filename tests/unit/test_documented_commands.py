@@ -139,6 +139,7 @@ def wrong_with(words: list[str], *, whole: bool) -> str:
         "tests",
         "analysis",
         "collect",
+        "core",
     }
     return f"no module {words[2]}" if is_ours and not is_there else ""
 

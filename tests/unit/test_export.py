@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from analysis.export import export_answers
-from collect.errors import HerdError
+from core.errors import HerdError
 from tests.doubles.api_server import saying, serving
 from tests.doubles.asking_run import matrix, run, systems_file
 from tests.doubles.run_folder import make_run

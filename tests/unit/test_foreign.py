@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from models.errors import HerdError
-from models.foreign import Amount, Count, FileName, inside, is_file_name, one_line, visible
+from core.errors import HerdError
+from core.foreign import Amount, Count, FileName, inside, is_file_name, one_line, visible
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ import pytest
 from analysis.report import write_report
 from collect.account import Account, Look
 from collect.attempt import ATTEMPT_FILE
-from collect.errors import HerdError
 from collect.ratings import RATINGS_FOLDER, read_ratings
-from collect.record import UnfitError, parse_record
 from collect.reference import References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, TABLES_FOLDER, load_run
 from collect.tables import build_tables
-from experiments.durable import remove_folder, replace_file
+from core.durable import remove_folder, replace_file
+from core.errors import HerdError
+from core.record import UnfitError, parse_record
 from experiments.ledger import Ledger, find_planned, find_run, new_run_name
 from experiments.plan import seconds_per_trial
 from experiments.rating.sheet import find_asked

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from collect.attempt import AttemptRecord, ProcessRecord
-from collect.errors import HerdError
 from collect.parsers.of_attempt import answers_of, parse_attempt
 from collect.run import CellRecord, Greedy
+from core.errors import HerdError
 from experiments import commands
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES

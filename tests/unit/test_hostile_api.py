@@ -25,7 +25,7 @@ from urllib.parse import quote
 import pytest
 
 from collect.account import Account
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.ledger import Ledger
 from experiments.money import bill_of, most_of_trial
 from experiments.recorder import LONGEST_CAUSE

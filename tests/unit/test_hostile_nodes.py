@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import Node
 from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.checks.advice import Advice

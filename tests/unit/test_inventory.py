@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.inventory import read_cluster
 
 ANSIBLE_VAULT = str(Path(sys.executable).with_name("ansible-vault"))

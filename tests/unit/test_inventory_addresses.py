@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments import addresses
 from experiments.addresses import Place, ipv4, refusals
 from experiments.inventory import read_cluster

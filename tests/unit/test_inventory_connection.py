@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import Node, Secret
 from experiments.inventory import read_cluster
 

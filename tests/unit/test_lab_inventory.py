@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.inventory import read_cluster
 from experiments.lab import LAB_IS_DOWN, lab_is_up, lab_status, lab_up
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments import lab
 
 PROJECT = Path(__file__).resolve().parents[2]

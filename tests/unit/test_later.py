@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from collect.account import Account
-from collect.errors import HerdError
 from collect.later import LATER_FOLDER, all_later
 from collect.reference import ReferenceSays, load_references
 from collect.run import RUN_FILE, Greedy, load_run
+from core.errors import HerdError
 from experiments.ledger import Ledger, runs
 from tests.doubles.absent_run import measure
 from tests.doubles.scripted import MODEL

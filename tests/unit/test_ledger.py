@@ -13,7 +13,7 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.ledger import Ledger, find_run, new_run_name, run_status, runs
 from experiments.owner import Owner, own_results
 from experiments.plan import seconds_per_trial

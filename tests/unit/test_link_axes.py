@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from collect.attempt import LinkRecord
-from collect.errors import HerdError
 from collect.run import Benchmark
+from core.errors import HerdError
 from experiments import runner
 from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell

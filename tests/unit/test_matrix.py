@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.matrix import Matrix, load_matrix
 
 GOOD = """\

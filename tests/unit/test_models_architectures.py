@@ -10,8 +10,8 @@ import pytest
 from gguf import GGUFReader
 from pydantic import ValidationError
 
+from core.errors import HerdError
 from models.checkpoint import tensor_shapes
-from models.errors import HerdError
 from models.formats import dllama
 from models.formats.gguf import gguf_name, write_gguf
 from models.formats.gguf_reader import read_gguf

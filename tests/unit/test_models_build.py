@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from core.digest import sha256_of
+from core.errors import HerdError
 from models.__main__ import main
 from models.build import Format, artifact_file_names, ensure_artifact, is_cached
 from models.cache import disk_errors
 from models.catalogue import ModelSpec, load_catalogue
-from models.digest import sha256_of
-from models.errors import HerdError
 from models.fetch import open_checkpoint
 from models.formats import dllama
 from models.formats.gguf import write_gguf

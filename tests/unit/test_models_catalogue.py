@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.errors import HerdError
 from models.build import expected_size_bytes
 from models.catalogue import load_catalogue
-from models.errors import HerdError
 
 if TYPE_CHECKING:
     from pathlib import Path

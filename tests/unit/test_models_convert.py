@@ -13,13 +13,13 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 from gguf.quants import quantize
 
+from core.errors import HerdError
+from core.progress import SilentReporter
 from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shapes
 from models.convert import convert, open_source
-from models.errors import HerdError
 from models.formats.dllama import read_header, read_model, write_model
 from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
 from models.formats.gguf import gguf_name, write_gguf
-from models.report import SilentReporter
 from models.shape import ModelShape, Weights
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.tiny_llama import logits

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import HerdError
 from models.catalogue import FileSource, ModelFile
 from models.download import ensure_file
-from models.errors import HerdError
 from models.packages import PackageStore, SourceUnavailableError
 from models.partial import PartialFile
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import HerdError
+from core.progress import SilentReporter
 from models.catalogue import FilePiece, FileSource, ModelFile
 from models.download import ensure_file, fetched_sha256
-from models.errors import HerdError
 from models.packages import PackageStore
 from models.partial import PartialFile
-from models.report import SilentReporter
 from tests.unit.test_models_download import CONTENT, Server, names_in, server
 
 __all__ = ["server"]  # the fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import HerdError
 from models.build import ensure_artifact, is_cached, weights_of
 from models.cache import CACHE_VARIABLE
 from models.catalogue import FileSource, ModelFile, ModelSpec
 from models.checkpoint import EMBEDDING, Checkpoint, layer_tensor
-from models.errors import HerdError
 from models.fetch import downloads_folder, open_checkpoint
 from models.formats.dllama import write_model
 from models.formats.dllama_tokenizer import write_tokenizer

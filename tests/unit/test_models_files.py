@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from gguf import GGUFValueType
 
+from core.errors import HerdError
 from models.convert import open_source, write_folder
-from models.errors import HerdError
 from models.formats import dllama
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.model_files import MOST_BYTES

@@ -10,9 +10,9 @@ import pytest
 from gguf import GGUFReader
 from gguf.quants import dequantize
 
+from core.errors import HerdError
 from models.catalogue import load_catalogue
 from models.checkpoint import CLASSIFIER, Checkpoint, tensor_shapes
-from models.errors import HerdError
 from models.formats import dllama, gguf
 from models.formats.gguf_reader import read_gguf
 from models.formats.llama2c import read_llama2c

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from core.errors import HerdError
 from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shapes
 from models.convert import open_source, write_folder
-from models.errors import HerdError
 from models.formats import dllama
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.gguf import write_gguf

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFValueType, GGUFWriter
 
+from core.errors import HerdError
 from models.checkpoint import Checkpoint, tensor_shapes
-from models.errors import HerdError
 from models.formats.gguf import gguf_name, write_gguf
 from models.formats.gguf_header import read_header
 from models.formats.gguf_reader import read_gguf

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from core.errors import HerdError
+from core.progress import SilentReporter
 from models.checkpoint import Checkpoint
 from models.convert import convert, open_source
-from models.errors import HerdError
 from models.formats import huggingface_writer
 from models.formats.dllama import write_model
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.huggingface import huggingface_name
 from models.formats.huggingface_config import read_shape
-from models.report import SilentReporter
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.random_models import LLAMA, LLAMA31, QWEN3, random_model

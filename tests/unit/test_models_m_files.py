@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats import dllama
 from models.formats.dllama_header import FLOAT_TYPES
 from models.formats.dllama_tokenizer import write_tokenizer

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import HerdError
 from models.build import ensure_artifact, open_checkpoint
 from models.cache import CACHE_VARIABLE
 from models.catalogue import load_catalogue
 from models.checkpoint import layer_tensor, tensor_shapes
-from models.errors import HerdError
 from models.formats.dllama import read_model, write_model
 from models.formats.gguf import write_gguf
 from models.formats.gguf_reader import read_gguf

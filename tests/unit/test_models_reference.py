@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.errors import HerdError
 from models.catalogue import load_catalogue
 from models.checkpoint import Checkpoint
 from models.encoder import Encoder
-from models.errors import HerdError
 from models.fetch import open_checkpoint
 from models.reference import Reference, log_softmax
 from models.shape import ModelShape

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from core.errors import HerdError
 from models.build import ensure_artifact, open_checkpoint
 from models.catalogue import load_catalogue
-from models.errors import HerdError
 from models.formats.dllama import read_model
 from tests.doubles.tiny_llama import greedy, logits
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.errors import HerdError
 from models.catalogue import load_catalogue
 from models.checkpoint import CLASSIFIER, tensor_shapes
-from models.errors import HerdError
 from models.synthetic import synthetic_checkpoint, synthetic_tokenizer
 from models.tokenizer import PieceType
 

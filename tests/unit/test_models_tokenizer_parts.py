@@ -11,8 +11,8 @@ import pytest
 from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 from tokenizers import Tokenizer as Library
 
+from core.errors import HerdError
 from models.convert import convert, write_folder
-from models.errors import HerdError
 from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
 from models.formats.dllama_tokenizer_reader import read_vocabulary as read_t

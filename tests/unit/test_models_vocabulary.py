@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
 from models.formats.dllama_tokenizer_reader import (
     read_dllama_tokenizer,

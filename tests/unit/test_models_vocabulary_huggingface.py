@@ -12,7 +12,7 @@ from tokenizers import AddedToken, models
 from tokenizers import Tokenizer as Library
 from tokenizers.processors import TemplateProcessing
 
-from models.errors import HerdError
+from core.errors import HerdError
 from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
 from models.formats.huggingface_vocabulary import read_vocabulary

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from collect.account import Account
-from collect.errors import HerdError
 from collect.run import Questions
+from core.errors import HerdError
 from experiments.cluster import Cluster
 from experiments.compare import comparison, require_writable
 from experiments.money import money, most_of_trial

@@ -20,6 +20,7 @@ PLACES = (
     "inventory",
     "experiments",
     "collect",
+    "core",
     "fabfile.py",
     "provision.yml",
 )

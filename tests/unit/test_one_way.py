@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.inventory import read_cluster
 from experiments.openssh import CHECKED, ONLY_THERE
 from experiments.programs import beside_python

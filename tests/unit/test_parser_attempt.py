@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from collect.attempt import ProcessRecord, Role, load_attempt
-from collect.errors import HerdError
 from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.run import ATTEMPTS_FOLDER, Perplexity
+from core.errors import HerdError
 from tests.doubles.run_folder import make_run
 
 DATA = Path(__file__).parents[1] / "data"

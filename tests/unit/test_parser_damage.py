@@ -5,9 +5,9 @@ from io import BytesIO
 
 import pytest
 
-from collect.errors import HerdError
 from collect.measurement import Measurement
 from collect.parsers.distributed_llama import measurement, parse_log, parse_runs
+from core.errors import HerdError
 from tests.doubles.recorded_logs import DATA
 
 CASES = (

@@ -10,9 +10,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from collect.attempt import Role
-from collect.errors import HerdError
 from collect.parsers.distributed_llama import ParsedLog, measurement, parse_log, parse_runs
 from collect.parsers.dllama_json import json_chunks
+from core.errors import HerdError
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
 from tests.doubles.recorded_logs import DATA, parsed

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from collect.errors import HerdError
 from collect.parsers import dllama_failures
 from collect.parsers.distributed_llama import measurement
+from core.errors import HerdError
 from tests.doubles.recorded_logs import DATA, parsed
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collect.errors import HerdError
 from collect.parsers import distributed_llama, dllama_failures, llama_cpp
 from collect.parsers.distributed_llama import ParsedLog, parse_log
+from core.errors import HerdError
 from tests.doubles.mutated_logs import LOGS, invented, mutated_logs
 
 DATA = Path(__file__).parents[1] / "data"

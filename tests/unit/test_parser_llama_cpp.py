@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
 from collect.parsers import llama_cpp
+from core.errors import HerdError
 from tests.doubles import engine_logs
 
 DATA = Path(__file__).parents[1] / "data" / "llama-cpp"

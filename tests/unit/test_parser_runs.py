@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
 from collect.parsers import dllama_runs
 from collect.parsers.distributed_llama import ParsedLog, measurement, parse_runs
 from collect.parsers.dllama_json import json_chunks
+from core.errors import HerdError
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
 from tests.doubles.recorded_logs import DATA, parsed

@@ -12,10 +12,10 @@ from types import ModuleType
 import pytest
 
 from collect.attempt import ProcessRecord
-from collect.errors import HerdError
 from collect.parsers import petals
 from collect.parsers.of_attempt import failure_cause
 from collect.run import Benchmark, Greedy, Perplexity, Questions
+from core.errors import HerdError
 from experiments.cluster import Cluster, Installation, Node
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.facts import ask_facts
 from experiments.plan import Plan, describe, make_plan, order_trials, plan_id, trim
 from tests.doubles.scripted import ScriptedTransport, cluster

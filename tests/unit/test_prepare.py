@@ -14,8 +14,9 @@ import pytest
 import yaml
 
 import fabfile
-from collect.errors import HerdError
 from collect.run import Benchmark
+from core.errors import HerdError
+from core.progress import SilentReporter
 from experiments import commands, prepare
 from experiments.cluster import Cluster, Installation, Node
 from experiments.compare import comparison
@@ -24,7 +25,6 @@ from experiments.lacks import Wanted, lacks_of
 from experiments.matrix import Matrix
 from experiments.plan import describe, make_plan
 from experiments.prepare import have_models, prepare_on, run_ansible
-from models.report import SilentReporter
 
 MODEL = "synthetic:tiny"
 INVENTORY = "inventory/home.yml"

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.protocol import Reply, ReplyReader, Request
 from tests.doubles.helper import load_helper
 

@@ -14,13 +14,13 @@ import pytest
 from analysis.report import compose, write_report
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
-from collect.errors import HerdError
 from collect.measurement import Measurement
 from collect.parsers import answers
 from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
 from collect.tables import Tables, build_tables
+from core.errors import HerdError
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES, ON_NODES, asking
 from experiments.engines.base import Cell, Deployment

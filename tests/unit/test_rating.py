@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from collect.errors import HerdError
 from collect.ratings import Judgement, answer_hash, read_judgements, read_ratings
+from core.errors import HerdError
 from experiments.rating import lines as lines_module
 from experiments.rating.server import HEADERS, Rating, RatingServer
 from experiments.rating.sheet import Key, find_asked, label_of, load_key, open_sheet

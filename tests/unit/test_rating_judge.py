@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from analysis.report import write_report
-from collect.errors import HerdError
 from collect.judging import read_judges
 from collect.ratings import answer_hash, read_ratings
+from core.errors import HerdError
 from experiments.rating import judge as judging
 from experiments.rating.judge import PROMPT, choice_of, judge_answers
 from experiments.systems import load_systems

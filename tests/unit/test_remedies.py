@@ -31,7 +31,7 @@ cluster:
     {NODE}: {{ansible_host: 192.0.2.7}}
 """
 ASKED = "playbooks/parts/asked.yml"
-PARTS = (*(PROJECT / name for name in ("experiments", "models", "collect", "analysis")),)
+PARTS = (*(PROJECT / name for name in ("experiments", "models", "collect", "analysis", "core")),)
 CODE = [path for part in PARTS for path in part.rglob("*.py")] + [PROJECT / "fabfile.py"]
 COMMAND = re.compile(r"(?:ansible-playbook|ansible) +\S|\bfab ([a-z]+(?:-[a-z]+)?)\b(?! of)")
 MENTIONS = {

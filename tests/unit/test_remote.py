@@ -12,7 +12,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments.cluster import Node, Secret, SshSettings
 from experiments.openssh import OpenSsh
 from experiments.protocol import NodeLostError

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from analysis.report import compose, write_report
 from collect.account import Account
-from collect.errors import HerdError
 from collect.run import Perplexity
+from core.errors import HerdError
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
 

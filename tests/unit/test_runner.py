@@ -12,7 +12,7 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
-from collect.errors import HerdError
+from core.errors import HerdError
 from experiments import lookout
 from experiments.ledger import find_run, run_status, runs
 from experiments.owner import Owner, own_results

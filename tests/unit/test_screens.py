@@ -13,6 +13,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import fabfile
+from core import terminal
+from core.terminal import say, wrapped
 from experiments import lab
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
 from experiments.doctor.show import show
@@ -20,10 +22,8 @@ from experiments.facts import ask_facts
 from experiments.lab import LabNode
 from experiments.plan import describe, make_plan
 from experiments.progress import Step, make_progress
-from models import terminal
 from models.catalogue import load_catalogue
 from models.listing import models_table
-from models.terminal import say, wrapped
 from tests.doubles.on_terminal import on_terminal
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, world

@@ -10,7 +10,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "pandas", "pyarrow", "matplotlib", "requests", "gguf", "tokenizers", "scipy")
-FLOORS = ("analysis", "experiments", "collect", "models.foreign")
+FLOORS = ("analysis", "experiments", "collect", "core")
 
 
 def loaded(*statements: str) -> set[str]:
@@ -43,5 +43,5 @@ def test_status_the_lab_and_logs_need_nothing_heavy(module: str) -> None:
 
 
 def test_to_print_a_log_neither_pydantic_nor_rich_is_loaded() -> None:
-    modules = loaded("import collect.parsers.dllama_json", "import models.terminal")
+    modules = loaded("import collect.parsers.dllama_json", "import core.terminal")
     assert not modules & {*HEAVY, "pydantic", "rich"}

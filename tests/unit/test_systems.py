@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collect.errors import HerdError
 from collect.run import Benchmark
+from core.errors import HerdError
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES
 from experiments.labels import cell_label

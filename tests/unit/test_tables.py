@@ -11,9 +11,9 @@ import pytest
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
 from collect.columns import ATTEMPTS, NODES, TOKENS, TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
-from collect.errors import HerdError
 from collect.run import ATTEMPTS_FOLDER, Perplexity
 from collect.tables import build_tables
+from core.errors import HerdError
 from tests.doubles.run_folder import make_run, replace_log
 
 AXES = ["engine", "model", "nodes", "weights", "workers", "threads", "net_turbo", "split_mode"]

@@ -11,13 +11,13 @@ from invoke.exceptions import Exit
 from rich.console import Console
 
 import fabfile
-from collect.errors import HerdError
+from core.errors import HerdError
+from core.foreign import visible
+from core.progress import StderrReporter
+from core.terminal import complain, say, say_json
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
 from experiments.doctor.show import show
 from experiments.progress import Progress, Step, make_progress
-from models.foreign import visible
-from models.report import StderrReporter
-from models.terminal import complain, say, say_json
 
 COUNTS = {"planned": 1, "done": 0, "failed": 0, "unavailable": 0, "pending": 1}
 HOSTILE = [

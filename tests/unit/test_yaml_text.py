@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from core.errors import HerdError
+from core.yaml_file import load_yaml_file
+from core.yaml_text import MOST_BYTES, MOST_DEPTH, MOST_NODES, YamlTextError, read_yaml
 from experiments.matrix import load_matrix
-from models.errors import HerdError
-from models.yaml_file import load_yaml_file
-from models.yaml_text import MOST_BYTES, MOST_DEPTH, MOST_NODES, YamlTextError, read_yaml
 
 SOON_S = 3.0
 """On a busy machine; what is refused before it is read takes milliseconds."""

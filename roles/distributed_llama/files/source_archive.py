@@ -26,8 +26,8 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from core.digest import sha256_of
 from models.clients import environment_for_clients
-from models.digest import sha256_of
 from models.unpack import (
     Budget,
     UnpackError,

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from models.digest import sha256_of
+from core.digest import sha256_of
 from models.pip import PipError, pip
 
 

@@ -23,9 +23,9 @@ def files_of(
     wanted: list[dict[str, Any]], engines: list[str], *, only_look: bool
 ) -> dict[str, dict[str, Any]]:
     """What each node path shall hold."""
+    from core.progress import StderrReporter  # noqa: PLC0415
     from models import build  # noqa: PLC0415  # the project is on the path only now
     from models.catalogue import load_catalogue  # noqa: PLC0415
-    from models.report import StderrReporter  # noqa: PLC0415
 
     catalogue = load_catalogue()
     files: dict[str, dict[str, Any]] = {}
@@ -67,7 +67,7 @@ def main() -> int:
     arguments = parser.parse_args()
     os.chdir(arguments.project)
     sys.path.insert(0, str(arguments.project))
-    from models.errors import HerdError  # noqa: PLC0415
+    from core.errors import HerdError  # noqa: PLC0415
 
     try:
         files = files_of(arguments.wanted, arguments.engines, only_look=arguments.only_look)

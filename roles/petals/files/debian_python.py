@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from core.digest import sha256_of
 from models.debian import DebianError, PrivateApt, Source, own_mirror, unpack, versions
-from models.digest import sha256_of
 from models.unpack import pack
 
 SUITE = "bookworm"

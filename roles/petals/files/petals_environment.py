@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from models.digest import sha256_of
+from core.digest import sha256_of
 from models.pip import PipError, pip
 
 FILES = Path(__file__).parent

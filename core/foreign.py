@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from models.errors import HerdError
+from core.errors import HerdError
 
 LONGEST_NAME_BYTES = 255
 """What file systems allow (NAME_MAX of Linux)."""

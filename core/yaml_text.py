@@ -16,7 +16,7 @@ import yaml
 from yaml.constructor import ConstructorError
 from yaml.reader import Reader
 
-from models.foreign import one_line
+from core.foreign import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from collect.errors import HerdError
-from collect.record import open_regular, why
+from core.errors import HerdError
+from core.record import open_regular, why
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from models.terminal import complain
+from core.terminal import complain
 
 _MIB = 1024 * 1024
 _LINE_EVERY_S = 2.0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from models.errors import HerdError
-from models.foreign import one_line
-from models.yaml_text import YamlTextError, read_yaml
+from core.errors import HerdError
+from core.foreign import one_line
+from core.yaml_text import YamlTextError, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ACTING_IN_JSON = re.compile(
     "[\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
 )
-"""What of `models.foreign.visible` may stand in JSON; it stands in strings alone."""
+"""What of `core.foreign.visible` may stand in JSON; it stands in strings alone."""
 
 NARROWEST = 40
 _PROGRAM = (
@@ -107,6 +107,6 @@ def shown(text: str, style: str = "") -> Text:
 
 def _visible(text: str) -> str:
     # With it comes Pydantic, which takes 0.1 s to load and which JSON does not need.
-    from models.foreign import visible
+    from core.foreign import visible
 
     return visible(text)

@@ -1,7 +1,7 @@
 """Records in files of ours: what may stand in them, and how they are read.
 
 A run's folder may have been sent by somebody. So a record is closed and everything in it bounded: a
-name is a name (`models.foreign`), a number can be reckoned with and kept in a table, a text has an
+name is a name (`core.foreign`), a number can be reckoned with and kept in a table, a text has an
 end. Only regular files are read, none through a link, and none larger than it can be.
 """
 
@@ -25,8 +25,8 @@ from pydantic import (
     ValidationError,
 )
 
-from collect.errors import HerdError
-from models.foreign import LARGEST_COUNT, Amount, Finite, one_line, visible
+from core.errors import HerdError
+from core.foreign import LARGEST_COUNT, Amount, Finite, one_line, visible
 
 LONGEST_TEXT = 1 << 20
 """Characters of any text in a record; of most, less is allowed. A program's argument is a text."""
