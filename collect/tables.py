@@ -13,7 +13,6 @@ texts: a row a token of a greedy workload, generated or scored, of the attempt t
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -42,10 +41,12 @@ from collect.energy import node_energy, trial_energy
 from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers.of_attempt import answers_of
 from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
+from core.durable import land, writing
 from core.errors import HerdError
-from core.record import own_folder, why
+from core.record import own_folder
 
 Row = dict[str, Any]
+_KEPT = "Nothing is lost: they are made from the attempts again by `fab report`."
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,13 @@ class Tables:
             HerdError: the disk is full or the folder cannot be written.
         """
         folder = run_folder / TABLES_FOLDER
-        try:
+        with writing(f"the tables of {run_folder.name}", folder, kept=_KEPT):
             if own_folder(run_folder, TABLES_FOLDER) is None:
                 folder.mkdir()
             return tuple(
                 _write(getattr(self, table.name), folder / f"{table.name}.parquet")
                 for table in fields(self)
             )
-        except OSError as error:
-            raise HerdError(
-                f"Writing the tables of {run_folder.name} to {folder}: {why(error)}. "
-                "Nothing is lost: they are made from the attempts again by `fab report`."
-            ) from None
 
 
 def build_tables(run_folder: Path) -> Tables:
@@ -347,12 +343,5 @@ def _write(frame: pd.DataFrame, path: Path) -> Path:
     temporary.unlink(missing_ok=True)
     with temporary.open("xb") as file:
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    land(temporary, path)
     return path

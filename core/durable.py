@@ -16,29 +16,67 @@ from pathlib import Path
 from core.errors import HerdError
 from core.record import open_regular, why
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+MEASURED_IS_SAFE = "Everything measured before is safe."
 
 
 @contextmanager
-def writing(what: str, where: Path) -> Iterator[None]:
+def writing(
+    what: str, where: Path, *, kept: str = MEASURED_IS_SAFE, elsewhere: str = ""
+) -> Iterator[None]:
     """Turn what the operating system says about a write into a message for the user.
+
+    Args:
+        what: is written.
+        where: the file or the folder.
+        kept: what the user still has, one sentence.
+        elsewhere: how to write to another disk, for example `or set NAME to another folder`.
 
     Raises:
         HerdError: the disk is full or read-only, or permission is lacking.
     """
+    with disk_errors(f"Writing {what} to {where}", kept=kept, elsewhere=elsewhere):
+        yield
+
+
+@contextmanager
+def disk_errors(doing: str, *, kept: str, elsewhere: str = "") -> Iterator[None]:
+    """As `writing`, for work that does more than to write.
+
+    Args:
+        doing: the beginning of the message, with the place: `Fetching x.gguf into FOLDER`.
+        kept: as for `writing`.
+        elsewhere: as for `writing`.
+
+    Raises:
+        HerdError: instead of any OSError.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
-            raise HerdError(
-                f"Writing {what} to {where}: the disk of this machine is full. Everything "
-                "measured before is safe. Free some space and give the same command again; it "
-                "continues where it stopped."
-            ) from None
+        if is_full(error):
+            raise HerdError(disk_is_full(doing, kept, elsewhere)) from error
         raise HerdError(
-            f"Writing {what} to {where}: {why(error)}. Everything measured before "
-            "is safe. Put this right and give the same command again."
-        ) from None
+            f"{doing}: {why(error)}. {kept} Fix this{_or(elsewhere)} and give the same "
+            "command again."
+        ) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the operating system, or numpy on its behalf, says that a disk is full."""
+    # numpy's tofile gives no number, only "N requested and M written"
+    return error.errno in {errno.ENOSPC, errno.EDQUOT} or "requested and" in str(error)
+
+
+def disk_is_full(doing: str, kept: str, elsewhere: str = "") -> str:
+    """The message for a full disk; the arguments are those of `disk_errors`."""
+    return (
+        f"{doing}: the disk of this machine is full. {kept} Free some space{_or(elsewhere)} and "
+        "give the same command again."
+    )
+
+
+def _or(elsewhere: str) -> str:
+    return elsewhere and f" {elsewhere}"
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -58,12 +96,12 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".tmp-{path.name}")
     write_file(temporary, content)
     temporary.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync(path: Path) -> None:
+    """Make durable what was written to a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
@@ -71,10 +109,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def land(temporary: Path, final: Path) -> None:
-    """Give a finished folder its name, durably."""
-    sync_folder(temporary)
-    temporary.rename(final)
-    sync_folder(final.parent)
+    """Give a finished file or folder its name: a power cut leaves the old one or the new one."""
+    sync(temporary)
+    temporary.replace(final)
+    sync(final.parent)
 
 
 def remove_folder(folder: Path) -> None:

@@ -7,6 +7,7 @@ anything. Records hold such values by the types of this module; what prints one 
 from __future__ import annotations
 
 import functools
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ LONGEST_NAME_BYTES = 255
 """What file systems allow (NAME_MAX of Linux)."""
 LARGEST_COUNT = 2**53
 """Largest whole number that every reader of a table keeps exactly (IEEE 754, binary64)."""
+
+LONGEST_NUMBER = 40
+_WHOLE = re.compile(r"[0-9]{1,19}")
+_DECIMAL = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")
 
 _STAY = frozenset("\n\t")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -92,6 +97,22 @@ def inside(folder: Path, name: str) -> Path:
     if not is_inside:
         raise HerdError(f"`{visible(name)}` leads out of {folder} and is not touched.")
     return path
+
+
+def whole(text: str | None) -> int | None:
+    """A whole number as programs write it; None for anything else, and beyond what is counted."""
+    if text is None or not _WHOLE.fullmatch(text):
+        return None
+    number = int(text)
+    return number if number <= LARGEST_COUNT else None
+
+
+def decimal(text: str | None) -> float | None:
+    """A number as programs write it; None for anything else."""
+    if text is None or len(text) > LONGEST_NUMBER or not _DECIMAL.fullmatch(text):
+        return None
+    number = float(text)
+    return number if math.isfinite(number) and abs(number) <= LARGEST_COUNT else None
 
 
 def visible(text: str) -> str:

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.paths import PROJECT_FOLDER
 from experiments.programs import beside_python
 
-PROJECT = Path(__file__).resolve().parent.parent
 VERBS_WITH_INVENTORY = frozenset(
     {"adopt", "check-agreement", "compare", "doctor", "plan", "prepare", "run-matrix"}
 )
@@ -196,14 +196,14 @@ def _program(name: str) -> str:
     return name if shutil.which(name) else below(Path(beside_python(name)))
 
 
-def below(path: Path, project: Path = PROJECT) -> str:
+def below(path: Path, project: Path = PROJECT_FOLDER) -> str:
     """A path as commands in the project's folder have it."""
     return str(path.relative_to(project) if path.is_relative_to(project) else path)
 
 
 def _settings() -> dict[str, str]:
     """Ansible passes over an ansible.cfg in a folder that everybody can write to, if not named."""
-    is_passed_over = PROJECT.stat().st_mode & 0o002 and not os.environ.get("ANSIBLE_CONFIG")
+    is_passed_over = PROJECT_FOLDER.stat().st_mode & 0o002 and not os.environ.get("ANSIBLE_CONFIG")
     return {"ANSIBLE_CONFIG": "ansible.cfg"} if is_passed_over else {}
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from collect.questions import load_questions
 from collect.run import Questions
 from core.errors import HerdError
+from core.paths import PROJECT_FOLDER
 from experiments.commands import from_project
-from experiments.engines.common import PROJECT_FOLDER
 from experiments.matrix import Matrix, load_matrix
 
 COMPARISON = PROJECT_FOLDER / "experiments" / "matrices" / "compare.yml"

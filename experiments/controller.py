@@ -16,13 +16,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import HerdError
+from core.paths import CLIENT
 from experiments.cluster import CONTROLLER, Cluster, Node
 from experiments.engines.base import Cell
-from experiments.engines.common import PROJECT_FOLDER
 from experiments.engines.openai import is_replayed
 from experiments.protocol import Link, Reply, Request, Transport
 
-CLIENT = PROJECT_FOLDER / "roles" / "node_base" / "files" / "herd-ask"
 CASSETTES_FOLDER = "cassettes"
 """Below the folder of all runs: kept answers serve later runs, too."""
 EXITED, KILLED = "1", "2"

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collect.attempt import NodeEnergy
-from core.foreign import one_line
+from core.foreign import decimal, one_line
 from experiments.engines.base import Deployment
 from experiments.execution import Execution
 from experiments.facts import COUNTERS
 from experiments.herd import Herd
 from experiments.lookout import ANSWER_S
 from experiments.protocol import Reply, Request
-from experiments.told import decimal
 
 MOMENT = "at_s"
 MOST_COUNTERS = 200

@@ -10,13 +10,12 @@ from shlex import quote
 from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
+from core.paths import ENGINES_FOLDER, MODELS_FOLDER
 from experiments import commands
 from experiments.cluster import Cluster, Installation, Node
-from experiments.engines.common import ENGINES_FOLDER
 from experiments.protocol import Link, Reply, Request, Transport, ask
 from experiments.together import together
 from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
-from models.build import NODE_FOLDER
 
 HELPER_VERSION = "8"
 """VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
@@ -138,13 +137,13 @@ def _models(node: Node, reply: Reply, link: Link) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for slug in _named(node, reply, "manifest."):
-        path = f"{NODE_FOLDER}/{slug}/manifest.json"
+        path = f"{MODELS_FOLDER}/{slug}/manifest.json"
         manifest = read_told(node.name, path, reply.text(f"manifest.{slug}"), Manifest)
         there = _files(node, slug, reply.text(f"files.{slug}"))
         for name, stamp in manifest.files.items():
             if name in there:
                 if there[name] != (stamp.size_bytes, stamp.mtime_ns):
-                    _compare(node, link, f"{NODE_FOLDER}/{slug}/{name}", stamp.sha256)
+                    _compare(node, link, f"{MODELS_FOLDER}/{slug}/{name}", stamp.sha256)
                 found[f"{slug}/{name}"] = stamp.sha256
     return found
 
@@ -155,7 +154,7 @@ def _files(node: Node, slug: str, text: str) -> dict[str, tuple[int, int]]:
     for line in text.splitlines():
         described = _DESCRIBED.fullmatch(line)
         if described is None:
-            folder = f"{NODE_FOLDER}/{slug}"
+            folder = f"{MODELS_FOLDER}/{slug}"
             raise wrong(node.name, f"the list of {folder}", f"`{one_line(line, 60)}` is no file")
         size_bytes, mtime_ns, path = described.groups()
         found[path.rpartition("/")[2]] = (int(size_bytes), int(mtime_ns))

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import HerdError
-from core.foreign import is_file_name, one_line
+from core.foreign import is_file_name, one_line, whole
 from core.terminal import complain
 from experiments import commands
 from experiments.addresses import Place, ipv4, refusals
 from experiments.cluster import Cluster, Node, Secret, SshSettings
 from experiments.lab import LAB_IS_DOWN, lab_is_up
 from experiments.programs import ask_ansible, beside_python, of_config, with_remedy
-from experiments.told import whole
 
 GROUP = "cluster"
 SSH_PORT = 22

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HerdError
+from core.paths import PROJECT_FOLDER
 from experiments.programs import ansible_environment, beside_python
 
-PROJECT = Path(__file__).resolve().parent.parent
-STATE_FILE = PROJECT / ".lab" / "state.json"
+STATE_FILE = PROJECT_FOLDER / ".lab" / "state.json"
 MOST_NODES = 16
 RELEASES = ("bookworm", "trixie")
 """Systems that nodes can have although the controller has another, as role lab_host knows them."""
@@ -205,8 +205,8 @@ def _play(doing: str, variables: Mapping[str, object]) -> None:
     argv += [f"--extra-vars={json.dumps(variables)}"]
     if os.geteuid() != 0 and not _succeeds("sudo", "--non-interactive", "true"):
         argv.append("--ask-become-pass")
-    environment = ansible_environment(PROJECT)
-    code = subprocess.run(argv, cwd=PROJECT, env=environment, check=False).returncode
+    environment = ansible_environment(PROJECT_FOLDER)
+    code = subprocess.run(argv, cwd=PROJECT_FOLDER, env=environment, check=False).returncode
     if code != 0:
         raise HerdError(
             f"Something went wrong while {doing}: Ansible ended with {code}, and its last message "

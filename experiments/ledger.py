@@ -30,7 +30,7 @@ from core.durable import (
     land,
     remove_folder,
     replace_file,
-    sync_folder,
+    sync,
     write_file,
     writing,
 )
@@ -209,7 +209,7 @@ def write_attempt(folder: Path, logs: Mapping[str, bytes], judge: Judge) -> Atte
         write_file(inside(folder, name), content)
     record = judge(folder)
     # Last, and only when the logs are durable: it vouches for them.
-    sync_folder(folder)
+    sync(folder)
     write_file(folder / ATTEMPT_FILE, record.model_dump_json(indent=1).encode())
     return record
 
@@ -240,7 +240,7 @@ class Ledger:
             for attempt in rescued_attempts(self.folder.name):
                 self._take_in(attempt)
             # A kill between rename and fsync left a name that is not durable yet.
-            sync_folder(self.attempts)
+            sync(self.attempts)
 
     def _take_in(self, rescued: Path) -> None:
         """Record an attempt that was put elsewhere, and remove it there."""
@@ -272,7 +272,7 @@ class Ledger:
         with writing(f"what became known of the run {self.folder.name}", folder):
             if not folder.exists():
                 folder.mkdir()
-                sync_folder(self.folder)
+                sync(self.folder)
             replace_file(folder / f"{number:04}.json", later.model_dump_json(indent=1).encode())
 
     def account(self) -> Account:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collect.run import RunManifest, Scalar, SystemRecord
-from experiments.engines.common import PROJECT_FOLDER, model_spec
+from core.paths import PROJECT_FOLDER
+from experiments.engines.common import model_spec
 from experiments.plan import Plan
 
 

@@ -21,6 +21,7 @@ from collect.run import (
     Workload,
 )
 from core.errors import HerdError
+from core.paths import PROJECT_FOLDER
 from core.yaml_file import load_yaml_file
 from experiments.axes import (
     COMMON_AXES,
@@ -33,7 +34,6 @@ from experiments.axes import (
 )
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
-from experiments.engines.common import PROJECT_FOLDER
 from experiments.shaping.links import LINK_AXES
 from experiments.systems import load_systems
 

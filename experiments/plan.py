@@ -23,6 +23,7 @@ from collect.run import (
 )
 from core.errors import HerdError
 from core.foreign import one_line
+from core.paths import RESULTS_FOLDER
 from experiments import commands
 from experiments.cluster import LEFT_OUT, Cluster
 from experiments.engines import ENGINES
@@ -38,7 +39,6 @@ from experiments.progress import spoken_time
 from experiments.remote import SshTransport
 from experiments.shaping import links
 
-RESULTS_FOLDER = "results"
 ID_LENGTH = 10
 RULE_S = 10.0
 """Guess for a trial of a cell that nobody measured yet."""

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from collect.attempt import NodeReading
-from core.foreign import one_line
-from experiments.told import decimal, whole
+from core.foreign import decimal, one_line, whole
 
 EXITED = "1"
 """CLD_EXITED of `waitid`, which systemd shows as ExecMainCode; 2 and 3 are signals."""

@@ -11,12 +11,12 @@ from collect.attempt import AttemptRecord, Outcome
 from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
 from core.errors import HerdError
-from core.foreign import one_line
+from core.foreign import one_line, whole
 from experiments.execution import Execution
 from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.protocol import Request
-from experiments.told import first_of, unread, whole
+from experiments.told import first_of, unread
 
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""

@@ -18,9 +18,6 @@ from experiments import commands
 
 LONGEST_WORDS = 4000
 MOST_FACTS = 500
-LONGEST_NUMBER = 40
-_WHOLE = re.compile(r"[0-9]{1,19}")
-_DECIMAL = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")
 _FACT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 
 Told = TypeVar("Told", bound=BaseModel)
@@ -154,19 +151,3 @@ def first_of(error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     return one_line(f"{place}: {first['msg']}" if place else first["msg"], 200)
-
-
-def whole(text: str | None) -> int | None:
-    """A whole number as a node writes it; None for anything else, and beyond what is counted."""
-    if text is None or not _WHOLE.fullmatch(text):
-        return None
-    number = int(text)
-    return number if number <= LARGEST_COUNT else None
-
-
-def decimal(text: str | None) -> float | None:
-    """A number as a node writes it; None for anything else."""
-    if text is None or len(text) > LONGEST_NUMBER or not _DECIMAL.fullmatch(text):
-        return None
-    number = float(text)
-    return number if math.isfinite(number) and abs(number) <= LARGEST_COUNT else None

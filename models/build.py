@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from core.errors import HerdError
+from core.paths import MODELS_FOLDER
 from core.progress import SilentReporter
 from models.built import find_built, record_built
 from models.cache import cache_folder, landing, only_one_at_a_time
@@ -38,7 +39,6 @@ ENGINE_OF_FORMAT: dict[Format, str] = {
     "dllama": "distributed-llama",
     "huggingface": "petals",
 }
-NODE_FOLDER = "/opt/llama-herd/models"
 VOCABULARY_ROLES: tuple[Role, ...] = ("tokenizer", "tokenizer_config", "generation_config")
 _RECIPE = 6
 """Raise when the bytes written for a model change, so that caches build it again."""
@@ -119,10 +119,10 @@ def artifact_file_names(
     """
     if format == "huggingface":
         plain = spec.unpadded or spec
-        folder = f"{NODE_FOLDER}/{plain.slug}-{weights}"
+        folder = f"{MODELS_FOLDER}/{plain.slug}-{weights}"
         named: dict[Role, str] = {"model": f"{folder}/{WEIGHTS}", "config": f"{folder}/{CONFIG}"}
         return named | {role: f"{folder}/{role}.json" for role in VOCABULARY_ROLES}
-    folder = f"{NODE_FOLDER}/{spec.slug}"
+    folder = f"{MODELS_FOLDER}/{spec.slug}"
     if format == "gguf":
         return {"model": f"{folder}/{spec.slug}-{weights}.gguf"}
     return {"model": f"{folder}/{spec.slug}-{weights}.m", "tokenizer": f"{folder}/{spec.slug}.t"}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from core.durable import disk_errors, disk_is_full, land, sync
 from core.errors import HerdError
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "LLAMA_HERD_CACHE"
 _LOCK_WAIT_S = 3600
+_KEPT = "Nothing is left half-written."
+_ELSEWHERE = f"or set {CACHE_VARIABLE} to another folder"
 _MIB = 1024 * 1024
 
 
@@ -38,7 +40,7 @@ def only_one_at_a_time(folder: Path, doing: str, reporter: Reporter) -> Iterator
     Raises:
         HerdError: the folder cannot be made, or another command held the lock for an hour.
     """
-    with disk_errors(doing, folder):
+    with cache_errors(doing, folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         try:
@@ -73,13 +75,13 @@ def landing(target: Path, size_bytes: int, doing: str) -> Iterator[Path]:
     Raises:
         HerdError: the disk is full or refuses; nothing half-written is left.
     """
-    with disk_errors(doing, target.parent):
+    with cache_errors(doing, target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         require_free_space(target.parent, size_bytes, doing)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
             yield temporary
-            settle(temporary, target)
+            land(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -97,7 +99,7 @@ def landing_folder(target: Path, size_bytes: int, doing: str) -> Iterator[Path]:
         HerdError: `target` has something in it, or the disk is full or refuses; nothing
             half-written is left.
     """
-    with disk_errors(doing, target.parent):
+    with cache_errors(doing, target.parent):
         if target.is_dir() and any(target.iterdir()):
             raise HerdError(f"{target} is not empty: name another folder, or empty this one.")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,10 +107,8 @@ def landing_folder(target: Path, size_bytes: int, doing: str) -> Iterator[Path]:
         with scratch_folder(target.with_name(f".{target.name}.tmp"), doing) as folder:
             yield folder
             for path in folder.iterdir():
-                _sync(path)
-            _sync(folder)
-            folder.rename(target)
-            _sync(target.parent)
+                sync(path)
+            land(folder, target)
 
 
 @contextmanager
@@ -118,29 +118,13 @@ def scratch_folder(folder: Path, doing: str) -> Iterator[Path]:
     Raises:
         HerdError: the disk is full or refuses.
     """
-    with disk_errors(doing, folder):
+    with cache_errors(doing, folder):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def settle(written: Path, target: Path) -> None:
-    """Rename a written file to `target` such that a power cut leaves the old or the new one."""
-    _sync(written)
-    written.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    """Have the disk hold what was written to a file, or the names in a folder."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
 
 
 def require_free_space(folder: Path, size_bytes: int, doing: str) -> None:
@@ -151,47 +135,21 @@ def require_free_space(folder: Path, size_bytes: int, doing: str) -> None:
     """
     free_bytes = _free_bytes(folder)
     if free_bytes < size_bytes:
-        raise HerdError(
-            _full(
-                doing,
-                folder,
-                f"it needs {size_bytes / _MIB:.0f} MiB, {free_bytes / _MIB:.0f} MiB are free",
-            )
-        )
+        sizes = f"it needs {size_bytes / _MIB:.0f} MiB, {free_bytes / _MIB:.0f} MiB are free"
+        raise HerdError(disk_is_full(f"{_place(doing, folder)} ({sizes})", _KEPT, _ELSEWHERE))
 
 
-@contextmanager
-def disk_errors(doing: str, folder: Path) -> Iterator[None]:
+def cache_errors(doing: str, folder: Path) -> AbstractContextManager[None]:
     """Turn what the operating system says about the disk into a message for the user.
 
-    Raises:
-        HerdError: instead of any OSError.
+    Its context raises HerdError instead of any OSError.
     """
-    try:
-        yield
-    except OSError as error:
-        if is_disk_full(error):
-            raise HerdError(_full(doing, folder, "nothing was left half-written")) from error
-        raise HerdError(
-            f"{doing} did not work: {error.strerror or error} "
-            f"({error.filename or folder}). Check that this folder can be written, "
-            f"or set {CACHE_VARIABLE} to another one."
-        ) from error
+    return disk_errors(_place(doing, folder), kept=_KEPT, elsewhere=_ELSEWHERE)
+
+
+def _place(doing: str, folder: Path) -> str:
+    return f"{doing} in {folder}"
 
 
 def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
-
-
-def is_disk_full(error: OSError) -> bool:
-    """Whether the operating system, or numpy on its behalf, says that a disk is full."""
-    # numpy's tofile gives no number, only "N requested and M written"
-    return error.errno in (errno.ENOSPC, errno.EDQUOT) or "requested and" in str(error)
-
-
-def _full(doing: str, folder: Path, detail: str) -> str:
-    return (
-        f"{doing} did not work: the disk that holds {folder} on this machine is full "
-        f"({detail}). Free some space or set {CACHE_VARIABLE} to a folder on a larger disk, "
-        "then repeat the command."
-    )

@@ -19,9 +19,10 @@ import requests
 from requests.auth import AuthBase
 
 from core.digest import sha256_of
+from core.durable import is_full
 from core.errors import HerdError
 from models.built import find_built, record_built, recorded
-from models.cache import disk_errors, is_disk_full, require_free_space
+from models.cache import cache_errors, require_free_space
 from models.packages import PackageStore, SourceUnavailableError
 from models.partial import PartialFile
 
@@ -103,7 +104,7 @@ def ensure_file(
     target = folder / file.name
     if _is_there(file, target, check):
         return target
-    with disk_errors(f"Fetching {file.name}", folder):
+    with cache_errors(f"Fetching {file.name}", folder):
         folder.mkdir(parents=True, exist_ok=True)
         partial = PartialFile(target)
         _forget_other_pieces(file, partial)
@@ -229,7 +230,7 @@ def _get_from(source: FileSource, want: _Want, packages: PackageStore, reporter:
         else:
             _download(source, want, reporter)
     except OSError as error:
-        if is_disk_full(error):
+        if is_full(error):
             want.partial.remove()  # it would keep the disk full
         raise
     found = want.partial.sha256()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from models.cache import settle
+from core.durable import land
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,7 @@ class PartialFile:
 
     def land(self, target: Path) -> None:
         """Give the whole file its name."""
-        settle(self.path, target)
+        land(self.path, target)
         self.remove()
 
     def remove(self) -> None:
@@ -125,5 +125,5 @@ class PartialFile:
     def _save(self, state: _State) -> None:
         written = self._journal.with_name(f".{self._journal.name}.tmp")
         written.write_text(state.model_dump_json(), encoding="utf-8")
-        settle(written, self._journal)
+        land(written, self._journal)
         self._state = state

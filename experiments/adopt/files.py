@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from core.durable import sync_folder, write_file
+from core.durable import sync, write_file
 from core.errors import HerdError
 from core.record import why
 
@@ -71,7 +71,7 @@ def _replace(path: Path, target: Path, before: bytes | None, after: bytes) -> No
         _keep_owner(target, temporary)
         os.utime(temporary)
     temporary.replace(target)
-    sync_folder(target.parent)
+    sync(target.parent)
 
 
 def _keep_owner(target: Path, temporary: Path) -> None:

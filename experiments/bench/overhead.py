@@ -27,6 +27,7 @@ from pathlib import Path
 
 from collect.run import Benchmark
 from core.errors import HerdError
+from core.paths import PROJECT_FOLDER
 from experiments.cluster import Cluster
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Deployment, Process
@@ -40,7 +41,6 @@ from experiments.programs import beside_python
 from experiments.remote import SshTransport
 from experiments.trial import TrialRunner
 
-PROJECT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 NODES = (2, 4, 8)
 MODEL = "synthetic:tiny"
@@ -89,7 +89,7 @@ def main() -> int:
     except HerdError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    target = PROJECT / "results" / "bench" / "overhead.json"
+    target = PROJECT_FOLDER / "results" / "bench" / "overhead.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     sys.stdout.write(table(rows) + f"\nWritten to {target}\n")
@@ -126,8 +126,8 @@ def summarise(overheads_ms: Mapping[tuple[int, str, str], list[float]]) -> list[
 
 
 def _measure() -> list[Row]:
-    transport = SshTransport(PROJECT)
-    cluster = ask_facts(read_cluster(PROJECT), transport)
+    transport = SshTransport(PROJECT_FOLDER)
+    cluster = ask_facts(read_cluster(PROJECT_FOLDER), transport)
     most = max(NODES)
     if len(cluster.nodes) < most:
         raise HerdError(
@@ -218,8 +218,8 @@ class _Workbench:
         """Open OpenSSH's persistent connections, and write what the other methods read."""
         blocks = [
             f"Host {node.name}\n  HostName {node.address}\n  Port {node.port}\n"
-            f"  User {node.user}\n  IdentityFile {PROJECT / str(node.key_file)}\n"
-            f"  UserKnownHostsFile {PROJECT / str(node.known_hosts)}\n"
+            f"  User {node.user}\n  IdentityFile {PROJECT_FOLDER / str(node.key_file)}\n"
+            f"  UserKnownHostsFile {PROJECT_FOLDER / str(node.known_hosts)}\n"
             for node in self._cluster.nodes
         ]
         shared = f"ControlMaster auto\n  ControlPath {self._folder}/%C\n  ControlPersist 600"
@@ -299,7 +299,7 @@ class _Workbench:
             capture_output=True,
             text=True,
             timeout=TOO_LONG_S,
-            cwd=PROJECT,
+            cwd=PROJECT_FOLDER,
             env={**os.environ, "ANSIBLE_FORKS": "20"},
         )
         wall_ms = 1000 * (time.perf_counter() - begun)

@@ -14,7 +14,7 @@ from typing import Protocol
 from pydantic import ValidationError
 
 from core.errors import HerdError
-from core.foreign import one_line
+from core.foreign import decimal, one_line
 from experiments import commands
 from experiments.channel import Channel
 from experiments.cluster import Node
@@ -25,7 +25,7 @@ from experiments.doctor.probe.main import MARK
 from experiments.doctor.program import COMMAND, NONE, OLD, program
 from experiments.remote import SshTransport
 from experiments.together import together
-from experiments.told import decimal, first_of
+from experiments.told import first_of
 
 TICKS = 5
 """The quickest of so many answers tells the time best."""

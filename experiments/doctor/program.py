@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.paths import PROJECT_FOLDER
 from experiments.doctor.probe.main import MARK
 
 NONE, OLD = "none", "old"
 """What the node says in place of `ready` without a Python, and with one that is too old."""
-PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = "experiments.doctor.probe"
 MODULES = (
     "place",
@@ -72,7 +72,7 @@ def program(
         deep: whether PyTorch, bitsandbytes and Petals are imported where they are.
         sudo: the program that makes root of the user.
     """
-    modules = [("node_facts", (PROJECT / NODE_FACTS).read_text(encoding="utf-8"))]
+    modules = [("node_facts", (PROJECT_FOLDER / NODE_FACTS).read_text(encoding="utf-8"))]
     for name in MODULES:
         path = Path(__file__).parent / "probe" / f"{name}.py"
         modules.append((f"{PACKAGE}.{name}", path.read_text(encoding="utf-8")))

@@ -5,21 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.errors import HerdError
+from core.paths import MODELS_FOLDER, PROJECT_FOLDER
 from experiments.cluster import Cluster, Node
 from experiments.commands import module
 from experiments.engines.base import Cell
-from models.build import NODE_FOLDER
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
 from models.fetch import is_fetched, open_checkpoint
 from models.memory import MemoryNeed
-
-ENGINES_FOLDER = "/opt/llama-herd/engines"
-PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 
 
 @cache
@@ -206,7 +202,7 @@ def identity(cell: Cell, nodes: tuple[Node, ...], files: Iterable[str]) -> dict[
 
 def below_models(path: str) -> str:
     """A path on a node as it is below the folder of models."""
-    return path.removeprefix(f"{NODE_FOLDER}/")
+    return path.removeprefix(f"{MODELS_FOLDER}/")
 
 
 def _digest(value: object) -> str:

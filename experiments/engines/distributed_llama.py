@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
+from core.paths import ENGINES_FOLDER
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
@@ -20,7 +21,7 @@ from models.memory import MemoryNeed, memory_need
 from models.shape import Weights
 
 WORKER_PORT = 9990
-PROGRAM = f"{common.ENGINES_FOLDER}/distributed-llama/bin/dllama"
+PROGRAM = f"{ENGINES_FOLDER}/distributed-llama/bin/dllama"
 SERVER = f"{PROGRAM}-api"
 SERVES = "Server URL:"
 """The last line that `dllama-api` logs before it takes questions; its port listens earlier."""

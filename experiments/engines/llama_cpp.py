@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
+from core.paths import ENGINES_FOLDER
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common, scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
@@ -15,7 +16,7 @@ from experiments.engines.engine import NodeEngine
 from models.memory import MemoryNeed, memory_need
 
 WORKER_PORT = 50052
-PROGRAMS = f"{common.ENGINES_FOLDER}/llama.cpp/bin"
+PROGRAMS = f"{ENGINES_FOLDER}/llama.cpp/bin"
 MOST_WORKERS = 16
 """GGML_RPC_MAX_SERVERS."""
 PERPLEXITY_BATCH = 2048

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
+from core.paths import ENGINES_FOLDER
 from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
@@ -21,7 +22,7 @@ from models.memory import MemoryNeed, memory_need
 from models.shape import Weights, share_layers
 
 PORT = 9995
-PROGRAMS = f"{common.ENGINES_FOLDER}/petals/bin/petals-"
+PROGRAMS = f"{ENGINES_FOLDER}/petals/bin/petals-"
 SERVES = "Ready for questions"
 STARTED = "[INFO] Started"
 """In the line that a server logs when it has told the swarm that it serves."""

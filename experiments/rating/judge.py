@@ -30,9 +30,9 @@ from collect.ratings import read_lines
 from collect.run import Questions
 from core.durable import replace_file, writing
 from core.errors import HerdError
+from core.paths import CLIENT, PROJECT_FOLDER
 from experiments.engines.asking import most_tokens
 from experiments.engines.base import Endpoint
-from experiments.engines.common import PROJECT_FOLDER
 from experiments.engines.openai import PATH, RETRIES
 from experiments.money import Bill, Purse, may_cost
 from experiments.rating.lines import adding_lines
@@ -40,7 +40,6 @@ from experiments.rating.sheet import Texts, texts_to_rate
 from experiments.reserve import reserved
 from experiments.systems import load_systems
 
-CLIENT = PROJECT_FOLDER / "roles" / "node_base" / "files" / "herd-ask"
 SYSTEMS = PROJECT_FOLDER / "experiments" / "systems.yml"
 SILENCE_S = "300"
 TEMPERATURE = 0.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from core.durable import sync_folder, writing
+from core.durable import sync, writing
 from core.errors import HerdError
 from core.record import LARGEST_RECORD_BYTES, open_regular, read_file
 
@@ -61,7 +61,7 @@ def adding_lines(path: Path, rater: str) -> Iterator[Lines]:
                 "name with --rater."
             ) from None
         with writing(f"the ratings of {rater}", path):
-            sync_folder(path.parent)
+            sync(path.parent)
             whole = read_file(path.parent, path.name, LARGEST_RECORD_BYTES).rfind(b"\n") + 1
             os.ftruncate(descriptor, whole)
         yield Lines(path, descriptor)

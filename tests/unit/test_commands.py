@@ -119,7 +119,7 @@ def test_a_folder_that_everybody_may_write_to_does_not_hide_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tmp_path.chmod(0o777)
-    monkeypatch.setattr(commands, "PROJECT", tmp_path)
+    monkeypatch.setattr(commands, "PROJECT_FOLDER", tmp_path)
     assert commands.provision().startswith("ANSIBLE_CONFIG=ansible.cfg ansible-playbook ")
 
 

@@ -15,7 +15,7 @@ from core.digest import sha256_of
 from core.errors import HerdError
 from models.__main__ import main
 from models.build import Format, artifact_file_names, ensure_artifact, is_cached
-from models.cache import disk_errors
+from models.cache import cache_errors
 from models.catalogue import ModelSpec, load_catalogue
 from models.fetch import open_checkpoint
 from models.formats import dllama
@@ -126,9 +126,9 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(
 def test_a_really_full_disk_is_named(tiny: ModelSpec, tmp_path: Path) -> None:
     """/dev/full refuses every byte as a full disk does, through numpy's own writing as well."""
     checkpoint = synthetic_checkpoint(tiny.shape, 1)
-    with pytest.raises(HerdError, match="is full"), disk_errors("Writing a.gguf", tmp_path):
+    with pytest.raises(HerdError, match="is full"), cache_errors("Writing a.gguf", tmp_path):
         write_gguf(checkpoint, Path("/dev/full"), "f32", "a")
-    with pytest.raises(HerdError, match="is full"), disk_errors("Writing a.m", tmp_path):
+    with pytest.raises(HerdError, match="is full"), cache_errors("Writing a.m", tmp_path):
         dllama.write_model(checkpoint, Path("/dev/full"), "f32")
 
 
@@ -145,7 +145,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LLAMA_HERD_CACHE", str(tmp_path / "file"))
-    with pytest.raises(HerdError, match="set LLAMA_HERD_CACHE to another one"):
+    with pytest.raises(HerdError, match=r"Not a directory.*set LLAMA_HERD_CACHE to another folder"):
         ensure_artifact(tiny, "gguf", "f32")
 
 

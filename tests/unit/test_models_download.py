@@ -281,7 +281,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(
         return file
 
     monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(HerdError, match=r"the disk that holds .* is full"):
+    with pytest.raises(HerdError, match=r"Fetching .*the disk of this machine is full"):
         fetch(tmp_path, file_of(server.url))
     monkeypatch.undo()
     assert names_in(tmp_path) == []

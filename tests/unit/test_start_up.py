@@ -10,7 +10,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("numpy", "pandas", "pyarrow", "matplotlib", "requests", "gguf", "tokenizers", "scipy")
-FLOORS = ("analysis", "experiments", "collect", "core")
+FLOORS = ("analysis", "experiments", "collect", "core.foreign")
 
 
 def loaded(*statements: str) -> set[str]:

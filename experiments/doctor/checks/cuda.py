@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.foreign import whole
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.facts import Cuda, Facts, Toolkit
 from experiments.doctor.finding import Finding, ok, problem, warning
-from experiments.told import whole
 
 SUBJECT = "cuda"
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.foreign import whole
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Finding, ok, problem, warning
-from experiments.told import whole
 
 SUBJECT = "machine"
 KINDS = {

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from core.foreign import decimal, whole
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.checks.cuda import branch, newer_driver, oldest_driver
 from experiments.doctor.facts import Facts, Python
 from experiments.doctor.finding import Finding, ok, problem, warning
-from experiments.told import decimal, whole
 
 SUBJECT = "python"
 PINNED = "0.41.1"
