@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from experiments.engines.common import PROJECT_FOLDER
+from core.paths import PROJECT_FOLDER
 from experiments.engines.engine import Engine, NodeEngine
 
 FACTS = ("about", "workloads")

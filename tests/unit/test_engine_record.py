@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
+from core.paths import PROJECT_FOLDER
 from experiments.axes import axis_problems
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES, parts
 from experiments.engines.base import Axis
-from experiments.engines.common import PROJECT_FOLDER
 from experiments.engines.engine import NodeEngine
 
 KINDS = {
