@@ -33,7 +33,12 @@ help:
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@
 
-setup: .venv/base.stamp
+# `fab` as a program of this project: Fabric's own would print Fabric's version.
+.venv/fab.stamp: .venv/base.stamp Makefile
+	@printf '#!/bin/sh\nexec "%s" "%s" "$$@"\n' "$(CURDIR)/$(BIN)/python" "$(CURDIR)/fabfile.py" >$(BIN)/fab
+	@touch $@
+
+setup: .venv/fab.stamp
 
 # `fab` and `ansible-playbook` as plain commands, unless the machine has some of its own.
 link: setup

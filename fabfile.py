@@ -659,3 +659,18 @@ def _write_report(folder: Path) -> Report:
     _say(f"Report: {written.index}")
     _say(written.verdict)
     return written
+
+
+def main() -> None:
+    """Run as `fab` itself, as `make setup` installs it: Fabric's own would print its version."""
+    if sys.argv[1:2] in (["--version"], ["-V"]):
+        from experiments.version import version
+
+        print(f"llama-herd {version(PROJECT)}")
+        return
+    sys.argv[0] = "fab"
+    program.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from experiments.remote import SshTransport
 from experiments.session import Session
 from experiments.shaping.links import Links
 from experiments.start import Start, is_left, known_run, start_of
+from experiments.version import version
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def run_matrix(
             progress=progress,
             new=new,
             command=command,
-            toolkit=_toolkit(project),
+            toolkit=version(project),
             max_cost=max_cost,
         )
     finally:
@@ -212,18 +212,3 @@ def _measure(
         progress.end()
     counts = session.book.counts()
     return RunResult(folder, counts, notes=notes, bill=tuple(purse.lines()))
-
-
-def _toolkit(project: Path) -> str:
-    """Version of this toolkit: the commit where there is one."""
-    try:
-        done = subprocess.run(
-            ["git", "describe", "--always", "--dirty"],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"

@@ -62,9 +62,18 @@ def test_contents_and_menu_have_every_page_once_in_the_same_groups() -> None:
 
 def test_readers_of_each_language_find_the_other_and_the_contents() -> None:
     for page, other in (("README.md", "README.ko.md"), ("README.ko.md", "README.md")):
-        links = LINK.findall((PROJECT / page).read_text())
-        assert {other, "docs/index.md"} <= set(links)
-        assert [link for link in links if not (PROJECT / link).exists()] == []
+        assert {other, "docs/index.md"} <= set(LINK.findall((PROJECT / page).read_text()))
+
+
+@pytest.mark.parametrize("page", sorted(PROJECT.glob("*.md")), ids=lambda page: page.name)
+def test_links_of_pages_outside_the_site_arrive(page: Path, site: Path) -> None:
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        target, _, heading = link.partition("#")
+        assert (PROJECT / target).exists(), link
+        if heading:
+            assert f'id="{heading}"' in (site / Path(target).name).with_suffix(".html").read_text()
 
 
 def test_pages_and_headings_that_code_and_messages_name_are_there() -> None:

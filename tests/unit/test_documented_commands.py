@@ -20,7 +20,7 @@ from experiments.doctor.checks.advice import DRIVER, TOOLKIT
 from experiments.engines import ENGINES
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = [*PROJECT.glob("README*.md"), *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [*sorted(PROJECT.glob("*.md")), *sorted((PROJECT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^( *)```[a-z]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(?<!`)`((?:fab|ansible-playbook|make|python -m) [^`]+)`(?!`)")
 BEGINNING = re.compile(r"(?:[A-Z_]+=\S+ +)*(fab|ansible-playbook|make|python -m)\b(?! room)")
@@ -71,7 +71,7 @@ def tags() -> set[str]:
 
 def wrong_with_fab(words: list[str], *, whole: bool) -> str:
     if words[1].startswith("--"):
-        return "" if words[1] in {"--list", "--help"} else f"no flag {words[1]}"
+        return "" if words[1] in {"--list", "--help", "--version"} else f"no flag {words[1]}"
     if words[1] not in parsers():
         return f"no verb {words[1]}"
     parser = parsers()[words[1]]
