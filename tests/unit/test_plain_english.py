@@ -22,18 +22,13 @@ NOT_PROSE = re.compile(
 )
 """Code, templates' own language, tags, addresses and what is quoted."""
 PAGES_LEFT = {
-    "answers.md",
     "architecture.md",
     "compare.md",
     "correctness.md",
-    "energy.md",
     "engines.md",
     "ledger.md",
-    "links.md",
     "logs.md",
     "performance.md",
-    "questions.md",
-    "rating.md",
     "report.md",
     "statistics.md",
     "tables.md",
