@@ -18,7 +18,7 @@ from experiments.together import together
 from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 
 HELPER_VERSION = "8"
-"""VERSION of `roles/node_base/files/herd-node` that this toolkit speaks with."""
+"""VERSION of `roles/node_base/files/herd_node/` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0
 """A 40 GB file from an SD card."""

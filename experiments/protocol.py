@@ -1,4 +1,4 @@
-"""The conversation with the helper on a node (`roles/node_base/files/herd-node`).
+"""The conversation with the helper on a node (`roles/node_base/files/herd_node/`).
 
 A request is a verb, lines `key=value`, and an empty line. A reply is any number of parts, each
 `part <name> <bytes>` and exactly so many bytes (logs pass as they are), then `end ok <verb>` or

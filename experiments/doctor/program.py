@@ -8,27 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core.packing import modules_of
 from core.paths import PROJECT_FOLDER
 from experiments.doctor.probe.main import MARK
 
 NONE, OLD = "none", "old"
 """What the node says in place of `ready` without a Python, and with one that is too old."""
 PACKAGE = "experiments.doctor.probe"
-MODULES = (
-    "place",
-    "machine",
-    "conda",
-    "gpu",
-    "cuda",
-    "pythons",
-    "root",
-    "condition",
-    "firewalls",
-    "peers",
-    "network",
-    "main",
-)
-"""Each after those that it imports."""
 NODE_FACTS = "roles/node_base/files/node-facts"
 _READ = (
     "import sys; v = sys.version_info[:2]; "
@@ -73,9 +59,7 @@ def program(
         sudo: the program that makes root of the user.
     """
     modules = [("node_facts", (PROJECT_FOLDER / NODE_FACTS).read_text(encoding="utf-8"))]
-    for name in MODULES:
-        path = Path(__file__).parent / "probe" / f"{name}.py"
-        modules.append((f"{PACKAGE}.{name}", path.read_text(encoding="utf-8")))
+    modules += modules_of(PACKAGE, Path(__file__).parent / "probe")
     question: dict[str, Any] = {
         "address": address,
         "peers": list(peers),

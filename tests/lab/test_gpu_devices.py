@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from tests.doubles.helper import HELPER
+from core.packing import packed
 from tests.lab.virtual_lab import PROJECT, ROOT, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
 ENGINES = "/opt/llama-herd/engines"
+HELPER = PROJECT / "roles" / "node_base" / "files" / "herd_node"
 STORE = PROJECT / "roles" / "engine_base" / "files" / "engine_store.py"
 PREPARE = f"""
 useradd --system herd
@@ -106,7 +106,7 @@ def node(lab: VirtualLab) -> Iterator[Fenced]:
             assert time.monotonic() < until
             time.sleep(0.2)
         made.sh(PREPARE)
-        made.place("/usr/local/libexec/llama-herd/herd-node", Path(HELPER).read_text())
+        made.place("/usr/local/libexec/llama-herd/herd-node", packed("herd_node", HELPER))
         yield made
     finally:
         lab.podman("rm", "--force", "--time=0", name)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from core.packing import modules_of
 from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.facts import Facts
 from experiments.doctor.probe.conda import closed_homes
@@ -23,7 +24,7 @@ from experiments.doctor.probe.machine import machine, wsl
 from experiments.doctor.probe.main import facts
 from experiments.doctor.probe.network import network
 from experiments.doctor.probe.peers import ITSELF, greeting, peers
-from experiments.doctor.program import COMMAND, MODULES, program
+from experiments.doctor.program import COMMAND, PACKAGE, program
 from tests.doubles.doctor_place import HOME, prepared
 
 WSL_KERNEL = "Linux version 5.15.167.4-microsoft-standard-WSL2 (root@f9c826d3017f) (gcc 11.2.0)"
@@ -402,7 +403,8 @@ def test_what_is_no_fact_is_refused() -> None:
 def test_the_probe_keeps_to_the_syntax_of_python_3_9() -> None:
     folder = Path(__file__).resolve().parents[2] / "experiments" / "doctor" / "probe"
     sources = {path.stem: path.read_text() for path in folder.glob("*.py") if path.stem[0] != "_"}
-    assert set(sources) == set(MODULES)
+    sent = {name for name, _ in modules_of(PACKAGE, folder)}
+    assert sent == {PACKAGE, *(f"{PACKAGE}.{name}" for name in sources)}
     for text in sources.values():
         ast.parse(text, feature_version=(3, 9))
         assert "from __future__ import annotations" in text

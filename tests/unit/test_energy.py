@@ -6,7 +6,6 @@ import ctypes
 import itertools
 import subprocess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,18 +14,12 @@ from collect.account import Account
 from collect.energy import trial_energy
 from collect.tables import build_tables
 from experiments.energy import energy_between
-from tests.doubles.helper import load_helper
+from herd_node import meters
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import matrix, run, world
 from tests.unit.test_trial_server import HeardTransport
 
 RANGE_UJ = 262_143_328_850
-
-
-@pytest.fixture(scope="module")
-def helper() -> ModuleType:
-    """The program of the nodes as a module."""
-    return load_helper()
 
 
 class Machine:
@@ -46,9 +39,9 @@ class Machine:
         (folder / "energy_uj").write_text(f"{energy_uj}\n")
         return folder / "energy_uj"
 
-    def energy(self, helper: ModuleType, nvml: str = "libno-such.so") -> Any:  # noqa: ANN401 - of a program
+    def energy(self, nvml: str = "libno-such.so") -> Any:  # noqa: ANN401 - of a program
         """What the helper makes of it."""
-        return helper.Energy(str(self.powercap), str(self.container), nvml)
+        return meters.Energy(str(self.powercap), str(self.container), nvml)
 
 
 @pytest.fixture
@@ -63,7 +56,7 @@ def used(energy: Any, begin: dict[str, str]) -> dict[str, float]:  # noqa: ANN40
 
 
 def test_packages_and_the_memory_beside_them_are_counted_and_their_parts_are_not(
-    machine: Machine, helper: ModuleType
+    machine: Machine,
 ) -> None:
     package = machine.zone("intel-rapl:0", "package-0", 1_000_000)
     machine.zone("intel-rapl:0/intel-rapl:0:0", "core", 7)
@@ -71,7 +64,7 @@ def test_packages_and_the_memory_beside_them_are_counted_and_their_parts_are_not
     machine.zone("intel-rapl:1", "psys", 7)
     machine.zone("intel-rapl-mmio:0", "package-0", 7)
 
-    energy = machine.energy(helper)
+    energy = machine.energy()
     assert energy.obstacle == ""
     assert energy.names() == "RAPL package-0, RAPL package-0 dram"
     begin = energy.reading()
@@ -80,31 +73,29 @@ def test_packages_and_the_memory_beside_them_are_counted_and_their_parts_are_not
     assert used(energy, begin) == {"RAPL package-0": 2.5, "RAPL package-0 dram": 0.25}
 
 
-def test_a_counter_that_begins_anew_goes_on(machine: Machine, helper: ModuleType) -> None:
+def test_a_counter_that_begins_anew_goes_on(machine: Machine) -> None:
     package = machine.zone("intel-rapl:0", "package-0", RANGE_UJ - 1_000_000)
-    energy = machine.energy(helper)
+    energy = machine.energy()
     begin = energy.reading()
     package.write_text("2000000")
     assert used(energy, begin) == {"RAPL package-0": pytest.approx(3.0)}
 
 
-def test_a_counter_is_looked_at_before_it_could_begin_anew_twice(
-    machine: Machine, helper: ModuleType
-) -> None:
+def test_a_counter_is_looked_at_before_it_could_begin_anew_twice(machine: Machine) -> None:
     package = machine.zone("intel-rapl:0", "package-0", 0)
-    energy = machine.energy(helper)
+    energy = machine.energy()
     begin = energy.reading()
     for energy_uj in (RANGE_UJ // 2, 10, RANGE_UJ // 2, 10):
         package.write_text(str(energy_uj))
         energy._due = 0.0  # half a minute went by
-        assert energy.look() == helper.Energy.EVERY_S
+        assert energy.look() == meters.Energy.EVERY_S
     assert used(energy, begin) == {"RAPL package-0": pytest.approx(2 * RANGE_UJ / 1e6)}
-    assert 0 < energy.look() <= helper.Energy.EVERY_S, "it is not time again"
+    assert 0 < energy.look() <= meters.Energy.EVERY_S, "it is not time again"
 
 
-def test_a_counter_that_goes_leaves_no_reading(machine: Machine, helper: ModuleType) -> None:
+def test_a_counter_that_goes_leaves_no_reading(machine: Machine) -> None:
     package = machine.zone("intel-rapl:0", "package-0", 5)
-    energy = machine.energy(helper)
+    energy = machine.energy()
     assert energy.reading()
     package.unlink()
     assert energy.reading() == {}
@@ -113,19 +104,17 @@ def test_a_counter_that_goes_leaves_no_reading(machine: Machine, helper: ModuleT
     assert energy.reading() == {}, "what was missed is not known"
 
 
-def test_why_energy_is_not_known_is_told(machine: Machine, helper: ModuleType) -> None:
-    none = machine.energy(helper)
+def test_why_energy_is_not_known_is_told(machine: Machine) -> None:
+    none = machine.energy()
     assert none.obstacle == "its processor has no energy counter that the kernel knows"
     assert none.reading() == {}
 
     locked = machine.zone("intel-rapl:0", "package-0", 5)
     locked.unlink()
     locked.mkdir()  # cannot be read, by root neither
-    assert machine.energy(helper).obstacle == (
-        "the kernel does not let its processor's counter be read"
-    )
+    assert machine.energy().obstacle == ("the kernel does not let its processor's counter be read")
     machine.container.touch()
-    assert machine.energy(helper).obstacle == (
+    assert machine.energy().obstacle == (
         "it is a container: its machine's counters count for others, too"
     )
 
@@ -155,38 +144,34 @@ def nvml(folder: Path, init: int = 0, energy: int = 0, source: str = NVML) -> st
     return str(library)
 
 
-def test_gpus_are_counted_beside_the_processor(
-    machine: Machine, helper: ModuleType, tmp_path: Path
-) -> None:
+def test_gpus_are_counted_beside_the_processor(machine: Machine, tmp_path: Path) -> None:
     machine.zone("intel-rapl:0", "package-0", 5)
-    energy = machine.energy(helper, nvml(tmp_path))
+    energy = machine.energy(nvml(tmp_path))
     assert energy.names() == "RAPL package-0, NVML gpu-0, NVML gpu-1"
     begin = energy.reading()
     assert used(energy, begin) == {"RAPL package-0": 0, "NVML gpu-0": 0.5, "NVML gpu-1": 0.5}
 
 
 def test_a_gpu_that_does_not_count_makes_the_machine_unknown(
-    machine: Machine, helper: ModuleType, tmp_path: Path
+    machine: Machine, tmp_path: Path
 ) -> None:
     machine.zone("intel-rapl:0", "package-0", 5)
-    energy = machine.energy(helper, nvml(tmp_path, energy=3))
+    energy = machine.energy(nvml(tmp_path, energy=3))
     assert energy.obstacle == "it has an NVIDIA GPU that does not count its energy"
 
 
 def test_a_driver_that_knows_no_energy_makes_the_machine_unknown(
-    machine: Machine, helper: ModuleType, tmp_path: Path
+    machine: Machine, tmp_path: Path
 ) -> None:
     machine.zone("intel-rapl:0", "package-0", 5)
     old = NVML.replace("nvmlDeviceGetTotalEnergyConsumption", "nvmlSomethingElse")
-    energy = machine.energy(helper, nvml(tmp_path, source=old))
+    energy = machine.energy(nvml(tmp_path, source=old))
     assert energy.obstacle == "it has an NVIDIA GPU that does not count its energy"
 
 
-def test_a_gpu_whose_driver_is_not_loaded_is_not_in_use(
-    machine: Machine, helper: ModuleType, tmp_path: Path
-) -> None:
+def test_a_gpu_whose_driver_is_not_loaded_is_not_in_use(machine: Machine, tmp_path: Path) -> None:
     machine.zone("intel-rapl:0", "package-0", 5)
-    assert machine.energy(helper, nvml(tmp_path, init=9)).names() == "RAPL package-0"
+    assert machine.energy(nvml(tmp_path, init=9)).names() == "RAPL package-0"
 
 
 def test_the_doubles_library_is_called_as_c_does(tmp_path: Path) -> None:

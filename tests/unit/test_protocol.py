@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,22 +12,17 @@ from hypothesis import strategies as st
 
 from core.errors import HerdError
 from experiments.protocol import Reply, ReplyReader, Request
-from tests.doubles.helper import load_helper
+from herd_node import VERSION, messages, meters, node, places, systemd, units
+from herd_node.ground import RefusalError
 
 
-@pytest.fixture(scope="module")
-def helper() -> ModuleType:
-    """The program of the nodes as a module."""
-    return load_helper()
-
-
-def said(helper: ModuleType, parts: dict[str, bytes], *, ok: bool = True) -> bytes:
+def said(parts: dict[str, bytes], *, ok: bool = True) -> bytes:
     """What the helper writes for a reply."""
     reading, writing = os.pipe()
     kept = os.dup(1)
     try:
         os.dup2(writing, 1)
-        reply = helper.Reply("run")
+        reply = messages.Reply("run")
         for name, content in parts.items():
             reply.part(name, content)
         reply.send(ok=ok)
@@ -45,9 +39,9 @@ def said(helper: ModuleType, parts: dict[str, bytes], *, ok: bool = True) -> byt
     st.integers(1, 60),
 )
 def test_what_the_helper_writes_is_read_back_byte_for_byte(
-    helper: ModuleType, parts: dict[str, bytes], piece_bytes: int
+    parts: dict[str, bytes], piece_bytes: int
 ) -> None:
-    stream = said(helper, parts) + said(helper, {"error": b"end ok run\n"}, ok=False)
+    stream = said(parts) + said({"error": b"end ok run\n"}, ok=False)
     reader = ReplyReader()
     reader.expect("run")
     reader.expect("run")
@@ -70,11 +64,11 @@ def test_anything_else_is_not_taken_for_a_reply() -> None:
         ReplyReader().feed(b"Welcome to this machine\n")
 
 
-def test_a_request_arrives_as_it_was_asked(helper: ModuleType) -> None:
+def test_a_request_arrives_as_it_was_asked() -> None:
     asked = Request("run", (("unit", "herd-x"), ("arg", "a=b"), ("arg", "Tür 🦙"), ("env", "A=1")))
 
     body = asked.encode().decode().removesuffix("\n\n").split("\n")
-    received = helper.Request(body)
+    received = messages.Request(body)
 
     assert received.verb == "run"
     assert received.listed["arg"] == ["a=b", "Tür 🦙"]
@@ -89,9 +83,9 @@ def test_a_line_break_in_an_argument_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["ssh", "herd-", "herd-A", "herd-a/b", "herd-a b", "herd-a\n"])
-def test_the_helper_takes_no_unit_but_ours(helper: ModuleType, name: str) -> None:
-    with pytest.raises(helper.RefusalError):
-        helper.Request(["stop", f"unit={name}"]).unit()
+def test_the_helper_takes_no_unit_but_ours(name: str) -> None:
+    with pytest.raises(RefusalError):
+        messages.Request(["stop", f"unit={name}"]).unit()
 
 
 @pytest.mark.parametrize(
@@ -105,20 +99,18 @@ def test_the_helper_takes_no_unit_but_ours(helper: ModuleType, name: str) -> Non
         [],
     ],
 )
-def test_the_helper_takes_no_program_but_engines(helper: ModuleType, argv: list[str]) -> None:
-    with pytest.raises(helper.RefusalError, match="does not lie below"):
-        helper.Request(["run", *(f"arg={word}" for word in argv)]).check_program()
+def test_the_helper_takes_no_program_but_engines(argv: list[str]) -> None:
+    with pytest.raises(RefusalError, match="does not lie below"):
+        messages.Request(["run", *(f"arg={word}" for word in argv)]).check_program()
 
 
-def test_the_helper_takes_the_client_and_nothing_beside_it(
-    helper: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_helper_takes_the_client_and_nothing_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda _path, _mode: True)
     folder = "/usr/local/libexec/llama-herd"
 
-    helper.Request(["run", f"arg={folder}/herd-ask"]).check_program()
-    with pytest.raises(helper.RefusalError):
-        helper.Request(["run", f"arg={folder}/herd-node"]).check_program()
+    messages.Request(["run", f"arg={folder}/herd-ask"]).check_program()
+    with pytest.raises(RefusalError):
+        messages.Request(["run", f"arg={folder}/herd-node"]).check_program()
 
 
 class FakeUnit:
@@ -132,12 +124,12 @@ class FakeUnit:
 
 
 @pytest.fixture
-def unit(helper: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeUnit:
-    monkeypatch.setattr(helper, "ATTEMPTS", str(tmp_path))
+def unit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeUnit:
+    monkeypatch.setattr(places, "ATTEMPTS", str(tmp_path))
     return FakeUnit()
 
 
-def launch(helper: ModuleType, unit: FakeUnit, *fields: str) -> tuple[Any, list[str]]:
+def launch(unit: FakeUnit, *fields: str) -> tuple[Any, list[str]]:
     """A launch, and what it answers in the end."""
     said: list[str] = []
 
@@ -148,14 +140,14 @@ def launch(helper: ModuleType, unit: FakeUnit, *fields: str) -> tuple[Any, list[
         def refuse(self, why: str) -> None:
             said.append(why)
 
-    return helper.Launch(unit, Answer(), helper.Request(["start", *fields])), said
+    return units.Launch(unit, Answer(), messages.Request(["start", *fields])), said
 
 
 @pytest.mark.parametrize("kind", ["out", "err"])
 def test_a_server_is_ready_when_its_log_says_so_though_the_words_come_in_pieces(
-    helper: ModuleType, unit: FakeUnit, tmp_path: Path, kind: str
+    unit: FakeUnit, tmp_path: Path, kind: str
 ) -> None:
-    starting, said = launch(helper, unit, "line=Server URL:")
+    starting, said = launch(unit, "line=Server URL:")
     log = tmp_path / f"{unit.name}.{kind}"
 
     for piece, ready in (("Loading\nServ", False), ("er U", False), ("RL: http", True)):
@@ -165,29 +157,25 @@ def test_a_server_is_ready_when_its_log_says_so_though_the_words_come_in_pieces(
     assert said == ["ready"]
 
 
-def test_a_server_that_only_listens_is_not_ready(
-    helper: ModuleType, unit: FakeUnit, tmp_path: Path
-) -> None:
+def test_a_server_that_only_listens_is_not_ready(unit: FakeUnit, tmp_path: Path) -> None:
     import socket  # noqa: PLC0415 - this test and the next need it
 
     log = tmp_path / f"{unit.name}.out"
     log.write_text("")
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        starting, said = launch(helper, unit, f"port={port}", "line=is ready")
+        starting, said = launch(unit, f"port={port}", "line=is ready")
         assert not starting.settled()
         log.write_text("it is ready\n")
         assert starting.settled()
     assert said == ["ready"]
 
 
-def test_a_server_that_ends_or_takes_too_long_is_told_with_what_was_awaited(
-    helper: ModuleType, unit: FakeUnit
-) -> None:
-    slow, said = launch(helper, unit, "port=1", "line=up", "ready=0")
+def test_a_server_that_ends_or_takes_too_long_is_told_with_what_was_awaited(unit: FakeUnit) -> None:
+    slow, said = launch(unit, "port=1", "line=up", "ready=0")
     assert slow.settled()
     unit.over = True
-    dead, said_of_dead = launch(helper, unit, "line=up")
+    dead, said_of_dead = launch(unit, "line=up")
     assert dead.settled()
 
     assert said == ["0 s went by before it listened on port 1 and its log said 'up'"]
@@ -195,47 +183,45 @@ def test_a_server_that_ends_or_takes_too_long_is_told_with_what_was_awaited(
 
 
 def test_the_helper_takes_no_variable_of_the_dynamic_linker(
-    helper: ModuleType, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(os, "access", lambda _path, _mode: True)
     program = "arg=/opt/llama-herd/engines/llama.cpp/bin/llama-bench"
 
-    with pytest.raises(helper.RefusalError, match="LD_PRELOAD"):
-        helper.Request(["run", program, "env=LD_PRELOAD=/tmp/x.so"]).check_program()
+    with pytest.raises(RefusalError, match="LD_PRELOAD"):
+        messages.Request(["run", program, "env=LD_PRELOAD=/tmp/x.so"]).check_program()
 
 
-def test_the_helper_sees_who_listens_without_connecting(helper: ModuleType) -> None:
+def test_the_helper_sees_who_listens_without_connecting() -> None:
     import socket  # noqa: PLC0415 - this test alone needs it
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        inodes = helper.listening_inodes(port)
-        assert f"(process {os.getpid()})" in helper.holder(inodes)
+        inodes = node.listening_inodes(port)
+        assert f"(process {os.getpid()})" in node.holder(inodes)
         server.settimeout(0)
         with pytest.raises(BlockingIOError):
             server.accept()
-    assert helper.listening_inodes(port) == []
+    assert node.listening_inodes(port) == []
 
 
-def test_the_helper_and_the_toolkit_speak_the_same_version(helper: ModuleType) -> None:
+def test_the_helper_and_the_toolkit_speak_the_same_version() -> None:
     from experiments.facts import HELPER_VERSION  # noqa: PLC0415 - this test alone needs it
 
-    assert helper.VERSION == HELPER_VERSION
+    assert VERSION == HELPER_VERSION
 
 
-def test_unit_names_become_the_paths_that_systemd_gives_them(helper: ModuleType) -> None:
+def test_unit_names_become_the_paths_that_systemd_gives_them() -> None:
     # As `systemd-escape` and `busctl tree org.freedesktop.systemd1` show it.
     assert (
-        helper.path_of("herd-a1-r1") == b"/org/freedesktop/systemd1/unit/herd_2da1_2dr1_2eservice"
+        systemd.path_of("herd-a1-r1") == b"/org/freedesktop/systemd1/unit/herd_2da1_2dr1_2eservice"
     )
 
 
-def test_bits_of_now_are_looked_at_once_a_second_and_told_once(
-    helper: ModuleType, tmp_path: Path
-) -> None:
+def test_bits_of_now_are_looked_at_once_a_second_and_told_once(tmp_path: Path) -> None:
     file = tmp_path / "get_throttled"
     file.write_text("50004\n")
-    throttling = helper.Throttling(str(file), ())
+    throttling = meters.Throttling(str(file), ())
     assert throttling.look() == throttling.EVERY_S
     file.write_text("50000\n")
     assert 0 < throttling.look() <= throttling.EVERY_S
@@ -244,10 +230,8 @@ def test_bits_of_now_are_looked_at_once_a_second_and_told_once(
     assert throttling.seen() == "0"
 
 
-def test_a_machine_without_such_a_firmware_is_not_looked_at(
-    helper: ModuleType, tmp_path: Path
-) -> None:
-    throttling = helper.Throttling(str(tmp_path / "nothing"), ())
+def test_a_machine_without_such_a_firmware_is_not_looked_at(tmp_path: Path) -> None:
+    throttling = meters.Throttling(str(tmp_path / "nothing"), ())
     assert (throttling.look(), throttling.seen(), throttling.bits()) == (None, None, None)
 
 
@@ -261,28 +245,26 @@ def test_a_machine_without_such_a_firmware_is_not_looked_at(
     ],
 )
 def test_what_the_firmware_remembers_goes_before_the_kernels_file(
-    helper: ModuleType, tmp_path: Path, says: str, bits: str
+    tmp_path: Path, says: str, bits: str
 ) -> None:
     """The kernel's file forgets within seconds."""
     (file := tmp_path / "get_throttled").write_text("4\n")
     (program := tmp_path / "vcgencmd").write_text(f"#!/bin/sh\n{says}\n")
     program.chmod(0o755)
-    assert helper.Throttling(str(file), (str(program),)).bits() == bits
+    assert meters.Throttling(str(file), (str(program),)).bits() == bits
 
 
 @pytest.mark.parametrize(
     ("flags", "is_guest"), [("flags\t: fpu hypervisor\n", True), ("flags\t: fpu vmx\n", False)]
 )
 def test_a_virtual_machine_is_told_by_its_processor(
-    helper: ModuleType, tmp_path: Path, flags: str, *, is_guest: bool
+    tmp_path: Path, flags: str, *, is_guest: bool
 ) -> None:
     (told := tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}")
-    assert helper.is_guest(str(told)) is is_guest
+    assert node.is_guest(str(told)) is is_guest
 
 
-def test_only_a_device_that_this_system_drives_has_a_speed(
-    helper: ModuleType, tmp_path: Path
-) -> None:
+def test_only_a_device_that_this_system_drives_has_a_speed(tmp_path: Path) -> None:
     for name, driver, speed in (
         ("eth0", "bcmgenet", "1000"),
         ("lent0", "hv_netvsc", "10000"),
@@ -297,5 +279,5 @@ def test_only_a_device_that_this_system_drives_has_a_speed(
     (tmp_path / "br0").mkdir()
     (tmp_path / "br0" / "lower_eth0").symlink_to("../eth0")
     names = ("eth0", "br0", "lent0", "veth0", "down0")
-    told = {name: helper.link_mbit(name, str(tmp_path)) for name in names}
+    told = {name: node.link_mbit(name, str(tmp_path)) for name in names}
     assert told == {"eth0": "1000", "br0": "1000", "lent0": None, "veth0": None, "down0": None}

@@ -1,0 +1,139 @@
+"""Which programs may be started, with which arguments and variables.
+
+A judgement only: `privileges` asks for it before it starts anything.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+from herd_node.ground import RefusalError
+from herd_node.places import CLIENT, ENGINES, MODELS
+
+PROGRAM = re.compile(re.escape(ENGINES) + r"/([a-z0-9][a-z0-9.-]*)/bin/[A-Za-z0-9][A-Za-z0-9.-]*")
+SWARMING = "petals"
+"""The engine whose network daemon unpacks itself into memory that it then executes, and asks the
+kernel for the node's addresses. It ends well by SIGINT to its main process alone."""
+OPTIONS: dict[str, tuple[str, ...]] = {
+    "distributed-llama": (
+        *("--buffer-float-type", "--chat-template", "--host", "--max-seq-len", "--model"),
+        *("--net-turbo", "--nthreads", "--port", "--prompt", "--seed", "--steps"),
+        *("--temperature", "--tokenizer", "--workers"),
+    ),
+    "llama.cpp": (
+        *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--flash-attn"),
+        *("--host", "--model", "--n-gen", "--n-gpu-layers", "--n-prompt", "--no-jinja"),
+        *("--output", "--parallel", "--port", "--prompt", "--repetitions", "--rpc"),
+        *("--split-mode", "--threads"),
+    ),
+    SWARMING: (
+        *("--blocks", "--chat-template", "--device", "--first", "--generate", "--host"),
+        *("--listen", "--model", "--name", "--port", "--positions", "--prompt"),
+        *("--prompt-tokens", "--swarm", "--threads", "--tokens"),
+    ),
+}
+"""What `experiments/engines/` gives its programs. Of their other options some load libraries, fetch
+models or run commands, and every version of an engine may bring more of them."""
+TEXT_OPTION = "--prompt"
+"""Its value is a text, which may hold anything."""
+FLAGS = ("--no-jinja",)
+"""Options without a value."""
+MODEL_PATH = re.compile(re.escape(MODELS) + r"(?:/[^/.][^/]*){1,2}")
+CLIENT_URL = re.compile(r"http://127\.0\.0\.1:[0-9]{1,5}/[A-Za-z0-9/_.-]{0,100}")
+NUMBER = re.compile(r"[0-9][0-9.e+]{0,14}")
+ARGUMENT_BYTES = 131_071
+"""The longest that the kernel takes (MAX_ARG_STRLEN)."""
+ALL_ARGUMENTS_BYTES = 2_000_000
+"""Of all together with their pointers: a little less than it takes (a quarter of 8 MiB stack)."""
+VARIABLE = re.compile(r"GGML_NO_BACKTRACE=[01]")
+"""What an engine may be told by its environment. Others choose code: PATH, LD_PRELOAD, GCONV_PATH,
+GGML_BACKEND_PATH, PYTHONHOME, HOME …"""
+
+
+def engine_of(program: str) -> str:
+    """Whose program it is; empty for the client, and for what may not be started."""
+    match = PROGRAM.fullmatch(program)
+    return match[1] if match else ""
+
+
+def check(argv: list[str], environment: list[str]) -> None:
+    """Refuse everything but engines and the client, as the toolkit itself would start them."""
+    program, *arguments = argv or [""]
+    engine = engine_of(program)
+    if not engine and program != CLIENT:
+        raise RefusalError(f"its program {program[:200]!r} does not lie below {ENGINES}")
+    if not os.access(program, os.X_OK):
+        raise RefusalError(f"its program {program} is not there: provision the node")
+    for assignment in environment:
+        if not VARIABLE.fullmatch(assignment):
+            raise RefusalError(f"{assignment[:200]!r} is no variable for an engine")
+    for word in arguments:
+        if len(word.encode()) > ARGUMENT_BYTES:
+            raise RefusalError(f"an argument has more than {ARGUMENT_BYTES} bytes: {word[:60]!r} …")
+        if "$" in word.replace("$$", ""):  # systemd would put a variable in its place
+            raise RefusalError(f"a single $ in its argument {word[:200]!r}")
+    whole = sum(len(word.encode()) + 9 for word in arguments)
+    if whole > ALL_ARGUMENTS_BYTES:
+        raise RefusalError(
+            f"its arguments have {whole} bytes, and {ALL_ARGUMENTS_BYTES} can be given"
+        )
+    if engine:
+        check_options(engine, arguments)
+    else:
+        check_questions(arguments)
+
+
+def check_options(engine: str, arguments: list[str]) -> None:
+    """Refuse options that the toolkit does not give, and every path that is not a model's."""
+    if engine not in OPTIONS:
+        raise RefusalError(f"this helper knows no engine {engine!r}")
+    for option, value in paired(arguments):
+        if option and option not in OPTIONS[engine]:
+            raise RefusalError(f"{option[:200]!r} is no option that {engine} gets")
+        if option != TEXT_OPTION and "/" in value and not MODEL_PATH.fullmatch(value):
+            raise RefusalError(f"its argument {value[:200]!r} does not lie below {MODELS}")
+
+
+def paired(arguments: list[str]) -> list[tuple[str, str]]:
+    """Each option with its value, as engines read them; "" for none.
+
+    Whatever follows an option is its value to them. A `--prompt` that is another's value is thus
+    no option, and what follows it no text.
+
+    Raises:
+        RefusalError: an option has the place of a value.
+    """
+    pairs = []
+    option = ""  # whose value is next
+    for word in arguments:
+        if option == TEXT_OPTION or not re.match("-(?![0-9])", word):
+            pairs.append((option, word))
+            option = ""
+        elif option:
+            raise RefusalError(f"{word[:200]!r} is no value for {option[:200]!r}")
+        elif word in FLAGS:
+            pairs.append((word, ""))
+        else:
+            option = word
+    return [*pairs, (option, "")]
+
+
+def check_questions(arguments: list[str]) -> None:
+    """Refuse all but questions to a server on this node; none at all is the client's affair."""
+    if not arguments:
+        return
+    url, silence_s, *questions = [*arguments, ""]
+    if not CLIENT_URL.fullmatch(url) or not NUMBER.fullmatch(silence_s):
+        raise RefusalError(f"the client asks http://127.0.0.1:… alone, not {url[:200]!r}")
+    for question in filter(None, questions):
+        if not question.startswith("{"):
+            raise RefusalError(f"{question[:200]!r} is no question for the client")
+
+
+def port_of(place: str) -> int:
+    """The port of `ADDRESS:PORT` or `PORT`."""
+    port = place.rpartition(":")[2]
+    if not re.fullmatch("[0-9]{1,5}", port):
+        raise RefusalError(f"its argument {place[:200]!r} names no port")
+    return int(port)

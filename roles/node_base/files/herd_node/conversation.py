@@ -1,0 +1,276 @@
+"""One connection: what is asked in it, and in which order it is done."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+from herd_node import places
+from herd_node.firewall import Firewall
+from herd_node.ground import DAY_S, PIECE_BYTES, RefusalError
+from herd_node.messages import Reply, Request
+from herd_node.meters import Energy, Throttling
+from herd_node.node import facts, holder, listening_inodes, network_interface, reading
+from herd_node.privileges import (
+    NodeLock,
+    log_bytes,
+    read_log,
+    require_ours,
+    sha256_of,
+    start_unit,
+)
+from herd_node.systemd import Systemd
+from herd_node.units import Launch, Unit, stop_all
+
+REQUEST_BYTES = 4 << 20
+"""Of a whole request. The kernel takes 2 MiB of arguments."""
+TAIL_BYTES = 1024
+MOST_BYTES = 1 << 40
+
+
+class Conversation:
+    """One connection."""
+
+    def __init__(self) -> None:
+        self._systemd = Systemd()
+        self._interface = network_interface()
+        self._throttling = Throttling()
+        self._energy = Energy()
+        self._lock: NodeLock | None = None
+        self._firewall = Firewall()
+        self._units: dict[str, Unit] = {}
+        self._run: tuple[Unit, Reply] | None = None
+        self._launch: Launch | None = None
+
+    def serve(self) -> None:
+        """Answer until the other side is gone; then nothing of it stays."""
+        try:
+            self._converse()
+        except BrokenPipeError:
+            pass
+        finally:
+            if self._lock is not None:
+                stop_all(self._systemd)
+
+    def _converse(self) -> None:
+        received = b""
+        while True:
+            ready = self._wait()
+            if self._launch is not None and self._launch.settled():
+                self._launch = None
+            if self._run is not None and self._run[0].ended():
+                self._finish_run(*self._run)
+            if 0 not in ready:
+                continue
+            piece = os.read(0, PIECE_BYTES)
+            if not piece:
+                break
+            received += piece
+            while b"\n\n" in received:
+                whole, _, received = received.partition(b"\n\n")
+                self.answer(whole.decode("utf-8", "replace").split("\n"))
+            if len(received) > REQUEST_BYTES:
+                Reply("unknown").refuse(f"a request has at most {REQUEST_BYTES} bytes")
+                break
+
+    def _wait(self) -> list[int]:
+        watched = [0]
+        if self._run is not None and self._run[0].pidfd is not None:
+            watched.append(self._run[0].pidfd)
+        looks = (self._throttling.look(), self._energy.look()) if self._units else ()
+        wait_s = min((look for look in looks if look is not None), default=None)
+        if self._launch is not None:
+            wait_s = self._launch.pause_s()
+        elif self._run is not None and len(watched) == 1:
+            wait_s = 0.004
+        return select.select(watched, [], [], wait_s)[0]
+
+    def _reading(self) -> dict[str, object]:
+        return reading(self._interface, self._throttling)
+
+    def answer(self, lines: list[str]) -> bool:
+        """Do what is asked; whether it was done, or has begun."""
+        reply = Reply("unknown")
+        try:
+            request = Request(lines)
+            reply = Reply(request.verb)
+            verb = getattr(self, f"verb_{request.verb}", None)
+            if verb is None:
+                words = f"this helper has no verb {lines[0][:60]!r}: provision the node again"
+                raise RefusalError(words)  # noqa: TRY301 - answered as every other refusal
+            verb(request, reply)
+        except RefusalError as refusal:
+            reply.refuse(refusal)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reply.refuse(f"{error.strerror}: {error.filename}")
+        else:
+            return True
+        return False
+
+    def verb_run(self, request: Request, reply: Reply) -> None:
+        """A root: start it; the reply comes when it has ended."""
+        if self._run is not None:
+            raise RefusalError(f"{self._run[0].name} is running, and one root runs at a time")
+        reply.pairs("before", self._reading())
+        reply.pairs("energy_before", self._energy.reading())
+        self._run = self._begin(request), reply
+
+    def _finish_run(self, unit: Unit, reply: Reply) -> None:
+        self._run = None
+        reply.pairs("energy_after", self._energy.reading())
+        reply.pairs("props", unit.shown())
+        reply.pairs("after", self._reading())
+        unit.logs(reply)
+        reply.send()
+        # After the reply: nobody waits for it.
+        self._forget(unit)
+
+    def verb_start(self, request: Request, reply: Reply) -> None:
+        """A worker or a server: start it; the reply comes when it is ready."""
+        if self._launch is not None:
+            raise RefusalError("another unit is being started")
+        port = request.port()
+        request.number("ready", DAY_S, default="30")  # before anything begins
+        if port is None and not request.text("line"):
+            raise RefusalError("nothing was named that would show that it is ready")
+        reply.pairs("before", self._reading())
+        taken = listening_inodes(port) if port is not None else []
+        if taken:
+            raise RefusalError(f"port {port} is taken by {holder(taken)}; stop that program")
+        self._launch = Launch(self._begin(request), reply, request)
+
+    def verb_stop(self, request: Request, reply: Reply) -> None:
+        """A unit: stop it and hand over what it wrote."""
+        unit = self._unit(request)
+        props = unit.shown()
+        props.update((key, value) for key, value in unit.used().items() if props.get(key) is None)
+        unit.stop()
+        reply.pairs("props", props)
+        reply.pairs("after", self._reading())
+        unit.logs(reply)
+        reply.send()
+        self._forget(unit)
+
+    def verb_fetch(self, request: Request, reply: Reply) -> None:
+        """A worker that lives on: what it wrote since; how it ended if it does not."""
+        unit = self._unit(request)
+        places = request.number("out_from", MOST_BYTES), request.number("err_from", MOST_BYTES)
+        ended = unit.ended()
+        reply.part("alive", "no" if ended else "yes")
+        reply.pairs("props", unit.shown() if ended else unit.used())
+        reply.pairs("after", self._reading())
+        unit.logs(reply, *places)
+        reply.send()
+
+    def verb_halt(self, request: Request, reply: Reply) -> None:
+        """A root, at once; the reply to its `run` comes besides."""
+        self._unit(request).stop()
+        reply.send()
+
+    def verb_watch(self, request: Request, reply: Reply) -> None:
+        """The end of a root's output while it works."""
+        unit = request.unit()
+        end = log_bytes(unit, "out")
+        if end is not None:
+            reply.part("tail", read_log(unit, "out", max(0, end - TAIL_BYTES), TAIL_BYTES))
+        self._tell_unwell(reply)
+        reply.send()
+
+    def verb_own(self, request: Request, reply: Reply) -> None:
+        """This connection owns the node until it ends."""
+        if self._lock is not None:
+            raise RefusalError("this connection owns the node already")
+        self._interface = network_interface(request.text("address"))
+        lock = NodeLock()
+        if not lock.taken(1.0):
+            reply.part("owner", lock.signed())
+            if request.text("force") == "yes":
+                lock.end_holder()
+            if request.text("force") != "yes" or not lock.taken(10.0):
+                lock.close()
+                raise RefusalError("another runner owns it")
+        try:
+            lock.sign(request.text("who"))
+        except OSError:  # such as a full disk
+            lock.close()
+            raise
+        self._lock = lock
+        self.verb_clean(request, reply)
+        # After the reply: what is found right now need not be looked at when an engine starts.
+        with contextlib.suppress(RefusalError):
+            self._firewall.require()
+
+    def verb_clean(self, _request: Request, reply: Reply) -> None:
+        """Stop what a killed runner left."""
+        self._units.clear()
+        left = stop_all(self._systemd)
+        if left:
+            raise RefusalError(f"these units do not stop: {', '.join(left)}")
+        reply.send()
+
+    def verb_energy(self, _request: Request, reply: Reply) -> None:
+        """What the energy counters say at this moment."""
+        reply.pairs("energy", self._energy.reading())
+        reply.send()
+
+    def verb_facts(self, request: Request, reply: Reply) -> None:
+        """What the node is."""
+        facts(reply, network_interface(request.text("address")))
+        counted = self._energy
+        told = {"obstacle": counted.obstacle} if counted.obstacle else {"counters": counted.names()}
+        reply.pairs("energy", told)
+        reply.send()
+
+    def verb_hash(self, request: Request, reply: Reply) -> None:
+        """Of a model file."""
+        reply.part("sha256", sha256_of(request.text("file")))
+        reply.send()
+
+    def verb_firewall(self, _request: Request, reply: Reply) -> None:
+        """Whether the ports of engines are guarded, as the kernel says."""
+        self._firewall.require()
+        reply.part("firewall", "guards" if self._firewall.wanted() else "off")
+        reply.send()
+
+    def verb_space(self, _request: Request, reply: Reply) -> None:
+        """Room for logs."""
+        status = os.statvfs(places.ATTEMPTS)
+        reply.part("available_kib", str(status.f_bavail * status.f_frsize // 1024))
+        reply.send()
+
+    def verb_ping(self, _request: Request, reply: Reply) -> None:
+        """A sign of life."""
+        self._tell_unwell(reply)
+        reply.send()
+
+    def _tell_unwell(self, reply: Reply) -> None:
+        """Add the units whose process has ended or is frozen."""
+        states = {name: unit.unwell() for name, unit in self._units.items()}
+        reply.pairs("unwell", states)
+
+    def _begin(self, request: Request) -> Unit:
+        if self._lock is None:
+            raise RefusalError("this connection does not own the node")
+        request.check_program()
+        name = request.unit()
+        for port in request.ports():
+            self._firewall.require_for(port)
+        start_unit(self._systemd, name, request)
+        unit = Unit(self._systemd, name, begun=True)
+        self._units[name] = unit
+        return unit
+
+    def _unit(self, request: Request) -> Unit:
+        name = request.unit()
+        if name not in self._units:
+            require_ours(self._systemd, name)
+            return Unit(self._systemd, name)
+        return self._units[name]
+
+    def _forget(self, unit: Unit) -> None:
+        self._units.pop(unit.name, None)
+        unit.stop()
+        unit.forget()
