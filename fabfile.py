@@ -277,7 +277,8 @@ def plan(
     without: list[str] | None = None,
 ) -> None:
     """Show the trials of a matrix, their order, time and money, and why a cell cannot run."""
-    from experiments.plan import describe, plan_matrix
+    from experiments.describe import describe
+    from experiments.planner import plan_matrix
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     left_out = _names(without)

@@ -9,6 +9,8 @@ from core.terminal import complain
 
 _MIB = 1024 * 1024
 _LINE_EVERY_S = 2.0
+_MINUTE_S = 60
+_HOUR_S = 3600
 
 
 class Reporter(Protocol):
@@ -48,3 +50,15 @@ class StderrReporter:
             self._last_line_s = now_s
             share = 100 * done_bytes // max(total_bytes, 1)
             complain(f"{what}: {done_bytes / _MIB:.0f} of {total_bytes / _MIB:.0f} MiB ({share} %)")
+
+
+def spoken_time(seconds: float | None) -> str:
+    """Seconds as a person says them; `unknown` for None."""
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < _MINUTE_S:
+        return f"{whole} s"
+    if whole < _HOUR_S:
+        return f"{whole // _MINUTE_S} min {whole % _MINUTE_S:02d} s"
+    return f"{whole // _HOUR_S} h {whole % _HOUR_S // _MINUTE_S:02d} min"

@@ -12,14 +12,10 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
 from pathlib import Path
 
-from core.errors import HerdError
 from core.paths import CLIENT
-from experiments.cluster import CONTROLLER, Cluster, Node
-from experiments.engines.base import Cell
-from experiments.engines.openai import is_replayed
+from experiments.cluster import CONTROLLER, Node
 from experiments.protocol import Link, Reply, Request, Transport
 
 CASSETTES_FOLDER = "cassettes"
@@ -148,28 +144,6 @@ class _Client:
             ExecMainStartTimestampMonotonic=str(round(self._started_s * 1e6)),
             ExecMainExitTimestampMonotonic=str(round(time.monotonic() * 1e6)),
         )
-
-
-def check_controller(cells: Iterable[Cell], cluster: Cluster) -> None:
-    """See whether this machine can ask the APIs of these cells.
-
-    Raises:
-        HerdError: a key is missing, or a node has the name under which this machine is recorded.
-    """
-    asked = [cell for cell in cells if cell.endpoint is not None]
-    if asked and any(node.name == CONTROLLER.name for node in cluster.nodes):
-        raise HerdError(
-            f"Reading the inventory: a node is called {CONTROLLER.name}, as this machine is in the "
-            "record of what it asks APIs. Give the node another name."
-        )
-    for cell in asked:
-        variable = cell.endpoint.key_env if cell.endpoint else None
-        if variable and not is_replayed(cell) and not os.environ.get(variable, "").strip():
-            raise HerdError(
-                f"Asking {cell.params['system']}: its key must be in the environment variable "
-                f"{variable}, which is not set. To keep it out of the shell's history: "
-                f"read -rs {variable} && export {variable}"
-            )
 
 
 def _reading() -> bytes:

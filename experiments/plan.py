@@ -6,7 +6,6 @@ import hashlib
 import json
 import random
 import statistics
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,24 +22,15 @@ from collect.run import (
 )
 from core.errors import HerdError
 from core.foreign import one_line
-from core.paths import RESULTS_FOLDER
-from experiments import commands
 from experiments.cluster import LEFT_OUT, Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
-from experiments.facts import look
 from experiments.inventory import read_cluster
-from experiments.labels import cell_label
-from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
-from experiments.money import Purse, left_of, unpriced
-from experiments.preflight import describe_memory, describe_models
-from experiments.progress import spoken_time
-from experiments.remote import SshTransport
 from experiments.shaping import links
 
 ID_LENGTH = 10
-RULE_S = 10.0
+SECONDS_ASSUMED = 10.0
 """Guess for a trial of a cell that nobody measured yet."""
 
 
@@ -134,28 +124,6 @@ def those_left(cluster: Cluster, matrix: Matrix) -> Cluster:
     """The nodes that a matrix gets: the first ones of those that are not left out."""
     left = [node for node in cluster.nodes if node.away != LEFT_OUT]
     return replace(cluster, nodes=tuple(left[: _most_nodes(matrix)]))
-
-
-def plan_matrix(
-    matrix: Matrix, project: Path, *, inventory: str | None = None, without: Sequence[str] = ()
-) -> Plan:
-    """Plan a matrix on the inventory's cluster; asks the nodes that are there for their facts.
-
-    Args:
-        matrix: what to measure.
-        project: folder of `fabfile.py`.
-        inventory: another inventory than that of `ansible.cfg`.
-        without: names of nodes that are planned for as though they were not in the inventory.
-
-    Raises:
-        HerdError: as `inventory_of`.
-    """
-    cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
-    transport = SshTransport(project)
-    try:
-        return make_plan(matrix, look(cluster, transport), project / RESULTS_FOLDER)
-    finally:
-        transport.close()
 
 
 def make_plan(
@@ -262,12 +230,12 @@ def estimate_s(plan: Plan) -> float:
     """Time for all that can run now, warm-ups included, in seconds."""
     return sum(
         (plan.matrix.repeats + warm_ups(plan.by_id[cell_id], plan.matrix.warmup))
-        * plan.seconds.get(cell_id, RULE_S)
-        for cell_id in _runnable(plan)
+        * plan.seconds.get(cell_id, SECONDS_ASSUMED)
+        for cell_id in runnable(plan)
     )
 
 
-def _runnable(plan: Plan) -> dict[str, CellRecord]:
+def runnable(plan: Plan) -> dict[str, CellRecord]:
     """The cells that can run now, by id."""
     return {
         record.cell_id: record
@@ -279,112 +247,6 @@ def _runnable(plan: Plan) -> dict[str, CellRecord]:
 def warm_ups(cell: Cell, asked_for: int) -> int:
     """Unmeasured trials of a cell before its first: an API has nothing of ours to warm."""
     return asked_for if cell.endpoint is None else 0
-
-
-def describe(plan: Plan) -> list[str]:
-    """The plan as lines: trials in order, what waits, what is impossible, files, time, money."""
-    possible = {cell.cell_id: cell for cell in plan.cells if cell.unavailable is None}
-    runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
-    models = describe_models(plan.by_id.values())
-    memory = describe_memory(runnable, plan.cluster)
-    sections = [
-        [
-            f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
-            f"on {_names(plan.cluster) or 'no node'}; seed {plan.matrix.seed}",
-        ],
-        [
-            f"{trial.order:4d}  block {trial.block}  {_told(plan, possible[trial.cell_id])}"
-            for trial in plan.trials
-            if trial.cell_id in possible
-        ],
-        impossible(plan),
-        waiting(plan),
-        ["Models:", *models] if models else [],
-        ["Memory needed of what is free, in MiB:", *memory] if memory else [],
-        [_time(plan, possible)],
-        _money(plan, possible),
-    ]
-    lines = [line for section in sections if section for line in ("", *section)]
-    return lines[1:]
-
-
-def _told(plan: Plan, cell: CellRecord) -> str:
-    """A cell in the list of trials."""
-    away = plan.waits_for(cell)
-    return cell_label(cell.params) + (f" (waits for {', '.join(away)})" if away else "")
-
-
-def _names(cluster: Cluster) -> str:
-    return ", ".join(node.name for node in cluster.nodes)
-
-
-def impossible(plan: Plan) -> list[str]:
-    """The cells that cannot run and why, a line each below a title; none if all can."""
-    lines = [
-        f"  {cell_label(cell.params)}: {cell.unavailable}"
-        for cell in plan.cells
-        if cell.unavailable is not None
-    ]
-    return ["Impossible here:", *lines, *remedies(plan)] if lines else []
-
-
-def remedies(plan: Plan) -> list[str]:
-    """The command that puts there what is missing; none where nothing that can be had is."""
-    flags = plan.matrix.flags
-    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
-        return []
-    return [
-        "What engines and models are missing comes with:",
-        f"  {commands.fab('prepare', *flags)}",
-    ]
-
-
-def waiting(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
-    """The nodes that are away and why, and the cells that wait for them; none if none does.
-
-    Args:
-        plan: with its nodes.
-        left: cell id to how many trials are left of it; all by default.
-    """
-    cells = [
-        (cell, plan.waits_for(cell))
-        for cell in plan.cells
-        if left is None or left.get(cell.cell_id)
-    ]
-    needed = {name for _, away in cells for name in away}
-    if not needed:
-        return []
-    return [
-        "Not there:",
-        *(f"  {node.name}: {node.away}" for node in plan.cluster.nodes if node.name in needed),
-        "Waiting for them:",
-        *(f"  {cell_label(cell.params)}: {', '.join(away)}" for cell, away in cells if away),
-    ]
-
-
-def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
-    if not possible:
-        return "Nothing of this matrix can run here."
-    runnable = _runnable(plan)
-    if not runnable:
-        return "Nothing of this matrix can run now: all of it waits for nodes that are not there."
-    guessed = len(runnable.keys() - plan.seconds.keys())
-    basis = (
-        "from earlier trials of these cells"
-        if not guessed
-        else f"{guessed} of {len(runnable)} cells never measured: {RULE_S:.0f} s a trial assumed"
-    )
-    besides = "" if len(runnable) == len(possible) else ", without what waits"
-    return f"Estimated time{besides}: {spoken_time(estimate_s(plan))} ({basis})"
-
-
-def _money(plan: Plan, possible: Mapping[str, CellRecord]) -> list[str]:
-    """The most that paid systems can cost; nothing where there is no price."""
-    trials = Counter(trial.cell_id for trial in plan.trials if trial.cell_id in possible)
-    left = left_of(plan.by_id, trials)
-    purse = Purse(left, unpriced=unpriced(plan.by_id[cell_id] for cell_id in possible))
-    lines = purse.estimate()
-    return ["Money:", *lines] if lines else []
 
 
 def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:

@@ -1,13 +1,16 @@
-"""What `fab plan` says before anything runs: sizes of files, numbers of nodes, memory."""
+"""What is known before anything runs: sizes of files, numbers of nodes, memory."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 
-from experiments.cluster import Cluster, Node
+from core.errors import HerdError
+from experiments.cluster import CONTROLLER, Cluster, Node
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
+from experiments.engines.openai import is_replayed
 from models.build import expected_size_bytes, weights_of
 
 _MIB = 1024 * 1024
@@ -60,3 +63,25 @@ def _counts(counts: Sequence[int]) -> str:
 def _free(node: Node) -> str:
     free_mib = node.available_mib or node.memory_mib
     return f"{free_mib} ({node.name})" if free_mib else f"unknown ({node.name})"
+
+
+def check_controller(cells: Iterable[Cell], cluster: Cluster) -> None:
+    """See whether this machine can ask the APIs of these cells.
+
+    Raises:
+        HerdError: a key is missing, or a node has the name under which this machine is recorded.
+    """
+    asked = [cell for cell in cells if cell.endpoint is not None]
+    if asked and any(node.name == CONTROLLER.name for node in cluster.nodes):
+        raise HerdError(
+            f"Reading the inventory: a node is called {CONTROLLER.name}, as this machine is in the "
+            "record of what it asks APIs. Give the node another name."
+        )
+    for cell in asked:
+        variable = cell.endpoint.key_env if cell.endpoint else None
+        if variable and not is_replayed(cell) and not os.environ.get(variable, "").strip():
+            raise HerdError(
+                f"Asking {cell.params['system']}: its key must be in the environment variable "
+                f"{variable}, which is not set. To keep it out of the shell's history: "
+                f"read -rs {variable} && export {variable}"
+            )

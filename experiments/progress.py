@@ -12,14 +12,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from core.foreign import one_line, visible
+from core.progress import spoken_time
 from core.terminal import shown, wrapped
 
 NARROWEST_BAR = 6
 WIDEST_BAR = 24
 BESIDES = 72
 """Columns of what stands beside the bar, in the longest run."""
-MINUTE_S = 60
-HOUR_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +63,6 @@ class Progress(Protocol):
 def make_progress(console: Console) -> Progress:
     """A live display on a terminal, plain lines elsewhere."""
     return TerminalProgress(console) if console.is_terminal else LineProgress(console)
-
-
-def spoken_time(seconds: float | None) -> str:
-    """Seconds as a person says them; `unknown` for None."""
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    if whole < MINUTE_S:
-        return f"{whole} s"
-    if whole < HOUR_S:
-        return f"{whole // MINUTE_S} min {whole % MINUTE_S:02d} s"
-    return f"{whole // HOUR_S} h {whole % HOUR_S // MINUTE_S:02d} min"
 
 
 def _told(counts: Mapping[str, int]) -> str:

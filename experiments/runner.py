@@ -11,14 +11,16 @@ from collect.attempt import TEMPORARY_PREFIX
 from core.durable import remove_folder
 from core.paths import RESULTS_FOLDER
 from experiments.cluster import CONTROLLER, Cluster
-from experiments.controller import WithController, check_controller
+from experiments.controller import WithController
+from experiments.describe import impossible, waiting
 from experiments.facts import ask_node, look
 from experiments.herd import Herd
 from experiments.ledger import Ledger
 from experiments.matrix import Matrix
 from experiments.money import Purse, run_purse
 from experiments.owner import Owner, own_results
-from experiments.plan import Plan, impossible, inventory_of, waiting
+from experiments.plan import Plan, inventory_of
+from experiments.preflight import check_controller
 from experiments.progress import Progress
 from experiments.protocol import Transport
 from experiments.remote import SshTransport

@@ -21,6 +21,7 @@ from experiments.adopt import machine, trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
 from experiments.cluster import Cluster, Node
+from experiments.describe import remedies
 from experiments.doctor import ask
 from experiments.doctor.judge import judge
 from experiments.doctor.program import NONE
@@ -29,7 +30,7 @@ from experiments.engines.common import unreadable
 from experiments.facts import HELPER_VERSION, ask_facts
 from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
-from experiments.plan import make_plan, remedies
+from experiments.plan import make_plan
 from experiments.prepare import steps_of
 from experiments.refusals import Failure
 from experiments.remote import SshLink

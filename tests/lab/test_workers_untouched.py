@@ -15,7 +15,7 @@ import pytest
 
 from experiments.doctor.run import examine
 from experiments.facts import ask_facts
-from experiments.plan import plan_matrix
+from experiments.planner import plan_matrix
 from tests.doubles.lab_run import matrix
 from tests.lab.conftest import both_engines
 from tests.lab.runs import transport

@@ -14,8 +14,9 @@ from collect.run import Questions
 from core.errors import HerdError
 from experiments.cluster import Cluster
 from experiments.compare import comparison, require_writable
+from experiments.describe import describe
 from experiments.money import money, most_of_trial
-from experiments.plan import describe, make_plan
+from experiments.plan import make_plan
 from experiments.runner import RunResult
 from experiments.systems import load_systems
 from tests.doubles.api_server import (

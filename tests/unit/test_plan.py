@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
+from experiments.describe import describe
 from experiments.facts import ask_facts
-from experiments.plan import Plan, describe, make_plan, order_trials, plan_id, trim
+from experiments.plan import Plan, make_plan, order_trials, plan_id, trim
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, run, world
 

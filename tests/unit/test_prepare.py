@@ -20,10 +20,11 @@ from core.progress import SilentReporter
 from experiments import commands, prepare
 from experiments.cluster import Cluster, Installation, Node
 from experiments.compare import comparison
+from experiments.describe import describe
 from experiments.engines import ON_NODES
 from experiments.lacks import Wanted, lacks_of
 from experiments.matrix import Matrix
-from experiments.plan import describe, make_plan
+from experiments.plan import make_plan
 from experiments.prepare import have_models, prepare_on, run_ansible
 
 MODEL = "synthetic:tiny"

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from core.progress import spoken_time
 from experiments.engines import ENGINES
-from experiments.progress import LineProgress, Step, make_progress, spoken_time
+from experiments.progress import LineProgress, Step, make_progress
 from experiments.runner import run_on
 from experiments.trial import TrialRunner
 from tests.doubles.scripted import ScriptedTransport, cluster

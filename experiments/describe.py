@@ -1,0 +1,123 @@
+"""A plan in lines, as `fab plan` prints it: trials, what waits, what is impossible, time, money."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from collect.run import CellRecord
+from core.progress import spoken_time
+from experiments import commands
+from experiments.cluster import Cluster
+from experiments.labels import cell_label
+from experiments.lacks import lacks_of
+from experiments.money import Purse, left_of, unpriced
+from experiments.plan import SECONDS_ASSUMED, Plan, estimate_s, runnable
+from experiments.preflight import describe_memory, describe_models
+
+
+def describe(plan: Plan) -> list[str]:
+    """The plan as lines: trials in order, what waits, what is impossible, files, time, money."""
+    possible = {cell.cell_id: cell for cell in plan.cells if cell.unavailable is None}
+    runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
+    models = describe_models(plan.by_id.values())
+    memory = describe_memory(runnable, plan.cluster)
+    sections = [
+        [
+            f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
+            f"on {_names(plan.cluster) or 'no node'}; seed {plan.matrix.seed}",
+        ],
+        [
+            f"{trial.order:4d}  block {trial.block}  {_told(plan, possible[trial.cell_id])}"
+            for trial in plan.trials
+            if trial.cell_id in possible
+        ],
+        impossible(plan),
+        waiting(plan),
+        ["Models:", *models] if models else [],
+        ["Memory needed of what is free, in MiB:", *memory] if memory else [],
+        [_time(plan, possible)],
+        _money(plan, possible),
+    ]
+    lines = [line for section in sections if section for line in ("", *section)]
+    return lines[1:]
+
+
+def _told(plan: Plan, cell: CellRecord) -> str:
+    """A cell in the list of trials."""
+    away = plan.waits_for(cell)
+    return cell_label(cell.params) + (f" (waits for {', '.join(away)})" if away else "")
+
+
+def _names(cluster: Cluster) -> str:
+    return ", ".join(node.name for node in cluster.nodes)
+
+
+def impossible(plan: Plan) -> list[str]:
+    """The cells that cannot run and why, a line each below a title; none if all can."""
+    lines = [
+        f"  {cell_label(cell.params)}: {cell.unavailable}"
+        for cell in plan.cells
+        if cell.unavailable is not None
+    ]
+    return ["Impossible here:", *lines, *remedies(plan)] if lines else []
+
+
+def remedies(plan: Plan) -> list[str]:
+    """The command that puts there what is missing; none where nothing that can be had is."""
+    flags = plan.matrix.flags
+    if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
+        return []
+    return [
+        "What engines and models are missing comes with:",
+        f"  {commands.fab('prepare', *flags)}",
+    ]
+
+
+def waiting(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
+    """The nodes that are away and why, and the cells that wait for them; none if none does.
+
+    Args:
+        plan: with its nodes.
+        left: cell id to how many trials are left of it; all by default.
+    """
+    cells = [
+        (cell, plan.waits_for(cell))
+        for cell in plan.cells
+        if left is None or left.get(cell.cell_id)
+    ]
+    needed = {name for _, away in cells for name in away}
+    if not needed:
+        return []
+    return [
+        "Not there:",
+        *(f"  {node.name}: {node.away}" for node in plan.cluster.nodes if node.name in needed),
+        "Waiting for them:",
+        *(f"  {cell_label(cell.params)}: {', '.join(away)}" for cell, away in cells if away),
+    ]
+
+
+def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
+    if not possible:
+        return "Nothing of this matrix can run here."
+    can_run = runnable(plan)
+    if not can_run:
+        return "Nothing of this matrix can run now: all of it waits for nodes that are not there."
+    guessed = len(can_run.keys() - plan.seconds.keys())
+    basis = (
+        "from earlier trials of these cells"
+        if not guessed
+        else f"{guessed} of {len(can_run)} cells never measured: {SECONDS_ASSUMED:.0f} s "
+        "a trial assumed"
+    )
+    besides = "" if len(can_run) == len(possible) else ", without what waits"
+    return f"Estimated time{besides}: {spoken_time(estimate_s(plan))} ({basis})"
+
+
+def _money(plan: Plan, possible: Mapping[str, CellRecord]) -> list[str]:
+    """The most that paid systems can cost; nothing where there is no price."""
+    trials = Counter(trial.cell_id for trial in plan.trials if trial.cell_id in possible)
+    left = left_of(plan.by_id, trials)
+    purse = Purse(left, unpriced=unpriced(plan.by_id[cell_id] for cell_id in possible))
+    lines = purse.estimate()
+    return ["Money:", *lines] if lines else []

@@ -1,0 +1,34 @@
+"""`fab plan`: what a matrix comes to on the inventory's cluster, whose nodes are asked first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.paths import RESULTS_FOLDER
+from experiments.facts import look
+from experiments.matrix import Matrix
+from experiments.plan import Plan, inventory_of, make_plan, those_left
+from experiments.remote import SshTransport
+
+
+def plan_matrix(
+    matrix: Matrix, project: Path, *, inventory: str | None = None, without: Sequence[str] = ()
+) -> Plan:
+    """Plan a matrix on the inventory's cluster; asks the nodes that are there for their facts.
+
+    Args:
+        matrix: what to measure.
+        project: folder of `fabfile.py`.
+        inventory: another inventory than that of `ansible.cfg`.
+        without: names of nodes that are planned for as though they were not in the inventory.
+
+    Raises:
+        HerdError: as `inventory_of`.
+    """
+    cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
+    transport = SshTransport(project)
+    try:
+        return make_plan(matrix, look(cluster, transport), project / RESULTS_FOLDER)
+    finally:
+        transport.close()
