@@ -101,7 +101,7 @@ def _matrix(
     repeats: int | None,
     seed: int | None,
 ) -> Matrix:
-    from experiments.commands import from_project
+    from experiments.fleet.commands import from_project
     from experiments.matrix import load_matrix
 
     overrides = {name: values for name, values in named.items() if values is not None}
@@ -130,7 +130,7 @@ def _matrix(
 )
 def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: str = "") -> None:
     """Bring up the virtual nodes."""
-    from experiments import lab
+    from experiments.fleet import lab
 
     lab.lab_up(nodes, arm64, release)
 
@@ -138,7 +138,7 @@ def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: s
 @verb()
 def lab_down(_context: Context) -> None:
     """Take the virtual nodes down, leaving nothing but the cached image."""
-    from experiments import lab
+    from experiments.fleet import lab
 
     lab.lab_down()
 
@@ -146,7 +146,7 @@ def lab_down(_context: Context) -> None:
 @verb()
 def lab_status(_context: Context) -> None:
     """Say which virtual nodes there are and how they are."""
-    from experiments import lab
+    from experiments.fleet import lab
 
     nodes = lab.lab_status()
     if not nodes:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from collect.later import Facts, Later
 from collect.run import CellRecord, RunManifest, Scalar
 from core.errors import HerdError
-from experiments.cluster import Cluster, Node
+from experiments.fleet.cluster import Cluster, Node
 from experiments.manifest import run_manifest
 from experiments.plan import Plan, canonical
 

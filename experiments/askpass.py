@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from experiments.cluster import Secret
+from experiments.fleet.cluster import Secret
 
 PROGRAM = """#!/bin/sh
 # Only the node's own question has an answer: not that of a jump host, nor that for a passphrase.

@@ -9,7 +9,7 @@ from collect.questions import load_questions
 from collect.run import Questions
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
-from experiments.commands import from_project
+from experiments.fleet.commands import from_project
 from experiments.matrix import Matrix, load_matrix
 
 COMPARISON = PROJECT_FOLDER / "experiments" / "matrices" / "compare.yml"

@@ -15,7 +15,7 @@ from collections import deque
 from pathlib import Path
 
 from core.paths import CLIENT
-from experiments.cluster import CONTROLLER, Node
+from experiments.fleet.cluster import CONTROLLER, Node
 from experiments.protocol import Link, Reply, Request, Transport
 
 CASSETTES_FOLDER = "cassettes"

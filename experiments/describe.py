@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from collect.run import CellRecord
 from core.progress import spoken_time
-from experiments import commands
-from experiments.cluster import Cluster
+from experiments.fleet import commands
+from experiments.fleet.cluster import Cluster
 from experiments.labels import cell_label
 from experiments.lacks import lacks_of
 from experiments.money import Purse, left_of, unpriced

@@ -11,8 +11,8 @@ from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
-from experiments import commands
-from experiments.cluster import Cluster, Installation, Node
+from experiments.fleet import commands
+from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.protocol import Link, Reply, Request, Transport, ask
 from experiments.together import together
 from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Lock, Semaphore, Thread
 
 from core.errors import HerdError
-from experiments.cluster import LEFT_OUT, Node
+from experiments.fleet.cluster import LEFT_OUT, Node
 from experiments.owner import Owner, refusal
 from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, expect
 from experiments.together import AT_ONCE, together

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from collect.run import Greedy
-from experiments.cluster import Cluster, Installation, Node
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import below_models, model_spec, taking_part, unreadable
+from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.shaping import links
 from models.build import artifact_file_names
 from models.fetch import is_fetched

@@ -11,7 +11,7 @@ from collect.run import Greedy, RunManifest, TrialRecord
 from core.errors import HerdError
 from experiments.again import difference, look_again
 from experiments.book import TrialBook
-from experiments.cluster import CONTROLLER, LEFT_OUT, Node
+from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node
 from experiments.herd import Herd
 from experiments.labels import cell_label
 from experiments.ledger import Ledger

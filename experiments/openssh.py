@@ -24,7 +24,7 @@ from threading import Lock
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.askpass import Answer
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 
 CONNECT_S = 10
 KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg

@@ -22,10 +22,10 @@ from collect.run import (
 )
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.cluster import LEFT_OUT, Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
-from experiments.inventory import read_cluster
+from experiments.fleet.cluster import LEFT_OUT, Cluster
+from experiments.fleet.inventory import read_cluster
 from experiments.matrix import Matrix
 from experiments.shaping import links
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterable, Sequence
 
 from core.errors import HerdError
-from experiments.cluster import CONTROLLER, Cluster, Node
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
 from experiments.engines.openai import is_replayed
+from experiments.fleet.cluster import CONTROLLER, Cluster, Node
 from models.build import expected_size_bytes, weights_of
 
 _MIB = 1024 * 1024

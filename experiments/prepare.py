@@ -13,17 +13,17 @@ from pathlib import Path
 
 from core.errors import HerdError
 from core.progress import Reporter, StderrReporter
-from experiments import commands
-from experiments.cluster import Cluster, Node
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
 from experiments.facts import look
+from experiments.fleet import commands
+from experiments.fleet.cluster import Cluster, Node
+from experiments.fleet.programs import NOT_INSTALLED, ansible_environment
 from experiments.labels import cell_label
 from experiments.lacks import Lacks, Wanted, lacks_of, obstacle_beyond
 from experiments.matrix import Matrix
 from experiments.plan import inventory_of, those_left
-from experiments.programs import NOT_INSTALLED, ansible_environment
 from experiments.remote import SshTransport
 from models.build import ensure_artifact, expected_size_bytes
 from models.fetch import open_checkpoint

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 
 VERBS_WITH_LOGS = frozenset({"run", "stop", "fetch"})
 LOG_BYTES = 256 << 20

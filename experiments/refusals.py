@@ -12,8 +12,8 @@ from pathlib import Path
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.channel import SilentError
-from experiments.cluster import Node
-from experiments.commands import on_node
+from experiments.fleet.cluster import Node
+from experiments.fleet.commands import on_node
 from experiments.openssh import (
     BOUNDED,
     CHECKED,

@@ -19,8 +19,8 @@ from pathlib import Path
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.channel import BROKEN, MARK, Channel, SilentError
-from experiments.cluster import Node
-from experiments.commands import provision
+from experiments.fleet.cluster import Node
+from experiments.fleet.commands import provision
 from experiments.openssh import CONNECT_S, Call, OpenSsh
 from experiments.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
 from experiments.refusals import Failure, explained, is_unexplained, was_turned_away

@@ -10,10 +10,10 @@ from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
 from core.durable import remove_folder
 from core.paths import RESULTS_FOLDER
-from experiments.cluster import CONTROLLER, Cluster
 from experiments.controller import WithController
 from experiments.describe import impossible, waiting
 from experiments.facts import ask_node, look
+from experiments.fleet.cluster import CONTROLLER, Cluster
 from experiments.herd import Herd
 from experiments.ledger import Ledger
 from experiments.matrix import Matrix

@@ -13,10 +13,10 @@ from collect.attempt import AttemptRecord
 from collect.run import CellRecord, RunManifest, TrialRecord
 from core.errors import HerdError
 from experiments.book import TrialBook
-from experiments.cluster import CONTROLLER
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.execution import Execution
+from experiments.fleet.cluster import CONTROLLER
 from experiments.herd import Herd
 from experiments.judge import failure
 from experiments.labels import cell_label

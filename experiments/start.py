@@ -11,7 +11,7 @@ from collect.account import Account
 from collect.later import Later, added
 from core.errors import HerdError
 from experiments.again import held_against, look_again
-from experiments.cluster import LEFT_OUT, Cluster
+from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.lineup import add_later, why_left
 from experiments.manifest import run_manifest

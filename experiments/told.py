@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, RootModel, Va
 from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import LARGEST_COUNT, Count, FileName, one_line
-from experiments import commands
+from experiments.fleet import commands
 
 LONGEST_WORDS = 4000
 MOST_FACTS = 500

@@ -12,12 +12,12 @@ from typing import Any
 
 from core.errors import HerdError
 from core.foreign import visible
-from experiments import commands
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ini_hosts import add_to_ini
 from experiments.adopt.yaml_hosts import CannotAddError, Variables, add_to_yaml, is_mapping
-from experiments.cluster import Node
-from experiments.inventory import GROUP, listed, read_cluster
+from experiments.fleet import commands
+from experiments.fleet.cluster import Node
+from experiments.fleet.inventory import GROUP, listed, read_cluster
 
 DEFAULT = "inventory/fleet.yml"
 YAML_NAMES = frozenset({".yml", ".yaml"})

@@ -21,7 +21,7 @@ from core.errors import HerdError
 from core.foreign import one_line
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ssh import Said, call, quoted
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from experiments.openssh import KNOWN_HOSTS, SSH_PORT
 
 KINDS = {

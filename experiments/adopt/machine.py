@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from core.errors import HerdError
-from experiments import commands
 from experiments.adopt.asked import Asked, is_usable_ipv4, name_nodes
 from experiments.adopt.fleet import Fleet, Newcomer
 from experiments.adopt.keys import HostKey
 from experiments.adopt.look import Look
-from experiments.cluster import Node
-from experiments.inventory import GROUP
+from experiments.fleet import commands
+from experiments.fleet.cluster import Node
+from experiments.fleet.inventory import GROUP
 from experiments.openssh import SSH_PORT
 
 ENGINES_ADDRESS = "herd_cluster_address"

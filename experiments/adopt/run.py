@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import HerdError
-from experiments import commands
 from experiments.adopt.asked import read_words
 from experiments.adopt.fleet import Fleet, read_fleet
 from experiments.adopt.keys import (
@@ -27,6 +26,7 @@ from experiments.adopt.look import Look, look
 from experiments.adopt.machine import ENGINES_ADDRESS, Machine, again_with, machines_of
 from experiments.adopt.screen import Talk, confirm, difference, show
 from experiments.adopt.trust import sound
+from experiments.fleet import commands
 from experiments.together import together
 
 

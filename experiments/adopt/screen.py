@@ -9,13 +9,13 @@ from typing import Protocol
 
 from core.errors import HerdError
 from core.terminal import say
-from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State
 from experiments.adopt.machine import Machine
 from experiments.doctor.facts import Root
 from experiments.doctor.finding import Diagnosis, Verdict
 from experiments.doctor.judge import worst
+from experiments.fleet import commands
 
 
 class Talk(Protocol):

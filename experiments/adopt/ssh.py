@@ -11,7 +11,7 @@ from pathlib import Path
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.channel import SilentError
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from experiments.openssh import OpenSsh
 from experiments.refusals import Failure
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from experiments import commands
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State, has_key, known_hosts_of
 from experiments.adopt.machine import Machine, again_with
 from experiments.adopt.screen import Talk
+from experiments.fleet import commands
 
 COPIED = (
     "If these are two machines, one was copied from the other and needs keys of its own. On the "

@@ -28,16 +28,16 @@ from pathlib import Path
 from collect.run import Benchmark
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
-from experiments.cluster import Cluster
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Deployment, Process
 from experiments.facts import ask_facts
+from experiments.fleet.cluster import Cluster
+from experiments.fleet.inventory import read_cluster
+from experiments.fleet.programs import beside_python
 from experiments.herd import Herd
-from experiments.inventory import read_cluster
 from experiments.matrix import Matrix
 from experiments.owner import Owner
 from experiments.plan import make_plan
-from experiments.programs import beside_python
 from experiments.remote import SshTransport
 from experiments.trial import TrialRunner
 

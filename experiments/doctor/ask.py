@@ -15,14 +15,14 @@ from pydantic import ValidationError
 
 from core.errors import HerdError
 from core.foreign import decimal, one_line
-from experiments import commands
 from experiments.channel import Channel
-from experiments.cluster import Node
 from experiments.doctor.checks.machine import SYSTEMS
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, problem
 from experiments.doctor.probe.main import MARK
 from experiments.doctor.program import COMMAND, NONE, OLD, program
+from experiments.fleet import commands
+from experiments.fleet.cluster import Node
 from experiments.remote import SshTransport
 from experiments.together import together
 from experiments.told import first_of

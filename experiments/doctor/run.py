@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import HerdError
-from experiments.cluster import Node
 from experiments.doctor.ask import ask_nodes
 from experiments.doctor.finding import Diagnosis
 from experiments.doctor.judge import judge
-from experiments.inventory import read_cluster
+from experiments.fleet.cluster import Node
+from experiments.fleet.inventory import read_cluster
 
 
 def examine(

@@ -13,8 +13,8 @@ from typing import Any
 
 from collect.questions import Question
 from collect.run import Questions
-from experiments.cluster import Node
 from experiments.engines.base import Cell, Deployment, Process
+from experiments.fleet.cluster import Node
 from models.catalogue import ModelSpec
 
 HOST = "127.0.0.1"

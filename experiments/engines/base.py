@@ -8,7 +8,7 @@ from typing import cast
 
 from collect.attempt import Role
 from collect.run import Price, Scalar, Workload
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from models.shape import Weights
 
 

@@ -9,9 +9,9 @@ from functools import cache
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from core.paths import MODELS_FOLDER, PROJECT_FOLDER
-from experiments.cluster import Cluster, Node
-from experiments.commands import module
 from experiments.engines.base import Cell
+from experiments.fleet.cluster import Cluster, Node
+from experiments.fleet.commands import module
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
 from models.fetch import is_fetched, open_checkpoint

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
-from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
+from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
 from models.limits import dllama_impossible, node_counts, shareable_name
 from models.memory import MemoryNeed, memory_need

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from experiments.cluster import Cluster
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment
+from experiments.fleet.cluster import Cluster
 from models.build import WEIGHTS_OF_FORMAT, Format, artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
-from experiments.cluster import Cluster, Node
 from experiments.engines import asking, common, scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
+from experiments.fleet.cluster import Cluster, Node
 from models.memory import MemoryNeed, memory_need
 
 WORKER_PORT = 50052

@@ -13,10 +13,10 @@ from typing import Any
 from collect.questions import Question
 from collect.run import Questions
 from core.errors import HerdError
-from experiments.cluster import CONTROLLER, Cluster
 from experiments.engines import asking, common
 from experiments.engines.base import Axis, Cell, Deployment, Endpoint, Process
 from experiments.engines.engine import Engine
+from experiments.fleet.cluster import CONTROLLER, Cluster
 from models.memory import MemoryNeed
 
 PATH = "/chat/completions"

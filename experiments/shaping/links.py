@@ -14,8 +14,8 @@ from typing import Any
 from collect.attempt import LinkRecord
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
-from experiments.cluster import Cluster, Node
 from experiments.engines.base import Axis, Cell
+from experiments.fleet.cluster import Cluster, Node
 from experiments.shaping.keeper import MARKS, KeeperError
 from experiments.shaping.shape import Shape
 

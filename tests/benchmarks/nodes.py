@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from experiments.herd import Herd
 from experiments.owner import Owner
 from experiments.remote import SshTransport

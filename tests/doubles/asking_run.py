@@ -15,8 +15,8 @@ from rich.console import Console
 
 from collect.questions import Question
 from collect.run import Questions
-from experiments.cluster import Cluster
 from experiments.engines.base import Cell
+from experiments.fleet.cluster import Cluster
 from experiments.matrix import Matrix
 from experiments.progress import make_progress
 from experiments.protocol import Link, Transport

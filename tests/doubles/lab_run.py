@@ -12,7 +12,7 @@ from rich.console import Console
 
 from collect.run import Benchmark
 from core.errors import HerdError
-from experiments.inventory import read_cluster
+from experiments.fleet.inventory import read_cluster
 from experiments.matrix import Matrix
 from experiments.plan import trim
 from experiments.progress import make_progress

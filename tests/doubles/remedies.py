@@ -16,11 +16,9 @@ from unittest.mock import patch
 
 from collect.run import Benchmark, Greedy
 from core.errors import HerdError
-from experiments import commands
 from experiments.adopt import machine, trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
-from experiments.cluster import Cluster, Node
 from experiments.describe import remedies
 from experiments.doctor import ask
 from experiments.doctor.judge import judge
@@ -28,6 +26,8 @@ from experiments.doctor.program import NONE
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
 from experiments.facts import HELPER_VERSION, ask_facts
+from experiments.fleet import commands
+from experiments.fleet.cluster import Cluster, Node
 from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
 from experiments.plan import make_plan

@@ -20,8 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.cluster import Cluster, Node
 from experiments.facts import HELPER_VERSION
+from experiments.fleet.cluster import Cluster, Node
 from experiments.protocol import NodeLostError, Reply, Request
 
 LOGS = Path(__file__).resolve().parents[1] / "data" / "scripted"

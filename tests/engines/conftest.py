@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from experiments.lab import lab_obstacle
+from experiments.fleet.lab import lab_obstacle
 from tests.lab.virtual_lab import VirtualLab
 
 SOURCE = os.environ.get("DISTRIBUTED_LLAMA_SOURCE")

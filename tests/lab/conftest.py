@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from experiments.lab import LabNode, lab_down, lab_obstacle, lab_status, lab_up
+from experiments.fleet.lab import LabNode, lab_down, lab_obstacle, lab_status, lab_up
 from tests.doubles.lab_run import CHAT_MODEL, MODEL
 from tests.lab.virtual_lab import DOUBLE, RELEASES, VirtualLab
 

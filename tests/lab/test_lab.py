@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.lab import LAB_IS_DOWN, LabNode, lab_is_up, lab_status
+from experiments.fleet.lab import LAB_IS_DOWN, LabNode, lab_is_up, lab_status
 from tests.lab.virtual_lab import RELEASES
 
 PROJECT = Path(__file__).resolve().parents[2]

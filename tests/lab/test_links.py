@@ -52,7 +52,7 @@ for _ in range({{pieces}}):
 HOLDER = """
 import sys, time
 from tests.lab.test_links import cell
-from experiments.inventory import read_cluster
+from experiments.fleet.inventory import read_cluster
 from experiments.shaping.links import Links
 from tests.lab.virtual_lab import PROJECT
 links = Links(read_cluster(PROJECT, sys.argv[1]).nodes)

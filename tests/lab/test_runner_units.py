@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from experiments.protocol import Request, ask
 from experiments.readings import unit_state
 from tests.lab.runs import owning, transport, until

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from experiments.cluster import Cluster
-from experiments.inventory import read_cluster
-from experiments.lab import LabNode, lab_status
+from experiments.fleet.cluster import Cluster
+from experiments.fleet.inventory import read_cluster
+from experiments.fleet.lab import LabNode, lab_status
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOUBLE = PROJECT / "tests" / "doubles" / "dllama_source"

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments import herd, lookout, session
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from experiments.protocol import NodeLostError, Reply, Request
 from tests.doubles.absent_run import AXES, counted, measure, study
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World

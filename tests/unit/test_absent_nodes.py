@@ -14,8 +14,8 @@ from collect.later import LATER_FOLDER
 from collect.run import RUN_FILE, load_run
 from core.errors import HerdError
 from experiments import session
-from experiments.cluster import Node
 from experiments.facts import HELPER_VERSION
+from experiments.fleet.cluster import Node
 from experiments.ledger import reasons_of, runs
 from experiments.plan import leave_out
 from experiments.protocol import Reply, Request

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import fabfile
-from experiments import commands
 from experiments.adopt.screen import Terminal, next_commands
 from experiments.doctor.facts import Base, Facts, Machine, Root
 from experiments.doctor.finding import Answer, Diagnosis
+from experiments.fleet import commands
 
 
 @pytest.mark.parametrize(

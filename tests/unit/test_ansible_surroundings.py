@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from experiments.inventory import read_cluster
-from experiments.programs import ansible_environment, ask_ansible, said_by_ansible
+from experiments.fleet.inventory import read_cluster
+from experiments.fleet.programs import ansible_environment, ask_ansible, said_by_ansible
 from tests.doubles.on_terminal import on_terminal
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -127,7 +127,7 @@ READS = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from experiments.inventory import read_cluster
+from experiments.fleet.inventory import read_cluster
 print(read_cluster(Path(sys.argv[1])).root.user)
 """
 

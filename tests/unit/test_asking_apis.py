@@ -20,7 +20,7 @@ from analysis.report import write_report
 from collect.account import Account
 from collect.tables import build_tables
 from core.errors import HerdError
-from experiments.cluster import Cluster, Node
+from experiments.fleet.cluster import Cluster, Node
 from experiments.preflight import check_controller
 from experiments.runner import RunResult
 from tests.doubles.api_server import (

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.channel import MARK, Channel, SilentError
-from experiments.cluster import Node
+from experiments.fleet.cluster import Node
 from experiments.protocol import NodeLostError, Request, ask
 from experiments.remote import SshLink, SshTransport
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fabfile
-from experiments import commands
+from experiments.fleet import commands
 
 PROJECT = Path(__file__).resolve().parents[2]
 MANY = "inventory/home fleet.yml"

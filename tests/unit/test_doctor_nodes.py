@@ -9,11 +9,11 @@ import pytest
 
 from core.errors import HerdError
 from experiments.channel import Channel
-from experiments.cluster import Node
 from experiments.doctor.ask import _peer, ask_nodes
 from experiments.doctor.finding import Verdict
 from experiments.doctor.run import examine
-from experiments.inventory import read_cluster
+from experiments.fleet.cluster import Node
+from experiments.fleet.inventory import read_cluster
 from experiments.protocol import NodeLostError
 from experiments.remote import SshTransport
 from tests.doubles.ssh_server import ssh_server

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.cluster import Node, SshSettings
 from experiments.doctor.ask import UnfitError, ask_nodes, converse
 from experiments.doctor.finding import Finding, Verdict
 from experiments.doctor.judge import judge
 from experiments.doctor.program import COMMAND, program
+from experiments.fleet.cluster import Node, SshSettings
 from tests.doubles.doctor_facts import PC, answer, changed
 
 HERE = Node(name="desk", address="127.0.0.1", engine_address="127.0.0.1", connection="local")

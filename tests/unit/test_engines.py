@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from collect.run import Benchmark, Perplexity
-from experiments.cluster import Cluster, Installation, Node
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
+from experiments.fleet.cluster import Cluster, Installation, Node
 
 BENCHMARK = Benchmark(prompt_tokens=16, generate_tokens=32)
 FILES = (

@@ -12,10 +12,10 @@ from collect.attempt import AttemptRecord, ProcessRecord
 from collect.parsers.of_attempt import answers_of, parse_attempt
 from collect.run import CellRecord, Greedy
 from core.errors import HerdError
-from experiments import commands
-from experiments.cluster import Cluster
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
+from experiments.fleet import commands
+from experiments.fleet.cluster import Cluster
 from experiments.matrix import load_matrix
 from experiments.references import references_of
 from models.cache import CACHE_VARIABLE

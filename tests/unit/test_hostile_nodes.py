@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import HerdError
-from experiments.cluster import Node
 from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
@@ -24,6 +23,7 @@ from experiments.doctor.probe.main import MARK
 from experiments.energy import energy_between
 from experiments.engines import ENGINES
 from experiments.facts import ask_facts
+from experiments.fleet.cluster import Node
 from experiments.herd import Herd
 from experiments.owner import Owner
 from experiments.protocol import (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from experiments.inventory import read_cluster
+from experiments.fleet.inventory import read_cluster
 
 ANSIBLE_VAULT = str(Path(sys.executable).with_name("ansible-vault"))
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from core.errors import HerdError
-from experiments import addresses
-from experiments.addresses import Place, ipv4, refusals
-from experiments.inventory import read_cluster
+from experiments.fleet import addresses
+from experiments.fleet.addresses import Place, ipv4, refusals
+from experiments.fleet.inventory import read_cluster
 
 PROJECT = Path(__file__).resolve().parents[2]
 OTHER = Place("other", "192.0.2.99")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from core.errors import HerdError
-from experiments.cluster import Node, Secret
-from experiments.inventory import read_cluster
+from experiments.fleet.cluster import Node, Secret
+from experiments.fleet.inventory import read_cluster
 
 PROJECT = Path(__file__).resolve().parents[2]
 ANSIBLE = str(Path(sys.executable).with_name("ansible"))

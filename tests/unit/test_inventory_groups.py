@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.inventory import read_cluster
+from experiments.fleet.inventory import read_cluster
 
 ANSIBLE = str(Path(sys.executable).with_name("ansible"))
 ADDRESSES = 'ansible_host: "192.0.2.{{ groups.all.index(inventory_hostname) + 1 }}"\n'

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from core.errors import HerdError
-from experiments.inventory import read_cluster
-from experiments.lab import LAB_IS_DOWN, lab_is_up, lab_status, lab_up
+from experiments.fleet.inventory import read_cluster
+from experiments.fleet.lab import LAB_IS_DOWN, lab_is_up, lab_status, lab_up
 
 PROJECT = Path(__file__).resolve().parents[2]
 OWNED = "127.0.0.1"

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from core.errors import HerdError
-from experiments import lab
+from experiments.fleet import lab
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROLE = PROJECT / "roles" / "lab_host"

@@ -15,8 +15,8 @@ from collect.attempt import LinkRecord
 from collect.run import Benchmark
 from core.errors import HerdError
 from experiments import runner
-from experiments.cluster import Cluster, Node
 from experiments.engines.base import Cell
+from experiments.fleet.cluster import Cluster, Node
 from experiments.labels import LINK, cell_label
 from experiments.matrix import load_matrix
 from experiments.shaping import links

@@ -12,9 +12,9 @@ from rich.console import Console
 from collect.account import Account
 from collect.run import Questions
 from core.errors import HerdError
-from experiments.cluster import Cluster
 from experiments.compare import comparison, require_writable
 from experiments.describe import describe
+from experiments.fleet.cluster import Cluster
 from experiments.money import money, most_of_trial
 from experiments.plan import make_plan
 from experiments.runner import RunResult

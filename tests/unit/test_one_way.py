@@ -23,9 +23,9 @@ import pytest
 import yaml
 
 from core.errors import HerdError
-from experiments.inventory import read_cluster
+from experiments.fleet.inventory import read_cluster
+from experiments.fleet.programs import beside_python
 from experiments.openssh import CHECKED, ONLY_THERE
-from experiments.programs import beside_python
 from experiments.remote import SshTransport
 from experiments.together import together
 from tests.doubles.sshd import Sshd, agent, make_key, sshd

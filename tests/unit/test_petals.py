@@ -16,10 +16,10 @@ from collect.parsers import petals
 from collect.parsers.of_attempt import failure_cause
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.errors import HerdError
-from experiments.cluster import Cluster, Installation, Node
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.petals import STARTED, spans
+from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.matrix import load_matrix
 from models.build import artifact_file_names
 from models.catalogue import load_catalogue

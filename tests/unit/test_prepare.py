@@ -17,11 +17,12 @@ import fabfile
 from collect.run import Benchmark
 from core.errors import HerdError
 from core.progress import SilentReporter
-from experiments import commands, prepare
-from experiments.cluster import Cluster, Installation, Node
+from experiments import prepare
 from experiments.compare import comparison
 from experiments.describe import describe
 from experiments.engines import ON_NODES
+from experiments.fleet import commands
+from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.lacks import Wanted, lacks_of
 from experiments.matrix import Matrix
 from experiments.plan import make_plan

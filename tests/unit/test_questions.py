@@ -21,10 +21,10 @@ from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
 from collect.tables import Tables, build_tables
 from core.errors import HerdError
-from experiments.cluster import Cluster
 from experiments.engines import ENGINES, ON_NODES, asking
 from experiments.engines.base import Cell, Deployment
 from experiments.engines.distributed_llama import DistributedLlama
+from experiments.fleet.cluster import Cluster
 from experiments.matrix import load_matrix
 from models.catalogue import load_catalogue
 from tests.unit.test_engines import cluster, option

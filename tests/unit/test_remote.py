@@ -13,7 +13,7 @@ import paramiko
 import pytest
 
 from core.errors import HerdError
-from experiments.cluster import Node, Secret, SshSettings
+from experiments.fleet.cluster import Node, Secret, SshSettings
 from experiments.openssh import OpenSsh
 from experiments.protocol import NodeLostError
 from experiments.remote import SshTransport

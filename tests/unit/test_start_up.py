@@ -36,7 +36,7 @@ def test_status_loads_no_parser() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["experiments.ledger", "experiments.lab", "collect.parsers.distributed_llama"],
+    ["experiments.ledger", "experiments.fleet.lab", "collect.parsers.distributed_llama"],
 )
 def test_status_the_lab_and_logs_need_nothing_heavy(module: str) -> None:
     assert not loaded(f"import {module}") & set(HEAVY)

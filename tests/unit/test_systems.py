@@ -9,8 +9,8 @@ import pytest
 
 from collect.run import Benchmark
 from core.errors import HerdError
-from experiments.cluster import Cluster
 from experiments.engines import ENGINES
+from experiments.fleet.cluster import Cluster
 from experiments.labels import cell_label
 from experiments.matrix import Matrix, load_matrix
 from experiments.plan import make_plan

@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 
-from experiments.cluster import Node
 from experiments.engines.base import Deployment, Process
 from experiments.execution import Execution
+from experiments.fleet.cluster import Node
 from experiments.herd import Herd
 from experiments.judge import failure
 from experiments.lookout import Lookout

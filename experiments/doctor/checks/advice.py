@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from experiments import commands
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer
+from experiments.fleet import commands
 
 DRIVER = "580.126.20"
 TOOLKIT = "12.8.1"

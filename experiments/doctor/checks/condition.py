@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from experiments import commands
 from experiments.doctor.facts import Condition, Facts
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
 from experiments.doctor.probe.condition import COMPILED_IN, FORGETFUL
+from experiments.fleet import commands
 
 SUBJECT = "state"
 _BITS = re.compile(r"[0-9a-fA-F]{1,8}")

@@ -6,10 +6,10 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 
-from experiments import commands
 from experiments.doctor.checks.ports import ENGINE_PORTS
 from experiments.doctor.facts import Facts, Firewall
 from experiments.doctor.finding import Answer, Finding, ok, warning
+from experiments.fleet import commands
 
 SUBJECT = "ports"
 RANGES = [(ports[0], ports[-1]) for ports in ENGINE_PORTS]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from experiments import commands
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.fleet import commands
 
 OFFSET_S = 1.0
 WRONG_S = 60.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from experiments import commands
 from experiments.doctor.facts import Facts, Root
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.fleet import commands
 
 SUBJECT = "root"
 MAY_AS_A_RULE = ("sudo", "admin", "wheel")

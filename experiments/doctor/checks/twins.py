@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from experiments import commands
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, problem, warning
+from experiments.fleet import commands
 
 SUBJECT = "machine"
 NEW_NUMBER = (

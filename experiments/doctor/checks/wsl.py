@@ -8,10 +8,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from experiments import commands
 from experiments.doctor.checks.ports import ENGINE_PORTS, is_engine_port
 from experiments.doctor.facts import Facts, Wsl
 from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.fleet import commands
 
 SUBJECT = "wsl"
 LOCAL = ("127.0.0.1", "localhost", "::1")

@@ -19,7 +19,7 @@ WAY = (
 
 
 def addresses() -> ModuleType:
-    """`experiments.addresses`, also where Ansible has a Python of its own."""
+    """`experiments.fleet.addresses`, also where Ansible has a Python of its own."""
     name = "herd_addresses"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, SOURCE)

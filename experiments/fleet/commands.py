@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.paths import PROJECT_FOLDER
-from experiments.programs import beside_python
+from experiments.fleet.programs import beside_python
 
 VERBS_WITH_INVENTORY = frozenset(
     {"adopt", "check-agreement", "compare", "doctor", "plan", "prepare", "run-matrix"}

@@ -13,11 +13,11 @@ from typing import Any, Literal
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line, whole
 from core.terminal import complain
-from experiments import commands
-from experiments.addresses import Place, ipv4, refusals
-from experiments.cluster import Cluster, Node, Secret, SshSettings
-from experiments.lab import LAB_IS_DOWN, lab_is_up
-from experiments.programs import ask_ansible, beside_python, of_config, with_remedy
+from experiments.fleet import commands
+from experiments.fleet.addresses import Place, ipv4, refusals
+from experiments.fleet.cluster import Cluster, Node, Secret, SshSettings
+from experiments.fleet.lab import LAB_IS_DOWN, lab_is_up
+from experiments.fleet.programs import ask_ansible, beside_python, of_config, with_remedy
 
 GROUP = "cluster"
 SSH_PORT = 22

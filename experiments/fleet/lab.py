@@ -15,7 +15,7 @@ from typing import Any
 
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
-from experiments.programs import ansible_environment, beside_python
+from experiments.fleet.programs import ansible_environment, beside_python
 
 STATE_FILE = PROJECT_FOLDER / ".lab" / "state.json"
 MOST_NODES = 16
