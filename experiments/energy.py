@@ -12,10 +12,10 @@ from collect.attempt import NodeEnergy
 from core.foreign import decimal, one_line
 from experiments.engines.base import Deployment
 from experiments.execution import Execution
-from experiments.facts import COUNTERS
-from experiments.herd import Herd
 from experiments.lookout import ANSWER_S
-from experiments.protocol import Reply, Request
+from experiments.nodes.facts import COUNTERS
+from experiments.nodes.herd import Herd
+from experiments.nodes.protocol import Reply, Request
 
 MOMENT = "at_s"
 MOST_COUNTERS = 200

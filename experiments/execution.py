@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from collect.attempt import LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
 from experiments.engines.base import Process
-from experiments.protocol import Reply
+from experiments.nodes.protocol import Reply
 from experiments.readings import UnitState
 
 

@@ -12,9 +12,9 @@ from core.errors import HerdError
 from experiments.again import difference, look_again
 from experiments.book import TrialBook
 from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node
-from experiments.herd import Herd
 from experiments.labels import cell_label
 from experiments.ledger import Ledger
+from experiments.nodes.herd import Herd
 from experiments.plan import Plan, make_plan
 from experiments.references import more_references
 from experiments.shaping.links import Links

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from experiments.execution import Execution
-from experiments.herd import Herd
-from experiments.protocol import Link, NodeLostError, Reply, Request, expect
+from experiments.nodes.herd import Herd
+from experiments.nodes.protocol import Link, NodeLostError, Reply, Request, expect
 
 ANSWER_S = 20.0
 """How long a node may take for what is quick."""

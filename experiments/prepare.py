@@ -16,15 +16,15 @@ from core.progress import Reporter, StderrReporter
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
-from experiments.facts import look
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.programs import NOT_INSTALLED, ansible_environment
 from experiments.labels import cell_label
 from experiments.lacks import Lacks, Wanted, lacks_of, obstacle_beyond
 from experiments.matrix import Matrix
+from experiments.nodes.facts import look
+from experiments.nodes.ssh.remote import SshTransport
 from experiments.plan import inventory_of, those_left
-from experiments.remote import SshTransport
 from models.build import ensure_artifact, expected_size_bytes
 from models.fetch import open_checkpoint
 

@@ -13,10 +13,10 @@ from collect.run import RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import one_line, whole
 from experiments.execution import Execution
-from experiments.herd import Herd
 from experiments.judge import failure, invalidity, is_told_by_logs
-from experiments.protocol import Request
-from experiments.told import first_of, unread
+from experiments.nodes.herd import Herd
+from experiments.nodes.protocol import Request
+from experiments.nodes.told import first_of, unread
 
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""

@@ -10,20 +10,20 @@ from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
 from core.durable import remove_folder
 from core.paths import RESULTS_FOLDER
-from experiments.controller import WithController
 from experiments.describe import impossible, waiting
-from experiments.facts import ask_node, look
 from experiments.fleet.cluster import CONTROLLER, Cluster
-from experiments.herd import Herd
 from experiments.ledger import Ledger
 from experiments.matrix import Matrix
 from experiments.money import Purse, run_purse
-from experiments.owner import Owner, own_results
+from experiments.nodes.controller import WithController
+from experiments.nodes.facts import ask_node, look
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner, own_results
+from experiments.nodes.protocol import Transport
+from experiments.nodes.ssh.remote import SshTransport
 from experiments.plan import Plan, inventory_of
 from experiments.preflight import check_controller
 from experiments.progress import Progress
-from experiments.protocol import Transport
-from experiments.remote import SshTransport
 from experiments.session import Session
 from experiments.shaping.links import Links
 from experiments.start import Start, is_left, known_run, start_of

@@ -17,12 +17,13 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.execution import Execution
 from experiments.fleet.cluster import CONTROLLER
-from experiments.herd import Herd
 from experiments.judge import failure
 from experiments.labels import cell_label
 from experiments.ledger import Ledger, write_attempt
 from experiments.lineup import Lineup, why_left
 from experiments.money import Purse, bill_of, most_of_trial
+from experiments.nodes.herd import Herd
+from experiments.nodes.told import unread
 from experiments.plan import Plan, warm_ups
 from experiments.progress import Progress, Step
 from experiments.recorder import Recorder
@@ -30,7 +31,6 @@ from experiments.rescue import rescued
 from experiments.reserve import reserved, room_for
 from experiments.shaping.keeper import KeeperError
 from experiments.shaping.links import Links
-from experiments.told import unread
 from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0

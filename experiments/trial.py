@@ -15,10 +15,10 @@ from collect.attempt import NodeReading, NodeRecord
 from experiments.energy import Meter
 from experiments.engines.base import Deployment, Process
 from experiments.execution import Execution
-from experiments.herd import Herd
 from experiments.kept import KeptWorker, KeptWorkers
 from experiments.lookout import ANSWER_S, Lookout
-from experiments.protocol import NodeLostError, Reply, Request
+from experiments.nodes.herd import Herd
+from experiments.nodes.protocol import NodeLostError, Reply, Request
 from experiments.readings import node_reading, unit_state
 
 KEPT_S = 86_400.0

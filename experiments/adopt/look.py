@@ -13,7 +13,7 @@ from experiments.adopt.asked import is_usable_ipv4
 from experiments.adopt.keys import known_hosts_of
 from experiments.adopt.ssh import FAILED, Said, call, quoted
 from experiments.fleet.cluster import Node
-from experiments.openssh import KNOWN_HOSTS, SSH_PORT, told_of
+from experiments.nodes.ssh.openssh import KNOWN_HOSTS, SSH_PORT, told_of
 
 MARK = "llama-herd-adopt"
 SCRIPT = f"""\

@@ -13,7 +13,7 @@ from experiments.adopt.look import Look
 from experiments.fleet import commands
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import GROUP
-from experiments.openssh import SSH_PORT
+from experiments.nodes.ssh.openssh import SSH_PORT
 
 ENGINES_ADDRESS = "herd_cluster_address"
 

@@ -27,7 +27,7 @@ from experiments.adopt.machine import ENGINES_ADDRESS, Machine, again_with, mach
 from experiments.adopt.screen import Talk, confirm, difference, show
 from experiments.adopt.trust import sound
 from experiments.fleet import commands
-from experiments.together import together
+from experiments.nodes.together import together
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.channel import SilentError
 from experiments.fleet.cluster import Node
-from experiments.openssh import OpenSsh
-from experiments.refusals import Failure
+from experiments.nodes.ssh.channel import SilentError
+from experiments.nodes.ssh.openssh import OpenSsh
+from experiments.nodes.ssh.refusals import Failure
 
 ANSWER_S = 60.0
 FAILED = 255

@@ -30,15 +30,15 @@ from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Deployment, Process
-from experiments.facts import ask_facts
 from experiments.fleet.cluster import Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.fleet.programs import beside_python
-from experiments.herd import Herd
 from experiments.matrix import Matrix
-from experiments.owner import Owner
+from experiments.nodes.facts import ask_facts
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
+from experiments.nodes.ssh.remote import SshTransport
 from experiments.plan import make_plan
-from experiments.remote import SshTransport
 from experiments.trial import TrialRunner
 
 HERE = Path(__file__).resolve().parent

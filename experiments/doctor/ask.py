@@ -15,7 +15,6 @@ from pydantic import ValidationError
 
 from core.errors import HerdError
 from core.foreign import decimal, one_line
-from experiments.channel import Channel
 from experiments.doctor.checks.machine import SYSTEMS
 from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Answer, Finding, problem
@@ -23,9 +22,10 @@ from experiments.doctor.probe.main import MARK
 from experiments.doctor.program import COMMAND, NONE, OLD, program
 from experiments.fleet import commands
 from experiments.fleet.cluster import Node
-from experiments.remote import SshTransport
-from experiments.together import together
-from experiments.told import first_of
+from experiments.nodes.ssh.channel import Channel
+from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.together import together
+from experiments.nodes.told import first_of
 
 TICKS = 5
 """The quickest of so many answers tells the time best."""

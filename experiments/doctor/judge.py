@@ -21,7 +21,7 @@ from experiments.doctor.checks import (
 )
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem, warning
-from experiments.told import unread
+from experiments.nodes.told import unread
 
 MOST_FINDINGS = 1000
 """Of a node: 200 environments have less."""

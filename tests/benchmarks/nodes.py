@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.fleet.cluster import Node
-from experiments.herd import Herd
-from experiments.owner import Owner
-from experiments.remote import SshTransport
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
+from experiments.nodes.ssh.remote import SshTransport
 from tests.benchmarks.bars import Measured, Row, SkippedError, against, run
 
 PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"

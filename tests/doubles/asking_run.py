@@ -18,8 +18,8 @@ from collect.run import Questions
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster
 from experiments.matrix import Matrix
+from experiments.nodes.protocol import Link, Transport
 from experiments.progress import make_progress
-from experiments.protocol import Link, Transport
 from experiments.runner import RunResult, run_on
 
 

@@ -14,9 +14,9 @@ from collect.run import Benchmark
 from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
 from experiments.matrix import Matrix
+from experiments.nodes.ssh.remote import SshTransport
 from experiments.plan import trim
 from experiments.progress import make_progress
-from experiments.remote import SshTransport
 from experiments.runner import RunResult, run_on
 
 PROJECT = Path(__file__).resolve().parents[2]

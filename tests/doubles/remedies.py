@@ -25,16 +25,16 @@ from experiments.doctor.judge import judge
 from experiments.doctor.program import NONE
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
-from experiments.facts import HELPER_VERSION, ask_facts
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.lacks import lacks_of
 from experiments.matrix import Matrix
+from experiments.nodes.facts import HELPER_VERSION, ask_facts
+from experiments.nodes.ssh.refusals import Failure
+from experiments.nodes.ssh.remote import SshLink
+from experiments.nodes.told import wrong
 from experiments.plan import make_plan
 from experiments.prepare import steps_of
-from experiments.refusals import Failure
-from experiments.remote import SshLink
-from experiments.told import wrong
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.scripted import ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world
@@ -178,7 +178,7 @@ def _machine_with_another_key(folder: Path) -> None:
 def _asked(world: World, helper: str | None = None) -> None:
     """Ask nodes for their facts, whose helper may speak another version."""
     transport = ScriptedTransport(world)
-    with patch("experiments.facts.HELPER_VERSION", helper or HELPER_VERSION):
+    with patch("experiments.nodes.facts.HELPER_VERSION", helper or HELPER_VERSION):
         ask_facts(cluster(1), transport)
 
 

@@ -20,9 +20,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experiments.facts import HELPER_VERSION
 from experiments.fleet.cluster import Cluster, Node
-from experiments.protocol import NodeLostError, Reply, Request
+from experiments.nodes.facts import HELPER_VERSION
+from experiments.nodes.protocol import NodeLostError, Reply, Request
 
 LOGS = Path(__file__).resolve().parents[1] / "data" / "scripted"
 MODEL = "synthetic:dim=1024,hidden=2816,layers=8,heads=16,kv_heads=8,vocab=4096,context=256,seed=1"

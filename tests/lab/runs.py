@@ -10,8 +10,8 @@ from pathlib import Path
 from collect.attempt import AttemptRecord, load_attempt
 from experiments.engines.base import Node
 from experiments.ledger import runs
-from experiments.protocol import Link, Request, ask
-from experiments.remote import SshTransport
+from experiments.nodes.protocol import Link, Request, ask
+from experiments.nodes.ssh.remote import SshTransport
 from tests.lab.virtual_lab import PROJECT
 
 SOON_S = 60

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.errors import HerdError
-from experiments.protocol import Request, ask
+from experiments.nodes.protocol import Request, ask
 from tests.lab.runs import owning, transport
 from tests.lab.virtual_lab import WORKER, VirtualLab
 

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from core.errors import HerdError
-from experiments.protocol import Link, Reply, Request, ask
+from experiments.nodes.protocol import Link, Reply, Request, ask
 from experiments.readings import unit_state
 from tests.lab.runs import owning, transport, until
 from tests.lab.virtual_lab import WORKER, VirtualLab

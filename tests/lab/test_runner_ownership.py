@@ -17,10 +17,10 @@ import pytest
 
 from collect.account import Account
 from collect.tables import build_tables
-from experiments.herd import Herd
 from experiments.ledger import runs
-from experiments.owner import Owner
-from experiments.protocol import Request, ask
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
+from experiments.nodes.protocol import Request, ask
 from tests.lab.runs import attempts, transport, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 

@@ -11,7 +11,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments.fleet.cluster import Node
-from experiments.protocol import Request, ask
+from experiments.nodes.protocol import Request, ask
 from experiments.readings import unit_state
 from tests.lab.runs import owning, transport, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from experiments.doctor.run import examine
-from experiments.facts import ask_facts
+from experiments.nodes.facts import ask_facts
 from experiments.planner import plan_matrix
 from tests.doubles.lab_run import matrix
 from tests.lab.conftest import both_engines

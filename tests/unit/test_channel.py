@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.channel import MARK, Channel, SilentError
 from experiments.fleet.cluster import Node
-from experiments.protocol import NodeLostError, Request, ask
-from experiments.remote import SshLink, SshTransport
+from experiments.nodes.protocol import NodeLostError, Request, ask
+from experiments.nodes.ssh.channel import MARK, Channel, SilentError
+from experiments.nodes.ssh.remote import SshLink, SshTransport
 
 HERE = Node("here", "127.0.0.1", "127.0.0.1", connection="local")
 SOON_S = 20.0

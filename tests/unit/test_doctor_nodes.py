@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from experiments.channel import Channel
 from experiments.doctor.ask import _peer, ask_nodes
 from experiments.doctor.finding import Verdict
 from experiments.doctor.run import examine
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import read_cluster
-from experiments.protocol import NodeLostError
-from experiments.remote import SshTransport
+from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.ssh.channel import Channel
+from experiments.nodes.ssh.remote import SshTransport
 from tests.doubles.ssh_server import ssh_server
 
 NAMES = "[cluster]\na ansible_host=127.0.0.1 ansible_port={port}\nb ansible_host=nobody.invalid\n"

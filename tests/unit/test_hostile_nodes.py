@@ -22,11 +22,11 @@ from experiments.doctor.judge import judge
 from experiments.doctor.probe.main import MARK
 from experiments.energy import energy_between
 from experiments.engines import ENGINES
-from experiments.facts import ask_facts
 from experiments.fleet.cluster import Node
-from experiments.herd import Herd
-from experiments.owner import Owner
-from experiments.protocol import (
+from experiments.nodes.facts import ask_facts
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
+from experiments.nodes.protocol import (
     LOG_BYTES,
     MOST_PARTS,
     SMALL_BYTES,
@@ -37,10 +37,10 @@ from experiments.protocol import (
     ReplyReader,
     Request,
 )
+from experiments.nodes.ssh.remote import SshLink
+from experiments.nodes.told import LONGEST_WORDS
 from experiments.readings import node_reading, unit_state
-from experiments.remote import SshLink
 from experiments.shaping.shape import round_trip_ms
-from experiments.told import LONGEST_WORDS
 from tests.doubles.doctor_facts import PC
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world
@@ -217,7 +217,7 @@ def test_a_goodbye_ends_when_it_says_whatever_the_node_sends() -> None:
 def test_a_node_that_takes_requests_a_byte_at_a_time_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("experiments.remote.CONNECT_S", 0.2)
+    monkeypatch.setattr("experiments.nodes.ssh.remote.CONNECT_S", 0.2)
     link = linked(b"")
 
     class Late(Sending):

@@ -15,7 +15,7 @@ from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
 from core.errors import HerdError
 from experiments.ledger import Ledger, find_run, new_run_name, run_status, runs
-from experiments.owner import Owner, own_results
+from experiments.nodes.owner import Owner, own_results
 from experiments.plan import seconds_per_trial
 from tests.doubles.scripted_run import run, world
 

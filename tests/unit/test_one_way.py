@@ -25,9 +25,9 @@ import yaml
 from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
 from experiments.fleet.programs import beside_python
-from experiments.openssh import CHECKED, ONLY_THERE
-from experiments.remote import SshTransport
-from experiments.together import together
+from experiments.nodes.ssh.openssh import CHECKED, ONLY_THERE
+from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.together import together
 from tests.doubles.sshd import Sshd, agent, make_key, sshd
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import HerdError
-from experiments.protocol import Reply, ReplyReader, Request
+from experiments.nodes.protocol import Reply, ReplyReader, Request
 from herd_node import VERSION, messages, meters, node, places, systemd, units
 from herd_node.ground import RefusalError
 
@@ -206,7 +206,7 @@ def test_the_helper_sees_who_listens_without_connecting() -> None:
 
 
 def test_the_helper_and_the_toolkit_speak_the_same_version() -> None:
-    from experiments.facts import HELPER_VERSION  # noqa: PLC0415 - this test alone needs it
+    from experiments.nodes.facts import HELPER_VERSION  # noqa: PLC0415 - this test alone needs it
 
     assert VERSION == HELPER_VERSION
 

@@ -35,7 +35,7 @@ PARTS = (*(PROJECT / name for name in ("experiments", "models", "collect", "anal
 CODE = [path for part in PARTS for path in part.rglob("*.py")] + [PROJECT / "fabfile.py"]
 COMMAND = re.compile(r"(?:ansible-playbook|ansible) +\S|\bfab ([a-z]+(?:-[a-z]+)?)\b(?! of)")
 MENTIONS = {
-    ("experiments/facts.py", "plan"),
+    ("experiments/nodes/facts.py", "plan"),
     ("experiments/ledger.py", "run-matrix"),
     ("experiments/rating/sheet.py", "run-matrix"),
     ("analysis/caveats.py", "run-matrix"),

@@ -14,9 +14,9 @@ import pytest
 
 from core.errors import HerdError
 from experiments.fleet.cluster import Node, Secret, SshSettings
-from experiments.openssh import OpenSsh
-from experiments.protocol import NodeLostError
-from experiments.remote import SshTransport
+from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.ssh.openssh import OpenSsh
+from experiments.nodes.ssh.remote import SshTransport
 from tests.doubles.ssh_server import SshServer, ssh_server
 
 
@@ -177,7 +177,7 @@ def test_a_command_may_stand_for_the_connection(
 def test_a_node_that_starts_nothing_is_given_up(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.remote.STARTED_S", 2.0)
+    monkeypatch.setattr("experiments.nodes.ssh.remote.STARTED_S", 2.0)
     begun = time.monotonic()
     with (
         ssh_server(starts=False) as node,

@@ -15,7 +15,7 @@ from collect.attempt import AttemptRecord, load_attempt
 from core.errors import HerdError
 from experiments import lookout
 from experiments.ledger import find_run, run_status, runs
-from experiments.owner import Owner, own_results
+from experiments.nodes.owner import Owner, own_results
 from tests.doubles.scripted import ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import matrix, run, world
 
@@ -303,7 +303,7 @@ def test_results_that_another_runner_owns_are_refused_by_its_name(tmp_path: Path
 def test_a_cluster_that_another_runner_owns_is_refused_by_its_name(tmp_path: Path) -> None:
     the_world = world(tmp_path)
     taken = ScriptedTransport(the_world).open(cluster(2).nodes[1])
-    from experiments.protocol import Request  # noqa: PLC0415 - one test needs it
+    from experiments.nodes.protocol import Request  # noqa: PLC0415 - one test needs it
 
     taken.send(Request("own", (("who", "user=ada host=attic pid=4711 since=now"),)))
 

@@ -10,11 +10,11 @@ import pytest
 from experiments.engines.base import Deployment, Process
 from experiments.execution import Execution
 from experiments.fleet.cluster import Node
-from experiments.herd import Herd
 from experiments.judge import failure
 from experiments.lookout import Lookout
-from experiments.owner import Owner
-from experiments.protocol import Reply, Request
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
+from experiments.nodes.protocol import Reply, Request
 from experiments.trial import TrialRunner
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world

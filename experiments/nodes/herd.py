@@ -9,10 +9,10 @@ from threading import Lock, Semaphore, Thread
 
 from core.errors import HerdError
 from experiments.fleet.cluster import LEFT_OUT, Node
-from experiments.owner import Owner, refusal
-from experiments.protocol import Link, NodeLostError, Reply, Request, Transport, expect
-from experiments.together import AT_ONCE, together
-from experiments.told import unread
+from experiments.nodes.owner import Owner, refusal
+from experiments.nodes.protocol import Link, NodeLostError, Reply, Request, Transport, expect
+from experiments.nodes.together import AT_ONCE, together
+from experiments.nodes.told import unread
 
 GOODBYE_S = 15.0
 """How long a node may take to stop what it runs."""

@@ -1,6 +1,6 @@
 """The ways to nodes: one OpenSSH a node, and on it one long conversation with the helper.
 
-`experiments.openssh` says how OpenSSH is called. The steps themselves go over its standard input
+`experiments.nodes.ssh.openssh` says how OpenSSH is called. The steps themselves go over its standard input
 and output, which stay open, because a program, a shell and a `sudo` for each step would cost more
 than the step. A node that is this machine itself is talked to in the same way, without OpenSSH.
 """
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.channel import BROKEN, MARK, Channel, SilentError
 from experiments.fleet.cluster import Node
 from experiments.fleet.commands import provision
-from experiments.openssh import CONNECT_S, Call, OpenSsh
-from experiments.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
-from experiments.refusals import Failure, explained, is_unexplained, was_turned_away
+from experiments.nodes.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
+from experiments.nodes.ssh.channel import BROKEN, MARK, Channel, SilentError
+from experiments.nodes.ssh.openssh import CONNECT_S, Call, OpenSsh
+from experiments.nodes.ssh.refusals import Failure, explained, is_unexplained, was_turned_away
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
 PIECE_BYTES = 1 << 18

@@ -13,9 +13,9 @@ from core.foreign import is_file_name, one_line
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.protocol import Link, Reply, Request, Transport, ask
-from experiments.together import together
-from experiments.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
+from experiments.nodes.protocol import Link, Reply, Request, Transport, ask
+from experiments.nodes.together import together
+from experiments.nodes.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 
 HELPER_VERSION = "8"
 """VERSION of `roles/node_base/files/herd_node/` that this toolkit speaks with."""

@@ -23,8 +23,8 @@ from threading import Lock
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.askpass import Answer
 from experiments.fleet.cluster import Node
+from experiments.nodes.ssh.askpass import Answer
 
 CONNECT_S = 10
 KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg

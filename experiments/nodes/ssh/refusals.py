@@ -11,10 +11,11 @@ from pathlib import Path
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.channel import SilentError
 from experiments.fleet.cluster import Node
 from experiments.fleet.commands import on_node
-from experiments.openssh import (
+from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.ssh.channel import SilentError
+from experiments.nodes.ssh.openssh import (
     BOUNDED,
     CHECKED,
     KNOWN_HOSTS,
@@ -27,7 +28,6 @@ from experiments.openssh import (
     as_value,
     destination,
 )
-from experiments.protocol import NodeLostError
 
 KEY_S = 10
 _UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requested")

@@ -1,6 +1,6 @@
 """This machine in the place of a node: it runs the client that asks APIs.
 
-It speaks the conversation of `experiments.protocol`, so that the rest of the runner need not know
+It speaks the conversation of `experiments.nodes.protocol`, so that the rest of the runner need not know
 where a client runs. The client sees this process's environment, in which the key may be, and ends
 with this process.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core.paths import CLIENT
 from experiments.fleet.cluster import CONTROLLER, Node
-from experiments.protocol import Link, Reply, Request, Transport
+from experiments.nodes.protocol import Link, Reply, Request, Transport
 
 CASSETTES_FOLDER = "cassettes"
 """Below the folder of all runs: kept answers serve later runs, too."""

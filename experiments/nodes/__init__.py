@@ -1,0 +1,1 @@
+"""The way to nodes, and what is asked of them there."""
