@@ -19,7 +19,7 @@ from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
 from experiments.engines.base import Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
-from experiments.shaping.links import LINK_AXES, MOST
+from experiments.links.links import LINK_AXES, MOST
 
 SYSTEM = Axis("system", str, default="")
 """Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""

@@ -10,7 +10,7 @@ from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import below_models, model_spec, taking_part, unreadable
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.shaping import links
+from experiments.links import links
 from models.build import artifact_file_names
 from models.fetch import is_fetched
 from models.shape import Weights

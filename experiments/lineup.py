@@ -14,10 +14,10 @@ from experiments.book import TrialBook
 from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node
 from experiments.labels import cell_label
 from experiments.ledger import Ledger
+from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.plan import Plan, make_plan
 from experiments.references import more_references
-from experiments.shaping.links import Links
 
 
 class Lineup:

@@ -34,7 +34,7 @@ from experiments.axes import (
 )
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
-from experiments.shaping.links import LINK_AXES
+from experiments.links.links import LINK_AXES
 from experiments.systems import load_systems
 
 

@@ -26,8 +26,8 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
+from experiments.links import links
 from experiments.matrix import Matrix
-from experiments.shaping import links
 
 ID_LENGTH = 10
 SECONDS_ASSUMED = 10.0

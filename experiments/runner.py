@@ -13,6 +13,7 @@ from core.paths import RESULTS_FOLDER
 from experiments.describe import impossible, waiting
 from experiments.fleet.cluster import CONTROLLER, Cluster
 from experiments.ledger import Ledger
+from experiments.links.links import Links
 from experiments.matrix import Matrix
 from experiments.money import Purse, run_purse
 from experiments.nodes.controller import WithController
@@ -25,7 +26,6 @@ from experiments.plan import Plan, inventory_of
 from experiments.preflight import check_controller
 from experiments.progress import Progress
 from experiments.session import Session
-from experiments.shaping.links import Links
 from experiments.start import Start, is_left, known_run, start_of
 from experiments.version import version
 

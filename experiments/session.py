@@ -21,6 +21,8 @@ from experiments.judge import failure
 from experiments.labels import cell_label
 from experiments.ledger import Ledger, write_attempt
 from experiments.lineup import Lineup, why_left
+from experiments.links.keeper import KeeperError
+from experiments.links.links import Links
 from experiments.money import Purse, bill_of, most_of_trial
 from experiments.nodes.herd import Herd
 from experiments.nodes.told import unread
@@ -29,8 +31,6 @@ from experiments.progress import Progress, Step
 from experiments.recorder import Recorder
 from experiments.rescue import rescued
 from experiments.reserve import reserved, room_for
-from experiments.shaping.keeper import KeeperError
-from experiments.shaping.links import Links
 from experiments.trial import TrialRunner
 
 LOOK_AGAIN_S = 60.0

@@ -13,8 +13,8 @@ import pytest
 
 from collect.run import Benchmark
 from experiments.engines.base import Cell
-from experiments.shaping.keeper import MARKS
-from experiments.shaping.links import Links
+from experiments.links.keeper import MARKS
+from experiments.links.links import Links
 from tests.lab.runs import until
 from tests.lab.virtual_lab import PROJECT, VirtualLab
 
@@ -53,7 +53,7 @@ HOLDER = """
 import sys, time
 from tests.lab.test_links import cell
 from experiments.fleet.inventory import read_cluster
-from experiments.shaping.links import Links
+from experiments.links.links import Links
 from tests.lab.virtual_lab import PROJECT
 links = Links(read_cluster(PROJECT, sys.argv[1]).nodes)
 links.have(cell(int(sys.argv[2]), 40))

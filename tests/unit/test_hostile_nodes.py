@@ -23,6 +23,7 @@ from experiments.doctor.probe.main import MARK
 from experiments.energy import energy_between
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Node
+from experiments.links.shape import round_trip_ms
 from experiments.nodes.facts import ask_facts
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
@@ -40,7 +41,6 @@ from experiments.nodes.protocol import (
 from experiments.nodes.ssh.remote import SshLink
 from experiments.nodes.told import LONGEST_WORDS
 from experiments.readings import node_reading, unit_state
-from experiments.shaping.shape import round_trip_ms
 from tests.doubles.doctor_facts import PC
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world

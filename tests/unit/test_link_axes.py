@@ -18,11 +18,10 @@ from experiments import runner
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Node
 from experiments.labels import LINK, cell_label
-from experiments.matrix import load_matrix
-from experiments.shaping import links
-from experiments.shaping.keeper import KeeperError
-from experiments.shaping.links import Links, unavailable
-from experiments.shaping.shape import (
+from experiments.links import links
+from experiments.links.keeper import KeeperError
+from experiments.links.links import Links, unavailable
+from experiments.links.shape import (
     Shape,
     bucket,
     node_end,
@@ -30,6 +29,7 @@ from experiments.shaping.shape import (
     round_trip_ms,
     told_shape,
 )
+from experiments.matrix import load_matrix
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import run, world
 from tests.unit.test_runner import ONE_NODE, attempts, matrix

@@ -1,7 +1,7 @@
 """Root's part of shaping links: a process that lives as long as the runner and undoes what it did.
 
-    python -m experiments.shaping.keeper serve     requests and replies, a line of JSON each
-    python -m experiments.shaping.keeper method    how this machine can delay packets
+    python -m experiments.links.keeper serve     requests and replies, a line of JSON each
+    python -m experiments.links.keeper method    how this machine can delay packets
 
 When its standard input ends, and that it does however the runner ends, all links become the lab's
 own again. A file for each node below /run says meanwhile that its link is another one; whoever is
@@ -25,8 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.shaping.queue import Delayer, open_queue
-from experiments.shaping.shape import (
+from experiments.links.queue import Delayer, open_queue
+from experiments.links.shape import (
     DEVICE,
     Method,
     Shape,

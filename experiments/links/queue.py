@@ -19,7 +19,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 
-from experiments.shaping.shape import HELD_PACKETS, QUEUE
+from experiments.links.shape import HELD_PACKETS, QUEUE
 
 NETLINK_NETFILTER = 12
 SUBSYSTEM = 3 << 8

@@ -16,8 +16,8 @@ from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines.base import Axis, Cell
 from experiments.fleet.cluster import Cluster, Node
-from experiments.shaping.keeper import MARKS, KeeperError
-from experiments.shaping.shape import Shape
+from experiments.links.keeper import MARKS, KeeperError
+from experiments.links.shape import Shape
 
 RATE = Axis("link_mbit", int, default=0)
 DELAY = Axis("link_delay_ms", int, default=0)
@@ -182,7 +182,7 @@ def _is_marked(node: str) -> bool:
 
 def _as_root(verb: str) -> list[str]:
     sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-    return [*sudo, sys.executable, "-B", "-m", "experiments.shaping.keeper", verb]
+    return [*sudo, sys.executable, "-B", "-m", "experiments.links.keeper", verb]
 
 
 def _start_keeper() -> subprocess.Popen[str]:
