@@ -23,7 +23,7 @@ from core.errors import HerdError
 if TYPE_CHECKING:
     from analysis.agreement_text import Agreed
     from analysis.report import Report
-    from experiments.matrix import Matrix
+    from experiments.planning.matrix import Matrix
     from experiments.runner import RunResult
 
 PROJECT = Path(__file__).resolve().parent
@@ -102,7 +102,7 @@ def _matrix(
     seed: int | None,
 ) -> Matrix:
     from experiments.fleet.commands import from_project
-    from experiments.matrix import load_matrix
+    from experiments.planning.matrix import load_matrix
 
     overrides = {name: values for name, values in named.items() if values is not None}
     flags = [word for name, values in overrides.items() for word in (f"--{name}", values)]
@@ -277,8 +277,8 @@ def plan(
     without: list[str] | None = None,
 ) -> None:
     """Show the trials of a matrix, their order, time and money, and why a cell cannot run."""
-    from experiments.describe import describe
     from experiments.planner import plan_matrix
+    from experiments.planning.describe import describe
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     left_out = _names(without)
@@ -319,7 +319,7 @@ def prepare(
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     if systems or systems_file or questions:
-        from experiments.compare import comparison
+        from experiments.planning.compare import comparison
 
         given = [f"--{name}" for name, values in (*named.items(), ("set", set)) if values]
         if given:
@@ -359,7 +359,7 @@ def run_matrix(
     new: bool = False,
 ) -> None:
     """Run a matrix over the cluster, or go on with it, and write its report."""
-    from experiments.money import money
+    from experiments.planning.money import money
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
@@ -440,8 +440,8 @@ def compare(
     export: str | None = None,
 ) -> None:
     """Ask systems the same questions, or go on with it, and write the report."""
-    from experiments.compare import comparison, require_writable
-    from experiments.money import money
+    from experiments.planning.compare import comparison, require_writable
+    from experiments.planning.money import money
 
     if export:
         require_writable(Path(export))
@@ -531,7 +531,7 @@ def rate(
         read = read_sheet(folder, Path(import_), rater)
         _say(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
     elif judge:
-        from experiments.money import money
+        from experiments.planning.money import money
         from experiments.rating.judge import judge_answers
 
         judge_answers(folder, judge, _say, money(max_cost))

@@ -16,8 +16,8 @@ from experiments.labels import cell_label
 from experiments.ledger import Ledger
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd
-from experiments.plan import Plan, make_plan
-from experiments.references import more_references
+from experiments.planning.plan import Plan, make_plan
+from experiments.planning.references import more_references
 
 
 class Lineup:

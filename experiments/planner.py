@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.paths import RESULTS_FOLDER
-from experiments.matrix import Matrix
 from experiments.nodes.facts import look
 from experiments.nodes.ssh.remote import SshTransport
-from experiments.plan import Plan, inventory_of, make_plan, those_left
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import Plan, inventory_of, make_plan, those_left
 
 
 def plan_matrix(

@@ -20,11 +20,11 @@ from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.programs import NOT_INSTALLED, ansible_environment
 from experiments.labels import cell_label
-from experiments.lacks import Lacks, Wanted, lacks_of, obstacle_beyond
-from experiments.matrix import Matrix
 from experiments.nodes.facts import look
 from experiments.nodes.ssh.remote import SshTransport
-from experiments.plan import inventory_of, those_left
+from experiments.planning.lacks import Lacks, Wanted, lacks_of, obstacle_beyond
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import inventory_of, those_left
 from models.build import ensure_artifact, expected_size_bytes
 from models.fetch import open_checkpoint
 

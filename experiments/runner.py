@@ -10,20 +10,20 @@ from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
 from core.durable import remove_folder
 from core.paths import RESULTS_FOLDER
-from experiments.describe import impossible, waiting
 from experiments.fleet.cluster import CONTROLLER, Cluster
 from experiments.ledger import Ledger
 from experiments.links.links import Links
-from experiments.matrix import Matrix
-from experiments.money import Purse, run_purse
 from experiments.nodes.controller import WithController
 from experiments.nodes.facts import ask_node, look
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner, own_results
 from experiments.nodes.protocol import Transport
 from experiments.nodes.ssh.remote import SshTransport
-from experiments.plan import Plan, inventory_of
-from experiments.preflight import check_controller
+from experiments.planning.describe import impossible, waiting
+from experiments.planning.matrix import Matrix
+from experiments.planning.money import Purse, run_purse
+from experiments.planning.plan import Plan, inventory_of
+from experiments.planning.preflight import check_controller
 from experiments.progress import Progress
 from experiments.session import Session
 from experiments.start import Start, is_left, known_run, start_of

@@ -23,10 +23,10 @@ from experiments.ledger import Ledger, write_attempt
 from experiments.lineup import Lineup, why_left
 from experiments.links.keeper import KeeperError
 from experiments.links.links import Links
-from experiments.money import Purse, bill_of, most_of_trial
 from experiments.nodes.herd import Herd
 from experiments.nodes.told import unread
-from experiments.plan import Plan, warm_ups
+from experiments.planning.money import Purse, bill_of, most_of_trial
+from experiments.planning.plan import Plan, warm_ups
 from experiments.progress import Progress, Step
 from experiments.recorder import Recorder
 from experiments.rescue import rescued

@@ -14,10 +14,10 @@ from experiments.again import held_against, look_again
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.lineup import add_later, why_left
-from experiments.manifest import run_manifest
-from experiments.matrix import Matrix
-from experiments.plan import Plan, make_plan, plan_id, seconds_per_trial, those_left, trim
-from experiments.references import references_of
+from experiments.planning.manifest import run_manifest
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import Plan, make_plan, plan_id, seconds_per_trial, those_left, trim
+from experiments.planning.references import references_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ from experiments.engines.base import Cell, Deployment, Process
 from experiments.fleet.cluster import Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.fleet.programs import beside_python
-from experiments.matrix import Matrix
 from experiments.nodes.facts import ask_facts
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
 from experiments.nodes.ssh.remote import SshTransport
-from experiments.plan import make_plan
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import make_plan
 from experiments.trial import TrialRunner
 
 HERE = Path(__file__).resolve().parent

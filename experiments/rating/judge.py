@@ -34,11 +34,11 @@ from core.paths import CLIENT, PROJECT_FOLDER
 from experiments.engines.asking import most_tokens
 from experiments.engines.base import Endpoint
 from experiments.engines.openai import PATH, RETRIES
-from experiments.money import Bill, Purse, may_cost
+from experiments.planning.money import Bill, Purse, may_cost
+from experiments.planning.systems import load_systems
 from experiments.rating.lines import adding_lines
 from experiments.rating.sheet import Texts, texts_to_rate
 from experiments.reserve import reserved
-from experiments.systems import load_systems
 
 SYSTEMS = PROJECT_FOLDER / "experiments" / "systems.yml"
 SILENCE_S = "300"

@@ -11,8 +11,8 @@ from rich.console import Console
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from experiments.ledger import runs
-from experiments.matrix import Matrix
-from experiments.plan import leave_out
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import leave_out
 from experiments.progress import LineProgress
 from experiments.runner import RunResult, run_on
 from tests.doubles.scripted import ScriptedTransport, World, cluster

@@ -17,8 +17,8 @@ from collect.questions import Question
 from collect.run import Questions
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster
-from experiments.matrix import Matrix
 from experiments.nodes.protocol import Link, Transport
+from experiments.planning.matrix import Matrix
 from experiments.progress import make_progress
 from experiments.runner import RunResult, run_on
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from collect.run import Benchmark
 from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
-from experiments.matrix import Matrix
 from experiments.nodes.ssh.remote import SshTransport
-from experiments.plan import trim
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import trim
 from experiments.progress import make_progress
 from experiments.runner import RunResult, run_on
 

@@ -19,7 +19,6 @@ from core.errors import HerdError
 from experiments.adopt import machine, trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
-from experiments.describe import remedies
 from experiments.doctor import ask
 from experiments.doctor.judge import judge
 from experiments.doctor.program import NONE
@@ -27,13 +26,14 @@ from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
-from experiments.lacks import lacks_of
-from experiments.matrix import Matrix
 from experiments.nodes.facts import HELPER_VERSION, ask_facts
 from experiments.nodes.ssh.refusals import Failure
 from experiments.nodes.ssh.remote import SshLink
 from experiments.nodes.told import wrong
-from experiments.plan import make_plan
+from experiments.planning.describe import remedies
+from experiments.planning.lacks import lacks_of
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import make_plan
 from experiments.prepare import steps_of
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.scripted import ScriptedTransport, World, cluster

@@ -20,7 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from collect.run import Benchmark
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from experiments.progress import make_progress
 from experiments.runner import RunResult, run_on
 from models.build import artifact_file_names

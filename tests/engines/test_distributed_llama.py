@@ -17,7 +17,7 @@ from collect.attempt import AttemptRecord, load_attempt
 from collect.run import Benchmark
 from collect.tables import tables_of
 from experiments.engines import distributed_llama
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from tests.doubles.lab_run import run
 from tests.engines.conftest import (
     ROOT,

@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.agreement_text import agreed
 from collect.run import Greedy, load_run
 from collect.tables import build_tables
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from tests.doubles.lab_run import run
 from tests.engines.conftest import TWELVE_HEADS, RealLab
 

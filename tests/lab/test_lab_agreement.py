@@ -14,7 +14,7 @@ from analysis.report import write_report
 from collect.reference import REFERENCE_FILE
 from collect.run import Greedy, load_run
 from collect.tables import build_tables
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult
 from tests.doubles.lab_run import MODEL, run
 from tests.lab.virtual_lab import VirtualLab

@@ -14,7 +14,7 @@ from collect.attempt import load_attempt
 from collect.questions import load_questions
 from collect.run import Questions
 from collect.tables import tables_of
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult
 from tests.doubles.lab_run import CHAT_MODEL, MODEL, run
 from tests.lab.virtual_lab import PROJECT, ROOT, WORKER, VirtualLab

@@ -10,7 +10,7 @@ import pytest
 from analysis.agreement_text import agreed
 from collect.run import Greedy, load_run
 from collect.tables import build_tables
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from tests.doubles.lab_run import run
 from tests.lab.emulation import why_no_emulation
 from tests.lab.virtual_lab import VirtualLab

@@ -13,7 +13,7 @@ from collect.attempt import load_attempt
 from collect.run import Benchmark, Greedy
 from collect.tables import tables_of
 from experiments.engines.common import encoder, model_spec
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 from models.fetch import open_checkpoint
 from models.reference import Reference
 from tests.doubles.lab_run import run

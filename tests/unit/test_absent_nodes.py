@@ -18,7 +18,7 @@ from experiments.fleet.cluster import Node
 from experiments.ledger import reasons_of, runs
 from experiments.nodes.facts import HELPER_VERSION
 from experiments.nodes.protocol import Reply, Request
-from experiments.plan import leave_out
+from experiments.planning.plan import leave_out
 from tests.doubles.absent_run import AXES, counted, done, measure, study
 from tests.doubles.api_server import saying, serving
 from tests.doubles.asking_run import matrix as asking

@@ -21,7 +21,7 @@ from collect.account import Account
 from collect.tables import build_tables
 from core.errors import HerdError
 from experiments.fleet.cluster import Cluster, Node
-from experiments.preflight import check_controller
+from experiments.planning.preflight import check_controller
 from experiments.runner import RunResult
 from tests.doubles.api_server import (
     Behaviour,

@@ -11,10 +11,10 @@ import pytest
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import PROJECT_FOLDER
-from experiments.axes import axis_problems
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES, parts
 from experiments.engines.base import Axis
 from experiments.engines.engine import NodeEngine
+from experiments.planning.axes import axis_problems
 
 KINDS = {
     workload.model_fields["kind"].default for workload in (Benchmark, Perplexity, Questions, Greedy)
@@ -96,9 +96,9 @@ def test_an_engine_that_is_not_whole_is_refused_with_what_it_lacks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = {**ENGINES, "half.cpp": Half()}
-    monkeypatch.setattr("experiments.axes.ENGINES", known)
+    monkeypatch.setattr("experiments.planning.axes.ENGINES", known)
     axis = Axis("engine", str, default=DEFAULT, values=tuple(known))
-    monkeypatch.setattr("experiments.axes.known_axes", lambda: {"engine": (axis,)})
+    monkeypatch.setattr("experiments.planning.axes.known_axes", lambda: {"engine": (axis,)})
 
     [(where, told)] = axis_problems({"engine": ("half.cpp",)})
 

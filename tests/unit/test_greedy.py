@@ -16,8 +16,8 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster
-from experiments.matrix import load_matrix
-from experiments.references import references_of
+from experiments.planning.matrix import load_matrix
+from experiments.planning.references import references_of
 from models.cache import CACHE_VARIABLE
 from models.catalogue import load_catalogue
 from models.encoder import Encoder

@@ -27,7 +27,7 @@ import pytest
 from collect.account import Account
 from core.errors import HerdError
 from experiments.ledger import Ledger
-from experiments.money import bill_of, most_of_trial
+from experiments.planning.money import bill_of, most_of_trial
 from experiments.recorder import LONGEST_CAUSE
 from experiments.rescue import PREFIX, rescued, rescued_attempts
 from experiments.reserve import RESERVE_FILE, reserved, room_for

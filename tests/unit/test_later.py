@@ -166,7 +166,9 @@ def test_what_new_texts_are_held_against_is_added_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     says = ReferenceSays(continuations=(), scored=(-1.0,))
-    monkeypatch.setattr("experiments.references._says", lambda *_: {"f32": says, "q4_0": says})
+    monkeypatch.setattr(
+        "experiments.planning.references._says", lambda *_: {"f32": says, "q4_0": says}
+    )
     workload = Greedy(prompts=("Once upon",), positions=8, text="Once upon a time")
     asked = matrix(workload=workload, axes={**matrix().axes, "nodes": (1,)}, max_attempts=1)
     without_model = world(tmp_path)

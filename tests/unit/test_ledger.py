@@ -16,7 +16,7 @@ from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
 from core.errors import HerdError
 from experiments.ledger import Ledger, find_run, new_run_name, run_status, runs
 from experiments.nodes.owner import Owner, own_results
-from experiments.plan import seconds_per_trial
+from experiments.planning.plan import seconds_per_trial
 from tests.doubles.scripted_run import run, world
 
 
@@ -159,7 +159,7 @@ def test_a_resume_reads_each_record_once_before_its_first_trial(
         return load_attempt(folder, closely=closely)
 
     monkeypatch.setattr("collect.account.load_attempt", counted)
-    monkeypatch.setattr("experiments.plan.load_attempt", counted)
+    monkeypatch.setattr("experiments.planning.plan.load_attempt", counted)
     account = Ledger(finished).account()
     cells = {cell.cell_id for cell in account.manifest.cells}
     assert seconds_per_trial(finished.parent, cells, account)

@@ -29,7 +29,7 @@ from experiments.links.shape import (
     round_trip_ms,
     told_shape,
 )
-from experiments.matrix import load_matrix
+from experiments.planning.matrix import load_matrix
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import run, world
 from tests.unit.test_runner import ONE_NODE, attempts, matrix

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from experiments.matrix import Matrix, load_matrix
+from experiments.planning.matrix import Matrix, load_matrix
 
 GOOD = """\
 title: Study

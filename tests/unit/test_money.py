@@ -12,13 +12,13 @@ from rich.console import Console
 from collect.account import Account
 from collect.run import Questions
 from core.errors import HerdError
-from experiments.compare import comparison, require_writable
-from experiments.describe import describe
 from experiments.fleet.cluster import Cluster
-from experiments.money import money, most_of_trial
-from experiments.plan import make_plan
+from experiments.planning.compare import comparison, require_writable
+from experiments.planning.describe import describe
+from experiments.planning.money import money, most_of_trial
+from experiments.planning.plan import make_plan
+from experiments.planning.systems import load_systems
 from experiments.runner import RunResult
-from experiments.systems import load_systems
 from tests.doubles.api_server import (
     DONE,
     Behaviour,

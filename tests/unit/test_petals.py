@@ -20,7 +20,7 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.petals import STARTED, spans
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.matrix import load_matrix
+from experiments.planning.matrix import load_matrix
 from models.build import artifact_file_names
 from models.catalogue import load_catalogue
 

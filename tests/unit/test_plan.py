@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from experiments.describe import describe
 from experiments.nodes.facts import ask_facts
-from experiments.plan import Plan, make_plan, order_trials, plan_id, trim
+from experiments.planning.describe import describe
+from experiments.planning.plan import Plan, make_plan, order_trials, plan_id, trim
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, run, world
 

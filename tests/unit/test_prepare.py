@@ -18,14 +18,14 @@ from collect.run import Benchmark
 from core.errors import HerdError
 from core.progress import SilentReporter
 from experiments import prepare
-from experiments.compare import comparison
-from experiments.describe import describe
 from experiments.engines import ON_NODES
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.lacks import Wanted, lacks_of
-from experiments.matrix import Matrix
-from experiments.plan import make_plan
+from experiments.planning.compare import comparison
+from experiments.planning.describe import describe
+from experiments.planning.lacks import Wanted, lacks_of
+from experiments.planning.matrix import Matrix
+from experiments.planning.plan import make_plan
 from experiments.prepare import have_models, prepare_on, run_ansible
 
 MODEL = "synthetic:tiny"

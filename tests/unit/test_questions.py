@@ -25,7 +25,7 @@ from experiments.engines import ENGINES, ON_NODES, asking
 from experiments.engines.base import Cell, Deployment
 from experiments.engines.distributed_llama import DistributedLlama
 from experiments.fleet.cluster import Cluster
-from experiments.matrix import load_matrix
+from experiments.planning.matrix import load_matrix
 from models.catalogue import load_catalogue
 from tests.unit.test_engines import cluster, option
 

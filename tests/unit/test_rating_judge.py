@@ -15,9 +15,9 @@ from analysis.report import write_report
 from collect.judging import read_judges
 from collect.ratings import answer_hash, read_ratings
 from core.errors import HerdError
+from experiments.planning.systems import load_systems
 from experiments.rating import judge as judging
 from experiments.rating.judge import PROMPT, choice_of, judge_answers
-from experiments.systems import load_systems
 from tests.doubles.api_server import (
     DONE,
     Behaviour,

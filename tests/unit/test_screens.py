@@ -15,13 +15,13 @@ from rich.console import Console
 import fabfile
 from core import terminal
 from core.terminal import say, wrapped
-from experiments.describe import describe
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
 from experiments.doctor.show import show
 from experiments.fleet import lab
 from experiments.fleet.lab import LabNode
 from experiments.nodes.facts import ask_facts
-from experiments.plan import make_plan
+from experiments.planning.describe import describe
+from experiments.planning.plan import make_plan
 from experiments.progress import Step, make_progress
 from models.catalogue import load_catalogue
 from models.listing import models_table

@@ -12,9 +12,9 @@ from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Cluster
 from experiments.labels import cell_label
-from experiments.matrix import Matrix, load_matrix
-from experiments.plan import make_plan
-from experiments.systems import load_systems
+from experiments.planning.matrix import Matrix, load_matrix
+from experiments.planning.plan import make_plan
+from experiments.planning.systems import load_systems
 from tests.doubles.asking_run import cell, matrix, systems_file
 from tests.unit.test_engines import cluster
 

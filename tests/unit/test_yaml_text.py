@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from core.errors import HerdError
 from core.yaml_file import load_yaml_file
 from core.yaml_text import MOST_BYTES, MOST_DEPTH, MOST_NODES, YamlTextError, read_yaml
-from experiments.matrix import load_matrix
+from experiments.planning.matrix import load_matrix
 
 SOON_S = 3.0
 """On a busy machine; what is refused before it is read takes milliseconds."""

@@ -23,7 +23,10 @@ from collect.run import (
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from core.yaml_file import load_yaml_file
-from experiments.axes import (
+from experiments.engines import ENGINES
+from experiments.engines.base import Axis, Cell, Endpoint
+from experiments.links.links import LINK_AXES
+from experiments.planning.axes import (
     COMMON_AXES,
     SYSTEM,
     Axes,
@@ -32,10 +35,7 @@ from experiments.axes import (
     exclusion_problems,
     from_flag,
 )
-from experiments.engines import ENGINES
-from experiments.engines.base import Axis, Cell, Endpoint
-from experiments.links.links import LINK_AXES
-from experiments.systems import load_systems
+from experiments.planning.systems import load_systems
 
 
 class Constraint(Record):

@@ -10,7 +10,7 @@ from collect.run import Questions
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.fleet.commands import from_project
-from experiments.matrix import Matrix, load_matrix
+from experiments.planning.matrix import Matrix, load_matrix
 
 COMPARISON = PROJECT_FOLDER / "experiments" / "matrices" / "compare.yml"
 

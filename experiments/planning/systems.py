@@ -15,9 +15,9 @@ from pydantic_core import PydanticCustomError
 from collect.run import Price, Record, Scalar
 from core.errors import HerdError
 from core.yaml_file import load_yaml_file
-from experiments.axes import COMMON_AXES, axis_problems
 from experiments.engines import APIS, ENGINES
 from experiments.engines.base import Axis, Endpoint
+from experiments.planning.axes import COMMON_AXES, axis_problems
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 _PATH = re.compile(r"[!-~]*")

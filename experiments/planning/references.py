@@ -8,7 +8,7 @@ from collect.reference import References, ReferenceSays, ReferenceText
 from collect.run import Greedy
 from experiments.engines.base import Cell
 from experiments.engines.common import encoder, model_spec
-from experiments.plan import Plan
+from experiments.planning.plan import Plan
 from models.encoder import Encoder
 from models.fetch import open_checkpoint
 from models.reference import Continuation, Reference

@@ -27,7 +27,7 @@ from experiments.engines.base import Cell
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.links import links
-from experiments.matrix import Matrix
+from experiments.planning.matrix import Matrix
 
 ID_LENGTH = 10
 SECONDS_ASSUMED = 10.0

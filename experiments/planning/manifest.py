@@ -9,7 +9,7 @@ from pathlib import Path
 from collect.run import RunManifest, Scalar, SystemRecord
 from core.paths import PROJECT_FOLDER
 from experiments.engines.common import model_spec
-from experiments.plan import Plan
+from experiments.planning.plan import Plan
 
 
 def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> RunManifest:

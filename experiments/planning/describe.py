@@ -10,10 +10,10 @@ from core.progress import spoken_time
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster
 from experiments.labels import cell_label
-from experiments.lacks import lacks_of
-from experiments.money import Purse, left_of, unpriced
-from experiments.plan import SECONDS_ASSUMED, Plan, estimate_s, runnable
-from experiments.preflight import describe_memory, describe_models
+from experiments.planning.lacks import lacks_of
+from experiments.planning.money import Purse, left_of, unpriced
+from experiments.planning.plan import SECONDS_ASSUMED, Plan, estimate_s, runnable
+from experiments.planning.preflight import describe_memory, describe_models
 
 
 def describe(plan: Plan) -> list[str]:
