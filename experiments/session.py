@@ -15,9 +15,7 @@ from core.errors import HerdError
 from experiments.book import TrialBook
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
-from experiments.execution import Execution
 from experiments.fleet.cluster import CONTROLLER
-from experiments.judge import failure
 from experiments.labels import cell_label
 from experiments.ledger import Ledger, write_attempt
 from experiments.lineup import Lineup, why_left
@@ -28,10 +26,12 @@ from experiments.nodes.told import unread
 from experiments.planning.money import Purse, bill_of, most_of_trial
 from experiments.planning.plan import Plan, warm_ups
 from experiments.progress import Progress, Step
-from experiments.recorder import Recorder
 from experiments.rescue import rescued
 from experiments.reserve import reserved, room_for
-from experiments.trial import TrialRunner
+from experiments.trials.execution import Execution
+from experiments.trials.recorder import Recorder
+from experiments.trials.trial import TrialRunner
+from experiments.trials.validity import failure
 
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""

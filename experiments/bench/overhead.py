@@ -39,7 +39,7 @@ from experiments.nodes.owner import Owner
 from experiments.nodes.ssh.remote import SshTransport
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
-from experiments.trial import TrialRunner
+from experiments.trials.trial import TrialRunner
 
 HERE = Path(__file__).resolve().parent
 NODES = (2, 4, 8)

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments.nodes.protocol import Link, Reply, Request, ask
-from experiments.readings import unit_state
+from experiments.trials.readings import unit_state
 from tests.lab.runs import owning, transport, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 

@@ -12,7 +12,7 @@ import pytest
 from core.errors import HerdError
 from experiments.fleet.cluster import Node
 from experiments.nodes.protocol import Request, ask
-from experiments.readings import unit_state
+from experiments.trials.readings import unit_state
 from tests.lab.runs import owning, transport, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab
 

@@ -13,7 +13,7 @@ import pytest
 from collect.account import Account
 from collect.energy import trial_energy
 from collect.tables import build_tables
-from experiments.energy import energy_between
+from experiments.trials.meter import energy_between
 from herd_node import meters
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import matrix, run, world

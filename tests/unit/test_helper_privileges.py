@@ -24,7 +24,7 @@ from collect.run import Greedy, Perplexity, Questions, Workload
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.planning.matrix import load_matrix
-from experiments.trial import _launch
+from experiments.trials.trial import _launch
 from herd_node import confinement, conversation, places, privileges, units
 from herd_node.firewall import Firewall, within
 from herd_node.ground import RefusalError

@@ -28,9 +28,9 @@ from collect.account import Account
 from core.errors import HerdError
 from experiments.ledger import Ledger
 from experiments.planning.money import bill_of, most_of_trial
-from experiments.recorder import LONGEST_CAUSE
 from experiments.rescue import PREFIX, rescued, rescued_attempts
 from experiments.reserve import RESERVE_FILE, reserved, room_for
+from experiments.trials.recorder import LONGEST_CAUSE
 from tests.doubles.api_server import (
     DONE,
     HEAD,
@@ -445,7 +445,7 @@ def test_whatever_a_parser_raises_the_attempt_is_recorded_and_the_run_goes_on(
     def broken(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("experiments.recorder.parse_attempt", broken)
+    monkeypatch.setattr("experiments.trials.recorder.parse_attempt", broken)
     with serving(saying("yes"), times=4) as (url, requests):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
         result = run(tmp_path, matrix(path, "Why?", repeats=2, max_attempts=1))
@@ -469,7 +469,7 @@ def test_whatever_reading_a_node_raises_the_attempt_is_recorded_and_the_run_goes
 
     with serving(saying("yes"), times=4) as (url, requests):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
-        monkeypatch.setattr("experiments.execution.Execution.add", once)
+        monkeypatch.setattr("experiments.trials.execution.Execution.add", once)
         result = run(tmp_path, matrix(path, "Why?", "When?"))
 
     assert result.counts["done"] + result.counts["failed"] == 1
@@ -483,7 +483,7 @@ def test_whatever_reading_a_node_raises_the_attempt_is_recorded_and_the_run_goes
 def test_what_cannot_be_recorded_of_a_node_leaves_a_record_nevertheless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.trial.node_reading", lambda _: {"uptime_s": "\x1b" * 9})
+    monkeypatch.setattr("experiments.trials.trial.node_reading", lambda _: {"uptime_s": "\x1b" * 9})
     with serving(saying("yes")) as (url, _):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
         result = run(tmp_path, matrix(path, "Why?", max_attempts=1))
@@ -495,8 +495,8 @@ def test_what_cannot_be_recorded_of_a_node_leaves_a_record_nevertheless(
 
 
 def test_a_cause_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("experiments.recorder.failure", lambda _: "so\n" * 1_000_000)
-    monkeypatch.setattr("experiments.recorder.is_told_by_logs", lambda _: False)
+    monkeypatch.setattr("experiments.trials.recorder.failure", lambda _: "so\n" * 1_000_000)
+    monkeypatch.setattr("experiments.trials.recorder.is_told_by_logs", lambda _: False)
     with serving(saying("yes")) as (url, _):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
         result = run(tmp_path, matrix(path, "Why?", max_attempts=1))

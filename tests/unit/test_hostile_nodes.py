@@ -20,7 +20,6 @@ from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
 from experiments.doctor.finding import Answer, Finding
 from experiments.doctor.judge import judge
 from experiments.doctor.probe.main import MARK
-from experiments.energy import energy_between
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Node
 from experiments.links.shape import round_trip_ms
@@ -40,7 +39,8 @@ from experiments.nodes.protocol import (
 )
 from experiments.nodes.ssh.remote import SshLink
 from experiments.nodes.told import LONGEST_WORDS
-from experiments.readings import node_reading, unit_state
+from experiments.trials.meter import energy_between
+from experiments.trials.readings import node_reading, unit_state
 from tests.doubles.doctor_facts import PC
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world

@@ -13,7 +13,7 @@ from core.progress import spoken_time
 from experiments.engines import ENGINES
 from experiments.progress import LineProgress, Step, make_progress
 from experiments.runner import run_on
-from experiments.trial import TrialRunner
+from experiments.trials.trial import TrialRunner
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, world
 

@@ -8,14 +8,14 @@ from typing import Literal
 import pytest
 
 from experiments.engines.base import Deployment, Process
-from experiments.execution import Execution
 from experiments.fleet.cluster import Node
-from experiments.judge import failure
-from experiments.lookout import Lookout
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
 from experiments.nodes.protocol import Reply, Request
-from experiments.trial import TrialRunner
+from experiments.trials.execution import Execution
+from experiments.trials.lookout import Lookout
+from experiments.trials.trial import TrialRunner
+from experiments.trials.validity import failure
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import world
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from collect.attempt import LAST_ROLES, NodeReading
-from experiments.execution import Execution
+from experiments.trials.execution import Execution
 
 SWAP_BYTES = 1 << 20
 """Less is a stray page of something that slept."""

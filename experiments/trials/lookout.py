@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Literal
 
-from experiments.execution import Execution
 from experiments.nodes.herd import Herd
 from experiments.nodes.protocol import Link, NodeLostError, Reply, Request, expect
+from experiments.trials.execution import Execution
 
 ANSWER_S = 20.0
 """How long a node may take for what is quick."""

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from collect.attempt import NodeReading, NodeRecord
-from experiments.energy import Meter
 from experiments.engines.base import Deployment, Process
-from experiments.execution import Execution
-from experiments.kept import KeptWorker, KeptWorkers
-from experiments.lookout import ANSWER_S, Lookout
 from experiments.nodes.herd import Herd
 from experiments.nodes.protocol import NodeLostError, Reply, Request
-from experiments.readings import node_reading, unit_state
+from experiments.trials.execution import Execution
+from experiments.trials.kept_workers import KeptWorker, KeptWorkers
+from experiments.trials.lookout import ANSWER_S, Lookout
+from experiments.trials.meter import Meter
+from experiments.trials.readings import node_reading, unit_state
 
 KEPT_S = 86_400.0
 """Kept workers serve many trials; they end with the connection of the runner, or after a day."""

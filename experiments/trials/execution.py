@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from collect.attempt import LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
 from experiments.engines.base import Process
 from experiments.nodes.protocol import Reply
-from experiments.readings import UnitState
+from experiments.trials.readings import UnitState
 
 
 @dataclass(slots=True)

@@ -12,11 +12,11 @@ from collect.parsers.of_attempt import failure_cause, parse_attempt
 from collect.run import RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import one_line, whole
-from experiments.execution import Execution
-from experiments.judge import failure, invalidity, is_told_by_logs
 from experiments.nodes.herd import Herd
 from experiments.nodes.protocol import Request
 from experiments.nodes.told import first_of, unread
+from experiments.trials.execution import Execution
+from experiments.trials.validity import failure, invalidity, is_told_by_logs
 
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""

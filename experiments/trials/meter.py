@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from collect.attempt import NodeEnergy
 from core.foreign import decimal, one_line
 from experiments.engines.base import Deployment
-from experiments.execution import Execution
-from experiments.lookout import ANSWER_S
 from experiments.nodes.facts import COUNTERS
 from experiments.nodes.herd import Herd
 from experiments.nodes.protocol import Reply, Request
+from experiments.trials.execution import Execution
+from experiments.trials.lookout import ANSWER_S
 
 MOMENT = "at_s"
 MOST_COUNTERS = 200
