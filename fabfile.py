@@ -465,7 +465,7 @@ def compare(
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
     from collect.account import Account, Look
-    from experiments.ledger import find_run, reasons_of, status_of
+    from experiments.disk.ledger import find_run, reasons_of, status_of
 
     account = Account.read(find_run(PROJECT / "results", run), Look.RECORDS)
     if json:
@@ -484,7 +484,7 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
 )
 def report(_context: Context, run: str | None = None, export: str | None = None) -> None:
     """Write the report of a run anew from what lies in results/."""
-    from experiments.ledger import find_run
+    from experiments.disk.ledger import find_run
 
     folder = find_run(PROJECT / "results", run)
     if export:

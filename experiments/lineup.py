@@ -11,9 +11,9 @@ from collect.run import Greedy, RunManifest, TrialRecord
 from core.errors import HerdError
 from experiments.again import difference, look_again
 from experiments.book import TrialBook
+from experiments.disk.ledger import Ledger
 from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node
 from experiments.labels import cell_label
-from experiments.ledger import Ledger
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.planning.plan import Plan, make_plan

@@ -10,8 +10,8 @@ from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
 from core.durable import remove_folder
 from core.paths import RESULTS_FOLDER
+from experiments.disk.ledger import Ledger
 from experiments.fleet.cluster import CONTROLLER, Cluster
-from experiments.ledger import Ledger
 from experiments.links.links import Links
 from experiments.nodes.controller import WithController
 from experiments.nodes.facts import ask_node, look

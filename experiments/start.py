@@ -11,8 +11,8 @@ from collect.account import Account
 from collect.later import Later, added
 from core.errors import HerdError
 from experiments.again import held_against, look_again
+from experiments.disk.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.fleet.cluster import LEFT_OUT, Cluster
-from experiments.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.lineup import add_later, why_left
 from experiments.planning.manifest import run_manifest
 from experiments.planning.matrix import Matrix

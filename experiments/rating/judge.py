@@ -31,6 +31,7 @@ from collect.run import Questions
 from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.paths import CLIENT, PROJECT_FOLDER
+from experiments.disk.reserve import reserved
 from experiments.engines.asking import most_tokens
 from experiments.engines.base import Endpoint
 from experiments.engines.openai import PATH, RETRIES
@@ -38,7 +39,6 @@ from experiments.planning.money import Bill, Purse, may_cost
 from experiments.planning.systems import load_systems
 from experiments.rating.lines import adding_lines
 from experiments.rating.sheet import Texts, texts_to_rate
-from experiments.reserve import reserved
 
 SYSTEMS = PROJECT_FOLDER / "experiments" / "systems.yml"
 SILENCE_S = "300"

@@ -22,7 +22,7 @@ from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.foreign import FileName, inside
 from core.record import Record, Whole, Words, own_folder, read_record
-from experiments.ledger import find_run, plans
+from experiments.disk.ledger import find_run, plans
 
 Texts = Mapping[str, Mapping[str, str]]
 """Id of a question to hash of an answer to its text."""

@@ -9,7 +9,7 @@ from tests.benchmarks.bars import PROJECT, Measured, Row, against, run
 from tests.doubles.run_folder import make_run
 
 FAB = Path(sys.executable).with_name("fab")
-LEDGER = "import fabric.main, experiments.ledger, core.terminal"
+LEDGER = "import fabric.main, experiments.disk.ledger, core.terminal"
 
 
 def fab_in(folder: Path) -> list[str | Path]:

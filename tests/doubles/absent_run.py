@@ -10,7 +10,7 @@ from rich.console import Console
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
-from experiments.ledger import runs
+from experiments.disk.ledger import runs
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import leave_out
 from experiments.progress import LineProgress

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from collect.attempt import AttemptRecord, load_attempt
+from experiments.disk.ledger import runs
 from experiments.engines.base import Node
-from experiments.ledger import runs
 from experiments.nodes.protocol import Link, Request, ask
 from experiments.nodes.ssh.remote import SshTransport
 from tests.lab.virtual_lab import PROJECT

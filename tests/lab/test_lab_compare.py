@@ -11,7 +11,7 @@ import pytest
 
 from collect.account import Account
 from collect.tables import build_tables
-from experiments.ledger import runs
+from experiments.disk.ledger import runs
 from tests.doubles.api_server import delta, saying, serving, stalling
 from tests.doubles.asking_run import systems_file
 from tests.doubles.lab_run import CHAT_MODEL

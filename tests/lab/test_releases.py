@@ -17,7 +17,7 @@ from analysis.agreement_text import agreed
 from collect.account import Account
 from collect.run import load_run
 from collect.tables import build_tables, tables_of
-from experiments.ledger import runs
+from experiments.disk.ledger import runs
 from tests.doubles.lab_run import run
 from tests.lab.conftest import MODELS, both_engines
 from tests.lab.runs import attempts, has_attempts, until

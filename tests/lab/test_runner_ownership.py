@@ -17,7 +17,7 @@ import pytest
 
 from collect.account import Account
 from collect.tables import build_tables
-from experiments.ledger import runs
+from experiments.disk.ledger import runs
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
 from experiments.nodes.protocol import Request, ask

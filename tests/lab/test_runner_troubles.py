@@ -15,7 +15,7 @@ import pytest
 from collect.account import Account
 from collect.run import load_run
 from core.errors import HerdError
-from experiments.ledger import runs
+from experiments.disk.ledger import runs
 from experiments.nodes.facts import ask_facts
 from tests.lab.runs import attempts, has_attempts, transport, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab

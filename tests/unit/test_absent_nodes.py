@@ -14,8 +14,8 @@ from collect.later import LATER_FOLDER
 from collect.run import RUN_FILE, load_run
 from core.errors import HerdError
 from experiments import session
+from experiments.disk.ledger import reasons_of, runs
 from experiments.fleet.cluster import Node
-from experiments.ledger import reasons_of, runs
 from experiments.nodes.facts import HELPER_VERSION
 from experiments.nodes.protocol import Reply, Request
 from experiments.planning.plan import leave_out

@@ -26,7 +26,7 @@ from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, load_attempt
 from collect.tables import build_tables
 from core.errors import HerdError
-from experiments.ledger import runs
+from experiments.disk.ledger import runs
 from tests.doubles import scripted_run
 
 RANDOM_KILLS = 100

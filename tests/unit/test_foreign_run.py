@@ -19,7 +19,7 @@ from collect.tables import build_tables
 from core.durable import remove_folder, replace_file
 from core.errors import HerdError
 from core.record import UnfitError, parse_record
-from experiments.ledger import Ledger, find_planned, find_run, new_run_name
+from experiments.disk.ledger import Ledger, find_planned, find_run, new_run_name
 from experiments.planning.plan import seconds_per_trial
 from experiments.rating.sheet import find_asked
 from experiments.rating.store import judgements_of

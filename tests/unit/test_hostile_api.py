@@ -26,10 +26,10 @@ import pytest
 
 from collect.account import Account
 from core.errors import HerdError
-from experiments.ledger import Ledger
+from experiments.disk.ledger import Ledger
+from experiments.disk.rescue import PREFIX, rescued, rescued_attempts
+from experiments.disk.reserve import RESERVE_FILE, reserved, room_for
 from experiments.planning.money import bill_of, most_of_trial
-from experiments.rescue import PREFIX, rescued, rescued_attempts
-from experiments.reserve import RESERVE_FILE, reserved, room_for
 from experiments.trials.recorder import LONGEST_CAUSE
 from tests.doubles.api_server import (
     DONE,

@@ -15,7 +15,7 @@ from collect.later import LATER_FOLDER, all_later
 from collect.reference import ReferenceSays, load_references
 from collect.run import RUN_FILE, Greedy, load_run
 from core.errors import HerdError
-from experiments.ledger import Ledger, runs
+from experiments.disk.ledger import Ledger, runs
 from tests.doubles.absent_run import measure
 from tests.doubles.scripted import MODEL
 from tests.doubles.scripted_run import matrix, world

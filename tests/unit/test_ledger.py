@@ -14,7 +14,7 @@ import pytest
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
 from core.errors import HerdError
-from experiments.ledger import Ledger, find_run, new_run_name, run_status, runs
+from experiments.disk.ledger import Ledger, find_run, new_run_name, run_status, runs
 from experiments.nodes.owner import Owner, own_results
 from experiments.planning.plan import seconds_per_trial
 from tests.doubles.scripted_run import run, world

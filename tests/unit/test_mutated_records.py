@@ -12,7 +12,7 @@ from collect.judging import read_judges
 from collect.ratings import answer_hash, read_ratings
 from collect.tables import tables_of
 from core.errors import HerdError
-from experiments.ledger import run_status
+from experiments.disk.ledger import run_status
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.mutated_records import mutated
 from tests.doubles.run_folder import make_run

@@ -36,7 +36,7 @@ CODE = [path for part in PARTS for path in part.rglob("*.py")] + [PROJECT / "fab
 COMMAND = re.compile(r"(?:ansible-playbook|ansible) +\S|\bfab ([a-z]+(?:-[a-z]+)?)\b(?! of)")
 MENTIONS = {
     ("experiments/nodes/facts.py", "plan"),
-    ("experiments/ledger.py", "run-matrix"),
+    ("experiments/disk/ledger.py", "run-matrix"),
     ("experiments/rating/sheet.py", "run-matrix"),
     ("analysis/caveats.py", "run-matrix"),
     ("fabfile.py", "compare"),

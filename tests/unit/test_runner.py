@@ -13,7 +13,7 @@ import pytest
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from core.errors import HerdError
-from experiments.ledger import find_run, run_status, runs
+from experiments.disk.ledger import find_run, run_status, runs
 from experiments.nodes.owner import Owner, own_results
 from experiments.trials import lookout
 from tests.doubles.scripted import ScriptedTransport, World, cluster

@@ -31,12 +31,12 @@ def test_to_list_the_verbs_nothing_of_ours_is_loaded() -> None:
 
 
 def test_status_loads_no_parser() -> None:
-    assert "collect.parsers" not in loaded("import experiments.ledger")
+    assert "collect.parsers" not in loaded("import experiments.disk.ledger")
 
 
 @pytest.mark.parametrize(
     "module",
-    ["experiments.ledger", "experiments.fleet.lab", "collect.parsers.distributed_llama"],
+    ["experiments.disk.ledger", "experiments.fleet.lab", "collect.parsers.distributed_llama"],
 )
 def test_status_the_lab_and_logs_need_nothing_heavy(module: str) -> None:
     assert not loaded(f"import {module}") & set(HEAVY)

@@ -38,8 +38,8 @@ from core.errors import HerdError
 from core.foreign import inside, is_file_name, one_line
 from core.record import own_folder, read_file, why
 from core.terminal import complain
+from experiments.disk.rescue import rescued_attempts
 from experiments.labels import cell_label
-from experiments.rescue import rescued_attempts
 
 LONGEST_STEM = 100
 """Characters of a run's name before its date, so that names made of it stay names."""

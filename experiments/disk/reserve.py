@@ -2,7 +2,7 @@
 
 An answer that cannot be written down is lost and would be asked, and paid, again. So the room that
 a record may take is taken from the disk first; where there is none, nobody is asked. Should writing
-fail for another reason, see `experiments.rescue`.
+fail for another reason, see `experiments.disk.rescue`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Runs on this machine's disk: the ledger, and room for what is paid for."""
