@@ -587,8 +587,8 @@ def _measure(
     """Run a matrix and print how that went."""
     from rich.console import Console
 
-    from experiments.progress import make_progress
     from experiments.runner import run_matrix as execute_matrix
+    from experiments.sessions.progress import make_progress
 
     left_out = _names(without)
     result = execute_matrix(

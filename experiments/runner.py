@@ -24,9 +24,9 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.money import Purse, run_purse
 from experiments.planning.plan import Plan, inventory_of
 from experiments.planning.preflight import check_controller
-from experiments.progress import Progress
-from experiments.session import Session
-from experiments.start import Start, is_left, known_run, start_of
+from experiments.sessions.progress import Progress
+from experiments.sessions.session import Session
+from experiments.sessions.start import Start, is_left, known_run, start_of
 from experiments.version import version
 
 

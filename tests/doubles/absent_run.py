@@ -13,8 +13,8 @@ from collect.attempt import AttemptRecord, load_attempt
 from experiments.disk.ledger import runs
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import leave_out
-from experiments.progress import LineProgress
 from experiments.runner import RunResult, run_on
+from experiments.sessions.progress import LineProgress
 from tests.doubles.scripted import ScriptedTransport, World, cluster
 from tests.doubles.scripted_run import matrix
 

@@ -19,8 +19,8 @@ from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster
 from experiments.nodes.protocol import Link, Transport
 from experiments.planning.matrix import Matrix
-from experiments.progress import make_progress
 from experiments.runner import RunResult, run_on
+from experiments.sessions.progress import make_progress
 
 
 class NoNodes:

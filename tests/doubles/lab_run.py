@@ -16,8 +16,8 @@ from experiments.fleet.inventory import read_cluster
 from experiments.nodes.ssh.remote import SshTransport
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import trim
-from experiments.progress import make_progress
 from experiments.runner import RunResult, run_on
+from experiments.sessions.progress import make_progress
 
 PROJECT = Path(__file__).resolve().parents[2]
 MODEL = "synthetic:tiny"

@@ -21,8 +21,8 @@ from rich.console import Console
 
 from collect.run import Benchmark
 from experiments.planning.matrix import Matrix
-from experiments.progress import make_progress
 from experiments.runner import RunResult, run_on
+from experiments.sessions.progress import make_progress
 from models.build import artifact_file_names
 from models.catalogue import load_catalogue
 from tests.doubles.scripted import (

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from core.errors import HerdError
-from experiments import session
 from experiments.fleet.cluster import Node
 from experiments.nodes import herd
 from experiments.nodes.protocol import NodeLostError, Reply, Request
+from experiments.sessions import session
 from experiments.trials import lookout
 from tests.doubles.absent_run import AXES, counted, measure, study
 from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World

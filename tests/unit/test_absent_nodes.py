@@ -13,12 +13,12 @@ from collect.account import Account
 from collect.later import LATER_FOLDER
 from collect.run import RUN_FILE, load_run
 from core.errors import HerdError
-from experiments import session
 from experiments.disk.ledger import reasons_of, runs
 from experiments.fleet.cluster import Node
 from experiments.nodes.facts import HELPER_VERSION
 from experiments.nodes.protocol import Reply, Request
 from experiments.planning.plan import leave_out
+from experiments.sessions import session
 from tests.doubles.absent_run import AXES, counted, done, measure, study
 from tests.doubles.api_server import saying, serving
 from tests.doubles.asking_run import matrix as asking

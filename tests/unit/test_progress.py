@@ -11,8 +11,8 @@ from rich.console import Console
 
 from core.progress import spoken_time
 from experiments.engines import ENGINES
-from experiments.progress import LineProgress, Step, make_progress
 from experiments.runner import run_on
+from experiments.sessions.progress import LineProgress, Step, make_progress
 from experiments.trials.trial import TrialRunner
 from tests.doubles.scripted import ScriptedTransport, cluster
 from tests.doubles.scripted_run import matrix, world

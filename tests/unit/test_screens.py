@@ -22,7 +22,7 @@ from experiments.fleet.lab import LabNode
 from experiments.nodes.facts import ask_facts
 from experiments.planning.describe import describe
 from experiments.planning.plan import make_plan
-from experiments.progress import Step, make_progress
+from experiments.sessions.progress import Step, make_progress
 from models.catalogue import load_catalogue
 from models.listing import models_table
 from tests.doubles.on_terminal import on_terminal

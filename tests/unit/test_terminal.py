@@ -17,7 +17,7 @@ from core.progress import StderrReporter
 from core.terminal import complain, say, say_json
 from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
 from experiments.doctor.show import show
-from experiments.progress import Progress, Step, make_progress
+from experiments.sessions.progress import Progress, Step, make_progress
 
 COUNTS = {"planned": 1, "done": 0, "failed": 0, "unavailable": 0, "pending": 1}
 HOSTILE = [

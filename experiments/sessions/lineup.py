@@ -9,8 +9,6 @@ from collect.later import Later, added
 from collect.reference import load_references
 from collect.run import Greedy, RunManifest, TrialRecord
 from core.errors import HerdError
-from experiments.again import difference, look_again
-from experiments.book import TrialBook
 from experiments.disk.ledger import Ledger
 from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node
 from experiments.labels import cell_label
@@ -18,6 +16,8 @@ from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.planning.plan import Plan, make_plan
 from experiments.planning.references import more_references
+from experiments.sessions.again import difference, look_again
+from experiments.sessions.book import TrialBook
 
 
 class Lineup:

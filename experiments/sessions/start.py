@@ -10,14 +10,14 @@ from pathlib import Path
 from collect.account import Account
 from collect.later import Later, added
 from core.errors import HerdError
-from experiments.again import held_against, look_again
 from experiments.disk.ledger import Ledger, create_run, find_planned, new_run_name
 from experiments.fleet.cluster import LEFT_OUT, Cluster
-from experiments.lineup import add_later, why_left
 from experiments.planning.manifest import run_manifest
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import Plan, make_plan, plan_id, seconds_per_trial, those_left, trim
 from experiments.planning.references import references_of
+from experiments.sessions.again import held_against, look_again
+from experiments.sessions.lineup import add_later, why_left
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from collect.account import Account
 from collect.attempt import AttemptRecord
 from collect.run import CellRecord, RunManifest, TrialRecord
 from core.errors import HerdError
-from experiments.book import TrialBook
 from experiments.disk.ledger import Ledger, write_attempt
 from experiments.disk.rescue import rescued
 from experiments.disk.reserve import reserved, room_for
@@ -20,14 +19,15 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.fleet.cluster import CONTROLLER
 from experiments.labels import cell_label
-from experiments.lineup import Lineup, why_left
 from experiments.links.keeper import KeeperError
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.nodes.told import unread
 from experiments.planning.money import Purse, bill_of, most_of_trial
 from experiments.planning.plan import Plan, warm_ups
-from experiments.progress import Progress, Step
+from experiments.sessions.book import TrialBook
+from experiments.sessions.lineup import Lineup, why_left
+from experiments.sessions.progress import Progress, Step
 from experiments.trials.execution import Execution
 from experiments.trials.recorder import Recorder
 from experiments.trials.trial import TrialRunner
