@@ -177,8 +177,8 @@ def doctor(
     """Say what each machine is, what of it will not work, and the remedy. Changes nothing."""
     from rich.console import Console
 
+    from experiments.doctor.diagnose import worst
     from experiments.doctor.finding import Verdict
-    from experiments.doctor.judge import worst
     from experiments.doctor.run import examine
     from experiments.doctor.show import as_json, show
 
@@ -213,8 +213,8 @@ def adopt(
     from experiments.adopt.fleet import DEFAULT
     from experiments.adopt.run import adopt as adopt_machines
     from experiments.adopt.screen import Terminal, next_commands
+    from experiments.doctor.diagnose import worst
     from experiments.doctor.finding import Verdict
-    from experiments.doctor.judge import worst
     from experiments.doctor.run import examine
     from experiments.doctor.show import show
 
@@ -532,7 +532,7 @@ def rate(
         _say(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
     elif judge:
         from experiments.planning.money import money
-        from experiments.rating.judge import judge_answers
+        from experiments.rating.llm_judge import judge_answers
 
         judge_answers(folder, judge, _say, money(max_cost))
     else:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from collect.labels import cell_label
 from core.errors import HerdError
 from core.progress import Reporter, StderrReporter
 from experiments.engines import ENGINES, ON_NODES
@@ -19,7 +20,6 @@ from experiments.engines.common import model_spec, taking_part
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.programs import NOT_INSTALLED, ansible_environment
-from experiments.labels import cell_label
 from experiments.nodes.facts import look
 from experiments.nodes.ssh.remote import SshTransport
 from experiments.planning.lacks import Lacks, Wanted, lacks_of, obstacle_beyond

@@ -12,9 +12,9 @@ from core.terminal import say
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State
 from experiments.adopt.machine import Machine
+from experiments.doctor.diagnose import worst
 from experiments.doctor.facts import Root
 from experiments.doctor.finding import Diagnosis, Verdict
-from experiments.doctor.judge import worst
 from experiments.fleet import commands
 
 

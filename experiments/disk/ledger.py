@@ -23,6 +23,7 @@ from collect.attempt import (
     AttemptRecord,
     load_attempt,
 )
+from collect.labels import cell_label
 from collect.later import LATER_FOLDER, MOST_LATER, Later, later_names, number_of
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
@@ -39,7 +40,6 @@ from core.foreign import inside, is_file_name, one_line
 from core.record import own_folder, read_file, why
 from core.terminal import complain
 from experiments.disk.rescue import rescued_attempts
-from experiments.labels import cell_label
 
 LONGEST_STEM = 100
 """Characters of a run's name before its date, so that names made of it stay names."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from core.errors import HerdError
 from experiments.doctor.ask import ask_nodes
+from experiments.doctor.diagnose import judge
 from experiments.doctor.finding import Diagnosis
-from experiments.doctor.judge import judge
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import read_cluster
 

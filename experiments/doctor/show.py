@@ -12,8 +12,8 @@ from rich.text import Text
 
 from core.foreign import visible
 from core.terminal import shown, wrapped
+from experiments.doctor.diagnose import worst
 from experiments.doctor.finding import Diagnosis, Finding, Verdict
-from experiments.doctor.judge import worst
 
 MARK_COLUMNS = 9
 NARROWEST_SENTENCE = 30

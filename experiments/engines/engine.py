@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from experiments.engines import asking, common
+from experiments.engines import chat_server as asking
+from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment
 from experiments.fleet.cluster import Cluster
 from models.build import WEIGHTS_OF_FORMAT, Format, artifact_file_names, not_published

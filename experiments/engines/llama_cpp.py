@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
-from experiments.engines import asking, common, scoring
+from experiments.engines import chat_server as asking
+from experiments.engines import common
+from experiments.engines import llama_server_scoring as scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node

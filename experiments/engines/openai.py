@@ -13,7 +13,8 @@ from typing import Any
 from collect.questions import Question
 from collect.run import Questions
 from core.errors import HerdError
-from experiments.engines import asking, common
+from experiments.engines import chat_server as asking
+from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Endpoint, Process
 from experiments.engines.engine import Engine
 from experiments.fleet.cluster import CONTROLLER, Cluster

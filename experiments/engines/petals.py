@@ -12,7 +12,8 @@ from itertools import accumulate
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
-from experiments.engines import asking, common
+from experiments.engines import chat_server as asking
+from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node

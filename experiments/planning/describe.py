@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from collect.labels import cell_label
 from collect.run import CellRecord
 from core.progress import spoken_time
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster
-from experiments.labels import cell_label
 from experiments.planning.lacks import lacks_of
 from experiments.planning.money import Purse, left_of, unpriced
 from experiments.planning.plan import SECONDS_ASSUMED, Plan, estimate_s, runnable

@@ -18,8 +18,8 @@ from collect.measurement import Answer
 from collect.parsers.of_attempt import answers_of
 from collect.run import Price, Questions
 from core.errors import HerdError
-from experiments.engines.asking import most_prompt_tokens
 from experiments.engines.base import Cell, Endpoint
+from experiments.engines.chat_server import most_prompt_tokens
 from experiments.engines.openai import is_replayed
 
 ANSWERED = 200

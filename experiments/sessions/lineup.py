@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from collect.labels import cell_label
 from collect.later import Later, added
 from collect.reference import load_references
 from collect.run import Greedy, RunManifest, TrialRecord
 from core.errors import HerdError
 from experiments.disk.ledger import Ledger
 from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node
-from experiments.labels import cell_label
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.planning.plan import Plan, make_plan

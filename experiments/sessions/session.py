@@ -10,6 +10,7 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
+from collect.labels import cell_label
 from collect.run import CellRecord, RunManifest, TrialRecord
 from core.errors import HerdError
 from experiments.disk.ledger import Ledger, write_attempt
@@ -18,7 +19,6 @@ from experiments.disk.reserve import reserved, room_for
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.fleet.cluster import CONTROLLER
-from experiments.labels import cell_label
 from experiments.links.keeper import KeeperError
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd

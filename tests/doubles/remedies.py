@@ -20,7 +20,7 @@ from experiments.adopt import machine, trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
 from experiments.doctor import ask
-from experiments.doctor.judge import judge
+from experiments.doctor.diagnose import judge
 from experiments.doctor.program import NONE
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable

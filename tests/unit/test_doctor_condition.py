@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from experiments.doctor.diagnose import judge
 from experiments.doctor.finding import Answer, Finding, Verdict
-from experiments.doctor.judge import judge
 from experiments.doctor.probe.condition import COMPILED_IN, condition, root_type
 from tests.doubles.doctor_facts import PC, PI, answer, changed
 from tests.doubles.doctor_place import prepared

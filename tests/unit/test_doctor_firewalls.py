@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from experiments.doctor.checks.firewalls import letting_in
+from experiments.doctor.diagnose import judge
 from experiments.doctor.facts import Firewall
 from experiments.doctor.finding import Finding, Verdict
-from experiments.doctor.judge import judge
 from experiments.doctor.probe.firewalls import UNITS, by_nft, firewalls
 from experiments.doctor.probe.place import Said
 from tests.doubles.doctor_facts import PC, answer, changed

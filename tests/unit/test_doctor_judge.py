@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from experiments.doctor.diagnose import judge, worst
 from experiments.doctor.finding import Answer, Finding, Verdict, problem
-from experiments.doctor.judge import judge, worst
 from experiments.doctor.show import as_json, show
 from tests.doubles.doctor_facts import (
     GPU,

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from experiments.doctor.diagnose import judge
 from experiments.doctor.finding import Finding, Verdict
-from experiments.doctor.judge import judge
 from experiments.doctor.probe.place import Place, Said
 from experiments.doctor.probe.root import asks, root
 from tests.doubles.doctor_facts import PC, answer, changed

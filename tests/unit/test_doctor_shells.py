@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from experiments.doctor.ask import UnfitError, ask_nodes, converse
+from experiments.doctor.diagnose import judge
 from experiments.doctor.finding import Finding, Verdict
-from experiments.doctor.judge import judge
 from experiments.doctor.program import COMMAND, program
 from experiments.fleet.cluster import Node, SshSettings
 from tests.doubles.doctor_facts import PC, answer, changed

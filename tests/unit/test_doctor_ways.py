@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from experiments.doctor.diagnose import judge
 from experiments.doctor.finding import Finding, Verdict
-from experiments.doctor.judge import judge
 from experiments.doctor.probe.network import is_tunnel, leaves_by
 from tests.doubles.doctor_facts import ADDRESS, PC, answer, changed
 from tests.doubles.doctor_place import prepared

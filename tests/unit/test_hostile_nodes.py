@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from core.errors import HerdError
 from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.checks.advice import Advice
+from experiments.doctor.diagnose import judge
 from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
 from experiments.doctor.finding import Answer, Finding
-from experiments.doctor.judge import judge
 from experiments.doctor.probe.main import MARK
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Node

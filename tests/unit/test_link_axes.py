@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from collect.attempt import LinkRecord
+from collect.labels import LINK, cell_label
 from collect.run import Benchmark
 from core.errors import HerdError
 from experiments import runner
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Node
-from experiments.labels import LINK, cell_label
 from experiments.links import links
 from experiments.links.keeper import KeeperError
 from experiments.links.links import Links, unavailable

@@ -21,7 +21,8 @@ from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
 from collect.tables import Tables, build_tables
 from core.errors import HerdError
-from experiments.engines import ENGINES, ON_NODES, asking
+from experiments.engines import ENGINES, ON_NODES
+from experiments.engines import chat_server as asking
 from experiments.engines.base import Cell, Deployment
 from experiments.engines.distributed_llama import DistributedLlama
 from experiments.fleet.cluster import Cluster

@@ -16,8 +16,8 @@ from collect.judging import read_judges
 from collect.ratings import answer_hash, read_ratings
 from core.errors import HerdError
 from experiments.planning.systems import load_systems
-from experiments.rating import judge as judging
-from experiments.rating.judge import PROMPT, choice_of, judge_answers
+from experiments.rating import llm_judge as judging
+from experiments.rating.llm_judge import PROMPT, choice_of, judge_answers
 from tests.doubles.api_server import (
     DONE,
     Behaviour,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from collect.labels import cell_label
 from collect.run import Benchmark
 from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Cluster
-from experiments.labels import cell_label
 from experiments.planning.matrix import Matrix, load_matrix
 from experiments.planning.plan import make_plan
 from experiments.planning.systems import load_systems

@@ -32,8 +32,8 @@ from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.paths import CLIENT, PROJECT_FOLDER
 from experiments.disk.reserve import reserved
-from experiments.engines.asking import most_tokens
 from experiments.engines.base import Endpoint
+from experiments.engines.chat_server import most_tokens
 from experiments.engines.openai import PATH, RETRIES
 from experiments.planning.money import Bill, Purse, may_cost
 from experiments.planning.systems import load_systems

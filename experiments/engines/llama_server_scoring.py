@@ -11,7 +11,8 @@ import json
 from typing import Any
 
 from collect.run import Greedy
-from experiments.engines import asking, common
+from experiments.engines import chat_server as asking
+from experiments.engines import common
 from experiments.engines.base import Cell, Deployment, Process
 
 URL = f"http://{asking.HOST}:{asking.PORT}/completion"
