@@ -1,7 +1,7 @@
 """A program of its own: what Ansible's library makes of an inventory, as JSON.
 
-`experiments.fleet.inventory` starts it, with arguments of `ansible-inventory`. One process answers all
-questions: who is in the group, in which order, and which settings Ansible's own connection to
+`experiments.fleet.inventory` starts it, with arguments of `ansible-inventory`. One process answers
+all questions: who is in the group, in which order, and which settings Ansible's own connection to
 each would have, whether they come from variables, `ansible.cfg` or the environment. Variables of
 other hosts are not looked at, so what is encrypted there needs no password here.
 """

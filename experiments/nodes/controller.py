@@ -1,8 +1,8 @@
 """This machine in the place of a node: it runs the client that asks APIs.
 
-It speaks the conversation of `experiments.nodes.protocol`, so that the rest of the runner need not know
-where a client runs. The client sees this process's environment, in which the key may be, and ends
-with this process.
+It speaks the conversation of `experiments.nodes.protocol`, so that the rest of the runner need not
+know where a client runs. The client sees this process's environment, in which the key may be, and
+ends with this process.
 """
 
 from __future__ import annotations

@@ -197,7 +197,15 @@ def test_provisioning_says_when_the_projects_settings_are_not_read(
     tmp_path: Path, *, is_open: bool
 ) -> None:
     """A checkout below /mnt/c: roles are found all the same, so that this can be said."""
-    for name in ("provision.yml", "ansible.cfg", "playbooks", "roles", "experiments", "inventory"):
+    for name in (
+        "provision.yml",
+        "ansible.cfg",
+        "playbooks",
+        "roles",
+        "experiments",
+        "core",
+        "inventory",
+    ):
         (tmp_path / name).symlink_to(PROJECT / name)
     tmp_path.chmod(0o777 if is_open else 0o755)
     environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}

@@ -175,7 +175,7 @@ def check(node: Node, called: list[str], ssh: Path, home: Path) -> None:
 
 
 def test_variables_beside_playbooks_count_as_they_do_in_a_play(tmp_path: Path) -> None:
-    for name in ("provision.yml", "roles", "experiments"):
+    for name in ("provision.yml", "roles", "experiments", "core"):
         (tmp_path / name).symlink_to(PROJECT / name)
     shutil.copytree(PROJECT / "playbooks", tmp_path / "playbooks", symlinks=True)
     for number, place in enumerate((".", "playbooks", "playbooks/parts")):

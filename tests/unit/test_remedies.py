@@ -93,7 +93,7 @@ def calls_of_makers(path: Path) -> Iterator[tuple[Path, int, int]]:
     text = path.read_text()
     if "experiments" not in path.parts or path.name == "commands.py" or "commands" not in text:
         return
-    bare = re.search(r"from experiments\.commands import ([\w, ]+)", text)
+    bare = re.search(r"from experiments\.fleet\.commands import ([\w, ]+)", text)
     imported = {name.strip() for name in bare[1].split(",")} if bare else set()
     for call in ast.walk(ast.parse(text)):
         if not isinstance(call, ast.Call):

@@ -1,8 +1,9 @@
 """The ways to nodes: one OpenSSH a node, and on it one long conversation with the helper.
 
-`experiments.nodes.ssh.openssh` says how OpenSSH is called. The steps themselves go over its standard input
-and output, which stay open, because a program, a shell and a `sudo` for each step would cost more
-than the step. A node that is this machine itself is talked to in the same way, without OpenSSH.
+`experiments.nodes.ssh.openssh` says how OpenSSH is called. The steps themselves go over its
+standard input and output, which stay open, because a program, a shell and a `sudo` for each step
+would cost more than the step. A node that is this machine itself is talked to in the same way,
+without OpenSSH.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-SOURCE = Path(__file__).resolve().parents[3] / "experiments" / "addresses.py"
+SOURCE = Path(__file__).resolve().parents[3] / "experiments" / "fleet" / "addresses.py"
 WAY = (
     "ansible_connection",
     "ansible_ssh_args",
