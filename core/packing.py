@@ -24,7 +24,7 @@ for name, source in MODULES:
     sys.modules[name] = module
     exec(compile(source, name, "exec"), module.__dict__)
 if __name__ == "__main__":
-    sys.modules["{package}.main"].main()
+    sys.exit(sys.modules["{package}.main"].main())
 """
 
 
@@ -51,7 +51,7 @@ def modules_of(package: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def packed(package: str, folder: Path) -> str:
-    """Pack a package into one program that calls `main` of its module `main`.
+    """Pack a package into one program that ends with what `main` of its module `main` returns.
 
     Raises:
         ValueError: a module holds three single quotes in a row, which end its text too early.

@@ -8,7 +8,7 @@ PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 """Holds `fabfile.py`."""
 RESULTS_FOLDER = "results"
 """Folder of all runs, below the project's."""
-CLIENT = PROJECT_FOLDER / "roles" / "node_base" / "files" / "herd-ask"
+CLIENT = PROJECT_FOLDER / "roles" / "node_base" / "files" / "herd_ask"
 """The program that asks servers, as the nodes get it."""
 ENGINES_FOLDER = "/opt/llama-herd/engines"
 """On a node: a folder for each engine."""

@@ -1,4 +1,4 @@
-"""What `herd-ask` wrote: a line of JSON for each question (format: roles/node_base/files/herd-ask).
+"""What `herd-ask` wrote: a line of JSON for each question (format: roles/node_base/files/herd_ask).
 
 Times are differences of the monotonic clock of the machine that asked.
 """

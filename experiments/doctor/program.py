@@ -15,7 +15,7 @@ from experiments.doctor.probe.main import MARK
 NONE, OLD = "none", "old"
 """What the node says in place of `ready` without a Python, and with one that is too old."""
 PACKAGE = "experiments.doctor.probe"
-NODE_FACTS = "roles/node_base/files/node-facts"
+NODE_FACTS = "roles/node_base/files/node_facts.py"
 _READ = (
     "import sys; v = sys.version_info[:2]; "
     f"v < (3, 7) and sys.exit(print('{MARK} {OLD} %d.%d' % v)); "

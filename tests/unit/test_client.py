@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from core.paths import CLIENT
 from tests.doubles.api_server import (
     DONE,
     END,
@@ -31,7 +32,6 @@ from tests.doubles.api_server import (
     usage,
 )
 
-CLIENT = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-ask"
 KEY = "sk-planted-3b1f9c27"
 
 
@@ -460,21 +460,3 @@ def test_it_ends_when_its_parent_does() -> None:
         assert client.stdin is not None
         client.stdin.close()
         assert client.wait(5) == 1
-
-
-def test_it_runs_on_the_oldest_python_that_nodes_have() -> None:
-    """Grammar of 3.9; nothing beside the standard library."""
-    import ast  # noqa: PLC0415 - this test alone needs it
-
-    tree = ast.parse(CLIENT.read_text(), feature_version=(3, 9))
-    imported = {
-        alias.name.split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    } | {
-        (node.module or "").split(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom)
-    }
-    assert imported <= set(sys.stdlib_module_names)

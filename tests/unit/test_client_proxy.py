@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from core.paths import CLIENT
 from tests.doubles.api_server import Behaviour, refusing, saying, serving
 from tests.doubles.proxy import Proxied, proxying
 
-CLIENT = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-ask"
 KEY = "sk-planted-3b1f9c27"
 LOGIN = "kim:p@ss/word-1234"
 LOGIN_IN_URL = "kim:p%40ss%2Fword-1234"

@@ -6,8 +6,6 @@ import base64
 import errno
 import gzip
 import html
-import importlib.machinery
-import importlib.util
 import json
 import os
 import re
@@ -18,7 +16,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import quote
 
@@ -26,11 +23,14 @@ import pytest
 
 from collect.account import Account
 from core.errors import HerdError
+from core.paths import CLIENT
 from experiments.disk.ledger import Ledger
 from experiments.disk.rescue import PREFIX, rescued, rescued_attempts
 from experiments.disk.reserve import RESERVE_FILE, reserved, room_for
 from experiments.planning.money import bill_of, most_of_trial
 from experiments.trials.recorder import LONGEST_CAUSE
+from herd_ask.server import HIDDEN, Server
+from herd_ask.spelling import readings
 from tests.doubles.api_server import (
     DONE,
     HEAD,
@@ -44,22 +44,9 @@ from tests.doubles.api_server import (
 )
 from tests.doubles.asking_run import cell, matrix, run, systems_file
 
-CLIENT = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "herd-ask"
 KEY = "sk-planted-abcdefghijklmnop0123456789"
 TOKENS = 5
 MEMORY_BYTES = 400 << 20
-
-
-@pytest.fixture(scope="module")
-def client() -> ModuleType:
-    """The client as a module."""
-    loader = importlib.machinery.SourceFileLoader("herd_ask", str(CLIENT))
-    spec = importlib.util.spec_from_loader("herd_ask", loader)
-    assert spec
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["herd_ask"] = module
-    loader.exec_module(module)
-    return module
 
 
 def asked(
@@ -378,24 +365,22 @@ def spelled(key: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("told", list(spelled(KEY)))
-def test_a_key_in_any_spelling_is_not_written(
-    client: ModuleType, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
+def test_a_key_in_any_spelling_is_not_written(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
     monkeypatch.setenv("A_KEY", KEY)
-    server = client.Server("http://127.0.0.1:1/v1", 1.0, "A_KEY")
+    server = Server("http://127.0.0.1:1/v1", 1.0, "A_KEY")
 
     for text in (f"wrong key {told} here", f"{{{told}", f'{{"error": "{told}"}}'):
         words = server.words(text)
-        assert "is not shown" in words or client.HIDDEN in words
+        assert "is not shown" in words or HIDDEN in words
         assert told not in words
-        assert client.HIDDEN in server.hide(text)
+        assert HIDDEN in server.hide(text)
 
 
 def test_half_a_key_is_not_shown_in_an_error_and_what_is_usual_is(
-    client: ModuleType, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("A_KEY", KEY)
-    server = client.Server("http://127.0.0.1:1/v1", 1.0, "A_KEY")
+    server = Server("http://127.0.0.1:1/v1", 1.0, "A_KEY")
 
     assert "is not shown" in server.words(f"it begins with {KEY[:22]}")
     for usual in (
@@ -408,10 +393,10 @@ def test_half_a_key_is_not_shown_in_an_error_and_what_is_usual_is(
 
 
 @pytest.mark.parametrize("told", list(spelled(KEY))[:3])
-def test_a_key_in_a_chunk_that_is_no_json_is_not_written(client: ModuleType, told: str) -> None:
+def test_a_key_in_a_chunk_that_is_no_json_is_not_written(told: str) -> None:
     _, (record,), said = asked(answering(f"data: {{{told}\n\n"))
 
-    for reading in client.readings(record["error"] + said):
+    for reading in readings(record["error"] + said):
         assert KEY not in reading
 
 

@@ -29,7 +29,7 @@ CONNECTING = re.compile(
     r"|\brequests\.(?:get|head|post|put|request|Session)\(|builtin\.uri:|/dev/tcp/|tcpSocket|healthcheck"
     r"|(?<![\w-])(?:nc|ncat|netcat|nmap|socat|telnet|curl|wget)(?=[\s,\]]+['\"]?-|\s+\$|\s+[\d{])",
 )
-CLIENT = "roles/node_base/files/herd-ask"
+CLIENT = "roles/node_base/files/herd_ask"
 ALLOWED = [
     # SSH: a server that speaks first, on the port that the inventory names for it.
     ("experiments/bench/overhead.py", "workbench.connect()"),
@@ -40,12 +40,12 @@ ALLOWED = [
         'with socket.create_connection((peer["address"], peer["port"]), PEER_S) as connection:',
     ),
     # The client itself: its question is the first thing that the server hears.
-    (CLIENT, "connection.connect()"),
+    (f"{CLIENT}/asking.py", "connection.connect()"),
     (
-        CLIENT,
+        f"{CLIENT}/server.py",
         "made = http.client.HTTPSConnection(*first, timeout=self.connect_s, context=context)",
     ),
-    (CLIENT, "return http.client.HTTPConnection(*first, timeout=self.connect_s)"),
+    (f"{CLIENT}/server.py", "return http.client.HTTPConnection(*first, timeout=self.connect_s)"),
     # Petals' first peer: a swarm, which takes connections of strangers, and no engine of others.
     (
         "roles/petals/files/programs/herd_petals/server.py",

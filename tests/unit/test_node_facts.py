@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "node-facts"
+PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files" / "node_facts.py"
 SERIAL = "10000000f2c4a1b7"
 TREE = "sys/firmware/devicetree/base"
 CPUFREQ = "sys/devices/system/cpu/cpu0/cpufreq"

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from core.packing import modules_of, packed
+from core.paths import CLIENT
 
 FILES = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files"
-PACKAGES = ("herd_node",)
+PACKAGES = ("herd_node", "herd_ask")
 CHECK = "import runpy, sys; runpy.run_path(sys.argv[1])"
 """As role `node_base` looks at a file before it takes the old one's place."""
 
@@ -51,12 +52,43 @@ def test_a_packed_program_holds_its_modules_as_they_are_written(package: str) ->
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_packed_program_loads_without_starting(package: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("python", [sys.executable, "python3.9"])
+def test_a_packed_program_loads_without_starting(package: str, python: str, tmp_path: Path) -> None:
+    there = shutil.which(python) and subprocess.run([python, "-c", ""], check=False)
+    if not there or there.returncode != 0:
+        pytest.skip(f"no {python} here")
     (program := tmp_path / "program").write_text(packed(package, FILES / package))
-    done = subprocess.run(
-        [sys.executable, "-IS", "-c", CHECK, program], capture_output=True, check=False
-    )
+    done = subprocess.run([python, "-IS", "-c", CHECK, program], capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_the_client_is_the_same_program_on_the_controller(tmp_path: Path) -> None:
+    (program := tmp_path / "herd-ask").write_text(packed("herd_ask", CLIENT))
+    for arguments in (["--help"], [], ["nowhere", "1", "{}"]):
+        here, there = (
+            subprocess.run(
+                [sys.executable, "-IS", one, *arguments], capture_output=True, check=False
+            )
+            for one in (CLIENT, program)
+        )
+        assert (here.returncode, here.stdout, here.stderr) == (
+            there.returncode,
+            there.stdout,
+            there.stderr,
+        )
+
+
+def test_programs_of_nodes_need_python_3_9_and_its_standard_library_alone() -> None:
+    own = {*PACKAGES, "__future__"}
+    for path in sorted(FILES.rglob("*.py")):
+        tree = ast.parse(path.read_text(), feature_version=(3, 9))
+        imported = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                imported |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add(str(node.module).partition(".")[0])
+        assert imported <= {*sys.stdlib_module_names, *own}, path
 
 
 def test_what_the_node_cannot_load_does_not_take_the_place_of_what_it_has(tmp_path: Path) -> None:

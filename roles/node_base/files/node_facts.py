@@ -33,8 +33,12 @@ SECONDS = 20
 HASH_DIGITS = 16
 # "CPU part" of Arm's own cores in Raspberry Pis and in boards that have two kinds.
 CORES = {
-    **{"0xd03": "Cortex-A53", "0xd08": "Cortex-A72", "0xd0b": "Cortex-A76"},
-    **{"0xd05": "Cortex-A55", "0xd09": "Cortex-A73", "0xd41": "Cortex-A78"},
+    "0xd03": "Cortex-A53",
+    "0xd08": "Cortex-A72",
+    "0xd0b": "Cortex-A76",
+    "0xd05": "Cortex-A55",
+    "0xd09": "Cortex-A73",
+    "0xd41": "Cortex-A78",
 }
 CLOCK_SERVICES = ("systemd-timesyncd", "chrony", "ntpsec", "ntp", "openntpd")
 NET = "sys/class/net"
@@ -165,16 +169,16 @@ def memory() -> dict[str, Fact]:
         content(f"{CGROUPS}/memory.max") or content(f"{CGROUPS}/memory/memory.limit_in_bytes")
     )
     limits = [total_kib and total_kib // 1024, limit_bytes and limit_bytes >> 20]
-    rooms = [free_kib and free_kib // 1024]
+    rooms = [] if free_kib is None else [free_kib // 1024]
     used_bytes = used()
-    if limit_bytes is not None and used_bytes is not None:
+    if rooms and limit_bytes is not None and used_bytes is not None:
         rooms.append((limit_bytes - used_bytes) >> 20)
     swaps = [line.split() for line in (content("proc/swaps") or "").splitlines()[1:]]
     kinds = ("zram" if "zram" in swap[0] else swap[1] for swap in swaps)
     return {
         "memory_mib": min((limit for limit in limits if limit), default=None),
         # What a new process can have without swapping: the page cache counts as free.
-        "available_mib": max(1, min(rooms)) if None not in rooms else None,
+        "available_mib": max(1, min(rooms)) if rooms else None,
         "page_size": os.sysconf("SC_PAGE_SIZE"),
         "swap_mib": sum(int(swap[2]) for swap in swaps) // 1024,
         "swap_kinds": ", ".join(sorted(set(kinds))) or None,
@@ -217,12 +221,13 @@ def network(interface: str) -> dict[str, Fact]:
     """
     devices = driven(interface)
     radios = [any((ROOT / NET / name / kind).exists() for kind in RADIO) for name in devices]
-    speeds = [number(content(f"{NET}/{name}/speed")) for name in devices]
+    told = [number(content(f"{NET}/{name}/speed")) for name in devices]
+    speeds = [speed for speed in told if speed is not None]
     return {
         "nic": interface,
         "nic_driver": driver_of(devices[0] if devices else interface),
         "wireless": any(radios) if devices else None,
-        "link_mbit": min(speeds) if speeds and None not in speeds else None,
+        "link_mbit": min(speeds) if speeds and len(speeds) == len(devices) else None,
         "address_leased": is_leased(interface),
     }
 

@@ -1,0 +1,10 @@
+"""Runs the client from its folder, as on the controller: `python herd_ask URL …`."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from herd_ask.main import main  # noqa: E402 - now it can be found
+
+sys.exit(main())
