@@ -665,7 +665,7 @@ def _write_report(folder: Path) -> Report:
 def main() -> None:
     """Run as `fab` itself, as `make setup` installs it: Fabric's own would print its version."""
     if sys.argv[1:2] in (["--version"], ["-V"]):
-        from experiments.version import version
+        from core.version import version
 
         print(f"llama-herd {version(PROJECT)}")
         return

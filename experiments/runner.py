@@ -10,6 +10,7 @@ from collect.account import Account
 from collect.attempt import TEMPORARY_PREFIX
 from core.durable import remove_folder
 from core.paths import RESULTS_FOLDER
+from core.version import version
 from experiments.disk.ledger import Ledger
 from experiments.fleet.cluster import CONTROLLER, Cluster
 from experiments.links.links import Links
@@ -27,7 +28,6 @@ from experiments.planning.preflight import check_controller
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
-from experiments.version import version
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.version import version
+from core.version import version
 
 PROJECT = Path(__file__).resolve().parents[2]
 GIT = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
