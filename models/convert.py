@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 from core.errors import HerdError
 from models.cache import landing, landing_folder
-from models.formats import dllama, gguf, huggingface_writer
+from models.formats import dllama, huggingface_writer
 from models.formats.dllama_header import FLOAT_TYPES
 from models.formats.dllama_tokenizer import write_tokenizer
 from models.formats.dllama_tokenizer_reader import read_vocabulary
-from models.formats.gguf_reader import read_gguf
-from models.formats.gguf_vocabulary import lost_in_gguf
+from models.formats.gguf.reader import read_gguf
+from models.formats.gguf.vocabulary import lost_in_gguf
+from models.formats.gguf.writer import writer as gguf
 from models.formats.huggingface import read_huggingface
 from models.formats.huggingface_config import CONFIG
 from models.formats.huggingface_vocabulary_writer import write_vocabulary

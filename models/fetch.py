@@ -11,7 +11,7 @@ from models.cache import cache_folder, only_one_at_a_time, require_free_space, s
 from models.download import ensure_file, fetched_sha256
 from models.formats.dllama import read_header
 from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
-from models.formats.gguf_reader import read_gguf
+from models.formats.gguf.reader import read_gguf
 from models.formats.huggingface import read_huggingface
 from models.formats.llama2c import read_llama2c
 from models.packages import PackageStore

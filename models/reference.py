@@ -19,7 +19,7 @@ from models.checkpoint import (
     layer_tensor,
     tensor_shapes,
 )
-from models.formats.gguf import tensor_weights
+from models.formats.gguf.writer import tensor_weights
 from models.formats.quantise import packed_tensor, unpack
 from models.rope import frequencies
 

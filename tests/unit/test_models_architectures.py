@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from core.errors import HerdError
 from models.checkpoint import tensor_shapes
 from models.formats import dllama
-from models.formats.gguf import gguf_name, write_gguf
-from models.formats.gguf_reader import read_gguf
+from models.formats.gguf.reader import read_gguf
+from models.formats.gguf.writer import gguf_name, write_gguf
 from models.rope import frequency_divisors
 from models.shape import ModelShape, RopeScaling, Weights
 from tests.doubles.random_models import LLAMA, LLAMA31, QWEN3, random_model

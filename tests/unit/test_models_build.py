@@ -19,7 +19,7 @@ from models.cache import cache_errors
 from models.catalogue import ModelSpec, load_catalogue
 from models.fetch import open_checkpoint
 from models.formats import dllama
-from models.formats.gguf import write_gguf
+from models.formats.gguf.writer import write_gguf
 from models.shape import Weights
 from models.synthetic import synthetic_checkpoint
 

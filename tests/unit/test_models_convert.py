@@ -19,7 +19,7 @@ from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shape
 from models.convert import convert, open_source
 from models.formats.dllama import read_header, read_model, write_model
 from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
-from models.formats.gguf import gguf_name, write_gguf
+from models.formats.gguf.writer import gguf_name, write_gguf
 from models.shape import ModelShape, Weights
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.tiny_llama import logits

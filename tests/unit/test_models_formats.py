@@ -13,8 +13,9 @@ from gguf.quants import dequantize
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 from models.checkpoint import CLASSIFIER, Checkpoint, tensor_shapes
-from models.formats import dllama, gguf
-from models.formats.gguf_reader import read_gguf
+from models.formats import dllama
+from models.formats.gguf.reader import read_gguf
+from models.formats.gguf.writer import writer as gguf
 from models.formats.llama2c import read_llama2c
 from models.formats.llama2c_tokenizer import read_tokenizer
 from models.formats.quantise import pack, unpack

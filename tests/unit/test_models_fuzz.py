@@ -17,7 +17,7 @@ from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shape
 from models.convert import open_source, write_folder
 from models.formats import dllama
 from models.formats.dllama_tokenizer import write_tokenizer
-from models.formats.gguf import write_gguf
+from models.formats.gguf.writer import write_gguf
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint

@@ -14,9 +14,9 @@ from gguf import GGUFReader, GGUFValueType, GGUFWriter
 
 from core.errors import HerdError
 from models.checkpoint import Checkpoint, tensor_shapes
-from models.formats.gguf import gguf_name, write_gguf
-from models.formats.gguf_header import read_header
-from models.formats.gguf_reader import read_gguf
+from models.formats.gguf.header import read_header
+from models.formats.gguf.reader import read_gguf
+from models.formats.gguf.writer import gguf_name, write_gguf
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.random_models import QWEN3, random_model

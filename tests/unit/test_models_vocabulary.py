@@ -15,8 +15,8 @@ from models.formats.dllama_tokenizer_reader import (
     read_dllama_tokenizer,
     read_vocabulary,
 )
-from models.formats.gguf_vocabulary import add_vocabulary
-from models.formats.gguf_vocabulary import read_vocabulary as read_gguf_vocabulary
+from models.formats.gguf.vocabulary import add_vocabulary
+from models.formats.gguf.vocabulary import read_vocabulary as read_gguf_vocabulary
 from models.synthetic import synthetic_tokenizer
 from models.tokenizer import NEVER, PieceType, Tokenizer, byte_letters, merges_of_scores
 from tests.doubles.vocabularies import byte_level, split, trained_byte_level

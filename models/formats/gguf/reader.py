@@ -1,7 +1,7 @@
 """Reads GGUF files of LLaMA and Qwen3 models into the neutral form, whatever their quantisation.
 
 Tensors stay on disk until they are asked for and are dequantised a few rows at a time. What a file
-says and the neutral form cannot is refused by its name (`models.formats.gguf_known`).
+says and the neutral form cannot is refused by its name (`models.formats.gguf.known`).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from models.checkpoint import (
     Matrix,
     tensor_shapes,
 )
-from models.formats.gguf import ROPE_DIVISORS, gguf_name
-from models.formats.gguf_header import StoredTensor, read_header
-from models.formats.gguf_known import (
+from models.formats.gguf.header import StoredTensor, read_header
+from models.formats.gguf.known import (
     require_fitting_keys,
     require_known_keys,
     require_known_tensors,
     require_whole,
 )
-from models.formats.gguf_vocabulary import read_vocabulary
+from models.formats.gguf.vocabulary import read_vocabulary
+from models.formats.gguf.writer import ROPE_DIVISORS, gguf_name
 from models.formats.quantise import GGML_TYPES
 from models.formats.unsayable import unsayable
 from models.rope import frequency_divisors

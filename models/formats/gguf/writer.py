@@ -20,7 +20,7 @@ from models.checkpoint import (
     Checkpoint,
     tensor_shapes,
 )
-from models.formats.gguf_vocabulary import add_vocabulary
+from models.formats.gguf.vocabulary import add_vocabulary
 from models.formats.quantise import GGML_TYPES, packed_tensor
 from models.rope import frequency_divisors
 from models.shape import packed_bytes

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
-from models.formats.gguf import ROPE_DIVISORS, gguf_name
+from models.formats.gguf.writer import ROPE_DIVISORS, gguf_name
 from models.formats.unsayable import is_off, superfluous, unsayable
 from models.shape import ModelShape
 
