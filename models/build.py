@@ -14,8 +14,9 @@ from models.built import find_built, record_built
 from models.cache import cache_folder, landing, only_one_at_a_time
 from models.convert import TOKENIZER_BYTES_PER_PIECE, write_folder
 from models.fetch import downloads_folder, fetch_ready, open_checkpoint
-from models.formats import dllama, huggingface_writer
-from models.formats.dllama_tokenizer import write_tokenizer
+from models.formats import huggingface_writer
+from models.formats.dllama.model import model as dllama
+from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.gguf.vocabulary import lost_in_gguf
 from models.formats.gguf.writer import writer as gguf
 from models.formats.huggingface import WEIGHTS

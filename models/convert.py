@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Literal
 
 from core.errors import HerdError
 from models.cache import landing, landing_folder
-from models.formats import dllama, huggingface_writer
-from models.formats.dllama_header import FLOAT_TYPES
-from models.formats.dllama_tokenizer import write_tokenizer
-from models.formats.dllama_tokenizer_reader import read_vocabulary
+from models.formats import huggingface_writer
+from models.formats.dllama.header import FLOAT_TYPES
+from models.formats.dllama.model import model as dllama
+from models.formats.dllama.vocabulary_reader import read_vocabulary
+from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.vocabulary import lost_in_gguf
 from models.formats.gguf.writer import writer as gguf

@@ -9,8 +9,8 @@ from core.errors import HerdError
 from core.progress import SilentReporter
 from models.cache import cache_folder, only_one_at_a_time, require_free_space, scratch_folder
 from models.download import ensure_file, fetched_sha256
-from models.formats.dllama import read_header
-from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
+from models.formats.dllama.model import read_header
+from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
 from models.formats.gguf.reader import read_gguf
 from models.formats.huggingface import read_huggingface
 from models.formats.llama2c import read_llama2c

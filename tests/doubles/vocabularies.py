@@ -17,7 +17,7 @@ from models.tokenizer import NEVER, PieceType, Tokenizer, scores_of_merges
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from models.formats.dllama_tokenizer_reader import DllamaTokenizer
+    from models.formats.dllama.vocabulary_reader import DllamaTokenizer
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m['content'] }}<|im_end|>{% endfor %}"
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<empty_output>")

@@ -18,7 +18,7 @@ from models.build import Format, artifact_file_names, ensure_artifact, is_cached
 from models.cache import cache_errors
 from models.catalogue import ModelSpec, load_catalogue
 from models.fetch import open_checkpoint
-from models.formats import dllama
+from models.formats.dllama.model import model as dllama
 from models.formats.gguf.writer import write_gguf
 from models.shape import Weights
 from models.synthetic import synthetic_checkpoint
@@ -117,7 +117,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(
         path.write_bytes(b"half a model")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("models.formats.dllama.write_model", full)
+    monkeypatch.setattr("models.formats.dllama.model.write_model", full)
     with pytest.raises(HerdError, match=r"Writing synthetic-tiny-f32.m .*is full"):
         ensure_artifact(tiny, "dllama", "f32")
     assert files_in(cache) == []

@@ -17,8 +17,8 @@ from core.errors import HerdError
 from core.progress import SilentReporter
 from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shapes
 from models.convert import convert, open_source
-from models.formats.dllama import read_header, read_model, write_model
-from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
+from models.formats.dllama.model import read_header, read_model, write_model
+from models.formats.dllama.vocabulary_writer import vocabulary_order, write_tokenizer
 from models.formats.gguf.writer import gguf_name, write_gguf
 from models.shape import ModelShape, Weights
 from models.synthetic import synthetic_checkpoint

@@ -15,8 +15,8 @@ from models.cache import CACHE_VARIABLE
 from models.catalogue import FileSource, ModelFile, ModelSpec
 from models.checkpoint import EMBEDDING, Checkpoint, layer_tensor
 from models.fetch import downloads_folder, open_checkpoint
-from models.formats.dllama import write_model
-from models.formats.dllama_tokenizer import write_tokenizer
+from models.formats.dllama.model import write_model
+from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.gguf.writer import write_gguf
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.huggingface_writer import write_weights

@@ -13,7 +13,7 @@ from gguf.quants import dequantize
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 from models.checkpoint import CLASSIFIER, Checkpoint, tensor_shapes
-from models.formats import dllama
+from models.formats.dllama.model import model as dllama
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.writer import writer as gguf
 from models.formats.llama2c import read_llama2c

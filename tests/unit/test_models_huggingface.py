@@ -17,8 +17,8 @@ from core.progress import SilentReporter
 from models.checkpoint import Checkpoint
 from models.convert import convert, open_source
 from models.formats import huggingface_writer
-from models.formats.dllama import write_model
-from models.formats.dllama_tokenizer import write_tokenizer
+from models.formats.dllama.model import write_model
+from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.huggingface import huggingface_name
 from models.formats.huggingface_config import read_shape
 from models.shape import ModelShape

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
-from models.formats import dllama
-from models.formats.dllama_header import FLOAT_TYPES
-from models.formats.dllama_tokenizer import write_tokenizer
-from models.formats.dllama_tokenizer_reader import read_vocabulary
+from models.formats.dllama.header import FLOAT_TYPES
+from models.formats.dllama.model import model as dllama
+from models.formats.dllama.vocabulary_reader import read_vocabulary
+from models.formats.dllama.vocabulary_writer import write_tokenizer
 from tests.doubles.random_models import LLAMA, LLAMA31, QWEN3, random_model
 from tests.doubles.vocabularies import byte_level
 

@@ -12,7 +12,7 @@ from models.build import ensure_artifact, open_checkpoint
 from models.cache import CACHE_VARIABLE
 from models.catalogue import load_catalogue
 from models.checkpoint import layer_tensor, tensor_shapes
-from models.formats.dllama import read_model, write_model
+from models.formats.dllama.model import read_model, write_model
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.writer import write_gguf
 from models.padding import padded, padded_shape

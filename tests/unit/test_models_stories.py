@@ -10,7 +10,7 @@ import pytest
 from core.errors import HerdError
 from models.build import ensure_artifact, open_checkpoint
 from models.catalogue import load_catalogue
-from models.formats.dllama import read_model
+from models.formats.dllama.model import read_model
 from tests.doubles.tiny_llama import greedy, logits
 
 if TYPE_CHECKING:

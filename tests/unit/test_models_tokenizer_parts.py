@@ -13,9 +13,9 @@ from tokenizers import Tokenizer as Library
 
 from core.errors import HerdError
 from models.convert import convert, write_folder
-from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
-from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
-from models.formats.dllama_tokenizer_reader import read_vocabulary as read_t
+from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
+from models.formats.dllama.vocabulary_reader import read_vocabulary as read_t
+from models.formats.dllama.vocabulary_writer import vocabulary_order, write_tokenizer
 from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.sentencepiece_model import read_sentencepiece_model

@@ -10,11 +10,11 @@ import pytest
 from gguf import GGUFReader, GGUFWriter
 
 from core.errors import HerdError
-from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
-from models.formats.dllama_tokenizer_reader import (
+from models.formats.dllama.vocabulary_reader import (
     read_dllama_tokenizer,
     read_vocabulary,
 )
+from models.formats.dllama.vocabulary_writer import vocabulary_order, write_tokenizer
 from models.formats.gguf.vocabulary import add_vocabulary
 from models.formats.gguf.vocabulary import read_vocabulary as read_gguf_vocabulary
 from models.synthetic import synthetic_tokenizer

@@ -13,8 +13,8 @@ from tokenizers import Tokenizer as Library
 from tokenizers.processors import TemplateProcessing
 
 from core.errors import HerdError
-from models.formats.dllama_tokenizer import vocabulary_order, write_tokenizer
-from models.formats.dllama_tokenizer_reader import read_dllama_tokenizer
+from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
+from models.formats.dllama.vocabulary_writer import vocabulary_order, write_tokenizer
 from models.formats.huggingface_vocabulary import read_vocabulary
 from models.formats.huggingface_vocabulary_writer import write_vocabulary
 from models.formats.pre_tokenizers import KNOWN_WAYS

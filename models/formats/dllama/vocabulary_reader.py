@@ -2,7 +2,7 @@
 
 A `.t` file says neither of which kind its vocabulary is nor what each piece is. Both are
 recognised: a sentencepiece-like one has the 256 bytes in a row; ids from bos on are special, unless
-they are a character. The format is described in `models.formats.dllama_tokenizer`.
+they are a character. The format is described in `models.formats.dllama.vocabulary_writer`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import HerdError
-from models.formats.dllama_tokenizer import MAGIC, Key
+from models.formats.dllama.vocabulary_writer import MAGIC, Key
 from models.formats.model_files import read_small
 from models.tokenizer import (
     NEVER,

@@ -25,8 +25,8 @@ from models.checkpoint import (
     layer_tensor,
     tensor_shapes,
 )
-from models.formats.dllama_header import FLOAT_TYPES, OTHER_FLOAT_TYPES, Key, pairs_of, shape_of
-from models.formats.dllama_tokenizer import vocabulary_order
+from models.formats.dllama.header import FLOAT_TYPES, OTHER_FLOAT_TYPES, Key, pairs_of, shape_of
+from models.formats.dllama.vocabulary_writer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack
 from models.shape import lacks_blocks, mistakes, packed_bytes
 

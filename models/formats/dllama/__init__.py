@@ -1,0 +1,1 @@
+"""The formats of distributed-llama: `.m` models and `.t` vocabularies."""
