@@ -12,7 +12,7 @@ from models.download import ensure_file, fetched_sha256
 from models.formats.dllama.model import read_header
 from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
 from models.formats.gguf.reader import read_gguf
-from models.formats.huggingface import read_huggingface
+from models.formats.huggingface.reader import read_huggingface
 from models.formats.llama2c import read_llama2c
 from models.packages import PackageStore
 from models.padding import padded

@@ -18,8 +18,8 @@ from models.fetch import downloads_folder, open_checkpoint
 from models.formats.dllama.model import write_model
 from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.gguf.writer import write_gguf
-from models.formats.huggingface_vocabulary_writer import write_vocabulary
-from models.formats.huggingface_writer import write_weights
+from models.formats.huggingface.vocabulary_writer import write_vocabulary
+from models.formats.huggingface.writer import write_weights
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 

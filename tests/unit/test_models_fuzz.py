@@ -18,7 +18,7 @@ from models.convert import open_source, write_folder
 from models.formats.dllama.model import model as dllama
 from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.gguf.writer import write_gguf
-from models.formats.huggingface_vocabulary_writer import write_vocabulary
+from models.formats.huggingface.vocabulary_writer import write_vocabulary
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.vocabularies import byte_level, trained_sentencepiece

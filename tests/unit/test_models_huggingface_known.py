@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.errors import HerdError
 from models.convert import open_source, write_folder
-from models.formats.huggingface_config import read_shape
+from models.formats.huggingface.config import read_shape
 from models.shape import ModelShape
 from tests.doubles.random_models import LLAMA, QWEN3, random_model
 

@@ -16,9 +16,9 @@ from models.convert import convert, write_folder
 from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
 from models.formats.dllama.vocabulary_reader import read_vocabulary as read_t
 from models.formats.dllama.vocabulary_writer import vocabulary_order, write_tokenizer
-from models.formats.huggingface_vocabulary import read_vocabulary
-from models.formats.huggingface_vocabulary_writer import write_vocabulary
-from models.formats.sentencepiece_model import read_sentencepiece_model
+from models.formats.huggingface.sentencepiece_model import read_sentencepiece_model
+from models.formats.huggingface.vocabulary_reader import read_vocabulary
+from models.formats.huggingface.vocabulary_writer import write_vocabulary
 from models.synthetic import synthetic_checkpoint, synthetic_tokenizer
 from models.tokenizer import PieceType
 from tests.doubles.random_models import LLAMA

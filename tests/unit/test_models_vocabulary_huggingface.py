@@ -15,10 +15,10 @@ from tokenizers.processors import TemplateProcessing
 from core.errors import HerdError
 from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
 from models.formats.dllama.vocabulary_writer import vocabulary_order, write_tokenizer
-from models.formats.huggingface_vocabulary import read_vocabulary
-from models.formats.huggingface_vocabulary_writer import write_vocabulary
-from models.formats.pre_tokenizers import KNOWN_WAYS
-from models.formats.sentencepiece_model import read_sentencepiece_model
+from models.formats.huggingface.pre_tokenizers import KNOWN_WAYS
+from models.formats.huggingface.sentencepiece_model import read_sentencepiece_model
+from models.formats.huggingface.vocabulary_reader import read_vocabulary
+from models.formats.huggingface.vocabulary_writer import write_vocabulary
 from models.tokenizer import PieceType, byte_letters
 from tests.doubles.vocabularies import (
     CHATML,

@@ -14,7 +14,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Library
 
 from core.errors import HerdError
-from models.formats.pre_tokenizers import (
+from models.formats.huggingface.pre_tokenizers import (
     COMPOSED_FIRST,
     KNOWN_WAYS,
     WHOLE_WORDS_FIRST,

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from core.errors import HerdError
-from models.formats.huggingface_known import require_computable_config, require_known
-from models.formats.json_file import as_kind, read_object
+from models.formats.huggingface.json_file import as_kind, read_object
+from models.formats.huggingface.known import require_computable_config, require_known
 from models.formats.unsayable import is_off, unsayable
 from models.shape import NORM_EPSILONS, Architecture, ModelShape, RopeScaling, mistakes
 

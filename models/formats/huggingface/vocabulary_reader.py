@@ -1,7 +1,7 @@
 """Reads the vocabulary in a Hugging Face directory.
 
 `tokenizer.json` or, where it is absent, `tokenizer.model` holds the pieces. What begins and ends a
-text, added pieces and the chat template stand beside it (`models.formats.huggingface_settings`),
+text, added pieces and the chat template stand beside it (`models.formats.huggingface.settings`),
 further ends in `generation_config.json` and `config.json`.
 """
 
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from core.errors import HerdError
-from models.formats.huggingface_known import require_computable_generation
-from models.formats.huggingface_settings import Settings, read_settings, require_plain_piece
-from models.formats.json_file import as_kind, read_json, read_object
+from models.formats.huggingface.json_file import as_kind, read_json, read_object
+from models.formats.huggingface.known import require_computable_generation
+from models.formats.huggingface.sentencepiece_model import read_sentencepiece_model
+from models.formats.huggingface.settings import Settings, read_settings, require_plain_piece
+from models.formats.huggingface.tokenizer_json import Added, read_tokenizer_json
 from models.formats.model_files import is_there
-from models.formats.sentencepiece_model import read_sentencepiece_model
-from models.formats.tokenizer_json import Added, read_tokenizer_json
 from models.formats.unsayable import unsayable
 from models.shape import MOST_PIECES
 from models.tokenizer import SPACE, PieceType, Tokenizer, checked

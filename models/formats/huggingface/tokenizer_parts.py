@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
-from models.formats.pre_tokenizers import Component, components, way_of_cutting
+from models.formats.huggingface.pre_tokenizers import Component, components, way_of_cutting
 from models.formats.unsayable import unsayable
 from models.tokenizer import SPACE
 

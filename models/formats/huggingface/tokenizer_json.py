@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from core.errors import HerdError
-from models.formats.huggingface_known import require_known
-from models.formats.json_file import as_kind, read_object
-from models.formats.pre_tokenizers import Component
-from models.formats.tokenizer_parts import (
+from models.formats.huggingface.json_file import as_kind, read_object
+from models.formats.huggingface.known import require_known
+from models.formats.huggingface.pre_tokenizers import Component
+from models.formats.huggingface.tokenizer_parts import (
     Parts,
     byte_level_way,
     first_piece,

@@ -26,9 +26,9 @@ from models.checkpoint import (
     Matrix,
     tensor_shapes,
 )
-from models.formats.huggingface_config import CONFIG, read_shape
-from models.formats.huggingface_vocabulary import read_vocabulary
-from models.formats.json_file import read_json
+from models.formats.huggingface.config import CONFIG, read_shape
+from models.formats.huggingface.json_file import read_json
+from models.formats.huggingface.vocabulary_reader import read_vocabulary
 from models.formats.model_files import is_there, require_file
 from models.formats.unsayable import require_no_pointer, superfluous
 

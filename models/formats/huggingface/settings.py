@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from core.errors import HerdError
-from models.formats.huggingface_known import require_known
-from models.formats.json_file import as_kind, read_object
+from models.formats.huggingface.json_file import as_kind, read_object
+from models.formats.huggingface.known import require_known
+from models.formats.huggingface.tokenizer_json import Added
 from models.formats.model_files import is_there, read_small
-from models.formats.tokenizer_json import Added
 from models.formats.unsayable import is_off, unsayable
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Writes the weights of Hugging Face directories, for Petals and fine-tuning.
 
-Format: see `models.formats.huggingface`. The `safetensors` package wants all tensors in memory
+Format: see `models.formats.huggingface.reader`. The `safetensors` package wants all tensors in memory
 before it writes the first, so the header is written here and tensors follow one at a time.
 `config.json` is that of transformers 4, which 5 reads as well.
 """
@@ -15,8 +15,8 @@ import numpy as np
 
 from core.errors import HerdError
 from models.checkpoint import CLASSIFIER, tensor_shapes
-from models.formats.huggingface import WEIGHTS, huggingface_name, is_permuted
-from models.formats.huggingface_config import ARCHITECTURES, CONFIG
+from models.formats.huggingface.config import ARCHITECTURES, CONFIG
+from models.formats.huggingface.reader import WEIGHTS, huggingface_name, is_permuted
 from models.formats.quantise import packed_tensor
 from models.shape import packed_bytes
 

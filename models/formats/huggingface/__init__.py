@@ -1,0 +1,1 @@
+"""Directories of Hugging Face: safetensors, settings and vocabularies."""
