@@ -17,7 +17,7 @@ from models.formats.huggingface.config import CONFIG
 from models.formats.huggingface.reader import read_huggingface
 from models.formats.huggingface.reader import writer as huggingface_writer
 from models.formats.huggingface.vocabulary_writer import write_vocabulary
-from models.formats.llama2c import read_llama2c, read_shape
+from models.formats.llama2c.reader import read_llama2c, read_shape
 from models.formats.model_files import is_there, require_file
 from models.limits import dllama_impossible
 from models.padding import padded

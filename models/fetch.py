@@ -13,7 +13,7 @@ from models.formats.dllama.model import read_header
 from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
 from models.formats.gguf.reader import read_gguf
 from models.formats.huggingface.reader import read_huggingface
-from models.formats.llama2c import read_llama2c
+from models.formats.llama2c.reader import read_llama2c
 from models.packages import PackageStore
 from models.padding import padded
 from models.partial import PartialFile

@@ -16,8 +16,8 @@ from models.checkpoint import CLASSIFIER, Checkpoint, tensor_shapes
 from models.formats.dllama.model import model as dllama
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.writer import writer as gguf
-from models.formats.llama2c import read_llama2c
-from models.formats.llama2c_tokenizer import read_tokenizer
+from models.formats.llama2c.reader import read_llama2c
+from models.formats.llama2c.vocabulary import read_tokenizer
 from models.formats.quantise import pack, unpack
 from models.shape import ModelShape, Weights
 from models.synthetic import synthetic_checkpoint

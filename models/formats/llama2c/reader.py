@@ -23,7 +23,7 @@ from models.checkpoint import (
     layer_tensor,
     tensor_shapes,
 )
-from models.formats.llama2c_tokenizer import read_tokenizer
+from models.formats.llama2c.vocabulary import read_tokenizer
 from models.shape import ModelShape, mistakes
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The formats of llama2.c: `*.bin` weights and `tokenizer.bin`."""
