@@ -14,13 +14,13 @@ from models.built import find_built, record_built
 from models.cache import cache_folder, landing, only_one_at_a_time
 from models.convert import TOKENIZER_BYTES_PER_PIECE, write_folder
 from models.fetch import downloads_folder, fetch_ready, open_checkpoint
-from models.formats.dllama.model import model as dllama
+from models.formats.dllama import model as dllama
 from models.formats.dllama.vocabulary_writer import write_tokenizer
+from models.formats.gguf import writer as gguf
 from models.formats.gguf.vocabulary import lost_in_gguf
-from models.formats.gguf.writer import writer as gguf
+from models.formats.huggingface import writer as huggingface_writer
 from models.formats.huggingface.config import CONFIG
 from models.formats.huggingface.reader import WEIGHTS
-from models.formats.huggingface.reader import writer as huggingface_writer
 from models.shape import lacks_blocks
 
 if TYPE_CHECKING:

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Literal
 
 from core.errors import HerdError
 from models.cache import landing, landing_folder
+from models.formats.dllama import model as dllama
 from models.formats.dllama.header import FLOAT_TYPES
-from models.formats.dllama.model import model as dllama
 from models.formats.dllama.vocabulary_reader import read_vocabulary
 from models.formats.dllama.vocabulary_writer import write_tokenizer
+from models.formats.gguf import writer as gguf
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.vocabulary import lost_in_gguf
-from models.formats.gguf.writer import writer as gguf
+from models.formats.huggingface import writer as huggingface_writer
 from models.formats.huggingface.config import CONFIG
 from models.formats.huggingface.reader import read_huggingface
-from models.formats.huggingface.reader import writer as huggingface_writer
 from models.formats.huggingface.vocabulary_writer import write_vocabulary
 from models.formats.llama2c.reader import read_llama2c, read_shape
 from models.formats.model_files import is_there, require_file

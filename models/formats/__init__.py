@@ -1,1 +1,1 @@
-"""The file formats: one module reads or writes one format."""
+"""The file formats: a room each, and what all readers and writers share."""

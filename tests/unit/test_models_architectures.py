@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from core.errors import HerdError
 from models.checkpoint import tensor_shapes
-from models.formats.dllama.model import model as dllama
+from models.formats.dllama import model as dllama
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.writer import gguf_name, write_gguf
 from models.rope import frequency_divisors

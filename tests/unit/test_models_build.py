@@ -18,7 +18,7 @@ from models.build import Format, artifact_file_names, ensure_artifact, is_cached
 from models.cache import cache_errors
 from models.catalogue import ModelSpec, load_catalogue
 from models.fetch import open_checkpoint
-from models.formats.dllama.model import model as dllama
+from models.formats.dllama import model as dllama
 from models.formats.gguf.writer import write_gguf
 from models.shape import Weights
 from models.synthetic import synthetic_checkpoint

@@ -12,7 +12,7 @@ from gguf import GGUFValueType
 
 from core.errors import HerdError
 from models.convert import open_source, write_folder
-from models.formats.dllama.model import model as dllama
+from models.formats.dllama import model as dllama
 from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.model_files import MOST_BYTES
 from tests.doubles.random_models import LLAMA, random_model

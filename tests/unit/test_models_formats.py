@@ -13,9 +13,9 @@ from gguf.quants import dequantize
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 from models.checkpoint import CLASSIFIER, Checkpoint, tensor_shapes
-from models.formats.dllama.model import model as dllama
+from models.formats.dllama import model as dllama
+from models.formats.gguf import writer as gguf
 from models.formats.gguf.reader import read_gguf
-from models.formats.gguf.writer import writer as gguf
 from models.formats.llama2c.reader import read_llama2c
 from models.formats.llama2c.vocabulary import read_tokenizer
 from models.formats.quantise import pack, unpack

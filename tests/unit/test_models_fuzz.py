@@ -15,7 +15,7 @@ import pytest
 from core.errors import HerdError
 from models.checkpoint import CLASSIFIER, Checkpoint, layer_tensor, tensor_shapes
 from models.convert import open_source, write_folder
-from models.formats.dllama.model import model as dllama
+from models.formats.dllama import model as dllama
 from models.formats.dllama.vocabulary_writer import write_tokenizer
 from models.formats.gguf.writer import write_gguf
 from models.formats.huggingface.vocabulary_writer import write_vocabulary

@@ -18,9 +18,9 @@ from models.checkpoint import Checkpoint
 from models.convert import convert, open_source
 from models.formats.dllama.model import write_model
 from models.formats.dllama.vocabulary_writer import write_tokenizer
+from models.formats.huggingface import writer as huggingface_writer
 from models.formats.huggingface.config import read_shape
 from models.formats.huggingface.reader import huggingface_name
-from models.formats.huggingface.reader import writer as huggingface_writer
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 from tests.doubles.random_models import LLAMA, LLAMA31, QWEN3, random_model

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
+from models.formats.dllama import model as dllama
 from models.formats.dllama.header import FLOAT_TYPES
-from models.formats.dllama.model import model as dllama
 from models.formats.dllama.vocabulary_reader import read_vocabulary
 from models.formats.dllama.vocabulary_writer import write_tokenizer
 from tests.doubles.random_models import LLAMA, LLAMA31, QWEN3, random_model

@@ -1,7 +1,7 @@
 """Writes the weights of Hugging Face directories, for Petals and fine-tuning.
 
-Format: see `models.formats.huggingface.reader`. The `safetensors` package wants all tensors in memory
-before it writes the first, so the header is written here and tensors follow one at a time.
+Format: see `models.formats.huggingface.reader`. The `safetensors` package wants all tensors in
+memory before it writes the first, so the header is written here and tensors follow one at a time.
 `config.json` is that of transformers 4, which 5 reads as well.
 """
 
