@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-import yaml
 
 from collect.questions import load_questions
 from collect.run import Greedy, Perplexity, Questions, Workload
@@ -90,8 +89,7 @@ def test_whatever_an_engine_asks_for_is_allowed(
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("matrix", sorted(MATRICES.glob("*.yml")), ids=lambda path: path.stem)
 def test_what_the_projects_matrices_deploy_is_allowed_and_guarded(matrix: Path) -> None:
-    defaults = yaml.safe_load(Path("roles/node_base/defaults/main.yml").read_text())
-    guarded = ["9980", *defaults["node_base_engine_ports"]]
+    guarded = ["9980", *(ports for engine in ON_NODES.values() for ports in engine.ports)]
     for one in load_matrix(matrix).cells():
         deployment = ENGINES[str(one.params["engine"])].deploy(one, cluster(8))
         server = [deployment.server] if deployment.server else []

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
+from tests.doubles.role_files import load
+
 WANTED = {"method": "source", "version": "abc", "flags": "-march=native"}
 OLD, NEW = "g++ 12", "g++ 14"
-
-
-def load(path: str) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(Path(path).stem, ROLES / path)
-    assert specification
-    assert specification.loader
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
 
 
 builds = load("engine_base/filter_plugins/engine_builds.py")
@@ -59,6 +49,11 @@ def plan(folder: Path, **probes: dict[str, Any]) -> dict[str, Any]:
 
 def test_nodes_that_have_what_is_wanted_are_left_alone(tmp_path: Path) -> None:
     assert plan(tmp_path, a=probe(record()), b=probe(record()))["stale"] == []
+
+
+def test_a_node_that_never_had_the_engine_gets_it(tmp_path: Path) -> None:
+    never = {"cpu_key": "pi5", "compiler": None, "engines": {"other": {"install": {}}}}
+    assert plan(tmp_path, a=never)["stale"] == ["a"]
 
 
 def test_the_first_node_of_each_cpu_model_builds_for_its_likes(tmp_path: Path) -> None:

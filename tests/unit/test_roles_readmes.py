@@ -37,7 +37,8 @@ def test_each_role_says_who_made_it_and_what_for(role: str) -> None:
 
 @pytest.mark.parametrize("role", NAMES)
 def test_each_default_is_described_and_has_the_value_that_is_told(role: str) -> None:
-    options = content(role, "meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    specs = content(role, "meta/argument_specs.yml")["argument_specs"]
+    options = {name: one for spec in specs.values() for name, one in spec["options"].items()}
     defaults = (ROLES / role / "defaults" / "main.yml").exists() and content(
         role, "defaults/main.yml"
     )

@@ -1,4 +1,4 @@
-"""The source of distributed-llama, from whatever the user names."""
+"""The source of an engine, from whatever the user names; with distributed-llama for the example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
-PROGRAM = PROJECT / "roles" / "distributed_llama" / "files" / "source_archive.py"
+PROGRAM = PROJECT / "roles" / "engine_base" / "files" / "source_archive.py"
+FIX = PROJECT / "roles" / "distributed_llama" / "files" / "fix_prompt_token.py"
 CONTENT = PROJECT / "tests" / "doubles" / "dllama_source"
 
 
@@ -40,6 +41,7 @@ def repository(tmp_path: Path) -> Path:
 
 def ask(repo: str, version: str, cache: Path, *options: str) -> dict[str, Any]:
     command = [sys.executable, str(PROGRAM), f"--repo={repo}", f"--version={version}", *options]
+    command += ["--role=distributed_llama"]
     done = subprocess.run(
         [*command, "--cache", str(cache)], capture_output=True, text=True, check=True, timeout=60
     )
@@ -99,7 +101,8 @@ def test_a_folder_or_archive_without_history_is_taken_at_its_word(
     [
         ("git://127.0.0.1:9/x", "Connection refused"),
         ("/no/such/folder", "no such file or folder"),
-        ("{repository}", "holds no version"),
+        ("{repository}", "holds no version ffffffff"),
+        ("{repository}", ": set distributed_llama_version"),
         ("{empty}", "holds no Makefile"),
         ("{broken}", "cannot be unpacked"),
     ],
@@ -147,7 +150,7 @@ def test_the_token_of_the_prompt_is_corrected_in_each_place_and_nothing_else_is(
     tmp_path: Path,
 ) -> None:
     source = source_with(tmp_path / "source")
-    fixed = ask(str(source), "8d624a7", tmp_path / "cache", "--fix-prompt-token")
+    fixed = ask(str(source), "8d624a7", tmp_path / "cache", f"--correct={FIX}")
     stock = ask(str(source), "8d624a7", tmp_path / "cache")
     assert fixed["archive"] != stock["archive"]
     assert fixed["commit"] == stock["commit"]
@@ -159,10 +162,17 @@ def test_the_token_of_the_prompt_is_corrected_in_each_place_and_nothing_else_is(
     assert "promptTokens[i];" in read(fixed["archive"], "./src/dllama-api.cpp")
 
 
+def test_a_source_that_cmake_builds_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "source" / "engine-1.0").mkdir(parents=True)
+    (tmp_path / "source" / "engine-1.0" / "CMakeLists.txt").touch()
+    answer = ask(str(tmp_path / "source"), "1.0", tmp_path / "cache")
+    assert names(answer["archive"]) == {"CMakeLists.txt"}
+
+
 @pytest.mark.parametrize("files", [{"dllama-api": "gone"}, {"dllama": "x token = inputTokens[i];"}])
 def test_another_source_is_not_corrected_at_a_guess(tmp_path: Path, files: dict[str, str]) -> None:
     source = source_with(tmp_path / "source", **files)
-    reason = ask(str(source), "8d624a7", tmp_path / "cache", "--fix-prompt-token")["reason"]
+    reason = ask(str(source), "8d624a7", tmp_path / "cache", f"--correct={FIX}")["reason"]
     assert next(iter(files)) in reason
     assert "distributed_llama_fix_prompt_token" in reason
 
@@ -262,7 +272,7 @@ def test_nothing_that_a_repository_names_is_run(
     if owner:
         subprocess.run(["chown", "-R", owner, str(repo)], check=True)
     named = f"file://{repo}" if how == "address" else str(repo)
-    answer = ask(named, "HEAD", tmp_path / "cache", "--fix-prompt-token")
+    answer = ask(named, "HEAD", tmp_path / "cache", f"--correct={FIX}")
     assert "prompt cannot be corrected" in answer["reason"]
     answer = ask(named, "HEAD", tmp_path / "cache")
     assert not (tmp_path / "pwned").exists()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pwd
+import stat
 import subprocess
 import sys
 import time
@@ -14,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from tests.doubles.role_files import load
+
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 ENGINE_STORE = ROLES / "engine_base" / "files" / "engine_store.py"
 MODEL_STORE = ROLES / "model_store" / "files" / "model_store.py"
+prepare_models = load("model_store/files/prepare_models.py")
 PROOF = {"argv": ["worker", "--port", "{port}"], "pattern": r"server v([0-9.]+)"}
 
 
@@ -277,6 +281,63 @@ def test_an_engine_that_cannot_be_had_is_recorded_once(node: Path) -> None:
     assert json.loads(first.stdout)["changed"] is True
     assert json.loads(second.stdout)["changed"] is False
     assert seen(node)["install"]["installed"] is False
+
+
+def lay_install(node: Path, engine: str, **record: object) -> Path:
+    path = node / "engines" / engine / "install.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"engine": engine, **record}))
+    return path
+
+
+def test_whatever_engine_has_a_record_is_looked_at(node: Path) -> None:
+    lay_install(node, "ringer", installed=False, reason="no route")
+    (node / "engines" / "left-over").mkdir()
+    told = json.loads(call(ENGINE_STORE, node, "probe").stdout)
+    assert set(told["engines"]) == {"ringer"}
+    assert told["engines"]["ringer"]["install"]["reason"] == "no route"
+
+
+def test_what_engines_say_of_themselves_joins_a_record_from_before_they_did(node: Path) -> None:
+    path = lay_install(node, "ringer", installed=True, version="1")
+    traits = {"ringer": {"format": "gguf", "options": ["--model"], "flags": [], "texts": []}}
+    assert call(ENGINE_STORE, node, "describe", json.dumps(traits)).returncode == 0
+    assert json.loads(path.read_text()) == {
+        "engine": "ringer",
+        "installed": True,
+        "version": "1",
+        **traits["ringer"],
+    }
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_installed_engines_say_which_models_they_read(node: Path) -> None:
+    lay_install(node, "ringer", installed=True, format="gguf", reads_model_on_every_node=True)
+    lay_install(node, "old", installed=True)
+    lay_install(node, "absent", installed=False, format="gguf")
+    (node / "engines" / "torn").mkdir()
+    (node / "engines" / "torn" / "install.json").write_text("{")
+    assert json.loads(call(MODEL_STORE, node, "probe").stdout)["engines"] == {
+        "old": {"format": None, "is_read_here": False},
+        "ringer": {"format": "gguf", "is_read_here": True},
+    }
+
+
+def test_a_format_is_built_once_whichever_engines_read_it() -> None:
+    engines = {"llama.cpp": "gguf", "petals": "huggingface", "ringer": "gguf"}
+    assert prepare_models.formats_of({}, engines) == ["gguf", "huggingface"]
+    assert prepare_models.formats_of({"engines": ["ringer", "other"]}, engines) == ["gguf"]
+
+
+def test_an_engine_that_there_is_not_gets_no_models_and_is_named(tmp_path: Path) -> None:
+    wanted = [{"name": "m", "weights": ["f32"], "engines": ["lama.cpp"]}]
+    options = ["--project=.", "--node={}", '--known=["llama.cpp", "petals"]']
+    program = ROLES / "model_store" / "files" / "prepare_models.py"
+    refused = call(program, tmp_path, *options, json.dumps(wanted), '{"llama.cpp": "gguf"}')
+    assert refused.returncode == 1
+    assert refused.stderr == (
+        "m is wanted for the engine 'lama.cpp', which there is not. There are llama.cpp, petals.\n"
+    )
 
 
 def test_a_model_gets_its_name_only_when_it_arrived_whole(node: Path) -> None:

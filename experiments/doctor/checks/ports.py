@@ -1,8 +1,20 @@
-"""Ports of engines, as role node_base opens them (`node_base_engine_ports`)."""
+"""Ports of engines, as role node_base opens them by default (`node_base_engine_ports`)."""
 
 from __future__ import annotations
 
-ENGINE_PORTS = (range(9990, 10000), range(50052, 50062))
+from experiments.engines import ON_NODES
+
+
+def _range(ports: str) -> range:
+    """`9990-9999`, or one port alone."""
+    first, _, last = ports.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+ENGINE_PORTS: tuple[range, ...] = tuple(
+    map(_range, dict.fromkeys(ports for engine in ON_NODES.values() for ports in engine.ports))
+)
+"""Each range once, though two engines name it."""
 
 
 def is_engine_port(port: int) -> bool:

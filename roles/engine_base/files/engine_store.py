@@ -5,6 +5,7 @@ Sent to a node and run there by the roles, with nothing but the node's own Pytho
     engine_store.py probe
     engine_store.py activate RECORD    RECORD is a JSON object, see `activate`
     engine_store.py refuse RECORD
+    engine_store.py describe TRAITS    TRAITS is a JSON object, see `describe`
 
 Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 
@@ -114,6 +115,11 @@ def read_install(engine: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def installed() -> list[str]:
+    """Engines of which this node has a record, sorted; also one of what could not be installed."""
+    return sorted(path.parent.name for path in ROOT.glob("*/install.json"))
+
+
 def state_of(engine: str) -> dict[str, Any]:
     """What is installed of an engine, as recorded, and what of that is there byte for byte."""
     record = read_install(engine) or {}
@@ -184,7 +190,7 @@ def probe() -> dict[str, Any]:
         "compiler": compiler(),
         "cores": len(os.sched_getaffinity(0)),
         "free_mib": shutil.disk_usage(above).free >> 20,
-        "engines": {name: state_of(name) for name in ("distributed-llama", "llama.cpp", "petals")},
+        "engines": {name: state_of(name) for name in installed()},
     }
 
 
@@ -399,6 +405,9 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(probe()))
         return 0
     record = json.loads(arguments[1])
+    if arguments[0] == "describe":
+        describe(record)
+        return 0
     try:
         changed = (activate if arguments[0] == "activate" else refuse)(record)
     except (RuntimeError, OSError) as error:
@@ -412,6 +421,12 @@ def refuse(record: dict[str, Any]) -> bool:
     """Record that the engine is not installed, and why (`reason` in the record)."""
     known: dict[str, Any] = {"installed": False, "protocol": None, "binary_sha256": {}}
     return write_install(record["engine"], {**record, **known})
+
+
+def describe(traits: dict[str, dict[str, Any]]) -> None:
+    """Put what engines say of themselves into their records; the rest of a record stays."""
+    for engine, told in traits.items():
+        write_install(engine, {**(read_install(engine) or {}), **told})
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+NOTHING: dict[str, Any] = {"install": {}, "intact": False}
+"""What a node has of an engine that was never there."""
+
 
 def read_kept(folder: str) -> list[dict[str, Any]]:
     """Records of the builds that the controller keeps; one that cannot be read is none."""
@@ -94,7 +97,7 @@ def plan_builds(
     for value, group in groups.items():
         asked = {"engine": engine, "key": value, **wanted}
         builder = probes[group["builder"]]
-        found = {node: probes[node]["engines"][engine] for node in group["nodes"]}
+        found = {node: probes[node]["engines"].get(engine, NOTHING) for node in group["nodes"]}
         bundle = matching([record for record in kept if same_compiler(builder, record)], asked)
         builds = {seen["install"].get("build") for seen in found.values()}
         is_outdated = not same_compiler(builder, found[group["builder"]]["install"])

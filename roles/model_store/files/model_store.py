@@ -55,12 +55,23 @@ def sha256_now(path: Path, entry: dict[str, Any]) -> str | None:
     return sha256_of(path)
 
 
-def is_installed(engine: str) -> bool:
-    """Whether an engine is installed on this node."""
-    try:
-        return bool(json.loads((ENGINES / engine / "install.json").read_text())["installed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def installed_engines() -> dict[str, dict[str, Any]]:
+    """What the engines that are installed on this node say of their models, by their names.
+
+    `format` is None where the record is from before engines said so.
+    """
+    found = {}
+    for path in sorted(ENGINES.glob("*/install.json")):
+        try:
+            record = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError):
+            continue
+        if record.get("installed"):
+            found[path.parent.name] = {
+                "format": record.get("format"),
+                "is_read_here": bool(record.get("reads_model_on_every_node")),
+            }
+    return found
 
 
 def probe() -> dict[str, Any]:
@@ -71,11 +82,10 @@ def probe() -> dict[str, Any]:
         for name, entry in read_manifest(folder).items():
             files[f"{folder.name}/{name}"] = sha256_now(folder / name, entry)
     above = next(path for path in (ROOT, *ROOT.parents) if path.exists())
-    engines = [name for name in ("llama.cpp", "distributed-llama", "petals") if is_installed(name)]
     return {
         "files": {name: sha256 for name, sha256 in files.items() if sha256},
         "free_mib": shutil.disk_usage(above).free >> 20,
-        "engines": engines,
+        "engines": installed_engines(),
     }
 
 

@@ -1,9 +1,10 @@
 """Builds the files of models in the controller's cache and tells where they lie.
 
-    prepare_models.py --project FOLDER --node FOUND [--only-look] WANTED ENGINE…
+    prepare_models.py --project FOLDER --node FOUND --known NAMES [--only-look] WANTED ENGINES
 
-WANTED is JSON, [{"name": …, "weights": […], "engines": […]}], for all engines where it names none;
-FOUND too, the SHA-256 of each file that the node has. Each ENGINE is one that shall find its files.
+All are JSON. WANTED: [{"name": …, "weights": […], "engines": […]}], for all engines where it names
+none. ENGINES: the engines that get their files, each with the format that it reads. NAMES: all
+engines of the project. FOUND: the SHA-256 of each file that the node has.
 Runs with the project's Python. Prints one line of JSON, {"missing": {path below the node's models
 folder: {"path", "sha256", "size_bytes"}}}. With `--only-look` nothing is built, and a file that is
 not in the cache has neither path nor sha256.
@@ -20,7 +21,7 @@ from typing import Any
 
 
 def files_of(
-    wanted: list[dict[str, Any]], engines: list[str], *, only_look: bool
+    wanted: list[dict[str, Any]], engines: dict[str, str], *, only_look: bool
 ) -> dict[str, dict[str, Any]]:
     """What each node path shall hold."""
     from core.progress import StderrReporter  # noqa: PLC0415
@@ -31,9 +32,7 @@ def files_of(
     files: dict[str, dict[str, Any]] = {}
     for entry in wanted:
         spec = catalogue.get(entry["name"])
-        for file_format, engine in build.ENGINE_OF_FORMAT.items():
-            if engine not in engines or engine not in (entry.get("engines") or engines):
-                continue
+        for file_format in formats_of(entry, engines):
             runnable = build.weights_of(spec, file_format)
             for weights in [weights for weights in entry["weights"] if weights in runnable]:
                 if only_look and not build.is_cached(spec, file_format, weights):
@@ -51,6 +50,23 @@ def files_of(
     return files
 
 
+def formats_of(entry: dict[str, Any], engines: dict[str, str]) -> list[str]:
+    """The formats of a model that is wanted, each once whichever engines read it."""
+    named = entry.get("engines") or engines
+    return sorted({file_format for engine, file_format in engines.items() if engine in named})
+
+
+def strangers(wanted: list[dict[str, Any]], known: list[str]) -> list[str]:
+    """Sentences about engines that are wanted and that there are not."""
+    return [
+        f"{entry['name']} is wanted for the engine {engine!r}, which there is not. There are "
+        f"{', '.join(known)}."
+        for entry in wanted
+        for engine in entry.get("engines") or ()
+        if engine not in known
+    ]
+
+
 def below(node_path: str) -> str:
     """`<slug>/<file>` of a path on a node."""
     return str(Path(*Path(node_path).parts[-2:]))
@@ -61,10 +77,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--project", type=Path, required=True)
     parser.add_argument("--node", type=json.loads, required=True)
+    parser.add_argument("--known", type=json.loads, required=True)
     parser.add_argument("--only-look", action="store_true")
     parser.add_argument("wanted", type=json.loads)
-    parser.add_argument("engines", nargs="+")
+    parser.add_argument("engines", type=json.loads)
     arguments = parser.parse_args()
+    if wrong := strangers(arguments.wanted, arguments.known):
+        print(" ".join(wrong), file=sys.stderr)
+        return 1
     os.chdir(arguments.project)
     sys.path.insert(0, str(arguments.project))
     from core.errors import HerdError  # noqa: PLC0415

@@ -1,6 +1,6 @@
-"""The source of distributed-llama at one commit, as an archive on the controller.
+"""The source of an engine at one commit, as an archive on the controller.
 
-    source_archive.py --repo REPO --version VERSION --cache FOLDER [--fix-prompt-token]
+    source_archive.py --repo REPO --version VERSION --role ROLE --cache FOLDER [--correct PROGRAM]
 
 REPO is a Git address (https, http, ssh, git), a repository, bundle or plain folder with the source
 on this machine, or an archive of it (.tar, also compressed, .zip). Prints one line of JSON:
@@ -70,16 +70,16 @@ VERSION = re.compile(r"[\w][\w./@+^~-]*")
 ADDRESS = re.compile(r"(https?|ssh|git)://\S+|[\w.-]+(@[\w.-]+)?:\S+")
 ARCHIVE = re.compile(r"\.(tar(\.\w+)?|tgz|txz|tbz2?|zip)$")
 BUNDLE = re.compile(rb"# v[23] git bundle\n")
+BUILD_FILES = ("Makefile", "CMakeLists.txt")
 LOGIN = re.compile(r"(?<=://)[^/@\s]+@")
-PROMPT_TOKENS = {
-    "src/dllama.cpp": (("inputTokens", "pos"), ("inputTokens", "i")),
-    "src/dllama-api.cpp": (("promptTokens", "i"),),
-}
-"""Array and index of each place that `--fix-prompt-token` corrects, by file."""
 
 
 class SourceError(Exception):
     """Why there is no source, one sentence."""
+
+
+class WrongVersionError(SourceError):
+    """Why there is none of the version that was named."""
 
 
 def git(
@@ -114,7 +114,7 @@ def git(
 def find_commit(repository: Path, version: str) -> str | None:
     """Full hash of a commit, tag or branch; None when the repository lacks it."""
     if not VERSION.fullmatch(version):
-        raise SourceError(f"{version!r} is no commit, tag or branch: set distributed_llama_version")
+        raise WrongVersionError(f"{version!r} is no commit, tag or branch")
     try:
         return git(repository, "rev-parse", "--verify", "-q", f"{version}^{{commit}}", **GIT_ALONE)
     except SourceError:
@@ -177,13 +177,18 @@ def mirrored(address: str, version: str, cache: Path, *, is_bundle: bool = False
     return mirror
 
 
+def is_built(folder: Path) -> bool:
+    """Whether it is what make or cmake is called in."""
+    return any((folder / name).exists() for name in BUILD_FILES)
+
+
 def archive_of(folder: Path, archive: Path) -> None:
-    """Write the source under `folder`, laid out by us, with the Makefile's folder as its top."""
-    makefiles = sorted(folder.glob("Makefile")) or sorted(folder.glob("*/Makefile"))
-    if not makefiles:
-        raise SourceError("it holds no Makefile")
+    """Write the source under `folder`, laid out by us, with the folder that is built as its top."""
+    tops = [top for top in (folder, *sorted(folder.iterdir())) if is_built(top)]
+    if not tops:
+        raise SourceError(f"it holds no {' or '.join(BUILD_FILES)}")
     part = archive.with_name(f"{archive.name}.part")
-    pack(makefiles[0].parent, part)
+    pack(tops[0], part)
     part.replace(archive)
 
 
@@ -191,7 +196,7 @@ def from_git(repository: Path, version: str, cache: Path, work: Path) -> tuple[s
     """Commit and archive of a version in a repository of ours."""
     commit = find_commit(repository, version)
     if commit is None:
-        raise SourceError(f"it holds no version {version}: set distributed_llama_version")
+        raise WrongVersionError(f"it holds no version {version}")
     tar, budget = work / "tree.tar", Budget()
     require_within(repository, commit, budget)
     git(repository, "archive", "--format=tar", f"--output={tar}", commit, **GIT_ALONE)
@@ -247,33 +252,24 @@ def from_files(path: Path, version: str, cache: Path, work: Path) -> tuple[str, 
     return version, archive
 
 
-def with_prompt_token_fixed(archive: Path, work: Path) -> Path:
-    """The same source with the last token of the prompt read where it stands.
+def corrected(archive: Path, program: Path, work: Path) -> Path:
+    """The same source as a program of the role's own corrects it.
 
     Raises:
-        SourceError: a place to correct is not there exactly once, so this is another source.
+        SourceError: the program says that it cannot.
     """
-    tree, budget = work / "fixed", Budget()
+    tree, budget = work / "corrected", Budget()
     tree.mkdir()
     with members_of_archive(archive, budget) as members:
         lay_out(members, tree, budget)
-    for name, places in PROMPT_TOKENS.items():
-        path = tree / name
-        is_plain = path.is_file() and not path.is_symlink()
-        text = path.read_text(encoding="utf-8", errors="surrogateescape") if is_plain else ""
-        for array, index in places:
-            wrong = f" token = {array}[{index} + 1];"
-            if text.count(wrong) != 1:
-                raise SourceError(
-                    f"its {name} does not hold `{wrong.strip()}` once, so the token of the "
-                    "prompt cannot be corrected there: set distributed_llama_fix_prompt_token "
-                    "to false, or another distributed_llama_version"
-                )
-            text = text.replace(wrong, f" token = {array}[{index}];")
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    corrected = archive.with_name(archive.name.replace("source-", "source-fixed-", 1))
-    archive_of(tree, corrected)
-    return corrected
+    done = subprocess.run(
+        [sys.executable, str(program), str(tree)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise SourceError(done.stderr.strip().rpartition("\n")[2] or f"{program.name} failed")
+    made = archive.with_name(archive.name.replace("source-", "source-fixed-", 1))
+    archive_of(tree, made)
+    return made
 
 
 def get_source(repo: str, version: str, cache: Path, work: Path) -> tuple[str, Path]:
@@ -300,18 +296,20 @@ def main() -> int:
     parser.add_argument("--repo", required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--fix-prompt-token", action="store_true")
+    parser.add_argument("--role", required=True)
+    parser.add_argument("--correct", type=Path)
     given = parser.parse_args()
     try:
         given.cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=given.cache) as work:
             commit, archive = get_source(given.repo, given.version, given.cache, Path(work))
-            if given.fix_prompt_token:
-                archive = with_prompt_token_fixed(archive, Path(work))
+            if given.correct:
+                archive = corrected(archive, given.correct, Path(work))
         told = {"commit": commit, "archive": str(archive), "sha256": sha256_of(archive)}
     except (SourceError, UnpackError) as error:
         shown = LOGIN.sub("", given.repo)
-        reason = " ".join(str(error).replace(given.repo, shown).split())
+        hint = f": set {given.role}_version" if isinstance(error, WrongVersionError) else ""
+        reason = " ".join(f"{error}{hint}".replace(given.repo, shown).split())
         told = {"reason": f"its source, {shown}, cannot be had: {reason}"}
     except OSError as error:
         print(f"Keeping the source in {given.cache}: {error}", file=sys.stderr)
