@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -22,8 +21,6 @@ CLIENT = "herd-ask"
 _CUT = frozenset({"length", "limit"})
 _ENDED = frozenset({"eos", "word", "stop"})
 _FILTERED = "content_filter"
-SERVERS_WITHOUT_REASON = frozenset({"dllama-api"})
-"""Their `stop` says only that the stream is over, also of an answer that was cut off."""
 
 
 class _Earlier(Line):
@@ -73,14 +70,20 @@ class _Asked(Line):
 
 
 def measurement(
-    client_argv: Sequence[str], server_argv: Sequence[str], client_out: bytes
+    client_argv: Sequence[str],
+    server_argv: Sequence[str],
+    client_out: bytes,
+    *,
+    stops_without_reason: bool = False,
 ) -> Measurement:
-    """What the client of an attempt measured.
+    """What the client of an attempt measured; arguments as of `read_answers`.
 
     Raises:
         HerdError: a line is torn, or a question has no whole answer.
     """
-    answers = read_answers(client_argv, server_argv, client_out)
+    answers = read_answers(
+        client_argv, server_argv, client_out, stops_without_reason=stops_without_reason
+    )
     for answer in answers:
         if answer.error is not None:
             raise HerdError(f"The question {answer.question} has no answer: {answer.error}.")
@@ -94,7 +97,11 @@ def measurement(
 
 
 def read_answers(
-    client_argv: Sequence[str], server_argv: Sequence[str], client_out: bytes
+    client_argv: Sequence[str],
+    server_argv: Sequence[str],
+    client_out: bytes,
+    *,
+    stops_without_reason: bool = False,
 ) -> tuple[Answer, ...]:
     """Every answer that was begun, whole or not, in the order of asking.
 
@@ -102,22 +109,24 @@ def read_answers(
         client_argv: command line of the client, which holds what was asked.
         server_argv: of the server, whose flags may overrule what a request asks for.
         client_out: standard output of the client.
+        stops_without_reason: see `Parser`.
 
     Raises:
         HerdError: a line is torn.
     """
     bodies = _bodies(client_argv)
-    program = _program(server_argv)
+    overruled = server_argv if stops_without_reason else None
     found: dict[str, Answer] = {}
     for loaded in objects(client_out, CLIENT):
         reply = as_line(loaded, _Reply, CLIENT)
         if reply.id not in bodies or reply.id in found:
             raise HerdError(f"The log of {CLIENT} answers what was not asked, or twice.")
-        found[reply.id] = _answer(reply, bodies[reply.id], program, server_argv)
+        found[reply.id] = _answer(reply, bodies[reply.id], overruled)
     return tuple(found.values())
 
 
-def _answer(reply: _Reply, body: _Body, program: str, server_argv: Sequence[str]) -> Answer:
+def _answer(reply: _Reply, body: _Body, overruled: Sequence[str] | None) -> Answer:
+    """One answer; `overruled`: command line of a server that goes by it and gives no reasons."""
     told = _Told(reply)
     tokens, source = told.tokens()
     reason = told.words("finish_reason", reply.finish_reason)
@@ -136,11 +145,11 @@ def _answer(reply: _Reply, body: _Body, program: str, server_argv: Sequence[str]
         decode_ms=_ms(first_s, last_s),
         total_ms=_ms(sent_s, done_s),
         finish_reason=reason,
-        truncated=_truncated(reason, tokens, body.max_tokens, program),
+        truncated=_truncated(reason, tokens, body.max_tokens, means_it=overruled is None),
         temperature=body.temperature,
-        temperature_used=_flag(server_argv, "--temperature")
-        if program in SERVERS_WITHOUT_REASON
-        else body.temperature,
+        temperature_used=body.temperature
+        if overruled is None
+        else _flag(overruled, "--temperature"),
         error=reply.error,
         refused=bool(reply.refusal) or reason == _FILTERED,
         tries=1 + len(earlier),
@@ -199,7 +208,7 @@ def _waited_ms(earlier: Sequence[_Earlier], reply: _Reply) -> float:
 
 
 def _truncated(
-    reason: str | None, tokens: int, max_tokens: int | None, program: str
+    reason: str | None, tokens: int, max_tokens: int | None, *, means_it: bool
 ) -> bool | None:
     """Whether an answer was cut off at the most tokens allowed; None if nothing tells.
 
@@ -207,8 +216,7 @@ def _truncated(
     """
     if reason in _CUT or (max_tokens is not None and tokens >= max_tokens):
         return True
-    tells = reason in _ENDED and program not in SERVERS_WITHOUT_REASON
-    return False if tells else None
+    return False if means_it and reason in _ENDED else None
 
 
 def _decoding(answers: Sequence[Answer]) -> Phase | None:
@@ -256,12 +264,6 @@ def _bodies(client_argv: Sequence[str]) -> Mapping[str, _Body]:
                 asked = as_line(loaded, _Asked, f"what {CLIENT} was to ask")
                 found[asked.id] = asked.body
     return found
-
-
-def _program(argv: Sequence[str]) -> str:
-    """Name of the program, past one that buffers its lines."""
-    names = [PurePosixPath(word).name for word in argv if word.startswith("/opt/")]
-    return names[0] if names else ""
 
 
 def _flag(argv: Sequence[str], name: str) -> float | None:

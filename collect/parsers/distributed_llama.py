@@ -7,14 +7,15 @@ attempt and refuses what is not whole. docs/logs.md describes the formats.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from collect.measurement import Measurement, TokenRecord
 from collect.parsers.dllama_check import Checked, Imitations, check
-from collect.parsers.dllama_failures import failure_cause
+from collect.parsers.dllama_failures import failure_cause, stage
 from collect.parsers.dllama_forms import Head
 from collect.parsers.dllama_lines import RootReader
 from collect.parsers.dllama_records import Take
@@ -25,7 +26,8 @@ from collect.parsers.dllama_summary import (
     Summary,
     has_part_of_block,
 )
-from collect.parsers.dllama_worker import WorkerLog, read_workers
+from collect.parsers.dllama_worker import WorkerLog, read_worker, read_workers
+from collect.parsers.parser import Ended, Parser
 from core.errors import HerdError
 
 if TYPE_CHECKING:
@@ -301,3 +303,33 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
         required_memory_mib=log.required_memory_mib,
         flags=log.flags,
     )
+
+
+_RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
+
+
+class _DistributedLlama(Parser):
+    """Logs of root, workers and `dllama-api`."""
+
+    stops_without_reason = True
+
+    def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:  # noqa: ARG002 - there is one program
+        """Read the root's log."""
+        return measurement(out, err)
+
+    def complaint(self, process: Ended) -> str | None:
+        """Find its error; `dllama-api` lives on and tries for ever to get back what it lost."""
+        if process.role == "worker":
+            # Of a kept worker only what it said since the last root came.
+            return read_worker(BytesIO(process.out.encode()), process.err.encode()).error
+        retries = process.role == "server" and _RETRYING.search(process.out) is not None
+        if not process.badly and not retries:
+            return None  # the text that it generates may say anything
+        return failure_cause(process.out, process.err)
+
+    def stage(self, out: str) -> str | None:
+        """Say how far the root came."""
+        return stage(out)
+
+
+PARSER = _DistributedLlama()

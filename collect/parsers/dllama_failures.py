@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 
+from collect.parsers import aborted
+
 # Every run in a pattern is bounded: a log may hold a word of a megabyte.
-_ASSERTION = re.compile(r"Assertion `(.{1,200}?)' failed")
-_PLACE = re.compile(r"(?:^|\s)([^\s:]{1,200}:\d{1,9}): ", re.MULTILINE)
-_EXCEPTION = re.compile(r"terminate called after throwing an instance of '([^'\n]{1,200})'")
-_WHAT = re.compile(r"^ {1,8}what\(\): {1,8}(.{1,300})", re.MULTILINE)
 _CONNECT = re.compile(r"^Cannot connect to (\S{1,300}) \((.{1,100})\)", re.MULTILINE)
 _RESOLVE = re.compile(r"^Cannot resolve target (\S{1,300}) \((.{1,100})\)", re.MULTILINE)
 _ALARM = re.compile(
@@ -61,26 +59,13 @@ def failure_cause(out: str, err: str) -> str | None:
         out: its standard output, or the end of it.
         err: its standard error.
     """
-    if assertion := _assertion(err):
-        return assertion
+    if stopped := aborted.assertion(err):
+        return _with_meaning(*stopped)
     if cause := _own_words(out):
         return cause
-    if exception := _EXCEPTION.search(err):
-        what = _WHAT.search(err, exception.end())
-        told = f": {what[1].strip()}" if what and what[1].strip() != "std::exception" else ""
-        return _with_meaning(f"it ended by the exception {exception[1]}{told}", exception[1] + told)
+    if ended := aborted.exception(err):
+        return _with_meaning(*ended)
     return None
-
-
-def _assertion(err: str) -> str | None:
-    """The assertion that failed, and where in the source."""
-    failed = _ASSERTION.search(err)
-    if failed is None:
-        return None
-    line_begin = err.rfind("\n", 0, failed.start()) + 1
-    place = _PLACE.search(err, line_begin, failed.start())
-    said = f"it stopped at the assertion `{failed[1]}`" + (f" ({place[1]})" if place else "")
-    return _with_meaning(said, failed[1])
 
 
 def stage(out: str) -> str | None:

@@ -16,7 +16,10 @@ from typing import Annotated, Self
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from collect.measurement import Measurement, Phase
+from collect.parsers import llama_server
+from collect.parsers.aborted import last_words
 from collect.parsers.json_lines import LONGEST_MS, MOST_TOKENS, Line, Tokens
+from collect.parsers.parser import Ended, Parser
 from core.errors import HerdError
 from core.foreign import one_line
 
@@ -231,3 +234,28 @@ def _other_protocol(version: str, handshake: re.Match[str] | None) -> str:
         f"{who} speaks protocol {version} and this program another: all nodes need the same "
         "version of llama.cpp"
     )
+
+
+class _LlamaCpp(Parser):
+    """Programs that measure by themselves, and `llama-server` asked for its tokens."""
+
+    def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:
+        """Read the output of whichever program it is."""
+        if llama_server.is_asked(argv):
+            return llama_server.measurement(out)
+        return measurement(argv, out, err)
+
+    def complaint(self, process: Ended) -> str | None:
+        """Find its error; a worker whose port is taken says so and ends with status 0."""
+        if process.role == "worker":
+            return last_words(process.err) or failure_cause(process.out, process.err)
+        if not process.badly:
+            return None  # the text that it generates may say anything
+        return last_words(process.err) or failure_cause("", process.err)
+
+    def reads_client(self, argv: Sequence[str]) -> bool:
+        """Whether the client asked `/completion` of `llama-server`."""
+        return llama_server.is_asked(argv)
+
+
+PARSER = _LlamaCpp()

@@ -7,20 +7,12 @@ import re
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 
 from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord, read_log
 from collect.measurement import Answer, Measurement
-from collect.parsers import (
-    answers,
-    distributed_llama,
-    dllama_failures,
-    llama_cpp,
-    llama_server,
-    petals,
-)
-from collect.parsers.dllama_worker import read_worker
+from collect.parsers import answers
+from collect.parsers.parser import Ended, Parser, parser_of
 from core.errors import HerdError
 from core.foreign import one_line
 from core.record import open_regular
@@ -29,7 +21,6 @@ LONGEST_CAUSE_BYTES = 1 << 18
 """A failure is told at the end of a log, its circumstances at its beginning."""
 _CONSEQUENCES = ("Socket closed", "Connection reset by peer", "Broken pipe", "a node went away")
 """What a process says when another one failed first."""
-_RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
 _ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 
@@ -68,18 +59,15 @@ def _measurement(folder: Path, record: AttemptRecord) -> Measurement:
         raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
     out = read_log(folder, root.out_file)
     err = read_log(folder, root.err_file) if root.err_file else b""
-    if root.role == "client" and llama_server.is_asked(root.argv):
-        return llama_server.measurement(out)
-    if root.role == "client":
-        return answers.measurement(root.argv, _server_argv(record), out)
-    engine = record.params.get("engine")
-    if engine == "distributed-llama":
-        return distributed_llama.measurement(out, err)
-    if engine == "llama.cpp":
-        return llama_cpp.measurement(root.argv, out, err)
-    if engine == "petals":
-        return petals.measurement(out, err)
-    raise HerdError(f"The attempt {record.attempt_id} is of {engine}, which has no parser.")
+    parser = parser_of(record.params.get("engine"))
+    if root.role == "client" and not (parser and parser.reads_client(root.argv)):
+        return answers.measurement(
+            root.argv, _server_argv(record), out, stops_without_reason=_stops_without_reason(parser)
+        )
+    if parser is None:
+        engine = one_line(str(record.params.get("engine")), 60)
+        raise HerdError(f"The attempt {record.attempt_id} is of {engine}, which has no parser.")
+    return parser.measurement(root.argv, out, err)
 
 
 def answers_of(folder: Path, record: AttemptRecord) -> tuple[Answer, ...]:
@@ -91,27 +79,43 @@ def answers_of(folder: Path, record: AttemptRecord) -> tuple[Answer, ...]:
     client = record.root()
     if client is None or client.role != "client" or client.out_file is None:
         return ()
-    if llama_server.is_asked(client.argv):
+    parser = parser_of(record.params.get("engine"))
+    if parser and parser.reads_client(client.argv):
         return ()
     with _whatever_it_raises(record):
         out = read_log(folder, client.out_file)
-        return answers.read_answers(client.argv, _server_argv(record), out)
+        return answers.read_answers(
+            client.argv,
+            _server_argv(record),
+            out,
+            stops_without_reason=_stops_without_reason(parser),
+        )
 
 
 def _server_argv(record: AttemptRecord) -> tuple[str, ...]:
     return next((p.argv for p in record.processes if p.role == "server"), ())
 
 
-def failure_cause(folder: Path, processes: Sequence[ProcessRecord]) -> str | None:
+def _stops_without_reason(parser: Parser | None) -> bool:
+    return parser is not None and parser.stops_without_reason
+
+
+def failure_cause(folder: Path, processes: Sequence[ProcessRecord], engine: object) -> str | None:
     """Why an attempt failed: the best sentence that logs and systemd's verdicts allow.
 
     Names the process that failed first by what it says and how it ended: memory that ran out
     and deadlines before signals, workers that died before the root that missed them.
 
+    Args:
+        folder: holds the logs.
+        processes: of the attempt.
+        engine: its name; without a parser nothing is known of its words.
+
     Returns:
         One sentence without a full stop; None if no process ended badly or complained.
     """
-    told = [_Told(folder, process) for process in processes]
+    parser = parser_of(engine)
+    told = [_Told(folder, process, parser) for process in processes]
     suspects = [one for one in told if one.ended_badly or one.words]
     if not suspects:
         return None
@@ -126,29 +130,21 @@ def failure_cause(folder: Path, processes: Sequence[ProcessRecord]) -> str | Non
 class _Told:
     """A process with what it said before it ended."""
 
-    def __init__(self, folder: Path, process: ProcessRecord) -> None:
+    def __init__(self, folder: Path, process: ProcessRecord, parser: Parser | None) -> None:
         self.process = process
-        self.out = _text(folder, process.out_file)
+        self._parser = parser
+        self._out = _text(folder, process.out_file)
         self.words = self._own_words(_text(folder, process.err_file))
 
     def _own_words(self, err: str) -> str | None:
-        if petals.is_petals(self.process.argv):
-            # A server that is well logs exceptions, too.
-            return petals.failure_cause(self.out, err) if self.ended_badly else None
-        if self.process.role == "worker":
-            # Of a kept worker only what it said since the last root came.
-            worker = read_worker(BytesIO(self.out.encode()), err.encode())
-            return worker.error or llama_cpp.failure_cause(self.out, err)
-        if self.process.role == "client":
+        process = self.process
+        if process.role == "client":
             complaint = re.search(r"^error: (.{1,400})$", err, re.MULTILINE)
             return complaint[1] if complaint else None
-        if not self.ended_badly and not self._retries():
-            return None  # it complained of nothing; its text may say anything
-        return dllama_failures.failure_cause(self.out, err) or llama_cpp.failure_cause("", err)
-
-    def _retries(self) -> bool:
-        """Whether it is dllama-api, which tries for ever to get back what it lost."""
-        return self.process.role == "server" and _RETRYING.search(self.out) is not None
+        if self._parser is None:
+            return None
+        ended = Ended(process.role, process.argv, self._out, err, self.ended_badly)
+        return self._parser.complaint(ended)
 
     @property
     def ended_badly(self) -> bool:
@@ -181,11 +177,14 @@ class _Told:
             parts.append(_ending(process))
         if self.words:
             parts.append(f"{'and ' if self.ended_badly else ''}said: {self.words}")
-        elif process.role == "root" and (stage := dllama_failures.stage(self.out)):
+        elif process.role == "root" and (stage := self._stage()):
             # A guess at what is wrong comes after a colon; who was killed did nothing wrong.
             killed = process.signal == signal.SIGKILL and process.result != "timeout"
             parts.append(stage.partition(": ")[0] if killed else stage)
         return " ".join(parts)
+
+    def _stage(self) -> str | None:
+        return self._parser.stage(self._out) if self._parser else None
 
 
 def _ending(process: ProcessRecord) -> str:

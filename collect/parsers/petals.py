@@ -31,19 +31,14 @@ from collect.parsers.json_lines import (
     objects,
     torn,
 )
+from collect.parsers.parser import Ended, Parser
 from core.errors import HerdError
 
 _CLIENT = "the client of Petals"
-PROGRAM = "/petals/bin/petals-"
 _OWN_WORDS = re.compile(r"^error: (.{1,400})$", re.MULTILINE)
 _RAISED = re.compile(
     r"^((?:\w{1,80}\.){0,12}\w{0,80}(?:Error|Exception|Interrupt)(?:: .{1,300})?)$", re.MULTILINE
 )
-
-
-def is_petals(argv: Sequence[str]) -> bool:
-    """Whether a command line is of a program of Petals."""
-    return any(PROGRAM in argument for argument in argv[:1])
 
 
 class _Swarm(Line):
@@ -177,3 +172,18 @@ def _parts(index: int, step: _Step, layers: Mapping[str, int]) -> Iterator[Serve
             wait_ms=wait_ms,
             compute_ms=step.computing_ms.get(name),
         )
+
+
+class _Petals(Parser):
+    """The client's log, and what client and servers say when they fail."""
+
+    def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:  # noqa: ARG002 - there is one program
+        """Read what the client wrote."""
+        return measurement(out, err)
+
+    def complaint(self, process: Ended) -> str | None:
+        """Find its last error; a server that is well logs exceptions, too."""
+        return failure_cause(process.out, process.err) if process.badly else None
+
+
+PARSER = _Petals()

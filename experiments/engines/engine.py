@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from collect.parsers.parser import slug_of
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment
@@ -160,8 +161,3 @@ class NodeEngine(Engine):
         if cell.weights in known:
             return None
         return f"{self.name} has no {cell.weights} weights, only {', '.join(known)}"
-
-
-def slug_of(name: str) -> str:
-    """The name of an engine as modules, roles and tags have it."""
-    return name.replace("-", "_").replace(".", "_")

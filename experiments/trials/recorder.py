@@ -134,7 +134,7 @@ class Recorder:
 def _cause_in_logs(folder: Path, draft: AttemptRecord) -> str | None:
     """Why an attempt failed by its logs; None if they do not tell."""
     try:
-        return failure_cause(folder, draft.processes)
+        return failure_cause(folder, draft.processes, draft.params.get("engine"))
     except Exception as error:  # noqa: BLE001 - what others write may raise anything
         return unread("its logs", error)
 

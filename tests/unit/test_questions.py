@@ -17,6 +17,7 @@ from collect.attempt import AttemptRecord, load_attempt
 from collect.measurement import Measurement
 from collect.parsers import answers
 from collect.parsers.of_attempt import failure_cause, parse_attempt
+from collect.parsers.parser import parser_of
 from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
 from collect.tables import Tables, build_tables
@@ -253,7 +254,14 @@ def changed(
     first, *others = (folder / root.out_file).read_text().splitlines()
     line = json.dumps({**json.loads(first), **client})
     argv = next(p.argv for p in record.processes if p.role == "server")
-    return answers.measurement(root.argv, server or argv, "\n".join([line, *others]).encode())
+    parser = parser_of(record.params["engine"])
+    assert parser is not None
+    return answers.measurement(
+        root.argv,
+        server or argv,
+        "\n".join([line, *others]).encode(),
+        stops_without_reason=parser.stops_without_reason,
+    )
 
 
 def test_a_temperature_that_a_server_did_not_use_is_flagged() -> None:
@@ -330,7 +338,7 @@ def test_a_torn_log_is_told() -> None:
 def test_a_killed_worker_is_the_cause_though_the_server_tries_for_ever() -> None:
     folder, record = recorded("worker_killed")
 
-    told = failure_cause(folder, record.processes)
+    told = failure_cause(folder, record.processes, record.params["engine"])
 
     assert told is not None
     assert told.startswith("the worker on ask2 ended by signal 9 (SIGKILL); the client on ask1")
@@ -343,7 +351,7 @@ def test_a_server_that_retries_is_the_cause_where_nothing_was_seen_to_die(tmp_pa
     words = "🚨 Connection error: Cannot connect\n🔄 Retrying in 3 seconds...\n"
     (tmp_path / "ask1.server.out").write_text(words)
 
-    told = failure_cause(tmp_path, [server])
+    told = failure_cause(tmp_path, [server], "distributed-llama")
 
     assert told == "the server on ask1 said: Cannot connect"
 

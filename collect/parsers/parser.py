@@ -1,0 +1,96 @@
+"""The seam to parsers: what `of_attempt` asks of the one of an attempt's engine.
+
+The parser of an engine is the constant `PARSER` of `collect/parsers/<slug>.py`; nothing lists them.
+A module is loaded when the first log of its engine is read.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from collect.parsers.aborted import last_words
+
+if TYPE_CHECKING:
+    from collect.attempt import Role
+    from collect.measurement import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A process of an attempt, when it is over.
+
+    Attributes:
+        role: what it was for.
+        argv: its command line.
+        out: its standard output; of a long one the beginning and the end.
+        err: its standard error, likewise.
+        badly: it ended by itself and not well; being stopped by the runner is well.
+    """
+
+    role: Role
+    argv: Sequence[str]
+    out: str
+    err: str
+    badly: bool
+
+
+class Parser(ABC):
+    """What the logs of one engine say.
+
+    Attributes:
+        stops_without_reason: its server says `stop` also of an answer that was cut off, and samples
+            at the temperature of its own command line, whatever a request asks for.
+    """
+
+    stops_without_reason = False
+
+    @abstractmethod
+    def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:
+        """Read what the root of an attempt measured.
+
+        Args:
+            argv: its command line, which says which program it is.
+            out: its standard output.
+            err: its standard error.
+
+        Raises:
+            HerdError: the log is torn, or nothing was measured.
+        """
+
+    def complaint(self, process: Ended) -> str | None:
+        """Find the engine's own words for why a process failed, a clause; None if it has none.
+
+        By default those of C and C++ programs that abort.
+        """
+        return last_words(process.err) if process.badly else None
+
+    def stage(self, out: str) -> str | None:  # noqa: ARG002 - for engines that log how far they are
+        """Say how far a root came that ended without a word, a clause; None if unknown."""
+        return None
+
+    def reads_client(self, argv: Sequence[str]) -> bool:  # noqa: ARG002 - likewise
+        """Whether `measurement` reads the log of a client with this command line.
+
+        Other clients asked for chat answers, which are read alike for all engines.
+        """
+        return False
+
+
+def slug_of(engine: str) -> str:
+    """The name of an engine as its modules, its role and its tag have it."""
+    return engine.replace("-", "_").replace(".", "_")
+
+
+def parser_of(engine: object) -> Parser | None:
+    """Load the parser of an engine; None if there is none, whatever a record calls its engine."""
+    slug = slug_of(str(engine))
+    name = f"{__package__}.{slug}"
+    if not slug.isidentifier() or find_spec(name) is None:
+        return None
+    parser = getattr(import_module(name), "PARSER", None)
+    return parser if isinstance(parser, Parser) else None
