@@ -509,7 +509,7 @@ def test_an_answer_that_stands_there_twice_is_none() -> None:
 def test_whatever_a_parser_raises_the_attempt_is_refused(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> Measurement:
+    def broken(*_: object, **__: object) -> Measurement:
         raise ZeroDivisionError("of\nnothing")
 
     monkeypatch.setattr(answers, "measurement", broken)
