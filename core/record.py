@@ -12,6 +12,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -65,6 +66,16 @@ class Record(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=LONGEST_TEXT
     )
+
+
+@dataclass(frozen=True, slots=True)
+class BornAs:
+    """Marks a field of a workload that was added after runs had been made without it.
+
+    With `new: Annotated[int, BornAs(0)] = 0` workloads where it is 0 keep the ids of their cells.
+    """
+
+    value: object
 
 
 Kind = TypeVar("Kind", bound=BaseModel)

@@ -296,10 +296,9 @@ def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> 
     known = get_args(Format)
     if file_format not in known:
         raise HerdError(f"There is no format `{file_format}`; known are {', '.join(known)}.")
-    engine = ENGINE_OF_FORMAT[file_format]
     if weights not in WEIGHTS_OF_FORMAT[file_format]:
         raise HerdError(
-            f"{engine} cannot be given {weights} weights; it runs "
+            f"Files of the format {file_format} have no {weights} weights, only "
             f"{', '.join(WEIGHTS_OF_FORMAT[file_format])}. Change the axis `weights`."
         )
     reason = not_published(spec, file_format, weights)

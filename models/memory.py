@@ -1,8 +1,6 @@
-"""How much memory a model needs on each node: known before anything is started.
+"""How much memory an engine's processes need on each node: known before anything is started.
 
-distributed-llama's figures follow its own allocations (b4rtaz/distributed-llama, `buildLlmNet` in
-`src/llm.cpp` and the slices of `src/nn/nn-core.cpp`, v0.16.4), which it sums up as
-`RequiredMemory` when it starts. llama.cpp's are an estimate from above.
+How it is reckoned is each engine's own (`Engine.memory`).
 """
 
 from __future__ import annotations
@@ -13,22 +11,10 @@ from typing import TYPE_CHECKING
 from models.shape import ModelShape, packed_bytes
 
 if TYPE_CHECKING:
-    from models.build import Format
     from models.shape import Weights
 
-_MIB = 1024 * 1024
-_F32 = 4
-_DLLAMA_BATCH = 32
-_DLLAMA_PROGRAM_BYTES = 4 * _MIB
-_VOCABULARY_BYTES_PER_PIECE = 128
-"""A piece in the root's tables: text, score, its place in the sorted list."""
-_LLAMA_CPP_BATCH = 512
-_LLAMA_CPP_PROGRAM_BYTES = 48 * _MIB
-_PETALS_SERVER_BYTES = 720 * _MIB
-_PETALS_CLIENT_BYTES = 480 * _MIB
-"""Python with PyTorch in all processes of each, measured on stories15m less its weights."""
-_SYNC_WEIGHTS: dict[Weights, Weights] = {"f32": "f32", "q4_0": "q8_0"}
-"""Type in which nodes exchange activations, by weights: Q80 is the layout of Q8_0."""
+MIB = 1024 * 1024
+F32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -46,109 +32,16 @@ class MemoryNeed:
     @property
     def root_mib(self) -> int:
         """The root's, rounded up to MiB."""
-        return -(-self.root_bytes // _MIB)
+        return -(-self.root_bytes // MIB)
 
     @property
     def worker_mib(self) -> int:
         """A worker's, rounded up to MiB."""
-        return -(-self.worker_bytes // _MIB)
+        return -(-self.worker_bytes // MIB)
 
 
-def memory_need(
-    shape: ModelShape,
-    format: Format,  # noqa: A002  # the word of the docs
-    weights: Weights,
-    nodes: int,
-    context: int,
-) -> MemoryNeed:
-    """Memory that a model needs on `nodes` nodes with room for `context` tokens."""
-    if format == "dllama":
-        return _dllama_need(shape, weights, nodes, context)
-    if format == "huggingface":
-        return _petals_need(shape, weights, nodes, context)
-    return _llama_cpp_need(shape, weights, nodes, context)
-
-
-def dllama_required(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
-    """What distributed-llama itself prints as `RequiredMemory` on the root and the last worker."""
-    common = _dllama_weights(shape, weights, nodes) + _dllama_buffers(shape, weights, nodes)
-    common += 2 * _F32 * context * shape.layers * shape.kv_dim // nodes
-    common += _F32 * _DLLAMA_BATCH * shape.heads // nodes * context  # attention scores
-    first, last = _rotary_tables(shape, nodes, context)
-    embedding = _F32 * shape.vocab * shape.dim
-    return MemoryNeed(root_bytes=common + first + embedding, worker_bytes=common + last)
-
-
-def _rotary_tables(shape: ModelShape, nodes: int, context: int) -> tuple[int, int]:
-    """Bytes of the table of rotary angles on the first and on the last node (`sliceRope`).
-
-    LLaMA's begins at the node's KV slice and ends at its query slice; Qwen3's is that of one head,
-    which all heads of all nodes share.
-    """
-    if shape.architecture == "qwen3":
-        whole = _F32 * context * shape.head_dim
-        return whole, whole
-    first = shape.q_dim // nodes
-    last = shape.q_dim - shape.kv_dim * (nodes - 1) // nodes
-    return _F32 * context * first, _F32 * context * last
-
-
-def _dllama_weights(shape: ModelShape, weights: Weights, nodes: int) -> int:
-    """Slices of the matrices, and the norms, which every node has whole."""
+def layers_bytes(shape: ModelShape, weights: Weights, nodes: int, context: int) -> int:
+    """Whole layers on the node that has most of them, with their KV cache in float32."""
     layer = packed_bytes(shape.layer_matrix_values, weights)
-    classifier = packed_bytes(shape.vocab * shape.dim, weights)
-    norms = (2 * shape.layers + 1) * _F32 * shape.dim
-    if shape.has_head_norms:
-        norms += 2 * shape.layers * _F32 * shape.head_dim
-    return (shape.layers * layer + classifier) // nodes + norms
-
-
-def _dllama_buffers(shape: ModelShape, weights: Weights, nodes: int) -> int:
-    """What one batch passes through; buffers for experts are there without experts, too."""
-    sync = _SYNC_WEIGHTS[weights]
-    dim, hidden = shape.dim, shape.hidden_dim // nodes
-    pipes = _F32 * (2 + dim + shape.vocab) + packed_bytes(dim * nodes, sync)
-    buffers = _F32 * (
-        3 * dim + shape.q_dim + (shape.q_dim + 2 * shape.kv_dim + shape.vocab) // nodes + 4 * hidden
-    )
-    exchanged = packed_bytes(shape.q_dim // nodes, sync)
-    if shape.has_head_norms:
-        buffers += _F32 * shape.heads // nodes  # a root of squares for each head
-    if sync != "f32":  # else these are the same memory as the float32 ones
-        exchanged += 2 * (packed_bytes(dim, sync) + packed_bytes(hidden, sync))
-    return _DLLAMA_BATCH * (pipes + buffers + exchanged)
-
-
-def _dllama_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
-    """The required memory, the program, the vocabulary, and the slice that is on its way."""
-    required = dllama_required(shape, weights, nodes, context)
-    largest = max(shape.vocab, shape.hidden_dim, shape.q_dim) * shape.dim // nodes
-    on_its_way = packed_bytes(largest, weights) if nodes > 1 else 0
-    more = _DLLAMA_PROGRAM_BYTES + on_its_way
-    vocabulary = _VOCABULARY_BYTES_PER_PIECE * shape.vocab
-    return MemoryNeed(
-        root_bytes=required.root_bytes + more + vocabulary,
-        worker_bytes=required.worker_bytes + more,
-    )
-
-
-def _llama_cpp_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
-    """Whole layers: the fullest node counts, and it may have the output matrix as well."""
-    layer = packed_bytes(shape.layer_matrix_values, weights)
-    kv_layer = 2 * _F32 * context * shape.kv_dim
-    classifier = packed_bytes(shape.vocab * shape.dim, weights)
-    share = -(-shape.layers // nodes) * (layer + kv_layer) + classifier
-    batch = min(context, _LLAMA_CPP_BATCH)
-    buffers = batch * _F32 * (4 * shape.dim + 2 * shape.hidden_dim + shape.vocab)
-    worker = share + buffers + _LLAMA_CPP_PROGRAM_BYTES
-    embedding = _F32 * shape.vocab * shape.dim
-    return MemoryNeed(root_bytes=worker + embedding, worker_bytes=worker)
-
-
-def _petals_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
-    """Whole layers in a server on each node; on the root besides the client, with both ends."""
-    layer = packed_bytes(shape.layer_matrix_values, weights)
-    kv_layer = 2 * _F32 * context * shape.kv_dim
-    worker = _PETALS_SERVER_BYTES + -(-shape.layers // nodes) * (layer + kv_layer)
-    ends = 2 * packed_bytes(shape.vocab * shape.dim, weights) + _F32 * context * shape.vocab
-    return MemoryNeed(root_bytes=worker + _PETALS_CLIENT_BYTES + ends, worker_bytes=worker)
+    kv_layer = 2 * F32_BYTES * context * shape.kv_dim
+    return -(-shape.layers // nodes) * (layer + kv_layer)

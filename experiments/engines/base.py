@@ -130,6 +130,9 @@ class Axis:
         values: the values allowed; None for any that `kind` accepts.
         form: regular expression of words that are allowed besides, and how a person writes them.
         default: the value of a cell that does not name the axis.
+        born_as: the default with which the axis was added after runs had been made without it. A
+            cell with that value keeps the id that it had before, also when `default` changes.
+            None: no run was made without the axis, or its values were always part of ids.
     """
 
     name: str
@@ -137,3 +140,4 @@ class Axis:
     default: Scalar
     values: tuple[Scalar, ...] | None = None
     form: tuple[str, str] | None = None
+    born_as: Scalar | None = None

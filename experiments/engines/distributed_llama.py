@@ -17,8 +17,9 @@ from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
+from models.dllama_memory import dllama_need
 from models.limits import dllama_impossible, node_counts, shareable_name
-from models.memory import MemoryNeed, memory_need
+from models.memory import MemoryNeed
 from models.shape import Weights
 
 WORKER_PORT = 9990
@@ -82,7 +83,7 @@ class DistributedLlama(NodeEngine):
     def memory(self, cell: Cell) -> MemoryNeed:
         """What the engine allocates, with the KV cache at the cell's context."""
         shape = common.model_spec(cell.model).shape
-        return memory_need(shape, "dllama", cell.weights, cell.nodes, self.context(cell))
+        return dllama_need(shape, cell.weights, cell.nodes, self.context(cell))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A worker on every node but the first; there the root, or `dllama-api` and the client."""

@@ -15,12 +15,15 @@ from experiments.engines import llama_server_scoring as scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
-from models.memory import MemoryNeed, memory_need
+from models.memory import F32_BYTES, MIB, MemoryNeed, layers_bytes
+from models.shape import ModelShape, Weights, packed_bytes
 
 WORKER_PORT = 50052
 PROGRAMS = f"{ENGINES_FOLDER}/llama.cpp/bin"
 MOST_WORKERS = 16
 """GGML_RPC_MAX_SERVERS."""
+BATCH = 512
+PROGRAM_BYTES = 48 * MIB
 PERPLEXITY_BATCH = 2048
 KV_PADDING = 256
 ALL_LAYERS = "99"
@@ -72,7 +75,7 @@ class LlamaCpp(NodeEngine):
     def memory(self, cell: Cell) -> MemoryNeed:
         """An estimate from above, with the KV cache that the workload makes."""
         shape = common.model_spec(cell.model).shape
-        return memory_need(shape, "gguf", cell.weights, cell.nodes, _kv_tokens(cell))
+        return memory_need(shape, cell.weights, cell.nodes, _kv_tokens(cell))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """An RPC worker on every node (none for one node), the program that asks on the first."""
@@ -98,6 +101,17 @@ class LlamaCpp(NodeEngine):
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
+
+
+def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
+    """Estimate it from above: the fullest node counts, with the output matrix, too."""
+    classifier = packed_bytes(shape.vocab * shape.dim, weights)
+    batch = min(context, BATCH)
+    buffers = batch * F32_BYTES * (4 * shape.dim + 2 * shape.hidden_dim + shape.vocab)
+    share = layers_bytes(shape, weights, nodes, context) + classifier
+    worker = share + buffers + PROGRAM_BYTES
+    embedding = F32_BYTES * shape.vocab * shape.dim
+    return MemoryNeed(root_bytes=worker + embedding, worker_bytes=worker)
 
 
 def _not_exact(cell: Cell) -> str | None:

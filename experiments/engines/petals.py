@@ -19,8 +19,8 @@ from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
-from models.memory import MemoryNeed, memory_need
-from models.shape import Weights, share_layers
+from models.memory import F32_BYTES, MIB, MemoryNeed, layers_bytes
+from models.shape import ModelShape, Weights, packed_bytes, share_layers
 
 PORT = 9995
 PROGRAMS = f"{ENGINES_FOLDER}/petals/bin/petals-"
@@ -30,6 +30,9 @@ STARTED = "[INFO] Started"
 COUNTS = (r"[1-9]\d*(-[1-9]\d*)+", "layers of each node, such as 4-2")
 """How a person counts out the layers of each node."""
 LONGEST_STEP_MS = 1e9
+SERVER_BYTES = 720 * MIB
+CLIENT_BYTES = 480 * MIB
+"""Python with PyTorch in all processes of each, measured on stories15m less its weights."""
 READY_S = 300.0
 """Python reads half a gigabyte of libraries, from an SD card perhaps."""
 
@@ -78,7 +81,7 @@ class Petals(NodeEngine):
         shape, told = _plain(spec).shape, _counted(cell)
         # As if all had about as much as the one that has most.
         nodes = max(1, shape.layers // max(told)) if told else cell.nodes
-        return memory_need(shape, "huggingface", cell.weights, nodes, _room(cell, spec))
+        return memory_need(shape, cell.weights, nodes, _room(cell, spec))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A server on every node, the client on the first."""
@@ -114,6 +117,13 @@ class Petals(NodeEngine):
                 if isinstance(step_ms, int | float) and 0 < step_ms < LONGEST_STEP_MS:
                     steps_ms.append(step_ms)
         return 1000 * len(steps_ms) / sum(steps_ms) if sum(steps_ms) else None
+
+
+def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
+    """Estimate it: a server on each node, on the root also the client with both ends."""
+    worker = SERVER_BYTES + layers_bytes(shape, weights, nodes, context)
+    ends = 2 * packed_bytes(shape.vocab * shape.dim, weights) + F32_BYTES * context * shape.vocab
+    return MemoryNeed(root_bytes=worker + CLIENT_BYTES + ends, worker_bytes=worker)
 
 
 def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import statistics
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,7 +15,6 @@ from collect.run import (
     ATTEMPTS_FOLDER,
     PROTOCOL_VERSION,
     CellRecord,
-    Scalar,
     TrialRecord,
 )
 from core.errors import HerdError
@@ -27,6 +24,7 @@ from experiments.engines.base import Cell
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.links import links
+from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix
 
 ID_LENGTH = 10
@@ -155,11 +153,11 @@ def make_plan(
 
 def plan_id(matrix: Matrix, cluster: Cluster) -> str:
     """What the user asked for, on which nodes: the same again continues the run."""
-    cells = sorted((canonical(cell.params) for cell in matrix.cells()), key=_digest)
-    return _digest(
+    cells = sorted((canonical(cell.params) for cell in matrix.cells()), key=digest)
+    return digest(
         {
             "title": matrix.title,
-            "workload": matrix.workload.model_dump(),
+            "workload": content(matrix.workload),
             "cells": cells,
             "repeats": matrix.repeats,
             "seed": matrix.seed,
@@ -253,25 +251,16 @@ def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
     engine = ENGINES[cell.engine]
     unavailable = engine.check(cell, cluster) or links.unavailable(cell, cluster)
     identity = dict(engine.identity(cell, cluster))
-    content = {
+    hashed = {
         "params": canonical(cell.params),
-        "workload": cell.workload.model_dump(),
+        "workload": content(cell.workload),
         "identity": identity,
         "protocol": PROTOCOL_VERSION,
     }
     return CellRecord(
-        cell_id=_digest(content)[:ID_LENGTH],
+        cell_id=digest(hashed)[:ID_LENGTH],
         params=dict(cell.params),
         identity=identity,
         nodes=tuple(node.name for node in cluster.nodes[: cell.nodes]),
         unavailable=unavailable,
     )
-
-
-def canonical(params: Mapping[str, Scalar]) -> list[list[Scalar]]:
-    """Axis values in an order that does not depend on how a matrix names them."""
-    return [[name, params[name]] for name in sorted(params)]
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

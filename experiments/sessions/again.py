@@ -15,8 +15,9 @@ from collect.later import Facts, Later
 from collect.run import CellRecord, RunManifest, Scalar
 from core.errors import HerdError
 from experiments.fleet.cluster import Cluster, Node
+from experiments.planning.identity import canonical
 from experiments.planning.manifest import run_manifest
-from experiments.planning.plan import Plan, canonical
+from experiments.planning.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 
 
 def test_weights_that_an_engine_cannot_run_are_refused(tiny: ModelSpec) -> None:
-    with pytest.raises(HerdError, match="distributed-llama cannot be given q8_0"):
+    with pytest.raises(HerdError, match="Files of the format dllama have no q8_0 weights"):
         ensure_artifact(tiny, "dllama", "q8_0")
 
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import pytest
 
+from experiments.engines import llama_cpp
 from models.catalogue import load_catalogue
-from models.memory import dllama_required, memory_need
+from models.dllama_memory import dllama_need, dllama_required
 from models.shape import Weights
 
 CATALOGUE = load_catalogue()
@@ -90,7 +91,7 @@ def test_a_longer_context_costs_qwen3_one_head_of_angles_and_llama_all_of_them()
 def test_a_process_takes_no_more_than_foretold_and_at_most_8_mib_less(seen: Measured) -> None:
     """Not every page of a buffer is touched, and pieces of a vocabulary differ in length."""
     shape = CATALOGUE.get(seen.name).shape
-    need = memory_need(shape, "dllama", seen.weights, seen.nodes, seen.context)
+    need = dllama_need(shape, seen.weights, seen.nodes, seen.context)
     assert 0 <= need.root_mib - seen.root_anon <= 8
     if seen.worker_anon is not None:
         assert 0 <= need.worker_mib - seen.worker_anon <= 8
@@ -98,18 +99,18 @@ def test_a_process_takes_no_more_than_foretold_and_at_most_8_mib_less(seen: Meas
 
 def test_more_nodes_and_smaller_weights_need_less_of_each() -> None:
     small = CATALOGUE.get("synthetic:small").shape
-    for file_format in ("gguf", "dllama"):
-        needs = [memory_need(small, file_format, "f32", n, 512).worker_mib for n in (1, 2, 4, 8)]
+    for memory_need in (llama_cpp.memory_need, dllama_need):
+        needs = [memory_need(small, "f32", n, 512).worker_mib for n in (1, 2, 4, 8)]
         assert needs[1:] == sorted(needs[1:], reverse=True)
-        assert memory_need(small, file_format, "q4_0", 2, 512).worker_mib < needs[1]
-        assert memory_need(small, file_format, "f32", 2, 4096).worker_mib > needs[1]
+        assert memory_need(small, "q4_0", 2, 512).worker_mib < needs[1]
+        assert memory_need(small, "f32", 2, 4096).worker_mib > needs[1]
 
 
 def test_a_long_context_is_most_of_what_a_large_model_needs() -> None:
     """Llama 3.1 8B: 131072 tokens would take a Raspberry Pi's whole memory on each of 4 nodes."""
     name = "synthetic:dim=4096,hidden=14336,layers=32,heads=32,kv_heads=8,vocab=4096,context=131072"
     shape = CATALOGUE.get(name).shape
-    long = memory_need(shape, "dllama", "q4_0", 4, 131_072).worker_mib
-    short = memory_need(shape, "dllama", "q4_0", 4, 4096).worker_mib
+    long = dllama_need(shape, "q4_0", 4, 131_072).worker_mib
+    short = dllama_need(shape, "q4_0", 4, 4096).worker_mib
     assert long > 8192
     assert short < 1600
