@@ -91,6 +91,23 @@ def test_pages_and_headings_that_code_and_messages_name_are_there() -> None:
     assert missing == []
 
 
+def test_the_page_on_architecture_names_every_room_and_nothing_that_is_gone() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    top = [path.name for path in PROJECT.iterdir() if (path / "__init__.py").exists()]
+    rooms = [path.parent.name for path in PROJECT.glob("experiments/*/__init__.py")]
+    assert len(rooms) > 8
+    assert [name for name in (*top, *rooms) if f"`{name}/`" not in page] == []
+    named = re.findall(r"`((?:[\w.-]+/)+(?:[\w-]+\.\w+)?)`", page)
+    inside = ("", "experiments", "roles/node_base/files", "analysis", "experiments/doctor")
+    gone = [
+        path
+        for path in named
+        if not any((PROJECT / folder / path).exists() for folder in inside)
+        and not path.startswith(("huggingface/", "page/", "tasks/"))
+    ]
+    assert gone == []
+
+
 def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.glob("*.html"))
     assert len(pages) > 20

@@ -22,7 +22,6 @@ NOT_PROSE = re.compile(
 )
 """Code, templates' own language, tags, addresses and what is quoted."""
 PAGES_LEFT = {
-    "architecture.md",
     "report.md",
     "tables.md",
 }
