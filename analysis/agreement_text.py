@@ -15,7 +15,8 @@ from analysis.agreement import Agreement, Difference, agreements, difference, di
 from analysis.cells import Series, cell_results, series_of, thing
 from analysis.tabulate import Table, table
 from analysis.wording import NOTHING, count, listing, nodes, number, plural
-from collect.reference import References, load_references
+from collect.load import load_references
+from collect.reference import References
 from collect.run import Greedy, RunManifest
 from collect.tables import Tables
 

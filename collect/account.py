@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, check_logs, load_attempt
-from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord, load_run
+from collect.load import load_run
+from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import one_line
 from core.record import own_folder, why

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from collect.reference import References
 from collect.run import MOST_CELLS, MOST_NODES, CellRecord, RunManifest
@@ -153,20 +153,3 @@ def later_names(folder: Path) -> list[str]:
     if len(names) > MOST_LATER:
         raise HerdError(f"{path} holds more than {MOST_LATER} files, which no run writes.")
     return sorted(names, key=lambda name: (len(name), name))
-
-
-def with_later(manifest: RunManifest, folder: Path, doing: str, remedy: str) -> RunManifest:
-    """A run as `run.json` tells it, with all that was added since.
-
-    Raises:
-        HerdError: an addition cannot be read, or does not fit.
-    """
-    for later in all_later(folder, doing, remedy):
-        try:
-            manifest = added(manifest, later)
-        except (ValidationError, ValueError) as error:
-            told = one_line(str(error), 300)
-            raise HerdError(
-                f"{doing}: {folder / LATER_FOLDER} does not fit its run.json ({told}). {remedy}"
-            ) from None
-    return manifest

@@ -6,14 +6,12 @@ no model.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from core.errors import HerdError
 from core.foreign import Count
-from core.record import Number, Record, Words, read_record
+from core.record import Number, Record, Words
 
 REFERENCE_FILE = "reference.json"
 
@@ -81,25 +79,3 @@ class References(Record):
             for model in dict.fromkeys((*self.models, *more.models))
         }
         return References(models=models)
-
-
-def load_references(folder: Path) -> References:
-    """Read what the texts of a greedy run are held against.
-
-    Raises:
-        HerdError: the file is gone or damaged.
-    """
-    from collect.later import all_later  # noqa: PLC0415 - which builds on this module
-
-    doing = f"Reading the run {folder.name}"
-    remedy = "Restore it, or move the folder away and run again."
-    found = read_record(folder, REFERENCE_FILE, References, doing, remedy)
-    if found is None:
-        raise HerdError(
-            f"{doing}: {folder / REFERENCE_FILE} is gone, which says what the engines should "
-            f"have said. {remedy}"
-        )
-    for later in all_later(folder, doing, remedy):
-        if later.references is not None:
-            found = found.with_more(later.references)
-    return found

@@ -12,16 +12,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
 from collect.questions import Question
-from core.errors import HerdError
 from core.foreign import Count, FileName, RelativePath, visible
-from core.record import Moment, Record, Scalar, Whole, Words, all_differ, read_record
+from core.record import Moment, Record, Scalar, Whole, Words, all_differ
 
 PROTOCOL_VERSION = 1
 """Version of the way a trial is carried out; part of every cell's identity."""
@@ -353,27 +352,3 @@ class RunManifest(Record):
             if cell.cell_id == cell_id:
                 return cell
         raise KeyError(cell_id)
-
-
-def load_run(folder: Path) -> RunManifest:
-    """Read `run.json` of a run's folder, and what was added to it.
-
-    Raises:
-        HerdError: there is none, it is torn, does not fit, is of another version or another run.
-    """
-    from collect.later import with_later  # noqa: PLC0415 - which builds on this module
-
-    doing = f"Reading the run {folder.name}"
-    remedy = "Restore it, or move the folder away and run again."
-    run = read_record(folder, RUN_FILE, RunManifest, doing, remedy)
-    if run is None:
-        raise HerdError(
-            f"{doing}: {folder / RUN_FILE} does not exist. "
-            f"The runs that there are lie in {folder.parent}."
-        )
-    if run.run != folder.name:
-        raise HerdError(
-            f"{doing}: its {RUN_FILE} is of the run {run.run}. A run's folder has the run's name: "
-            f"call it {run.run} again, or move it away."
-        )
-    return with_later(run, folder, doing, remedy)

@@ -25,8 +25,9 @@ from collect.attempt import (
 )
 from collect.labels import cell_label
 from collect.later import LATER_FOLDER, MOST_LATER, Later, later_names, number_of
+from collect.load import load_run
 from collect.reference import REFERENCE_FILE, References
-from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest, load_run
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
 from core.durable import (
     land,
     remove_folder,

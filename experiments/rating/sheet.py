@@ -15,9 +15,10 @@ from pathlib import Path
 from pydantic import Field
 
 from collect.account import Account
+from collect.load import load_run
 from collect.questions import Question
 from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
-from collect.run import Questions, RunManifest, Sha256, load_run
+from collect.run import Questions, RunManifest, Sha256
 from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.foreign import FileName, inside

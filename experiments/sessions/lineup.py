@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from collect.labels import cell_label
 from collect.later import Later, added
-from collect.reference import load_references
+from collect.load import load_references
 from collect.run import Greedy, RunManifest, TrialRecord
 from core.errors import HerdError
 from experiments.disk.ledger import Ledger

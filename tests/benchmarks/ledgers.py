@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from collect.account import Account, Look
-from collect.run import Benchmark, load_run
+from collect.load import load_run
+from collect.run import Benchmark
 from tests.benchmarks.bars import PROJECT, Measured, Row, against, run
 from tests.benchmarks.starting import fab_in
 from tests.doubles.run_folder import make_run

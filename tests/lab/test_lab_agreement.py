@@ -11,8 +11,9 @@ import pytest
 
 from analysis.agreement_text import Agreed, agreed
 from analysis.report import write_report
+from collect.load import load_run
 from collect.reference import REFERENCE_FILE
-from collect.run import Greedy, load_run
+from collect.run import Greedy
 from collect.tables import build_tables
 from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult

@@ -15,7 +15,7 @@ import pytest
 
 from analysis.agreement_text import agreed
 from collect.account import Account
-from collect.run import load_run
+from collect.load import load_run
 from collect.tables import build_tables, tables_of
 from experiments.disk.ledger import runs
 from tests.doubles.lab_run import run

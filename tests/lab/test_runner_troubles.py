@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collect.account import Account
-from collect.run import load_run
+from collect.load import load_run
 from core.errors import HerdError
 from experiments.disk.ledger import runs
 from experiments.nodes.facts import ask_facts

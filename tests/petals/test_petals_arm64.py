@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.agreement_text import agreed
-from collect.run import Greedy, load_run
+from collect.load import load_run
+from collect.run import Greedy
 from collect.tables import build_tables
 from experiments.planning.matrix import Matrix
 from tests.doubles.lab_run import run

@@ -11,7 +11,8 @@ import fabfile
 from analysis.report import write_report
 from collect.account import Account
 from collect.later import LATER_FOLDER
-from collect.run import RUN_FILE, load_run
+from collect.load import load_run
+from collect.run import RUN_FILE
 from core.errors import HerdError
 from experiments.disk.ledger import reasons_of, runs
 from experiments.fleet.cluster import Node

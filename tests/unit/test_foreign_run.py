@@ -12,9 +12,10 @@ import pytest
 from analysis.report import write_report
 from collect.account import Account, Look
 from collect.attempt import ATTEMPT_FILE
+from collect.load import load_run
 from collect.ratings import RATINGS_FOLDER, read_ratings
 from collect.reference import References
-from collect.run import ATTEMPTS_FOLDER, RUN_FILE, TABLES_FOLDER, load_run
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, TABLES_FOLDER
 from collect.tables import build_tables
 from core.durable import remove_folder, replace_file
 from core.errors import HerdError

@@ -417,7 +417,7 @@ def test_the_table_has_every_answer_also_those_that_broke_off(run_folder: Path) 
 def test_the_report_shows_answers_side_by_side_and_claims_no_more_than_that(
     run_folder: Path, tmp_path: Path
 ) -> None:
-    from collect.run import load_run  # noqa: PLC0415 - this test alone needs it
+    from collect.load import load_run  # noqa: PLC0415 - this test alone needs it
 
     out = tmp_path / "report"
     out.mkdir()
