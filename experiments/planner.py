@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.paths import RESULTS_FOLDER
 from experiments.nodes.facts import look
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import Plan, inventory_of, make_plan, those_left
 
@@ -27,8 +27,8 @@ def plan_matrix(
         HerdError: as `inventory_of`.
     """
     cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
-    transport = SshTransport(project)
+    launcher = SshLauncher(project)
     try:
-        return make_plan(matrix, look(cluster, transport), project / RESULTS_FOLDER)
+        return make_plan(matrix, look(cluster, launcher), project / RESULTS_FOLDER)
     finally:
-        transport.close()
+        launcher.close()

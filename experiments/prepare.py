@@ -21,7 +21,7 @@ from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.programs import NOT_INSTALLED, ansible_environment
 from experiments.nodes.facts import look
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.planning.lacks import Lacks, Wanted, lacks_of, obstacle_beyond
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import inventory_of, those_left
@@ -251,11 +251,11 @@ def _away(nodes: Iterable[Node]) -> list[Node]:
 
 def _seen(cluster: Cluster, project: Path) -> Cluster:
     """The nodes with what they have, or why they are away, over connections of its own."""
-    transport = SshTransport(project)
+    launcher = SshLauncher(project)
     try:
-        return look(cluster, transport)
+        return look(cluster, launcher)
     finally:
-        transport.close()
+        launcher.close()
 
 
 def run_ansible(argv: list[str], project: Path) -> int:

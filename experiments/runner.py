@@ -18,8 +18,8 @@ from experiments.nodes.controller import WithController
 from experiments.nodes.facts import ask_node, look
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner, own_results
-from experiments.nodes.protocol import Transport
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.protocol import Launcher
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.planning.describe import impossible, waiting
 from experiments.planning.matrix import Matrix
 from experiments.planning.money import Purse, run_purse
@@ -86,12 +86,12 @@ def run_matrix(
             runner or are not those that the run began on, the disk is full …
     """
     cluster = inventory_of(matrix, project, inventory, without)
-    transport = SshTransport(project)
+    launcher = SshLauncher(project)
     try:
         return run_on(
             matrix,
             cluster,
-            transport,
+            launcher,
             project / RESULTS_FOLDER,
             progress=progress,
             new=new,
@@ -100,13 +100,13 @@ def run_matrix(
             max_cost=max_cost,
         )
     finally:
-        transport.close()
+        launcher.close()
 
 
 def run_on(
     matrix: Matrix,
     cluster: Cluster,
-    transport: Transport,
+    launcher: Launcher,
     results: Path,
     *,
     progress: Progress,
@@ -116,13 +116,13 @@ def run_on(
     owner: Owner | None = None,
     max_cost: float | None = None,
 ) -> RunResult:
-    """Begin or continue a run on nodes that a transport reaches.
+    """Begin or continue a run on nodes that a launcher reaches.
 
     Args:
         matrix: what to measure.
         cluster: the inventory's nodes; what needs one that is marked as left out waits for it if
             the run was begun on it, and a new run is planned on the others.
-        transport: reaches them; the caller closes it.
+        launcher: reaches them; the caller closes it.
         results: folder of all runs.
         progress: told what happens.
         new: begin another run although there is one of this plan.
@@ -143,17 +143,17 @@ def run_on(
             return RunResult(account.folder, account.counts(), already_complete=True)
         cells = matrix.cells()
         check_controller(cells, cluster)
-        cluster = look(cluster, transport)
+        cluster = look(cluster, launcher)
         start = start_of(matrix, cluster, account)
         if start.account is not None and not start.pending:
             return _nothing_left(start, results, progress)
         start.require_runnable()
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
         herd = Herd(
-            WithController(transport, results),
+            WithController(launcher, results),
             (*start.plan.cluster.nodes, *here),
             owner,
-            lambda node: node if node is CONTROLLER else ask_node(node, transport),
+            lambda node: node if node is CONTROLLER else ask_node(node, launcher),
         )
         links = Links(cluster.nodes)
         try:

@@ -36,7 +36,7 @@ from experiments.fleet.programs import beside_python
 from experiments.nodes.facts import ask_facts
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
 from experiments.trials.trial import TrialRunner
@@ -126,15 +126,15 @@ def summarise(overheads_ms: Mapping[tuple[int, str, str], list[float]]) -> list[
 
 
 def _measure() -> list[Row]:
-    transport = SshTransport(PROJECT_FOLDER)
-    cluster = ask_facts(read_cluster(PROJECT_FOLDER), transport)
+    launcher = SshLauncher(PROJECT_FOLDER)
+    cluster = ask_facts(read_cluster(PROJECT_FOLDER), launcher)
     most = max(NODES)
     if len(cluster.nodes) < most:
         raise HerdError(
             f"The benchmark needs {most} nodes and the cluster has {len(cluster.nodes)}."
         )
     cells = _cells(cluster)
-    herd = Herd(transport, cluster.nodes[:most], Owner.me())
+    herd = Herd(launcher, cluster.nodes[:most], Owner.me())
     herd.own_all()
     with tempfile.TemporaryDirectory(prefix="herd-bench-") as folder:
         workbench = _Workbench(Path(folder), cluster, cells, TrialRunner(herd, lambda _tail: None))

@@ -23,7 +23,7 @@ from experiments.doctor.program import COMMAND, NONE, OLD, program
 from experiments.fleet import commands
 from experiments.fleet.cluster import Node
 from experiments.nodes.ssh.channel import Channel
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.nodes.together import together
 from experiments.nodes.told import first_of
 
@@ -73,19 +73,19 @@ def ask_nodes(
         deep: whether PyTorch, bitsandbytes and Petals are imported where they are installed.
         root: name of the cluster's root; None where that is not told.
     """
-    transport = SshTransport(project)
+    launcher = SshLauncher(project)
     try:
         peers = together(_peer, nodes)  # once: names may have to be looked up
-        answers = together(lambda node: _answer(node, peers, transport, deep=deep), nodes)
+        answers = together(lambda node: _answer(node, peers, launcher, deep=deep), nodes)
     finally:
-        transport.close()
+        launcher.close()
     return [replace(one, is_root=None if root is None else one.node == root) for one in answers]
 
 
-def _answer(node: Node, peers: Sequence[Peer], transport: SshTransport, *, deep: bool) -> Answer:
+def _answer(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> Answer:
     """What a node tells; whatever happens with one is a finding of that one."""
     try:
-        return _ask(node, peers, transport, deep=deep)
+        return _ask(node, peers, launcher, deep=deep)
     except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the others have answers
         why = f"Looking at it failed ({type(error).__name__}: {one_line(str(error))})."
         silent = Answer(node.name, node.address, node.engine_address)
@@ -93,7 +93,7 @@ def _answer(node: Node, peers: Sequence[Peer], transport: SshTransport, *, deep:
         return replace(silent, silence=problem("connection", why, remedy))
 
 
-def _ask(node: Node, peers: Sequence[Peer], transport: SshTransport, *, deep: bool) -> Answer:
+def _ask(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> Answer:
     silent = Answer(
         node.name,
         node.address,
@@ -104,7 +104,7 @@ def _ask(node: Node, peers: Sequence[Peer], transport: SshTransport, *, deep: bo
     )
     others = [peer for peer in peers if peer["name"] != node.name]
     try:
-        channel = transport.run(node, COMMAND)
+        channel = launcher.run(node, COMMAND)
     except HerdError as error:
         sentence, _, remedy = str(error).partition(". ")
         return replace(silent, silence=problem("connection", f"{sentence}.", remedy))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from core.paths import CLIENT
 from experiments.fleet.cluster import CONTROLLER, Node
-from experiments.nodes.protocol import Link, Reply, Request, Transport
+from experiments.nodes.protocol import Conversation, Launcher, Reply, Request
 
 CASSETTES_FOLDER = "cassettes"
 """Below the folder of all runs: kept answers serve later runs, too."""
@@ -25,20 +25,24 @@ EXITED, KILLED = "1", "2"
 
 
 class WithController:
-    """A transport that reaches this machine besides its nodes.
+    """A launcher that reaches this machine besides its nodes.
 
     Args:
         nodes: reaches the nodes.
         results: folder of all runs.
     """
 
-    def __init__(self, nodes: Transport, results: Path) -> None:
+    def __init__(self, nodes: Launcher, results: Path) -> None:
         self._nodes = nodes
         self._cassettes = results / CASSETTES_FOLDER
 
-    def open(self, node: Node) -> Link:
-        """A link to a node, or to this machine."""
-        return ControllerLink(self._cassettes) if node is CONTROLLER else self._nodes.open(node)
+    def open(self, node: Node) -> Conversation:
+        """A conversation with a node, or to this machine."""
+        return (
+            ControllerConversation(self._cassettes)
+            if node is CONTROLLER
+            else self._nodes.open(node)
+        )
 
     def drop(self, node: Node) -> None:
         """Forget the connection to a node."""
@@ -50,7 +54,7 @@ class WithController:
         self._nodes.close()
 
 
-class ControllerLink:
+class ControllerConversation:
     """Runs one client at a time.
 
     Args:

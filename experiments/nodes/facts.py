@@ -13,7 +13,7 @@ from core.foreign import is_file_name, one_line
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.nodes.protocol import Link, Reply, Request, Transport, ask
+from experiments.nodes.protocol import Conversation, Launcher, Reply, Request, ask
 from experiments.nodes.together import together
 from experiments.nodes.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 
@@ -27,45 +27,45 @@ COUNTERS, OBSTACLE = "energy_counters", "energy_obstacle"
 _DESCRIBED = re.compile(r"([0-9]{1,19}) ([0-9]{1,19}) (.+)")
 
 
-def ask_facts(cluster: Cluster, transport: Transport) -> Cluster:
+def ask_facts(cluster: Cluster, launcher: Launcher) -> Cluster:
     """The same cluster with what its nodes say.
 
     Raises:
         HerdError: a node does not answer, is not provisioned or says what cannot be, or a model
             file is not what its manifest says; the message names the node.
     """
-    nodes = together(lambda node: ask_node(node, transport), cluster.nodes)
+    nodes = together(lambda node: ask_node(node, launcher), cluster.nodes)
     return replace(cluster, nodes=tuple(nodes))
 
 
-def look(cluster: Cluster, transport: Transport) -> Cluster:
+def look(cluster: Cluster, launcher: Launcher) -> Cluster:
     """The same cluster with what the nodes that are there say, and why the others are away."""
-    nodes = together(lambda node: _look_at(node, transport), cluster.nodes)
+    nodes = together(lambda node: _look_at(node, launcher), cluster.nodes)
     return replace(cluster, nodes=tuple(nodes))
 
 
-def _look_at(node: Node, transport: Transport) -> Node:
+def _look_at(node: Node, launcher: Launcher) -> Node:
     if node.away is not None:
         return node
     try:
-        return ask_node(node, transport)
+        return ask_node(node, launcher)
     except HerdError as error:
-        transport.drop(node)
+        launcher.drop(node)
         return replace(node, away=str(error))
     except Exception as error:  # noqa: BLE001 - what others say may raise anything
-        transport.drop(node)
+        launcher.drop(node)
         return replace(node, away=f"{node.name}: {unread('what it says of itself', error)}.")
 
 
-def ask_node(node: Node, transport: Transport) -> Node:
+def ask_node(node: Node, launcher: Launcher) -> Node:
     """The same node with what it says.
 
     Raises:
         HerdError: as `ask_facts`.
     """
-    link = transport.open(node)
+    conversation = launcher.open(node)
     try:
-        reply = ask(link, Request("facts", (("address", node.engine_address),)), FACTS_S)
+        reply = ask(conversation, Request("facts", (("address", node.engine_address),)), FACTS_S)
         version = one_line(reply.text("helper"), 20) or "1"
         if version != HELPER_VERSION:
             raise HerdError(
@@ -88,11 +88,11 @@ def ask_node(node: Node, transport: Transport) -> Node:
             available_mib=hardware.available_mib or 0,
             facts={**told, "address": node.engine_address, **counted, **_programs(engines)},
             engines=engines,
-            model_sha256=_models(node, reply, link),
+            model_sha256=_models(node, reply, conversation),
             away=None,
         )
     finally:
-        link.close(0.0)
+        conversation.close(0.0)
 
 
 def _programs(engines: Mapping[str, Installation]) -> dict[str, Scalar | None]:
@@ -130,7 +130,7 @@ def _named(node: Node, reply: Reply, prefix: str) -> list[str]:
     return names
 
 
-def _models(node: Node, reply: Reply, link: Link) -> dict[str, str]:
+def _models(node: Node, reply: Reply, conversation: Conversation) -> dict[str, str]:
     """Model files that are there and are what their manifests say.
 
     A file whose size and time of change are those of the manifest is not read again.
@@ -143,7 +143,7 @@ def _models(node: Node, reply: Reply, link: Link) -> dict[str, str]:
         for name, stamp in manifest.files.items():
             if name in there:
                 if there[name] != (stamp.size_bytes, stamp.mtime_ns):
-                    _compare(node, link, f"{MODELS_FOLDER}/{slug}/{name}", stamp.sha256)
+                    _compare(node, conversation, f"{MODELS_FOLDER}/{slug}/{name}", stamp.sha256)
                 found[f"{slug}/{name}"] = stamp.sha256
     return found
 
@@ -161,8 +161,8 @@ def _files(node: Node, slug: str, text: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _compare(node: Node, link: Link, path: str, sha256: str) -> None:
-    reply = ask(link, Request("hash", (("file", path),)), HASH_S)
+def _compare(node: Node, conversation: Conversation, path: str, sha256: str) -> None:
+    reply = ask(conversation, Request("hash", (("file", path),)), HASH_S)
     told = one_line(reply.text("sha256"), 64)
     if told != sha256:
         delete = commands.on_node(node.name, f"rm {quote(path)}")

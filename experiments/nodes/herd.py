@@ -1,4 +1,4 @@
-"""The nodes of a session: one owned link each, and which of them are lost."""
+"""The nodes of a session: one owned conversation each, and which of them are lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Lock, Semaphore, Thread
 from core.errors import HerdError
 from experiments.fleet.cluster import LEFT_OUT, Node
 from experiments.nodes.owner import Owner, refusal
-from experiments.nodes.protocol import Link, NodeLostError, Reply, Request, Transport, expect
+from experiments.nodes.protocol import Conversation, Launcher, NodeLostError, Reply, Request, expect
 from experiments.nodes.together import AT_ONCE, together
 from experiments.nodes.told import unread
 
@@ -19,10 +19,10 @@ GOODBYE_S = 15.0
 
 
 class Herd:
-    """Links to the nodes that this process owns.
+    """Conversations to the nodes that this process owns.
 
     Args:
-        transport: makes links.
+        launcher: makes conversations.
         nodes: the nodes of the session, root first; those that are away are lost at first.
         owner: who we are, for those who find a node taken.
         look: asks a node that came back what it is; it then takes no part until it is taken up.
@@ -31,20 +31,20 @@ class Herd:
 
     def __init__(
         self,
-        transport: Transport,
+        launcher: Launcher,
         nodes: tuple[Node, ...],
         owner: Owner,
         look: Callable[[Node], Node] | None = None,
     ) -> None:
-        self._transport = transport
+        self._launcher = launcher
         self._owner = owner
         self._look = look
         self._nodes = {node.name: node for node in nodes}
         self._left_out = frozenset(node.name for node in nodes if node.away == LEFT_OUT)
-        self._links: dict[str, Link] = {}
+        self._conversations: dict[str, Conversation] = {}
         self._seeking: dict[str, Thread] = {}
         self._reasons = {node.name: node.away for node in nodes if node.away is not None}
-        self._arrived: dict[str, tuple[Node, Link]] = {}
+        self._arrived: dict[str, tuple[Node, Conversation]] = {}
         self._turns = Semaphore(AT_ONCE)
         self._lock = Lock()
         self._closed = False
@@ -72,62 +72,62 @@ class Herd:
         try:
             self._own(node)
         except HerdError as error:
-            self._transport.drop(node)
+            self._launcher.drop(node)
             self._reasons[node.name] = str(error)
 
     def _own(self, node: Node) -> None:
-        link = self._owned(node)
+        conversation = self._owned(node)
         with self._lock:
             if not self._closed:
-                self._links[node.name] = link
+                self._conversations[node.name] = conversation
                 return
-        link.close(0.0)
+        conversation.close(0.0)
 
-    def _owned(self, node: Node) -> Link:
-        link = self._transport.open(node)
+    def _owned(self, node: Node) -> Conversation:
+        conversation = self._launcher.open(node)
         try:
-            self._take(link)
+            self._take(conversation)
         except HerdError as error:
-            link.close(0.0 if isinstance(error, NodeLostError) else GOODBYE_S)
+            conversation.close(0.0 if isinstance(error, NodeLostError) else GOODBYE_S)
             raise
-        return link
+        return conversation
 
-    def _take(self, link: Link) -> None:
-        fields = (("who", self._owner.line()), ("address", link.node.engine_address))
-        link.send(Request("own", fields))
-        reply = expect(link, "take possession", 30.0)
+    def _take(self, conversation: Conversation) -> None:
+        fields = (("who", self._owner.line()), ("address", conversation.node.engine_address))
+        conversation.send(Request("own", fields))
+        reply = expect(conversation, "take possession", 30.0)
         if not reply.ok and self._owner.outlived(reply.text("owner")):
-            link.send(Request("own", (*fields, ("force", "yes"))))
-            reply = expect(link, "take possession", 40.0)
+            conversation.send(Request("own", (*fields, ("force", "yes"))))
+            reply = expect(conversation, "take possession", 40.0)
         if not reply.ok:
-            raise refusal(link.node.name, reply)
+            raise refusal(conversation.node.name, reply)
 
     def lost(self) -> tuple[str, ...]:
         """Names of the nodes that take no part at the moment, in the inventory's order."""
-        return tuple(name for name in self._nodes if name not in self._links)
+        return tuple(name for name in self._nodes if name not in self._conversations)
 
     def reasons(self) -> dict[str, str]:
         """Name to reason of the nodes that are lost."""
         return {name: self._reasons.get(name, f"{name} does not answer") for name in self.lost()}
 
-    def link(self, node: str) -> Link:
-        """The link to a node.
+    def conversation(self, node: str) -> Conversation:
+        """The conversation with a node.
 
         Raises:
             NodeLostError: it was lost before.
         """
         try:
-            return self._links[node]
+            return self._conversations[node]
         except KeyError:
             raise NodeLostError(node, f"{node} does not answer") from None
 
     def lose(self, node: str) -> None:
-        """Give up the link to a node that does not answer."""
-        link = self._links.pop(node, None)
-        if link is None:
+        """Give up the conversation with a node that does not answer."""
+        conversation = self._conversations.pop(node, None)
+        if conversation is None:
             return
-        link.close(0.0)
-        self._transport.drop(link.node)
+        conversation.close(0.0)
+        self._launcher.drop(conversation.node)
 
     def seek(self) -> None:
         """Begin to try lost nodes again, beside whatever else goes on."""
@@ -154,10 +154,10 @@ class Herd:
             with self._turns:
                 self._meet(node)
         except HerdError as error:
-            self._transport.drop(node)
+            self._launcher.drop(node)
             self._reasons[name] = str(error)
         except Exception as error:  # noqa: BLE001 - what others say may raise anything
-            self._transport.drop(node)
+            self._launcher.drop(node)
             self._reasons[name] = f"{name}: {unread('what it said', error)}."
         finally:
             del self._seeking[name]
@@ -168,12 +168,12 @@ class Herd:
             self._own(node)
             return
         told = self._look(node)
-        link = self._owned(node)
+        conversation = self._owned(node)
         with self._lock:
             if not self._closed:
-                self._arrived[node.name] = (told, link)
+                self._arrived[node.name] = (told, conversation)
                 return
-        link.close(0.0)
+        conversation.close(0.0)
 
     def arrived(self) -> list[Node]:
         """The nodes that came back, as they are now, in the inventory's order."""
@@ -181,15 +181,15 @@ class Herd:
 
     def take_up(self, name: str) -> None:
         """Let a node that came back take part again."""
-        self._nodes[name], self._links[name] = self._arrived.pop(name)
+        self._nodes[name], self._conversations[name] = self._arrived.pop(name)
         self._reasons.pop(name, None)
 
     def turn_away(self, name: str, reason: str) -> None:
         """Let go of a node that came back and is not what it was."""
-        node, link = self._arrived.pop(name)
+        node, conversation = self._arrived.pop(name)
         self._reasons[name] = reason
-        link.close(0.0)
-        self._transport.drop(node)
+        conversation.close(0.0)
+        self._launcher.drop(node)
 
     def ask_each(
         self, requests: Mapping[str, Request], doing: str, timeout_s: float
@@ -211,7 +211,7 @@ class Herd:
             if silent[name] is None:
                 try:
                     left_s = max(0.05, until - time.monotonic())
-                    replies[name] = expect(self.link(name), doing, left_s)
+                    replies[name] = expect(self.conversation(name), doing, left_s)
                 except NodeLostError as error:
                     silent[name] = str(error)
         reasons = {name: reason for name, reason in silent.items() if reason is not None}
@@ -222,7 +222,7 @@ class Herd:
     def _send(self, name: str, request: Request) -> str | None:
         """Send to a node; why that failed, if it did."""
         try:
-            self.link(name).send(request)
+            self.conversation(name).send(request)
         except NodeLostError as error:
             return str(error)
         return None
@@ -231,9 +231,12 @@ class Herd:
         """Let go of all nodes; returns when they have stopped what they ran."""
         with self._lock:  # a node that is found from now on is let go at once
             self._closed = True
-            links = [*self._links.values(), *(link for _, link in self._arrived.values())]
-            self._links, self._arrived = {}, {}
-        if links:
-            with ThreadPoolExecutor(max_workers=len(links)) as pool:
-                list(pool.map(lambda link: link.close(GOODBYE_S), links))
-        self._transport.close()
+            conversations = [
+                *self._conversations.values(),
+                *(conversation for _, conversation in self._arrived.values()),
+            ]
+            self._conversations, self._arrived = {}, {}
+        if conversations:
+            with ThreadPoolExecutor(max_workers=len(conversations)) as pool:
+                list(pool.map(lambda conversation: conversation.close(GOODBYE_S), conversations))
+        self._launcher.close()

@@ -182,7 +182,7 @@ def _shown(data: bytes | bytearray) -> str:
     return one_line(bytes(data[:200]).decode("utf-8", "replace"), 200)
 
 
-class Link(Protocol):
+class Conversation(Protocol):
     """An open conversation with the helper on one node; one request at a time."""
 
     node: Node
@@ -194,14 +194,14 @@ class Link(Protocol):
         """The reply, or None if it does not come within that time. Raises NodeLostError."""
 
     def close(self, timeout_s: float) -> None:
-        """Say goodbye: the node stops what it runs for this link. Waits for it so long."""
+        """Say goodbye: the node stops what it runs for this conversation. Waits for it so long."""
 
 
-class Transport(Protocol):
-    """Makes links."""
+class Launcher(Protocol):
+    """Makes conversations."""
 
-    def open(self, node: Node) -> Link:
-        """A new link to a node. Raises HerdError (NodeLostError when it does not answer)."""
+    def open(self, node: Node) -> Conversation:
+        """A new conversation with a node. Raises HerdError, NodeLostError if it is silent."""
 
     def drop(self, node: Node) -> None:
         """Forget the connection to a node that was lost."""
@@ -210,29 +210,30 @@ class Transport(Protocol):
         """End all connections."""
 
 
-def expect(link: Link, doing: str, timeout_s: float) -> Reply:
+def expect(conversation: Conversation, doing: str, timeout_s: float) -> Reply:
     """Wait for a reply.
 
     Raises:
         NodeLostError: none came in time, or the connection broke.
     """
-    reply = link.poll(timeout_s)
+    reply = conversation.poll(timeout_s)
     if reply is None:
         raise NodeLostError(
-            link.node.name, f"{link.node.name} did not answer within {timeout_s:.0f} s ({doing})"
+            conversation.node.name,
+            f"{conversation.node.name} did not answer within {timeout_s:.0f} s ({doing})",
         )
     return reply
 
 
-def ask(link: Link, request: Request, timeout_s: float = 20.0) -> Reply:
+def ask(conversation: Conversation, request: Request, timeout_s: float = 20.0) -> Reply:
     """Send a request and wait for its reply.
 
     Raises:
         NodeLostError: none came in time, or the connection broke.
         HerdError: the node refused; the message has its reason.
     """
-    link.send(request)
-    reply = expect(link, request.verb, timeout_s)
+    conversation.send(request)
+    reply = expect(conversation, request.verb, timeout_s)
     if not reply.ok:
-        raise HerdError(f"Asking {link.node.name} to {request.verb}: {reply.why()}")
+        raise HerdError(f"Asking {conversation.node.name} to {request.verb}: {reply.why()}")
     return reply

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from experiments.nodes.herd import Herd
-from experiments.nodes.protocol import Link, NodeLostError, Reply, Request, expect
+from experiments.nodes.protocol import Conversation, NodeLostError, Reply, Request, expect
 from experiments.trials.execution import Execution
 
 ANSWER_S = 20.0
@@ -69,23 +69,23 @@ class Lookout:
         Raises:
             NodeLostError: the root's node does not answer.
         """
-        link = self._herd.link(self._root)
+        conversation = self._herd.conversation(self._root)
         begun = time.monotonic()
         pulse_at = begun + PULSE_S
         asked_at: float | None = None
         while True:
-            reply = link.poll(LOOK_S)
+            reply = conversation.poll(LOOK_S)
             now = time.monotonic()
             if reply is not None and reply.verb == verb:
                 if asked_at is not None:
-                    _await(link, "watch")
+                    _await(conversation, "watch")
                 return reply
             if reply is not None:
                 asked_at = None
                 self._live(reply.text("tail")[-TAIL_CHARACTERS:])
                 self._suspect(self._root, reply, execution)
             elif asked_at is None:
-                link.send(Request("watch", (("unit", self._unit),)))
+                conversation.send(Request("watch", (("unit", self._unit),)))
                 asked_at = now
             elif now - asked_at > 2 * PULSE_S:
                 raise NodeLostError(self._root, f"{self._root} stopped answering")
@@ -95,8 +95,8 @@ class Lookout:
                 pulse_at = now + PULSE_S
                 self._feel_pulse(execution)
             if execution.cause is not None:
-                link.send(Request("halt", (("unit", self._unit),)))
-                return _await(link, verb)
+                conversation.send(Request("halt", (("unit", self._unit),)))
+                return _await(conversation, verb)
 
     def _feel_pulse(self, execution: Execution) -> None:
         pings = {name: Request("ping") for name in self._others}
@@ -120,9 +120,9 @@ class Lookout:
         self._suspects[node] = told
 
 
-def _await(link: Link, verb: str) -> Reply:
+def _await(conversation: Conversation, verb: str) -> Reply:
     """Wait for the reply to one request, past those to others."""
     while True:
-        reply = expect(link, verb, ANSWER_S)
+        reply = expect(conversation, verb, ANSWER_S)
         if reply.verb == verb:
             return reply

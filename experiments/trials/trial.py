@@ -130,7 +130,9 @@ class TrialRunner:
         """Start the server and wait until it is ready."""
         node = server.node.name
         try:
-            self._herd.link(node).send(_launch("start", server, name, deployment.deadline_s))
+            self._herd.conversation(node).send(
+                _launch("start", server, name, deployment.deadline_s)
+            )
             unit, others = _unit(name, server), _others(deployment)
             lookout = Lookout(self._herd, node, unit, others, "the server was started")
             reply = lookout.wait("start", server.ready_s, execution)
@@ -164,8 +166,8 @@ class TrialRunner:
         if execution.cause is not None:
             return
         try:
-            link = self._herd.link(root.node.name)
-            link.send(_launch("run", root, name, deployment.deadline_s))
+            conversation = self._herd.conversation(root.node.name)
+            conversation.send(_launch("run", root, name, deployment.deadline_s))
             lookout = Lookout(
                 self._herd,
                 root.node.name,

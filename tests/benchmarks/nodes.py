@@ -15,7 +15,7 @@ from pathlib import Path
 from experiments.fleet.cluster import Node
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from tests.benchmarks.bars import Measured, Row, SkippedError, against, run
 
 PROGRAMS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -111,7 +111,7 @@ def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
 
 def connected_s(folder: Path, nodes: tuple[Node, ...]) -> float:
     """Seconds until all nodes are connected and have answered once."""
-    herd = Herd(SshTransport(folder), nodes, Owner.me())
+    herd = Herd(SshLauncher(folder), nodes, Owner.me())
     begun = time.perf_counter()
     herd.own_all()
     took_s = time.perf_counter() - begun
@@ -153,7 +153,7 @@ def six_silent(folder: Path) -> Measured:
             known = str(folder / "known_hosts")
             at = f"127.0.0.{number + 1}"
             nodes.append(Node(f"n{number}", "127.0.0.1", at, port=port, known_hosts=known))
-        herd = Herd(SshTransport(folder), tuple(nodes), Owner.me())
+        herd = Herd(SshLauncher(folder), tuple(nodes), Owner.me())
         begun = time.perf_counter()
         reasons = herd.regain()
         took_s = time.perf_counter() - begun

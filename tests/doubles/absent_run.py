@@ -15,7 +15,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.plan import leave_out
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import LineProgress
-from tests.doubles.scripted import ScriptedTransport, World, cluster
+from tests.doubles.scripted import ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import matrix
 
 AXES = {**matrix().axes, "nodes": (1, 2, 4)}
@@ -40,7 +40,7 @@ def measure(
     result = run_on(
         asked or study(),
         leave_out(cluster(nodes), without),
-        options.pop("transport", None) or ScriptedTransport(the_world),
+        options.pop("launcher", None) or ScriptedLauncher(the_world),
         folder / "results",
         progress=LineProgress(Console(file=said, width=300)),
         **options,

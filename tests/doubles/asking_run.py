@@ -17,16 +17,16 @@ from collect.questions import Question
 from collect.run import Questions
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster
-from experiments.nodes.protocol import Link, Transport
+from experiments.nodes.protocol import Conversation, Launcher
 from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress
 
 
 class NoNodes:
-    """A transport that must not be asked for any node."""
+    """A launcher that must not be asked for any node."""
 
-    def open(self, node: object) -> Link:
+    def open(self, node: object) -> Conversation:
         """Fails: there is none."""
         raise AssertionError(f"no node was to be reached, and {node} was")
 
@@ -65,11 +65,11 @@ def matrix(systems: Path, *questions: str, **changed: Any) -> Matrix:
 
 def run(folder: Path, asked: Matrix, **options: Any) -> RunResult:
     """Run a matrix of systems without nodes in a folder."""
-    transport: Transport = options.pop("transport", NoNodes())
+    launcher: Launcher = options.pop("launcher", NoNodes())
     console = options.pop("console", Console(file=sys.stderr))
     progress = make_progress(console)
     cluster = options.pop("cluster", Cluster(()))
-    return run_on(asked, cluster, transport, folder / "results", progress=progress, **options)
+    return run_on(asked, cluster, launcher, folder / "results", progress=progress, **options)
 
 
 def cell(asked: Matrix) -> Cell:

@@ -13,7 +13,7 @@ from rich.console import Console
 from collect.run import Benchmark
 from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import trim
 from experiments.runner import RunResult, run_on
@@ -40,13 +40,13 @@ def matrix(deadline_s: float = 60.0, **axes: str) -> Matrix:
 
 def run(inventory: str, results: Path, asked: Matrix) -> RunResult:
     """Run it on the first nodes of an inventory."""
-    transport = SshTransport(PROJECT)
+    launcher = SshLauncher(PROJECT)
     progress = make_progress(Console(stderr=True))
     try:
         cluster = trim(read_cluster(PROJECT, inventory), asked)
-        return run_on(asked, cluster, transport, results, progress=progress)
+        return run_on(asked, cluster, launcher, results, progress=progress)
     finally:
-        transport.close()
+        launcher.close()
 
 
 def main() -> int:

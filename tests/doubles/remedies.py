@@ -27,8 +27,8 @@ from experiments.engines.common import unreadable
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.nodes.facts import HELPER_VERSION, ask_facts
+from experiments.nodes.ssh.launcher import SshConversation
 from experiments.nodes.ssh.refusals import Failure
-from experiments.nodes.ssh.remote import SshLink
 from experiments.nodes.told import wrong
 from experiments.planning.describe import remedies
 from experiments.planning.lacks import lacks_of
@@ -36,7 +36,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
 from experiments.prepare import steps_of
 from tests.doubles.doctor_facts import PC, answer, changed
-from tests.doubles.scripted import ScriptedTransport, World, cluster
+from tests.doubles.scripted import ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
 
 NODE, OTHER = "desk", "pi1"
@@ -148,7 +148,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
 
 
 def _helper_that_fails() -> None:
-    SshLink(EMPTY, _channel("sudo: a password is required"))._ended()
+    SshConversation(EMPTY, _channel("sudo: a password is required"))._ended()
 
 
 def _failure(said: str) -> Any:  # noqa: ANN401
@@ -177,9 +177,9 @@ def _machine_with_another_key(folder: Path) -> None:
 
 def _asked(world: World, helper: str | None = None) -> None:
     """Ask nodes for their facts, whose helper may speak another version."""
-    transport = ScriptedTransport(world)
+    launcher = ScriptedLauncher(world)
     with patch("experiments.nodes.facts.HELPER_VERSION", helper or HELPER_VERSION):
-        ask_facts(cluster(1), transport)
+        ask_facts(cluster(1), launcher)
 
 
 def _text_that_cannot_be_split() -> None:

@@ -105,17 +105,17 @@ class World:
         return sorted(path.name for path in (self.folder / "units").iterdir())
 
 
-class ScriptedTransport:
+class ScriptedLauncher:
     """Links to the nodes of a world."""
 
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         """A link; NodeLostError if the node is silent."""
         if node.name in self._world.silent:
             raise NodeLostError(node.name, f"Connecting to {node.name}: it does not answer")
-        return ScriptedLink(node, self._world)
+        return ScriptedConversation(node, self._world)
 
     def drop(self, node: Node) -> None:
         """Nothing to forget."""
@@ -124,7 +124,7 @@ class ScriptedTransport:
         """Nothing to end."""
 
 
-class ScriptedLink:
+class ScriptedConversation:
     """Answers as `herd-node` does."""
 
     def __init__(self, node: Node, world: World) -> None:

@@ -29,7 +29,7 @@ from tests.doubles.scripted import (
     GENERATED_TOKENS,
     MODEL,
     PROMPT_TOKENS,
-    ScriptedTransport,
+    ScriptedLauncher,
     World,
     cluster,
 )
@@ -68,12 +68,12 @@ def world(folder: Path, **changed: Any) -> World:
 def run(folder: Path, world: World, nodes: int = 3, **options: Any) -> RunResult:
     """Run the matrix of `options`, or that of `matrix()`, in a folder."""
     asked = options.pop("asked", None) or matrix()
-    transport = options.pop("transport", None) or ScriptedTransport(world)
+    launcher = options.pop("launcher", None) or ScriptedLauncher(world)
     progress = make_progress(Console(file=sys.stderr, quiet=True))
     return run_on(
         asked,
         cluster(nodes),
-        transport,
+        launcher,
         folder / "results",
         progress=progress,
         **options,

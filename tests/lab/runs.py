@@ -10,8 +10,8 @@ from pathlib import Path
 from collect.attempt import AttemptRecord, load_attempt
 from experiments.disk.ledger import runs
 from experiments.engines.base import Node
-from experiments.nodes.protocol import Link, Request, ask
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.protocol import Conversation, Request, ask
+from experiments.nodes.ssh.launcher import SshLauncher
 from tests.lab.virtual_lab import PROJECT
 
 SOON_S = 60
@@ -36,16 +36,16 @@ def until(happened: Callable[[], object]) -> None:
 
 
 @contextmanager
-def transport() -> Iterator[SshTransport]:
+def launcher() -> Iterator[SshLauncher]:
     """Connections to nodes, closed afterwards."""
-    made = SshTransport(PROJECT)
+    made = SshLauncher(PROJECT)
     try:
         yield made
     finally:
         made.close()
 
 
-def owning(ssh: SshTransport, node: Node) -> Link:
+def owning(ssh: SshLauncher, node: Node) -> Conversation:
     """A connection that owns a node, whoever did before: no other starts anything."""
     link = ssh.open(node)
     ask(link, Request("own", (("who", "a test"), ("force", "yes"))))

@@ -13,7 +13,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments.nodes.protocol import Request, ask
-from tests.lab.runs import owning, transport
+from tests.lab.runs import launcher, owning
 from tests.lab.virtual_lab import WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -60,7 +60,7 @@ def _guarded(lab: VirtualLab) -> Iterator[None]:
 
 def refusal(lab: VirtualLab) -> str:
     """Why a worker is not started; empty if it was."""
-    with transport() as ssh:
+    with launcher() as ssh:
         link = owning(ssh, lab.cluster(2).nodes[1])
         try:
             ask(link, START)
@@ -101,7 +101,7 @@ def test_the_table_comes_back_whenever_nftables_flushes_all_rules(
 def test_only_nodes_of_the_cluster_reach_a_worker(lab: VirtualLab) -> None:
     look = f"timeout 2 bash -c '</dev/tcp/{lab.address(WORKER)}/{PORT}' && echo in || echo out"
     lab.on(WORKER, "systemctl start nftables; systemctl reload nftables")
-    with transport() as ssh:
+    with launcher() as ssh:
         link = owning(ssh, lab.cluster(2).nodes[1])
         ask(link, START)
         with pytest.raises(TimeoutError):

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from core.errors import HerdError
-from experiments.nodes.protocol import Link, Reply, Request, ask
+from experiments.nodes.protocol import Conversation, Reply, Request, ask
 from experiments.trials.readings import unit_state
-from tests.lab.runs import owning, transport, until
+from tests.lab.runs import launcher, owning, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -25,7 +25,7 @@ def split(field: str) -> tuple[str, str, str]:
     return field.partition("=")
 
 
-def answer(link: Link, verb: str, *fields: str) -> Reply:
+def answer(link: Conversation, verb: str, *fields: str) -> Reply:
     """What the helper says, refusals too."""
     link.send(request(verb, *fields))
     reply = link.poll(30.0)
@@ -37,7 +37,7 @@ def test_what_an_owner_calls_itself_ends_no_process(lab: VirtualLab) -> None:
     lab.on(WORKER, "systemd-run --quiet --unit=victim sleep 600")
     pid = lab.on(WORKER, "systemctl show --property=MainPID --value victim").strip()
     node = lab.cluster(2).nodes[1]
-    with transport() as ssh:
+    with launcher() as ssh:
         for who in (f"helper={pid}", "helper=0", "helper=1", "helper=-1"):
             first, second = ssh.open(node), ssh.open(node)
             ask(first, request("own", f"who={who}"))
@@ -51,7 +51,7 @@ def test_what_an_owner_calls_itself_ends_no_process(lab: VirtualLab) -> None:
 @pytest.mark.parametrize("user", ["pi", "herd", "nobody"])
 def test_nobody_but_root_holds_the_lock(lab: VirtualLab, user: str) -> None:
     node = lab.cluster(2).nodes[1]
-    with transport() as ssh:
+    with launcher() as ssh:
         ask(ssh.open(node), request("own", "who=first"))
         held = lab.on(
             WORKER,
@@ -63,7 +63,7 @@ def test_nobody_but_root_holds_the_lock(lab: VirtualLab, user: str) -> None:
 
 def test_a_unit_of_the_node_itself_is_neither_stopped_nor_cleaned_away(lab: VirtualLab) -> None:
     lab.on(WORKER, "systemd-run --quiet --unit=herd-backup sleep 600")
-    with transport() as ssh:
+    with launcher() as ssh:
         link = ssh.open(lab.cluster(2).nodes[1])
         told = [answer(link, verb, "unit=herd-backup") for verb in ("stop", "halt")]
         ask(link, request("own", "who=x"))
@@ -88,7 +88,7 @@ def test_a_unit_of_the_node_itself_is_neither_stopped_nor_cleaned_away(lab: Virt
     ],
 )
 def test_an_engine_gets_nothing_that_chooses_code(lab: VirtualLab, fields: tuple[str, ...]) -> None:
-    with transport() as ssh, pytest.raises(HerdError):
+    with launcher() as ssh, pytest.raises(HerdError):
         ask(
             owning(ssh, lab.cluster(1).root),
             request("run", "unit=herd-x-root", "deadline=5", *fields),
@@ -99,7 +99,7 @@ def test_an_engine_gets_nothing_that_chooses_code(lab: VirtualLab, fields: tuple
 def test_only_model_files_are_hashed(lab: VirtualLab, path: str) -> None:
     lab.on(WORKER, "mkdir -p /opt/llama-herd/models/trap")
     lab.on(WORKER, "ln -sf /etc/shadow /opt/llama-herd/models/trap/x")
-    with transport() as ssh:
+    with launcher() as ssh:
         reply = answer(ssh.open(lab.cluster(2).nodes[1]), "hash", f"file={path}")
     lab.on(WORKER, "rm -r /opt/llama-herd/models/trap")
     assert not reply.ok
@@ -110,7 +110,7 @@ def test_a_log_without_end_fills_neither_the_disk_nor_the_controllers_memory(
     lab: VirtualLab,
 ) -> None:
     lab.on(WORKER, f"printf '#!/bin/sh\\nexec yes\\n' >{BIN}/flood; chmod 755 {BIN}/flood")
-    with transport() as ssh:
+    with launcher() as ssh:
         link = owning(ssh, lab.cluster(2).nodes[1])
         reply = answer(link, "run", "unit=herd-flood-root", "deadline=60", f"arg={BIN}/flood")
         lab.on(WORKER, f"rm {BIN}/flood")
@@ -126,7 +126,7 @@ def test_a_log_without_end_fills_neither_the_disk_nor_the_controllers_memory(
 def test_units_have_limits_and_there_are_not_many(lab: VirtualLab) -> None:
     node = lab.cluster(2).nodes[1]
     show = "systemctl show -p MemoryMax -p TasksMax -p LimitFSIZE herd-many0"
-    with transport() as ssh:
+    with launcher() as ssh:
         link = ssh.open(node)
         ask(link, request("own", "who=x"))
         told = []

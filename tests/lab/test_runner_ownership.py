@@ -21,7 +21,7 @@ from experiments.disk.ledger import runs
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
 from experiments.nodes.protocol import Request, ask
-from tests.lab.runs import attempts, transport, until
+from tests.lab.runs import attempts, launcher, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -71,7 +71,7 @@ def test_a_killed_runner_leaves_no_unit_even_before_it_is_resumed(
 
 
 def test_two_runners_do_not_share_a_cluster(lab: VirtualLab, tmp_path: Path) -> None:
-    with transport() as ssh:
+    with launcher() as ssh:
         herd = Herd(ssh, lab.cluster(2).nodes, Owner.me())
         herd.own_all()
         code, said = lab.run(tmp_path, "nodes=2")
@@ -88,7 +88,7 @@ def test_a_node_is_taken_over_from_a_runner_that_died_without_a_goodbye(
     dead = subprocess.Popen(["true"])
     dead.wait()
     owner = replace(Owner.me(), pid=dead.pid)
-    with transport() as ssh:
+    with launcher() as ssh:
         # This connection stays, as one does whose other end lost its power.
         ask(ssh.open(lab.cluster(1).root), Request("own", (("who", owner.line()),)))
 

@@ -17,7 +17,7 @@ from collect.load import load_run
 from core.errors import HerdError
 from experiments.disk.ledger import runs
 from experiments.nodes.facts import ask_facts
-from tests.lab.runs import attempts, has_attempts, transport, until
+from tests.lab.runs import attempts, has_attempts, launcher, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -97,7 +97,7 @@ def test_a_changed_host_key_is_refused_with_the_remedy(lab: VirtualLab, tmp_path
     known.write_text(f"{address} {other.split(' ', 1)[1]}\n")
     node = replace(lab.cluster(1).root, known_hosts=str(known))
 
-    with transport() as ssh, pytest.raises(HerdError) as caught:
+    with launcher() as ssh, pytest.raises(HerdError) as caught:
         ssh.open(node)
 
     assert ROOT in str(caught.value)
@@ -110,7 +110,7 @@ def test_an_unknown_host_key_is_refused_and_not_added(lab: VirtualLab, tmp_path:
     known.write_text("")
     node = replace(lab.cluster(1).root, known_hosts=str(known))
 
-    with transport() as ssh, pytest.raises(HerdError, match="is not in"):
+    with launcher() as ssh, pytest.raises(HerdError, match="is not in"):
         ssh.open(node)
 
     assert known.read_text() == ""
@@ -121,7 +121,7 @@ def test_a_wrong_key_is_told(lab: VirtualLab, tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     node = replace(lab.cluster(1).root, key_file=str(key))
 
-    with transport() as ssh, pytest.raises(HerdError, match=rf"{ROOT}.*does not accept the key"):
+    with launcher() as ssh, pytest.raises(HerdError, match=rf"{ROOT}.*does not accept the key"):
         ssh.open(node)
 
 
@@ -129,7 +129,7 @@ def test_a_node_without_the_helper_is_told_to_be_provisioned(lab: VirtualLab) ->
     helper = "/usr/local/libexec/llama-herd/herd-node"
     lab.on(ROOT, f"mv {helper} {helper}.away")
     try:
-        with transport() as ssh, pytest.raises(HerdError, match=rf"(?s){ROOT}.*provision\.yml"):
+        with launcher() as ssh, pytest.raises(HerdError, match=rf"(?s){ROOT}.*provision\.yml"):
             ask_facts(lab.cluster(1), ssh)
     finally:
         lab.on(ROOT, f"mv {helper}.away {helper}")

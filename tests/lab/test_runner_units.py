@@ -13,7 +13,7 @@ from core.errors import HerdError
 from experiments.fleet.cluster import Node
 from experiments.nodes.protocol import Request, ask
 from experiments.trials.readings import unit_state
-from tests.lab.runs import owning, transport, until
+from tests.lab.runs import launcher, owning, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
@@ -25,7 +25,7 @@ CAP_SYS_NICE, CAP_SYS_RESOURCE = 1 << 23, 1 << 24
 def test_a_process_ends_at_its_deadline_by_the_nodes_own_systemd(lab: VirtualLab) -> None:
     server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
     fields = (("unit", "herd-deadline-root"), ("deadline", "1"), ("arg", server))
-    with transport() as ssh:
+    with launcher() as ssh:
         link = owning(ssh, lab.cluster(1).root)
         reply = ask(link, Request("run", fields))
         link.close(5.0)
@@ -40,7 +40,7 @@ def test_a_helper_outlives_an_upgrade_of_systemd(lab: VirtualLab) -> None:
     server = "/opt/llama-herd/engines/llama.cpp/bin/ggml-rpc-server"
     fields = (("deadline", "1"), ("arg", server))
     results = []
-    with transport() as ssh:
+    with launcher() as ssh:
         link = owning(ssh, lab.cluster(1).root)
         for unit in ("herd-before-root", "herd-after-root"):
             reply = ask(link, Request("run", (("unit", unit), *fields)))
@@ -83,7 +83,7 @@ def test_a_running_worker_is_fenced_in_and_comes_before_all_else(lab: VirtualLab
             awk '/Max locked memory/ {{print $5}}' /proc/$pid/limits
             awk '{{print $19}}' /proc/$pid/stat
         done"""
-    with transport() as ssh:
+    with launcher() as ssh:
         link = owning(ssh, lab.cluster(2).nodes[1])
         ask(link, Request("start", fields + options))
         exposure, *shown, rights, lock1, nice1, none, lock, nice = lab.on(WORKER, look).splitlines()
@@ -130,5 +130,5 @@ def test_the_helper_runs_nothing_but_engines(
     lab: VirtualLab, fields: tuple[tuple[str, str], ...], told: str
 ) -> None:
     root: Node = lab.cluster(1).root
-    with transport() as ssh, pytest.raises(HerdError, match=told):
+    with launcher() as ssh, pytest.raises(HerdError, match=told):
         ask(owning(ssh, root), Request("run", fields))

@@ -18,7 +18,7 @@ from experiments.nodes.facts import ask_facts
 from experiments.planner import plan_matrix
 from tests.doubles.lab_run import matrix
 from tests.lab.conftest import both_engines
-from tests.lab.runs import transport
+from tests.lab.runs import launcher
 from tests.lab.virtual_lab import PROJECT, ROOT, WORKER, VirtualLab
 
 pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
@@ -84,7 +84,7 @@ def test_provisioning_examining_and_planning_do_not_touch_a_worker(
     assert verified.code == 0, verified.output
     asked = matrix(engine="distributed-llama,llama.cpp")
     assert plan_matrix(asked, PROJECT, inventory=lab.inventory).trials
-    with transport() as ssh:
+    with launcher() as ssh:
         ask_facts(lab.cluster(2), ssh)
     assert len(examine(PROJECT, lab.inventory, None, deep=True)) == 2
 

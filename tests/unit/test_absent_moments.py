@@ -14,11 +14,11 @@ from experiments.nodes.protocol import NodeLostError, Reply, Request
 from experiments.sessions import session
 from experiments.trials import lookout
 from tests.doubles.absent_run import AXES, counted, measure, study
-from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World
+from tests.doubles.scripted import ScriptedConversation, ScriptedLauncher, World
 from tests.doubles.scripted_run import world
 
 
-class Unplugging(ScriptedTransport):
+class Unplugging(ScriptedLauncher):
     """Has one node fall silent at the n-th request that any node gets, and back some later."""
 
     def __init__(self, the_world: World, node: str, at: int, back_after: int) -> None:
@@ -27,7 +27,7 @@ class Unplugging(ScriptedTransport):
         self.at = range(at, at + back_after)
         self.requests = 0
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         self.count()
         link = super().open(node)
         send = link.send
@@ -58,15 +58,15 @@ def test_whenever_a_node_is_unplugged_the_account_is_true_and_the_run_can_be_com
     monkeypatch.setattr("experiments.nodes.protocol.expect", _soon)
     asked = study(axes={**AXES, "nodes": (1, 2)}, repeats=1, max_attempts=9)
     quiet = Unplugging(world(tmp_path / "quiet"), node, 0, 0)
-    measure(tmp_path / "quiet", quiet._world, asked, nodes=2, transport=quiet)
+    measure(tmp_path / "quiet", quiet._world, asked, nodes=2, launcher=quiet)
 
     for at in range(1, quiet.requests + 1):
         for back_after in (3, 10_000):
             folder = tmp_path / f"{at}-{back_after}"
             the_world = world(folder)
-            transport = Unplugging(the_world, node, at, back_after)
+            launcher = Unplugging(the_world, node, at, back_after)
             try:
-                result, _ = measure(folder, the_world, asked, nodes=2, transport=transport)
+                result, _ = measure(folder, the_world, asked, nodes=2, launcher=launcher)
             except HerdError as error:
                 assert node in str(error)  # noqa: PT017 - it may end so, or not
             else:

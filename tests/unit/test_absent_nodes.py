@@ -25,7 +25,7 @@ from tests.doubles.api_server import saying, serving
 from tests.doubles.asking_run import matrix as asking
 from tests.doubles.asking_run import systems_file
 from tests.doubles.lab_run import CHAT_MODEL
-from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
+from tests.doubles.scripted import ScriptedConversation, ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
 
 
@@ -142,14 +142,14 @@ def test_where_all_that_is_left_waits_the_run_says_so_and_ends(tmp_path: Path) -
 # -- what keeps a node away
 
 
-class Odd(ScriptedTransport):
+class Odd(ScriptedLauncher):
     """One node answers a verb in a way of its own."""
 
     def __init__(self, the_world: World, node: str, verb: str, reply: Reply) -> None:
         super().__init__(the_world)
         self._odd = (node, verb, reply)
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         link = super().open(node)
         name, verb, reply = self._odd
         if node.name == name:
@@ -179,7 +179,7 @@ def test_whatever_keeps_a_node_from_taking_part_is_said_and_the_rest_goes_on(
 ) -> None:
     the_world = world(tmp_path)
 
-    result, said = measure(tmp_path, the_world, transport=Odd(the_world, "pi2", verb, reply))
+    result, said = measure(tmp_path, the_world, launcher=Odd(the_world, "pi2", verb, reply))
 
     assert counted(result) == (2, 0, 0, 4)
     assert done(tmp_path) == {1: 2}
@@ -188,12 +188,12 @@ def test_whatever_keeps_a_node_from_taking_part_is_said_and_the_rest_goes_on(
     assert the_world.units() == []
 
 
-class GoingDown(ScriptedTransport):
+class GoingDown(ScriptedLauncher):
     """A node that begins to shut down, once."""
 
     gone = False
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         link = super().open(node)
         start = link._start
 
@@ -211,7 +211,7 @@ class GoingDown(ScriptedTransport):
 def test_a_node_that_shuts_down_is_lost_and_looked_for_again(tmp_path: Path) -> None:
     the_world = world(tmp_path)
 
-    result, said = measure(tmp_path, the_world, study(warmup=0), transport=GoingDown(the_world))
+    result, said = measure(tmp_path, the_world, study(warmup=0), launcher=GoingDown(the_world))
 
     assert counted(result) == (6, 0, 0, 0)
     assert said.count("pi2 is shutting down") == 1
@@ -233,7 +233,7 @@ class ComingAndGoing(GoingDown):
 def test_a_node_that_comes_and_goes_keeps_nobody_for_ever(tmp_path: Path) -> None:
     the_world = world(tmp_path)
 
-    result, _ = measure(tmp_path, the_world, transport=ComingAndGoing(the_world))
+    result, _ = measure(tmp_path, the_world, launcher=ComingAndGoing(the_world))
 
     assert counted(result) == (2, 0, 0, 4)
     assert "pi2" in result.notes[0]

@@ -13,7 +13,7 @@ import pytest
 from experiments.fleet.cluster import Node
 from experiments.nodes.protocol import NodeLostError, Request, ask
 from experiments.nodes.ssh.channel import MARK, Channel, SilentError
-from experiments.nodes.ssh.remote import SshLink, SshTransport
+from experiments.nodes.ssh.launcher import SshConversation, SshLauncher
 
 HERE = Node("here", "127.0.0.1", "127.0.0.1", connection="local")
 SOON_S = 20.0
@@ -129,12 +129,12 @@ def test_what_must_not_be_killed_ends_by_itself(tmp_path: Path) -> None:
 
 
 def test_this_machine_is_a_node_without_ssh(tmp_path: Path) -> None:
-    transport = SshTransport(tmp_path)
-    channel = transport.run(HERE, "cat")
+    launcher = SshLauncher(tmp_path)
+    channel = launcher.run(HERE, "cat")
     channel.settimeout(SOON_S)
     channel.sendall(b"hello")
     assert channel.recv(10) == b"hello"
-    transport.close()
+    launcher.close()
 
 
 def test_a_helper_that_does_not_start_is_provisioned(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_helper_that_does_not_start_is_provisioned(tmp_path: Path) -> None:
     (tmp_path / "sudo").chmod(0o755)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-        link = SshTransport(tmp_path).open(HERE)
+        link = SshLauncher(tmp_path).open(HERE)
         with pytest.raises(NodeLostError, match=r"the helper on here failed \(sudo: .*provision"):
             ask(link, Request("facts"))
     link.close(0.0)
@@ -150,7 +150,7 @@ def test_a_helper_that_does_not_start_is_provisioned(tmp_path: Path) -> None:
 
 def test_a_link_whose_program_is_killed_is_lost() -> None:
     channel = spoken(f"echo {MARK}; echo $$ >&2; exec sleep 60")
-    link = SshLink(HERE, channel)
+    link = SshConversation(HERE, channel)
     link.send(Request("facts"))
     os.kill(int(channel.last_said()), 9)
 

@@ -15,7 +15,7 @@ from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import read_cluster
 from experiments.nodes.protocol import NodeLostError
 from experiments.nodes.ssh.channel import Channel
-from experiments.nodes.ssh.remote import SshTransport
+from experiments.nodes.ssh.launcher import SshLauncher
 from tests.doubles.ssh_server import ssh_server
 
 NAMES = "[cluster]\na ansible_host=127.0.0.1 ansible_port={port}\nb ansible_host=nobody.invalid\n"
@@ -84,12 +84,12 @@ def test_no_known_hosts_is_a_finding_too(tmp_path: Path, hosts: str) -> None:
 def test_what_nobody_foresaw_at_one_node_is_a_finding_of_that_one(
     tmp_path: Path, hosts: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(_self: SshTransport, node: Node, _command: str) -> Channel:
+    def run(_self: SshLauncher, node: Node, _command: str) -> Channel:
         if node.name == "a":
             raise AttributeError("odd")
         raise NodeLostError(node.name, "Connecting to b: it is off. Switch it on.")
 
-    monkeypatch.setattr(SshTransport, "run", run)
+    monkeypatch.setattr(SshLauncher, "run", run)
     odd, off = ask_nodes(
         read_cluster(tmp_path, hosts, must_resolve=False).nodes, tmp_path, deep=False
     )

@@ -17,7 +17,7 @@ from experiments.trials.meter import energy_between
 from herd_node import meters
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import matrix, run, world
-from tests.unit.test_trial_server import HeardTransport
+from tests.unit.test_trial_server import HeardLauncher
 
 RANGE_UJ = 262_143_328_850
 
@@ -244,9 +244,9 @@ def test_only_nodes_with_counters_are_asked_and_the_roots_never(tmp_path: Path) 
         folder = tmp_path / str(len(without))
         folder.mkdir()
         made = counting_world(folder, *without)
-        transport = HeardTransport(made)
-        run(folder, made, transport=transport, asked=matrix(repeats=1, warmup=0))
-        heard = [node for node, request in transport.heard if request.verb == "energy"]
+        launcher = HeardLauncher(made)
+        run(folder, made, launcher=launcher, asked=matrix(repeats=1, warmup=0))
+        heard = [node for node, request in launcher.heard if request.verb == "energy"]
         assert heard == asked * 2
 
 

@@ -30,19 +30,19 @@ from experiments.nodes.protocol import (
     LOG_BYTES,
     MOST_PARTS,
     SMALL_BYTES,
-    Link,
+    Conversation,
     NodeLostError,
     Reply,
     ReplyError,
     ReplyReader,
     Request,
 )
-from experiments.nodes.ssh.remote import SshLink
+from experiments.nodes.ssh.launcher import SshConversation
 from experiments.nodes.told import LONGEST_WORDS
 from experiments.trials.meter import energy_between
 from experiments.trials.readings import node_reading, unit_state
 from tests.doubles.doctor_facts import PC
-from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
+from tests.doubles.scripted import ScriptedConversation, ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
 
 NODE = Node("pi1", "10.0.0.1", "10.0.0.1")
@@ -190,8 +190,8 @@ class Sending:
         """It does not care."""
 
 
-def linked(first: bytes, after: bytes = b"x") -> SshLink:
-    link = SshLink(NODE, Sending(first, after))  # type: ignore[arg-type]
+def linked(first: bytes, after: bytes = b"x") -> SshConversation:
+    link = SshConversation(NODE, Sending(first, after))  # type: ignore[arg-type]
     link.send(Request("run"))
     return link
 
@@ -217,7 +217,7 @@ def test_a_goodbye_ends_when_it_says_whatever_the_node_sends() -> None:
 def test_a_node_that_takes_requests_a_byte_at_a_time_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("experiments.nodes.ssh.remote.CONNECT_S", 0.2)
+    monkeypatch.setattr("experiments.nodes.ssh.launcher.CONNECT_S", 0.2)
     link = linked(b"")
 
     class Late(Sending):
@@ -238,14 +238,14 @@ def test_what_is_no_reply_names_the_node() -> None:
 # -- facts, stamps, manifests
 
 
-class Telling(ScriptedTransport):
+class Telling(ScriptedLauncher):
     """Nodes whose facts are other ones."""
 
     def __init__(self, world: World, parts: Mapping[str, bytes | None]) -> None:
         super().__init__(world)
         self._parts = parts
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         """A link to such a node."""
         link = super().open(node)
         whole = link._facts
@@ -599,10 +599,10 @@ def test_a_probe_that_never_ends_is_ended(endless: bytes, seconds: float, told: 
 # -- lost nodes
 
 
-class Slow(ScriptedTransport):
+class Slow(ScriptedLauncher):
     """Silent nodes take a moment to be given up, as a connection does."""
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         """A link, or the error after a moment."""
         try:
             return super().open(node)
@@ -637,8 +637,8 @@ def test_a_node_found_after_the_herd_was_let_go_is_let_go_too(tmp_path: Path) ->
     the_world = world(tmp_path)
     opened = threading.Event()
 
-    class Late(ScriptedTransport):
-        def open(self, node: Node) -> Link:  # type: ignore[override]
+    class Late(ScriptedLauncher):
+        def open(self, node: Node) -> Conversation:  # type: ignore[override]
             opened.wait(5)
             return super().open(node)
 

@@ -25,8 +25,8 @@ import yaml
 from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
 from experiments.fleet.programs import beside_python
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.nodes.ssh.openssh import CHECKED, ONLY_THERE
-from experiments.nodes.ssh.remote import SshTransport
 from experiments.nodes.together import together
 from tests.doubles.sshd import Sshd, agent, make_key, sshd
 
@@ -237,11 +237,11 @@ def by_ansible(world: World, hosts: Mapping[str, Setting]) -> set[str]:
 def by_fab(world: World, hosts: Mapping[str, Setting]) -> dict[str, str]:
     """What the runner hears from each host, or the error."""
     nodes = read_cluster(world.project, inventory(world, hosts), must_resolve=False).nodes
-    transport = SshTransport(world.project)
+    launcher = SshLauncher(world.project)
 
     def heard(number: int) -> tuple[str, str]:
         try:
-            channel = transport.run(nodes[number], "echo reached")
+            channel = launcher.run(nodes[number], "echo reached")
             channel.settimeout(20)
             return nodes[number].name, channel.recv(100).decode()
         except HerdError as error:
@@ -250,7 +250,7 @@ def by_fab(world: World, hosts: Mapping[str, Setting]) -> dict[str, str]:
     try:
         return dict(together(heard, range(len(nodes))))
     finally:
-        transport.close()
+        launcher.close()
 
 
 def test_both_reach_the_same(world: World) -> None:

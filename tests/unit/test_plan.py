@@ -11,7 +11,7 @@ from core.errors import HerdError
 from experiments.nodes.facts import ask_facts
 from experiments.planning.describe import describe
 from experiments.planning.plan import Plan, make_plan, order_trials, plan_id, trim
-from tests.doubles.scripted import ScriptedTransport, cluster
+from tests.doubles.scripted import ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, run, world
 
 
@@ -19,7 +19,7 @@ def planned(folder: Path, **changed: object) -> Plan:
     the_world = world(folder)
     for name, value in changed.items():
         setattr(the_world, name, value)
-    asked = ask_facts(cluster(3), ScriptedTransport(the_world))
+    asked = ask_facts(cluster(3), ScriptedLauncher(the_world))
     return make_plan(matrix(), asked, folder / "results")
 
 

@@ -14,7 +14,7 @@ from experiments.engines import ENGINES
 from experiments.runner import run_on
 from experiments.sessions.progress import LineProgress, Step, make_progress
 from experiments.trials.trial import TrialRunner
-from tests.doubles.scripted import ScriptedTransport, cluster
+from tests.doubles.scripted import ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, world
 
 COUNTS = {"planned": 8, "done": 3, "failed": 1, "unavailable": 2, "pending": 2}
@@ -82,7 +82,7 @@ def test_a_rate_of_an_emulated_processor_is_not_shown(
     run_on(
         matrix(repeats=1),
         cluster(3),
-        ScriptedTransport(world(tmp_path, emulated=lambda node: node == "pi2")),
+        ScriptedLauncher(world(tmp_path, emulated=lambda node: node == "pi2")),
         tmp_path / "results",
         progress=LineProgress(Console(file=output, width=200)),
     )
@@ -97,7 +97,7 @@ def test_a_run_says_first_which_cells_cannot_run_and_why(tmp_path: Path) -> None
     run_on(
         matrix(repeats=1),
         cluster(3),
-        ScriptedTransport(world(tmp_path)),
+        ScriptedLauncher(world(tmp_path)),
         tmp_path / "results",
         progress=LineProgress(Console(file=output, width=200)),
     )

@@ -15,8 +15,8 @@ import pytest
 from core.errors import HerdError
 from experiments.fleet.cluster import Node, Secret, SshSettings
 from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.nodes.ssh.openssh import OpenSsh
-from experiments.nodes.ssh.remote import SshTransport
 from tests.doubles.ssh_server import SshServer, ssh_server
 
 
@@ -45,7 +45,7 @@ def said(home: Path, node: SshServer, config: str, *known: SshServer, **settings
         f"Host node\n  HostName 127.0.0.1\n  {config}\nHost *\n  IdentityFile {home}/.ssh/id_rsa\n"
     )
     (home / "known_hosts").write_text("".join(server.line() for server in known))
-    transport = SshTransport(home)
+    launcher = SshLauncher(home)
     reached = Node(
         name="pi1",
         address="node",
@@ -57,9 +57,9 @@ def said(home: Path, node: SshServer, config: str, *known: SshServer, **settings
     )
     reached = replace(reached, **settings)  # type: ignore[arg-type]
     try:
-        return transport.run(reached, "true").recv(5).decode()
+        return launcher.run(reached, "true").recv(5).decode()
     finally:
-        transport.close()
+        launcher.close()
 
 
 def jump(server: SshServer) -> str:
@@ -177,7 +177,7 @@ def test_a_command_may_stand_for_the_connection(
 def test_a_node_that_starts_nothing_is_given_up(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.nodes.ssh.remote.STARTED_S", 2.0)
+    monkeypatch.setattr("experiments.nodes.ssh.launcher.STARTED_S", 2.0)
     begun = time.monotonic()
     with (
         ssh_server(starts=False) as node,

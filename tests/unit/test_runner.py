@@ -16,7 +16,7 @@ from core.errors import HerdError
 from experiments.disk.ledger import find_run, run_status, runs
 from experiments.nodes.owner import Owner, own_results
 from experiments.trials import lookout
-from tests.doubles.scripted import ScriptedTransport, World, cluster
+from tests.doubles.scripted import ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import matrix, run, world
 
 ONE_NODE = {
@@ -302,7 +302,7 @@ def test_results_that_another_runner_owns_are_refused_by_its_name(tmp_path: Path
 
 def test_a_cluster_that_another_runner_owns_is_refused_by_its_name(tmp_path: Path) -> None:
     the_world = world(tmp_path)
-    taken = ScriptedTransport(the_world).open(cluster(2).nodes[1])
+    taken = ScriptedLauncher(the_world).open(cluster(2).nodes[1])
     from experiments.nodes.protocol import Request  # noqa: PLC0415 - one test needs it
 
     taken.send(Request("own", (("who", "user=ada host=attic pid=4711 since=now"),)))

@@ -26,7 +26,7 @@ from experiments.sessions.progress import Step, make_progress
 from models.catalogue import load_catalogue
 from models.listing import models_table
 from tests.doubles.on_terminal import on_terminal
-from tests.doubles.scripted import ScriptedTransport, cluster
+from tests.doubles.scripted import ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, world
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -92,7 +92,7 @@ def a_live_run(width: int) -> None:
 
 @pytest.fixture
 def a_plan(tmp_path: Path) -> Print:
-    asked = ask_facts(cluster(3), ScriptedTransport(world(tmp_path)))
+    asked = ask_facts(cluster(3), ScriptedLauncher(world(tmp_path)))
     lines = describe(make_plan(matrix(), asked, tmp_path / "results"))
     return lambda _width: [say(line) for line in lines] and None
 

@@ -16,11 +16,11 @@ from experiments.trials.execution import Execution
 from experiments.trials.lookout import Lookout
 from experiments.trials.trial import TrialRunner
 from experiments.trials.validity import failure
-from tests.doubles.scripted import ScriptedLink, ScriptedTransport, World, cluster
+from tests.doubles.scripted import ScriptedConversation, ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
 
 
-class HeardTransport(ScriptedTransport):
+class HeardLauncher(ScriptedLauncher):
     """Keeps what nodes were asked; its servers may refuse, or end before they are ready."""
 
     def __init__(self, world: World, refusal: str | None = None) -> None:
@@ -28,24 +28,24 @@ class HeardTransport(ScriptedTransport):
         self.world, self.refusal = world, refusal
         self.heard: list[tuple[str, Request]] = []
 
-    def open(self, node: Node) -> ScriptedLink:
+    def open(self, node: Node) -> ScriptedConversation:
         return HeardLink(node, self)
 
 
-class HeardLink(ScriptedLink):
-    def __init__(self, node: Node, transport: HeardTransport) -> None:
-        super().__init__(node, transport.world)
-        self._transport = transport
+class HeardLink(ScriptedConversation):
+    def __init__(self, node: Node, launcher: HeardLauncher) -> None:
+        super().__init__(node, launcher.world)
+        self._launcher = launcher
 
     def send(self, request: Request) -> None:
-        self._transport.heard.append((self.node.name, request))
+        self._launcher.heard.append((self.node.name, request))
         super().send(request)
 
     def _start(self, fields: dict[str, str], request: Request) -> Reply:
         reply = super()._start(fields, request)
-        if self._transport.refusal is None or not fields["unit"].endswith("-server"):
+        if self._launcher.refusal is None or not fields["unit"].endswith("-server"):
             return reply
-        told = self._transport.refusal.encode()
+        told = self._launcher.refusal.encode()
         return Reply("start", ok=False, parts={**reply.parts, "error": told})
 
 
@@ -63,8 +63,8 @@ def deployment() -> Deployment:
     )
 
 
-def execute(transport: HeardTransport, *, keep: bool = False) -> Execution:
-    herd = Herd(transport, cluster(2).nodes, Owner.me())
+def execute(launcher: HeardLauncher, *, keep: bool = False) -> Execution:
+    herd = Herd(launcher, cluster(2).nodes, Owner.me())
     herd.own_all()
     try:
         return TrialRunner(herd, lambda _: None).execute(deployment(), "t", keep=keep)
@@ -72,9 +72,9 @@ def execute(transport: HeardTransport, *, keep: bool = False) -> Execution:
         herd.close()
 
 
-def asked(transport: HeardTransport) -> list[tuple[str, str, str]]:
+def asked(launcher: HeardLauncher) -> list[tuple[str, str, str]]:
     """Node, verb and unit of all that concerned a unit."""
-    named = [(node, request.verb, dict(request.fields)) for node, request in transport.heard]
+    named = [(node, request.verb, dict(request.fields)) for node, request in launcher.heard]
     return [(node, verb, f["unit"]) for node, verb, f in named if "unit" in f]
 
 
@@ -82,12 +82,12 @@ def asked(transport: HeardTransport) -> list[tuple[str, str, str]]:
 def test_the_server_is_ready_before_the_client_begins_and_stops_before_the_workers(
     tmp_path: Path, *, keep: bool
 ) -> None:
-    transport = HeardTransport(world(tmp_path))
+    launcher = HeardLauncher(world(tmp_path))
 
-    execution = execute(transport, keep=keep)
+    execution = execute(launcher, keep=keep)
 
     worker = "herd-t-kept-worker" if keep else "herd-t-worker"
-    assert asked(transport) == [
+    assert asked(launcher) == [
         ("pi2", "start", worker),
         ("pi1", "start", "herd-t-server"),
         ("pi1", "run", "herd-t-client"),
@@ -100,12 +100,12 @@ def test_the_server_is_ready_before_the_client_begins_and_stops_before_the_worke
 
 
 def test_the_node_is_told_how_a_server_shows_that_it_is_ready(tmp_path: Path) -> None:
-    transport = HeardTransport(world(tmp_path))
-    execute(transport)
+    launcher = HeardLauncher(world(tmp_path))
+    execute(launcher)
 
     (fields,) = (
         dict(request.fields)
-        for node, request in transport.heard
+        for node, request in launcher.heard
         if (node, request.verb) == ("pi1", "start")
     )
     assert (fields["port"], fields["line"]) == ("9980", "Server URL:")
@@ -113,28 +113,28 @@ def test_the_node_is_told_how_a_server_shows_that_it_is_ready(tmp_path: Path) ->
 
 
 def test_without_a_server_nobody_is_asked_and_its_log_is_kept(tmp_path: Path) -> None:
-    transport = HeardTransport(world(tmp_path), refusal="it ended before it listened")
+    launcher = HeardLauncher(world(tmp_path), refusal="it ended before it listened")
 
-    execution = execute(transport)
+    execution = execute(launcher)
 
     assert execution.cause == "the server on pi1 was not ready: it ended before it listened"
-    assert "run" not in [verb for _, verb, _ in asked(transport)]
+    assert "run" not in [verb for _, verb, _ in asked(launcher)]
     assert "pi1.server.out" in execution.logs
-    assert transport.world.units() == []
+    assert launcher.world.units() == []
 
 
 def test_a_client_that_fails_fails_the_trial(tmp_path: Path) -> None:
-    execution = execute(HeardTransport(world(tmp_path, fails=lambda unit: True)))
+    execution = execute(HeardLauncher(world(tmp_path, fails=lambda unit: True)))
 
     assert failure(execution) == "the client on pi1 ended with exit-code"
 
 
 def test_at_the_deadline_it_is_not_a_worker_that_is_stopped(tmp_path: Path) -> None:
     """They begin first: with the same deadline they would end first, and their root of that."""
-    transport = HeardTransport(world(tmp_path))
-    execute(transport)
+    launcher = HeardLauncher(world(tmp_path))
+    execute(launcher)
     begun = [
-        dict(request.fields) for _, request in transport.heard if request.verb in {"start", "run"}
+        dict(request.fields) for _, request in launcher.heard if request.verb in {"start", "run"}
     ]
     deadline_s = {fields["unit"].rpartition("-")[2]: int(fields["deadline"]) for fields in begun}
     assert deadline_s["client"] == deadline_s["server"] == 50
@@ -157,6 +157,6 @@ def test_a_client_that_was_halted_is_not_one_that_could_not_start(
         return reply
 
     monkeypatch.setattr(Lookout, "wait", halted)
-    execution = execute(HeardTransport(world(tmp_path)))
+    execution = execute(HeardLauncher(world(tmp_path)))
 
     assert (execution.cause, execution.refused) == ("the worker had ended", None)

@@ -21,7 +21,14 @@ from core.errors import HerdError
 from core.foreign import one_line
 from experiments.fleet.cluster import Node
 from experiments.fleet.commands import provision
-from experiments.nodes.protocol import Link, NodeLostError, Reply, ReplyError, ReplyReader, Request
+from experiments.nodes.protocol import (
+    Conversation,
+    NodeLostError,
+    Reply,
+    ReplyError,
+    ReplyReader,
+    Request,
+)
 from experiments.nodes.ssh.channel import BROKEN, MARK, Channel, SilentError
 from experiments.nodes.ssh.openssh import CONNECT_S, Call, OpenSsh
 from experiments.nodes.ssh.refusals import Failure, explained, is_unexplained, was_turned_away
@@ -39,7 +46,7 @@ PAUSE_S = (0.1, 1.5)
 """The pause before that, at random: those who were turned away together do not return together."""
 
 
-class SshTransport:
+class SshLauncher:
     """Programs on nodes, and conversations with their helpers.
 
     Args:
@@ -53,7 +60,7 @@ class SshTransport:
         self._channels: dict[str, list[Channel]] = {}
         self._lock = threading.Lock()
 
-    def open(self, node: Node) -> Link:
+    def open(self, node: Node) -> Conversation:
         """A conversation with the helper on a node.
 
         Raises:
@@ -61,7 +68,9 @@ class SshTransport:
         """
         # A helper of this machine must not be killed: it stops what it runs when its input ends.
         is_killed = node.connection != "local"
-        return SshLink(node, self._run(node, f"exec sudo -n {HELPER} serve", is_killed=is_killed))
+        return SshConversation(
+            node, self._run(node, f"exec sudo -n {HELPER} serve", is_killed=is_killed)
+        )
 
     def run(self, node: Node, command: str) -> Channel:
         """A program that was just started on a node, with its input and output.
@@ -163,7 +172,7 @@ def _allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-class SshLink:
+class SshConversation:
     """One conversation with the helper on a node."""
 
     def __init__(self, node: Node, channel: Channel) -> None:
