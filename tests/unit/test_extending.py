@@ -25,6 +25,7 @@ from analysis import literature
 from collect.attempt import NodeEnergy
 from experiments.engines.llama_cpp import ENGINE
 from experiments.nodes.protocol import Reply
+from experiments.planning.identity import canonical
 from experiments.trials.execution import Execution
 from experiments.trials.meter import Meter
 
@@ -37,13 +38,15 @@ import json, sys
 from pathlib import Path
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Cluster, Node
+from experiments.planning.identity import canonical
 from experiments.planning.matrix import load_matrix
 
 matrix = load_matrix(Path(sys.argv[1]))
 cluster = Cluster((Node("n1", "192.0.2.1", "192.0.2.1", cores=4, memory_mib=4096),))
 cells = matrix.cells()
 print(json.dumps([
-    [dict(cell.params), ENGINES[cell.engine].deploy(cell, cluster).root.argv] for cell in cells
+    [cell.params, ENGINES[cell.engine].deploy(cell, cluster).root.argv, canonical(cell.params)]
+    for cell in cells
 ]))
 """
 
@@ -88,8 +91,10 @@ def test_the_axis_is_planned_and_reaches_the_engine(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     cells = json.loads(done.stdout)
-    assert [params["cache_type_k"] for params, _ in cells] == ["f16", "q8_0"]
-    for params, command in cells:
+    assert [params["cache_type_k"] for params, _, _ in cells] == ["f16", "q8_0"]
+    for params, command, hashed in cells:
+        before = {name: value for name, value in params.items() if name != "cache_type_k"}
+        assert (hashed == canonical(before)) == (params["cache_type_k"] == "f16")
         assert command[command.index("--cache-type-k") + 1] == params["cache_type_k"]
 
 
