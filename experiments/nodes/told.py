@@ -73,6 +73,10 @@ class Hardware(BaseModel):
     available_mib: Count | None = None
 
 
+_SAID_BY_ENGINE = ("engine", "format", "reads_model_on_every_node")
+"""What every install of an engine says alike, and so tells nothing of one."""
+
+
 class Stamp(BaseModel):
     """What a role left about an engine (`install.json`); the rest of it is provenance."""
 
@@ -89,7 +93,7 @@ class Stamp(BaseModel):
         return {
             name: value
             for name, value in (self.model_extra or {}).items()
-            if name != "engine" and _is_fact(value)
+            if name not in _SAID_BY_ENGINE and _is_fact(value)
         }
 
 

@@ -65,6 +65,10 @@ OPEN = {
 HIDDEN = {**dict.fromkeys(DEVICES, "hidden"), "zero": "opened"}
 
 
+NO_OPTIONS = {"arguments": {"options": [], "flags": [], "texts": []}}
+"""What a record says of an engine whose programs get none."""
+
+
 class Fenced:
     """A node beside the lab's, from the same image."""
 
@@ -81,12 +85,13 @@ class Fenced:
 
     def install(self, engine: str, record: Mapping[str, object]) -> None:
         """Write what a role leaves on a node that has an engine."""
-        self.sh(f"cat >{ENGINES}/{engine}/install.json", json.dumps(record))
+        self.sh(f"cat >{ENGINES}/{engine}/install.json", json.dumps({**NO_OPTIONS, **record}))
 
     def activate(self, build: str, method: str) -> str:
         """Have a build of Petals tried as the role has it tried; what that says."""
         proof = {"argv": ["petals-check"], "pattern": "^petals 2", "in_unit": True}
-        record = {"engine": "petals", "build": build, "method": method, "proof": proof}
+        record = {"engine": "petals", "build": build, "method": method, **NO_OPTIONS}
+        record["proof"] = proof
         call = f"python3 -I -B - activate '{json.dumps(record)}' 2>&1 || true"
         return self.sh(call, STORE.read_text())
 

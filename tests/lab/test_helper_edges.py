@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from shlex import quote
 
 import pytest
 
@@ -93,6 +94,52 @@ def test_an_engine_gets_nothing_that_chooses_code(lab: VirtualLab, fields: tuple
             owning(ssh, lab.cluster(1).root),
             request("run", "unit=herd-x-root", "deadline=5", *fields),
         )
+
+
+@pytest.mark.parametrize("user", ["pi", "herd", "nobody"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "echo '{}' >install.json",
+        "ln -sf /dev/shm/evil.json install.json",
+        "mv install.json away.json",
+        "rm install.json",
+    ],
+)
+def test_nobody_but_root_says_which_options_an_engine_gets(
+    lab: VirtualLab, user: str, change: str
+) -> None:
+    said = lab.on(
+        WORKER,
+        f"cd {BIN}/.. && setpriv --reuid={user} --clear-groups sh -c {quote(change)} 2>&1 || true",
+    )
+    assert "Permission denied" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("chmod 664 install.json", "is not root's alone"),
+        ("chown herd install.json", "is not root's alone"),
+        ("mv install.json real.json; ln -s real.json install.json", "install.json"),
+        ("echo '{\"installed\": true}' >install.json", "does not say which options llama.cpp gets"),
+        ("truncate --size=2M install.json", "has more than 1048576 bytes"),
+        ("rm install.json", "No such file or directory"),
+    ],
+)
+def test_an_engine_whose_record_is_not_roots_word_is_not_started(
+    lab: VirtualLab, change: str, told: str
+) -> None:
+    folder = f"{BIN}/.."
+    lab.on(WORKER, f"cd {folder} && cp --archive install.json kept.json && {change}")
+    try:
+        with launcher() as ssh:
+            link = owning(ssh, lab.cluster(2).nodes[1])
+            reply = answer(link, "run", "unit=herd-x-root", "deadline=5", f"arg={BIN}/llama-bench")
+    finally:
+        lab.on(WORKER, f"cd {folder} && rm -f install.json real.json && mv kept.json install.json")
+    assert not reply.ok
+    assert told in reply.text("error")
 
 
 @pytest.mark.parametrize("path", ["/etc/shadow", "/dev/zero", "/opt/llama-herd/models/trap/x"])

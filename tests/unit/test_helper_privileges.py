@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import grp
 import hashlib
+import json
 import os
 import stat
 import subprocess
@@ -25,9 +26,11 @@ from experiments.engines.base import Cell
 from experiments.planning.matrix import load_matrix
 from experiments.trials.trial import _launch
 from herd_node import confinement, conversation, places, privileges, units
+from herd_node.allowed import words_of
 from herd_node.firewall import Firewall, within
 from herd_node.ground import RefusalError
 from herd_node.messages import Request
+from herd_node.privileges import check_program
 from tests.unit.test_engines import BENCHMARK, cell, cluster
 
 PROGRAM = "/opt/llama-herd/engines/llama.cpp/bin/llama-bench"
@@ -53,9 +56,29 @@ def folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A node on which every program is installed."""
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A node on which every program is installed; the folder of its engines, which is root's."""
     monkeypatch.setattr(os, "access", lambda _path, _mode: True)
+    monkeypatch.setattr(privileges, "ROOT", os.getuid())
+    monkeypatch.setattr(places, "ENGINES", str(tmp_path / "engines"))
+    for name, engine in ON_NODES.items():
+        lists = {"options": engine.options, "flags": engine.flags, "texts": engine.texts}
+        write_record(tmp_path / "engines" / name, said(**lists))
+    return tmp_path / "engines"
+
+
+def said(**lists: object) -> str:
+    """A record that lets an engine be given so much, and nothing else."""
+    nothing: dict[str, object] = {"options": [], "flags": [], "texts": []}
+    return json.dumps({"flags": "-march=native", "arguments": {**nothing, **lists}})
+
+
+def write_record(folder: Path, text: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "install.json"
+    path.write_text(text)
+    path.chmod(0o644)
+    return path
 
 
 # -- what may be started ------------------------------------------------------------------
@@ -83,7 +106,7 @@ def test_whatever_an_engine_asks_for_is_allowed(
 
     for process in (*deployment.workers, *server, deployment.root):
         asked = _launch("run", process, "a1", 60.0).encode().decode()
-        Request(asked.strip("\n").split("\n")).check_program()
+        check_program(Request(asked.strip("\n").split("\n")))
 
 
 @pytest.mark.usefixtures("installed")
@@ -96,8 +119,8 @@ def test_what_the_projects_matrices_deploy_is_allowed_and_guarded(matrix: Path) 
         for process in (*deployment.workers, *server, deployment.root):
             asked = _launch("run", process, "a1", 60.0).encode().decode()
             request = Request(asked.strip("\n").split("\n"))
-            request.check_program()
-            for port in request.ports() - {None}:
+            words = check_program(request)
+            for port in request.ports(words) - {None}:
                 assert any(within(port, ports) for ports in guarded)
 
 
@@ -137,7 +160,7 @@ def test_no_argument_leads_to_another_program_or_a_file_that_is_no_model(
     program: str, arguments: list[str]
 ) -> None:
     with pytest.raises(RefusalError):
-        Request(["run", *(f"arg={word}" for word in (program, *arguments))]).check_program()
+        check_program(Request(["run", *(f"arg={word}" for word in (program, *arguments))]))
 
 
 @pytest.mark.usefixtures("installed")
@@ -155,7 +178,7 @@ def test_no_argument_leads_to_another_program_or_a_file_that_is_no_model(
 )
 def test_the_client_asks_servers_on_this_node_and_nothing_else(arguments: list[str]) -> None:
     with pytest.raises(RefusalError):
-        Request(["run", *(f"arg={word}" for word in (CLIENT, *arguments))]).check_program()
+        check_program(Request(["run", *(f"arg={word}" for word in (CLIENT, *arguments))]))
 
 
 @pytest.mark.usefixtures("installed")
@@ -183,7 +206,7 @@ def test_the_client_asks_servers_on_this_node_and_nothing_else(arguments: list[s
 )
 def test_no_variable_chooses_code(assignment: str) -> None:
     with pytest.raises(RefusalError, match="no variable for an engine"):
-        Request(["run", f"arg={PROGRAM}", f"env={assignment}"]).check_program()
+        check_program(Request(["run", f"arg={PROGRAM}", f"env={assignment}"]))
 
 
 @pytest.mark.usefixtures("installed")
@@ -198,7 +221,129 @@ def test_no_variable_chooses_code(assignment: str) -> None:
 )
 def test_only_engines_that_it_knows_are_started(program: str) -> None:
     with pytest.raises(RefusalError):
-        Request(["run", f"arg={program}"]).check_program()
+        check_program(Request(["run", f"arg={program}"]))
+
+
+# -- what an engine's record may let it be started with -----------------------------------
+
+
+MODEL = ["--model", "/opt/llama-herd/models/m"]
+
+
+def start(*arguments: str) -> None:
+    check_program(Request(["run", *(f"arg={word}" for word in (PROGRAM, *arguments))]))
+
+
+def test_an_option_is_allowed_because_the_engines_record_has_it(installed: Path) -> None:
+    start(*MODEL)
+    write_record(installed / "llama.cpp", said())
+    with pytest.raises(RefusalError, match=r"'--model' is no option that llama\.cpp"):
+        start(*MODEL)
+    write_record(installed / "llama.cpp", said(flags=["--quick"]))
+    start("--quick")
+    with pytest.raises(RefusalError, match="does not lie below"):
+        start("--quick", "/etc/passwd")
+
+
+def test_an_engines_record_lets_no_other_engine_do_anything(installed: Path) -> None:
+    write_record(installed / "petals", said(options=["--log-file"]))
+    with pytest.raises(RefusalError, match=r"'--log-file' is no option that llama\.cpp"):
+        start("--log-file", "x")
+
+
+def test_no_record_opens_a_path_that_is_no_models(installed: Path) -> None:
+    write_record(installed / "llama.cpp", said(options=["--log-file"]))
+    with pytest.raises(RefusalError, match="does not lie below"):
+        start("--log-file", "/etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"installed": true, "version": "before engines said so"}',
+        *("", "[]", "null", '"--model"', "{", "[" * 100_000, '{"options": ["--model"]}'),
+        *('{"arguments": []}', '{"arguments": {"options": ["--model"]}}'),
+        said(options="--model"),
+        said(options={"--model": 1}),
+        said(flags=None),
+        *(
+            said(options=[word])
+            for word in (
+                "",
+                "-m",
+                "--",
+                "model",
+                "--Model",
+                "--a b",
+                "--a\n",
+                "--a=b",
+                "--é",
+                "/x",
+                1,
+            )
+        ),
+        said(texts=[["--prompt"]]),
+        said(options=[f"--o{number}" for number in range(201)]),
+        said(options=["--" + "x" * 100]),
+    ],
+    ids=lambda record: record[:60],
+)
+def test_a_record_that_does_not_list_options_starts_nothing(installed: Path, record: str) -> None:
+    write_record(installed / "llama.cpp", record)
+    with pytest.raises(RefusalError) as refused:
+        start(*MODEL)
+    assert str(refused.value) == (
+        "/opt/llama-herd/engines/llama.cpp/install.json does not say which options llama.cpp gets: "
+        "provision the engines of this node again"
+    )
+
+
+def test_an_option_is_of_one_kind(installed: Path) -> None:
+    both = said(options=["--prompt"], texts=["--prompt"])
+    write_record(installed / "llama.cpp", both)
+    with pytest.raises(RefusalError, match="in two of its lists"):
+        start("--prompt", "/etc/passwd")
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666, 0o777])
+def test_a_record_that_others_may_write_starts_nothing(installed: Path, mode: int) -> None:
+    (installed / "llama.cpp" / "install.json").chmod(mode)
+    with pytest.raises(RefusalError, match="is not root's alone"):
+        start(*MODEL)
+
+
+def test_a_record_of_another_user_starts_nothing(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(privileges, "ROOT", os.getuid() + 1)
+    with pytest.raises(RefusalError, match="is not root's alone"):
+        start(*MODEL)
+
+
+def test_a_record_is_bounded(installed: Path) -> None:
+    write_record(installed / "llama.cpp", said() + " " * (1 << 20))
+    with pytest.raises(RefusalError, match="has more than 1048576 bytes"):
+        start()
+
+
+@pytest.mark.parametrize("kind", ["link", "link_of_folder", "folder", "pipe", "absent"])
+def test_a_record_is_a_regular_file_below_its_folder(installed: Path, kind: str) -> None:
+    folder = installed / "llama.cpp"
+    path = folder / "install.json"
+    elsewhere = installed.parent / "elsewhere"
+    write_record(elsewhere, path.read_text())
+    path.unlink()
+    if kind == "link":
+        path.symlink_to(elsewhere / "install.json")
+    elif kind == "link_of_folder":
+        folder.rmdir()
+        folder.symlink_to(elsewhere)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(RefusalError):
+        start(*MODEL)
 
 
 @pytest.mark.parametrize(
@@ -697,11 +842,19 @@ def test_no_engine_listens_where_the_firewall_does_not_guard() -> None:
             firewall.require_for(port)
 
 
+def ports_of(lines: list[str]) -> set[int | None]:
+    request = Request(lines)
+    engine = request.engine()
+    return request.ports(words_of(engine, privileges.record(engine)))
+
+
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize(
     ("program", "words"),
     [
         (PROGRAM, ["--host", "10.0.0.1", "--port", "10000"]),
+        (PROGRAM, ["--port", "9990", "--data-port", "10000"]),
+        (PROGRAM, ["--master-listen", "10.0.0.1:10000"]),
         (PROGRAM, ["--port", "9990", "--port", "10000"]),
         (PROGRAM, ["--port", "10000", "--port", "9990"]),
         (PROGRAM, ["--prompt", "--port", "--port", "10000"]),
@@ -711,7 +864,7 @@ def test_no_engine_listens_where_the_firewall_does_not_guard() -> None:
 )
 def test_every_port_that_an_engine_is_told_is_looked_at(program: str, words: list[str]) -> None:
     lines = ["start", "port=9990", *(f"arg={word}" for word in (program, *words))]
-    assert 10_000 in Request(lines).ports()
+    assert 10_000 in ports_of(lines)
 
 
 @pytest.mark.usefixtures("installed")
@@ -727,14 +880,14 @@ def test_every_port_that_an_engine_is_told_is_looked_at(program: str, words: lis
 )
 def test_a_port_is_named_by_a_number(words: list[str], told: str) -> None:
     with pytest.raises(RefusalError, match=told):
-        Request(["run", *(f"arg={word}" for word in (PROGRAM, *words))]).ports()
+        ports_of(["run", *(f"arg={word}" for word in (PROGRAM, *words))])
 
 
 @pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("words", [["--prompt", "--host"], ["--prompt", "--port", "--seed", "1"]])
 def test_a_text_names_no_port(words: list[str]) -> None:
     lines = ["run", *(f"arg={word}" for word in (PROGRAM, *words))]
-    assert Request(lines).ports() == {None}
+    assert ports_of(lines) == {None}
 
 
 # -- one place ----------------------------------------------------------------------------

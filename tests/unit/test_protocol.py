@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import HerdError
 from experiments.nodes.protocol import Reply, ReplyReader, Request
-from herd_node import VERSION, messages, meters, node, places, systemd, units
+from herd_node import VERSION, messages, meters, node, places, privileges, systemd, units
 from herd_node.ground import RefusalError
 
 
@@ -101,16 +101,16 @@ def test_the_helper_takes_no_unit_but_ours(name: str) -> None:
 )
 def test_the_helper_takes_no_program_but_engines(argv: list[str]) -> None:
     with pytest.raises(RefusalError, match="does not lie below"):
-        messages.Request(["run", *(f"arg={word}" for word in argv)]).check_program()
+        privileges.check_program(messages.Request(["run", *(f"arg={word}" for word in argv)]))
 
 
 def test_the_helper_takes_the_client_and_nothing_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda _path, _mode: True)
     folder = "/usr/local/libexec/llama-herd"
 
-    messages.Request(["run", f"arg={folder}/herd-ask"]).check_program()
+    privileges.check_program(messages.Request(["run", f"arg={folder}/herd-ask"]))
     with pytest.raises(RefusalError):
-        messages.Request(["run", f"arg={folder}/herd-node"]).check_program()
+        privileges.check_program(messages.Request(["run", f"arg={folder}/herd-node"]))
 
 
 class FakeUnit:
@@ -189,7 +189,7 @@ def test_the_helper_takes_no_variable_of_the_dynamic_linker(
     program = "arg=/opt/llama-herd/engines/llama.cpp/bin/llama-bench"
 
     with pytest.raises(RefusalError, match="LD_PRELOAD"):
-        messages.Request(["run", program, "env=LD_PRELOAD=/tmp/x.so"]).check_program()
+        privileges.check_program(messages.Request(["run", program, "env=LD_PRELOAD=/tmp/x.so"]))
 
 
 def test_the_helper_sees_who_listens_without_connecting() -> None:

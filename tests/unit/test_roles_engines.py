@@ -13,6 +13,7 @@ import yaml
 from ansible.errors import AnsibleError
 
 from experiments.engines import ON_NODES
+from experiments.nodes.told import Stamp
 from tests.doubles.fake_hosts import failures, play
 from tests.doubles.role_files import PROJECT, load_at
 
@@ -68,7 +69,7 @@ def test_roles_work_out_ports_and_records_from_what_engines_say(tmp_path: Path) 
     found = {"ringer": {"install": {}}, "petals": {"install": {"version": "1"}}}
     for name in ("llama.cpp", "distributed-llama"):
         engine = ON_NODES[name]
-        found[name] = {"install": {"version": "1", **said(engine)}}
+        found[name] = {"install": {"flags": "-O3", **said(engine)}}
     told = json.dumps({"engines": found})
     hosts = {"pi": {"engine_base_probe": {"stdout_lines": [told]}}}
     firewall = PROJECT / "roles" / "node_base" / "templates" / "firewall.nft.j2"
@@ -98,7 +99,12 @@ def said(engine: Any) -> dict[str, Any]:  # noqa: ANN401 - one of any class
     """What a record says of an engine besides what was installed."""
     lists = {name: list(getattr(engine, name)) for name in ("options", "flags", "texts")}
     names = ("format", "reads_model_on_every_node")
-    return {**{name: getattr(engine, name) for name in names}, **lists}
+    return {**{name: getattr(engine, name) for name in names}, "arguments": lists}
+
+
+def test_a_runs_provenance_has_of_a_record_what_was_installed_alone() -> None:
+    record = {"engine": "petals", "installed": True, "method": "cpu", **said(ON_NODES["petals"])}
+    assert Stamp.model_validate(record).details() == {"method": "cpu"}
 
 
 @pytest.mark.parametrize("engine", ON_NODES.values(), ids=lambda engine: engine.name)

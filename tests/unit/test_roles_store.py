@@ -299,13 +299,13 @@ def test_whatever_engine_has_a_record_is_looked_at(node: Path) -> None:
 
 
 def test_what_engines_say_of_themselves_joins_a_record_from_before_they_did(node: Path) -> None:
-    path = lay_install(node, "ringer", installed=True, version="1")
-    traits = {"ringer": {"format": "gguf", "options": ["--model"], "flags": [], "texts": []}}
+    path = lay_install(node, "ringer", installed=True, flags="-O3")
+    traits = {"ringer": {"format": "gguf", "arguments": {"options": ["--model"]}}}
     assert call(ENGINE_STORE, node, "describe", json.dumps(traits)).returncode == 0
     assert json.loads(path.read_text()) == {
         "engine": "ringer",
         "installed": True,
-        "version": "1",
+        "flags": "-O3",
         **traits["ringer"],
     }
     assert stat.S_IMODE(path.stat().st_mode) == 0o644

@@ -21,4 +21,4 @@ through a pidfd. Python 3.9 and nothing beside its standard library: what every 
 these modules are one file (`core/packing.py`).
 """
 
-VERSION = "8"
+VERSION = "9"

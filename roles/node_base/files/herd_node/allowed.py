@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from typing import NamedTuple
 
 from herd_node.ground import RefusalError
 from herd_node.places import CLIENT, ENGINES, MODELS
@@ -15,30 +17,10 @@ PROGRAM = re.compile(re.escape(ENGINES) + r"/([a-z0-9][a-z0-9.-]*)/bin/[A-Za-z0-
 SWARMING = "petals"
 """The engine whose network daemon unpacks itself into memory that it then executes, and asks the
 kernel for the node's addresses. It ends well by SIGINT to its main process alone."""
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "distributed-llama": (
-        *("--buffer-float-type", "--chat-template", "--host", "--max-seq-len", "--model"),
-        *("--net-turbo", "--nthreads", "--port", "--prompt", "--seed", "--steps"),
-        *("--temperature", "--tokenizer", "--workers"),
-    ),
-    "llama.cpp": (
-        *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--flash-attn"),
-        *("--host", "--model", "--n-gen", "--n-gpu-layers", "--n-prompt", "--no-jinja"),
-        *("--output", "--parallel", "--port", "--prompt", "--repetitions", "--rpc"),
-        *("--split-mode", "--threads"),
-    ),
-    SWARMING: (
-        *("--blocks", "--chat-template", "--device", "--first", "--generate", "--host"),
-        *("--listen", "--model", "--name", "--port", "--positions", "--prompt"),
-        *("--prompt-tokens", "--swarm", "--threads", "--tokens"),
-    ),
-}
-"""What `experiments/engines/` gives its programs. Of their other options some load libraries, fetch
-models or run commands, and every version of an engine may bring more of them."""
-TEXT_OPTION = "--prompt"
-"""Its value is a text, which may hold anything."""
-FLAGS = ("--no-jinja",)
-"""Options without a value."""
+OPTION = re.compile("--[a-z][a-z0-9-]{0,60}")
+MOST_OPTIONS = 200
+PORT_OPTION = re.compile("--(?:[a-z0-9-]+-)?(?:port|listen)")
+"""Options whose value is a port, or an address with one: `--port`, `--listen`, `--data-port`."""
 MODEL_PATH = re.compile(re.escape(MODELS) + r"(?:/[^/.][^/]*){1,2}")
 CLIENT_URL = re.compile(r"http://127\.0\.0\.1:[0-9]{1,5}/[A-Za-z0-9/_.-]{0,100}")
 NUMBER = re.compile(r"[0-9][0-9.e+]{0,14}")
@@ -51,14 +33,68 @@ VARIABLE = re.compile(r"GGML_NO_BACKTRACE=[01]")
 GGML_BACKEND_PATH, PYTHONHOME, HOME …"""
 
 
+class Words(NamedTuple):
+    """What an engine's programs may be given, as its record on this node says.
+
+    Of their other options some load libraries, fetch models or run commands, and every version of
+    an engine may bring more of them.
+
+    Attributes:
+        options: those with a value.
+        flags: those without one.
+        texts: those whose value is a text, which may hold anything.
+    """
+
+    options: frozenset[str]
+    flags: frozenset[str]
+    texts: frozenset[str]
+
+
+NO_WORDS = Words(frozenset(), frozenset(), frozenset())
+
+
+def words_of(engine: str, record: object) -> Words:
+    """What the record of an engine (`install.json`, `arguments`) lets its programs be given.
+
+    Raises:
+        RefusalError: it says nothing of it, or something else than names of options.
+    """
+    path = f"{ENGINES}/{engine}/install.json"
+    again = "provision the engines of this node again"
+    told = record.get("arguments") if isinstance(record, dict) else None
+    lists = [told.get(name) if isinstance(told, dict) else None for name in Words._fields]
+    found = [set(words) for words in lists if isinstance(words, list) and is_of_options(words)]
+    if len(found) < len(lists):
+        raise RefusalError(f"{path} does not say which options {engine} gets: {again}")
+    if sum(map(len, found)) > len(set().union(*found)):
+        raise RefusalError(f"{path} has an option of {engine} in two of its lists: {again}")
+    return Words(*map(frozenset, found))
+
+
+def is_of_options(words: list[object]) -> bool:
+    """Whether a list has names of options, as engines write them, and nothing else."""
+    if len(words) > MOST_OPTIONS:
+        return False
+    return all(isinstance(word, str) and OPTION.fullmatch(word) for word in words)
+
+
 def engine_of(program: str) -> str:
     """Whose program it is; empty for the client, and for what may not be started."""
     match = PROGRAM.fullmatch(program)
     return match[1] if match else ""
 
 
-def check(argv: list[str], environment: list[str]) -> None:
-    """Refuse everything but engines and the client, as the toolkit itself would start them."""
+def check(argv: list[str], environment: list[str], told: Callable[[str], Words]) -> Words:
+    """Refuse everything but engines and the client, as the toolkit itself would start them.
+
+    Args:
+        argv: program and arguments.
+        environment: assignments.
+        told: reads what an engine may be given.
+
+    Returns:
+        What the program may be given; nothing of the client, which gets no options.
+    """
     program, *arguments = argv or [""]
     engine = engine_of(program)
     if not engine and program != CLIENT:
@@ -78,24 +114,24 @@ def check(argv: list[str], environment: list[str]) -> None:
         raise RefusalError(
             f"its arguments have {whole} bytes, and {ALL_ARGUMENTS_BYTES} can be given"
         )
-    if engine:
-        check_options(engine, arguments)
-    else:
+    if not engine:
         check_questions(arguments)
+        return NO_WORDS
+    words = told(engine)
+    check_options(engine, words, arguments)
+    return words
 
 
-def check_options(engine: str, arguments: list[str]) -> None:
+def check_options(engine: str, words: Words, arguments: list[str]) -> None:
     """Refuse options that the toolkit does not give, and every path that is not a model's."""
-    if engine not in OPTIONS:
-        raise RefusalError(f"this helper knows no engine {engine!r}")
-    for option, value in paired(arguments):
-        if option and option not in OPTIONS[engine]:
+    for option, value in paired(words, arguments):
+        if option and option not in words.options | words.flags | words.texts:
             raise RefusalError(f"{option[:200]!r} is no option that {engine} gets")
-        if option != TEXT_OPTION and "/" in value and not MODEL_PATH.fullmatch(value):
+        if option not in words.texts and "/" in value and not MODEL_PATH.fullmatch(value):
             raise RefusalError(f"its argument {value[:200]!r} does not lie below {MODELS}")
 
 
-def paired(arguments: list[str]) -> list[tuple[str, str]]:
+def paired(words: Words, arguments: list[str]) -> list[tuple[str, str]]:
     """Each option with its value, as engines read them; "" for none.
 
     Whatever follows an option is its value to them. A `--prompt` that is another's value is thus
@@ -107,12 +143,12 @@ def paired(arguments: list[str]) -> list[tuple[str, str]]:
     pairs = []
     option = ""  # whose value is next
     for word in arguments:
-        if option == TEXT_OPTION or not re.match("-(?![0-9])", word):
+        if option in words.texts or not re.match("-(?![0-9])", word):
             pairs.append((option, word))
             option = ""
         elif option:
             raise RefusalError(f"{word[:200]!r} is no value for {option[:200]!r}")
-        elif word in FLAGS:
+        elif word in words.flags:
             pairs.append((word, ""))
         else:
             option = word
@@ -129,6 +165,19 @@ def check_questions(arguments: list[str]) -> None:
     for question in filter(None, questions):
         if not question.startswith("{"):
             raise RefusalError(f"{question[:200]!r} is no question for the client")
+
+
+def ports_in(words: Words, arguments: list[str]) -> list[int]:
+    """The ports that an engine is given.
+
+    Raises:
+        RefusalError: it shall listen on a port that is not named.
+    """
+    given = paired(words, arguments)
+    ports = [port_of(value) for option, value in given if PORT_OPTION.fullmatch(option)]
+    if not ports and any(option == "--host" for option, _ in given):
+        raise RefusalError("an engine with --host needs --port")
+    return ports
 
 
 def port_of(place: str) -> int:

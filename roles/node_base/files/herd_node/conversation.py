@@ -14,6 +14,7 @@ from herd_node.meters import Energy, Throttling
 from herd_node.node import facts, holder, listening_inodes, network_interface, reading
 from herd_node.privileges import (
     NodeLock,
+    check_program,
     log_bytes,
     read_log,
     require_ours,
@@ -254,9 +255,9 @@ class Conversation:
     def _begin(self, request: Request) -> Unit:
         if self._lock is None:
             raise RefusalError("this connection does not own the node")
-        request.check_program()
+        words = check_program(request)
         name = request.unit()
-        for port in request.ports():
+        for port in request.ports(words):
             self._firewall.require_for(port)
         start_unit(self._systemd, name, request)
         unit = Unit(self._systemd, name, begun=True)

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from herd_node.allowed import check, engine_of, paired, port_of
+from herd_node.allowed import Words, engine_of, ports_in
 from herd_node.ground import RefusalError, printable
 
 UNIT_NAME = re.compile(r"herd-[a-z0-9.-]{1,110}")
@@ -54,26 +54,22 @@ class Request:
         """A port that must listen; None if none was named."""
         return self.number("port", 65_535, least=1) if self.text("port") else None
 
-    def ports(self) -> set[int | None]:
+    def ports(self, words: Words) -> set[int | None]:
         """Those on which an engine shall listen; None for one that does not.
+
+        Args:
+            words: what the engine may be given.
 
         Raises:
             RefusalError: it shall listen on a port that is not named.
         """
-        given = paired(self.program()[1:]) if self.engine() else []
-        named = [port_of(value) for option, value in given if option in ("--port", "--listen")]
-        if not named and any(option == "--host" for option, _ in given):
-            raise RefusalError("an engine with --host needs --port")
+        named = ports_in(words, self.program()[1:]) if self.engine() else []
         return {self.port(), *named}
 
     def program(self) -> list[str]:
         """The engine's program, or the client, and its arguments."""
         argv = self.listed["arg"]
         return argv[2:] if argv[:2] == LINE_BUFFERED else argv
-
-    def check_program(self) -> None:
-        """Refuse everything but engines and the client."""
-        check(self.program(), self.listed["env"])
 
     def engine(self) -> str:
         """Whose program it is; empty for the client."""

@@ -6,7 +6,7 @@ In this order:
     devices   have the GPU's made for the one engine that was installed for it
     stop      a unit that this program started, and no other
     lock      the node, by a file that only root can open; end the helper that holds it
-    read      the hash of a model file and the logs of units, opened below their folders
+    read      records of engines, hashes of models, logs of units, opened below their folders
     delete    the logs of units
     ask       five programs, each with arguments that are written in the helper
     firewall  the number of the kernel's rules' last change
@@ -22,6 +22,7 @@ import ctypes
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -32,6 +33,7 @@ import sys
 import time
 
 from herd_node import places
+from herd_node.allowed import Words, check, words_of
 from herd_node.confinement import USER, is_for_gpu, properties
 from herd_node.ground import PIECE_BYTES, RefusalError, content, entries, printable
 from herd_node.messages import UNIT_NAME, Request
@@ -47,13 +49,14 @@ UNIFIED_MEMORY = "/dev/nvidia-uvm"
 MAKE_DEVICES = ("/usr/bin/nvidia-modprobe", "-c=0", "-u")
 MOST_UNITS = 16
 LOCK_MODE = 0o600
+ROOT = 0
 ANSWER_S = 20.0
 """How long a program that is asked may take."""
 
 
 def start_unit(systemd: Systemd, unit: str, request: Request) -> None:
     """Start a process as a confined transient unit."""
-    request.check_program()
+    check_program(request)
     if len(running_units(systemd)) >= MOST_UNITS:
         raise RefusalError(f"{MOST_UNITS} units run here already")
     devices = gpu_devices() if is_for_gpu(request.engine()) else []
@@ -66,6 +69,17 @@ def start_unit(systemd: Systemd, unit: str, request: Request) -> None:
         ctypes.c_uint(len(given)),
         *(word for one in given for word in one),
         ctypes.c_uint(0),
+    )
+
+
+def check_program(request: Request) -> Words:
+    """Refuse everything but engines, with what their records allow, and the client.
+
+    Returns:
+        What the program may be given.
+    """
+    return check(
+        request.program(), request.listed["env"], lambda engine: words_of(engine, record(engine))
     )
 
 
@@ -219,6 +233,32 @@ def opened(folder: str, *names: str) -> int:
         return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(place)
+
+
+def record(engine: str) -> object:
+    """What was written when an engine was installed (`install.json`); None where that is no JSON.
+
+    Only root's word counts: it says what may be started.
+
+    Raises:
+        RefusalError: there is none, or another than root may have written it.
+    """
+    path = f"{places.ENGINES}/{engine}/install.json"
+    try:
+        with open(opened(places.ENGINES, engine, "install.json"), "rb") as file:
+            status = os.fstat(file.fileno())
+            text = file.read(PIECE_BYTES + 1)
+    except OSError as error:
+        raise RefusalError(f"reading {path}: {error.strerror}") from None
+    if status.st_uid != ROOT or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise RefusalError(f"{path} is not root's alone: provision the engines of this node again")
+    if len(text) > PIECE_BYTES:
+        raise RefusalError(f"{path} has more than {PIECE_BYTES} bytes")
+    try:
+        told: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return told
 
 
 def sha256_of(path: str) -> str:
