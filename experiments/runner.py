@@ -17,8 +17,8 @@ from experiments.links.links import Links
 from experiments.nodes.controller import WithController
 from experiments.nodes.facts import ask_node, look
 from experiments.nodes.herd import Herd
+from experiments.nodes.launcher import Launcher
 from experiments.nodes.owner import Owner, own_results
-from experiments.nodes.protocol import Launcher
 from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.planning.describe import impossible, waiting
 from experiments.planning.matrix import Matrix

@@ -1,6 +1,6 @@
 """This machine in the place of a node: it runs the client that asks APIs.
 
-It speaks the conversation of `experiments.nodes.protocol`, so that the rest of the runner need not
+It answers as `experiments.nodes.launcher` wants it, so that the rest of the runner need not
 know where a client runs. The client sees this process's environment, in which the key may be, and
 ends with this process.
 """
@@ -14,14 +14,13 @@ import time
 from collections import deque
 from pathlib import Path
 
+from collect.attempt import NodeReading
 from core.paths import CLIENT
 from experiments.fleet.cluster import CONTROLLER, Node
-from experiments.nodes.protocol import Conversation, Launcher, Reply, Request
+from experiments.nodes.launcher import Conversation, Launcher, Reply, Request, UnitState
 
 CASSETTES_FOLDER = "cassettes"
 """Below the folder of all runs: kept answers serve later runs, too."""
-EXITED, KILLED = "1", "2"
-"""CLD_EXITED and CLD_KILLED of `waitid`, as systemd shows them."""
 
 
 class WithController:
@@ -97,8 +96,7 @@ class _Client:
     """The process that a request of the verb `run` asks for."""
 
     def __init__(self, request: Request, cassettes: Path) -> None:
-        # The runner doubles dollar signs for systemd, which is not asked here.
-        words = [value.replace("$$", "$") for key, value in request.fields if key == "arg"]
+        words = [value for key, value in request.fields if key == "arg"]
         self._before = _reading()
         self._started_at = time.time()
         self._started_s = time.monotonic()
@@ -132,27 +130,27 @@ class _Client:
             self.kill("timeout")
             out, err = self._process.communicate()
         os.close(self._lifeline)
-        parts = {"before": self._before, "after": _reading(), "props": self._shown()}
-        return Reply("run", ok=True, parts={**parts, "out": out, "err": err})
+        return Reply(
+            "run",
+            ok=True,
+            parts={"out": out, "err": err},
+            state=self._state(),
+            before=self._before,
+            after=_reading(),
+        )
 
-    def _shown(self) -> bytes:
-        """What systemd would show of it."""
+    def _state(self) -> UnitState:
+        """What became of it, in the words that systemd has for a unit's end."""
         status = self._process.returncode
         ended = "signal" if status < 0 else "exit-code" if status else "success"
-        return _pairs(
-            ActiveState="inactive",
-            Result=self._result or ended,
-            ExecMainCode=KILLED if status < 0 else EXITED,
-            ExecMainStatus=str(abs(status)),
-            ExecMainStartTimestamp=str(round(self._started_at * 1e6)),
-            ExecMainStartTimestampMonotonic=str(round(self._started_s * 1e6)),
-            ExecMainExitTimestampMonotonic=str(round(time.monotonic() * 1e6)),
+        return UnitState(
+            exit_code=status if status >= 0 else None,
+            signal=-status if status < 0 else None,
+            result=self._result or ended,
+            started_at=self._started_at,
+            runtime_s=time.monotonic() - self._started_s,
         )
 
 
-def _reading() -> bytes:
-    return _pairs(clock_s=repr(time.time()), uptime_s=repr(time.monotonic()))
-
-
-def _pairs(**values: str) -> bytes:
-    return "".join(f"{key}={value}\n" for key, value in values.items()).encode()
+def _reading() -> NodeReading:
+    return NodeReading(clock_s=time.time(), uptime_s=time.monotonic())

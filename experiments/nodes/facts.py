@@ -13,7 +13,7 @@ from core.foreign import is_file_name, one_line
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.nodes.protocol import Conversation, Launcher, Reply, Request, ask
+from experiments.nodes.launcher import Conversation, Launcher, Reply, Request, ask
 from experiments.nodes.together import together
 from experiments.nodes.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 

@@ -9,8 +9,8 @@ from threading import Lock, Semaphore, Thread
 
 from core.errors import HerdError
 from experiments.fleet.cluster import LEFT_OUT, Node
+from experiments.nodes.launcher import Conversation, Launcher, NodeLostError, Reply, Request, expect
 from experiments.nodes.owner import Owner, refusal
-from experiments.nodes.protocol import Conversation, Launcher, NodeLostError, Reply, Request, expect
 from experiments.nodes.together import AT_ONCE, together
 from experiments.nodes.told import unread
 

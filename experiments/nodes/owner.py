@@ -15,7 +15,7 @@ from pathlib import Path
 from core.durable import writing
 from core.errors import HerdError
 from core.record import open_regular
-from experiments.nodes.protocol import Reply
+from experiments.nodes.launcher import Reply
 
 LOCK_FILE = ".lock"
 LONGEST_PID = 9

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 from collect.attempt import LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
 from experiments.engines.base import Process
-from experiments.nodes.protocol import Reply
-from experiments.trials.readings import UnitState
+from experiments.nodes.launcher import Reply, UnitState
 
 
 @dataclass(slots=True)

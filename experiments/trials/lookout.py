@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from experiments.nodes.herd import Herd
-from experiments.nodes.protocol import Conversation, NodeLostError, Reply, Request, expect
+from experiments.nodes.launcher import Conversation, NodeLostError, Reply, Request, expect
 from experiments.trials.execution import Execution
 
 ANSWER_S = 20.0

@@ -13,7 +13,7 @@ from core.foreign import decimal, one_line
 from experiments.engines.base import Deployment
 from experiments.nodes.facts import COUNTERS
 from experiments.nodes.herd import Herd
-from experiments.nodes.protocol import Reply, Request
+from experiments.nodes.launcher import Reply, Request
 from experiments.trials.execution import Execution
 from experiments.trials.lookout import ANSWER_S
 

@@ -13,7 +13,7 @@ from collect.run import RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import one_line, whole
 from experiments.nodes.herd import Herd
-from experiments.nodes.protocol import Request
+from experiments.nodes.launcher import Request
 from experiments.nodes.told import first_of, unread
 from experiments.trials.execution import Execution
 from experiments.trials.validity import failure, invalidity, is_told_by_logs

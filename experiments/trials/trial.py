@@ -14,12 +14,11 @@ from dataclasses import replace
 from collect.attempt import NodeReading, NodeRecord
 from experiments.engines.base import Deployment, Process
 from experiments.nodes.herd import Herd
-from experiments.nodes.protocol import NodeLostError, Reply, Request
+from experiments.nodes.launcher import NodeLostError, Reply, Request
 from experiments.trials.execution import Execution
 from experiments.trials.kept_workers import KeptWorker, KeptWorkers
 from experiments.trials.lookout import ANSWER_S, Lookout
 from experiments.trials.meter import Meter
-from experiments.trials.readings import node_reading, unit_state
 
 KEPT_S = 86_400.0
 """Kept workers serve many trials; they end with the connection of the runner, or after a day."""
@@ -27,9 +26,6 @@ KEPT_S = 86_400.0
 GRACE_S = 30.0
 """So much longer than the root its workers may live: else they, who began before it, would reach
 the deadline first, and the root would end by losing them."""
-
-GOING_DOWN = "is destructive"
-"""What systemd says to a unit that shall start while its machine stops or boots anew."""
 
 
 class TrialRunner:
@@ -104,8 +100,8 @@ class TrialRunner:
         longest_s = max((worker.ready_s for worker in workers), default=0.0)
         replies, silent = self._herd.ask_each(requests, "start a worker", longest_s + 5.0)
         for node, reply in replies.items():
-            before[node] = node_reading(reply.pairs("before"))
-            if GOING_DOWN in reply.why():
+            before[node] = reply.before
+            if reply.is_going_down:
                 self._herd.lose(node)
                 silent[node] = _going_down(node, reply)
             elif not reply.ok:
@@ -140,7 +136,7 @@ class TrialRunner:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, "the server was started there")
             return
-        if GOING_DOWN in reply.why():
+        if reply.is_going_down:
             self._herd.lose(node)
             execution.lose({node: _going_down(node, reply)}, "the server was started there")
         elif not reply.ok:
@@ -156,7 +152,7 @@ class TrialRunner:
         )
         execution.lose(silent, "its server was stopped")
         for reply in replies.values():
-            execution.add(server, unit, unit_state(reply.pairs("props")), reply)
+            execution.add(server, unit, reply.state, reply)
 
     def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
         root = deployment.root
@@ -181,7 +177,7 @@ class TrialRunner:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, f"the {root.role} was running there")
             return
-        if GOING_DOWN in reply.why():
+        if reply.is_going_down:
             self._herd.lose(root.node.name)
             told = _going_down(root.node.name, reply)
             execution.lose({root.node.name: told}, f"the {root.role} was started there")
@@ -191,11 +187,9 @@ class TrialRunner:
             execution.blame(f"the {root.role} on {root.node.name} did not start: {reply.why()}")
             return
         meter.end(reply)
-        state = unit_state(reply.pairs("props"))
+        state = reply.state
         execution.root_wall_s = state.runtime_s
-        execution.readings[root.node.name] = NodeRecord(
-            before=node_reading(reply.pairs("before")), after=node_reading(reply.pairs("after"))
-        )
+        execution.readings[root.node.name] = NodeRecord(before=reply.before, after=reply.after)
         execution.add(root, unit, state, reply)
         # Of one that was halted for a cause found before, systemd may have forgotten the times.
         if state.runtime_s is None and execution.cause is None:
@@ -223,12 +217,12 @@ class TrialRunner:
             execution.add(
                 workers[node],
                 _unit(name, workers[node]),
-                unit_state(reply.pairs("props")),
+                reply.state,
                 reply,
             )
             execution.readings.setdefault(
                 node,
-                NodeRecord(before=before[node], after=node_reading(reply.pairs("after"))),
+                NodeRecord(before=before[node], after=reply.after),
             )
 
     def _fetch(self, deployment: Deployment, execution: Execution) -> None:
@@ -254,18 +248,16 @@ class TrialRunner:
 def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
     """Account for what a kept worker did since it was asked last."""
     node = worker.process.node.name
-    alive = reply.text("alive") == "yes"
-    state = unit_state(reply.pairs("props"), still_running=alive)
+    state = reply.state
     used_s = state.cpu_s
     if used_s is not None and worker.cpu_s is not None:
         state = replace(state, cpu_s=max(0.0, used_s - worker.cpu_s))
     execution.add(worker.process, worker.unit, state, reply, kept=True)
-    after = node_reading(reply.pairs("after"))
-    execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=after))
+    execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=reply.after))
     worker.out_from = _end(reply, "out", worker.out_from)
     worker.err_from = _end(reply, "err", worker.err_from)
-    worker.cpu_s, worker.reading = used_s, after
-    if not alive:
+    worker.cpu_s, worker.reading = used_s, reply.after
+    if not reply.state.running:
         execution.blame(f"the kept worker on {node} ended")
 
 
@@ -291,10 +283,7 @@ def _unit(name: str, process: Process) -> str:
 
 
 def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Request:
-    """The request that starts a process.
-
-    The dollar signs are doubled because systemd replaces variables in arguments.
-    """
+    """The request that starts a process."""
     fields = [("unit", _unit(name, process)), ("deadline", str(max(1, round(deadline_s))))]
     if verb == "start":
         fields.append(("ready", str(max(1, round(process.ready_s)))))
@@ -303,5 +292,5 @@ def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Reques
         if process.ready_line is not None:
             fields.append(("line", process.ready_line))
     fields += [("env", f"{key}={value}") for key, value in process.env.items()]
-    fields += [("arg", argument.replace("$", "$$")) for argument in process.argv]
+    fields += [("arg", argument) for argument in process.argv]
     return Request(verb, tuple(fields))

@@ -17,7 +17,7 @@ from collect.questions import Question
 from collect.run import Questions
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster
-from experiments.nodes.protocol import Conversation, Launcher
+from experiments.nodes.launcher import Conversation, Launcher
 from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from experiments.fleet.cluster import Cluster, Node
 from experiments.nodes.facts import HELPER_VERSION
-from experiments.nodes.protocol import NodeLostError, Reply, Request
+from experiments.nodes.launcher import NodeLostError, Reply, Request
+from experiments.nodes.ssh.wire import encode, reply_of
 
 LOGS = Path(__file__).resolve().parents[1] / "data" / "scripted"
 MODEL = "synthetic:dim=1024,hidden=2816,layers=8,heads=16,kv_heads=8,vocab=4096,context=256,seed=1"
@@ -136,7 +137,7 @@ class ScriptedConversation:
 
     def send(self, request: Request) -> None:
         """Do what is asked."""
-        request.encode()
+        encode(request)
         if self.node.name in self._world.silent:
             self._deaf = True
             return
@@ -194,7 +195,7 @@ class ScriptedConversation:
             parts[f"manifest.{world.slug}"] = json.dumps({"files": stamps}).encode()
             there = "\n".join(f"{world.model_bytes} 5 /m/{name}" for name in world.files)
             parts[f"files.{world.slug}"] = there.encode()
-        return Reply(request.verb, ok=True, parts=parts)
+        return reply_of(request.verb, ok=True, parts=parts)
 
     def _own(self, fields: dict[str, str], request: Request) -> Reply:
         path = self._world.folder / "locks" / self.node.name
@@ -203,7 +204,7 @@ class ScriptedConversation:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            return Reply(
+            return reply_of(
                 request.verb, ok=False, parts={"owner": path.read_bytes(), "error": b"it is taken"}
             )
         self._lock = descriptor
@@ -224,8 +225,8 @@ class ScriptedConversation:
         folder = LOGS / ("worker_killed" if failed else f"n{nodes}")
         self._end(unit)
         self._world.note("measured", self.node.name, unit)
-        return Reply(
-            verb=request.verb,
+        return reply_of(
+            request.verb,
             ok=True,
             parts={
                 "before": before,
@@ -240,12 +241,12 @@ class ScriptedConversation:
 
     def _start(self, fields: dict[str, str], request: Request) -> Reply:
         self._begin(fields["unit"])
-        return Reply(request.verb, ok=True, parts={"before": self._reading(0)})
+        return reply_of(request.verb, ok=True, parts={"before": self._reading(0)})
 
     def _stop(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
-        return Reply(
-            verb=request.verb,
+        return reply_of(
+            request.verb,
             ok=True,
             parts={
                 "props": _shown(exit_status=None),
@@ -262,18 +263,18 @@ class ScriptedConversation:
             "alive": b"yes",
             "out": self._worker_log(),
         }
-        return Reply(request.verb, ok=True, parts={**parts, "err": b""})
+        return reply_of(request.verb, ok=True, parts={**parts, "err": b""})
 
     def _ping(self, fields: dict[str, str], request: Request) -> Reply:
         if not self._world.frozen(self.node.name):
             return Reply(request.verb, ok=True)
         names = [name.partition(".")[2] for name in self._world.units() if self.node.name in name]
-        return Reply(
+        return reply_of(
             request.verb, ok=True, parts={"unwell": _pairs(**dict.fromkeys(names, "was frozen"))}
         )
 
     def _watch(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(request.verb, ok=True, parts={"tail": b""})
+        return reply_of(request.verb, ok=True, parts={"tail": b""})
 
     def _halt(self, fields: dict[str, str], request: Request) -> Reply:
         self._end(fields["unit"])
@@ -283,17 +284,17 @@ class ScriptedConversation:
             "before": self._reading(0),
             "after": self._reading(0),
         }
-        return Reply("run", ok=True, parts={**parts, "out": b"", "err": b""})
+        return reply_of("run", ok=True, parts={**parts, "out": b"", "err": b""})
 
     def _energy(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(request.verb, ok=True, parts={"energy": self._joules()})
+        return reply_of(request.verb, ok=True, parts={"energy": self._joules()})
 
     def _hash(self, fields: dict[str, str], request: Request) -> Reply:
         self._world.note("hashed", self.node.name, fields["file"])
-        return Reply(request.verb, ok=True, parts={"sha256": self._world.model_sha256.encode()})
+        return reply_of(request.verb, ok=True, parts={"sha256": self._world.model_sha256.encode()})
 
     def _space(self, fields: dict[str, str], request: Request) -> Reply:
-        return Reply(
+        return reply_of(
             request.verb, ok=True, parts={"available_kib": str(self._world.free_kib).encode()}
         )
 

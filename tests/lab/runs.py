@@ -10,7 +10,7 @@ from pathlib import Path
 from collect.attempt import AttemptRecord, load_attempt
 from experiments.disk.ledger import runs
 from experiments.engines.base import Node
-from experiments.nodes.protocol import Conversation, Request, ask
+from experiments.nodes.launcher import Conversation, Request, ask
 from experiments.nodes.ssh.launcher import SshLauncher
 from tests.lab.virtual_lab import PROJECT
 

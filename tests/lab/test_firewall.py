@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from core.errors import HerdError
-from experiments.nodes.protocol import Request, ask
+from experiments.nodes.launcher import Request, ask
 from tests.lab.runs import launcher, owning
 from tests.lab.virtual_lab import WORKER, VirtualLab
 

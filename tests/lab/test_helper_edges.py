@@ -8,8 +8,8 @@ from shlex import quote
 import pytest
 
 from core.errors import HerdError
-from experiments.nodes.protocol import Conversation, Reply, Request, ask
-from experiments.trials.readings import unit_state
+from experiments.nodes.launcher import Conversation, Reply, Request, ask
+from experiments.nodes.ssh.readings import unit_state
 from tests.lab.runs import launcher, owning, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 

@@ -19,8 +19,8 @@ from collect.account import Account
 from collect.tables import build_tables
 from experiments.disk.ledger import runs
 from experiments.nodes.herd import Herd
+from experiments.nodes.launcher import Request, ask
 from experiments.nodes.owner import Owner
-from experiments.nodes.protocol import Request, ask
 from tests.lab.runs import attempts, launcher, until
 from tests.lab.virtual_lab import WORKER, VirtualLab
 

@@ -11,8 +11,8 @@ import pytest
 
 from core.errors import HerdError
 from experiments.fleet.cluster import Node
-from experiments.nodes.protocol import Request, ask
-from experiments.trials.readings import unit_state
+from experiments.nodes.launcher import Request, ask
+from experiments.nodes.ssh.readings import unit_state
 from tests.lab.runs import launcher, owning, until
 from tests.lab.virtual_lab import ROOT, WORKER, VirtualLab
 

@@ -10,7 +10,7 @@ import pytest
 from core.errors import HerdError
 from experiments.fleet.cluster import Node
 from experiments.nodes import herd
-from experiments.nodes.protocol import NodeLostError, Reply, Request
+from experiments.nodes.launcher import NodeLostError, Reply, Request
 from experiments.sessions import session
 from experiments.trials import lookout
 from tests.doubles.absent_run import AXES, counted, measure, study
@@ -55,7 +55,7 @@ def test_whenever_a_node_is_unplugged_the_account_is_true_and_the_run_can_be_com
     monkeypatch.setattr(lookout, "PULSE_S", 0.02)
     monkeypatch.setattr(herd, "GOODBYE_S", 0.02)
     monkeypatch.setattr("experiments.nodes.herd.expect", _soon)
-    monkeypatch.setattr("experiments.nodes.protocol.expect", _soon)
+    monkeypatch.setattr("experiments.nodes.launcher.expect", _soon)
     asked = study(axes={**AXES, "nodes": (1, 2)}, repeats=1, max_attempts=9)
     quiet = Unplugging(world(tmp_path / "quiet"), node, 0, 0)
     measure(tmp_path / "quiet", quiet._world, asked, nodes=2, launcher=quiet)

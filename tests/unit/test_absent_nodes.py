@@ -17,7 +17,8 @@ from core.errors import HerdError
 from experiments.disk.ledger import reasons_of, runs
 from experiments.fleet.cluster import Node
 from experiments.nodes.facts import HELPER_VERSION
-from experiments.nodes.protocol import Reply, Request
+from experiments.nodes.launcher import Reply, Request
+from experiments.nodes.ssh.wire import reply_of
 from experiments.planning.plan import leave_out
 from experiments.sessions import session
 from tests.doubles.absent_run import AXES, counted, done, measure, study
@@ -160,16 +161,20 @@ class Odd(ScriptedLauncher):
 @pytest.mark.parametrize(
     ("verb", "reply", "told"),
     [
-        ("facts", Reply("facts", ok=True, parts={"helper": b"3"}), "its helper speaks version 3"),
-        ("facts", Reply("facts", ok=False, parts={"error": b"no room"}), "no room"),
         (
             "facts",
-            Reply("facts", ok=True, parts={"helper": HELPER_VERSION.encode(), "facts": b"{"}),
+            reply_of("facts", ok=True, parts={"helper": b"3"}),
+            "its helper speaks version 3",
+        ),
+        ("facts", reply_of("facts", ok=False, parts={"error": b"no room"}), "no room"),
+        (
+            "facts",
+            reply_of("facts", ok=True, parts={"helper": HELPER_VERSION.encode(), "facts": b"{"}),
             "on pi2: it is damaged",
         ),
         (
             "own",
-            Reply("own", ok=False, parts={"owner": b"user=ada host=attic pid=4711 since=now"}),
+            reply_of("own", ok=False, parts={"owner": b"user=ada host=attic pid=4711 since=now"}),
             "belongs to the runner of ada@attic",
         ),
     ],
@@ -201,7 +206,7 @@ class GoingDown(ScriptedLauncher):
             if node.name == "pi2" and not self.gone:
                 self.gone = True
                 why = b"Transaction for a.service/start is destructive (halt.target ...)."
-                return Reply("start", ok=False, parts={"error": why})
+                return reply_of("start", ok=False, parts={"error": why})
             return start(fields, request)
 
         link._start = refuse_once  # type: ignore[method-assign]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.fleet.cluster import Node
-from experiments.nodes.protocol import NodeLostError, Request, ask
+from experiments.nodes.launcher import NodeLostError, Request, ask
 from experiments.nodes.ssh.channel import MARK, Channel, SilentError
 from experiments.nodes.ssh.launcher import SshConversation, SshLauncher
 

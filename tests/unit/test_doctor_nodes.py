@@ -13,7 +13,7 @@ from experiments.doctor.finding import Verdict
 from experiments.doctor.run import examine
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import read_cluster
-from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.launcher import NodeLostError
 from experiments.nodes.ssh.channel import Channel
 from experiments.nodes.ssh.launcher import SshLauncher
 from tests.doubles.ssh_server import ssh_server

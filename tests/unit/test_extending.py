@@ -24,7 +24,7 @@ import yaml
 from analysis import literature
 from collect.attempt import NodeEnergy
 from experiments.engines.llama_cpp import ENGINE
-from experiments.nodes.protocol import Reply
+from experiments.nodes.launcher import Reply
 from experiments.planning.identity import canonical
 from experiments.trials.execution import Execution
 from experiments.trials.meter import Meter

@@ -23,6 +23,7 @@ from collect.questions import load_questions
 from collect.run import Greedy, Perplexity, Questions, Workload
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
+from experiments.nodes.ssh.wire import encode
 from experiments.planning.matrix import load_matrix
 from experiments.trials.trial import _launch
 from herd_node import confinement, conversation, places, privileges, units
@@ -105,7 +106,7 @@ def test_whatever_an_engine_asks_for_is_allowed(
     server = [deployment.server] if deployment.server else []
 
     for process in (*deployment.workers, *server, deployment.root):
-        asked = _launch("run", process, "a1", 60.0).encode().decode()
+        asked = encode(_launch("run", process, "a1", 60.0)).decode()
         check_program(Request(asked.strip("\n").split("\n")))
 
 
@@ -117,7 +118,7 @@ def test_what_the_projects_matrices_deploy_is_allowed_and_guarded(matrix: Path) 
         deployment = ENGINES[str(one.params["engine"])].deploy(one, cluster(8))
         server = [deployment.server] if deployment.server else []
         for process in (*deployment.workers, *server, deployment.root):
-            asked = _launch("run", process, "a1", 60.0).encode().decode()
+            asked = encode(_launch("run", process, "a1", 60.0)).decode()
             request = Request(asked.strip("\n").split("\n"))
             words = check_program(request)
             for port in request.ports(words) - {None}:

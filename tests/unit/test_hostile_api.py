@@ -468,7 +468,7 @@ def test_whatever_reading_a_node_raises_the_attempt_is_recorded_and_the_run_goes
 def test_what_cannot_be_recorded_of_a_node_leaves_a_record_nevertheless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("experiments.trials.trial.node_reading", lambda _: {"uptime_s": "\x1b" * 9})
+    monkeypatch.setattr("experiments.nodes.controller._reading", lambda: {"uptime_s": "\x1b" * 9})
     with serving(saying("yes")) as (url, _):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
         result = run(tmp_path, matrix(path, "Why?", max_attempts=1))

@@ -25,22 +25,20 @@ from experiments.fleet.cluster import Node
 from experiments.links.shape import round_trip_ms
 from experiments.nodes.facts import ask_facts
 from experiments.nodes.herd import Herd
+from experiments.nodes.launcher import Conversation, NodeLostError, Reply, Request
 from experiments.nodes.owner import Owner
-from experiments.nodes.protocol import (
+from experiments.nodes.ssh.launcher import SshConversation
+from experiments.nodes.ssh.readings import node_reading, unit_state
+from experiments.nodes.ssh.wire import (
     LOG_BYTES,
     MOST_PARTS,
     SMALL_BYTES,
-    Conversation,
-    NodeLostError,
-    Reply,
     ReplyError,
     ReplyReader,
-    Request,
+    reply_of,
 )
-from experiments.nodes.ssh.launcher import SshConversation
 from experiments.nodes.told import LONGEST_WORDS
 from experiments.trials.meter import energy_between
-from experiments.trials.readings import node_reading, unit_state
 from tests.doubles.doctor_facts import PC
 from tests.doubles.scripted import ScriptedConversation, ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
@@ -253,7 +251,7 @@ class Telling(ScriptedLauncher):
         def facts(fields: dict[str, str], request: Request) -> Reply:
             reply = whole(fields, request)
             told = {**reply.parts, **self._parts}
-            return Reply(
+            return reply_of(
                 reply.verb, ok=True, parts={k: v for k, v in told.items() if v is not None}
             )
 

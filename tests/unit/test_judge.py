@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from collect.attempt import NodeReading, NodeRecord, ProcessRecord
+from experiments.nodes.ssh.readings import node_reading, unit_state
 from experiments.trials.execution import Execution
-from experiments.trials.readings import node_reading, unit_state
 from experiments.trials.validity import failure, invalidity
 
 CALM = NodeReading(clock_s=1000.0, uptime_s=10.0, throttled=0x50000, swap_pages=7, link_mbit=1000)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import HerdError
-from experiments.nodes.protocol import Reply, ReplyReader, Request
+from experiments.nodes.launcher import Reply, Request
+from experiments.nodes.ssh.wire import ReplyReader, encode, reply_of
 from herd_node import VERSION, messages, meters, node, places, privileges, systemd, units
 from herd_node.ground import RefusalError
 
@@ -54,8 +55,8 @@ def test_what_the_helper_writes_is_read_back_byte_for_byte(
             reply = reader.feed(b"")
 
     assert replies == [
-        Reply("run", ok=True, parts=parts),
-        Reply("run", ok=False, parts={"error": b"end ok run\n"}),
+        reply_of("run", ok=True, parts=parts),
+        reply_of("run", ok=False, parts={"error": b"end ok run\n"}),
     ]
 
 
@@ -67,7 +68,7 @@ def test_anything_else_is_not_taken_for_a_reply() -> None:
 def test_a_request_arrives_as_it_was_asked() -> None:
     asked = Request("run", (("unit", "herd-x"), ("arg", "a=b"), ("arg", "Tür 🦙"), ("env", "A=1")))
 
-    body = asked.encode().decode().removesuffix("\n\n").split("\n")
+    body = encode(asked).decode().removesuffix("\n\n").split("\n")
     received = messages.Request(body)
 
     assert received.verb == "run"
@@ -79,7 +80,7 @@ def test_a_request_arrives_as_it_was_asked() -> None:
 @pytest.mark.parametrize("value", ["two\nlines", "nul\0"])
 def test_a_line_break_in_an_argument_is_refused(value: str) -> None:
     with pytest.raises(HerdError, match="single lines"):
-        Request("run", (("arg", value),)).encode()
+        encode(Request("run", (("arg", value),)))
 
 
 @pytest.mark.parametrize("name", ["ssh", "herd-", "herd-A", "herd-a/b", "herd-a b", "herd-a\n"])

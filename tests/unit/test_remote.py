@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments.fleet.cluster import Node, Secret, SshSettings
-from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.launcher import NodeLostError
 from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.nodes.ssh.openssh import OpenSsh
 from tests.doubles.ssh_server import SshServer, ssh_server

@@ -303,7 +303,7 @@ def test_results_that_another_runner_owns_are_refused_by_its_name(tmp_path: Path
 def test_a_cluster_that_another_runner_owns_is_refused_by_its_name(tmp_path: Path) -> None:
     the_world = world(tmp_path)
     taken = ScriptedLauncher(the_world).open(cluster(2).nodes[1])
-    from experiments.nodes.protocol import Request  # noqa: PLC0415 - one test needs it
+    from experiments.nodes.launcher import Request  # noqa: PLC0415 - one test needs it
 
     taken.send(Request("own", (("who", "user=ada host=attic pid=4711 since=now"),)))
 

@@ -10,8 +10,9 @@ import pytest
 from experiments.engines.base import Deployment, Process
 from experiments.fleet.cluster import Node
 from experiments.nodes.herd import Herd
+from experiments.nodes.launcher import Reply, Request
 from experiments.nodes.owner import Owner
-from experiments.nodes.protocol import Reply, Request
+from experiments.nodes.ssh.wire import reply_of
 from experiments.trials.execution import Execution
 from experiments.trials.lookout import Lookout
 from experiments.trials.trial import TrialRunner
@@ -46,7 +47,7 @@ class HeardLink(ScriptedConversation):
         if self._launcher.refusal is None or not fields["unit"].endswith("-server"):
             return reply
         told = self._launcher.refusal.encode()
-        return Reply("start", ok=False, parts={**reply.parts, "error": told})
+        return reply_of("start", ok=False, parts={**reply.parts, "error": told})
 
 
 def deployment() -> Deployment:

@@ -21,17 +21,11 @@ from core.errors import HerdError
 from core.foreign import one_line
 from experiments.fleet.cluster import Node
 from experiments.fleet.commands import provision
-from experiments.nodes.protocol import (
-    Conversation,
-    NodeLostError,
-    Reply,
-    ReplyError,
-    ReplyReader,
-    Request,
-)
+from experiments.nodes.launcher import Conversation, NodeLostError, Reply, Request
 from experiments.nodes.ssh.channel import BROKEN, MARK, Channel, SilentError
 from experiments.nodes.ssh.openssh import CONNECT_S, Call, OpenSsh
 from experiments.nodes.ssh.refusals import Failure, explained, is_unexplained, was_turned_away
+from experiments.nodes.ssh.wire import ReplyError, ReplyReader, encode
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"
 PIECE_BYTES = 1 << 18
@@ -184,7 +178,7 @@ class SshConversation:
     def send(self, request: Request) -> None:
         """Send a request."""
         self._reader.expect(request.verb)
-        until, left = time.monotonic() + CONNECT_S, request.encode()
+        until, left = time.monotonic() + CONNECT_S, encode(request)
         try:
             while left:  # however slowly the node takes it
                 self._channel.settimeout(max(0.0, until - time.monotonic()))

@@ -13,7 +13,7 @@ from core.errors import HerdError
 from core.foreign import one_line
 from experiments.fleet.cluster import Node
 from experiments.fleet.commands import on_node
-from experiments.nodes.protocol import NodeLostError
+from experiments.nodes.launcher import NodeLostError
 from experiments.nodes.ssh.channel import SilentError
 from experiments.nodes.ssh.openssh import (
     BOUNDED,

@@ -1,12 +1,12 @@
-"""What the helper's replies say about a unit and about the state of a node."""
+"""What the helper says about a unit, in systemd's words, and about the state of its node."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from collect.attempt import NodeReading
 from core.foreign import decimal, one_line, whole
+from experiments.nodes.launcher import UnitState
 
 EXITED = "1"
 """CLD_EXITED of `waitid`, which systemd shows as ExecMainCode; 2 and 3 are signals."""
@@ -14,22 +14,6 @@ STATUSES = 256
 """Exit statuses and signals are less."""
 _BITS = re.compile(r"(0x)?[0-9a-fA-F]{1,8}")
 RUNNING_STATES = ("active", "activating", "reloading")
-
-
-@dataclass(frozen=True, slots=True)
-class UnitState:
-    """A unit as the node's systemd saw it; names as in `collect.attempt.ProcessRecord`."""
-
-    running: bool
-    exit_code: int | None
-    signal: int | None
-    result: str | None
-    started_at: float | None
-    runtime_s: float | None
-    cpu_s: float | None
-    memory_peak_mib: float | None
-    received_bytes: int | None
-    sent_bytes: int | None
 
 
 def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> UnitState:

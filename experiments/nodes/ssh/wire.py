@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import replace
 
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
-from experiments.fleet.cluster import Node
+from experiments.nodes.launcher import Reply, Request
+from experiments.nodes.ssh.readings import node_reading, unit_state
 
 VERBS_WITH_LOGS = frozenset({"run", "stop", "fetch"})
 LOG_BYTES = 256 << 20
@@ -25,74 +25,44 @@ SMALL_BYTES = 8 << 20
 MOST_PARTS = 4096
 LONGEST_HEADER_BYTES = 300
 PART_WORDS = 3
+GOING_DOWN = "is destructive"
+"""What systemd says to a unit that shall start while its machine stops or boots anew."""
 _SIZE = re.compile(r"[0-9]{1,12}")
 
 
-class NodeLostError(HerdError):
-    """A node does not answer, or the connection to it broke.
+def encode(request: Request) -> bytes:
+    """The request as it goes over the wire.
 
-    Attributes:
-        node: its name.
+    Dollar signs of arguments are doubled, because systemd replaces variables in them.
+
+    Raises:
+        HerdError: a value holds a line break or NUL.
     """
-
-    def __init__(self, node: str, message: str) -> None:
-        super().__init__(message)
-        self.node = node
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a node is asked to do.
-
-    Attributes:
-        fields: keys and values in order; a key may occur more than once.
-    """
-
-    verb: str
-    fields: tuple[tuple[str, str], ...] = ()
-
-    def encode(self) -> bytes:
-        """The request as it goes over the wire.
-
-        Raises:
-            HerdError: a value holds a line break or NUL.
-        """
-        lines = [self.verb, *(f"{key}={value}" for key, value in self.fields)]
-        for line in lines:
-            if "\n" in line or "\0" in line:
-                raise HerdError(
-                    f"Asking a node to {self.verb}: a line break in {line[:60]!r}. Arguments of "
-                    "programs on nodes must be single lines."
-                )
-        return ("\n".join(lines) + "\n\n").encode()
+    lines = [request.verb, *(f"{key}={_escaped(key, value)}" for key, value in request.fields)]
+    for line in lines:
+        if "\n" in line or "\0" in line:
+            raise HerdError(
+                f"Asking a node to {request.verb}: a line break in {line[:60]!r}. Arguments of "
+                "programs on nodes must be single lines."
+            )
+    return ("\n".join(lines) + "\n\n").encode()
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a node answered.
+def _escaped(key: str, value: str) -> str:
+    return value.replace("$", "$$") if key == "arg" else value
 
-    Attributes:
-        verb: what it was asked.
-        ok: whether it did it.
-        parts: part name to content, verbatim.
-    """
 
-    verb: str
-    ok: bool
-    parts: Mapping[str, bytes] = field(default_factory=dict)
-
-    def text(self, name: str) -> str:
-        """A part as text, stripped; empty when there is none."""
-        return self.parts.get(name, b"").decode("utf-8", "replace").strip()
-
-    def why(self) -> str:
-        """Why it was not done, on one line."""
-        return one_line(self.text("error"))
-
-    def pairs(self, name: str) -> dict[str, str]:
-        """A part of `key=value` lines."""
-        lines = (line.partition("=") for line in self.text(name).splitlines())
-        return {key: value for key, separator, value in lines if separator}
+def reply_of(verb: str, *, ok: bool, parts: Mapping[str, bytes]) -> Reply:
+    """What the parts of the helper's reply say."""
+    told = Reply(verb, ok, parts)
+    lives = told.text("alive") == "yes" if verb == "fetch" else None
+    return replace(
+        told,
+        state=unit_state(told.pairs("props"), still_running=lives),
+        before=node_reading(told.pairs("before")),
+        after=node_reading(told.pairs("after")),
+        is_going_down=GOING_DOWN in told.why(),
+    )
 
 
 class ReplyError(ValueError):
@@ -168,7 +138,7 @@ class ReplyReader:
             raise ReplyError(f"a reply to {one_line(verb, 40)}, which it was not asked")
         self._asked.remove(verb)
         del self._buffer[: len(header) + 1]
-        reply = Reply(verb, told == "ok", self._parts)
+        reply = reply_of(verb, ok=told == "ok", parts=self._parts)
         self._parts, self._taken_bytes = {}, 0
         return reply
 
@@ -180,60 +150,3 @@ def most_bytes_of(verb: str) -> int:
 
 def _shown(data: bytes | bytearray) -> str:
     return one_line(bytes(data[:200]).decode("utf-8", "replace"), 200)
-
-
-class Conversation(Protocol):
-    """An open conversation with the helper on one node; one request at a time."""
-
-    node: Node
-
-    def send(self, request: Request) -> None:
-        """Send a request. Raises NodeLostError."""
-
-    def poll(self, timeout_s: float) -> Reply | None:
-        """The reply, or None if it does not come within that time. Raises NodeLostError."""
-
-    def close(self, timeout_s: float) -> None:
-        """Say goodbye: the node stops what it runs for this conversation. Waits for it so long."""
-
-
-class Launcher(Protocol):
-    """Makes conversations."""
-
-    def open(self, node: Node) -> Conversation:
-        """A new conversation with a node. Raises HerdError, NodeLostError if it is silent."""
-
-    def drop(self, node: Node) -> None:
-        """Forget the connection to a node that was lost."""
-
-    def close(self) -> None:
-        """End all connections."""
-
-
-def expect(conversation: Conversation, doing: str, timeout_s: float) -> Reply:
-    """Wait for a reply.
-
-    Raises:
-        NodeLostError: none came in time, or the connection broke.
-    """
-    reply = conversation.poll(timeout_s)
-    if reply is None:
-        raise NodeLostError(
-            conversation.node.name,
-            f"{conversation.node.name} did not answer within {timeout_s:.0f} s ({doing})",
-        )
-    return reply
-
-
-def ask(conversation: Conversation, request: Request, timeout_s: float = 20.0) -> Reply:
-    """Send a request and wait for its reply.
-
-    Raises:
-        NodeLostError: none came in time, or the connection broke.
-        HerdError: the node refused; the message has its reason.
-    """
-    conversation.send(request)
-    reply = expect(conversation, request.verb, timeout_s)
-    if not reply.ok:
-        raise HerdError(f"Asking {conversation.node.name} to {request.verb}: {reply.why()}")
-    return reply

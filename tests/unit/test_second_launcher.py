@@ -1,0 +1,136 @@
+"""Another way to nodes, children of this process: what drives nodes takes it as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from collect.attempt import AttemptRecord, load_attempt
+from collect.tables import build_tables
+from core.errors import HerdError
+from experiments.fleet.cluster import Cluster, Node
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
+from experiments.runner import RunResult, run_on
+from experiments.sessions.progress import make_progress
+from models.build import artifact_file_names
+from models.catalogue import load_catalogue
+from tests.doubles.child_launcher import ChildLauncher
+from tests.doubles.scripted import LOGS, MODEL
+from tests.doubles.scripted_run import matrix
+
+DLLAMA = f"""\
+#!{sys.executable}
+import pathlib, signal, socket, sys
+logs, words = pathlib.Path({str(LOGS)!r}), sys.argv[1:]
+if words[0] == "worker":
+    host, port = (words[words.index(flag) + 1] for flag in ("--host", "--port"))
+    listener = socket.create_server((host, int(port)))
+    sys.stdout.write((logs / "n4" / "worker1.out").read_text())
+    sys.stdout.flush()
+    signal.pause()
+if pathlib.Path(sys.argv[0]).with_name("fails").exists():
+    sys.exit("it fails")
+nodes = 1 + sum(word.endswith(":9990") for word in words)
+sys.stdout.write((logs / f"n{{nodes}}" / "root.out").read_text())
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """A folder in which an engine and a model are installed."""
+    folder = tmp_path / "machine"
+    program = folder / "engines" / "distributed-llama" / "bin" / "dllama"
+    program.parent.mkdir(parents=True)
+    program.write_text(DLLAMA)
+    program.chmod(0o755)
+    stamp = {
+        "engine": "distributed-llama",
+        "version": "v0.16.4",
+        "installed": True,
+        "binary_sha256": {"dllama": hashlib.sha256(DLLAMA.encode()).hexdigest()},
+    }
+    (program.parents[1] / "install.json").write_text(json.dumps(stamp))
+    spec = load_catalogue().get(MODEL)
+    files = {}
+    for name in artifact_file_names(spec, "dllama", "q4_0").values():
+        path = folder / "models" / spec.slug / Path(name).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"weights")
+        sha256 = hashlib.sha256(b"weights").hexdigest()
+        # Another time of change than the file's, so it is hashed.
+        files[path.name] = {"sha256": sha256, "size_bytes": 7, "mtime_ns": 5}
+    manifest = folder / "models" / spec.slug / "manifest.json"
+    manifest.write_text(json.dumps({"files": files}))
+    return folder
+
+
+def nodes() -> Cluster:
+    addresses = {f"pi{number}": f"127.91.0.{number}" for number in (1, 2)}
+    return Cluster(tuple(Node(name, address, address) for name, address in addresses.items()))
+
+
+def measure(folder: Path, machine: Path, *, workers: str = "fresh") -> RunResult:
+    axes = {**matrix().axes, "nodes": (1, 2), "workers": (workers,)}
+    asked = matrix(axes=axes, max_attempts=1)
+    progress = make_progress(Console(file=sys.stderr, quiet=True))
+    return run_on(asked, nodes(), ChildLauncher(machine), folder / "results", progress=progress)
+
+
+def attempts(result: RunResult) -> list[AttemptRecord]:
+    return [load_attempt(path) for path in sorted((result.folder / "attempts").iterdir())]
+
+
+@pytest.mark.parametrize("workers", ["fresh", "kept"])
+def test_a_run_is_measured_recorded_and_complete(
+    tmp_path: Path, machine: Path, workers: str
+) -> None:
+    result = measure(tmp_path, machine, workers=workers)
+
+    assert result.counts == {"planned": 4, "done": 4, "failed": 0, "unavailable": 0, "pending": 0}
+    of_two = next(one for one in attempts(result) if len(one.processes) == 2)
+    ends = {one.role: (one.exit_code, one.signal, one.kept) for one in of_two.processes}
+    assert ends == {"root": (0, None, False), "worker": (None, None, workers == "kept")}
+    assert of_two.root_wall_s is not None
+    assert of_two.nodes["pi2"].after is not None
+    assert (build_tables(result.folder).trials["decode_tokens_per_s"] > 0).all()
+    assert measure(tmp_path, machine, workers=workers).already_complete
+
+
+def test_a_root_that_fails_is_a_failed_attempt_with_its_log(tmp_path: Path, machine: Path) -> None:
+    (machine / "engines" / "distributed-llama" / "bin" / "fails").touch()
+
+    result = measure(tmp_path, machine)
+
+    assert result.counts["failed"] == 4
+    record = attempts(result)[0]
+    root = next(one for one in record.processes if one.role == "root")
+    assert root.exit_code == 1
+    log = result.folder / "attempts" / record.attempt_id / str(root.err_file)
+    assert log.read_text() == "it fails\n"
+
+
+def test_a_model_that_is_not_what_its_manifest_says_keeps_its_node_away(
+    tmp_path: Path, machine: Path
+) -> None:
+    for path in machine.glob("models/*/*.m"):
+        path.write_bytes(b"another")
+
+    with pytest.raises(HerdError, match="The file was changed or is damaged"):
+        measure(tmp_path, machine)
+
+
+def test_one_runner_has_the_nodes(tmp_path: Path, machine: Path) -> None:
+    other = Owner("ada", "attic", 4711, "2026-01-01T00:00:00")
+    herd = Herd(ChildLauncher(machine), nodes().nodes, other)
+    herd.own_all()
+    try:
+        with pytest.raises(HerdError, match="the runner of ada@attic"):
+            measure(tmp_path, machine)
+    finally:
+        herd.close()
