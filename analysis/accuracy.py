@@ -8,12 +8,29 @@ from itertools import combinations
 
 from analysis.family import LEVEL, Family
 from analysis.proportions import FEWEST_TO_NAME, Discordance, Share, discordance
+from analysis.sentence import Sentence, say
 from analysis.systems import System
 from analysis.tabulate import Table, table
-from analysis.wording import DASH, NOTHING, count, listing, percent, plural
+from analysis.wording import DASH, NOTHING, listing, percent, plural
 from collect.grading import is_right
 from collect.questions import Question
 
+RIGHT_OF = "Correct by the key, of {questions} that have one: {shares}."
+TOO_FEW = (
+    "No system can be called more accurate than another: that takes {least} questions with a key "
+    "or more."
+)
+UNKNOWN_OF_TWO = "Which of the two systems is more accurate cannot be told."
+UNKNOWN_OF_ANY = "Which of any pair of systems is more accurate cannot be told."
+UNKNOWN_OF_OTHERS = "Which of any other pair of systems is more accurate cannot be told."
+BETTER = (
+    "{better} is right more often than {other}: it alone was right on {more} questions, and wrong "
+    "on {less} (exact McNemar: p {p})."
+)
+BETTER_OF_MANY = (
+    "{better} is right more often than {other}: it alone was right on {more} questions, and wrong "
+    "on {less} (exact McNemar, Holm over {comparisons} comparisons: p {p})."
+)
 RIGHT = "right by the key"
 """What comparisons of accuracy are called."""
 Grades = Mapping[str, bool]
@@ -108,7 +125,7 @@ def share_table(found: Accuracy) -> Table:
     for name in found.grades:
         share = found.share(name)
         rows.append([name, str(share.hits), str(share.of), _share(share), str(found.silent[name])])
-    columns = ("System", "Right", "Of", "Share (95 %, Wilson)", "Answered with nothing")
+    columns = ("System", "Right", "Of", "Share (95 %, Wilson)", "Empty answers")
     return table(columns, rows, columns[1:])
 
 
@@ -140,7 +157,14 @@ def pair_table(found: Accuracy, family: Family) -> Table | None:
         ]
         for pair in found.pairs(family)
     ]
-    columns = ("System", "Beside", "Right alone", "Other right alone", "p (McNemar, Holm)", "So")
+    columns = (
+        "System",
+        "Against",
+        "Only this right",
+        "Only other right",
+        "p (McNemar, Holm)",
+        "Verdict",
+    )
     return table(columns, rows, columns[2:5]) if rows else None
 
 
@@ -150,39 +174,39 @@ def _finding(pair: Pair) -> str:
     return f"{pair.better} is right more often" if pair.better else "cannot tell"
 
 
-def sentences(found: Accuracy, family: Family) -> list[str]:
+def sentences(found: Accuracy, family: Family) -> list[Sentence]:
     """What may be said of the systems' accuracy."""
     asked = len(found.questions)
     shares = [f"{name} {_short(found.share(name))}" for name in found.grades]
-    told = [f"Right by the key, of {plural(asked, 'question')} with one: {listing(shares)}."]
+    told = [say(RIGHT_OF, questions=plural(asked, "question"), shares=listing(shares))]
     if len(found.grades) == 1:
         return told
     if not found.may_name:
-        few = (
-            f"No system can be called more accurate than another by {count(asked)} keyed "
-            f"question{'' if asked == 1 else 's'}: that takes {FEWEST_TO_NAME} or more."
-        )
-        return [*told, few]
+        return [*told, say(TOO_FEW, least=FEWEST_TO_NAME)]
     pairs = found.pairs(family)
     better = [pair for pair in pairs if pair.better]
     told += [_better(pair, family.tried) for pair in better]
     if len(better) < len(pairs):
-        pair = "any other pair of" if better else "any pair of" if len(pairs) > 1 else "the two"
-        told.append(f"Which of {pair} systems is more accurate cannot be told.")
+        few = UNKNOWN_OF_TWO if len(pairs) == 1 else UNKNOWN_OF_ANY
+        told.append(say(UNKNOWN_OF_OTHERS if better else few))
     return told
 
 
-def _better(pair: Pair, comparisons: int) -> str:
+def _better(pair: Pair, comparisons: int) -> Sentence:
     is_first = pair.better == pair.first
     more, less = pair.found.first_only, pair.found.second_only
     if not is_first:
         more, less = less, more
     other = pair.second if is_first else pair.first
-    holm_of = f", Holm over {comparisons} comparisons" if comparisons > 1 else ""
     p_value = p_in_words(pair.p_value or 0.0)
-    return (
-        f"{pair.better} is right more often than {other}: alone right on {more} questions, alone "
-        f"wrong on {less} (exact McNemar{holm_of}: p {'' if '<' in p_value else '= '}{p_value})."
+    return say(
+        BETTER_OF_MANY if comparisons > 1 else BETTER,
+        better=pair.better,
+        other=other,
+        more=more,
+        less=less,
+        comparisons=comparisons,
+        p=p_value if "<" in p_value else f"= {p_value}",
     )
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.agreement import Agreement, Difference, agreements, difference, distances
 from analysis.cells import Series, cell_results, series_of, thing
+from analysis.sentence import say, together
 from analysis.tabulate import Table, table
 from analysis.wording import NOTHING, count, listing, nodes, number, plural
 from collect.load import load_references
@@ -20,6 +21,20 @@ from collect.reference import References
 from collect.run import Greedy, RunManifest
 from collect.tables import Tables
 
+NOT_COMPARED = "Nothing with 32-bit weights was compared with the reference."
+ALL_AGREE = (
+    "With 32-bit weights every text matches the reference token by token: {texts} in {cells}."
+)
+ONE_DIFFERS = "{wrong} of {cells} with 32-bit weights differs from the reference."
+SOME_DIFFER = "{wrong} of {cells} with 32-bit weights differ from the reference."
+IN_TABLE = "The table has the other {cells}."
+TEXT_DIFFERS = "{n} of {texts} differs, {named}"
+TEXTS_DIFFER = "{n} of {texts} differ, {named}"
+SOME_TEXTS_DIFFER = "{n} of {texts} differ, such as {named}"
+OTHER_TOKENS = "it split the scored text into different tokens"
+PROBABILITIES = "the probability of {beyond} of {tokens} differs, in the logarithm by up to {most}"
+CELL_DIFFERS = "{cell}: {how}."
+DIFFERS_AT = "“{prompt}” at token {token} ({found!r} instead of {expected!r})"
 MOST_NAMED = 3
 """Texts that differ, and cells likewise, that are named one by one."""
 COLUMNS = {
@@ -28,7 +43,7 @@ COLUMNS = {
     "nodes": "Nodes",
     "texts": "Texts",
     "texts_equal": "Equal",
-    "first_differing": "Differ from token",
+    "first_differing": "From token",
     "first_differing_median": "Median",
     "mean_change": "|Δ log p|",
     "p99_change": "99 %",
@@ -198,18 +213,12 @@ def _headline(found: Sequence[Agreement]) -> str:
     judged = [one for one in found if one.is_judged]
     wrong = [one for one in judged if one.is_wrong]
     if not judged:
-        return "Nothing was held against the reference with 32-bit weights."
+        return say(NOT_COMPARED)
     if not wrong:
         texts = sum(one.prompts for one in judged)
-        return (
-            "With 32-bit weights every text is the reference's, token by token: "
-            f"{plural(texts, 'text')} in {plural(len(judged), 'cell')}."
-        )
-    verb = "differs" if len(wrong) == 1 else "differ"
-    return (
-        f"{len(wrong)} of {plural(len(judged), 'cell')} with 32-bit weights {verb} from the "
-        "reference."
-    )
+        return say(ALL_AGREE, texts=plural(texts, "text"), cells=plural(len(judged), "cell"))
+    differs = ONE_DIFFERS if len(wrong) == 1 else SOME_DIFFER
+    return say(differs, wrong=len(wrong), cells=plural(len(judged), "cell"))
 
 
 def _sentences(found: Sequence[Agreement], all_series: Sequence[Series]) -> tuple[str, ...]:
@@ -217,7 +226,7 @@ def _sentences(found: Sequence[Agreement], all_series: Sequence[Series]) -> tupl
     wrong = [one for one in found if one.is_wrong]
     told = [_sentence(one, all_series) for one in wrong[:MOST_NAMED]]
     if len(wrong) > MOST_NAMED:
-        told.append(f"The table has the other {count(len(wrong) - MOST_NAMED)}.")
+        told.append(say(IN_TABLE, cells=count(len(wrong) - MOST_NAMED)))
     return tuple(told)
 
 
@@ -225,24 +234,25 @@ def _sentence(one: Agreement, all_series: Sequence[Series]) -> str:
     parts = []
     if one.differences:
         few = [_told(differs) for differs in one.differences[:MOST_NAMED]]
-        verb = "differs" if len(one.differences) == 1 else "differ"
-        such = "" if len(few) == len(one.differences) else "such as "
-        parts.append(
-            f"{len(one.differences)} of {plural(one.prompts, 'text')} {verb}, {such}{listing(few)}"
-        )
+        n = len(one.differences)
+        template = TEXTS_DIFFER if len(few) == n else SOME_TEXTS_DIFFER
+        template = TEXT_DIFFERS if n == 1 else template
+        texts = plural(one.prompts, "text")
+        parts.append(say(template, n=n, texts=texts, named=listing(list(few))))
     if one.misread:
-        parts.append("it split the scored text into other tokens")
+        parts.append(say(OTHER_TOKENS))
     if one.beyond:
-        parts.append(
-            f"of {plural(len(one.changes), 'scored token')} the probability of {one.beyond} is "
-            f"another, in the logarithm by up to {max(one.changes):.2g}"
-        )
+        tokens, most = plural(len(one.changes), "scored token"), f"{max(one.changes):.2g}"
+        parts.append(say(PROBABILITIES, tokens=tokens, beyond=one.beyond, most=most))
     about = f"{thing(one.series, all_series)} on {nodes(one.cell.nodes)}"
-    return f"{about}: {'; '.join(parts)}."
+    return say(CELL_DIFFERS, cell=about, how=together(parts, "; "))
 
 
 def _told(differs: Difference) -> str:
-    return (
-        f"\N{LEFT DOUBLE QUOTATION MARK}{differs.prompt}\N{RIGHT DOUBLE QUOTATION MARK} at token "
-        f"{differs.token} ({differs.found!r} instead of {differs.expected!r})"
+    return say(
+        DIFFERS_AT,
+        prompt=differs.prompt,
+        token=differs.token,
+        found=differs.found,
+        expected=differs.expected,
     )

@@ -44,12 +44,6 @@ class Asked:
     question: Question
     cards: tuple[Card, ...]
 
-    @property
-    def answers(self) -> Table:
-        """The same as a table."""
-        rows = [[card.system, card.text, card.mark, ", ".join(card.facts)] for card in self.cards]
-        return table(("System", "Answer", "By the key", "Tokens and times"), rows)
-
 
 def counting(answers: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """The answers of attempts that count, with the cell and repeat of their trial."""
@@ -76,9 +70,9 @@ def exported(
 
 
 def waiting_table(systems: Sequence[System]) -> Table:
-    """Per system: waiting for the first token and for all, as medians over questions.
+    """Tabulate each system's times to first token and whole answer, medians over questions.
 
-    Where a system had to be asked again, the time of the last try alone stands beside.
+    If a system had to be asked again, a column has the time of the last try only.
     """
     again = any(system.asked_again for system in systems)
     rows = [
@@ -93,9 +87,9 @@ def waiting_table(systems: Sequence[System]) -> Table:
         for system in systems
     ]
     columns = (
-        "System", "Questions timed", "First token after, s: median (95 %)",
-        "Whole answer after, s", "Tokens/s after the first",
-        *(("Last try alone, s", "Asked again") if again else ()), "Measured",
+        "System", "Questions timed", "TTFT, s: median (95 %)",
+        "Whole answer, s", "Tokens/s after the first",
+        *(("Last try only, s", "Asked again") if again else ()), "Measured",
     )  # fmt: skip
     return table(columns, rows, columns[1:-1])
 
@@ -123,15 +117,15 @@ def pair_table(systems: Sequence[System], family: Family) -> Table | None:
         times = ratio(found.ratio, brief=True)
         how_often = f"{sooner} of {found.pair.n}"
         rows.append([first.name, second.name, how_often, times, _so(found)])
-    columns = ("System", "Beside", "Sooner on", "Times the other's time (95 %)", "So")
+    columns = ("System", "Against", "Faster on", "Ratio of times (95 %)", "Verdict")
     return table(columns, rows, [columns[3]]) if rows else None
 
 
 def _so(second: Compared) -> str:
     """What a comparison of the second system with the first says of the first."""
     if not second.is_tried:
-        return f"{plural(second.pair.n, 'question')}: too few to tell of others"
-    told = {Finding.FASTER: "later", Finding.SLOWER: "sooner"}
+        return f"{plural(second.pair.n, 'question')}: too few to generalise"
+    told = {Finding.FASTER: "slower", Finding.SLOWER: "faster"}
     return told.get(second.finding, str(second.finding))
 
 
@@ -155,7 +149,7 @@ def _card(question: Question, system: System, answers: pd.DataFrame) -> Card:
     others = sum(text != texts[0] for text in texts)
     facts = [_tokens(answers), *_times(system, question), *_cut(answers), *_troubles(answers)]
     if others:
-        facts.append(f"otherwise in {others} of {plural(len(texts), 'trial')}")
+        facts.append(f"different answer in {others} of {plural(len(texts), 'trial')}")
     mark = ""
     if question.key is not None:
         mark = "right" if is_right(question.key, texts[0]) else "wrong"
@@ -180,7 +174,7 @@ def _times(system: System, question: Question) -> list[str]:
         return ["replayed, not timed"] if system.has_replayed else ["not timed"]
     first, whole = (_each(timed[name] * scale) for name, scale in TIMES[:2])
     rate = _each(timed["tokens_per_s"])
-    return [f"first after {first} s", f"whole after {whole} s", f"{rate} tokens/s"]
+    return [f"TTFT {first} s", f"whole answer {whole} s", f"{rate} tokens/s"]
 
 
 def _each(values: pd.Series) -> str:
@@ -189,7 +183,7 @@ def _each(values: pd.Series) -> str:
 
 def _cut(answers: pd.DataFrame) -> list[str]:
     words = {True: "cut off", False: "whole"}
-    told = dict.fromkeys(answers["truncated"].map(words).fillna("not told if cut off"))
+    told = dict.fromkeys(answers["truncated"].map(words).fillna("not reported if cut off"))
     return list(told)
 
 
@@ -199,5 +193,5 @@ def _troubles(answers: pd.DataFrame) -> list[str]:
     tries = answers["tries"].fillna(1)
     if tries.max() > 1:
         waited_s = float(answers["waited_ms"].max()) / 1000
-        told.append(f"asked {tries.max()} times, {number(waited_s)} s of that before the last try")
+        told.append(f"asked {tries.max()} times, {number(waited_s)} s of it before the last try")
     return [*told, *(str(error) for error in answers["error"].dropna().unique())]

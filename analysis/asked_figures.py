@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from analysis.accuracy import RIGHT, Accuracy
 from analysis.asked_pairs import FIRST, RATE, TIMED, WHOLE
+from analysis.blocks import Figure
 from analysis.cells import CellResult
 from analysis.family import Family, standing
 from analysis.scaling_text import thrown_away
-from analysis.summary import Figure
 from analysis.systems import INTERNET, System
 from analysis.wording import DASH, listing, number
 
@@ -30,9 +30,9 @@ class _Shown:
 
 
 SHOWN = (
-    _Shown(FIRST, "First token after", "First token soonest", "s", 1e-3),
-    _Shown(WHOLE, "Answer after", "Answer soonest", "s", 1e-3),
-    _Shown(RATE, "Tokens/s of an answer", "Writes fastest", "tokens/s"),
+    _Shown(FIRST, "TTFT", "Shortest TTFT", "s", 1e-3),
+    _Shown(WHOLE, "Whole answer", "Fastest whole answer", "s", 1e-3),
+    _Shown(RATE, "Tokens/s of an answer", "Most tokens/s of an answer", "tokens/s"),
 )
 
 
@@ -101,13 +101,13 @@ def _most_right(graded: Accuracy, family: Family) -> list[Figure]:
     value = str(hits[0]) if hits[0] == hits[-1] else f"{hits[0]}{DASH}{hits[-1]}"
     apart = " (not told apart)" if len(left) > 1 else ""
     unit = f"of {len(graded.questions)}"
-    return [Figure("Most right by the key", value, unit, f"{listing(left)}{apart}")]
+    return [Figure("Most correct answers", value, unit, f"{listing(left)}{apart}")]
 
 
 def _with_path(figure: Figure, remote: set[str]) -> Figure:
     """What is timed over the Internet says so."""
     named = [name for name in sorted(remote) if name in figure.about]
-    if not named or figure.name.startswith(("Most right", "Attempts")):
+    if not named or figure.name.startswith(("Most correct", "Attempts")):
         return figure
     whose = "" if len(named) == 1 and figure.about == named[0] else f"{listing(named)} "
     return Figure(figure.name, figure.value, figure.unit, f"{figure.about}; {whose}{INTERNET}")

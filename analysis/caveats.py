@@ -7,11 +7,59 @@ from collections.abc import Sequence
 from analysis.cells import CellResult, Series, subject
 from analysis.scaling import DECODE
 from analysis.scaling_text import thrown_away
+from analysis.sentence import Sentence, capital, say, together
 from analysis.stats import FEWEST, range_coverage
 from analysis.wording import bare, count, listing, nodes, percent, plural
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 
+LAB = (
+    "These nodes are virtual and share the cores and memory of one machine: results from a lab are "
+    "about software, not about Raspberry Pis or their network."
+)
+EMULATED = (
+    "The processor of {nodes} is emulated, so its times say nothing about a real machine. The "
+    "speed of {cells} of {measured} is therefore not shown; texts, perplexity and traffic are as "
+    "on real ones."
+)
+TEXT_DIFFERS = "The text generated {about} {where}."
+FROM_TRIAL_TO_TRIAL = "differs from trial to trial"
+ON_NODES = "differs on {others} from that on {first}"
+CORRECTNESS = "Look at correctness before speed."
+ROUNDED = "With quantised weights nodes exchange rounded values, so look at perplexity."
+PADDED = (
+    "{model} is {unpadded} with {heads} heads instead of {before}: the added ones are zeros, which "
+    "let more nodes share it and change no word."
+)
+UNPADDED_ALONE = (
+    "{engine} alone gets the model without them, which is to its advantage; the others would be "
+    "faster without them, too."
+)
+ALL_PADDED = (
+    "Every engine computes them like the others, so engines compare fairly, and each would be "
+    "faster without them."
+)
+PENDING_ONE = "{trials} is pending: run the same `fab run-matrix` again to continue."
+PENDING = "{trials} are pending: run the same `fab run-matrix` again to continue."
+MANY_INCOMPLETE = (
+    "Incomplete: {gaps} of {measured} measured cells have fewer trials than planned (see the table "
+    "of cells). Their figures are medians of the trials that succeeded, which need not be like the "
+    "rest."
+)
+INCOMPLETE = "Incomplete: {gap}. The figures are medians of the trials that succeeded."
+GAP = "{nodes} {about} with {state}"
+WITH_REASON = "{what} ({reason})"
+IN_CELLS = "{what} in {hit} of {cells} cells"
+BETTER_TRIES = (
+    "{thrown}: every figure is of the attempts that counted, so it shows the cluster at its better "
+    "tries."
+)
+FEW = "{coverage}. Below {fewest} trials no cell is called faster or slower: plan {fewest} or more."
+FROM_ONE = "the speed of {cells} is from one trial, without a range"
+FROM_FEW = (
+    "the speed of {cells} is from {trials} trials, whose range holds the true median in {coverage} "
+    "of runs"
+)
 PLAIN = "petals"
 """The engine that gets a padded model without its padding."""
 MOST_NAMED = 3
@@ -29,15 +77,11 @@ def caveats_of(
         has_speed: the verdict tells of speed over nodes, whose unit is the trial; answers are
             compared over questions.
     """
-    lab = (
-        "These nodes are virtual and share the cores and memory of one machine: a lab tells about "
-        "software, not about Raspberry Pis or their network."
-    )
     return (
         *_emulated(all_series),
         *_thrown(all_series),
         *_texts(all_series),
-        *((lab,) if is_lab else ()),
+        *((say(LAB),) if is_lab else ()),
         *_padded(all_series),
         *_pending(all_series),
         *_incomplete(all_series),
@@ -72,32 +116,29 @@ def _emulated(all_series: Sequence[Series]) -> list[str]:
     if not names:
         return []
     cells = sum(bool(cell.emulated) for cell in measured)
-    sentence = (
-        f"The processor of {listing(list(names))} is emulated: what it takes says nothing of any "
-        f"machine, so the speed of {cells} of {plural(len(measured), 'measured cell')} is no "
-        "measurement and is not shown; texts, perplexity and traffic are as on real ones."
+    told = say(
+        EMULATED,
+        nodes=listing(list(names)),
+        cells=cells,
+        measured=plural(len(measured), "measured cell"),
     )
-    return [sentence]
+    return [told]
 
 
-def _texts(all_series: Sequence[Series]) -> list[str]:
+def _texts(all_series: Sequence[Series]) -> list[Sentence]:
     """Greedy text must not depend on the number of nodes."""
     sentences = []
     for series in all_series:
         cells = [cell for cell in series.measured if cell.texts()]
         if len(set().union(*(cell.texts() for cell in cells))) > 1:
-            advice = (
-                "look at correctness before speed"
-                if series.weights == "f32"
-                else "quantised weights make nodes exchange rounded values, so look at perplexity"
-            )
-            sentences.append(
-                f"The text generated {subject(series, all_series)} {_where(cells)}: {advice}."
-            )
+            advice = CORRECTNESS if series.weights == "f32" else ROUNDED
+            about, where = subject(series, all_series), _where(cells)
+            differs = say(TEXT_DIFFERS, about=about, where=where)
+            sentences.append(together([differs, say(advice)]))
     return sentences
 
 
-def _padded(all_series: Sequence[Series]) -> list[str]:
+def _padded(all_series: Sequence[Series]) -> list[Sentence]:
     """Zero heads let more nodes share a model; who computes them like all others."""
     catalogue = load_catalogue()
     sentences = []
@@ -108,18 +149,15 @@ def _padded(all_series: Sequence[Series]) -> list[str]:
             continue
         if spec.unpadded is not None:
             without = any(s.model == name and s.engine == PLAIN for s in all_series if s.measured)
-            fairness = (
-                f"{PLAIN} alone gets the model without them, which is to its advantage; the others "
-                "would be faster without, too."
-                if without
-                else "Every engine computes them like the others, so engines compare fairly, and "
-                "each would be faster without."
+            padded = say(
+                PADDED,
+                model=name,
+                unpadded=spec.unpadded.name,
+                heads=spec.shape.heads,
+                before=spec.unpadded.shape.heads,
             )
-            sentences.append(
-                f"{name} is {spec.unpadded.name} with {spec.shape.heads} heads instead of "
-                f"{spec.unpadded.shape.heads}: the added ones are zeros, which let more nodes "
-                f"share it and change no word. {fairness}"
-            )
+            fairness = say(UNPADDED_ALONE, engine=PLAIN) if without else say(ALL_PADDED)
+            sentences.append(together([padded, fairness]))
     return sentences
 
 
@@ -127,8 +165,8 @@ def _where(cells: Sequence[CellResult]) -> str:
     first = cells[0]
     other = [nodes(cell.nodes) for cell in cells[1:] if cell.texts() != first.texts()]
     if len(first.texts()) > 1 or not other:
-        return "differs from trial to trial"
-    return f"differs on {listing(other)} from that on {nodes(first.nodes)}"
+        return say(FROM_TRIAL_TO_TRIAL)
+    return say(ON_NODES, others=listing(other), first=nodes(first.nodes))
 
 
 def _count_pending(all_series: Sequence[Series]) -> int:
@@ -139,8 +177,7 @@ def _pending(all_series: Sequence[Series]) -> list[str]:
     pending = _count_pending(all_series)
     if not pending:
         return []
-    verb = "is" if pending == 1 else "are"
-    return [f"{plural(pending, 'trial')} {verb} pending: the same `fab run-matrix` goes on."]
+    return [say(PENDING_ONE if pending == 1 else PENDING, trials=plural(pending, "trial"))]
 
 
 def _incomplete(all_series: Sequence[Series]) -> list[str]:
@@ -148,23 +185,13 @@ def _incomplete(all_series: Sequence[Series]) -> list[str]:
     # Those that did not end may be the slow ones: what is averaged are the others.
     gaps = [(series, cell) for series, cell in measured if not cell.is_complete]
     if len(gaps) > MOST_NAMED:
-        sentence = (
-            f"Incomplete: {len(gaps)} of {len(measured)} measured cells stand on fewer trials than "
-            "planned, as the table of cells says; their figures are medians of those that ended "
-            "well, which need not be like the rest."
-        )
-        return [sentence]
-    return [
-        f"Incomplete: {_gap(series, cell, all_series)}; "
-        "the figures are medians of those that ended well."
-        for series, cell in gaps
-    ]
+        return [say(MANY_INCOMPLETE, gaps=len(gaps), measured=len(measured))]
+    return [say(INCOMPLETE, gap=_gap(series, cell, all_series)) for series, cell in gaps]
 
 
 def _gap(series: Series, cell: CellResult, all_series: Sequence[Series]) -> str:
-    verb = "stands" if cell.nodes == 1 else "stand"
-    why = f" ({bare(cell.reasons[0])})" if cell.reasons else ""
-    return f"{nodes(cell.nodes)} {subject(series, all_series)} {verb} on {cell.state}{why}"
+    gap = say(GAP, nodes=nodes(cell.nodes), about=subject(series, all_series), state=cell.state)
+    return say(WITH_REASON, what=gap, reason=bare(cell.reasons[0])) if cell.reasons else gap
 
 
 def _thrown(all_series: Sequence[Series]) -> list[str]:
@@ -173,12 +200,9 @@ def _thrown(all_series: Sequence[Series]) -> list[str]:
     hit = [cell for cell in cells if cell.attempts.thrown]
     if not hit or not any(cell.is_measured for cell in cells):
         return []
-    where = f" in {len(hit)} of {len(cells)} cells" if len(hit) > 1 else ""
-    sentence = (
-        f"{thrown_away(cells)}{where}: every figure is of the attempts that counted, and tells of "
-        "a cluster on its better tries."
-    )
-    return [sentence]
+    told, several = thrown_away(cells), len(hit) > 1
+    where = say(IN_CELLS, what=told, hit=len(hit), cells=len(cells)) if several else told
+    return [say(BETTER_TRIES, thrown=where)]
 
 
 def _timed(all_series: Sequence[Series]) -> list[int]:
@@ -197,25 +221,16 @@ def _few(all_series: Sequence[Series]) -> list[str]:
     if not few:
         return []
     told = [_coverage(n, trials.count(n), len(trials)) for n in few]
-    sentence = (
-        f"{listing(told)}. Below {count(FEWEST)} trials no cell is called faster or slower: plan "
-        f"{count(FEWEST)} or more."
-    )
-    return [sentence[:1].upper() + sentence[1:]]
+    return [say(FEW, coverage=capital(listing(told)), fewest=count(FEWEST))]
 
 
 def _coverage(n: int, cells: int, of: int) -> str:
-    who = f"{cells} of {of} cells"
+    who = say("{cells} of {of} cells", cells=cells, of=of)
     if cells == of:
-        who = "the cell" if of == 1 else "each cell"
-    stands = "the speed" if cells in (1, of) else "the speeds"
-    verb = "is" if cells in (1, of) else "are"
+        who = say("the cell") if of == 1 else say("each cell")
     if n == 1:
-        return f"{stands} of {who} {verb} of one trial, without a range"
-    return (
-        f"{stands} of {who} {verb} of {count(n)} trials, whose range holds the true median in "
-        f"{percent(range_coverage(n))} of runs"
-    )
+        return say(FROM_ONE, cells=who)
+    return say(FROM_FEW, cells=who, trials=count(n), coverage=percent(range_coverage(n)))
 
 
 def _few_in_short(all_series: Sequence[Series]) -> str:

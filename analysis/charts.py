@@ -18,7 +18,8 @@ from analysis import bars, frames, plots, said, style
 from analysis.cells import Series
 from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
-from analysis.selection import Selection, selection_of
+from analysis.selection import Selection
+from analysis.sentence import Sentence, say, together
 from analysis.stats import LEVEL
 from analysis.wording import interval, nodes
 from core.foreign import visible
@@ -52,28 +53,81 @@ class Chart:
 MOST_BASELINES = 3
 MOST_BARS = 60
 """What fits on two screens."""
-LOOKING = (
-    "Faint dots are trials, the large mark is their median, the bar its 95 % interval "
-    "over trials; the line only guides the eye."
+HIGHER, LOWER = "Higher is better.", "Lower is better."
+MARKS = "Faint dots are trials, the large mark is their median; the line only guides the eye."
+RATIOS = (
+    "How many times the baseline's tokens/s. Each faint dot is the ratio within one block, so that "
+    "what slowed the machines during a block cancels out. Both axes are in doublings."
 )
+INTERVALS = "The bar is the 95 % interval."
+RANGES = "The bar is the range, as there are fewer than six trials."
+INTERVALS_OR_RANGES = "The bar is the 95 % interval, or the range below six trials."
+ONE_TRIAL = "No bar: one trial."
+HOLLOW = "A hollow mark has fewer trials than planned."
+CROSS = "A cross is a cell that could not be measured."
+KNEE = "A ring marks the number of nodes after which more do not pay."
+BASELINE = "Baseline: {baselines}."
+EFFICIENCY = (
+    "Speed-up divided by how many times the nodes. At 100 % no node's work is wasted; above that "
+    "is noise, or an effect of caches and memory."
+)
+OF_SEVERAL = "If the baseline has several nodes, it is relative to theirs."
+SPLIT = (
+    "Where the root spends a token's time: computing, or exchanging with and waiting for the other "
+    "nodes (so a slow node shows up as sync, not only a slow network). Parts are medians over "
+    "trials. What the engine's log truncates may be either."
+)
+CUT = "{drawn} of {cells} cells are drawn."
+TRAFFIC = (
+    "What the root sends and receives for each decoded token. The engine rounds every line of its "
+    "log down to whole KiB."
+)
+THEORY = (
+    "Dashes show what the engine's algorithm must move for this model's shape; a distance of more "
+    "than 1 KiB means that it does something else."
+)
+NO_SPLIT = "Not shown: {engines} (the logs do not separate compute and sync)."
+NO_TRAFFIC = "Not shown: {engines} (the logs do not report traffic)."
 
 
-def charts_of(
-    all_series: Sequence[Series], scalings: Sequence[Scaling], predict: frames.Predict
-) -> tuple[Chart, ...]:
-    """All charts for which the run has data, in the order of the report."""
-    shown = selection_of(all_series)
+def decode_charts(all_series: Sequence[Series], shown: Selection) -> tuple[Chart, ...]:
+    """Make the charts of decoding for which the run has data."""
+    return _made(*(_rate(rate, all_series, shown) for rate in DECODING))
+
+
+def scaling_charts(scalings: Sequence[Scaling], shown: Selection) -> tuple[Chart, ...]:
+    """Make the charts of speed over nodes; none where only one number of nodes was measured."""
     speed_up = frames.speed_ups(scalings)
-    split, traffic = frames.time_split(all_series), frames.traffic(all_series, predict)
-    found = (
-        *(_rate(rate, all_series, shown) for rate in DECODING),
-        _speed_up(speed_up, shown, scalings),
-        _efficiency(frames.efficiencies(speed_up), shown),
-        _time_split(split, shown, all_series),
-        _traffic(traffic, shown, all_series),
-        _rate(PROMPT, all_series, shown),
+    if not any(len(scaling.points) > 1 for scaling in scalings):
+        return ()
+    return _made(
+        _speed_up(speed_up, shown, scalings), _efficiency(frames.efficiencies(speed_up), shown)
     )
-    return tuple(chart for chart in found if chart is not None)
+
+
+def time_charts(
+    all_series: Sequence[Series], shown: Selection, predict: frames.Predict
+) -> tuple[Chart, ...]:
+    """Make the charts of where a token's time goes, as far as engines report it.
+
+    Args:
+        all_series: every series of the run on nodes.
+        shown: which of them are drawn.
+        predict: what an engine's algorithm must move.
+    """
+    return _made(
+        _time_split(frames.time_split(all_series), shown, all_series),
+        _traffic(frames.traffic(all_series, predict), shown, all_series),
+    )
+
+
+def prompt_charts(all_series: Sequence[Series], shown: Selection) -> tuple[Chart, ...]:
+    """Make the chart of prefill, where the run has its speed."""
+    return _made(_rate(PROMPT, all_series, shown))
+
+
+def _made(*charts: Chart | None) -> tuple[Chart, ...]:
+    return tuple(chart for chart in charts if chart is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +142,10 @@ class _Rate:
 
 
 DECODING = (
-    _Rate("decode-rate", "Decoding speed", "decode_tokens_per_s", "tokens/s", "Higher"),
-    _Rate("decode-time", "Time of a decoded token", "decode_ms_per_token", "ms per token", "Lower"),
+    _Rate("decode-rate", "Decoding speed", "decode_tokens_per_s", "tokens/s", HIGHER),
+    _Rate("decode-time", "Time per decoded token", "decode_ms_per_token", "ms per token", LOWER),
 )
-PROMPT = _Rate(
-    "prompt-rate", "Speed of reading the prompt", "prompt_tokens_per_s", "prompt tokens/s", "Higher"
-)
+PROMPT = _Rate("prompt-rate", "Prefill speed", "prompt_tokens_per_s", "prompt tokens/s", HIGHER)
 
 
 def _rate(rate: _Rate, all_series: Sequence[Series], shown: Selection) -> Chart | None:
@@ -102,29 +154,28 @@ def _rate(rate: _Rate, all_series: Sequence[Series], shown: Selection) -> Chart 
         return None
     notes, footnotes = _footnotes(data)
     figure = plots.rate(shown.drawn(data), shown.looks, notes, rate.unit)
-    understanding = f"{rate.better} is better. {LOOKING}{_legend_of(data)}{shown.in_words(data)}"
+    understanding = together(
+        [say(rate.better), say(MARKS), *_legend_of(data), *shown.in_words(data)]
+    )
     description = said.points(data, rate.unit)
     return Chart(rate.name, rate.title, understanding, data, figure, footnotes, description)
 
 
-def _speed_up(data: pd.DataFrame, shown: Selection, scalings: Sequence[Scaling]) -> Chart | None:
-    if not any(len(scaling.points) > 1 for scaling in scalings):
-        return None
+def _speed_up(data: pd.DataFrame, shown: Selection, scalings: Sequence[Scaling]) -> Chart:
     notes, footnotes = _footnotes(data)
-    knee = (
-        " A ring marks the number of nodes after which more do not pay."
-        if any(scaling.knee for scaling in scalings)
-        else ""
-    )
-    understanding = (
-        "How many times the baseline's tokens/s. Each faint dot is one block's own ratio, so that "
-        "what slowed the machines during a block cancels; the bar is the 95 % interval over "
-        f"blocks. Both axes are in doublings.{knee} Baseline: {_baselines(scalings)}."
+    understanding = together(
+        [
+            say(RATIOS),
+            say(KNEE) if any(scaling.knee for scaling in scalings) else "",
+            say(BASELINE, baselines=_baselines(scalings)),
+            *_legend_of(data),
+            *shown.in_words(data),
+        ]
     )
     figure = plots.speed_up(shown.drawn(data), shown.looks, notes)
     return Chart(
         "speed-up", "Speed-up over nodes",
-        understanding + _legend_of(data) + shown.in_words(data), data, figure,
+        understanding, data, figure,
         footnotes, said.points(data, "times the baseline"),
     )  # fmt: skip
 
@@ -144,16 +195,18 @@ def _efficiency(data: pd.DataFrame, shown: Selection) -> Chart | None:
     if data.empty or (data["kind"] == frames.MEDIAN).sum() <= data["series"].nunique():
         return None
     notes, footnotes = _footnotes(data)
-    understanding = (
-        "Speed-up divided by how many times the nodes. 100 % would mean that no node's work is "
-        "wasted; above that lies noise, or what caches and memory may give."
+    understanding = together(
+        [
+            say(EFFICIENCY),
+            say(OF_SEVERAL) if (data["baseline_nodes"] > 1).any() else "",
+            *_legend_of(data),
+            *shown.in_words(data),
+        ]
     )
-    if (data["baseline_nodes"] > 1).any():
-        understanding += " Where the baseline has several nodes, it is relative to theirs."
     figure = plots.efficiency(shown.drawn(data), shown.looks, notes)
     return Chart(
         "efficiency", "Efficiency over nodes",
-        understanding + _legend_of(data) + shown.in_words(data), data, figure,
+        understanding, data, figure,
         footnotes, said.points(data, "% of ideal"),
     )  # fmt: skip
 
@@ -162,14 +215,14 @@ def _time_split(data: pd.DataFrame, shown: Selection, all_series: Sequence[Serie
     if data.empty:
         return None
     drawn = _legible(shown.only(data))
-    cut = f" {len(drawn)} of {len(data)} cells are drawn." if len(drawn) < len(data) else ""
-    understanding = (
-        "Where the root spends a token's time: computing, or exchanging with and waiting for the "
-        "other nodes (so a slow node shows up as sync, not only a slow network). Parts are "
-        "medians over trials. What the engine cut off in rounding may be either."
-        + _silent(data, all_series, "do not tell these apart")
-        + shown.in_words(data, others="are left out")
-        + cut
+    is_cut = len(drawn) < len(data)
+    understanding = together(
+        [
+            say(SPLIT),
+            _silent(data, all_series, NO_SPLIT),
+            *shown.in_words(data, is_grey=False),
+            say(CUT, drawn=len(drawn), cells=len(data)) if is_cut else "",
+        ]
     )
     return Chart(
         "time-split", "Compute and sync", understanding, data, bars.time_split(drawn),
@@ -192,17 +245,13 @@ def _traffic(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series])
     if data.empty or float(data[["sent_kib", "received_kib"]].to_numpy().max()) == 0:
         return None
     has_theory = bool(data["predicted_sent_kib"].notna().any())
-    understanding = (
-        "What the root sends and receives for each decoded token. The engine rounds every line "
-        "down to whole KiB."
-        + (
-            " Dashes are what the engine's algorithm must move for this model's shape; a distance "
-            "of more than 1 KiB means that it does something else."
-            if has_theory
-            else ""
-        )
-        + _silent(data, all_series, "do not tell their traffic")
-        + shown.in_words(data, others="are left out")
+    understanding = together(
+        [
+            say(TRAFFIC),
+            say(THEORY) if has_theory else "",
+            _silent(data, all_series, NO_TRAFFIC),
+            *shown.in_words(data, is_grey=False),
+        ]
     )
     return Chart(
         "traffic", "Traffic per token", understanding, data,
@@ -210,30 +259,33 @@ def _traffic(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series])
     )  # fmt: skip
 
 
-def _silent(data: pd.DataFrame, all_series: Sequence[Series], what: str) -> str:
-    """Which engines of the run tell nothing for a chart."""
+def _silent(data: pd.DataFrame, all_series: Sequence[Series], template: str) -> str:
+    """Say which engines of the run report nothing for a chart; empty if all do."""
     heard = {(row.model, row.series) for row in data.itertuples()}
     silent = {
         series.engine
         for series in all_series
         if series.measured and (series.model, series.panel_label) not in heard
     }
-    return f" Not shown: {', '.join(sorted(silent))} (logs {what})." if silent else ""
+    return say(template, engines=", ".join(sorted(silent))) if silent else ""
 
 
-def _legend_of(data: pd.DataFrame) -> str:
-    """What marks mean that only some charts have."""
+def _legend_of(data: pd.DataFrame) -> list[Sentence]:
+    """Say what the bars are, and what marks mean that only some charts have."""
     medians = data[data["kind"] == frames.MEDIAN]
-    parts = []
+    has_bar = medians["low"].notna()
+    is_interval = medians.loc[has_bar, "coverage"] >= LEVEL
+    found = []
+    if has_bar.any():
+        bars_are = INTERVALS_OR_RANGES if is_interval.any() else RANGES
+        found.append(INTERVALS if is_interval.all() else bars_are)
+    if not has_bar.all():
+        found.append(ONE_TRIAL)
     if (medians["state"] != "complete").any():
-        parts.append("A hollow mark stands on fewer trials than planned.")
+        found.append(HOLLOW)
     if (data["kind"] == frames.MISSING).any():
-        parts.append("A cross is a cell that could not be measured.")
-    if (medians["coverage"] < LEVEL).any() and medians["low"].notna().any():
-        parts.append("With fewer than six trials the bar is their range.")
-    if medians["low"].isna().any():
-        parts.append("No bar: one trial.")
-    return "".join(f" {part}" for part in parts)
+        found.append(CROSS)
+    return [say(template) for template in found]
 
 
 def _footnotes(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:

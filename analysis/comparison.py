@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -13,16 +12,16 @@ from analysis.accuracy import Accuracy
 from analysis.answers import Asked
 from analysis.asked_figures import asked_figures
 from analysis.asked_pairs import question_pairs
+from analysis.blocks import Figure
 from analysis.cells import CellResult, Series
-from analysis.csv_file import write_csv
 from analysis.detail import Detail, detail_of, detail_table
 from analysis.family import Family, Pair
 from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.scaling_text import thrown_away
+from analysis.sentence import Sentence, say, together
 from analysis.stats import FEWEST, range_coverage
 from analysis.strengths import Traits, traits_of
-from analysis.summary import Figure
 from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
 from analysis.tabulate import Table
 from analysis.verdict import Verdict
@@ -31,6 +30,32 @@ from collect.questions import Question
 from collect.run import Questions, RunManifest
 from collect.tables import Tables
 
+UNTIMED = "On {scope}, {systems} answered; no time was measured."
+WHOLE = "On {scope}, the whole answer came from {systems}."
+WHOLE_AND_THROWN = "On {scope}, the whole answer came from {systems}; {thrown}, in no figure."
+AFTER, AFTER_REMOTE = "{system} after {time} s", "{system} after {time} s ({path})"
+MEDIAN, MEDIANS = "{systems} (median over questions)", "{systems} (medians over questions)"
+FIRST_AND_LAST = "{first}, {second}, and last {last} (medians over questions)"
+WITHOUT = "Without answers: {systems}."
+FEW_QUESTIONS = (
+    "The results hold for {scope}: so few allow no conclusion about others. Intervals over them "
+    "show how much they differ, not what another question would give."
+)
+RANGES = (
+    "Below {fewest} questions the range replaces the interval: it holds the median of such "
+    "questions in {coverage}."
+)
+ASKED_AGAIN = (
+    "Questions had to be sent again to {systems}. The waiting until then is included in the times; "
+    "`total_ms` and `ttft_ms` in answers.csv are of the last try only."
+)
+REMOTE = (
+    "Times of {systems} are {path}, to a service with other customers: they show how long a user "
+    "waits, not the speed of an engine."
+)
+REPLAYED = (
+    "Answers of {systems} were replayed from a record: their texts count, their times are left out."
+)
 MOST_NAMED = 4
 """Systems that the headline names, each with its time."""
 MANY = 30
@@ -43,8 +68,7 @@ class Comparison:
 
     Attributes:
         scope: `these six questions`.
-        answers: the answers that count, with the name of their system.
-        frames: tables as numbers, by the stem of their CSV file.
+        frames: what each table is made of and all answers that count, by the stem of the CSV file.
         rated: what people thought of them; None where nobody was asked.
         family: all comparisons of the report.
     """
@@ -64,7 +88,6 @@ class Comparison:
     sentences: tuple[str, ...]
     caveats: tuple[str, ...]
     figures: tuple[Figure, ...]
-    answers: pd.DataFrame
     frames: Mapping[str, pd.DataFrame]
     rated: Rated | None
     family: Family
@@ -78,23 +101,6 @@ class Comparison:
     def has_remote(self) -> bool:
         """Some system was asked over the Internet."""
         return any(system.is_remote for system in self.systems)
-
-    def write(self, folder: Path) -> None:
-        """Write every table as CSV into a folder."""
-        write_csv(self.answers, folder / "answers.csv")
-        if self.rated is not None:
-            write_csv(self.rated.scores, folder / "ratings.csv")
-        for name, frame in self.frames.items():
-            if not frame.empty:
-                write_csv(frame, folder / f"{name}.csv")
-        rows = [
-            (traits.system, kind, line.text)
-            for traits in self.traits
-            for kind, lines in (("strength", traits.strengths), ("to improve", traits.to_improve))
-            for line in lines
-        ]
-        traits_told = pd.DataFrame(rows, columns=["system", "kind", "what"])
-        write_csv(traits_told, folder / "strengths.csv")
 
     def verdict(self, of_run: Verdict, *, has_speed: bool) -> Verdict:
         """The findings of the run, with what its answers tell first.
@@ -143,6 +149,7 @@ def comparison_of(
     family = Family((*speeds, *pairs), run.equivalence_margin)
     details = {system.name: detail_of(questions, system) for system in systems}
     cells = [cell for series in all_series for cell in series.cells]
+    traits = traits_of(systems, graded, details, tables, family, scores)
     scope = f"these {count(len(questions))} questions" if len(questions) > 1 else "this question"
     return Comparison(
         systems=systems,
@@ -155,7 +162,7 @@ def comparison_of(
         accuracy_pairs=accuracy.pair_table(graded, family) if graded else None,
         detail=detail_table(details),
         price=price_table(systems, tables.answers),
-        traits=traits_of(systems, graded, details, tables, family, scores),
+        traits=traits,
         asked=answers.asked(questions, systems),
         sentences=(
             _headline(systems, scope, cells),
@@ -164,8 +171,11 @@ def comparison_of(
         ),
         caveats=tuple(_caveats(systems, scope, len(questions))),
         figures=asked_figures(systems, graded, family, scope, cells),
-        answers=answers.exported(questions, systems, counted),
-        frames=_frames(systems, graded, details, family, tables),
+        frames={
+            **_frames(systems, graded, details, family, tables),
+            "answers": answers.exported(questions, systems, counted),
+            "strengths": _trait_frame(traits),
+        },
         rated=rated,
         family=family,
     )
@@ -178,7 +188,7 @@ def _frames(
     family: Family,
     tables: Tables,
 ) -> dict[str, pd.DataFrame]:
-    """What each table is made of, by the stem of its CSV file."""
+    """What each table is made of, by the stem of its CSV file; nothing of empty ones."""
     found = {
         "waiting": numbers.waiting_frame(systems),
         "waiting-pairs": numbers.waiting_pair_frame(systems, family),
@@ -191,30 +201,41 @@ def _frames(
             "accuracy-topics": numbers.topic_frame(graded),
             "accuracy-pairs": numbers.accuracy_pair_frame(graded, family),
         }
-    return found
+    return {stem: frame for stem, frame in found.items() if not frame.empty}
+
+
+def _trait_frame(traits: Sequence[Traits]) -> pd.DataFrame:
+    """A row a line."""
+    rows = [
+        (one.system, kind, line.text)
+        for one in traits
+        for kind, lines in (("strength", one.strengths), ("to improve", one.to_improve))
+        for line in lines
+    ]
+    return pd.DataFrame(rows, columns=["system", "kind", "what"])
 
 
 def _headline(systems: Sequence[System], scope: str, cells: Sequence[CellResult]) -> str:
     timed = [(s, found) for s in systems if (found := s.estimate(ASKED_TO_WHOLE, scale=1e-3))]
     if not timed:
-        told = f"{plural(len(systems), 'system')} answered"
-        return f"On {scope}, {told}; no time was measured."
+        return say(UNTIMED, scope=scope, systems=plural(len(systems), "system"))
     ranked = sorted(timed, key=lambda pair: pair[1].value)
-    clauses = [
-        f"{system.name} after {interval(found, brief=True)} s"
-        + (f" ({INTERNET})" if system.is_remote else "")
+    clauses: list[str] = [
+        say(
+            AFTER_REMOTE if system.is_remote else AFTER,
+            system=system.name,
+            time=interval(found, brief=True),
+            path=INTERNET,
+        )
         for system, found in ranked
     ]
-    if len(clauses) == 1:
-        told = f"{clauses[0]} (median over questions)"
-    elif len(clauses) > MOST_NAMED:
-        clauses = [*clauses[:2], f"and last {clauses[-1]}"]
-        told = f"{', '.join(clauses)} (medians over questions)"
+    if len(clauses) > MOST_NAMED:
+        told = say(FIRST_AND_LAST, first=clauses[0], second=clauses[1], last=clauses[-1])
     else:
-        told = f"{listing(clauses)} (medians over questions)"
-    thrown = thrown_away(cells)
-    rest = f"; {thrown}, in no figure" if thrown else ""
-    return f"On {scope}, the whole answer came from {told}{rest}."
+        told = say(MEDIAN if len(clauses) == 1 else MEDIANS, systems=listing(clauses))
+    if thrown := thrown_away(cells):
+        return say(WHOLE_AND_THROWN, scope=scope, systems=told, thrown=thrown)
+    return say(WHOLE, scope=scope, systems=told)
 
 
 def _without(all_series: Sequence[Series]) -> list[str]:
@@ -226,39 +247,26 @@ def _without(all_series: Sequence[Series]) -> list[str]:
         for cell in series.cells
         if not cell.is_measured
     ]
-    return [f"Without answers: {listing(missing)}."] if missing else []
+    return [say(WITHOUT, systems=listing(missing))] if missing else []
 
 
-def _caveats(systems: Sequence[System], scope: str, questions: int) -> list[str]:
+def _caveats(systems: Sequence[System], scope: str, questions: int) -> list[Sentence]:
     found = []
     if questions < MANY:
-        found.append(
-            f"What is said holds on {scope}: so few tell of no others, and intervals over them "
-            "show how much they differ, not what another question would bring."
-            + (
-                f" Below {count(FEWEST)} questions the range stands for the interval: it holds the "
-                f"median of such questions in {percent(range_coverage(questions))}."
-                if 1 < questions < FEWEST
-                else ""
-            )
+        ranges = (
+            say(RANGES, fewest=count(FEWEST), coverage=percent(range_coverage(questions)))
+            if 1 < questions < FEWEST
+            else ""
         )
+        found.append(together([say(FEW_QUESTIONS, scope=scope), ranges]))
     again = [system for system in systems if system.asked_again]
     if again:
         told = [f"{s.name} for {s.asked_again} of {len(s.timed)} answers" for s in again]
-        found.append(
-            f"Questions had to be sent again to {listing(told)}: what was waited until then is in "
-            "the times, and `total_ms` and `ttft_ms` of answers.csv are of the last try alone."
-        )
+        found.append(say(ASKED_AGAIN, systems=listing(told)))
     remote = [system.name for system in systems if system.is_remote]
     if remote:
-        found.append(
-            f"Times of {listing(remote)} are {INTERNET}, to a service with other customers: what a "
-            "user waits, and never the speed of an engine."
-        )
+        found.append(say(REMOTE, systems=listing(remote), path=INTERNET))
     replayed = [system.name for system in systems if system.has_replayed]
     if replayed:
-        found.append(
-            f"Answers of {listing(replayed)} were replayed from a record: their texts count, their "
-            "times do not and are left out."
-        )
+        found.append(say(REPLAYED, systems=listing(replayed)))
     return found

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.cells import Series, thing
+from analysis.sentence import Sentence, say
 from analysis.wording import count, listing, nodes, number, percent
 
+SAME_TEXT = "On every number of nodes {series} generates the same text."
+SAME_TEXTS = "In {series} series the generated text is the same on every number of nodes."
+PERPLEXITY = "Perplexity of {series} is {value}."
+ON = "{value} on {nodes}"
+UNCHANGED = "{value} and the same on {nodes}"
+CHANGED = "{value} and differs from that by at most {change} on {nodes}"
 MOST_NAMED = 2
 """Series that are named one by one."""
 
 
-def same_text(all_series: Sequence[Series]) -> list[str]:
+def same_text(all_series: Sequence[Series]) -> list[Sentence]:
     """Where the generated text was compared over nodes and found the same."""
     same = []
     for series in all_series:
@@ -21,11 +28,11 @@ def same_text(all_series: Sequence[Series]) -> list[str]:
     if not same:
         return []
     if len(same) > MOST_NAMED:
-        return [f"In {len(same)} series the generated text is the same on every number of nodes."]
-    return [f"On every number of nodes {listing(same)} generates the same text."]
+        return [say(SAME_TEXTS, series=len(same))]
+    return [say(SAME_TEXT, series=listing(same))]
 
 
-def perplexity_sentences(all_series: Sequence[Series]) -> list[str]:
+def perplexity_sentences(all_series: Sequence[Series]) -> list[Sentence]:
     """Whether spreading a model over nodes changes what it predicts."""
     sentences = []
     for series in all_series:
@@ -36,17 +43,17 @@ def perplexity_sentences(all_series: Sequence[Series]) -> list[str]:
         ]
         if values:
             about = thing(series, all_series)
-            sentences.append(f"Perplexity of {about} is {_perplexity(values)}.")
+            sentences.append(say(PERPLEXITY, series=about, value=_perplexity(values)))
     return sentences
 
 
-def _perplexity(values: Sequence[tuple[int, float]]) -> str:
+def _perplexity(values: Sequence[tuple[int, float]]) -> Sentence:
     (first_nodes, first), *others = values
-    start = f"{number(first, 4)} on {nodes(first_nodes)}"
+    start = say(ON, value=number(first, 4), nodes=nodes(first_nodes))
     if not others:
         return start
     change = max(abs(value / first - 1) for _, value in others)
     counts = listing([count(n) for n, _ in others])
     if change == 0:
-        return f"{start} and the same on {counts}"
-    return f"{start} and differs from that by at most {percent(change)} on {counts}"
+        return say(UNCHANGED, value=start, nodes=counts)
+    return say(CHANGED, value=start, change=percent(change), nodes=counts)

@@ -11,9 +11,14 @@ import pandas as pd
 from analysis.cells import Series
 from analysis.machines import throttling
 from analysis.scaling import DECODE
+from analysis.sentence import say
 from analysis.tabulate import Table, table
 from analysis.wording import plural
 
+TIMES = (
+    "The first attempt began at {first} and the last ended at {last}, {elapsed} later; attempts "
+    "took {attempts} of that."
+)
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 COLUMNS = (
     "model", "series", "nodes", "trial_id", "attempt", "block", "outcome", "begun_s", "wall_s",
@@ -47,10 +52,12 @@ class Course:
         if self.began_at is None:
             return ""
         ended_at = self.began_at + self.elapsed_s
-        return (
-            f"The first attempt began {moment(self.began_at)}, the last ended {moment(ended_at)}, "
-            f"{duration(self.elapsed_s)} later; attempts took "
-            f"{duration(float(self.frame['wall_s'].sum()))} of them."
+        return say(
+            TIMES,
+            first=moment(self.began_at),
+            last=moment(ended_at),
+            elapsed=duration(self.elapsed_s),
+            attempts=duration(float(self.frame["wall_s"].sum())),
         )
 
     @property
@@ -84,7 +91,7 @@ class Course:
             ]
             for row in blocks.to_dict("records")
         ]
-        columns = ("Block", "Begun", "Took", "Trials done", "Attempts")
+        columns = ("Block", "Start", "Duration", "Trials done", "Attempts")
         return table(columns, rows, columns[2:])
 
 

@@ -1,4 +1,4 @@
-"""How long answers are and how much is in them, by counting; what they are worth it cannot tell."""
+"""Length of answers and how much is in them, by counting: it says nothing about quality."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ class Detail:
     """What counting finds in a system's answers; medians over questions.
 
     Attributes:
-        again: share of runs of three words that were said before in the same answer: a system
-            that turns in circles has much of it.
-        own_writing: how many questions without a key were answered in the writing that they are
-            asked in.
+        again: share of three-word sequences that occurred before in the same answer: high for
+            repetitive answers.
+        own_writing: how many questions without a key were answered in the script of the question.
         of_writing: of how many.
         cut_off: how many answers were cut off at the most tokens allowed.
         refused: how many the server refused.
@@ -87,21 +86,21 @@ def detail_table(details: dict[str, Detail]) -> Table:
         for name, found in details.items()
     ]
     columns = (
-        "System", "Words", "Sentences", "Numbers", "Said again", "In the question's writing",
+        "System", "Words", "Sentences", "Numbers", "Repetition", "Same script as the question",
         "Cut off", "Refused",
     )  # fmt: skip
     return table(columns, rows, columns[1:])
 
 
 def said_again(text: str) -> float:
-    """Share of the runs of three words that stood in the text before, 0 to 1."""
+    """Compute the share of three-word sequences that occurred before in the text, 0 to 1."""
     words = [word.casefold() for word in WORD.findall(text)]
     runs = list(zip(*(words[start:] for start in range(RUN)), strict=False))
     return 1.0 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def script_of(text: str) -> str:
-    """The writing that most letters of a text belong to: `LATIN`, `HANGUL` …; empty without any."""
+    """Find the script of most letters of a text: `LATIN`, `HANGUL` …; empty without any."""
     scripts = Counter(
         unicodedata.name(sign, "?").split()[0] for sign in text if sign.isalpha()
     ).most_common(1)

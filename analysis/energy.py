@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from analysis.cells import CellResult, Series
-from analysis.csv_file import write_csv
-from analysis.tabulate import Table, frame_table
+from analysis.sentence import say, together
 from analysis.wording import listing
-from collect.run import Questions, RunManifest
+from collect.run import RunManifest
 
-ONE_MACHINE = "virtual ones of one machine, whose counters count for all of them"
-API = "an API does not tell"
+NOT_MEASURED, REASON = "Not measured: {reasons}.", "{names}: {reason}"
+ONE_MACHINE = "virtual nodes on one machine, whose counters count for all of them"
+API = "an API does not report it"
 COLUMNS: Mapping[str, str] = {
     "model": "Model",
     "series": "Series",
@@ -67,30 +66,6 @@ def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
     }
 
 
-def energy_table(frame: pd.DataFrame, folder: Path) -> Table | None:
-    """The same for readers, without columns in which nothing stands; its data as `energy.csv`."""
-    if frame.empty:
-        return None
-    write_csv(frame, folder / "energy.csv")
-    told = {name: title for name, title in COLUMNS.items() if frame[name].notna().any()}
-    if len(frame["model"].unique()) == 1:
-        del told["model"]
-    return frame_table(frame, told)
-
-
-def window_in_words(run: RunManifest) -> str:
-    """From when to when joules were counted."""
-    if isinstance(run.workload, Questions):
-        return (
-            "Counted from before the first question to after the last answer: reading and "
-            "answering, with the model loaded before."
-        )
-    return (
-        "Counted from the start of the root's process to its end: loading the model, handing it to "
-        "the workers and reading the prompt are in it."
-    )
-
-
 def unmeasured(run: RunManifest, all_series: Sequence[Series]) -> str | None:
     """What energy is not known of, and why, in a sentence; None if it is of all.
 
@@ -108,5 +83,5 @@ def unmeasured(run: RunManifest, all_series: Sequence[Series]) -> str | None:
         why[ONE_MACHINE] = counting
     if used and (why or counting):
         why |= {API: names} if (names := [s.label for s in all_series if s.is_remote]) else {}
-    clauses = [f"{listing(names)}: {reason}" for reason, names in why.items()]
-    return f"Not measured: {'; '.join(clauses)}." if clauses else None
+    clauses = [say(REASON, names=listing(n), reason=reason) for reason, n in why.items()]
+    return say(NOT_MEASURED, reasons=together(clauses, "; ")) if clauses else None

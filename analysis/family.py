@@ -13,10 +13,19 @@ from enum import StrEnum
 import pandas as pd
 
 from analysis.proportions import holm
+from analysis.sentence import say, together
 from analysis.stats import FEWEST, FINEST, Ratio
 from analysis.wording import plural, within
 from collect.run import EQUIVALENCE_MARGIN
 
+NONE_TRIED = "All of {comparisons} have too few values."
+CORRECTED = "{n} comparisons of this report are corrected for one another (Holm)."
+ALONE = "This report makes one comparison, which needs no correction."
+RULES = (
+    "Faster or slower: p < {level}. No difference: the interval is within {margin}. Otherwise the "
+    "verdict is “cannot tell”."
+)
+REST = "{few} more comparisons have too few values."
 LEVEL = 0.05
 """Share of reports without any difference that may speak of one."""
 COLUMNS = (
@@ -150,17 +159,10 @@ class Family:
             return ""
         few = len(self.rows) - self.tried
         if not self.tried:
-            return f"Too few values to compare in all of {plural(few, 'comparison')}."
-        rest = f" {few} more with too few values to compare." if few else ""
-        told = (
-            f"{self.tried} comparisons of this report are corrected for one another (Holm)"
-            if self.tried > 1
-            else "1 comparison of this report, which needs no correction"
-        )
-        return (
-            f"{told}: faster or slower at p < {LEVEL}; no difference, where the interval lies "
-            f"within {within(self.margin)}; otherwise it cannot be told.{rest}"
-        )
+            return say(NONE_TRIED, comparisons=plural(few, "comparison"))
+        corrected = say(CORRECTED if self.tried > 1 else ALONE, n=self.tried)
+        rules = say(RULES, level=LEVEL, margin=within(self.margin))
+        return together([corrected, rules, say(REST, few=few) if few else ""])
 
     def find(self, what: str, numerator: str, denominator: str) -> Compared | None:
         """The comparison of two sides by their keys, whichever way round it was named."""

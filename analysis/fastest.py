@@ -10,8 +10,26 @@ from analysis.cells import Series, subject
 from analysis.family import Family
 from analysis.scaling import DECODE, Point, Scaling, compare, is_unbeaten
 from analysis.scaling_text import compared
+from analysis.sentence import Sentence, say
 from analysis.wording import interval, listing, nodes
 
+FASTEST = "fastest for {model} is {cells}"
+FASTEST_OF_SEVERAL = "fastest for {model}, and not to be told apart, are {cells}"
+UNKNOWN = "which of {cells} cells is fastest for {model} cannot be told"
+UNKNOWN_OF_LEFT = (
+    "which of {cells} cells is fastest for {model} cannot be told: {left} of them are left"
+)
+UNKNOWN_UNCOMPARED = (
+    "which of {cells} cells is fastest for {model} cannot be told: {left} of them are left, not "
+    "all compared with each other"
+)
+UNKNOWN_FOR = "which cell is fastest cannot be told for {models}"
+WITH_RATE = "{cell} with {rate} tokens/s"
+AT_THEIR_BEST = "Each at its best for {model}, {finding}."
+ENGINES = "Engine against engine for {model}, {finding}."
+NOT_COMPARED = "{one} and {other} are not compared"
+RAN = "{engine} ran it with {weights}"
+OTHER_WEIGHTS = "Engines are not compared for {model}, because their weights differ: {engines}."
 MOST_NAMED = 4
 """Cells that are named one by one."""
 
@@ -57,7 +75,7 @@ def fastest_of(scalings: Sequence[Scaling], family: Family) -> tuple[Fastest, ..
 
 def fastest_clauses(
     fastest: Sequence[Fastest], all_series: Sequence[Series], *, brief: bool = False
-) -> list[str]:
+) -> list[Sentence]:
     """A clause for each model whose fastest cells are known, and one for all others."""
     told = [fastest_clause(found, all_series) for found in fastest if found.is_told]
     rest = [found for found in fastest if not found.is_told]
@@ -68,7 +86,7 @@ def fastest_clauses(
     names = [_what(found) for found in rest]
     many = brief or len(rest) > MOST_NAMED
     about = f"{len(rest)} of {len(fastest)} models" if many else listing(names)
-    return [*told, f"which cell is fastest cannot be told for {about}"]
+    return [*told, say(UNKNOWN_FOR, models=about)]
 
 
 def _what(found: Fastest) -> str:
@@ -103,24 +121,23 @@ def rate_of(point: Point) -> float:
     return found.value if found else 0.0
 
 
-def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> str:
+def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> Sentence:
     """Which cells are fastest, or that it cannot be told, as a clause without its full stop."""
-    about = f"for {_what(found)}"
+    model = _what(found)
     if not found.is_told:
-        left = f": {len(found.cells)} of them are left" if found.is_known else ""
-        why = left if len(found.cells) < found.of else ""
-        if why and not found.is_compared:
-            why += ", not all compared with each other"
-        return f"which of {found.of} cells is fastest {about} cannot be told{why}"
+        template = UNKNOWN
+        if found.is_known and len(found.cells) < found.of:
+            template = UNKNOWN_OF_LEFT if found.is_compared else UNKNOWN_UNCOMPARED
+        return say(template, cells=found.of, model=model, left=len(found.cells))
     named = [_with_rate(scaling, point, all_series) for scaling, point in found.cells]
-    if len(named) == 1:
-        return f"fastest {about} is {named[0]}"
-    return f"fastest {about}, and not to be told apart, are {listing(named)}"
+    return say(
+        FASTEST if len(named) == 1 else FASTEST_OF_SEVERAL, model=model, cells=listing(named)
+    )
 
 
 def _with_rate(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> str:
     rate = interval(point.cell.estimate(DECODE))
-    return f"{short_name(scaling, point, all_series)} with {rate} tokens/s"
+    return say(WITH_RATE, cell=short_name(scaling, point, all_series), rate=rate)
 
 
 def short_name(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> str:
@@ -131,7 +148,7 @@ def short_name(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> 
 
 def rival_sentences(
     scalings: Sequence[Scaling], all_series: Sequence[Series], family: Family, margin: str
-) -> list[str]:
+) -> list[Sentence]:
     """Engine against engine, each at its best number of nodes, for each model and weights."""
     groups: dict[tuple[str, str], dict[str, Scaling]] = {}
     for scaling in scalings:
@@ -149,19 +166,20 @@ def rival_sentences(
 
 def _rival(
     first: Scaling, second: Scaling, all_series: Sequence[Series], family: Family, margin: str
-) -> str:
+) -> Sentence:
     series = first.series
     one, other = (_with_rate(scaling, scaling.best, all_series) for scaling in (first, second))
     is_best = all(scaling.is_known for scaling in (first, second))
-    how = "Each at its best for" if is_best else "Engine against engine for"
-    start = f"{how} {series.model}" + (f" ({series.weights})," if series.weights else ",")
+    what = f"{series.model} ({series.weights})" if series.weights else series.model
     found = compare(first.best.cell, second.best.cell, family)
     if found is None or found.ratio is None:
-        return f"{start} {one} and {other} are not compared."
-    return f"{start} {compared(f'{one} is', other, 'its', found, margin)}."
+        told: str = say(NOT_COMPARED, one=one, other=other)
+    else:
+        told = compared(f"{one} is", other, "its", found, margin)
+    return say(AT_THEIR_BEST if is_best else ENGINES, model=what, finding=told)
 
 
-def _other_weights(scalings: Sequence[Scaling]) -> list[str]:
+def _other_weights(scalings: Sequence[Scaling]) -> list[Sentence]:
     """Engines that ran a model with other weights are not compared, and that is said."""
     weights: dict[str, dict[str, list[str]]] = {}
     for scaling in scalings:
@@ -173,9 +191,6 @@ def _other_weights(scalings: Sequence[Scaling]) -> list[str]:
     for model, engines in weights.items():
         common = set.intersection(*(set(ran) for ran in engines.values()))
         if len(engines) > 1 and not common:
-            told = [f"{engine} ran it with {listing(ran)}" for engine, ran in engines.items()]
-            sentences.append(
-                f"Engines are not compared for {model}, because their weights differ: "
-                f"{listing(told)}."
-            )
+            told = [say(RAN, engine=name, weights=listing(ran)) for name, ran in engines.items()]
+            sentences.append(say(OTHER_WEIGHTS, model=model, engines=listing(list(told))))
     return sentences

@@ -9,11 +9,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.prices import money
+from analysis.sentence import say
 from analysis.systems import System
 from analysis.tabulate import Table, table
 from collect.judging import Comparison, Judge, Judged
 from collect.ratings import answer_hash
 
+LEANS = (
+    "Of two answers it chose the one shown first in {first} of {decisions} decisions, and for "
+    "{turned} of {pairs} pairs the same place in both orders, which counts as a tie."
+)
+LONGER = "The longer answer won {longer} of {decided} pairs that it decided."
+OWN_MODEL = "It judged answers of its own model, which judges prefer: {systems}."
+COST = "Its replies cost {cost} ({read} tokens read, {generated} generated, prices of {date})."
+UNKNOWN_COST = "The server did not report the cost of {replies} more."
 Outcome = Literal["better", "worse", "tie", "same", "unknown"]
 """Of one answer against another: `same` are equal texts, `unknown` what has no verdict."""
 Replies = Mapping[tuple[str, str, str], Comparison]
@@ -99,15 +108,19 @@ def _notes(judged: Judged, replies: Replies, systems: Sequence[System]) -> list[
     chosen = [one.choice for one in judged.comparisons if one.choice in ("first", "second")]
     decided = [pair for pair in both if found[pair] in ("better", "worse")]
     longer = sum(_longer_won(pair, found[pair], by_hash) for pair in decided)
-    lean = (
-        f"Of two answers it chose the one shown first in {chosen.count('first')} of {len(chosen)} "
-        f"decisions, and for {turned} of {len(both)} pairs the same place in both orders, which "
-        "counts as a tie."
-    )
-    notes = [lean, f"The longer answer won {longer} of {len(decided)} pairs that it decided."]
+    notes: list[str] = [
+        say(
+            LEANS,
+            first=chosen.count("first"),
+            decisions=len(chosen),
+            turned=turned,
+            pairs=len(both),
+        ),
+        say(LONGER, longer=longer, decided=len(decided)),
+    ]
     own = [system.name for system in systems if _model(system) == judged.judge.model]
     if own:
-        notes.append(f"It judged answers of its own model, which judges prefer: {', '.join(own)}.")
+        notes.append(say(OWN_MODEL, systems=", ".join(own)))
     return [*notes, *_bill(judged)]
 
 
@@ -121,12 +134,14 @@ def _bill(judged: Judged) -> list[str]:
     read = sum(one.read_tokens or 0 for one in told)
     generated = sum(one.generated_tokens or 0 for one in told)
     untold = len(asked) - len(told)
-    more = f"; what {untold} more cost its server did not tell" if untold else ""
-    cost = (
-        f"Its replies cost {money(price.of(read, generated), price)} ({read} tokens read, "
-        f"{generated} generated, prices of {price.date.isoformat()}){more}."
+    cost = say(
+        COST,
+        cost=money(price.of(read, generated), price),
+        read=read,
+        generated=generated,
+        date=price.date.isoformat(),
     )
-    return [cost]
+    return [cost, say(UNKNOWN_COST, replies=untold)] if untold else [cost]
 
 
 def _model(system: System) -> str:

@@ -15,13 +15,28 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from analysis import said, style
 from analysis.charts import Chart
 from analysis.frames import ANSWER, MEDIAN
+from analysis.sentence import say, together
+from analysis.stats import FEWEST
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
 from analysis.wording import listing, number
 
+DOTS = (
+    "Every dot is an answer, timed from sending its question; the mark is the median over "
+    "questions. The axis is logarithmic."
+)
+SENT_AGAIN = "If a question was sent again, the time is from the first time."
+INTERVALS = "The bar is the 95 % interval over questions."
+RANGES = "The bar is the range, as there are fewer than six questions."
+INTERVALS_OR_RANGES = "The bar is the 95 % interval, or the range below six questions."
+REMOTE = (
+    "Times of {systems} are {path}: they include the network and the load of the service's other "
+    "customers. They show how long a user waits, not how fast a machine is."
+)
+UNTIMED = "Not shown, because not timed: {systems}."
 LONGEST_NAME = 60
 CHARTS = (
-    ("first-token", "Waiting for the first token", ASKED_TO_FIRST),
-    ("whole-answer", "Waiting for the whole answer", ASKED_TO_WHOLE),
+    ("first-token", "Time to first token (TTFT)", ASKED_TO_FIRST),
+    ("whole-answer", "Time to the whole answer", ASKED_TO_WHOLE),
 )
 
 
@@ -35,22 +50,30 @@ def _chart(name: str, title: str, column: str, systems: Sequence[System]) -> Cha
     data = _frame(systems, column)
     if data.empty:
         return None
-    understanding = (
-        "Every dot is an answer, from the first time its question was sent, also where it had to "
-        "be sent again; the mark is the median over questions, the bar its 95 % interval over "
-        "questions, below six of them their range. The axis is logarithmic."
-    )
     remote = [system.name for system in systems if system.is_remote and len(system.timed)]
-    if remote:
-        understanding += (
-            f" Times of {listing(remote)} are {INTERNET}: the network and the service's other "
-            "customers are in them. They tell what a user waits, not how fast a machine is."
-        )
     untimed = [system.name for system in systems if system.timed.empty]
-    if untimed:
-        understanding += f" Not shown, because not timed: {listing(untimed)}."
+    understanding = together(
+        [
+            say(DOTS),
+            say(SENT_AGAIN) if any(system.asked_again for system in systems) else "",
+            *map(say, _bars(data)),
+            say(REMOTE, systems=listing(remote), path=INTERNET) if remote else "",
+            say(UNTIMED, systems=listing(untimed)) if untimed else "",
+        ]
+    )
     figure = _figure(data, systems)
     return Chart(name, title, understanding, data, figure, description=said.waiting(data))
+
+
+def _bars(data: pd.DataFrame) -> list[str]:
+    """What the bars are; nothing if there is none."""
+    medians = data[(data["kind"] == MEDIAN) & data["low_ms"].notna()]
+    answers = data[data["kind"] == ANSWER]
+    counts = answers.groupby("system")["question"].nunique()
+    many = [counts[name] >= FEWEST for name in medians["system"]]
+    if not many:
+        return []
+    return [INTERVALS if all(many) else INTERVALS_OR_RANGES if any(many) else RANGES]
 
 
 def _frame(systems: Sequence[System], column: str) -> pd.DataFrame:

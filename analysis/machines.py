@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.sentence import say, together
 from analysis.tabulate import Table, table
 from analysis.wording import DASH, listing, number, plural
 
@@ -17,7 +18,15 @@ BITS = {
     3: "soft temperature limit",
 }
 """Of `get_throttled` of the Raspberry Pi's firmware; 16 higher: since the last boot."""
-NOT_TOLD = "not told"
+SLOWED = (
+    "Nodes were throttled: {nodes}. Such attempts do not count, but a cluster in use is as slow as "
+    "they are: cool the nodes, or use a stronger power supply."
+)
+NO_THROTTLING = "No node reports whether it was throttled."
+UNKNOWN_THROTTLING = "Not reported whether throttled: {nodes}."
+NO_HEAT = "No node reports its temperature."
+UNKNOWN_HEAT = "Temperature not reported: {nodes}."
+NOT_TOLD = "not reported"
 COLUMNS = (
     "node", "attempts", "told_throttling", "throttled_attempts", "throttling",
     "coldest_before_c", "hottest_after_c", "lowest_clock_mhz", "highest_clock_mhz",
@@ -88,7 +97,7 @@ def node_table(frame: pd.DataFrame) -> Table | None:
         for row in frame.to_dict("records")
     ]
     columns = (
-        "Node", "Attempts", "Slowed down by itself", "°C, coldest before to hottest after",
+        "Node", "Attempts", "Throttled", "°C, coldest before to hottest after",
         "Clock after an attempt, MHz", "Pages swapped",
     )  # fmt: skip
     return table(columns, rows, (columns[1], *columns[3:]))
@@ -119,12 +128,7 @@ def machine_sentences(frame: pd.DataFrame) -> tuple[str, ...]:
         f"({row['throttling']})"
         for row in slowed
     ]
-    sentence = (
-        f"Nodes slowed themselves down: {_listing(told)}. Such attempts do not count, but a "
-        "cluster in use is as slow as they are: cool the nodes, or give them a stronger power "
-        "supply."
-    )
-    return (sentence,)
+    return (say(SLOWED, nodes=_listing(told)),)
 
 
 def silence(frame: pd.DataFrame) -> str:
@@ -132,16 +136,16 @@ def silence(frame: pd.DataFrame) -> str:
     if frame.empty:
         return ""
     parts = []
-    for column, what in (("told_throttling", "whether it was throttled"),
-                         ("hottest_after_c", "how hot it was")):  # fmt: skip
+    for column, nobody, some in (
+        ("told_throttling", NO_THROTTLING, UNKNOWN_THROTTLING),
+        ("hottest_after_c", NO_HEAT, UNKNOWN_HEAT),
+    ):
         values = frame[column]
         silent = list(frame.loc[values.isna() | (values == 0), "node"].map(str))
         if silent:
-            if len(silent) == len(frame):
-                parts.append(f"No node tells {what}.")
-            else:
-                parts.append(f"It is not told of {_listing(silent)} {what}.")
-    return " ".join(parts)
+            is_all = len(silent) == len(frame)
+            parts.append(say(nobody) if is_all else say(some, nodes=_listing(silent)))
+    return together(parts) if parts else ""
 
 
 MOST_NAMED = 6

@@ -1,21 +1,32 @@
-"""The templates of a report: whatever a value holds, it is text on the page and in Markdown."""
+"""The pages of a report: the same sections as HTML and as Markdown, and the files beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from analysis import charts
+from analysis.blocks import Part, Section, charts_in, files_in
+from analysis.csv_file import write_csv
 from analysis.markdown import as_block, as_markdown
-from analysis.wording import plural
 from core.foreign import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
-FOLDED = 30
-"""Rows from which a table is folded on the page."""
-FINDINGS = 12
-"""Findings that the Markdown, which folds nothing, prints."""
+BLANK_LINES = re.compile(r"\n{3,}")
+WORDS: Mapping[str, str] = {
+    "drawing": "drawing",
+    "understanding": "Understanding this chart.",
+    "numbers": "Numbers behind it",
+    "whole_table": "Whole table:",
+    "picture": "picture:",
+    "theme": "Switch between light and dark",
+    "menu": "Sections",
+}
+"""What the templates say of their own."""
 
 
 def _as_html(value: object) -> object:
@@ -23,31 +34,75 @@ def _as_html(value: object) -> object:
     return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-PAGES: Mapping[str, Callable[[object], object]] = {
-    "index.html": _as_html,
-    "report.md": as_markdown,
-}
-"""File of a report to what is done with every value that its template prints."""
+PAGES: Mapping[str, Callable[[object], object]] = {"html": _as_html, "md": as_markdown}
+"""Ending of a template to what is done with every value that it prints."""
+FILES: Mapping[str, str] = {"html": "index.html", "md": "report.md"}
 
 
-def write_pages(folder: Path, content: object) -> None:
-    """Write the page and the same in Markdown.
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the templates print.
+
+    Attributes:
+        title: of the run.
+        run: its name.
+        sections: in their order; the first is the head of the page.
+        drawings: name of a chart to its drawing as part of an HTML page.
+    """
+
+    title: str
+    run: str
+    sections: tuple[Section, ...]
+    drawings: Mapping[str, str]
+
+    @property
+    def menu(self) -> tuple[tuple[str, str], ...]:
+        """Anchors with their names, in the order of the page."""
+        places: list[Section | Part] = []
+        for section in self.sections:
+            places += [section, *(block for block in section.blocks if isinstance(block, Part))]
+        return tuple((place.anchor, place.menu) for place in places if place.menu)
+
+
+def write_pages(
+    folder: Path,
+    title: str,
+    run: str,
+    sections: Sequence[Section],
+    tell: Callable[[str], None],
+) -> None:
+    """Write a report: both pages, and every file of the charts and tables on them.
 
     Args:
         folder: of the report.
-        content: what the templates call `content`.
+        title: of the run.
+        run: its name.
+        sections: in the order of the page.
+        tell: is told which chart is written.
     """
-    for file_name, printed in PAGES.items():
-        environment = Environment(
-            loader=FileSystemLoader(TEMPLATES),
-            # Of Markdown, too: there `as_markdown` has escaped all that is not the template's own.
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=printed,
-        )
-        environment.filters |= {"block": as_block, "plural": plural}
-        environment.globals |= {"FOLDED": FOLDED, "FINDINGS": FINDINGS}
-        page = environment.get_template(f"{file_name}.j2").render(content=content)
-        (folder / file_name).write_text(page, encoding="utf-8")
+    for file in files_in(sections):
+        write_csv(file.data, folder / f"{file.stem}.csv")
+    found = charts_in(sections)
+    drawings = {}
+    for place, chart in enumerate(found, start=1):
+        tell(f"Report: writing chart {place} of {len(found)}, {chart.title}")
+        drawings[chart.name] = charts.write(chart, folder)
+    page = Page(title, run, tuple(sections), drawings)
+    for ending, file_name in FILES.items():
+        (folder / file_name).write_text(render(page, ending), encoding="utf-8")
+
+
+def render(page: Page, ending: str) -> str:
+    """Print a page by the template with this ending: `html` or `md`."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        # Of Markdown, too: there `as_markdown` has escaped all that is not the template's own.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=PAGES[ending],
+    )
+    environment.filters["block"] = as_block
+    printed = environment.get_template(f"page.{ending}.j2").render(page=page, words=WORDS)
+    return BLANK_LINES.sub("\n\n", printed) if ending == "md" else printed

@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from analysis.cells import CellResult, in_words, varying_axes
 from analysis.family import Compared, Finding
 from analysis.scaling import DECODE, Point, Scaling
+from analysis.sentence import say, together
 from analysis.stats import FEWEST, Ratio
 from analysis.wording import bare, between, count, interval, listing, nodes, number, plural, ratio
 
+SURVIVORS = "in the attempts that counted, {clause}; {thrown}, in no figure"
+WITH_REASON = "{what} ({why})"
+ONE_THROWN = "{thrown} of {attempts}{where} was thrown away"
+THROWN = "{thrown} of {attempts}{where} were thrown away"
+ONE_THROWN_OF_CELLS = "{thrown} of {attempts} was thrown away, {most} of {of}{where}"
+THROWN_OF_CELLS = "{thrown} of {attempts} were thrown away, {most} of {of}{where}"
+ALONE = "{nodes} decodes {rate} tokens/s {about}"
+ALONE_TOGETHER = "{nodes} decode {rate} tokens/s {about}"
+GAIN = "{nodes} are {times} times as fast as {base} {about}"
+BASE = "{nodes} ({rate} tokens/s)"
+STILL_FASTER = "{step} ({times} times as fast as {base})"
+NO_BLOCKS = "{one} cannot be compared with {other}"
+SLOWER = "{who} slower than {other}, at {times} times {whose} speed"
+FASTER = "{who} {times} times as fast as {other}"
+AS_FAST = "{who} as fast as {other} within {margin}, at {times} times"
+UNSURE_WHETHER = "whether {who} faster than {other} cannot be told: {times} {whose} speed"
+NO_HELP = "{about} more nodes than {base} do not help: {findings}"
+UNSURE = "{about} it cannot be told whether more nodes than {base} help: {findings}"
+UNSURE_OF_FEW = (
+    "{about} from so few {few} it cannot be told whether more nodes than {base} help: {findings}"
+)
+NOT_COMPARED = "{nodes} are not compared"
+ARE_SLOWER = "{nodes} are slower, at {times} times {whose} speed"
+ARE_UNSURE = "{nodes} are {times} {whose} speed"
+NOT_PLANNED = "fewer than {nodes} were not planned"
+NOT_YET = "fewer than {nodes} are not measured yet"
+NOT_MEASURED = "on {nodes} it could not be measured: {reason}"
 MOST_TOLD = 3
 """Numbers of nodes that a brief clause names."""
 
@@ -30,10 +58,13 @@ def scaling_clause(scaling: Scaling, about: str, margin: str, *, brief: bool = F
     if not scaling.points[1:]:
         clause = _alone(scaling, about)
     elif scaling.best.nodes > scaling.baseline.nodes:
-        clause = "; ".join([_gain(scaling, about), *_beyond(scaling, margin)])
+        clause = together([_gain(scaling, about), *_beyond(scaling, margin)], "; ")
     else:
         clause = _no_gain(scaling, others, about, margin)
-    return _survivors(scaling)(clause) + _why_base(scaling)
+    if thrown := thrown_away(scaling.series.cells):
+        clause = say(SURVIVORS, clause=clause, thrown=thrown)
+    why = _why_base(scaling)
+    return say(WITH_REASON, what=clause, why=why) if why else clause
 
 
 def leaves_out(scaling: Scaling) -> bool:
@@ -54,12 +85,22 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
     thrown, made = (sum(getattr(cell.attempts, name) for cell in of) for name in ("thrown", "made"))
     where = _where(worst, cells)
     causes = list(dict.fromkeys(why for cell in (worst, *hit) for why in cell.attempts.causes))
-    why = f" ({bare(causes[0])}{'; …' if len(causes) > 1 else ''})" if causes else ""
-    verb = "was" if thrown == 1 else "were"
+    is_one = thrown == 1
     if len(hit) == 1:
-        return f"{thrown} of {plural(made, 'attempt')}{where} {verb} thrown away{why}"
-    most = f", {worst.attempts.thrown} of {worst.attempts.made}{where}"
-    return f"{thrown} of {plural(made, 'attempt')} {verb} thrown away{most}{why}"
+        template = ONE_THROWN if is_one else THROWN
+    else:
+        template = ONE_THROWN_OF_CELLS if is_one else THROWN_OF_CELLS
+    told = say(
+        template,
+        thrown=thrown,
+        attempts=plural(made, "attempt"),
+        where=where,
+        most=worst.attempts.thrown,
+        of=worst.attempts.made,
+    )
+    if not causes:
+        return told
+    return say(WITH_REASON, what=told, why=f"{bare(causes[0])}{'; …' if causes[1:] else ''}")
 
 
 def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
@@ -73,29 +114,26 @@ def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
     return where + (f" with {told}" if told else "")
 
 
-def _survivors(scaling: Scaling) -> Callable[[str], str]:
-    """What turns a clause into one on the attempts that counted, where others did not."""
-    thrown = thrown_away(scaling.series.cells)
-    if not thrown:
-        return lambda clause: clause
-    return lambda clause: f"in the attempts that counted, {clause}; {thrown}, in no figure"
-
-
 def _alone(scaling: Scaling, about: str) -> str:
-    verb = "decodes" if scaling.baseline.nodes == 1 else "decode"
-    rate = interval(scaling.baseline.estimate(DECODE))
-    return f"{nodes(scaling.baseline.nodes)} {verb} {rate} tokens/s {about}"
+    n, rate = scaling.baseline.nodes, interval(scaling.baseline.estimate(DECODE))
+    return say(ALONE if n == 1 else ALONE_TOGETHER, nodes=nodes(n), rate=rate, about=about)
 
 
 def _gain(scaling: Scaling, about: str) -> str:
-    told = f"{nodes(scaling.best.nodes)} are {ratio(scaling.best.speed_up)} times as fast as"
-    return f"{told} {_base(scaling)} {about}"
+    return say(
+        GAIN,
+        nodes=nodes(scaling.best.nodes),
+        times=ratio(scaling.best.speed_up),
+        base=_base(scaling),
+        about=about,
+    )
 
 
 def _base(scaling: Scaling) -> str:
     """`one (9.73 tokens/s)`."""
     rate = scaling.baseline.estimate(DECODE)
-    return f"{count(scaling.baseline.nodes)} ({number(rate.value if rate else None)} tokens/s)"
+    speed = number(rate.value if rate else None)
+    return say(BASE, nodes=count(scaling.baseline.nodes), rate=speed)
 
 
 def _beyond(scaling: Scaling, margin: str) -> list[str]:
@@ -105,24 +143,24 @@ def _beyond(scaling: Scaling, margin: str) -> list[str]:
     """
     base = scaling.baseline.nodes
     return [
-        _step(point, step.before, step.found, margin) + _also(point, step.found, base)
+        _also(_step(point, step.before, step.found, margin), point, step.found, base)
         if (step := scaling.steps.get(point.nodes))
         else _beside_base(point, base, margin)
         for point in scaling.beyond
     ]
 
 
-def _also(point: Point, found: Compared, base: int) -> str:
-    """What is known of a number of nodes that cannot be told from the one before it."""
+def _also(step: str, point: Point, found: Compared, base: int) -> str:
+    """Add what is known of a number of nodes that cannot be told from the one before it."""
     if found.finding is not Finding.UNKNOWN or not point.is_faster:
-        return ""
-    return f" ({ratio(point.speed_up)} times as fast as {count(base)})"
+        return step
+    return say(STILL_FASTER, step=step, times=ratio(point.speed_up), base=count(base))
 
 
 def _step(point: Point, before: int, found: Compared, margin: str) -> str:
     n, other = _n(point), count(before)
     if found.ratio is None:
-        return f"{n} cannot be compared with {other}"
+        return say(NO_BLOCKS, one=n, other=other)
     return compared(f"{n} are", other, _owner(before), found, margin)
 
 
@@ -141,12 +179,12 @@ def compared(
     """
     told = ratio(beside) if (beside := shown or found.ratio) else ""
     if found.finding is Finding.SLOWER:
-        return f"{who} slower than {other}, at {told} times {owner} speed"
+        return say(SLOWER, who=who, other=other, times=told, whose=owner)
     if found.finding is Finding.FASTER:
-        return f"{who} {told} times as fast as {other}"
+        return say(FASTER, who=who, times=told, other=other)
     if found.finding is Finding.SAME:
-        return f"{who} as fast as {other} within {margin}, at {told} times"
-    return f"whether {who} faster than {other} cannot be told: {unsure(found)} {owner} speed"
+        return say(AS_FAST, who=who, other=other, margin=margin, times=told)
+    return say(UNSURE_WHETHER, who=who, other=other, times=unsure(found), whose=owner)
 
 
 def unsure(found: Compared) -> str:
@@ -159,12 +197,13 @@ def unsure(found: Compared) -> str:
 
 def _no_gain(scaling: Scaling, points: Sequence[Point], about: str, margin: str) -> str:
     base = scaling.baseline.nodes
-    told = "; ".join(_beside_base(point, base, margin) for point in points)
+    told = together((_beside_base(point, base, margin) for point in points), "; ")
     later = [point.against_base for point in scaling.points[1:]]
     if all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later):
-        return f"{about} more nodes than {_base(scaling)} do not help: {told}"
-    few = "" if scaling.is_known else f"from so few {_what_is_few(scaling)} "
-    return f"{about} {few}it cannot be told whether more nodes than {_base(scaling)} help: {told}"
+        return say(NO_HELP, about=about, base=_base(scaling), findings=told)
+    template = UNSURE if scaling.is_known else UNSURE_OF_FEW
+    few = _what_is_few(scaling)
+    return say(template, about=about, few=few, base=_base(scaling), findings=told)
 
 
 def _what_is_few(scaling: Scaling) -> str:
@@ -176,11 +215,11 @@ def _what_is_few(scaling: Scaling) -> str:
 def _beside_base(point: Point, base: int, margin: str) -> str:
     n, found, told = _n(point), point.against_base, ratio(point.speed_up)
     if found is None:
-        return f"{n} are not compared"
+        return say(NOT_COMPARED, nodes=n)
     if found.finding is Finding.SLOWER:
-        return f"{n} are slower, at {told} times {_owner(base)} speed"
+        return say(ARE_SLOWER, nodes=n, times=told, whose=_owner(base))
     if found.finding is Finding.UNKNOWN:
-        return f"{n} are {unsure(found)} {_owner(base)} speed"
+        return say(ARE_UNSURE, nodes=n, times=unsure(found), whose=_owner(base))
     return compared(f"{n} are", count(base), _owner(base), found, margin, point.speed_up)
 
 
@@ -198,14 +237,12 @@ def _why_base(scaling: Scaling) -> str:
     if base == 1:
         return ""
     if not scaling.missing:
-        return f" (fewer than {count(base)} were not asked for)"
+        return say(NOT_PLANNED, nodes=count(base))
     why: dict[str, list[str]] = {}
     for cell in scaling.missing:
         if cell.reasons:
             why.setdefault(bare(cell.reasons[0]), []).append(nodes(cell.nodes))
     if not why:
-        return f" (fewer than {count(base)} are not measured yet)"
-    told = [
-        f"on {listing(where)} it could not be measured: {reason}" for reason, where in why.items()
-    ]
-    return f" ({'; '.join(told)})"
+        return say(NOT_YET, nodes=count(base))
+    told = [say(NOT_MEASURED, nodes=listing(n), reason=reason) for reason, n in why.items()]
+    return together(told, "; ")

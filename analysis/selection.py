@@ -10,9 +10,14 @@ import pandas as pd
 from analysis import style
 from analysis.cells import Series
 from analysis.scaling import DECODE
+from analysis.sentence import Sentence, say
 from analysis.style import Look
 from analysis.wording import count
 
+MODELS = "{drawn} of {models} models are drawn."
+IN_GREY = "The {coloured} series with the highest medians are in colour, {rest} more are grey."
+LEFT_OUT = "The {coloured} series with the highest medians are in colour, {rest} more are left out."
+IN_CSV = "All are in the CSV."
 MOST_SERIES = 6
 """Series in colour where they are more than there are colours."""
 MANY_SERIES, FEW_MODELS, MOST_MODELS = 40, 2, 6
@@ -40,19 +45,21 @@ class Selection:
         own = self.drawn(data)
         return own[own["series"].isin(list(self.looks))]
 
-    def in_words(self, data: pd.DataFrame, *, others: str = "grey") -> str:
-        """What is not drawn, or not in colour, as sentences with a blank before; else empty."""
+    def in_words(self, data: pd.DataFrame, *, is_grey: bool = True) -> list[Sentence]:
+        """Say what is not drawn, or not in colour; nothing if all is.
+
+        Args:
+            data: what the chart could draw.
+            is_grey: the series without a colour are drawn in grey, and not left out.
+        """
         labels, models = set(data["series"]), set(data["model"])
-        parts = []
+        found = []
         if hidden := len(models - set(self.models)):
-            parts.append(f" Drawn are {len(models) - hidden} of {len(models)} models.")
+            found.append(say(MODELS, drawn=len(models) - hidden, models=len(models)))
         if rest := len(labels - set(self.looks)):
-            chosen = count(len(labels) - rest)
-            parts.append(
-                f" The {chosen} series with the highest medians are in colour, {rest} more "
-                f"{others}."
-            )
-        return "".join((*parts, " All are in the CSV.")) if parts else ""
+            template = IN_GREY if is_grey else LEFT_OUT
+            found.append(say(template, coloured=count(len(labels) - rest), rest=rest))
+        return [*found, say(IN_CSV)] if found else []
 
 
 def selection_of(all_series: Sequence[Series]) -> Selection:

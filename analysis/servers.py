@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis.cells import CellResult, Series
+from analysis.token_times import DECODE_PHASE
 from analysis.wording import plural
 from collect.tables import Tables
 from models.shape import share_layers
@@ -32,8 +33,8 @@ def chain_times(all_series: Iterable[Series], tables: Tables) -> pd.DataFrame:
     """
     if tables.servers.empty:
         return pd.DataFrame(columns=list(COLUMNS))
-    servers = tables.servers[tables.servers["phase"] == "prediction"]
-    tokens = tables.tokens[tables.tokens["phase"] == "prediction"]
+    servers = tables.servers[tables.servers["phase"] == DECODE_PHASE]
+    tokens = tables.tokens[tables.tokens["phase"] == DECODE_PHASE]
     rows = [
         {"model": series.model, "series": series.panel_label, "nodes": cell.nodes, **row}
         for series in all_series

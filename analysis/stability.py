@@ -12,6 +12,7 @@ from analysis import steadiness
 from analysis.cells import CellResult, Series, thing
 from analysis.proportions import holm
 from analysis.scaling import DECODE
+from analysis.sentence import say, together
 from analysis.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend
 from analysis.wording import nodes, number, percent, plural
 
@@ -20,7 +21,27 @@ LEVEL = 0.025
 VARIES = 0.10
 """Coefficient of variation from which a cell counts as unstable (as pyperf has it)."""
 FEWEST_TO_VARY = 3
-TRUSTED = "Speed-ups pair the trials of a block and stay right; tokens/s depend on when one looks"
+TRUSTED = (
+    "Speed-ups pair the trials of a block and are still right; tokens/s depend on when they were "
+    "measured."
+)
+SLOWED = (
+    "The whole run became {change} slower from its first block to its last (rank correlation "
+    "{rho})."
+)
+SPED_UP = (
+    "The whole run became {change} faster from its first block to its last (rank correlation "
+    "{rho})."
+)
+LET_REST = (
+    "Look for heat, another load or memory filling up on the nodes, let them rest, and run again."
+)
+CELL_SLOWED = "{cell} becomes {change} slower from its first block to its last."
+CELL_SPED_UP = "{cell} becomes {change} faster from its first block to its last."
+CELL_MODES = "{cell} has two speeds: {lower} around {low} and {upper} around {high} tokens/s."
+CELL_OUTLIER = "{cell} has an outlier: one trial with {value} tokens/s; the median is {median}."
+CELL_VARIES = "{cell} varies by {cv} from trial to trial (standard deviation over mean)."
+OTHERS = "The same applies to {cells}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +176,13 @@ def _slowest(one: Steady) -> float:
 def _all_drift(found: Trend | None) -> str:
     if found is None:
         return ""
-    way = "slower" if found.change < 0 else "faster"
-    return (
-        f"The whole run became {percent(abs(found.change))} {way} from its first block to its last "
-        f"(rank correlation {found.rho:.2f}). {TRUSTED}. Look for heat, another load or a filling "
-        "memory on the nodes, let them come to rest, and run again."
+    drift = SLOWED if found.change < 0 else SPED_UP
+    return together(
+        [
+            say(drift, change=percent(abs(found.change)), rho=f"{found.rho:.2f}"),
+            say(TRUSTED),
+            say(LET_REST),
+        ]
     )
 
 
@@ -177,41 +200,47 @@ def _told(
         words(one, f"{thing(one.series, all_series)} on {nodes(one.cell.nodes)}") for one in odd
     ]
     sentence = max(told, key=lambda pair: pair[0])[1]
-    more = f"So {_does(len(odd) - 1)} {plural(len(odd) - 1, 'more cell')}. " if odd[1:] else ""
-    return f"{sentence} {more}{REMEDIES[kind]}"
+    others = say(OTHERS, cells=plural(len(odd) - 1, "more cell")) if odd[1:] else ""
+    return together([sentence, others, *map(say, REMEDIES[kind])])
 
 
-def _does(cells: int) -> str:
-    return "does" if cells == 1 else "do"
-
-
+ONLY_THAT_CELL = (
+    "Look for what differs for that cell alone, such as the heat of more nodes, and run again."
+)
+NO_MEDIAN = "The median is then a speed that hardly any trial has."
+IN_COMMON = (
+    "Look in the chart over time for what the slow trials have in common (clock, governor, another "
+    "process, a link), and run again."
+)
+NOT_LEFT_OUT = "No trial is left out for that."
+WHAT_HAPPENED = "Look in the chart over time for what happened then, and plan more repeats."
+DISTURBANCE = "Plan more repeats, or look for what disturbs: another process, heat, the link."
 REMEDIES = {
-    "drifts": f"{TRUSTED}. Look what differs for that cell alone, such as the heat of more nodes, "
-    "and run again.",
-    "two speeds": "The median then lies where hardly a trial is. See in the chart over time what "
-    "the slow trials have in common (clock, governor, another process, a link), and run again.",
-    "outlier": "No trial is left out for that. See in the chart over time what happened then, and "
-    "plan more repeats.",
-    "unstable": "Plan more repeats, or look for what disturbs: another process, heat, the link.",
+    "drifts": (TRUSTED, ONLY_THAT_CELL),
+    "two speeds": (NO_MEDIAN, IN_COMMON),
+    "outlier": (NOT_LEFT_OUT, WHAT_HAPPENED),
+    "unstable": (DISTURBANCE,),
 }
 """What to do about each, the last of its sentences."""
 
 
 def _drift(one: Steady, name: str) -> tuple[float, str]:
     change = one.trend.change if one.trend else 0.0
-    way = "slower" if change < 0 else "faster"
-    return abs(change), (
-        f"{name} becomes {percent(abs(change))} {way} from its first block to its last."
-    )
+    drift = CELL_SLOWED if change < 0 else CELL_SPED_UP
+    return abs(change), say(drift, cell=name, change=percent(abs(change)))
 
 
 def _two_speeds(one: Steady, name: str) -> tuple[float, str]:
     found = one.modes
     if found is None:
         return 0.0, ""
-    return found.high / found.low, (
-        f"{name} has two speeds: {plural(found.lower, 'trial')} around "
-        f"{number(found.low)} and {found.upper} around {number(found.high)} tokens/s."
+    return found.high / found.low, say(
+        CELL_MODES,
+        cell=name,
+        lower=plural(found.lower, "trial"),
+        low=number(found.low),
+        upper=found.upper,
+        high=number(found.high),
     )
 
 
@@ -220,14 +249,10 @@ def _outlier(one: Steady, name: str) -> tuple[float, str]:
     if found is None:
         return 0.0, ""
     ratio = found.value / found.median
-    return max(ratio, 1 / ratio), (
-        f"{name} has a trial that stands apart: {number(found.value)} tokens/s beside a "
-        f"median of {number(found.median)}."
+    return max(ratio, 1 / ratio), say(
+        CELL_OUTLIER, cell=name, value=number(found.value), median=number(found.median)
     )
 
 
 def _unstable(one: Steady, name: str) -> tuple[float, str]:
-    return one.variation, (
-        f"{name} varies by {percent(one.variation)} from trial to trial (standard "
-        "deviation over mean)."
-    )
+    return one.variation, say(CELL_VARIES, cell=name, cv=percent(one.variation))

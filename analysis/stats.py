@@ -201,7 +201,7 @@ def mean(values: Sequence[float], *, least_spread: float = 0.0) -> Estimate | No
 def paired_ratio(
     numerator: Mapping[Block, float], denominator: Mapping[Block, float]
 ) -> Ratio | None:
-    """How many times the denominator the numerator is, by blocks that hold both.
+    """Compute numerator over denominator, paired by block: 2.0 if the numerator is twice as large.
 
     Within a block whatever slowed a machine cancels. The mean is taken of log ratios and turned
     back: a ratio and its inverse are treated alike (Hoefler & Belli, SC'15, rule 4).

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from analysis.blocks import Figure
 from analysis.cells import CellResult, Series
 from analysis.family import Family, Finding
 from analysis.fastest import Fastest, fastest_of
@@ -16,16 +16,6 @@ from analysis.wording import DASH, TIMES, count, listing, nodes, number, ratio
 
 MOST_MODELS = 3
 """Models whose fastest cells are among the figures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure: what it is, its value with unit, and what it belongs to."""
-
-    name: str
-    value: str
-    unit: str
-    about: str
 
 
 def key_figures(

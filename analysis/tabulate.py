@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pandas as pd
 
 from analysis.cells import CellResult, Series
-from analysis.csv_file import write_csv
 from analysis.scaling import Point, Scaling
 from analysis.stats import karp_flatt
 from analysis.wording import DASH, NOTHING, interval, number, percent, ratio
@@ -32,10 +30,12 @@ class Text:
     Attributes:
         text: what is shown.
         title: the whole of it, where the text is shortened; else empty.
+        anchor: id of the part of the page that it leads to; else empty.
     """
 
     text: str
     title: str = ""
+    anchor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,16 @@ def table(
     )
 
 
-def kept(made: Table, path: Path) -> Table:
-    """The table, after it was written as CSV, hashes whole."""
+def as_frame(made: Table) -> pd.DataFrame:
+    """The table as text in a frame, hashes whole."""
     rows = [[cell.title or cell.text for cell in row] for row in made.rows]
-    write_csv(pd.DataFrame(rows, columns=list(made.columns)), path)
-    return made
+    return pd.DataFrame(rows, columns=list(made.columns))
+
+
+def naming(data: pd.DataFrame) -> dict[str, str]:
+    """The columns that name a row; the model only where there are several."""
+    model = {"model": "Model"} if len(data["model"].unique()) > 1 else {}
+    return {**model, "series": "Series", "nodes": "Nodes"}
 
 
 def shortened(value: str) -> Text:

@@ -13,8 +13,18 @@ from matplotlib.ticker import MaxNLocator
 from analysis import said, style
 from analysis.charts import Chart
 from analysis.course import HOUR_S, MINUTE_S, Course
+from analysis.sentence import say, together
 from analysis.wording import nodes
 
+ATTEMPTS = "Every attempt of the run, at the time it began."
+DOTS = (
+    "A dot is the tokens/s of an attempt that counts, relative to the median of its cell: in a "
+    "steady run all are around 1."
+)
+BY_CELL, BY_SERIES = "Colours are cells.", "Colours are series."
+FAILED = "A cross at the bottom is a failed attempt."
+THROWN_AWAY = "A triangle at the bottom is an attempt that was thrown away."
+HEAT = "Below: the hottest node after each attempt."
 LANE = 0.045
 """Where attempts without a figure are marked, as a fraction of the height of the axes."""
 HEAT_IN, SPEED_IN = 1.3, 2.6
@@ -29,19 +39,19 @@ def timeline_chart(course: Course) -> Chart | None:
         return None
     has_speed, has_heat = (bool(data[name].notna().any()) for name in ("times_median", "hottest_c"))
     keys, of_what = _colours(data)
-    parts = ["Every attempt of the run where it began."]
-    if has_speed:
-        parts.append(
-            "A dot is the tokens/s of an attempt that counts, relative to the median of its cell, "
-            f"so that all should lie around 1 from left to right{of_what}."
-        )
-    if (data["outcome"] != "done").any():
-        parts.append("A cross at the foot is an attempt that failed, a triangle one thrown away.")
-    if has_heat:
-        parts.append("Below: the hottest of its nodes after each attempt.")
+    understanding = together(
+        [
+            say(ATTEMPTS),
+            say(DOTS) if has_speed else "",
+            say(of_what) if has_speed and of_what else "",
+            say(FAILED) if (data["outcome"] == "failed").any() else "",
+            say(THROWN_AWAY) if (data["outcome"] == "invalid").any() else "",
+            say(HEAT) if has_heat else "",
+        ]
+    )
     figure = _figure(data, keys, has_heat)
     return Chart(
-        "timeline", "The run over time", " ".join(parts), data, figure,
+        "timeline", "The run over time", understanding, data, figure,
         description=said.over_time(data),
     )  # fmt: skip
 
@@ -51,7 +61,7 @@ def _colours(data: pd.DataFrame) -> tuple[pd.Series, str]:
     several = len(data["model"].unique()) > 1
     series = data["series"] + (", " + data["model"] if several else "")
     cells = series + " on " + data["nodes"].map(lambda count: nodes(int(count)))
-    for keys, words in ((cells, "; colours are cells"), (series, "; colours are series")):
+    for keys, words in ((cells, BY_CELL), (series, BY_SERIES)):
         distinct = len(keys.unique())
         if 1 < distinct <= len(style.PALETTE):
             return keys, words

@@ -8,6 +8,8 @@ import pandas as pd
 
 from analysis.cells import Series
 
+DECODE_PHASE = "prediction"
+"""What the tables call decode; prefill is `evaluation` there."""
 COLUMNS = (
     "model",
     "series",
@@ -42,7 +44,7 @@ def token_time_frame(all_series: Sequence[Series], tokens: pd.DataFrame) -> pd.D
     """
     if tokens.empty:
         return pd.DataFrame(columns=list(COLUMNS))
-    single = tokens[(tokens["phase"] == "prediction") & (tokens["tokens"] == 1)]
+    single = tokens[(tokens["phase"] == DECODE_PHASE) & (tokens["tokens"] == 1)]
     single = single.dropna(subset=["total_ms"])
     owner = {
         str(trial): (series, cell)

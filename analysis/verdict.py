@@ -12,8 +12,20 @@ from analysis.family import Family
 from analysis.fastest import Fastest, fastest_clauses, fastest_of, rival_sentences
 from analysis.scaling import Scaling, speed_pairs
 from analysis.scaling_text import leaves_out, scaling_clause, thrown_away
-from analysis.wording import bare, capital, listing, plural, within
+from analysis.sentence import Sentence, capital, say, together
+from analysis.wording import bare, listing, plural, within
 
+THROWN = "{thrown}, in no figure"
+MEASURED = "the speeds of {series} series were measured"
+TOO_FEW = "there are too few trials to say in which of {series} series more nodes help"
+NO_GAIN = "more nodes were found faster in none of {series} series"
+GAINS = "more nodes are faster in {gaining} of {series} series, {times} times"
+EMULATED = "No speed was measured: an emulated processor took part in every trial that is done."
+NO_SPEED = "The requests were answered; no engine's speed on nodes was measured."
+NOTHING = "Nothing was measured: no trial was planned."
+NOTHING_YET = "Nothing was measured: none of {planned} is done ({states})."
+FIRST_CAUSE = "The first reason: {cause}."
+RESERVED = "{headline} ({reservations}.)"
 MOST_IN_HEADLINE = 2
 
 
@@ -39,7 +51,7 @@ class Verdict:
         untold = [told for told in self.reservations if told not in self.headline]
         if not untold:
             return self.headline
-        return f"{self.headline} ({capital('; '.join(untold))}.)"
+        return say(RESERVED, headline=self.headline, reservations=capital("; ".join(untold)))
 
 
 def verdict_of(
@@ -70,7 +82,7 @@ def verdict_of(
     if not scalings and not perplexities:
         headline, details = _no_speed(all_series, counts), _first_cause(all_series)
     elif not scalings:
-        headline, details = perplexities[0], perplexities[1:]
+        headline, details = perplexities[0], list(perplexities[1:])
     elif len(scalings) <= MOST_IN_HEADLINE:
         headline = _clauses(scalings, all_series, margin)
         left_out = [scaling for scaling in scalings if leaves_out(scaling)]
@@ -92,8 +104,8 @@ def verdict_of(
     )
 
 
-def _sentence(clause: str) -> str:
-    return f"{capital(clause)}."
+def _sentence(clause: str) -> Sentence:
+    return say("{clause}.", clause=capital(clause))
 
 
 def _clauses(scalings: Sequence[Scaling], all_series: Sequence[Series], margin: str) -> str:
@@ -105,7 +117,7 @@ def _clauses(scalings: Sequence[Scaling], all_series: Sequence[Series], margin: 
         about = subject(scaling.series, all_series, with_model=what not in named)
         parts.append(scaling_clause(scaling, about, margin, brief=True))
         named.add(what)
-    return _sentence("; ".join(parts))
+    return _sentence(together(parts, "; "))
 
 
 def _each(scalings: Sequence[Scaling], all_series: Sequence[Series], margin: str) -> list[str]:
@@ -118,7 +130,7 @@ def _each(scalings: Sequence[Scaling], all_series: Sequence[Series], margin: str
 
 def _summary(
     scalings: Sequence[Scaling], fastest: Sequence[Fastest], all_series: Sequence[Series]
-) -> tuple[str, list[str]]:
+) -> tuple[Sentence, Sequence[str]]:
     """One sentence over many series: how many gain from nodes, and which cells are fastest.
 
     Returns:
@@ -130,10 +142,10 @@ def _summary(
     clauses = [*_gains(scalings), *in_headline]
     thrown = thrown_away([cell for series in all_series for cell in series.cells])
     if thrown:
-        clauses.append(f"{thrown}, in no figure")
+        clauses.append(say(THROWN, thrown=thrown))
     if not clauses:
-        clauses = [f"the speeds of {len(scalings)} series were measured"]
-    return _sentence("; ".join(clauses)), [] if in_headline else rest
+        clauses = [say(MEASURED, series=len(scalings))]
+    return _sentence(together(clauses, "; ")), [] if in_headline else rest
 
 
 def _gains(scalings: Sequence[Scaling]) -> list[str]:
@@ -142,32 +154,30 @@ def _gains(scalings: Sequence[Scaling]) -> list[str]:
     if not scaled:
         return []
     if not any(scaling.is_known for scaling in scaled):
-        return [f"so few trials do not tell in which of {len(scaled)} series more nodes help"]
+        return [say(TOO_FEW, series=len(scaled))]
     gains = [s.best.speed_up.value for s in scaled if s.best is not s.points[0]]
     if not gains:
-        return [f"more nodes were found faster in none of {len(scaled)} series"]
+        return [say(NO_GAIN, series=len(scaled))]
     ends = list(dict.fromkeys(f"{gain:.2f}" for gain in (min(gains), max(gains))))
     by = " to ".join(ends)
-    return [f"more nodes are faster in {len(gains)} of {len(scaled)} series, {by} times"]
+    return [say(GAINS, gaining=len(gains), series=len(scaled), times=by)]
 
 
 def _no_speed(all_series: Sequence[Series], counts: Mapping[str, int]) -> str:
     measured = [cell for series in all_series for cell in series.measured]
     if any(cell.emulated for cell in measured):
-        return "No speed was measured: an emulated processor took part wherever trials are done."
+        return say(EMULATED)
     if measured:
-        return "What was asked was answered; no engine's speed on nodes was measured."
+        return say(NO_SPEED)
     return _nothing(counts)
 
 
 def _nothing(counts: Mapping[str, int]) -> str:
     rest = [f"{n} {state}" for state, n in counts.items() if n and state != "done"]
     planned = plural(sum(counts.values()), "planned trial")
-    return f"Nothing was measured: none of {planned} is done" + (
-        f" ({listing(rest)})." if rest else "."
-    )
+    return say(NOTHING_YET, planned=planned, states=listing(rest)) if rest else say(NOTHING)
 
 
 def _first_cause(all_series: Sequence[Series]) -> list[str]:
     causes = [reason for series in all_series for cell in series.cells for reason in cell.reasons]
-    return [f"The first reason: {bare(causes[0])}."] if causes else []
+    return [say(FIRST_CAUSE, cause=bare(causes[0]))] if causes else []

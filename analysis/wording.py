@@ -37,11 +37,6 @@ def plural(n: int, thing: str) -> str:
     return f"{n} {thing}{'' if n == 1 else 's'}"
 
 
-def capital(sentence: str) -> str:
-    """The sentence with its first letter large, unless it begins with a name in lower case."""
-    return sentence[:1].upper() + sentence[1:]
-
-
 def bare(sentence: str) -> str:
     """The sentence without its full stop, to stand in brackets."""
     return sentence.rstrip(". ")

@@ -9,13 +9,13 @@
   });
 
   addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll(".findings, .question, .long")) folded.open = true;
+    for (const folded of document.querySelectorAll(".printed")) folded.open = true;
   });
 
   const search = document.getElementById("search");
   search?.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
-    const questions = [...document.querySelectorAll("details.question")];
+    const questions = [...document.querySelectorAll(".searched > details")];
     let hits = 0;
     for (const question of questions) {
       const holds = question.textContent.toLowerCase().includes(wanted);

@@ -21,7 +21,7 @@ QUESTIONS = (
     Question(id="long", text="Write at length."),
 )
 SEARCH = """<script>
-  const all = [...document.querySelectorAll("details.question")];
+  const all = [...document.querySelectorAll(".searched > details")];
   const state = () => all.map((one) => (one.hidden ? "-" : one.open ? "open" : "shut")).join(" ");
   const box = document.getElementById("search");
   const seen = [state()];
@@ -33,7 +33,7 @@ SEARCH = """<script>
   document.title = seen.join("; ");
 </script>"""
 SIDE_BY_SIDE = """<script>
-  const question = document.querySelector("details.question");
+  const question = document.querySelector(".searched > details");
   question.open = true;
   const boxes = [...question.querySelectorAll("article")].map((a) => a.getBoundingClientRect());
   document.title = new Set(boxes.map((box) => box.top)).size + " rows, " +

@@ -59,7 +59,7 @@ def test_one_node_and_two_say_what_the_reference_says(asked: RunResult, tmp_path
     assert list(judged["texts_equal"]) == [2, 2]
     assert (judged["mean_change"] < 1e-4).all()
     report = write_report(asked.folder, tmp_path)
-    assert report.verdict.startswith("With 32-bit weights every text is the reference's")
+    assert report.verdict.startswith("With 32-bit weights every text matches the reference")
 
 
 def test_a_reference_that_says_otherwise_would_be_noticed(asked: RunResult, tmp_path: Path) -> None:

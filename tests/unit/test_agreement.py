@@ -197,7 +197,7 @@ def test_the_table_has_the_reference_and_every_cell(tmp_path: Path) -> None:
     assert not whole.is_wrong
     assert whole.sentences == ()
     assert whole.headline == (
-        "With 32-bit weights every text is the reference's, token by token: 2 texts in 1 cell."
+        "With 32-bit weights every text matches the reference token by token: 2 texts in 1 cell."
     )
     told = [line.split() for line in lines(agreement_table(whole.cells))]
     assert told[1][:2] == ["reference,", "f32"]

@@ -51,7 +51,7 @@ def test_answers_are_warned_of_by_questions_and_not_by_trials(tmp_path: Path) ->
     one, other = (Asked(name, [right(FORTY)], API) for name in ("one", "other"))
     page = page_of(tmp_path, FORTY, one, replace(other, params={"engine": "llama.cpp", "model": "m",
                    "nodes": 2, "weights": "q4_0"}))  # fmt: skip
-    assert "The speed of each cell is of" not in page
+    assert "The speed of each cell is from" not in page
     assert "Below six trials" not in page
 
 
@@ -70,7 +70,7 @@ def test_six_questions_never_name_a_winner_even_if_one_system_gets_all_and_one_n
     told = " ".join((*found.sentences, *found.caveats))
     assert told.startswith("On these six questions, ")
     assert "good 6 (95 %: 61-100 %) and bad 0 (95 %: 0-39 %)" in told.replace(DASH, "-")
-    assert "No system can be called more accurate than another by six keyed questions" in told
+    assert "No system can be called more accurate than another: that takes 30" in told
     assert found.accuracy_pairs is not None
     assert [row[-1].text for row in found.accuracy_pairs.rows] == [
         "6 questions: too few to name one"
@@ -86,7 +86,8 @@ def test_many_questions_name_the_better_one_with_the_test_that_says_so() -> None
     ]
     told = " ".join(compared(FORTY, *systems).sentences)
 
-    assert "a is right more often than b: alone right on 12 questions, alone wrong on 0" in told
+    better = "a is right more often than b: it alone was right on 12 questions, and wrong on 0"
+    assert better in told
     assert "(exact McNemar, Holm over 12 comparisons: p = 0.005)" in told
     assert "b is right more often than c" not in told
     assert "Which of any other pair of systems is more accurate cannot be told." in told
@@ -116,7 +117,7 @@ def test_times_of_an_api_are_said_to_be_of_the_internet_wherever_they_stand(tmp_
     assert headline
     told = f"chatgpt after 0.500 (range 0.500{DASH}0.500, 50 %) s (end-to-end over the Internet)"
     assert told in headline[1]
-    assert "never the speed of an engine" in page
+    assert "not the speed of an engine" in page
     assert "chatgpt (over the Internet): 0.500 s" in page
     chart = pd.read_csv(tmp_path / "whole-answer.csv")
     told = dict(zip(chart["system"], chart["measured"], strict=True))
@@ -237,14 +238,14 @@ def test_forty_questions_tell_which_of_two_systems_is_sooner_and_six_do_not() ->
     assert (row.pair.numerator.name, row.finding, row.pair.n) == ("quick", "faster", 40)
     assert "Whole answer soonest: 2.18 s, sooner than slow" in strengths(many, "quick")
     assert any(
-        figure.name == "Answer soonest" and figure.about == "quick" for figure in many.figures
+        figure.name == "Fastest whole answer" and figure.about == "quick" for figure in many.figures
     )
     assert all(row.finding == "cannot tell" for row in few.family.rows)
     assert "sooner than the other on 6 of 6" in strengths(few, "quick")
     told = " ".join((*few.sentences, strengths(few, "quick"), *(f.name for f in few.figures)))
     for word in ("soonest", "fastest", "best", "faster"):
         assert word not in told.lower()
-    (answer,) = (figure for figure in few.figures if figure.name == "Answer after")
+    (answer,) = (figure for figure in few.figures if figure.name == "Whole answer")
     assert answer.about == "quick 2.02 s and slow 4.03 s; on these six questions"
 
 
@@ -253,7 +254,7 @@ def test_of_systems_that_are_alike_none_is_named_the_first() -> None:
     (answer,) = (
         figure for figure in found.figures if figure.unit == "s" and "nswer" in figure.name
     )
-    assert answer.name == "Answer after"
+    assert answer.name == "Whole answer"
     assert answer.about.endswith("not told apart")
     two = compared(FORTY, *alike(2, FORTY)).sentences
     assert "Which of the two systems is more accurate cannot be told." in two
@@ -373,7 +374,7 @@ def test_what_a_system_answers_cannot_break_the_page_or_the_markdown(tmp_path: P
         line for line in (tmp_path / "report.md").read_text("utf-8").splitlines() if "alert" in line
     ]
     assert len(rows) == 1
-    assert rows[0].replace("\\|", "").count("|") == 5
+    assert rows[0].replace("\\|", "").count("|") == 0
 
 
 def test_every_table_is_a_file_too(tmp_path: Path) -> None:

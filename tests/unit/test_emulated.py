@@ -36,7 +36,7 @@ def test_only_cells_without_an_emulated_node_have_speeds(tmp_path: Path) -> None
     assert spoken.startswith("One node decodes 100")
     assert "emulated processors: no speed of 2 cells" in spoken.lower()
     assert "The processor of pi2 is emulated" in text
-    assert "the speed of 2 of 3 measured cells is no measurement" in text
+    assert "speed of 2 of 3 measured cells is therefore not shown" in text
     cells = pd.read_csv(tmp_path / "cells.csv")
     assert list(cells["state"]) == ["complete", "complete, emulated", "complete, emulated"]
     figures = cells.loc[1:, "tokens_per_s":]

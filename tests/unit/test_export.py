@@ -31,8 +31,8 @@ def test_every_question_stands_there_with_every_answer_its_time_and_tokens(
         block = block.partition("\nQuestion ")[0]
         assert " ".join(question.text.split()) in " ".join(block.split())
         assert block.count("\n* ") == 2, "two systems answered"
-        assert block.count(" tokens, first after ") == 2
-        assert block.count(" s, whole after ") == 2
+        assert block.count(" tokens, TTFT ") == 2
+        assert block.count(" s, whole answer ") == 2
     assert "    it would be fun to measure them.\n    One day," in text, "as it came"
     assert "\x1b" not in text
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from analysis import charts, frames, plots, style
 from analysis.charts import Chart
 from analysis.scaling import scalings_of
+from analysis.selection import selection_of
 from analysis.traffic import RootTraffic
 from tests.doubles.run_frames import Outcomes, make_series
 
@@ -30,7 +31,13 @@ RUN: Outcomes = {
 
 def drawn(outcomes: Outcomes = RUN) -> dict[str, Chart]:
     series = make_series(outcomes)
-    made = charts.charts_of(series, scalings_of(series), lambda _cell: RootTraffic(10, 20))
+    shown = selection_of(series)
+    made = (
+        *charts.decode_charts(series, shown),
+        *charts.scaling_charts(scalings_of(series), shown),
+        *charts.time_charts(series, shown, lambda _cell: RootTraffic(10, 20)),
+        *charts.prompt_charts(series, shown),
+    )
     return {chart.name: chart for chart in made}
 
 
@@ -145,8 +152,7 @@ def test_each_model_has_its_own_panel_and_a_series_one_colour_in_all() -> None:
         },
         axes=("model", "engine", "nodes"),
     )
-    found = charts.charts_of(series, scalings_of(series), lambda _cell: None)
-    rate = found[0].figure
+    rate = charts.decode_charts(series, selection_of(series))[0].figure
     assert [axes.get_title(loc="left") for axes in rate.axes] == ["a", "b"]
     legend = [text.get_text() for text in rate.legends[0].get_texts()]
     assert legend == [DLLAMA, LLAMA]

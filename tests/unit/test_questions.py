@@ -427,8 +427,8 @@ def test_the_report_shows_answers_side_by_side_and_claims_no_more_than_that(
 
     assert page.count('<details class="question">') == 6
     assert "느린-노드" in page
-    assert "these six questions and of no others" in page
-    assert "pieces of its stream are counted" in page
+    assert "these six questions and for no others" in page
+    assert "chunks of its stream were" in page
     csv = pd.read_csv(out / "answers.csv")
     assert len(csv) == 12, "an attempt that failed does not count"
     assert "## Questions and answers" in (out / "report.md").read_text()

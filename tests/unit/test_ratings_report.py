@@ -112,7 +112,7 @@ def test_means_are_over_raters_then_over_questions_and_a_shared_answer_counts_fo
     assert row.replace("one node", "two nodes") not in markdown
     for nodes in ("two", "four"):
         assert f"| llama.cpp, {nodes} nodes | 1.5 (range 1.0{DASH}2.0), 2 questions |" in markdown
-    assert "of these 3 questions and of no others" in page
+    assert "for these 3 questions and for no others" in page
     assert "<td>kim: 짧다</td>" in page
     assert '<td class="number">5, 3</td>' in page, "every point is shown"
     rows = pd.read_csv(csv)

@@ -159,7 +159,9 @@ def test_what_a_speed_depends_on_is_shown_of_nodes_and_the_rest_is_folded(tmp_pa
 
     compose(run, tables, tmp_path)
 
-    shown, _, folded = (tmp_path / "index.html").read_text().partition("All that the nodes told")
+    shown, _, folded = (
+        (tmp_path / "index.html").read_text().partition("Everything the nodes reported")
+    )
     assert "Raspberry Pi 5 Model B" in shown
     assert "zram" in shown
     for fact in secrets.values():

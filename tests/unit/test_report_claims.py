@@ -137,7 +137,7 @@ def test_few_trials_are_warned_of_in_every_cell_that_has_few(tmp_path: Path) -> 
     }  # fmt: skip
     page = Page(tmp_path, outcomes)
     assert "75 % of runs" in page.html
-    assert "of one trial, without a range" in page.html
+    assert "from one trial, without a range" in page.html
     assert "fewer than six trials" in page.spoken
     assert re.search(r"\(range 1\.\d+.1\.\d+, 75 %\)", page.markdown)
     assert page.comparisons["p_adjusted"].isna().all()

@@ -62,7 +62,7 @@ def test_no_csv_holds_numbers_as_they_are_written_for_readers(tmp_path: Path) ->
     assert list(topics.columns) == ["topic", "system", "right", "of"]
     assert list(pd.read_csv(asked / "accuracy-pairs.csv")["right_alone"]) == [6]
     page = (asked / "index.html").read_text(encoding="utf-8")
-    assert "First token after, s" in page
+    assert "TTFT, s" in page
     assert "2.28" in page
 
 
@@ -155,9 +155,10 @@ def test_page_and_markdown_say_the_same_notes(tmp_path: Path) -> None:
         for name in ("index.html", "report.md")
     )
     for words in (
-        "Busier direction of the root", "Karp-Flatt is the share of the work", "standard deviation",
-        "Every failed, invalid or unavailable one", "Read before and after each attempt",
-        "distributed-llama cuts times off" if "Times of single tokens" in page else "Medians over",
+        "The busier direction of the root", "Karp-Flatt is the share of the work",
+        "CV is the standard deviation",
+        "Every failed, invalid or unavailable trial", "Read before and after each attempt",
+        "distributed-llama truncates times" if "Token times" in page else "Medians over",
     ):  # fmt: skip
         assert words in page
         assert words in markdown
@@ -177,7 +178,7 @@ def test_a_large_run_is_drawn_in_part_folded_and_small_enough(tmp_path: Path) ->
     compose(run, tables, tmp_path, tell=told.append)
 
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert "Drawn are 2 of 3 models. The six series with the highest medians are in colour" in page
+    assert "2 of 3 models are drawn. The six series with the highest medians are in colour" in page
     assert "Every cell: 120 rows</summary>" in page
     assert len(page) < 1_500_000
     assert len(pd.read_csv(tmp_path / "decode-rate.csv").query("kind == 'median'")) == 120

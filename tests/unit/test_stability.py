@@ -48,7 +48,7 @@ def steady(cv: float, cells: int, trials: int) -> Callable[[np.random.Generator]
 def test_a_steady_run_raises_each_warning_in_one_of_twenty_at_most(
     cv: float, cells: int, trials: int
 ) -> None:
-    warnings = ("became", "becomes", "two speeds", "stands apart")
+    warnings = ("became", "becomes", "two speeds", "outlier")
     assert share_of_runs(steady(cv, cells, trials), *warnings) <= 0.05
 
 
@@ -57,7 +57,7 @@ def test_a_drift_of_all_cells_is_told_once_with_what_it_means() -> None:
     run = {(DLLAMA, n): [10 * n * share for share in falling] for n in (1, 2, 4)}
     told = odd(run)
     assert told.startswith("The whole run became 39 % slower from its first block to its last")
-    assert "Speed-ups pair the trials of a block and stay right" in told
+    assert "Speed-ups pair the trials of a block and are still right" in told
     assert "run again" in told
     assert told.count("slower") == 1
 
@@ -79,7 +79,7 @@ def test_drifts_and_modes_and_outliers_are_found_where_they_are() -> None:
 
     assert share_of_runs(drifting, "became") > 0.9
     assert share_of_runs(bimodal, "two speeds") > 0.95
-    assert share_of_runs(one_apart, "stands apart") > 0.9
+    assert share_of_runs(one_apart, "outlier") > 0.9
 
 
 def test_two_speeds_are_named_with_how_many_trials_have_each() -> None:
@@ -173,12 +173,10 @@ def test_a_node_that_does_not_tell_is_not_called_unthrottled() -> None:
     frame = readings({}, {"node": "pc", **silent})
     table = node_table(frame)
     assert table
-    assert [row[2].text for row in table.rows] == ["never", "not told"]
-    assert silence(frame) == (
-        "It is not told of pc whether it was throttled. It is not told of pc how hot it was."
-    )
+    assert [row[2].text for row in table.rows] == ["never", "not reported"]
+    assert silence(frame) == ("Not reported whether throttled: pc. Temperature not reported: pc.")
     assert silence(readings(silent)) == (
-        "No node tells whether it was throttled. No node tells how hot it was."
+        "No node reports whether it was throttled. No node reports its temperature."
     )
 
 

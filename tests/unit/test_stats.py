@@ -125,6 +125,13 @@ def test_a_ratio_is_exact_when_every_block_has_the_same_ratio_however_blocks_dif
     assert 0 < found.p_value() < 1e-9, "no source tells times without end"
 
 
+def test_a_paired_ratio_is_the_numerator_over_the_denominator() -> None:
+    found = paired_ratio(numerator={1: 6.0, 2: 12.0}, denominator={1: 3.0, 2: 6.0})
+    assert found is not None
+    assert found.value == pytest.approx(2.0)
+    assert "numerator over denominator" in str(paired_ratio.__doc__)
+
+
 def test_a_ratio_pairs_by_block_and_leaves_out_blocks_that_only_one_side_has() -> None:
     found = paired_ratio({1: 20.0, 2: 1e9, 3: 40.0}, {1: 10.0, 3: 20.0, 4: 1e-9})
     assert found.values == pytest.approx((2.0, 2.0))

@@ -107,7 +107,7 @@ def test_a_baseline_of_two_nodes_says_why_it_is_not_one() -> None:
 
 def test_a_baseline_of_two_nodes_that_nobody_asked_below_says_so() -> None:
     found = verdict({(DLLAMA, 2): steady(50), (DLLAMA, 4): steady(80)})
-    assert "(fewer than two were not asked for)" in found.headline
+    assert "(fewer than two were not planned)" in found.headline
 
 
 def test_two_engines_share_a_sentence_and_are_compared_at_their_best() -> None:
@@ -194,7 +194,7 @@ def test_one_trial_a_cell_is_too_few_to_compare_and_says_so() -> None:
         "For stories15m (f32) with distributed-llama from so few trials it cannot be told whether "
         "more nodes than one (100 tokens/s) help: two are at 1.50 (one value) times its speed."
     )
-    assert any("speed of each cell is of one trial" in caveat for caveat in found.caveats)
+    assert any("speed of each cell is from one trial" in caveat for caveat in found.caveats)
 
 
 def test_five_trials_never_make_a_difference_and_tell_a_range() -> None:
@@ -318,8 +318,10 @@ def test_a_text_that_is_the_same_everywhere_is_said_to_be() -> None:
 def test_a_run_that_was_interrupted_says_what_is_pending() -> None:
     half = [*steady(100, 6), "pending"]
     found = verdict({(DLLAMA, n): half for n in (1, 2, 4, 8)})
-    assert found.caveats[0] == "4 trials are pending: the same `fab run-matrix` goes on."
-    assert "4 of 4 measured cells stand on fewer trials" in found.caveats[1]
+    assert (
+        found.caveats[0] == "4 trials are pending: run the same `fab run-matrix` again to continue."
+    )
+    assert "4 of 4 measured cells have fewer trials" in found.caveats[1]
     assert "4 trials pending" in found.spoken
 
 

@@ -1,0 +1,341 @@
+"""What a report is made of: sections, and the few kinds of block that a section holds.
+
+A subject of the report makes sections; the two templates print them and know no subject. What a
+block holds is text: whatever it says, no template takes it for markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias
+
+import pandas as pd
+
+from analysis import frames
+from analysis.charts import Chart
+from analysis.sentence import say
+from analysis.tabulate import Table, frame_table
+from analysis.wording import plural
+
+FOLDED = 30
+"""Rows from which the page folds a table."""
+MOST_FOOTNOTES = 8
+"""Footnotes that a chart shows."""
+CHART_ROWS = 40
+"""Rows of the table that is shown below a chart."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A table that is written beside the page as a CSV file.
+
+    Attributes:
+        stem: name of the file without `.csv`.
+        data: what the file holds.
+        label: what the link to it is called.
+    """
+
+    stem: str
+    data: pd.DataFrame
+    label: str = "CSV"
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """A paragraph.
+
+    Attributes:
+        sentences: one after the other.
+        is_note: in small type: how to read what is above it.
+        file: linked at its end; None: no file.
+    """
+
+    kind: ClassVar[str] = "prose"
+    sentences: tuple[str, ...]
+    is_note: bool = False
+    file: File | None = None
+
+    @property
+    def text(self) -> str:
+        """The whole paragraph."""
+        return " ".join(self.sentences)
+
+
+@dataclass(frozen=True, slots=True)
+class Bullets:
+    """A list of sentences.
+
+    Attributes:
+        is_warning: a reader must know them before quoting a figure.
+    """
+
+    kind: ClassVar[str] = "bullets"
+    items: tuple[str, ...]
+    is_warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tabled:
+    """A table with its caption, how to read it, and its data as a file.
+
+    Attributes:
+        notes: sentences below the table.
+        file: what the table was made from; None where there is no file of it.
+        most: rows that are shown; the file holds all.
+        is_sortable: a reader may sort it on the page.
+    """
+
+    kind: ClassVar[str] = "tabled"
+    caption: str
+    table: Table
+    notes: tuple[str, ...] = ()
+    file: File | None = None
+    most: int = 100
+    is_sortable: bool = False
+
+    @property
+    def text(self) -> str:
+        """The notes as one paragraph."""
+        return " ".join(self.notes)
+
+    @property
+    def is_long(self) -> bool:
+        """The page folds it."""
+        return len(self.table.rows) > FOLDED
+
+    @property
+    def summary(self) -> str:
+        """What stands on the fold."""
+        return say("{caption}: {rows} rows", caption=self.caption, rows=len(self.table.rows))
+
+    @property
+    def rest(self) -> str:
+        """How many rows are not shown; empty if all are."""
+        rest = len(self.table.rows) - self.most
+        return say("{rows} not shown here.", rows=plural(rest, "more row")) if rest > 0 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Charted:
+    """A chart with the table behind it. Its CSV file and pictures are written with the page.
+
+    Attributes:
+        footnotes: why cells are missing, by the number beside their cross.
+        rest: where the other reasons are; empty if all are here.
+    """
+
+    kind: ClassVar[str] = "charted"
+    chart: Chart
+    table: Tabled
+    footnotes: tuple[str, ...]
+    rest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One of several answers side by side.
+
+    Attributes:
+        mark: a word on it: `right`, `wrong`; may be empty.
+        facts: a few words each.
+    """
+
+    kind: ClassVar[str] = "card"
+    title: str
+    mark: str
+    text: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Blocks side by side where the screen is wide enough.
+
+    Attributes:
+        style: `charts`, `cards` or `columns`: how wide each is at least.
+    """
+
+    kind: ClassVar[str] = "grid"
+    blocks: tuple[Block, ...]
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Blocks that the page shows only when a reader opens them.
+
+    Attributes:
+        summary: what stands on the fold.
+        lead: the beginning of the summary, in bold type; may be empty.
+        is_printed: on paper it is open.
+    """
+
+    kind: ClassVar[str] = "folded"
+    summary: str
+    blocks: tuple[Block, ...]
+    lead: str = ""
+    is_printed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """Folded blocks with a field that finds those which hold some words.
+
+    Attributes:
+        label: what the field asks for.
+    """
+
+    kind: ClassVar[str] = "searched"
+    label: str
+    blocks: tuple[Folded, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Text to be copied as it is: a command, a prompt."""
+
+    kind: ClassVar[str] = "code"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure: what it is, its value with unit, and what it belongs to."""
+
+    name: str
+    value: str
+    unit: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Key figures in large type."""
+
+    kind: ClassVar[str] = "figures"
+    figures: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A sum and its parts, which are also drawn as a bar.
+
+    Attributes:
+        anchor: its id on the page.
+        counts: name of each part to how many it has, in the order of the sum.
+        rest: what else must be said of it; may be empty.
+    """
+
+    kind: ClassVar[str] = "tally"
+    anchor: str
+    name: str
+    whole: str
+    counts: Mapping[str, int]
+    rest: str = ""
+
+    @property
+    def total(self) -> int:
+        """The sum of the parts."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a section under a heading of its own.
+
+    Attributes:
+        anchor: its id on the page; may be empty.
+        menu: what the menu calls it; empty: it is not in the menu.
+    """
+
+    kind: ClassVar[str] = "part"
+    title: str
+    blocks: tuple[Block, ...]
+    anchor: str = ""
+    menu: str = ""
+
+
+Block: TypeAlias = (
+    Prose | Bullets | Tabled | Charted | Card | Grid | Folded | Searched | Code | Figures | Tally
+    | Part
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the report.
+
+    Attributes:
+        anchor: its id on the page: links into the page rest on it.
+        menu: what the menu calls it; empty: it is not in the menu.
+        files: data that is written beside the page besides that of its charts and tables.
+    """
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+    menu: str = ""
+    files: tuple[File, ...] = ()
+
+
+def note(*sentences: str, file: File | None = None) -> Prose:
+    """Make a paragraph in small type of the sentences that are not empty."""
+    return Prose(tuple(filter(None, sentences)), is_note=True, file=file)
+
+
+def charted(charts: Iterable[Chart]) -> tuple[Block, ...]:
+    """Make of charts blocks side by side; nothing of no chart."""
+    made = tuple(map(_charted, charts))
+    return (Grid(made, "charts"),) if made else ()
+
+
+def _charted(chart: Chart) -> Charted:
+    rest = len(chart.footnotes) - MOST_FOOTNOTES
+    return Charted(
+        chart=chart,
+        table=Tabled(chart.title, _table_of(chart), most=CHART_ROWS),
+        footnotes=chart.footnotes[:MOST_FOOTNOTES],
+        rest=say("{n} more reasons: see What did not work.", n=rest) if rest > 0 else "",
+    )
+
+
+def _table_of(chart: Chart) -> Table:
+    """The table behind a chart, medians only where it holds trials too."""
+    data = chart.data
+    if "kind" in data:
+        data = data[~data["kind"].isin([frames.TRIAL, frames.ANSWER])]
+        data = data.drop(columns=["kind", "block", "reason"], errors="ignore")
+    data = data.dropna(axis="columns", how="all")
+    if "model" in data and len(data["model"].unique()) == 1:
+        data = data.drop(columns="model")
+    names = {str(column): str(column).replace("_", " ") for column in data.columns}
+    return frame_table(data, names, percents=["sync_share_low", "sync_share_high"])
+
+
+def blocks_in(section: Section) -> Iterator[Block]:
+    """Every block of a section, those inside others included, in the order of the page."""
+    yield from _walk(section.blocks)
+
+
+def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        if isinstance(block, Grid | Folded | Searched | Part):
+            yield from _walk(block.blocks)
+
+
+def charts_in(sections: Iterable[Section]) -> list[Chart]:
+    """Every chart of the sections."""
+    blocks = (block for section in sections for block in blocks_in(section))
+    return [block.chart for block in blocks if isinstance(block, Charted)]
+
+
+def files_in(sections: Iterable[Section]) -> list[File]:
+    """Every file of the sections but those of charts, each once."""
+    found: dict[str, File] = {}
+    for section in sections:
+        blocks = (block for block in blocks_in(section) if isinstance(block, Prose | Tabled))
+        linked = (block.file for block in blocks if block.file is not None)
+        found |= {file.stem: file for file in (*section.files, *linked)}
+    return list(found.values())

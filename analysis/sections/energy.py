@@ -1,0 +1,61 @@
+"""Energy: joules of tokens and answers, or why they were not measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.blocks import Block, File, Section, Tabled, note
+from analysis.energy import COLUMNS, energy_frame, unmeasured
+from analysis.sentence import say
+from analysis.study import Study
+from analysis.tabulate import Table, frame_table
+from collect.run import Questions
+
+COUNTERS = (
+    "Energy of all nodes of a cell together, idle power included, from the counters in their "
+    "hardware: {counters}. No counter covers power supplies, boards, disks and switches."
+)
+CPU, GPU = "RAPL for processors", "NVML for NVIDIA boards"
+OF_ANSWERS = (
+    "Counted from before the first question to after the last answer: prefill and decode, with the "
+    "model already loaded."
+)
+OF_PROCESS = (
+    "Counted from the start of the root's process to its end: this includes loading the model, "
+    "distributing it to the workers and prefill."
+)
+SPREAD = "Lowest and highest trial refer to {figure}."
+HOW = "How energy is measured, and what to do where it is not: docs/energy.md."
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make the section where energy was measured, or nodes said why it was not."""
+    data = energy_frame(study.all_series)
+    blocks: list[Block] = [] if data.empty else [_measured(study, data)]
+    if obstacles := unmeasured(study.run, study.all_series):
+        blocks.append(note(obstacles, say(HOW)))
+    if blocks:
+        yield Section("energy", "Energy", tuple(blocks), "Energy")
+
+
+def _measured(study: Study, data: pd.DataFrame) -> Tabled:
+    names = " ".join(data["counters"])
+    kinds = [kind for kind in (CPU, GPU) if kind.partition(" ")[0] in names] or [names]
+    has_answers = bool(data["j_per_answer"].notna().any())
+    notes = [
+        say(COUNTERS, counters=", ".join(kinds)),
+        say(OF_ANSWERS if isinstance(study.run.workload, Questions) else OF_PROCESS),
+    ]
+    if data["lowest"].notna().any():
+        notes.append(say(SPREAD, figure="J/answer" if has_answers else "J/token"))
+    return Tabled("Energy", _table(data), tuple(notes), File("energy", data))
+
+
+def _table(data: pd.DataFrame) -> Table:
+    """The figures without columns that hold nothing."""
+    told = {name: title for name, title in COLUMNS.items() if data[name].notna().any()}
+    if len(data["model"].unique()) == 1:
+        del told["model"]
+    return frame_table(data, told)

@@ -1,0 +1,87 @@
+"""The head of the page: the verdict, key figures, and what was run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis.blocks import Block, Bullets, Figures, Folded, Prose, Section, Tally, note
+from analysis.cells import constants
+from analysis.scaling_text import thrown_away
+from analysis.sentence import Sentence, say
+from analysis.study import Study
+from analysis.summary import key_figures
+from analysis.wording import plural
+from collect.run import Benchmark, Greedy, Questions, RunManifest
+
+MOST_OPEN = 4
+"""Findings that are not folded."""
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make the head: what was found, what must be known of it, and what was run."""
+    verdict = study.verdict
+    figures = (study.comparison and study.comparison.figures) or key_figures(
+        study.all_series, study.scalings, study.family
+    )
+    tally = Tally("ledger", "Ledger", "planned", study.counts, thrown_away(study.cells))
+    blocks: list[Block] = list(_findings(study))
+    blocks += [Bullets(verdict.caveats, is_warning=True)] if verdict.caveats else []
+    blocks += [Figures(figures)] if figures else []
+    yield Section("verdict", verdict.headline, (*blocks, tally, note(*_protocol(study))))
+
+
+def _findings(study: Study) -> Iterator[Block]:
+    details = study.verdict.details
+    if len(details) <= MOST_OPEN:
+        yield from (Prose((sentence,)) for sentence in details)
+        return
+    summary = "More findings: {findings}" if study.comparison else "Findings by series: {findings}"
+    yield Folded(say(summary, findings=len(details)), (Bullets(details),), is_printed=True)
+
+
+def _protocol(study: Study) -> Iterator[Sentence]:
+    run = study.run
+    yield say("Each trial: {workload}.", workload=workload_in_words(run))
+    repeats = (
+        "{repeats} in randomised blocks (seed {seed})."
+        if run.repeats > 1
+        else "{repeats} (seed {seed})."
+    )
+    yield say(repeats, repeats=plural(run.repeats, "repeat"), seed=run.seed)
+    if run.warmup:
+        yield say("Warm-up trials of each cell, not counted: {warmup}.", warmup=run.warmup)
+    if same := constants(study.all_series):
+        yield say("The same in all series: {same}.", same=same)
+
+
+def workload_in_words(run: RunManifest) -> Sentence:
+    """Say what the engines were asked to do."""
+    workload = run.workload
+    if isinstance(workload, Benchmark):
+        return say(
+            "process a prompt of {prompt} tokens, then generate {generated} tokens",
+            prompt=workload.prompt_tokens,
+            generated=workload.generate_tokens,
+        )
+    if isinstance(workload, Questions):
+        return say(
+            "answer {questions} from {file}, one after the other, each in at most {tokens} tokens "
+            "at temperature {temperature:g} (seed {seed})",
+            questions=plural(len(workload.asked), "question"),
+            file=workload.file,
+            tokens=workload.max_tokens,
+            temperature=workload.temperature,
+            seed=workload.seed,
+        )
+    if isinstance(workload, Greedy):
+        return say(
+            "continue one of {prompts} with the most likely token each time, up to {positions} "
+            "tokens including the prompt; the last trial of a cell scores a text instead",
+            prompts=plural(len(workload.prompts), "prompt"),
+            positions=workload.positions,
+        )
+    return say(
+        "compute the perplexity of the first {characters} characters of {text}",
+        characters=workload.characters,
+        text=workload.text,
+    )

@@ -1,0 +1,59 @@
+"""Speed over slower links, with what others published of that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterator, Mapping
+
+from analysis.blocks import File, Section, Tabled
+from analysis.links import over_links
+from analysis.literature import link_sources
+from analysis.sentence import say
+from analysis.stats import LEVEL
+from analysis.study import Study
+from analysis.tabulate import frame_table, naming
+from analysis.wording import DASH, percent
+
+SHARES = (
+    "Tokens/s, and their share of the speed over the fastest link of the same engine, paired by "
+    "block: geometric mean with Student's interval, or the range below six blocks."
+)
+TRIP = "Round trip: of a ping between two nodes before each trial."
+PUBLISHED = (
+    "Published: the same share for another model on other machines. It shows how losses compare, "
+    "not speeds ({sources})."
+)
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make the section of a run over several links."""
+    data = over_links(study.all_series)
+    if data.empty:
+        return
+    published = [name for name in map(str, data) if name.startswith("published_")]
+    has_trip = bool(data["round_trip_ms"].notna().any())
+    columns = {
+        **naming(data), "link": "Link",
+        **({"round_trip_ms": "Round trip, ms"} if has_trip else {}),
+        "value": "Tokens/s, median", "against": "Against the fastest link (95 %)",
+        **{n: f"Published, {n.rpartition('_')[2]} tokens" for n in published},
+    }  # fmt: skip
+    shown = data.assign(against=[_share(row) for row in data.to_dict("records")])
+    made = frame_table(shown, columns, percents=published)
+    notes = [say(SHARES), *([say(TRIP)] if has_trip else [])]
+    if published:
+        notes.append(say(PUBLISHED, sources="; ".join(link_sources(study.run.engines))))
+    table = Tabled("Slower links", made, tuple(notes), File("links", data))
+    yield Section("links", "Slower links", (table,), "Slower links")
+
+
+def _share(row: Mapping[Hashable, object]) -> str:
+    """`80 % (78-82)`, or with the range of few blocks."""
+    told = [row[f"against_{name}"] for name in ("fastest", "low", "high", "coverage")]
+    value, low, high, coverage = (one if isinstance(one, float) else math.nan for one in told)
+    if math.isnan(low):
+        return percent(value)
+    ends = f"{100 * low:.0f}{DASH}{100 * high:.0f}"
+    if coverage >= LEVEL:
+        return f"{percent(value)} ({ends})"
+    return f"{percent(value)} (range {ends}, {percent(coverage)})"

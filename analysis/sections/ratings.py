@@ -1,0 +1,62 @@
+"""What people and judging systems thought of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled
+from analysis.judges import Opinion
+from analysis.ratings import Rated
+from analysis.sentence import say
+from analysis.stats import FEWEST
+from analysis.study import Study
+from analysis.wording import plural
+
+BLIND = (
+    "From 1 (worst) to 5 (best), by people who did not know which system an answer came from. "
+    "Averaged over raters first, then over questions."
+)
+INTERVAL = (
+    "The interval is Student's, over questions: it holds for these {questions} and for no others."
+)
+RANGE = "Below six questions the range is shown: it holds for these {questions} and for no others."
+KAPPA = (
+    "Cohen's kappa with quadratic weights over the n answers that both raters scored: 1 is full "
+    "agreement, 0 is what chance would give. It is left out below 10 answers, or if both raters "
+    "gave every answer the same score."
+)
+OPINION = (
+    "A program's opinion ({model} at temperature {temperature:g}), in numbers of questions. It saw "
+    "every pair of answers in both orders, without names."
+)
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make the section of a run whose answers somebody rated."""
+    rated = study.comparison.rated if study.comparison else None
+    if rated is None and not study.opinions:
+        return
+    blocks: list[Block] = list(_rated(rated)) if rated else []
+    blocks += map(_opinion, study.opinions)
+    yield Section("ratings", "Ratings", tuple(blocks), "Ratings")
+
+
+def _rated(rated: Rated) -> Iterator[Block]:
+    scores = File("ratings", rated.scores, "Every score: CSV")
+    spread = INTERVAL if rated.questions >= FEWEST else RANGE
+    notes = (say(BLIND), say(spread, questions=plural(rated.questions, "question")))
+    yield Tabled("Ratings", rated.means, notes, scores)
+    title = say("Every score, question by question")
+    yield Folded(title, (Tabled(title, rated.points, most=200),))
+    yield Part("Raters", (Tabled("Raters", rated.raters),))
+    if rated.agreement is not None:
+        title = say("Agreement between raters")
+        yield Part(title, (Tabled(title, rated.agreement, (say(KAPPA),)),))
+
+
+def _opinion(opinion: Opinion) -> Part:
+    judge = opinion.judge
+    title = say("Judged by {judge}", judge=judge.name)
+    how = say(OPINION, model=judge.model, temperature=judge.temperature)
+    prompt = Folded(say("The prompt"), (Code(judge.prompt),))
+    return Part(title, (Tabled(title, opinion.outcomes, (how, *opinion.notes)), prompt))

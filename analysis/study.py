@@ -1,0 +1,161 @@
+"""A run as the sections of its report see it: its tables, and what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from analysis.agreement_text import Agreed
+from analysis.cells import CellResult, Series, cell_results, series_of
+from analysis.comparison import Comparison, comparison_of
+from analysis.course import Course, course_of
+from analysis.family import Family
+from analysis.judges import Opinion, opinions
+from analysis.machines import machine_sentences, node_frame
+from analysis.ratings import Ratings
+from analysis.scaling import Scaling, scalings_of, speed_pairs
+from analysis.selection import Selection, selection_of
+from analysis.stability import Stability, stability_of
+from analysis.verdict import Verdict, verdict_of
+from collect.account import STATES
+from collect.judging import Judged
+from collect.run import RunManifest
+from collect.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class Steadiness:
+    """How the run went over time.
+
+    Attributes:
+        trials: variation and trends of each cell's trials.
+        course: every attempt in its order.
+        nodes: what nodes read, a row a node.
+    """
+
+    trials: Stability
+    course: Course
+    nodes: pd.DataFrame
+
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """What is odd over time, a sentence each, with what to do about it."""
+        return (*self.trials.sentences, *machine_sentences(self.nodes))
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A run, its tables, and what they mean.
+
+    Attributes:
+        all_series: every series of the run.
+        shown: which of those on nodes the charts draw, and how.
+        scalings: those whose speed was measured.
+        family: every comparison of the report.
+        counts: trials by state.
+        warnings: what is wrong with the run's folder, a sentence each.
+        agreement: of a greedy run with the reference; None for another.
+        comparison: of answers; None for a run that asked nothing or was not answered.
+        opinions: of systems that judged answers.
+    """
+
+    run: RunManifest
+    tables: Tables
+    all_series: tuple[Series, ...]
+    shown: Selection
+    scalings: tuple[Scaling, ...]
+    family: Family
+    counts: Mapping[str, int]
+    verdict: Verdict
+    steadiness: Steadiness
+    warnings: tuple[str, ...]
+    agreement: Agreed | None
+    comparison: Comparison | None
+    opinions: tuple[Opinion, ...]
+
+    @property
+    def on_nodes(self) -> tuple[Series, ...]:
+        """The series that ran on nodes."""
+        return tuple(series for series in self.all_series if not series.is_remote)
+
+    @property
+    def cells(self) -> list[CellResult]:
+        """Every cell of the run."""
+        return [cell for series in self.all_series for cell in series.cells]
+
+    @property
+    def is_lab(self) -> bool:
+        """The nodes are virtual and share one machine."""
+        return self.run.share_machine(self.run.nodes)
+
+
+def study_of(
+    run: RunManifest,
+    tables: Tables,
+    *,
+    warnings: Sequence[str] = (),
+    agreement: Agreed | None = None,
+    ratings: Ratings | None = None,
+    judges: Sequence[Judged] = (),
+) -> Study:
+    """Find out what a run's tables mean.
+
+    Args:
+        run: the run's plan.
+        tables: what was measured.
+        warnings: what is wrong with the run's folder, a sentence each.
+        agreement: of a greedy run with the reference.
+        ratings: what raters thought of its answers; None where nobody was asked.
+        judges: what systems thought of them.
+    """
+    cells = cell_results(run, tables.trials, tables.attempts)
+    all_series = series_of(cells)
+    on_nodes = tuple(series for series in all_series if not series.is_remote)
+    speeds = speed_pairs(on_nodes)
+    comparison = comparison_of(run, tables, all_series, ratings, speeds)
+    family = comparison.family if comparison else Family(speeds, run.equivalence_margin)
+    scalings = scalings_of(on_nodes, family)
+    counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
+    steadiness = Steadiness(
+        trials=stability_of(all_series),
+        course=course_of(all_series, tables.trials, tables.attempts, tables.nodes),
+        nodes=node_frame(tables.nodes),
+    )
+    has_speed = comparison is None or any(len(scaling.points) > 1 for scaling in scalings)
+    is_lab = run.share_machine(run.nodes)
+    verdict = verdict_of(
+        all_series, scalings, counts, is_lab=is_lab, family=family, has_speed=has_speed
+    )
+    if agreement is not None:
+        verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
+    verdict = _with_oddities(verdict, steadiness.oddities)
+    if comparison is not None:
+        verdict = comparison.verdict(verdict, has_speed=has_speed)
+    return Study(
+        run=run,
+        tables=tables,
+        all_series=all_series,
+        shown=selection_of(on_nodes),
+        scalings=scalings,
+        family=family,
+        counts=counts,
+        verdict=verdict,
+        steadiness=steadiness,
+        warnings=tuple(warnings),
+        agreement=agreement,
+        comparison=comparison,
+        opinions=opinions(comparison.systems, judges) if comparison else (),
+    )
+
+
+def _with_oddities(verdict: Verdict, oddities: tuple[str, ...]) -> Verdict:
+    """The verdict with what is odd over time among its caveats."""
+    if not oddities:
+        return verdict
+    return replace(
+        verdict,
+        caveats=(*verdict.caveats, *oddities),
+        reservations=(*verdict.reservations, "not steady, see Stability"),
+    )
