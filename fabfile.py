@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fabric import task
 from fabric.main import program
-from invoke import Context
+from invoke.context import Context
 from invoke.exceptions import Exit
 
 from core.errors import HerdError

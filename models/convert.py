@@ -43,7 +43,7 @@ _USUAL: dict[_Target, Weights] = {".m": "q4_0", ".gguf": "q4_0", "folder": "f32"
 
 
 def convert(
-    source: Path, target: Path, weights: Weights | None, kv_heads: int | None, reporter: Reporter
+    source: Path, target: Path, weights: str | None, kv_heads: int | None, reporter: Reporter
 ) -> tuple[Path, ...]:
     """Write the model in `source` as `target`, one tensor in memory at a time.
 
@@ -66,11 +66,12 @@ def convert(
     """
     kind = _kind(target)
     _require_possible(source, target)
-    chosen = weights or _USUAL[kind]
-    if chosen not in _ALLOWED[kind]:
+    wanted = weights or _USUAL[kind]
+    chosen = next((one for one in _ALLOWED[kind] if one == wanted), None)
+    if chosen is None:
         what = "A Hugging Face directory" if kind == "folder" else f"A {kind} file"
         raise HerdError(
-            f"{what} cannot hold {chosen} weights here; right would be {', '.join(_ALLOWED[kind])}."
+            f"{what} cannot hold {wanted} weights here; right would be {', '.join(_ALLOWED[kind])}."
         )
     checkpoint = open_source(source)
     if kv_heads is not None:

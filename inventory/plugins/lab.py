@@ -60,7 +60,7 @@ def read_state(path: Path) -> dict[str, Any] | None:
     return state if up else None
 
 
-class InventoryModule(BaseInventoryPlugin):
+class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc] # Ansible ships no types
     """Hosts `pi1`, `pi2`, … in the groups `lab` and `cluster`."""
 
     NAME = "lab"

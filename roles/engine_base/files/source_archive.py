@@ -23,6 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -86,7 +87,7 @@ def git(
     repository: Path,
     *arguments: str,
     timeout_seconds: float = GIT_TIMEOUT_SECONDS,
-    **environment: str,
+    environment: Mapping[str, str] | None = None,
 ) -> str:
     """Standard output of a git command on a repository of ours; SourceError when it fails."""
     command = ("git", f"--git-dir={repository}", *GIT_OPTIONS, *arguments)
@@ -99,7 +100,7 @@ def git(
             errors="replace",
             check=False,
             timeout=timeout_seconds,
-            env=environment_for_clients(**{**GIT_ENVIRONMENT, **environment}),
+            env=environment_for_clients(**{**GIT_ENVIRONMENT, **(environment or {})}),
         )
     except FileNotFoundError:
         raise SourceError("the controller has no git") from None
@@ -116,14 +117,21 @@ def find_commit(repository: Path, version: str) -> str | None:
     if not VERSION.fullmatch(version):
         raise WrongVersionError(f"{version!r} is no commit, tag or branch")
     try:
-        return git(repository, "rev-parse", "--verify", "-q", f"{version}^{{commit}}", **GIT_ALONE)
+        return git(
+            repository,
+            "rev-parse",
+            "--verify",
+            "-q",
+            f"{version}^{{commit}}",
+            environment=GIT_ALONE,
+        )
     except SourceError:
         return None
 
 
 def new_repository(repository: Path) -> Path:
     """An empty repository of ours, without what the user's template holds."""
-    git(repository, "init", "--quiet", "--bare", "--template=", **GIT_ALONE)
+    git(repository, "init", "--quiet", "--bare", "--template=", environment=GIT_ALONE)
     (repository / "info").mkdir(exist_ok=True)
     (repository / "info" / "attributes").write_text(ATTRIBUTES)
     return repository
@@ -170,10 +178,19 @@ def mirrored(address: str, version: str, cache: Path, *, is_bundle: bool = False
                     raise SourceError("it is neither an archive nor a bundle of Git")
             more = {"GIT_ALLOW_PROTOCOL": "file"}
         # ls-remote first: where there is no route this fails after seconds, not minutes.
-        git(mirror, "ls-remote", "--quiet", "--", address, "HEAD", timeout_seconds=30, **more)
+        git(
+            mirror,
+            "ls-remote",
+            "--quiet",
+            "--",
+            address,
+            "HEAD",
+            timeout_seconds=30,
+            environment=more,
+        )
         everything = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         options = ("--quiet", "--prune", "--no-recurse-submodules")
-        git(mirror, "fetch", *options, "--", address, *everything, **more)
+        git(mirror, "fetch", *options, "--", address, *everything, environment=more)
     return mirror
 
 
@@ -199,7 +216,7 @@ def from_git(repository: Path, version: str, cache: Path, work: Path) -> tuple[s
         raise WrongVersionError(f"it holds no version {version}")
     tar, budget = work / "tree.tar", Budget()
     require_within(repository, commit, budget)
-    git(repository, "archive", "--format=tar", f"--output={tar}", commit, **GIT_ALONE)
+    git(repository, "archive", "--format=tar", f"--output={tar}", commit, environment=GIT_ALONE)
     (work / "tree").mkdir()
     with members_of_archive(tar, budget) as members:
         lay_out(members, work / "tree", budget)

@@ -17,11 +17,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from models.build import Format
 
 
 def files_of(
-    wanted: list[dict[str, Any]], engines: dict[str, str], *, only_look: bool
+    wanted: list[dict[str, Any]], engines: dict[str, Format], *, only_look: bool
 ) -> dict[str, dict[str, Any]]:
     """What each node path shall hold."""
     from core.progress import StderrReporter  # noqa: PLC0415
@@ -50,7 +53,7 @@ def files_of(
     return files
 
 
-def formats_of(entry: dict[str, Any], engines: dict[str, str]) -> list[str]:
+def formats_of(entry: dict[str, Any], engines: dict[str, Format]) -> list[Format]:
     """The formats of a model that is wanted, each once whichever engines read it."""
     named = entry.get("engines") or engines
     return sorted({file_format for engine, file_format in engines.items() if engine in named})

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
+import runpy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 FILES = Path(__file__).resolve().parents[1] / "files"
 SOURCE = FILES.parents[2] / "core" / "packing.py"
 
 
+@cache
 def packed(package: str) -> str:
     """A package of this role's files, as `core.packing` packs it.
 
     That is loaded by its path, because Ansible may have a Python of its own.
     """
-    name = "herd_packing"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, SOURCE)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        sys.modules[name] = module
-    return sys.modules[name].packed(package, FILES / package)
+    program: str = runpy.run_path(str(SOURCE))["packed"](package, FILES / package)
+    return program
 
 
 class FilterModule:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,10 +22,8 @@ def addresses() -> ModuleType:
     """`experiments.fleet.addresses`, also where Ansible has a Python of its own."""
     name = "herd_addresses"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, SOURCE)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
+        sys.modules[name] = ModuleType(name)
+        SourceFileLoader(name, str(SOURCE)).exec_module(sys.modules[name])
     return sys.modules[name]
 
 
@@ -43,7 +41,8 @@ def wrong_addresses(names: Sequence[str], hostvars: Mapping[str, Mapping[str, An
             way=tuple(str(known.get(variable)) for variable in WAY),
         )
 
-    return addresses().refusals([place(name) for name in names])
+    wrong: list[str] = addresses().refusals([place(name) for name in names])
+    return wrong
 
 
 class FilterModule:

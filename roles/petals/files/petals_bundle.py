@@ -36,11 +36,11 @@ from petals_environment import (
     name_of,
     pack,
     record_of,
-    sha256_of,
     wanted_wheels,
 )
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from core.digest import sha256_of
 from models.pip import PipError
 
 VERSION = "2.2.0.post1"
@@ -125,14 +125,14 @@ def clear(cache: Path) -> str:
         A sentence on it; empty if it was next to nothing.
     """
     archives = [cache / f"{name_of_python(name)}.tar.gz" for name in PLATFORMS]
-    used = set()
+    used: set[Path] = set()
     for lock in FILES.glob("lock-*-*.txt"):
         _, architecture, variant = lock.stem.split("-")
         archives.append(archive_of(architecture, variant, cache))
         wheels = cache / f"wheels-{architecture}-{variant}"
         used.update(map(Path, wanted_wheels(architecture, variant, wheels)))
     used.update(archives, map(record_of, archives))
-    for path in filter(Path.exists, used):
+    for path in (one for one in used if one.exists()):
         path.touch()
     files = (path for path in (*cache.iterdir(), *cache.glob("wheels-*/*.whl")) if path.is_file())
     dead = [path for path in files if age_s(path) > UNUSED_S]

@@ -31,7 +31,8 @@ def write_identity(listen: str, path: Path) -> None:
 def peer_id(listen: str) -> str:
     """The name of the peer that listens at `address:port`."""
     _, public = _keys(listen)
-    return base58.b58encode(_IDENTITY_MULTIHASH + _PUBLIC_HEADER + public).decode()
+    name: bytes = base58.b58encode(_IDENTITY_MULTIHASH + _PUBLIC_HEADER + public)
+    return name.decode()
 
 
 def listen_multiaddress(listen: str) -> str:

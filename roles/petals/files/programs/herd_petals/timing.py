@@ -24,7 +24,7 @@ def tell_times() -> None:
     The time is from having the message of a step, by whomever it was sent, until the answer is
     packed: unpacking, the queue before the blocks, the blocks.
     """
-    upstream = importlib.import_module("petals.server.handler")
+    upstream: Any = importlib.import_module("petals.server.handler")
     serializer = importlib.import_module("hivemind.utils.serializer").MSGPackSerializer
     iterate = upstream.iterate_rpc_inference
     answer = upstream.TransformerConnectionHandler.rpc_inference
