@@ -36,11 +36,6 @@ WEIGHTS_OF_FORMAT: dict[Format, tuple[Weights, ...]] = {
     "dllama": ("f32", "q4_0"),
     "huggingface": ("f32",),
 }
-ENGINE_OF_FORMAT: dict[Format, str] = {
-    "gguf": "llama.cpp",
-    "dllama": "distributed-llama",
-    "huggingface": "petals",
-}
 VOCABULARY_ROLES: tuple[Role, ...] = ("tokenizer", "tokenizer_config", "generation_config")
 _RECIPE = 6
 """Raise when the bytes written for a model change, so that caches build it again."""

@@ -59,6 +59,27 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
         return read_llama2c(weights, fetch(spec.tokenizer), spec.shape)
 
 
+def read_fetched(spec: ModelSpec) -> Checkpoint:
+    """Read a model whose published files are there (`is_fetched`), as they are.
+
+    Nothing is fetched, compared with the catalogue or written, so that it may be asked at any time.
+
+    Raises:
+        HerdError: a file cannot be read, or the model is published ready for one engine.
+    """
+    if spec.unpadded is not None:
+        return padded(read_fetched(spec.unpadded), spec.shape.kv_heads)
+    folder = downloads_folder(spec)
+    if spec.directory:
+        return read_huggingface(folder)
+    if spec.checkpoint is None or spec.format == "dllama":
+        return open_checkpoint(spec)  # which is made here, or says why it cannot be
+    if spec.tokenizer is None:
+        return read_gguf(folder / spec.checkpoint.name)
+    weights, vocabulary = folder / spec.checkpoint.name, folder / spec.tokenizer.name
+    return read_llama2c(weights, vocabulary, spec.shape)
+
+
 def _open_directory(spec: ModelSpec, reporter: Reporter) -> Checkpoint:
     folder = downloads_folder(spec)
     with _fetcher(spec, reporter) as fetch:

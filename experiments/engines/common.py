@@ -14,7 +14,7 @@ from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.commands import module
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
-from models.fetch import is_fetched, open_checkpoint
+from models.fetch import is_fetched, read_fetched
 from models.memory import MemoryNeed
 
 
@@ -50,9 +50,9 @@ def encoder(model: str) -> Encoder:
     """What splits texts into a model's tokens.
 
     Raises:
-        HerdError: the model cannot be had, or its vocabulary is of a kind that is not read.
+        HerdError: the model was not fetched, or its vocabulary is of a kind that is not read.
     """
-    return Encoder(open_checkpoint(model_spec(model)).tokenizer)
+    return Encoder(read_fetched(model_spec(model)).tokenizer)
 
 
 def expected_samples(cell: Cell) -> int:

@@ -1,24 +1,25 @@
 """What every engine states about itself, and that nothing it consists of is missing."""
 
+import ast
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from collect.run import Benchmark, Greedy, Perplexity, Questions
-from core.paths import PROJECT_FOLDER
-from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES, parts
-from experiments.engines.base import Axis
+from collect.parsers.parser import parser_of
+from core.paths import ENGINES_FOLDER, PROJECT_FOLDER
+from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES, chat_server, parts
+from experiments.engines.base import Axis, Cell, Process
 from experiments.engines.engine import NodeEngine
 from experiments.planning.axes import axis_problems
-
-KINDS = {
-    workload.model_fields["kind"].default for workload in (Benchmark, Perplexity, Questions, Greedy)
-}
+from tests.doubles.workloads import WORKLOADS
+from tests.unit.test_engines import cell, cluster
 
 
 def numbers(ports: str) -> range:
@@ -32,7 +33,7 @@ def test_every_engine_is_whole(name: str) -> None:
 
     assert parts.incomplete(engine) is None
     assert engine.slug == type(engine).__module__.rpartition(".")[2], "the file has its name"
-    assert set(engine.workloads) <= KINDS
+    assert set(engine.workloads) <= WORKLOADS.keys()
     page = PROJECT_FOLDER / parts.parts(engine)["page"]
     assert name in page.read_text() or engine.page == "compare"
 
@@ -75,10 +76,7 @@ def test_ansible_is_told_in_one_line_of_json() -> None:
     assert told["llama.cpp"]["flags"] == ["--no-jinja"]
     assert told["petals"]["wish"] == "herd_petals"
     assert told["petals"]["reads_model_on_every_node"] is True
-    assert {ports for engine in told.values() for ports in engine["ports"]} == {
-        "9990-9999",
-        "50052-50061",
-    }
+    assert told["llama.cpp"]["ports"] == ["50052-50061"]
 
 
 class Half(NodeEngine):
@@ -115,3 +113,91 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
     assert told.count("no ") == 3
     assert "roles/petals/tasks/main.yml" in told
+
+
+def deployed(name: str) -> Iterator[Process]:
+    """Every process that an engine asks for, over its workloads, values of its axes and nodes."""
+    engine = ON_NODES[name]
+    for kind in engine.workloads:
+        for axis in (None, *engine.axes):
+            for value in axis.values or (0, 2) if axis else (None,):
+                changed = {axis.name: value} if axis else {}
+                for nodes in (1, 2):
+                    one = Cell(cell(name, nodes=nodes, **changed).params, WORKLOADS[kind])
+                    if engine.check(one, cluster()) is None:
+                        deployment = engine.deploy(one, cluster())
+                        yield from filter(
+                            None, (*deployment.workers, deployment.server, deployment.root)
+                        )
+
+
+@pytest.mark.parametrize("name", ON_NODES)
+def test_whatever_is_deployed_is_among_the_options_and_ports_of_the_record(name: str) -> None:
+    engine = ON_NODES[name]
+    guarded = [*map(numbers, engine.ports), range(chat_server.PORT, chat_server.PORT + 1)]
+    processes = list(deployed(name))
+
+    assert {process.role for process in processes} >= {"root", "worker"}
+    for process in processes:
+        if process.role == "client":
+            continue
+        text = False  # what follows `--prompt` is a text and may look like an option
+        for word in process.argv[1:]:
+            is_option = word.startswith("--") and not text
+            text = is_option and word in engine.texts
+            assert not is_option or word in {*engine.options, *engine.flags, *engine.texts}, word
+        program = next(word for word in process.argv if word.startswith(ENGINES_FOLDER))
+        assert program.startswith(f"{ENGINES_FOLDER}/{name}/bin/")
+        port = process.listen_port
+        assert port is None or any(port in ports for ports in guarded), f"{port} is not in `ports`"
+
+
+@pytest.mark.parametrize("name", ON_NODES)
+def test_every_role_describes_its_variables(name: str) -> None:
+    role = PROJECT_FOLDER / "roles" / ON_NODES[name].slug
+    specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text())
+    defaults = yaml.safe_load((role / "defaults" / "main.yml").read_text())
+
+    assert defaults.keys() == specs["argument_specs"]["main"]["options"].keys()
+    assert parser_of(name) is not None
+
+
+# Who knows engines by name outside their own files, and why it may.
+THEIRS = ("llama.cpp", "distributed-llama", "petals")
+KNOWING = {
+    "analysis/caveats.py": "Petals' own caveat",
+    "analysis/network.py": "the theory of distributed-llama's traffic",
+    "analysis/token_times.py": "distributed-llama's whole milliseconds",
+    "collect/parsers/dllama_source.py": "logs of another engine are refused by name",
+    "experiments/doctor/checks/advice.py": "how Petals' Python comes onto a node",
+    "experiments/doctor/probe/pythons.py": "the Python package of that name",
+    "roles/node_base/files/herd_node/allowed.py": "Petals needs calls that no other engine gets",
+}
+
+
+def test_no_code_lists_engines_by_name() -> None:
+    own = {engine.slug for engine in ON_NODES.values()}
+    found = {}
+    for folder in ("analysis", "collect", "core", "experiments", "models", "roles", "inventory"):
+        for path in (PROJECT_FOLDER / folder).rglob("*.py"):
+            place = path.relative_to(PROJECT_FOLDER)
+            words = {
+                node.value
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Constant) and node.value in THEIRS
+            }
+            if words and path.stem not in own and not own & set(place.parts):
+                found[str(place)] = words
+
+    assert {place: words for place, words in found.items() if place not in KNOWING} == {}
+
+
+def test_no_play_lists_engines_by_name() -> None:
+    lines = []
+    for folder in ("roles", "playbooks"):
+        for path in (PROJECT_FOLDER / folder).rglob("*.yml"):
+            for line in path.read_text().splitlines():
+                code = line.partition("#")[0]
+                if sum(name in code or name.replace("-", "_") in code for name in THEIRS) > 1:
+                    lines.append(f"{path.relative_to(PROJECT_FOLDER)}: {line}")
+    assert [line for line in lines if "description" not in line and "  - " not in line] == []
