@@ -26,7 +26,14 @@ from experiments.planning.plan import make_plan
 from experiments.runner import run_on
 from experiments.sessions.progress import LineProgress
 from models.catalogue import load_catalogue
-from tests.doubles.scripted import MODEL, SHA256, ScriptedLink, ScriptedTransport, World, cluster
+from tests.doubles.scripted import (
+    MODEL,
+    SHA256,
+    ScriptedConversation,
+    ScriptedLauncher,
+    World,
+    cluster,
+)
 
 MATRIX = f"""\
 title: The example
@@ -39,7 +46,7 @@ repeats: 6
 """
 
 
-class Link(ScriptedLink):
+class Conversation(ScriptedConversation):
     """A node that has ringer, and runs it."""
 
     def _facts(self, fields: dict[str, str], request: Request) -> Reply:
@@ -59,9 +66,9 @@ class Link(ScriptedLink):
         return reply
 
 
-class Transport(ScriptedTransport):
-    def open(self, node: Node) -> Link:
-        return Link(node, self._world)
+class Launcher(ScriptedLauncher):
+    def open(self, node: Node) -> Conversation:
+        return Conversation(node, self._world)
 
 
 def main() -> None:
@@ -83,7 +90,7 @@ def main() -> None:
     lacks = lacks_of(matrix.cells(), bare)
     progress = LineProgress(Console(file=sys.stderr))
     world = World(folder / "world", slug, (gguf,))
-    result = run_on(matrix, cluster(4), Transport(world), folder / "results", progress=progress)
+    result = run_on(matrix, cluster(4), Launcher(world), folder / "results", progress=progress)
     told = {
         "plan": describe(make_plan(matrix, whole)),
         "lacks": [dict(lacks.engines), list(lacks.models.values())],

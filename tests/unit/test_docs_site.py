@@ -18,7 +18,7 @@ LOADS = re.compile(
     r"""<(?:script|img|iframe|source)\b[^>]*?\ssrc=["']?([^"'\s>]+)|<link\b([^>]*)>"""
 )
 MENTION = re.compile(r"\bdocs/([a-z-]+\.md)(?:#([a-z0-9-]+))?")
-NOT_OURS = {"gguf.md", "adding-an-engine.md"}
+NOT_OURS = {"gguf.md"}
 """Pages of ggml's repository, which has a folder docs/, too."""
 
 
