@@ -18,7 +18,7 @@ from rich.console import Console
 
 from analysis.report import write_report
 from experiments.fleet.cluster import Cluster, Installation, Node
-from experiments.nodes.protocol import Reply, Request
+from experiments.nodes.launcher import Reply, Request
 from experiments.planning.describe import describe
 from experiments.planning.lacks import lacks_of
 from experiments.planning.matrix import load_matrix
@@ -53,8 +53,7 @@ class Conversation(ScriptedConversation):
         reply = super()._facts(fields, request)
         stamp = {"engine": "ringer", "version": "example", "protocol": None, "installed": True}
         record = {**stamp, "reason": None, "binary_sha256": {"ringer": SHA256}}
-        reply.parts["install.ringer"] = json.dumps(record).encode()
-        return reply
+        return replace(reply, parts={**reply.parts, "install.ringer": json.dumps(record).encode()})
 
     def _run(self, fields: dict[str, str], request: Request) -> Reply | None:
         reply = super()._run(fields, request)
@@ -62,8 +61,7 @@ class Conversation(ScriptedConversation):
         words[words.index("--model") + 1] = __file__
         done = subprocess.run([sys.argv[2], *words], capture_output=True, check=True)
         assert reply is not None
-        reply.parts.update(out=done.stdout, err=done.stderr)
-        return reply
+        return replace(reply, parts={**reply.parts, "out": done.stdout, "err": done.stderr})
 
 
 class Launcher(ScriptedLauncher):
