@@ -38,8 +38,8 @@ def trial_energy(
     total_j = sum(sum(one.joules.values()) for one in used)
     answers = measured.answers
     tokens = sum(answer.tokens for answer in answers)
-    if not answers and measured.prediction is not None:
-        tokens = measured.prediction.tokens
+    if not answers and measured.decode is not None:
+        tokens = measured.decode.tokens
     return {
         "energy_j": total_j,
         "energy_j_per_token": total_j / tokens if tokens else None,

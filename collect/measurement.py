@@ -14,7 +14,7 @@ class TokenRecord(NamedTuple):
 
     Attributes:
         index: position among the records of its attempt, from 0.
-        phase: evaluation (reading the prompt) or prediction (generating).
+        phase: `evaluation` is prefill, `prediction` decode: tables keep these names.
         tokens: how many tokens the line stands for.
         compute_ms: root's time in computing.
         sync_ms: root's time in waiting for and exchanging with other nodes.
@@ -185,8 +185,8 @@ class Measurement:
     Attributes:
         samples: generated tokens (benchmark), 1 (perplexity) or answers (questions); compare with
             what was asked.
-        evaluation: reading the prompt.
-        prediction: generating.
+        prefill: reading the prompt.
+        decode: generating.
         perplexity: per token of the engine's own tokeniser.
         text: generated text, where the engine prints it.
         tokens: per-token records, where the engine prints them.
@@ -198,8 +198,8 @@ class Measurement:
     """
 
     samples: int
-    evaluation: Phase | None = None
-    prediction: Phase | None = None
+    prefill: Phase | None = None
+    decode: Phase | None = None
     perplexity: float | None = None
     text: str | None = None
     tokens: tuple[TokenRecord, ...] = ()

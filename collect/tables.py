@@ -175,14 +175,14 @@ def _figures(measurement: Measurement) -> Row:
     }
     if measurement.text is not None:
         row["text_sha256"] = hashlib.sha256(measurement.text.encode()).hexdigest()
-    if (prompt := measurement.evaluation) is not None:
+    if (prompt := measurement.prefill) is not None:
         row |= {
             "prompt_tokens": prompt.tokens,
             "prompt_ms": prompt.total_ms,
             "prompt_ms_per_token": prompt.ms_per_token,
             "prompt_tokens_per_s": prompt.tokens_per_s,
         }
-    if (decode := measurement.prediction) is not None:
+    if (decode := measurement.decode) is not None:
         row |= {
             "generated_tokens": decode.tokens,
             "decode_ms": decode.total_ms,

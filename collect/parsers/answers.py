@@ -89,7 +89,7 @@ def measurement(
             raise HerdError(f"The question {answer.question} has no answer: {answer.error}.")
     return Measurement(
         samples=len(answers),
-        prediction=_decoding(answers),
+        decode=_decoding(answers),
         text="\n\n".join(answer.text for answer in answers),
         flags=tuple(_flags(answers)),
         answers=answers,

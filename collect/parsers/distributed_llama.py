@@ -43,8 +43,8 @@ class ParsedLog:
     Attributes:
         era: A to E (docs/logs.md); None where the log does not tell.
         records: one for each line of figures.
-        evaluation: the summary of reading the prompt, corrected where it had overflowed.
-        prediction: likewise of generating.
+        prefill: the summary of reading the prompt, corrected where it had overflowed.
+        decode: likewise of generating.
         model: the shape lines, as printed.
         required_memory_mib: what the process says that it needs.
         perplexity: the result of `dllama perplexity`.
@@ -56,8 +56,8 @@ class ParsedLog:
     era: str | None
     role: Role
     records: tuple[TokenRecord, ...]
-    evaluation: Checked | None
-    prediction: Checked | None
+    prefill: Checked | None
+    decode: Checked | None
     model: dict[str, str | int | float]
     required_memory_mib: float | None
     perplexity: PerplexityResult | None
@@ -73,10 +73,10 @@ class ParsedLog:
             "role": self.role,
             **({"records": [_json(record) for record in self.records]} if records else {}),
             "summary": {
-                "evaluation": _summary_json(self.evaluation),
-                "prediction": _summary_json(self.prediction),
+                "evaluation": _summary_json(self.prefill),
+                "prediction": _summary_json(self.decode),
             }
-            if self.prediction
+            if self.decode
             else None,
             "perplexity": None
             if perplexity is None
@@ -201,11 +201,11 @@ def _nobody() -> Take:
 def _conclude(piece: Piece, imitations: Imitations, err: bytes) -> ParsedLog:
     """All but the records."""
     reader, result, summary = piece.reader, piece.perplexity, piece.reader.apart.summary
-    evaluation, prediction = None, None
+    prefill, decode = None, None
     if summary is not None:
         # Without a record the form of the summary tells the era: A to C have one phase.
-        era = reader.era or ("E" if summary.evaluation else "A")
-        evaluation, prediction = check(era, piece.sums, summary)
+        era = reader.era or ("E" if summary.prefill else "A")
+        prefill, decode = check(era, piece.sums, summary)
     fault = result.fault if result else None
     whole = summary is not None or (result is not None and fault is None)
     flags = imitations.flags()
@@ -220,15 +220,15 @@ def _conclude(piece: Piece, imitations: Imitations, err: bytes) -> ParsedLog:
         flags.append("there are lines of totals, and no whole block of them")
     if result and result.tokens > 1 and not (result.probabilities or reader.text_cut):
         flags.append(f"there are not as many probabilities as the {result.tokens} tokens have")
-    flags += [flag for checked in (evaluation, prediction) if checked for flag in checked.flags]
+    flags += [flag for checked in (prefill, decode) if checked for flag in checked.flags]
     ending = (reader.apart.ending if reader.begun else reader.tail).decode(errors="replace")
     error = None if whole else fault or failure_cause(ending, err.decode(errors="replace"))
     return ParsedLog(
         era=_era(reader, summary),
         role="root",
         records=(),
-        evaluation=evaluation,
-        prediction=prediction,
+        prefill=prefill,
+        decode=decode,
         model=reader.head.model,
         required_memory_mib=reader.head.required_memory_mib,
         perplexity=None if fault else result,
@@ -257,8 +257,8 @@ def _of_worker(worker: WorkerLog) -> ParsedLog:
         era=worker.era,
         role="worker",
         records=worker.records,
-        evaluation=None,
-        prediction=None,
+        prefill=None,
+        decode=None,
         model=worker.head.model,
         required_memory_mib=worker.head.required_memory_mib,
         perplexity=None,
@@ -292,12 +292,12 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
             required_memory_mib=log.required_memory_mib,
             flags=log.flags,
         )
-    if log.prediction is None or log.prediction.phase is None:
+    if log.decode is None or log.decode.phase is None:
         raise HerdError("The distributed-llama root generated no token that took any time.")
     return Measurement(
-        samples=log.prediction.phase.tokens,
-        evaluation=log.evaluation.phase if log.evaluation else None,
-        prediction=log.prediction.phase,
+        samples=log.decode.phase.tokens,
+        prefill=log.prefill.phase if log.prefill else None,
+        decode=log.decode.phase,
         text="".join(record.text or "" for record in log.records),
         tokens=log.records,
         required_memory_mib=log.required_memory_mib,

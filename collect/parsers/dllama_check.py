@@ -86,12 +86,12 @@ class BothTotals:
     """Totals of both phases."""
 
     def __init__(self) -> None:
-        self.evaluation = Totals()
-        self.prediction = Totals()
+        self.prefill = Totals()
+        self.decode = Totals()
 
     def add(self, records: Records) -> None:
         """Count records, of whichever phase they are."""
-        (self.evaluation if records.phase == "evaluation" else self.prediction).add(records)
+        (self.prefill if records.phase == "evaluation" else self.decode).add(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +117,15 @@ class Imitations:
         """Find out from the totals of all lines."""
         if summary is None:
             return Imitations()
-        predictions = max(0, sums.prediction.lines - summary.prediction.tokens)
+        predictions = max(0, sums.decode.lines - summary.decode.tokens)
         traffic = None
         if predictions:
-            usual, lines = sums.prediction.traffic.most_common(1)[0]
-            traffic = usual if sums.prediction.lines - lines == predictions else None
+            usual, lines = sums.decode.traffic.most_common(1)[0]
+            traffic = usual if sums.decode.lines - lines == predictions else None
         evaluations = 0
-        if summary.evaluation is not None:
-            excess = sums.evaluation.tokens - summary.evaluation.tokens
-            for tokens in sums.evaluation.line_tokens:
+        if summary.prefill is not None:
+            excess = sums.prefill.tokens - summary.prefill.tokens
+            for tokens in sums.prefill.line_tokens:
                 if excess <= 0:
                     break
                 excess -= tokens
@@ -196,15 +196,15 @@ class Checked:
 
 def check(era: str, sums: BothTotals, summary: Summary) -> tuple[Checked | None, Checked]:
     """Join the lines of both phases with the summary; eras A to C have one."""
-    prediction = check_phase("prediction", era, sums.prediction, summary.prediction)
-    if summary.evaluation is None:
-        return None, prediction
-    return check_phase("evaluation", era, sums.evaluation, summary.evaluation), prediction
+    decode = check_phase("prediction", era, sums.decode, summary.decode)
+    if summary.prefill is None:
+        return None, decode
+    return check_phase("evaluation", era, sums.prefill, summary.prefill), decode
 
 
 def agrees(era: str | None, sums: BothTotals, summary: Summary) -> bool:
     """Whether a summary counts and times just these lines."""
-    if era is None or (era in {"D", "E"}) != (summary.evaluation is not None):
+    if era is None or (era in {"D", "E"}) != (summary.prefill is not None):
         return False
     return all(checked.agrees for checked in check(era, sums, summary) if checked)
 

@@ -82,8 +82,8 @@ class Piece:
             self.has_head
             or head.model
             or head.loaded_in
-            or self.sums.prediction.lines
-            or self.sums.evaluation.lines
+            or self.sums.decode.lines
+            or self.sums.prefill.lines
             or self.is_whole
             or failure_cause(self.reader.tail.decode(errors="replace"), "")
         )
@@ -288,13 +288,13 @@ def _stands_alone(pieces: Sequence[Piece]) -> bool:
     *before, last = pieces
     if not before or last.perplexity is not None:
         return True
-    follows, previous = last.sums.prediction.lines > 0, before[-1]
+    follows, previous = last.sums.decode.lines > 0, before[-1]
     if last.has_head:
         # Since era D a run begins with an evaluation: a head within a text does not.
         is_text = (
             follows
             and last.reader.era in {"D", "E"}
-            and not last.sums.evaluation.lines
+            and not last.sums.prefill.lines
             and previous.reader.era == last.reader.era
             and not previous.is_whole
         )
@@ -327,7 +327,7 @@ def _sums(pieces: Sequence[Piece]) -> BothTotals:
     era, sums = _era(pieces), BothTotals()
     for piece in pieces:
         if piece.reader.era == era:
-            if not sums.prediction.lines:
-                sums.evaluation += piece.sums.evaluation
-            sums.prediction += piece.sums.prediction
+            if not sums.decode.lines:
+                sums.prefill += piece.sums.prefill
+            sums.decode += piece.sums.decode
     return sums

@@ -80,8 +80,8 @@ class PhaseSummary:
 class Summary:
     """The block of an inference; eras A to C do not tell the prompt from the rest."""
 
-    evaluation: PhaseSummary | None
-    prediction: PhaseSummary
+    prefill: PhaseSummary | None
+    decode: PhaseSummary
     tells_rate: bool
     """Whether it has tokens/s, which era A and B have not."""
 
@@ -212,9 +212,9 @@ def perplexity_result(output: bytes) -> PerplexityResult | None:
 
 
 def _read_de(block: re.Match[bytes]) -> Summary:
-    evaluated, evaluation_rate, evaluation_ms, predicted, rate, ms = block.groups()
+    evaluated, prefill_rate, prefill_ms, predicted, rate, ms = block.groups()
     return Summary(
-        PhaseSummary(max(0, int(evaluated)), _number(evaluation_ms), _number(evaluation_rate)),
+        PhaseSummary(max(0, int(evaluated)), _number(prefill_ms), _number(prefill_rate)),
         PhaseSummary(max(0, int(predicted)), _number(ms), _number(rate)),
         tells_rate=True,
     )
@@ -222,14 +222,14 @@ def _read_de(block: re.Match[bytes]) -> Summary:
 
 def _read_abc(block: re.Match[bytes]) -> Summary:
     tokens, rate, generation_ms, inference_ms, transfer_ms = block.groups()
-    prediction = PhaseSummary(
+    decode = PhaseSummary(
         int(tokens),
         _number(generation_ms),
         None if rate is None else _number(rate),
         _number(inference_ms),
         _number(transfer_ms),
     )
-    return Summary(None, prediction, tells_rate=rate is not None)
+    return Summary(None, decode, tells_rate=rate is not None)
 
 
 def _number(figure: bytes) -> float | None:

@@ -83,7 +83,7 @@ def bench(out: str, err: str) -> Measurement:
 
     Samples of a test (`-r`) are summed up.
     """
-    evaluation = prediction = None
+    prefill = decode = None
     flags: list[str] = []
     for test in _tests(out, err):
         sum_ns, samples = sum(test.samples_ns), len(test.samples_ns)
@@ -92,17 +92,17 @@ def bench(out: str, err: str) -> Measurement:
         if abs(mean_ns - test.avg_ns) > 1 + 1e-6 * mean_ns:
             flags.append(f"llama-bench's mean of {test.tokens} tokens is not that of its samples")
         if test.n_gen == 0:
-            evaluation = phase
+            prefill = phase
         elif test.n_prompt == 0:
-            prediction = phase
+            decode = phase
         else:
             flags.append("a test that mixes prompt and generating was left out")
-    if prediction is None:
+    if decode is None:
         raise HerdError(f"llama-bench ended before its test of generating{_because(out, err)}.")
     return Measurement(
-        samples=prediction.tokens,
-        evaluation=evaluation,
-        prediction=prediction,
+        samples=decode.tokens,
+        prefill=prefill,
+        decode=decode,
         flags=tuple(flags),
     )
 
@@ -142,18 +142,16 @@ def perplexity(out: str, err: str) -> Measurement:
         value = math.nan
     if not (math.isfinite(value) and value >= LEAST_PERPLEXITY):
         raise HerdError(f"llama-perplexity's estimate is no perplexity: {estimates[-1]}.")
-    return Measurement(samples=1, evaluation=_times(err, out)[0], perplexity=value)
+    return Measurement(samples=1, prefill=_times(err, out)[0], perplexity=value)
 
 
 def completion(out: str, err: str) -> Measurement:
     """`llama-completion`: the text (prompt included, as printed) and its own clock."""
-    evaluation, prediction = _times(err, out)
-    if prediction is None:
+    prefill, decode = _times(err, out)
+    if decode is None:
         raise HerdError(f"llama-completion ended before its times{_because(out, err)}.")
     # The first token comes out of reading the prompt, so there is one more than runs.
-    return Measurement(
-        samples=prediction.tokens + 1, evaluation=evaluation, prediction=prediction, text=out
-    )
+    return Measurement(samples=decode.tokens + 1, prefill=prefill, decode=decode, text=out)
 
 
 def _times(*texts: str) -> tuple[Phase | None, Phase | None]:

@@ -118,7 +118,7 @@ def failure_cause(out: str, err: str) -> str | None:
 def _perplexity(told: _Perplexity) -> Measurement:
     return Measurement(
         samples=1,
-        evaluation=Phase.of(len(told.scores), told.total_ms),
+        prefill=Phase.of(len(told.scores), told.total_ms),
         perplexity=told.value,
         said=tuple(SaidToken(None, score) for score in told.scores),
     )
@@ -130,8 +130,8 @@ def _steps(steps: Sequence[_Step], layers: Mapping[str, int]) -> Measurement:
     scores = [step.log_probability for step in steps]
     return Measurement(
         samples=len(steps),
-        evaluation=Phase.of(first.tokens, first.total_ms),
-        prediction=Phase.of(len(others), sum(step.total_ms for step in others)),
+        prefill=Phase.of(first.tokens, first.total_ms),
+        decode=Phase.of(len(others), sum(step.total_ms for step in others)),
         text="".join(step.text for step in steps),
         tokens=tuple(_token(index, step) for index, step in enumerate(steps)),
         said=tuple(SaidToken(step.text, step.log_probability) for step in steps)

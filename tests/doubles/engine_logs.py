@@ -25,8 +25,8 @@ class Step:
 
 
 def dllama_root(
-    evaluation: Sequence[Step],
-    prediction: Sequence[Step],
+    prefill: Sequence[Step],
+    decode: Sequence[Step],
     *,
     nodes: int = 1,
     memory_mb: int = 82,
@@ -34,17 +34,14 @@ def dllama_root(
     prompt: bytes = b"Hello world",
 ) -> bytes:
     """Standard output of `dllama inference` of era E that ended well."""
-    ending = b"\nEvaluation\n   nBatches: 32\n" + _rate(evaluation)
-    ending += b"Prediction\n" + _rate(prediction)
+    ending = b"\nEvaluation\n   nBatches: 32\n" + _rate(prefill)
+    ending += b"Prediction\n" + _rate(decode)
     return b"".join(
         [
             dllama_start(nodes, memory_mb, worker_addresses),
             prompt + b"\n",
-            *(
-                f"🔷️ Eval{_figures(step)} | ({step.tokens} tokens)\n".encode()
-                for step in evaluation
-            ),
-            *(f"🔶 Pred{_figures(step)} | ".encode() + step.text + b"\n" for step in prediction),
+            *(f"🔷️ Eval{_figures(step)} | ({step.tokens} tokens)\n".encode() for step in prefill),
+            *(f"🔶 Pred{_figures(step)} | ".encode() + step.text + b"\n" for step in decode),
             ending,
             "⭕ Network is closed\n".encode() if nodes > 1 else b"",
         ]

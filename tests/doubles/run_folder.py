@@ -358,8 +358,8 @@ def _steps(
     received = (nodes - 1) * (2 * LAYERS * DIM // 32 * 34 + 4 * VOCABULARY // nodes)
     one_us = round(batch * compute_us * speed / figures.prompt_speed_up)
     all_sync_us = round(batch * sync_us * speed / figures.prompt_speed_up)
-    evaluation = [Step(one_us, all_sync_us, batch * sent, batch * received, batch)]
-    prediction = [
+    prefill = [Step(one_us, all_sync_us, batch * sent, batch * received, batch)]
+    decode = [
         Step(
             round(compute_us * speed),
             round(sync_us * speed),
@@ -369,7 +369,7 @@ def _steps(
         )
         for index in range(workload.generate_tokens)
     ]
-    return evaluation, prediction
+    return prefill, decode
 
 
 def _dllama_root(
@@ -380,9 +380,9 @@ def _dllama_root(
         return start + "🚨 Execution error: Connection reset by peer\n".encode(), b"", 500.0
     if isinstance(workload, Perplexity):
         return engine_logs.dllama_perplexity(21.5 * (1 + nodes / 1000), 64, nodes=nodes), b"", 900.0
-    evaluation, prediction = _steps(workload, figures, nodes, speed)
-    out = engine_logs.dllama_root(evaluation, prediction, nodes=nodes)
-    total_us = sum(step.compute_us + step.sync_us for step in (*evaluation, *prediction))
+    prefill, decode = _steps(workload, figures, nodes, speed)
+    out = engine_logs.dllama_root(prefill, decode, nodes=nodes)
+    total_us = sum(step.compute_us + step.sync_us for step in (*prefill, *decode))
     return out, b"", total_us / 1000
 
 

@@ -108,7 +108,7 @@ def test_what_llama_server_generated_is_read_with_its_probabilities(tmp_path: Pa
     ]  # fmt: skip
     assert all(token.log_probability is not None for token in measured.said)
     assert measured.perplexity is None
-    assert measured.prediction is None, "the time of a server that tells probabilities"
+    assert measured.decode is None, "the time of a server that tells probabilities"
     assert answers_of(tmp_path, record) == ()
 
 

@@ -34,7 +34,7 @@ def figures(measured: Measurement) -> tuple[object, ...]:
     """All but texts: a line without anything may be a token."""
     lines = tuple(record[:-1] for record in measured.tokens)
     return (
-        *(measured.samples, measured.evaluation, measured.prediction, measured.perplexity),
+        *(measured.samples, measured.prefill, measured.decode, measured.perplexity),
         lines,
     )
 

@@ -87,10 +87,10 @@ def test_every_era_is_read_to_the_last_figure(
     assert len(log.records) == lines
     assert figures(log, 0) == first
     assert figures(log, -1) == last
-    assert log.prediction is not None
-    assert log.prediction.phase is not None
-    assert log.prediction.phase.tokens == tokens
-    assert log.prediction.phase.total_ms == pytest.approx(total_ms, abs=1e-4)
+    assert log.decode is not None
+    assert log.decode.phase is not None
+    assert log.decode.phase.tokens == tokens
+    assert log.decode.phase.total_ms == pytest.approx(total_ms, abs=1e-4)
 
 
 def test_the_json_of_a_log_has_what_was_printed_and_null_where_nothing_was() -> None:
@@ -123,8 +123,8 @@ def test_the_first_line_of_old_eras_does_not_count_as_traffic_because_it_holds_t
     None
 ):
     measured = measurement((DATA / "old_v0.3.1_n2" / "root.out").read_bytes(), b"")
-    assert measured.prediction is not None
-    assert measured.prediction.sent_kib == 8 * 2
+    assert measured.decode is not None
+    assert measured.decode.sent_kib == 8 * 2
     assert measured.tokens[0].sent_kib == 362
 
 
@@ -136,7 +136,7 @@ def test_a_perplexity_is_one_sample(case: str, perplexity: float) -> None:
     measured = measurement((DATA / case / "root.out").read_bytes(), b"")
     assert measured.samples == 1
     assert measured.perplexity == perplexity
-    assert measured.prediction is None
+    assert measured.decode is None
     log = parsed(case)
     assert log.perplexity is not None
     assert len(log.perplexity.probabilities) == log.perplexity.tokens - 1 == 3
@@ -205,8 +205,8 @@ def test_a_time_that_is_none_gets_into_no_figure(figure: str) -> None:
         for record in log.records:
             assert 0 <= (record.total_ms or 0) < 1e10
             assert 0 <= (record.sent_kib or 0) < 1e10
-        if log.prediction and log.prediction.phase:
-            assert 0 < log.prediction.phase.total_ms < 1e10
+        if log.decode and log.decode.phase:
+            assert 0 < log.decode.phase.total_ms < 1e10
 
 
 def test_the_workers_of_v0_11_tell_their_times() -> None:
@@ -225,16 +225,16 @@ def test_the_workers_of_v0_11_tell_their_times() -> None:
 def test_an_empty_prompt_has_no_evaluation_and_still_counts() -> None:
     measured = measurement((DATA / "empty_prompt" / "root.out").read_bytes(), b"")
     assert measured.samples == 30
-    assert measured.evaluation is None
-    assert measured.prediction is not None
+    assert measured.prefill is None
+    assert measured.decode is not None
     # 2287.81 tokens/s is more precise than the 0.44 ms/tok beside it.
-    assert measured.prediction.ms_per_token == pytest.approx(1000 / 2287.81)
+    assert measured.decode.ms_per_token == pytest.approx(1000 / 2287.81)
 
 
 def test_a_prompt_without_a_single_token_is_no_evaluation() -> None:
     out = engine_logs.dllama_root([], [Step(2000, 0)] * 3, prompt=b"")
     measured = measurement(out.replace(b"nTokens: 0", b"nTokens: -1"), b"")
-    assert (measured.samples, measured.evaluation) == (3, None)
+    assert (measured.samples, measured.prefill) == (3, None)
 
 
 def test_the_text_is_what_was_generated_with_its_newlines() -> None:
@@ -279,14 +279,14 @@ def test_the_overflow_of_32_bit_microseconds_is_undone() -> None:
     )
     assert wrapped != out
     measured = measurement(wrapped, b"")
-    assert measured.prediction is not None
-    assert measured.prediction.total_ms == pytest.approx(true_us / 1000, abs=0.05)
+    assert measured.decode is not None
+    assert measured.decode.total_ms == pytest.approx(true_us / 1000, abs=0.05)
     assert any("overflowed" in flag for flag in measured.flags)
 
 
 def test_computing_and_waiting_sum_up_to_the_precise_total() -> None:
     for case in ("inf_small_q40_n1", "inf_small_q40_n2", "inf_small_q40_n4_noturbo", "heads12_n3"):
-        phase = measurement((DATA / case / "root.out").read_bytes(), b"").prediction
+        phase = measurement((DATA / case / "root.out").read_bytes(), b"").decode
         assert phase is not None
         assert phase.compute_ms is not None
         assert phase.sync_ms is not None
@@ -294,7 +294,7 @@ def test_computing_and_waiting_sum_up_to_the_precise_total() -> None:
 
 
 def test_a_root_without_workers_waits_for_nobody() -> None:
-    phase = measurement((DATA / "inf_small_q40_n1" / "root.out").read_bytes(), b"").prediction
+    phase = measurement((DATA / "inf_small_q40_n1" / "root.out").read_bytes(), b"").decode
     assert phase is not None
     assert phase.sync_ms == 0
 
@@ -312,7 +312,7 @@ def test_a_root_without_workers_waits_for_nobody() -> None:
 def test_the_share_of_waiting_is_bounded_by_what_the_lines_cut_off(
     case: str, low: int, high: int
 ) -> None:
-    phase = measurement((DATA / case / "root.out").read_bytes(), b"").prediction
+    phase = measurement((DATA / case / "root.out").read_bytes(), b"").decode
     assert phase is not None
     assert phase.sync_share_low is not None
     assert phase.sync_share_high is not None
@@ -323,7 +323,7 @@ def test_the_share_of_waiting_is_bounded_by_what_the_lines_cut_off(
 
 @pytest.mark.parametrize("case", ["old_v0.12.0_n2", "old_v0.9.2_n2", "old_v0.3.1_n2"])
 def test_eras_that_do_not_cut_off_parts_of_lines_give_no_bounds(case: str) -> None:
-    phase = measurement((DATA / case / "root.out").read_bytes(), b"").prediction
+    phase = measurement((DATA / case / "root.out").read_bytes(), b"").decode
     assert phase is not None
     assert (phase.sync_share_low, phase.sync_share_high) == (None, None)
 
@@ -342,7 +342,7 @@ def test_the_true_share_of_waiting_lies_between_its_bounds(
         [Step(compute, sync, traffic, traffic) for compute, sync in steps],
         nodes=nodes,
     )
-    phase = measurement(out, b"").prediction
+    phase = measurement(out, b"").decode
     assert phase is not None
     assert phase.sync_low_ms is not None
     assert phase.sync_high_ms is not None
@@ -361,8 +361,8 @@ def test_memory_is_told_in_mib_whatever_the_unit_of_the_version() -> None:
 def test_a_log_with_windows_line_ends_is_read_alike() -> None:
     whole = (DATA / "inf_small_q40_n2" / "root.out").read_bytes()
     unix, windows = measurement(whole, b""), measurement(whole.replace(b"\n", b"\r\n"), b"")
-    assert windows.prediction == unix.prediction
-    assert windows.evaluation == unix.evaluation
+    assert windows.decode == unix.decode
+    assert windows.prefill == unix.prefill
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ def marked_lines(log: bytes) -> int:
 def check(log: bytes, read: ParsedLog) -> None:
     assert len(read.records) <= marked_lines(log)
     assert [record.index for record in read.records] == list(range(len(read.records)))
-    if read.prediction is not None:
+    if read.decode is not None:
         predicted = sum(record.phase == "prediction" for record in read.records)
-        assert predicted <= read.prediction.summary.tokens
+        assert predicted <= read.decode.summary.tokens
     for record in read.records:
         for value in (record.compute_ms, record.sync_ms, record.total_ms, record.sent_kib):
             assert value is None or 0 <= value < 10**19
@@ -83,7 +83,7 @@ def test_a_measurement_is_whole_or_refused_with_a_sentence(log: bytes) -> None:
         assert str(error).endswith(".")  # noqa: PT017 - only where it is refused
         return
     assert measured.samples >= 1
-    for phase in (measured.evaluation, measured.prediction):
+    for phase in (measured.prefill, measured.decode):
         assert phase is None or (phase.tokens >= 1 and phase.total_ms > 0)
 
 
@@ -96,7 +96,7 @@ def test_mutilated_output_of_llama_cpp_is_measured_or_refused(out: bytes, err: b
         except HerdError:
             continue
         assert measured.samples >= 1
-        for phase in (measured.evaluation, measured.prediction):
+        for phase in (measured.prefill, measured.decode):
             assert phase is None or (phase.tokens >= 1 and phase.total_ms > 0)
     llama_cpp.rpc_protocol(out)
 

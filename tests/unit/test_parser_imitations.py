@@ -16,9 +16,9 @@ RECORD = "🔶 Pred    1 ms Sync  814 ms | Sent   147 kB Recv   133 kB | foo"
 
 
 def test_a_token_that_imitates_a_record_is_left_out() -> None:
-    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
-    prediction[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
-    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
+    decode = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
+    decode[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
+    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], decode), b"")
     assert measured.samples == 5
     assert [token.sync_ms for token in measured.tokens] == [0, 5, 5, 5, 5, 5]
     assert [token.index for token in measured.tokens] == [0, 1, 2, 3, 4, 5]
@@ -28,12 +28,12 @@ def test_a_token_that_imitates_a_record_is_left_out() -> None:
 
 def test_an_imitation_that_cannot_be_told_apart_takes_the_lines_with_it_not_the_figures() -> None:
     fake = "\n🔶 Pred    9 ms Sync    9 ms | Sent    21 kB Recv    25 kB | x".encode()
-    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
-    prediction[1] = Step(3000, 5000, 21504, 25600, text=fake)
-    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
+    decode = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
+    decode[1] = Step(3000, 5000, 21504, 25600, text=fake)
+    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], decode), b"")
     assert measured.samples == 5
-    assert measured.prediction is not None
-    assert measured.prediction.ms_per_token == 8.0
+    assert measured.decode is not None
+    assert measured.decode.ms_per_token == 8.0
     assert [token.phase for token in measured.tokens] == ["evaluation"]
 
 
@@ -47,8 +47,8 @@ def test_a_prompt_that_imitates_records_is_not_measured() -> None:
     )
     measured = measurement(out, b"")
     assert [token.tokens for token in measured.tokens] == [32, 2, 1, 1, 1, 1]
-    assert measured.evaluation is not None
-    assert measured.evaluation.total_ms == pytest.approx(32, abs=0.2)
+    assert measured.prefill is not None
+    assert measured.prefill.total_ms == pytest.approx(32, abs=0.2)
 
 
 ECHOED = {
@@ -77,8 +77,8 @@ def test_a_whole_prompt_of_record_lines_hides_no_record(case: str, form: str, li
 def test_a_text_that_imitates_a_summary_does_not_end_the_log() -> None:
     fake = b"\n\nEvaluation\n   nBatches: 32\n    nTokens: 3\n   tokens/s: 9.00 (9.00 ms/tok)\n"
     fake += b"Prediction\n    nTokens: 2\n   tokens/s: 9.00 (9.00 ms/tok)"
-    prediction = [Step(3000, 0), Step(3000, 0, text=fake), Step(3000, 0)]
-    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction), b"")
+    decode = [Step(3000, 0), Step(3000, 0, text=fake), Step(3000, 0)]
+    measured = measurement(engine_logs.dllama_root([Step(1000, 0, tokens=3)], decode), b"")
     assert measured.samples == 3
     assert measured.flags == ()
     assert measured.text is not None
@@ -86,10 +86,10 @@ def test_a_text_that_imitates_a_summary_does_not_end_the_log() -> None:
 
 
 def test_the_json_in_pieces_leaves_imitations_out_as_well(tmp_path: Path) -> None:
-    prediction = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
-    prediction[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
+    decode = [Step(3000, 5000, 21504, 25600) for _ in range(5)]
+    decode[2] = Step(3000, 5000, 21504, 25600, text=f" a\n{RECORD}".encode())
     path = tmp_path / "root.out"
-    path.write_bytes(engine_logs.dllama_root([Step(1000, 0, tokens=3)], prediction))
+    path.write_bytes(engine_logs.dllama_root([Step(1000, 0, tokens=3)], decode))
     with path.open("rb") as stream:
         log = parse_log(stream).to_json()
     assert json.loads("".join(json_chunks(path))) == log

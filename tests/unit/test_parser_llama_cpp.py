@@ -25,12 +25,12 @@ def test_llama_bench_is_read_in_both_formats_with_its_samples_summed_up(
     name: str, prompt: tuple[int, float], generated: tuple[int, float]
 ) -> None:
     measured = llama_cpp.measurement(BENCH, (DATA / name).read_bytes(), b"")
-    assert measured.evaluation is not None
-    assert measured.prediction is not None
-    assert (measured.evaluation.tokens, measured.evaluation.total_ms) == prompt
-    assert (measured.prediction.tokens, measured.prediction.total_ms) == generated
+    assert measured.prefill is not None
+    assert measured.decode is not None
+    assert (measured.prefill.tokens, measured.prefill.total_ms) == prompt
+    assert (measured.decode.tokens, measured.decode.total_ms) == generated
     assert measured.samples == generated[0]
-    assert measured.prediction.compute_ms is None
+    assert measured.decode.compute_ms is None
     assert measured.flags == ()
 
 
@@ -91,10 +91,10 @@ def test_completion_has_text_and_times() -> None:
         (DATA / "completion-n1.out").read_bytes(),
         (DATA / "completion-n1.err").read_bytes(),
     )
-    assert measured.evaluation is not None
-    assert measured.prediction is not None
-    assert (measured.evaluation.tokens, measured.evaluation.total_ms) == (5, 9.87)
-    assert (measured.prediction.tokens, measured.prediction.total_ms) == (23, 77.1)
+    assert measured.prefill is not None
+    assert measured.decode is not None
+    assert (measured.prefill.tokens, measured.prefill.total_ms) == (5, 9.87)
+    assert (measured.decode.tokens, measured.decode.total_ms) == (23, 77.1)
     assert measured.samples == 24
     assert measured.text is not None
     assert measured.text.startswith(" Hello world this is")

@@ -48,7 +48,7 @@ def test_every_cell_comes_out_of_the_parser(row: dict[str, Any]) -> None:
     measured = measurement(log_of(row), b"")
     assert measured.samples == TOKENS
     assert measured.flags == ()
-    phase = measured.prediction
+    phase = measured.decode
     assert phase is not None
     assert phase.compute_ms is not None
     assert phase.sync_ms is not None

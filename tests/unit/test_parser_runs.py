@@ -41,7 +41,7 @@ def same(found: tuple[ParsedLog, ...], cases: tuple[str, ...]) -> None:
         expected = alone(case)
         assert run.to_json()["records"][:-1] == expected.to_json()["records"][:-1]
         assert len(run.records) == len(expected.records)
-        for name in ("era", "prediction", "evaluation", "model", "perplexity", "outcome", "error"):
+        for name in ("era", "decode", "prefill", "model", "perplexity", "outcome", "error"):
             assert getattr(run, name) == getattr(expected, name), (case, name)
         assert run.required_memory_mib == expected.required_memory_mib
 
@@ -130,33 +130,33 @@ LOADED = "⏩ Loaded 6323781632 bytes\n".encode()
     ids=["other", "like", "start", "old", "shape", "loaded", "two", "three", "both"],
 )
 def test_a_text_that_holds_a_run_is_no_run(text: bytes, place: int) -> None:
-    prediction = list(STEPS)
-    step = prediction[place]
-    prediction[place] = Step(
+    decode = list(STEPS)
+    step = decode[place]
+    decode[place] = Step(
         step.compute_us, step.sync_us, step.sent_bytes, step.received_bytes, 1, b" a\n" + text
     )
-    out = engine_logs.dllama_root(EVALUATION, prediction, nodes=2, memory_mb=49)
+    out = engine_logs.dllama_root(EVALUATION, decode, nodes=2, memory_mb=49)
     (run,) = parse_runs(BytesIO(out))
     assert (run.outcome, run.required_memory_mib) == ("complete", 49)
-    assert run.prediction is not None
-    assert run.prediction.summary.tokens == 5
+    assert run.decode is not None
+    assert run.decode.summary.tokens == 5
     measured = measurement(out, b"")
     assert measured.samples == 5
-    assert measured.prediction is not None
+    assert measured.decode is not None
     true_ms = sum(step.compute_us + step.sync_us for step in STEPS) / 1000
-    assert measured.prediction.total_ms == pytest.approx(true_ms, abs=0.1)
+    assert measured.decode.total_ms == pytest.approx(true_ms, abs=0.1)
 
 
 @pytest.mark.parametrize("place", range(1, 4))
 def test_a_text_that_holds_totals_which_are_right_so_far_is_no_end(place: int) -> None:
     block = engine_logs.dllama_root(EVALUATION, STEPS[:place], nodes=1).partition(b"\nEvaluation")
-    prediction = list(STEPS)
-    step = prediction[place - 1]
+    decode = list(STEPS)
+    step = decode[place - 1]
     text = b" tok\n\nEvaluation" + block[2].rstrip(b"\n")
-    prediction[place - 1] = Step(
+    decode[place - 1] = Step(
         step.compute_us, step.sync_us, step.sent_bytes, step.received_bytes, 1, text
     )
-    (run,) = parse_runs(BytesIO(engine_logs.dllama_root(EVALUATION, prediction, nodes=2)))
+    (run,) = parse_runs(BytesIO(engine_logs.dllama_root(EVALUATION, decode, nodes=2)))
     assert run.flags == ()
     assert len(run.records) == 6
     assert run.records[place].text == text.decode()

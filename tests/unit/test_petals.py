@@ -176,10 +176,10 @@ def test_a_benchmark_counts_the_token_that_the_prompt_yields() -> None:
     found = petals.measurement((DATA / "benchmark.out").read_bytes(), b"")
 
     assert found.samples == 64
-    assert found.evaluation is not None
-    assert found.evaluation.tokens == 32
-    assert found.prediction is not None
-    assert found.prediction.tokens == 63
+    assert found.prefill is not None
+    assert found.prefill.tokens == 32
+    assert found.decode is not None
+    assert found.decode.tokens == 63
     assert found.text is not None
     assert found.text.startswith(" park. She was so excited to go to the park.")
     assert [token.phase for token in found.tokens[:2]] == ["evaluation", "prediction"]
