@@ -66,6 +66,7 @@ lint: .venv/test.stamp
 	ruff format --check .
 	mypy
 	mypy --python-version $(NODE_PYTHON) $(NODE_PROGRAMS)
+	find .ci/run experiments roles tests \( -name '*.sh' -o -path .ci/run \) -exec shellcheck {} +
 	lint-imports
 	ansible-lint --offline --profile production
 

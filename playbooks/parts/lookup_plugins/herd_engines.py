@@ -51,7 +51,7 @@ def engines() -> list[dict[str, Any]]:
     return found
 
 
-class LookupModule(LookupBase):
+class LookupModule(LookupBase):  # type: ignore[misc] # Ansible ships no types
     """What Ansible loads."""
 
     def run(self, *_: object, **__: object) -> list[list[dict[str, Any]]]:

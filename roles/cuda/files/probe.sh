@@ -1,5 +1,7 @@
+# shellcheck shell=sh
 exec 2>/dev/null
 # Answers, one a line: a word, then what there is to say. What does not exist gives no line.
+# shellcheck source=/dev/null
 . /etc/os-release
 echo "system $ID $VERSION_ID"
 echo "kernel $(uname -r)"
@@ -9,7 +11,7 @@ echo "container ${container:-none}"
 
 # The first four bytes of an EFI variable are its attributes.
 secure=/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c
-echo "secure_boot" $(od -An -tu1 -j4 -N1 "$secure")
+echo "secure_boot $(od -An -tu1 -j4 -N1 "$secure" | tr -d ' ')"
 for key in /var/lib/shim-signed/mok/MOK.der /var/lib/dkms/mok.pub; do
   mokutil --test-key "$key" | grep -q 'is already enrolled' && echo "key_enrolled $key"
 done

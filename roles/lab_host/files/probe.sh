@@ -1,3 +1,4 @@
+# shellcheck shell=dash
 # Answers, a line each: capability bounding set (hexadecimal), kind of cgroups, most open files,
 # what started the machine, distribution, its code name, its architecture; then every installed
 # package.
@@ -5,6 +6,7 @@ sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status
 stat -f -c %T /sys/fs/cgroup
 ulimit -H -n
 if [ -d /run/systemd/system ]; then echo systemd; else echo other; fi
+# shellcheck source=/dev/null
 . /etc/os-release
 case " $ID ${ID_LIKE-} " in
     *" ubuntu "*) echo Ubuntu ;;

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 exec 2>/dev/null
 # Answers, name=value a line: model, architecture of the packages, word size of the programs,
 # governor, throttling bits (hexadecimal) of the firmware since it booted and of the kernel now,

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 exec 2>/dev/null
 # Answers, one a line: a word, then what there is to say.
 echo "kernel $(uname -r)"
