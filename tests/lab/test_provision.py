@@ -187,6 +187,29 @@ def test_a_damaged_program_is_installed_again(fleet: Fleet) -> None:
     assert repaired.nodes_of("Compile") == [], "the controller kept the build"
 
 
+def forget(fleet: Fleet, engine: str) -> None:
+    """Take from an engine's record on each node what records did not say before engines said it."""
+    said = ("format", "reads_model_on_every_node", "arguments")
+    for node in ("prov1", "prov2"):
+        record = fleet.install(node, engine)
+        before = {name: value for name, value in record.items() if name not in said}
+        fleet.on(node, f"cat >{engine}/install.json", given=json.dumps(before))
+
+
+def test_a_record_from_before_engines_said_anything_is_brought_up_to_date(fleet: Fleet) -> None:
+    whole = fleet.install("prov2", LLAMA_CPP)
+    assert whole["arguments"]["texts"] == ["--prompt"]
+    assert fleet.install("prov2", DLLAMA)["flags"] == "-march=native"
+    forget(fleet, LLAMA_CPP)
+    refused = fleet.play("playbooks/models.yml")
+    assert refused.code != 0
+    assert "when llama.cpp was installed does not say which models it reads" in refused.words()
+    updated = fleet.play("provision.yml")
+    assert updated.code == 0, updated.output
+    assert updated.changed() == {"prov1": 1, "prov2": 1}
+    assert fleet.install("prov2", LLAMA_CPP) == whole
+
+
 def test_models_that_do_not_fit_are_refused_before_the_disk_is_full(fleet: Fleet) -> None:
     large = [{"name": "synthetic:small", "weights": ["q4_0"]}]
     refused = fleet.play("playbooks/models.yml", herd_models=large)

@@ -127,3 +127,23 @@ def test_all_tags_are_known_and_no_others(play: Play) -> None:
     known = re.search(r"There are ([a-z_, ]+)\.", refused)
     assert known is not None
     assert set(known[1].split(", ")) == there
+
+
+@pytest.mark.parametrize(
+    ("arguments", "tags"),
+    [
+        ((), "distributed_llama, engines, llama_cpp, petals"),
+        (("--tags=llama_cpp",), "distributed_llama, engines, llama_cpp, petals"),
+        (("--skip-tags=llama_cpp",), "distributed_llama, engines, petals"),
+        (("--tags=engines", "--skip-tags=petals,llama_cpp"), "distributed_llama, engines"),
+        (("--tags=petals", "--skip-tags=petals"), None),
+        (("--skip-tags=engines",), None),
+        (("--tags=models",), None),
+    ],
+)
+def test_a_tag_that_is_skipped_leaves_the_other_engines(
+    play: Play, arguments: tuple[str, ...], tags: str | None
+) -> None:
+    _, listed = play("playbooks/engines.yml", "--list-tasks", *arguments)
+    found = re.search(r"Install each engine TAGS: \[(.*?)\]", listed)
+    assert (found and found[1]) == tags
