@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.accuracy import RIGHT, Accuracy
 from analysis.family import Pair, Side
-from analysis.proportions import FEWEST_TO_NAME, discordance
-from analysis.stats import Ratio, paired_ratio
+from analysis.statistics.proportions import FEWEST_TO_NAME, discordance
+from analysis.statistics.stats import Ratio, paired_ratio
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 from collect.ratings import RUBRICS
 

@@ -8,7 +8,7 @@ from analysis.cells import CellResult, Series, subject
 from analysis.scaling import DECODE
 from analysis.scaling_text import thrown_away
 from analysis.sentence import Sentence, capital, say, together
-from analysis.stats import FEWEST, range_coverage
+from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.wording import bare, count, listing, nodes, percent, plural
 from core.errors import HerdError
 from models.catalogue import load_catalogue

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.stats import Estimate, estimate
+from analysis.statistics.stats import Estimate, estimate
 from analysis.wording import listing, plural
 from collect.account import STATES
 from collect.columns import FIGURES

@@ -20,7 +20,7 @@ from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
 from analysis.selection import Selection
 from analysis.sentence import Sentence, say, together
-from analysis.stats import LEVEL
+from analysis.statistics.stats import LEVEL
 from analysis.wording import interval, nodes
 from core.foreign import visible
 

@@ -20,7 +20,7 @@ from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.scaling_text import thrown_away
 from analysis.sentence import Sentence, say, together
-from analysis.stats import FEWEST, range_coverage
+from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.strengths import Traits, traits_of
 from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
 from analysis.tabulate import Table

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 import pandas as pd
 
-from analysis.proportions import holm
 from analysis.sentence import say, together
-from analysis.stats import FEWEST, FINEST, Ratio
+from analysis.statistics.proportions import holm
+from analysis.statistics.stats import FEWEST, FINEST, Ratio
 from analysis.wording import plural, within
 from collect.run import EQUIVALENCE_MARGIN
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from analysis.cells import CellResult, Series
 from analysis.scaling import Scaling
-from analysis.stats import Estimate
+from analysis.statistics.stats import Estimate
 from analysis.sync import LinkUse, link_use_of, sync_share
 from analysis.traffic import RootTraffic
 

@@ -16,7 +16,7 @@ from analysis import said, style
 from analysis.charts import Chart
 from analysis.frames import ANSWER, MEDIAN
 from analysis.sentence import say, together
-from analysis.stats import FEWEST
+from analysis.statistics.stats import FEWEST
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
 from analysis.wording import listing, number
 

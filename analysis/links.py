@@ -16,7 +16,7 @@ from analysis.cells import LINK_RATE as RATE
 from analysis.cells import CellResult, Series, link_in_words, series_of
 from analysis.literature import published_over_links
 from analysis.scaling import DECODE
-from analysis.stats import Ratio, paired_ratio
+from analysis.statistics.stats import Ratio, paired_ratio
 from collect.run import Scalar
 
 TRIP = "link_round_trip_ms"

@@ -18,7 +18,7 @@ from analysis.detail import Detail
 from analysis.family import Family
 from analysis.prices import bill_of
 from analysis.scaling import DECODE, Scaling
-from analysis.stats import Estimate, karp_flatt
+from analysis.statistics.stats import Estimate, karp_flatt
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 
 Row = dict[str, Any]

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from analysis.kappa import weighted_kappa
-from analysis.stats import mean
+from analysis.statistics.kappa import weighted_kappa
+from analysis.statistics.stats import mean
 from analysis.systems import System
 from analysis.tabulate import Table, table
 from analysis.wording import DASH, NOTHING, plural

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis import steadiness
 from analysis.cells import CellResult, Series, thing
-from analysis.proportions import holm
 from analysis.scaling import DECODE
 from analysis.sentence import say, together
-from analysis.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend
+from analysis.statistics import steadiness
+from analysis.statistics.proportions import holm
+from analysis.statistics.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend
 from analysis.wording import nodes, number, percent, plural
 
 LEVEL = 0.025

@@ -10,7 +10,7 @@ from analysis.family import Family, Finding
 from analysis.fastest import Fastest, fastest_of
 from analysis.scaling import DECODE, Scaling
 from analysis.scaling_text import thrown_away
-from analysis.stats import Estimate
+from analysis.statistics.stats import Estimate
 from analysis.sync import Share, sync_share
 from analysis.wording import DASH, TIMES, count, listing, nodes, number, ratio
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pandas as pd
 
 from analysis.cells import API_ENGINE, RATES, CellResult, Series
-from analysis.stats import Estimate, estimate
+from analysis.statistics.stats import Estimate, estimate
 from analysis.wording import nodes
 from collect.run import SystemRecord
 

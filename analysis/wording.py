@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from analysis.stats import Estimate, Ratio
+from analysis.statistics.stats import Estimate, Ratio
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"

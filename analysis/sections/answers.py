@@ -22,9 +22,9 @@ from analysis.blocks import (
 from analysis.comparison import Comparison
 from analysis.energy import energy_frame
 from analysis.latency import latency_charts
-from analysis.proportions import FEWEST_TO_NAME
 from analysis.sentence import say
-from analysis.stats import FEWEST
+from analysis.statistics.proportions import FEWEST_TO_NAME
+from analysis.statistics.stats import FEWEST
 from analysis.strengths import Traits
 from analysis.study import Study
 from analysis.systems import CLUSTER

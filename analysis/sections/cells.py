@@ -9,7 +9,7 @@ from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, 
 from analysis.family import Family
 from analysis.numbers import cell_frame
 from analysis.sentence import Sentence, say
-from analysis.stats import FEWEST, Ratio
+from analysis.statistics.stats import FEWEST, Ratio
 from analysis.study import Study
 from analysis.tabulate import Table, as_frame, cell_table, failure_table, flag_table, table
 from analysis.wording import NOTHING, ratio

@@ -9,7 +9,7 @@ from analysis.blocks import File, Section, Tabled
 from analysis.links import over_links
 from analysis.literature import link_sources
 from analysis.sentence import say
-from analysis.stats import LEVEL
+from analysis.statistics.stats import LEVEL
 from analysis.study import Study
 from analysis.tabulate import frame_table, naming
 from analysis.wording import DASH, percent

@@ -8,7 +8,7 @@ from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled
 from analysis.judges import Opinion
 from analysis.ratings import Rated
 from analysis.sentence import say
-from analysis.stats import FEWEST
+from analysis.statistics.stats import FEWEST
 from analysis.study import Study
 from analysis.wording import plural
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.family import Family, Finding, Pair, Side
-from analysis.stats import paired_ratio
+from analysis.statistics.stats import paired_ratio
 
 
 def pair(ratios: Sequence[float], name: str = "a") -> Pair:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from analysis.proportions import Discordance, Share, discordance, holm
+from analysis.statistics.proportions import Discordance, Share, discordance, holm
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.kappa import weighted_kappa
 from analysis.report import write_report
+from analysis.statistics.kappa import weighted_kappa
 from analysis.wording import DASH, NOTHING
 from collect.ratings import RUBRICS, Judgement, answer_hash
 from experiments.rating.store import judgements_of

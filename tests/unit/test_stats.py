@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import stats
-from analysis.stats import estimate, interval_rank, karp_flatt, mean, paired_ratio, range_coverage
-from analysis.student import quantile, two_sided_p
+from analysis.statistics import stats
+from analysis.statistics.stats import (
+    estimate,
+    interval_rank,
+    karp_flatt,
+    mean,
+    paired_ratio,
+    range_coverage,
+)
+from analysis.statistics.student import quantile, two_sided_p
 
 SPEEDS = st.lists(st.floats(0.01, 1e5), min_size=1, max_size=12)
 

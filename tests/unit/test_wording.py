@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.stats import Ratio
+from analysis.statistics.stats import Ratio
 from analysis.wording import interval, listing, nodes, number, percent, ratio
 
 DASH = "\N{EN DASH}"

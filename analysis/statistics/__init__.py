@@ -1,0 +1,1 @@
+"""Figures of samples: means, intervals, agreement of raters, drift."""
