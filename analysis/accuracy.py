@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from analysis.family import LEVEL, Family
-from analysis.sentence import Sentence, say
 from analysis.statistics.proportions import FEWEST_TO_NAME, Discordance, Share, discordance
 from analysis.systems import System
 from analysis.tabulate import Table, table
-from analysis.wording import DASH, NOTHING, listing, percent, plural
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import DASH, NOTHING, listing, percent, plural
 from collect.grading import is_right
 from collect.questions import Question
 

@@ -13,9 +13,9 @@ import pandas as pd
 
 from analysis.agreement import Agreement, Difference, agreements, difference, distances
 from analysis.cells import Series, cell_results, series_of, thing
-from analysis.sentence import say, together
 from analysis.tabulate import Table, table
-from analysis.wording import NOTHING, count, listing, nodes, number, plural
+from analysis.text.sentence import say, together
+from analysis.text.wording import NOTHING, count, listing, nodes, number, plural
 from collect.load import load_references
 from collect.reference import References
 from collect.run import Greedy, RunManifest

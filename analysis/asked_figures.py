@@ -12,7 +12,7 @@ from analysis.cells import CellResult
 from analysis.family import Family, standing
 from analysis.scaling_text import thrown_away
 from analysis.systems import INTERNET, System
-from analysis.wording import DASH, listing, number
+from analysis.text.wording import DASH, listing, number
 
 MOST_NAMED = 4
 """Systems that a figure names, each with its own."""

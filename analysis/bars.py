@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from analysis import style
 from analysis.sync import AS_ONE, Share
-from analysis.wording import number, plural
+from analysis.text.wording import number, plural
 
 HIDDEN = style.MUTED
 

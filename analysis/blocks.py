@@ -14,9 +14,9 @@ import pandas as pd
 
 from analysis import frames
 from analysis.charts import Chart
-from analysis.sentence import say
 from analysis.tabulate import Table, frame_table
-from analysis.wording import plural
+from analysis.text.sentence import say
+from analysis.text.wording import plural
 
 FOLDED = 30
 """Rows from which the page folds a table."""

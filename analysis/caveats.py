@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from analysis.cells import CellResult, Series, subject
 from analysis.scaling import DECODE
 from analysis.scaling_text import thrown_away
-from analysis.sentence import Sentence, capital, say, together
 from analysis.statistics.stats import FEWEST, range_coverage
-from analysis.wording import bare, count, listing, nodes, percent, plural
+from analysis.text.sentence import Sentence, capital, say, together
+from analysis.text.wording import bare, count, listing, nodes, percent, plural
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 

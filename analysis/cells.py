@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.statistics.stats import Estimate, estimate
-from analysis.wording import listing, plural
+from analysis.text.wording import listing, plural
 from collect.account import STATES
 from collect.columns import FIGURES
 from collect.run import CellRecord, Greedy, RunManifest, Scalar

@@ -16,12 +16,12 @@ from matplotlib.figure import Figure
 
 from analysis import bars, frames, plots, said, style
 from analysis.cells import Series
-from analysis.csv_file import write_csv
 from analysis.scaling import DECODE, Scaling
 from analysis.selection import Selection
-from analysis.sentence import Sentence, say, together
 from analysis.statistics.stats import LEVEL
-from analysis.wording import interval, nodes
+from analysis.text.csv_file import write_csv
+from analysis.text.sentence import Sentence, say, together
+from analysis.text.wording import interval, nodes
 from core.foreign import visible
 
 Notes = dict[tuple[str, str, int], int]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.cells import Series, thing
-from analysis.sentence import Sentence, say
-from analysis.wording import count, listing, nodes, number, percent
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import count, listing, nodes, number, percent
 
 SAME_TEXT = "On every number of nodes {series} generates the same text."
 SAME_TEXTS = "In {series} series the generated text is the same on every number of nodes."

@@ -11,9 +11,9 @@ import pandas as pd
 from analysis.cells import Series
 from analysis.machines import throttling
 from analysis.scaling import DECODE
-from analysis.sentence import say
 from analysis.tabulate import Table, table
-from analysis.wording import plural
+from analysis.text.sentence import say
+from analysis.text.wording import plural
 
 TIMES = (
     "The first attempt began at {first} and the last ended at {last}, {elapsed} later; attempts "

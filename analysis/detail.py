@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.systems import System
 from analysis.tabulate import Table, table
-from analysis.wording import NOTHING, percent
+from analysis.text.wording import NOTHING, percent
 from collect.questions import Question
 from collect.spoken_numbers import numbers_in
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells import CellResult, Series
-from analysis.sentence import say, together
-from analysis.wording import listing
+from analysis.text.sentence import say, together
+from analysis.text.wording import listing
 from collect.run import RunManifest
 
 NOT_MEASURED, REASON = "Not measured: {reasons}.", "{names}: {reason}"

@@ -14,7 +14,7 @@ from analysis.cells import cell_results, series_of
 from analysis.comparison import Comparison, comparison_of
 from analysis.prices import bill_of, money
 from analysis.systems import System
-from analysis.wording import nodes, number, plural
+from analysis.text.wording import nodes, number, plural
 from collect.account import Account
 from collect.run import Questions, RunManifest
 from collect.tables import tables_of

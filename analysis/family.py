@@ -12,10 +12,10 @@ from enum import StrEnum
 
 import pandas as pd
 
-from analysis.sentence import say, together
 from analysis.statistics.proportions import holm
 from analysis.statistics.stats import FEWEST, FINEST, Ratio
-from analysis.wording import plural, within
+from analysis.text.sentence import say, together
+from analysis.text.wording import plural, within
 from collect.run import EQUIVALENCE_MARGIN
 
 NONE_TRIED = "All of {comparisons} have too few values."

@@ -10,8 +10,8 @@ from analysis.cells import Series, subject
 from analysis.family import Family
 from analysis.scaling import DECODE, Point, Scaling, compare, is_unbeaten
 from analysis.scaling_text import compared
-from analysis.sentence import Sentence, say
-from analysis.wording import interval, listing, nodes
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import interval, listing, nodes
 
 FASTEST = "fastest for {model} is {cells}"
 FASTEST_OF_SEVERAL = "fastest for {model}, and not to be told apart, are {cells}"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.prices import money
-from analysis.sentence import say
 from analysis.systems import System
 from analysis.tabulate import Table, table
+from analysis.text.sentence import say
 from collect.judging import Comparison, Judge, Judged
 from collect.ratings import answer_hash
 

@@ -15,10 +15,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from analysis import said, style
 from analysis.charts import Chart
 from analysis.frames import ANSWER, MEDIAN
-from analysis.sentence import say, together
 from analysis.statistics.stats import FEWEST
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
-from analysis.wording import listing, number
+from analysis.text.sentence import say, together
+from analysis.text.wording import listing, number
 
 DOTS = (
     "Every dot is an answer, timed from sending its question; the mark is the median over "

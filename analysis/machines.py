@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.sentence import say, together
 from analysis.tabulate import Table, table
-from analysis.wording import DASH, listing, number, plural
+from analysis.text.sentence import say, together
+from analysis.text.wording import DASH, listing, number, plural
 
 BITS = {
     0: "under-voltage",

@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analysis import charts
 from analysis.blocks import Part, Section, charts_in, files_in
-from analysis.csv_file import write_csv
-from analysis.markdown import as_block, as_markdown
+from analysis.text.csv_file import write_csv
+from analysis.text.markdown import as_block, as_markdown
 from core.foreign import visible
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from analysis import style
 from analysis.frames import MEDIAN
 from analysis.panels import Looks, Notes, Panel, draw_points, figure_of
-from analysis.wording import number
+from analysis.text.wording import number
 
 LOG_FROM = 30.0
 """Ratio of largest to smallest median from which an axis is logarithmic."""

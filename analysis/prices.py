@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.systems import System
 from analysis.tabulate import Table, table
-from analysis.wording import number
+from analysis.text.wording import number
 from collect.run import Price
 
 

@@ -14,7 +14,7 @@ from analysis.statistics.kappa import weighted_kappa
 from analysis.statistics.stats import mean
 from analysis.systems import System
 from analysis.tabulate import Table, table
-from analysis.wording import DASH, NOTHING, plural
+from analysis.text.wording import DASH, NOTHING, plural
 from collect.ratings import RUBRICS, Judgement, answer_hash
 
 Ratings = Mapping[str, Sequence[Judgement]]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.frames import MEDIAN, MISSING
 from analysis.sync import Share
-from analysis.wording import listing, nodes, number, plural
+from analysis.text.wording import listing, nodes, number, plural
 
 MOST = 8
 """Series that are told one by one."""

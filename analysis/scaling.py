@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from analysis.cells import CellResult, Series, link_of, thing
 from analysis.family import Compared, Family, Finding, Pair, Side
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
-from analysis.wording import nodes as in_nodes
+from analysis.text.wording import nodes as in_nodes
 
 DECODE = "decode_tokens_per_s"
 SPEED = "tokens/s"

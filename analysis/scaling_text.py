@@ -7,9 +7,19 @@ from collections.abc import Sequence
 from analysis.cells import CellResult, in_words, varying_axes
 from analysis.family import Compared, Finding
 from analysis.scaling import DECODE, Point, Scaling
-from analysis.sentence import say, together
 from analysis.statistics.stats import FEWEST, Ratio
-from analysis.wording import bare, between, count, interval, listing, nodes, number, plural, ratio
+from analysis.text.sentence import say, together
+from analysis.text.wording import (
+    bare,
+    between,
+    count,
+    interval,
+    listing,
+    nodes,
+    number,
+    plural,
+    ratio,
+)
 
 SURVIVORS = "in the attempts that counted, {clause}; {thrown}, in no figure"
 WITH_REASON = "{what} ({why})"

@@ -10,9 +10,9 @@ import pandas as pd
 from analysis import style
 from analysis.cells import Series
 from analysis.scaling import DECODE
-from analysis.sentence import Sentence, say
 from analysis.style import Look
-from analysis.wording import count
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import count
 
 MODELS = "{drawn} of {models} models are drawn."
 IN_GREY = "The {coloured} series with the highest medians are in colour, {rest} more are grey."

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis.cells import CellResult, Series
+from analysis.text.wording import plural
 from analysis.token_times import DECODE_PHASE
-from analysis.wording import plural
 from collect.tables import Tables
 from models.shape import share_layers
 

@@ -10,11 +10,11 @@ import pandas as pd
 
 from analysis.cells import CellResult, Series, thing
 from analysis.scaling import DECODE
-from analysis.sentence import say, together
 from analysis.statistics import steadiness
 from analysis.statistics.proportions import holm
 from analysis.statistics.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend
-from analysis.wording import nodes, number, percent, plural
+from analysis.text.sentence import say, together
+from analysis.text.wording import nodes, number, percent, plural
 
 LEVEL = 0.025
 """Of each warning for a whole run: a steady one raises it once in forty times at most."""

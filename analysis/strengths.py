@@ -15,7 +15,7 @@ from analysis.detail import Detail
 from analysis.family import Family, standing
 from analysis.prices import bill_of, money
 from analysis.systems import INTERNET, System
-from analysis.wording import bare, listing, number, percent, plural
+from analysis.text.wording import bare, listing, number, percent, plural
 from collect.ratings import RUBRICS
 from collect.tables import Tables
 

@@ -12,7 +12,7 @@ from analysis.scaling import DECODE, Scaling
 from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import Estimate
 from analysis.sync import Share, sync_share
-from analysis.wording import DASH, TIMES, count, listing, nodes, number, ratio
+from analysis.text.wording import DASH, TIMES, count, listing, nodes, number, ratio
 
 MOST_MODELS = 3
 """Models whose fastest cells are among the figures."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.cells import API_ENGINE, RATES, CellResult, Series
 from analysis.statistics.stats import Estimate, estimate
-from analysis.wording import nodes
+from analysis.text.wording import nodes
 from collect.run import SystemRecord
 
 INTERNET = "end-to-end over the Internet"

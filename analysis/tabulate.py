@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.cells import CellResult, Series
 from analysis.scaling import Point, Scaling
 from analysis.statistics.stats import karp_flatt
-from analysis.wording import DASH, NOTHING, interval, number, percent, ratio
+from analysis.text.wording import DASH, NOTHING, interval, number, percent, ratio
 from collect.run import RunManifest, Scalar
 
 HASH = re.compile(r"^[0-9a-f]{20,}$")

@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from analysis import said, style
 from analysis.charts import Chart
 from analysis.course import HOUR_S, MINUTE_S, Course
-from analysis.sentence import say, together
-from analysis.wording import nodes
+from analysis.text.sentence import say, together
+from analysis.text.wording import nodes
 
 ATTEMPTS = "Every attempt of the run, at the time it began."
 DOTS = (

@@ -12,8 +12,8 @@ from analysis.family import Family
 from analysis.fastest import Fastest, fastest_clauses, fastest_of, rival_sentences
 from analysis.scaling import Scaling, speed_pairs
 from analysis.scaling_text import leaves_out, scaling_clause, thrown_away
-from analysis.sentence import Sentence, capital, say, together
-from analysis.wording import bare, listing, plural, within
+from analysis.text.sentence import Sentence, capital, say, together
+from analysis.text.wording import bare, listing, plural, within
 
 THROWN = "{thrown}, in no figure"
 MEASURED = "the speeds of {series} series were measured"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from analysis.agreement_text import Agreed, agreement_table, difference_table
 from analysis.blocks import Block, File, Folded, Section, Tabled
-from analysis.sentence import say
 from analysis.study import Study
+from analysis.text.sentence import say
 
 REFERENCE = (
     "The reference implementation computes the same weights in 32 bits: its first row is what "

@@ -22,14 +22,14 @@ from analysis.blocks import (
 from analysis.comparison import Comparison
 from analysis.energy import energy_frame
 from analysis.latency import latency_charts
-from analysis.sentence import say
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import FEWEST
 from analysis.strengths import Traits
 from analysis.study import Study
 from analysis.systems import CLUSTER
 from analysis.tabulate import Table, Text, table
-from analysis.wording import NOTHING, plural
+from analysis.text.sentence import say
+from analysis.text.wording import NOTHING, plural
 
 SCOPE_OF_FEW = "{questions}, {systems}. The results hold for {scope} and for no others."
 SCOPE = "{questions}, {systems}. The results are for {scope}."

@@ -8,11 +8,11 @@ from analysis.accuracy import p_in_words
 from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, Tabled
 from analysis.family import Family
 from analysis.numbers import cell_frame
-from analysis.sentence import Sentence, say
 from analysis.statistics.stats import FEWEST, Ratio
 from analysis.study import Study
 from analysis.tabulate import Table, as_frame, cell_table, failure_table, flag_table, table
-from analysis.wording import NOTHING, ratio
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import NOTHING, ratio
 
 ALL_CELLS = 600
 """Rows of the table of cells that are shown."""

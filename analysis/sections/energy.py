@@ -8,9 +8,9 @@ import pandas as pd
 
 from analysis.blocks import Block, File, Section, Tabled, note
 from analysis.energy import COLUMNS, energy_frame, unmeasured
-from analysis.sentence import say
 from analysis.study import Study
 from analysis.tabulate import Table, frame_table
+from analysis.text.sentence import say
 from collect.run import Questions
 
 COUNTERS = (

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from analysis.blocks import Block, Bullets, Figures, Folded, Prose, Section, Tally, note
 from analysis.cells import constants
 from analysis.scaling_text import thrown_away
-from analysis.sentence import Sentence, say
 from analysis.study import Study
 from analysis.summary import key_figures
-from analysis.wording import plural
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import plural
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 
 MOST_OPEN = 4

@@ -8,11 +8,11 @@ from collections.abc import Hashable, Iterator, Mapping
 from analysis.blocks import File, Section, Tabled
 from analysis.links import over_links
 from analysis.literature import link_sources
-from analysis.sentence import say
 from analysis.statistics.stats import LEVEL
 from analysis.study import Study
 from analysis.tabulate import frame_table, naming
-from analysis.wording import DASH, percent
+from analysis.text.sentence import say
+from analysis.text.wording import DASH, percent
 
 SHARES = (
     "Tokens/s, and their share of the speed over the fastest link of the same engine, paired by "

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from analysis.blocks import Block, Code, File, Folded, Grid, Part, Prose, Section, Tabled, note
 from analysis.course import moment
-from analysis.sentence import say
 from analysis.study import Study
 from analysis.tabulate import (
     as_frame,
@@ -17,7 +16,8 @@ from analysis.tabulate import (
     node_tables,
     provenance_table,
 )
-from analysis.wording import plural
+from analysis.text.sentence import say
+from analysis.text.wording import plural
 
 BEGUN = "Started {created} with toolkit {toolkit}, matrix {matrix}, plan {plan}."
 MOST_FACTS = 200

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from analysis.blocks import File, Folded, Section, Tabled
 from analysis.literature import published_timings
-from analysis.sentence import say
 from analysis.study import Study
 from analysis.tabulate import frame_table
+from analysis.text.sentence import say
 from collect.run import Benchmark
 
 OTHERS = (

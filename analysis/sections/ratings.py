@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled
 from analysis.judges import Opinion
 from analysis.ratings import Rated
-from analysis.sentence import say
 from analysis.statistics.stats import FEWEST
 from analysis.study import Study
-from analysis.wording import plural
+from analysis.text.sentence import say
+from analysis.text.wording import plural
 
 BLIND = (
     "From 1 (worst) to 5 (best), by people who did not know which system an answer came from. "

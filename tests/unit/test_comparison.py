@@ -17,7 +17,7 @@ from analysis.cells import cell_results, series_of
 from analysis.comparison import Comparison, comparison_of
 from analysis.detail import said_again, script_of
 from analysis.report import compose
-from analysis.wording import DASH
+from analysis.text.wording import DASH
 from collect.questions import Key, Question
 from collect.ratings import Judgement, answer_hash
 from collect.run import Price, SystemRecord

@@ -11,7 +11,7 @@ import pytest
 from analysis.cells import cell_results, series_of
 from analysis.report import compose
 from analysis.servers import CLIENT, REST, chain_times, spans_by_speed
-from analysis.wording import NOTHING
+from analysis.text.wording import NOTHING
 from collect.columns import SERVERS, TOKENS
 from collect.parsers import petals
 from collect.run import RunManifest

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.report import write_report
 from analysis.statistics.kappa import weighted_kappa
-from analysis.wording import DASH, NOTHING
+from analysis.text.wording import DASH, NOTHING
 from collect.ratings import RUBRICS, Judgement, answer_hash
 from experiments.rating.store import judgements_of
 from tests.doubles.asked_run import make_asked_run

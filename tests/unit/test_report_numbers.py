@@ -11,7 +11,7 @@ import pytest
 from analysis.cells import constants
 from analysis.report import compose
 from analysis.sync import LinkUse, Share
-from analysis.wording import DASH
+from analysis.text.wording import DASH
 from collect.grading import Key
 from collect.questions import Question
 from collect.run import Price, SystemRecord

@@ -41,9 +41,9 @@ from analysis.blocks import (
 from analysis.charts import Chart
 from analysis.pages import Page, render, write_pages
 from analysis.sections import sections_of
-from analysis.sentence import Sentence, say
 from analysis.study import Study
 from analysis.tabulate import table
+from analysis.text.sentence import Sentence, say
 from tests.doubles.run_kinds import KINDS
 
 BLOCKS = {"p", "li", "td", "th", "h1", "h2", "h3", "h4", "summary", "pre", "div", "desc", "tr",

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analysis.csv_file import write_csv
 from analysis.export import export_answers
-from analysis.markdown import as_block, escaped
 from analysis.report import compose, write_report
+from analysis.text.csv_file import write_csv
+from analysis.text.markdown import as_block, escaped
 from core.foreign import cell_source, cell_text, visible
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.run_frames import make_frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.statistics.stats import Ratio
-from analysis.wording import interval, listing, nodes, number, percent, ratio
+from analysis.text.wording import interval, listing, nodes, number, percent, ratio
 
 DASH = "\N{EN DASH}"
 

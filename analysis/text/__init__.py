@@ -1,0 +1,1 @@
+"""Words, numbers and sentences as a report writes them."""
