@@ -625,7 +625,7 @@ def _nothing_measured(counts: Mapping[str, int]) -> str:
 
 def _print_agreement(agreement: Agreed) -> None:
     from analysis.agreement_text import agreement_table
-    from analysis.tabulate import lines
+    from analysis.cells.tabulate import lines
 
     for line in (*lines(agreement_table(agreement.cells)), *agreement.sentences):
         _say(line)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Series
 from collect.reference import References, ReferenceSays, ReferenceText
 from collect.run import Greedy
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from analysis.accuracy import RIGHT, Accuracy
 from analysis.asked_pairs import FIRST, RATE, TIMED, WHOLE
 from analysis.blocks import Figure
-from analysis.cells import CellResult
-from analysis.family import Family, standing
+from analysis.cells.cells import CellResult
+from analysis.cells.family import Family, standing
 from analysis.scaling_text import thrown_away
 from analysis.systems import INTERNET, System
 from analysis.text.wording import DASH, listing, number

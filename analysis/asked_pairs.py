@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from analysis.accuracy import RIGHT, Accuracy
-from analysis.family import Pair, Side
+from analysis.cells.family import Pair, Side
 from analysis.statistics.proportions import FEWEST_TO_NAME, discordance
 from analysis.statistics.stats import Ratio, paired_ratio
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from analysis import style
-from analysis.sync import AS_ONE, Share
+from analysis.cells.sync import AS_ONE, Share
 from analysis.text.wording import number, plural
 
 HIDDEN = style.MUTED

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.cells import CellResult, Series, subject
-from analysis.scaling import DECODE
+from analysis.cells.cells import CellResult, Series, subject
+from analysis.cells.scaling import DECODE
 from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.text.sentence import Sentence, capital, say, together

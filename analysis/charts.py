@@ -15,8 +15,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis import bars, frames, plots, said, style
-from analysis.cells import Series
-from analysis.scaling import DECODE, Scaling
+from analysis.cells.cells import Series
+from analysis.cells.scaling import DECODE, Scaling
 from analysis.selection import Selection
 from analysis.statistics.stats import LEVEL
 from analysis.text.csv_file import write_csv

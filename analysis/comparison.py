@@ -13,16 +13,16 @@ from analysis.answers import Asked
 from analysis.asked_figures import asked_figures
 from analysis.asked_pairs import question_pairs
 from analysis.blocks import Figure
-from analysis.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.family import Family, Pair
+from analysis.cells.tabulate import Table
 from analysis.detail import Detail, detail_of, detail_table
-from analysis.family import Family, Pair
 from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.strengths import Traits, traits_of
 from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
-from analysis.tabulate import Table
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import bare, count, interval, listing, nodes, percent, plural
 from analysis.verdict import Verdict

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from analysis.cells import Series
+from analysis.cells.cells import Series
+from analysis.cells.scaling import DECODE
+from analysis.cells.tabulate import Table, table
 from analysis.machines import throttling
-from analysis.scaling import DECODE
-from analysis.tabulate import Table, table
 from analysis.text.sentence import say
 from analysis.text.wording import plural
 

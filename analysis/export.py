@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.answers import Asked
 from analysis.caveats import caveats_of
-from analysis.cells import cell_results, series_of
+from analysis.cells.cells import cell_results, series_of
 from analysis.comparison import Comparison, comparison_of
 from analysis.prices import bill_of, money
 from analysis.systems import System

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.cells import Series, subject
-from analysis.family import Family
-from analysis.scaling import DECODE, Point, Scaling, compare, is_unbeaten
+from analysis.cells.cells import Series, subject
+from analysis.cells.family import Family
+from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten
 from analysis.scaling_text import compared
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import interval, listing, nodes

@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells import CellResult, Series
-from analysis.scaling import Scaling
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.scaling import Scaling
+from analysis.cells.sync import LinkUse, link_use_of, sync_share
+from analysis.cells.traffic import RootTraffic
 from analysis.statistics.stats import Estimate
-from analysis.sync import LinkUse, link_use_of, sync_share
-from analysis.traffic import RootTraffic
 
 Row = dict[str, Any]
 Predict = Callable[[CellResult], RootTraffic | None]
@@ -113,7 +113,7 @@ def time_split(all_series: Iterable[Series]) -> pd.DataFrame:
     """Median compute and sync time of a decoded token, for engines that tell them apart.
 
     `sync_ms` is the middle of what the logs allow, `sync_share_low` and `_high` are its ends as
-    shares (`analysis.sync`).
+    shares (`analysis.cells.sync`).
     """
     rows = []
     for series in all_series:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tabulate import Table, table
+from analysis.cells.tabulate import Table, table
 from analysis.text.sentence import say, together
 from analysis.text.wording import DASH, listing, number, plural
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.traffic import RootTraffic, formula_holds, root_traffic
 from analysis.frames import Predict
-from analysis.traffic import RootTraffic, formula_holds, root_traffic
 from collect.run import RunManifest
 from core.errors import HerdError
 from models.catalogue import load_catalogue

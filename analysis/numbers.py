@@ -13,11 +13,11 @@ import pandas as pd
 
 from analysis.accuracy import Accuracy
 from analysis.asked_pairs import WHOLE
-from analysis.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.family import Family
+from analysis.cells.scaling import DECODE, Scaling
 from analysis.detail import Detail
-from analysis.family import Family
 from analysis.prices import bill_of
-from analysis.scaling import DECODE, Scaling
 from analysis.statistics.stats import Estimate, karp_flatt
 from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.cells.sync import Share
 from analysis.frames import MEDIAN, MISSING
-from analysis.sync import Share
 from analysis.text.wording import listing, nodes, number, plural
 
 MOST = 8

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.cells import CellResult, in_words, varying_axes
-from analysis.family import Compared, Finding
-from analysis.scaling import DECODE, Point, Scaling
+from analysis.cells.cells import CellResult, in_words, varying_axes
+from analysis.cells.family import Compared, Finding
+from analysis.cells.scaling import DECODE, Point, Scaling
 from analysis.statistics.stats import FEWEST, Ratio
 from analysis.text.sentence import say, together
 from analysis.text.wording import (

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis import style
-from analysis.cells import Series
-from analysis.scaling import DECODE
+from analysis.cells.cells import Series
+from analysis.cells.scaling import DECODE
 from analysis.style import Look
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import count

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.token_times import DECODE_PHASE
 from analysis.text.wording import plural
-from analysis.token_times import DECODE_PHASE
 from collect.tables import Tables
 from models.shape import share_layers
 

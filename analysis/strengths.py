@@ -11,8 +11,8 @@ import pandas as pd
 from analysis.accuracy import RIGHT, Accuracy
 from analysis.asked_pairs import FIRST, RATE, WHOLE, Figures, rated_for, ratings_of
 from analysis.asked_pairs import TIMED as COLUMNS
+from analysis.cells.family import Family, standing
 from analysis.detail import Detail
-from analysis.family import Family, standing
 from analysis.prices import bill_of, money
 from analysis.systems import INTERNET, System
 from analysis.text.wording import bare, listing, number, percent, plural

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.agreement_text import Agreed
-from analysis.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.family import Family
+from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.comparison import Comparison, comparison_of
 from analysis.course import Course, course_of
-from analysis.family import Family
 from analysis.judges import Opinion, opinions
 from analysis.machines import machine_sentences, node_frame
 from analysis.ratings import Ratings
-from analysis.scaling import Scaling, scalings_of, speed_pairs
 from analysis.selection import Selection, selection_of
 from analysis.stability import Stability, stability_of
 from analysis.verdict import Verdict, verdict_of

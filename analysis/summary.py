@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.blocks import Figure
-from analysis.cells import CellResult, Series
-from analysis.family import Family, Finding
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.family import Family, Finding
+from analysis.cells.scaling import DECODE, Scaling
+from analysis.cells.sync import Share, sync_share
 from analysis.fastest import Fastest, fastest_of
-from analysis.scaling import DECODE, Scaling
 from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import Estimate
-from analysis.sync import Share, sync_share
 from analysis.text.wording import DASH, TIMES, count, listing, nodes, number, ratio
 
 MOST_MODELS = 3

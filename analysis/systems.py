@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from analysis.cells import API_ENGINE, RATES, CellResult, Series
+from analysis.cells.cells import API_ENGINE, RATES, CellResult, Series
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import nodes
 from collect.run import SystemRecord

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.caveats import caveats_of, reservations_of
-from analysis.cells import Series, subject
+from analysis.cells.cells import Series, subject
+from analysis.cells.family import Family
+from analysis.cells.scaling import Scaling, speed_pairs
 from analysis.correctness import perplexity_sentences, same_text
-from analysis.family import Family
 from analysis.fastest import Fastest, fastest_clauses, fastest_of, rival_sentences
-from analysis.scaling import Scaling, speed_pairs
 from analysis.scaling_text import leaves_out, scaling_clause, thrown_away
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, listing, plural, within

@@ -19,15 +19,15 @@ from analysis.blocks import (
     charted,
     note,
 )
+from analysis.cells.energy import energy_frame
+from analysis.cells.tabulate import Table, Text, table
 from analysis.comparison import Comparison
-from analysis.energy import energy_frame
 from analysis.latency import latency_charts
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import FEWEST
 from analysis.strengths import Traits
 from analysis.study import Study
 from analysis.systems import CLUSTER
-from analysis.tabulate import Table, Text, table
 from analysis.text.sentence import say
 from analysis.text.wording import NOTHING, plural
 

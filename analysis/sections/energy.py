@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.blocks import Block, File, Section, Tabled, note
-from analysis.energy import COLUMNS, energy_frame, unmeasured
+from analysis.cells.energy import COLUMNS, energy_frame, unmeasured
+from analysis.cells.tabulate import Table, frame_table
 from analysis.study import Study
-from analysis.tabulate import Table, frame_table
 from analysis.text.sentence import say
 from collect.run import Questions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.blocks import Block, Bullets, Figures, Folded, Prose, Section, Tally, note
-from analysis.cells import constants
+from analysis.cells.cells import constants
 from analysis.scaling_text import thrown_away
 from analysis.study import Study
 from analysis.summary import key_figures

@@ -6,11 +6,11 @@ import math
 from collections.abc import Hashable, Iterator, Mapping
 
 from analysis.blocks import File, Section, Tabled
+from analysis.cells.tabulate import frame_table, naming
 from analysis.links import over_links
 from analysis.literature import link_sources
 from analysis.statistics.stats import LEVEL
 from analysis.study import Study
-from analysis.tabulate import frame_table, naming
 from analysis.text.sentence import say
 from analysis.text.wording import DASH, percent
 

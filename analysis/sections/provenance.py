@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.blocks import Block, Code, File, Folded, Grid, Part, Prose, Section, Tabled, note
-from analysis.course import moment
-from analysis.study import Study
-from analysis.tabulate import (
+from analysis.cells.tabulate import (
     as_frame,
     fact_table,
     model_table,
     node_tables,
     provenance_table,
 )
+from analysis.course import moment
+from analysis.study import Study
 from analysis.text.sentence import say
 from analysis.text.wording import plural
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.blocks import File, Folded, Section, Tabled
+from analysis.cells.tabulate import frame_table
 from analysis.literature import published_timings
 from analysis.study import Study
-from analysis.tabulate import frame_table
 from analysis.text.sentence import say
 from collect.run import Benchmark
 

@@ -8,10 +8,10 @@ import pandas as pd
 
 from analysis import charts, frames
 from analysis.blocks import Block, File, Part, Section, Tabled, charted
+from analysis.cells.tabulate import Table, frame_table, naming
 from analysis.network import link_speeds, predictor
 from analysis.servers import chain_times, spans_by_speed
 from analysis.study import Study
-from analysis.tabulate import Table, frame_table, naming
 from analysis.text.sentence import Sentence, say
 
 SERVERS = (

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.cells import CellResult, Series, series_of
-from analysis.family import Family, Finding
-from analysis.scaling import scalings_of, speed_pairs
+from analysis.cells.cells import CellResult, Series, series_of
+from analysis.cells.family import Family, Finding
+from analysis.cells.scaling import scalings_of, speed_pairs
 from analysis.summary import key_figures
 from analysis.verdict import verdict_of
 from collect.account import STATES

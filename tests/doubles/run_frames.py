@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from collect.columns import ANSWERS, ATTEMPTS, NODES, TEXTS
 from collect.run import Benchmark, CellRecord, Perplexity, RunManifest, Scalar, TrialRecord
 from collect.tables import Tables

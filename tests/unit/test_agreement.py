@@ -12,9 +12,9 @@ import pytest
 
 from analysis.agreement import Agreement, agreements
 from analysis.agreement_text import agreed, agreement_table
-from analysis.cells import Series, cell_results, series_of
+from analysis.cells.cells import Series, cell_results, series_of
+from analysis.cells.tabulate import lines
 from analysis.report import compose
-from analysis.tabulate import lines
 from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
 from collect.reference import REFERENCE_FILE, References, ReferenceSays, ReferenceText
 from collect.run import CellRecord, Greedy, RunManifest, TrialRecord

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.cells import cell_results, series_of
+from analysis.cells.cells import cell_results, series_of
 from analysis.comparison import Comparison, comparison_of
 from analysis.detail import said_again, script_of
 from analysis.report import compose

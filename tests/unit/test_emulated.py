@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cells import cell_results, series_of
+from analysis.cells.cells import cell_results, series_of
 from analysis.frames import measured
 from analysis.report import compose
 from collect.run import RunManifest

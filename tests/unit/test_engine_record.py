@@ -167,7 +167,7 @@ THEIRS = ("llama.cpp", "distributed-llama", "petals")
 KNOWING = {
     "analysis/caveats.py": "Petals' own caveat",
     "analysis/network.py": "the theory of distributed-llama's traffic",
-    "analysis/token_times.py": "distributed-llama's whole milliseconds",
+    "analysis/cells/token_times.py": "distributed-llama's whole milliseconds",
     "collect/parsers/dllama_source.py": "logs of another engine are refused by name",
     "experiments/doctor/checks/advice.py": "how Petals' Python comes onto a node",
     "experiments/doctor/probe/pythons.py": "the Python package of that name",

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from analysis.family import Family, Finding, Pair, Side
+from analysis.cells.family import Family, Finding, Pair, Side
 from analysis.statistics.stats import paired_ratio
 
 

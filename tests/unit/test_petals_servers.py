@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cells import cell_results, series_of
+from analysis.cells.cells import cell_results, series_of
 from analysis.report import compose
 from analysis.servers import CLIENT, REST, chain_times, spans_by_speed
 from analysis.text.wording import NOTHING

@@ -12,10 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis import charts, frames, plots, style
+from analysis.cells.scaling import scalings_of
+from analysis.cells.traffic import RootTraffic
 from analysis.charts import Chart
-from analysis.scaling import scalings_of
 from analysis.selection import selection_of
-from analysis.traffic import RootTraffic
 from tests.doubles.run_frames import Outcomes, make_series
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"

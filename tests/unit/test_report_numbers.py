@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cells import constants
+from analysis.cells.cells import constants
+from analysis.cells.sync import LinkUse, Share
 from analysis.report import compose
-from analysis.sync import LinkUse, Share
 from analysis.text.wording import DASH
 from collect.grading import Key
 from collect.questions import Question

@@ -38,11 +38,11 @@ from analysis.blocks import (
     charts_in,
     files_in,
 )
+from analysis.cells.tabulate import table
 from analysis.charts import Chart
 from analysis.pages import Page, render, write_pages
 from analysis.sections import sections_of
 from analysis.study import Study
-from analysis.tabulate import table
 from analysis.text.sentence import Sentence, say
 from tests.doubles.run_kinds import KINDS
 

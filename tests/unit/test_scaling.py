@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.family import Family, Finding
+from analysis.cells.family import Family, Finding
+from analysis.cells.scaling import Scaling, scaling_of, scalings_of, speed_pairs
 from analysis.fastest import fastest_of
-from analysis.scaling import Scaling, scaling_of, scalings_of, speed_pairs
 from tests.doubles.run_frames import Outcomes, make_series
 
 DLLAMA = "distributed-llama"

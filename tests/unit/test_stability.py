@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.cells.token_times import token_time_frame
 from analysis.course import course_of, duration
 from analysis.machines import machine_sentences, node_frame, node_table, silence
 from analysis.report import compose
 from analysis.stability import stability_of
 from analysis.statistics import steadiness
-from analysis.token_times import token_time_frame
 from collect.columns import TOKENS
 from tests.doubles.run_frames import Outcomes, make_frames, make_series
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from analysis.traffic import formula_holds, mbit_per_s, root_traffic
+from analysis.cells.traffic import formula_holds, mbit_per_s, root_traffic
 
 
 @pytest.mark.parametrize(("nodes", "sent", "received"), [(2, 21, 25), (4, 63, 63), (8, 147, 133)])

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.cells import Series, cell_results, series_of
-from analysis.family import Family
+from analysis.cells.cells import Series, cell_results, series_of
+from analysis.cells.family import Family
+from analysis.cells.scaling import scalings_of, speed_pairs
 from analysis.fastest import fastest_clause, fastest_of
-from analysis.scaling import scalings_of, speed_pairs
 from analysis.scaling_text import thrown_away
 from analysis.summary import key_figures
 from analysis.verdict import Verdict, verdict_of

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells import CellResult
+from analysis.cells.cells import CellResult
+from analysis.cells.traffic import mbit_per_s
 from analysis.text.wording import DASH, NOTHING, number, percent
-from analysis.traffic import mbit_per_s
 
 AS_ONE, WIDEST = 0.02, 0.5
 """Widths of bounds: up to the first they are one figure, from the second on they say nothing."""

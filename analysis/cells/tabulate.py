@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.cells import CellResult, Series
-from analysis.scaling import Point, Scaling
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.scaling import Point, Scaling
 from analysis.statistics.stats import karp_flatt
 from analysis.text.wording import DASH, NOTHING, interval, number, percent, ratio
 from collect.run import RunManifest, Scalar

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.cells import CellResult, Series, link_of, thing
-from analysis.family import Compared, Family, Finding, Pair, Side
+from analysis.cells.cells import CellResult, Series, link_of, thing
+from analysis.cells.family import Compared, Family, Finding, Pair, Side
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
 

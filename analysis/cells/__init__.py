@@ -1,0 +1,1 @@
+"""Cells of a run and what was measured in them: series, comparisons, tables, traffic, energy."""
