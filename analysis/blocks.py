@@ -12,9 +12,9 @@ from typing import ClassVar, TypeAlias
 
 import pandas as pd
 
-from analysis import frames
 from analysis.cells.tabulate import Table, frame_table
-from analysis.charts import Chart
+from analysis.charts import frames
+from analysis.charts.charts import Chart
 from analysis.text.sentence import say
 from analysis.text.wording import plural
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.traffic import RootTraffic, formula_holds, root_traffic
-from analysis.frames import Predict
+from analysis.charts.frames import Predict
 from collect.run import RunManifest
 from core.errors import HerdError
 from models.catalogue import load_catalogue

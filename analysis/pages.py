@@ -9,8 +9,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis import charts
 from analysis.blocks import Part, Section, charts_in, files_in
+from analysis.charts import charts
 from analysis.text.csv_file import write_csv
 from analysis.text.markdown import as_block, as_markdown
 from core.foreign import visible

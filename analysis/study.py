@@ -11,12 +11,12 @@ from analysis.agreement_text import Agreed
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
+from analysis.charts.selection import Selection, selection_of
 from analysis.comparison import Comparison, comparison_of
 from analysis.course import Course, course_of
 from analysis.judges import Opinion, opinions
 from analysis.machines import machine_sentences, node_frame
 from analysis.ratings import Ratings
-from analysis.selection import Selection, selection_of
 from analysis.stability import Stability, stability_of
 from analysis.verdict import Verdict, verdict_of
 from collect.account import STATES

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis import said, style
-from analysis.charts import Chart
+from analysis.charts import said, style
+from analysis.charts.charts import Chart
 from analysis.course import HOUR_S, MINUTE_S, Course
 from analysis.text.sentence import say, together
 from analysis.text.wording import nodes

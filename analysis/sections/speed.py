@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import charts, frames
 from analysis.blocks import Block, File, Part, Section, Tabled, charted
 from analysis.cells.tabulate import Table, frame_table, naming
+from analysis.charts import charts, frames
 from analysis.network import link_speeds, predictor
 from analysis.servers import chain_times, spans_by_speed
 from analysis.study import Study

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.cells.cells import cell_results, series_of
-from analysis.frames import measured
+from analysis.charts.frames import measured
 from analysis.report import compose
 from collect.run import RunManifest
 from collect.tables import Tables

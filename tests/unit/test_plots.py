@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import charts, frames, plots, style
 from analysis.cells.scaling import scalings_of
 from analysis.cells.traffic import RootTraffic
-from analysis.charts import Chart
-from analysis.selection import selection_of
+from analysis.charts import charts, frames, plots, style
+from analysis.charts.charts import Chart
+from analysis.charts.selection import selection_of
 from tests.doubles.run_frames import Outcomes, make_series
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"

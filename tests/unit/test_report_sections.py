@@ -39,7 +39,7 @@ from analysis.blocks import (
     files_in,
 )
 from analysis.cells.tabulate import table
-from analysis.charts import Chart
+from analysis.charts.charts import Chart
 from analysis.pages import Page, render, write_pages
 from analysis.sections import sections_of
 from analysis.study import Study

@@ -1,4 +1,4 @@
-"""Figures over nodes from the tables of `analysis.frames`."""
+"""Figures over nodes from the tables of `analysis.charts.frames`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from analysis import style
-from analysis.frames import MEDIAN
-from analysis.panels import Looks, Notes, Panel, draw_points, figure_of
+from analysis.charts import style
+from analysis.charts.frames import MEDIAN
+from analysis.charts.panels import Looks, Notes, Panel, draw_points, figure_of
 from analysis.text.wording import number
 
 LOG_FROM = 30.0

@@ -15,9 +15,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis import style
-from analysis.frames import MEDIAN, MISSING, TRIAL
-from analysis.style import Look
+from analysis.charts import style
+from analysis.charts.frames import MEDIAN, MISSING, TRIAL
+from analysis.charts.style import Look
 
 DODGE = 0.1
 """Distance of series at one number of nodes, in doublings."""

@@ -14,10 +14,10 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis import bars, frames, plots, said, style
 from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE, Scaling
-from analysis.selection import Selection
+from analysis.charts import bars, frames, plots, said, style
+from analysis.charts.selection import Selection
 from analysis.statistics.stats import LEVEL
 from analysis.text.csv_file import write_csv
 from analysis.text.sentence import Sentence, say, together

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import style
 from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE
-from analysis.style import Look
+from analysis.charts import style
+from analysis.charts.style import Look
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import count
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells.sync import Share
-from analysis.frames import MEDIAN, MISSING
+from analysis.charts.frames import MEDIAN, MISSING
 from analysis.text.wording import listing, nodes, number, plural
 
 MOST = 8

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis import style
 from analysis.cells.sync import AS_ONE, Share
+from analysis.charts import style
 from analysis.text.wording import number, plural
 
 HIDDEN = style.MUTED
