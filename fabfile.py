@@ -21,7 +21,7 @@ from invoke.exceptions import Exit
 from core.errors import HerdError
 
 if TYPE_CHECKING:
-    from analysis.agreement_text import Agreed
+    from analysis.agreement.report import Agreed
     from analysis.report import Report
     from experiments.planning.matrix import Matrix
     from experiments.runner import RunResult
@@ -624,7 +624,7 @@ def _nothing_measured(counts: Mapping[str, int]) -> str:
 
 
 def _print_agreement(agreement: Agreed) -> None:
-    from analysis.agreement_text import agreement_table
+    from analysis.agreement.report import agreement_table
     from analysis.cells.tabulate import lines
 
     for line in (*lines(agreement_table(agreement.cells)), *agreement.sentences):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.agreement_text import Agreed, agreed
+from analysis.agreement.report import Agreed, agreed
 from analysis.pages import write_pages
 from analysis.ratings import Ratings
 from analysis.sections import sections_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.agreement_text import Agreed
+from analysis.agreement.report import Agreed
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs

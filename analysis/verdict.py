@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from analysis.agreement.correctness import perplexity_sentences, same_text
 from analysis.caveats import caveats_of, reservations_of
 from analysis.cells.cells import Series, subject
 from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, speed_pairs
-from analysis.correctness import perplexity_sentences, same_text
 from analysis.fastest import Fastest, fastest_clauses, fastest_of, rival_sentences
 from analysis.scaling_text import leaves_out, scaling_clause, thrown_away
 from analysis.text.sentence import Sentence, capital, say, together

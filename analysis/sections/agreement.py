@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis.agreement_text import Agreed, agreement_table, difference_table
+from analysis.agreement.report import Agreed, agreement_table, difference_table
 from analysis.blocks import Block, File, Folded, Section, Tabled
 from analysis.study import Study
 from analysis.text.sentence import say

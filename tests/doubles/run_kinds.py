@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.agreement_text import agreed
+from analysis.agreement.report import agreed
 from analysis.study import Study, study_of
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE

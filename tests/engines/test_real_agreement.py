@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.agreement_text import agreed
+from analysis.agreement.report import agreed
 from collect.load import load_run
 from collect.run import Greedy
 from collect.tables import build_tables

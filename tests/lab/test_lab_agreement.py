@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.agreement_text import Agreed, agreed
+from analysis.agreement.report import Agreed, agreed
 from analysis.report import write_report
 from collect.load import load_run
 from collect.reference import REFERENCE_FILE

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from analysis.agreement_text import agreed
+from analysis.agreement.report import agreed
 from collect.account import Account
 from collect.load import load_run
 from collect.tables import build_tables, tables_of

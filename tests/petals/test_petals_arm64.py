@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.agreement_text import agreed
+from analysis.agreement.report import agreed
 from collect.load import load_run
 from collect.run import Greedy
 from collect.tables import build_tables

@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.agreement import Agreement, agreements
-from analysis.agreement_text import agreed, agreement_table
+from analysis.agreement.agreement import Agreement, agreements
+from analysis.agreement.report import agreed, agreement_table
 from analysis.cells.cells import Series, cell_results, series_of
 from analysis.cells.tabulate import lines
 from analysis.report import compose

@@ -11,7 +11,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from analysis.agreement import Agreement, Difference, agreements, difference, distances
+from analysis.agreement.agreement import Agreement, Difference, agreements, difference, distances
 from analysis.cells.cells import Series, cell_results, series_of, thing
 from analysis.cells.tabulate import Table, table
 from analysis.text.sentence import say, together

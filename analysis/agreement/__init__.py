@@ -1,0 +1,1 @@
+"""Whether engines say what the reference says."""
