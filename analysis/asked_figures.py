@@ -10,9 +10,9 @@ from analysis.asked_pairs import FIRST, RATE, TIMED, WHOLE
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Family, standing
-from analysis.scaling_text import thrown_away
 from analysis.systems import INTERNET, System
 from analysis.text.wording import DASH, listing, number
+from analysis.verdict.scaling_text import thrown_away
 
 MOST_NAMED = 4
 """Systems that a figure names, each with its own."""

@@ -19,13 +19,13 @@ from analysis.cells.tabulate import Table
 from analysis.detail import Detail, detail_of, detail_table
 from analysis.prices import price_table
 from analysis.ratings import Rated, Ratings, rated_answers
-from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.strengths import Traits, traits_of
 from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import bare, count, interval, listing, nodes, percent, plural
-from analysis.verdict import Verdict
+from analysis.verdict.scaling_text import thrown_away
+from analysis.verdict.verdict import Verdict
 from collect.questions import Question
 from collect.run import Questions, RunManifest
 from collect.tables import Tables

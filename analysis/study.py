@@ -18,7 +18,7 @@ from analysis.judges import Opinion, opinions
 from analysis.machines import machine_sentences, node_frame
 from analysis.ratings import Ratings
 from analysis.stability import Stability, stability_of
-from analysis.verdict import Verdict, verdict_of
+from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
 from collect.judging import Judged
 from collect.run import RunManifest

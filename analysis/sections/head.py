@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from analysis.blocks import Block, Bullets, Figures, Folded, Prose, Section, Tally, note
 from analysis.cells.cells import constants
-from analysis.scaling_text import thrown_away
 from analysis.study import Study
-from analysis.summary import key_figures
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import plural
+from analysis.verdict.scaling_text import thrown_away
+from analysis.verdict.summary import key_figures
 from collect.run import Benchmark, Greedy, Questions, RunManifest
 
 MOST_OPEN = 4

@@ -21,8 +21,8 @@ import pandas as pd
 from analysis.cells.cells import CellResult, Series, series_of
 from analysis.cells.family import Family, Finding
 from analysis.cells.scaling import scalings_of, speed_pairs
-from analysis.summary import key_figures
-from analysis.verdict import verdict_of
+from analysis.verdict.summary import key_figures
+from analysis.verdict.verdict import verdict_of
 from collect.account import STATES
 from collect.run import CellRecord
 

@@ -165,7 +165,7 @@ def test_every_role_describes_its_variables(name: str) -> None:
 # Who knows engines by name outside their own files, and why it may.
 THEIRS = ("llama.cpp", "distributed-llama", "petals")
 KNOWING = {
-    "analysis/caveats.py": "Petals' own caveat",
+    "analysis/verdict/caveats.py": "Petals' own caveat",
     "analysis/network.py": "the theory of distributed-llama's traffic",
     "analysis/cells/token_times.py": "distributed-llama's whole milliseconds",
     "collect/parsers/dllama_source.py": "logs of another engine are refused by name",

@@ -38,7 +38,7 @@ MENTIONS = {
     ("experiments/nodes/facts.py", "plan"),
     ("experiments/disk/ledger.py", "run-matrix"),
     ("experiments/rating/sheet.py", "run-matrix"),
-    ("analysis/caveats.py", "run-matrix"),
+    ("analysis/verdict/caveats.py", "run-matrix"),
     ("fabfile.py", "compare"),
 }
 """Verbs that read an inventory, named in a sentence and not as what to paste."""

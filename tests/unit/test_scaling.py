@@ -6,7 +6,7 @@ import pytest
 
 from analysis.cells.family import Family, Finding
 from analysis.cells.scaling import Scaling, scaling_of, scalings_of, speed_pairs
-from analysis.fastest import fastest_of
+from analysis.verdict.fastest import fastest_of
 from tests.doubles.run_frames import Outcomes, make_series
 
 DLLAMA = "distributed-llama"

@@ -12,10 +12,10 @@ import pytest
 from analysis.cells.cells import Series, cell_results, series_of
 from analysis.cells.family import Family
 from analysis.cells.scaling import scalings_of, speed_pairs
-from analysis.fastest import fastest_clause, fastest_of
-from analysis.scaling_text import thrown_away
-from analysis.summary import key_figures
-from analysis.verdict import Verdict, verdict_of
+from analysis.verdict.fastest import fastest_clause, fastest_of
+from analysis.verdict.scaling_text import thrown_away
+from analysis.verdict.summary import key_figures
+from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
 from tests.doubles.run_frames import Outcomes, make_frames, make_series
 

@@ -9,10 +9,10 @@ from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family, Finding
 from analysis.cells.scaling import DECODE, Scaling
 from analysis.cells.sync import Share, sync_share
-from analysis.fastest import Fastest, fastest_of
-from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import Estimate
 from analysis.text.wording import DASH, TIMES, count, listing, nodes, number, ratio
+from analysis.verdict.fastest import Fastest, fastest_of
+from analysis.verdict.scaling_text import thrown_away
 
 MOST_MODELS = 3
 """Models whose fastest cells are among the figures."""

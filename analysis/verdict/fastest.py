@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from analysis.cells.cells import Series, subject
 from analysis.cells.family import Family
 from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten
-from analysis.scaling_text import compared
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import interval, listing, nodes
+from analysis.verdict.scaling_text import compared
 
 FASTEST = "fastest for {model} is {cells}"
 FASTEST_OF_SEVERAL = "fastest for {model}, and not to be told apart, are {cells}"

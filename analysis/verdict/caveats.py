@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from analysis.cells.cells import CellResult, Series, subject
 from analysis.cells.scaling import DECODE
-from analysis.scaling_text import thrown_away
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, count, listing, nodes, percent, plural
+from analysis.verdict.scaling_text import thrown_away
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.agreement.correctness import perplexity_sentences, same_text
-from analysis.caveats import caveats_of, reservations_of
 from analysis.cells.cells import Series, subject
 from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, speed_pairs
-from analysis.fastest import Fastest, fastest_clauses, fastest_of, rival_sentences
-from analysis.scaling_text import leaves_out, scaling_clause, thrown_away
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, listing, plural, within
+from analysis.verdict.caveats import caveats_of, reservations_of
+from analysis.verdict.fastest import Fastest, fastest_clauses, fastest_of, rival_sentences
+from analysis.verdict.scaling_text import leaves_out, scaling_clause, thrown_away
 
 THROWN = "{thrown}, in no figure"
 MEASURED = "the speeds of {series} series were measured"
