@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator, Mapping
 
 from analysis.blocks import File, Section, Tabled
 from analysis.cells.tabulate import frame_table, naming
-from analysis.links import over_links
-from analysis.literature import link_sources
+from analysis.network.links import over_links
+from analysis.network.literature import link_sources
 from analysis.statistics.stats import LEVEL
 from analysis.study import Study
 from analysis.text.sentence import say

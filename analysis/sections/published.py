@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analysis.blocks import File, Folded, Section, Tabled
 from analysis.cells.tabulate import frame_table
-from analysis.literature import published_timings
+from analysis.network.literature import published_timings
 from analysis.study import Study
 from analysis.text.sentence import say
 from collect.run import Benchmark

@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.blocks import Block, File, Part, Section, Tabled, charted
 from analysis.cells.tabulate import Table, frame_table, naming
 from analysis.charts import charts, frames
-from analysis.network import link_speeds, predictor
-from analysis.servers import chain_times, spans_by_speed
+from analysis.network.network import link_speeds, predictor
+from analysis.network.servers import chain_times, spans_by_speed
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 

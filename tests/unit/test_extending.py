@@ -21,7 +21,7 @@ import pytest
 import requests
 import yaml
 
-from analysis import literature
+from analysis.network import literature
 from collect.attempt import NodeEnergy
 from experiments.engines.llama_cpp import ENGINE
 from experiments.nodes.launcher import Reply

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.literature import Timing, load_publications, published_timings
+from analysis.network.literature import Timing, load_publications, published_timings
 from analysis.report import write_report
 from collect.parsers.distributed_llama import measurement
 from collect.run import ATTEMPTS_FOLDER, Benchmark

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis.cells.cells import cell_results, series_of
+from analysis.network.servers import CLIENT, REST, chain_times, spans_by_speed
 from analysis.report import compose
-from analysis.servers import CLIENT, REST, chain_times, spans_by_speed
 from analysis.text.wording import NOTHING
 from collect.columns import SERVERS, TOKENS
 from collect.parsers import petals

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from analysis.cells.scaling import speed_pairs
-from analysis.links import over_links
-from analysis.literature import published_over_links
+from analysis.network.links import over_links
+from analysis.network.literature import published_over_links
 from analysis.report import compose
 from collect.attempt import ATTEMPT_FILE
 from collect.run import ATTEMPTS_FOLDER

@@ -15,7 +15,7 @@ from analysis.cells.cells import LINK_DELAY as DELAY
 from analysis.cells.cells import LINK_RATE as RATE
 from analysis.cells.cells import CellResult, Series, link_in_words, series_of
 from analysis.cells.scaling import DECODE
-from analysis.literature import published_over_links
+from analysis.network.literature import published_over_links
 from analysis.statistics.stats import Ratio, paired_ratio
 from collect.run import Scalar
 

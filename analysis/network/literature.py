@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 
 from core.yaml_file import load_yaml_file
 
-FOLDER = Path(__file__).with_name("published")
+FOLDER = Path(__file__).parents[1] / "published"
 
 
 class _Strict(BaseModel):

@@ -1,0 +1,1 @@
+"""Links, traffic and servers of a run, next to published figures."""
