@@ -13,11 +13,11 @@ from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
 from analysis.comparison import Comparison, comparison_of
-from analysis.course import Course, course_of
 from analysis.judges import Opinion, opinions
-from analysis.machines import machine_sentences, node_frame
 from analysis.ratings import Ratings
-from analysis.stability import Stability, stability_of
+from analysis.stability.course import Course, course_of
+from analysis.stability.machines import machine_sentences, node_frame
+from analysis.stability.stability import Stability, stability_of
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
 from collect.judging import Judged

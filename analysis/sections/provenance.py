@@ -14,7 +14,7 @@ from analysis.cells.tabulate import (
     node_tables,
     provenance_table,
 )
-from analysis.course import moment
+from analysis.stability.course import moment
 from analysis.study import Study
 from analysis.text.sentence import say
 from analysis.text.wording import plural

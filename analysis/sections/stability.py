@@ -9,12 +9,12 @@ import pandas as pd
 from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted
 from analysis.cells.tabulate import Table, table
 from analysis.cells.token_times import SHARES, token_time_frame
-from analysis.machines import node_table, silence
-from analysis.stability import Stability
+from analysis.stability.machines import node_table, silence
+from analysis.stability.stability import Stability
+from analysis.stability.timeline import timeline_chart
 from analysis.study import Steadiness, Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, NOTHING, number, percent, plural
-from analysis.timeline import timeline_chart
 
 NO_PAIR = "No cell has two trials with a speed, so nothing is known about how steady the run was."
 STEADY = (

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from analysis.cells.token_times import token_time_frame
-from analysis.course import course_of, duration
-from analysis.machines import machine_sentences, node_frame, node_table, silence
 from analysis.report import compose
-from analysis.stability import stability_of
+from analysis.stability.course import course_of, duration
+from analysis.stability.machines import machine_sentences, node_frame, node_table, silence
+from analysis.stability.stability import stability_of
 from analysis.statistics import steadiness
 from collect.columns import TOKENS
 from tests.doubles.run_frames import Outcomes, make_frames, make_series

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE
 from analysis.cells.tabulate import Table, table
-from analysis.machines import throttling
+from analysis.stability.machines import throttling
 from analysis.text.sentence import say
 from analysis.text.wording import plural
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.charts import said, style
 from analysis.charts.charts import Chart
-from analysis.course import HOUR_S, MINUTE_S, Course
+from analysis.stability.course import HOUR_S, MINUTE_S, Course
 from analysis.text.sentence import say, together
 from analysis.text.wording import nodes
 

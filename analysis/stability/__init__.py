@@ -1,0 +1,1 @@
+"""How steady machines and figures were over the run."""
