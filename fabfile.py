@@ -641,7 +641,7 @@ def _print_status(counts: Mapping[str, str | int]) -> None:
 
 
 def _export(folder: Path, file: str) -> None:
-    from analysis.export import export_answers
+    from analysis.answers.export import export_answers
 
     _say(f"Answers: {export_answers(folder, Path(file))}")
 

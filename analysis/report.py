@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.agreement.report import Agreed, agreed
+from analysis.answers.ratings import Ratings
 from analysis.pages import write_pages
-from analysis.ratings import Ratings
 from analysis.sections import sections_of
 from analysis.study import study_of
 from collect.account import Account

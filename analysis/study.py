@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.agreement.report import Agreed
+from analysis.answers.comparison import Comparison, comparison_of
+from analysis.answers.llm_judges import Opinion, opinions
+from analysis.answers.ratings import Ratings
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
-from analysis.comparison import Comparison, comparison_of
-from analysis.judges import Opinion, opinions
-from analysis.ratings import Ratings
 from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of

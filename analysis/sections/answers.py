@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis.answers import Asked
+from analysis.answers.answers import Asked
+from analysis.answers.comparison import Comparison
+from analysis.answers.latency import latency_charts
+from analysis.answers.strengths import Traits
+from analysis.answers.systems import CLUSTER
 from analysis.blocks import (
     Block,
     Card,
@@ -21,13 +25,9 @@ from analysis.blocks import (
 )
 from analysis.cells.energy import energy_frame
 from analysis.cells.tabulate import Table, Text, table
-from analysis.comparison import Comparison
-from analysis.latency import latency_charts
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import FEWEST
-from analysis.strengths import Traits
 from analysis.study import Study
-from analysis.systems import CLUSTER
 from analysis.text.sentence import say
 from analysis.text.wording import NOTHING, plural
 

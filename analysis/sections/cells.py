@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis.accuracy import p_in_words
+from analysis.answers.accuracy import p_in_words
+from analysis.answers.numbers import cell_frame
 from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, Tabled
 from analysis.cells.family import Family
 from analysis.cells.tabulate import Table, as_frame, cell_table, failure_table, flag_table, table
-from analysis.numbers import cell_frame
 from analysis.statistics.stats import FEWEST, Ratio
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from analysis.answers.llm_judges import Opinion
+from analysis.answers.ratings import Rated
 from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled
-from analysis.judges import Opinion
-from analysis.ratings import Rated
 from analysis.statistics.stats import FEWEST
 from analysis.study import Study
 from analysis.text.sentence import say

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.answers.comparison import Comparison, comparison_of
+from analysis.answers.detail import said_again, script_of
 from analysis.cells.cells import cell_results, series_of
-from analysis.comparison import Comparison, comparison_of
-from analysis.detail import said_again, script_of
 from analysis.report import compose
 from analysis.text.wording import DASH
 from collect.questions import Key, Question

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.export import export_answers
+from analysis.answers.export import export_answers
 from core.errors import HerdError
 from tests.doubles.api_server import saying, serving
 from tests.doubles.asking_run import matrix, run, systems_file

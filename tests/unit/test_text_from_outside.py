@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from analysis.export import export_answers
+from analysis.answers.export import export_answers
 from analysis.report import compose, write_report
 from analysis.text.csv_file import write_csv
 from analysis.text.markdown import as_block, escaped

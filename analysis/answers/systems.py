@@ -106,7 +106,7 @@ def systems_of(
 
     Args:
         all_series: of the run.
-        answers: as `analysis.answers.counting` makes them.
+        answers: as `analysis.answers.answers.counting` makes them.
         apis: what the run says of its APIs, by the name of the system.
     """
     counts = {cell.nodes for series in all_series for cell in series.cells}

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from analysis.answers.systems import System
 from analysis.cells.family import LEVEL, Family
 from analysis.cells.tabulate import Table, table
 from analysis.statistics.proportions import FEWEST_TO_NAME, Discordance, Share, discordance
-from analysis.systems import System
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, NOTHING, listing, percent, plural
 from collect.grading import is_right

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.answers.systems import System
 from analysis.cells.tabulate import Table, table
-from analysis.systems import System
 from analysis.text.wording import NOTHING, percent
 from collect.questions import Question
 from collect.spoken_numbers import numbers_in

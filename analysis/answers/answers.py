@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.asked_pairs import WHOLE
+from analysis.answers.asked_pairs import WHOLE
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System, with_waiting
 from analysis.cells.family import Compared, Family, Finding
 from analysis.cells.tabulate import Table, table
-from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System, with_waiting
 from analysis.text.wording import NOTHING, interval, number, plural, ratio
 from collect.grading import is_right
 from collect.questions import Question

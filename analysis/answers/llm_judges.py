@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from analysis.answers.prices import money
+from analysis.answers.systems import System
 from analysis.cells.tabulate import Table, table
-from analysis.prices import money
-from analysis.systems import System
 from analysis.text.sentence import say
 from collect.judging import Comparison, Judge, Judged
 from collect.ratings import answer_hash

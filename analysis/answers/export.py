@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.answers import Asked
+from analysis.answers.answers import Asked
+from analysis.answers.comparison import Comparison, comparison_of
+from analysis.answers.prices import bill_of, money
+from analysis.answers.systems import System
 from analysis.cells.cells import cell_results, series_of
-from analysis.comparison import Comparison, comparison_of
-from analysis.prices import bill_of, money
-from analysis.systems import System
 from analysis.text.wording import nodes, number, plural
 from analysis.verdict.caveats import caveats_of
 from collect.account import Account

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.accuracy import RIGHT, Accuracy
-from analysis.asked_pairs import FIRST, RATE, TIMED, WHOLE
+from analysis.answers.accuracy import RIGHT, Accuracy
+from analysis.answers.asked_pairs import FIRST, RATE, TIMED, WHOLE
+from analysis.answers.systems import INTERNET, System
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Family, standing
-from analysis.systems import INTERNET, System
 from analysis.text.wording import DASH, listing, number
 from analysis.verdict.scaling_text import thrown_away
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.accuracy import RIGHT, Accuracy
-from analysis.asked_pairs import FIRST, RATE, WHOLE, Figures, rated_for, ratings_of
-from analysis.asked_pairs import TIMED as COLUMNS
+from analysis.answers.accuracy import RIGHT, Accuracy
+from analysis.answers.asked_pairs import FIRST, RATE, WHOLE, Figures, rated_for, ratings_of
+from analysis.answers.asked_pairs import TIMED as COLUMNS
+from analysis.answers.detail import Detail
+from analysis.answers.prices import bill_of, money
+from analysis.answers.systems import INTERNET, System
 from analysis.cells.family import Family, standing
-from analysis.detail import Detail
-from analysis.prices import bill_of, money
-from analysis.systems import INTERNET, System
 from analysis.text.wording import bare, listing, number, percent, plural
 from collect.ratings import RUBRICS
 from collect.tables import Tables
@@ -117,7 +117,7 @@ def traits_of(
         details: name of a system to what counting found in its answers.
         tables: of the run, for what attempts that do not count tell.
         family: the comparisons of the report.
-        scores: what raters gave, a row a judgement (`analysis.ratings`); None without any.
+        scores: what raters gave, a row a judgement (`analysis.answers.ratings`); None without any.
     """
     good: dict[str, list[Line]] = {system.name: [] for system in systems}
     bad: dict[str, list[Line]] = {system.name: [] for system in systems}

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
 from analysis.charts import said, style
 from analysis.charts.charts import Chart
 from analysis.charts.frames import ANSWER, MEDIAN
 from analysis.statistics.stats import FEWEST
-from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing, number
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from analysis.accuracy import RIGHT, Accuracy
+from analysis.answers.accuracy import RIGHT, Accuracy
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 from analysis.cells.family import Pair, Side
 from analysis.statistics.proportions import FEWEST_TO_NAME, discordance
 from analysis.statistics.stats import Ratio, paired_ratio
-from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 from collect.ratings import RUBRICS
 
 FIRST, WHOLE, RATE = "first token", "whole answer", "tokens/s of an answer"

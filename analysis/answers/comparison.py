@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis import accuracy, answers, numbers
-from analysis.accuracy import Accuracy
-from analysis.answers import Asked
-from analysis.asked_figures import asked_figures
-from analysis.asked_pairs import question_pairs
+from analysis.answers import accuracy, answers, numbers
+from analysis.answers.accuracy import Accuracy
+from analysis.answers.answers import Asked
+from analysis.answers.asked_figures import asked_figures
+from analysis.answers.asked_pairs import question_pairs
+from analysis.answers.detail import Detail, detail_of, detail_table
+from analysis.answers.prices import price_table
+from analysis.answers.ratings import Rated, Ratings, rated_answers
+from analysis.answers.strengths import Traits, traits_of
+from analysis.answers.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family, Pair
 from analysis.cells.tabulate import Table
-from analysis.detail import Detail, detail_of, detail_table
-from analysis.prices import price_table
-from analysis.ratings import Rated, Ratings, rated_answers
 from analysis.statistics.stats import FEWEST, range_coverage
-from analysis.strengths import Traits, traits_of
-from analysis.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import bare, count, interval, listing, nodes, percent, plural
 from analysis.verdict.scaling_text import thrown_away

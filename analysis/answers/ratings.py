@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from analysis.answers.systems import System
 from analysis.cells.tabulate import Table, table
 from analysis.statistics.kappa import weighted_kappa
 from analysis.statistics.stats import mean
-from analysis.systems import System
 from analysis.text.wording import DASH, NOTHING, plural
 from collect.ratings import RUBRICS, Judgement, answer_hash
 

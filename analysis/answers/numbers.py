@@ -11,15 +11,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.accuracy import Accuracy
-from analysis.asked_pairs import WHOLE
+from analysis.answers.accuracy import Accuracy
+from analysis.answers.asked_pairs import WHOLE
+from analysis.answers.detail import Detail
+from analysis.answers.prices import bill_of
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family
 from analysis.cells.scaling import DECODE, Scaling
-from analysis.detail import Detail
-from analysis.prices import bill_of
 from analysis.statistics.stats import Estimate, karp_flatt
-from analysis.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 
 Row = dict[str, Any]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.answers.systems import System
 from analysis.cells.tabulate import Table, table
-from analysis.systems import System
 from analysis.text.wording import number
 from collect.run import Price
 

@@ -1,0 +1,1 @@
+"""Answers of systems: waiting, keys, prices, ratings, and their comparison."""
