@@ -3,8 +3,8 @@
 Columns that all have: `model`, `series` (label within its model), `nodes`. Tables with trials
 have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its ends: of an interval
 where `coverage` is 0.95 or more, else the range of few values) or `missing` (nothing measured:
-`state` and `reason` tell why). Tables of `analysis.answers.latency` are by system and question instead,
-with `answer` for `trial`.
+`state` and `reason` tell why). Tables of `analysis.answers.latency` are by system and question
+instead, with `answer` for `trial`.
 """
 
 from __future__ import annotations
