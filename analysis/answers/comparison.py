@@ -97,11 +97,6 @@ class Comparison:
         """So few questions that they stand for no others."""
         return len(self.questions) < MANY
 
-    @property
-    def has_remote(self) -> bool:
-        """Some system was asked over the Internet."""
-        return any(system.is_remote for system in self.systems)
-
     def verdict(self, of_run: Verdict, *, has_speed: bool) -> Verdict:
         """The findings of the run, with what its answers tell first.
 

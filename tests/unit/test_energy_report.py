@@ -16,7 +16,7 @@ from tests.doubles.asked_run import make_asked_run
 from tests.doubles.run_folder import make_run
 from tests.unit.test_energy import counting_world, run
 
-WINDOW = "Counted from the start of the root's process to its end: loading the model"
+WINDOW = "Counted from the start of the root's process to its end: this includes loading the model"
 
 
 def energy_of(run_folder: Path) -> tuple[str, Path]:
@@ -58,7 +58,9 @@ def test_why_a_node_does_not_count_is_told_once(tmp_path: Path) -> None:
 def test_nodes_of_one_machine_are_told(tmp_path: Path) -> None:
     result = run(tmp_path, counting_world(tmp_path, boot_id=lambda _node: "the same"))
     section, _ = energy_of(result.folder)
-    assert "Not measured: pi1 and pi2: virtual ones of one machine, whose counters count" in section
+    assert (
+        "Not measured: pi1 and pi2: virtual nodes on one machine, whose counters count" in section
+    )
 
 
 def test_a_run_from_before_says_nothing(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def test_layers_in_proportion_to_the_measured_speed_are_counted_out(tmp_path: Pa
     assert list(spans_by_speed(chain_times(make_series(OUTCOMES), made)).values()) == ["4-2"]
     compose(run, made, tmp_path)
     for name in ("report.md", "index.html"):
-        assert "layers would be shared so: " in (tmp_path / name).read_text()
+        assert "speed of the servers would be: " in (tmp_path / name).read_text()
     _, alike = tables({SECOND: [9.0, 9.0], FIRST: [10.0, 10.0]})
     assert spans_by_speed(chain_times(make_series(OUTCOMES), alike)) == {}
 
@@ -135,7 +135,7 @@ def test_the_report_has_the_parts_as_a_table_and_as_a_file(tmp_path: Path) -> No
     run, made = tables({FIRST: [14.0, 16.0], SECOND: [8.0, 10.0]})
     compose(run, made, tmp_path)
     page = (tmp_path / "report.md").read_text()
-    assert "### Along the servers" in page
+    assert "### Time of each server" in page
     assert f"| {REST} | {NOTHING} | 6.00 | 19 % |" in page
-    assert "Along the servers" in (tmp_path / "index.html").read_text()
+    assert "Time of each server" in (tmp_path / "index.html").read_text()
     assert list(pd.read_csv(tmp_path / "servers.csv")["part"]) == [CLIENT, FIRST, SECOND, REST]

@@ -227,7 +227,7 @@ def test_what_a_judge_costs_is_told_before_and_after_and_in_the_report(
     write_report(run, run.parents[1] / "reports")
     markdown = (run.parents[1] / "reports" / run.name / "report.md").read_text()
     told = "Its replies cost 0.000900 EUR (30 tokens read, 6 generated, prices of 2026-01-01)"
-    assert f"{told}; what 1 more cost its server did not tell." in markdown
+    assert f"{told}. The server did not report the cost of 1 more." in markdown
 
 
 def test_a_judge_that_may_cost_more_than_the_ceiling_is_not_asked(

@@ -107,8 +107,13 @@ def pages_of(sections: list[Section]) -> tuple[str, str]:
 
 
 def said(sections: list[Section]) -> tuple[set[str], set[str]]:
-    """What both pages say."""
-    page, markdown = pages_of(sections)
+    """What both pages of sections say."""
+    return said_by(pages_of(sections))
+
+
+def said_by(pages: tuple[str, str]) -> tuple[set[str], set[str]]:
+    """What an HTML page and its Markdown say."""
+    page, markdown = pages
     _, _, body = markdown.partition("\n")
     return Text(page).pieces, Text(READER.render(body)).pieces
 
@@ -123,8 +128,18 @@ def made(study: Study) -> list[Section]:
     return list(sections_of(study))
 
 
-def test_both_pages_say_the_same(made: list[Section]) -> None:
-    page, markdown = said(made)
+@pytest.fixture(scope="module")
+def pages(made: list[Section]) -> tuple[str, str]:
+    return pages_of(made)
+
+
+@pytest.fixture(scope="module")
+def texts(pages: tuple[str, str]) -> tuple[set[str], set[str]]:
+    return said_by(pages)
+
+
+def test_both_pages_say_the_same(texts: tuple[set[str], set[str]]) -> None:
+    page, markdown = texts
     assert page - markdown == set()
     assert markdown - page == set()
 
@@ -142,8 +157,10 @@ def strings(block: object) -> Iterator[str]:
                 yield from strings(getattr(block, field.name))
 
 
-def test_what_sections_hold_is_on_both_pages(made: list[Section]) -> None:
-    page, markdown = (" ".join(sorted(pieces)) for pieces in said(made))
+def test_what_sections_hold_is_on_both_pages(
+    made: list[Section], texts: tuple[set[str], set[str]]
+) -> None:
+    page, markdown = (" ".join(sorted(pieces)) for pieces in texts)
     for section in made:
         for block in blocks_in(section):
             if isinstance(block, Prose | Bullets | Card | Code | Figures):
@@ -166,17 +183,17 @@ DENIALS = (
 """What a page may say is missing, and how it would show it all the same."""
 
 
-def test_nothing_is_said_to_be_missing_that_is_shown(made: list[Section]) -> None:
-    page, _ = said(made)
+def test_nothing_is_said_to_be_missing_that_is_shown(texts: tuple[set[str], set[str]]) -> None:
+    page, _ = texts
     text = "\n".join(page)
     for denial, shown in DENIALS:
         if denial in text.lower():
             assert not re.search(shown, text), denial
 
 
-def test_what_a_note_explains_is_shown(made: list[Section]) -> None:
+def test_what_a_note_explains_is_shown(pages: tuple[str, str]) -> None:
     """A word that a note explains is a heading, a figure or a fact of the same page."""
-    _, markdown = pages_of(made)
+    _, markdown = pages
     for explained, seen in (
         ("Efficiency is the speed-up", "| Efficiency |"),
         ("CV is the standard deviation", "| CV |"),
@@ -202,9 +219,9 @@ def test_what_a_note_explains_is_shown(made: list[Section]) -> None:
 
 
 def test_sections_and_their_parts_have_the_anchors_of_before_in_their_order(
-    made: list[Section],
+    made: list[Section], pages: tuple[str, str]
 ) -> None:
-    page, _ = pages_of(made)
+    page, _ = pages
     found = [name for name in re.findall(r' id="([^"]+)"', page) if name in ANCHORS]
     assert found == [name for name in ANCHORS if name in found]
     own = {section.anchor for section in made}
@@ -212,8 +229,8 @@ def test_sections_and_their_parts_have_the_anchors_of_before_in_their_order(
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
 
 
-def test_every_file_that_is_linked_is_written(made: list[Section]) -> None:
-    page, markdown = pages_of(made)
+def test_every_file_that_is_linked_is_written(made: list[Section], pages: tuple[str, str]) -> None:
+    page, markdown = pages
     written = {file.stem for file in files_in(made)} | {chart.name for chart in charts_in(made)}
     assert set(re.findall(r'href="([\w-]+)\.csv"', page)) <= written
     assert set(re.findall(r"\(([\w-]+)\.csv\)", markdown)) <= written
