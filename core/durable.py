@@ -111,7 +111,7 @@ def sync(path: Path) -> None:
 def land(temporary: Path, final: Path) -> None:
     """Give a finished file or folder its name: a power cut leaves the old one or the new one."""
     sync(temporary)
-    temporary.replace(final)
+    temporary.rename(final)
     sync(final.parent)
 
 

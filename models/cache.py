@@ -140,7 +140,7 @@ def require_free_space(folder: Path, size_bytes: int, doing: str) -> None:
 
 
 def cache_errors(doing: str, folder: Path) -> AbstractContextManager[None]:
-    """Turn what the operating system says about the disk into a message for the user.
+    """Turn errors of the operating system about the disk into a message for the user.
 
     Its context raises HerdError instead of any OSError.
     """

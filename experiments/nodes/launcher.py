@@ -1,6 +1,6 @@
 """The seam to nodes: what opens conversations with them, and what is said in one.
 
-A launcher reaches a node and starts processes there, by whatever means. Engines, trials, the
+A launcher reaches a node and starts processes there, by any means. Engines, trials, the
 session and the ledger know no more of it than this module. Each request gets one reply; that of
 `run` comes when its process has ended, and other requests are answered meanwhile.
 docs/architecture.md lists the verbs with their fields and parts.

@@ -230,7 +230,7 @@ def test_perplexity_has_a_table_that_warns_of_comparing_engines(tmp_path: Path) 
     written = write_report(run, tmp_path / "reports")
     page = read(written.index.parent)
     assert "Perplexity" in written.verdict
-    assert "not comparable with each other" in page.text
+    assert "perplexities of different engines are not comparable" in page.text
     assert (written.index.parent / "perplexity.csv").is_file()
 
 
