@@ -42,13 +42,13 @@ def as_file_name(name: str) -> str:
             control character or one that hides or reorders text.
     """
     if not name:
-        raise ValueError("it must be a name, and it is empty")
+        raise ValueError("it must be a name, but it is empty")
     if name[0] in ".-":
         raise ValueError("it must be a name that does not begin with `.` or `-`")
     if "/" in name or "\\" in name or visible(name) != name or "\n" in name or "\t" in name:
-        raise ValueError("it must be a name without `/`, `\\` and control characters")
+        raise ValueError("it must be a name without `/`, `\\` or control characters")
     if len(name.encode("utf-8")) > LONGEST_NAME_BYTES:
-        raise ValueError(f"it must be a name of at most {LONGEST_NAME_BYTES} bytes")
+        raise ValueError(f"it must be a name no longer than {LONGEST_NAME_BYTES} bytes")
     return name
 
 
@@ -93,9 +93,9 @@ def inside(folder: Path, name: str) -> Path:
         path = folder / _as_relative_path(name)
         is_inside = path.resolve().is_relative_to(folder.resolve())
     except (ValueError, OSError, RuntimeError) as error:
-        raise HerdError(f"`{visible(name)}` cannot lie in {folder}: {error}.") from None
+        raise HerdError(f"`{visible(name)}` cannot be in {folder}: {error}.") from None
     if not is_inside:
-        raise HerdError(f"`{visible(name)}` leads out of {folder} and is not touched.")
+        raise HerdError(f"`{visible(name)}` points outside {folder} and is left alone.")
     return path
 
 

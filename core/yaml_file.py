@@ -25,7 +25,7 @@ HIDDEN = "hidden"
 MOST_MISTAKES = 20
 """That are told of one file."""
 LONGEST_SHOWN = 80
-UNQUOTED = "YAML takes plain yes, no, on and off for true and false: put the word in quotes."
+UNQUOTED = "YAML reads plain yes, no, on and off as true and false: put the word in quotes."
 
 
 def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
@@ -67,18 +67,18 @@ def _describe(
     if detail["type"] == "extra_forbidden":
         allowed = _allowed_keys(document, location[:-1])
         key = one_line(str(location[-1]), LONGEST_SHOWN)
-        wrong, right = f"the key `{key}` is not known here", _suggestion(key, allowed)
+        wrong, right = f"unknown key `{key}`", _suggestion(key, allowed)
     elif detail["type"] == "missing":
         wrong, right = f"`{where}` is missing", f"Add `{location[-1]}:`."
     elif detail["type"] in ("model_type", "dict_type"):
-        wrong, right = f"`{where}` must consist of lines `key: value`", ""
+        wrong, right = f"`{where}` must be a mapping (lines of `key: value`)", ""
     else:
         message = detail["msg"].removeprefix("Value error, ")
         given = detail["input"]
         can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
-        shown = f" (it is `{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""
+        shown = f" (`{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""
         is_word = isinstance(given, bool) and detail["type"] == "string_type"
-        wrong, right = f"`{where}` is wrong{shown}: {message}", UNQUOTED if is_word else ""
+        wrong, right = f"invalid `{where}`{shown}: {message}", UNQUOTED if is_word else ""
     return f"{path}, line {line}: {wrong}. {right}".strip()
 
 

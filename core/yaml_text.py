@@ -77,21 +77,21 @@ class _Loader(_Base):  # type: ignore[misc] # PyYAML has no types
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - the base's
         is_text = node.tag == _TEXT_TAG
         if isinstance(node, yaml.ScalarNode) and not is_text and len(node.value) > LONGEST_VALUE:
-            raise _unfit(node, f"has {len(node.value)} characters, which no number or date has")
+            raise _unfit(node, f"has {len(node.value)} characters, too many for a number or date")
         if node.tag in _RARE_TAGS:
             raise _unfit(node, f"has the tag !!{node.tag.removeprefix(_PREFIX)}: write it plainly")
         try:
             value = super().construct_object(node, deep)
         except _UNREADABLE:
-            raise _unfit(node, f"is no {node.tag.removeprefix(_PREFIX)}") from None
+            raise _unfit(node, f"is not a valid {node.tag.removeprefix(_PREFIX)}") from None
         if (
             isinstance(value, int | float)
             and not isinstance(value, bool)
             and _ODD_NUMBER.fullmatch(node.value)
         ):
-            raise _unfit(node, f"stands for {value}, which hardly anybody means: write that number")
+            raise _unfit(node, f"is read as {value}, which is rarely intended: write that number")
         if isinstance(value, float) and not math.isfinite(value):
-            raise _unfit(node, "is no number that can be reckoned with")
+            raise _unfit(node, "is not a finite number")
         if isinstance(value, int) and not -LARGEST_WHOLE <= value < LARGEST_WHOLE:
             raise _unfit(node, "is too large a number")
         return value
@@ -107,16 +107,16 @@ def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise YamlTextError(1, f"it has more than {MOST_BYTES >> 20} MiB")
+        raise YamlTextError(1, f"it is larger than {MOST_BYTES >> 20} MiB")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise YamlTextError(line, "this is not text in UTF-8") from None
+        raise YamlTextError(line, "this is not UTF-8 text") from None
     unprintable = Reader.NON_PRINTABLE.search(text)
     if unprintable:
         line = text.count("\n", 0, unprintable.start()) + 1
-        raise YamlTextError(line, f"a text file holds no character {unprintable[0]!r}")
+        raise YamlTextError(line, f"a text file cannot contain the character {unprintable[0]!r}")
     try:
         _measure(text)
         return _values(text)
@@ -169,7 +169,7 @@ def _measure(text: str) -> None:
             name = str(event.anchor)
             named = anchors.get(name, _Size())  # an unknown one is told when nodes are made
             if named is None:
-                raise YamlTextError(line, f"`*{one_line(name, 40)}` stands inside itself")
+                raise YamlTextError(line, f"`*{one_line(name, 40)}` refers to itself")
             size = named
         else:
             continue
@@ -181,11 +181,13 @@ def _refuse_beyond(line: int, size: _Size, depth: int) -> None:
     if size.nodes > MOST_NODES or size.characters > MOST_BYTES:
         raise YamlTextError(
             line,
-            f"with its aliases written out, this is more than {MOST_NODES} values or "
+            f"with its aliases expanded, this is more than {MOST_NODES} values or "
             f"{MOST_BYTES >> 20} MiB",
         )
     if depth > MOST_DEPTH:
-        raise YamlTextError(line, f"more than {MOST_DEPTH} lists or mappings inside each other")
+        raise YamlTextError(
+            line, f"lists or mappings are nested more than {MOST_DEPTH} levels deep"
+        )
 
 
 def _refuse_repeated_keys(node: yaml.Node | None) -> None:
@@ -199,11 +201,11 @@ def _refuse_repeated_keys(node: yaml.Node | None) -> None:
     for key, value in node.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
-            raise YamlTextError(line, "a key must be one word, and this one is a list or a mapping")
+            raise YamlTextError(line, "a key must be one word, not a list or a mapping")
         if key.value in seen:
             raise YamlTextError(
                 line,
-                f"the key `{one_line(key.value, 80)}` stands here a second time (first on line "
+                f"the key `{one_line(key.value, 80)}` appears twice (first on line "
                 f"{seen[key.value]}). Keep one of the two",
             )
         seen[key.value] = line

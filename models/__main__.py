@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         complain(str(error))
         return 1
     except KeyboardInterrupt:
-        complain("Interrupted. Repeat the command to go on.")
+        complain("Interrupted. Repeat the command to continue.")
         return _INTERRUPTED
     return 0
 
@@ -47,7 +47,10 @@ def _fetched(spec: ModelSpec) -> str:
     if spec.format == "dllama":
         return _as_lines(ensure_artifact(spec, "dllama", "q4_0", StderrReporter()))
     if spec.format is None:
-        return f"{spec.name} has random weights, made when they are needed: nothing is to fetch."
+        return (
+            f"{spec.name} has random weights that are generated when they are needed; there is "
+            "nothing to fetch."
+        )
     open_checkpoint(spec, StderrReporter())
     return f"{spec.name}: {downloads_folder(spec.unpadded or spec)}"
 
@@ -55,11 +58,15 @@ def _fetched(spec: ModelSpec) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="the models known by name")
-    fetch = commands.add_parser("fetch", help="fetch a model as it is published, if needed")
-    fetch.add_argument("name", help="a name of the catalogue")
-    build = commands.add_parser("build", help="write the files that an engine loads, if needed")
-    build.add_argument("name", help="a name of the catalogue, or synthetic:dim=…,hidden=…,…")
+    commands.add_parser("list", help="list the models of the catalogue")
+    fetch = commands.add_parser(
+        "fetch", help="fetch the published files of a model unless they are cached"
+    )
+    fetch.add_argument("name", help="a name from the catalogue")
+    build = commands.add_parser(
+        "build", help="write the files that an engine loads unless they are cached"
+    )
+    build.add_argument("name", help="a name from the catalogue, or synthetic:dim=…,hidden=…,…")
     build.add_argument("--format", choices=("gguf", "dllama", "huggingface"), required=True)
     build.add_argument("--weights", choices=ALL_WEIGHTS, required=True)
     build.add_argument(

@@ -58,12 +58,12 @@ def not_published(
     """
     if spec.format != "dllama":
         lacking = lacks_blocks(spec.shape, weights)
-        return lacking and f"{spec.name} cannot have {weights} weights: {lacking}"
+        return lacking and f"{spec.name} is not available with {weights} weights: {lacking}"
     if (format, weights) == ("dllama", "q4_0"):
         return None
     return (
-        f"{spec.name} is published ready for distributed-llama with weights q4_0 and cannot be had "
-        "otherwise: for another engine or other weights convert the original with `fab convert`"
+        f"{spec.name} is published in distributed-llama's format with q4_0 weights only: for "
+        "another engine or other weights, convert the original with `fab convert`"
     )
 
 
@@ -290,10 +290,12 @@ def _identity(spec: ModelSpec) -> str:
 def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> None:
     known = get_args(Format)
     if file_format not in known:
-        raise HerdError(f"There is no format `{file_format}`; known are {', '.join(known)}.")
+        raise HerdError(
+            f"Unknown format `{file_format}`; the known formats are {', '.join(known)}."
+        )
     if weights not in WEIGHTS_OF_FORMAT[file_format]:
         raise HerdError(
-            f"Files of the format {file_format} have no {weights} weights, only "
+            f"Files in format {file_format} cannot have {weights} weights, only "
             f"{', '.join(WEIGHTS_OF_FORMAT[file_format])}. Change the axis `weights`."
         )
     reason = not_published(spec, file_format, weights)

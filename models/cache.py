@@ -46,13 +46,13 @@ def only_one_at_a_time(folder: Path, doing: str, reporter: Reporter) -> Iterator
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            reporter.note(f"another command works in {folder}; waiting for it")
+            reporter.note(f"waiting for another command that is using {folder}")
             try:
                 lock.acquire(timeout=_LOCK_WAIT_S)
             except Timeout as error:
                 raise HerdError(
-                    f"{doing} waited an hour for another command that works in "
-                    f"{folder}. End that command, then repeat this one."
+                    f"{doing} waited an hour for another command that is using {folder}. End "
+                    "that command, then repeat this one."
                 ) from error
     try:
         yield
@@ -101,7 +101,7 @@ def landing_folder(target: Path, size_bytes: int, doing: str) -> Iterator[Path]:
     """
     with cache_errors(doing, target.parent):
         if target.is_dir() and any(target.iterdir()):
-            raise HerdError(f"{target} is not empty: name another folder, or empty this one.")
+            raise HerdError(f"{target} is not empty: choose another folder or empty this one.")
         target.parent.mkdir(parents=True, exist_ok=True)
         require_free_space(target.parent, size_bytes, doing)
         with scratch_folder(target.with_name(f".{target.name}.tmp"), doing) as folder:

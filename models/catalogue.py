@@ -69,11 +69,11 @@ class FileSource(_Strict):
     def _is_one_of_three_kinds(self) -> Self:
         if not _SOURCE.fullmatch(self.address):
             raise ValueError(
-                f"`{self.address}` is no source; right would be https://…, "
+                f"`{self.address}` is not a valid source; write https://…, "
                 "npm:package@version#path/inside or pypi:package==version#path/inside"
             )
         if (self.size_bytes is None) != (self.sha256 is None):
-            raise ValueError("size_bytes and sha256 of a source belong together")
+            raise ValueError("size_bytes and sha256 of a source must be given together")
         if self.byte_range and not 0 <= self.byte_range[0] < self.byte_range[1]:
             raise ValueError("bytes must be [start, end] with 0 <= start < end")
         return self
@@ -89,7 +89,7 @@ class FileSource(_Strict):
                 raise ValueError(f"the file of `{self.address}` needs size_bytes and sha256")
             if self.byte_range and self.byte_range[1] - self.byte_range[0] != size_bytes:
                 raise ValueError(
-                    f"the bytes of `{self.address}` are not size_bytes ({size_bytes}) long"
+                    f"the bytes of `{self.address}` must add up to size_bytes ({size_bytes})"
                 )
 
 
@@ -138,12 +138,12 @@ class ModelFile(_Strict):
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
         if bool(self.sources) == bool(self.parts):
-            raise ValueError("a file has either `sources` (whole) or `parts`")
+            raise ValueError("a file needs either `sources` (whole) or `parts`")
         for source in self.sources:
             source.require_giving(self.size_bytes, self.sha256)
         sizes = [piece.size_bytes for piece in self.pieces]
         if self.size_bytes and None not in sizes and sum(filter(None, sizes)) != self.size_bytes:
-            raise ValueError(f"the parts are not size_bytes ({self.size_bytes}) long together")
+            raise ValueError(f"the parts must add up to size_bytes ({self.size_bytes})")
         return self
 
     @property
@@ -211,19 +211,22 @@ class _Entry(_Strict):
         given = [one for one in (self.files, self.directory, self.seed) if one is not None]
         if len(given) != 1:
             raise ValueError(
-                "a model has either `files` or a `directory` (published weights) or a `seed` "
+                "a model needs either `files` or a `directory` (published weights) or a `seed` "
                 "(random weights)"
             )
         if (self.seed is not None) != (self.format is None):
-            raise ValueError("`format` and `files` belong together")
+            raise ValueError("`format` and `files` must be given together")
         if (self.directory is not None) != (self.format == "huggingface"):
-            raise ValueError("`format: huggingface` and `directory` belong together")
+            raise ValueError("`format: huggingface` and `directory` must be given together")
         if self.files and (self.files.tokenizer is None) != (self.format == "gguf"):
             raise ValueError(
-                "`files` of llama2c and dllama have a `tokenizer`; gguf has it in the checkpoint"
+                "`files` of llama2c and dllama need a `tokenizer`; a gguf checkpoint contains "
+                "its own"
             )
         if self.files and self.format == "llama2c" and self.files.checkpoint.sha256 is None:
-            raise ValueError("a checkpoint of llama2c needs its sha256: its header proves little")
+            raise ValueError(
+                "a llama2c checkpoint needs its sha256, because its header identifies too little"
+            )
         if self.seed is not None:
             check_vocabulary(self.shape.vocab)
         return self
@@ -309,18 +312,17 @@ class Catalogue:
                 seed=seed,
                 licence="none (random)",
                 source="made on this machine",
-                about="Random weights of a given shape",
+                about="Random weights with a given shape",
             )
         close = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
         hint = (
             f"Did you mean {' or '.join(close)}?"
             if close
-            else (f"Known are: {', '.join(self.names())}.")
+            else (f"The known models are: {', '.join(self.names())}.")
         )
         raise HerdError(
-            f"There is no model `{name}` in the catalogue. {hint} A model of any "
-            "shape is written synthetic:dim=512,hidden=1536,layers=8,heads=8,"
-            "kv_heads=8,vocab=4096,context=512,seed=1."
+            f"The catalogue has no model `{name}`. {hint} For any other shape, write "
+            "synthetic:dim=512,hidden=1536,layers=8,heads=8,kv_heads=8,vocab=4096,context=512,seed=1."
         )
 
 
@@ -346,12 +348,12 @@ def _read_catalogue(path: Path) -> Catalogue:
 def _padded(spec: ModelSpec, kv_heads: int) -> ModelSpec:
     if spec.unpadded is not None:
         once = padded_name(spec.unpadded.name, kv_heads)
-        raise HerdError(f"`{padded_name(spec.name, kv_heads)}` adds heads twice: write {once}.")
+        raise HerdError(f"`{padded_name(spec.name, kv_heads)}` adds heads twice; write {once}.")
     if spec.format == "dllama":
         raise HerdError(
-            f"`{padded_name(spec.name, kv_heads)}` cannot be: {spec.name} is published ready for "
-            "distributed-llama and used as it is. Convert the original with `fab convert "
-            "--kv-heads`."
+            f"`{padded_name(spec.name, kv_heads)}` is not possible: {spec.name} is published in "
+            "distributed-llama's format and used unchanged. Convert the original with `fab "
+            "convert --kv-heads`."
         )
     try:
         shape = padded_shape(spec.shape, kv_heads)

@@ -70,9 +70,7 @@ def convert(
     chosen = next((one for one in _ALLOWED[kind] if one == wanted), None)
     if chosen is None:
         what = "A Hugging Face directory" if kind == "folder" else f"A {kind} file"
-        raise HerdError(
-            f"{what} cannot hold {wanted} weights here; right would be {', '.join(_ALLOWED[kind])}."
-        )
+        raise HerdError(f"{what} cannot hold {wanted} weights; choose {', '.join(_ALLOWED[kind])}.")
     checkpoint = open_source(source)
     if kv_heads is not None:
         checkpoint = padded(checkpoint, kv_heads)
@@ -106,7 +104,7 @@ def open_source(source: Path) -> Checkpoint:
 def _opened(source: Path) -> Checkpoint:
     if source.is_dir():
         if not is_there(source / CONFIG):
-            raise HerdError(f"{source} is no Hugging Face directory: it has no {CONFIG}.")
+            raise HerdError(f"{source} is not a Hugging Face directory: it has no {CONFIG}.")
         return read_huggingface(source)
     require_file(source)
     if source.suffix == ".gguf":
@@ -115,7 +113,7 @@ def _opened(source: Path) -> Checkpoint:
         source.with_suffix(".t") if source.suffix == ".m" else source.with_name("tokenizer.bin")
     )
     if not is_there(tokenizer):
-        raise HerdError(f"{source} needs its vocabulary beside it: put {tokenizer} there.")
+        raise HerdError(f"{source} needs its vocabulary in the same folder: put {tokenizer} there.")
     if source.suffix == ".m":
         vocabulary = read_vocabulary(tokenizer)
         return dllama.read_model(source, vocabulary.tokenizer, vocabulary.order)
@@ -167,18 +165,18 @@ def _kind(target: Path) -> _Target:
     if target.is_dir() or not target.suffix.strip(".").isalpha():
         return "folder"
     raise HerdError(
-        f"{target.name} must end in .m or .gguf, or in nothing for a Hugging Face directory."
+        f"{target.name} must end in .m or .gguf, or have no suffix for a Hugging Face directory."
     )
 
 
 def _require_possible(source: Path, target: Path) -> None:
     if not source.exists():
-        raise HerdError(f"There is no file or folder {source} to convert.")
+        raise HerdError(f"Cannot convert {source}: no such file or folder.")
     if not source.is_dir() and source.suffix not in _SOURCES:
         raise HerdError(
-            f"{source.name} cannot be converted: right would be a .gguf file, a .m with its .t "
-            "beside it, a Hugging Face directory, or a .bin of llama2.c with tokenizer.bin beside "
-            "it."
+            f"{source.name} cannot be converted. Give a .gguf file, a .m file with its .t in "
+            "the same folder, a Hugging Face directory, or a .bin file of llama2.c with "
+            "tokenizer.bin in the same folder."
         )
     if target.exists() and target.samefile(source):
-        raise HerdError(f"{target} is the source itself: name another file.")
+        raise HerdError(f"{target} is the source itself: choose another target.")

@@ -57,8 +57,8 @@ class Source:
             if Path(path).exists():
                 return path
         raise DebianError(
-            f"the controller lacks the keys to check the packages, {paths[0]}: "
-            f"sudo apt-get install {self.distribution}-archive-keyring"
+            f"the controller does not have the keys that verify the packages, {paths[0]}: sudo "
+            f"apt-get install {self.distribution}-archive-keyring"
         )
 
 
@@ -79,7 +79,7 @@ def run(*command: str, folder: Path | None = None) -> str:
             timeout=_TIMEOUT_S,
         )
     except FileNotFoundError:
-        raise DebianError(f"the controller has no {command[0]}") from None
+        raise DebianError(f"{command[0]} is not installed on the controller") from None
     except subprocess.TimeoutExpired:
         raise DebianError(f"{command[0]} took more than {_TIMEOUT_S} s") from None
     if done.returncode:
@@ -127,7 +127,8 @@ class PrivateApt:
     ) -> None:
         if re.search(r"\s", source.uri) or ":/" not in source.uri:
             raise DebianError(
-                f"{source.uri!r} is no mirror's address, such as http://deb.debian.org/debian"
+                f"{source.uri!r} is not the address of a mirror, such as "
+                "http://deb.debian.org/debian"
             )
         folder = folder.absolute()  # apt is started elsewhere
         self._archives = folder / "archives"

@@ -40,7 +40,7 @@ _CHUNK_BYTES = 1024 * 1024
 _OK, _PARTIAL, _RANGE_NOT_SATISFIABLE = 200, 206, 416
 _TOLD_SHA256 = "X-Linked-ETag"
 """Header in which Hugging Face says the sha256 of a file in Git LFS, before it sends one on."""
-_FETCHED = "as first fetched"
+_FETCHED = "as it was first fetched"
 """Identity in the manifest of a file that was fetched."""
 
 
@@ -187,10 +187,9 @@ def _ensure_piece(
     if not partial.size_bytes:
         partial.remove()
     raise HerdError(
-        f"Could not fetch {label}: none of its sources gave it. "
+        f"Could not fetch {label}: all of its sources failed. "
         + "; ".join(reasons)
-        + f". If you have the file, put it at {target} and "
-        "repeat the command."
+        + f". If you have the file, save it as {target} and repeat the command."
     )
 
 
@@ -205,20 +204,19 @@ def _require_whole(
     if expected and (before or not is_one) and found not in expected:
         partial.remove()
         remedy = (
-            f"If its publisher replaced it and you trust that, delete {target}.json"
+            f"If its publisher replaced it and you trust the new file, delete {target}.json"
             if before
             else "Correct the catalogue"
         )
         raise HerdError(
-            f"{file.name} came with the sha256 {found[:16]}… instead of "
-            f"{min(expected)[:16]}…, so it is another file and was thrown away. "
-            f"{remedy}, then repeat the command."
+            f"{file.name} has the sha256 {found[:16]}… instead of {min(expected)[:16]}…: it is "
+            f"a different file and was deleted. {remedy}, then repeat the command."
         )
     try:
         check(partial.path)
     except HerdError as error:
         partial.remove()
-        raise HerdError(f"What came as {file.name} was thrown away: {error}") from None
+        raise HerdError(f"The file fetched as {file.name} was deleted: {error}") from None
     return found
 
 
@@ -238,8 +236,8 @@ def _get_from(source: FileSource, want: _Want, packages: PackageStore, reporter:
     if right not in (None, found):
         want.partial.cut()
         raise SourceUnavailableError(
-            f"what came has the sha256 {found[:16]}…, not {str(right)[:16]}…, so it is "
-            "another or a damaged file and was thrown away"
+            f"the fetched file has the sha256 {found[:16]}… instead of {str(right)[:16]}…: it "
+            "is a different or damaged file and was deleted"
         )
     want.partial.finish(found)
 
@@ -262,8 +260,8 @@ def _download(source: FileSource, want: _Want, reporter: Reporter) -> None:
                 raise SourceUnavailableError(_network_reason(url, error)) from error
     if partial.have_bytes != want.size_bytes:
         raise SourceUnavailableError(
-            f"{urlsplit(url).hostname} ended the file at "
-            f"{partial.have_bytes} of {want.size_bytes} bytes"
+            f"{urlsplit(url).hostname} stopped sending the file at {partial.have_bytes} of "
+            f"{want.size_bytes} bytes"
         )
 
 
@@ -280,8 +278,8 @@ def _token_for(source: FileSource) -> _Token | None:
 def _permission(source: FileSource) -> str:
     host = urlsplit(source.address).hostname
     return (
-        f"its publisher gives it to those who accepted its licence: do that with your account at "
-        f"{host}, make a token there that may read it, and put it into the environment variable "
+        "its publisher requires you to accept its licence: accept it with your account at "
+        f"{host}, create a token there with read access, and put it in the environment variable "
         f"{source.token_env}"
     )
 
@@ -299,7 +297,7 @@ def _append(source: FileSource, token: _Token | None, want: _Want, reporter: Rep
     with requests.get(url, headers=headers, auth=token, stream=True, timeout=timeout) as answer:
         if token and answer.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             raise SourceUnavailableError(
-                f"{urlsplit(url).hostname} does not give it for the token in {source.token_env} "
+                f"{urlsplit(url).hostname} rejected the token in {source.token_env} "
                 f"({answer.status_code}); {_permission(source)}"
             )
         if answer.status_code == _RANGE_NOT_SATISFIABLE:
@@ -351,7 +349,7 @@ def _learn_edition(answer: requests.Response, want: _Want) -> int:
     length = answer.headers.get("Content-Length", "")
     if not length.isdigit():
         raise SourceUnavailableError(
-            f"{urlsplit(answer.url).hostname} does not say how large the file is"
+            f"{urlsplit(answer.url).hostname} did not report the size of the file"
         )
     want.size_bytes = want.partial.have_bytes + int(length)
     return want.size_bytes
@@ -378,11 +376,11 @@ def _network_reason(url: str, error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return f"the certificate of {host} was not accepted"
     if isinstance(error, requests.exceptions.ProxyError):
-        return f"the proxy that the environment names does not lead to {host}"
+        return f"the proxy set in the environment does not reach {host}"
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return f"{host} did not answer within {_CONNECT_S:.0f} s"
     if isinstance(error, requests.exceptions.ReadTimeout):
         return f"{host} sent nothing for {_READ_S:.0f} s"
     if isinstance(error, requests.exceptions.ConnectionError):
         return f"{host} cannot be reached"
-    return f"the line to {host} broke"
+    return f"the connection to {host} was lost"

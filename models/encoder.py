@@ -24,8 +24,9 @@ class Encoder:
     def __init__(self, tokenizer: Tokenizer) -> None:
         if tokenizer.kind != "sentencepiece" or tokenizer.bos_id is None:
             raise HerdError(
-                f"Splitting a text with a {tokenizer.kind} vocabulary: the reference reads "
-                "sentencepiece-like ones only, as LLaMA 2's. Take a model that has one."
+                f"Cannot split a text with a {tokenizer.kind} vocabulary: the reference "
+                "supports only sentencepiece-like ones, such as LLaMA 2's. Choose a model that "
+                "has one."
             )
         self._tokenizer, self._first = tokenizer, tokenizer.bos_id
         model = _proto(tokenizer).SerializeToString()

@@ -44,8 +44,8 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
         return _open_directory(spec, reporter or SilentReporter())
     if spec.format == "dllama":
         raise HerdError(
-            f"{spec.name} is published ready for distributed-llama, and its files are used as they "
-            "are. For anything else convert the original with `fab convert`."
+            f"{spec.name} is published in distributed-llama's format, and its files are used "
+            "unchanged. For anything else, convert the original with `fab convert`."
         )
     if spec.checkpoint is None:
         return synthetic_checkpoint(spec.shape, spec.seed or 0)
@@ -165,6 +165,6 @@ def _require_same(spec: ModelSpec, found: ModelShape, path: Path) -> None:
         there, said = getattr(found, what), getattr(spec.shape, what)
         if there != said:
             raise HerdError(
-                f"{path.name} has {what} {there}, the catalogue says {said} of {spec.name}. "
-                "Correct the catalogue."
+                f"{path.name} has {what} {there}, but the catalogue says {said} for "
+                f"{spec.name}. Correct the catalogue."
             )

@@ -38,17 +38,17 @@ def dllama_impossible(shape: ModelShape, weights: Weights, nodes: int) -> str | 
     if nodes > shape.kv_heads:
         return (
             f"the model has {shape.kv_heads} KV heads, and distributed-llama cannot use more "
-            f"nodes than that ({nodes} asked)"
+            f"nodes than that ({nodes} requested)"
         )
     shared = {
         "KV heads": shape.kv_heads,
         "heads": shape.heads,
         "hidden values": shape.hidden_dim,
-        "vocabulary pieces": shape.vocab,
+        "vocabulary tokens": shape.vocab,
     }
     for what, count in shared.items():
         if count % nodes:
-            return f"the model's {count} {what} cannot be shared evenly among {nodes} nodes"
+            return f"the model's {count} {what} cannot be divided evenly among {nodes} nodes"
     return lacks_blocks(shape, weights) or _odd_slice(shape, weights, nodes)
 
 
@@ -59,14 +59,14 @@ def _odd_slice(shape: ModelShape, weights: Weights, nodes: int) -> str | None:
     for what, width in sliced.items():
         if width // nodes % step:
             return (
-                f"a slice of {width // nodes} {what} values ({width} over {nodes} nodes) "
-                f"does not consist of whole {called} of {step}"
+                f"a slice of {width // nodes} {what} values ({width} over {nodes} nodes) is not "
+                f"a whole number of {called} of {step}"
             )
     for what, width in (("values of a head", shape.head_dim), ("values of a token", shape.dim)):
         if width % _LANES:
             return (
-                f"the model's {width} {what} are no multiple of {_LANES}, and distributed-llama "
-                f"takes {_LANES} at a time"
+                f"the model's {width} {what} are not a multiple of {_LANES}, and "
+                f"distributed-llama processes {_LANES} at a time"
             )
     return None
 

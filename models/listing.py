@@ -24,8 +24,8 @@ def models_table(catalogue: Catalogue) -> Table:
     A size with a mark is in this machine's cache already.
     """
     table = Table(
-        caption="sizes in MiB; ✓ = already in the cache of this machine; nodes = how "
-        "many can share it with distributed-llama (with llama.cpp any number up to 16)",
+        caption="sizes in MiB; ✓ = already in the cache of this machine; nodes = how many nodes "
+        "can run it with distributed-llama (with llama.cpp, any number up to 16)",
         show_lines=True,
     )
     table.add_column("model")

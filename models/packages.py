@@ -81,7 +81,7 @@ class PackageStore:
             )
         except subprocess.TimeoutExpired as error:
             raise SourceUnavailableError(
-                f"{command[0]} did not get {package} within {_FETCH_LIMIT_S} s"
+                f"{command[0]} did not fetch {package} within {_FETCH_LIMIT_S} s"
             ) from error
         archives = [path for path in target.iterdir() if path.is_file()]
         if done.returncode or len(archives) != 1:
@@ -127,7 +127,7 @@ def _reason(stderr: str) -> str:
     pip = [line for line in lines if line.startswith("ERROR:")]
     npm = [line for line in lines if line.startswith("npm error") and not _NPM_CODE.match(line)]
     # pip sums up in its last line; npm begins with what happened and goes on with advice
-    chosen = pip[-1:] or npm[:1] or lines[-1:] or ["the client failed without a word"]
+    chosen = pip[-1:] or npm[:1] or lines[-1:] or ["the client failed without a message"]
     return chosen[0][:_REASON_LENGTH]
 
 

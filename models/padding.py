@@ -48,9 +48,10 @@ def padded_shape(shape: ModelShape, kv_heads: int) -> ModelShape:
         while not _can_be(shape, following):
             following += 1
         raise HerdError(
-            f"{kv_heads} KV heads cannot be: the model has {shape.kv_heads}, heads of zeros can "
-            f"only be added, and all {_group(shape) * kv_heads} heads of {shape.head_dim} values "
-            f"must make whole blocks of {QUANT_BLOCK}. The next number that can be is {following}."
+            f"{kv_heads} KV heads are not possible: the model has {shape.kv_heads}, zero-padded "
+            f"heads can only be added, and all {_group(shape) * kv_heads} heads of "
+            f"{shape.head_dim} values must form whole blocks of {QUANT_BLOCK}. The next "
+            f"possible number is {following}."
         )
     return shape.model_copy(update={"kv_heads": kv_heads, "heads": kv_heads * _group(shape)})
 

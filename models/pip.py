@@ -37,5 +37,5 @@ def pip(*arguments: str) -> None:
         raise PipError(f"pip {arguments[0]} took more than {_TIMEOUT_S} s") from None
     if ran.returncode:
         said = [line for line in ran.stderr.splitlines() if line.startswith("ERROR:")]
-        words = (said or ran.stderr.splitlines() or ["it says nothing"])[-1]
+        words = (said or ran.stderr.splitlines() or ["it printed no message"])[-1]
         raise PipError(f"pip {arguments[0]} failed: {words.removeprefix('ERROR: ')}")

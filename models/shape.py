@@ -70,7 +70,7 @@ class RopeScaling(BaseModel):
     def _has_a_range_to_blend(self) -> Self:
         if self.high_frequency_factor <= self.low_frequency_factor:
             raise ValueError(
-                f"high_frequency_factor ({self.high_frequency_factor}) must be more than "
+                f"high_frequency_factor ({self.high_frequency_factor}) must be greater than "
                 f"low_frequency_factor ({self.low_frequency_factor})"
             )
         return self
@@ -116,21 +116,21 @@ class ModelShape(BaseModel):
     def _parts_fit_together(self) -> Self:
         if self.heads % self.kv_heads:
             raise ValueError(
-                f"heads ({self.heads}) must be a multiple of kv_heads "
-                f"({self.kv_heads}), because each KV head serves equally many heads"
+                f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads}), "
+                "because each KV head serves the same number of heads"
             )
         if self.norm_epsilon not in NORM_EPSILONS:
             raise ValueError(
                 f"norm_epsilon ({self.norm_epsilon:g}) must be "
                 f"{' or '.join(f'{epsilon:g}' for epsilon in NORM_EPSILONS)}, the values that "
-                "distributed-llama knows"
+                "distributed-llama supports"
             )
         if self.rope_scaling and self.architecture != "llama":
-            raise ValueError("rope_scaling must be left out: only LLaMA's scaling is known")
+            raise ValueError("rope_scaling must be left out: only LLaMA's scaling is supported")
         if self.head_dim % 2:
             raise ValueError(
-                f"head_dim ({self.head_dim}) must be even, because rotary embedding "
-                "turns pairs of values"
+                f"head_dim ({self.head_dim}) must be even, because rotary embedding rotates "
+                "pairs of values"
             )
         return self
 
@@ -194,8 +194,8 @@ def lacks_blocks(shape: ModelShape, weights: Weights) -> str | None:
     for what, length in rows.items():
         if length % QUANT_BLOCK:
             return (
-                f"{what} ({length}) is no multiple of {QUANT_BLOCK}, and {weights} weights come in "
-                f"blocks of {QUANT_BLOCK} values"
+                f"{what} ({length}) is not a multiple of {QUANT_BLOCK}, and {weights} weights "
+                f"come in blocks of {QUANT_BLOCK} values"
             )
     return None
 

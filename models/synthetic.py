@@ -52,7 +52,7 @@ def parse_synthetic_name(name: str) -> tuple[str, ModelShape, int]:
     heads = values["heads"]
     if "head_dim" not in values and values["dim"] % max(heads, 1):
         raise HerdError(
-            f"The synthetic model `{name}` cannot be: dim ({values['dim']}) is no "
+            f"The synthetic model `{name}` is not possible: dim ({values['dim']}) is not a "
             f"multiple of heads ({heads}). Change one of them, or give head_dim."
         )
     head_dim = values.get("head_dim", values["dim"] // max(heads, 1))
@@ -74,9 +74,11 @@ def parse_synthetic_name(name: str) -> tuple[str, ModelShape, int]:
         first = error.errors()[0]
         where = f"{first['loc'][0]}: " if first["loc"] else ""
         reason = first["msg"].removeprefix("Value error, ")
-        raise HerdError(f"The synthetic model `{name}` cannot be: {where}{reason}.") from error
+        raise HerdError(
+            f"The synthetic model `{name}` is not possible: {where}{reason}."
+        ) from error
     except ValueError as error:
-        raise HerdError(f"The synthetic model `{name}` cannot be: {error}.") from error
+        raise HerdError(f"The synthetic model `{name}` is not possible: {error}.") from error
     odd_head = f"head_dim={head_dim}," if head_dim * heads != shape.dim else ""
     canonical = (
         f"{SYNTHETIC_PREFIX}dim={shape.dim},hidden={shape.hidden_dim},"
@@ -168,15 +170,15 @@ def _key_values(name: str) -> dict[str, int]:
         key, _, text = (part.strip() for part in item.partition("="))
         if key not in _REQUIRED + _OPTIONAL:
             raise HerdError(
-                f"The synthetic model `{name}` has the unknown key `{key}`. Known are "
+                f"The synthetic model `{name}` has the unknown key `{key}`. The known keys are "
                 f"{', '.join(_REQUIRED + _OPTIONAL)}; write it like {_EXAMPLE}."
             )
         if key in values:
             raise HerdError(f"The synthetic model `{name}` gives `{key}` twice.")
         if not re.fullmatch(r"\d{1,9}", text):
             raise HerdError(
-                f"The synthetic model `{name}` has `{key}={text}`; a whole number "
-                f"is needed, as in {_EXAMPLE}."
+                f"The synthetic model `{name}` has `{key}={text}`; write a whole number, as in "
+                f"{_EXAMPLE}."
             )
         values[key] = int(text)
     return values

@@ -108,9 +108,9 @@ class Tokenizer:
         missing = range(len(self.pieces), rows)
         if len(self.pieces) > rows:
             raise HerdError(
-                f"{path} has {rows} rows in its embedding and {len(self.pieces)} pieces in its "
-                "vocabulary: they belong to different models. Right would be at least as many "
-                "rows as pieces."
+                f"{path} has {rows} rows in its embedding and {len(self.pieces)} tokens in its "
+                "vocabulary: they belong to different models. There must be at least as many "
+                "rows as tokens."
             )
         return replace(
             self,
@@ -129,25 +129,27 @@ def checked(tokenizer: Tokenizer, path: Path) -> Tokenizer:
     for number, (piece, kind) in enumerate(zip(tokenizer.pieces, tokenizer.types, strict=True)):
         if len(piece) > LONGEST_PIECE:
             raise HerdError(
-                f"{path} has a piece of {len(piece)} characters (number {number}, "
-                f"{piece[:16]!r}…); at most {LONGEST_PIECE} are read."
+                f"{path} has a token of {len(piece)} characters (number {number}, "
+                f"{piece[:16]!r}…); the limit is {LONGEST_PIECE}."
             )
         if kind is PieceType.BYTE and not _BYTE_PIECE.fullmatch(piece):
             raise HerdError(
-                f"{path} calls piece {number} a byte, and it is {piece!r}; right would be a "
-                "spelling like <0x0A>."
+                f"{path} marks token {number} as a byte but spells it {piece!r}; write a byte "
+                "like <0x0A>."
             )
     if tokenizer.kind == "sentencepiece":
         _require_bytes(tokenizer, path)
     for number, score in enumerate(tokenizer.scores):
         if not math.isfinite(score):
-            raise HerdError(f"{path} gives piece {number} the score {score}, which is no number.")
+            raise HerdError(
+                f"{path} gives token {number} the score {score}, which is not a number."
+            )
     named = (tokenizer.unknown_id, tokenizer.bos_id, *tokenizer.eos_ids)
     wrong = [one for one in named if one is not None and not 0 <= one < len(tokenizer.pieces)]
     if wrong:
         raise HerdError(
-            f"{path} names {wrong[0]} as the begin or end of a text or as the unknown piece; its "
-            f"pieces are numbered from 0 to {len(tokenizer.pieces) - 1}."
+            f"{path} uses {wrong[0]} as the begin-of-text, end-of-text or unknown token; its "
+            f"tokens are numbered from 0 to {len(tokenizer.pieces) - 1}."
         )
     return tokenizer
 
@@ -161,8 +163,8 @@ def _require_bytes(tokenizer: Tokenizer, path: Path) -> None:
     missing = next((byte for byte in range(256) if byte_piece(byte).upper() not in there), None)
     if missing is not None:
         raise HerdError(
-            f"{path} has a vocabulary that does not fall back to bytes (it lacks "
-            f"{byte_piece(missing)}), so that not every text could be written."
+            f"{path} has a vocabulary without byte fallback (it lacks {byte_piece(missing)}), "
+            "so it cannot represent every text."
         )
 
 

@@ -142,7 +142,7 @@ def _lay_one(member: Member, folder: Path, path: Path, budget: Budget) -> None:
 def _link(folder: Path, name: str, target: str) -> None:
     path = folder / name
     if any((folder / above).is_symlink() for above in Path(name).parents):
-        raise UnpackError(f"its link {name!r} lies behind another link")
+        raise UnpackError(f"its link {name!r} is below another link")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to(target)
 
@@ -263,7 +263,7 @@ class _Bounded:
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LARGEST_READ_BYTES:
-            raise UnpackError("it has a header larger than any")
+            raise UnpackError("it has a header that is too large")
         self._require(self._stream.tell() + size)
         return self._stream.read(size)
 
@@ -357,7 +357,7 @@ def _open_file(path: Path | str, descriptor: int | None = None) -> BinaryIO:
     opened = os.fdopen(os.open(path, flags, dir_fd=descriptor), "rb")
     if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
         opened.close()
-        raise UnpackError(f"its {path} is no file")
+        raise UnpackError(f"its {path} is not a file")
     return opened
 
 
@@ -376,7 +376,7 @@ def _checked_name(name: str) -> str:
         or any(len(os.fsencode(part)) > _LONGEST_NAME_BYTES for part in parts)
         or len(os.fsencode(plain)) > _LONGEST_PATH_BYTES
     ):
-        raise UnpackError(f"its member {name[:_LONGEST_PATH_BYTES]!r} is no path below a folder")
+        raise UnpackError(f"its member {name[:_LONGEST_PATH_BYTES]!r} is not a path below a folder")
     return plain
 
 
@@ -390,7 +390,7 @@ def _checked_target(name: str, target: str) -> str:
     ups = next((count for count, part in enumerate(parts) if part != ".."), len(parts))
     if target.startswith("/") or ups > name.count("/") or ".." in parts[ups:]:
         shown = target[:_LONGEST_PATH_BYTES]
-        raise UnpackError(f"its link {name!r} leads, or may lead, out of it: {shown!r}")
+        raise UnpackError(f"its link {name!r} points, or may point, outside it: {shown!r}")
     _checked_name("/".join(parts[ups:]))
     return target
 
@@ -401,7 +401,9 @@ def _placing(name: str) -> Iterator[None]:
     try:
         yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError):
-        raise UnpackError(f"its member {name!r} is in the way of another, or not there") from None
+        raise UnpackError(
+            f"its member {name!r} conflicts with another member, or is missing"
+        ) from None
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO, errno.EACCES}:
             raise UnpackError(f"its member {name!r} cannot be read: {error.strerror}") from None

@@ -25,11 +25,11 @@ def is_there(path: Path) -> bool:
         return True
     if path.is_symlink() and not path.exists():
         raise HerdError(
-            f"{path} is a link to a file that is not there, as a download leaves it that broke "
-            "off. Fetch the file, or take the link away."
+            f"{path} is a link to a missing file, as an interrupted download leaves behind. "
+            "Fetch the file, or remove the link."
         )
     if path.exists():
-        raise HerdError(f"{path} is no regular file, but a folder, a pipe or a device.")
+        raise HerdError(f"{path} is not a regular file but a folder, a pipe or a device.")
     return False
 
 
@@ -40,7 +40,7 @@ def require_file(path: Path) -> None:
         HerdError: `path` is such a thing, or absent.
     """
     if not is_there(path):
-        raise HerdError(f"{path} is absent. Fetch it again.")
+        raise HerdError(f"{path} is missing. Fetch it again.")
 
 
 def read_small(path: Path) -> bytes:
@@ -53,8 +53,8 @@ def read_small(path: Path) -> bytes:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise HerdError(
-                f"{path} has more than {MOST_BYTES // 2**20} MiB; no vocabulary and no settings of "
-                "a model are so large."
+                f"{path} is larger than {MOST_BYTES // 2**20} MiB, the limit for a model's "
+                "vocabulary and settings."
             )
         content = path.read_bytes()
     except OSError as error:

@@ -80,8 +80,8 @@ def _halves(values: Matrix) -> NDArray[np.float16]:
             return values.astype("<f2")
         except FloatingPointError:
             raise HerdError(
-                f"The model has a weight of {np.abs(values).max():g}, and f16 ends at 65504. "
-                "Take other weights."
+                f"The model has a weight of {np.abs(values).max():g}, but the largest f16 is "
+                "65504. Choose other weights."
             ) from None
 
 

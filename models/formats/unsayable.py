@@ -22,8 +22,8 @@ def unsayable(path: Path, what: str) -> HerdError:
         what: a predicate that names the tensor, key or part, such as "has the bias `x`".
     """
     return HerdError(
-        f"{path} {what}. The files that are written here cannot say that, and the model would "
-        "compute something else; it is left alone."
+        f"{path} {what}. The output formats cannot express that, and the converted model would "
+        "compute something else, so nothing was written."
     )
 
 
@@ -41,7 +41,7 @@ def superfluous(path: Path, name: str, layer: str | None, shape: ModelShape) -> 
     elif name.endswith(".bias"):
         what = f"has the bias `{name}`"
     else:
-        what = f"has the tensor `{name}`, which no {shape.architecture} model here has"
+        what = f"has the tensor `{name}`, which no supported {shape.architecture} model has"
     return unsayable(path, what)
 
 
@@ -58,6 +58,6 @@ def require_no_pointer(path: Path, start: bytes) -> None:
     """
     if start.startswith(_POINTER):
         raise HerdError(
-            f"{path} is not the file itself but a pointer to it, as Git leaves it without LFS. "
-            "Run `git lfs pull` in its folder, or fetch the file again."
+            f"{path} is not the file itself but a Git LFS pointer to it. Run `git lfs pull` in "
+            "its folder, or fetch the file again."
         )

@@ -203,12 +203,12 @@ def test_a_vocabulary_that_the_reference_cannot_read_is_told_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(model: str) -> Encoder:
-        raise HerdError(f"Splitting a text of {model}: a byte-level vocabulary.")
+        raise HerdError(f"Cannot split a text of {model}: a byte-level vocabulary.")
 
     monkeypatch.setattr("experiments.engines.common.encoder", refuse)
     for engine in ("distributed-llama", "llama.cpp"):
         reason = ENGINES[engine].check(greedy_cell(engine, 1), cluster())
-        assert reason == "Splitting a text of stories15m+kv16: a byte-level vocabulary"
+        assert reason == "Cannot split a text of stories15m+kv16: a byte-level vocabulary"
 
 
 @pytest.mark.parametrize(

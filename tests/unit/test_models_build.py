@@ -150,7 +150,7 @@ def test_a_cache_that_cannot_be_written_is_named(
 
 
 def test_weights_that_an_engine_cannot_run_are_refused(tiny: ModelSpec) -> None:
-    with pytest.raises(HerdError, match="Files of the format dllama have no q8_0 weights"):
+    with pytest.raises(HerdError, match="Files in format dllama cannot have q8_0 weights"):
         ensure_artifact(tiny, "dllama", "q8_0")
 
 
@@ -172,7 +172,7 @@ def test_a_mistake_on_the_command_line_is_one_paragraph_and_status_1(
 ) -> None:
     assert main(["build", "storys15m", "--format", "gguf", "--weights", "f32"]) == 1
     message = capsys.readouterr().err
-    assert message.startswith("There is no model `storys15m`")
+    assert message.startswith("The catalogue has no model `storys15m`")
     assert "Traceback" not in message
 
 
@@ -180,11 +180,11 @@ def test_a_model_of_random_weights_has_nothing_to_fetch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["fetch", "synthetic:tiny"]) == 0
-    assert "nothing is to fetch" in capsys.readouterr().out
+    assert "nothing to fetch" in capsys.readouterr().out
 
 
 def test_a_model_that_is_used_as_published_is_not_opened_for_anything_else() -> None:
-    with pytest.raises(HerdError, match="published ready for distributed-llama, and its files"):
+    with pytest.raises(HerdError, match="published in distributed-llama's format, and its files"):
         open_checkpoint(load_catalogue().get("qwen3-0.6b"))
 
 

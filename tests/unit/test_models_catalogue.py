@@ -73,20 +73,20 @@ def test_the_example_of_these_tests_is_right(tmp_path: Path) -> None:
             "    license: MIT",
             "    licence: MIT",
             "license:",
-            ["`license` is not known", "mean `licence`"],
+            ["unknown key `license`", "mean `licence`"],
         ),
         ("        size: 10", "        size_bytes: 10", "size: 10", ["`size`", "mean `size_bytes`"]),
         (
             "          - from: ftp://example.org/a.bin",
             "          - from: https://example.org/a.bin",
             "ftp:",
-            ["is no source", "https://…, npm:"],
+            ["is not a valid source", "https://…, npm:"],
         ),
         (
             "            bytes: [10, 21]",
             "            bytes: [10, 20]",
             "tokenizer:",
-            ["not size_bytes"],
+            ["must add up to size_bytes"],
         ),
         ("        sha256: abc", f"        sha256: {'a' * 64}", "sha256: abc", ["`abc`", "pattern"]),
         (
@@ -115,7 +115,7 @@ def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
 
 def test_a_key_written_twice_is_not_silently_dropped(tmp_path: Path) -> None:
     text = GOOD.replace("    licence: MIT", "    licence: MIT\n    licence: GPL")
-    assert "line 5: the key `licence` stands here a second time" in complaint(tmp_path, text)
+    assert "line 5: the key `licence` appears twice" in complaint(tmp_path, text)
 
 
 def test_a_model_needs_files_or_a_seed_but_not_both(tmp_path: Path) -> None:
@@ -134,16 +134,16 @@ def test_an_unknown_name_lists_the_close_ones() -> None:
 
 
 def test_a_name_like_no_other_lists_them_all() -> None:
-    with pytest.raises(HerdError, match=r"Known are: stories15m, .*, synthetic:tiny"):
+    with pytest.raises(HerdError, match=r"The known models are: stories15m, .*, synthetic:tiny"):
         load_catalogue().get("zzz")
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "line 1: `the whole file` must consist of lines `key: value`"),
-        ("models: [1, 2]\n", "line 1: `models` must consist of lines `key: value`"),
-        ("models: \x07\n", r"line 1: a text file holds no character '\x07'"),
+        ("", "line 1: `the whole file` must be a mapping (lines of `key: value`)"),
+        ("models: [1, 2]\n", "line 1: `models` must be a mapping (lines of `key: value`)"),
+        ("models: \x07\n", r"line 1: a text file cannot contain the character '\x07'"),
         ("? [a, b]\n: c\n", "line 1: a key must be one word"),
     ],
 )
@@ -174,5 +174,5 @@ def test_the_shapes_of_ready_models_give_the_sizes_that_their_publisher_says(
 
 
 def test_heads_are_not_added_to_a_model_that_is_used_as_published() -> None:
-    with pytest.raises(HerdError, match="is published ready for distributed-llama and used as"):
+    with pytest.raises(HerdError, match="is published in distributed-llama's format and used"):
         load_catalogue().get("qwen3-8b+kv16")

@@ -132,14 +132,14 @@ def test_other_types_are_read_as_the_package_reads_them(
 @pytest.mark.parametrize(
     ("source_name", "target", "weights", "kv_heads", "words"),
     [
-        ("absent.gguf", "a.m", "f32", None, "no file"),
-        ("notes.txt", "a.m", "f32", None, "right would be a .gguf"),
+        ("absent.gguf", "a.m", "f32", None, "no such file"),
+        ("notes.txt", "a.m", "f32", None, "Give a .gguf"),
         ("mine.gguf", "a.safetensors", "f32", None, "must end in .m or .gguf"),
-        ("mine.gguf", "a.m", "q8_0", None, "right would be f32, q4_0"),
-        ("mine.gguf", "a.gguf", "q5_k", None, "right would be f32, f16, q8_0, q4_0"),
+        ("mine.gguf", "a.m", "q8_0", None, "choose f32, q4_0"),
+        ("mine.gguf", "a.gguf", "q5_k", None, "choose f32, f16, q8_0, q4_0"),
         ("mine.gguf", "mine.gguf", "f32", None, "is the source itself"),
-        ("mine.gguf", "a.m", "f32", 3, "the model has 6, heads of zeros can only be added"),
-        ("mine.gguf", "a.gguf", "f32", 7, "7 KV heads cannot be"),
+        ("mine.gguf", "a.m", "f32", 3, "the model has 6, zero-padded heads can only be added"),
+        ("mine.gguf", "a.gguf", "f32", 7, "7 KV heads are not possible"),
         ("lonely.bin", "a.m", "f32", None, "tokenizer.bin"),
         ("cut.gguf", "a.m", "f32", None, "not a whole GGUF file"),
     ],
@@ -175,18 +175,18 @@ def test_a_file_that_cannot_be_opened_is_a_sentence(tmp_path: Path) -> None:
 def test_a_model_of_llama2_c_s_later_versions_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(struct.pack("<7i", 0x616B3432, 1, 1, 1, 1, 1, 1) + bytes(228))
     (tmp_path / "tokenizer.bin").write_bytes(b"")
-    with pytest.raises(HerdError, match="is of llama2.c's version 1; right would be version 0"):  # noqa: RUF043
+    with pytest.raises(HerdError, match="is llama2.c version 1; only version 0"):  # noqa: RUF043
         open_source(tmp_path / "a.bin")
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ((0, 2**31 - 1), "dim .2147483647. is no multiple of heads"),
+        ((0, 2**31 - 1), "dim .2147483647. is not a multiple of heads"),
         ((8, 2**31 - 1), "layers: Input should be less than or equal to 4096"),
-        ((8, 4096), "its header asks for"),
+        ((8, 4096), "but its header requires"),
         ((20, -(2**31)), "vocab: Input should be less than or equal to"),
-        ((20, 512), "its header asks for"),
+        ((20, 512), "but its header requires"),
         ((16, 5), "must be a multiple of kv_heads"),
     ],
 )
@@ -204,9 +204,9 @@ def test_a_header_of_llama2_c_is_held_against_the_file(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda whole: whole + bytes(9), "goes on after its 512 pieces"),
-        (lambda whole: whole[:-9], "does not hold 512 pieces"),
-        (lambda whole: whole[:-1] + b"\xff", "its piece 511 is no UTF-8"),
+        (lambda whole: whole + bytes(9), "continues after the 512 tokens"),
+        (lambda whole: whole[:-9], "does not hold a vocabulary of 512 tokens"),
+        (lambda whole: whole[:-1] + b"\xff", "its token 511 is not valid UTF-8"),
         (lambda whole: whole[:4] + struct.pack("<fi", 0, -5) + whole[12:], "does not hold"),
         (lambda whole: whole[:4] + struct.pack("<fi", 0, 2**31 - 1) + whole[12:], "does not hold"),
     ],
@@ -230,9 +230,9 @@ def test_rows_that_are_no_blocks_of_32_become_float_files_and_no_quantised_ones(
     (file,) = convert(source, tmp_path / "again.gguf", "f32", None, QUIET)
     assert np.array_equal(logits(open_source(file), PROMPT), logits(model, PROMPT))
     convert(source, tmp_path / "halves", "f16", None, QUIET)
-    with pytest.raises(HerdError, match=r"hidden_dim \(172\) is no multiple of 32, and q8_0"):
+    with pytest.raises(HerdError, match=r"hidden_dim \(172\) is not a multiple of 32, and q8_0"):
         convert(source, tmp_path / "b.gguf", "q8_0", None, QUIET)
-    with pytest.raises(HerdError, match=r"172 feed-forward values .* whole groups of 8"):
+    with pytest.raises(HerdError, match=r"172 feed-forward values .* whole number of groups of 8"):
         convert(source, tmp_path / "b.m", "f32", None, QUIET)
 
 

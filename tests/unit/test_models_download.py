@@ -166,7 +166,7 @@ def test_a_file_that_is_there_is_read_again_only_if_it_changed(
         fetch(tmp_path, file_of(server.url))
     assert len(read) == 2
     other = file_of(server.url).model_copy(update={"sha256": "0" * 64})
-    with pytest.raises(HerdError, match="another or a damaged file"):
+    with pytest.raises(HerdError, match="a different or damaged file"):
         fetch(tmp_path, other)
     assert len(server.ranges) == 1
 
@@ -214,7 +214,7 @@ def test_a_server_that_knows_no_ranges_gives_the_file_from_the_start(
 
 def test_other_content_is_thrown_away_and_named(tmp_path: Path, server: Server) -> None:
     server.content = b"<html>" + CONTENT[6:]
-    with pytest.raises(HerdError, match=r"has the sha256 .* so it is another or a damaged file"):
+    with pytest.raises(HerdError, match=r"has the sha256 .* it is a different or damaged file"):
         fetch(tmp_path, file_of(server.url))
     assert names_in(tmp_path) == []
 
@@ -228,7 +228,7 @@ def test_a_damaged_beginning_does_not_poison_the_next_try(tmp_path: Path, server
 
 def test_a_longer_file_is_not_read_to_its_end(tmp_path: Path, server: Server) -> None:
     server.content = CONTENT * 4
-    with pytest.raises(HerdError, match=r"another or a damaged file|ended the file"):
+    with pytest.raises(HerdError, match=r"a different or damaged file|stopped sending the file"):
         fetch(tmp_path, file_of(server.url))
 
 
@@ -249,7 +249,7 @@ def test_a_proxy_in_the_way_is_told_without_its_login(
     with pytest.raises(HerdError) as caught:
         fetch(tmp_path, file_of("http://models.test/a.bin"))
     message = str(caught.value)
-    assert "the proxy that the environment names does not lead to models.test" in message
+    assert "the proxy set in the environment does not reach models.test" in message
     assert "pw-planted" not in message
 
 
@@ -260,7 +260,7 @@ def test_when_no_source_works_each_is_named_with_its_reason(tmp_path: Path, serv
     message = str(caught.value)
     assert "127.0.0.1 cannot be reached" in message
     assert "answered 404" in message
-    assert f"put it at {tmp_path / 'a.bin'}" in message
+    assert f"save it as {tmp_path / 'a.bin'}" in message
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(
@@ -340,7 +340,7 @@ def test_a_part_of_a_file_in_a_package_is_taken_and_the_package_fetched_once(
     [
         ("npm:bad@1.0.0#package/all.data", 10, "npm error 404 no bad@1.0.0"),
         ("npm:good@1.0.0#package/none", 10, "has no readable file package/none"),
-        ("npm:good@1.0.0#package/all.data", 9, "another or a damaged file"),
+        ("npm:good@1.0.0#package/all.data", 9, "a different or damaged file"),
     ],
 )
 def test_a_package_that_does_not_help_says_why(
@@ -424,8 +424,8 @@ def test_who_may_not_have_a_file_is_told_what_to_do(
 
     told = str(caught.value)
     assert ("HF_TOKEN is not set" in told) == (not token)
-    assert ("does not give it for the token in HF_TOKEN (403)" in told) == bool(token)
-    assert "accepted its licence" in told
+    assert ("rejected the token in HF_TOKEN (403)" in told) == bool(token)
+    assert "accept its licence" in told
     assert PLANTED not in told
     assert len(server.keys) == bool(token)
 
@@ -441,6 +441,6 @@ def test_what_the_server_says_of_a_file_must_be_true_where_nobody_else_says_it(
     if comes:
         assert fetch(tmp_path, gated(server.url, None)).read_bytes() == CONTENT
         return
-    with pytest.raises(HerdError, match=r"not 0000000000000000…, so it is another"):
+    with pytest.raises(HerdError, match=r"instead of 0000000000000000…: it is a different"):
         fetch(tmp_path, gated(server.url, None))
     assert not (tmp_path / "a.bin").exists()

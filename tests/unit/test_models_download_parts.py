@@ -84,7 +84,7 @@ def test_a_wrong_part_is_thrown_away_alone(tmp_path: Path, server: Server) -> No
     file = parted(server)
     others = dict(server.others or {})
     server.others = {**others, "/1": bytes(len(PARTS[1]))}
-    with pytest.raises(HerdError, match=r"part 2 of 3: .* another or a damaged file"):
+    with pytest.raises(HerdError, match=r"part 2 of 3: .* a different or damaged file"):
         fetch(tmp_path, file)
     assert (tmp_path / "a.bin.part").read_bytes() == PARTS[0]
     server.others = others
@@ -106,7 +106,7 @@ def test_a_broken_line_in_a_part_is_taken_up_where_it_broke(tmp_path: Path, serv
 def test_parts_that_make_another_file_than_the_catalogue_says_are_refused(
     tmp_path: Path, server: Server
 ) -> None:
-    with pytest.raises(HerdError, match=r"came with the sha256 .* Correct the catalogue"):
+    with pytest.raises(HerdError, match=r"has the sha256 .* Correct the catalogue"):
         fetch(tmp_path, parted(server, whole="0" * 64))
     assert names_in(tmp_path) == []
 
@@ -133,7 +133,10 @@ def test_a_file_of_an_unknown_sha256_must_be_what_its_header_says(
     tmp_path: Path, server: Server
 ) -> None:
     server.content = b"<html>sign in</html>"
-    with pytest.raises(HerdError, match=r"What came as a.bin was thrown away: it is no such file"):
+    with pytest.raises(
+        HerdError,
+        match=r"The file fetched as a.bin was deleted: it is no such file",
+    ):
         fetch(tmp_path, unpinned(server))
     assert names_in(tmp_path) == []
 

@@ -1,4 +1,4 @@
-"""Files of a model that are no files, and such as are larger than any model's."""
+"""Files of a model that are no files, and such as are header that is too large model's."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_what_has_the_name_of_a_file_and_is_none_is_not_taken_for_absent(
         open_source(path.parent)
     path.unlink()
     path.symlink_to(tmp_path / "blobs")
-    with pytest.raises(HerdError, match=rf"{name} is a link to a file that is not there"):
+    with pytest.raises(HerdError, match=rf"{name} is a link to a missing file"):
         open_source(path.parent)
     path.unlink()
     path.mkdir()
@@ -90,19 +90,23 @@ def test_a_vocabulary_beside_a_model_that_is_not_small_is_not_read(tmp_path: Pat
 @pytest.mark.parametrize(
     ("counts", "rest", "words"),
     [
-        ((0, 1), struct.pack("<Q", 2**33), "the name of a key its header would have more than 64"),
+        (
+            (0, 1),
+            struct.pack("<Q", 2**33),
+            "the name of a key, its header would exceed the limit of 64",
+        ),
         (
             (0, 1),
             struct.pack("<Q1sIQ", 1, b"k", GGUFValueType.STRING, 2**33),
-            "`k` its header would have more than 64",
+            "`k`, its header would exceed the limit of 64",
         ),
         (
             (0, 1),
             struct.pack("<Q1sIIQ", 1, b"k", GGUFValueType.ARRAY, GGUFValueType.STRING, 16 * 10**6),
-            "`k` is said to have 16000000 elements",
+            "`k` claims to have 16000000 elements",
         ),
-        ((10**6, 0), b"", "it is said to have 1000000 tensors"),
-        ((0, 10**9), b"", "its 1000000000 keys its header would have"),
+        ((10**6, 0), b"", "it claims to have 1000000 tensors"),
+        ((0, 10**9), b"", "its 1000000000 keys, its header would exceed"),
     ],
 )
 def test_a_large_file_is_not_believed_to_have_a_large_header(

@@ -103,7 +103,10 @@ def test_the_file_of_these_tests_is_read(tmp_path: Path) -> None:
 def test_a_key_that_changes_what_is_computed_is_refused_by_its_name(
     tmp_path: Path, key: str, value: object
 ) -> None:
-    with pytest.raises(HerdError, match=rf"{key}.* the model would compute something else"):
+    with pytest.raises(
+        HerdError,
+        match=rf"{key}.* the converted model would compute something else",
+    ):
         read_gguf(write(tmp_path / "a.gguf", {key: value}))
 
 
@@ -154,11 +157,11 @@ def test_keys_that_change_nothing_are_no_reason_to_refuse(tmp_path: Path) -> Non
         ("output.bias", "has the bias"),
         ("output_norm.bias", "has the bias"),
         ("blk.2.attn_q.weight", "of a layer beyond its 2"),
-        ("blk.0.attn_q_norm.weight", "which no llama model here has"),
-        ("blk.0.post_attention_norm.weight", "which no llama model here has"),
-        ("blk.0.ffn_gate_inp.weight", "which no llama model here has"),
-        ("rope_factors_long.weight", "which no llama model here has"),
-        ("blk.0.attn_q.weight.lora_a", "which no llama model here has"),
+        ("blk.0.attn_q_norm.weight", "which no supported llama model has"),
+        ("blk.0.post_attention_norm.weight", "which no supported llama model has"),
+        ("blk.0.ffn_gate_inp.weight", "which no supported llama model has"),
+        ("rope_factors_long.weight", "which no supported llama model has"),
+        ("blk.0.attn_q.weight.lora_a", "which no supported llama model has"),
     ],
 )
 def test_a_tensor_too_many_is_refused_by_its_name(tmp_path: Path, name: str, words: str) -> None:
@@ -177,36 +180,51 @@ def test_qwen3_has_no_divisors_of_frequencies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1, 0])
 def test_divisors_that_are_no_scaling_are_refused(tmp_path: Path, value: float) -> None:
     more = {"rope_freqs.weight": np.full(8, value, dtype=np.float32)}
-    with pytest.raises(HerdError, match="otherwise than Llama"):
+    with pytest.raises(HerdError, match="differently from Llama"):
         read_gguf(write(tmp_path / "a.gguf", tensors=more))
 
 
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"general.type": "adapter"}, "not a model but of the type `adapter`"),
-        ({"general.type": "mmproj"}, "not a model but of the type `mmproj`"),
-        ({"llama.attention.head_count": [6, 3]}, "`llama.attention.head_count` by layers"),
-        ({"llama.embedding_length": "wide"}, "`llama.embedding_length` 'wide', which is no number"),
-        ({"llama.rope.freq_base": 10_000.5}, "10000.5, no whole number. The files that are"),
-        ({"llama.rope.freq_base": float("nan")}, "`llama.rope.freq_base` nan, no whole number"),
-        ({"llama.rope.freq_base": float("inf")}, "`llama.rope.freq_base` inf, no whole number"),
+        ({"general.type": "adapter"}, "not a model: its type is `adapter`"),
+        ({"general.type": "mmproj"}, "not a model: its type is `mmproj`"),
+        (
+            {"llama.attention.head_count": [6, 3]},
+            "`llama.attention.head_count` values that differ between layers",
+        ),
+        (
+            {"llama.embedding_length": "wide"},
+            "`llama.embedding_length` 'wide', which is not a number",
+        ),
+        (
+            {"llama.rope.freq_base": 10_000.5},
+            "10000.5, which is not a whole number. The output formats",
+        ),
+        (
+            {"llama.rope.freq_base": float("nan")},
+            "`llama.rope.freq_base` nan, which is not a whole number",
+        ),
+        (
+            {"llama.rope.freq_base": float("inf")},
+            "`llama.rope.freq_base` inf, which is not a whole number",
+        ),
         ({"llama.rope.freq_base": 1e30}, "rope_theta: Input should be less"),
         ({"llama.block_count": 2**31 - 1}, "layers: Input should be less than or equal to 4096"),
         ({"llama.block_count": None}, "lacks `llama.block_count`"),
         ({"llama.attention.key_length": 2**31 - 2}, "head_dim: Input should be less"),
         ({"tokenizer.ggml.model": None}, "has no vocabulary"),
         ({"tokenizer.ggml.model": "no_vocab"}, "has no vocabulary"),
-        ({"tokenizer.ggml.tokens": None}, "lacks the tokens of its vocabulary"),
-        ({"tokenizer.ggml.tokens": "abc"}, "`tokenizer.ggml.tokens` is no list of texts"),
+        ({"tokenizer.ggml.tokens": None}, "has no tokens for its vocabulary"),
+        ({"tokenizer.ggml.tokens": "abc"}, "`tokenizer.ggml.tokens` is not a list of texts"),
         ({"tokenizer.ggml.scores": ["a"] * 512}, "has the score 'a'"),
-        ({"tokenizer.chat_template": ["a"]}, "`tokenizer.chat_template` that is no text"),
-        ({"tokenizer.ggml.add_bos_token": "false"}, "'false'; right would be true or false"),
-        ({"tokenizer.ggml.add_space_prefix": 0}, "`tokenizer.ggml.add_space_prefix` 0; right"),
-        ({"tokenizer.ggml.pre": 5}, "`tokenizer.ggml.pre` 5, which is no text"),
-        ({"tokenizer.ggml.eos_token_ids": "2"}, "that is no list of numbers"),
+        ({"tokenizer.chat_template": ["a"]}, "`tokenizer.chat_template` that is not text"),
+        ({"tokenizer.ggml.add_bos_token": "false"}, "'false'; it must be true or false"),
+        ({"tokenizer.ggml.add_space_prefix": 0}, "`tokenizer.ggml.add_space_prefix` 0; it must"),
+        ({"tokenizer.ggml.pre": 5}, "`tokenizer.ggml.pre` 5, which is not text"),
+        ({"tokenizer.ggml.eos_token_ids": "2"}, "that is not a list of numbers"),
         ({"tokenizer.ggml.eos_token_ids": [2, 512]}, "names 512 as the begin or end"),
-        ({"tokenizer.ggml.token_type": [1] * 512}, r"fall back to bytes \(it lacks <0x00>\)"),
+        ({"tokenizer.ggml.token_type": [1] * 512}, r"without byte fallback \(it lacks <0x00>\)"),
         ({"tokenizer.ggml.bos_token_id": True}, "names True for `bos`"),
         ({"tokenizer.ggml.bos_token_id": 512}, "names 512 for `bos`"),
     ],
@@ -239,7 +257,7 @@ def test_rows_without_a_piece_get_unused_ones_and_a_piece_without_a_row_is_refus
         (MODEL.tokenizer.pieces[511], "[PAD512]", "[PAD513]"),
     )
     fewer = {"token_embd.weight": wide[:500], "output.weight": wide[:500]}
-    with pytest.raises(HerdError, match=r"500 rows .* 512 pieces"):
+    with pytest.raises(HerdError, match=r"500 rows .* 512 tokens"):
         read_gguf(write(tmp_path / "b.gguf", tensors=fewer))
 
 
@@ -253,9 +271,9 @@ def edited(path: Path, offset: int, code: str, value: int) -> Path:
 @pytest.mark.parametrize(
     ("offset", "code", "value", "words"),
     [
-        (4, "I", 1, "GGUF of version 1; read are 2 and 3"),
-        (4, "I", 4, "GGUF of version 4; read are 2 and 3"),
-        (4, "I", 3 << 24, "byte order of big-endian machines"),
+        (4, "I", 1, "GGUF version 1; the supported versions are 2 and 3"),
+        (4, "I", 4, "GGUF version 4; the supported versions are 2 and 3"),
+        (4, "I", 3 << 24, "is big-endian"),
         (8, "Q", 2**60, "its 1152921504606846976 tensors would take"),
         (16, "Q", 2**60, "its 1152921504606846976 keys would take"),
         (24, "Q", 2**60, "the name of a key would take"),
@@ -276,11 +294,11 @@ def test_a_number_of_the_header_is_held_against_the_file(
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (struct.pack("<IIQ", 9, 4, 2**60), "is said to have 1152921504606846976 elements"),
+        (struct.pack("<IIQ", 9, 4, 2**60), "claims to have 1152921504606846976 elements"),
         (struct.pack("<IIQ", 9, 0, 3 * 10**6), "would take 3000000 bytes"),
         (struct.pack("<IIQ", 9, 8, 3 * 10**6), "would take 24000000 bytes"),
         (struct.pack("<IIQIQ", 9, 9, 2**40, 9, 2**40), "a list of lists"),
-        (struct.pack("<IQ", 8, 3) + b"a\xffb", "`k` is no UTF-8"),
+        (struct.pack("<IQ", 8, 3) + b"a\xffb", "`k` is not valid UTF-8"),
         (struct.pack("<I", 13), "unknown type 13"),
     ],
 )
@@ -301,7 +319,7 @@ def info(name: bytes, size: tuple[int, ...], kind: int = 0, offset: int = 0) -> 
     [
         ([info(b"t", (8,)), info(b"t", (8,), offset=32)], "has the tensor `t` twice"),
         ([info(b"t", (8,)), info(b"u", (8,))], "`u` begins inside `t`"),
-        ([info(b"t", (8,), offset=4)], "begins at 4, no multiple of 32"),
+        ([info(b"t", (8,), offset=4)], "begins at 4, which is not a multiple of 32"),
         ([info(b"t", (2**40,))], "`t` would end at byte"),
         ([info(b"t", (2**62, 2**62))], "`t` would end at byte"),
         ([info(b"t", (8,), offset=2**62)], "`t` would end at byte"),
@@ -310,7 +328,7 @@ def info(name: bytes, size: tuple[int, ...], kind: int = 0, offset: int = 0) -> 
         ([info(b"t", (8,), kind=200)], "`t` of the type number 200"),
         ([info(b"t", (8,), kind=26)], "`t` of the type I32"),
         ([info(b"t", ())], "0 dimensions"),
-        ([info(b"t\xff", (8,))], "the name of a tensor is no UTF-8"),
+        ([info(b"t\xff", (8,))], "the name of a tensor is not valid UTF-8"),
     ],
 )
 def test_the_place_of_a_tensor_is_held_against_the_file(
@@ -327,7 +345,7 @@ def test_the_place_of_a_tensor_is_held_against_the_file(
     [
         (b"", "is not a GGUF file"),
         (b"GG", "is not a GGUF file"),
-        (b"GGUF", "its header would take 4 bytes, and 0 are left"),
+        (b"GGUF", "its header would take 4 bytes, but 0 are left"),
         (b"tjgg" + bytes(32), "the format before GGUF"),
         (b"version https://git-lfs.github.com/spec/v1\noid x", "`git lfs pull`"),
     ],

@@ -27,18 +27,28 @@ def test_the_padded_stories_run_on_1_2_4_and_8_nodes(weights: Weights, nodes: in
 @pytest.mark.parametrize(
     ("shape", "weights", "nodes", "reason"),
     [
-        (STORIES.shape, "f32", 3, "32000 vocabulary pieces cannot be shared evenly among 3"),
-        (STORIES.shape, "q4_0", 2, "144 attention values .* whole Q40 blocks of 32"),
+        (STORIES.shape, "f32", 3, "32000 vocabulary tokens cannot be divided evenly among 3"),
+        (STORIES.shape, "q4_0", 2, "144 attention values .* whole number of Q40 blocks of 32"),
         (STORIES.shape, "f32", 8, "6 KV heads"),
-        (STORIES.shape, "f32", 4, "6 KV heads cannot be shared evenly among 4"),
-        (WRITTEN, "f32", 5, "16 KV heads cannot be shared evenly among 5"),
+        (STORIES.shape, "f32", 4, "6 KV heads cannot be divided evenly among 4"),
+        (WRITTEN, "f32", 5, "16 KV heads cannot be divided evenly among 5"),
         (WRITTEN, "q4_0", 16, "48 attention values"),
         (WRITTEN, "q8_0", 1, "cannot run q8_0"),
         (WIDE.model_copy(update={"hidden_dim": 172}), "f32", 1, "172 feed-forward .* groups of 8"),
         (WIDE.model_copy(update={"hidden_dim": 176}), "f32", 4, "44 feed-forward .* groups of 8"),
-        (WIDE.model_copy(update={"hidden_dim": 176}), "q4_0", 1, "hidden_dim .176. is no multiple"),
-        (WIDE.model_copy(update={"head_dim": 4}), "q4_0", 1, "4 values of a head are no multiple"),
-        (WIDE.model_copy(update={"dim": 44}), "f32", 1, "44 values of a token are no multiple"),
+        (
+            WIDE.model_copy(update={"hidden_dim": 176}),
+            "q4_0",
+            1,
+            "hidden_dim .176. is not a multiple",
+        ),
+        (
+            WIDE.model_copy(update={"head_dim": 4}),
+            "q4_0",
+            1,
+            "4 values of a head are not a multiple",
+        ),
+        (WIDE.model_copy(update={"dim": 44}), "f32", 1, "44 values of a token are not a multiple"),
     ],
 )
 def test_each_rule_of_the_engine_has_its_reason(

@@ -30,22 +30,22 @@ def file_of(magic: int, pairs: dict[int, int], rest: bytes = b"") -> bytes:
     ("pairs", "words"),
     [
         ({4: 2**31 - 1}, "layers: Input should be less than or equal to 4096"),
-        ({4: 4096}, "its header asks for"),
+        ({4: 4096}, "but its header requires"),
         ({9: 2**31 - 1}, "vocab: Input should be less than or equal to"),
-        ({2: 2**31 - 32, 19: 16}, "its header asks for"),
+        ({2: 2**31 - 32, 19: 16}, "but its header requires"),
         ({2: -32}, "dim: Input should be greater than 0"),
         ({19: 2**31 - 2}, "head_dim: Input should be less than or equal to"),
-        ({13: 1}, "weights of the type F16"),
-        ({13: 3}, "weights of the type Q80"),
-        ({13: 77}, "weights of the type number 77"),
+        ({13: 1}, "weights of type F16"),
+        ({13: 3}, "weights of type Q80"),
+        ({13: 77}, "weights of type number 77"),
         ({22: 1}, "header key 22"),
-        ({0: 3}, "version 3; right would be 0"),
-        ({11: 0}, "activation 0; right would be 1"),
-        ({18: 1}, "rope_type 1; right would be 0 or 2"),
-        ({21: 64}, "expert_hidden_dim 64; right would be 0"),
+        ({0: 3}, "version 3, but this project supports only 0"),
+        ({11: 0}, "activation 0, but this project supports only 1"),
+        ({18: 1}, "rope_type 1, but this project supports only 0 or 2"),
+        ({21: 64}, "expert_hidden_dim 64, but this project supports only 0"),
         ({7: 8}, "without experts"),
-        ({1: 0xABCD01, 14: 8}, "rope_factor 8; right would be 1"),
-        ({2: 40, 13: 2}, r"dim \(40\) is no multiple of 32"),
+        ({1: 0xABCD01, 14: 8}, "rope_factor 8, but this project supports only 1"),
+        ({2: 40, 13: 2}, r"dim \(40\) is not a multiple of 32"),
     ],
 )
 def test_a_header_of_m_that_is_not_to_be_believed_is_refused_at_once(
@@ -85,7 +85,7 @@ def test_the_size_follows_from_the_shape_without_counting_layers(tmp_path: Path)
         ({1: -1}, "vocab cannot be -1"),
         ({7: -1}, "chat_template_bytes cannot be -1"),
         ({9: 2**31 - 1}, "eos_count cannot be"),
-        ({1: 60}, "cut short or damaged"),
+        ({1: 60}, "truncated or damaged"),
         ({11: 1}, "header key 11"),
         ({0: 0}, "vocabulary of version 0; .* reads version 1"),
     ],
@@ -103,7 +103,7 @@ def test_a_header_of_t_that_is_not_to_be_believed_is_refused_at_once(
 
 def test_what_a_t_file_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.t").write_bytes(file_of(TOKENIZER, {0: 1, 1: 0}))
-    with pytest.raises(HerdError, match="does not state its bos"):
+    with pytest.raises(HerdError, match="does not give its bos"):
         read_vocabulary(tmp_path / "a.t")
 
 
@@ -111,8 +111,8 @@ def test_text_that_is_no_utf_8_is_told_with_the_file(tmp_path: Path) -> None:
     write_tokenizer(byte_level(), tmp_path / "a.t")
     whole = (tmp_path / "a.t").read_bytes()
     for before, after, words in (
-        (b"<|im_end|>", b"<|im_\xffnd|>", "has a piece that is no text"),
-        (b"{% for", b"{\xff for", "chat template that is no UTF-8"),
+        (b"<|im_end|>", b"<|im_\xffnd|>", "has a token that is not valid UTF-8"),
+        (b"{% for", b"{\xff for", "chat template that is not valid UTF-8"),
     ):
         first, found, last = whole.rpartition(before)
         assert found
@@ -128,7 +128,7 @@ def test_a_piece_too_long_to_look_for_its_merges_is_refused_at_once(tmp_path: Pa
     rest += b"".join(struct.pack("<fI", -1.0, len(text)) + text for text in texts)
     (tmp_path / "a.t").write_bytes(file_of(TOKENIZER, pairs, rest))
     begin = time.monotonic()
-    with pytest.raises(HerdError, match=r"a piece of 300000 characters .* at most 512 are read"):
+    with pytest.raises(HerdError, match=r"a token of 300000 characters .* the limit is 512"):
         read_vocabulary(tmp_path / "a.t")
     assert time.monotonic() - begin < 1
 
@@ -139,5 +139,5 @@ def test_a_score_that_is_no_number_is_refused(tmp_path: Path) -> None:
     rest = struct.pack("<i", 4)
     rest += b"".join(struct.pack("<fI", float("nan"), len(text)) + text for text in texts)
     (tmp_path / "a.t").write_bytes(file_of(TOKENIZER, pairs, rest))
-    with pytest.raises(HerdError, match="gives piece 0 the score nan"):
+    with pytest.raises(HerdError, match="gives token 0 the score nan"):
         read_vocabulary(tmp_path / "a.t")

@@ -150,7 +150,7 @@ def test_a_package_that_is_broken_says_so(tmp_path: Path, monkeypatch: pytest.Mo
     ],
 )
 def test_an_address_that_is_an_option_or_a_path_is_refused(address: str) -> None:
-    with pytest.raises(ValidationError, match="is no source"):
+    with pytest.raises(ValidationError, match="is not a valid source"):
         FileSource.model_validate({"from": address, "size_bytes": 1, "sha256": "0" * 64})
 
 

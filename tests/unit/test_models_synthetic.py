@@ -43,7 +43,7 @@ def test_two_shapes_never_share_a_folder() -> None:
         (("dim=64", "dim=64,dim=64"), "gives `dim` twice"),
         (("layers=2", "layers=9999"), "layers: Input should be less than or equal to 4096"),
         (("kv_heads=2", "kv_heads=3"), r"heads \(4\) must be a multiple of kv_heads \(3\)"),
-        (("heads=4,kv", "heads=7,kv"), r"no multiple of heads \(7\)"),
+        (("heads=4,kv", "heads=7,kv"), r"not a multiple of heads \(7\)"),
         (("heads=4,kv_heads=2", "heads=0"), "heads"),
         (("vocab=512", "vocab=100"), r"vocab \(100\) must be at least 354"),
         (("layers=2", "layers=0"), "layers: Input should be greater than 0"),

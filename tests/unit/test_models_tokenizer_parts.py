@@ -133,7 +133,7 @@ def test_a_part_of_a_byte_level_file_that_cannot_be_said_is_refused_by_its_name(
         ),
         ({"decoder": {"type": "BPEDecoder", "suffix": "</w>"}}, "the decoder BPEDecoder"),
         ({"decoder": {"type": "Metaspace", "replacement": "_"}}, "the decoder Metaspace"),
-        ({"decoder": {"type": "Fuse"}}, "decodes by Fuse; right would be Replace, ByteFallback"),
+        ({"decoder": {"type": "Fuse"}}, "decodes by Fuse; it must be Replace, ByteFallback"),
         ({"decoder": {"type": "Sequence", "decoders": []}}, "decodes by nothing"),
         (
             {"decoder": {"type": "Strip", "content": " ", "start": 2, "stop": 0}},
@@ -176,7 +176,7 @@ def test_a_piece_that_is_found_otherwise_than_by_its_text_is_refused(
 ) -> None:
     piece = {"id": 0, "content": SPECIAL[0], "special": True, flag: True}
     bytes_folder(tmp_path, added_tokens=[piece])
-    with pytest.raises(HerdError, match=rf"the piece '<\|endoftext\|>' with the flag `{flag}`"):
+    with pytest.raises(HerdError, match=rf"the token '<\|endoftext\|>' with the flag `{flag}`"):
         read_vocabulary(tmp_path)
     bytes_folder(tmp_path)
     put(tmp_path, "special_tokens_map.json", {"eos_token": {"content": SPECIAL[2], flag: True}})
@@ -281,7 +281,7 @@ def test_what_llama_cpp_does_otherwise_is_told(tmp_path: Path) -> None:
     write_folder(replace(synthetic_checkpoint(LLAMA, 1), tokenizer=first), tmp_path / "a", "f32")
     notes = Notes()
     convert(tmp_path / "a", tmp_path / "b.gguf", "f32", None, notes)
-    assert any("none behind special pieces; llama.cpp" in note for note in notes.heard)
+    assert any("none after special tokens; llama.cpp" in note for note in notes.heard)
     quiet = Notes()
     convert(tmp_path / "a", tmp_path / "b.m", "f32", None, quiet)
     assert len(quiet.heard) == 1
@@ -304,9 +304,12 @@ def test_what_llama_cpp_does_otherwise_is_told(tmp_path: Path) -> None:
             "treat_whitespace_as_suffix",
         ),
         (lambda m: setattr(m.trainer_spec, "bos_id", 9999), "names 9999 as the begin"),
-        (lambda m: setattr(m.pieces[300], "score", float("nan")), "gives piece 300 the score nan"),
-        (lambda m: setattr(m.pieces[300], "piece", "a" * 2000), "a piece of 2000 characters"),
-        (lambda m: setattr(m.pieces[20], "piece", "0A"), "calls piece 20 a byte, and it is '0A'"),
+        (lambda m: setattr(m.pieces[300], "score", float("nan")), "gives token 300 the score nan"),
+        (lambda m: setattr(m.pieces[300], "piece", "a" * 2000), "a token of 2000 characters"),
+        (
+            lambda m: setattr(m.pieces[20], "piece", "0A"),
+            "marks token 20 as a byte but spells it '0A'",
+        ),
     ],
 )
 def test_what_a_tokenizer_model_does_with_a_text_is_asked_about(
@@ -359,19 +362,23 @@ def test_pieces_that_the_settings_list_as_special_are_found_first(tmp_path: Path
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("added_tokens.json", {"<a>": 5}, "gives the added piece '<a>' the number 5 of"),
+        ("added_tokens.json", {"<a>": 5}, "gives the added token '<a>' the number 5 of"),
         ("added_tokens.json", {"<a>": 2**31}, "and the model has"),
-        ("added_tokens.json", {"<a>": -1, "<b>": 450}, "piece '<a>' -1; right would be numbers"),
-        ("added_tokens.json", {"<a>": 450, "<b>": 450}, "two pieces the same number"),
-        ("added_tokens.json", {"<a>": "x"}, "in a form that is not known"),
-        ("added_tokens.json", {"<|im_end|>": 449}, r"numbers the added piece '<\|im_end\|>' 449"),
+        ("added_tokens.json", {"<a>": -1, "<b>": 450}, "token '<a>' the number -1; numbers"),
+        ("added_tokens.json", {"<a>": 450, "<b>": 450}, "two tokens the same number"),
+        ("added_tokens.json", {"<a>": "x"}, "in an unsupported form"),
+        (
+            "added_tokens.json",
+            {"<|im_end|>": 449},
+            r"gives the added token '<\|im_end\|>' the number 449",
+        ),
         ("tokenizer_config.json", {"add_eos_token": True}, "`add_eos_token`"),
         ("tokenizer_config.json", {"add_prefix_space": True}, "`add_prefix_space` True"),
         ("tokenizer_config.json", {"do_lower_case": True}, "the setting `do_lower_case`"),
         ("tokenizer_config.json", {"split_special_tokens": True}, "`split_special_tokens`"),
         ("tokenizer_config.json", {"sp_model_kwargs": {"nbest_size": 2}}, "`sp_model_kwargs`"),
         ("tokenizer_config.json", {"tokenizer_class": "XLNetTokenizer"}, "`XLNetTokenizer`"),
-        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": "x.y"}}, "a program of its own"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": "x.y"}}, "its own program"),
         ("generation_config.json", {"suppress_tokens": [1]}, "the setting `suppress_tokens`"),
         ("generation_config.json", {"forced_bos_token_id": 3}, "`forced_bos_token_id`"),
         ("generation_config.json", {"bad_words_ids": [[1]]}, "`bad_words_ids`"),
@@ -456,7 +463,7 @@ def test_a_template_that_puts_two_pieces_first_is_refused(tmp_path: Path) -> Non
     (template,) = content["post_processor"].get("processors", [content["post_processor"]])
     next(iter(template["special_tokens"].values()))["ids"] = [1, 1]
     put(tmp_path, "tokenizer.json", content)
-    with pytest.raises(HerdError, match=r"puts the pieces \[1, 1\] before every text"):
+    with pytest.raises(HerdError, match=r"puts the tokens \[1, 1\] before every text"):
         read_vocabulary(tmp_path)
 
 
@@ -466,7 +473,10 @@ def test_a_vocabulary_that_spells_not_every_byte_is_refused(tmp_path: Path) -> N
     vocab = content["model"]["vocab"]
     vocab["never"] = vocab.pop("<0xC3>")
     put(tmp_path, "tokenizer.json", content)
-    with pytest.raises(HerdError, match=r"does not fall back to bytes \(it lacks <0xC3>\)"):
+    with pytest.raises(
+        HerdError,
+        match=r"has a vocabulary without byte fallback \(it lacks <0xC3>\)",
+    ):
         read_vocabulary(tmp_path)
 
 
@@ -484,7 +494,7 @@ def test_numbers_of_pieces_are_held_against_the_file(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "tokenizer.json").read_text(encoding="utf-8"))
     content["model"] |= {"vocab": {"a": 3_999_999}, "merges": []}
     put(tmp_path, "tokenizer.json", content)
-    with pytest.raises(HerdError, match="numbers its pieces wrongly"):
+    with pytest.raises(HerdError, match="numbers its tokens wrongly"):
         read_vocabulary(tmp_path)
 
 

@@ -73,10 +73,10 @@ def test_llama_3_begins_a_text_with_bos_though_its_gguf_does_not_say_so(tmp_path
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("model", "bert", "kind `bert`; right would be"),
-        ("merges", None, "lacks the merges"),
-        ("merges", ["a b c"], "'a b c'; right would be two pieces"),
-        ("token_type", [1, 1], "does not say of each piece"),
+        ("model", "bert", "kind `bert`; it must be"),
+        ("merges", None, "has no merges"),
+        ("merges", ["a b c"], "'a b c'; it must be two tokens"),
+        ("token_type", [1, 1], "does not give the type of each token"),
         ("token_type", [1, 1, 1, 9], "unknown type"),
         ("bos_token_id", 4, "names 4 for `bos`"),
     ],
@@ -99,7 +99,7 @@ def test_a_vocabulary_that_gguf_states_wrongly_is_refused(
 
 
 def test_an_unknown_way_of_cutting_words_is_refused_for_gguf(tmp_path: Path) -> None:
-    with pytest.raises(HerdError, match="does not say how text is cut into words"):
+    with pytest.raises(HerdError, match="does not define how text is split into words"):
         through_gguf(replace(byte_level(), pre_tokenizer=None), tmp_path / "a.gguf")
 
 
@@ -279,10 +279,10 @@ def test_bytes_are_spelled_with_the_letters_of_gpt_2() -> None:
 @pytest.mark.parametrize(
     ("index", "text", "words"),
     [
-        (300, "Ġthe", "twice; distributed-llama cannot tell them apart"),
-        (3, "<|im_end|>", "twice; distributed-llama cannot tell them apart"),
-        (3, "<\0>", "holds a NUL"),
-        (3, "", "without any text"),
+        (300, "Ġthe", "twice; distributed-llama cannot distinguish them"),
+        (3, "<|im_end|>", "twice; distributed-llama cannot distinguish them"),
+        (3, "<\0>", "contains a NUL"),
+        (3, "", "with an empty text"),
     ],
 )
 def test_what_the_engine_could_not_tell_apart_or_hold_is_refused(
@@ -294,7 +294,7 @@ def test_what_the_engine_could_not_tell_apart_or_hold_is_refused(
 
 def test_a_vocabulary_without_any_special_piece_is_refused(tmp_path: Path) -> None:
     tokenizer = Tokenizer(("a", "b"), (0.0, 0.0), (PieceType.NORMAL,) * 2, None, None, ())
-    with pytest.raises(HerdError, match="has no special piece"):
+    with pytest.raises(HerdError, match="has no special token"):
         write_tokenizer(tokenizer, tmp_path / "a.t")
 
 
@@ -303,7 +303,7 @@ def test_a_cut_vocabulary_is_refused(tmp_path: Path, missing: int) -> None:
     path = tmp_path / "a.t"
     write_tokenizer(synthetic_tokenizer(512), path)
     path.write_bytes(path.read_bytes()[:-missing])
-    with pytest.raises(HerdError, match="cut short"):
+    with pytest.raises(HerdError, match="truncated"):
         read_vocabulary(path)
 
 
@@ -318,5 +318,5 @@ def test_other_files_are_no_vocabulary(tmp_path: Path) -> None:
 
 def test_a_piece_that_spells_no_bytes_cannot_be_written_as_t(tmp_path: Path) -> None:
     odd = with_piece(byte_level(), 400, "not bytes")
-    with pytest.raises(HerdError, match="'not bytes' has the letter ' ', which stands for no byte"):
+    with pytest.raises(HerdError, match="'not bytes' has the letter ' ', which represents no byte"):
         write_tokenizer(odd, tmp_path / "a.t")

@@ -209,7 +209,7 @@ def test_an_unknown_way_of_cutting_words_is_kept_from_the_library(tmp_path: Path
     put(tmp_path, "tokenizer.json", content)
     read = read_vocabulary(tmp_path)
     assert read.pre_tokenizer is None
-    with pytest.raises(HerdError, match="in a way that is not known here"):
+    with pytest.raises(HerdError, match="in an unknown way"):
         write_vocabulary(read, tmp_path)
 
 
@@ -225,14 +225,14 @@ def changed(folder: Path, place: tuple[str, ...], value: object) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "words"),
     [
-        (("model", "type"), "WordPiece", "kind WordPiece; right would be BPE"),
-        (("model", "type"), "Unigram", "kind Unigram; right would be BPE"),
-        (("pre_tokenizer",), None, "spells neither bytes"),
+        (("model", "type"), "WordPiece", "kind WordPiece; it must be BPE"),
+        (("model", "type"), "Unigram", "kind Unigram; it must be BPE"),
+        (("pre_tokenizer",), None, "with neither bytes"),
         (("model", "merges"), [["a", "nowhere"]], "merges 'a' and 'nowhere', which"),
         (("model", "merges"), [[1]], r"`model\.merges\.0\.0` in a form"),
-        (("model", "vocab"), {"a": 7, "b": 7}, "numbers its pieces wrongly"),
-        (("model", "vocab"), {"a": -1}, "numbers its pieces wrongly"),
-        (("model",), [], "`model` in a form that is not known"),
+        (("model", "vocab"), {"a": 7, "b": 7}, "numbers its tokens wrongly"),
+        (("model", "vocab"), {"a": -1}, "numbers its tokens wrongly"),
+        (("model",), [], "`model` in an unsupported form"),
     ],
 )
 def test_a_tokenizer_json_that_cannot_be_used_is_refused(
@@ -248,12 +248,12 @@ def test_a_tokenizer_json_that_cannot_be_used_is_refused(
     ("name", "content", "words"),
     [
         ("tokenizer_config.json", {"eos_token": "<|never|>"}, "'<|never|>' in its settings"),
-        ("config.json", {"vocab_size": 400}, "400 rows in its embedding and 450 pieces"),
+        ("config.json", {"vocab_size": 400}, "400 rows in its embedding and 450 tokens"),
         ("config.json", {"eos_token_id": 450}, "names 450 as the end of a text"),
         (
             "generation_config.json",
             {"eos_token_id": "two"},
-            "`eos_token_id` in a form that is not known",
+            "`eos_token_id` in an unsupported form",
         ),
     ],
 )
@@ -272,10 +272,10 @@ def test_a_directory_without_a_vocabulary_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_or_unigram_sentencepiece_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.model").write_text("IQ== 0\nIg== 1\n")
-    with pytest.raises(HerdError, match="is not a vocabulary of sentencepiece"):
+    with pytest.raises(HerdError, match="is not a sentencepiece vocabulary"):
         read_vocabulary(tmp_path)
     (tmp_path / "tokenizer.model").write_bytes(trained_sentencepiece("unigram", 350))
-    with pytest.raises(HerdError, match="kind Unigram; right would be BPE"):
+    with pytest.raises(HerdError, match="kind Unigram; it must be BPE"):
         read_vocabulary(tmp_path)
 
 

@@ -212,7 +212,7 @@ def test_what_is_small_on_its_way_and_huge_when_unpacked_is_refused_in_time(
 ) -> None:
     archive = bomb(tmp_path)
     began = time.process_time()
-    with pytest.raises(UnpackError, match=r"holds more than|larger than any"):
+    with pytest.raises(UnpackError, match=r"holds more than|header that is too large"):
         unpack(archive, tmp_path, Budget(most_bytes=1 << 20, most_members=200))
     assert time.process_time() - began < 1
     tree = tmp_path / "out/deep/tree"

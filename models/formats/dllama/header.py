@@ -114,8 +114,8 @@ def _require_computable(values: dict[int, int], architecture: Architecture, path
     for key, allowed in right.items():
         if values.get(key, allowed[0]) not in allowed:
             raise HerdError(
-                f"{path} says {key.name.lower()} {values[key]}; right would be "
-                f"{' or '.join(map(str, allowed))}: this project cannot compute anything else."
+                f"{path} has {key.name.lower()} {values[key]}, but this project supports only "
+                f"{' or '.join(map(str, allowed))}."
             )
 
 

@@ -114,32 +114,32 @@ def read_header(path: Path) -> DllamaHeader:
     unknown = sorted(values.keys() - set(Key))
     if unknown:
         raise HerdError(
-            f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not know "
-            "either: it is damaged, or of another version."
+            f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not "
+            "know: the file is damaged or from another version."
         )
     try:
         shape = shape_of(values, path)
     except KeyError as error:
-        raise HerdError(f"{path} does not state its {error.args[0].name.lower()}.") from None
+        raise HerdError(f"{path} does not give its {error.args[0].name.lower()}.") from None
     except ValidationError as error:
-        raise HerdError(f"{path} has a shape that cannot be: {mistakes(error)}.") from None
+        raise HerdError(f"{path} has an impossible shape: {mistakes(error)}.") from None
     names = {number: name for name, number in FLOAT_TYPES.items()}
     weights = names.get(values.get(Key.WEIGHTS, -1))
     if weights is None:
         number = values.get(Key.WEIGHTS)
         called = OTHER_FLOAT_TYPES.get(number or 0, f"number {number}")
         raise HerdError(
-            f"{path} has weights of the type {called}, which distributed-llama cannot run; it runs "
-            "F32 and Q40."
+            f"{path} has weights of type {called}, which distributed-llama does not support; it "
+            "supports F32 and Q40."
         )
     lacking = lacks_blocks(shape, weights)
     if lacking:
-        raise HerdError(f"{path} has a shape that cannot be: {lacking}.")
+        raise HerdError(f"{path} has an impossible shape: {lacking}.")
     expected = expected_size_bytes(shape, weights, header_bytes)
     if path.stat().st_size != expected:
         raise HerdError(
-            f"{path} has {path.stat().st_size} bytes, its header asks for {expected}: "
-            "it is cut short or damaged. Delete it, and fetch or build it again."
+            f"{path} has {path.stat().st_size} bytes, but its header requires {expected}: it is "
+            "truncated or damaged. Delete it, and fetch or build it again."
         )
     return DllamaHeader(shape=shape, weights=weights, header_bytes=header_bytes)
 
@@ -189,8 +189,8 @@ def _header(shape: ModelShape, weights: Weights) -> bytes:
     key = max(pairs, key=lambda key: pairs[key])
     if pairs[key] > _LARGEST:
         raise HerdError(
-            f"The model's {key.name.lower()} is {pairs[key]}, and distributed-llama counts only "
-            f"to {_LARGEST}."
+            f"The model's {key.name.lower()} is {pairs[key]}, but distributed-llama's limit is "
+            f"{_LARGEST}."
         )
     numbers = [_MAGIC, header_size_bytes(shape), *chain.from_iterable(pairs.items())]
     return struct.pack(f"<{len(numbers)}i", *numbers)
@@ -222,6 +222,6 @@ def _places(header: DllamaHeader) -> dict[str, tuple[int, int, int]]:
 def _require_weights(weights: Weights) -> None:
     if weights not in FLOAT_TYPES:
         raise HerdError(
-            f"distributed-llama cannot run {weights} weights; it runs "
+            f"distributed-llama does not support {weights} weights; it supports "
             f"{' and '.join(FLOAT_TYPES)}. Change the axis `weights`."
         )

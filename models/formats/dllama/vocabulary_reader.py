@@ -83,7 +83,7 @@ def read_vocabulary(path: Path) -> DllamaVocabulary:
         read = _byte_level(stored) if first_byte is None else _sentencepiece(stored, first_byte)
         return replace(read, tokenizer=_with_merges(checked(read.tokenizer, path)))
     except UnicodeDecodeError as error:
-        raise HerdError(f"{path} has a piece that is no text: {error.object!r}.") from None
+        raise HerdError(f"{path} has a token that is not valid UTF-8: {error.object!r}.") from None
 
 
 def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
@@ -97,10 +97,10 @@ def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
         return _stored(content, path)
     except struct.error:
         raise HerdError(
-            f"{path} is cut short or damaged. Delete it, and fetch or build it again."
+            f"{path} is truncated or damaged. Delete it, and fetch or build it again."
         ) from None
     except KeyError as error:
-        raise HerdError(f"{path} does not state its {error.args[0].name.lower()}.") from None
+        raise HerdError(f"{path} does not give its {error.args[0].name.lower()}.") from None
 
 
 def _stored(content: bytes, path: Path) -> DllamaTokenizer:
@@ -111,7 +111,9 @@ def _stored(content: bytes, path: Path) -> DllamaTokenizer:
     try:
         template = template_bytes.decode()
     except UnicodeDecodeError as error:
-        raise HerdError(f"{path} has a chat template that is no UTF-8: {error.reason}.") from None
+        raise HerdError(
+            f"{path} has a chat template that is not valid UTF-8: {error.reason}."
+        ) from None
     eos_ids = struct.unpack_from(f"<{values.get(Key.EOS_COUNT, 0)}i", content, offset)
     offset += 4 * len(eos_ids)
     pieces: list[bytes] = []
@@ -132,7 +134,9 @@ def _stored(content: bytes, path: Path) -> DllamaTokenizer:
     )
     wrong = [end for end in (stored.bos_id, *stored.eos_ids) if not 0 <= end < len(pieces)]
     if wrong:
-        raise HerdError(f"{path} names {wrong[0]} as the begin or end of a text: no piece of it.")
+        raise HerdError(
+            f"{path} names {wrong[0]} as the begin or end of a text, but has no such token."
+        )
     return stored
 
 
@@ -141,7 +145,7 @@ def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
     magic, header_bytes = struct.unpack_from("<2i", content)
     if magic == _OLD_MAGIC:
         raise HerdError(
-            f"{path} is a vocabulary of distributed-llama before version 0.8. Convert the "
+            f"{path} is a vocabulary for distributed-llama before version 0.8. Convert the "
             "model's vocabulary again with a newer version."
         )
     if magic != MAGIC:
@@ -153,8 +157,8 @@ def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
     unknown = sorted(values.keys() - set(Key))
     if unknown:
         raise HerdError(
-            f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not know "
-            "either: it is damaged, or of another version."
+            f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not "
+            "know: the file is damaged or from another version."
         )
     if values.get(Key.VERSION, 1) != 1:
         raise HerdError(

@@ -182,23 +182,24 @@ def _require_spelt(tokenizer: Tokenizer) -> None:
                 tokenizer.piece_bytes(number)
             except KeyError as error:
                 raise HerdError(
-                    f"The ordinary piece {tokenizer.pieces[number]!r} has the letter {error}, "
-                    "which stands for no byte in a byte-level vocabulary. Use another tokenizer "
-                    "for this model."
+                    f"The ordinary token {tokenizer.pieces[number]!r} has the letter {error}, "
+                    "which represents no byte in a byte-level vocabulary. Use another "
+                    "tokenizer for this model."
                 ) from None
 
 
 def _require_special(tokenizer: Tokenizer, special: list[int]) -> None:
     if not special:
         raise HerdError(
-            "The vocabulary has no special piece (such as the begin or the end of a text), and "
-            "distributed-llama needs one to know where ordinary pieces end. Name one in its source."
+            "The vocabulary has no special token (such as the begin or end of a text), and "
+            "distributed-llama needs one to find the end of the ordinary tokens. Define one in "
+            "its source."
         )
     wrong = next((number for number in special if "\0" in tokenizer.pieces[number]), None)
     if wrong is not None:
         raise HerdError(
-            f"The special piece {tokenizer.pieces[wrong]!r} holds a NUL, where distributed-llama "
-            "ends its texts. Use another tokenizer for this model."
+            f"The special token {tokenizer.pieces[wrong]!r} contains a NUL, which ends a text "
+            "in distributed-llama. Use another tokenizer for this model."
         )
 
 
@@ -206,11 +207,11 @@ def _require_distinct(texts: list[bytes]) -> None:
     repeated = next((text for text, times in Counter(texts).items() if times > 1), None)
     if repeated is not None:
         raise HerdError(
-            f"The vocabulary has the piece {repeated!r} twice; distributed-llama "
-            "cannot tell them apart. Use another tokenizer for this model."
+            f"The vocabulary has the token {repeated!r} twice; distributed-llama cannot "
+            "distinguish them. Use another tokenizer for this model."
         )
     if b"" in texts:
         raise HerdError(
-            "The vocabulary has a piece without any text, which distributed-llama refuses to "
+            "The vocabulary has a token with an empty text, which distributed-llama refuses to "
             "load. Use another tokenizer for this model."
         )

@@ -100,7 +100,7 @@ def read_header(path: Path) -> GgufHeader:
     cursor.require(tensor_count * _SMALLEST_TENSOR_BYTES, f"its {tensor_count} tensors")
     cursor.require(key_count * _SMALLEST_KEY_BYTES, f"its {key_count} keys")
     if tensor_count > _MOST_TENSORS:
-        raise cursor.damage(f"it is said to have {tensor_count} tensors")
+        raise cursor.damage(f"it claims to have {tensor_count} tensors")
     values: dict[str, object] = {}
     for _ in range(key_count):
         key = cursor.text("the name of a key")
@@ -125,7 +125,7 @@ class _Cursor:
     def damage(self, how: str) -> HerdError:
         """The refusal of a file that is not as it was written."""
         return HerdError(
-            f"{self.path} is not a whole GGUF file: {how}. It is cut short or damaged; fetch or "
+            f"{self.path} is not a whole GGUF file: {how}. It is truncated or damaged; fetch or "
             "build it again."
         )
 
@@ -133,11 +133,10 @@ class _Cursor:
         """Make sure that so many bytes are left."""
         left = len(self._content) - self.offset
         if n_bytes > left:
-            raise self.damage(f"{what} would take {n_bytes} bytes, and {left} are left")
+            raise self.damage(f"{what} would take {n_bytes} bytes, but {left} are left")
         if self.offset + n_bytes > MOST_BYTES:
             raise self.damage(
-                f"with {what} its header would have more than {MOST_BYTES // 2**20} MiB, as no "
-                "model has"
+                f"with {what}, its header would exceed the limit of {MOST_BYTES // 2**20} MiB"
             )
 
     def take(self, n_bytes: int, what: str) -> memoryview:
@@ -157,7 +156,7 @@ class _Cursor:
         try:
             return text.decode()
         except UnicodeDecodeError:
-            raise self.damage(f"{what} is no UTF-8 ({text[:40]!r})") from None
+            raise self.damage(f"{what} is not valid UTF-8 ({text[:40]!r})") from None
 
 
 def _require_version(cursor: _Cursor, path: Path) -> None:
@@ -165,7 +164,8 @@ def _require_version(cursor: _Cursor, path: Path) -> None:
     require_no_pointer(path, start)
     if start[:4] in _OLDER_MAGICS:
         raise HerdError(
-            f"{path} is of the format before GGUF (GGML, to August 2023). Fetch the model as GGUF."
+            f"{path} is in GGML, the format before GGUF (until August 2023). Fetch the model as "
+            "GGUF."
         )
     if start[:4] != _MAGIC:
         raise HerdError(f"{path} is not a GGUF file.")
@@ -173,14 +173,15 @@ def _require_version(cursor: _Cursor, path: Path) -> None:
     version = cursor.number("I", "its header")
     if version and version % 2**16 == 0:
         raise HerdError(
-            f"{path} has the byte order of big-endian machines; right would be little-endian. "
-            "Fetch the file for usual machines, or turn it with the program that is installed with "
+            f"{path} is big-endian; only little-endian files are supported. Fetch the "
+            "little-endian file, or convert this one with the program that is installed with "
             f"this project: `gguf-convert-endian {path} little`."
         )
     if version not in _VERSIONS:
         raise HerdError(
-            f"{path} is GGUF of version {version}; read are {' and '.join(map(str, _VERSIONS))}. "
-            "Make the file anew with today's llama.cpp."
+            f"{path} is GGUF version {version}; the supported versions are "
+            f"{' and '.join(map(str, _VERSIONS))}. Create the file again with a current "
+            "llama.cpp."
         )
 
 
@@ -191,9 +192,9 @@ def _value(cursor: _Cursor, what: str) -> object:
     kind = _kind(cursor, what)
     count = cursor.number("Q", what)
     if kind == GGUFValueType.ARRAY:
-        raise cursor.damage(f"{what} is a list of lists, which no key of a model is")
+        raise cursor.damage(f"{what} is a list of lists, which no key of a model can be")
     if count > _MOST_ELEMENTS:
-        raise cursor.damage(f"{what} is said to have {count} elements")
+        raise cursor.damage(f"{what} claims to have {count} elements")
     if kind == GGUFValueType.STRING:
         cursor.require(8 * count, what)
         return [cursor.text(f"{what}, element {number},") for number in range(count)]
@@ -244,7 +245,7 @@ def _tensors(
         infos[info.name] = info
     alignment = values.get("general.alignment", _USUAL_ALIGNMENT)
     if not isinstance(alignment, int) or alignment < 1 or alignment & (alignment - 1):
-        raise cursor.damage(f"`general.alignment` is {alignment}, which is no power of two")
+        raise cursor.damage(f"`general.alignment` is {alignment}, which is not a power of two")
     start = -(-cursor.offset // alignment) * alignment
     end_before, before = 0, ""
     tensors = {}
@@ -253,12 +254,13 @@ def _tensors(
             raise cursor.damage(f"the tensor `{info.name}` begins inside `{before}`")
         if info.offset % alignment:
             raise cursor.damage(
-                f"the tensor `{info.name}` begins at {info.offset}, no multiple of {alignment}"
+                f"the tensor `{info.name}` begins at {info.offset}, which is not a multiple of "
+                f"{alignment}"
             )
         end_before, before = info.offset + info.n_bytes, info.name
         if start + end_before > len(content):
             raise cursor.damage(
-                f"the tensor `{info.name}` would end at byte {start + end_before}, and the file "
+                f"the tensor `{info.name}` would end at byte {start + end_before}, but the file "
                 f"has {len(content)}"
             )
         raw = content[start + info.offset : start + end_before].reshape(-1, info.row_bytes)
@@ -271,14 +273,14 @@ def _info(cursor: _Cursor) -> _Info:
     what = f"the tensor `{name}`"
     dimensions = cursor.number("I", what)
     if not 1 <= dimensions <= _MOST_DIMENSIONS:
-        raise cursor.damage(f"{what} is said to have {dimensions} dimensions")
+        raise cursor.damage(f"{what} claims to have {dimensions} dimensions")
     size = tuple(reversed([cursor.number("Q", what) for _ in range(dimensions)]))
     number, offset = cursor.number("I", what), cursor.number("Q", what)
     kind = _readable(number)
     if kind is None:
         raise HerdError(
-            f"{cursor.path} has {what} of the type {_called(number)}, which the package gguf of "
-            "this project cannot turn into numbers. Fetch the model in another type, such as Q8_0."
+            f"{cursor.path} has {what} of the type {_called(number)}, which this project's gguf "
+            "package cannot decode. Fetch the model in another type, such as Q8_0."
         )
     if not all(size) or size[-1] % GGML_QUANT_SIZES[kind][0]:
         raise cursor.damage(f"{what} cannot have the shape {size} as {kind.name}")

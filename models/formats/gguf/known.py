@@ -109,8 +109,8 @@ def require_whole(values: Mapping[str, object], path: Path) -> None:
     kind = values.get("general.type", "model")
     if kind != "model":
         raise HerdError(
-            f"{path} is not a model but of the type `{kind}`. Right would be the model that it "
-            "belongs to; a LoRA adapter must be merged into it first."
+            f"{path} is not a model: its type is `{kind}`. Give the model that it belongs to; a "
+            "LoRA adapter must be merged into it first."
         )
 
 

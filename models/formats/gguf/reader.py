@@ -96,18 +96,19 @@ class _File:
         if isinstance(value, list) and len(set(value)) == 1:
             value = value[0]  # for each layer the same
         if value is None:
-            raise HerdError(f"{self._path} lacks `{name}`.")
+            raise HerdError(f"{self._path} has no `{name}`.")
         if isinstance(value, list):
-            raise unsayable(self._path, f"has `{name}` by layers, other ones for some")
+            raise unsayable(self._path, f"has `{name}` values that differ between layers")
         if not isinstance(value, int | float):
-            raise HerdError(f"{self._path} has `{name}` {value!r}, which is no number.")
+            raise HerdError(f"{self._path} has `{name}` {value!r}, which is not a number.")
         return value
 
     def _count(self, key: str, default: int | None = None) -> int:
         number = self._number(key, default)
         if number != number or number in {np.inf, -np.inf} or number != int(number):  # noqa: PLR0124  # NaN
             raise unsayable(
-                self._path, f"has `{self._architecture}.{key}` {number:g}, no whole number"
+                self._path,
+                f"has `{self._architecture}.{key}` {number:g}, which is not a whole number",
             )
         return int(number)
 
@@ -137,9 +138,7 @@ class _File:
                 norm_epsilon=self._epsilon(),
             )
         except ValidationError as error:
-            raise HerdError(
-                f"{self._path} has a shape that cannot be: {mistakes(error)}."
-            ) from None
+            raise HerdError(f"{self._path} has an impossible shape: {mistakes(error)}.") from None
         require_fitting_keys(self._values, shape, pieces, self._path)
         require_known_tensors(self._tensors, shape, self._path)
         return shape.model_copy(update={"rope_scaling": self._rope_scaling(shape)})
@@ -170,8 +169,8 @@ class _File:
         if divisors.shape != expected.shape or not np.allclose(divisors, expected, rtol=1e-5):
             raise unsayable(
                 self._path,
-                f"scales its rotary frequencies ({ROPE_DIVISORS}) otherwise than Llama 3.1 and "
-                "3.2 do",
+                f"scales its rotary frequencies ({ROPE_DIVISORS}) differently from Llama 3.1 "
+                "and 3.2",
             )
         return scaling
 
@@ -183,11 +182,11 @@ class _File:
             called = gguf_name(EMBEDDING if tied else name)
             tensor = self._tensors.get(called)
             if tensor is None:
-                raise HerdError(f"{self._path} lacks the tensor {called}.")
+                raise HerdError(f"{self._path} has no tensor {called}.")
             if tensor.size != size:
                 raise HerdError(
-                    f"{self._path} has {called} of the shape {tensor.size}, "
-                    f"its header asks for {size}."
+                    f"{self._path} has {called} of shape {tensor.size}, but its header requires "
+                    f"{size}."
                 )
             tensors[name] = tensor
         return tensors

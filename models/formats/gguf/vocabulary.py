@@ -34,8 +34,8 @@ def add_vocabulary(writer: GGUFWriter, tokenizer: Tokenizer) -> None:
     """
     if tokenizer.pre_tokenizer is None:
         raise HerdError(
-            "The vocabulary does not say how text is cut into words before merging, or cuts it in "
-            "a way that has no name in llama.cpp, which must know it. Convert from the model's own "
+            "The vocabulary does not define how text is split into words before merging, or "
+            "splits it in a way that llama.cpp has no name for. Convert from the model's own "
             "GGUF file or Hugging Face directory instead."
         )
     names = {kind: name for name, kind in _KINDS.items()}
@@ -65,8 +65,8 @@ def lost_in_gguf(tokenizer: Tokenizer) -> str | None:
     """What GGUF has no key for and llama.cpp therefore does otherwise; None if nothing is lost."""
     if tokenizer.add_space == "first":
         return (
-            "this vocabulary puts a space before a text and none behind special pieces; llama.cpp "
-            "puts one there as well, so that conversations can be split otherwise"
+            "this vocabulary puts a space before a text but none after special tokens; "
+            "llama.cpp puts one there too, so conversations may be split differently"
         )
     return None
 
@@ -85,13 +85,13 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
     kind = _KINDS.get(str(model))
     if model in {None, "none", "no_vocab"}:
         raise HerdError(
-            f"{path} has no vocabulary (`tokenizer.ggml.model` is {model}), so that no text could "
-            "be split for it. Fetch the model's file that has one."
+            f"{path} has no vocabulary (`tokenizer.ggml.model` is {model}), so no text can be "
+            "split for it. Fetch a file of the model that has one."
         )
     if kind is None:
         raise HerdError(
-            f"{path} has a vocabulary of the kind `{model}`; right would be `llama` "
-            "(sentencepiece, as LLaMA 2 has) or `gpt2` (byte-level, as Llama 3 and Qwen3 have)."
+            f"{path} has a vocabulary of the kind `{model}`; it must be `llama` (sentencepiece, "
+            "as LLaMA 2 has) or `gpt2` (byte-level, as Llama 3 and Qwen3 have)."
         )
     byte_level = kind == "byte-level"
     spelt = _texts(value, path, "tokens")
@@ -104,12 +104,12 @@ def read_vocabulary(value: Callable[[str], object], path: Path) -> Tokenizer:
     merges = _merges(value, path, set(pieces)) if byte_level else ()
     name = value("tokenizer.ggml.pre")
     if not isinstance(name, str | None):
-        raise HerdError(f"{path} has `tokenizer.ggml.pre` {name!r}, which is no text.")
+        raise HerdError(f"{path} has `tokenizer.ggml.pre` {name!r}, which is not text.")
     ends = [*(_id(value, path, end, len(pieces)) for end in _ENDS), *_further_ends(value, path)]
     bos = _id(value, path, "bos", len(pieces))
     template = value("tokenizer.chat_template")
     if not isinstance(template, str | None):
-        raise HerdError(f"{path} has a `tokenizer.chat_template` that is no text.")
+        raise HerdError(f"{path} has a `tokenizer.chat_template` that is not text.")
     # llama.cpp begins a text of Llama 3 with bos unless the file denies it; few files say it.
     add_bos = _truth(value, path, "add_bos_token")
     add_space = _truth(value, path, "add_space_prefix")
@@ -135,7 +135,7 @@ def _texts(value: Callable[[str], object], path: Path, name: str) -> list[str]:
     texts = value(f"tokenizer.ggml.{name}")
     if not isinstance(texts, list) or not texts or not all(isinstance(t, str) for t in texts):
         raise HerdError(
-            f"{path} lacks the {name} of its vocabulary: `tokenizer.ggml.{name}` is no list of "
+            f"{path} has no {name} for its vocabulary: `tokenizer.ggml.{name}` is not a list of "
             "texts."
         )
     return texts
@@ -145,9 +145,7 @@ def _truth(value: Callable[[str], object], path: Path, name: str) -> bool | None
     """A key that says yes or no; None where it is absent."""
     stated = value(f"tokenizer.ggml.{name}")
     if not isinstance(stated, bool | None):
-        raise HerdError(
-            f"{path} has `tokenizer.ggml.{name}` {stated!r}; right would be true or false."
-        )
+        raise HerdError(f"{path} has `tokenizer.ggml.{name}` {stated!r}; it must be true or false.")
     return stated
 
 
@@ -156,7 +154,9 @@ def _further_ends(value: Callable[[str], object], path: Path) -> list[int]:
     stated = value("tokenizer.ggml.eos_token_ids")
     listed = [] if stated is None else stated
     if not isinstance(listed, list) or any(type(end) is not int for end in listed):
-        raise HerdError(f"{path} has a `tokenizer.ggml.eos_token_ids` that is no list of numbers.")
+        raise HerdError(
+            f"{path} has a `tokenizer.ggml.eos_token_ids` that is not a list of numbers."
+        )
     return listed
 
 
@@ -167,18 +167,18 @@ def _id(value: Callable[[str], object], path: Path, name: str, vocab: int) -> in
     if number is None:
         return None
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < vocab:
-        raise HerdError(f"{path} names {number} for `{name}`, which is no piece of it.")
+        raise HerdError(f"{path} names {number} for `{name}`, which is not one of its tokens.")
     return number
 
 
 def _types(value: Callable[[str], object], path: Path, vocab: int) -> tuple[PieceType, ...]:
     types = value("tokenizer.ggml.token_type")
     if not isinstance(types, list) or len(types) != vocab:
-        raise HerdError(f"{path} does not say of each piece of its vocabulary what it is.")
+        raise HerdError(f"{path} does not give the type of each token of its vocabulary.")
     try:
         return tuple(PieceType(kind) for kind in types)
     except ValueError as error:
-        raise HerdError(f"{path} has a piece of an unknown type ({error}).") from None
+        raise HerdError(f"{path} has a token of an unknown type ({error}).") from None
 
 
 def _scores(
@@ -186,10 +186,10 @@ def _scores(
 ) -> tuple[float, ...]:
     scores = value("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(pieces):
-        raise HerdError(f"{path} lacks the scores of its vocabulary.")
+        raise HerdError(f"{path} has no scores for its vocabulary.")
     wrong = next((score for score in scores if not isinstance(score, int | float)), None)
     if wrong is not None:
-        raise HerdError(f"{path} has the score {wrong!r} in its vocabulary, which is no number.")
+        raise HerdError(f"{path} has the score {wrong!r} in its vocabulary, which is not a number.")
     return tuple(float(score) for score in scores)
 
 
@@ -200,8 +200,12 @@ def _merges(
     pairs = [merge.split(" ") for merge in merges]
     wrong = next((merge for merge, pair in zip(merges, pairs, strict=True) if len(pair) != 2), None)  # noqa: PLR2004
     if wrong is not None:
-        raise HerdError(f"{path} has the merge {wrong!r}; right would be two pieces and a space.")
+        raise HerdError(
+            f"{path} has the merge {wrong!r}; it must be two tokens separated by a space."
+        )
     for left, right in pairs:
         if not {left, right, left + right} <= known:
-            raise HerdError(f"{path} merges {left!r} and {right!r}, which its vocabulary lacks.")
+            raise HerdError(
+                f"{path} merges {left!r} and {right!r}, but its vocabulary does not contain them."
+            )
     return tuple((left, right) for left, right in pairs)

@@ -46,7 +46,7 @@ class _Rope(BaseModel):
         """How frequencies are scaled; None for not at all."""
         kind = self.rope_type or self.type
         if kind is None and self.factor not in {None, 1}:
-            return "none that it names"
+            return "one that it does not name"
         stretches = kind != "default" and (kind, self.factor) != ("linear", 1)
         return kind if stretches else None
 
@@ -110,7 +110,7 @@ def read_shape(folder: Path) -> ModelShape:
             }
         )
     except ValidationError as error:
-        raise HerdError(f"{path} has a shape that cannot be: {mistakes(error)}.") from None
+        raise HerdError(f"{path} has an impossible shape: {mistakes(error)}.") from None
 
 
 def _require_whole_window(window: int, context: int, path: Path) -> None:
@@ -128,11 +128,11 @@ def _architecture(stated: dict[str, object], path: Path) -> Architecture:
     architecture = ARCHITECTURES.get(str(named))
     if architecture is None:
         what = f"is of the architecture {named}" if named else "names no architecture"
-        raise HerdError(f"{path} {what}; right would be {' or '.join(ARCHITECTURES)}.")
+        raise HerdError(f"{path} {what}; it must be {' or '.join(ARCHITECTURES)}.")
     if stated.get("model_type", architecture) != architecture:
         raise HerdError(
             f"{path} names the architecture {named}, but the model type "
-            f"`{stated['model_type']}`; right would be `{architecture}`."
+            f"`{stated['model_type']}`; it must be `{architecture}`."
         )
     return architecture
 
@@ -142,7 +142,7 @@ def _rope_theta(config: _Config, path: Path) -> float:
     stated = {theta for theta in (*inner, config.rope_theta) if theta is not None}
     if len(stated) > 1:
         raise HerdError(
-            f"{path} states `rope_theta` twice and differently: "
+            f"{path} gives two different values for `rope_theta`: "
             f"{' and '.join(f'{theta:g}' for theta in sorted(stated))}."
         )
     return next(iter(stated), 10_000)
@@ -153,7 +153,7 @@ def _rope_scaling(config: _Config, path: Path) -> RopeScaling | None:
     for rope in stated:
         if rope.rule not in {None, "llama3"}:
             raise HerdError(
-                f"{path} scales rotary frequencies by the rule `{rope.rule}`; right would be "
+                f"{path} scales rotary frequencies by the rule `{rope.rule}`; it must be "
                 "`llama3` or none."
             )
         require_known(rope.model_extra or {}, (), path)
@@ -164,8 +164,8 @@ def _rope_scaling(config: _Config, path: Path) -> RopeScaling | None:
     scalings = [_scaling(rope) for rope in stated]
     if len(scalings) > 1 and scalings[0] != scalings[1]:
         raise HerdError(
-            f"{path} scales rotary frequencies in `rope_parameters` otherwise than in "
-            "`rope_scaling`: which is meant cannot be told. Take the wrong one out."
+            f"{path} scales rotary frequencies in `rope_parameters` differently from "
+            "`rope_scaling`. Remove the wrong one."
         )
     return next(iter(scalings), None)
 

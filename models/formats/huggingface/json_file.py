@@ -28,19 +28,20 @@ def read_object(path: Path) -> dict[str, object]:
     content = read_small(path)
     if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or b"\0" in content[:2]:
         raise HerdError(
-            f"{path} is text in UTF-16, as Windows PowerShell writes it; right would be UTF-8. "
-            "Save the file anew as UTF-8."
+            f"{path} is UTF-16 text, as Windows PowerShell writes it. Save the file as UTF-8."
         )
     try:
         stated = from_json(content.removeprefix(BOM_UTF8))
     except ValueError as error:
         if any(words in str(error) for words in _TOO_LARGE):
-            raise HerdError(f"{path} cannot be read ({error}): no model has such a file.") from None
+            raise HerdError(
+                f"{path} cannot be read ({error}): this is not a file of a model."
+            ) from None
         raise HerdError(
-            f"{path} is no whole JSON file ({error}): it is damaged. Fetch the file again."
+            f"{path} is not a complete JSON file ({error}): it is damaged. Fetch the file again."
         ) from None
     if not isinstance(stated, dict):
-        raise HerdError(f"{path} holds no JSON object; right would be `{{…}}` with names.")
+        raise HerdError(f"{path} is not a JSON object: it must be `{{…}}` with names.")
     return stated
 
 
@@ -65,9 +66,9 @@ def as_kind(stated: dict[str, object], kind: type[_File], path: Path) -> _File:
         mistake = error.errors()[0]
         where = ".".join(str(part) for part in mistake["loc"] if not _is_kind(part)) or "the file"
         if mistake["type"] == "missing":
-            raise HerdError(f"{path} lacks `{where}`.") from None
+            raise HerdError(f"{path} has no `{where}`.") from None
         what = mistake["msg"].partition(" or instance of ")[0]
-        raise HerdError(f"{path} has `{where}` in a form that is not known here: {what}.") from None
+        raise HerdError(f"{path} has `{where}` in an unsupported form: {what}.") from None
 
 
 def _is_kind(part: str | int) -> bool:

@@ -138,8 +138,8 @@ def require_computable_config(stated: Mapping[str, object], path: Path) -> None:
             raise _quantised(stated[key], path)
     if not is_off(stated.get("auto_map")):
         raise HerdError(
-            f"{path} names a program of its own that computes the model (`auto_map`); only what "
-            "transformers itself computes can be read."
+            f"{path} names its own program for the model (`auto_map`); only models that "
+            "transformers itself implements are supported."
         )
     layers = stated.get("layer_types")
     if isinstance(layers, list) and set(map(str, layers)) <= {"full_attention"}:
@@ -185,9 +185,9 @@ def _quantised(config: object, path: Path) -> HerdError:
     bits = stated.get("bits")
     size = f" to {bits} bits" if isinstance(bits, int) else ""
     return HerdError(
-        f"{path} says that another tool has quantised the weights{by}{size}, and such weights are "
-        "not read. Take the directory of the model as it was published before that (float32, "
-        "float16 or bfloat16), or its GGUF file."
+        f"{path} says that the weights were quantised by another tool{by}{size}, which is not "
+        "supported. Use the model's directory from before that (float32, float16 or bfloat16), "
+        "or its GGUF file."
     )
 
 

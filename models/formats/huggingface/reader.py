@@ -153,14 +153,14 @@ def _tensors(folder: Path, shape: ModelShape) -> dict[str, _Stored]:
         called = huggingface_name(EMBEDDING if tied else name)
         tensor = found.get(called)
         if tensor is None:
-            raise HerdError(f"{folder} lacks the tensor {called}.")
+            raise HerdError(f"{folder} has no tensor {called}.")
         if tensor.dtype not in _DTYPES:
             raise HerdError(
-                f"{folder} has {called} as {tensor.dtype}; right would be {', '.join(_DTYPES)}."
+                f"{folder} has {called} as {tensor.dtype}; it must be {', '.join(_DTYPES)}."
             )
         if tensor.size != size:
             raise HerdError(
-                f"{folder} has {called} of the shape {tensor.size}, {CONFIG} asks for {size}."
+                f"{folder} has {called} of shape {tensor.size}, but {CONFIG} requires {size}."
             )
         tensors[name] = tensor
     return tensors
@@ -171,8 +171,8 @@ def _mapped(folder: Path) -> dict[str, _Stored]:
     adapter = next((name for name in _ADAPTERS if (folder / name).exists()), None)
     if adapter is not None:
         raise HerdError(
-            f"{folder} has a LoRA adapter beside the model ({adapter}), which transformers would "
-            "add to it. Merge it first (merge_and_unload of peft) and save the model anew."
+            f"{folder} contains a LoRA adapter ({adapter}), which transformers would add to the "
+            "model. Merge it first (merge_and_unload of peft) and save the model again."
         )
     indexed, single = is_there(folder / INDEX), is_there(folder / WEIGHTS)
     names = [WEIGHTS] if single else []
@@ -180,8 +180,8 @@ def _mapped(folder: Path) -> dict[str, _Stored]:
         names = sorted(set(read_json(folder / INDEX, _Index).weight_map.values()))
     if indexed and single and WEIGHTS not in names:
         raise HerdError(
-            f"{folder} has both {WEIGHTS} and {INDEX}, which names other files: which of them are "
-            "the weights cannot be told. Move the one away that is left over."
+            f"{folder} has both {WEIGHTS} and {INDEX}, which names other files, so it is "
+            "unclear which are the weights. Move the outdated one away."
         )
     if not names and not indexed:
         raise HerdError(
@@ -210,8 +210,8 @@ def _require_known(found: dict[str, _Stored], shape: ModelShape, folder: Path) -
     if shape.tied_classifier and embedding and classifier and not embedding.equals(classifier):
         raise HerdError(
             f"{folder} says in its {CONFIG} that the output matrix is the embedding "
-            f"(tie_word_embeddings), and has another one in {huggingface_name(CLASSIFIER)}: which "
-            "is meant cannot be told. Correct the one or take the other out."
+            f"(tie_word_embeddings), and has another one in {huggingface_name(CLASSIFIER)}: "
+            "these contradict each other. Correct the one or remove the other."
         )
 
 

@@ -40,14 +40,15 @@ def read_sentencepiece_model(path: Path) -> Tokenizer:
     # protobuf gives text that is no UTF-8 as bytes
     if not spelt or not all(isinstance(piece, str) for piece in spelt):
         raise HerdError(
-            f"{path} is not a vocabulary of sentencepiece, or damaged. Fetch it again, or put the "
-            "model's tokenizer.json beside it (Llama 3 and later have none of sentencepiece)."
+            f"{path} is not a sentencepiece vocabulary, or is damaged. Fetch it again, or put "
+            "the model's tokenizer.json in the same folder (Llama 3 and later do not use "
+            "sentencepiece)."
         )
     kind = model.trainer_spec.model_type
     if kind != _MERGED_PAIRS:
         raise HerdError(
-            f"{path} has a vocabulary of the kind {_MODEL_TYPES.get(kind, kind)}; right would be "
-            "BPE (merged pairs, as LLaMA has). The engines here split a text in no other way."
+            f"{path} has a vocabulary of the kind {_MODEL_TYPES.get(kind, kind)}; it must be "
+            "BPE (merged pairs, as in LLaMA), the only kind that the engines support."
         )
     types = tuple(PieceType(piece.type) for piece in model.pieces)
     _require_plain_text(model, path)
@@ -77,13 +78,13 @@ def _require_plain_text(model: ModelProto, path: Path) -> None:
         raise unsayable(path, f"normalises a text by the rule `{rules.name or 'of its own'}`")
     back = model.denormalizer_spec
     if back.precompiled_charsmap or back.normalization_rule_tsv:
-        raise unsayable(path, "changes what its pieces spell (`denormalizer_spec`)")
+        raise unsayable(path, "changes the spelling of its tokens (`denormalizer_spec`)")
     if rules.remove_extra_whitespaces:
-        raise unsayable(path, "takes repeated spaces out of a text (`remove_extra_whitespaces`)")
+        raise unsayable(path, "removes repeated spaces from a text (`remove_extra_whitespaces`)")
     if not rules.escape_whitespaces:
         raise unsayable(path, "leaves spaces unmarked (`escape_whitespaces` is false)")
     if model.trainer_spec.treat_whitespace_as_suffix:
-        raise unsayable(path, "puts spaces behind words (`treat_whitespace_as_suffix`)")
+        raise unsayable(path, "puts spaces after words (`treat_whitespace_as_suffix`)")
 
 
 def _present(number: int) -> int | None:

@@ -168,7 +168,7 @@ def require_plain_piece(added: Added, path: Path) -> None:
     """
     for flag in ("lstrip", "rstrip", "single_word"):
         if getattr(added, flag):
-            raise unsayable(path, f"has the piece {added.content!r} with the flag `{flag}`")
+            raise unsayable(path, f"has the token {added.content!r} with the flag `{flag}`")
 
 
 def _file(path: Path) -> _Stated:
@@ -177,15 +177,15 @@ def _file(path: Path) -> _Stated:
     content = read_object(path)
     if not is_off(content.get("auto_map")):
         raise HerdError(
-            f"{path} names a program of its own that splits texts (`auto_map`); only what "
-            "transformers itself does can be read."
+            f"{path} names its own program for splitting texts (`auto_map`); only tokenizers "
+            "that transformers itself implements are supported."
         )
     known = {*_Stated.model_fields, *_DESCRIBES}
     others = {name: value for name, value in content.items() if not _NAMES.fullmatch(name)}
     require_known(others, known, path)
     stated = as_kind(content, _Stated, path)
     if stated.add_eos_token:
-        raise unsayable(path, "puts the end of a text behind every text (`add_eos_token`)")
+        raise unsayable(path, "adds the end-of-text token to every text (`add_eos_token`)")
     kind = (stated.tokenizer_class or "PreTrainedTokenizer").removesuffix("Fast")
     if kind not in _CLASSES:
         raise unsayable(path, f"has the tokenizer_class `{stated.tokenizer_class}`")
@@ -219,7 +219,7 @@ def _added(folder: Path, decoder: dict[int, Added], special: list[str]) -> dict[
     numbers = as_kind({"pieces": read_object(path)}, _Numbers, path).pieces
     older = {number: Added(content=t, special=t in special) for t, number in numbers.items()}
     if len(older) != len(numbers):
-        raise HerdError(f"{path} gives two pieces the same number.")
+        raise HerdError(f"{path} gives two tokens the same number.")
     for number in older.keys() & decoder.keys():
         if older[number].content != decoder[number].content:
             raise HerdError(
@@ -236,7 +236,7 @@ def _template(folder: Path, stated: _Stated) -> str | None:
         try:
             return read_small(path).decode()
         except UnicodeDecodeError as error:
-            raise HerdError(f"{path} is no text in UTF-8 ({error}).") from None
+            raise HerdError(f"{path} is not UTF-8 text ({error}).") from None
     if isinstance(stated.chat_template, list):
         named = {entry.name: entry.template for entry in stated.chat_template}
         return named.get("default")

@@ -122,8 +122,8 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
     kind_of_model = as_kind(stated, _AnyFile, path).model.type
     if kind_of_model != "BPE":
         raise HerdError(
-            f"{path} has a vocabulary of the kind {kind_of_model}; right would be BPE "
-            "(merged pairs, as LLaMA and Qwen have). The engines here split a text in no other way."
+            f"{path} has a vocabulary of the kind {kind_of_model}; it must be BPE (merged "
+            "pairs, as in LLaMA and Qwen), the only kind that the engines support."
         )
     require_known(stated, {"version", *_File.model_fields, *_OF_TRAINING}, path)
     file = as_kind(stated, _File, path)
@@ -136,8 +136,8 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
     byte_level = parts.byte_level
     if not byte_level and not file.model.byte_fallback:
         raise HerdError(
-            f"{path} has a vocabulary that spells neither bytes (ByteLevel) nor falls back to them "
-            "(byte_fallback), so that not every text could be written."
+            f"{path} has a vocabulary with neither bytes (ByteLevel) nor byte fallback "
+            "(byte_fallback), so it cannot represent every text."
         )
     _require_plain_merging(stated, file.model, path, byte_level=byte_level)
     whole = file.model.ignore_merges
@@ -168,7 +168,7 @@ def read_tokenizer_json(path: Path) -> TokenizerJson:
         for added in file.added_tokens
     }
     if len(added) != len(file.added_tokens):
-        raise HerdError(f"{path} gives two added pieces the same number.")
+        raise HerdError(f"{path} gives two added tokens the same number.")
     return TokenizerJson(tokenizer=tokenizer, added=added, first=first_piece(parts, path))
 
 
@@ -203,7 +203,7 @@ def _pieces(path: Path, file: _File, *, byte_level: bool) -> tuple[list[str], li
     most = min(MOST_PIECES, path.stat().st_size)  # a piece takes some bytes
     if not ids or ids[0] < 0 or ids[-1] >= most or len(set(ids)) != len(ids):
         raise HerdError(
-            f"{path} numbers its pieces wrongly: each needs a number of its own from 0."
+            f"{path} numbers its tokens wrongly: each needs its own number, counted from 0."
         )
     pieces = [unused_piece(number) for number in range(ids[-1] + 1)]
     types = [PieceType.UNUSED] * len(pieces)
@@ -225,6 +225,8 @@ def _merges(path: Path, model: _Bpe) -> tuple[Merge, ...]:
             merge.partition(" ") if isinstance(merge, str) else (merge[0], "", merge[1])
         )
         if not {left, right, left + right} <= model.vocab.keys():
-            raise HerdError(f"{path} merges {left!r} and {right!r}, which its vocabulary lacks.")
+            raise HerdError(
+                f"{path} merges {left!r} and {right!r}, but its vocabulary does not contain them."
+            )
         merges.append((left, right))
     return tuple(merges)

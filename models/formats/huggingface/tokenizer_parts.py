@@ -94,7 +94,7 @@ def sentencepiece_spacing(parts: Parts, path: Path, *, spans_words: bool) -> Spa
     if parts.decoder is not None and stated != _SENTENCEPIECE_DECODERS:
         called = ", ".join(str(part.get("type")) for part in decoders) or "nothing"
         raise unsayable(
-            path, f"decodes by {called}; right would be Replace, ByteFallback, Fuse and Strip"
+            path, f"decodes by {called}; it must be Replace, ByteFallback, Fuse and Strip"
         )
     first = list(components(parts.normalizer))
     cuts = list(components(parts.pre_tokenizer))
@@ -110,8 +110,8 @@ def sentencepiece_spacing(parts: Parts, path: Path, *, spans_words: bool) -> Spa
     if first == [_SPACES_MARKED]:
         return "never"
     raise HerdError(
-        f"{path} does not mark the spaces of a text as its pieces do; right would be the "
-        "normalizers Prepend and Replace, or the pre_tokenizer Metaspace."
+        f"{path} does not mark the spaces of a text as its tokens do; it needs the normalizers "
+        "Prepend and Replace, or the pre_tokenizer Metaspace."
     )
 
 
@@ -119,7 +119,7 @@ def _metaspace(part: Component, path: Path, *, spans_words: bool) -> Spacing:
     if part.get("replacement") != SPACE:
         raise _changed(path, "pre_tokenizer", part)
     if spans_words and part.get("split", True):
-        raise unsayable(path, "cuts a text at every space before it merges (`Metaspace.split`)")
+        raise unsayable(path, "splits a text at every space before it merges (`Metaspace.split`)")
     usual = "always" if part.get("add_prefix_space", True) else "never"
     scheme = part.get("prepend_scheme", usual)
     if scheme == "first":
@@ -160,7 +160,7 @@ def _special(step: Component, part: Component, path: Path) -> tuple[str, int | N
     entry = table.get(text) if isinstance(table, dict) else None
     ids = entry.get("ids") if isinstance(entry, dict) else None
     if ids is not None and not (isinstance(ids, list) and list(map(type, ids)) == [int]):
-        raise unsayable(path, f"puts the pieces {ids} before every text (`post_processor`)")
+        raise unsayable(path, f"puts the tokens {ids} before every text (`post_processor`)")
     return text, ids[0] if ids else None
 
 

@@ -100,7 +100,9 @@ def _with_ends(
         ends += _listed(listed.eos_token_id)
     wrong = next((end for end in ends if not 0 <= end < len(tokenizer.pieces)), None)
     if wrong is not None:
-        raise HerdError(f"{folder} names {wrong} as the end of a text, which is no piece of it.")
+        raise HerdError(
+            f"{folder} names {wrong} as the end of a text, which is not one of its tokens."
+        )
     begins = first is not None and settings.add_bos is not False
     if begins and first is not None and bos is not None:
         _require_bos(tokenizer, bos, first, folder)
@@ -137,9 +139,9 @@ def _together(file: dict[int, Added], beside: dict[int, Added], folder: Path) ->
             piece.content, number
         ) != number:
             raise HerdError(
-                f"{folder} numbers the added piece {piece.content!r} {number} beside {_PIECES}, "
-                f"which has {numbers.get(piece.content, there and there.content)!r} for it. Which "
-                "of the files is right cannot be told."
+                f"{folder} gives the added token {piece.content!r} the number {number}, but "
+                f"{_PIECES} has {numbers.get(piece.content, there and there.content)!r} for it, "
+                "so it is unclear which file is right."
             )
     return beside | file
 
@@ -169,13 +171,13 @@ def _with_added(
     first = min(added, default=0)
     if first < 0:
         raise HerdError(
-            f"{folder} numbers the added piece {added[first].content!r} {first}; right would be "
-            "numbers from 0."
+            f"{folder} gives the added token {added[first].content!r} the number {first}; "
+            "numbers start at 0."
         )
     if last >= rows:
         raise HerdError(
-            f"{folder} numbers the added piece {added[last].content!r} {last}, and the model has "
-            f"{rows} rows: they belong to different models."
+            f"{folder} gives the added token {added[last].content!r} the number {last}, but the "
+            f"model has {rows} rows: they belong to different models."
         )
     tokenizer = tokenizer.with_rows(max(len(tokenizer.pieces), last + 1), folder)
     pieces, types = list(tokenizer.pieces), list(tokenizer.types)
@@ -185,7 +187,7 @@ def _with_added(
         before = pieces[number]
         if types[number] is PieceType.NORMAL and before not in {piece.content, text}:
             raise unsayable(
-                folder, f"gives the added piece {text!r} the number {number} of {before!r}"
+                folder, f"gives the added token {text!r} the number {number} of {before!r}"
             )
         pieces[number] = text
         if types[number] is not PieceType.UNKNOWN:
@@ -215,7 +217,7 @@ def _id(tokenizer: Tokenizer, text: str | None, folder: Path) -> int | None:
     if text is None:
         return None
     if text not in tokenizer.pieces:
-        raise HerdError(f"{folder} names {text!r} in its settings, which is no piece of it.")
+        raise HerdError(f"{folder} names {text!r} in its settings, which is not one of its tokens.")
     return tokenizer.pieces.index(text)
 
 

@@ -59,14 +59,14 @@ def _library(tokenizer: Tokenizer) -> Library:
     if len(vocab) != len(tokenizer.pieces):
         repeated = next(p for n, p in enumerate(tokenizer.pieces) if vocab[p] != n)
         raise HerdError(
-            f"The vocabulary has the piece {repeated!r} twice; tokenizer.json has room for one. "
-            "Use another tokenizer for this model."
+            f"The vocabulary has the token {repeated!r} twice; tokenizer.json can hold it only "
+            "once. Use another tokenizer for this model."
         )
     unmade = next((m for m in tokenizer.merges if not {*m, "".join(m)} <= vocab.keys()), None)
     if unmade is not None:
         raise HerdError(
-            f"The vocabulary merges {unmade[0]!r} and {unmade[1]!r}, and has no piece for one of "
-            "these or for both together; tokenizer.json cannot hold such a merge."
+            f"The vocabulary merges {unmade[0]!r} and {unmade[1]!r}, but has no token for one "
+            "of these or for their combination; tokenizer.json cannot hold such a merge."
         )
     library = (
         _byte_level(tokenizer, vocab)
@@ -86,9 +86,9 @@ def _library(tokenizer: Tokenizer) -> Library:
 def _byte_level(tokenizer: Tokenizer, vocab: dict[str, int]) -> Library:
     way = tokenizer.pre_tokenizer
     if way not in KNOWN_WAYS:
-        called = f"in the way `{way}`" if way else "in a way that is not known here"
+        called = f"in the way `{way}`" if way else "in an unknown way"
         raise HerdError(
-            f"The vocabulary cuts texts into words {called}, and what that is to the tokenizers "
+            f"The vocabulary splits texts into words {called}; the equivalent in the tokenizers "
             f"library is known only for {', '.join(KNOWN_WAYS)}."
         )
     model = models.BPE(

@@ -47,8 +47,7 @@ def write_weights(checkpoint: Checkpoint, folder: Path, weights: Weights) -> tup
     """
     if weights not in DTYPES:
         raise HerdError(
-            f"A Hugging Face directory cannot hold {weights} weights here; right would be "
-            f"{' or '.join(DTYPES)}."
+            f"A Hugging Face directory cannot hold {weights} weights; choose {' or '.join(DTYPES)}."
         )
     shape = checkpoint.shape
     config = folder / CONFIG

@@ -60,15 +60,15 @@ def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoin
     )
     if found != stated:
         raise HerdError(
-            f"{weights} has the shape {found}, the catalogue says {stated} (dim, "
-            "hidden_dim, layers, heads, kv_heads, vocab, context, tied_classifier). "
-            "Correct the catalogue."
+            f"{weights} has the shape {found}, but the catalogue says {stated} (dim, "
+            "hidden_dim, layers, heads, kv_heads, vocab, context, tied_classifier). Correct "
+            "the catalogue."
         )
     expected, there = _expected_size_bytes(shape), weights.stat().st_size
     if there != expected:
         raise HerdError(
-            f"{weights} has {there} bytes, its header asks for {expected}: it is cut short, "
-            "damaged or no model of llama2.c (version 0). Fetch the model again."
+            f"{weights} has {there} bytes, but its header requires {expected}: it is truncated, "
+            "damaged or not a llama2.c model (version 0). Fetch the model again."
         )
     values = np.memmap(weights, dtype="<f4", mode="r", offset=_HEADER.size)
     places = _places(shape)
@@ -89,12 +89,13 @@ def read_shape(weights: Path) -> ModelShape:
     dim, hidden_dim, layers, heads, kv_heads, vocab, context = _read_header(weights)
     if dim == _NEWER_MAGIC:
         raise HerdError(
-            f"{weights} is of llama2.c's version {hidden_dim}; right would be version 0. Export "
-            "the checkpoint that it was made from once more, with `--version 0`."
+            f"{weights} is llama2.c version {hidden_dim}; only version 0 is supported. Export "
+            "the original checkpoint again with `--version 0`."
         )
     if heads > 0 and dim % heads:
         raise HerdError(
-            f"{weights} is not a model of llama2.c: dim ({dim}) is no multiple of heads ({heads})."
+            f"{weights} is not a model of llama2.c: dim ({dim}) is not a multiple of heads "
+            f"({heads})."
         )
     try:
         return ModelShape(

@@ -33,8 +33,8 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
     pieces = ["<unk>", "<s>", "</s>", *map(byte_piece, range(256))]
     if vocab < bytes_end:
         raise HerdError(
-            f"{path} belongs to a model of {vocab} pieces; a vocabulary of llama2.c has at least "
-            f"{bytes_end}: three special pieces and the bytes."
+            f"{path} belongs to a model with {vocab} tokens; a llama2.c vocabulary has at least "
+            f"{bytes_end}: three special tokens and the bytes."
         )
     scores: list[float] = []
     offset = 4
@@ -48,17 +48,17 @@ def read_tokenizer(path: Path, vocab: int) -> Tokenizer:
             offset += 8 + length
     except UnicodeDecodeError:
         raise HerdError(
-            f"{path} is damaged: its piece {len(scores)} is no UTF-8. Fetch it again."
+            f"{path} is damaged: its token {len(scores)} is not valid UTF-8. Fetch it again."
         ) from None
     except struct.error:
         raise HerdError(
-            f"{path} does not hold {vocab} pieces of a vocabulary (it breaks off after "
+            f"{path} does not hold a vocabulary of {vocab} tokens (it ends after "
             f"{len(scores)}). Delete it and fetch the model again."
         ) from None
     if offset != len(content):
         raise HerdError(
-            f"{path} goes on after its {vocab} pieces, as many as the model has rows: they belong "
-            "to different models."
+            f"{path} continues after the {vocab} tokens that match the model's rows: they "
+            "belong to different models."
         )
     types = [
         PieceType.UNKNOWN,
