@@ -18,7 +18,7 @@ RESERVED = frozenset({"all", "cluster", "controller", "localhost", "ungrouped"})
 """Names with a meaning of their own, for Ansible or in records."""
 FORM = (
     "Write [name=][user@]host[:port], such as pi@192.0.2.11, desk=alice@desk.local:2222 or "
-    "pi@[2001:db8::1]:22; several at once as pi@192.0.2.[11:14]."
+    "pi@[2001:db8::1]:22; several at once: pi@192.0.2.[11:14]."
 )
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@$-]{0,63}")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?\.?")
@@ -58,16 +58,16 @@ def read_words(words: Sequence[str]) -> list[Asked]:
         raise HerdError(f"Which machines? {FORM} The first becomes the root of a new fleet.")
     asked = [_machine(one) for word in words for one in _spread(word)]
     if len(asked) > MOST_MACHINES:
-        raise HerdError(f"These are {len(asked)} machines; {MOST_MACHINES} at once are the most.")
+        raise HerdError(f"{len(asked)} machines were given; the limit is {MOST_MACHINES} at once.")
     places: dict[tuple[str, int], str] = {}
     names: set[str] = set()
     for one in asked:
         place = (one.host.lower(), one.port or SSH_PORT)
         if place in places:
-            raise HerdError(f"{one.word}: this machine is given twice, as {places[place]}, too.")
+            raise HerdError(f"{one.word}: this machine is given twice, also as {places[place]}.")
         places[place] = one.word
         if one.name in names:
-            raise HerdError(f"{one.word}: two machines cannot have one name.")
+            raise HerdError(f"{one.word}: two machines cannot have the same name.")
         names |= {one.name} if one.name else set()
     return asked
 
@@ -80,7 +80,7 @@ def _spread(word: str) -> Iterator[str]:
         return
     first, last = int(found["first"]), int(found["last"])
     if last < first or last - first >= MOST_MACHINES:
-        raise _wrong(word, f"[{found['first']}:{found['last']}] is no range")
+        raise _wrong(word, f"[{found['first']}:{found['last']}] is not a range")
     width = len(found["first"]) if found["first"].startswith("0") else 0
     for number in range(first, last + 1):
         yield f"{found['before']}{number:0{width}}{found['after']}"
@@ -97,11 +97,11 @@ def _machine(word: str) -> Asked:
     user, at, place = rest.rpartition("@")
     if ":" in user:
         raise HerdError(
-            f"{one_line(user.partition(':')[0], 40)}@{one_line(place, 80)}: leave the password "
-            "out. SSH logs in with a key; ssh-copy-id brings yours there."
+            f"{one_line(user.partition(':')[0], 40)}@{one_line(place, 80)}: leave out the "
+            "password. SSH logs in with a key; ssh-copy-id copies yours there."
         )
     if at and not _USER.fullmatch(user):
-        raise _wrong(word, f"`{one_line(user, 40)}` is no user")
+        raise _wrong(word, f"`{one_line(user, 40)}` is not a user name")
     host, port = _place(word, place)
     return Asked(word, host, user or None, port, name or None)
 
@@ -115,18 +115,20 @@ def _place(word: str, place: str) -> tuple[str, int | None]:
     if place.startswith("["):
         host, _, port = place[1:].partition("]")
         if "]" not in place or (port and not port.startswith(":")):
-            raise _wrong(word, "the brackets hold an address, and a port may follow them")
+            raise _wrong(
+                word, "the brackets must contain an address, optionally followed by a port"
+            )
         colon, port = port[:1], port[1:]
         if not _is_ipv6(host):
-            raise _wrong(word, f"`{one_line(host, 80)}` is no IPv6 address")
+            raise _wrong(word, f"`{one_line(host, 80)}` is not an IPv6 address")
     elif _is_ipv6(place):
         host, colon, port = place, "", ""
     else:
         host, colon, port = place.partition(":")
         if not _HOST.fullmatch(host) or _is_broken_ipv4(host):
-            raise _wrong(word, f"`{one_line(host, 80)}` is no name and no address of a machine")
+            raise _wrong(word, f"`{one_line(host, 80)}` is neither a host name nor an address")
     if colon and (not _PORT.fullmatch(port) or int(port) > LARGEST_PORT):
-        raise _wrong(word, f"`{one_line(port, 40)}` is no port from 1 to {LARGEST_PORT}")
+        raise _wrong(word, f"`{one_line(port, 40)}` is not a port from 1 to {LARGEST_PORT}")
     return host, int(port) if colon else None
 
 
@@ -180,7 +182,7 @@ def name_nodes(asked: Sequence[Asked], taken: Collection[str]) -> list[str]:
     used = {*taken, *RESERVED, *(one.name for one in asked if one.name)}
     for one in asked:
         if one.name in taken:
-            raise HerdError(f"{one.word}: the inventory has a {one.name} already.")
+            raise HerdError(f"{one.word}: the inventory already has a {one.name}.")
     names = []
     for one in asked:
         name = one.name or _free(one, used)

@@ -61,7 +61,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 def _replace(path: Path, target: Path, before: bytes | None, after: bytes) -> None:
     if read_whole(path) != before:
-        raise HerdError(f"Writing {path}: it changed meanwhile. Give the same command again.")
+        raise HerdError(f"Writing {path}: it changed in the meantime. Repeat the command.")
     if before is not None and not os.access(target, os.W_OK):
         raise HerdError(f"Writing {path}: it is write-protected. chmod u+w {path}")
     temporary = target.with_name(f".tmp-{target.name}")

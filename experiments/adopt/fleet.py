@@ -97,8 +97,7 @@ class Fleet:
         if not is_right or [node.name for node in nodes] != [*before, *names]:
             raise self._by_hand(
                 newcomers,
-                "with them at its end Ansible would read something else differently, too: "
-                f"{self._shared()}",
+                f"adding them would also change how Ansible reads something else: {self._shared()}",
             )
         return [node for node in nodes if node.name in names]
 
@@ -123,7 +122,7 @@ class Fleet:
         try:
             return self.content.decode()
         except UnicodeDecodeError:
-            raise CannotAddError("it is no text in UTF-8") from None
+            raise CannotAddError("it is not UTF-8 text") from None
 
     def _is_yaml(self, text: str) -> bool:
         if text.startswith("$ANSIBLE_VAULT"):
@@ -144,10 +143,10 @@ class Fleet:
         """Why its end is no place for newcomers."""
         if parts := self._parts():
             return (
-                f"group {GROUP} is made of other groups ({', '.join(parts)}), and they would come "
-                "before the machines of those. One of those groups is their place"
+                f"group {GROUP} is made of other groups ({', '.join(parts)}), and the new "
+                "machines would come before theirs. They belong in one of those groups"
             )
-        return f"group {GROUP} may share its hosts by an anchor, or be written twice"
+        return f"group {GROUP} may share its hosts through an anchor, or be written twice"
 
     def _by_hand(self, newcomers: Sequence[Newcomer], why: str) -> HerdError:
         try:
@@ -156,8 +155,8 @@ class Fleet:
             is_yaml = True
         lines = _added("", newcomers, is_yaml=is_yaml, group=(self._parts() or [GROUP])[-1])
         return HerdError(
-            f"{self.given} was not changed, because {why}. Add these machines yourself, then give "
-            f"the same command again; it then asks for their keys:\n\n{lines}"
+            f"{self.given} was not changed, because {why}. Add these machines yourself, then "
+            f"repeat the command to confirm their keys:\n\n{lines}"
         )
 
 
@@ -176,8 +175,8 @@ def read_fleet(project: Path, given: str) -> Fleet:
     if path.is_dir() or "," in given:
         what = "a folder" if path.is_dir() else "a list of names"
         raise HerdError(
-            f"--inventory {visible(given)}: machines are added to a file, and this is {what}. "
-            "Name a file of it."
+            f"--inventory {visible(given)}: machines can only be added to a file, but this is "
+            f"{what}. Name one of its files."
         )
     if not path.parent.is_dir():
         raise HerdError(f"--inventory {visible(given)}: there is no folder {path.parent}.")
@@ -186,8 +185,8 @@ def read_fleet(project: Path, given: str) -> Fleet:
         return Fleet(project, given, content, (), frozenset(), {})
     if "plugin" in _top_keys(content):
         raise HerdError(
-            f"--inventory {visible(given)}: it tells a plugin where to find machines, and none can "
-            f"be added to it. Name another file, such as {DEFAULT}."
+            f"--inventory {visible(given)}: it configures a plugin that finds machines, so none "
+            f"can be added to it. Name another file, such as {DEFAULT}."
         )
     listing = listed(project, given)
     nodes = read_cluster(project, given, must_resolve=False).nodes if _has_cluster(listing) else ()

@@ -103,7 +103,7 @@ def read_fingerprints(given: Sequence[str]) -> list[str]:
         if len(one) != 1:
             raise HerdError(
                 f"--fingerprint {one_line(text, 80)}: write SHA256: and 43 characters, as "
-                "ssh-keygen -l prints them; give the option once for each machine."
+                "printed by ssh-keygen -l; give the option once for each machine."
             )
         found.append(f"SHA256:{one[0]}")
     return found

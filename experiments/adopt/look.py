@@ -64,8 +64,8 @@ def look(node: Node, project: Path) -> Look:
     if said.code == FAILED:
         return Look(said.why)
     return Look(
-        f"it lets us in, but runs no `sh` ({said.last})",
-        "Nodes run Linux. For a Windows PC see docs/pcs.md: its WSL guest is the node.",
+        f"login works, but it cannot run `sh` ({said.last})",
+        "Nodes run Linux. For a Windows PC, see docs/pcs.md: its WSL guest is the node.",
     )
 
 
@@ -104,14 +104,14 @@ def _not_let_in(node: Node, project: Path, said: Said) -> Look:
     if said.unused:
         return Look(said.unused)
     own = f" ({node.key_file})" if node.key_file else ""
-    trouble = f"it accepts no key of yours{own}"
+    trouble = f"it accepts none of your keys{own}"
     if node.user is None:
-        trouble += f"; it was asked as user {told_of(node, project).user}"
+        trouble += f"; the login was tried as user {told_of(node, project).user}"
     if not {"password", "keyboard-interactive"} & set((said.refused or "").split(",")):
         return Look(
             trouble,
-            "It takes no password either: put your public key into ~/.ssh/authorized_keys there, "
-            "on its own screen.",
+            "It does not accept a password either: add your public key to "
+            "~/.ssh/authorized_keys there, on its own screen.",
         )
     return Look(trouble, copy_id(node, project))
 

@@ -49,7 +49,9 @@ class Machine:
         other = [what for what, (asked, is_there) in told.items() if asked not in (None, is_there)]
         if self.newcomer is not None or not other:
             return ""
-        return f"it is there as {self.node.name}; change {' and '.join(other)} there yourself"
+        return (
+            f"the inventory has it as {self.node.name}; change {' and '.join(other)} there yourself"
+        )
 
     def seen(self, look: Look) -> Machine:
         """The machine with what was seen of it."""
@@ -111,8 +113,8 @@ def _refuse_those_elsewhere(fleet: Fleet, asked: Sequence[Asked]) -> None:
         for one in asked:
             if name not in nodes and place == (one.host, str(one.port or SSH_PORT)):
                 raise HerdError(
-                    f"{one.word}: {fleet.given} has it as {name}, in other groups than {GROUP}. "
-                    f"Write {name} into that group yourself, then adopt it again."
+                    f"{one.word}: {fleet.given} has it as {name}, but not in group {GROUP}. Add "
+                    f"{name} to that group yourself, then adopt it again."
                 )
 
 

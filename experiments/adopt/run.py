@@ -78,7 +78,7 @@ def adopt(
     found = together(lambda one: learn(one.node, project, trusted), machines)
     going = sound(fleet, machines, found, trusted, key, talk)
     if not going:
-        raise HerdError("No machine is left to adopt.")
+        raise HerdError("There are no machines left to adopt.")
     show(fleet, going, talk)
     for one in machines:
         if passed_over := one.passed_over(key):
@@ -89,14 +89,14 @@ def adopt(
         confirm(keys, again_with(words, key, keys), talk)
     _write_keys(project, fresh, talk)
     let_in = _let_in(project, [one for one, _ in going], talk)
-    later = f"When that is put right: {again_with(words, key)}"
+    later = f"When that is fixed: {again_with(words, key)}"
     if not let_in:
-        raise HerdError(f"No machine is left to adopt. {later}")
+        raise HerdError(f"There are no machines left to adopt. {later}")
     _write_inventory(fleet, let_in, [one for one, _ in going], talk)
     if not fleet.nodes and let_in[0].asked is not asked[0]:
         talk.say(
-            f"{let_in[0].node.name} is the root now: {asked[0].word} was named first, and is not "
-            "there. To have another root, move its lines to the top of group cluster."
+            f"{let_in[0].node.name} is the root now: {asked[0].word} was named first but is not "
+            "available. For another root, move its lines to the top of group cluster."
         )
     if len(let_in) < len(machines):
         talk.say(later)
@@ -108,9 +108,9 @@ def adopt(
 def _require_key(project: Path, key: str) -> None:
     path = project / Path(key).expanduser()
     if key.endswith(".pub"):
-        raise HerdError(f"--key {key}: this is the public half. Name the private key beside it.")
+        raise HerdError(f"--key {key}: this is the public key. Give the private key instead.")
     if not path.is_file():
-        raise HerdError(f"--key {key}: there is no such file. ssh-keygen -t ed25519 -f {key}")
+        raise HerdError(f"--key {key}: no such file. ssh-keygen -t ed25519 -f {key}")
 
 
 def _write_keys(project: Path, fresh: Sequence[tuple[Machine, HostKey]], talk: Talk) -> None:
@@ -132,11 +132,14 @@ def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Mach
     for one, seen in zip(machines, looks, strict=True):
         trouble, remedy = seen.trouble, seen.remedy
         if not trouble and one.lacks_address(seen):
-            trouble = "engines need an IPv4 address, and it is not clear which of its others reach"
+            trouble = (
+                "engines need an IPv4 address, and it is unclear which of its other addresses "
+                "is reachable"
+            )
             remedy = (
                 f"Adopt it by one of its addresses: {', '.join(seen.addresses)}."
                 if seen.addresses
-                else f"Write it into the inventory yourself, with {ENGINES_ADDRESS}."
+                else f"Add it to the inventory yourself, with {ENGINES_ADDRESS}."
             )
         if trouble:
             talk.say(f"{one.asked.word}: {trouble}")
@@ -156,7 +159,7 @@ def _write_inventory(
     """Write those that let us in, as Ansible has read them in a draft."""
     newcomers = [one.newcomer for one in let_in if one.newcomer is not None]
     if not newcomers:
-        talk.say(f"{fleet.given}: nothing is added.")
+        talk.say(f"{fleet.given}: nothing to add.")
         return
     content = fleet.with_newcomers(newcomers)
     if fleet.content:  # a new file has nothing that could come to say something else
@@ -164,4 +167,4 @@ def _write_inventory(
     fleet.write(content)
     talk.say(f"{fleet.given}: {len(newcomers)} node{'' if len(newcomers) == 1 else 's'} added.")
     if newcomers != [one.newcomer for one in going if one.newcomer is not None]:
-        talk.say(f"With what the machines told it is:\n\n{difference(fleet, content)}")
+        talk.say(f"With what the machines reported, the change is:\n\n{difference(fleet, content)}")

@@ -56,7 +56,7 @@ def show(fleet: Fleet, going: Sequence[tuple[Machine, HostKey]], talk: Talk) -> 
     talk.say("Host keys:\n")
     width = max(len(one.node.name) for one, _ in going)
     for one, host in going:
-        told = host.told if host.state is State.NEW else "known already"
+        told = host.told if host.state is State.NEW else "already known"
         talk.say(f"  {one.node.name:{width}}  {one.place}\n  {'':{width}}  {told}")
 
 
@@ -85,13 +85,13 @@ def confirm(fresh: Sequence[HostKey], again: str, talk: Talk) -> None:
     files = sorted({host.file for host in fresh})
     talk.say(
         "\nCompare each with what the machine itself prints, on its own screen or in a session "
-        "that you trust\nalready:\n" + "".join(f"  ssh-keygen -lf {file}\n" for file in files)
+        "that you\nalready trust:\n" + "".join(f"  ssh-keygen -lf {file}\n" for file in files)
     )
     answer = talk.confirm(f"Trust {'these keys' if len(fresh) > 1 else 'this key'}? [y/N] ")
     if answer is None:
         raise HerdError(
-            "There is no terminal to confirm the keys at: nothing was written. Once you have "
-            f"compared them: {again}"
+            "There is no terminal for confirming the keys, so nothing was written. Once you "
+            f"have compared them: {again}"
         )
     if not answer:
         raise HerdError("Not confirmed: nothing was written.")
@@ -105,9 +105,9 @@ def next_commands(nodes: int, diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
         diagnoses: what the doctor found about those that were adopted.
     """
     if worst(diagnoses) is Verdict.PROBLEM:
-        yield "Once the problems are solved, make them ready and measure:"
+        yield "Once the problems are solved, provision the machines and measure:"
     else:
-        yield "Make them ready, then measure:"
+        yield "Provision the machines, then measure:"
     roots = [one.answer.facts.root for one in diagnoses if one.answer.facts is not None]
     asks = len(roots) < nodes or any(not _becomes_root(root) for root in roots)
     # Where the nodes do not tell, the inventory does: it may give a password.

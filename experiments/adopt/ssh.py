@@ -51,7 +51,7 @@ class Said:
     def last(self) -> str:
         """The last thing that was said, for a message."""
         lines = [line for line in self.err.splitlines() if line.strip()]
-        return one_line(lines[-1], 200) if lines else f"it ended with {self.code}"
+        return one_line(lines[-1], 200) if lines else f"it ended with status {self.code}"
 
 
 def call(node: Node, project: Path, options: Sequence[str], command: str, given: str = "") -> Said:

@@ -12,7 +12,7 @@ from experiments.adopt.screen import Talk
 from experiments.fleet import commands
 
 COPIED = (
-    "If these are two machines, one was copied from the other and needs keys of its own. On the "
+    "If these are two machines, one was copied from the other and needs its own keys. On the "
     "copy: sudo sh -c 'rm /etc/ssh/ssh_host_*_key* && ssh-keygen -A && systemctl restart ssh'"
 )
 
@@ -39,7 +39,7 @@ def sound(
     for one, host in zip(machines, found, strict=True):
         why = _against(fleet, one, host, going, key)
         if not why and host.state is State.NEW and trusted and host.fingerprint not in trusted:
-            why = f"its host key is {host.told}, and that fingerprint was not given."
+            why = f"its host key is {host.told}, but that fingerprint was not given."
         if why:
             talk.say(f"{one.asked.word}: {why}")
         else:
@@ -47,7 +47,7 @@ def sound(
     keys = {host.fingerprint for host in found if host.state is State.NEW}
     for fingerprint in trusted:
         if keys and fingerprint not in keys:
-            talk.say(f"--fingerprint {fingerprint}: no machine that is new has this key.")
+            talk.say(f"--fingerprint {fingerprint}: no new machine has this key.")
     return going
 
 
@@ -61,14 +61,14 @@ def _against(
     """What is wrong with a machine's key; empty where nothing is."""
     path = known_hosts_of(one.node, fleet.project)
     if host.state is State.SILENT:
-        return f"it tells no host key. {host.why}"
+        return f"it presents no host key. {host.why}"
     if host.state is State.CHANGED:
         name = commands.below(path, fleet.project)
         forget = shlex.join(("ssh-keygen", "-R", host.name, "-f", name))
         return (
-            f"REFUSED. Its host key is not the one in line {host.line} of {name}: either it was "
-            "installed anew, or something else answers at this address. If you know why it "
-            f"changed: {forget} && {again_with([one.asked.word], own_key)}"
+            f"REFUSED. Its host key is not the one in line {host.line} of {name}: either the "
+            "machine was reinstalled, or another host is answering at this address. If you "
+            f"know why it changed: {forget} && {again_with([one.asked.word], own_key)}"
         )
     if host.state is State.KNOWN:
         return ""
@@ -78,8 +78,9 @@ def _against(
     for node in fleet.nodes:
         if node != one.node and has_key(path, node, host.blob):
             return (
-                f"it has the host key of {node.name}, which the inventory has at {node.address}. "
-                f"If that machine's address changed, write ansible_host: {one.node.address} at "
-                f"{node.name} in {fleet.given}, then adopt it again. {COPIED}"
+                f"it has the host key of {node.name}, which the inventory lists at "
+                f"{node.address}. If that machine's address changed, set ansible_host: "
+                f"{one.node.address} for {node.name} in {fleet.given}, then adopt it again. "
+                f"{COPIED}"
             )
     return ""

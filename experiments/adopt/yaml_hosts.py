@@ -52,12 +52,12 @@ def add_to_yaml(text: str, group: str, hosts: Mapping[str, Variables]) -> str:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        raise CannotAddError(f"it is no YAML that can be read ({_first_line(error)})") from None
+        raise CannotAddError(f"it is not readable YAML ({_first_line(error)})") from None
     content: Content = {name: dict(variables) or None for name, variables in hosts.items()}
     if root is None or _Entry(root, root).is_empty:
         return _joined(text, {"all": {"children": {group: {"hosts": content}}}}, len(text), 0, STEP)
     if not isinstance(root, yaml.MappingNode):
-        raise CannotAddError("it is no mapping of groups")
+        raise CannotAddError("it is not a mapping of groups")
     trail, missing = _where(root, group)
     for name in reversed(missing):
         content = {name: content}
@@ -72,7 +72,7 @@ def add_to_yaml(text: str, group: str, hosts: Mapping[str, Variables]) -> str:
         column = value.value[0][0].start_mark.column
         return _joined(text, content, _end(text, _entries(value)[-1], column), column, STEP)
     if last is None or not last.is_empty:
-        raise CannotAddError("a list or a word stands where hosts should")
+        raise CannotAddError("there is a list or a word where the hosts should be")
     column = last.key.start_mark.column
     place = _after_comments(text, last.value.end_mark.index, column + 1)
     return _joined(text, content, place, column + STEP, STEP)

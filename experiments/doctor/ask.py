@@ -87,9 +87,9 @@ def _answer(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: b
     try:
         return _ask(node, peers, launcher, deep=deep)
     except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the others have answers
-        why = f"Looking at it failed ({type(error).__name__}: {one_line(str(error))})."
+        why = f"Examining it failed ({type(error).__name__}: {one_line(str(error))})."
         silent = Answer(node.name, node.address, node.engine_address)
-        remedy = "Look at the others meanwhile; this is a fault of llama-herd."
+        remedy = "This is a bug in llama-herd; the other nodes are not affected."
         return replace(silent, silence=problem("connection", why, remedy))
 
 
@@ -169,14 +169,14 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
         told = lines.next(READY_S)
         told_s = decimal(told)
         if told_s is None:
-            raise SilentError(f"its clock tells `{one_line(told, 40)}`")
+            raise SilentError(f"its clock reads `{one_line(told, 40)}`")
         error_s = (time.time() - sent_s) / 2
         clocks.append((error_s, told_s - sent_s - error_s))
     lines.send(b"\n")
     try:
         facts = Facts.model_validate_json(lines.next(facts_s))
     except ValidationError as error:
-        raise SilentError(f"it told what it should not tell: {first_of(error)}") from None
+        raise SilentError(f"it sent an unexpected answer: {first_of(error)}") from None
     error_s, offset_s = min(clocks)
     return facts, offset_s, error_s
 
@@ -209,19 +209,19 @@ class _Lines:
                 continue
             left_s = until - time.monotonic()
             if left_s <= 0:
-                raise SilentError(f"it did not tell within {seconds:.0f} s")
+                raise SilentError(f"it did not answer within {seconds:.0f} s")
             self._pipe.settimeout(left_s)
             try:
                 piece = self._pipe.recv(PIECE_BYTES)
             except TimeoutError:
-                raise SilentError(f"it said nothing for {seconds:.0f} s") from None
+                raise SilentError(f"it sent nothing for {seconds:.0f} s") from None
             except OSError:
                 piece = b""
             if not piece:
                 raise SilentError("it ended")
             self._came_bytes += len(piece)
             if self._came_bytes > MOST_BYTES:
-                raise SilentError(f"it told more than {MOST_BYTES >> 20} MiB")
+                raise SilentError(f"it sent more than {MOST_BYTES >> 20} MiB")
             self._rest += piece
 
 
@@ -231,15 +231,15 @@ def _unfit(node: Node, said: str) -> Finding:
     if what == OLD:
         return problem(
             "connection",
-            f"Its Python is {told}; provisioning needs 3.9 or newer.",
+            f"Its Python is {told}, but provisioning needs 3.9 or newer.",
             "Upgrade the system: Debian 12, Ubuntu 22.04 or newer.",
         )
     if told not in (*SYSTEMS, ""):
         return problem(
             "connection",
-            f"It has no Python 3, and its system is {told}; provisioning knows Debian, Ubuntu and "
-            "Raspberry Pi OS.",
-            "Install one of these.",
+            f"It has no Python 3, and its system is {told}, but provisioning supports only "
+            "Debian, Ubuntu and Raspberry Pi OS.",
+            "Install one of these systems.",
         )
     install = f"{commands.ASKS_NOTHING}; apt-get update && apt-get install -y python3"
     return problem("connection", "It has no Python 3.", commands.on_node(node.name, install))
@@ -253,6 +253,6 @@ def _silence(node: Node, channel: Channel, error: SilentError) -> Finding:
     told = f" ({last})" if last else ""
     return problem(
         "connection",
-        f"It let us in, but its python3 did not tell what it should: {error}{ended}{told}.",
+        f"Login works, but its python3 did not give the expected answer: {error}{ended}{told}.",
         commands.on_node(node.name, "python3 --version", root=False),
     )

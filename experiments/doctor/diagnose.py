@@ -27,7 +27,7 @@ MOST_FINDINGS = 1000
 """Of a node: 200 environments have less."""
 LONGEST_SENTENCE = 2000
 """Characters; of remedies four times as many, commands for many nodes are long."""
-TOO_LONG = "Look at that machine with care: it may be taken over."
+TOO_LONG = "Examine that machine carefully: it may be compromised."
 
 
 def judge(answers: Sequence[Answer]) -> list[Diagnosis]:
@@ -51,10 +51,10 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
     if answer.noise:
         yield warning(
             "connection",
-            f"Its login shell prints where nobody reads it (`{answer.noise}`): that breaks copying "
-            "by sftp, scp and rsync.",
-            "In the start-up file that prints (~/.bashrc, ~/.zshenv, ~/.cshrc) let it print for "
-            "people alone: [ -t 1 ] && echo …",
+            f"Its login shell prints text in non-interactive sessions (`{answer.noise}`), which "
+            "breaks copying with sftp, scp and rsync.",
+            "In the start-up file that prints it (~/.bashrc, ~/.zshenv, ~/.cshrc), print only "
+            "in interactive sessions: [ -t 1 ] && echo …",
         )
     if answer.facts is None:
         return
@@ -84,7 +84,7 @@ def _bounded(findings: Iterator[Finding]) -> list[Finding]:
         for finding in islice(findings, MOST_FINDINGS)
     ]
     if next(findings, None) is not None:
-        more = "It told more than can be true; the rest is left out."
+        more = "It reported more than is plausible; the rest is left out."
         kept.append(problem("connection", more, TOO_LONG))
     return kept
 
@@ -95,5 +95,5 @@ def _checked(subject: str, check: Callable[[], Iterator[Finding]]) -> list[Findi
     try:
         found += islice(check(), MOST_FINDINGS + 1)
     except Exception as error:  # noqa: BLE001 - what others say may raise anything
-        found.append(problem(subject, f"{unread('What it tells', error)}.", "Please report this."))
+        found.append(problem(subject, f"{unread('Its answer', error)}.", "Please report this."))
     return found

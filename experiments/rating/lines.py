@@ -57,7 +57,7 @@ def adding_lines(path: Path, rater: str) -> Iterator[Lines]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise HerdError(
-                f"Another `fab rate` of {rater} is running. End it with Ctrl-C, or give another "
+                f"Another `fab rate` of {rater} is running. End it with Ctrl-C, or use another "
                 "name with --rater."
             ) from None
         with writing(f"the ratings of {rater}", path):

@@ -119,10 +119,13 @@ def judge_answers(
     if len(wanted) < len(differing):
         say(
             f"{judge.name}: {len(differing) - len(wanted)} of {len(differing)} comparisons are "
-            f"left out, because their two answers have more than {MOST_ARGUMENT_BYTES >> 10} KiB."
+            f"left out, because their two answers together exceed {MOST_ARGUMENT_BYTES >> 10} "
+            "KiB."
         )
     if not wanted:
-        raise HerdError(f"The run {run_folder.name} has no two answers to compare: nothing to do.")
+        raise HerdError(
+            f"The run {run_folder.name} has no pair of answers to compare: nothing to do."
+        )
     described, path = judge_files(run_folder, judge.name)
     with adding_lines(path, judge.name) as lines:
         _describe(described, judge)
@@ -136,7 +139,7 @@ def judge_answers(
         purse.require()
         say(
             f"{judge.name}: {len(wanted) // 2} pairs of answers, each in both orders; "
-            f"{len(left)} of {len(wanted)} replies to go."
+            f"{len(left)} of {len(wanted)} replies remaining."
         )
         for line in purse.estimate():
             say(line)
@@ -165,8 +168,8 @@ def _judge(name: str) -> tuple[Judge, Endpoint]:
     endpoint = system.endpoint()
     if endpoint is None:
         raise HerdError(
-            f"{name} cannot judge: it runs on nodes. Name an API of experiments/systems.yml; "
-            "a llama-server of your own is one, too."
+            f"{name} cannot judge: it runs on nodes. Name an API from experiments/systems.yml; "
+            "your own llama-server counts as one."
         )
     if endpoint.key_env and not os.environ.get(endpoint.key_env, "").strip():
         raise HerdError(
@@ -189,8 +192,8 @@ def _describe(path: Path, judge: Judge) -> None:
     before = read_judge(path)
     if before is not None and before.model_copy(update={"price": judge.price}) != judge:
         raise HerdError(
-            f"{judge.name} judged this run before with another model or other words: {path}. Move "
-            "its files away to begin anew."
+            f"{judge.name} has already judged this run with another model or another prompt: "
+            f"{path}. Move its files away to start over."
         )
     if before != judge:
         with writing(f"the judge {judge.name}", path):
@@ -312,6 +315,6 @@ def _ask(judge: Judge, endpoint: Endpoint, question: str) -> dict[str, Any]:
 
 def _unanswered(judge: Judge, why: str) -> HerdError:
     return HerdError(
-        f"Asking {judge.name} at {judge.url}: {why}. What it said before is stored: give "
-        "the same command again to go on."
+        f"Asking {judge.name} at {judge.url}: {why}. Its earlier replies are stored: repeat the "
+        "command to continue."
     )

@@ -29,6 +29,6 @@ def serve(run_folder: Path, rater: str | None, say: Callable[[str], None]) -> No
         with RatingServer(rating, say) as server, suppress(KeyboardInterrupt):
             say(f"{name} has judged {rating.judged()} of {sheet.size} answers.")
             say(f"Open {server.url}")
-            say("Every score is stored at once. End with Ctrl-C.")
+            say("Every score is stored immediately. Press Ctrl-C to stop.")
             server.serve_forever()
         say(f"{name} has judged {rating.judged()} of {sheet.size} answers.")

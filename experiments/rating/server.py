@@ -122,7 +122,7 @@ class Rating:
         try:
             posted = _Posted.model_validate_json(body)
         except ValidationError:
-            raise _RefusedError(HTTPStatus.BAD_REQUEST, "This is no judgement.") from None
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "This is not a valid rating.") from None
         asked = self.sheet.question(posted.question)
         shown = asked.labelled(posted.label) if asked else None
         if shown is None or not posted.scores.keys() <= RUBRICS.keys():
@@ -196,7 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
         except HerdError as error:
             # Not to the page: the message may hold the name of the run.
             self.server.say(str(error))
-            told = {"error": "It could not be stored. The terminal of `fab rate` says why."}
+            told = {
+                "error": "It could not be stored. See the terminal of `fab rate` for the reason."
+            }
             kind, content, status = JSON, _as_json(told), HTTPStatus.INTERNAL_SERVER_ERROR
         self.send_response(status)
         for name, value in HEADERS.items():
@@ -233,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A page elsewhere cannot send this type without asking first, which is refused.
         is_ours = self.headers.get("Origin") in {f"http://{host}" for host in self.server.hosts}
         if not is_ours or self.headers.get("Content-Type") != JSON:
-            raise _RefusedError(HTTPStatus.FORBIDDEN, "Only the page itself may store judgements.")
+            raise _RefusedError(HTTPStatus.FORBIDDEN, "Only the page itself may store ratings.")
         self.server.rating.judge(body)
         return JSON, _as_json({"stored": True})
 

@@ -128,10 +128,10 @@ def find_asked(results: Path, run: str | None) -> Path:
     for folder, manifest in reversed(found):
         if isinstance(manifest.workload, Questions):
             return folder
-    subject = f"the run {run} asked none" if run else f"no run in {results} asked any"
+    subject = f"the run {run} asked no questions" if run else f"no run in {results} asked questions"
     raise HerdError(
-        f"Looking for answers to rate: {subject}. A matrix with the workload `questions` does, "
-        "such as experiments/matrices/questions.yml."
+        f"There are no answers to rate: {subject}. A matrix with the workload `questions` asks "
+        "some, such as experiments/matrices/questions.yml."
     )
 
 
@@ -152,7 +152,7 @@ def open_sheet(run_folder: Path, name: str, rater: str | None) -> Sheet:
     texts = texts_to_rate(account)
     if not texts:
         raise HerdError(
-            f"The run {run_folder.name} has no whole answer yet. `fab run-matrix` goes on with it."
+            f"The run {run_folder.name} has no complete answer yet. `fab run-matrix` continues it."
         )
     kept = load_key(run_folder, name) or Key(sheet=name, rater=rater, seed=secrets.randbits(32))
     key = kept.extended(texts)
@@ -205,5 +205,5 @@ def load_key(run_folder: Path, sheet: str) -> Key | None:
         HerdError: it cannot be read.
     """
     path = key_path(run_folder, sheet)
-    remedy = "Restore it; without it nobody can tell which answers the labels stood for."
+    remedy = "Restore it; without it, the labels cannot be matched to answers."
     return read_record(path.parent, path.name, Key, f"Reading the key of {sheet}", remedy)

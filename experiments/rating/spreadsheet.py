@@ -64,7 +64,7 @@ def write_sheet(run_folder: Path, target: Path, rater: str | None) -> Sheet:
         HerdError: the file is there already or cannot be written, or nothing was answered.
     """
     if target.exists():
-        raise HerdError(f"{target} is there already, perhaps filled in. Name another file.")
+        raise HerdError(f"{target} already exists and may be filled in. Name another file.")
     name = rater_name(rater) if rater is not None else f"{SHARED_PREFIX}{secrets.token_hex(4)}"
     sheet = open_sheet(run_folder, name, None if rater is None else name)
     text = io.StringIO()
@@ -105,7 +105,7 @@ def read_sheet(run_folder: Path, source: Path, rater: str | None) -> Imported:
             + "\nNothing was stored. Correct the file and import it again."
         )
     if not judgements:
-        raise HerdError(f"{source} has no score in it: fill in {', '.join(RUBRICS)}.")
+        raise HerdError(f"{source} contains no score: fill in {', '.join(RUBRICS)}.")
     with judgements_of(run_folder, who) as store:
         stored = sum(store.add(judgement) for judgement in judgements)
     return Imported(who, len(judgements), stored)
@@ -123,7 +123,9 @@ def _rows(source: Path) -> list[_Row]:
             f"{source} is not text in UTF-8. Save it as `CSV UTF-8` in the spreadsheet program."
         ) from None
     if len(content) > MOST_BYTES:
-        raise HerdError(f"{source} has more than {MOST_BYTES >> 20} MiB, which no sheet has.")
+        raise HerdError(
+            f"{source} has more than {MOST_BYTES >> 20} MiB, which is too large for a sheet."
+        )
     csv.field_size_limit(MOST_BYTES)  # else a long answer in a sheet of ours would be no CSV
     head = text.partition("\n")[0]
     # Spreadsheet programs write what the country's decimal sign leaves free.
@@ -145,7 +147,7 @@ def _rows(source: Path) -> list[_Row]:
     except csv.Error as error:
         raise HerdError(f"{source}, line {reader.line_num}: this is not CSV: {error}.") from None
     if not rows:
-        raise HerdError(f"{source} has no rows below its heading.")
+        raise HerdError(f"{source} has no rows below its header.")
     return rows
 
 
@@ -153,7 +155,7 @@ def _check_columns(source: Path, columns: list[str]) -> None:
     missing = [name for name in READ_BACK if name not in columns]
     if missing:
         raise HerdError(
-            f"{source}, line 1: the column {missing[0]} is missing. The heading of a sheet is: "
+            f"{source}, line 1: the column {missing[0]} is missing. The header of a sheet is: "
             f"{','.join(COLUMNS)}."
         )
 
@@ -165,13 +167,13 @@ def _one(source: Path, rows: list[_Row], column: str, given: str | None) -> str:
     for row in rows:
         if row[column] and value and row[column] != value:
             raise HerdError(
-                f"{source}, line {row.line}: the {column} is {one_line(row[column], 80)} and not "
-                f"{one_line(value, 80)}. "
-                f"A sheet is of one {column}: make it a file of its own."
+                f"{source}, line {row.line}: the {column} is {one_line(row[column], 80)} "
+                f"instead of {one_line(value, 80)}. A sheet has only one {column}: use a "
+                "separate file."
             )
         value = value or row[column]
     if not value:
-        remedy = "Fill it in, or name who rated with --rater." if column == "rater" else ""
+        remedy = "Fill it in, or give the rater's name with --rater." if column == "rater" else ""
         raise HerdError(f"{source}: the column {column} is empty. {remedy}".rstrip())
     return value
 
@@ -180,8 +182,8 @@ def _sheet(run_folder: Path, source: Path, name: str) -> Sheet:
     key = load_key(run_folder, name) if is_file_name(name) else None
     if key is None:
         raise HerdError(
-            f"{source}: the run {run_folder.name} has no sheet {one_line(name, 80)}. Name the "
-            "run that the sheet was written from with --run."
+            f"{source}: the run {run_folder.name} has no sheet {one_line(name, 80)}. With "
+            "--run, name the run that the sheet was made from."
         )
     return open_sheet(run_folder, name, key.rater)
 
@@ -194,12 +196,14 @@ def _judgements(rows: list[_Row], sheet: Sheet, mistakes: list[str]) -> Iterator
         answer = _answer(row, sheet, mistakes)
         if first.setdefault(place, row.line) != row.line:
             mistakes.append(
-                f"line {row.line}: answer {place[1]} to {place[0]} stands here a second time "
-                f"(first on line {first[place]})"
+                f"line {row.line}: answer {place[1]} to {place[0]} appears twice (first on line "
+                f"{first[place]})"
             )
         scores = _scores(row, mistakes)
         if len(row["comment"]) > _LONGEST_COMMENT:
-            mistakes.append(f"line {row.line}: the comment is over {_LONGEST_COMMENT} letters")
+            mistakes.append(
+                f"line {row.line}: the comment is longer than {_LONGEST_COMMENT} characters"
+            )
         elif answer and (scores or row["comment"]) and not mistakes:
             yield Judgement(
                 at=time.time(),
@@ -215,13 +219,13 @@ def _answer(row: _Row, sheet: Sheet, mistakes: list[str]) -> str | None:
     asked = sheet.question(cell_source(row["question"]))
     if asked is None:
         ids = ", ".join(one.question.id for one in sheet.asked)
-        mistakes.append(f"line {row.line}: there is no question {row['question']!r} (but {ids})")
+        mistakes.append(f"line {row.line}: there is no question {row['question']!r} (only {ids})")
         return None
     shown = asked.labelled(row["label"].upper())
     if shown is None:
         labels = ", ".join(one.label for one in asked.answers)
         mistakes.append(
-            f"line {row.line}: {row['question']} has no answer {row['label']!r} (but {labels})"
+            f"line {row.line}: {row['question']} has no answer {row['label']!r} (only {labels})"
         )
         return None
     return shown.answer

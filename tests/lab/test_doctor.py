@@ -70,14 +70,14 @@ def test_traps_are_named_and_a_node_that_is_not_there_stops_nothing(
 
     assert (done.returncode, done.stderr) == (1, "")
     conda, torch, gone = json.loads(done.stdout)["nodes"]
-    assert f"lies only inside Conda ({CONDA})" in worded(conda, "warning")
+    assert f"exists only inside Conda ({CONDA})" in worded(conda, "warning")
     assert "PyTorch 2.6.0 is too new, built for CUDA 12.4" in worded(torch, "warning")
     assert "Connecting to gone" in worded(gone, "problem")
     for node, other in ((conda, torch), (torch, conda)):
         assert worded(node, "problem") == ""
         assert f"Reaches SSH of {other['node']};" in worded(node, "ok")
         assert node["facts"]["base"]["memory_mib"] == 2048
-        assert abs(node["clock_offset_s"]) < 0.5, "nodes of a lab have its machine's clock"
+        assert abs(node["clock_offset_s"]) < 0.5, "nodes of a lab have uses its host's clock"
 
 
 def test_becoming_root_and_an_address_of_another_node_are_looked_at(
@@ -95,8 +95,8 @@ def test_becoming_root_and_an_address_of_another_node_are_looked_at(
 
     first, second = json.loads(done.stdout)["nodes"]
     assert "sudo makes this account root without a password" in worded(first, "ok")
-    assert "sudo wants a terminal (requiretty)" in worded(second, "problem")
-    assert "it is an address of this node, too" in worded(first, "problem")
+    assert "sudo requires a terminal (requiretty)" in worded(second, "problem")
+    assert "it is also an address of this node" in worded(first, "problem")
     assert "None of its interfaces has" in worded(second, "problem")
 
 

@@ -58,7 +58,7 @@ def test_nodes_are_adopted_by_their_fingerprints_and_ansible_reaches_them(
     done = run("fab", "adopt", *words, ABSENT, "--key", key, f"--inventory={own}", *flags)
 
     assert done.returncode == 1, "one of the three is not there"
-    assert f"{ABSENT}: it tells no host key." in done.stdout
+    assert f"{ABSENT}: it presents no host key." in done.stdout
     content = yaml.safe_load(own.read_text())["cluster"]
     assert [one["ansible_host"] for one in content["hosts"].values()] == words
     assert [line for line in before.splitlines() if line not in own.read_text().splitlines()] == []

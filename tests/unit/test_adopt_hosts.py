@@ -106,7 +106,7 @@ def test_a_host_stands_right_below_the_last_with_its_comments() -> None:
         ("cluster:\n  hosts: [a]\n", "in braces"),
         ("cluster:\n  hosts:\n    - a\n", "a list or a word"),
         ("cluster:\n  hosts: a\n", "a list or a word"),
-        ("- a\n", "no mapping"),
+        ("- a\n", "not a mapping"),
         ("a: 1\n---\nb: 2\n", "line 2"),
         ("cluster:\n\thosts:\n", "line 2"),
     ],
@@ -272,7 +272,7 @@ def test_links_modes_and_changes_of_others_are_kept(tmp_path: Path) -> None:
 
     assert (tmp_path / "fleet.yml").is_symlink()
     assert (real.read_bytes(), real.stat().st_mode & 0o777) == (content, 0o640)
-    with pytest.raises(HerdError, match="changed meanwhile"):
+    with pytest.raises(HerdError, match="changed in the meantime"):
         fleet.write(content)
 
 

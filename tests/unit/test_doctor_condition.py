@@ -33,12 +33,22 @@ def test_a_state_as_it_should_be_is_nothing_to_do(state: dict[str, Any]) -> None
     ("facts", "state", "words", "remedy"),
     [
         (PC, {"read_only": True}, "mounted read-only", "mount -o remount,rw /"),
-        (PI, {"root_type": "overlay"}, "forgets at each boot", "disable_overlayfs"),
-        (PC, {"root_type": "overlay"}, "forgets at each boot", "/etc/overlayroot.conf"),
+        (
+            PI,
+            {"root_type": "overlay"},
+            "loses everything written to it at each boot",
+            "disable_overlayfs",
+        ),
+        (
+            PC,
+            {"root_type": "overlay"},
+            "loses everything written to it at each boot",
+            "/etc/overlayroot.conf",
+        ),
         (
             changed(PI, machine={"os_id": "ubuntu"}),
             {"root_type": "overlay"},
-            "forgets at each boot",
+            "loses everything written to it at each boot",
             "/etc/overlayroot.conf",
         ),
         (PC, {"starts_nothing": ["/opt"]}, "below /opt (mounted noexec)", "remount,exec"),
@@ -69,7 +79,7 @@ def test_a_container_is_not_blamed_for_what_containers_are(state: dict[str, Any]
 
 def test_of_a_pi_that_tells_no_throttling_it_is_said_that_none_is_known() -> None:
     (diagnosis,) = judge([answer(changed(PI, condition={}), "pi1")])
-    assert any("throttled is not known" in one.sentence for one in diagnosis.findings)
+    assert any("throttled is unknown" in one.sentence for one in diagnosis.findings)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +95,7 @@ def test_a_time_service_is_asked_by_its_own_program(service: str, asks: str) -> 
 def test_a_disk_that_holds_no_more_files_is_full_whatever_room_is_left() -> None:
     disk = {"path": "/", "total_mib": 99_000, "free_mib": 50_000, "free_files": 12}
     (finding,) = bad(changed(PC, disks=[disk]))
-    assert "holds only 12 more files" in finding.sentence
+    assert "has room for only 12 more files" in finding.sentence
 
 
 @pytest.mark.parametrize(
@@ -170,7 +180,7 @@ def test_another_machine_at_a_nodes_address_is_told_by_its_host_key() -> None:
     own = answer(changed(PC, network={"host_keys": ["ssh-ed25519 B"]}), "b")
     here, _ = judge([answer(changed(PC, network=there), "a"), own])
     (finding,) = [one for one in here.findings if one.verdict is Verdict.PROBLEM]
-    assert "reaches another machine than b" in finding.sentence
+    assert "reaches a machine other than b" in finding.sentence
     right = {**there, "peer_keys": {"b": "ssh-ed25519 B"}}
     here, _ = judge([answer(changed(PC, network=right), "a"), own])
     assert not here.count(Verdict.PROBLEM)

@@ -208,7 +208,7 @@ def test_a_rule_with_a_condition_in_rules_of_iptables_is_no_matter(tmp_path: Pat
 def test_a_chain_that_a_node_makes_up_is_no_part_of_a_command() -> None:
     (finding,) = ports("rules", "192.0.2.8", chain="ip a b'; reboot; '")
     assert "reboot" not in finding.remedy
-    assert "by that firewall's own means" in finding.remedy
+    assert "with that firewall's own tools" in finding.remedy
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,12 @@ def ports(kind: str, *others: str, **told: Any) -> list[Finding]:  # noqa: ANN40
     ("kind", "told", "words", "remedy"),
     [
         ("ufw", {}, "The firewall ufw is on: it drops", "ufw allow proto tcp from $a"),
-        ("firewalld", {}, "The firewall firewalld is on: its rules are root's", "--add-rich-rule="),
+        (
+            "firewalld",
+            {},
+            "The firewall firewalld is on: only root can read its rules",
+            "--add-rich-rule=",
+        ),
         ("nftables", {"lets_in": False}, "nftables.service", "/etc/nftables.conf"),
         ("iptables", {"lets_in": False}, "iptables", "-s 192.0.2.8,192.0.2.9 -m multiport"),
         ("rules", {"chain": "ip a b"}, "nft list ruleset", "insert rule ip a b ip saddr"),
@@ -252,7 +257,7 @@ def ports(kind: str, *others: str, **told: Any) -> list[Finding]:  # noqa: ANN40
             "shorewall",
             {},
             "The firewall shorewall is on",
-            "Let TCP ports 9990-9999 and 50052-50061",
+            "Allow TCP ports 9990-9999 and 50052-50061",
         ),
     ],
 )
@@ -265,7 +270,7 @@ def test_each_firewall_is_a_warning_with_what_lets_engines_in(
     assert remedy in finding.remedy
     assert "192.0.2.9" in finding.remedy
     (alone,) = ports(kind, **told)
-    assert alone.remedy.startswith("Look again without --limit")
+    assert alone.remedy.startswith("Run it again without --limit")
 
 
 @pytest.mark.parametrize(("kind", "told"), [("ufw", {"lets_in": True}), ("docker", {})])

@@ -90,7 +90,10 @@ def test_where_all_is_well_there_is_nothing_to_do(facts: dict[str, Any]) -> None
         (PC_GPU, "NVIDIA GeForce RTX 4090, 24 GiB, compute capability 8.9, driver 550.54.14."),
         (WSL, "WSL 2.3.26, networking mirrored."),
         (PC, "enp0s31f6, wired, 1000 Mbit/s."),
-        (changed(PC, base={"address_leased": True}), "comes by DHCP: reserve it in the router"),
+        (
+            changed(PC, base={"address_leased": True}),
+            "is assigned by DHCP: reserve it in the router",
+        ),
         (PC, "15.5 GiB, 13.9 GiB free, swap 4.0 GiB."),
         (PC, "293.0 GiB of 464.8 GiB free at /."),
         (changed(PC, pythons=[TORCH_OK]), f"{PETALS} (venv): PyTorch 2.4.1+cu121 for CUDA 12.1"),
@@ -98,7 +101,7 @@ def test_where_all_is_well_there_is_nothing_to_do(facts: dict[str, Any]) -> None
             changed(PC_GPU, cuda=SEEN),
             f"CUDA 12.4.1 at {SYSTEM}: seen by login shell, plain environment, loader cache.",
         ),
-        (changed(PC, closed_homes=["/home/eve"]), "closed to this user: /home/eve."),
+        (changed(PC, closed_homes=["/home/eve"]), "this user has no access: /home/eve."),
         (changed(PI, machine={"root_without_password": True}), "as root without a password, by"),
         (changed(PC, network={"listening": [22, 9990]}), "Engines' ports in use: 9990."),
     ],
@@ -117,7 +120,7 @@ def test_a_toolkit_only_inside_conda(facts: dict[str, Any]) -> None:
     trap = only(changed(facts, cuda=cuda))
 
     assert (trap.subject, trap.verdict) == ("cuda", Verdict.WARNING), "nothing here needs nvcc"
-    assert f"lies only inside Conda ({CONDA})" in trap.sentence
+    assert f"exists only inside Conda ({CONDA})" in trap.sentence
     assert "--tags cuda" in trap.remedy
     assert "inside Conda, seen by login shell." in sentences(changed(facts, cuda=cuda))
 
@@ -130,7 +133,7 @@ def test_the_runtime_that_pytorch_brings_into_conda_is_no_trap() -> None:
 def test_a_compiler_inside_conda_beside_a_runtime_of_the_system_is_the_only_one() -> None:
     toolkits = [{**SYSTEM_TOOLKIT, "compiler": False}, CONDA_TOOLKIT]
     trap = only(changed(PC_GPU, cuda={**SEEN, "toolkits": toolkits}))
-    assert "lies only inside Conda" in trap.sentence
+    assert "exists only inside Conda" in trap.sentence
 
 
 def test_a_toolkit_inside_conda_beside_the_systems_is_no_trap() -> None:
@@ -184,13 +187,13 @@ def test_pytorch_newer_than_the_pinned_bitsandbytes_can_serve(
 
     assert (trap.subject, trap.verdict) == ("python", verdict)
     assert "PyTorch 2.6.0 is too new, built for CUDA 12.4" in trap.sentence
-    assert "bitsandbytes 0.41.1 serves CUDA 11.0 to 12.2" in trap.sentence
+    assert "bitsandbytes 0.41.1 supports CUDA 11.0 to 12.2" in trap.sentence
     assert trap.remedy.startswith("Reinstalling CUDA does not help.")
 
 
 @pytest.mark.parametrize(
     ("served", "words"),
-    [([], "has no library for any CUDA"), (["122"], "serves CUDA 12.2 to 12.2")],
+    [([], "has no library for any CUDA version"), (["122"], "supports CUDA 12.2 to 12.2")],
 )
 def test_a_pytorch_that_is_not_served_for_another_reason_is_not_called_too_new(
     served: list[str], words: str
@@ -271,7 +274,7 @@ FORWARD = {"port": 9990, "to_address": "172.29.112.5", "to_port": 9990}
     ("wsl", "verdict", "words"),
     [
         (NAT, Verdict.PROBLEM, "it hides this node, and no engine port is forwarded"),
-        ({**NAT, "forwards": None}, Verdict.PROBLEM, "Windows could not be asked"),
+        ({**NAT, "forwards": None}, Verdict.PROBLEM, "Windows could not be queried"),
         ({"networking": None, "forwards": None}, Verdict.PROBLEM, "networking is nat"),
         ({**NAT, "forwards": [{**FORWARD, "port": 2222}]}, Verdict.PROBLEM, "no engine port"),
         ({**NAT, "forwards": [FORWARD]}, Verdict.WARNING, "only the ports that Windows forwards"),
@@ -333,15 +336,17 @@ def test_wsl_that_has_the_address_others_look_for_is_taken_as_mirrored() -> None
 def test_wifi() -> None:
     trap = only(changed(PI, base={"wireless": True, "nic": "wlan0", "link_mbit": None}))
     assert (trap.subject, trap.verdict) == ("link", Verdict.WARNING)
-    assert trap.sentence.startswith("Engines talk by Wi-Fi (wlan0)")
+    assert trap.sentence.startswith("Engines communicate over Wi-Fi (wlan0)")
 
 
 def test_what_lies_behind_what_windows_or_a_container_is_lent_is_not_told() -> None:
     for base in ({}, {"wireless": False, "link_mbit": 10000}):
         told = sentences(changed(WSL, base=base))
-        assert "lent by Windows: cable or Wi-Fi, and how fast, cannot be seen" in told
+        assert (
+            "provided by Windows: whether it is cable or Wi-Fi, and how fast, is not visible"
+        ) in told
         assert "10000 Mbit/s" not in told
-    assert "whether a cable lies behind it" in sentences(changed(PC, base={"wireless": None}))
+    assert "whether it uses a cable" in sentences(changed(PC, base={"wireless": None}))
 
 
 @pytest.mark.parametrize(
@@ -365,7 +370,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
     off = {"offset_s": -4000.0, "offset_error_s": 0.01}
     container = changed(PC, machine={"kind": "container", "container": "lxc"})
     assert "wsl --shutdown" in only(WSL, **off).remedy
-    assert "its machine's clock" in only(container, **off).remedy
+    assert "uses its host's clock" in only(container, **off).remedy
     for facts in (WSL, container, PC):
         assert "hwclock" not in only(facts, **off).remedy, "not there on Ubuntu 24.04"
 
@@ -378,11 +383,15 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
     [
         (changed(PI, base={"link_mbit": 100}), Verdict.WARNING, "100 Mbit/s; Gigabit is usual"),
         (changed(PC, network={"ufw": True}), Verdict.WARNING, "ufw is on"),
-        (changed(PC, base={"available_mib": 200}), Verdict.WARNING, "Little is free: 15.5 GiB"),
+        (
+            changed(PC, base={"available_mib": 200}),
+            Verdict.WARNING,
+            "Little memory is free: 15.5 GiB",
+        ),
         (
             changed(PC, base={"clock_synchronised": False, "clock_service": None}),
             Verdict.WARNING,
-            "nothing keeps it so",
+            "nothing keeps it synchronised",
         ),
         (
             changed(PC, base={"clock_synchronised": False}),
@@ -399,11 +408,15 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
             Verdict.PROBLEM,
             "Only 0.1 GiB",
         ),
-        (changed(PC, machine={"systemd": False}), Verdict.PROBLEM, "systemd does not run"),
-        (changed(WSL, machine={"systemd": False}), Verdict.PROBLEM, "systemd does not run"),
+        (changed(PC, machine={"systemd": False}), Verdict.PROBLEM, "systemd is not running"),
+        (changed(WSL, machine={"systemd": False}), Verdict.PROBLEM, "systemd is not running"),
         (changed(WSL, machine={"kind": "wsl1"}), Verdict.PROBLEM, "WSL 1 has no Linux kernel"),
         (changed(PC, machine={"python": "3.8.10"}), Verdict.PROBLEM, "Its Python is 3.8.10"),
-        (changed(PC, machine={"os_id": "fedora"}), Verdict.PROBLEM, "provisioning knows Debian"),
+        (
+            changed(PC, machine={"os_id": "fedora"}),
+            Verdict.PROBLEM,
+            "provisioning supports only Debian",
+        ),
         (changed(PC, base={"architecture": "riscv64"}), Verdict.PROBLEM, "Its processor is"),
         (changed(PI, base={"emulated": True}), Verdict.WARNING, "processor is emulated"),
         (
@@ -412,7 +425,11 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
             "None of its interfaces has 192.0.2.7",
         ),
         (changed(PC, gpu={"on_bus": 1}), Verdict.WARNING, "no driver for it"),
-        (changed(PC, gpu={"on_bus": 1, "nouveau": True}), Verdict.PROBLEM, "nouveau holds the GPU"),
+        (
+            changed(PC, gpu={"on_bus": 1, "nouveau": True}),
+            Verdict.PROBLEM,
+            "nouveau controls the GPU",
+        ),
         (
             changed(
                 PC,
@@ -444,7 +461,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
         (
             changed(PC_GPU, cuda={**SEEN, "loader_libcudart": []}),
             Verdict.WARNING,
-            "loader's cache has none",
+            "loader's cache lists none",
         ),
         (
             changed(
@@ -457,7 +474,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "bitsandbytes": None}]),
             Verdict.PROBLEM,
-            "Petals is there without bitsandbytes",
+            "Petals is installed without bitsandbytes",
         ),
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "torch_cuda": None}]),
@@ -471,7 +488,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                 pythons=[TORCH_OK],
             ),
             Verdict.PROBLEM,
-            "PyTorch for CUDA 12.1 needs driver 525 or newer, and this is 470.256.02",
+            "PyTorch for CUDA 12.1 needs driver 525 or newer, but this is 470.256.02",
         ),
         (
             changed(
@@ -552,7 +569,7 @@ def test_a_node_that_others_do_not_reach_is_told_where_it_was_missed() -> None:
     first, *others = judge([here, answer(PC, "b"), answer(PC, "c")])
 
     (missed,) = (one for one in first.findings if one.verdict is Verdict.PROBLEM)
-    assert "b is not reached from here at 192.0.2.7: timed out." in missed.sentence
+    assert "b cannot be reached from here at 192.0.2.7: timed out." in missed.sentence
     assert all(not one.count(Verdict.PROBLEM) for one in others)
 
 
@@ -603,7 +620,7 @@ def test_of_lists_without_an_end_so_much_is_told_as_can_be_read() -> None:
     addresses = {f"10.1.{i // 256}.{i % 256}": "eth0" for i in range(2000)}
     told = found(changed(PC, disks=[disk] * 60_000, network={"addresses": addresses}))
     assert len(told) == 1001
-    assert "more than can be true" in told[-1].sentence
+    assert "more than is plausible" in told[-1].sentence
     assert max(len(finding.sentence) for finding in told) <= 2000
 
 

@@ -43,7 +43,7 @@ def test_nodes_that_do_not_answer_are_findings_with_a_remedy(tmp_path: Path, hos
         assert (finding.subject, finding.verdict) == ("connection", Verdict.PROBLEM)
         assert finding.sentence.startswith(f"Connecting to {name} (")
         assert finding.sentence.endswith(".")
-        assert finding.remedy.startswith("Is it on, and on the network?")
+        assert finding.remedy.startswith("Is it switched on and connected to the network?")
 
 
 def test_a_name_that_nobody_knows_stops_a_run_but_not_the_doctor(
@@ -95,7 +95,7 @@ def test_what_nobody_foresaw_at_one_node_is_a_finding_of_that_one(
     )
 
     assert odd.silence is not None
-    assert odd.silence.sentence == "Looking at it failed (AttributeError: odd)."
+    assert odd.silence.sentence == "Examining it failed (AttributeError: odd)."
     assert off.silence is not None
     assert off.silence.remedy == "Switch it on."
 

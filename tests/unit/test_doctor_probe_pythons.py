@@ -84,7 +84,7 @@ def test_an_environment_without_a_python_tells_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("python", "what"),
     [
-        ("#!/bin/sh\nkill -ILL $$\n", "its Python was ended by SIGILL"),
+        ("#!/bin/sh\nkill -ILL $$\n", "its Python was killed by SIGILL"),
         ("#!/bin/sh\necho libpython3.9.so: gone >&2; exit 127\n", "code 127 libpython3.9.so: gone"),
         ("#!/no/such/python\n", "its Python does not run"),
     ],

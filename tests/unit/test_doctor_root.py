@@ -28,7 +28,7 @@ def of_root(told: dict[str, Any], **known: str) -> Finding:
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({"user": "root", "is_root": True}, "Logs in as root itself."),
+        ({"user": "root", "is_root": True}, "Logs in as root."),
         ({**HERE, "asks": "nothing"}, "root without a password"),
         ({**SUDOER, "asks": "password"}, "provision with -K"),
         ({**SUDOER, "asks": "nothing", "is_rs": True}, "root without a password"),
@@ -53,12 +53,12 @@ RS = {**SUDOER, "asks": "password", "is_rs": True}
         ),
         (
             {**HERE, "program": None, "doas": True},
-            "It has doas and no sudo",
+            "It has doas but no sudo",
             "--become-method community.general.doas -K",
         ),
         ({**RS, "sudo_ws": True}, "does not understand", "-e ansible_become_exe=sudo.ws"),
         (RS, "does not understand", "sudo apt-get install -y sudo"),
-        ({**HERE, "asks": "terminal"}, "wants a terminal (requiretty)", "!requiretty"),
+        ({**HERE, "asks": "terminal"}, "requires a terminal (requiretty)", "!requiretty"),
         ({**HERE, "asks": "silent"}, "did not answer within 10 s", "/etc/nsswitch.conf"),
         (
             {**HERE, "asks": "silent", "own_name_known": False},
@@ -71,7 +71,7 @@ RS = {**SUDOER, "asks": "password", "is_rs": True}
             "usermod -aG sudo ada",
         ),
         ({**SUDOER, "setuid": False}, "is not setuid root", "chmod 4755 /usr/bin/sudo"),
-        ({**SUDOER, "new_privileges": False}, "no_new_privs", "where the container is made"),
+        ({**SUDOER, "new_privileges": False}, "no_new_privs", "where the container is created"),
     ],
 )
 def test_what_keeps_from_becoming_root_is_a_problem_with_what_helps(
@@ -92,7 +92,7 @@ def test_a_password_of_somebody_in_no_such_group_is_in_doubt() -> None:
 def test_another_way_of_the_inventory_is_told_as_not_tried() -> None:
     finding = of_root({**HERE, "program": None}, become_method="su")
     assert finding.verdict is Verdict.OK
-    assert "by su, which was not tried" in finding.sentence
+    assert "with su, which was not tested" in finding.sentence
 
 
 def test_a_program_of_the_inventory_that_is_not_there_is_named() -> None:

@@ -57,7 +57,7 @@ def test_an_old_python_is_named(
 ) -> None:
     python(programs, "#!/bin/sh\necho llama-herd-doctor old 3.6\n")
     found = node_with(str(programs), monkeypatch, tmp_path)
-    assert found.sentence == "Its Python is 3.6; provisioning needs 3.9 or newer."
+    assert found.sentence == "Its Python is 3.6, but provisioning needs 3.9 or newer."
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,12 @@ def test_a_shell_through_which_ansible_works_is_right(shell: str) -> None:
 @pytest.mark.parametrize(
     ("shell", "words", "remedy"),
     [
-        ("/bin/rbash", "starts no program by its path", "sudo usermod --shell /bin/bash ada"),
-        ("/bin/tcsh", "no command of several lines", "usermod --shell /bin/bash ada"),
+        (
+            "/bin/rbash",
+            "does not start a program by its path",
+            "sudo usermod --shell /bin/bash ada",
+        ),
+        ("/bin/tcsh", "a quoted command of several lines", "usermod --shell /bin/bash ada"),
     ],
 )
 def test_a_shell_through_which_ansible_does_not_work_is_named(
@@ -146,7 +150,7 @@ def test_a_shell_that_prints_by_itself_is_a_warning() -> None:
     told = replace(answer(PC, "desk"), noise="Welcome")
     (diagnosis,) = judge([told])
     (finding,) = [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
-    assert "prints where nobody reads it (`Welcome`)" in finding.sentence
+    assert "prints text in non-interactive sessions (`Welcome`)" in finding.sentence
 
 
 @pytest.mark.parametrize(
@@ -175,5 +179,5 @@ def test_a_windows_machine_is_named_with_the_group_that_it_belongs_to(
     (told,) = ask_nodes([laptop], tmp_path, deep=False)
 
     assert told.silence is not None
-    assert told.silence.sentence.endswith("it let us in, but it is a Windows machine.")
+    assert told.silence.sentence.endswith("login works, but it is a Windows machine.")
     assert "windows_hosts" in told.silence.remedy

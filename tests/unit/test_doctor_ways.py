@@ -24,7 +24,7 @@ def bad(here: dict[str, Any], there: dict[str, Any] | None = None) -> list[Findi
 @pytest.mark.parametrize(
     ("here", "there", "words"),
     [
-        ({"leaves_by": {"b": "wlan0"}}, {}, "leaves by wlan0, not by enp0s31f6"),
+        ({"leaves_by": {"b": "wlan0"}}, {}, "leaves through wlan0, not through enp0s31f6"),
         ({"mtu": 9000}, {"mtu": 1500}, "may have 9000 bytes (MTU of enp0s31f6), those of b 1500"),
         ({"is_tunnel": True}, {}, "a tunnel (VPN)"),
     ],

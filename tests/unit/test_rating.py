@@ -121,9 +121,9 @@ def test_a_run_that_asked_nothing_cannot_be_rated(tmp_path: Path) -> None:
 
     results = tmp_path / "results"
     other = make_run(results)
-    with pytest.raises(HerdError, match=r"no run in .* asked any"):
+    with pytest.raises(HerdError, match=r"no run in .* asked questions"):
         find_asked(results, None)
-    with pytest.raises(HerdError, match=f"the run {other.name} asked none"):
+    with pytest.raises(HerdError, match=f"the run {other.name} asked no questions"):
         find_asked(results, other.name)
     asked = make_asked_run(results, QUESTIONS, GIVEN)
     assert find_asked(results, None) == asked
@@ -468,8 +468,8 @@ def test_every_mistake_is_told_by_its_line_and_nothing_is_stored(run: Path, tmp_
     told = str(caught.value)
     assert "quality is '6'; write a whole number from 1 to 5, or nothing" in told
     assert "detail is 'good'" in told
-    assert "there is no question 'other' (but why, 느린-노드)" in told
-    assert "느린-노드 has no answer 'Q' (but A, B)" in told
+    assert "there is no question 'other' (only why, 느린-노드)" in told
+    assert "느린-노드 has no answer 'Q' (only A, B)" in told
     assert read_ratings(run) == {}
 
 
@@ -477,7 +477,10 @@ def test_the_same_answer_twice_is_a_mistake(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     write_sheet(run, path, "kim")
     filled(path, {0: FOUR, 2: {"label": "a"}})
-    with pytest.raises(HerdError, match=r"line 4: answer A to why .* \(first on line 2\)"):
+    with pytest.raises(
+        HerdError,
+        match=r"line 4: answer A to why .*appears twice appears twice \(first on line 2\)",
+    ):
         read_sheet(run, path, None)
 
 

@@ -129,7 +129,7 @@ def test_a_judge_goes_on_where_it_was_broken_off(
     assert len(requests) == 5
     heads = [line for line in said if line.startswith("judge: 2 pairs")]
     assert [head.partition("; ")[2] for head in heads] == [
-        "4 of 4 replies to go.", "2 of 4 replies to go.", "0 of 4 replies to go.",
+        "4 of 4 replies remaining.", "2 of 4 replies remaining.", "0 of 4 replies remaining.",
     ]  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def test_another_model_or_prompt_is_not_mixed_with_the_first(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged(run, monkeypatch, FIRST, SECOND, FIRST, SECOND)
-    with pytest.raises(HerdError, match="another model or other words"):
+    with pytest.raises(HerdError, match="another model or another prompt"):
         judged(run, monkeypatch, FIRST)  # its address is another one
 
 
@@ -220,7 +220,7 @@ def test_what_a_judge_costs_is_told_before_and_after_and_in_the_report(
 
     assert len(requests) == 4
     assert said[1] == f"judge: 4 answers to ask, at most {ALL:.4f} EUR (prices of 2026-01-01)"
-    assert said[2] == f"--max-cost {ALL:g}: nothing is asked that could go beyond it."
+    assert said[2] == f"--max-cost {ALL:g}: no question is asked that could exceed it."
     bill = "judge: 4 answers, 30 tokens read, 6 generated: 0.0009 EUR, and at most "
     assert said[-1].startswith(bill)
     assert said[-1].endswith("for 1 not counted (prices of 2026-01-01)")
@@ -245,7 +245,7 @@ def test_a_judge_that_may_cost_more_than_the_ceiling_is_not_asked(
 def test_a_ceiling_needs_the_price_of_a_judge(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         systems(run, monkeypatch, FIRST) as requests,
-        pytest.raises(HerdError, match="nobody said what judge costs"),
+        pytest.raises(HerdError, match="judge has no price"),
     ):
         judge_answers(run, "judge", print, 1.0)
     assert requests == []
@@ -329,7 +329,7 @@ def test_answers_too_long_to_compare_are_left_out_and_told(
 
     assert len(requests) == 2
     assert (
-        "2 of 4 comparisons are left out, because their two answers have more than 127" in said[0]
+        "2 of 4 comparisons are left out, because their two answers together exceed 127" in said[0]
     )
 
 

@@ -25,7 +25,7 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
         yield problem(
             SUBJECT,
             "Its root file system is mounted read-only: nothing can be installed.",
-            "Look in dmesg whether its card or disk is broken; if not: "
+            "Check dmesg for a broken card or disk; if there is none: "
             f"{commands.on_node(answer.node, 'mount -o remount,rw /')}",
         )
     if is_own and state.root_type in FORGETFUL:
@@ -34,21 +34,22 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
         mount = f"mount -o remount,exec $(findmnt -n -o TARGET -T {shlex.quote(folder)})"
         yield problem(
             SUBJECT,
-            f"No program may be started below {folder} (mounted noexec), where engines "
-            f"{'are compiled' if folder == COMPILED_IN else 'lie'}.",
-            f"Take noexec out of /etc/fstab; for now: {commands.on_node(answer.node, mount)}",
+            f"Programs cannot be started below {folder} (mounted noexec), where engines are "
+            f"{'compiled' if folder == COMPILED_IN else 'installed'}.",
+            "Remove noexec from /etc/fstab; until the next boot: "
+            f"{commands.on_node(answer.node, mount)}",
         )
     if is_own and not state.has_modules:
         yield warning(
             SUBJECT,
             f"The running kernel {facts.base.kernel} has no modules on the disk, as after an "
-            "update: what is not loaded yet, such as the firewall's, cannot be.",
+            "update: modules that are not loaded yet, such as the firewall's, cannot be loaded.",
             commands.on_node(answer.node, "systemctl reboot"),
         )
     if state.dpkg_stopped:
         yield problem(
             SUBJECT,
-            "Installing a package was interrupted: no other can be installed.",
+            "The installation of a package was interrupted, so no other can be installed.",
             commands.on_node(
                 answer.node,
                 f"{commands.ASKS_NOTHING}; dpkg --configure -a --force-confdef --force-confold",
@@ -61,11 +62,11 @@ def _forgets(answer: Answer, facts: Facts, kind: str) -> Finding:
     command = (
         commands.on_node(answer.node, "raspi-config nonint disable_overlayfs && systemctl reboot")
         if facts.machine.kind == "pi" and facts.machine.os_id != "ubuntu"
-        else "Install the system on a disk, or turn its overlay off (/etc/overlayroot.conf)."
+        else "Install the system on a disk, or turn off its overlay (/etc/overlayroot.conf)."
     )
     return problem(
         SUBJECT,
-        f"Its root file system ({kind}) forgets at each boot what was written to it.",
+        f"Its root file system ({kind}) loses everything written to it at each boot.",
         command,
     )
 
@@ -75,8 +76,8 @@ def _power(facts: Facts, state: Condition) -> Iterator[Finding]:
     if state.throttled is None and facts.machine.kind == "pi":
         yield ok(
             SUBJECT,
-            "Whether it is or was throttled is not known: this kernel does not tell, and vcgencmd "
-            "is missing, or not for this account (group video).",
+            "Whether it is or was throttled is unknown: this kernel does not report it, and "
+            "vcgencmd is missing or not permitted for this account (group video).",
         )
     if state.throttled is None or not _BITS.fullmatch(state.throttled.removeprefix("0x")):
         return
@@ -85,15 +86,15 @@ def _power(facts: Facts, state: Condition) -> Iterator[Finding]:
     if bits:
         yield warning(
             SUBJECT,
-            f"It has been throttled {when} (bits 0x{bits:x}): its power supply or its cooling is "
+            f"It has been throttled {when} (bits 0x{bits:x}): its power supply or cooling is "
             "too weak.",
-            "A stronger power supply, better cooling, then boot it anew.",
+            "Use a stronger power supply or better cooling, then reboot it.",
         )
     elif state.throttled_since_boot:
         yield ok(SUBJECT, "It has not been throttled since it booted.")
     else:
         yield ok(
             SUBJECT,
-            "It is not throttled now; whether it was since it booted is not known here: vcgencmd "
-            "is missing, or not for this account (group video).",
+            "It is not throttled now; whether it was since it booted is unknown: vcgencmd is "
+            "missing or not permitted for this account (group video).",
         )

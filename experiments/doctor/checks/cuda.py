@@ -33,7 +33,10 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
         )
     yield from _strangers(cuda)
     if not cuda.toolkits:
-        yield ok(SUBJECT, "No CUDA toolkit. None is needed: engines bring what they use of it.")
+        yield ok(
+            SUBJECT,
+            "No CUDA toolkit. None is needed: engines include the parts of it that they use.",
+        )
     system = [toolkit for toolkit in cuda.toolkits if not toolkit.conda]
     # Without a compiler it is the runtime that PyTorch's packages bring, which is as it should be.
     conda = [toolkit for toolkit in cuda.toolkits if toolkit.conda and toolkit.compiler]
@@ -45,7 +48,7 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
     yield from _driver(facts, system, advice)
     if facts.closed_homes:
         names = ", ".join(facts.closed_homes)
-        yield ok(SUBJECT, f"Not looked into, because they are closed to this user: {names}.")
+        yield ok(SUBJECT, f"Not examined, because this user has no access: {names}.")
 
 
 def _seen_by(toolkit: Toolkit, cuda: Cuda) -> list[str]:
@@ -68,7 +71,7 @@ def _strangers(cuda: Cuda) -> Iterator[Finding]:
     }
     for who, compiler in found.items():
         if compiler and not any(compiler.startswith(f"{one.path}/") for one in cuda.toolkits):
-            yield ok(SUBJECT, f"{who} finds {compiler}, which lies in no toolkit's folder.")
+            yield ok(SUBJECT, f"{who} finds {compiler}, which is not in a toolkit's folder.")
 
 
 def _conda_only(conda: list[Toolkit], advice: Advice) -> Finding:
@@ -76,10 +79,10 @@ def _conda_only(conda: list[Toolkit], advice: Advice) -> Finding:
     places = ", ".join(toolkit.path for toolkit in conda)
     return warning(
         SUBJECT,
-        f"The CUDA toolkit lies only inside Conda ({places}): outside that environment, in units "
-        "and in builds, nothing finds it.",
-        "Petals needs no toolkit, only the driver and the PyTorch that its role pins. For builds "
-        f"with nvcc, let the role install the system's: {advice.toolkit()}",
+        f"The CUDA toolkit exists only inside Conda ({places}): nothing finds it outside that "
+        "environment, so neither units nor builds do.",
+        "Petals needs no toolkit, only the driver and the PyTorch that its role pins. For "
+        f"builds with nvcc, let the role install the system's toolkit: {advice.toolkit()}",
     )
 
 
@@ -102,17 +105,18 @@ def _loader(cuda: Cuda, system: list[Toolkit], advice: Advice) -> Iterator[Findi
     if missing and not cuda.loader_libcudart:
         yield warning(
             SUBJECT,
-            f"The loader's cache has none of CUDA's libraries, though {missing[0].path} is there.",
-            "Name its folder of libraries in a file of /etc/ld.so.conf.d and run sudo ldconfig. Or "
+            f"The loader's cache lists none of CUDA's libraries, although {missing[0].path} "
+            "exists.",
+            "Add its library folder to a file in /etc/ld.so.conf.d and run sudo ldconfig. Or "
             f"let the role install the toolkit: {advice.toolkit()}",
         )
     path = (cuda.login and cuda.login.ld_library_path) or ""
     if "cuda" in path or "conda" in path:
         yield warning(
             SUBJECT,
-            f"LD_LIBRARY_PATH is set for logins ({path}): units do not get it, and it can hide the "
-            "libraries that PyTorch brings.",
-            "Remove it from the shell's start-up files; the loader's cache is enough.",
+            f"LD_LIBRARY_PATH is set for logins ({path}): units do not get it, and it can hide "
+            "the libraries that PyTorch includes.",
+            "Remove it from the shell's start-up files; the loader's cache suffices.",
         )
 
 
@@ -123,7 +127,7 @@ def _driver(facts: Facts, system: list[Toolkit], advice: Advice) -> Iterator[Fin
             if oldest is not None and branch(gpu.driver) < oldest:
                 yield problem(
                     SUBJECT,
-                    f"CUDA {toolkit.version} needs driver {oldest} or newer, and this is "
+                    f"CUDA {toolkit.version} needs driver {oldest} or newer, but this is "
                     f"{gpu.driver}.",
                     "Update NVIDIA's driver in Windows."
                     if facts.wsl
@@ -137,8 +141,8 @@ def newer_driver(driver: str, advice: Advice) -> str:
     if generation is None:
         return f"Install a newer driver: {advice.driver()}"
     return (
-        f"For a GPU of NVIDIA's {generation} generation there is no newer one: models run on the "
-        f"processor there. For any other install one: {advice.driver()}"
+        f"There is no newer one for a GPU of NVIDIA's {generation} generation: models run on "
+        f"the processor there. For any other GPU, install one: {advice.driver()}"
     )
 
 

@@ -20,7 +20,7 @@ CHAIN = re.compile(r"(ip|inet) [\w.-]+ [\w.-]+", re.ASCII)
 NAMES = {
     "nftables": f"The firewall of nftables.service ({NFT_CONF})",
     "iptables": "The firewall of iptables (rules that are loaded at boot)",
-    "rules": "A firewall whose rules are loaded (nft list ruleset)",
+    "rules": "A firewall with loaded rules (nft list ruleset)",
 }
 
 
@@ -38,30 +38,31 @@ def _found(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> Findin
     if firewall.kind == "docker":
         return ok(
             SUBJECT,
-            "Docker's rules (DOCKER-USER) concern what is passed on to containers, not engines.",
+            "Docker's rules (DOCKER-USER) apply to traffic forwarded to containers, not to "
+            "engines.",
         )
     if firewall.lets_in:
-        return ok(SUBJECT, f"{name} is on and names engines' ports.")
-    drops = "it drops what it was not told of"
+        return ok(SUBJECT, f"{name} is on and mentions the engines' ports.")
+    drops = "it drops all other traffic"
     if firewall.lets_in is False:
-        drops += ", and its rules name no engine's port"
+        drops += ", and its rules mention no engine's port"
     elif firewall.kind == "ufw":
-        drops += "; whether that is engines' ports, too, only root may read"
+        drops += "; only root can read whether that includes the engines' ports"
     else:
-        drops = f"its rules are root's; as a rule {drops}, engines' ports, too"
+        drops = f"only root can read its rules; usually {drops}, including the engines' ports"
     return warning(SUBJECT, f"{name} is on: {drops}.", _remedy(answer, firewall, sources))
 
 
 def _remedy(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> str:
     if not sources:
-        return "Look again without --limit: then the remedy names the other nodes' addresses."
+        return "Run it again without --limit: the remedy then includes the other nodes' addresses."
     command = letting_in(firewall, sources)
     if command is None:
         return (
-            f"Let TCP ports {' and '.join(DASHED)} in from {', '.join(sources)}, by that "
-            "firewall's own means."
+            f"Allow TCP ports {' and '.join(DASHED)} from {', '.join(sources)} with that "
+            "firewall's own tools."
         )
-    passes = " (until the next boot; write it, too, where these rules come from)"
+    passes = " (until the next boot; add it to the source of these rules, too)"
     return commands.on_node(answer.node, command) + passes * (firewall.kind == "rules")
 
 

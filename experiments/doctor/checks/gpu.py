@@ -13,7 +13,7 @@ from experiments.doctor.probe.gpu import KEYS
 SUBJECT = "gpu"
 TELLS_CAPABILITY = 510
 """Branch of the driver from which on nvidia-smi knows `compute_cap`."""
-OLD_ONES = "A GPU older than 2018 needs -e cuda_driver_modules=proprietary besides."
+OLD_ONES = "A GPU older than 2018 also needs -e cuda_driver_modules=proprietary."
 
 
 def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
@@ -24,18 +24,17 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
         capability = (
             f"compute capability {one.compute_capability}"
             if one.compute_capability
-            else "compute capability not told by so old a driver"
+            else "compute capability not reported by a driver this old"
             if branch(one.driver) < TELLS_CAPABILITY
-            else "compute capability not told"
+            else "compute capability not reported"
         )
         yield ok(SUBJECT, f"{one.name}{memory}, {capability}, driver {one.driver}.")
     if gpu.tegra:
         yield warning(
             SUBJECT,
-            "A Jetson: its GPU is part of the processor and works with JetPack's own CUDA and "
-            "PyTorch alone. Engines here use its processor only.",
-            "Measure it as the computer without a GPU that it is here, and leave it out of group "
-            "cuda_nodes.",
+            "A Jetson: its GPU is part of the processor and works only with JetPack's own CUDA "
+            "and PyTorch. Engines here use only its processor.",
+            "Measure it as a computer without a GPU, and leave it out of group cuda_nodes.",
         )
         return
     if gpu.gpus:
@@ -48,7 +47,7 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
     elif gpu.on_bus:
         yield _without_driver(gpu, advice)
     else:
-        yield ok(SUBJECT, f"No GPU by NVIDIA{_lent(facts)}: models run on the processor.")
+        yield ok(SUBJECT, f"No NVIDIA GPU{_lent(facts)}: models run on the processor.")
 
 
 def _refused(gpu: Gpus) -> Finding | None:
@@ -58,19 +57,19 @@ def _refused(gpu: Gpus) -> Finding | None:
     if gpu.module.signer is None:
         return problem(
             SUBJECT,
-            f"Secure Boot is on and the driver's kernel module {_named(gpu)}is not signed: the "
-            "kernel refuses it.",
-            "On Ubuntu install the signed one (linux-modules-nvidia-<branch>-server-<kernel>); "
-            "elsewhere sign and enrol a key at the machine's own screen (mokutil --import), or "
-            "turn Secure Boot off in the firmware.",
+            f"Secure Boot is on and the driver's kernel module {_named(gpu)}is not signed, so "
+            "the kernel refuses it.",
+            "On Ubuntu, install the signed one (linux-modules-nvidia-<branch>-server-<kernel>); "
+            "elsewhere, sign it and enrol the key at the machine's own screen (mokutil "
+            "--import), or turn off Secure Boot in the firmware.",
         )
     key = next((path for path in KEYS if path in gpu.module.keys), KEYS[-1])
     return problem(
         SUBJECT,
         f"Secure Boot is on and the driver's kernel module {_named(gpu)}signed by "
-        f"{gpu.module.signer!r} is not loaded: that key is probably not enrolled.",
-        f"On the node: sudo mokutil --import {key}, then restart and "
-        "enrol it at the machine's own screen; or turn Secure Boot off in the firmware.",
+        f"{gpu.module.signer!r} is not loaded; that key is probably not enrolled.",
+        f"On the node: sudo mokutil --import {key}, then restart and enrol it at the machine's "
+        "own screen; or turn off Secure Boot in the firmware.",
     )
 
 
@@ -84,19 +83,21 @@ def _failing(facts: Facts, error: str, advice: Advice) -> Finding:
     if facts.wsl is not None:
         return problem(SUBJECT, sentence, "Update NVIDIA's driver in Windows, then wsl --shutdown.")
     if "mismatch" in error:
-        return problem(SUBJECT, sentence, "The driver was updated while it was loaded: restart.")
+        return problem(
+            SUBJECT, sentence, "The driver was updated while it was loaded: restart the machine."
+        )
     if facts.gpu.nouveau:
         return _nouveau(advice)
     if not facts.gpu.is_there:
         return warning(
             SUBJECT,
-            f"A driver is installed, but there is no GPU by NVIDIA. {sentence}",
-            "Remove the driver, or put the GPU in.",
+            f"A driver is installed, but there is no NVIDIA GPU. {sentence}",
+            "Remove the driver, or install the GPU.",
         )
     return problem(
         SUBJECT,
         sentence,
-        "sudo dmesg | grep -i nvidia on the node tells more. For another driver: "
+        "For details: sudo dmesg | grep -i nvidia on the node. For another driver: "
         f"{advice.driver()}",
     )
 
@@ -104,10 +105,12 @@ def _failing(facts: Facts, error: str, advice: Advice) -> Finding:
 def _without_driver(gpu: Gpus, advice: Advice) -> Finding:
     if gpu.nouveau:
         return _nouveau(advice)
-    signed = "Secure Boot is on and wants a signed one (docs/pcs.md). " if gpu.secure_boot else ""
+    signed = (
+        ("Secure Boot is on and requires a signed one (docs/pcs.md). ") if gpu.secure_boot else ""
+    )
     return warning(
         SUBJECT,
-        "There is a GPU by NVIDIA and no driver for it.",
+        "There is an NVIDIA GPU but no driver for it.",
         f"{signed}{OLD_ONES} For a driver: {advice.driver()}",
     )
 
@@ -115,8 +118,8 @@ def _without_driver(gpu: Gpus, advice: Advice) -> Finding:
 def _nouveau(advice: Advice) -> Finding:
     return problem(
         SUBJECT,
-        "The driver nouveau holds the GPU; CUDA needs NVIDIA's own.",
-        f"{OLD_ONES} For NVIDIA's driver, which keeps nouveau from loading: {advice.driver()}",
+        "The driver nouveau controls the GPU; CUDA needs NVIDIA's own.",
+        f"{OLD_ONES} For NVIDIA's driver, which prevents nouveau from loading: {advice.driver()}",
     )
 
 

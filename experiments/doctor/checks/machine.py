@@ -37,16 +37,16 @@ def check(facts: Facts) -> Iterator[Finding]:
     if machine.root_without_password:
         yield ok(
             SUBJECT,
-            "This account may do anything as root without a password, by a rule of the machine "
-            "(`sudo -l`) such as Raspberry Pi OS has. Measuring does not need it.",
+            "This account may run anything as root without a password, by a rule of the machine "
+            "(`sudo -l`), as on Raspberry Pi OS. Measurements do not need it.",
         )
     yield from _width(facts)
     yield from _system(facts)
     if base.emulated:
         yield warning(
             SUBJECT,
-            "Its processor is emulated: what is measured here says nothing about speed.",
-            "Use it to try things, and leave it out of measurements.",
+            "Its processor is emulated: measurements on it say nothing about speed.",
+            "Use it to try things out, and leave it out of measurements.",
         )
 
 
@@ -58,8 +58,8 @@ def _width(facts: Facts) -> Iterator[Finding]:
             SUBJECT,
             f"32-bit userland: the kernel is {architecture}, but programs are {named}, and engines "
             "need 64 bits.",
-            "Install the 64-bit system anew (Raspberry Pi Imager: Raspberry Pi OS Lite (64-bit)); "
-            "there is no upgrade from 32 bits.",
+            "Reinstall with the 64-bit system (Raspberry Pi Imager: Raspberry Pi OS Lite "
+            "(64-bit)); a 32-bit system cannot be upgraded.",
         )
     elif architecture not in ARCHITECTURES:
         yield problem(
@@ -75,28 +75,28 @@ def _system(facts: Facts) -> Iterator[Finding]:
     if machine.kind == "wsl1":
         yield problem(
             SUBJECT,
-            "WSL 1 has no Linux kernel: neither systemd nor a GPU works in it.",
+            "WSL 1 has no Linux kernel, so neither systemd nor a GPU works in it.",
             "In PowerShell: wsl --set-version <distribution> 2",
         )
     if machine.os_id is not None and machine.os_id not in SYSTEMS:
         yield problem(
             SUBJECT,
-            f"Its system is {facts.base.os or machine.os_id}; provisioning knows Debian, Ubuntu "
-            "and Raspberry Pi OS.",
-            "Install one of these.",
+            f"Its system is {facts.base.os or machine.os_id}, but provisioning supports only "
+            "Debian, Ubuntu and Raspberry Pi OS.",
+            "Install one of these systems.",
         )
     if not machine.systemd and machine.kind != "wsl1":
         yield problem(
             SUBJECT,
-            "systemd does not run, and engines are started as its units.",
-            "Write [boot] and systemd=true into /etc/wsl.conf, then in PowerShell: wsl --shutdown"
+            "systemd is not running, but engines are started as its units.",
+            "Add [boot] and systemd=true to /etc/wsl.conf, then in PowerShell: wsl --shutdown"
             if facts.wsl
-            else "Boot the machine with systemd as its process 1.",
+            else "Boot the machine with systemd as process 1.",
         )
     version = tuple(whole(part) or 0 for part in machine.python.split(".")[:2])
     if version < OLDEST_PYTHON:
         yield problem(
             SUBJECT,
-            f"Its Python is {machine.python}; provisioning needs 3.9 or newer.",
+            f"Its Python is {machine.python}, but provisioning needs 3.9 or newer.",
             "Upgrade the system: Debian 12, Ubuntu 22.04 or newer.",
         )

@@ -26,10 +26,10 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
 def _tunnel(facts: Facts) -> Finding:
     return warning(
         "link",
-        f"Engines talk through {facts.base.nic}, a tunnel (VPN): each packet is packed twice, and "
-        "its way may be a long one.",
-        "Where the nodes share a network of their own, set `herd_cluster_address` to the address "
-        "in that.",
+        f"Engines communicate through {facts.base.nic}, a tunnel (VPN): each packet is wrapped "
+        "twice, and its route may be long.",
+        "If the nodes share a local network, set `herd_cluster_address` to the address in that "
+        "network.",
     )
 
 
@@ -38,29 +38,30 @@ def _link(facts: Facts) -> Finding:
     if base.wireless:
         return warning(
             "link",
-            f"Engines talk by Wi-Fi ({base.nic}): each token waits for the network several times, "
-            "and how long changes from moment to moment.",
-            "Plug in a cable and set `herd_cluster_address` to its address.",
+            f"Engines communicate over Wi-Fi ({base.nic}): each token waits for the network "
+            "several times, for a time that varies from moment to moment.",
+            "Connect a cable and set `herd_cluster_address` to its address.",
         )
     if facts.wsl is not None:
         return ok(
             "link",
-            f"{base.nic}, lent by Windows: cable or Wi-Fi, and how fast, cannot be seen from here.",
+            f"{base.nic}, provided by Windows: whether it is cable or Wi-Fi, and how fast, is "
+            "not visible here.",
         )
     if base.wireless is None:
         return ok(
             "link",
-            f"{base.nic} is no device of this system's own: whether a cable lies behind it, and "
-            "how fast, cannot be seen from here.",
+            f"{base.nic} is not a device of this system: whether it uses a cable, and how fast "
+            "it is, is not visible here.",
         )
     if base.link_mbit is None:
-        return ok("link", f"{base.nic}, wired; its speed is not told.")
+        return ok("link", f"{base.nic}, wired; its speed is not reported.")
     if base.link_mbit < USUAL_MBIT:
         return warning(
             "link",
             f"{base.nic} runs at {base.link_mbit} Mbit/s; Gigabit is usual.",
-            "Try another cable and another port of the switch; a Raspberry Pi 3 or older has no "
-            "faster one.",
+            "Try another cable and another port of the switch; a Raspberry Pi 3 or older is no "
+            "faster.",
         )
     return ok("link", f"{base.nic}, wired, {base.link_mbit} Mbit/s.")
 
@@ -74,18 +75,19 @@ def _way(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fin
         if has_it and way not in (None, "lo", network.interface):
             yield warning(
                 "link",
-                f"What it sends to {other.node} leaves by {way}, not by {network.interface}, which "
-                "has the address that engines use.",
-                f"Both are in one network: leave {way} out of it, or give its route the higher "
-                "metric.",
+                f"Traffic to {other.node} leaves through {way}, not through "
+                f"{network.interface}, which has the address that engines use.",
+                f"Both are in the same network: remove {way} from it, or give its route the "
+                "higher metric.",
             )
         its = other.facts.network.mtu if other.facts else None
         if network.mtu and its and network.mtu > its:
             yield warning(
                 "link",
-                f"Its packets may have {network.mtu} bytes (MTU of {network.interface}), those of "
-                f"{other.node} {its}: large ones may be lost, while SSH's greeting arrives.",
-                f"Give all nodes and the switch one MTU, {its} for example.",
+                f"Its packets may have {network.mtu} bytes (MTU of {network.interface}), those "
+                f"of {other.node} {its}: large packets may be lost, even though SSH's greeting "
+                "arrives.",
+                f"Give all nodes and the switch the same MTU, for example {its}.",
             )
 
 
@@ -94,7 +96,8 @@ def _lease(facts: Facts) -> Iterator[Finding]:
     if facts.base.address_leased:
         yield ok(
             "link",
-            "Its address comes by DHCP: reserve it in the router, inventory and firewall name it.",
+            "Its address is assigned by DHCP: reserve it in the router, because inventory and "
+            "firewall contain it.",
         )
 
 
@@ -106,23 +109,23 @@ def _address(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator
         if others:
             yield problem(
                 "ports",
-                f"{answer.engine_address} is no address for other nodes: it leads each of them to "
-                "itself.",
-                f"Set `herd_cluster_address` of {answer.node} in the inventory to an address of "
-                f"its own: {', '.join(own) or 'it has none'}.",
+                f"{answer.engine_address} cannot be used by other nodes: each of them reaches "
+                "itself by it.",
+                f"Set `herd_cluster_address` of {answer.node} in the inventory to one of its "
+                f"own addresses: {', '.join(own) or 'it has none'}.",
             )
     elif facts.wsl is None and addresses and not own:
         yield problem(
             "ports",
-            "It has no IPv4 address, and engines know no other kind.",
-            "Give the nodes' network IPv4 addresses, by DHCP or by hand.",
+            "It has no IPv4 address, and engines support no other kind.",
+            "Give the nodes' network IPv4 addresses, by DHCP or manually.",
         )
     elif facts.wsl is None and addresses and answer.engine_address not in addresses:
         yield problem(
             "ports",
-            f"None of its interfaces has {answer.engine_address}, by which engines of other nodes "
-            f"look for it; it has {', '.join(own)}.",
-            "Set `herd_cluster_address` of this node in the inventory to an address of its own.",
+            f"None of its interfaces has {answer.engine_address}, the address where engines of "
+            f"other nodes expect it; it has {', '.join(own)}.",
+            "Set `herd_cluster_address` of this node in the inventory to one of its own addresses.",
         )
 
 
@@ -146,23 +149,24 @@ def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     for other in itself:
         yield ok(
             "ports",
-            f"{other.node} was not reached: {other.engine_address} leads back to this node.",
+            f"{other.node} was not reached: {other.engine_address} is an address of this node "
+            "itself.",
         )
     for other in strange:
         yield problem(
             "ports",
-            f"At {other.engine_address} this node reaches another machine than {other.node}: its "
-            f"host key is none of {other.node}'s.",
+            f"At {other.engine_address}, this node reaches a machine other than {other.node}: "
+            f"its host key is not one of {other.node}'s.",
             "Two machines may have that address, or the nodes are in different networks: set "
-            "`herd_cluster_address` of each to its address in the one that they share.",
+            "each node's `herd_cluster_address` to its address in the network that they share.",
         )
     for other in missed:
         yield problem(
             "ports",
-            f"{other.node} is not reached from here at {other.engine_address}: "
+            f"{other.node} cannot be reached from here at {other.engine_address}: "
             f"{network.peers[other.node]}.",
-            "Look at both nodes' firewalls and at `herd_cluster_address`: all nodes must be in "
-            "one network.",
+            "Check both nodes' firewalls and `herd_cluster_address`: all nodes must be in one "
+            "network.",
         )
     busy = [str(port) for port in network.listening if is_engine_port(port)]
     used = f"engines' ports in use: {', '.join(busy)}" if busy else "no engine's port is in use"
@@ -170,8 +174,8 @@ def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     if reached:
         yield ok(
             "ports",
-            f"Reaches SSH of {', '.join(reached)}; whether engines' ports are open to it was not "
-            f"tried; {used}.",
+            f"Reaches SSH of {', '.join(reached)}; whether the engines' ports are open to it "
+            f"was not tested; {used}.",
         )
     else:
         yield ok("ports", f"{used[0].upper()}{used[1:]}.")

@@ -31,7 +31,7 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
     if not facts.pythons:
         yield ok(SUBJECT, "No PyTorch.")
     if facts.pythons_left_out:
-        yield ok(SUBJECT, "Not all environments were looked at: there are too many.")
+        yield ok(SUBJECT, "Not all environments were examined: there are too many.")
     for python in facts.pythons:
         yield ok(SUBJECT, f"{python.path} ({python.kind}): {_contents(python)}.")
         yield from _served(facts, python, advice)
@@ -42,8 +42,8 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
 
 def _own_environment(advice: Advice) -> str:
     return (
-        f"Reinstalling CUDA does not help. Give Petals an environment of its own with "
-        f"{RIGHT_TORCH}: {advice.petals()}"
+        f"Reinstalling CUDA does not help. Give Petals its own environment with {RIGHT_TORCH}: "
+        f"{advice.petals()}"
     )
 
 
@@ -70,15 +70,15 @@ def _served(facts: Facts, python: Python, advice: Advice) -> Iterator[Finding]:
         if facts.gpu.is_there and python.petals:
             yield warning(
                 SUBJECT,
-                f"{python.path}: PyTorch is built for the CPU, and Petals leaves the GPU alone.",
-                "To keep it so, write `petals_variant: cuda` at this node in the inventory. "
-                f"Now: {advice.petals()}",
+                f"{python.path}: PyTorch is built for the CPU, so Petals does not use the GPU.",
+                "To make it permanent, set `petals_variant: cuda` for this node in the "
+                f"inventory. Now: {advice.petals()}",
             )
         return
     if python.petals and not python.bitsandbytes:
         yield problem(
             SUBJECT,
-            f"{python.path}: Petals is there without bitsandbytes, which every server imports.",
+            f"{python.path}: Petals is installed without bitsandbytes, which every server imports.",
             advice.petals(),
         )
     told = python.bitsandbytes_cuda if python.bitsandbytes else SERVED
@@ -102,9 +102,9 @@ def _served(facts: Facts, python: Python, advice: Advice) -> Iterator[Finding]:
 
 def _range(served: tuple[str, ...]) -> str:
     if not served:
-        return "has no library for any CUDA"
+        return "has no library for any CUDA version"
     first, last = (f"{code[:-1]}.{code[-1]}" for code in (min(served), max(served)))
-    return f"serves CUDA {first} to {last}"
+    return f"supports CUDA {first} to {last}"
 
 
 def _driver(facts: Facts, python: Python, cuda: str, advice: Advice) -> Iterator[Finding]:
@@ -113,25 +113,25 @@ def _driver(facts: Facts, python: Python, cuda: str, advice: Advice) -> Iterator
     if oldest is not None and branch(gpu.driver) < oldest:
         yield problem(
             SUBJECT,
-            f"{python.path}: PyTorch for CUDA {cuda} needs driver {oldest} or newer, and this is "
-            f"{gpu.driver}.",
+            f"{python.path}: PyTorch for CUDA {cuda} needs driver {oldest} or newer, but this "
+            f"is {gpu.driver}.",
             "Update NVIDIA's driver in Windows." if facts.wsl else newer_driver(gpu.driver, advice),
         )
     capability = decimal(gpu.compute_capability)
     if python.petals and capability is not None and capability < LEAST_CAPABILITY:
         yield problem(
             SUBJECT,
-            f"{python.path}: the GPU is of compute capability {gpu.compute_capability}, older than "
-            f"PyTorch for CUDA {cuda} has code for.",
-            "Run Petals on another GPU, or on the CPU here.",
+            f"{python.path}: the GPU is of compute capability {gpu.compute_capability}, which "
+            f"is older than PyTorch for CUDA {cuda} supports.",
+            "Run Petals on another GPU, or on this node's CPU.",
         )
     is_newer = capability is not None and capability > MOST_CAPABILITY
     if python.petals and is_newer and "".join(cuda.split(".")[:2]) in SERVED:
         yield problem(
             SUBJECT,
-            f"{python.path}: the GPU is of compute capability {gpu.compute_capability}, newer than "
-            f"PyTorch for CUDA {cuda} has code for.",
-            "Run Petals on another GPU, or on the CPU here.",
+            f"{python.path}: the GPU is of compute capability {gpu.compute_capability}, which "
+            f"is newer than PyTorch for CUDA {cuda} supports.",
+            "Run Petals on another GPU, or on this node's CPU.",
         )
 
 
@@ -150,8 +150,9 @@ def _imported(facts: Facts, python: Python, advice: Advice) -> Iterator[Finding]
         yield problem(
             SUBJECT,
             f"{python.path}: PyTorch imports but sees no GPU, though the driver lists one.",
-            "Look whether CUDA_VISIBLE_DEVICES or LD_LIBRARY_PATH is set, and restart the machine.",
+            "Check whether CUDA_VISIBLE_DEVICES or LD_LIBRARY_PATH is set, and restart the "
+            "machine.",
         )
     else:
-        names = " and ".join(imported.modules) or "what is there"
+        names = " and ".join(imported.modules) or "the installed packages"
         yield ok(SUBJECT, f"{python.path}: importing {names} succeeded.")

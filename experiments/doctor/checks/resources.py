@@ -51,25 +51,26 @@ def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
     shares_it = facts.machine.kind in ("container", "wsl1", "wsl2")
     if not base.clock_synchronised and not shares_it:
         who = base.clock_service
-        why = f"{who} has not set it yet" if who else "nothing keeps it so"
+        why = f"{who} has not set it yet" if who else "nothing keeps it synchronised"
         yield warning(
-            "clock", f"It is {told} from the controller's, but {why}.", _keep(answer, facts)
+            "clock", f"It is {told} off the controller's clock, but {why}.", _keep(answer, facts)
         )
         return
     service = f", set by {base.clock_service}" if base.clock_service else ""
-    yield ok("clock", f"{told} from the controller's{service}.")
+    yield ok("clock", f"{told} off the controller's clock{service}.")
 
 
 def _set_right(answer: Answer, facts: Facts) -> str:
     """What sets a clock that is wrong now."""
     if facts.machine.kind == "container":
-        return "A container has its machine's clock: set that one, or the controller's."
+        return "A container uses its host's clock: set that one, or the controller's."
     if facts.wsl:
         return (
             "In PowerShell: wsl --shutdown, then start it again: its clock stops while Windows "
-            "sleeps. Provisioning installs chrony in guests of group wsl_guests, which mends that."
+            "sleeps. Provisioning installs chrony in guests of group wsl_guests, which fixes "
+            "that."
         )
-    return f"See whether the controller's own clock is right; if so: {_keep(answer, facts)}"
+    return f"Check whether the controller's own clock is right; if so: {_keep(answer, facts)}"
 
 
 def _keep(answer: Answer, facts: Facts) -> str:
@@ -77,7 +78,7 @@ def _keep(answer: Answer, facts: Facts) -> str:
     service = facts.base.clock_service
     if service is not None:
         looks = commands.on_node(answer.node, ASK_CLOCK.get(service, "timedatectl"), root=False)
-        return f"Wait a minute, then see whether it reaches a time server (UDP port 123): {looks}"
+        return f"Wait a minute, then check whether it reaches a time server (UDP port 123): {looks}"
     for unit in facts.machine.clock_units:
         return commands.on_node(answer.node, f"systemctl enable --now {unit}")
     install = f"{commands.ASKS_NOTHING}; apt-get update && apt-get install -y systemd-timesyncd"
@@ -94,7 +95,9 @@ def _memory(answer: Answer, facts: Facts) -> Iterator[Finding]:
     sentence = f"{_gib(base.memory_mib)}{free}{swap}."
     if free_mib is not None and free_mib < LEAST_FREE_MIB:
         looks = commands.on_node(answer.node, "ps aux --sort=-rss | head", root=False)
-        yield warning("memory", f"Little is free: {sentence}", f"See what uses it: {looks}")
+        yield warning(
+            "memory", f"Little memory is free: {sentence}", f"Find out what uses it: {looks}"
+        )
     else:
         yield ok("memory", sentence)
 
@@ -105,17 +108,17 @@ def _disk(answer: Answer, facts: Facts) -> Iterator[Finding]:
         if disk.free_files is not None and disk.free_files < LEAST_FREE_FILES:
             yield problem(
                 "disk",
-                f"The file system at {disk.path} holds only {disk.free_files} more files, whatever "
-                "room is left (df -i).",
-                "Remove what has many small files, such as caches and old logs.",
+                f"The file system at {disk.path} has room for only {disk.free_files} more "
+                "files, regardless of its free space (df -i).",
+                "Remove folders with many small files, such as caches and old logs.",
             )
         if disk.free_mib < LEAST_DISK_MIB:
             verdict = problem if disk.free_mib < FULL_DISK_MIB else warning
             yield verdict(
                 "disk",
                 f"Only {told}.",
-                "Remove models that are no longer used, or put a larger disk there. Packages' "
-                f"archives go by: {commands.on_node(answer.node, 'apt-get clean')}",
+                "Remove models that are no longer used, or use a larger disk. To remove the "
+                f"package archives: {commands.on_node(answer.node, 'apt-get clean')}",
             )
         else:
             yield ok("disk", f"{told}.")

@@ -27,12 +27,12 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
         return
     yield from _shell(answer, root)
     if root.is_root:
-        yield ok(SUBJECT, "Logs in as root itself.")
+        yield ok(SUBJECT, "Logs in as root.")
     elif answer.become_method != "sudo":
         yield ok(
             SUBJECT,
-            f"The inventory becomes root by {answer.become_method}, which was not tried. Runs use "
-            "sudo, which provisioning installs.",
+            f"The inventory becomes root with {answer.become_method}, which was not tested. "
+            "Runs use sudo, which provisioning installs.",
         )
     elif root.program is None:
         yield _without_sudo(answer, root)
@@ -45,16 +45,17 @@ def _shell(answer: Answer, root: Root) -> Iterator[Finding]:
     """Whether Ansible's commands, which are for `sh` and have several lines, get through it."""
     name = root.shell.rpartition("/")[2]
     if name in RESTRICTED:
-        why = "starts no program by its path"
+        why = "does not start a program by its path"
     elif name in ("csh", "tcsh"):
-        why = "takes no command of several lines in quotation marks"
+        why = "does not accept a quoted command of several lines"
     else:
         return
     command = f"{WHOLE_PATH}; usermod --shell /bin/bash {shlex.quote(root.user)}"
     yield problem(
         SUBJECT,
-        f"The login shell of {root.user} is {name}, which {why}: Ansible cannot work by it.",
-        f"On the node, by another account: sudo usermod --shell /bin/bash {shlex.quote(root.user)}"
+        f"The login shell of {root.user} is {name}, which {why}, so Ansible cannot use it.",
+        "On the node, with another account: sudo usermod --shell /bin/bash "
+        f"{shlex.quote(root.user)}"
         if name in RESTRICTED
         else commands.on_node(answer.node, command),
     )
@@ -69,14 +70,14 @@ def _without_sudo(answer: Answer, root: Root) -> Finding:
     if root.doas:
         return problem(
             SUBJECT,
-            "It has doas and no sudo: provisioning and runs become root by sudo.",
+            "It has doas but no sudo: provisioning and runs become root with sudo.",
             commands.on_node(answer.node, install, method="community.general.doas"),
         )
-    missing = f"{answer.become_exe} is not there" if answer.become_exe else "It has no sudo"
+    missing = f"{answer.become_exe} does not exist" if answer.become_exe else "It has no sudo"
     return problem(
         SUBJECT,
-        f"{missing}, by which provisioning becomes root.",
-        "Set ansible_become_exe of this node right, or leave it out."
+        f"{missing}, which provisioning needs to become root.",
+        "Correct ansible_become_exe of this node, or remove it."
         if answer.become_exe
         else f"{commands.on_node(answer.node, install, method='su')} (it asks for root's password)",
     )
@@ -86,31 +87,31 @@ def _by_sudo(answer: Answer, root: Root) -> Finding:
     words = f": {root.says.rstrip('.')}" if root.says else ""
     if not root.new_privileges or not root.setuid:
         why = (
-            "processes of this login may not get other rights (no_new_privs)"
+            "processes of this login cannot gain privileges (no_new_privs)"
             if not root.new_privileges
             else f"{root.program} is not setuid root, or its file system is mounted nosuid"
         )
         return problem(
             SUBJECT,
             f"sudo cannot work here: {why}.",
-            "In a container allow it where the container is made; else mount without nosuid, and "
-            "as root: chown root: /usr/bin/sudo && chmod 4755 /usr/bin/sudo",
+            "In a container, allow it where the container is created; otherwise mount without "
+            "nosuid, and as root: chown root: /usr/bin/sudo && chmod 4755 /usr/bin/sudo",
         )
     if root.asks == "nothing":
         return ok(SUBJECT, "sudo makes this account root without a password.")
     if root.asks == "silent":
         return problem(
             SUBJECT,
-            "sudo did not answer within 10 s: it waits for something that does not answer, such as "
-            "LDAP or a name server.",
+            "sudo did not answer within 10 s: it is waiting for a service that does not answer, "
+            "such as LDAP or a name server.",
             _name_itself(root)
-            or "On the node: sudo -v, and look at the line sudoers of "
-            "/etc/nsswitch.conf and at /etc/resolv.conf.",
+            or "On the node: sudo -v, and check the line sudoers of /etc/nsswitch.conf and "
+            "/etc/resolv.conf.",
         )
     if root.asks == "terminal":
         return problem(
             SUBJECT,
-            "sudo wants a terminal (requiretty), which neither Ansible nor the runner has.",
+            "sudo requires a terminal (requiretty), which neither Ansible nor the runner has.",
             commands.on_node(
                 answer.node,
                 f"echo {shlex.quote(f'Defaults:{root.user} !requiretty')} "
@@ -122,8 +123,8 @@ def _by_sudo(answer: Answer, root: Root) -> Finding:
     return problem(
         SUBJECT,
         f"sudo does not make this account root{words}.",
-        f"{_let_in(answer, root)}. If that does not help, visudo -c on the node tells mistakes in "
-        "sudo's rules.",
+        f"{_let_in(answer, root)}. If that does not help, visudo -c on the node shows mistakes "
+        "in sudo's rules.",
     )
 
 
@@ -131,14 +132,14 @@ def _by_password(answer: Answer, root: Root) -> Finding:
     if not set(root.groups) & set(MAY_AS_A_RULE):
         return warning(
             SUBJECT,
-            f"sudo asks for a password, and {root.user} is in none of the groups that may use it "
-            f"as a rule ({', '.join(MAY_AS_A_RULE)}).",
+            f"sudo asks for a password, and {root.user} is in none of the groups that can "
+            f"usually use it ({', '.join(MAY_AS_A_RULE)}).",
             f"If sudo -v on the node refuses: {_let_in(answer, root)}",
         )
     if not root.is_rs:
         return ok(SUBJECT, "sudo asks for this account's password: provision with -K.")
     sentence = (
-        "sudo is sudo-rs and asks for a password in a way that Ansible does not understand: "
+        "sudo is sudo-rs, which asks for a password in a way that Ansible does not understand: "
         "provisioning with -K would time out."
     )
     if root.sudo_ws:
@@ -146,15 +147,15 @@ def _by_password(answer: Answer, root: Root) -> Finding:
         return problem(
             SUBJECT,
             sentence,
-            f"Write ansible_become_exe: sudo.ws at this node in the inventory; once: {told}",
+            f"Set ansible_become_exe: sudo.ws for this node in the inventory; once: {told}",
         )
     rule = f"{root.user} ALL=(ALL) NOPASSWD: ALL"
     return problem(
         SUBJECT,
         sentence,
-        "On the node: sudo apt-get install -y sudo; if that brings sudo.ws, write "
-        "ansible_become_exe: sudo.ws at this node in the inventory. Otherwise let it ask for no "
-        f"password: echo {shlex.quote(rule)} | sudo tee /etc/sudoers.d/operator",
+        "On the node: sudo apt-get install -y sudo; if that installs sudo.ws, set "
+        "ansible_become_exe: sudo.ws for this node in the inventory. Otherwise let it ask for "
+        f"no password: echo {shlex.quote(rule)} | sudo tee /etc/sudoers.d/operator",
     )
 
 
@@ -176,8 +177,8 @@ def _slow(root: Root) -> Iterator[Finding]:
     if root.asks != "silent" and root.seconds > SLOW_S:
         yield warning(
             SUBJECT,
-            f"sudo took {root.seconds:.0f} s to answer; Ansible waits {ANSIBLE_WAITS_S} s for it.",
-            "Look whether the node finds its own name: getent hosts $(hostname)",
+            f"sudo took {root.seconds:.0f} s to answer; Ansible waits at most {ANSIBLE_WAITS_S} s.",
+            "Check whether the node resolves its own name: getent hosts $(hostname)",
         )
 
 
@@ -186,6 +187,6 @@ def _name_itself(root: Root) -> str:
     if root.own_name_known is not False:
         return ""
     return (
-        "On the node, whose own name is not known to it: echo 127.0.1.1 $(hostname) | "
-        "sudo tee -a /etc/hosts"
+        "On the node, which does not resolve its own name: echo 127.0.1.1 $(hostname) | sudo "
+        "tee -a /etc/hosts"
     )

@@ -32,14 +32,14 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
     if same:
         yield problem(
             SUBJECT,
-            f"It is the same machine as {', '.join(same)}, by another name or address.",
-            "Take one of them out of group cluster.",
+            f"It is the same machine as {', '.join(same)} under another name or address.",
+            "Remove one of them from group cluster.",
         )
     if cloned:
         yield warning(
             SUBJECT,
-            f"It has the machine-id of {', '.join(cloned)}, as cloned cards have: routers may give "
-            "both the same address.",
+            f"It has the machine-id of {', '.join(cloned)}, as on cloned cards: routers may "
+            "give both the same address.",
             commands.on_node(answer.node, NEW_NUMBER),
         )
     keys = set(facts.network.host_keys)
@@ -47,9 +47,8 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
     if sharing and not same:
         yield warning(
             SUBJECT,
-            f"It has the SSH host key of {', '.join(sharing)}, as cloned cards have: nobody can "
-            "tell them apart.",
-            "Make new ones, and put the key that this prints into known_hosts in place of the "
-            "old one: "
-            f"{commands.on_node(answer.node, NEW_KEYS)}",
+            f"It has the SSH host key of {', '.join(sharing)}, as on cloned cards: the machines "
+            "cannot be told apart.",
+            "Create new ones, and replace the old key in known_hosts with the one that this "
+            f"prints: {commands.on_node(answer.node, NEW_KEYS)}",
         )

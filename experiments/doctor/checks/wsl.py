@@ -51,17 +51,17 @@ def _driver(answer: Answer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
         what = ", ".join(packages or wsl.linux_libcuda)
         yield problem(
             SUBJECT,
-            f"A Linux driver is installed inside WSL ({what}): it hides the one that Windows lends "
-            "in /usr/lib/wsl/lib, and CUDA fails.",
-            "Inside WSL only cuda-toolkit-<x>-<y> is right. Take the driver away, then run "
-            "wsl --shutdown in PowerShell: "
+            f"A Linux driver is installed inside WSL ({what}): it hides the one that Windows "
+            "provides in /usr/lib/wsl/lib, and CUDA fails.",
+            "Inside WSL, install only cuda-toolkit-<x>-<y>. Remove the driver, then run wsl "
+            "--shutdown in PowerShell: "
             + (
                 commands.on_node(
                     answer.node,
                     f"{commands.ASKS_NOTHING}; apt-get purge -y -- {shlex.join(packages)}",
                 )
                 if packages
-                else "sudo nvidia-uninstall on the node (of a .run file)"
+                else "sudo nvidia-uninstall on the node (for a .run file)"
             ),
         )
 
@@ -74,25 +74,25 @@ def _hidden_root(wsl: Wsl, mode: str) -> Finding:
         SUBJECT,
         f"WSL's networking is {mode}: other nodes reach "
         f"{f'only the ports that Windows forwards ({ports})' if ports else 'no engine here'}. "
-        "For the root that is enough, it connects to the others; Petals alone needs more.",
+        "That is enough for the root, which connects to the others; only Petals needs more.",
     )
 
 
 def _guarded(answer: Answer, wsl: Wsl, others: Sequence[Answer]) -> Finding:
     """Two firewalls of Windows stand before a mirrored guest: its own, and Hyper-V's."""
     if answer.is_root or wsl.engine_rule:
-        how = "has a rule for engines" if wsl.engine_rule else "matters to no root"
-        return ok(SUBJECT, f"Windows' firewall {how}; that of mirrored guests was not asked.")
+        how = "has a rule for engines" if wsl.engine_rule else "does not affect a root"
+        return ok(SUBJECT, f"Windows' firewall {how}; that of mirrored guests was not checked.")
     if wsl.engine_rule is None:
         return ok(
             SUBJECT,
-            "Windows' firewall and that of mirrored guests (Hyper-V) were not asked whether they "
-            "let engines in; docs/pcs.md has what does.",
+            "Windows' firewall and that of mirrored guests (Hyper-V) were not checked for rules "
+            "that let engines in; see docs/pcs.md.",
         )
     return warning(
         SUBJECT,
-        "Windows' firewall has no rule of llama-herd for engines: it and that of mirrored guests "
-        "(Hyper-V) keep out what comes in.",
+        "Windows' firewall has no llama-herd rule for engines: it and that of mirrored guests "
+        "(Hyper-V) block incoming connections.",
         f"In PowerShell as administrator: {letting_in(answer, others)}",
     )
 
@@ -117,9 +117,9 @@ def mirrored(answer: Answer, others: Sequence[Answer]) -> str:
     """What shows the guest to other nodes."""
     return (
         "With Windows 11 22H2 or newer: networkingMode=mirrored below [wsl2] in "
-        "%UserProfile%\\.wslconfig, then wsl --shutdown; else let Windows forward engines' ports "
-        "(netsh interface portproxy) and set `herd_forwarded_from`. Open both firewalls of "
-        f"Windows, in PowerShell as administrator: {letting_in(answer, others)}"
+        "%UserProfile%\\.wslconfig, then wsl --shutdown; otherwise let Windows forward the "
+        "engines' ports (netsh interface portproxy) and set `herd_forwarded_from`. Open both "
+        f"firewalls of Windows, in PowerShell as administrator: {letting_in(answer, others)}"
     )
 
 
@@ -130,7 +130,7 @@ def _hidden(facts: Facts, wsl: Wsl, mode: str, remedy: str) -> Finding:
     there = {*facts.network.addresses, *LOCAL}
     if not forwards:
         unsure = (
-            " (Windows could not be asked for its port proxies)" if wsl.forwards is None else ""
+            " (Windows could not be queried for its port proxies)" if wsl.forwards is None else ""
         )
         return problem(
             SUBJECT,

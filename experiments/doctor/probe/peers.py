@@ -10,7 +10,7 @@ from typing import Any
 from experiments.doctor.probe.place import Place
 
 PEER_S = 5.0
-ITSELF = "it is an address of this node, too"
+ITSELF = "it is also an address of this node"
 KEY = "ssh-ed25519"
 """Each node's SSH server has one of these, as each system's installation makes it."""
 
@@ -78,4 +78,4 @@ def greeting(peer: dict[str, Any]) -> str | None:
             said = connection.recv(64)
     except OSError as error:
         return error.strerror or str(error) or type(error).__name__
-    return None if said.startswith(b"SSH-") else "something that is no SSH server answers"
+    return None if said.startswith(b"SSH-") else "something other than an SSH server answers"

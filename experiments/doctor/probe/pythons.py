@@ -149,8 +149,8 @@ def imports(place: Place, python: str, names: list[str]) -> dict[str, Any] | Non
 def unheard(said: Said) -> str:
     """Why a Python told nothing, such as an instruction that this processor does not have."""
     if said.code is None:
-        return f"its Python does not run, or did not end within {IMPORT_S} s"
+        return f"its Python does not run, or did not finish within {IMPORT_S} s"
     if said.code < 0:
-        return f"its Python was ended by {signal.Signals(-said.code).name}"
+        return f"its Python was killed by {signal.Signals(-said.code).name}"
     last = said.err.rpartition("\n")[2][:1000]
     return f"its Python ended with code {said.code} {last}".strip()
