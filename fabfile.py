@@ -33,15 +33,15 @@ LAB_NODES = 8
 MATRIX_HELP = {
     "nodes": "numbers of nodes, such as 1,2,4,8",
     "engine": "engines, such as distributed-llama,llama.cpp",
-    "model": "models that `fab models` lists",
-    "weights": "types of the weights: f32,f16,q8_0,q4_0",
+    "model": "models listed by `fab models`",
+    "weights": "weight types: f32,f16,q8_0,q4_0",
     "repeats": "trials of each cell",
-    "seed": "seed of the order of trials",
+    "seed": "seed for the order of trials",
     "set": "another axis, such as workers=fresh,kept; may be given several times",
-    "matrix": f"the study's file (default {DEFAULT_MATRIX})",
+    "matrix": f"the matrix file (default {DEFAULT_MATRIX})",
     "inventory": "Ansible inventory (default: that of ansible.cfg)",
 }
-WITHOUT_HELP = "nodes to leave out as though they were not in the inventory, such as pi3,desk"
+WITHOUT_HELP = "nodes to leave out, as if they were not in the inventory, such as pi3,desk"
 MAX_COST_HELP = "what the APIs may cost in the whole run, in the currency of their prices"
 
 
@@ -124,8 +124,10 @@ def _matrix(
 @verb(
     help={
         "nodes": "how many (1 to 16)",
-        "arm64": "how many of them, the last ones, are emulated Raspberry Pis: never for speed",
-        "release": "their systems, in turn: bookworm,trixie (default: this machine's own)",
+        "arm64": "how many of them (the last ones) are emulated Raspberry Pis: never for "
+        "measuring speed",
+        "release": "their Debian releases, in turn: bookworm,trixie (default: that of this "
+        "machine)",
     }
 )
 def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: str = "") -> None:
@@ -193,10 +195,11 @@ def doctor(
 
 @verb(
     help={
-        "machine": "[name=][user@]host[:port]; bare words after `adopt` are machines, too",
-        "inventory": "the inventory's file, made if it is not there (default inventory/fleet.yml)",
-        "fingerprint": "of a host key that you trust, instead of being asked; several times",
-        "key": "private key to log in with, for the inventory (default: what SSH takes by itself)",
+        "machine": "[name=][user@]host[:port]; bare words after `adopt` are also machines",
+        "inventory": "the inventory file, created if missing (default inventory/fleet.yml)",
+        "fingerprint": "fingerprint of a host key that you trust, instead of a question; may be "
+        "given several times",
+        "key": "private key for the login, added to the inventory (default: SSH's own choice)",
     },
     iterable=["machine", "fingerprint"],
 )
@@ -244,9 +247,10 @@ def models(_context: Context) -> None:
 @verb(
     help={
         "source": "a .gguf, a .m with its .t, a Hugging Face directory, or llama2.c's .bin",
-        "target": "a .m file (its .t is written beside it), a .gguf file, or a new folder",
+        "target": "a .m file (with its .t in the same folder), a .gguf file, or a new folder",
         "weights": "f32, f16 (not .m), q8_0 (GGUF), q4_0 (no folder); default q4_0, folder f32",
-        "kv_heads": "KV heads to write, the added ones zeros, so that more nodes can share it",
+        "kv_heads": "KV heads to write; added heads are zero-padded, so that more nodes can "
+        "share it",
     }
 )
 def convert(
@@ -292,9 +296,9 @@ def plan(
     help={
         **{name: MATRIX_HELP[name] for name in ("nodes", "engine", "model", "weights", "set")},
         "matrix": MATRIX_HELP["matrix"],
-        "systems": "systems of a comparison instead, as for `fab compare`",
-        "systems-file": "another file of systems",
-        "questions": "file of questions (default: the matrix's)",
+        "systems": "plan a comparison of these systems instead, as for `fab compare`",
+        "systems-file": "another systems file",
+        "questions": "questions file (default: the matrix's)",
         "inventory": MATRIX_HELP["inventory"],
         "without": WITHOUT_HELP,
     },
@@ -323,7 +327,9 @@ def prepare(
 
         given = [f"--{name}" for name, values in (*named.items(), ("set", set)) if values]
         if given:
-            raise HerdError(f"{given[0]}: a comparison has its own; leave it out, or --systems.")
+            raise HerdError(
+                f"{given[0]}: a comparison sets this itself; leave out this flag or --systems."
+            )
         wanted = comparison(
             matrix=matrix, questions=questions, systems=systems, systems_file=systems_file
         )
@@ -339,7 +345,7 @@ def prepare(
         **MATRIX_HELP,
         "without": WITHOUT_HELP,
         "max-cost": MAX_COST_HELP,
-        "new": "begin a new run even where an unfinished one could go on",
+        "new": "start a new run even if an unfinished one could continue",
     },
     iterable=["set", "without"],
 )
@@ -375,7 +381,7 @@ def run_matrix(
         "matrix": f"prompts and text (default {AGREEMENT_MATRIX})",
         "inventory": MATRIX_HELP["inventory"],
         "without": WITHOUT_HELP,
-        "new": "begin a new run even where an unfinished one could go on",
+        "new": "start a new run even if an unfinished one could continue",
     },
     iterable=["set", "without"],
 )
@@ -411,17 +417,17 @@ def check_agreement(
 
 @verb(
     help={
-        "questions": "file of questions (default: the matrix's)",
-        "systems": "names of experiments/systems.yml, such as chatgpt,distributed-llama",
-        "systems-file": "another file of systems",
+        "questions": "questions file (default: the matrix's)",
+        "systems": "names from experiments/systems.yml, such as chatgpt,distributed-llama",
+        "systems-file": "another systems file",
         "repeats": "how often each system is asked",
         "max-cost": MAX_COST_HELP,
-        "replay": "let APIs answer from what was kept of earlier runs; asks nobody, costs nothing",
+        "replay": "use API answers kept from earlier runs; asks no API, costs nothing",
         "matrix": "longest answer, temperature … (default experiments/matrices/compare.yml)",
         "inventory": MATRIX_HELP["inventory"],
         "without": WITHOUT_HELP,
-        "new": "begin a new run even where an unfinished one could go on",
-        "export": "write this text file, too: every question with every system's answer",
+        "new": "start a new run even if an unfinished one could continue",
+        "export": "also write this text file: every question with every system's answer",
     },
     iterable=["without"],
 )
@@ -497,10 +503,10 @@ def report(_context: Context, run: str | None = None, export: str | None = None)
     help={
         "run": "name of the run (default: the latest that asked questions)",
         "rater": "who rates (default: the name of the user)",
-        "csv": "write an empty sheet to this file instead, to send round",
-        "import": "store what this filled-in sheet says",
-        "judge": "have this API of experiments/systems.yml compare every two answers",
-        "max-cost": "what the judge may cost in all, in the currency of its price",
+        "csv": "write an empty sheet to this file instead, to send to raters",
+        "import": "store the scores from this filled-in sheet",
+        "judge": "let this API from experiments/systems.yml compare every pair of answers",
+        "max-cost": "what the judge may cost in total, in the currency of its price",
     }
 )
 def rate(
@@ -514,9 +520,9 @@ def rate(
 ) -> None:
     """Judge the answers of a run without knowing who gave them, on a local page or as CSV."""
     if sum(map(bool, (csv, import_, judge))) > 1:
-        raise HerdError("Give one of --csv, to write a sheet, --import, to read one, and --judge.")
+        raise HerdError("Give only one of --csv (write a sheet), --import (read one) and --judge.")
     if max_cost and not judge:
-        raise HerdError("--max-cost is for --judge: nothing else here costs money.")
+        raise HerdError("--max-cost needs --judge: nothing else here costs money.")
     from experiments.rating.sheet import find_asked
 
     folder = find_asked(PROJECT / "results", run)
@@ -524,12 +530,12 @@ def rate(
         from experiments.rating.spreadsheet import write_sheet
 
         sheet = write_sheet(folder, Path(csv), rater)
-        _say(f"{csv}: {sheet.size} answers to judge. Read it back with: fab rate --import {csv}")
+        _say(f"{csv}: {sheet.size} answers to rate. Import it with: fab rate --import {csv}")
     elif import_:
         from experiments.rating.spreadsheet import read_sheet
 
         read = read_sheet(folder, Path(import_), rater)
-        _say(f"{read.rater} judged {read.answers} answers; {read.stored} of them are new.")
+        _say(f"{read.rater} rated {read.answers} answers, {read.stored} of them new.")
     elif judge:
         from experiments.planning.money import money
         from experiments.rating.llm_judge import judge_answers
@@ -543,7 +549,7 @@ def rate(
 
 @verb(
     positional=["file"],
-    help={"file": "log of distributed-llama, of any version", "worker": "it is a worker's"},
+    help={"file": "log of distributed-llama, of any version", "worker": "the log is a worker's"},
 )
 def parse_log(_context: Context, file: str, worker: bool = False) -> None:
     """Print what a log of distributed-llama says, as JSON."""
@@ -564,7 +570,7 @@ def _names(given: list[str] | None) -> tuple[str, ...]:
     """Names of nodes as `--without` has them: with commas, or several times."""
     names = [name.strip() for words in given or () for name in words.split(",")]
     if not all(names):
-        raise HerdError("--without: name nodes of the inventory, such as --without pi3,desk.")
+        raise HerdError("--without: name nodes from the inventory, such as --without pi3,desk.")
     return tuple(dict.fromkeys(names))
 
 
@@ -615,12 +621,12 @@ def _nothing_measured(counts: Mapping[str, int]) -> str:
     if failed:
         return (
             f"Nothing was measured: {failed} trials of this run failed as often as max_attempts "
-            "allows, and nothing else is left. When their cause is mended, begin another run with "
+            "allows, and no others remain. When the cause is fixed, start another run with "
             "--new."
         )
     if unavailable:
-        return "Nothing was measured: all that can run here was measured before. See above."
-    return "This run was complete before: nothing was measured. Begin another one with --new."
+        return "Nothing was measured: everything that can run here was measured before. See above."
+    return "This run was already complete: nothing was measured. Start another one with --new."
 
 
 def _print_agreement(agreement: Agreed) -> None:

@@ -114,7 +114,7 @@ def prepare(
     """
     cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
     if not cluster.nodes:
-        say("Only APIs are asked: no node needs anything.")
+        say("This matrix asks only APIs: no node needs anything.")
         return True
     return prepare_on(
         matrix,
@@ -140,11 +140,11 @@ def prepare_on(
     cells = [cell for cell in matrix.cells() if cell.endpoint is None]
     cluster = look_again()
     for node in _away(cluster.nodes):
-        say(f"{node.name} is passed over. {node.away}")
+        say(f"{node.name} is skipped. {node.away}")
     lacks = lacks_of(cells, cluster)
     refused: Refused = {}
     if lacks:
-        say("What is missing, and where it goes:")
+        say("Missing, and where it will be installed:")
         for line in in_words(lacks):
             say(f"  {line}")
         refused = have_models(lacks, reporter)
@@ -152,10 +152,10 @@ def prepare_on(
             say("Calling Ansible:")
             say(f"  {step.command()}")
             if play(step.argv()) != 0:
-                say("Ansible ended early; its messages above say why.")
+                say("Ansible stopped early; see its messages above.")
         cluster = look_again()
     left = still_missing(cells, cluster, refused)
-    say("Still cannot run:" if left else "All that this matrix needs is there.")
+    say("Still cannot run:" if left else "Everything that this matrix needs is installed.")
     for line in left:
         say(f"  {line}")
     return not (refused or _away(cluster.nodes) or lacks_of(cells, cluster))
@@ -166,8 +166,7 @@ def in_words(lacks: Lacks) -> list[str]:
     engines = [f"{engine} on {', '.join(nodes)}" for engine, nodes in lacks.engines.items()]
     models = [f"{_described(one)} on {', '.join(nodes)}" for one, nodes in lacks.models.items()]
     originals = [
-        f"{model} as it is published, for the reference, on this machine"
-        for model in lacks.originals
+        f"{model} as published, for the reference, on this machine" for model in lacks.originals
     ]
     return [*engines, *models, *originals]
 

@@ -190,7 +190,7 @@ def _nothing_left(start: Start, results: Path, progress: Progress) -> RunResult:
         progress.note(line)
     for node in start.plan.cluster.nodes:
         if node.away is not None:
-            progress.note(f"What {node.name} lacked was not looked at again: {node.away}")
+            progress.note(f"{node.name} was not checked again for what it lacked: {node.away}")
     return RunResult(account.folder, account.counts(), already_complete=True)
 
 

@@ -150,8 +150,8 @@ def find_run(results: Path, run: str | None = None) -> Path:
         return folder
     found = runs(results)
     if not found:
-        none = "none of them can be read" if run_folders(results) else "there are none yet"
-        raise HerdError(f"Looking for runs in {results}: {none}. `fab run-matrix` makes one.")
+        none = "none can be read" if run_folders(results) else "there are none yet"
+        raise HerdError(f"Looking for runs in {results}: {none}. `fab run-matrix` creates one.")
     return found[-1]
 
 
@@ -160,7 +160,7 @@ def _named(results: Path, run: str) -> Path:
     is_here = len(path.parts) == 1 or path.parent.resolve() == results.resolve()
     if not is_here or not is_file_name(path.name):
         raise HerdError(
-            f"--run {one_line(run)}: give the name of a run, which is that of its folder in "
+            f"--run {one_line(run)}: give the name of a run, which is the name of its folder in "
             f"{results}."
         )
     return results / path.name
@@ -267,8 +267,8 @@ class Ledger:
         number = number_of(names[-1]) + 1 if names else 1
         if number > MOST_LATER:
             raise HerdError(
-                f"Adding to the run {self.folder.name}: it has as many additions as can be read. "
-                "Begin another run with --new."
+                f"Adding to the run {self.folder.name}: it has reached the maximum number of "
+                "additions. Start another run with --new."
             )
         with writing(f"what became known of the run {self.folder.name}", folder):
             if not folder.exists():

@@ -38,8 +38,8 @@ def rescued(run: str, attempt_id: str, write: Callable[[Path], object] | None) -
         if folder is None or not isinstance(error, HerdError):
             raise
         raise HerdError(
-            f"{error} What was answered and paid for is in {folder}. The next command takes it "
-            "from there, and asks nobody again."
+            f"{error} The answers that were paid for are in {folder}. The next command reads "
+            "them from there and asks no API again."
         ) from None
 
 

@@ -45,7 +45,7 @@ def reserved(folder: Path, size_bytes: int) -> Iterator[None]:
         return
     path = folder / RESERVE_FILE
     try:
-        with writing("what will be answered (nobody was asked yet)", folder):
+        with writing("the answers to come (no API was asked yet)", folder):
             flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(path, flags, 0o644)
             try:

@@ -42,7 +42,7 @@ def unaskable(cell: Cell, spec: ModelSpec, forms: Collection[str] | None = None)
         )
     if forms is not None and spec.chat not in forms:
         return (
-            f"{cell.engine} cannot write out a conversation as {cell.model} was taught it "
+            f"{cell.engine} cannot format a conversation as {cell.model} was trained on "
             f"({spec.chat}), only {', '.join(forms)}: ask another model, or name a form in the "
             "matrix (`chat_template: llama2`)"
         )

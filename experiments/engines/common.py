@@ -41,7 +41,7 @@ def threads(cell: Cell, node: Node) -> int:
 def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:
     """That so many tokens are more than the context holds, one sentence; None if they fit."""
     if tokens > context:
-        return f"{cell.model} has a context of {context} tokens here; {tokens} are asked for"
+        return f"{cell.model} has a context of {context} tokens here, but {tokens} are requested"
     return None
 
 
@@ -96,7 +96,10 @@ def _unsplittable(model: str) -> str | None:
     """Why texts cannot be split for a model; nothing is fetched for the answer."""
     spec = model_spec(model)
     if spec.format == "dllama":
-        return f"the reference cannot read {spec.name}, published ready for distributed-llama"
+        return (
+            f"the reference cannot read {spec.name}, which is published in distributed-llama's "
+            "format"
+        )
     if not is_fetched(spec):
         return (
             f"the published files of {spec.name}, whose vocabulary splits the text, are not on "
@@ -124,7 +127,7 @@ def missing(
         less_memory: how the cell would need less memory, if it can.
     """
     if cell.nodes > len(cluster.nodes):
-        return f"it needs {cell.nodes} nodes and the cluster has {len(cluster.nodes)}"
+        return f"it needs {cell.nodes} nodes, but the cluster has {len(cluster.nodes)}"
     there = tuple(node for node in taking_part(cell, cluster) if node.away is None)
     return (
         _not_installed(cell.engine, there)
@@ -178,7 +181,7 @@ def _lacking_memory(
         free_mib = node.available_mib or node.memory_mib
         if free_mib and needed_mib > free_mib:
             return (
-                f"{node.name} has {free_mib} MiB of memory free and would need about "
+                f"{node.name} has {free_mib} MiB of memory free but would need about "
                 f"{needed_mib} MiB{less_memory and f': {less_memory}'}"
             )
     return None
@@ -222,7 +225,8 @@ def perplexity_text(workload: Perplexity) -> str:
         raise HerdError(f"Reading the text for perplexity, {workload.text}: {error}.") from None
     if len(text) < workload.characters:
         raise HerdError(
-            f"The text for perplexity, {workload.text}, has {len(text)} characters and the matrix "
-            f"asks for {workload.characters}: give a longer text or a smaller `characters`."
+            f"The text for perplexity, {workload.text}, has {len(text)} characters, but the "
+            f"matrix requests {workload.characters}: give a longer text or a smaller "
+            "`characters`."
         )
     return text[: workload.characters]

@@ -111,15 +111,17 @@ def _unshareable(cell: Cell, spec: ModelSpec) -> str | None:
     """Why the nodes cannot share the model, with the name of one that they can, if there is."""
     reason = dllama_impossible(spec.shape, cell.weights, cell.nodes)
     other = shareable_name(spec, cell.weights, cell.nodes) if reason else None
-    remedy = f": name the model {other}, the same one with heads of zeros added" if other else ""
+    remedy = (
+        (f": name the model {other}, the same model with zero-padded heads added") if other else ""
+    )
     return f"{reason}{remedy}" if reason else None
 
 
 def _beyond_model(cell: Cell, spec: ModelSpec) -> str | None:
     if ENGINE.context(cell) > spec.shape.context:
         return (
-            f"{cell.model} has a context of {spec.shape.context} tokens and the axis `context` "
-            f"asks for {cell.params['context']}"
+            f"{cell.model} has a context of {spec.shape.context} tokens, but the axis `context` "
+            f"requests {cell.params['context']}"
         )
     return None
 

@@ -119,8 +119,8 @@ def _not_exact(cell: Cell) -> str | None:
     if not isinstance(cell.workload, Greedy) or cell.params["split_mode"] != "tensor":
         return None
     return (
-        "llama.cpp splits by tensor with flash attention only, which rounds to 16 bits: no text "
-        "of it can be held against the reference"
+        "llama.cpp splits by tensor only with flash attention, which rounds to 16 bits, so its "
+        "texts cannot be compared with the reference"
     )
 
 

@@ -28,7 +28,9 @@ class OpenAi(Engine):
     """Chat completions of any server that takes them, from this machine, end to end."""
 
     name = "openai"
-    about = "an API in OpenAI's form, asked from this machine; a matrix names it as a system"
+    about = (
+        "an API compatible with OpenAI's, asked from this machine; a matrix names it as a system"
+    )
     page = "compare"
     workloads = ("questions",)
     axes = (Axis("answers", str, default="live", values=("live", "replayed")),)

@@ -169,8 +169,8 @@ def _not_served(cell: Cell, spec: ModelSpec) -> str | None:
         return f"petals 2.2.0 has no {shape.architecture} models"
     if shape.rope_scaling is not None or shape.head_dim * shape.heads != shape.dim:
         return (
-            f"petals 2.2.0 knows LLaMA as it was before version 3.1, and {cell.model} has another "
-            "size of heads or scales its positions"
+            f"petals 2.2.0 supports LLaMA only before version 3.1, but {cell.model} has another "
+            "head size or scales its positions"
         )
     if cell.nodes > shape.layers:
         return f"{cell.model} has {shape.layers} layers, too few for servers on {cell.nodes} nodes"
@@ -182,8 +182,8 @@ def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
     for node in common.taking_part(cell, cluster):
         if node.forwarded_from:
             return (
-                f"{node.name} is reached through another machine (`herd_forwarded_from`), and a "
-                "server of petals needs an address of its own"
+                f"{node.name} is reached through another machine (`herd_forwarded_from`), but a "
+                "petals server needs its own address"
             )
     return None
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 _NUMBERS = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?", re.IGNORECASE)
 """What resolvers take for an address although its writing is another: `192.168.1.011` is `….9`."""
 UNUSABLE = (
-    ("0.0.0.0/8", "stands for every address of a machine, not for one"),
+    ("0.0.0.0/8", "means every address of a machine, not a single one"),
     ("224.0.0.0/4", "is a multicast address, not a machine's"),
     ("240.0.0.0/4", "is a broadcast or reserved address, not a machine's"),
 )
@@ -70,8 +70,8 @@ def refusals(places: Sequence[Place]) -> list[str]:
     """What is wrong with engine addresses of a cluster, each in a sentence with its remedy."""
     found = {place.name: ipv4(place.wanted) for place in places}
     told = [
-        f"{place.name} {why}. Set `herd_cluster_address` of {place.name} to an IPv4 address by "
-        "which the other nodes reach it."
+        f"{place.name} {why}. Set `herd_cluster_address` of {place.name} to an IPv4 address "
+        "where the other nodes can reach it."
         for place in places
         if (why := _obstacle(place, found[place.name], alone=len(places) == 1))
     ]
@@ -80,7 +80,7 @@ def refusals(places: Sequence[Place]) -> list[str]:
 
 def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
     if address is None:
-        return f"is at {place.wanted!r}, which is no IPv4 address and cannot be resolved to one"
+        return f"is at {place.wanted!r}, which is not an IPv4 address and cannot be resolved to one"
     here = "" if address == place.wanted else f", which is {address} on this machine"
     is_at = f"is at {place.wanted!r}{here}: that"
     number = ipaddress.IPv4Address(address)
@@ -88,9 +88,9 @@ def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
         if number in ipaddress.IPv4Network(network):
             return f"{is_at} {why}"
     if number.is_loopback and not alone:
-        return f"{is_at} leads every machine to itself, so other nodes do not reach it"
+        return f"{is_at} leads every machine to itself, so other nodes cannot reach it"
     if number.is_link_local and address != place.cluster:
-        return f"{is_at} is what a machine gives itself while it has no address"
+        return f"{is_at} is an address that a machine gives itself while it has no other"
     return None
 
 
@@ -104,15 +104,15 @@ def _clashes(places: Sequence[Place], found: dict[str, str | None]) -> Iterator[
         if other is not place:
             yield (
                 f"{other.name} and {place.name} both have the engine address {address}. Set "
-                f"`herd_cluster_address` of one of them to an address of its own."
+                "`herd_cluster_address` of one of them to its own address."
             )
             continue
         other = servers[place.server]
         if other is not place:
             at = "this machine itself" if place.is_here else f"where SSH finds {place.ssh}"
             yield (
-                f"{other.name} and {place.name} are one machine: both are {at}. Take one of them "
-                "out of the group, or set its `ansible_host` or `ansible_connection` right."
+                f"{other.name} and {place.name} are the same machine: both are {at}. Remove one "
+                "of them from the group, or correct its `ansible_host` or `ansible_connection`."
             )
             continue
         server = servers.get((address, place.port, place.way), place)

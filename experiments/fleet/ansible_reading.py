@@ -113,7 +113,7 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
                 "connection", "ssh", variables=of_ssh
             )
         if options["port"] is not None and not 1 <= options["port"] <= LARGEST_PORT:
-            raise _UnfinishedError(name, "a setting of SSH", f"no port from 1 to {LARGEST_PORT}")
+            raise _UnfinishedError(name, "a setting of SSH", f"not a port from 1 to {LARGEST_PORT}")
         options["password"] = options["password"] or password
         set_options = [option for option in SSH_OPTIONS if options[option] not in (None, "")]
         become = finished(BECOME)

@@ -33,10 +33,10 @@ CONNECTIONS: Mapping[str, Literal["ssh", "local"]] = {
 }
 """Ansible's connections that `fab` has, too; `smart` has been OpenSSH for years."""
 NOT_FOLLOWED = {
-    "private_key": "the text of a private key. Put it into a file, and name that with "
+    "private_key": "the text of a private key. Put it in a file, and name the file in "
     "ansible_ssh_private_key_file",
-    "pkcs11_provider": "a provider of keys on smart cards. Load its key into ssh-agent "
-    "(ssh-add -s), or name it in ~/.ssh/config (PKCS11Provider)",
+    "pkcs11_provider": "a smart card key provider. Load its key into ssh-agent (ssh-add -s), or "
+    "name it in ~/.ssh/config (PKCS11Provider)",
 }
 """Settings of Ansible's that lead to a node in a way which `fab` does not have."""
 
@@ -65,7 +65,7 @@ def read_cluster(
         because = f" Ansible says: {said}" if said else ""
         raise HerdError(
             f"{DOING}: its group {GROUP} is missing or empty. List the machines there, the root "
-            f"first; inventory/example.yml shows how.{because}{of_config()}"
+            f"first; see inventory/example.yml.{because}{of_config()}"
         )
     if said:
         complain(f"{DOING}: Ansible says: {said}")
@@ -101,7 +101,7 @@ def _asked(project: Path, inventory: str | None) -> tuple[dict[str, Any], str]:
     content: dict[str, Any] = json.loads(told)
     if "unfinished" in content:
         name, what, why = (one_line(text, 400) for text in content["unfinished"])
-        raise HerdError(with_remedy(f"{DOING}: {what} of {name} cannot be worked out: {why}."))
+        raise HerdError(with_remedy(f"{DOING}: {what} of {name} cannot be evaluated: {why}."))
     return content, said
 
 
@@ -124,8 +124,8 @@ def _place(told: Mapping[str, Any]) -> Place:
     name, options = told["name"], told["options"]
     if not is_file_name(name):
         raise HerdError(
-            f"{DOING}: `{one_line(name, 80)}` cannot be the name of a node, because logs are named "
-            "after it. Begin it with a letter or digit, without `/` and `\\`."
+            f"{DOING}: `{one_line(name, 80)}` cannot be the name of a node, because logs are "
+            "named after it. Start it with a letter or digit, and use no `/` or `\\`."
         )
     return Place(
         name=name,
@@ -168,11 +168,11 @@ def _refuse_what_cannot_be_followed(told: Mapping[str, Any]) -> None:
     name, connection = told["name"], told["connection"]
     if connection not in CONNECTIONS:
         raise HerdError(
-            f"{DOING}: Ansible would reach {name} by the connection "
+            f"{DOING}: Ansible would connect to {name} with the connection "
             f"`{one_line(str(connection), 40)}` (ansible_connection, ANSIBLE_TRANSPORT, or "
-            "`transport` in ansible.cfg), which fab does not have. A node is reached by `ssh`, or "
-            "by `local` where it is this machine. A Windows machine belongs to group "
-            f"windows_hosts, and its Linux guest to group {GROUP}."
+            "`transport` in ansible.cfg), which fab does not support. Use `ssh`, or `local` "
+            "for this machine. A Windows machine belongs in group windows_hosts, and its Linux "
+            f"guest in group {GROUP}."
         )
     for option, what in NOT_FOLLOWED.items():
         if option in told["options"] and CONNECTIONS[connection] == "ssh":
@@ -198,7 +198,7 @@ def _split(name: str, option: str, options: Mapping[str, Any]) -> list[str]:
         return shlex.split(str(options.get(option, "")))
     except ValueError as error:
         raise HerdError(
-            f"{DOING}: {option} of {name} cannot be split into words ({error}); look at its "
+            f"{DOING}: {option} of {name} cannot be split into words ({error}); check its "
             "quotation marks."
         ) from None
 
@@ -214,8 +214,8 @@ def _forwarded_from(name: str, told: Mapping[str, Any]) -> str | None:
         return network and str(ipaddress.IPv4Network(network))
     except ValueError:
         raise HerdError(
-            f"{DOING}: herd_forwarded_from of {name} is {network!r}, no IPv4 network such as "
-            "172.16.0.0/12."
+            f"{DOING}: herd_forwarded_from of {name} is {network!r}, which is not an IPv4 "
+            "network such as 172.16.0.0/12."
         ) from None
 
 

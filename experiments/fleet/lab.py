@@ -80,8 +80,8 @@ def lab_obstacle() -> str | None:
     bounds = _capabilities()
     if not (bounds >> _SYS_ADMIN_BIT & 1 and bounds >> _NET_ADMIN_BIT & 1):
         return (
-            "the lab needs a root who may make namespaces and network devices (capabilities "
-            "SYS_ADMIN and NET_ADMIN), which are missing inside ordinary containers"
+            "the lab needs a root user that may create namespaces and network devices "
+            "(capabilities SYS_ADMIN and NET_ADMIN), which ordinary containers do not have"
         )
     return None
 
@@ -101,7 +101,7 @@ def lab_up(nodes: int, arm64: int = 0, release: str = "") -> None:
     if not 1 <= nodes <= MOST_NODES:
         raise HerdError(f"The lab can have 1 to {MOST_NODES} nodes, not {nodes}.")
     if not 0 <= arm64 <= nodes:
-        raise HerdError(f"Of {nodes} nodes 0 to {nodes} can be arm64 nodes, not {arm64}.")
+        raise HerdError(f"Of {nodes} nodes, 0 to {nodes} can be arm64 nodes, not {arm64}.")
     releases = _releases(release, nodes)
     obstacle = lab_obstacle()
     if obstacle is not None:
@@ -121,14 +121,14 @@ def _releases(asked: str, nodes: int) -> list[str]:
     for one in releases:
         if one not in RELEASES:
             raise HerdError(
-                f"--release {asked}: {one!r} is none of {known}. Several are "
-                "given in turn: --release bookworm,trixie."
+                f"--release {asked}: {one!r} is not one of {known}. Separate several with "
+                "commas: --release bookworm,trixie."
             )
     if len(releases) > nodes:
         raise HerdError(
             f"--release {asked}: {len(releases)} releases for {nodes} "
-            f"node{'s' if nodes > 1 else ''}. The nodes get them in turn, so there must be a node "
-            "for each."
+            f"node{'s' if nodes > 1 else ''}. The nodes use them in turn, so each release needs "
+            "a node."
         )
     return releases
 
@@ -209,8 +209,8 @@ def _play(doing: str, variables: Mapping[str, object]) -> None:
     code = subprocess.run(argv, cwd=PROJECT_FOLDER, env=environment, check=False).returncode
     if code != 0:
         raise HerdError(
-            f"Something went wrong while {doing}: Ansible ended with {code}, and its last message "
-            "above says at which step. To start over: fab lab-down, then fab lab-up."
+            f"Something went wrong while {doing}: Ansible ended with {code}, and its last "
+            "message above names the step. To start over: fab lab-down, then fab lab-up."
         )
 
 
@@ -225,13 +225,13 @@ def _ask(argv: Sequence[str]) -> str:
         done = subprocess.run([*prefix, *argv], capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise HerdError(
-            f"Looking at the lab needs {error.filename}, which is not installed here; "
-            "fab lab-up installs what the lab needs."
+            f"The state of the lab cannot be read without {error.filename}, which is not "
+            "installed here; fab lab-up installs what the lab needs."
         ) from error
     if done.returncode != 0:
         raise HerdError(
-            f"Looking at the lab: {argv[0]} ended with {done.returncode}: {done.stderr.strip()}. "
-            "It needs root; run sudo -v before, or run this as root."
+            f"Reading the state of the lab: {argv[0]} ended with {done.returncode}: "
+            f"{done.stderr.strip()}. It needs root: run sudo -v first, or run this as root."
         )
     return done.stdout
 

@@ -29,9 +29,9 @@ NARROWING = frozenset({"ANSIBLE_RUN_TAGS", "ANSIBLE_SKIP_TAGS"})
 ANSWER_S = 120
 NOT_INSTALLED = "`make setup` installs it into .venv; then: source .venv/bin/activate"
 VAULT_REMEDIES = (
-    "Give the vault's password as Ansible takes it: in a file that ANSIBLE_VAULT_PASSWORD_FILE "
-    "names, or `vault_password_file` below [defaults] of ansible.cfg. To be asked for it: "
-    "export ANSIBLE_ASK_VAULT_PASS=true"
+    "Give the vault's password in a file named by ANSIBLE_VAULT_PASSWORD_FILE, or "
+    "`vault_password_file` below [defaults] of ansible.cfg. To be asked for it: export "
+    "ANSIBLE_ASK_VAULT_PASS=true"
 )
 LONGEST_MESSAGE = 300
 MOST_MESSAGES = 4
@@ -93,9 +93,9 @@ def ask_ansible(argv: Sequence[str], project: Path, doing: str) -> tuple[str, st
     except FileNotFoundError:
         raise HerdError(f"{doing}: {argv[0]} is not installed. {NOT_INSTALLED}") from None
     except subprocess.TimeoutExpired:
-        raise HerdError(f"{doing}: Ansible did not end within {ANSWER_S} s.") from None
+        raise HerdError(f"{doing}: Ansible did not finish within {ANSWER_S} s.") from None
     if "No module named 'ansible" in done.stderr:
-        raise HerdError(f"{doing}: Ansible is not installed beside {argv[0]}. {NOT_INSTALLED}")
+        raise HerdError(f"{doing}: Ansible is not installed next to {argv[0]}. {NOT_INSTALLED}")
     said = said_by_ansible(done.stderr)
     if done.returncode != 0:
         last = one_line(done.stderr.rstrip().rpartition("\n")[2])

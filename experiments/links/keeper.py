@@ -129,7 +129,7 @@ class Keeper:
         found = self._read(node, place)
         if found != wanted:
             raise KeeperError(
-                node, f"the link of {node} shall be {wanted}, and is {found or 'unshaped'}"
+                node, f"the link of {node} should be {wanted}, but is {found or 'unshaped'}"
             )
         self._mark(node, shaped=wanted != Shape(self._own[node]))
         return True
@@ -254,7 +254,7 @@ def _pid(node: str) -> int:
         *("podman", "inspect", "--type=container", "--format={{.State.Pid}}", node),
     )
     if not int(said):
-        raise KeeperError(node, f"the node {node} does not run")
+        raise KeeperError(node, f"the node {node} is not running")
     return int(said)
 
 

@@ -26,11 +26,11 @@ MOST = {RATE.name: (100_000, "Mbit/s"), DELAY.name: (1000, "ms")}
 """The largest value of each axis, and its unit."""
 ANSWER_S = 60.0
 NEEDS_ROOT = (
-    "links are set by root on this machine, and sudo asks for a password here: "
-    "run `sudo -v` before, or be root"
+    "only root can set links on this machine, and sudo asks for a password here: run `sudo -v` "
+    "first, or run as root"
 )
 NO_DELAY = (
-    "this kernel delays no packets: it has neither netem nor packet queues for iptables "
+    "this kernel cannot delay packets: it has neither netem nor packet queues for iptables "
     "(CONFIG_NET_SCH_NETEM, CONFIG_NETFILTER_XT_TARGET_NFQUEUE)"
 )
 
@@ -49,8 +49,8 @@ def unavailable(cell: Cell, cluster: Cluster) -> str | None:
     for node in nodes:
         if node.lab_link_mbit is None:
             return (
-                f"{node.name} is no node of the lab, and only the links of virtual nodes are set: "
-                f"leave out {RATE.name} and {DELAY.name}"
+                f"{node.name} is not a node of the lab, and links can be set only for virtual "
+                f"nodes: leave out {RATE.name} and {DELAY.name}"
             )
     if not _may_be_root():
         return NEEDS_ROOT
@@ -86,11 +86,11 @@ class Links:
             return
         if not _may_be_root():
             names = ", ".join(node.name for node in left)
-            raise HerdError(f"An earlier run left another link on {names}; {NEEDS_ROOT}.")
+            raise HerdError(f"An earlier run left the links of {names} changed; {NEEDS_ROOT}.")
         try:
             self._ask(left, Shape(0), change=True)
         except KeeperError as error:
-            raise HerdError(f"Putting links right that an earlier run left: {error}.") from None
+            raise HerdError(f"Restoring links that an earlier run left changed: {error}.") from None
         finally:
             self.close()
 

@@ -54,7 +54,7 @@ def _look_at(node: Node, launcher: Launcher) -> Node:
         return replace(node, away=str(error))
     except Exception as error:  # noqa: BLE001 - what others say may raise anything
         launcher.drop(node)
-        return replace(node, away=f"{node.name}: {unread('what it says of itself', error)}.")
+        return replace(node, away=f"{node.name}: {unread('its facts', error)}.")
 
 
 def ask_node(node: Node, launcher: Launcher) -> Node:
@@ -69,10 +69,11 @@ def ask_node(node: Node, launcher: Launcher) -> Node:
         version = one_line(reply.text("helper"), 20) or "1"
         if version != HELPER_VERSION:
             raise HerdError(
-                f"Asking {node.name} for its facts: its helper speaks version {version}, this "
-                f"toolkit {HELPER_VERSION}. Run `{commands.provision(limit=[node.name])}`."
+                f"Asking {node.name} for its facts: its helper has protocol version {version}, "
+                f"but this toolkit needs {HELPER_VERSION}. Run "
+                f"`{commands.provision(limit=[node.name])}`."
             )
-        where, text = "what it says of itself", reply.text("facts")
+        where, text = "its facts", reply.text("facts")
         told = read_told(node.name, where, text, FactSheet).root
         hardware = read_told(node.name, where, text, Hardware)
         engines = _installations(node, reply)
@@ -126,7 +127,7 @@ def _named(node: Node, reply: Reply, prefix: str) -> list[str]:
     names = [part.removeprefix(prefix) for part in reply.parts if part.startswith(prefix)]
     for name in names:
         if not is_file_name(name):
-            raise wrong(node.name, "what it says of itself", f"`{prefix}{name}` names nothing")
+            raise wrong(node.name, "its facts", f"`{prefix}{name}` names nothing")
     return names
 
 
@@ -155,7 +156,7 @@ def _files(node: Node, slug: str, text: str) -> dict[str, tuple[int, int]]:
         described = _DESCRIBED.fullmatch(line)
         if described is None:
             folder = f"{MODELS_FOLDER}/{slug}"
-            raise wrong(node.name, f"the list of {folder}", f"`{one_line(line, 60)}` is no file")
+            raise wrong(node.name, f"the list of {folder}", f"`{one_line(line, 60)}` is not a file")
         size_bytes, mtime_ns, path = described.groups()
         found[path.rpartition("/")[2]] = (int(size_bytes), int(mtime_ns))
     return found
@@ -167,7 +168,7 @@ def _compare(node: Node, conversation: Conversation, path: str, sha256: str) -> 
     if told != sha256:
         delete = commands.on_node(node.name, f"rm {quote(path)}")
         raise HerdError(
-            f"Checking {path} on {node.name}: its sha256 is {told[:12]}…, its "
-            f"manifest says {sha256[:12]}…. The file was changed or is damaged. Delete it, and "
-            f"`fab plan` says how it comes back: `{delete}`"
+            f"Checking {path} on {node.name}: its sha256 is {told[:12]}…, but its manifest says "
+            f"{sha256[:12]}…. The file was changed or is damaged. Delete it; `fab plan` then "
+            f"shows how to copy it again: `{delete}`"
         )

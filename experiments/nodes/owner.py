@@ -91,8 +91,9 @@ def refusal(node: str, reply: Reply) -> HerdError:
     if owner is None:
         return HerdError(f"Taking possession of {node}: {reply.why()}.")
     return HerdError(
-        f"Taking possession of {node}: the cluster belongs to the runner of {owner.told()}. Two "
-        "runners would measure each other. Wait for its end, or stop it there with Ctrl-C."
+        f"Taking possession of {node}: the cluster is in use by the runner of {owner.told()}. "
+        "Two runners would disturb each other's measurements. Wait for it to finish, or stop "
+        "it there with Ctrl-C."
     )
 
 
@@ -113,8 +114,8 @@ def own_results(results: Path, owner: Owner) -> Iterator[None]:
             other = Owner.parse(os.read(descriptor, 500).decode("utf-8", "replace"))
             told = other.told() if other else "another process"
             raise HerdError(
-                f"Opening the results in {results}: they belong to the runner of {told}. Wait for "
-                "its end, or stop it with Ctrl-C."
+                f"Opening the results in {results}: they are in use by the runner of {told}. "
+                "Wait for it to finish, or stop it with Ctrl-C."
             ) from None
         with writing("the lock of the results", results):
             os.truncate(descriptor, 0)

@@ -37,7 +37,9 @@ def as_fact(value: object) -> Scalar | None:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    raise ValueError("it must be a text, a finite number, true, false or null, and of sane length")
+    raise ValueError(
+        "it must be a text, a finite number, true, false or null, of reasonable length"
+    )
 
 
 def _is_fact(value: object) -> bool:
@@ -53,7 +55,7 @@ def _as_facts(value: object) -> dict[str, Scalar | None]:
         raise ValueError(f"it must be an object of at most {MOST_FACTS} facts")
     for name in value:
         if not _FACT_NAME.fullmatch(name):
-            raise ValueError(f"`{one_line(name, 60)}` is no name of a fact")
+            raise ValueError(f"`{one_line(name, 60)}` is not the name of a fact")
     return {name: as_fact(one) for name, one in value.items()}
 
 

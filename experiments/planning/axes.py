@@ -79,7 +79,7 @@ def exclusion_problems(
     """Axes beside `system` that systems fix: place and sentence of each."""
     for name in FIXED_BY_SYSTEMS:
         if SYSTEM.name in axes and name in axes:
-            yield (name,), f"a system says its {name} itself: use the axis system or {name}"
+            yield (name,), f"a system defines its own {name}: use either axis system or axis {name}"
 
 
 def among(value: Scalar, allowed: Iterable[Scalar]) -> bool:
@@ -96,7 +96,7 @@ def axis_problems(
         if name not in known:
             yield (
                 (name,),
-                f"there is no axis {one_line(name, LONGEST_SHOWN)}{_nearest(name, known)}.",
+                f"unknown axis {one_line(name, LONGEST_SHOWN)}{_nearest(name, known)}.",
             )
             continue
         for index, value in enumerate(values):
@@ -108,18 +108,19 @@ def axis_problems(
 def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
     name = axes[0].name
     if type(value) is not axes[0].kind:
-        return f"{_shown(value)} is no value of {name}: {_expected(axes[0])}."
+        return f"invalid value {_shown(value)} for axis {name}: {_expected(axes[0])}."
     listed = tuple(other for axis in axes for other in axis.values or ())
     if name == "engine" and value in APIS:
         return (
-            f"{value} is asked as a system: name one of experiments/systems.yml on the axis system."
+            f"{value} can only be asked as a system: on axis system, name one from "
+            "experiments/systems.yml."
         )
     forms = [axis.form for axis in axes if axis.form]
     of_a_form = any(re.fullmatch(pattern, str(value)) for pattern, _ in forms)
     if listed and not among(value, listed) and not of_a_form:
         allowed = [_spelled(other) for other in dict.fromkeys(listed)]
         allowed += [spelled for _, spelled in forms]
-        return f"{_shown(value)} is no value of {name}{_nearest(_spelled(value), allowed)}."
+        return f"invalid value {_shown(value)} for axis {name}{_nearest(_spelled(value), allowed)}."
     if name == "engine":
         return incomplete(ENGINES[str(value)])
     return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
@@ -127,14 +128,17 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
 
 def _count_problem(name: str, value: Scalar) -> str | None:
     if name == "nodes" and isinstance(value, int) and value < 1:
-        return f"{value} is no number of nodes: give 1 or more."
+        return f"invalid value {value} for axis nodes: it must be at least 1."
     if name in ZERO_MEANS and isinstance(value, int) and value < 0:
-        return f"{value} is no value of {name}: give 1 or more, or 0 for {ZERO_MEANS[name]}."
+        return (
+            f"invalid value {value} for axis {name}: give 1 or more, or 0 for {ZERO_MEANS[name]}."
+        )
     if name in MOST and isinstance(value, int):
         most, unit = MOST[name]
         if not 0 <= value <= most:
             return (
-                f"{value} is no value of {name}: give 1 to {most} {unit}, or 0 for the lab's own."
+                f"invalid value {value} for axis {name}: give 1 to {most} {unit}, or 0 for the "
+                "lab's own."
             )
     return None
 
@@ -157,14 +161,14 @@ def _shown(value: Scalar) -> str:
 
 def _expected(axis: Axis) -> str:
     words = {bool: "true or false", int: "a whole number", str: "a word", float: "a number"}
-    return f"it takes {words[axis.kind]}"
+    return f"give {words[axis.kind]}"
 
 
 def _nearest(word: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     near = difflib.get_close_matches(word[:LONGEST_SHOWN], names, n=1)
     meant = f"; did you mean {near[0]}?" if near else "."
-    return f"{meant} Allowed are {', '.join(names)}"
+    return f"{meant} Allowed values: {', '.join(names)}"
 
 
 def from_flag(name: str, value: str | Sequence[Scalar]) -> tuple[Scalar, ...]:

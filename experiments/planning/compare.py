@@ -74,6 +74,5 @@ def require_writable(file: Path) -> None:
     folder = file.resolve().parent
     if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
         raise HerdError(
-            f"--export {file}: it cannot be written. Name a file in a folder that exists and where "
-            "you may write."
+            f"--export {file}: it cannot be written. Name a file in an existing, writable folder."
         )

@@ -35,7 +35,7 @@ def describe(plan: Plan) -> list[str]:
         impossible(plan),
         waiting(plan),
         ["Models:", *models] if models else [],
-        ["Memory needed of what is free, in MiB:", *memory] if memory else [],
+        ["Memory needed / available (MiB):", *memory] if memory else [],
         [_time(plan, possible)],
         _money(plan, possible),
     ]
@@ -60,7 +60,7 @@ def impossible(plan: Plan) -> list[str]:
         for cell in plan.cells
         if cell.unavailable is not None
     ]
-    return ["Impossible here:", *lines, *remedies(plan)] if lines else []
+    return ["Cells that cannot run:", *lines, *remedies(plan)] if lines else []
 
 
 def remedies(plan: Plan) -> list[str]:
@@ -69,7 +69,7 @@ def remedies(plan: Plan) -> list[str]:
     if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
         return []
     return [
-        "What engines and models are missing comes with:",
+        "To install the missing engines and models:",
         f"  {commands.fab('prepare', *flags)}",
     ]
 
@@ -90,27 +90,27 @@ def waiting(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
     if not needed:
         return []
     return [
-        "Not there:",
+        "Unreachable nodes:",
         *(f"  {node.name}: {node.away}" for node in plan.cluster.nodes if node.name in needed),
-        "Waiting for them:",
+        "Cells waiting for them:",
         *(f"  {cell_label(cell.params)}: {', '.join(away)}" for cell, away in cells if away),
     ]
 
 
 def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
     if not possible:
-        return "Nothing of this matrix can run here."
+        return "No cell of this matrix can run here."
     can_run = runnable(plan)
     if not can_run:
-        return "Nothing of this matrix can run now: all of it waits for nodes that are not there."
+        return "No cell of this matrix can run now: all wait for unreachable nodes."
     guessed = len(can_run.keys() - plan.seconds.keys())
     basis = (
         "from earlier trials of these cells"
         if not guessed
-        else f"{guessed} of {len(can_run)} cells never measured: {SECONDS_ASSUMED:.0f} s "
-        "a trial assumed"
+        else f"{guessed} of {len(can_run)} cells never measured, assuming {SECONDS_ASSUMED:.0f} "
+        "s per trial"
     )
-    besides = "" if len(can_run) == len(possible) else ", without what waits"
+    besides = "" if len(can_run) == len(possible) else ", without waiting cells"
     return f"Estimated time{besides}: {spoken_time(estimate_s(plan))} ({basis})"
 
 

@@ -89,8 +89,8 @@ class Matrix(Record):
     def _each_prompt_once(self) -> Self:
         if isinstance(self.workload, Greedy) and self.repeats != self.workload.repeats:
             raise ValueError(
-                f"a greedy workload of {len(self.workload.prompts)} prompts has a trial for each "
-                f"and one for its text: write `repeats: {self.workload.repeats}`"
+                f"a greedy workload of {len(self.workload.prompts)} prompts has one trial for "
+                f"each and one for its text: write `repeats: {self.workload.repeats}`"
             )
         return self
 
@@ -134,8 +134,9 @@ class Matrix(Record):
         }
         if isinstance(self.workload, Greedy) and "repeats" in numbers:
             raise HerdError(
-                f"--repeats {numbers['repeats']}: the trials of {self.title} are its prompts and "
-                "its text, each once. Leave it out, or name other prompts in the matrix."
+                f"--repeats {numbers['repeats']}: the trials of {self.title} are its prompts "
+                "and its text, once each. Leave out --repeats, or change the prompts in the "
+                "matrix."
             )
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
         for _, problem in exclusion_problems(merged):
@@ -165,8 +166,8 @@ class Matrix(Record):
                     found.setdefault(tuple(params.items()), cell)
         if not found:
             raise HerdError(
-                f"Reading the matrix {self.file}: its constraints leave no cell. "
-                "Loosen `only`, or name more values."
+                f"Reading the matrix {self.file}: its constraints leave no cell. Relax `only`, "
+                "or name more values."
             )
         return tuple(found.values())
 

@@ -186,7 +186,7 @@ class Purse:
         if len(lines) > 1 and len(self._currencies()) == 1:
             all_most = sum(count * most.most_cost for most, count in self._left)
             lines.append(f"together at most {_money(all_most, self._left[0][0].price)}")
-        lines += [f"{name}: nobody said what it costs" for name in self._unpriced]
+        lines += [f"{name}: no price is given" for name in self._unpriced]
         return [*lines, self._rule()]
 
     def require(self) -> None:
@@ -218,8 +218,9 @@ class Purse:
         if self._spent() + most.most_cost > self._max_cost:
             raise HerdError(
                 f"Asking {most.system} once more may cost {_money(most.most_cost, most.price)}, "
-                f"which goes beyond --max-cost {self._max_cost:g}{self._spent_so_far()}. All that "
-                "was asked is kept: give the same command with a higher --max-cost to go on."
+                f"which exceeds --max-cost {self._max_cost:g}{self._spent_so_far()}. All "
+                "answers so far are kept: repeat the command with a higher --max-cost to "
+                "continue."
             )
 
     def pay(self, bill: Bill | None) -> None:
@@ -241,8 +242,10 @@ class Purse:
 
     def _rule(self) -> str:
         if self._max_cost is None:
-            return "What fails is asked again and costs anew; `--max-cost` sets a ceiling to it."
-        return f"--max-cost {self._max_cost:g}: nothing is asked that could go beyond it."
+            return (
+                "Questions that fail are asked again and cost again; `--max-cost` limits the total."
+            )
+        return f"--max-cost {self._max_cost:g}: no question is asked that could exceed it."
 
     def _currencies(self) -> set[str]:
         return {most.price.currency for most, _ in self._left}
@@ -258,13 +261,12 @@ class Purse:
         currencies = self._currencies()
         if len(currencies) > 1:
             raise HerdError(
-                f"--max-cost: the systems have prices in {', '.join(sorted(currencies))}. Ask them "
-                "one after the other, each with a ceiling of its own."
+                f"--max-cost: the systems have prices in {', '.join(sorted(currencies))}. Ask "
+                "them one after the other, each with its own limit."
             )
         for name in self._unpriced:
             raise HerdError(
-                f"--max-cost: nobody said what {name} costs. "
-                "Give it a `price` in the file of systems."
+                f"--max-cost: {name} has no price. Add a `price` to it in the file of systems."
             )
 
 

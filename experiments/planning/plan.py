@@ -90,7 +90,7 @@ def inventory_of(
     """
     if not _most_nodes(matrix):
         if without:
-            raise HerdError(f"--without {','.join(without)}: this matrix needs no node at all.")
+            raise HerdError(f"--without {','.join(without)}: this matrix needs no nodes.")
         return Cluster(())
     cluster = read_cluster(project, inventory)
     trim(cluster, matrix)
@@ -111,7 +111,7 @@ def leave_out(cluster: Cluster, without: Sequence[str]) -> Cluster:
             f"which has {', '.join(names)}."
         )
     if without and set(names) <= set(without):
-        raise HerdError(f"--without {','.join(without)}: that leaves no node.")
+        raise HerdError(f"--without {','.join(without)}: that leaves no nodes.")
     nodes = (
         replace(node, away=LEFT_OUT) if node.name in without else node for node in cluster.nodes
     )

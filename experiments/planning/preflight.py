@@ -40,10 +40,10 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
             continue
         need = ENGINES[cell.engine].memory(cell)
         root, *others = taking_part(cell, cluster)
-        words = [f"root {need.root_mib} of {_free(root)}"]
+        words = [f"root {need.root_mib} / {_free(root)}"]
         if others:
             fullest = min(others, key=lambda node: node.available_mib or node.memory_mib)
-            words.append(f"worker {need.worker_mib} of {_free(fullest)}")
+            words.append(f"worker {need.worker_mib} / {_free(fullest)}")
         context = f" context {cell.params['context']}" if cell.params.get("context") else ""
         what = f"{cell.engine} {cell.model} {cell.weights}{context}"
         plural = "node" if cell.nodes == 1 else "nodes"

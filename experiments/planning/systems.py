@@ -34,10 +34,11 @@ def _address(url: str) -> str:
     if place.username or place.password or place.query or place.fragment:
         raise PydanticCustomError(
             "hidden",
-            "an address has no user, password, query or fragment: a key goes into `key_env`",
+            "the address must have no user, password, query or fragment: a key belongs in "
+            "`key_env`",
         )
     if place.scheme not in ("https", "http") or not _can_be_reached(place):
-        raise PydanticCustomError("address", "right would be https://api.openai.com/v1")
+        raise PydanticCustomError("address", "write it like https://api.openai.com/v1")
     return url.rstrip("/")
 
 
@@ -102,17 +103,19 @@ class System(Record):
         if self.url is None:
             return "an API needs a `url`"
         if self.nodes is not None or self.weights is not None or self.axes:
-            return "an API has no nodes, weights and axes"
+            return "an API has no nodes, weights or axes"
         place = urlsplit(self.url)
         if place.scheme == "http" and self.key_env and place.hostname not in LOOPBACK:
-            return "over http anyone on the way reads the key: use https"
+            return "http exposes the key to the network: use https"
         ours = [name for name in self.extra if name in SET_BY_US or name.startswith("stream")]
         return f"`extra` must not set {ours[0]}" if ours else None
 
     def _node_problem(self) -> str | None:
         if self.url or self.key_env or self.extra or self.price:
             apis = " or ".join(APIS)
-            return f"`url`, `key_env`, `extra` and `price` are an API's: its engine is {apis}"
+            return (
+                f"`url`, `key_env`, `extra` and `price` are only for an API: its engine is {apis}"
+            )
         own = {axis.name for axis in (*COMMON_AXES, *_own_axes(self.engine))}
         strange = [name for name in self.axes if name not in own]
         if strange:
@@ -156,8 +159,8 @@ class Systems(Record):
         near = difflib.get_close_matches(name, self.systems, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise HerdError(
-            f"There is no system {name}. {hint}Known are {', '.join(self.systems)}; "
-            "add another one to experiments/systems.yml."
+            f"Unknown system {name}. {hint}The known systems are {', '.join(self.systems)}; add "
+            "others to experiments/systems.yml."
         )
 
 

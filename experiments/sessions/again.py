@@ -67,7 +67,7 @@ def difference(manifest: RunManifest, node: Node) -> str | None:
         return None
     return (
         f"Since the run {manifest.run} began, {'; '.join(found)}. Its trials would not be "
-        "comparable. Put that back, or begin another run with --new."
+        "comparable. Undo the change, or start another run with --new."
     )
 
 
@@ -127,8 +127,8 @@ def _pairs(manifest: RunManifest, plan: Plan) -> list[tuple[CellRecord, CellReco
     known = [(_key(cell.params), cell.nodes) for cell in manifest.cells]
     if set(known) != planned.keys():
         raise HerdError(
-            f"Continuing the run {manifest.run}: its cells are not those that its plan_id stands "
-            "for, so its run.json was changed. Put that back, or begin another run with --new."
+            f"Continuing the run {manifest.run}: its cells do not match its plan_id, so its "
+            "run.json was changed. Undo the change, or start another run with --new."
         )
     return [(cell, planned[key]) for cell, key in zip(manifest.cells, known, strict=True)]
 
@@ -146,9 +146,9 @@ def _now(run: str, before: CellRecord, today: CellRecord, *, is_fixed: bool) -> 
         return before.model_copy(update={"unavailable": today.unavailable})
     if is_fixed:
         raise HerdError(
-            f"Continuing the run {run}: since it began, its cells became other ones "
-            "(other programs, models or protocol). Its trials would not be comparable. Put that "
-            "back, or begin another run with --new."
+            f"Continuing the run {run}: its cells have changed since it began (other programs, "
+            "models or protocol). Its trials would not be comparable. Undo the change, or "
+            "start another run with --new."
         )
     return today
 

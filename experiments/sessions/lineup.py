@@ -82,7 +82,7 @@ class Lineup:
             self._herd.take_up(node.name)
             self._told.pop(node.name, None)
             if node.name != CONTROLLER.name:
-                self._note(f"{node.name} is there and takes part.")
+                self._note(f"{node.name} is back and takes part.")
         return True
 
     def _is_welcome(self, node: Node) -> bool:
@@ -153,10 +153,7 @@ def why_left(node: str, reason: str) -> str:
     """That trials wait for a node and what to do about it; the reason last, it may be a command."""
     if reason == LEFT_OUT:
         return (
-            f"{node} is left out (--without): trials that need it wait. Give the command without "
-            "that to measure them, or begin a run on the other nodes with --new."
+            f"{node} is left out (--without), so trials that need it wait. Repeat the command "
+            "without that flag to measure them, or start a run on the other nodes with --new."
         )
-    return (
-        f"Trials that need {node} wait; give the same command again when this is put right: "
-        f"{reason}"
-    )
+    return f"Trials that need {node} wait; repeat the command when this is fixed: {reason}"

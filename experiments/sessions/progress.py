@@ -91,7 +91,7 @@ class TerminalProgress:
             BarColumn(bar_width=max(NARROWEST_BAR, min(WIDEST_BAR, console.width - BESIDES))),
             MofNCompleteColumn(),
             TextColumn("{task.fields[counts]}", markup=False),
-            TextColumn("left {task.fields[left]}", markup=False),
+            TextColumn("time left: {task.fields[left]}", markup=False),
             console=console,
             refresh_per_second=4,  # a display must not cost what it measures
         )
@@ -156,7 +156,8 @@ class LineProgress:
     def begin(self, run: str, counts: Mapping[str, int], left_s: float | None) -> None:
         """Say which run it is."""
         self._print(
-            f"run {run}: {counts['planned']} trials, {_told(counts)}, left {spoken_time(left_s)}"
+            f"run {run}: {counts['planned']} trials, {_told(counts)}, time left: "
+            f"{spoken_time(left_s)}"
         )
 
     def step(self, step: Step) -> None:
@@ -174,8 +175,8 @@ class LineProgress:
             return
         took_s = time.monotonic() - self._since
         self._print(
-            f"[{_settled(counts)}/{counts['planned']}] {self._step.cell}: {took_s:.1f} s"
-            f"{self._rate}; {_told(counts)}, left {spoken_time(left_s)}"
+            f"[{_settled(counts)}/{counts['planned']}] {self._step.cell}: {took_s:.1f} "
+            f"s{self._rate}; {_told(counts)}, time left: {spoken_time(left_s)}"
         )
 
     def note(self, text: str) -> None:

@@ -129,8 +129,8 @@ class Session:
         reasons, missed = self._herd.reasons(), self._missed()
         lost = (why_left(node, reasons[node]) for node in reasons if node in missed)
         in_vain = (
-            f"{cell_label(self._cells[cell_id].params)}: {reason}. Its trials are left; put that "
-            "right and give the same command again."
+            f"{cell_label(self._cells[cell_id].params)}: {reason}. Its trials are skipped; fix "
+            "this and repeat the command."
             for cell_id, reason in self._in_vain.items()
         )
         unsteady = {
@@ -140,8 +140,8 @@ class Session:
             for name in self._nodes_of(trial)
         }
         left = (
-            f"Trials on {', '.join(unsteady)} are left: some of these nodes came back and were "
-            "lost again each time. Give the same command again when they are steady."
+            f"Trials on {', '.join(unsteady)} are skipped: some of these nodes came back and "
+            "were lost again each time. Repeat the command when they are stable."
         )
         return (*lost, *in_vain, *([left] if unsteady else []))
 

@@ -67,14 +67,14 @@ class Start:
             return
         needed = {name for names in away for name in names}
         known = self.account
-        doing = f"Continuing the run {known.folder.name}" if known else "Beginning a run"
+        doing = f"Continuing the run {known.folder.name}" if known else "Starting a run"
         reasons = (
             why_left(node.name, node.away or "")
             for node in self.plan.cluster.nodes
             if node.name in needed
         )
         told = "\n".join(reasons)
-        raise HerdError(f"{doing}: nothing that is left can run now.\n{told}")
+        raise HerdError(f"{doing}: none of the remaining trials can run now.\n{told}")
 
 
 def known_run(

@@ -58,7 +58,7 @@ class Meter:
                 used = energy_between(before, after.get(node, {}))
             except ValueError as error:
                 self._execution.refused = node  # its log cannot tell
-                self._execution.blame(f"{node} tells of its energy what cannot be: {error}")
+                self._execution.blame(f"{node} reports an impossible energy reading: {error}")
                 continue
             if used is not None:
                 self._execution.energy[node] = used
@@ -81,7 +81,7 @@ def energy_between(before: Reading, after: Reading) -> NodeEnergy | None:
     if not before or before.keys() != after.keys():
         return None
     if len(before) > MOST_COUNTERS or MOMENT not in before:
-        raise ValueError(f"{len(before)} counters, the moment among them or not")
+        raise ValueError(f"{len(before)} counters, with or without the time")
     used = {one_line(name, 80): _risen(name, before[name], after[name]) for name in before}
     return NodeEnergy(window_s=used.pop(MOMENT), joules=used)
 

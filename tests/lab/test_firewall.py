@@ -198,7 +198,7 @@ def test_networks_that_overlap_are_loaded(lab: VirtualLab) -> None:
 def test_a_network_of_half_the_world_is_refused(lab: VirtualLab, network: str) -> None:
     refused = lab.play("playbooks/nodes.yml", herd_forwarded_from=network)
     assert refused.code != 0
-    assert f"is '{network}', no IPv4 network" in refused.words()
+    assert f"is '{network}', not an IPv4 network" in refused.words()
 
 
 @pytest.mark.parametrize(

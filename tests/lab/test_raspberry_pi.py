@@ -194,7 +194,7 @@ def test_what_would_spoil_measurements_is_told_last_and_changes_nothing(pi: Pi) 
     told = pi.play("provision", without_engines)
     assert (told.code, told.changed()[NODE]) == (0, 0), told.output
     last = " ".join(told.output[told.output.rindex("TASK [") :].split())
-    assert "Warn of what would spoil measurements" in last
+    assert "Warn of anything that would spoil measurements" in last
     assert "rpi1: engines talk over eth0, which is wireless" in last
     assert "rpi1: it has been throttled since it booted (bits 0x50000)" in last
 
@@ -203,7 +203,7 @@ def test_without_vcgencmd_only_what_happens_now_is_known(pi: Pi) -> None:
     """The kernel's file forgets within seconds; a warning says what is not known."""
     unasked = {name: text for name, text in PI_4.items() if name != VCGENCMD}
     for bits, words in (
-        ("0", "whether it has been throttled since it booted is not known"),
+        ("0", "whether it has been throttled since it booted is unknown"),
         ("50005", "it is throttled now, or was within the last seconds (bits 0x50005)"),
     ):
         pi.dress({**unasked, THROTTLED: f"{bits}\n"})

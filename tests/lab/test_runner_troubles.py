@@ -81,7 +81,7 @@ def test_what_can_run_without_a_node_runs_and_the_node_is_taken_up_when_it_is_ba
     said = process.communicate(timeout=BOUNDED_S)[1]
 
     assert process.returncode == 0, said
-    assert f"{WORKER} is there and takes part." in said
+    assert f"{WORKER} is back and takes part." in said
     assert {attempt.params["nodes"] for attempt in attempts(tmp_path)} == {1, 2}
     assert Account.read(runs(tmp_path)[0]).counts()["done"] == 6
     assert unseen.nodes[WORKER] == {}

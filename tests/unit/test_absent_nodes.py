@@ -45,7 +45,7 @@ def test_what_can_run_runs_and_the_rest_waits_and_says_so_once(tmp_path: Path) -
     assert done(tmp_path) == {1: 2, 2: 2}
     assert result.exit_code == 1
     assert said.count("it does not answer") == 1
-    assert "4 nodes" in said.partition("Waiting for them:")[2].splitlines()[1]
+    assert "4 nodes" in said.partition("Cells waiting for them:")[2].splitlines()[1]
     (note,) = result.notes
     assert "Trials that need pi3 wait" in note
 
@@ -76,7 +76,7 @@ def test_a_node_that_was_away_at_the_beginning_is_taken_up_within_the_run(tmp_pa
 
     assert counted(result) == (6, 0, 0, 0)
     assert result.exit_code == 0
-    assert said.count("pi3 is there and takes part.") == 1
+    assert said.count("pi3 is back and takes part.") == 1
 
 
 def test_a_node_that_was_away_is_taken_up_when_the_run_goes_on(tmp_path: Path) -> None:
@@ -125,7 +125,10 @@ def test_it_is_held_against_the_run_from_then_on(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_run_nothing_begins(tmp_path: Path) -> None:
-    with pytest.raises(HerdError, match=r"(?s)nothing that is left can run now.*pi1.*not answer"):
+    with pytest.raises(
+        HerdError,
+        match=r"(?s)none of the remaining trials can run now.*pi1.*not answer",
+    ):
         measure(tmp_path, world(tmp_path, silent={"pi1"}))
 
     assert runs(tmp_path / "results") == []
@@ -164,7 +167,7 @@ class Odd(ScriptedLauncher):
         (
             "facts",
             reply_of("facts", ok=True, parts={"helper": b"3"}),
-            "its helper speaks version 3",
+            "its helper has protocol version 3",
         ),
         ("facts", reply_of("facts", ok=False, parts={"error": b"no room"}), "no room"),
         (
@@ -175,7 +178,7 @@ class Odd(ScriptedLauncher):
         (
             "own",
             reply_of("own", ok=False, parts={"owner": b"user=ada host=attic pid=4711 since=now"}),
-            "belongs to the runner of ada@attic",
+            "is in use by the runner of ada@attic",
         ),
     ],
 )
@@ -220,7 +223,7 @@ def test_a_node_that_shuts_down_is_lost_and_looked_for_again(tmp_path: Path) -> 
 
     assert counted(result) == (6, 0, 0, 0)
     assert said.count("pi2 is shutting down") == 1
-    assert said.count("pi2 is there and takes part.") == 1
+    assert said.count("pi2 is back and takes part.") == 1
 
 
 class ComingAndGoing(GoingDown):
@@ -256,7 +259,7 @@ def test_an_api_is_asked_while_nodes_are_away(tmp_path: Path) -> None:
         result, said = measure(tmp_path, the_world, asked)
 
     assert counted(result) == (1, 0, 0, 1)
-    assert "Waiting for them:" in said
+    assert "Cells waiting for them:" in said
     assert [note.split()[3] for note in result.notes] == ["pi1", "pi2"]
 
 
@@ -357,7 +360,7 @@ def test_cells_that_cannot_be_looked_at_stay_as_they_were(tmp_path: Path) -> Non
 
     assert result.already_complete
     assert counted(result) == (4, 0, 2, 0)
-    assert "What pi4 lacked was not looked at again" in said
+    assert "pi4 was not checked again for what it lacked" in said
 
 
 def test_another_model_in_the_place_of_one_is_another_run(tmp_path: Path) -> None:
@@ -387,7 +390,7 @@ def test_cells_that_need_more_nodes_than_are_left_cannot_run(tmp_path: Path) -> 
     result, said = measure(tmp_path, world(tmp_path), without=("pi2",))
 
     assert counted(result) == (4, 0, 2, 0)
-    assert "it needs 4 nodes and the cluster has 3" in said
+    assert "it needs 4 nodes, but the cluster has 3" in said
 
 
 def test_the_same_again_goes_on_with_the_run_without_the_node(tmp_path: Path) -> None:
@@ -413,7 +416,7 @@ def test_a_run_on_all_nodes_goes_on_without_one_and_its_cells_wait(tmp_path: Pat
     assert second.folder == first.folder
     assert counted(second) == (4, 0, 0, 2)
     assert "pi3: it is left out" in said
-    assert "Give the command without that" in second.notes[0]
+    assert "Repeat the command without that" in second.notes[0]
 
 
 def test_a_complete_run_on_all_nodes_is_none_that_goes_on_without_one(tmp_path: Path) -> None:
@@ -437,7 +440,7 @@ def test_a_node_that_merely_does_not_answer_changes_no_cell(tmp_path: Path) -> N
     ("without", "told"),
     [
         (("pi9",), "there is no node pi9 .* which has pi1, pi2"),
-        (("pi1", "pi2"), "leaves no node"),
+        (("pi1", "pi2"), "leaves no nodess"),
     ],
 )
 def test_names_to_leave_out_are_those_of_nodes(without: tuple[str, ...], told: str) -> None:
@@ -448,5 +451,5 @@ def test_names_to_leave_out_are_those_of_nodes(without: tuple[str, ...], told: s
 def test_names_to_leave_out_are_given_with_commas_or_several_times() -> None:
     assert fabfile._names(["pi3, desk", "pi3"]) == ("pi3", "desk")
     assert fabfile._names(None) == ()
-    with pytest.raises(HerdError, match="name nodes of the inventory"):
+    with pytest.raises(HerdError, match="name nodes from the inventory"):
         fabfile._names(["pi3,"])

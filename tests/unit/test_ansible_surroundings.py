@@ -188,7 +188,7 @@ def test_what_ansible_says_is_short_and_each_thing_is_said_once() -> None:
 def test_an_ansible_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match=r"Reading: .*nothing is not installed. `make setup`"):
         ask_ansible([str(tmp_path / "nothing")], tmp_path, "Reading")
-    with pytest.raises(HerdError, match="Ansible is not installed beside"):
+    with pytest.raises(HerdError, match="Ansible is not installed next to"):
         ask_ansible([sys.executable, "-c", "import ansible_is_not_here"], tmp_path, "Reading")
 
 

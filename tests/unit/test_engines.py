@@ -123,7 +123,7 @@ def test_threads_are_the_cores_of_each_node_unless_said_otherwise() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"nodes": 8}, "it needs 8 nodes and the cluster has 4"),
+        ({"nodes": 8}, "it needs 8 nodes, but the cluster has 4"),
         ({"nodes": 3}, "3 nodes"),
         ({"weights": "q8_0"}, "q8_0"),
         ({"weights": "q4_0"}, "stories15m-kv16-q4_0.m is not on pi1"),
@@ -140,8 +140,8 @@ def test_a_model_that_needs_more_heads_names_the_one_that_has_them() -> None:
         cell("distributed-llama", model="stories15m", nodes=4), cluster()
     )
     assert told == (
-        "the model's 6 KV heads cannot be shared evenly among 4 nodes: name the model "
-        "stories15m+kv16, the same one with heads of zeros added"
+        "the model's 6 KV heads cannot be divided evenly among 4 nodes: name the model "
+        "stories15m+kv16, the same one with zero-padded heads added"
     )
 
 
@@ -185,7 +185,7 @@ def test_memory_that_others_use_is_not_free(engine: str) -> None:
     told = ENGINES[engine].check(cell(engine, nodes=2), machines)
 
     assert told is not None
-    assert told.startswith("pi1 has 32 MiB of memory free and would need about")
+    assert told.startswith("pi1 has 32 MiB of memory free but would need about")
 
 
 def test_a_model_published_for_distributed_llama_alone_is_unavailable_elsewhere() -> None:
@@ -195,7 +195,7 @@ def test_a_model_published_for_distributed_llama_alone_is_unavailable_elsewhere(
         )
         assert told is not None
         assert told.startswith(
-            "llama3.2-1b-instruct is published ready for distributed-llama with weights q4_0"
+            "llama3.2-1b-instruct is published in distributed-llama's format with q4_0 weights only"
         )
 
 
@@ -222,7 +222,7 @@ def test_memory_is_said_before_a_model_would_be_fetched_for_nothing() -> None:
     machines = Cluster(nodes=(node(1, available_mib=900, model_sha256={}),))
     wanted = cell("distributed-llama", model="llama3.1-8b-instruct", weights="q4_0", context=4096)
     told = ENGINES["distributed-llama"].check(wanted, machines)
-    assert told == "pi1 has 900 MiB of memory free and would need about 7198 MiB"
+    assert told == "pi1 has 900 MiB of memory free but would need about 7198 MiB"
 
 
 def test_a_qwen3_that_fits_is_not_said_to_need_more() -> None:
@@ -242,7 +242,7 @@ def test_rows_that_are_no_blocks_of_32_are_told_for_quantised_weights_alone() ->
     for engine in ("llama.cpp", "distributed-llama"):
         told = ENGINES[engine].check(cell(engine, model=odd, weights="q4_0"), cluster())
         assert told is not None
-        assert "hidden_dim (176) is no multiple of 32, and q4_0 weights" in told
+        assert "hidden_dim (176) is not a multiple of 32, and q4_0 weights" in told
         told = ENGINES[engine].check(cell(engine, model=odd, weights="f32"), cluster())
         assert told is not None
         assert "multiple" not in told
@@ -257,10 +257,10 @@ def test_a_shorter_context_needs_less_memory_and_reaches_the_engine() -> None:
     assert engine.memory(short).root_mib < engine.memory(whole).root_mib
     too_short = engine.check(cell("distributed-llama", context=32), cluster())
     assert too_short is not None
-    assert "context of 32 tokens here; 48 are asked for" in too_short
+    assert "context of 32 tokens here, but 48 are requested" in too_short
     beyond = engine.check(cell("distributed-llama", context=512), cluster())
     assert beyond is not None
-    assert "has a context of 256 tokens and the axis `context` asks for 512" in beyond
+    assert "has a context of 256 tokens, but the axis `context` requests 512" in beyond
 
 
 @pytest.mark.parametrize("engine", ON_NODES)

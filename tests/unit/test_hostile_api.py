@@ -522,7 +522,7 @@ def test_answers_that_cannot_be_recorded_are_recorded_by_the_next_command(
         asked_for = matrix(path, "Why?", repeats=2)
         with monkeypatch.context() as broken:
             break_disk(broken, call, number)
-            with pytest.raises(HerdError, match="What was answered and paid for is in") as caught:
+            with pytest.raises(HerdError, match="The answers that were paid for are in") as caught:
                 run(tmp_path, asked_for)
         folder = Path(str(caught.value).rpartition(" is in ")[2].partition(". ")[0])
         assert json.loads((folder / "controller.client.out").read_text())["text"] == "yes"

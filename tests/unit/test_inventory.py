@@ -82,7 +82,7 @@ def test_vaulted_values_are_opened(tmp_path: Path) -> None:
 def test_a_variable_that_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
     hosts = inventory(tmp_path, "[cluster]\na\n", 'ansible_host: "{{ nowhere_set }}"\n')
 
-    with pytest.raises(HerdError, match=r"ansible_host of a cannot be worked out.*nowhere_set"):
+    with pytest.raises(HerdError, match=r"ansible_host of a cannot be evaluated.*nowhere_set"):
         read_cluster(tmp_path, hosts)
 
 
@@ -92,18 +92,21 @@ def test_a_variable_that_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
         ("[others]\na\n", "its group cluster is missing or empty"),
         (
             "[cluster]\na ansible_host=192.0.2.1 ansible_port=ssh\n",
-            "a setting of SSH of a cannot be worked out: Config 'port'",
+            "a setting of SSH of a cannot be evaluated: Config 'port'",
         ),
         ("[cluster]\na ansible_host=no-such-host.invalid\n", "Set `herd_cluster_address`"),
         (
             "[cluster]\na ansible_host=192.0.2.1 herd_forwarded_from=windows\n",
-            "herd_forwarded_from of a is 'windows', no IPv4 network such as 172.16.0.0/12.",
+            (
+                "herd_forwarded_from of a is 'windows', which is not an IPv4 network such as "
+                "172.16.0.0/12."
+            ),
         ),
         ("[cluster\na\n", "hosts.ini"),
         *(
             (
                 f"[cluster]\na ansible_host=192.0.2.1 ansible_port={port}\n",
-                "a setting of SSH of a cannot be worked out",
+                "a setting of SSH of a cannot be evaluated",
             )
             for port in ("65536", "-1", "0", "²", "9" * 5000)
         ),

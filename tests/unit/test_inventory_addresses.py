@@ -38,15 +38,15 @@ def _no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
         ("127.0.0.1", "leads every machine to itself"),
         ("127.8.8.8", "leads every machine to itself"),
         ("desk", "'desk', which is 127.0.1.1 on this machine: that leads every machine to itself"),
-        ("0.0.0.0", "stands for every address"),  # noqa: S104 - refused
-        ("0.1.2.3", "stands for every address"),
+        ("0.0.0.0", "means every address"),  # noqa: S104 - refused
+        ("0.1.2.3", "means every address"),
         ("224.0.0.251", "multicast"),
         ("239.255.255.250", "multicast"),
         ("255.255.255.255", "broadcast"),
         ("240.0.0.1", "reserved"),
-        ("169.254.3.4", "gives itself while it has no address"),
+        ("169.254.3.4", "gives itself while it has no other"),
         ("pi3.local", "169.254.7.8 on this machine: that is what a machine gives itself"),
-        ("nowhere.invalid", "no IPv4 address and cannot be resolved"),
+        ("nowhere.invalid", "not an IPv4 address and cannot be resolved"),
         ("fe80::1%eth0", "no IPv4 address"),
         ("2001:db8::7", "no IPv4 address"),
         ("192.0.2.7/24", "no IPv4 address"),
@@ -103,12 +103,12 @@ def test_every_node_is_told_of() -> None:
         (
             Place("a", "192.0.2.1", "10.0.0.1"),
             Place("b", "192.0.2.1", "10.0.0.2"),
-            "are one machine: both are where SSH finds 192.0.2.1",
+            "are the same machine: both are where SSH finds 192.0.2.1",
         ),
         (
             Place("a", "192.0.2.1", is_here=True),
             Place("b", "192.0.2.2", is_here=True),
-            "are one machine: both are this machine itself",
+            "are the same machine: both are this machine itself",
         ),
         # a's own address was written down wrongly, as b's.
         (
@@ -167,7 +167,7 @@ def test_the_role_says_what_the_runner_says() -> None:
                 "[all:vars]\nansible_connection=local\n"
                 "[cluster]\na ansible_host=192.0.2.1\nb ansible_host=192.0.2.2\n"
             ),
-            "a and b are one machine: both are this machine itself",
+            "a and b are the same machine: both are this machine itself",
         ),
     ],
 )

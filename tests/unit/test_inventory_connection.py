@@ -229,7 +229,7 @@ def test_passwords_are_known_but_never_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "environment", "told"),
     [
-        ({"ansible_connection": "winrm"}, {}, "would reach a by the connection `winrm`"),
+        ({"ansible_connection": "winrm"}, {}, "would connect to a with the connection `winrm`"),
         ({"ansible_connection": "psrp"}, {}, "belongs to group windows_hosts"),
         ({"ansible_connection": "containers.podman.podman"}, {}, "`containers.podman.podman`"),
         (
@@ -248,8 +248,8 @@ def test_passwords_are_known_but_never_shown(tmp_path: Path) -> None:
             "ansible_ssh_pkcs11_provider of a",
         ),
         ({"ansible_ssh_common_args": "-o 'a"}, {}, "ssh_common_args of a cannot be split"),
-        ({"ansible_user": "{{ nobody }}"}, {}, "ansible_user of a cannot be worked out: 'nobody'"),
-        ({"herd_known_hosts": "{{ x }}"}, {}, "herd_known_hosts of a cannot be worked out"),
+        ({"ansible_user": "{{ nobody }}"}, {}, "ansible_user of a cannot be evaluated: 'nobody'"),
+        ({"herd_known_hosts": "{{ x }}"}, {}, "herd_known_hosts of a cannot be evaluated"),
     ],
 )
 def test_what_fab_cannot_follow_is_refused_by_name(

@@ -45,9 +45,8 @@ def as_ansible_prints(message: str) -> str:
     """A failed module; Ansible breaks the message where a line is full."""
     broken = message.replace(" (", "\n(", 1)
     return (
-        "TASK [lab_host : Have this machine run arm64 programs] ***\n"
-        f"[ERROR]: Task failed: Module failed: {broken}\n"
-        "fatal: [localhost]: FAILED! => {}\n"
+        "TASK [lab_host : Let this machine run arm64 programs] ***\n[ERROR]: Task failed: "
+        f"Module failed: {broken}\nfatal: [localhost]: FAILED! => {{}}\n"
     )
 
 

@@ -26,10 +26,10 @@ UBUNTU = {"lab_host_origin": "Ubuntu", "lab_host_codename": "noble"}
 @pytest.mark.parametrize(
     ("asked", "nodes", "words"),
     [
-        ("buster", 2, r"--release buster: 'buster' is none of bookworm, trixie\. .*in turn"),
-        ("trixie,", 2, r"--release trixie,: '' is none of bookworm, trixie"),
-        ("bookworm trixie", 2, r"'bookworm trixie' is none of bookworm, trixie"),
-        ("bookworm,trixie", 1, r"2 releases for 1 node\. .*there must be a node for each"),
+        ("buster", 2, r"--release buster: 'buster' is not one of bookworm, trixie\. .*commas"),
+        ("trixie,", 2, r"--release trixie,: '' is not one of bookworm, trixie"),
+        ("bookworm trixie", 2, r"'bookworm trixie' is not one of bookworm, trixie"),
+        ("bookworm,trixie", 1, r"2 releases for 1 node\. .*each release needs a node"),
     ],
 )
 def test_releases_that_no_node_can_have_are_refused(asked: str, nodes: int, words: str) -> None:

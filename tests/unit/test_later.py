@@ -96,7 +96,7 @@ def test_no_link_is_followed_and_nothing_else_lies_there(folder: Path) -> None:
         load_run(folder)
 
 
-@pytest.mark.parametrize(("last", "told"), [(10_000, "Begin another run"), (10_001, "none of its")])
+@pytest.mark.parametrize(("last", "told"), [(10_000, "Start another run"), (10_001, "none of its")])
 def test_no_addition_is_written_that_could_not_be_read(folder: Path, last: int, told: str) -> None:
     later = folder / LATER_FOLDER / "0001.json"
     later.rename(later.with_name(f"{last}.json"))

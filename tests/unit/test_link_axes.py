@@ -111,7 +111,7 @@ def test_links_of_other_machines_are_not_set(root: None) -> None:
     reason = unavailable(asked(link_mbit=100), nodes(None))
 
     assert reason is not None
-    assert reason.startswith("pi1 is no node of the lab")
+    assert reason.startswith("pi1 is not a node of the lab")
     assert unavailable(asked(link_mbit=0), nodes(None)) is None
     assert unavailable(asked(link_mbit=100), nodes(1000)) is None
 
@@ -195,7 +195,7 @@ def test_a_link_that_was_left_and_cannot_be_put_right_stops_the_run(
     monkeypatch.setattr(links, "_may_be_root", lambda: False)
     (tmp_path / "pi1").write_text("shaped\n")
 
-    with pytest.raises(HerdError, match=r"left another link on pi1; .*sudo -v"):
+    with pytest.raises(HerdError, match=r"left the links of pi1 changed; .*sudo -v"):
         Links(nodes(1000).nodes).clear()
 
 
@@ -205,7 +205,7 @@ class FakeLinks(Links):
     def have(self, cell: Cell) -> LinkRecord | None:
         self.times = getattr(self, "times", 0) + 1
         if self.times == 2:
-            raise KeeperError("pi1", "the node pi1 does not run")
+            raise KeeperError("pi1", "the node pi1 is not running")
         return LinkRecord(mbit=100, delay_ms=0, round_trip_ms=0.1)
 
 
@@ -219,7 +219,7 @@ def test_a_trial_is_not_measured_over_a_link_that_could_not_be_set(
 
     assert result.counts["done"] == 2
     done, failed, again = attempts(tmp_path)
-    assert failed.cause == "the node pi1 does not run while its link was set"
+    assert failed.cause == "the node pi1 is not running while its link was set"
     assert failed.processes == ()
     assert done.link == again.link == LinkRecord(mbit=100, delay_ms=0, round_trip_ms=0.1)
     assert failed.link is None

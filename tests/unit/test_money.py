@@ -76,7 +76,7 @@ def test_the_estimate_comes_first_and_the_bill_by_usage_last(tmp_path: Path) -> 
     )
 
 
-RULE = "What fails is asked again and costs anew; `--max-cost` sets a ceiling to it."
+RULE = "Questions that fail are asked again and cost again; `--max-cost` limits the total."
 
 
 def test_the_plan_tells_what_priced_systems_cost_at_most_and_what_limits_it(
@@ -99,7 +99,7 @@ def test_the_plan_names_what_has_no_price_and_adds_up_one_currency_only(tmp_path
     path = two_systems(tmp_path, f"price: {PRICE}", "key_env: A_KEY")
     asked = matrix(path, "Why?", axes={"system": ("one", "other")})
     lines = describe(make_plan(asked, Cluster(())))
-    assert lines[-2:] == ["other: nobody said what it costs", RULE]
+    assert lines[-2:] == ["other: no price is given", RULE]
 
     load_systems.cache_clear()
     path = two_systems(tmp_path, f"price: {PRICE}", f"price: {PRICE.replace('EUR', 'USD')}")
@@ -135,7 +135,7 @@ def test_more_than_the_ceiling_is_refused_with_the_figures_and_nothing_begins(
 def test_a_ceiling_that_is_high_enough_lets_pass(tmp_path: Path) -> None:
     result, requests, printed = priced(tmp_path, saying("yes"), max_cost=MOST)
     assert (result.counts["done"], requests) == (1, 1)
-    assert f"--max-cost {MOST:g}: nothing is asked that could go beyond it." in printed
+    assert f"--max-cost {MOST:g}: no question is asked that could exceed it." in printed
 
 
 def test_attempts_that_fail_do_not_break_the_ceiling(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_ceiling_needs_a_price_where_a_key_is_needed(
 ) -> None:
     monkeypatch.setenv("A_KEY", "sk-some")
     path = systems_file(tmp_path, "https://a/v1", key_env="A_KEY")
-    with pytest.raises(HerdError, match="nobody said what api costs"):
+    with pytest.raises(HerdError, match="api has no price"):
         run(tmp_path, matrix(path, "Why?"), max_cost=1.0)
 
 

@@ -335,7 +335,7 @@ def test_settings_that_would_break_a_conversation_do_not(world: World, level: st
         ),
         ("--jump a", "option --jump not recognized"),
         ("-o Nonsense=1", "[Bb]ad configuration option: nonsense"),
-        ("-F nowhere.conf", r"`-F nowhere\.conf` names no file"),
+        ("-F nowhere.conf", r"`-F nowhere\.conf` does not name a file"),
         ("-F anybodys.conf", r"anybodys\.conf is not used, .*\. chmod go-w \S+/anybodys\.conf$"),
     ],
 )
@@ -501,10 +501,12 @@ def test_the_remedies_for_keys_do_what_they_say(world: World, tmp_path: Path) ->
     }
     said = by_fab(world, hosts)
 
-    assert "key id_other has a passphrase, and no agent has it. ssh-add id_other" in said["locked"]
-    assert "others may read it. chmod 600 id_open" in said["open"]
+    assert (
+        "key id_other has a passphrase and is not loaded in an agent. ssh-add id_other"
+    ) in said["locked"]
+    assert "other users may read it. chmod 600 id_open" in said["open"]
     assert "id_missing does not exist" in said["missing"]
-    assert "id_other.pub is the public half, and no agent has the other" in said["public"]
+    assert "id_other.pub is the public key, and no agent has the private one" in said["public"]
     assert "passphrase for id_other" in answered(world, "ssh-add id_other", LOCK)
     answered(world, "chmod 600 id_open", "")
     said = by_fab(world, hosts)

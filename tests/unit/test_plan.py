@@ -78,7 +78,7 @@ def test_the_plan_shows_the_order_and_the_reason_of_each_impossible_cell(tmp_pat
     lines = describe(planned(tmp_path))
 
     assert sum("block 1" in line for line in lines) == 2
-    impossible = lines[lines.index("Impossible here:") + 1]
+    impossible = lines[lines.index("Cells that cannot run:") + 1]
     assert "3 nodes" in impossible
     assert "8 KV heads" in impossible
 
@@ -88,15 +88,15 @@ def test_the_plan_shows_files_numbers_of_nodes_and_memory(tmp_path: Path) -> Non
 
     (model,) = lines[lines.index("Models:") + 1 : lines.index("Models:") + 2]
     assert "distributed-llama: file of 69 MiB, on 1, 2, 4 or 8 nodes" in model
-    memory = lines[lines.index("Memory needed of what is free, in MiB:") + 1 :][:2]
-    assert memory[0].endswith("on 1 node: root 87 of 3072 (pi1)")
-    assert memory[1].endswith("on 2 nodes: root 56 of 3072 (pi1), worker 40 of 3072 (pi2)")
+    memory = lines[lines.index("Memory needed / available (MiB):") + 1 :][:2]
+    assert memory[0].endswith("on 1 node: root 87 / 3072 (pi1)")
+    assert memory[1].endswith("on 2 nodes: root 56 / 3072 (pi1), worker 40 / 3072 (pi2)")
 
 
 def test_a_plan_of_which_nothing_can_run_says_so(tmp_path: Path) -> None:
     lines = describe(planned(tmp_path, available_mib=1))
 
-    assert lines[-1] == "Nothing of this matrix can run here."
+    assert lines[-1] == "No cell of this matrix can run here."
     assert sum("MiB of memory free" in line for line in lines) == 2
     assert "" not in {lines[i] + lines[i + 1] for i in range(len(lines) - 1)}
 

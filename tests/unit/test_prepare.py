@@ -124,7 +124,7 @@ def test_what_is_missing_is_told_put_there_and_not_put_there_again() -> None:
 
     assert fleet.said[1] == "  llama.cpp on pi1, pi2"
     assert fleet.said[3] == "  synthetic:tiny f32 for llama.cpp (7 MiB) on pi1"
-    assert fleet.said[-1] == "All that this matrix needs is there."
+    assert fleet.said[-1] == "Everything that this matrix needs is installed."
     command = next(line for line in fleet.said if "ansible-playbook" in line)
     assert shlex.split(command) == [
         "ansible-playbook",
@@ -202,7 +202,7 @@ def test_nodes_that_are_away_are_named_and_the_others_prepared() -> None:
 
     assert not fleet.prepare(matrix())
 
-    assert fleet.said[0] == "pi2 is passed over. It does not answer at 192.0.2.2."
+    assert fleet.said[0] == "pi2 is skipped. It does not answer at 192.0.2.2."
     assert [(one["--limit"], one["-K"]) for one in fleet.played] == [("pi1", "True")]
     assert fleet.said[-2:] == [
         "Still cannot run:",
@@ -257,7 +257,7 @@ def test_what_ansible_could_not_do_is_told_with_the_reason_that_the_node_has() -
 
     assert not fleet.prepare(matrix(nodes=(1,)))
 
-    assert "Ansible ended early; its messages above say why." in fleet.said
+    assert "Ansible stopped early; see its messages above." in fleet.said
     assert fleet.said[-1].endswith("llama.cpp is not installed on pi1")
 
 
@@ -283,7 +283,7 @@ def test_apis_need_no_node(tmp_path: Path) -> None:
     wanted = comparison(systems="chatgpt")
 
     assert prepare.prepare(wanted, tmp_path, said.append)
-    assert said == ["Only APIs are asked: no node needs anything."]
+    assert said == ["This matrix asks only APIs: no node needs anything."]
 
 
 def test_a_plan_names_the_command_that_brings_what_is_missing() -> None:
@@ -292,11 +292,11 @@ def test_a_plan_names_the_command_that_brings_what_is_missing() -> None:
     )
     lines = describe(make_plan(asked, bare(2)))
 
-    at = lines.index("What engines and models are missing comes with:")
+    at = lines.index("To install the missing engines and models:")
     assert lines[at + 1] == (
         f"  fab prepare --nodes 1,2 --engine llama.cpp --set workers=fresh --inventory {INVENTORY}"
     )
-    assert "comes with" not in " ".join(describe(make_plan(matrix(), bare(2))))  # no command line
+    assert "To install" not in " ".join(describe(make_plan(matrix(), bare(2))))  # no command line
 
 
 @pytest.mark.parametrize(

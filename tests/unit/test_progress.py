@@ -42,7 +42,7 @@ def test_cell_trials_rate_counts_and_time_left_are_shown(terminal: bool) -> None
         "7/8",
         "12.3 tokens/s",
         "4 done, 1 failed, 2 unavailable",
-        "left 30 s",
+        "time left: 30 s",
         "pi3 does not answer",
     ):
         assert part in text, part
@@ -103,7 +103,7 @@ def test_a_run_says_first_which_cells_cannot_run_and_why(tmp_path: Path) -> None
     )
 
     title, cell, begun = output.getvalue().splitlines()[:3]
-    assert title == "Impossible here:"
+    assert title == "Cells that cannot run:"
     assert "3 nodes" in cell
     assert "KV heads" in cell
     assert begun.startswith("run ")

@@ -182,7 +182,7 @@ def test_a_form_that_dllama_api_does_not_know_is_left_to_the_other_engine() -> N
     told = ENGINES["distributed-llama"].check(cell("distributed-llama", own, **asked), cluster())
     other = ENGINES["llama.cpp"].check(cell("llama.cpp", own, **asked), cluster())
 
-    assert "was taught it (zephyr), only llama2, llama3, deepseek3, chatml" in str(told)
+    assert "was trained on (zephyr), only llama2, llama3, deepseek3, chatml" in str(told)
     assert "chat" not in str(other)
 
 

@@ -133,7 +133,9 @@ def test_a_jump_host_that_does_not_let_us_in_is_named(home: Path) -> None:
     with (
         ssh_server() as node,
         ssh_server(lets_in=False) as first,
-        pytest.raises(HerdError, match=f"jump host 127.0.0.1 .*port {first.port}.*no key of"),
+        pytest.raises(
+            HerdError, match=f"jump host 127.0.0.1 .*port {first.port}.*none of your keys"
+        ),
     ):
         said(home, node, f"ProxyJump {jump(first)}", node, first)
 
@@ -228,7 +230,7 @@ def test_a_jump_host_has_a_way_of_its_own(home: Path, servers: list[SshServer]) 
         ("ProxyCommand nc 'a", r"line 3: invalid quotes"),
         ("ProxyJump 127.0.0.1:abc", 'line 3: Invalid ProxyJump "127.0.0.1:abc"'),
         ("ProxyCommand nc %h %T", "unknown key %T"),
-        ("ProxyJump a\nHost a\n  ProxyJump b\nHost b\n  ProxyJump a", "lead in a circle"),
+        ("ProxyJump a\nHost a\n  ProxyJump b\nHost b\n  ProxyJump a", "form a loop"),
     ],
 )
 def test_what_is_wrong_in_the_configuration_is_told(
@@ -271,10 +273,13 @@ def test_a_password_is_told_to_the_node_alone(home: Path) -> None:
     with ssh_server(password=word) as node, ssh_server(password=other) as first:
         assert said(home, node, "", node, ssh=secret) == "hello"
 
-        with pytest.raises(HerdError, match=r"through its jump host .*accepts no key"):
+        with pytest.raises(HerdError, match=r"through its jump host .*accepts none of your keys"):
             said(home, node, f"ProxyJump {jump(first)}", node, first, ssh=secret)
         command = f"ProxyCommand ssh -W %h:%p -p {first.port} user@127.0.0.1"
-        with pytest.raises(HerdError, match=r"through user@127\.0\.0\.1: it accepts no key"):
+        with pytest.raises(
+            HerdError,
+            match=r"through user@127\.0\.0\.1: it accepts none of your keys",
+        ):
             said(home, node, command, node, first, ssh=secret)
         with pytest.raises(HerdError, match="it does not accept the password"):
             said(home, node, "", node, ssh=SshSettings(password=Secret("wrong")))

@@ -41,7 +41,7 @@ def test_a_system_without_debians_packages_is_refused_by_name(
         assert name not in refused
     else:
         assert words in refused[name]
-        assert f"or take {name} out of group cluster." in refused[name]
+        assert f"or remove {name} from group cluster." in refused[name]
 
 
 def test_nothing_is_changed_before_all_refusals() -> None:

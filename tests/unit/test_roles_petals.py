@@ -211,7 +211,7 @@ def test_keys_that_the_controller_lacks_are_named_with_the_package_that_has_them
     "uri", ["mirror.example", "", "http://a b", "http://a\nTrusted: yes", "cdrom:[Debian 12]/"]
 )
 def test_what_is_no_address_of_a_mirror_is_refused(uri: str, tmp_path: Path) -> None:
-    with pytest.raises(DebianError, match=r"no mirror's address, such as http"):
+    with pytest.raises(DebianError, match=r"not the address of a mirror, such as http"):
         PrivateApt(tmp_path, "amd64", Source(uri, "bookworm"))
 
 

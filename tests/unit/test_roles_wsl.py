@@ -331,7 +331,7 @@ def test_a_guest_is_refused_where_it_is_none(tmp_path: Path) -> None:
     }
     told = refusals(tmp_path, "wsl_guest", hosts)
     assert "wsl --set-version" in told["wsl_1"]
-    assert "Take it out of group wsl_guests" in told["native"]
+    assert "Remove it from group wsl_guests" in told["native"]
     assert "22 is Windows' own" in told["on_22"]
     assert "wsl_2" not in told
 

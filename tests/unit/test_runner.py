@@ -307,7 +307,7 @@ def test_a_cluster_that_another_runner_owns_is_refused_by_its_name(tmp_path: Pat
 
     taken.send(Request("own", (("who", "user=ada host=attic pid=4711 since=now"),)))
 
-    with pytest.raises(HerdError, match=r"pi2: the cluster belongs to the runner of ada@attic"):
+    with pytest.raises(HerdError, match=r"pi2: the cluster is in use by the runner of ada@attic"):
         run(tmp_path, the_world, asked=matrix(axes={**ONE_NODE, "nodes": (2,)}))
 
 

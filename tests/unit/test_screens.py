@@ -182,11 +182,11 @@ def test_a_command_is_never_parted(command: str, before: int) -> None:
 
 
 def test_lines_end_at_words_and_what_is_set_in_stays_so() -> None:
-    text = f"Impossible here:\n  4 nodes: {'a reason that takes its time ' * 4}\n\n  end"
+    text = f"Cells that cannot run:\n  4 nodes: {'a reason that takes its time ' * 4}\n\n  end"
 
     lines = wrapped(text, 40).split("\n")
 
-    assert lines[0] == "Impossible here:"
+    assert lines[0] == "Cells that cannot run:"
     assert lines[-2:] == ["", "  end"]
     assert lines[1].startswith("  4 nodes: ")
     assert all(line.startswith("    ") for line in lines[2:-2])

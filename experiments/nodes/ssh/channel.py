@@ -128,7 +128,7 @@ class Channel:
                 raise self._mute(came)
             came += piece
             if len(came) > NOISE_BYTES:
-                raise SilentError("its shell did not stop talking", let_in=True)
+                raise SilentError("its shell did not stop printing", let_in=True)
         self.noise, _, self._came = came.partition(_MARK)
 
     def _mute(self, came: bytes) -> SilentError:
@@ -137,7 +137,7 @@ class Channel:
         if status in (BROKEN, None) or status < 0:
             return SilentError("it ended", let_in=False)
         if MARK.encode() in came:  # as cmd and PowerShell print it
-            return SilentError("its shell is one of Windows'", let_in=True, of_windows=True)
+            return SilentError("its shell is a Windows shell", let_in=True, of_windows=True)
         last = one_line(came[-PIECE_BYTES:].decode("utf-8", "replace").strip().rpartition("\n")[2])
         told = f" ({said or last})" if said or last else ""
         return SilentError(f"its shell ended with status {status}{told}", let_in=True)

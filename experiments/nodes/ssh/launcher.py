@@ -196,7 +196,7 @@ class SshConversation:
             except ReplyError as error:
                 raise NodeLostError(
                     self.node.name,
-                    f"{self.node.name} says what its helper should not say: {error}",
+                    f"unexpected output from the helper on {self.node.name}: {error}",
                 ) from None
             if reply is not None:
                 self._has_answered = True
@@ -232,7 +232,7 @@ class SshConversation:
         name, said, status = self.node.name, self._channel.last_said(), self._channel.status()
         told = f" ({said})" if said else ""
         if self._has_answered or status is None or status < 0 or status == BROKEN:
-            return NodeLostError(name, f"the connection to {name} broke{told}")
+            return NodeLostError(name, f"the connection to {name} was lost{told}")
         return NodeLostError(
             name,
             f"Starting the helper on {name} failed{told}. Provision it: {provision(limit=[name])}",

@@ -232,8 +232,8 @@ class OpenSsh:
             if len(way) > MOST_JUMPS:
                 named = ", ".join(jump for jump, _ in way[:4])
                 raise HerdError(
-                    f"Connecting to {told.host}: its jump hosts in ~/.ssh/config lead in a circle, "
-                    f"or are more than {MOST_JUMPS}: {named} …"
+                    f"Connecting to {told.host}: its jump hosts in ~/.ssh/config form a loop, "
+                    f"or there are more than {MOST_JUMPS}: {named} …"
                 )
         return way
 
@@ -279,8 +279,8 @@ class OpenSsh:
         # An agent may have the private half; and OpenSSH puts what it knows in place of %d.
         if "%" not in key_file and not path.exists() and not Path(f"{path}.pub").exists():
             raise HerdError(
-                f"Connecting to {node.name}: its key {path} does not exist. Put "
-                "`ansible_ssh_private_key_file` in the inventory right."
+                f"Connecting to {node.name}: its key {path} does not exist. Correct "
+                "`ansible_ssh_private_key_file` in the inventory."
             )
 
     def _rules_for(self, known_hosts: str, config: str | None) -> Path:
@@ -340,18 +340,18 @@ class OpenSsh:
         except OSError as error:
             raise HerdError(f"{doing}: {argv[0]} cannot be run ({error.strerror}).") from None
         except subprocess.TimeoutExpired:
-            raise HerdError(f"{doing}: ssh -G did not end within {READ_S} s.") from None
+            raise HerdError(f"{doing}: ssh -G did not finish within {READ_S} s.") from None
         if done.returncode != 0:
             said = one_line(done.stderr.decode("utf-8", "replace").replace("\r", ""))
             if "option: sessiontype" in said:
                 raise HerdError(f"{doing}: its OpenSSH is too old. Install version 8.7 or newer.")
             if found := _BAD_PERMISSIONS.search(said):
                 raise HerdError(
-                    f"{doing}: {found[1]} is not used, because others own it or may write to it. "
-                    f"{shlex.join(('chmod', 'go-w', found[1]))}"
+                    f"{doing}: {found[1]} is ignored, because other users own it or may write "
+                    f"to it. {shlex.join(('chmod', 'go-w', found[1]))}"
                 )
             raise HerdError(
-                f"{doing}: {said}. Ansible needs it, too: try ssh -G -- {shlex.quote(named)}"
+                f"{doing}: {said}. Ansible needs it, too. Try ssh -G -- {shlex.quote(named)}"
             )
         options: dict[str, list[str]] = {}
         for line in done.stdout.decode("utf-8", "replace").splitlines():
@@ -397,8 +397,8 @@ def _kept(node: Node, project: Path) -> tuple[list[str], str | None]:
         raise HerdError(_not_followed(node, str(error))) from None
     if rest:
         raise HerdError(
-            _not_followed(node, f"`{one_line(rest[0], 80)}` is no option")
-            + " A value with blanks has to be quoted: -o ProxyCommand='ssh -W %h:%p jump'"
+            _not_followed(node, f"`{one_line(rest[0], 80)}` is not an option")
+            + " A value with spaces must be quoted: -o ProxyCommand='ssh -W %h:%p jump'"
         )
     config, kept = None, []
     for option, value in options:
@@ -409,13 +409,13 @@ def _kept(node: Node, project: Path) -> tuple[list[str], str | None]:
     if config == os.devnull:  # OpenSSH includes no device
         config = "none"
     if config not in (None, "none") and not (project / Path(config).expanduser()).exists():
-        raise HerdError(_not_followed(node, f"`-F {one_line(config, 80)}` names no file"))
+        raise HerdError(_not_followed(node, f"`-F {one_line(config, 80)}` does not name a file"))
     return kept, config
 
 
 def _not_followed(node: Node, why: str) -> str:
     return (
-        f"Connecting to {node.name}: among the arguments of SSH in the inventory and ansible.cfg "
+        f"Connecting to {node.name}: in the SSH arguments from the inventory and ansible.cfg "
         f"(`ansible_ssh_common_args` and the like), {why}."
     )
 

@@ -130,9 +130,9 @@ class Failure:
         if found := _TOO_MANY.search(said):
             machine = self._machine(found[1], found[2])
             return HerdError(
-                f"{machine.where}: too many keys are offered before the right one. Name that one "
-                "alone, with `IdentityFile` and `IdentitiesOnly yes` in ~/.ssh/config below "
-                f"`Host {machine.jump or self.node.address}`."
+                f"{machine.where}: SSH offers too many keys before the right one. Offer only "
+                "the right one, with `IdentityFile` and `IdentitiesOnly yes` in ~/.ssh/config "
+                f"below `Host {machine.jump or self.node.address}`."
             )
         return self._not_reached()
 
@@ -152,7 +152,7 @@ class Failure:
         return NodeLostError(self.node.name, said)
 
     def _try(self) -> str:
-        asked = "Is it on, and on the network?"
+        asked = "Is it switched on and connected to the network?"
         if not self.is_listed:
             return asked
         return f"{asked} Try: {on_node(self.node.name, 'true', root=False)}"
@@ -205,12 +205,12 @@ class Failure:
     def _in_vain(self, machine: _Machine) -> str:
         if self.why.of_windows:
             return (
-                f"{machine.where}: it let us in, but it is a Windows machine. Put it into group "
-                "windows_hosts, and its Linux guest into group cluster, as docs/pcs.md shows."
+                f"{machine.where}: login works, but it is a Windows machine. Put it in group "
+                "windows_hosts, and its Linux guest in group cluster, as shown in docs/pcs.md."
             )
         return (
-            f"{machine.where}: it let us in, but started nothing: {self.why}. A node needs a login "
-            f"shell of Unix. Try: {on_node(self.node.name, 'echo ok', root=False)}"
+            f"{machine.where}: login works, but no program starts: {self.why}. A node needs a "
+            f"Unix login shell. Try: {on_node(self.node.name, 'echo ok', root=False)}"
         )
 
     def _about_host_key(self, machine: _Machine, found: re.Match[str]) -> str:
@@ -224,19 +224,19 @@ class Failure:
         if found.re is _UNKNOWN:
             return (
                 f"{machine.where}: its host key is not in {machine.known_hosts}. Compare the "
-                "fingerprint that this shows with the machine's own, and say yes if it is the "
-                f"same: {look}"
+                "fingerprint that this command shows with the machine's own, and answer yes if "
+                f"they match: {look}"
             )
         if found.re is _REVOKED:
             return (
-                f"{machine.where}: its host key is marked as revoked in {machine.known_hosts}, so "
-                "whoever has it need not be that machine."
+                f"{machine.where}: its host key is marked as revoked in {machine.known_hosts}, "
+                "so it may be a different machine."
             )
         listed = match[1] if (match := _OFFENDING.search(self.said)) else machine.known_hosts
         return (
-            f"{machine.where}: its host key is not the one in {listed}. Either it was installed "
-            "anew, or something else answers at this address. If you know why it changed: "
-            f"{shlex.join(('ssh-keygen', '-R', found[1], '-f', listed))} && {look}"
+            f"{machine.where}: its host key is not the one in {listed}. Either the machine was "
+            "reinstalled, or another host is answering at this address. If you know why it "
+            f"changed: {shlex.join(('ssh-keygen', '-R', found[1], '-f', listed))} && {look}"
         )
 
     def unused_key(self) -> str | None:
@@ -247,18 +247,18 @@ class Failure:
     def _unused(self, machine: _Machine) -> str | None:
         if (self.node.key_file or "").endswith(".pub") and machine.jump is None:
             return (
-                f"the key {self.node.key_file} is the public half, and no agent has the other. "
-                "Name the private key as `ansible_ssh_private_key_file` in the inventory."
+                f"the key {self.node.key_file} is the public key, and no agent has the private "
+                "one. Name the private key as `ansible_ssh_private_key_file` in the inventory."
             )
         if found := _OPEN_KEY.search(self.said):
             return (
-                f"the key {found[1]} is not used, because others may read it. "
+                f"the key {found[1]} is ignored, because other users may read it. "
                 f"{shlex.join(('chmod', '600', found[1]))}"
             )
         for key in machine.keys:
             if _is_locked(self.ssh.project / Path(key).expanduser(), self.call):
                 return (
-                    f"its key {key} has a passphrase, and no agent has it. "
+                    f"its key {key} has a passphrase and is not loaded in an agent. "
                     f"{shlex.join(('ssh-add', key))}"
                 )
         return None
@@ -268,18 +268,19 @@ class Failure:
             return f"{machine.where}: {unused}"
         if machine.jump is not None:
             return (
-                f"{machine.where}: it accepts no key of yours. Name its user and key in "
+                f"{machine.where}: it accepts none of your keys. Name its user and key in "
                 f"~/.ssh/config (`User`, `IdentityFile`) below `Host {machine.jump}`."
             )
         if self.node.ssh.password is not None:
             return (
-                f"{machine.where}: it does not accept the password. Put `ansible_user` and "
-                "`ansible_password` in the inventory right."
+                f"{machine.where}: it does not accept the password. Correct `ansible_user` and "
+                "`ansible_password` in the inventory."
             )
         return (
-            f"{machine.where}: it does not accept the key {self.node.key_file or 'of yours'}. Put "
-            "the public half into ~/.ssh/authorized_keys there, or put `ansible_user` and "
-            "`ansible_ssh_private_key_file` in the inventory right."
+            f"{machine.where}: it does not accept the key "
+            f"{self.node.key_file or 'that SSH offers'}. Add the public key"
+            " to ~/.ssh/authorized_keys there, or correct `ansible_user` and "
+            "`ansible_ssh_private_key_file` in the inventory."
         )
 
 

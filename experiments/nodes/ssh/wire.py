@@ -125,9 +125,11 @@ class ReplyReader:
             raise ReplyError(_shown(header.encode()))
         most_bytes = max(map(most_bytes_of, self._asked), default=SMALL_BYTES)
         if self._taken_bytes + int(size) > most_bytes:
-            raise ReplyError(f"{name} of {size} bytes, where {most_bytes} may come in all")
+            raise ReplyError(
+                f"{name} of {size} bytes, but at most {most_bytes} in total are allowed"
+            )
         if name in self._parts or len(self._parts) == MOST_PARTS:
-            raise ReplyError(f"{name} a second time, or more than {MOST_PARTS} parts")
+            raise ReplyError(f"{name} twice, or more than {MOST_PARTS} parts")
         return name, int(size)
 
     def _end(self, words: list[str], header: str) -> Reply:
@@ -135,7 +137,7 @@ class ReplyReader:
         if told not in ("ok", "error"):
             raise ReplyError(_shown(header.encode()))
         if verb not in self._asked:
-            raise ReplyError(f"a reply to {one_line(verb, 40)}, which it was not asked")
+            raise ReplyError(f"a reply to {one_line(verb, 40)}, which was not requested")
         self._asked.remove(verb)
         del self._buffer[: len(header) + 1]
         reply = reply_of(verb, ok=told == "ok", parts=self._parts)
