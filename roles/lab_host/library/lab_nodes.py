@@ -39,7 +39,7 @@ description:
   - Makes, repairs, limits and shapes the nodes, in parallel, and reads their host keys.
   - Removes nodes that are too many; with state absent all that the lab put on the machine.
 options:
-  state: {type: str, choices: [present, absent], default: present, description: What shall be.}
+  state: {type: str, choices: [present, absent], default: present, description: The wanted state.}
   kinds: {type: list, elements: str, description: "Of each node, release and architecture."}
   images: {type: dict, default: {}, description: Kind to the image of such nodes.}
   prefix: {type: str, default: pi, description: Beginning of the names.}
@@ -51,7 +51,7 @@ options:
   pids: {type: int, default: 2000, description: Process limit of a node.}
   architecture: {type: str, description: Of this machine; nodes of another are emulated.}
   board: {type: path, description: Folder with cpuinfo and firmware that emulated nodes show.}
-  tmpfs: {type: dict, default: {}, description: Folders that shall be small file systems in memory.}
+  tmpfs: {type: dict, default: {}, description: Folders to mount as small file systems in memory.}
   purge_images: {type: bool, default: false, description: With state absent, remove the images.}
 author: llama-herd
 """
