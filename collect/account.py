@@ -1,6 +1,6 @@
 """The account of a run: planned = done + failed + unavailable + pending, always.
 
-Nothing is kept between two readings: the state of a trial is what lies in the run's folder. How
+Nothing is kept between two readings: the state of a trial follows from the run's folder. How
 much of it is looked at, `Look` says.
 """
 
@@ -36,9 +36,9 @@ class Look(enum.IntEnum):
     """How closely an attempt is looked at; each look does what those before it do."""
 
     RECORDS = 0
-    """Its record is read, and its logs have the sizes that this tells."""
+    """Its record is read, and its logs have the sizes that the record states."""
     HASHES = 1
-    """Its logs have the hashes that its record tells."""
+    """Its logs have the hashes that its record states."""
     LOGS = 2
     """Its logs are parsed, and hold what its record says."""
 
@@ -50,7 +50,7 @@ def count_states(states: Sequence[State]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class AttemptState:
-    """An attempt that lies in the run's folder.
+    """An attempt in the run's folder.
 
     Attributes:
         attempt_id: name of its folder.
@@ -100,7 +100,7 @@ class TrialState:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A run as it stands.
+    """The current state of a run.
 
     Attributes:
         folder: the run's folder.
@@ -185,7 +185,7 @@ def _attempts(
         name = _ATTEMPT_NAME.match(path.name)
         trial = planned.get(name[1]) if name else None
         if name is None or trial is None:
-            left_out = f"{one_line(path.name)} is no attempt of a trial of this run"
+            left_out = f"{one_line(path.name)} is not an attempt of a trial of this run"
             warnings.append(f"{left_out} and is left out.")
             continue
         state = _attempt_state(path, int(name[2]), manifest.run, trial, look)
@@ -283,7 +283,7 @@ def _trial_state(
 def _reason(
     cell: CellRecord, state: State, attempts: list[AttemptState], manifest: RunManifest
 ) -> str | None:
-    """Why a trial is not done, as far as its run tells."""
+    """Return why a trial is not done, as far as its run shows."""
     if state == "unavailable":
         return cell.unavailable
     if attempts:

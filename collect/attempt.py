@@ -38,7 +38,7 @@ from core.record import (
 
 ATTEMPT_FILE = "attempt.json"
 LARGEST_LOG_BYTES = 1 << 28
-"""256 MiB. A log is read whole; one that is larger was made by no trial that ended well."""
+"""256 MiB. A log is read whole; one that is larger was not made by a trial that succeeded."""
 TEMPORARY_PREFIX = ".tmp-"
 
 Role = Literal["worker", "root", "server", "client"]
@@ -64,9 +64,9 @@ class ProcessRecord(Record):
         result: systemd's verdict: `success`, `exit-code`, `signal`, `oom-kill`, `timeout` …
         started_at: Unix time in seconds, node's clock.
         runtime_s: from start to exit by the node's monotonic clock; None for one still running.
-        cpu_s: CPU time of the whole process tree; None where the kernel does not tell.
-        memory_peak_mib: likewise.
-        received_bytes: IP bytes into the unit; None where the kernel does not tell.
+        cpu_s: CPU time of the whole process tree; None where the kernel does not report it.
+        memory_peak_mib: its peak memory in MiB; None where the kernel does not report it.
+        received_bytes: IP bytes into the unit; None where the kernel does not report it.
         sent_bytes: IP bytes out of it.
         out_file: file name of its standard output in the attempt's folder.
         err_file: of its standard error; None when that was empty.
@@ -148,7 +148,7 @@ class LinkRecord(Record):
         mbit: rate each way.
         delay_ms: added to a round trip between two nodes.
         method: what delays: the kernel's `netem`, or a `queue` of packets.
-        round_trip_ms: as a ping between two nodes told before the attempt; None on one node.
+        round_trip_ms: as a ping between two nodes showed before the attempt; None on one node.
     """
 
     mbit: Count
@@ -202,12 +202,12 @@ class AttemptRecord(Record):
 
     @property
     def in_vain(self) -> bool:
-        """Whether it failed for what the user must put right, such as a key that is refused."""
+        """Whether it failed for a reason that the user must fix, such as a refused key."""
         return self._client_ended(IN_VAIN)
 
     @property
     def is_final(self) -> bool:
-        """Whether it failed so that its trial has: another attempt would be paid for in vain."""
+        """Whether its trial has failed for good: another attempt would only cost money."""
         return self._client_ended(UNUSABLE)
 
     def _client_ended(self, status: int) -> bool:
@@ -227,7 +227,7 @@ def load_attempt(folder: Path, *, closely: bool = True) -> AttemptRecord:
 
     Args:
         folder: of the attempt.
-        closely: also refuse a record in which a key stands twice.
+        closely: also refuse a record in which a key appears twice.
 
     Raises:
         HerdError: no record, a damaged one, or a log that is missing or too short.

@@ -5,7 +5,7 @@ An answer is a text that may explain, decorate and go on. What it states is foun
 1. What a reasoning model thinks aloud (`<think>…</think>`) is no answer and falls away.
 2. Where the text says which its answer is (`the answer is …`, `Answer: …`, `정답은 …`), what
    follows the last such words counts, up to the end of the sentence or line; else all of it.
-3. `exact` and `regex`: the words, or a match of the pattern, stand there and are not denied
+3. `exact` and `regex`: the words, or a match of the pattern, occur and are not denied
    (`not Paris`, `파리가 아니라`).
 4. `numeric`: one number is picked (`stated_number`) and compared.
 

@@ -32,7 +32,7 @@ class Judge(Record):
         prompt: what it was asked, with `{question}`, `{first}` and `{second}` for the texts.
         temperature: of its sampler.
         max_tokens: after that many its reply was cut off.
-        price: when it was asked last; None if nobody said what it costs.
+        price: when it was asked last; None if no price is given.
     """
 
     name: FileName
@@ -54,9 +54,9 @@ class Comparison(Record):
         second: of the other.
         choice: which it found better; None if its reply has no verdict.
         said: the whole reply.
-        served_model: as the server called what replied; None where it does not tell.
-        read_tokens: as the server counts them; None where it does not tell.
-        generated_tokens: likewise.
+        served_model: as the server called what replied; None where it does not report it.
+        read_tokens: as the server counts them; None where it does not report it.
+        generated_tokens: as the server counts them; None where it does not report them.
         error: why the reply is not whole, which then costs and says nothing; None if it is.
     """
 
@@ -87,7 +87,7 @@ class Judged:
 
 
 def judge_files(run_folder: Path, name: str) -> tuple[Path, Path]:
-    """Where a judge is described, and where its comparisons lie."""
+    """Return where a judge is described, and where its comparisons are stored."""
     ratings = own_folder(run_folder, RATINGS_FOLDER)
     if ratings is not None:
         own_folder(ratings, JUDGES_FOLDER)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from collect.run import Scalar
 
 LINK = ("link_mbit", "link_delay_ms")
-"""Axes of links, which are told by their units."""
+"""Axes of links, which are labelled by their units."""
 
 
 def cell_label(params: Mapping[str, Scalar]) -> str:

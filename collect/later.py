@@ -1,9 +1,9 @@
 """What became known of a run after it had begun: `results/<run>/later/<number>.json`.
 
 A node may be away when a run begins, or a cell may lack its model then. What such a node says when
-it is first seen, and what such a cell is when it can run, is added in a file of its own; `run.json`
-and what was added before stay as they are. An addition only adds: no fact, no hash and no cell of
-which something was tried becomes another one.
+it is first seen, and what such a cell is when it can run, is added in a separate file; `run.json`
+and what was added before stay as they are. An addition only adds: no fact, no hash and no cell that
+was tried ever changes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Later(Record):
         models: path of an artifact to sha256, of those that were not there.
         cells: the id that a cell had so far to what it is now: another id and identity, if nothing
             of it was tried yet, and whether it can run.
-        references: what texts of models are held against that the run had none for.
+        references: references for texts of models that the run had none for.
     """
 
     schema_version: Literal[1] = 1
@@ -117,14 +117,14 @@ def all_later(folder: Path, doing: str, remedy: str) -> list[Later]:
         remedy: what to do about a damaged file, as a sentence.
 
     Raises:
-        HerdError: one cannot be read, or something else lies among them.
+        HerdError: one cannot be read, or there is another file among them.
     """
     found = []
     for name in later_names(folder):
         if not _NAME.fullmatch(name) or number_of(name) > MOST_LATER:
             raise HerdError(
-                f"{doing}: {folder / LATER_FOLDER / one_line(name, 100)} is none of its files. "
-                "Move it away."
+                f"{doing}: {folder / LATER_FOLDER / one_line(name, 100)} is not one of its "
+                "files. Move it away."
             )
         later = read_record(folder / LATER_FOLDER, name, Later, doing, remedy)
         if later is not None:
@@ -151,5 +151,5 @@ def later_names(folder: Path) -> list[str]:
     except OSError as error:
         raise HerdError(f"Looking into {path}: {why(error)}.") from None
     if len(names) > MOST_LATER:
-        raise HerdError(f"{path} holds more than {MOST_LATER} files, which no run writes.")
+        raise HerdError(f"{path} holds more than {MOST_LATER} files, more than any run writes.")
     return sorted(names, key=lambda name: (len(name), name))

@@ -25,19 +25,19 @@ def load_run(folder: Path) -> RunManifest:
     run = read_record(folder, RUN_FILE, RunManifest, doing, remedy)
     if run is None:
         raise HerdError(
-            f"{doing}: {folder / RUN_FILE} does not exist. "
-            f"The runs that there are lie in {folder.parent}."
+            f"{doing}: {folder / RUN_FILE} does not exist. The existing runs are in "
+            f"{folder.parent}."
         )
     if run.run != folder.name:
         raise HerdError(
-            f"{doing}: its {RUN_FILE} is of the run {run.run}. A run's folder has the run's name: "
-            f"call it {run.run} again, or move it away."
+            f"{doing}: its {RUN_FILE} is of the run {run.run}. A run's folder has the run's "
+            f"name: rename it to {run.run}, or move it away."
         )
     return _with_later(run, folder, doing, remedy)
 
 
 def _with_later(manifest: RunManifest, folder: Path, doing: str, remedy: str) -> RunManifest:
-    """A run as `run.json` tells it, with all that was added since.
+    """Return a run as in `run.json`, with all later additions.
 
     Raises:
         HerdError: an addition cannot be read, or does not fit.
@@ -54,7 +54,7 @@ def _with_later(manifest: RunManifest, folder: Path, doing: str, remedy: str) ->
 
 
 def load_references(folder: Path) -> References:
-    """Read what the texts of a greedy run are held against.
+    """Read the reference that the texts of a greedy run are compared with.
 
     Raises:
         HerdError: the file is gone or damaged.
@@ -64,8 +64,8 @@ def load_references(folder: Path) -> References:
     found = read_record(folder, REFERENCE_FILE, References, doing, remedy)
     if found is None:
         raise HerdError(
-            f"{doing}: {folder / REFERENCE_FILE} is gone, which says what the engines should "
-            f"have said. {remedy}"
+            f"{doing}: {folder / REFERENCE_FILE} is missing, which holds the expected texts. "
+            f"{remedy}"
         )
     for later in all_later(folder, doing, remedy):
         if later.references is not None:

@@ -15,12 +15,12 @@ class TokenRecord(NamedTuple):
     Attributes:
         index: position among the records of its attempt, from 0.
         phase: `evaluation` is prefill, `prediction` decode: tables keep these names.
-        tokens: how many tokens the line stands for.
+        tokens: how many tokens the line represents.
         compute_ms: root's time in computing.
         sync_ms: root's time in waiting for and exchanging with other nodes.
         total_ms: both, or what the engine gives as total.
         sent_kib: sent by the root since the line before.
-        received_kib: received likewise.
+        received_kib: received by the root since then.
         text: what was generated, as printed.
     """
 
@@ -46,7 +46,7 @@ class ServerTime:
         node: where the server is.
         layers: how many it has.
         wait_ms: how long the client waited for its answer.
-        compute_ms: how long it worked on it by its own clock; None where it does not tell.
+        compute_ms: how long it worked on it by its own clock; None where it does not report it.
     """
 
     index: int
@@ -64,14 +64,14 @@ class Phase:
 
     Attributes:
         tokens: number of tokens.
-        total_ms: time for all of them, as precise as the engine tells.
+        total_ms: time for all of them, as precise as the engine reports it.
         compute_ms: computing part of it, None where the engine does not split.
         sync_ms: waiting part.
         sent_kib: root's traffic in the phase.
-        received_kib: likewise.
+        received_kib: traffic to the root.
         sync_low_ms: the least waiting part that the log allows, where the engine cuts the parts
             of each line off to whole milliseconds; None where it does not, or no bound is known.
-        sync_high_ms: likewise the most.
+        sync_high_ms: the greatest waiting part, in the same way.
     """
 
     tokens: int
@@ -85,7 +85,7 @@ class Phase:
 
     @staticmethod
     def of(tokens: int, total_ms: float) -> Phase | None:
-        """A phase of which only that is told; None if it has no token, or took no time."""
+        """Make a phase from its total; None if it has no token, or took no time."""
         return Phase(tokens, total_ms) if tokens > 0 and total_ms > 0 else None
 
     @property
@@ -95,7 +95,7 @@ class Phase:
 
     @property
     def sync_share_high(self) -> float | None:
-        """Likewise the most."""
+        """Return the most."""
         return None if self.sync_high_ms is None else self.sync_high_ms / self.total_ms
 
     @property
@@ -118,12 +118,12 @@ class Answer:
         tokens: how many were generated, by `tokens_from`.
         tokens_from: the server's `usage`, its `timings`, or counted `pieces` of the stream, which
             may be fewer than tokens.
-        prompt_tokens: of the question with its template; None where the server does not tell.
+        prompt_tokens: of the question with its template; None where the server does not report it.
         ttft_ms: from sending to the first piece of the answer that is not empty.
         decode_ms: from the first such piece to the last.
         total_ms: from sending to the end.
         finish_reason: in the server's words.
-        truncated: whether it was cut off at the most tokens allowed; None if nothing tells.
+        truncated: whether it was cut off at the most tokens allowed; None if it is unknown.
         temperature: asked for.
         temperature_used: by the server.
         error: why it is not whole; None if it is.
@@ -132,7 +132,7 @@ class Answer:
         waited_ms: from the beginning of the first try to that of the last; in no other time.
         replayed: it was kept from before and says nothing of time.
         status: of HTTP; None if no answer came.
-        served_model: as the server calls what answered; None where it does not tell.
+        served_model: as the server calls what answered; None where it does not report it.
         left_out: what the server said that cannot be, such as a count that is no whole number.
     """
 
@@ -171,7 +171,7 @@ class SaidToken:
 
     Attributes:
         text: what it adds to a text; None where the engine does not print it.
-        log_probability: natural logarithm; None where the engine does not tell it.
+        log_probability: natural logarithm; None where the engine does not report it.
     """
 
     text: str | None
@@ -193,7 +193,7 @@ class Measurement:
         required_memory_mib: what the root says that it needs.
         flags: what is odd about the logs, a sentence each.
         answers: to questions, in the order of asking.
-        said: tokens with their probabilities, where the engine tells these.
+        said: tokens with their probabilities, where the engine reports these.
         servers: parts of servers, step by step and along the chain, where there is one.
     """
 

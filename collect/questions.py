@@ -22,7 +22,7 @@ class Key(_Closed):
     """What a right answer holds.
 
     Attributes:
-        kind: `exact`: these words, whatever their case; `regex`: a match of this pattern;
+        kind: `exact`: these words, in any case; `regex`: a match of this pattern;
             `numeric`: this number.
         value: words, pattern or number.
         tolerance: how far a number may be off.
@@ -41,11 +41,13 @@ class Key(_Closed):
             try:
                 re.compile(str(self.value))
             except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"{self.value!r} is no regular expression: {error}") from None
+                raise ValueError(
+                    f"{self.value!r} is not a valid regular expression: {error}"
+                ) from None
             if is_endless(str(self.value)):
                 raise ValueError(
-                    f"{self.value!r} has a repeat without end within another one, or around "
-                    "alternatives, which may take for ever: give one of them an end, as in {1,9}"
+                    f"{self.value!r} has an unbounded repeat inside another one, or around "
+                    "alternatives, which may take forever: bound one of them, as in {1,9}"
                 )
         return self
 
@@ -57,7 +59,7 @@ class Question(_Closed):
         id: short name, which reports show.
         text: in any language; sent as it is.
         topic: what it is about.
-        key: what a right answer holds; None where only a reader can tell.
+        key: what a right answer holds; None where only a reader can judge.
         rubric: what a reader should look at.
     """
 

@@ -2,7 +2,7 @@
 
 results/<run>/ratings/
     <rater>.jsonl       a line a judgement, added when it is made; the last of an answer counts
-    <sheet>.key.json    which label stood for which answer (`experiments.rating` alone reads it)
+    <sheet>.key.json    which label meant which answer (`experiments.rating` alone reads it)
     judges/             what systems thought that were asked (see `collect.judging`)
 
 An answer is known by the hash of its text, so that a text that several systems gave is judged once,
@@ -120,7 +120,7 @@ def read_judgements(path: Path) -> tuple[Judgement, ...]:
 def read_lines(path: Path, kind: type[Line]) -> tuple[Line, ...]:
     """The records of a file to which lines are added.
 
-    A last line without an end is the trace of a crash: it was never told to be stored, and is
+    A last line without an end is the trace of a crash: it was never confirmed as stored, and is
     left out.
 
     Raises:
@@ -136,8 +136,8 @@ def read_lines(path: Path, kind: type[Line]) -> tuple[Line, ...]:
             found.append(parse_record(line, kind))
         except UnfitError as error:
             raise HerdError(
-                f"{path}, line {number}: this is no {kind.__name__.lower()} ({error}). Restore the "
-                "file, or move it away: the others do not need it."
+                f"{path}, line {number}: this is not a valid {kind.__name__.lower()} ({error}). "
+                "Restore the file, or move it away: the others do not need it."
             ) from None
     return tuple(found)
 
@@ -148,7 +148,7 @@ def latest(judgements: tuple[Judgement, ...]) -> dict[tuple[str, str], Judgement
 
 
 def read_ratings(run_folder: Path) -> dict[str, tuple[Judgement, ...]]:
-    """Rater to what counts of that rater's judgements, by rater; empty where nobody rated.
+    """Rater to what counts of that rater's judgements, by rater; empty where there are no ratings.
 
     Raises:
         HerdError: a file of ratings cannot be read.
@@ -157,7 +157,9 @@ def read_ratings(run_folder: Path) -> dict[str, tuple[Judgement, ...]]:
     files = sorted(folder.glob(f"*{JUDGEMENTS_SUFFIX}")) if folder else []
     for path in files:
         if not is_file_name(path.name):
-            raise HerdError(f"Reading the ratings of {run_folder.name}: {path.name!r} is no name.")
+            raise HerdError(
+                f"Reading the ratings of {run_folder.name}: {path.name!r} is not a valid name."
+            )
     rated = {
         path.name.removesuffix(JUDGEMENTS_SUFFIX): tuple(latest(read_judgements(path)).values())
         for path in files

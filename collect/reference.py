@@ -1,4 +1,4 @@
-"""What the plain reference says, on disk: `results/<run>/reference.json`, written with `run.json`.
+"""The reference's texts on disk: `results/<run>/reference.json`, written with `run.json`.
 
 It is made once, on the controller, when a run with a greedy workload begins. So a report needs
 no model.
@@ -22,7 +22,7 @@ class ReferenceText(Record):
     Attributes:
         pieces: what each token adds to the text, in order.
         compared: how many of them count: those before the first that is no text. Engines print
-            signs between texts each in its own way.
+        special tokens each in its own way.
         margins: of each token, how much larger its logit is than the next one's; where that is
             small, rounding may decide otherwise.
     """

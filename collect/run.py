@@ -35,7 +35,7 @@ MOST_NODES = 10_000
 MOST_CELLS = 100_000
 MOST_TRIALS = 500_000
 MOST_ATTEMPTS = 1000
-"""Of one trial. Far more than anybody measures; a plan beyond these is none of this toolkit's."""
+"""Of one trial. Far more than anyone measures; a plan beyond these is none of this toolkit's."""
 
 EQUIVALENCE_MARGIN = 0.03
 """Relative difference below which two speeds count as the same, where a matrix does not say."""
@@ -58,7 +58,7 @@ def _as_path(text: str) -> str:
 
 
 FilePath = Annotated[Words, AfterValidator(_as_path)]
-"""Where a file lay on the machine that made the run: is shown, and never opened."""
+"""Where a file was on the machine that made the run: shown, and never opened."""
 Axis = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -93,7 +93,7 @@ class Perplexity(Record):
 
 
 class Questions(Record):
-    """Chat answers: every question once, one after the other, each a conversation of its own.
+    """Chat answers: every question once, one after the other, each in its own conversation.
 
     Attributes:
         file: path of a YAML file of questions, relative to the project (`collect.questions`).
@@ -101,7 +101,7 @@ class Questions(Record):
         max_tokens: after that many an answer is cut off.
         temperature: of the sampler; 0 takes the likeliest token.
         seed: of the sampler.
-        system: what the model is told before every question; None for nothing.
+        system: the system prompt before every question; None for nothing.
         chat_template: how a conversation is written out: `model` as the model says, or a named
             one for models that do not say.
         silence_s: a server that says nothing for so long will not answer, in seconds.
@@ -123,7 +123,7 @@ def _as_engines_read_it(text: str) -> str:
     if len(text) > _LONGEST_LINE or not is_plain:
         raise ValueError(
             "it must be ASCII words with single spaces between them, on one line of at most "
-            f"{_LONGEST_LINE} characters: engines split other texts each in its own way"
+            f"{_LONGEST_LINE} characters: engines split other texts differently"
         )
     return text
 
@@ -134,7 +134,7 @@ Line = Annotated[str, AfterValidator(_as_engines_read_it)]
 
 
 class Greedy(Record):
-    """What a model says when it always takes the likeliest token, against the plain reference.
+    """Greedy generation, compared with the reference implementation.
 
     Repeat k of a cell continues prompt k; the last repeat scores the text, token by token.
 
@@ -192,7 +192,7 @@ class SystemRecord(Record):
     Attributes:
         url: up to `/v1`.
         model: as it is called there.
-        price: when the run began; None if nobody said what it costs.
+        price: when the run began; None if no price is given.
     """
 
     url: Words
@@ -242,7 +242,7 @@ class CellRecord(Record):
         all_differ("the node", self.nodes)
         taken = sorted(_COLUMNS & self.params.keys())
         if taken:
-            raise ValueError(f"{taken[0]} is a column of every run and no axis")
+            raise ValueError(f"{taken[0]} is a column of every run, not an axis")
         return self
 
 
@@ -320,13 +320,14 @@ class RunManifest(Record):
         for trial in self.trials:
             if trial.cell_id not in cells:
                 raise ValueError(
-                    f"the trial {trial.trial_id} is of the cell {trial.cell_id}, which is not there"
+                    f"the trial {trial.trial_id} is of the cell {trial.cell_id}, which does not "
+                    "exist"
                 )
         for cell in self.cells:
             for node in cell.nodes:
                 if node not in self.nodes:
                     raise ValueError(
-                        f"the cell {cell.cell_id} is of the node {node}, which is not there"
+                        f"the cell {cell.cell_id} is of the node {node}, which does not exist"
                     )
         for name, places in (
             ("order", ((trial.order,) for trial in self.trials)),

@@ -5,8 +5,8 @@ matrix are columns of `trials`, after `cell_id`. Absent values are missing (`<NA
 
 trials: a row a planned trial. tokens: a row a line of figures of the attempt that counts.
 servers: a row a server's part of such a line, of an engine with a chain of servers.
-nodes: a row a process of an attempt. attempts: a row an attempt, whatever came of it.
-answers: a row an answer of an attempt, whatever came of it.
+nodes: a row a process of an attempt. attempts: a row an attempt, regardless of its outcome.
+answers: a row an answer of an attempt, regardless of its outcome.
 texts: a row a token of a greedy workload, generated or scored, of the attempt that counts.
 """
 
@@ -46,7 +46,7 @@ from core.errors import HerdError
 from core.record import own_folder
 
 Row = dict[str, Any]
-_KEPT = "Nothing is lost: they are made from the attempts again by `fab report`."
+_KEPT = "Nothing is lost: `fab report` makes them again from the attempts."
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Tables:
 
 
 def build_tables(run_folder: Path) -> Tables:
-    """Make the tables of a run from what lies in its folder.
+    """Make the tables of a run from the files in its folder.
 
     Raises:
         HerdError: there is no run, or its plan cannot be read.

@@ -56,8 +56,7 @@ def disk_errors(doing: str, *, kept: str, elsewhere: str = "") -> Iterator[None]
         if is_full(error):
             raise HerdError(disk_is_full(doing, kept, elsewhere)) from error
         raise HerdError(
-            f"{doing}: {why(error)}. {kept} Fix this{_or(elsewhere)} and give the same "
-            "command again."
+            f"{doing}: {why(error)}. {kept} Fix this{_or(elsewhere)} and repeat the command."
         ) from error
 
 
@@ -71,7 +70,7 @@ def disk_is_full(doing: str, kept: str, elsewhere: str = "") -> str:
     """The message for a full disk; the arguments are those of `disk_errors`."""
     return (
         f"{doing}: the disk of this machine is full. {kept} Free some space{_or(elsewhere)} and "
-        "give the same command again."
+        "repeat the command."
     )
 
 
@@ -80,7 +79,7 @@ def _or(elsewhere: str) -> str:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Create a file and make its content durable; never through a link that lies there."""
+    """Create a file and make its content durable; never through an existing link."""
     descriptor = open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         view = memoryview(content)
@@ -116,7 +115,7 @@ def land(temporary: Path, final: Path) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete a folder and what is in it, or a file; what is gone already is well.
+    """Delete a folder with its content, or a file; one that no longer exists is fine.
 
     Of a link only the link goes, and what it leads to stays.
     """

@@ -1,6 +1,6 @@
 """What comes from outside, and what may be made of it: names, numbers, text.
 
-A run's folder may have been sent by somebody, a node may have been taken over, an API may answer
+A run's folder may have been sent by a stranger, a node may have been taken over, an API may answer
 anything. Records hold such values by the types of this module; what prints one uses `visible`.
 """
 
@@ -29,7 +29,7 @@ _DECIMAL = re.compile(r"[+-]?[0-9]{1,19}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?")
 
 _STAY = frozenset("\n\t")
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""They reorder what stands beside them, so that a reader sees another text (CVE-2021-42574)."""
+"""They reorder the text around them, so that a reader sees another text (CVE-2021-42574)."""
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -61,7 +61,7 @@ def _as_relative_path(path: str) -> str:
 FileName = Annotated[str, AfterValidator(as_file_name)]
 """A name that becomes one component of a path: of a run, an attempt, a node, a log, a model …"""
 RelativePath = Annotated[str, AfterValidator(_as_relative_path)]
-"""File names with `/` between them: a place below a folder, never above or beside it."""
+"""File names with `/` between them: a place below a folder, never above or outside it."""
 Count = Annotated[int, Field(strict=True, ge=0, le=LARGEST_COUNT)]
 """How many: whole, not negative, exact in every table."""
 Finite = Annotated[float, Field(allow_inf_nan=False)]

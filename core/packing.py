@@ -1,6 +1,6 @@
 """A program of several modules as one text: machines get one file, which any Python runs.
 
-The same modules give the same bytes wherever they are packed, so a hash tells whether a file is the
+The same modules give the same bytes wherever they are packed, so a hash shows whether a file is the
 one that would be written now. Uses the standard library alone: Ansible loads it by its path.
 """
 
@@ -67,7 +67,7 @@ def packed(package: str, folder: Path) -> str:
 def _imported(source: str) -> list[str]:
     """Full names of the modules that a module may import from a package, in the order of its text.
 
-    By a pattern: Ansible packs anew for every host, and to parse takes fifty times as long.
+    By a pattern: Ansible packs again for every host, and parsing takes fifty times as long.
     """
     names = []
     for package, several, line in _IMPORT.findall(source):

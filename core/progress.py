@@ -1,4 +1,4 @@
-"""How long work tells what it is doing."""
+"""Progress reporting for long-running work."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Records in files of ours: what may stand in them, and how they are read.
+"""Records in the project's own files: what they may contain, and how they are read.
 
-A run's folder may have been sent by somebody. So a record is closed and everything in it bounded: a
-name is a name (`core.foreign`), a number can be reckoned with and kept in a table, a text has an
+A run's folder may have been sent by a stranger. So a record is closed and everything in it bounded:
+a name is a name (`core.foreign`), a number can be reckoned with and kept in a table, a text has an
 end. Only regular files are read, none through a link, and none larger than it can be.
 """
 
@@ -41,7 +41,7 @@ Whole = Annotated[int, Field(strict=True, ge=-LARGEST_COUNT, le=LARGEST_COUNT)]
 Number = Annotated[Finite, Strict()]
 """A finite number; neither a text nor a truth value."""
 Positive = Annotated[Amount, Strict()]
-"""A time, a size, a rate; likewise."""
+"""A time, a size or a rate; also finite."""
 Moment = Annotated[float, Field(strict=True, ge=0, le=LATEST_S)]
 """Unix time in seconds that has a date."""
 Seconds = Moment
@@ -91,7 +91,7 @@ def parse_record(content: bytes, kind: type[Kind], *, closely: bool = True) -> K
     Args:
         content: the text.
         kind: of record.
-        closely: also refuse a key that stands there twice, which takes as long again; of two the
+        closely: also refuse a key that appears twice, which takes as long again; of two the
             last one counts otherwise.
 
     Raises:
@@ -160,7 +160,7 @@ def read_file(folder: Path, name: str, most_bytes: int) -> bytes:
     try:
         size_bytes = os.fstat(descriptor).st_size
         if size_bytes > most_bytes:
-            raise OSError(None, f"it has {size_bytes} bytes, and {most_bytes} at most are read")
+            raise OSError(None, f"it has {size_bytes} bytes, but at most {most_bytes} are read")
         content = os.read(descriptor, size_bytes)
         while len(content) < size_bytes and (more := os.read(descriptor, size_bytes)):
             content += more
@@ -170,7 +170,7 @@ def read_file(folder: Path, name: str, most_bytes: int) -> bytes:
 
 
 def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644) -> int:
-    """A descriptor of a regular file that is no link; opening waits for nobody.
+    """A descriptor of a regular file that is not a link; opening never blocks.
 
     Raises:
         OSError: there is none, or it is something else, such as a link, a device or a pipe.
@@ -182,7 +182,7 @@ def open_regular(path: Path | str, flags: int = os.O_RDONLY, mode: int = 0o644) 
         raise OSError(None, "it cannot be the name of a file") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(None, "it is no regular file")
+        raise OSError(None, "it is not a regular file")
     return descriptor
 
 
@@ -190,7 +190,7 @@ def own_folder(folder: Path, name: str) -> Path | None:
     """A folder below one of ours; None if there is none.
 
     Raises:
-        HerdError: a link or something else is there: what is in it would lie elsewhere.
+        HerdError: a link or something else is there, so its content would be stored elsewhere.
     """
     path = folder / name
     try:
@@ -201,8 +201,8 @@ def own_folder(folder: Path, name: str) -> Path | None:
         raise HerdError(f"Looking into {path}: {why(error)}.") from None
     if not stat.S_ISDIR(mode):
         raise HerdError(
-            f"{path} is {'a link' if stat.S_ISLNK(mode) else 'no folder'}. Below a run's folder "
-            "nothing is read or written through links: put the folder itself there."
+            f"{path} is {'a link' if stat.S_ISLNK(mode) else 'not a folder'}. Below a run's "
+            "folder nothing is read or written through links: put the folder itself there."
         )
     return path
 
@@ -223,16 +223,16 @@ def _each_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {visible(twice)[:200]} stands there twice")
+        raise ValueError(f"the key {visible(twice)[:200]} appears twice")
     return found
 
 
 def _no_number(name: str) -> object:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def all_differ(what: str, names: Iterable[str]) -> None:
-    """See that no name stands there twice.
+    """Check that no name appears twice.
 
     Raises:
         ValueError: one does.
@@ -240,5 +240,5 @@ def all_differ(what: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise ValueError(f"{what} {name} stands there twice")
+            raise ValueError(f"{what} {name} appears twice")
         seen.add(name)

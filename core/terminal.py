@@ -1,7 +1,7 @@
 """The one way by which text reaches a terminal.
 
 Engines, APIs, nodes, files and their names may say anything: what acts on a terminal (control
-sequences, marks of writing direction) and what Rich would take for markup is shown as it stands.
+sequences, marks of writing direction) and what Rich would take for markup is shown literally.
 On a terminal lines end where words do; a command stays whole, so that it can be copied.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _ACTING_IN_JSON = re.compile(
     "[\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069\\ud800-\\udfff]"
 )
-"""What of `core.foreign.visible` may stand in JSON; it stands in strings alone."""
+"""The part of `core.foreign.visible` that may appear in JSON; it appears only in strings."""
 
 NARROWEST = 40
 _PROGRAM = (
@@ -73,7 +73,8 @@ def width_of(stream: TextIO) -> int | None:
 def wrapped(text: str, width: int | None) -> str:
     """The text with lines of at most so many columns, ended at words, never within a command.
 
-    What is set in goes on two columns deeper. Without a width lines stay as they are.
+    Continuation lines of indented text are indented two columns more. Without a width lines stay as
+    they are.
     """
     if width is None:
         return text

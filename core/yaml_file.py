@@ -23,7 +23,7 @@ Location = tuple[int | str, ...]
 HIDDEN = "hidden"
 """Type of a `PydanticCustomError` about a value that may be a secret: it is not shown."""
 MOST_MISTAKES = 20
-"""That are told of one file."""
+"""The limit of mistakes reported for one file."""
 LONGEST_SHOWN = 80
 UNQUOTED = "YAML reads plain yes, no, on and off as true and false: put the word in quotes."
 
@@ -37,8 +37,8 @@ def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
         what: how to name the file in messages, for example "the catalogue of models".
 
     Raises:
-        HerdError: the file cannot be read, is not YAML or does not follow `document`; every
-            mistake stands there with file, line, what is wrong and what would be right.
+        HerdError: the file cannot be read, is not YAML or does not follow `document`; every mistake
+        is listed with file, line, what is wrong and what would be right.
     """
     try:
         root, content = read_yaml(path)
@@ -107,7 +107,7 @@ def _line_of(node: yaml.Node | None, location: Location) -> int:
 
 
 def _allowed_keys(document: type[BaseModel], location: Location) -> list[str]:
-    """Keys of the model that stands at `location` inside `document`."""
+    """Return the keys of the model at `location` inside `document`."""
     current = document
     for part in location:
         field = current.model_fields.get(str(part))

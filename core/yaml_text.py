@@ -1,8 +1,8 @@
-"""YAML that anybody may have written, read once and within bounds.
+"""Read YAML from any author, once and within bounds.
 
-A few lines of YAML can stand for billions of values (aliases of aliases), a number for hours of
-reckoning, a bracket repeated for the end of the stack. Whatever a file holds, reading it ends at
-once: in values, or in a sentence with the line.
+A few lines of YAML can mean billions of values (aliases of aliases), a number for hours of
+reckoning, a bracket repeated for the end of the stack. No matter what a file holds, reading it ends
+at once: in values, or in a sentence with the line.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_NODES = 100_000
 MOST_DEPTH = 50
 """Lists and mappings inside each other."""
 LONGEST_VALUE = 100
-"""Characters of a number, a date or whatever else is no text."""
+"""Characters of a number, a date or any other value that is not text."""
 LARGEST_WHOLE = 2**63
 _ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 """Octal (`010` is 8) and of base 60 (`1:30` is 90), as YAML 1.1 has it and 1.2 does not."""
@@ -98,11 +98,12 @@ class _Loader(_Base):  # type: ignore[misc] # PyYAML has no types
 
 
 def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
-    """The nodes of a file, with their lines, and the values that they stand for.
+    """The nodes of a file, with their lines, and the values that they represent.
 
     Raises:
         OSError: it cannot be read.
-        YamlTextError: it is not YAML, says something twice, or is more than anybody writes.
+        YamlTextError: it is not YAML, says something twice, or is larger than any file that a
+        person writes.
     """
     with path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
@@ -139,10 +140,10 @@ def _values(text: str) -> tuple[yaml.Node | None, Any]:
 
 
 def _measure(text: str) -> None:
-    """See how much the text stands for before anything is made of it.
+    """Check how much the text expands to before anything is built from it.
 
     Raises:
-        YamlTextError: it is too much, or an alias stands inside of what it names.
+        YamlTextError: it is too much, or an alias is inside its own anchor.
         yaml.YAMLError: it is not YAML.
     """
     anchors: dict[str, _Size | None] = {}  # None while what the anchor names is still open

@@ -42,7 +42,7 @@ _RECIPE = 6
 
 
 def weights_of(spec: ModelSpec, format: Format) -> tuple[Weights, ...]:  # noqa: A002  # the word
-    """The types of weights in which a model can be had as files of a format; none may be left."""
+    """Return the weight types in which a model is available in a format; there may be none."""
     allowed = WEIGHTS_OF_FORMAT[format]
     return tuple(weights for weights in allowed if not_published(spec, format, weights) is None)
 
@@ -52,7 +52,7 @@ def not_published(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> str | None:
-    """Why a model cannot be had as files of a format with that type of weights.
+    """Return why a model is not available in a format with that weight type.
 
     It is published ready for distributed-llama, or its rows are no whole blocks of the type.
     """
@@ -72,10 +72,10 @@ class ArtifactFile:
     """One file that an engine loads.
 
     Attributes:
-        role: `model`, `tokenizer` where the vocabulary is a file of its own, or one of the small
+        role: `model`, `tokenizer` where the vocabulary is a separate file, or one of the small
             files of a Hugging Face directory.
-        path: where it lies on this machine.
-        node_path: where it lies on a node.
+        path: its path on this machine.
+        node_path: its path on a node.
         size_bytes: its size.
         sha256: its sha256.
     """
@@ -110,7 +110,7 @@ def artifact_file_names(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> dict[Role, str]:
-    """Where the files of a model would lie on nodes, by role, without building anything.
+    """Return the paths of a model's files on nodes, by role, without building anything.
 
     Petals gets a model without the heads that were added for distributed-llama: they say nothing.
     """
@@ -131,7 +131,7 @@ def ensure_artifact(
     weights: Weights,
     reporter: Reporter | None = None,
 ) -> Artifact:
-    """Make sure that the files of a model lie in the cache, and say where and what they are.
+    """Make sure that the files of a model are in the cache, and return what they are.
 
     A second call finds them by their manifests and returns at once.
 
@@ -159,7 +159,7 @@ def is_cached(
     format: Format,  # noqa: A002  # the word of the docs
     weights: Weights,
 ) -> bool:
-    """Whether the files of a model already lie in the cache."""
+    """Return whether the files of a model are already in the cache."""
     names = artifact_file_names(spec, format, weights)
     if spec.format == "dllama":
         published = [file.name for file in (spec.checkpoint, spec.tokenizer) if file]

@@ -44,7 +44,7 @@ def find_built(target: Path, identity: str) -> BuiltFile | None:
 
 
 def recorded(target: Path) -> BuiltFile | None:
-    """The manifest of `target`, whatever `target` is now; None if there is none."""
+    """Return the manifest of `target`, even if `target` has changed; None if there is none."""
     try:
         return BuiltFile.model_validate_json(_manifest_path(target).read_bytes())
     except (OSError, ValidationError):

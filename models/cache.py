@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CACHE_VARIABLE = "LLAMA_HERD_CACHE"
 _LOCK_WAIT_S = 3600
-_KEPT = "Nothing is left half-written."
+_KEPT = "No partial files were left behind."
 _ELSEWHERE = f"or set {CACHE_VARIABLE} to another folder"
 _MIB = 1024 * 1024
 

@@ -46,13 +46,13 @@ class _Strict(BaseModel):
 
 
 class FileSource(_Strict):
-    """One place where a file can be had: an HTTPS address or a path inside a package.
+    """One place where a file is available: an HTTPS address or a path inside a package.
 
     Attributes:
         address: `https://…`, `npm:package@version#path` or `pypi:package==version#path`.
         byte_range: the part of the file there that is wanted, [start, end); None for all of it.
         size_bytes: size of this source's edition of the file; None when it is the file's own.
-        sha256: likewise, its sha256. An edition differs only in what its reader ignores.
+        sha256: the sha256 of this edition. An edition differs only in what its reader ignores.
         token_env: name of the environment variable with the token that its publisher wants; None
             if anyone may have it.
     """
@@ -98,8 +98,8 @@ class FilePiece(_Strict):
 
     Attributes:
         size_bytes: its size; None if only its server knows.
-        sha256: None if its publisher does not tell it.
-        sources: where it can be had.
+        sha256: None if its publisher does not state it.
+        sources: where it is available.
     """
 
     size_bytes: Annotated[int, Field(gt=0)] | None = None
@@ -123,9 +123,9 @@ class ModelFile(_Strict):
 
     Attributes:
         name: what it is called in the cache.
-        size_bytes: its size; None if nobody says it.
-        sha256: None if its publisher does not tell it.
-        sources: where the whole file can be had.
+        size_bytes: its size; None if it is stated nowhere.
+        sha256: None if its publisher does not state it.
+        sources: where the whole file is available.
         parts: the parts, if it is published in parts.
     """
 
@@ -171,7 +171,7 @@ class _DirectoryFile(_Strict):
 
 
 class _Directory(_Strict):
-    """A Hugging Face directory: where its files lie, and which are wanted."""
+    """A Hugging Face directory: where its files are, and which are wanted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -250,7 +250,7 @@ class ModelSpec:
         adds_bos: its tokeniser puts a beginning-of-sequence before a text.
         format: what the published files are; None for random weights.
         checkpoint: the published weights; None for random weights.
-        tokenizer: the published vocabulary, where it is a file of its own.
+        tokenizer: the published vocabulary, where it is a separate file.
         directory: the files of a published Hugging Face directory, weights and vocabulary.
         seed: seed of the random weights; None for published ones.
         unpadded: the model without added zero heads (`models.padding`); None if it has none.

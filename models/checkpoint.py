@@ -1,4 +1,4 @@
-"""The neutral form of a model: what every source is read into and every format is written from.
+"""The intermediate representation of a model, between every source and every format.
 
 Matrices are row-major `[out, in]`, float32. The rows of `q` and `k` are in the order in which the
 architecture's rotary embedding turns them in both engines, so that files of the engines need no
@@ -31,7 +31,7 @@ CLASSIFIER = "classifier"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model in the neutral form; tensors are loaded one at a time, so a large one fits.
+    """A model in the intermediate representation; tensors are loaded one at a time.
 
     Attributes:
         shape: its sizes.

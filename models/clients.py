@@ -17,7 +17,7 @@ _PASSED = frozenset({
     "REQUESTS_CA_BUNDLE", "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE",
 })  # fmt: skip
 _PASSED_BEGINNINGS = ("LC_", "PIP_", "NPM_CONFIG_")
-"""Besides, a client's own settings: which index, which folder for its cache."""
+"""Also a client's own settings: which index, which folder for its cache."""
 
 
 def environment_for_clients(**more: str) -> dict[str, str]:

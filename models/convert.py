@@ -48,9 +48,9 @@ def convert(
     """Write the model in `source` as `target`, one tensor in memory at a time.
 
     Args:
-        source: a GGUF file, a `.m` file with its `.t` beside it, a Hugging Face directory, or
-            llama2.c's `.bin` with `tokenizer.bin` beside it.
-        target: a `.m` file (its vocabulary is written beside it as `.t`), a `.gguf` file, or a
+        source: a GGUF file, a `.m` file with its `.t` next to it, a Hugging Face directory, or
+            llama2.c's `.bin` with `tokenizer.bin` next to it.
+        target: a `.m` file (its vocabulary is written next to it as `.t`), a `.gguf` file, or a
             Hugging Face directory: a name without suffix, or an empty folder.
         weights: type of the matrices; None for `q4_0`, and `f32` in a directory.
         kv_heads: KV heads to write, the added ones zeros, so that more nodes can share the model;

@@ -23,7 +23,7 @@ _CHECKED = {
     "Acquire::AllowWeakRepositories": "false",
     "APT::Get::AllowUnauthenticated": "false",
 }
-"""Signatures count also where this machine's apt is told to do without."""
+"""Signatures are checked even where this machine's apt is configured not to."""
 
 
 class DebianError(Exception):
@@ -180,7 +180,7 @@ class PrivateApt:
         return sorted(self._archives.glob("*.deb"))
 
     def alone(self, packages: Sequence[str]) -> list[Path]:
-        """The packages and no others, likewise."""
+        """Fetch the packages and no others, signatures checked by apt."""
         self._apt("--quiet", "download", *packages)
         return sorted(self._archives.glob("*.deb"))
 
@@ -203,6 +203,6 @@ def versions(debs: Sequence[Path]) -> dict[str, dict[str, str]]:
 
 
 def unpack(debs: Sequence[Path], folder: Path) -> None:
-    """Lay the files of packages out below a folder; none of their scripts is run."""
+    """Unpack the files of packages below a folder; none of their scripts is run."""
     for deb in debs:
         run("dpkg-deb", "--extract", str(deb), str(folder))

@@ -66,7 +66,7 @@ class _Want:
 class _Token(AuthBase):
     """Sends a token with a request. `requests` takes it off where it is sent on to another host.
 
-    A header of our own would be replaced by what ~/.netrc says of the host.
+    A header of our own would be replaced by the entry for the host in ~/.netrc.
     """
 
     def __init__(self, token: str) -> None:
@@ -84,10 +84,10 @@ def ensure_file(
     reporter: Reporter,
     check: Callable[[Path], object] = lambda _path: None,
 ) -> Path:
-    """Make sure that `file` lies in `folder` with the right content and say where.
+    """Make sure that `file` is in `folder` with the right content, and return its path.
 
-    Its sha256 is kept beside the file with its size and time of change, and looked at again only if
-    one of these is another. Where the catalogue knows no sha256, whatever comes later must have the
+    Its sha256 is kept next to the file with its size and time of change, and looked at again only
+    if one of these is another. Where the catalogue knows no sha256, every later file must have the
     one that came first.
 
     Args:
@@ -150,7 +150,7 @@ def _is_there(file: ModelFile, target: Path, check: Callable[[Path], object]) ->
 
 
 def _forget_other_pieces(file: ModelFile, partial: PartialFile) -> None:
-    """Begin anew where finished pieces are not those of the catalogue."""
+    """Start over where finished pieces are not those of the catalogue."""
     known = zip(partial.finished, file.pieces, strict=False)
     right = all(not p.accepted_sha256s or done.sha256 in p.accepted_sha256s for done, p in known)
     if not right or len(partial.finished) > len(file.pieces):
@@ -328,7 +328,7 @@ def _require_room(want: _Want) -> None:
 
 
 def _settle_end(answer: requests.Response, want: _Want) -> None:
-    """Nothing lies behind what is there: it is the whole piece, or it is wrong."""
+    """There is nothing after the existing part: it is the whole piece, or it is wrong."""
     whole = answer.headers.get("Content-Range", "") == f"bytes */{want.partial.have_bytes}"
     if whole and want.size_bytes is None:
         want.size_bytes = want.partial.have_bytes

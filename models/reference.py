@@ -1,4 +1,4 @@
-"""The plain reference: a LLaMA in float32 numpy, so that engines can be held against something.
+"""The reference implementation: a LLaMA in float32 numpy, to compare engines with.
 
 No engine's tricks: one matrix product for each matrix, sums in float32, probabilities in float64.
 Formulas: H. Touvron and others, *LLaMA: Open and Efficient Foundation Language Models* (2023);
@@ -39,8 +39,8 @@ class Continuation:
     Attributes:
         ids: the tokens, the prompt's not among them.
         log_probabilities: natural logarithm of the probability of each.
-        margins: how much larger its logit is than the next one's; a small one tells that rounding
-            may decide otherwise.
+        margins: how much larger its logit is than the next one's; with a small one, rounding may
+        decide otherwise.
     """
 
     ids: tuple[int, ...]
@@ -49,7 +49,7 @@ class Continuation:
 
 
 class Reference:
-    """A model in memory, 4 bytes a parameter whatever its weights.
+    """A model in memory, 4 bytes a parameter for any weight type.
 
     Args:
         checkpoint: the model.

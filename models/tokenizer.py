@@ -1,4 +1,4 @@
-"""The neutral form of a vocabulary: what every source's is read into and every other written from.
+"""The intermediate representation of a vocabulary, between every source and every format.
 
 Two kinds are known. A *sentencepiece-like* one (LLaMA 2, TinyLlama) holds text with U+2581 for a
 space and 256 pieces `<0xNN>` for what it cannot spell; neighbours are merged by the score of the
@@ -53,7 +53,7 @@ class Tokenizer:
 
     Attributes:
         pieces: text of each id. Ordinary and unused pieces are spelled as the kind does (see
-            above), bytes of a sentencepiece-like vocabulary `<0xNN>`, all others as they stand in
+            above), bytes of a sentencepiece-like vocabulary `<0xNN>`, all others as they appear in
             a text.
         scores: merge priority of each id, higher merges first; `NEVER` for what no merge makes.
         types: what each id is.
@@ -198,7 +198,7 @@ def scores_of_characters(pieces: Iterable[str], scores: Sequence[float]) -> tupl
     """The scores with single characters below all merges, falling, as sentencepiece has them.
 
     No merge makes a character, so that no text is split otherwise; but a `.t` file, which moves
-    some characters, can tell by them where they came from.
+    some characters, can recognise by them where they came from.
     """
     lowest = min((score for score in scores if score > NEVER), default=0.0)
     return tuple(

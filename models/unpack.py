@@ -1,6 +1,6 @@
 """Folders and archives that others made, laid out below a folder of ours and nowhere else.
 
-A folder, a tar or a zip is read as members; `lay_out` writes them. What it cannot write as told
+A folder, a tar or a zip is read as members; `lay_out` writes them. What it cannot write as listed
 (a path or a link that leads out, a device, a name twice) it refuses by name. Owners, setuid bits
 and times are dropped. Nothing but the standard library, as in `clients`.
 """
@@ -57,7 +57,7 @@ class Member:
     """One thing that a source holds.
 
     Attributes:
-        name: where it lies, with `/` between folders.
+        name: its path, with `/` between folders.
         kind: one of `Kind`, or in words what else it is.
         is_executable: whether its owner may start it.
         target: of a link, where it leads; of a copy, the name of the member that it repeats.
@@ -100,12 +100,12 @@ class Budget:
 
 
 def lay_out(members: Iterable[Member], folder: Path, budget: Budget) -> None:
-    """Write the members below `folder`, which is ours and empty; leave out what lies in a `.git`.
+    """Write the members below `folder`, which is ours and empty; leave out any `.git`.
 
     Links are written last, so that none is ever written through.
 
     Raises:
-        UnpackError: a member cannot be written as it is told; with its name.
+        UnpackError: a member cannot be written as listed; with its name.
     """
     links: list[tuple[str, str]] = []
     for member in members:
@@ -156,7 +156,7 @@ def _write(path: Path, content: BinaryIO, budget: Budget) -> None:
 
 
 def members_of_folder(folder: Path) -> Iterator[Member]:
-    """What lies below a folder, in the order of names; no link is followed."""
+    """List the content of a folder in the order of names; no link is followed."""
     for above, folders, files, descriptor in os.fwalk(folder, onerror=_refuse_folder):
         folders.sort()
         for name in sorted(files + folders):
@@ -189,7 +189,7 @@ def members_of_archive(archive: Path, budget: Budget) -> Iterator[Iterator[Membe
 
 @contextmanager
 def readable() -> Iterator[None]:
-    """Say of whatever a broken archive makes its reader raise that it cannot be read.
+    """Turn any exception that a broken archive raises into a refusal.
 
     Raises:
         UnpackError: it cannot.
@@ -206,7 +206,7 @@ def readable() -> Iterator[None]:
 
 @contextmanager
 def open_tar(stream: BinaryIO, budget: Budget) -> Iterator[tarfile.TarFile]:
-    """A tar, also a compressed one, of which no more is unpacked than the budget allows.
+    """A tar, also a compressed one; no more is unpacked than the budget allows.
 
     Closes `stream`.
     """
@@ -230,9 +230,9 @@ def _unpacked(stream: BinaryIO) -> BinaryIO:
 
 
 def pack(folder: Path, archive: Path) -> None:
-    """Write what lies below `folder`, which `lay_out` made, as a .tar.gz.
+    """Write the content of `folder`, which `lay_out` made, as a .tar.gz.
 
-    The same files make the same bytes, whenever and whoever packs them.
+    The same files make the same bytes, at any time and for any user.
     """
     with (
         archive.open("wb") as file,
@@ -381,7 +381,7 @@ def _checked_name(name: str) -> str:
 
 
 def _checked_target(name: str, target: str) -> str:
-    """Where a link leads, if that is below the folder whatever other links there are.
+    """Where a link leads, if that is below the folder for any other links.
 
     `..` counts from the link's own folder, which is none that a link made; behind a name it might
     count from wherever a link of that name leads.
@@ -397,7 +397,7 @@ def _checked_target(name: str, target: str) -> str:
 
 @contextmanager
 def _placing(name: str) -> Iterator[None]:
-    """Say of a member that cannot be placed where it should that this is so."""
+    """Report that a member cannot be placed where it belongs."""
     try:
         yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError, FileNotFoundError):

@@ -29,7 +29,7 @@ def assertion(err: str) -> tuple[str, str] | None:
 
 
 def exception(err: str) -> tuple[str, str] | None:
-    """The exception that nobody caught: a clause, and its own words."""
+    """The uncaught exception: a clause, and its own words."""
     thrown = _EXCEPTION.search(err)
     if thrown is None:
         return None

@@ -28,7 +28,7 @@ class _Earlier(Line):
 
 
 class _Reply(Line):
-    """What the client says of a question. What the server said is typed where it is used."""
+    """A line of the client about a question. What the server said is typed where it is used."""
 
     id: str
     text: Text
@@ -210,7 +210,7 @@ def _waited_ms(earlier: Sequence[_Earlier], reply: _Reply) -> float:
 def _truncated(
     reason: str | None, tokens: int, max_tokens: int | None, *, means_it: bool
 ) -> bool | None:
-    """Whether an answer was cut off at the most tokens allowed; None if nothing tells.
+    """Whether an answer was cut off at the most tokens allowed; None if it is unknown.
 
     No piece is less than a token, so as many pieces as tokens allowed are all of them.
     """

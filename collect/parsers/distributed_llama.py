@@ -1,6 +1,6 @@
 """distributed-llama's logs, of every version: v0.1.0 to v0.16.4 and later.
 
-`parse_log` reads one log whatever it is, for `fab parse-log`; `measurement` reads the root of an
+`parse_log` reads any one log, for `fab parse-log`; `measurement` reads the root of an
 attempt and refuses what is not whole. docs/logs.md describes the formats.
 """
 
@@ -41,7 +41,7 @@ class ParsedLog:
     """A log taken apart.
 
     Attributes:
-        era: A to E (docs/logs.md); None where the log does not tell.
+        era: A to E (docs/logs.md); None where the log does not show it.
         records: one for each line of figures.
         prefill: the summary of reading the prompt, corrected where it had overflowed.
         decode: likewise of generating.
@@ -118,7 +118,7 @@ def parse_log(stream: BinaryIO, role: Role = "root", err: bytes = b"") -> Parsed
     Args:
         stream: standard output of the process; its last one, where several were appended.
         role: whose it is.
-        err: its standard error, where it is at hand: some failures are told only there.
+        err: its standard error, where it is available: some failures are reported only there.
     """
     return parse_runs(stream, role, err)[-1]
 
@@ -130,8 +130,8 @@ def parse_runs(
 
     Args:
         stream: as of `parse_log`.
-        role: likewise.
-        err: likewise, of the last run.
+        role: as of `parse_log`.
+        err: as of `parse_log`, of the last run.
         mixed: standard error is in the stream, too.
     """
     if role == "worker":
@@ -155,7 +155,7 @@ def survey(
         stream: can be read twice, from where it is.
         keep: makes who takes the records of a part of the log, for one part after another.
         err: standard error, as of `parse_runs`.
-        mixed: likewise.
+        mixed: as of `parse_runs`.
 
     Returns:
         The runs, each with which of the parts has its records, counted from 0.
@@ -277,8 +277,8 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
     runs = parse_runs(BytesIO(root_out), "root", root_err)
     if len(runs) > 1:
         raise HerdError(
-            f"The log of the distributed-llama root holds {len(runs)} runs, where an attempt has "
-            "one: more than one process wrote to it, or its text cannot be told from runs."
+            f"The log of the distributed-llama root holds {len(runs)} runs, where an attempt "
+            "has one: more than one process wrote to it, or its text looks like runs."
         )
     (log,) = runs
     if log.outcome != "complete":

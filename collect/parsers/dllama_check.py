@@ -1,8 +1,8 @@
 """Compares the lines of a distributed-llama root with its summary.
 
 The summary is precise (microseconds, divided once) where the lines are floored to milliseconds,
-and it counts the tokens, where text may imitate a line. The lines tell what the summary does
-not: the shape over time, computing against waiting, traffic.
+and it counts the tokens, where text may imitate a line. The lines show what the summary does not:
+the shape over time, computing against waiting, traffic.
 """
 
 from __future__ import annotations
@@ -98,13 +98,13 @@ class BothTotals:
 class Imitations:
     """Lines that look like records and are text, because the summary counts fewer tokens.
 
-    The real predictions are told by their traffic, which is the same for every token of a run.
-    Where that does not tell them apart, no prediction is kept. Of the evaluations the last ones
-    are real: the prompt is echoed before them.
+    The real predictions are recognised by their traffic, which is the same for every token of a
+    run. Where that does not distinguish them, no prediction is kept. Of the evaluations the last
+    ones are real: the prompt is echoed before them.
 
     Attributes:
         predictions: how many there are.
-        traffic: of the real predictions; None if it does not tell them apart.
+        traffic: of the real predictions; None if it does not distinguish them.
         evaluations: how many there are.
     """
 
@@ -146,7 +146,7 @@ class Imitations:
 
 
 class RealOnes:
-    """Passes on the real ones of the records, numbered anew.
+    """Passes on the real ones of the records, renumbered.
 
     Args:
         imitations: which are not.
@@ -294,7 +294,7 @@ def _split(lines: Totals, total_ms: float, low_ms: float) -> tuple[float | None,
     """Computing and waiting parts that sum up to the precise total.
 
     Both are floored on each line, so what the lines lack is shared between them alike; a root
-    without workers waits for nobody, unless its lines leave no other place for the time.
+    without workers never waits, unless its lines leave no other place for the time.
     """
     if not lines.lines:
         return None, None

@@ -77,8 +77,7 @@ USUAL: Mapping[str, re.Pattern[bytes]] = MappingProxyType(
         }.items()
     }
 )
-"""By era, predictions that are not wider than they must be, many at once. What stands in place of
-a number may still be none: see `USUAL_NUMBER`."""
+"""By era, predictions no wider than needed, many at once; numbers as in `USUAL_NUMBER`."""
 STOPS = tuple(b"\n" + word for word in (b"Evaluati", b"Generated t", b"Results", _LOADED[1][:3]))
 """How lines may begin that are no text, among those that `USUAL` takes for some."""
 USUAL_NUMBER = re.compile(rb" {0,5}(0|[1-9]\d{0,5})")
@@ -86,13 +85,13 @@ USUAL_NUMBER = re.compile(rb" {0,5}(0|[1-9]\d{0,5})")
 
 @dataclass(slots=True)
 class Head:
-    """What a process tells before its first record.
+    """What a process prints before its first record.
 
     Attributes:
         model: the shape lines, name to value, as printed.
         required_memory_mib: of this node, as it says itself.
         memory_unit: kB (until v0.15.3) or MB; None where no such line is printed.
-        loaded_in: unit in which eras A to C tell the size of the loaded file.
+        loaded_in: unit in which eras A to C print the size of the loaded file.
         weights_loaded: it got so far.
     """
 

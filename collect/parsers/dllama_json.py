@@ -69,7 +69,7 @@ _written = _Written().__getitem__
 def _json(records: Records) -> str:
     """The records, each on a line, with a comma before each.
 
-    Woven of their columns and what stands between these: the numbers of a log are few, and some
+    Joined from their columns and the text between these: the numbers of a log are few, and some
     of its columns are all the same.
     """
     _, phase, *columns, texts = records
@@ -92,7 +92,7 @@ def _json(records: Records) -> str:
 def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
     """The JSON of a log: the last run as `ParsedLog.to_json` has it, and `runs`.
 
-    Only where there are several `runs` holds them all, in order; one run is not told twice.
+    Only where there are several `runs` holds them all, in order; a single run is not repeated.
 
     Raises:
         NotALogError: it is no log of distributed-llama, or not of this role.

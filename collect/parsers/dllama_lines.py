@@ -1,4 +1,4 @@
-"""Reads the output of a distributed-llama root line by line, whatever its version.
+"""Reads the output of a distributed-llama root line by line, for any version.
 
 Upstream changed the line that it prints for a token four times; docs/logs.md has the five eras
 (A: v0.1.0, B: v0.4.0, C: v0.5.0, D: v0.12.0, E: v0.12.8 and later) and their formats. A line is
@@ -97,7 +97,7 @@ class RootReader:
 
     Attributes:
         head: what came before the first record.
-        era: of the records; A stands for A and C, which differ only in what surrounds them.
+        era: of the records; A means A and C, which differ only in what surrounds them.
         tail: what follows the last record; all, if there is none.
         apart: the tail taken apart: the rest of the record's text, the summary, failures.
         text_cut: some text was too long to be kept whole.
@@ -238,7 +238,7 @@ class RootReader:
             self._records += len(texts)
 
     def _any_era(self, line: bytes) -> _Fields | None:
-        """Whatever era the head allows; the first prediction after an evaluation settles it."""
+        """Any era that the head allows; the first prediction after an evaluation settles it."""
         if not self.head.loaded_in:
             for era, read in (("E", self._era_e), ("D", self._era_d)):
                 if not (era == "D" and self.head.is_of_era_e) and (fields := read(line)):

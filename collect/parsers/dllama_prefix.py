@@ -1,6 +1,6 @@
-"""What a journal, a container engine or a terminal puts before a line, told by its kind.
+"""What a journal, a container engine or a terminal puts before a line, by its kind.
 
-Where the engine's own lines begin is known, so what stands before them is the prefix. Of a prefix
+Where the engine's own lines begin is known, so the text before them is the prefix. Of a prefix
 some parts differ from line to line (times, counters, levels, streams) and others name who wrote
 the line (hosts, units with their process, containers, addresses): lines of different names are of
 different processes.
@@ -18,7 +18,7 @@ LONGEST_JOINED_BYTES = 1 << 19
 """What is more of a line is written before its end has come."""
 MOST_GROUPS = 256
 MOST_PATTERNS = 64
-"""Of a group: the parts of a prefix that vary may stand in several orders."""
+"""Of a group: the parts of a prefix that vary may appear in several orders."""
 
 _TIME = rb"\d{1,2}:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?[AP]M)?"
 # One alternative a kind; the first that fits counts. Those of `_VARYING` differ between lines.

@@ -54,9 +54,8 @@ class Piece:
     """A part of a log between two places where a run may begin.
 
     Attributes:
-        begin: of it in the log, in bytes.
-        end: likewise.
-        has_head: it begins with what a process says of its model.
+        begin: of it in the log, in bytes. end: of it in the log, in bytes. has_head: it begins with
+        what a process prints about its model.
         reader: what was read, finished.
         sums: of its records.
         perplexity: the result of `dllama perplexity` in it.
@@ -71,12 +70,12 @@ class Piece:
 
     @property
     def is_whole(self) -> bool:
-        """Whether a block of totals or a result stands at its end."""
+        """Whether a block of totals or a result is at its end."""
         return self.reader.apart.summary is not None or self.perplexity is not None
 
     @property
     def says_something(self) -> bool:
-        """Whether it is part of a run; else it is what stands around one."""
+        """Whether it is part of a run; else it is text around one."""
         head = self.reader.head
         return bool(
             self.has_head
@@ -94,7 +93,7 @@ def _may_be_of_head(line: bytes) -> bool:
 
 
 def _key(line: bytes) -> bytes:
-    """What a line of a head is about, which it tells once."""
+    """What a line of a head is about; a head mentions it once."""
     return _LOADED if line.startswith(_LOADED) else line.partition(b":")[0].lower()
 
 
@@ -284,7 +283,7 @@ def _begin_of_last(pieces: Sequence[Piece]) -> int:
 
 
 def _stands_alone(pieces: Sequence[Piece]) -> bool:
-    """Whether the last piece, which has no totals, is a run of its own and no part of another."""
+    """Whether the last piece, which has no totals, is a separate run and not part of another."""
     *before, last = pieces
     if not before or last.perplexity is not None:
         return True

@@ -66,7 +66,7 @@ _FIXED = re.compile(
         r"((?:[ \t\r]|\xc2\xa0|\x1b\[[\d;?]{0,20}[A-Za-z]){0,20})\n?\Z"
     ).encode()
 )
-"""Lines whose own end is known, and what stands behind it."""
+"""Lines whose own end is known, and the text after it."""
 _ESCAPES = re.compile(
     rb"\x1b\[[\d;?]{0,20}[ -/]{0,2}[@-~]|\x1b\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)"
     rb"|\x1b[()=>][A-Z0-9]?"
@@ -150,7 +150,7 @@ def _starts(file: BinaryIO) -> bytes:
 
 
 def _first_mark(path: Path, file: BinaryIO) -> re.Match[bytes]:
-    """The first line of the engine in a file, with what stands before it."""
+    """The first line of the engine in a file, with the text before it."""
     start = _starts(file)
     if not start:
         raise NotALogError(f"{path} is empty: nothing was written to it.")
@@ -194,7 +194,7 @@ def _search(
 
 
 def _needs(file: BinaryIO, first: re.Match[bytes]) -> bool:
-    """Whether lines have to be cleaned: something stands before, behind or between them."""
+    """Whether lines have to be cleaned: there is text before, after or between them."""
     begin = first.string.rfind(b"\n", 0, first.start()) + 1
     if first.string[begin : first.start()].removeprefix(_BOM) or _common_end(file):
         return True
@@ -221,7 +221,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _common_end(file: BinaryIO) -> bytes:
-    """What stands behind the lines whose own end is known, in a good part of the file."""
+    """The text after the lines whose own end is known, in a good part of the file."""
     ends: Counter[bytes] = Counter()
     crs = lines = 0
     for line in islice(_lines(file), _SAMPLE_LINES):
@@ -249,7 +249,7 @@ def _mark(line: bytes) -> re.Match[bytes] | None:
 
 
 def _before(line: bytes, mark: re.Match[bytes]) -> bytes:
-    """What stands before a line: without colours, and what was overwritten on a terminal."""
+    """The text before a line: without colours, and what was overwritten on a terminal."""
     before = _ESCAPES.sub(b"", line[: mark.start()].removeprefix(_BOM))
     return before[before.rfind(b"\r") + 1 :]
 
@@ -290,7 +290,7 @@ def _without_end(line: bytes, end: bytes) -> bytes:
 
 
 def _write(line: bytes, clean: BinaryIO) -> None:
-    """Write a line; a complaint of the tokenizer may stand in the midst of it."""
+    """Write a line; a complaint of the tokenizer may be in the middle of it."""
     clean.write(line.replace(_COMPLAINT + b"\n", b""))
 
 

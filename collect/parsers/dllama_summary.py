@@ -44,7 +44,7 @@ _ASSERTION = re.compile(rb"\S{1,40}: \S{1,200}:\d{1,9}: .{0,400}Assertion `")
 
 @dataclass(frozen=True, slots=True)
 class PhaseSummary:
-    """A phase as the block tells it; figures that are no numbers are None.
+    """A phase as the block shows it; figures that are no numbers are None.
 
     Attributes:
         tokens: number of tokens.
@@ -78,7 +78,7 @@ class PhaseSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The block of an inference; eras A to C do not tell the prompt from the rest."""
+    """The block of an inference; eras A to C do not separate the prompt from the rest."""
 
     prefill: PhaseSummary | None
     decode: PhaseSummary
@@ -94,7 +94,7 @@ class PerplexityResult:
         tokens: of the text.
         perplexity: per token; NaN where what was printed is no number, as for the other two.
         average_log_probability: natural logarithm.
-        bits_per_token: likewise to base 2.
+        bits_per_token: the same to base 2.
         probabilities: of each token but the first; empty where they were too many to keep.
     """
 
@@ -160,7 +160,7 @@ class Tail:
 
 
 def take_apart(tail: bytes) -> Tail:
-    """Tell text from summary and failure. The last whole block counts: text may hold another."""
+    """Separate text, summary and failure. The last whole block counts: text may hold one."""
     for pattern, read in ((_BLOCK_DE, _read_de), (_BLOCK_ABC, _read_abc)):
         blocks = list(pattern.finditer(tail))
         if blocks:
@@ -181,7 +181,7 @@ _OF_BLOCK = re.compile(
 
 
 def has_part_of_block(tail: bytes) -> bool:
-    """Whether lines of totals stand there, whole block or not."""
+    """Whether there are lines of totals, whole block or not."""
     return _OF_BLOCK.search(tail) is not None
 
 

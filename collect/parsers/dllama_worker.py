@@ -104,7 +104,7 @@ class _Session:
 
     @property
     def era(self) -> str | None:
-        """The era, where the log tells. B and early C print the same, and D and early E."""
+        """The era, where the log shows it. B and early C print the same, and D and early E."""
         if self.records or self.received_in == "kB":
             return "C"
         if self.received_in == "bytes":
@@ -117,7 +117,7 @@ def read_workers(
 ) -> tuple[WorkerLog, ...]:
     """Read a worker's log: what it did for each root; memory is flat but for records of v0.11.
 
-    A worker of v0.12 or later listens again after each root, older ones are begun anew for each.
+    A worker of v0.12 or later listens again after each root, older ones are restarted for each.
     One that listens without having closed its network is a new process: the last one was killed.
     """
     logs: list[WorkerLog] = []

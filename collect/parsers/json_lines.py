@@ -1,8 +1,8 @@
 """What programs write as JSON, a line each: typed before anything is reckoned with it.
 
-A server, and whoever sends a run, may say anything. What a line of our own clients lacks makes the
-log torn. What a server says and cannot be (a negative or fractional count, a text for a number) is
-left out, so that one odd answer does not hide the others; the caller says so in a flag.
+A server, and anyone who sends a run, may write anything. What a line of our own clients lacks makes
+the log torn. What a server says and cannot be (a negative or fractional count, a text for a number)
+is left out, so that one odd answer does not hide the others; the caller says so in a flag.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LogProbability = Annotated[float, Field(strict=True, ge=LOWEST_LOG_PROBABILITY, 
 
 
 class Line(BaseModel):
-    """A line of a log; what else stands in it is left aside."""
+    """A line of a log; other text in it is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 

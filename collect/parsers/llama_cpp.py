@@ -61,7 +61,7 @@ def measurement(argv: Sequence[str], root_out: bytes, root_err: bytes) -> Measur
     """What the root of an attempt measured.
 
     Args:
-        argv: its command line, which tells the program.
+        argv: its command line, which names the program.
         root_out: its standard output.
         root_err: its standard error.
 

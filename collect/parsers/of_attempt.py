@@ -18,7 +18,7 @@ from core.foreign import one_line
 from core.record import open_regular
 
 LONGEST_CAUSE_BYTES = 1 << 18
-"""A failure is told at the end of a log, its circumstances at its beginning."""
+"""A failure is reported at the end of a log, its circumstances at its beginning."""
 _CONSEQUENCES = ("Socket closed", "Connection reset by peer", "Broken pipe", "a node went away")
 """What a process says when another one failed first."""
 _ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
@@ -26,7 +26,7 @@ _ENDED_BY_RUNNER = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 
 @contextmanager
 def _whatever_it_raises(record: AttemptRecord) -> Iterator[None]:
-    """Make a refusal of whatever a parser raises: one odd log must not end a run or a report."""
+    """Turn any exception of a parser into a refusal: one odd log must not end a run."""
     try:
         yield
     except HerdError:
@@ -43,7 +43,7 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
 
     Args:
         folder: holds the logs.
-        record: tells the engine (`params`) and which log is the root's; its outcome and samples
+        record: names the engine (`params`) and the root's log; its outcome and samples
             are not looked at, so a runner may ask before it has settled them.
 
     Raises:
@@ -148,7 +148,7 @@ class _Told:
 
     @property
     def ended_badly(self) -> bool:
-        """Whether it ended by itself and not well; being stopped by the runner is well."""
+        """Whether it ended by itself and failed; being stopped by the runner is no failure."""
         process = self.process
         if process.result in {"oom-kill", "timeout"}:
             return True
@@ -202,7 +202,7 @@ def _ending(process: ProcessRecord) -> str:
 
 
 def _text(folder: Path, name: str | None) -> str:
-    """A log's beginning and end, as far as they may tell of a failure; "" if there is none."""
+    """A log's beginning and end, as far as they may show a failure; "" if there is none."""
     if name is None:
         return ""
     try:

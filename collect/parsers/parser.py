@@ -28,8 +28,8 @@ class Ended:
         role: what it was for.
         argv: its command line.
         out: its standard output; of a long one the beginning and the end.
-        err: its standard error, likewise.
-        badly: it ended by itself and not well; being stopped by the runner is well.
+        err: its standard error, cut in the same way.
+        badly: it ended by itself and failed; being stopped by the runner is no failure.
     """
 
     role: Role
@@ -44,7 +44,7 @@ class Parser(ABC):
 
     Attributes:
         stops_without_reason: its server says `stop` also of an answer that was cut off, and samples
-            at the temperature of its own command line, whatever a request asks for.
+            at the temperature from its command line, no matter what a request asks for.
     """
 
     stops_without_reason = False
@@ -87,7 +87,7 @@ def slug_of(engine: str) -> str:
 
 
 def parser_of(engine: object) -> Parser | None:
-    """Load the parser of an engine; None if there is none, whatever a record calls its engine."""
+    """Load the parser of an engine; None if there is none, for any name in a record."""
     slug = slug_of(str(engine))
     name = f"{__package__}.{slug}"
     if not slug.isidentifier() or find_spec(name) is None:

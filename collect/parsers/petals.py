@@ -182,7 +182,7 @@ class _Petals(Parser):
         return measurement(out, err)
 
     def complaint(self, process: Ended) -> str | None:
-        """Find its last error; a server that is well logs exceptions, too."""
+        """Find its last error; a healthy server logs exceptions, too."""
         return failure_cause(process.out, process.err) if process.badly else None
 
 

@@ -1,4 +1,4 @@
-"""What a model's file says and the neutral form cannot: refused by its name, never dropped."""
+"""Refuses by name what the intermediate representation cannot express."""
 
 from __future__ import annotations
 

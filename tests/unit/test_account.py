@@ -150,8 +150,8 @@ def test_what_is_no_attempt_is_left_out_and_what_is_unfinished_is_not_even_menti
     account = Account.read(run)
     assert account.counts() == before
     assert account.warnings == (
-        "000000000000-r1-a1 is no attempt of a trial of this run and is left out.",
-        "backup is no attempt of a trial of this run and is left out.",
+        "000000000000-r1-a1 is not an attempt of a trial of this run and is left out.",
+        "backup is not an attempt of a trial of this run and is left out.",
     )
 
 

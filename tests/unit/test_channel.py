@@ -154,6 +154,6 @@ def test_a_link_whose_program_is_killed_is_lost() -> None:
     link.send(Request("facts"))
     os.kill(int(channel.last_said()), 9)
 
-    with pytest.raises(NodeLostError, match="the connection to here broke"):
+    with pytest.raises(NodeLostError, match="the connection to here was lost"):
         link.poll(SOON_S)
     link.close(5.0)

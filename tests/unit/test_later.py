@@ -86,7 +86,7 @@ def test_what_changes_or_does_not_fit_is_refused_with_the_file(
 
 def test_no_link_is_followed_and_nothing_else_lies_there(folder: Path) -> None:
     (folder / LATER_FOLDER / "notes.txt").write_text("hello")
-    with pytest.raises(HerdError, match=r"notes\.txt is none of its files"):
+    with pytest.raises(HerdError, match=r"notes\.txt is not one of its files"):
         load_run(folder)
     (folder / LATER_FOLDER / "notes.txt").unlink()
     elsewhere = (folder / LATER_FOLDER).rename(folder.parent / "elsewhere")
@@ -96,7 +96,9 @@ def test_no_link_is_followed_and_nothing_else_lies_there(folder: Path) -> None:
         load_run(folder)
 
 
-@pytest.mark.parametrize(("last", "told"), [(10_000, "Start another run"), (10_001, "none of its")])
+@pytest.mark.parametrize(
+    ("last", "told"), [(10_000, "Start another run"), (10_001, "not one of its")]
+)
 def test_no_addition_is_written_that_could_not_be_read(folder: Path, last: int, told: str) -> None:
     later = folder / LATER_FOLDER / "0001.json"
     later.rename(later.with_name(f"{last}.json"))
@@ -119,7 +121,7 @@ def test_without_what_was_added_a_run_still_loads_as_it_began(folder: Path) -> N
     account = Account.read(folder)
 
     assert account.counts()["pending"] == 2
-    assert all("is no attempt of a trial of this run" in text for text in account.warnings)
+    assert all("is not an attempt of a trial of this run" in text for text in account.warnings)
 
 
 def test_what_a_kill_left_of_an_addition_is_removed(folder: Path) -> None:

@@ -74,9 +74,9 @@ def root(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("link_mbit", "-1", "give 1 to 100000 Mbit/s, or 0 for the lab's own"),
         ("link_mbit", "100001", "give 1 to 100000 Mbit/s"),
-        ("link_mbit", "1.5", "it takes a whole number"),
+        ("link_mbit", "1.5", "give a whole number"),
         ("link_delay_ms", "1001", "give 1 to 1000 ms"),
-        ("link_delay_ms", "fast", "it takes a whole number"),
+        ("link_delay_ms", "fast", "give a whole number"),
         ("link_rate", "100", "did you mean link_mbit?"),
     ],
 )

@@ -122,7 +122,7 @@ def test_the_first_file_of_an_unknown_sha256_is_what_later_ones_must_be(
     assert len(server.ranges) == 1
     path.unlink()
     server.content = CONTENT[:-1] + b"x"
-    with pytest.raises(HerdError, match=r"another file .* delete .*a\.bin\.json"):
+    with pytest.raises(HerdError, match=r"different file .* delete .*a\.bin\.json"):
         fetch(tmp_path, file)
     assert not path.exists()
     server.content = CONTENT

@@ -173,7 +173,7 @@ def test_a_tensor_too_many_is_refused_by_its_name(tmp_path: Path, name: str, wor
 
 def test_qwen3_has_no_divisors_of_frequencies(tmp_path: Path) -> None:
     more = {"rope_freqs.weight": np.full(16, 8, dtype=np.float32)}
-    with pytest.raises(HerdError, match="`rope_freqs.weight`, which no qwen3 model"):  # noqa: RUF043
+    with pytest.raises(HerdError, match="`rope_freqs.weight`, which no supported qwen3 model"):  # noqa: RUF043
         read_gguf(write(tmp_path / "a.gguf", tensors=more, model=random_model(QWEN3)))
 
 
@@ -211,7 +211,7 @@ def test_divisors_that_are_no_scaling_are_refused(tmp_path: Path, value: float) 
         ),
         ({"llama.rope.freq_base": 1e30}, "rope_theta: Input should be less"),
         ({"llama.block_count": 2**31 - 1}, "layers: Input should be less than or equal to 4096"),
-        ({"llama.block_count": None}, "lacks `llama.block_count`"),
+        ({"llama.block_count": None}, "has no `llama.block_count`"),
         ({"llama.attention.key_length": 2**31 - 2}, "head_dim: Input should be less"),
         ({"tokenizer.ggml.model": None}, "has no vocabulary"),
         ({"tokenizer.ggml.model": "no_vocab"}, "has no vocabulary"),
@@ -223,7 +223,7 @@ def test_divisors_that_are_no_scaling_are_refused(tmp_path: Path, value: float) 
         ({"tokenizer.ggml.add_space_prefix": 0}, "`tokenizer.ggml.add_space_prefix` 0; it must"),
         ({"tokenizer.ggml.pre": 5}, "`tokenizer.ggml.pre` 5, which is not text"),
         ({"tokenizer.ggml.eos_token_ids": "2"}, "that is not a list of numbers"),
-        ({"tokenizer.ggml.eos_token_ids": [2, 512]}, "names 512 as the begin or end"),
+        ({"tokenizer.ggml.eos_token_ids": [2, 512]}, "uses 512 as the begin-of-text"),
         ({"tokenizer.ggml.token_type": [1] * 512}, r"without byte fallback \(it lacks <0x00>\)"),
         ({"tokenizer.ggml.bos_token_id": True}, "names True for `bos`"),
         ({"tokenizer.ggml.bos_token_id": 512}, "names 512 for `bos`"),

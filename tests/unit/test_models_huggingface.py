@@ -137,7 +137,7 @@ def test_the_newer_spelling_of_rotary_parameters_is_read(tmp_path: Path) -> None
         ({"rms_norm_eps": 1e-3}, "norm_epsilon"),
         ({"rope_scaling": {"type": "yarn", "factor": 4}}, "by the rule `yarn`"),
         ({"rope_theta": 10000.5}, "fractional"),
-        ({"hidden_size": 64}, "asks for"),
+        ({"hidden_size": 64}, "requires"),
         ({"num_hidden_layers": 4}, "has no tensor"),
     ],
 )

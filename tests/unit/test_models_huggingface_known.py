@@ -314,7 +314,7 @@ def test_what_a_config_cannot_say_is_named(
         ('{"a": 1}'.encode("utf-16-be"), "is UTF-16 text"),
         (b"{}", "names no architecture"),
         (b"\xef\xbb\xbf{}", "names no architecture"),
-        (b'{"model_type": "llama"}', "config.json lacks `hidden_size`"),
+        (b'{"model_type": "llama"}', "config.json has no `hidden_size`"),
         (b"[1]", "is not a JSON object"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "`git lfs pull`"),
     ],

@@ -63,7 +63,7 @@ def test_the_shipped_questions_are_six_in_two_languages() -> None:
         ("- {id: a, text: b}\n- {id: a, text: c}", "two questions have the id a"),
         ("- {id: a b, text: c}", "line 3"),
         ("- {id: a}", "line 3"),
-        ("- {id: a, text: b, key: {kind: regex, value: '('}}", "is no regular expression"),
+        ("- {id: a, text: b, key: {kind: regex, value: '('}}", "is not a valid regular expression"),
         ("- {id: a, text: b, key: {kind: numeric, value: seven}}", "must be a number"),
         ("- {id: a, text: b, answer: c}", "line 3"),
         ("  []", "line 2"),

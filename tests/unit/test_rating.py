@@ -202,7 +202,10 @@ def test_a_damaged_line_is_told_with_its_place(run: Path) -> None:
     file.parent.mkdir()
     bad = a_judgement().model_dump_json().replace('"quality":4', '"quality":6')
     file.write_text(f"{a_judgement().model_dump_json()}\n{bad}\n")
-    with pytest.raises(HerdError, match=r"kim\.jsonl, line 2: this is no judgement \(quality"):
+    with pytest.raises(
+        HerdError,
+        match=r"kim\.jsonl, line 2: this is not a valid judgement \(quality",
+    ):
         read_ratings(run)
 
 

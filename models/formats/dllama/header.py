@@ -1,4 +1,4 @@
-"""The header of a `.m` file: its keys, and what they say of a model's shape.
+"""The header of a `.m` file: its keys, and how they describe a model's shape.
 
 Format: b4rtaz/distributed-llama, `converter/writer.py` and `src/llm.cpp` (v0.16): pairs of an int32
 key and an int32 value.
@@ -63,7 +63,8 @@ def shape_of(values: dict[int, int], path: Path) -> ModelShape:
 
     Raises:
         KeyError: a key is absent that every file has.
-        HerdError: another architecture, or something that the neutral form cannot say.
+        HerdError: another architecture, or something that the intermediate representation cannot
+        express.
         ValidationError: a shape that cannot be.
     """
     architectures = {number: name for name, number in _ARCHITECTURES.items()}
@@ -98,7 +99,7 @@ def shape_of(values: dict[int, int], path: Path) -> ModelShape:
 
 
 def _require_computable(values: dict[int, int], architecture: Architecture, path: Path) -> None:
-    """Refuse what the header says and the neutral form cannot."""
+    """Refuse header values that the intermediate representation cannot express."""
     right: dict[Key, tuple[int, ...]] = {
         Key.VERSION: (0,),
         Key.ACTIVATION: (_ACTIVATION_SILU,),

@@ -48,7 +48,7 @@ _LARGEST = 2**31 - 1
 
 @dataclass(frozen=True)
 class DllamaHeader:
-    """What a `.m` file says of itself: its shape and weights type."""
+    """The contents of a `.m` header: shape and weight type."""
 
     shape: ModelShape
     weights: Weights
@@ -59,7 +59,7 @@ def write_model(checkpoint: Checkpoint, path: Path, weights: Weights) -> None:
     """Write `checkpoint` as a `.m` file, one tensor in memory at a time.
 
     Args:
-        checkpoint: the model in the neutral form.
+        checkpoint: the model in the intermediate representation.
         path: the file to write.
         weights: `f32` or `q4_0`; the engine runs no other.
 
@@ -147,11 +147,12 @@ def read_header(path: Path) -> DllamaHeader:
 def read_model(
     path: Path, tokenizer: Tokenizer, order: NDArray[np.int64] | None = None
 ) -> Checkpoint:
-    """Read a `.m` file back into the neutral form.
+    """Read a `.m` file back into the intermediate representation.
 
     Args:
         path: the file.
-        tokenizer: its vocabulary, as the neutral form has it; rows beyond it get unused pieces.
+        tokenizer: its vocabulary, as the intermediate representation has it; rows beyond it get
+        unused pieces.
         order: id in `tokenizer` of each id of the file; None where `write_model` wrote the file
             with this tokenizer.
 

@@ -1,6 +1,6 @@
-"""Reads distributed-llama's `.t` vocabularies into the neutral form.
+"""Reads distributed-llama's `.t` vocabularies into the intermediate representation.
 
-A `.t` file says neither of which kind its vocabulary is nor what each piece is. Both are
+A `.t` file states neither the kind of its vocabulary nor the type of each piece. Both are
 recognised: a sentencepiece-like one has the 256 bytes in a row; ids from bos on are special, unless
 they are a character. The format is described in `models.formats.dllama.vocabulary_writer`.
 """
@@ -58,13 +58,14 @@ class DllamaTokenizer:
 
 @dataclass(frozen=True)
 class DllamaVocabulary:
-    """A `.t` file in the neutral form.
+    """A `.t` file in the intermediate representation.
 
     Attributes:
         tokenizer: the vocabulary. LLaMA 2's order is restored where the file has another; the order
-            of a byte-level vocabulary is left as it is, for nothing in the file tells another one.
+            of a byte-level vocabulary is left as it is, because nothing in the file indicates
+            another one.
         order: id in `tokenizer` of each id of the file, and so of each row of embedding and
-            classifier in the `.m` file beside it.
+            classifier in the `.m` file next to it.
     """
 
     tokenizer: Tokenizer
@@ -72,7 +73,7 @@ class DllamaVocabulary:
 
 
 def read_vocabulary(path: Path) -> DllamaVocabulary:
-    """Read a `.t` file into the neutral form.
+    """Read a `.t` file into the intermediate representation.
 
     Raises:
         HerdError: it is no such file, is cut short, or holds text that is not UTF-8.
@@ -104,7 +105,7 @@ def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
 
 
 def _stored(content: bytes, path: Path) -> DllamaTokenizer:
-    """What the bytes of a `.t` file say; every length is held against them."""
+    """Parse the bytes of a `.t` file; every length is checked against them."""
     values, offset = _header(content, path)
     template_bytes = content[offset : offset + values.get(Key.CHAT_TEMPLATE_BYTES, 0)]
     offset += len(template_bytes)
@@ -175,7 +176,7 @@ def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
 
 
 def _first_byte(pieces: tuple[bytes, ...]) -> int | None:
-    """Id of byte 0 where all bytes stand in a row, written raw or as `<0xNN>`."""
+    """Return the id of byte 0 where all bytes follow each other, written raw or as `<0xNN>`."""
     for start, text in enumerate(pieces[:-255]):
         if text in {b"\0", byte_piece(0).encode()}:
             row = pieces[start : start + 256]
@@ -219,7 +220,7 @@ def _order_of_llama2(stored: DllamaTokenizer, types: list[PieceType]) -> list[in
 
     Ordinary pieces below bos have kept their order. The characters that were moved behind it go
     back in front of the first one with a lower score, for single characters are numbered by falling
-    score. Pieces that were pushed far down (runs of spaces, in LLaMA 2) tell nothing.
+    score. Pieces that were pushed far down (runs of spaces, in LLaMA 2) mean nothing.
     """
     front = [0, stored.bos_id, stored.bos_id + 1]
     middle = [index for index, kind in enumerate(types) if kind is PieceType.BYTE]

@@ -5,7 +5,7 @@ int32 magic, int32 header size, (key, value) pairs, the chat template, int32 eos
 float32 score, uint32 length and bytes.
 
 The engine takes ids below bos for ordinary pieces. It walks through a prompt, at each place first
-looking for a piece from bos on that stands there, else for the shortest ordinary one, which is a
+looking for a piece from bos on that matches there, else for the shortest ordinary one, which is a
 byte; then it merges neighbours by the score of the result. It neither adds a leading space (a
 prompt that llama.cpp gets as "Once" must be given to it as " Once") nor cuts a text into words
 first, as byte-level vocabularies expect.
@@ -103,7 +103,7 @@ def write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
 
 
 def _special_ids(tokenizer: Tokenizer) -> list[int]:
-    """Ids of what stands for no text of its own, in their order."""
+    """Return the ids of pieces without a text, in their order."""
     named = {tokenizer.bos_id, *tokenizer.eos_ids}
     return [
         number
@@ -136,9 +136,9 @@ def _ends(tokenizer: Tokenizer) -> list[int]:
 def _entries(tokenizer: Tokenizer, order: list[int]) -> list[tuple[bytes, float]]:
     """Text and score of each piece, as the engine must see them.
 
-    The engine finds ordinary pieces by binary search over their texts, which end at NUL. So what
-    has no text of its own is written as letters that no merge can reach: an unknown or unused
-    piece, a byte that an ordinary piece spells already, and whatever holds a NUL.
+    The engine finds ordinary pieces by binary search over their texts, which end at NUL. So a piece
+    without a text is written as letters that no merge can reach: an unknown or unused piece, a byte
+    that an ordinary piece spells already, and any piece that contains a NUL.
     """
     spelled = {
         tokenizer.piece_bytes(old)

@@ -1,9 +1,8 @@
-"""Reads the header of a GGUF file: its keys, and where its tensors lie.
+"""Reads the header of a GGUF file: its keys, and where its tensors are.
 
-Format: ggml-org/ggml, `docs/gguf.md`, versions 2 and 3. Every length and count is held against the
-size of the file, and against that of the longest header, before anything is reserved or looped
-over. The `gguf` package has a reader of its own, which believes them; its types and block sizes are
-used here.
+Format: ggml-org/ggml, `docs/gguf.md`, versions 2 and 3. Every length and count is checked against
+the size of the file and of the longest header before anything is reserved or looped over. The
+`gguf` package has its own reader, which trusts them; its types and block sizes are used here.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """What a GGUF file says of itself.
+    """The contents of a GGUF header.
 
     Attributes:
         values: its keys: numbers, truth values, texts, and lists of one of these.

@@ -84,7 +84,7 @@ _VOCABULARY_HARMLESS = re.compile(
     r"ggml\.(padding|seperator|separator|cls|mask|prefix|suffix|middle|fim_\w+)_token_id"
     r"|chat_templates|chat_template\.\w+|huggingface\.json"
 )
-"""Ids that no text brings about of itself, and templates for other uses than a conversation."""
+"""Ids that no text produces by itself, and templates for other uses than a conversation."""
 _OTHERS_READ = frozenset({"adapter", "clip"})
 _PART_NAME = re.compile(r"(?P<base>.+)-\d{5}-of-(?P<count>\d{5})\.gguf")
 _LAYER = re.compile(r"blk\.(?P<layer>\d+)\.")

@@ -1,7 +1,8 @@
-"""Reads GGUF files of LLaMA and Qwen3 models into the neutral form, whatever their quantisation.
+"""Reads GGUF files of LLaMA and Qwen3 models, in any quantisation.
 
-Tensors stay on disk until they are asked for and are dequantised a few rows at a time. What a file
-says and the neutral form cannot is refused by its name (`models.formats.gguf.known`).
+Tensors stay on disk until they are asked for and are dequantised a few rows at a time. Anything in
+a file that the intermediate representation cannot express is refused by name
+(`models.formats.gguf.known`).
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def read_gguf(path: Path) -> Checkpoint:
     """Open a GGUF file.
 
     Raises:
-        HerdError: not GGUF, cut short, another architecture, or something that the neutral form
-            cannot say.
+        HerdError: not GGUF, cut short, another architecture, or something that the intermediate
+        representation cannot express.
     """
     file = _File(path)
     tokenizer = file.tokenizer()

@@ -150,7 +150,7 @@ def _truth(value: Callable[[str], object], path: Path, name: str) -> bool | None
 
 
 def _further_ends(value: Callable[[str], object], path: Path) -> list[int]:
-    """The ends that ollama lists in a key of its own."""
+    """Return the ends that ollama lists in its own key."""
     stated = value("tokenizer.ggml.eos_token_ids")
     listed = [] if stated is None else stated
     if not isinstance(listed, list) or any(type(end) is not int for end in listed):

@@ -62,7 +62,7 @@ def write_gguf(checkpoint: Checkpoint, path: Path, weights: Weights, name: str) 
     """Write `checkpoint` as a GGUF file, one tensor in memory at a time.
 
     Args:
-        checkpoint: the model in the neutral form.
+        checkpoint: the model in the intermediate representation.
         path: the file to write.
         weights: type of the matrices; embedding and norms stay float32.
         name: what the file says the model is called.

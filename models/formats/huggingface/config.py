@@ -76,7 +76,7 @@ def read_shape(folder: Path) -> ModelShape:
 
     Raises:
         HerdError: the file is absent or damaged, of another architecture, or says something that
-            the neutral form cannot.
+        the intermediate representation cannot express.
     """
     path = folder / CONFIG
     stated = read_object(path)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _File = TypeVar("_File", bound=BaseModel)
 _TOO_LARGE = ("recursion limit exceeded", "number out of range")
-"""What the parser says of a file that is whole and goes beyond what it reads."""
+"""Messages of the parser for a complete file that exceeds its limits."""
 
 
 def read_object(path: Path) -> dict[str, object]:

@@ -128,7 +128,7 @@ _QUANTISERS = {
 
 
 def require_computable_config(stated: Mapping[str, object], path: Path) -> None:
-    """Refuse what a `config.json` says and the neutral form cannot.
+    """Refuse settings of `config.json` that the intermediate representation cannot express.
 
     Raises:
         HerdError: with the name of the quantiser or of the setting.
@@ -156,7 +156,7 @@ def require_computable_config(stated: Mapping[str, object], path: Path) -> None:
 
 
 def require_computable_generation(stated: Mapping[str, object], path: Path) -> None:
-    """Refuse what a `generation_config.json` says of texts beyond how they are drawn.
+    """Refuse settings of `generation_config.json` that concern more than sampling.
 
     Raises:
         HerdError: with the name of the setting.

@@ -26,7 +26,7 @@ _WAYS: dict[str, tuple[_Part, ...]] = {
     "qwen2": (("Split", _WORDS.format(digits=r"\p{N}")), ("ByteLevel", False)),
 }
 WHOLE_WORDS_FIRST = frozenset({"llama-bpe"})
-"""Ways with which a word that is a piece is taken whole, whatever the merges say."""
+"""Ways with which a word that is a piece is taken whole, regardless of the merges."""
 COMPOSED_FIRST = frozenset({"qwen2"})
 """Ways before which a text's characters are composed (Unicode NFC)."""
 KNOWN_WAYS = tuple(_WAYS)

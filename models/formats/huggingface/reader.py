@@ -67,7 +67,7 @@ _NAMES = {
 _ADAPTERS = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 _LAYER = re.compile(r"model\.layers\.(?P<layer>\d+)\.")
 _HARMLESS = re.compile(r".*\.rotary_emb\.inv_freq")
-"""Frequencies that old files hold besides, and transformers leaves aside as well."""
+"""Frequencies that old files also contain, and that transformers ignores as well."""
 _COMPARED_BYTES = 16 * 1024 * 1024
 
 
@@ -106,8 +106,8 @@ def read_huggingface(folder: Path) -> Checkpoint:
             vocabulary.
 
     Raises:
-        HerdError: a file is absent or damaged, the architecture is another one, or the neutral
-            form cannot say what `config.json` asks for.
+        HerdError: a file is absent or damaged, the architecture is another one, or the intermediate
+        representation cannot express what `config.json` asks for.
     """
     shape = read_shape(folder)
     tensors = _tensors(folder, shape)  # first: rows are padded up to what is really there
@@ -139,7 +139,7 @@ def huggingface_name(tensor: str) -> str:
 
 
 def is_permuted(tensor: str, shape: ModelShape) -> bool:
-    """Whether the rows of a tensor have another order in Hugging Face than in the neutral form."""
+    """Return whether Hugging Face orders the rows of a tensor in another way."""
     return shape.architecture == "llama" and tensor.rpartition(".")[2] in ("q", "k")
 
 

@@ -75,7 +75,7 @@ def _require_plain_text(model: ModelProto, path: Path) -> None:
     """
     rules = model.normalizer_spec
     if rules.precompiled_charsmap or rules.normalization_rule_tsv:
-        raise unsayable(path, f"normalises a text by the rule `{rules.name or 'of its own'}`")
+        raise unsayable(path, f"normalises a text by the rule `{rules.name or 'its own'}`")
     back = model.denormalizer_spec
     if back.precompiled_charsmap or back.normalization_rule_tsv:
         raise unsayable(path, "changes the spelling of its tokens (`denormalizer_spec`)")

@@ -1,8 +1,9 @@
-"""Reads the settings beside a vocabulary in a Hugging Face directory.
+"""Reads the settings next to a vocabulary in a Hugging Face directory.
 
 `tokenizer_config.json` has them, of old also `special_tokens_map.json` and `added_tokens.json`; the
-chat template may stand in `chat_template.jinja`. Where they differ, what transformers takes counts:
-`special_tokens_map.json` of files that have no `added_tokens_decoder`, and the template of its own.
+chat template may be in `chat_template.jinja`. Where they differ, what transformers takes counts:
+`special_tokens_map.json` of files that have no `added_tokens_decoder`, and the template in its own
+file.
 """
 
 from __future__ import annotations
@@ -109,17 +110,17 @@ class _Numbers(BaseModel):
 
 @dataclass(frozen=True)
 class Settings:
-    """What stands beside a vocabulary.
+    """The settings next to a vocabulary.
 
     Attributes:
-        bos, eos, unknown: texts of the pieces that begin and end a text and stand for what is not
-            known; None where nothing names them.
+        bos, eos, unknown: texts of the pieces that begin and end a text and represent what is
+        unknown; None where nothing names them.
         add_bos: whether a text begins with bos; None where it is left to the vocabulary.
         add_prefix_space: whether a space is put before a text; None where it is not said.
         legacy: whether a space is put behind special pieces as well (transformers before 4.31).
         chat_template: how a conversation is written out, in Jinja.
         added: pieces that are found before merging, by number.
-        special: texts of further pieces that stand for no text of their own.
+        special: texts of further special pieces, which have no text in a conversation.
     """
 
     bos: str | None
@@ -137,7 +138,8 @@ def read_settings(folder: Path) -> Settings:
     """The settings of a directory; absent files say nothing.
 
     Raises:
-        HerdError: a file is damaged, or says something that the neutral form cannot.
+        HerdError: a file is damaged, or says something that the intermediate representation cannot
+        express.
     """
     stated, older = _file(folder / SETTINGS), _file(folder / SPECIAL)
     first, second = (stated, older) if stated.added_tokens_decoder else (older, stated)

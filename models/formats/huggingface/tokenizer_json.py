@@ -46,9 +46,9 @@ class Added(BaseModel):
 
     Attributes:
         content: its text.
-        special: it stands for no text of its own.
+        special: it has no text.
         lstrip: spaces before it belong to it; `rstrip`: spaces behind it.
-        single_word: it is found only as a word of its own.
+        single_word: it is found only as a separate word.
         normalized: it is looked for after spaces have been marked.
     """
 
@@ -104,7 +104,7 @@ class TokenizerJson:
     Attributes:
         tokenizer: the vocabulary without `added`; begin and ends are not named in the file.
         added: pieces that are found first, by id.
-        first: what the file puts before every text, if anything, and its number if it is told.
+        first: what the file puts before every text, if anything, and its number if it is given.
     """
 
     tokenizer: Tokenizer

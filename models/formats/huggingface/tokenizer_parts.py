@@ -130,7 +130,7 @@ def _metaspace(part: Component, path: Path, *, spans_words: bool) -> Spacing:
 
 
 def first_piece(parts: Parts, path: Path) -> tuple[str, int | None] | None:
-    """The special piece that is put before every text, and its number if the file tells it.
+    """The special piece that is put before every text, and its number if the file gives it.
 
     Raises:
         HerdError: something else is put around a text.

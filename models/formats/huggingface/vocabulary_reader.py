@@ -1,8 +1,8 @@
 """Reads the vocabulary in a Hugging Face directory.
 
 `tokenizer.json` or, where it is absent, `tokenizer.model` holds the pieces. What begins and ends a
-text, added pieces and the chat template stand beside it (`models.formats.huggingface.settings`),
-further ends in `generation_config.json` and `config.json`.
+text, added pieces and the chat template are in separate files
+(`models.formats.huggingface.settings`), further ends in `generation_config.json` and `config.json`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_vocabulary(folder: Path) -> Tokenizer:
     """The vocabulary of a Hugging Face directory.
 
     It has as many pieces as the model has rows (`vocab_size` of `config.json`, which the caller has
-    held against the weights); a row without a piece gets an unused one.
+    checked against the weights); a row without a piece gets an unused one.
 
     Raises:
         HerdError: a file is absent or damaged, or the vocabulary is of a kind that no engine here
@@ -131,7 +131,7 @@ def _require_bos(
 
 
 def _together(file: dict[int, Added], beside: dict[int, Added], folder: Path) -> dict[int, Added]:
-    """The added pieces of `tokenizer.json` and those of the files beside it, which must agree."""
+    """Return the added pieces of `tokenizer.json` and of the files next to it, which must agree."""
     numbers = {piece.content: number for number, piece in file.items()}
     for number, piece in beside.items():
         there = file.get(number)
@@ -196,7 +196,7 @@ def _with_added(
 
 
 def _as_in_a_text(piece: Added, tokenizer: Tokenizer) -> str:
-    """What stands in a text for a piece: one that is looked for among marked spaces has marks."""
+    """Return how a piece appears in a text, with marks if spaces are marked first."""
     marked = tokenizer.kind == "sentencepiece" and piece.normalized and not piece.special
     return piece.content.replace(SPACE, " ") if marked else piece.content
 

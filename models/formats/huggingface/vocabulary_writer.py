@@ -35,7 +35,7 @@ def write_vocabulary(tokenizer: Tokenizer, folder: Path) -> tuple[Path, ...]:
         The files written.
 
     Raises:
-        HerdError: a piece stands there twice, or it is not known how the library would cut a text.
+        HerdError: a piece appears twice, or it is not known how the library would cut a text.
     """
     library = _library(tokenizer)
     content = json.loads(library.to_str())
@@ -141,7 +141,7 @@ def _begin(tokenizer: Tokenizer) -> processors.TemplateProcessing | None:
 
 
 def _settings(tokenizer: Tokenizer) -> dict[str, object]:
-    """`tokenizer_config.json`; what LLaMA's own classes would add stands in `tokenizer.json`."""
+    """`tokenizer_config.json`; what LLaMA's own classes would add is in `tokenizer.json`."""
     named = {
         "bos_token": tokenizer.bos_id,
         "eos_token": next(iter(tokenizer.eos_ids), None),

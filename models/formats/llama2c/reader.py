@@ -2,7 +2,7 @@
 
 Format: karpathy/llama2.c, `export.py` (legacy_export) and `run.c`. A file is
 seven int32 (dim, hidden_dim, layers, heads, kv_heads, vocab, context; a negative vocab means that a
-classifier of its own follows), then float32 tensors, each kind for all layers together.
+separate classifier follows), then float32 tensors, each kind for all layers together.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def read_llama2c(weights: Path, tokenizer: Path, shape: ModelShape) -> Checkpoin
     Args:
         weights: llama2.c's model file.
         tokenizer: llama2.c's `tokenizer.bin`.
-        shape: what the catalogue says of this model; the file must agree.
+        shape: the shape in the catalogue; the file must agree.
 
     Raises:
         HerdError: a file is no such file, or another shape than `shape`.
@@ -114,7 +114,7 @@ def read_shape(weights: Path) -> ModelShape:
 
 
 def _expected_size_bytes(shape: ModelShape) -> int:
-    """Of a whole file: all parameters, and two tables of rotary angles that nobody needs."""
+    """Of a whole file: all parameters, and two unused tables of rotary angles."""
     return _HEADER.size + 4 * (shape.parameters + shape.context * shape.head_dim)
 
 
