@@ -176,7 +176,7 @@ def doctor(
     json: bool = False,
     inventory: str | None = None,
 ) -> None:
-    """Say what each machine is, what of it will not work, and the remedy. Changes nothing."""
+    """Show what each machine is, what will not work on it, and how to fix it. Changes nothing."""
     from rich.console import Console
 
     from experiments.doctor.diagnose import worst
@@ -397,7 +397,7 @@ def check_agreement(
     without: list[str] | None = None,
     new: bool = False,
 ) -> None:
-    """Hold what engines say against the plain reference, token by token."""
+    """Compare engines' texts with the reference implementation, token by token."""
     from collect.run import Greedy
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
@@ -489,7 +489,7 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
     }
 )
 def report(_context: Context, run: str | None = None, export: str | None = None) -> None:
-    """Write the report of a run anew from what lies in results/."""
+    """Rebuild the report of a run from the data in results/."""
     from experiments.disk.ledger import find_run
 
     folder = find_run(PROJECT / "results", run)

@@ -97,17 +97,17 @@ def prepare(
     inventory: str | None = None,
     without: Sequence[str] = (),
 ) -> bool:
-    """Put what a matrix lacks where it lacks it, and tell what still cannot run.
+    """Install what a matrix lacks, and report what still cannot run.
 
     Args:
-        matrix: what shall be measured.
+        matrix: what is to be measured.
         project: folder of `provision.yml`.
         say: prints a line.
         inventory: another one than that of `ansible.cfg`.
         without: names of nodes that are passed over as though they were not in the inventory.
 
     Returns:
-        Whether all that can be had is there now, on every node.
+        Whether everything that can be installed is there now, on every node.
 
     Raises:
         HerdError: the lab is down, the inventory cannot be read or has fewer nodes.
@@ -131,7 +131,7 @@ def prepare_on(
     """The same with the world given.
 
     Args:
-        matrix: what shall be measured.
+        matrix: what is to be measured.
         look_again: asks the nodes.
         play: runs a command of Ansible and gives its exit code.
         say: prints a line.
@@ -197,7 +197,7 @@ def steps_of(lacks: Lacks) -> list[Step]:
 
 
 def have_models(lacks: Lacks, reporter: Reporter) -> Refused:
-    """Have the files of all models on this machine, each by itself, and tell which cannot be had.
+    """Get the files of each model onto this machine; return which are not available.
 
     The role would do it, too, but out of sight, and would end at the first that cannot be had.
     """
@@ -249,7 +249,7 @@ def _away(nodes: Iterable[Node]) -> list[Node]:
 
 
 def _seen(cluster: Cluster, project: Path) -> Cluster:
-    """The nodes with what they have, or why they are away, over connections of its own."""
+    """The nodes with what they have, or why they are away, over separate connections."""
     launcher = SshLauncher(project)
     try:
         return look(cluster, launcher)
@@ -260,7 +260,7 @@ def _seen(cluster: Cluster, project: Path) -> Cluster:
 def run_ansible(argv: list[str], project: Path) -> int:
     """Run a command of Ansible in the project's folder, on this terminal, and give its exit code.
 
-    Without a terminal nobody can be asked for a password, and Ansible is not told to ask.
+    Without a terminal, no password can be asked for, and Ansible does not try.
 
     Raises:
         HerdError: it is not installed.

@@ -1,4 +1,4 @@
-"""Run a matrix: every trial once, whatever dies in between."""
+"""Run a matrix: every trial once, even if nodes or the runner die in between."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def run_matrix(
     Args:
         matrix: what to measure.
         project: folder of `fabfile.py`; results go below it.
-        progress: told what happens.
+        progress: hears what happens.
         new: begin another run although there is one of this plan.
         command: the command line, for reproducing it.
         inventory: another inventory than that of `ansible.cfg`.
@@ -124,7 +124,7 @@ def run_on(
             the run was begun on it, and a new run is planned on the others.
         launcher: reaches them; the caller closes it.
         results: folder of all runs.
-        progress: told what happens.
+        progress: hears what happens.
         new: begin another run although there is one of this plan.
         command: the command line, for reproducing it.
         toolkit: version of this toolkit.
@@ -184,7 +184,7 @@ def _with_reasons(cluster: Cluster, reasons: Mapping[str, str]) -> Cluster:
 
 
 def _nothing_left(start: Start, results: Path, progress: Progress) -> RunResult:
-    """Say of a run why nothing more of it can be measured."""
+    """Return why no more of a run can be measured."""
     account = start.write(results, (), "")
     for line in impossible(start.plan):
         progress.note(line)

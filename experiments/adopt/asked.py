@@ -15,7 +15,7 @@ from experiments.nodes.ssh.openssh import SSH_PORT
 LARGEST_PORT = 65_535
 MOST_MACHINES = 1024
 RESERVED = frozenset({"all", "cluster", "controller", "localhost", "ungrouped"})
-"""Names with a meaning of their own, for Ansible or in records."""
+"""Names that have a special meaning for Ansible or in records."""
 FORM = (
     "Write [name=][user@]host[:port], such as pi@192.0.2.11, desk=alice@desk.local:2222 or "
     "pi@[2001:db8::1]:22; several at once: pi@192.0.2.[11:14]."
@@ -37,7 +37,7 @@ class Asked:
         word: as it was written.
         host: name or address, an IPv6 address without brackets.
         user: who logs in; None for whom SSH's configuration names.
-        port: likewise.
+        port: of the SSH server; None for that of SSH's configuration.
         name: the node's, where one was given.
     """
 
@@ -107,7 +107,7 @@ def _machine(word: str) -> Asked:
 
 
 def _is_named(word: str) -> bool:
-    """Whether a name stands before the machine: an equals sign before all that belongs to it."""
+    """Return whether the word begins with a name: an equals sign before all that belongs to it."""
     return "=" in re.split(r"[@:/\[]", word, maxsplit=1)[0]
 
 

@@ -1,4 +1,4 @@
-"""Files of people, written anew as a whole or not at all; owner, mode and links stay."""
+"""Rewrites users' files as a whole or not at all; owner, mode and links stay."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def read_whole(path: Path) -> bytes | None:
 
 
 def replace_whole(path: Path, before: bytes | None, after: bytes) -> None:
-    """Write the file unless somebody else has written it meanwhile.
+    """Write the file unless another program has written it in the meantime.
 
     Args:
         path: the file, or a link to it, which stays one.
         before: what it had when `after` was made of it; None if it was not there.
-        after: what it shall have. A crash leaves it or what was there before.
+        after: what it should have. A crash leaves it or what was there before.
 
     Raises:
         HerdError: it has changed, or may not be written.

@@ -23,8 +23,8 @@ DEFAULT = "inventory/fleet.yml"
 YAML_NAMES = frozenset({".yml", ".yaml"})
 INI_NAMES = frozenset({".ini", ".cfg", ""})
 HEAD = """\
-# The machines of this fleet. docs/real-fleet.md and inventory/example.yml say what else may stand
-# here. The first of group cluster is the root: models lie there, prompts start there.
+# The machines of this fleet. docs/real-fleet.md and inventory/example.yml describe further settings
+# here. The first of group cluster is the root: it stores the models and starts the prompts.
 """
 
 
@@ -35,7 +35,7 @@ class Newcomer:
     Attributes:
         name: of the node.
         variables: its variables.
-        groups: groups beside `cluster` that it is to be in.
+        groups: groups other than `cluster` that it is to be in.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Fleet:
         content: of the file; None where there is none yet.
         nodes: of group `cluster`.
         names: of all its hosts and groups.
-        listing: what `ansible-inventory --list` tells.
+        listing: what `ansible-inventory --list` prints.
     """
 
     project: Path
@@ -84,7 +84,7 @@ class Fleet:
     def tried(self, content: bytes, newcomers: Sequence[Newcomer]) -> list[Node]:
         """The machines as Ansible reads them in the file with this content.
 
-        The content lies beside the file while Ansible reads it, so that `group_vars` count.
+        The content is next to the file while Ansible reads it, so that `group_vars` count.
 
         Raises:
             HerdError: Ansible reads something else than was there and these machines at the end.
@@ -236,7 +236,7 @@ def _told(listing: Mapping[str, Any], new: Collection[str] = ()) -> dict[str, An
 
 
 def _expected(listing: Mapping[str, Any], newcomers: Sequence[Newcomer]) -> dict[str, Any]:
-    """The same once the newcomers stand at the end of their groups, and in no other."""
+    """The same once the newcomers are at the end of their groups, and in no other."""
     told = _told(listing)
     for one in newcomers:
         for group in (GROUP, *one.groups):

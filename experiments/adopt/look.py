@@ -31,12 +31,12 @@ LONGEST_LINE = 400
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a machine told, or why it did not.
+    """What a machine reported, or why it did not.
 
     Attributes:
         trouble: why it cannot become a node, and maybe a remedy; empty where it can.
-        remedy: what to do, on a line of its own.
-        groups: groups beside `cluster` that it belongs to.
+        remedy: what to do, on a separate line.
+        groups: groups other than `cluster` that it belongs to.
         addresses: IPv4 addresses that it has and others could reach; where SSH came to one of them,
             that one alone.
     """
@@ -70,7 +70,7 @@ def look(node: Node, project: Path) -> Look:
 
 
 def _told(said: Said) -> dict[str, str]:
-    """Words of the script among whatever else comes, each bounded."""
+    """Find the script's words among other output, each bounded."""
     told: dict[str, str] = {}
     for line in said.out.splitlines():
         mark, _, rest = line.partition(" ")

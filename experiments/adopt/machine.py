@@ -63,7 +63,7 @@ class Machine:
         )
 
     def lacks_address(self, look: Look) -> bool:
-        """Whether nobody knows an IPv4 address by which the other nodes could reach it."""
+        """Whether no IPv4 address is known at which other nodes could reach it."""
         reached = {**self._engines_address(look)}.get(ENGINES_ADDRESS, self.node.engine_address)
         return self.newcomer is not None and not is_usable_ipv4(str(reached))
 

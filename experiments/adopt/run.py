@@ -1,8 +1,8 @@
 """The whole of `fab adopt`: from words to nodes that can be provisioned.
 
 A machine that something is wrong with is named and left out; the others go on. Nothing is written
-before the host keys are confirmed, and nobody logs in to a machine before that. Keys are written
-before the inventory: after a crash between the two, the same command goes on there.
+before the host keys are confirmed, and there is no login to a machine before that. Keys are written
+before the inventory: after a crash between the two, the same command continues from there.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from experiments.nodes.together import together
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """What came of it.
+    """The result.
 
     Attributes:
         names: nodes of the inventory, of those machines that were named.
@@ -65,8 +65,8 @@ def adopt(
         key: file of the private key to log in with, for the inventory.
 
     Raises:
-        HerdError: something is wrong with what was given or with the inventory, nobody confirmed
-            the keys, or no machine is left.
+        HerdError: something is wrong with what was given or with the inventory, no one confirmed
+        the keys, or no machine is left.
     """
     commands.remember(inventory)
     trusted = read_fingerprints(fingerprints)

@@ -76,7 +76,7 @@ def confirm(fresh: Sequence[HostKey], again: str, talk: Talk) -> None:
 
     Args:
         fresh: the keys.
-        again: the command to give where nobody can be asked.
+        again: the command to print where there is no terminal for a question.
         talk: the person.
 
     Raises:

@@ -31,7 +31,7 @@ class Said:
         out: what came from the machine, cut.
         err: what SSH said, and after it has connected the machine, too.
         why: where SSH itself failed, what that means and what to do.
-        unused: where nobody was let in, why a key was not even offered; None if all were.
+        unused: where the login failed, why a key was not even offered; None if all were.
     """
 
     code: int
@@ -42,7 +42,7 @@ class Said:
 
     @property
     def refused(self) -> str | None:
-        """Ways to log in that the machine offers, where it let nobody in; None where it did not."""
+        """Login methods that the machine offers after a refused login; None elsewhere."""
         lines = self.err.strip().splitlines()
         found = _REFUSED.fullmatch(lines[-1].strip()) if self.code and lines else None
         return None if found is None else found["ways"]

@@ -25,7 +25,7 @@ def sound(
     key: str | None,
     talk: Talk,
 ) -> list[tuple[Machine, HostKey]]:
-    """The machines that can go on, with what came of their keys; why not is said of the others.
+    """Return the machines that can continue, with their keys; the others get a reason.
 
     Args:
         fleet: the inventory.

@@ -1,6 +1,6 @@
 """Hosts added to a YAML inventory as text, so that all that people wrote stays as they wrote it.
 
-PyYAML says where each entry stands (it only composes: tags such as `!vault` mean nothing to it);
+PyYAML reports where each entry is (it only composes: tags such as `!vault` mean nothing to it);
 lines are put in there, and no other line is touched. Whether Ansible reads the result as it should
 is for the caller to ask.
 """
@@ -34,7 +34,7 @@ class _Entry:
 
     @property
     def is_alias(self) -> bool:
-        """Whether the value stands elsewhere, and is only named here."""
+        """Whether the value is defined elsewhere and only named here."""
         return bool(self.value.start_mark.index < self.key.start_mark.index)
 
     @property

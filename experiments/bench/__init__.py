@@ -1,1 +1,1 @@
-"""What the toolkit costs beside what it measures."""
+"""Measures the overhead of the toolkit itself."""

@@ -58,7 +58,7 @@ class Method:
 
     Attributes:
         workers: `fresh` or `kept`.
-        overhead_ms: does one trial on that many nodes and tells its overhead.
+        overhead_ms: does one trial on that many nodes and returns its overhead.
     """
 
     name: str

@@ -3,7 +3,7 @@
 Nothing here is ever changed after it has its name. A run's folder appears with its `run.json`
 in it or not at all; so does an attempt's folder with its logs and its `attempt.json`. What a
 killed runner left under a temporary name is either whole, and then gets its name now, or torn,
-and then goes: its trial is measured again. docs/ledger.md tells the whole of it.
+and then goes: its trial is measured again. docs/ledger.md describes all of it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def create_run(results: Path, manifest: RunManifest, references: References | No
     Args:
         results: folder of all runs.
         manifest: its plan.
-        references: what its texts are held against, where it has such.
+        references: what its texts are compared with, if it has any.
 
     Raises:
         HerdError: it cannot be written.
@@ -93,7 +93,7 @@ def runs(results: Path) -> list[Path]:
 def plans(results: Path) -> list[tuple[Path, RunManifest]]:
     """Folder and plan of every run, oldest first.
 
-    A run that cannot be read keeps nobody from the others: it is left out, and standard error
+    A run that cannot be read does not block the others: it is left out, and standard error
     says which and why.
 
     Raises:
@@ -109,7 +109,7 @@ def plans(results: Path) -> list[tuple[Path, RunManifest]]:
 
 
 def run_folders(results: Path) -> list[Path]:
-    """Folders that hold a `run.json`, by name, whatever it is.
+    """Return the folders that hold any `run.json`, by name.
 
     Raises:
         HerdError: the folder of all runs cannot be read.
@@ -138,7 +138,7 @@ def find_run(results: Path, run: str | None = None) -> Path:
     """The folder of the run of that name, or of the latest.
 
     Args:
-        results: where runs lie.
+        results: where runs are stored.
         run: a run's name, or its folder's path.
 
     Raises:
@@ -175,7 +175,7 @@ def find_planned(results: Path, plan_id: str) -> Path | None:
 def run_status(folder: Path) -> dict[str, str | int]:
     """`run`, `planned`, `done`, `failed`, `unavailable`, `pending` of a run.
 
-    By the records of its attempts and the sizes of their logs, which nobody reads for this.
+    By the records of its attempts and the sizes of their logs, which are not read for this.
     """
     return status_of(Account.read(folder, Look.RECORDS))
 
@@ -186,7 +186,7 @@ def status_of(account: Account) -> dict[str, str | int]:
 
 
 def reasons_of(account: Account) -> list[str]:
-    """Why trials of a run are not done, as far as it tells: a line a cell, state and reason."""
+    """Return why trials of a run are not done: a line a cell, state and reason."""
     told = Counter(
         (trial.cell.cell_id, trial.state, trial.reason)
         for trial in account.trials

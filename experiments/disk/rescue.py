@@ -1,7 +1,7 @@
 """A place for an attempt that was paid for and cannot be recorded where it belongs.
 
-It is put, whole, into the folder for temporary files. The next command that goes on with its run
-takes it from there, so that nobody is asked, and paid, again.
+It is put, whole, into the folder for temporary files. The next command that continues its run reads
+it from there, so no API is asked, and paid, again.
 """
 
 from __future__ import annotations

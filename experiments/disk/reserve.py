@@ -1,7 +1,7 @@
 """Room on this machine's disk for what is paid for, before it is asked.
 
 An answer that cannot be written down is lost and would be asked, and paid, again. So the room that
-a record may take is taken from the disk first; where there is none, nobody is asked. Should writing
+a record may take is taken from the disk first; where there is none, no API is asked. Should writing
 fail for another reason, see `experiments.disk.rescue`.
 """
 
@@ -21,7 +21,7 @@ RESERVE_FILE = f"{TEMPORARY_PREFIX}reserve"
 BYTES_FOR_ALL = 1 << 20
 BYTES_PER_ANSWER = 1 << 14
 BYTES_PER_TOKEN = 256
-"""A piece of an answer with its moment, its text once more, and what else is told of it."""
+"""A piece of an answer with its moment, its text once more, and its other data."""
 
 
 def room_for(cell: Cell) -> int:

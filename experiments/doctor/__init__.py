@@ -1,1 +1,1 @@
-"""`fab doctor`: what each machine is, what of it will not work, and the remedy. Changes nothing."""
+"""`fab doctor`: what each machine is, what will not work there, and the fix. Changes nothing."""

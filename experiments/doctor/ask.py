@@ -28,13 +28,13 @@ from experiments.nodes.together import together
 from experiments.nodes.told import first_of
 
 TICKS = 5
-"""The quickest of so many answers tells the time best."""
+"""The quickest of so many answers gives the best estimate of the time."""
 READY_S = 30.0
 FACTS_S = 120.0
 DEEP_S = 900.0
 PIECE_BYTES = 1 << 16
 MOST_BYTES = 4 << 20
-"""Of all that a node tells; facts are some KiB."""
+"""The limit of a node's answer; facts are a few KiB."""
 
 
 Peer = dict[str, str | int]
@@ -55,7 +55,7 @@ class Pipe(Protocol):
 
 
 class SilentError(Exception):
-    """The other side ended, or took too long, before it had told everything."""
+    """The other side ended, or took too long, before it had sent everything."""
 
 
 class UnfitError(SilentError):
@@ -65,13 +65,13 @@ class UnfitError(SilentError):
 def ask_nodes(
     nodes: Sequence[Node], project: Path, *, deep: bool, root: str | None = None
 ) -> list[Answer]:
-    """What all nodes tell, in order; a node that does not is told as a finding.
+    """Return the answers of all nodes, in order; a silent node becomes a finding.
 
     Args:
         nodes: of the inventory; they need not be provisioned.
         project: folder that relative paths of the inventory begin at.
         deep: whether PyTorch, bitsandbytes and Petals are imported where they are installed.
-        root: name of the cluster's root; None where that is not told.
+        root: name of the cluster's root; None where that is unknown.
     """
     launcher = SshLauncher(project)
     try:
@@ -83,7 +83,7 @@ def ask_nodes(
 
 
 def _answer(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> Answer:
-    """What a node tells; whatever happens with one is a finding of that one."""
+    """Return what a node reports; any failure becomes a finding for that node."""
     try:
         return _ask(node, peers, launcher, deep=deep)
     except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the others have answers
@@ -153,7 +153,7 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
         The facts, the node's clock minus this one in seconds, and the error of that.
 
     Raises:
-        SilentError: it ended, or told something else.
+        SilentError: it ended, or sent something else.
         UnfitError: it has no Python that could run the probe.
     """
     lines = _Lines(pipe)
@@ -182,7 +182,7 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
 
 
 class _Lines:
-    """Lines of the probe among whatever else comes."""
+    """Find the probe's lines among other output."""
 
     def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
@@ -246,7 +246,7 @@ def _unfit(node: Node, said: str) -> Finding:
 
 
 def _silence(node: Node, channel: Channel, error: SilentError) -> Finding:
-    """Why the probe did not tell everything, with how it ended and what the node said last."""
+    """Return why the probe did not report everything, how it ended and the node's last words."""
     status = channel.status()
     ended = f" with status {status}" if status else ""
     last = channel.last_said()

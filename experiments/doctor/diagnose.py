@@ -74,7 +74,7 @@ def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
 
 
 def _bounded(findings: Iterator[Finding]) -> list[Finding]:
-    """So many findings as can be read, so long: a node may tell lists without an end."""
+    """So many findings as can be read, so long: a node may send lists without an end."""
     kept = [
         replace(
             finding,
@@ -90,7 +90,7 @@ def _bounded(findings: Iterator[Finding]) -> list[Finding]:
 
 
 def _checked(subject: str, check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """What a check finds; what a node tells that nobody foresaw is a finding, too."""
+    """Return what a check finds; an unforeseen answer of a node is also a finding."""
     found: list[Finding] = []
     try:
         found += islice(check(), MOST_FINDINGS + 1)

@@ -1,4 +1,4 @@
-"""What the probe tells of a node, with types; recorded facts are read the same way."""
+"""What the probe reports about a node, with types; recorded facts are read the same way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Base(BaseModel):
     Attributes:
         memory_mib: RAM that programs may use; `available_mib` of it are free.
         wireless: None where that cannot be seen: what a hypervisor or a container is given.
-        link_mbit: None where the interface does not tell.
+        link_mbit: None where the interface does not report it.
         address_leased: whether the interface's addresses come by DHCP.
     """
 
@@ -53,7 +53,7 @@ class Machine(_Told):
 
     Attributes:
         container: what runs the container; None elsewhere.
-        userland_bits: width of its programs, whatever its kernel is.
+        userland_bits: width of its programs, independent of its kernel.
         systemd: whether systemd is its process 1.
         clock_units: units that are installed and could keep the clock.
         root_without_password: whether the user may do anything as root without one; None if sudo
@@ -76,7 +76,7 @@ class Condition(_Told):
 
     Attributes:
         root_type: the file system at `/`.
-        starts_nothing: folders in which engines lie or are compiled, and no program may start.
+        starts_nothing: folders of engines or their builds where no program may start.
         has_modules: whether the running kernel's modules are still there.
         dpkg_stopped: whether installing a package was interrupted.
         throttled: hexadecimal bits of a Raspberry Pi's firmware, since boot or of now alone.
@@ -96,11 +96,11 @@ class Root(_Told):
 
     Attributes:
         shell: the one that a login starts.
-        program: where sudo, or what stands for it, lies; None where it is not there.
+        program: path of sudo or its replacement; None where it is missing.
         asks: what it wants before it makes root of the user; `silent` if it does not end.
         says: its last words, in English.
         own_name_known: whether the machine finds its own name's address; asked where sudo is slow.
-        is_rs: whether it is sudo-rs; `sudo_ws` whether the other sudo lies beside it.
+        is_rs: whether it is sudo-rs; `sudo_ws` whether the other sudo is also installed.
         setuid: whether the program gets root's rights by its mode and its file system.
         new_privileges: whether processes of this login may get rights at all.
     """
@@ -130,12 +130,12 @@ class Forward(_Told):
 
 
 class Wsl(_Told):
-    """WSL as the guest sees it; None for what it does not tell.
+    """WSL as the guest sees it; None for what it does not report.
 
     Attributes:
         networking: `nat`, `mirrored`, `virtioproxy` or `none`.
         engine_rule: whether Windows' firewall has llama-herd's rule for engines.
-        windows_libcuda: whether the driver's library that Windows lends is there.
+        windows_libcuda: whether the driver's library from Windows is there.
         linux_libcuda: libraries of a Linux driver, which hide that one.
     """
 
@@ -148,7 +148,7 @@ class Wsl(_Told):
 
 
 class Gpu(_Told):
-    """A GPU that the driver lists; old drivers do not tell the compute capability."""
+    """A GPU that the driver lists; old drivers do not report the compute capability."""
 
     name: str
     driver: str
@@ -254,12 +254,12 @@ class Python(_Told):
 
 
 class Firewall(_Told):
-    """A firewall that is on, beside llama-herd's own table.
+    """A firewall that is on, other than llama-herd's own table.
 
     Attributes:
         kind: `ufw`, `firewalld`, `nftables` (its service), `iptables` (rules loaded at boot),
-            `rules` (of nobody known), `docker`, or the name of another one's service.
-        lets_in: whether it lets engines in; None where an ordinary user cannot tell.
+            `rules` (of unknown origin), `docker`, or the name of another one's service.
+        lets_in: whether it lets engines in; None where an ordinary user cannot see it.
         chain: of nft's, with its table.
     """
 
@@ -280,7 +280,7 @@ class Network(_Told):
         listening: TCP ports beyond loopback.
         ufw: as recorded before `firewalls` were.
         peers: other nodes to why their SSH server is not reached; None where one answers.
-        peer_keys: other nodes to the host key of whoever answers there.
+        peer_keys: other nodes to the host key of the machine that answers there.
         host_keys: the node's own.
     """
 
@@ -311,7 +311,7 @@ class Disk(_Told):
 
 
 class Facts(_Told):
-    """All that a node told.
+    """Everything that a node reported.
 
     Attributes:
         root: None where it was not looked at, as `condition`.

@@ -35,17 +35,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a node told, or why it did not.
+    """What a node reported, or why it did not.
 
     Attributes:
         address: where SSH connects to.
         engine_address: by which engines of other nodes reach it.
         port: of its SSH server.
-        become_method: how Ansible becomes root there, and by which program if that is said.
-        is_root: whether it is the cluster's root; None where that is not told.
+        become_method: how Ansible becomes root there, and with which program, if that is set.
+        is_root: whether it is the cluster's root; None where that is unknown.
         noise: the first line that its login shell printed by itself; empty if none.
         offset_s: its clock minus the controller's, in seconds, known to `offset_error_s`.
-        silence: the finding when it told nothing.
+        silence: the finding when it sent nothing.
     """
 
     node: str

@@ -29,8 +29,8 @@ COMMAND = f"sh -c {shlex.quote(_START)}"
 """Runs the program that follows: its size in bytes, a line break, and the program.
 
 Whichever login shell it is given to (csh, fish, a restricted one) starts `sh` for it. Where there
-is no Python, or one that cannot read the program, that is told by marks of our own: what a shell
-says of it depends on the shell and its language.
+is no Python, or one that cannot read the program, that is reported by our own marks: a shell's
+message depends on the shell and its language.
 """
 _LOAD = """
 import json, sys, types

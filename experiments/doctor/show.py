@@ -49,7 +49,7 @@ def _print(console: Console, line: Text) -> None:
 
 
 def _lines(findings: Sequence[Finding], width: int) -> Iterator[Text]:
-    """Verdict, subject and sentence beside each other; below the sentence its remedy."""
+    """Verdict, subject and sentence next to each other; below the sentence its remedy."""
     subjects = max((cell_len(visible(finding.subject)) for finding in findings), default=0)
     room = max(width - MARK_COLUMNS - subjects - 2, NARROWEST_SENTENCE)
     subject = ""
@@ -73,7 +73,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def as_json(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
-    """The worst verdict, and for each node its findings and the facts that they rest on."""
+    """The worst verdict, and for each node its findings and the facts behind them."""
     return {"verdict": worst(diagnoses), "nodes": [_node(diagnosis) for diagnosis in diagnoses]}
 
 

@@ -21,7 +21,7 @@ class Endpoint:
         key_env: name of the environment variable that holds its key; None if it takes none.
         token_limit: what it calls the most tokens of an answer.
         extra: more fields of a request.
-        price: None if it costs nothing, or nobody said what.
+        price: None if it costs nothing, or no price is given.
     """
 
     url: str
@@ -37,7 +37,7 @@ class Cell:
 
     Attributes:
         params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
-            there, the engine's own axes besides.
+        there, with the engine's own axes.
         deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
         repeat: which trial of the cell, from 1; only a greedy workload does another thing in each.
         endpoint: where it is asked, of an API; None on nodes.
@@ -84,7 +84,7 @@ class Process:
         role: workers and a server are ready at some moment and then serve; the root, or the
             client that asks a server, does the work and ends by itself.
         argv: program and arguments; the program is an absolute path on the node.
-        env: environment besides the unit's own.
+        env: environment in addition to the unit's own.
         listen_port: TCP port on which it listens when it is ready, as the node itself
             sees it (never probed by a connection: that kills some engines).
         ready_line: part of a line that its log holds when it is ready. With a port, both must be.
@@ -112,7 +112,7 @@ class Deployment:
         deadline_s: neither root nor server may live longer, and workers not much; the node
             enforces it.
         server: started after the workers, ready before the root starts, on the root's node;
-            started anew in every trial, also where workers are kept.
+            restarted in every trial, even where workers are reused.
     """
 
     workers: tuple[Process, ...]
@@ -128,7 +128,7 @@ class Axis:
 
     Attributes:
         values: the values allowed; None for any that `kind` accepts.
-        form: regular expression of words that are allowed besides, and how a person writes them.
+        form: regular expression of words that are also allowed, and how a person writes them.
         default: the value of a cell that does not name the axis.
         born_as: the default with which the axis was added after runs had been made without it. A
             cell with that value keeps the id that it had before, also when `default` changes.

@@ -30,7 +30,7 @@ def unaskable(cell: Cell, spec: ModelSpec, forms: Collection[str] | None = None)
     Args:
         cell: what is to be measured.
         spec: its model.
-        forms: of conversations that the engine can write out; None for whatever a model says.
+        forms: of conversations that the engine can write out; None for any form.
     """
     workload = cell.workload
     if not isinstance(workload, Questions) or workload.chat_template != "model":
@@ -58,7 +58,7 @@ def longest_tokens(workload: Questions) -> int:
 
 
 def most_prompt_tokens(workload: Questions, question: Question) -> int:
-    """Tokens that a question with what is told before it cannot exceed."""
+    """Return an upper bound for the tokens of a question with its system prompt."""
     return most_tokens(question.text, workload.system or "")
 
 

@@ -117,7 +117,7 @@ def missing(
 ) -> str | None:
     """What the cell lacks on that cluster, one sentence; None if nothing is missing.
 
-    Of nodes that are away nothing is known; whoever plans sees to it that the cell waits for them.
+    Nothing is known about absent nodes; the planner makes the cell wait for them.
 
     Args:
         cell: what is to run.
@@ -175,7 +175,7 @@ def _absent_file(root: Node, files: Iterable[str]) -> str | None:
 def _lacking_memory(
     nodes: tuple[Node, ...], root: Node, need: MemoryNeed, less_memory: str
 ) -> str | None:
-    """Which node has too little memory, one sentence; None if all have enough or do not tell."""
+    """Return which node has too little memory, one sentence; None if none is known to."""
     for node in nodes:
         needed_mib = need.root_mib if node is root else need.worker_mib
         free_mib = node.available_mib or node.memory_mib

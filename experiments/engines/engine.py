@@ -29,7 +29,7 @@ class Engine(ABC):
         name: as a matrix writes it.
         about: what it is, one phrase for docs and help.
         page: its page, `docs/<page>.md`; by default its name with `-`.
-        axes: the axes that it has besides those that all engines have.
+        axes: the axes that it has in addition to those of all engines.
         workloads: kinds of workloads that it has; cells with another one are refused.
     """
 
@@ -86,12 +86,11 @@ class NodeEngine(Engine):
             to the cluster's nodes alone. Ranges of two engines are equal or do not overlap.
         options: options with a value that its programs are started with; a node's helper refuses
             all others.
-        flags: likewise, options without a value.
-        texts: likewise, options whose value is a text, which may hold anything.
+        flags: the same for options without a value.
+        texts: the same for options whose value is a text, which may hold anything.
         reads_model_on_every_node: whether each node reads the model's files; else the root does,
             and hands out the parts.
-        chat_forms: forms of conversations that its server can write out; None for whatever a model
-            says.
+        chat_forms: forms of conversations that its server can write out; None for any form.
         wish: variable that must be true for a node to get it; None if every node gets it.
         is_default: whether a matrix that names no engine means this one.
     """
@@ -132,7 +131,7 @@ class NodeEngine(Engine):
         return common.identity(cell, common.taking_part(cell, cluster), self.files(cell))
 
     def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - for engines that have some
-        """Which limit of its own the cell exceeds, one sentence; None if it exceeds none."""
+        """Return which of its own limits the cell exceeds, one sentence; None if none."""
         return None
 
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:  # noqa: ARG002 - likewise

@@ -63,13 +63,13 @@ class LlamaCpp(NodeEngine):
     )
 
     def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - the seam's signature
-        """RPC's limit, and texts that cannot be held against the reference."""
+        """RPC's limit, and texts that cannot be compared with the reference."""
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
         return _not_exact(cell)
 
     def tokens(self, cell: Cell) -> int:
-        """Reading a prompt and generating are sequences of their own upstream."""
+        """Prefill and decode are separate sequences upstream."""
         return _longest(cell)
 
     def memory(self, cell: Cell) -> MemoryNeed:
@@ -115,7 +115,7 @@ def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -
 
 
 def _not_exact(cell: Cell) -> str | None:
-    """Why no text of the cell can be held against the reference; None if it can, or need not."""
+    """Return why the cell's texts cannot be compared with the reference; None if they can."""
     if not isinstance(cell.workload, Greedy) or cell.params["split_mode"] != "tensor":
         return None
     return (

@@ -1,4 +1,4 @@
-"""`llama-server` held against the reference: it tells the probability of each token.
+"""Compares `llama-server` with the reference by the probability of each token.
 
 Its own `/completion` gives with `n_probs` the logarithm of the probability of each token before
 samplers change anything. A text is scored with one question a token, which forces the text's next
@@ -17,7 +17,7 @@ from experiments.engines.base import Cell, Deployment, Process
 
 URL = f"http://{asking.HOST}:{asking.PORT}/completion"
 _FORCED = 1000
-"""A bias beside which no logit counts."""
+"""A bias that outweighs every logit."""
 
 
 def deployment(

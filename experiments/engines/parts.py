@@ -1,4 +1,4 @@
-"""The files that an engine consists of besides its module here, and which of them are missing."""
+"""The files of an engine in addition to its module, and which of them are missing."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ PORT = 9995
 PROGRAMS = f"{ENGINES_FOLDER}/petals/bin/petals-"
 SERVES = "Ready for questions"
 STARTED = "[INFO] Started"
-"""In the line that a server logs when it has told the swarm that it serves."""
+"""In the line that a server logs when it has announced itself to the swarm."""
 COUNTS = (r"[1-9]\d*(-[1-9]\d*)+", "layers of each node, such as 4-2")
 """How a person counts out the layers of each node."""
 LONGEST_STEP_MS = 1e9
@@ -129,8 +129,8 @@ def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -
 def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:
     """The layer after the last one of each node's server.
 
-    Even: counts differ by one at most. By memory: in proportion to it, one layer at least. Else as
-    counted out, such as `4-2`.
+    Even: counts differ by one at most. By memory: in proportion to it, one layer at least.
+    Otherwise explicit, such as `4-2`.
     """
     if told := _counted(cell):
         return tuple(accumulate(told))
@@ -147,7 +147,7 @@ def _counted(cell: Cell) -> tuple[int, ...]:
 
 
 def _miscounted(cell: Cell, layers: int) -> str | None:
-    """Why layers cannot be shared as counted out; None if they can, or are not."""
+    """Return why explicit spans do not fit; None if they do, or are not explicit."""
     told = _counted(cell)
     if not told or (len(told) == cell.nodes and sum(told) == layers):
         return None
@@ -158,7 +158,7 @@ def _miscounted(cell: Cell, layers: int) -> str | None:
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:
-    """The model without the heads of zeros that only distributed-llama needs."""
+    """Return the model without the zero-padded heads that only distributed-llama needs."""
     return spec.unpadded or spec
 
 
@@ -178,7 +178,7 @@ def _not_served(cell: Cell, spec: ModelSpec) -> str | None:
 
 
 def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
-    """Which node has not the address that its server would listen on and tell the others."""
+    """Return the first node without its own address to listen on."""
     for node in common.taking_part(cell, cluster):
         if node.forwarded_from:
             return (

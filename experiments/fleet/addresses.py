@@ -29,7 +29,7 @@ class Place:
         ssh: name or address where SSH connects to.
         cluster: its `herd_cluster_address`; None where it has none.
         port: of its SSH server.
-        way: whatever else tells how SSH gets there; behind other jump hosts an address is another
+        way: the rest of SSH's route; behind other jump hosts an address is another
             machine's.
         is_here: whether it is this machine itself, which needs no SSH.
     """
@@ -95,7 +95,7 @@ def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
 
 
 def _clashes(places: Sequence[Place], found: dict[str, str | None]) -> Iterator[str]:
-    """Nodes that have one address, or of which one has the address of another."""
+    """Find nodes that share an address, or where one has the address of another."""
     first: dict[str | None, Place] = {}
     servers = {place.server: place for place in reversed(places)}
     for place in places:

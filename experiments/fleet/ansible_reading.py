@@ -1,4 +1,4 @@
-"""A program of its own: what Ansible's library makes of an inventory, as JSON.
+"""A separate program that prints how Ansible's library reads an inventory, as JSON.
 
 `experiments.fleet.inventory` starts it, with arguments of `ansible-inventory`. One process answers
 all questions: who is in the group, in which order, and which settings Ansible's own connection to
@@ -56,16 +56,16 @@ SSH_OPTIONS = (
 
 
 class _UnfinishedError(Exception):
-    """A value that cannot be worked out: of whom, which, why."""
+    """A value that cannot be evaluated: host, name, reason."""
 
 
 class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
     """`ansible-inventory`, which answers with what a run needs to know.
 
     Attributes:
-        answer: `nodes` and `groups` (names of all), or else `unfinished`: of whom what cannot be
-            worked out, and why. A node has its `name`, `variables`, which of PASSWORDS are `given`,
-            `connection`, how root is `become` there, and of SSH_OPTIONS those that are set
+        answer: `nodes` and `groups` (names of all), or else `unfinished`: which value of which host
+            cannot be evaluated, and why. A node has its `name`, `variables`, which of PASSWORDS are
+            `given`, `connection`, how root is `become` there, and of SSH_OPTIONS those that are set
             (`options`) with their `origins`.
     """
 

@@ -1,4 +1,4 @@
-"""The machines of a run: what the inventory says of them and what they say of themselves."""
+"""The machines of a run: what the inventory says about them and what they report."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Installation:
 
 
 class Secret:
-    """A password: only `reveal` tells it, so that no message, log or file has it by accident."""
+    """A password: only `reveal` returns it, so that no message, log or file has it by accident."""
 
     __slots__ = ("_text",)
 
@@ -82,12 +82,12 @@ class Node:
         connection: `local` where the node is the controller itself, which needs no SSH.
         ssh: how OpenSSH is called to reach it.
         become_method: how Ansible becomes root there.
-        become_exe: the program for that, where another is said than the method's own.
+        become_exe: the program for that, where it is not the method's own.
         forwarded_from: network from which another machine, which has that address, forwards
             connections to this node; None where the node has it itself.
         cores: CPU cores; 0 until the node was asked.
         memory_mib: RAM that it may use.
-        available_mib: what of it was free when the node was asked; 0 if it does not tell.
+        available_mib: free memory when the node was asked; 0 if it does not report it.
         facts: provenance facts.
         engines: engine name to installation.
         lab_link_mbit: rate of its link where it is a node of the lab; None for any other machine.
@@ -123,9 +123,9 @@ class Node:
 
 
 LEFT_OUT = "it is left out (`--without`)"
-"""Why a node is away that the user does not want; nobody looks for it."""
+"""Why a node is away that the user left out; it is not searched for."""
 CONTROLLER = Node(name="controller", address="", engine_address="")
-"""This machine, as what asks APIs is recorded; it is no node of any cluster."""
+"""This machine, as what asks APIs is recorded; it belongs to no cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +136,5 @@ class Cluster:
 
     @property
     def root(self) -> Node:
-        """The node on which root processes run and models lie."""
+        """The node that runs root processes and stores the models."""
         return self.nodes[0]

@@ -1,6 +1,6 @@
 """The commands that remedies name: each can be pasted into a shell in the project's folder.
 
-Whatever is printed as a remedy is made here, because a command does what it says only with the
+All remedies that are printed are made here, because a command does what it says only with the
 inventory of this invocation, with `-K` where becoming root may ask for a password, and with the
 variables without which a playbook has nothing to do. What they all share is remembered once, where
 the inventory is read: an invocation of `fab` has one inventory, and sentences come from places (a
@@ -30,7 +30,7 @@ VERBS_WITH_INVENTORY = frozenset(
 PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
 """Variables that give the password for becoming root."""
 ASKS_NOTHING = "export DEBIAN_FRONTEND=noninteractive"
-"""Before commands for packages: nobody is there to answer their questions."""
+"""Before commands for packages: no one answers their questions."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:+@-]+")
 """Values that `-e NAME=VALUE` passes on as they are."""
 
@@ -42,7 +42,7 @@ class Invocation:
     Attributes:
         inventories: as they are given to Ansible; empty for that of `ansible.cfg`.
         may_ask: of each node, whether becoming root may ask for a password that the inventory does
-            not give. Of a node that is not in it nobody knows.
+            not give. Nothing is known about a node that is not in it.
     """
 
     inventories: tuple[str, ...] = ()
@@ -109,7 +109,7 @@ def provision(
         limit: only these nodes.
         variables: in place of the inventory's (`-e`).
         password: whether becoming root asks for a password on these nodes; None where only the
-            inventory tells.
+        inventory knows.
     """
     argv = provision_argv(*tags, limit=limit, variables=variables, password=password)
     return _shell(argv, _settings())
@@ -121,7 +121,7 @@ def provision_argv(
     variables: Mapping[str, object] | None = None,
     password: bool | None = None,
 ) -> list[str]:
-    """The words of that command, for whoever runs it."""
+    """Return the words of that command, to run it."""
     nodes = list(limit)
     argv = [_program("ansible-playbook")]
     for inventory in _invocation.inventories:
@@ -202,7 +202,7 @@ def below(path: Path, project: Path = PROJECT_FOLDER) -> str:
 
 
 def _settings() -> dict[str, str]:
-    """Ansible passes over an ansible.cfg in a folder that everybody can write to, if not named."""
+    """Ansible passes over an ansible.cfg in a world-writable folder, unless it is named."""
     is_passed_over = PROJECT_FOLDER.stat().st_mode & 0o002 and not os.environ.get("ANSIBLE_CONFIG")
     return {"ANSIBLE_CONFIG": "ansible.cfg"} if is_passed_over else {}
 

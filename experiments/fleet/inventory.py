@@ -80,7 +80,7 @@ def read_cluster(
 
 
 def listed(project: Path, inventory: str | None) -> dict[str, Any]:
-    """What `ansible-inventory --list` tells: groups, and below `_meta` the variables of hosts.
+    """The output of `ansible-inventory --list`: groups, and below `_meta` the variables of hosts.
 
     Raises:
         HerdError: the inventory cannot be read.
@@ -110,7 +110,7 @@ def _chosen(inventory: str | None) -> list[str]:
 
 
 def _of_root(told: Mapping[str, Any]) -> dict[str, object]:
-    """What tells whether becoming root asks for a password."""
+    """The settings that decide whether becoming root asks for a password."""
     user = told["options"].get("remote_user")
     return {**told["variables"], "ansible_user": user, **dict.fromkeys(told["given"], True)}
 
@@ -204,7 +204,7 @@ def _split(name: str, option: str, options: Mapping[str, Any]) -> list[str]:
 
 
 def _lab_link_mbit(told: Mapping[str, Any]) -> int | None:
-    """Only where a lab's gateway is, too: anybody may set a variable of that name."""
+    """Only where a lab's gateway is, too: anyone may set a variable of that name."""
     return whole(str(told.get("lab_link_mbit"))) if told.get("lab_gateway") else None
 
 

@@ -57,7 +57,7 @@ class LabNode:
 def lab_is_up(gateway: str) -> bool:
     """Whether this machine owns the lab's gateway address.
 
-    Binding a UDP socket to it tells, and sends no packet.
+    Binding a UDP socket to it shows that, and sends no packet.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -48,10 +48,10 @@ def beside_python(program: str) -> str:
 def ansible_environment(project: Path) -> dict[str, str]:
     """The environment for each of Ansible's programs.
 
-    The project's `ansible.cfg` is named in it: Ansible passes over the one in a folder that
-    everybody may write to, as each of Windows' is inside WSL. Who has `ANSIBLE_CONFIG` set means
-    another, here as for `ansible-playbook`. The locale is one that Ansible takes; those that are
-    not UTF-8, or not installed, it refuses.
+    The project's `ansible.cfg` is named in it: Ansible passes over the one in a world-writable
+    folder, such as each of Windows' folders inside WSL. Who has `ANSIBLE_CONFIG` set means another,
+    here as for `ansible-playbook`. The locale is one that Ansible takes; those that are not UTF-8,
+    or not installed, it refuses.
 
     Raises:
         HerdError: `ANSIBLE_CONFIG` names a file that is not there.
@@ -113,7 +113,7 @@ def of_config() -> str:
 
 
 def with_remedy(said: str) -> str:
-    """The message, and how to give the password of a vault where it speaks of one."""
+    """The message, and how to give the password of a vault where it mentions one."""
     words = said.lower()
     is_vault = "vault" in words and ("decrypt" in words or "password" in words)
     return f"{said} {VAULT_REMEDIES}" if is_vault else said
@@ -122,7 +122,7 @@ def with_remedy(said: str) -> str:
 def said_by_ansible(printed: str) -> str:
     """Ansible's errors, then its warnings, each once and in one line, with file and line.
 
-    The lines of a file that it shows beside an error are left out, for passwords may stand there.
+    Lines of a file that it shows with an error are left out, because they may contain passwords.
     """
     told: dict[bool, list[str]] = {True: [], False: []}
     for part in re.split(r"^(?=\[|ERROR)", printed, flags=re.MULTILINE):

@@ -4,9 +4,9 @@
     python -m experiments.links.keeper method    how this machine can delay packets
 
 When its standard input ends, and that it does however the runner ends, all links become the lab's
-own again. A file for each node below /run says meanwhile that its link is another one; whoever is
-killed, too, leaves it, and the next run puts the link right before it measures. The file's lock
-keeps two of these from one node.
+own again. A file for each node below /run records meanwhile that its link is changed; a killed
+process leaves it, and the next run restores the link before it measures. The file's lock keeps two
+of these from one node.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Place:
 
     Attributes:
         pid: of the node's first process, as this machine counts.
-        started: when that began, by which another one with its number is told apart.
+        started: when that began, which distinguishes it from another one with its number.
         device: this machine's end of the link.
     """
 
@@ -82,7 +82,7 @@ class Keeper:
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out one request.
 
-        A request names `nodes` (name to the lab's own rate), the `shape` that they shall have
+        A request names `nodes` (name to the lab's own rate), the `shape` that they should have
         (`mbit`, `delay_ms`; rate 0 is the lab's own), whether it may `change` anything, and
         addresses (`ping`: from the first node to another, or none).
         """
@@ -114,7 +114,7 @@ class Keeper:
                 continue
 
     def _have(self, node: str, wanted: Shape, *, change: bool) -> bool:
-        """See to it that a link is as wanted; whether that changed anything.
+        """Make a link as wanted; return whether that changed anything.
 
         The first time it is set in any case: of a rule without its queue nothing can be read.
         """
@@ -163,7 +163,7 @@ class Keeper:
         return Shape(inner.mbit, inner.delay_ms + round(2 * self._delayer.holds(node)))
 
     def _place(self, node: str) -> Place:
-        """Where a node's link is; looked for anew when the node was started again."""
+        """Where a node's link is; looked up again when the node was restarted."""
         known = self._places.get(node)
         if known is None or _started(known.pid) != known.started:
             self._delayer.release(node)
@@ -173,7 +173,7 @@ class Keeper:
         return known
 
     def _mark(self, node: str, *, shaped: bool) -> None:
-        """Write down, for whoever comes after, whether a link is another than the lab's own."""
+        """Record for later runs whether a link differs from the lab's own."""
         mark = self._marks.get(node)
         if mark is None:
             MARKS.mkdir(mode=0o755, exist_ok=True)
@@ -209,14 +209,14 @@ class Keeper:
 
 
 def has_netem() -> bool:
-    """Whether the kernel delays packets by itself; tried in a network of its own."""
+    """Return whether the kernel can delay packets; tried in a separate network."""
     return _succeeds(
         *("unshare", "--net", "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms")
     )
 
 
 def has_queue() -> bool:
-    """Whether the kernel hands packets to a queue; tried in a network of its own."""
+    """Return whether the kernel hands packets to a queue; tried in a separate network."""
     if not _succeeds("unshare", "--net", *queue_rule("-A")):
         return False
     with subprocess.Popen(
@@ -268,7 +268,7 @@ def _started(pid: int) -> str:
 
 
 def _host_end(node: str, pid: int) -> str:
-    """This machine's end of a node's veth pair, as the node's own /sys tells."""
+    """Return this machine's end of a node's veth pair, from the node's own /sys."""
     try:
         index = Path(f"/proc/{pid}/root/sys/class/net/{DEVICE}/iflink").read_text(encoding="ascii")
         return socket.if_indextoname(int(index))

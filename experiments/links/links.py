@@ -186,7 +186,7 @@ def _as_root(verb: str) -> list[str]:
 
 
 def _start_keeper() -> subprocess.Popen[str]:
-    """In a session of its own: Ctrl-C is for the runner."""
+    """In a separate session: Ctrl-C is for the runner."""
     return subprocess.Popen(
         _as_root("serve"),
         cwd=PROJECT_FOLDER,

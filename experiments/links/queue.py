@@ -1,7 +1,7 @@
 """Delay by a queue of packets, where the kernel has no netem.
 
 The kernel (`CONFIG_NETFILTER_XT_TARGET_NFQUEUE`) hands over the number of each packet that an
-iptables rule sends to the queue, and keeps the packet until it is told to let it pass. All wait
+iptables rule sends to the queue, and keeps the packet until a verdict lets it pass. All wait
 equally long, so they leave in the order in which they came, and one message lets pass all that are
 due. Messages are those of `linux/netfilter/nfnetlink_queue.h`.
 """
@@ -34,7 +34,7 @@ SO_RCVBUFFORCE = 33
 SOL_NETLINK, NETLINK_NO_ENOBUFS = 270, 5
 BUFFER_BYTES = 16 << 20
 ID_AT = 24
-"""Where the number of a packet stands: after the headers of netlink, netfilter and the attribute,
+"""Where the number of a packet is: after the headers of netlink, netfilter and the attribute,
 which the kernel always writes first."""
 IDLE_S = 3600.0
 
@@ -65,7 +65,7 @@ class Delayer:
         """Hold what arrives at a node for so long; what is held already goes at once.
 
         Raises:
-            OSError: the kernel has no such queue, or somebody else serves it.
+            OSError: the kernel has no such queue, or another process serves it.
         """
         with self._lock:
             queue = self._queues.get(node)
@@ -146,7 +146,7 @@ def open_queue(pid: int) -> socket.socket:
     """The queue of a process's network, ready to be read.
 
     Raises:
-        OSError: the kernel has none, or somebody else serves it.
+        OSError: the kernel has none, or another process serves it.
     """
     opened = _socket_in(pid)
     try:

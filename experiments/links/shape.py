@@ -19,7 +19,7 @@ LATENCY_MS = 50
 HELD_PACKETS = 20_000
 """Room for packets that wait: netem's own thousand would lose some at 1 Gbit/s and 20 ms."""
 QUEUE = 94
-"""Number of the packet queue; nobody else in a lab node has one."""
+"""Number of the packet queue; nothing else in a lab node has one."""
 Method = Literal["netem", "queue"]
 
 
@@ -47,7 +47,7 @@ def bucket(mbit: int, device: str, *place: str) -> list[str]:
 
 
 def node_end(shape: Shape, method: Method | None) -> list[list[str]]:
-    """What tc has to be told inside the node."""
+    """Return the arguments of tc inside the node."""
     if method != "netem" or not shape.delay_ms:
         return [bucket(shape.mbit, DEVICE, "root")]
     delay = ["delay", f"{shape.delay_ms / 2:g}ms", "limit", str(HELD_PACKETS)]
@@ -60,15 +60,15 @@ def node_end(shape: Shape, method: Method | None) -> list[list[str]]:
 def queue_rule(action: Literal["-A", "-D", "-C"]) -> list[str]:
     """The iptables command for the rule that sends what arrives into the queue.
 
-    Without anybody at the queue packets pass at once. Those that arrive wait, not those that leave:
-    what a sender's own stack still holds counts against its TCP connection.
+    Without a process at the queue, packets pass at once. Those that arrive wait, not those that
+    leave: what a sender's own stack still holds counts against its TCP connection.
     """
     rule = ["PREROUTING", "-i", DEVICE, "-j", "NFQUEUE", "--queue-num", str(QUEUE)]
     return ["iptables", "--wait", "-t", "mangle", action, *rule, "--queue-bypass"]
 
 
 def told_shape(qdiscs: str) -> Shape | None:
-    """The link that `tc -json qdisc show` tells of a device; None if its rate is not limited."""
+    """Return the link of a device from `tc -json qdisc show`; None if its rate is not limited."""
     mbit, delay_ms = None, 0
     disciplines: list[dict[str, Any]] = json.loads(qdiscs or "[]")
     for one in disciplines:
@@ -84,7 +84,7 @@ _FASTEST = re.compile(r" min/avg/max[^=]{0,40}= ([0-9]{1,9}(\.[0-9]{1,9})?)/")
 
 
 def round_trip_ms(said: str) -> float | None:
-    """The fastest round trip that ping tells, in milliseconds; None if there was none."""
+    """Return the fastest round trip of a ping, in milliseconds; None if there was none."""
     for line in said.splitlines():
         told = _FASTEST.search(line)
         if told:

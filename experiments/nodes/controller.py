@@ -1,4 +1,4 @@
-"""This machine in the place of a node: it runs the client that asks APIs.
+"""This machine used as a node: it runs the client that asks APIs.
 
 It answers as `experiments.nodes.launcher` wants it, so that the rest of the runner need not
 know where a client runs. The client sees this process's environment, in which the key may be, and
@@ -24,7 +24,7 @@ CASSETTES_FOLDER = "cassettes"
 
 
 class WithController:
-    """A launcher that reaches this machine besides its nodes.
+    """A launcher that reaches this machine in addition to its nodes.
 
     Args:
         nodes: reaches the nodes.

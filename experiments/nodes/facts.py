@@ -1,4 +1,4 @@
-"""What nodes say of themselves at the beginning of a run: one round trip each."""
+"""Asks nodes for their facts at the beginning of a run: one round trip each."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ class Herd:
     def own_those_there(self) -> None:
         """Take possession of every node that is not away, and clean it.
 
-        One that does not answer now, or that another runner owns, is lost, as `reasons` tells.
+        One that does not answer now, or that another runner owns, is lost, with a reason in
+        `reasons`.
         """
         together(self._own_or_lose, (n for n in self._nodes.values() if n.away is None))
 
@@ -130,7 +131,7 @@ class Herd:
         self._launcher.drop(conversation.node)
 
     def seek(self) -> None:
-        """Begin to try lost nodes again, beside whatever else goes on."""
+        """Begin to try lost nodes again, in the background."""
         for name in self.lost():
             if not any(name in known for known in (self._seeking, self._left_out, self._arrived)):
                 seeking = Thread(target=self._try, args=(name,), name=f"seek {name}", daemon=True)
@@ -138,7 +139,7 @@ class Herd:
                 seeking.start()
 
     def regain(self) -> dict[str, str]:
-        """Try lost nodes again, all at once, and wait for what comes of it.
+        """Try lost nodes again, all at once, and wait for the result.
 
         Returns:
             Name to reason of those that are still lost.

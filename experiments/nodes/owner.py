@@ -1,4 +1,4 @@
-"""Who owns a cluster and a results folder: one runner, by name, so that another can tell."""
+"""Who owns a cluster and a results folder: one runner, by name, for the message to another."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Owner:
 
 
 def _is_runner(pid: int) -> bool:
-    """Whether that number still belongs to a Python program, as far as this machine tells."""
+    """Whether that number still belongs to a Python program, as far as this machine knows."""
     try:
         return b"python" in Path(f"/proc/{pid}/cmdline").read_bytes() or not Path("/proc").exists()
     except OSError:

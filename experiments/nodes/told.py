@@ -1,6 +1,6 @@
-"""What a node tells, read by types: it may be broken, or taken over.
+"""Reads what a node reports, by types: it may be broken, or taken over.
 
-Whatever it says becomes a value within bounds, or a sentence that names the node.
+Any answer becomes a value within bounds, or a sentence that names the node.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Manifest(BaseModel):
 
 
 FactSheet = RootModel[Facts]
-"""All that `node-facts` says of a node."""
+"""Everything that `node-facts` reports about a node."""
 
 
 def read_told(node: str, where: str, text: str, document: type[Told]) -> Told:
@@ -140,7 +140,7 @@ def read_told(node: str, where: str, text: str, document: type[Told]) -> Told:
 
 
 def wrong(node: str, where: str, why: str) -> HerdError:
-    """The error for a node that tells what cannot be."""
+    """Return the error for a node with an impossible report."""
     return HerdError(
         f"Reading {one_line(where)} on {node}: it is damaged ({one_line(why)}). "
         f"Run `{commands.provision(limit=[node])}`."
@@ -148,7 +148,7 @@ def wrong(node: str, where: str, why: str) -> HerdError:
 
 
 def unread(what: str, error: Exception) -> str:
-    """The cause of a failure for what raised an error that nobody foresaw."""
+    """Return the cause of a failure for an unforeseen error."""
     return f"{what} cannot be read ({type(error).__name__}: {one_line(str(error), 200)})"
 
 

@@ -76,7 +76,7 @@ def known_axes() -> dict[str, tuple[Axis, ...]]:
 def exclusion_problems(
     axes: Mapping[str, Sequence[Scalar]],
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Axes beside `system` that systems fix: place and sentence of each."""
+    """Find axes given with `system` although systems fix them: place and sentence of each."""
     for name in FIXED_BY_SYSTEMS:
         if SYSTEM.name in axes and name in axes:
             yield (name,), f"a system defines its own {name}: use either axis system or axis {name}"

@@ -30,7 +30,7 @@ def comparison(
         matrix: file of a matrix with the workload `questions`; the project's own by default.
         questions: file of questions; those of the matrix by default.
         systems: names with commas between; those of the matrix by default.
-        systems_file: where they stand; the project's own by default.
+        systems_file: where they are defined; the project's own by default.
         repeats: how often each is asked.
         replay: let APIs answer from what was kept.
 

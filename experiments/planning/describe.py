@@ -64,7 +64,7 @@ def impossible(plan: Plan) -> list[str]:
 
 
 def remedies(plan: Plan) -> list[str]:
-    """The command that puts there what is missing; none where nothing that can be had is."""
+    """Return the command that installs what is missing; none where nothing can be installed."""
     flags = plan.matrix.flags
     if flags is None or not lacks_of(plan.by_id.values(), plan.cluster):
         return []

@@ -1,4 +1,4 @@
-"""What cells lack that can be had: engines and models on nodes, published files on this machine."""
+"""What cells lack and can get: engines and models on nodes, published files on this machine."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Lacks:
-    """What is not there, and the names of the nodes that shall have it, in the cluster's order.
+    """What is missing, and the names of the nodes that need it, in the cluster's order.
 
     Attributes:
-        engines: engine to all nodes that shall have it, also those that do: they need the same.
-        models: model to all nodes that shall have its files.
-        originals: models whose published files the plain reference needs on this machine.
+        engines: engine to all nodes that need it, also those that have it: they need the same.
+        models: model to all nodes that need its files.
+        originals: models whose published files the reference implementation needs on this machine.
     """
 
     engines: dict[str, tuple[str, ...]]
@@ -55,7 +55,7 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
 
     Args:
         cells: of a matrix; those that ask APIs lack nothing.
-        cluster: with what its nodes told; those that are away are passed over.
+        cluster: with its nodes' reports; those that are away are passed over.
     """
     engines: dict[str, Sequence[Node]] = {}
     models: dict[Wanted, Sequence[Node]] = {}

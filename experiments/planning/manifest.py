@@ -52,13 +52,13 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
 
 
 def _below_project(file: str) -> str:
-    """A path as anyone's copy of the project has it, where it lies in the project."""
+    """Return a path relative to the project, if it is inside the project."""
     path = Path(file).resolve()
     return str(path.relative_to(PROJECT_FOLDER) if path.is_relative_to(PROJECT_FOLDER) else file)
 
 
 def _has_root(plan: Plan) -> bool:
-    """Whether there is a root and it told what it has."""
+    """Whether there is a root that reported its installation."""
     return bool(plan.cluster.nodes) and plan.cluster.root.away is None
 
 

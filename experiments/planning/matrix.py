@@ -41,7 +41,7 @@ from experiments.planning.systems import load_systems
 class Constraint(Record):
     """Cells that match `when` are kept only if they match `only`, too.
 
-    An axis that a cell does not have matches no `when` and hinders no `only`.
+    An axis that a cell does not have matches no `when` and blocks no `only`.
     """
 
     when: Axes
@@ -108,9 +108,9 @@ class Matrix(Record):
 
         Args:
             nodes: values of that axis, as text with commas or as a sequence.
-            engine: likewise.
-            model: likewise.
-            axes: any axis by name, likewise.
+            engine: the same for engines.
+            model: the same for models.
+            axes: the same for any axis, by name.
             repeats: trials of each cell.
             seed: of the order of trials.
 

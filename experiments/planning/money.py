@@ -33,7 +33,7 @@ class Bill:
     Attributes:
         answers: how many were asked for.
         read_tokens: by `usage`.
-        generated_tokens: likewise.
+        generated_tokens: by `usage`.
         untold: answers that broke off, or whose server does not count.
         most_read_tokens: the most that these may have read.
         most_generated_tokens: and generated.
@@ -50,7 +50,7 @@ class Bill:
 
     @property
     def told_cost(self) -> float:
-        """Of what `usage` tells."""
+        """The cost according to `usage`."""
         return self.price.of(self.read_tokens, self.generated_tokens)
 
     @property
@@ -154,7 +154,7 @@ def unpriced(cells: Iterable[Cell]) -> tuple[str, ...]:
 
 
 def may_cost(endpoint: Endpoint) -> bool:
-    """Whether nobody said what an API costs that takes a key."""
+    """Whether an API that takes a key has no price."""
     return endpoint.key_env is not None and endpoint.price is None
 
 
@@ -164,7 +164,7 @@ class Purse:
     Args:
         left: what is to be asked.
         max_cost: what all may cost together, with what was paid before; None for no ceiling.
-        unpriced: systems that are to be asked and of which nobody said what they cost.
+        unpriced: systems to ask that have no price.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class Purse:
         """See that the ceiling is known to hold.
 
         Raises:
-            HerdError: what was spent and what is left may cost more, or nobody said what it costs.
+            HerdError: what was spent and what is left may cost more, or there is no price.
         """
         if self._max_cost is None:
             return
@@ -224,7 +224,7 @@ class Purse:
             )
 
     def pay(self, bill: Bill | None) -> None:
-        """Take what was asked out of the purse; None is free."""
+        """Take the cost of what was asked out of the budget; None is free."""
         if bill is not None:
             before = self._bills.get(bill.system)
             self._bills[bill.system] = before.plus(bill) if before else bill
@@ -280,7 +280,7 @@ def run_purse(
 
     Args:
         cells: cell id to cell.
-        account: of the run that goes on, whose attempts were paid; None for a new one.
+        account: of the continued run, whose attempts were paid; None for a new one.
         pending: trials that are left of each cell.
         max_cost: what all may cost together; None for no ceiling.
     """

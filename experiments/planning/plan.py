@@ -29,7 +29,7 @@ from experiments.planning.matrix import Matrix
 
 ID_LENGTH = 10
 SECONDS_ASSUMED = 10.0
-"""Guess for a trial of a cell that nobody measured yet."""
+"""Guess for a trial of a cell that was never measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ def seconds_per_trial(
 
     Args:
         results: folder of all runs; each is looked through once.
-        cell_ids: of which cells.
+        cell_ids: the cells.
         account: of one of these runs that was read already.
     """
     walls: dict[str, list[float]] = {cell_id: [] for cell_id in cell_ids}

@@ -1,4 +1,4 @@
-"""Asks the plain reference what the models of a plan should say."""
+"""Asks the reference implementation for the expected texts of a plan's models."""
 
 from __future__ import annotations
 

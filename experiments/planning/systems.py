@@ -29,7 +29,7 @@ UNTOLD = "unknown"
 
 
 def _address(url: str) -> str:
-    """An address to which a key may be sent; what is wrong with it is told without it."""
+    """An address to which a key may be sent; a message about it does not repeat it."""
     place = urlsplit(url)
     if place.username or place.password or place.query or place.fragment:
         raise PydanticCustomError(

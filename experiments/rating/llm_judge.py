@@ -93,7 +93,7 @@ class Ask:
         return self.question.id, self.first, self.second
 
     def argument(self) -> str:
-        """What the client is told to ask."""
+        """The questions for the client."""
         return json.dumps({"id": "compare", "body": self.body}, ensure_ascii=False)
 
 
@@ -217,7 +217,7 @@ def _key(said: Comparison) -> Key:
 
 
 def _most(judge: Judge, content: str) -> Bill | None:
-    """The most that a comparison can cost; None if nobody said what the judge costs."""
+    """The most that a comparison can cost; None if the judge has no price."""
     if judge.price is None:
         return None
     return Bill(

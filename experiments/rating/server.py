@@ -82,7 +82,7 @@ class Rating:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def judged(self) -> int:
-        """How many answers of the sheet are judged wholly."""
+        """How many answers of the sheet are judged completely."""
         with self.lock:
             kept = [
                 self.store.get(asked.question.id, shown.answer)

@@ -1,6 +1,6 @@
-"""What a rater gets to see: questions, and their answers under labels that tell nothing.
+"""What a rater gets to see: questions, and their answers under anonymous labels.
 
-Which label stands for which answer is drawn anew for each sheet and question, and is kept apart, in
+Which label means which answer is drawn again for each sheet and question, and is kept apart, in
 the sheet's key. Nothing in a sheet names a system, a run or a time.
 """
 
@@ -30,11 +30,11 @@ Texts = Mapping[str, Mapping[str, str]]
 
 
 class Key(Record):
-    """Which label of a sheet stands for which answer.
+    """Which label of a sheet means which answer.
 
     Attributes:
-        sheet: name of the sheet: the rater's, or one of its own if it is for anybody.
-        rater: whose it is; None if it is for anybody.
+        sheet: name of the sheet: the rater's, or a separate one if it is for anyone.
+        rater: whose it is; None if it is for anyone.
         seed: of the shuffle.
         order: id of a question to the hashes of its answers; the first one is A.
     """
@@ -86,7 +86,7 @@ class Sheet:
 
     Attributes:
         name: of its key.
-        rater: whose it is; None if it is for anybody.
+        rater: whose it is; None if it is for anyone.
         asked: questions in the order of their file, those without an answer left out.
     """
 
@@ -143,7 +143,7 @@ def open_sheet(run_folder: Path, name: str, rater: str | None) -> Sheet:
     Args:
         run_folder: `results/<run>`, of a run that asked questions.
         name: of the sheet.
-        rater: whose it is; None if it is for anybody.
+        rater: whose it is; None if it is for anyone.
 
     Raises:
         HerdError: nothing was answered yet, or the key cannot be read or written.
@@ -193,7 +193,7 @@ def sheet_of(run: RunManifest, key: Key, texts: Texts) -> Sheet:
 
 
 def key_path(run_folder: Path, sheet: str) -> Path:
-    """Where the key of a sheet lies."""
+    """Return where the key of a sheet is."""
     own_folder(run_folder, RATINGS_FOLDER)
     return inside(run_folder, f"{RATINGS_FOLDER}/{sheet}.key.json")
 

@@ -53,7 +53,7 @@ class _Row:
 
 
 def write_sheet(run_folder: Path, target: Path, rater: str | None) -> Sheet:
-    """Write an empty sheet: a rater's own, or one of a new order for anybody.
+    """Write an empty sheet: a rater's own, or one of a new order for anyone.
 
     Args:
         run_folder: of a run that asked questions.
@@ -161,7 +161,7 @@ def _check_columns(source: Path, columns: list[str]) -> None:
 
 
 def _one(source: Path, rows: list[_Row], column: str, given: str | None) -> str:
-    """The only value of a column; it need not stand in every row."""
+    """Return the only value of a column; rows may leave it empty."""
     value = given.strip() if given is not None else None
     value = value and unicodedata.normalize("NFC", value)
     for row in rows:

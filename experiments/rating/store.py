@@ -1,4 +1,4 @@
-"""A rater's judgements on disk: each is durable before the rater is told that it is stored."""
+"""A rater's judgements on disk: each is durable before the rater sees that it is stored."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.record import own_folder
 from experiments.rating.lines import Lines, adding_lines
 
 SHARED_PREFIX = "sheet-"
-"""How names of sheets begin that are for anybody; no rater may be called so."""
+"""How names of sheets for anyone begin; no rater may be called so."""
 _NAME = re.compile(r"\w[\w.-]{0,39}")
 
 

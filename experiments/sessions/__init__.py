@@ -1,1 +1,1 @@
-"""A session of a run: how it begins or goes on, who takes part, trial after trial."""
+"""A session of a run: how it begins or continues, who takes part, trial after trial."""

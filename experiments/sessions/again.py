@@ -1,7 +1,7 @@
 """What of a run can go on: its cells and machines as they were against how they are now.
 
-Every cell that has trials left is looked at again, whenever a run goes on and whenever a node comes
-back. What is found is written down as an addition to the run (`collect.later`).
+Every cell that has trials left is looked at again, whenever a run continues and whenever a node
+comes back. What is found is written down as an addition to the run (`collect.later`).
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ def look_again(
 
     Args:
         manifest: the run.
-        tried: ids of its cells of which there are attempts.
+        tried: ids of its cells that have attempts.
         left: ids of its cells that have trials left.
         plan: of today; nodes that are no longer what they were are away in it.
 
     Raises:
-        HerdError: a cell is another one than before, and no machine tells why.
+        HerdError: a cell has changed, and no machine shows why.
     """
     pairs = _pairs(manifest, plan)
     cells = {}

@@ -1,4 +1,4 @@
-"""What is known of each trial while a session runs: kept up to date, never gone through anew."""
+"""What is known of each trial while a session runs: kept up to date, never recomputed."""
 
 from __future__ import annotations
 

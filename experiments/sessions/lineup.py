@@ -30,7 +30,7 @@ class Lineup:
         ledger: where what becomes known is added.
         herd: the nodes.
         links: between them.
-        note: told what the user should know.
+        note: hears what the user should know.
 
     Attributes:
         plan: as things are now.
@@ -86,7 +86,7 @@ class Lineup:
         return True
 
     def _is_welcome(self, node: Node) -> bool:
-        """Whether a node is what it was, with its links put right."""
+        """Return whether a node is unchanged, after its links were restored."""
         reason = difference(self.manifest, node)
         try:
             self._links.clear([node.name])
@@ -137,7 +137,7 @@ class Lineup:
 
 
 def add_later(ledger: Ledger, plan: Plan, later: Later) -> Later:
-    """Write down what became known of a run, with what its new texts are held against.
+    """Write down what became known of a run, with what its new texts are compared with.
 
     Raises:
         HerdError: it cannot be written, or a model cannot be had.

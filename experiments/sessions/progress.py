@@ -18,7 +18,7 @@ from core.terminal import shown, wrapped
 NARROWEST_BAR = 6
 WIDEST_BAR = 24
 BESIDES = 72
-"""Columns of what stands beside the bar, in the longest run."""
+"""Columns next to the bar, in the longest run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +39,16 @@ class Step:
 
 
 class Progress(Protocol):
-    """Told by the runner what happens."""
+    """Hears from the runner what happens."""
 
     def begin(self, run: str, counts: Mapping[str, int], left_s: float | None) -> None:
-        """A run begins or goes on. `left_s`: estimated time left in seconds."""
+        """A run begins or continues. `left_s`: estimated time left in seconds."""
 
     def step(self, step: Step) -> None:
         """A trial begins."""
 
     def live(self, tokens_per_s: float | None) -> None:
-        """What the root says while it works; None when it does not tell."""
+        """What the root says while it works; None when it prints nothing."""
 
     def settled(self, counts: Mapping[str, int], left_s: float | None) -> None:
         """A trial came to an end."""

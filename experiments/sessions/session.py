@@ -36,7 +36,7 @@ from experiments.trials.validity import failure
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""
 MOST_IN_VAIN = 2
-"""Times that all is gone through without one attempt: a node that comes and goes keeps nobody."""
+"""Times that all is gone through without one attempt: a node that comes and goes blocks no one."""
 
 
 class Session:
@@ -44,11 +44,11 @@ class Session:
 
     Args:
         plan: cells and cluster, as they are now.
-        account: the run as it stands.
+        account: the current state of the run.
         ledger: where attempts go.
         herd: the nodes, owned.
-        progress: told what happens.
-        purse: what may be spent.
+        progress: hears what happens.
+        purse: the budget.
         links: between the nodes.
     """
 
@@ -146,7 +146,7 @@ class Session:
         return (*lost, *in_vain, *([left] if unsteady else []))
 
     def _look_for_lost(self) -> None:
-        """Have lost nodes tried again, beside the trials of the others, and take up who is back."""
+        """Try lost nodes again during the trials of the others, and take in those that are back."""
         if not self._herd.lost():
             return
         if time.monotonic() - self._looked_at > LOOK_AGAIN_S:
@@ -186,7 +186,7 @@ class Session:
         return [t for t in self._manifest.trials if self.book.state(t.trial_id) == "pending"]
 
     def _must_wait(self, trial: TrialRecord) -> bool:
-        """Whether a node of it is lost, or its cell fails for what the user must put right."""
+        """Whether a node of it is lost, or its cell fails for a reason that the user must fix."""
         lost = self._herd.lost()
         return trial.cell_id in self._in_vain or any(n in lost for n in self._nodes_of(trial))
 
@@ -217,7 +217,7 @@ class Session:
         return recorded
 
     def _warm_up(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
-        """Run a cell unmeasured: first in the session, or when its kept workers are new."""
+        """Run a cell unmeasured: first in the session, or when its reused workers are new."""
         cold = cell.keeps_workers and not self._trials.is_warm(deployment)
         if trial.cell_id in self._warmed and not cold:
             return
@@ -276,7 +276,7 @@ class Session:
         return execution
 
     def _carried_out(self, cell: Cell, deployment: Deployment, name: str) -> Execution:
-        """Carry out a trial; whatever reading the nodes raises, it has ended then."""
+        """Carry out a trial; it has ended afterwards, no matter what reading the nodes raises."""
         started_at = time.time()
         try:
             return self._trials.execute(deployment, name, keep=cell.keeps_workers)
@@ -294,7 +294,7 @@ class Session:
             return execution
 
     def _use_up(self, trial: TrialRecord, record: AttemptRecord) -> None:
-        """Count an attempt that is not done; one in vain only ends its cell's turn."""
+        """Count a failed attempt; one that cannot succeed only ends its cell for this session."""
         if record.in_vain:
             self._in_vain[trial.cell_id] = str(record.cause).rpartition(" said: ")[2]
             return

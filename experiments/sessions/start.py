@@ -1,4 +1,4 @@
-"""How a run begins or goes on: which one it is, what can run now, what is written down first."""
+"""How a run begins or continues: which one it is, what can run now, what is written down first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Start:
 
     Attributes:
         plan: as things are, its cells under the ids of the run.
-        account: of the run that goes on, with what became known since; None of a new one.
+        account: of the continued run, with what became known since; None of a new one.
         later: what that is; None if nothing.
         pending: trials that are left of each cell that can run or waits.
     """
@@ -42,7 +42,7 @@ class Start:
         return replace(self, plan=replace(self.plan, seconds=seconds))
 
     def write(self, results: Path, command: Sequence[str], toolkit: str) -> Account:
-        """Write down the new run, or what became known of one; the run as it stands then.
+        """Write the new run, or what became known of one; return its state afterwards.
 
         Raises:
             HerdError: it cannot be written.
@@ -80,10 +80,10 @@ class Start:
 def known_run(
     matrix: Matrix, cluster: Cluster, results: Path, *, new: bool
 ) -> tuple[Account | None, Cluster]:
-    """The run that goes on, and the nodes that it needs.
+    """Return the run to continue, and the nodes that it needs.
 
-    With nodes left out, that is the latest run on the others; or a later one on all nodes of which
-    something is left, where what needs those that are left out waits.
+    With nodes left out, that is the latest run on the others; or a later one on all nodes that has
+    trials left, where what needs those that are left out waits.
 
     Args:
         matrix: what to measure.
@@ -134,7 +134,7 @@ def start_of(matrix: Matrix, cluster: Cluster, account: Account | None) -> Start
     Args:
         matrix: what to measure.
         cluster: the nodes, asked as far as they are there.
-        account: of the run that goes on.
+        account: of the continued run.
 
     Raises:
         HerdError: the run cannot go on: its cells are other ones.

@@ -17,7 +17,7 @@ class Execution:
     Attributes:
         cause: why it did not end as it should, as far as the runner saw it; None if it did.
         lost: nodes that stopped answering.
-        refused: the node that did not do what it was asked, if one did not; logs cannot tell why.
+        refused: the node that did not do what it was asked, if one did not; logs cannot show why.
         root_wall_s: lifetime of the root by its node's clock.
         logs: file name to content.
         link: the links of the nodes, where the matrix names them.
@@ -44,8 +44,8 @@ class Execution:
         """Nodes were lost.
 
         Args:
-            silent: node to what was asked of it in vain.
-            when: what was going on.
+            silent: node to the request that it did not answer.
+            when: what was happening.
         """
         for node, reason in silent.items():
             self.blame(f"{reason} while {when}")

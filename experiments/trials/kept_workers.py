@@ -15,7 +15,7 @@ class KeptWorker:
 
     Attributes:
         out_from: bytes of its output fetched so far.
-        err_from: likewise.
+        err_from: bytes of its standard error fetched so far.
         cpu_s: CPU time it had used then.
         reading: state of its node then.
     """
@@ -43,7 +43,7 @@ class KeptWorkers:
         return tuple(w for w in deployment.workers if not self._has(w))
 
     def of(self, deployment: Deployment) -> dict[str, KeptWorker]:
-        """The kept workers that serve a deployment, by node."""
+        """The reused workers that serve a deployment, by node."""
         names = [worker.node.name for worker in deployment.workers]
         return {name: self._workers[name] for name in names if name in self._workers}
 

@@ -1,6 +1,6 @@
 """Waiting for the end of a root, and seeing in bounded time that it will not come.
 
-Likewise for a server to be ready, which may load a model for minutes.
+The same while a server gets ready, which may load a model for minutes.
 
 While a root works longer than a moment, its node is asked every `LOOK_S` for the end of its log,
 and the other nodes every `PULSE_S` for a sign of life. That costs a node about a millisecond of CPU
@@ -37,7 +37,7 @@ class Lookout:
         root: node of the root or server.
         unit: the root or server.
         others: the other nodes that take part.
-        doing: what goes on meanwhile, for messages.
+        doing: what happens meanwhile, for messages.
         live: called with the end of its log.
     """
 
@@ -64,7 +64,7 @@ class Lookout:
         Args:
             verb: which of the two.
             deadline_s: after that the node itself ends the root, or gives up the server.
-            execution: told what was seen.
+            execution: records what was seen.
 
         Raises:
             NodeLostError: the root's node does not answer.
@@ -106,7 +106,7 @@ class Lookout:
             self._suspect(name, reply, execution)
 
     def _suspect(self, node: str, reply: Reply, execution: Execution) -> None:
-        """Take a process for lost that is told to have ended, or to be frozen, for the second time.
+        """Take a process for lost when it is reported as ended or frozen for the second time.
 
         Once may be chance: when a worker ends, the root mostly sees it and says why.
         """

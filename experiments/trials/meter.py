@@ -29,7 +29,7 @@ class Meter:
     Args:
         herd: the nodes.
         deployment: which of them take part.
-        execution: told what was used, and which node did not answer.
+        execution: records what was used, and which node did not answer.
     """
 
     def __init__(self, herd: Herd, deployment: Deployment, execution: Execution) -> None:
@@ -76,7 +76,7 @@ def energy_between(before: Reading, after: Reading) -> NodeEnergy | None:
     """What a node used between two readings; None where it has no counters, or lost one.
 
     Raises:
-        ValueError: a counter tells no number, or went back; time did; there are absurdly many.
+        ValueError: a counter gives no number, or went back; time did; there are absurdly many.
     """
     if not before or before.keys() != after.keys():
         return None

@@ -26,7 +26,7 @@ LONGEST_CAUSE = 2000
 class Recorder:
     """Makes the records of a run's attempts.
 
-    Whatever logs and nodes say, and whatever reading that raises, there is a record in the end.
+    There is a record in the end for any log or node, even if reading one raises.
 
     Args:
         manifest: the run.
@@ -132,7 +132,7 @@ class Recorder:
 
 
 def _cause_in_logs(folder: Path, draft: AttemptRecord) -> str | None:
-    """Why an attempt failed by its logs; None if they do not tell."""
+    """Return why an attempt failed by its logs; None if they do not show it."""
     try:
         return failure_cause(folder, draft.processes, draft.params.get("engine"))
     except Exception as error:  # noqa: BLE001 - what others write may raise anything

@@ -1,6 +1,6 @@
 """One execution of a trial: the fewest round trips that do it.
 
-Workers started anew: (start, wait until ready) on all nodes at once | the root, with its log |
+Workers started fresh: (start, wait until ready) on all nodes at once | the root, with its log |
 (stop, fetch) on all nodes at once. Workers kept: the root | fetch. An engine that serves has its
 server started before the root, which is then the client that asks it, and stopped after it.
 """
@@ -21,7 +21,7 @@ from experiments.trials.lookout import ANSWER_S, Lookout
 from experiments.trials.meter import Meter
 
 KEPT_S = 86_400.0
-"""Kept workers serve many trials; they end with the connection of the runner, or after a day."""
+"""Reused workers serve many trials; they end with the connection of the runner, or after a day."""
 
 GRACE_S = 30.0
 """So much longer than the root its workers may live: else they, who began before it, would reach
@@ -77,7 +77,7 @@ class TrialRunner:
         return execution
 
     def stop_kept(self, nodes: Iterable[str] | None = None) -> None:
-        """Stop kept workers: those of these nodes, or all."""
+        """Stop reused workers: those of these nodes, or all."""
         requests = {
             node: Request("stop", (("unit", worker.unit),))
             for node, worker in self._kept.remove(nodes)
@@ -262,7 +262,7 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
 
 
 def _end(reply: Reply, kind: str, begin: int) -> int:
-    """Where a log goes on: a node hands over both ends of a long one and says where it stopped."""
+    """Where a log continues: a node sends both ends of a long one and says where it stopped."""
     told = reply.pairs("ends").get(kind, "")
     is_place = told.isascii() and told.isdigit() and len(told) <= len(str(2**40))
     return int(told) if is_place else begin + len(reply.parts.get(kind, b""))
@@ -273,7 +273,7 @@ def _going_down(node: str, reply: Reply) -> str:
 
 
 def _others(deployment: Deployment) -> list[str]:
-    """Nodes that take part beside the root's."""
+    """Nodes that take part in addition to the root's."""
     root = deployment.root.node.name
     return [w.node.name for w in deployment.workers if w.node.name != root]
 

@@ -1,7 +1,7 @@
 """Whether an execution counts: the rules, written down before anything is measured.
 
 An attempt *failed* if a node was lost, a process did not start or end well, or the logs do not
-hold what they should. It is *invalid* if it ended well but while it ran a node
+hold what they should. It is *invalid* if it succeeded but while it ran a node
 
 - had one of the bits 0 to 3 of the Raspberry Pi's firmware set (throttled now) before, after, or at
   a look of its helper, one a second; or newly set one of the bits 16 to 19 (since boot),
@@ -22,7 +22,7 @@ from experiments.trials.execution import Execution
 SWAP_BYTES = 1 << 20
 """Less is a stray page of something that slept."""
 USUAL_PAGE_BYTES = 4096
-"""Where a node does not tell; a Raspberry Pi 5 has pages of 16 KiB."""
+"""Where a node does not report it; a Raspberry Pi 5 has pages of 16 KiB."""
 CLOCK_STEP_S = 0.5
 THROTTLING = {
     0: "its supply voltage was too low",
@@ -33,7 +33,7 @@ THROTTLING = {
 
 
 def failure(execution: Execution) -> str | None:
-    """Why an execution failed, as its processes show it; None if they ended well."""
+    """Why an execution failed, as its processes show it; None if they succeeded."""
     if execution.cause is not None:
         return execution.cause
     root = next((p for p in execution.processes if p.role in LAST_ROLES), None)
@@ -52,7 +52,7 @@ def invalidity(
     link_mbit: Mapping[str, int | None],
     page_bytes: Mapping[str, int | None],
 ) -> str | None:
-    """Why an execution that ended well must not count; None if it may.
+    """Return why an execution that succeeded must not count; None if it may.
 
     Args:
         execution: what happened.

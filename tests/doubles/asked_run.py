@@ -30,7 +30,7 @@ def make_asked_run(
     """Write a run.
 
     Args:
-        results: where runs lie.
+        results: where runs are stored.
         questions: id to text.
         given: number of nodes, which makes the cell, to the answers of each of its repeats.
 

@@ -145,7 +145,7 @@ class ScriptedConversation:
         self._pending += filter(None, [getattr(self, f"_{request.verb}")(fields, request)])
 
     def poll(self, timeout_s: float) -> Reply | None:
-        """What came of it."""
+        """The result."""
         if self._deaf or self.node.name in self._world.silent:
             time.sleep(min(timeout_s, 0.001))
             return None

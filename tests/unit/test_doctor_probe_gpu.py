@@ -103,7 +103,7 @@ def test_an_old_driver_is_asked_again_without_what_it_does_not_know(tmp_path: Pa
 
 
 def test_without_nvidia_smi_the_loaded_module_tells_its_gpus(tmp_path: Path) -> None:
-    """Debian has nvidia-smi in a package of its own."""
+    """Debian has nvidia-smi in a separate package."""
     files = {
         "/proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.183.01",
         "/proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t NVIDIA GeForce RTX 3060\n",

@@ -1,4 +1,4 @@
-"""The engines as Ansible sees them: each with what it says of itself, and with a role."""
+"""The engines as Ansible sees them: each with its facts, and with a role."""
 
 from __future__ import annotations
 

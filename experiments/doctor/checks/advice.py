@@ -1,7 +1,7 @@
 """The commands that set a node right, with all that they need to do anything.
 
 Petals and NVIDIA's packages are for machines that the inventory names for them. The commands name
-their node and its wishes themselves, so that each works as it stands.
+their node and its wishes themselves, so that each works unchanged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Advice:
     Attributes:
         node: its name in the inventory.
         password: False where becoming root was seen to ask for none; None where only the inventory
-            tells.
+        knows.
         gpu: whether it has one by NVIDIA.
     """
 
@@ -35,14 +35,14 @@ class Advice:
 
     @classmethod
     def on(cls, answer: Answer, facts: Facts) -> Advice:
-        """For a node that told its facts."""
+        """For a node that sent its facts."""
         asks_nothing = facts.root is not None and (
             facts.root.is_root or facts.root.asks == "nothing"
         )
         return cls(answer.node, False if asks_nothing else None, facts.gpu.is_there)
 
     def petals(self) -> str:
-        """Petals in an environment of its own, for the GPU where there is one."""
+        """Install Petals in its own environment, for the GPU where there is one."""
         variables: dict[str, object] = {"herd_petals": True}
         if self.gpu:
             variables["petals_variant"] = "cuda"

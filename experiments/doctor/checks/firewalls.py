@@ -69,7 +69,7 @@ def _remedy(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> str:
 def letting_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
     """A command for root that lets engines in from these addresses.
 
-    Now and after each boot; rules of nobody known only now, as nobody knows where they come from.
+    Now and after each boot; rules of unknown origin only now, because nothing would restore them.
     """
     each = " ".join(sources)
     nft = f"ip saddr {{ {', '.join(sources)} }} tcp dport {{ {', '.join(DASHED)} }} accept"

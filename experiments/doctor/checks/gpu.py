@@ -74,7 +74,7 @@ def _refused(gpu: Gpus) -> Finding | None:
 
 
 def _named(gpu: Gpus) -> str:
-    """The module's name where a distribution gives it one of its own."""
+    """Return the module's name where a distribution renames it."""
     return f"{gpu.module.name} " if gpu.module.name not in (None, "nvidia") else ""
 
 

@@ -102,7 +102,7 @@ def _lease(facts: Facts) -> Iterator[Finding]:
 
 
 def _address(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
-    """WSL behind an address translation is told as such."""
+    """WSL behind an address translation is reported as such."""
     addresses = facts.network.addresses
     own = [address for address in sorted(addresses) if not is_loopback(address)]
     if is_loopback(answer.engine_address):
@@ -111,8 +111,8 @@ def _address(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator
                 "ports",
                 f"{answer.engine_address} cannot be used by other nodes: each of them reaches "
                 "itself by it.",
-                f"Set `herd_cluster_address` of {answer.node} in the inventory to one of its "
-                f"own addresses: {', '.join(own) or 'it has none'}.",
+                f"Set `herd_cluster_address` of {answer.node} in the inventory to one of the "
+                f"node's addresses: {', '.join(own) or 'it has none'}.",
             )
     elif facts.wsl is None and addresses and not own:
         yield problem(
@@ -125,7 +125,8 @@ def _address(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator
             "ports",
             f"None of its interfaces has {answer.engine_address}, the address where engines of "
             f"other nodes expect it; it has {', '.join(own)}.",
-            "Set `herd_cluster_address` of this node in the inventory to one of its own addresses.",
+            "Set `herd_cluster_address` of this node in the inventory to one of the node's "
+            "addresses.",
         )
 
 
@@ -137,7 +138,7 @@ def is_loopback(address: str) -> bool:
 def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
     """Their SSH alone is tried: engines' ports are never touched, that can end a worker.
 
-    A node that told nothing is a finding of its own and is not repeated by all others. Who answers
+    A silent node has a separate finding, which the others do not repeat. Who answers
     must be that node: another machine may have its address in the network that this one is in.
     """
     network = facts.network

@@ -1,8 +1,8 @@
-"""PyTorch, and whether bitsandbytes can load beside it.
+"""PyTorch, and whether bitsandbytes can load with it.
 
 Petals pins bitsandbytes 0.41.1, which has a library for each CUDA from 11.0 to 12.2 and takes the
-one that PyTorch was built for. PyTorch from 2.5 on is built for a newer CUDA: whatever CUDA the
-machine itself has, bitsandbytes then finds no library of its own.
+one that PyTorch was built for. PyTorch from 2.5 on is built for a newer CUDA: no matter which CUDA
+the machine has, bitsandbytes then has no library.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ WRONG_S = 60.0
 """From here on certificates and package lists can fail for it."""
 LEAST_FREE_MIB = 512
 LEAST_DISK_MIB = 4096
-"""A model of one billion parameters in q8_0 and what is built beside it."""
+"""A model of one billion parameters in q8_0, and the files built from it."""
 FULL_DISK_MIB = 512
 LEAST_FREE_FILES = 20_000
 """An environment of Petals has about as many."""
@@ -25,7 +25,7 @@ ASK_CLOCK = {
     "ntp": "ntpq -p",
     "openntpd": "ntpctl -s all",
 }
-"""What tells of the time servers of a service."""
+"""The command that shows the time servers of a service."""
 
 
 def check(answer: Answer, facts: Facts) -> Iterator[Finding]:

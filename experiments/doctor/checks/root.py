@@ -21,7 +21,7 @@ ANSIBLE_WAITS_S = 12
 
 
 def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
-    """One finding, but for a sudo that is slow besides."""
+    """One finding, or two if sudo is also slow."""
     root = facts.root
     if root is None:
         return

@@ -19,7 +19,7 @@ NEW_KEYS = (
 
 
 def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
-    """What this node shares with others that each should have of its own."""
+    """Find identities shared with other nodes that should be unique."""
     told = [(other, other.facts) for other in others if other.facts is not None]
     base = facts.base
     copies = [
@@ -48,7 +48,7 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
         yield warning(
             SUBJECT,
             f"It has the SSH host key of {', '.join(sharing)}, as on cloned cards: the machines "
-            "cannot be told apart.",
+            "cannot be distinguished.",
             "Create new ones, and replace the old key in known_hosts with the one that this "
             f"prints: {commands.on_node(answer.node, NEW_KEYS)}",
         )

@@ -67,7 +67,7 @@ def _driver(answer: Answer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
 
 
 def _hidden_root(wsl: Wsl, mode: str) -> Finding:
-    """The root connects to the others and waits for nobody, but for the API's questions at home."""
+    """The root connects to the others and accepts only local connections, for the API."""
     forwards = [forward for forward in wsl.forwards or () if is_engine_port(forward.port)]
     ports = ", ".join(str(forward.port) for forward in forwards)
     return ok(
@@ -79,7 +79,7 @@ def _hidden_root(wsl: Wsl, mode: str) -> Finding:
 
 
 def _guarded(answer: Answer, wsl: Wsl, others: Sequence[Answer]) -> Finding:
-    """Two firewalls of Windows stand before a mirrored guest: its own, and Hyper-V's."""
+    """Two firewalls of Windows protect a mirrored guest: its own, and Hyper-V's."""
     if answer.is_root or wsl.engine_rule:
         how = "has a rule for engines" if wsl.engine_rule else "does not affect a root"
         return ok(SUBJECT, f"Windows' firewall {how}; that of mirrored guests was not checked.")
@@ -124,7 +124,7 @@ def mirrored(answer: Answer, others: Sequence[Answer]) -> str:
 
 
 def _hidden(facts: Facts, wsl: Wsl, mode: str, remedy: str) -> Finding:
-    """What Windows' address translation does to an engine that other nodes shall reach."""
+    """Find what Windows' address translation does to engines that others must reach."""
     forwards = [forward for forward in wsl.forwards or () if is_engine_port(forward.port)]
     ports = ", ".join(str(forward.port) for forward in forwards)
     there = {*facts.network.addresses, *LOCAL}

@@ -1,4 +1,4 @@
-"""Conda environments, of whoever has some on the machine."""
+"""Conda environments of all users of the machine."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def homes(place: Place) -> list[str]:
 
 
 def closed_homes(place: Place) -> list[str]:
-    """Other people's homes that this user may not look into: what lies there is not told."""
+    """Other people's homes that this user may not look into: their content is not reported."""
     return [home for home in place.found("/home/*") if not place.is_open(home)]
 
 
 def conda_environments(place: Place) -> list[str]:
-    """Folders of Conda's base environments and of those inside and beside them."""
+    """Folders of Conda's base environments and of those inside and next to them."""
     parents = [*homes(place), "/opt", "/usr/local", "/srv"]
     named = place.found(*(f"{parent}/{name}" for parent in parents for name in NAMES))
     marked = place.found(*(f"{parent}/{name}" for parent in parents for name in ANY_NAME))

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.doctor.probe.place import Place, first_group
 
 PLACES = ("/opt/llama-herd/engines", "/opt/llama-herd", "/opt", "/")
-"""Where engines lie, or will: the first that is there tells."""
+"""Where engines are or will be installed: the first existing folder counts."""
 COMPILED_IN = "/var/tmp"  # noqa: S108 - as roles do
 FORGETFUL = ("overlay", "overlayfs", "aufs", "tmpfs", "squashfs")
 """File systems of a root that is as before after each boot."""

@@ -1,4 +1,4 @@
-"""CUDA toolkits: where they lie, and from where they are seen."""
+"""CUDA toolkits: where they are, and from where they are seen."""
 
 from __future__ import annotations
 

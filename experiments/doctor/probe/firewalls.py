@@ -1,4 +1,4 @@
-"""Firewalls beside llama-herd's own table: their rules where this account may read them.
+"""Firewalls other than llama-herd's own table: their rules where this account may read them.
 
 Those of most are root's. They are read as root where sudo asks for no password.
 """
@@ -22,18 +22,18 @@ KEEPS_ALL_OUT = re.compile(
 )
 """In nft's language: what no rule before it let in, without a condition."""
 CALLS = re.compile(r"\b(?:jump|goto) (\S+)")
-"""A chain that another one goes on to."""
+"""A chain that another one jumps to."""
 IPTABLES_OUT = re.compile(
     r"^:INPUT DROP|^-A INPUT(?: -[ip] \S+)* -j (?:DROP|REJECT)\b", re.MULTILINE
 )
 
 
 AsRoot = Callable[..., Said]
-"""Runs a program that only tells something, as root."""
+"""Runs a program that only reads, as root."""
 
 
 def firewalls(place: Place, as_root: AsRoot | None = None) -> list[dict[str, Any]]:
-    """Each that is on: its kind, whether it lets engines in (None: cannot be told), its chain."""
+    """Each that is on: its kind, whether it lets engines in (None: unknown), its chain."""
     told = place.ask("systemctl", "is-active", *UNITS).out.split()
     active = {name for name, state in zip(UNITS, told) if state == "active"}
     found = [
@@ -74,7 +74,7 @@ def ufw(place: Place, as_root: AsRoot | None) -> dict[str, Any] | None:
 
 
 def firewalld(as_root: AsRoot | None) -> dict[str, Any]:
-    """Its zones are told to root alone."""
+    """Only root can read its zones."""
     zones = as_root("firewall-cmd", "--list-all-zones").out if as_root else ""
     return here("firewalld", lets_in=ENGINE_PORT.search(zones) is not None if zones else None)
 
@@ -103,7 +103,7 @@ def by_nft(rules: str, kind: str) -> dict[str, Any] | None:
 
 
 def keeps_all_out(chain: str, chains: dict[str, str], seen: set[str]) -> bool:
-    """Whether a chain, or one that it goes on to, lets in only what it was told of."""
+    """Return whether a chain, or one that it jumps to, lets in only listed traffic."""
     text = chains.get(chain, "")
     if chain in seen or KEEPS_ALL_OUT.search(text):
         return chain not in seen

@@ -77,7 +77,7 @@ def on_bus(place: Place) -> int:
 def seen_by_driver(place: Place, smi: str) -> tuple[list[dict[str, Any]], str | None]:
     """What nvidia-smi lists, or why it cannot.
 
-    Asked for a column that it does not know it tells nothing, so it is asked again for those that
+    Asked for a column that it does not know, it prints nothing, so it is asked again for those that
     every driver knows.
     """
     error = None
@@ -108,7 +108,7 @@ def listed(columns: tuple[str, ...], line: str) -> dict[str, Any] | None:
 
 
 def seen_by_kernel(place: Place) -> list[dict[str, Any]]:
-    """What the loaded module lists: Debian has nvidia-smi in a package of its own."""
+    """What the loaded module lists: Debian has nvidia-smi in a separate package."""
     driver = loaded(place)
     told = [place.text(path) for path in place.found("/proc/driver/nvidia/gpus/*/information")]
     names = [first_group(r"^Model:\s+(.+)$", text) for text in told]

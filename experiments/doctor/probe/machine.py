@@ -22,7 +22,7 @@ FOLDERS = ("/", "/opt/llama-herd", "/opt/llama-herd/models", "/var/lib/llama-her
 def machine(place: Place) -> dict[str, Any]:
     """What it is.
 
-    WSL is told by its kernel: what asks for virtualisation knows it only in part.
+    WSL is recognised by its kernel: what asks for virtualisation knows it only in part.
     """
     kernel = place.text("/proc/version")
     container = place.ask("systemd-detect-virt", "--container").out
@@ -41,7 +41,7 @@ def machine(place: Place) -> dict[str, Any]:
 
 
 def root_without_password(place: Place) -> bool | None:
-    """Whether sudo asks this user for no password, whatever it shall do; None if it does not say.
+    """Return whether sudo asks this user for no password at all; None if unknown.
 
     The list is asked for; nothing is run as root.
     """
@@ -76,7 +76,7 @@ def kind(place: Place, kernel: str, container: str) -> str:
 
 
 def wsl(place: Place) -> dict[str, Any] | None:
-    """What WSL says of itself; None elsewhere."""
+    """Return WSL's report about itself; None elsewhere."""
     if "microsoft" not in place.text("/proc/version").lower():
         return None
     mode = place.ask("wslinfo", "--networking-mode")

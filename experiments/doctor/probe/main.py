@@ -20,15 +20,15 @@ from experiments.doctor.probe.pythons import searched
 from experiments.doctor.probe.root import as_root, root
 
 MARK = "llama-herd-doctor"
-"""Before every line of ours: a shell's start-up files may print lines of their own."""
+"""Before every line of ours: a shell's start-up files may print other lines."""
 
 
 def converse(question: dict[str, Any], node_facts: Callable[[str], dict[str, Any]]) -> None:
-    """Answer each line with the clock, until an empty one; then tell the facts.
+    """Answer each line with the clock, until an empty one; then send the facts.
 
     Args:
         question: address, peers, deep, sudo.
-        node_facts: what the node says of itself in every run, given its interface.
+        node_facts: the node's report in every run, given its interface.
     """
     say("ready")
     for line in iter(sys.stdin.buffer.readline, b"\n"):
@@ -41,7 +41,7 @@ def converse(question: dict[str, Any], node_facts: Callable[[str], dict[str, Any
 def facts(
     place: Place, question: dict[str, Any], node_facts: Callable[[str], dict[str, Any]]
 ) -> dict[str, Any]:
-    """All that can be told of a node."""
+    """Return all facts about a node."""
     rights = root(place, question.get("sudo") or "sudo")
     connected = network(place, question["address"], question["peers"], as_root(place, rights))
     environments, is_cut = searched(place, deep=question["deep"])

@@ -41,7 +41,7 @@ def peers(place: Place, others: list[dict[str, Any]], own: list[str]) -> dict[st
 
 
 def shown_keys(place: Place, others: list[dict[str, Any]]) -> dict[str, str]:
-    """Node to the host key of whoever answers at its address."""
+    """Node to the host key of the machine that answers at its address."""
     found: dict[str, str] = {}
     for port in sorted({one["port"] for one in others}):
         there = [one for one in others if one["port"] == port]

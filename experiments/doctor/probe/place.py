@@ -32,7 +32,7 @@ class Said:
 
 
 def run_program(argv: list[str], environment: dict[str, str], seconds: float) -> Said:
-    """Run a program that only tells something, away from any terminal."""
+    """Run a program that only reads, away from any terminal."""
     try:
         process = subprocess.Popen(
             argv,
@@ -63,7 +63,7 @@ class Place:
     """A machine's file tree, seen from a root folder, and its programs.
 
     Attributes:
-        root: `/` on a node; a prepared folder in tests. Paths given and told are without it.
+        root: `/` on a node; a prepared folder in tests. Paths given and returned are without it.
         home: home folder of the user that looks.
         run: starts a program: its arguments, environment and seconds.
     """
@@ -73,7 +73,7 @@ class Place:
     run: Callable[[list[str], dict[str, str], float], Said] = run_program
 
     def path(self, path: str) -> Path:
-        """Where a path of the machine really lies."""
+        """Resolve a path of the machine."""
         return self.root / path.lstrip("/")
 
     def told(self, path: str | os.PathLike[str]) -> str:
@@ -99,7 +99,7 @@ class Place:
         return self.data(path).decode("utf-8", "replace").strip().strip("\0")
 
     def exists(self, path: str) -> bool:
-        """Whether something lies there that may be looked at."""
+        """Return whether there is something that may be read."""
         return os.path.lexists(self.path(path))
 
     def found(self, *patterns: str) -> list[str]:
@@ -124,7 +124,7 @@ class Place:
         return os.access(self.path(folder), os.R_OK | os.X_OK)
 
     def is_folder(self, path: str) -> bool:
-        """Whether a folder lies there."""
+        """Return whether there is a folder."""
         return os.path.isdir(self.path(path))
 
     def is_program(self, path: str) -> bool:

@@ -31,7 +31,7 @@ WHOLE_AT_HOME = (
 MOST = 200
 """Environments that are looked into."""
 SEARCH_S = 10.0
-"""After so long no other place is searched: homes may lie on a slow disk or a network."""
+"""After so long no other place is searched: homes may be on a slow disk or a network."""
 SYSTEM = ("/usr/lib/python3", "/usr/local/lib/python3*", "/usr/lib/python3*")
 IMPORT_S = 180
 IMPORT = """
@@ -147,7 +147,7 @@ def imports(place: Place, python: str, names: list[str]) -> dict[str, Any] | Non
 
 
 def unheard(said: Said) -> str:
-    """Why a Python told nothing, such as an instruction that this processor does not have."""
+    """Return why a Python reported nothing, such as an instruction missing on this processor."""
     if said.code is None:
         return f"its Python does not run, or did not finish within {IMPORT_S} s"
     if said.code < 0:

@@ -65,7 +65,7 @@ def as_root(place: Place, told: dict[str, Any]) -> Callable[..., Said] | None:
 
     Args:
         place: the node.
-        told: as `root` tells it.
+        told: as `root` returns it.
     """
     if told["is_root"]:
         return place.ask
@@ -100,7 +100,7 @@ def is_setuid(place: Place, program: str) -> bool:
 
 
 def knows(place: Place, name: str) -> bool:
-    """Whether the machine finds the address of its own name, which sudo looks for."""
+    """Return whether the machine resolves its own name, which sudo looks up."""
     return place.ask("getent", "hosts", name, seconds=5).code == 0
 
 

@@ -1,6 +1,6 @@
 """A password for OpenSSH, as Ansible gives it, and no trace of it in arguments, environment, files.
 
-OpenSSH asks a program that SSH_ASKPASS names. The password lies in a named pipe, whose content
+OpenSSH asks a program that SSH_ASKPASS names. The password is in a named pipe, whose content
 never leaves the kernel's memory and is gone when it was read.
 """
 
@@ -28,10 +28,10 @@ PIECE_BYTES = 1 << 16
 
 
 class Answer:
-    """A password that is told to OpenSSH once for each connection.
+    """A password that is given to OpenSSH once for each connection.
 
     Args:
-        folder: of files that nobody else may read.
+        folder: of files that no one else may read.
         password: it.
         user: who logs in.
         host: what OpenSSH calls the machine when it asks.

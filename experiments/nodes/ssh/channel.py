@@ -17,7 +17,7 @@ from threading import Lock
 from core.foreign import one_line
 
 MARK = "llama-herd-is-in"
-"""What the other side says first, on a line of its own, after whatever a login shell prints."""
+"""What the other side prints first, on a separate line, after a login shell's output."""
 _MARK = f"{MARK}\n".encode()
 NOISE_BYTES = 1 << 20
 """What may come before the mark."""
@@ -48,7 +48,7 @@ class SilentError(Exception):
 class Channel:
     """Both ends of a program's standard input and output, and what it says on standard error.
 
-    It has a session of its own, so the terminal's Ctrl-C does not end it before we have said
+    It has its own session, so the terminal's Ctrl-C does not end it before we have said
     goodbye, and nothing that it starts can ask the terminal for anything.
 
     Args:
@@ -143,7 +143,7 @@ class Channel:
         return SilentError(f"its shell ended with status {status}{told}", let_in=True)
 
     def send(self, data: bytes) -> int:
-        """Write some of it and tell how much.
+        """Write some of it and return how much.
 
         Raises:
             OSError: it has ended, or took nothing in time.
@@ -180,7 +180,7 @@ class Channel:
         raise OSError(errno.EBADF, "closed")
 
     def shutdown_write(self) -> None:
-        """Tell it that nothing more comes. Raises OSError if it has ended."""
+        """Close its input. Raises OSError if it has ended."""
         self._socket.shutdown(socket.SHUT_WR)
 
     def said(self) -> str:

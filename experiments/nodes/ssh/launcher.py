@@ -106,7 +106,7 @@ class SshLauncher:
         raise AssertionError  # the last attempt returns or raises
 
     def _said_in_full(self, node: Node, call: Call, marked: str) -> str:
-        """What OpenSSH says of a connection that fails if it may say all, of jump hosts, too."""
+        """Return OpenSSH's full output for a failed connection, including jump hosts."""
         call = replace(call, argv=(call.argv[0], "-v", *call.argv[1:]))
         channel = self._start(node, call, marked, is_killed=True)
         with suppress(SilentError):

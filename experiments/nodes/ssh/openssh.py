@@ -2,8 +2,8 @@
 
 Ansible connects with OpenSSH. So does the runner, with the same options: what the user's
 configuration, agent, keys, certificates and jump hosts are to Ansible they are here. Three things
-are not left to them: that every host key on the way is known, that nobody is asked anything, and
-that the program at the end of the way can be talked to.
+are not left to them: that every host key on the way is known, that no question is asked, and that
+the program at the end of the way can be talked to.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CHECKED: Mapping[str, str] = {
     "NoHostAuthenticationForLocalhost": "no",
     "UpdateHostKeys": "no",
 }
-"""For every machine on the way: no key is taken that stands in no file, and none is written."""
+"""For every machine on the way: only keys in a file are accepted, and none is written."""
 BOUNDED: Mapping[str, str] = {
     "BatchMode": "yes",
     "ConnectTimeout": str(CONNECT_S),
@@ -57,7 +57,7 @@ BOUNDED: Mapping[str, str] = {
     "LogLevel": "ERROR",
     "PermitLocalCommand": "no",
 }
-"""For every machine on the way: nobody is asked, silence ends, and only what failed is told."""
+"""For every machine on the way: no questions, a limit on silence, only failures printed."""
 TALKING: Mapping[str, str] = {
     "ControlMaster": "no",
     "ControlPath": "none",
@@ -72,13 +72,13 @@ TALKING: Mapping[str, str] = {
     "Tunnel": "no",
     "NumberOfPasswordPrompts": "1",
 }
-"""For the node: a connection of its own, on which one program is talked to."""
+"""For the node: a separate connection to one program."""
 ONLY_THERE: Mapping[str, str] = {
     "GlobalKnownHostsFile": "/dev/null",
     "KnownHostsCommand": "none",
     "CheckHostIP": "no",
 }
-"""For the node: its key stands in the inventory's file and nowhere else."""
+"""For the node: its key is in the inventory's file and nowhere else."""
 WITHOUT_PASSWORD: Mapping[str, str] = {
     "KbdInteractiveAuthentication": "no",
     "PreferredAuthentications": "gssapi-with-mic,gssapi-keyex,hostbased,publickey",
@@ -97,7 +97,7 @@ _QUIET_SSH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the configuration says of a machine.
+    """The configuration of a machine.
 
     Attributes:
         options: each option in small letters to its values, as `ssh -G` prints them.
@@ -150,8 +150,8 @@ class Call:
         environment: for it.
         rules: the configuration that it reads.
         kept: options of the inventory and ansible.cfg in it.
-        told: what the configuration says of the node.
-        answer: what OpenSSH is told if the node asks for a password.
+        told: the node's configuration.
+        answer: the answer of OpenSSH if the node asks for a password.
     """
 
     argv: tuple[str, ...]
@@ -163,7 +163,7 @@ class Call:
 
 
 class OpenSsh:
-    """Makes calls; what they need of files lies in a folder of its own until `close`.
+    """Makes calls; their files are in a separate folder until `close`.
 
     Args:
         project: folder that relative paths begin at, and in which OpenSSH runs, as for Ansible.
@@ -217,7 +217,7 @@ class OpenSsh:
     def jumps(self, told: Told, call: Call) -> list[tuple[str, Told]]:
         """The jump hosts before a machine, in the order in which they are passed.
 
-        The first has a way of its own where the configuration says so.
+        The first has its own route where the configuration says so.
 
         Raises:
             HerdError: the configuration cannot be read, or they lead in a circle, in which OpenSSH
@@ -261,7 +261,7 @@ class OpenSsh:
         return found
 
     def _login(self, node: Node) -> dict[str, str]:
-        """Options for what the inventory says of a node, as Ansible makes them of it."""
+        """Return the options for a node's inventory settings, as Ansible builds them."""
         settings: dict[str, str] = {}
         if node.known_hosts:
             settings["UserKnownHostsFile"] = as_value(node.known_hosts)
@@ -284,7 +284,7 @@ class OpenSsh:
             )
 
     def _rules_for(self, known_hosts: str, config: str | None) -> Path:
-        """A configuration that begins with our rules and goes on with the user's.
+        """A configuration that begins with our rules, followed by the user's.
 
         Jump hosts are passed by an `ssh` that OpenSSH starts with this file and no other option. A
         `ProxyCommand` that starts one finds ours first, which adds the same.
@@ -364,7 +364,7 @@ class OpenSsh:
 
 
 def told_of(node: Node, project: Path) -> Told:
-    """What the configuration says of a node.
+    """Return the configuration of a node.
 
     Raises:
         HerdError: as `OpenSsh.call`.

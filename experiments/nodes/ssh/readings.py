@@ -21,7 +21,7 @@ def unit_state(shown: dict[str, str], *, still_running: bool | None = None) -> U
 
     Args:
         shown: property to value.
-        still_running: whether it lives, where ActiveState cannot tell.
+        still_running: whether it lives, where ActiveState is not enough.
     """
     begun_us = whole(shown.get("ExecMainStartTimestamp"))
     started_us = whole(shown.get("ExecMainStartTimestampMonotonic"))

@@ -60,12 +60,12 @@ def was_turned_away(said: str) -> bool:
 
 
 def is_unexplained(said: str) -> bool:
-    """Whether OpenSSH's errors leave the cause out: some it tells only when asked for more."""
+    """Whether OpenSSH's errors leave out the cause: some appear only in verbose output."""
     return not said.strip() or was_turned_away(said) or _LEADS_NOWHERE in said
 
 
 def explained(said: str, verbose: str) -> str:
-    """What OpenSSH said, with what tells the cause of all that it said when asked for more."""
+    """Return OpenSSH's message, with the lines of its verbose output that show the cause."""
     asked = [line for line in verbose.splitlines() if _TOLD_IF_ASKED.match(line)]
     return "\n".join([*asked, said])
 
@@ -81,7 +81,7 @@ _NOT_OF_THE_WAY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Machine:
-    """A machine of which OpenSSH spoke.
+    """A machine that OpenSSH mentioned.
 
     Attributes:
         where: how a message about it begins.
@@ -295,7 +295,7 @@ def _of_the_way(kept: Sequence[str]) -> list[str]:
 
 
 def _telling(said: str) -> list[str]:
-    """The lines that tell a cause: what follows from a jump host's failure does not."""
+    """Return the lines that show a cause, not those that follow from a jump host's failure."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if not _LET_IN.match(line)]
     first = [line for line in lines if not _TURNED_AWAY.search(line)]
@@ -322,7 +322,7 @@ def _port(port: str) -> tuple[str, ...]:
 
 
 def _is_locked(key: Path, call: Call) -> bool:
-    """Whether a key has a passphrase and the agent has not the key."""
+    """Return whether a key has a passphrase and is not in the agent."""
     fingerprint = _printed(("ssh-keygen", "-lf", str(key)), call)
     if fingerprint is None or _printed(("ssh-keygen", "-y", "-P", "", "-f", str(key)), call):
         return False

@@ -9,7 +9,7 @@ Sent to a node and run there by the roles, with nothing but the node's own Pytho
 
 Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 
-    builds/<build>/bin/…     programs of one build, and whatever they need beside them
+    builds/<build>/bin/…     programs of one build, and all that they need next to them
     environments/<name>/…    what a build stands on, if its record names an `environment`, or a
                              `python` of its own
     bin -> builds/<build>/bin
@@ -43,14 +43,14 @@ LIBRARIES = "libraries"
 FOUNDATIONS = ("environment", "python")
 """What a record may name of the folders below `environments`."""
 LARGE_BYTES = 256 << 20
-"""What lies beside the programs is looked at anew, not read anew, if it is more than this."""
+"""Larger files next to the programs are checked by time and size, not read again."""
 PROOF_SECONDS = 20.0
 UNPRIVILEGED = "nobody"
 HELPER = os.environ.get("LLAMA_HERD_HELPER", "/usr/local/libexec/llama-herd/herd-node")
 PROOF_UNIT = "herd-proof"
 UNTRIED = "it was being tried when its installation ended: provision the node again"
 PROOF_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
-"""What a build that is tried is told of root's environment: nothing."""
+"""The part of root's environment that a tried build gets: none."""
 
 
 def sha256_of(path: Path) -> str:
@@ -63,7 +63,7 @@ def sha256_of(path: Path) -> str:
 
 
 def hashes(build: Path, record: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of each program of a build, of all that lies beside them, of what it stands on.
+    """SHA-256 of each program of a build, of all files next to them, of what it depends on.
 
     Raises OSError where one of its links leads to something of the system that is gone.
     """
@@ -80,7 +80,7 @@ def hashes(build: Path, record: dict[str, Any]) -> dict[str, str]:
 
 
 def foundations(engine_folder: Path, record: dict[str, Any]) -> dict[str, Path]:
-    """The folders on which a build stands, by the part of its record that names them."""
+    """Return the folders that a build depends on, by the part of its record that names them."""
     named = {part: record[part] for part in FOUNDATIONS if record.get(part)}
     return {part: engine_folder / "environments" / name for part, name in named.items()}
 
@@ -94,7 +94,7 @@ def files_below(folder: Path) -> list[Path]:
 def hash_of_files(folder: Path, paths: list[Path]) -> str:
     """One SHA-256 of some files of a folder.
 
-    Of what is large, paths, sizes and times of change stand for the content: reading it would take
+    Of what is large, paths, sizes and times of change represent the content: reading it would take
     a Raspberry Pi a minute each time.
     """
     sizes = {path: path.stat() for path in paths}
@@ -116,7 +116,7 @@ def read_install(engine: str) -> dict[str, Any] | None:
 
 
 def installed() -> list[str]:
-    """Engines of which this node has a record, sorted; also one of what could not be installed."""
+    """Return the engines that this node has a record of, sorted; failed ones too."""
     return sorted(path.parent.name for path in ROOT.glob("*/install.json"))
 
 
@@ -195,14 +195,14 @@ def probe() -> dict[str, Any]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address on which nobody listens now."""
+    """Return a free TCP port of the loopback address."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def lines_of(terminal: int) -> Iterator[str]:
-    """What is written to a terminal, line by line, until nobody is left to write."""
+    """What is written to a terminal, line by line, until no writer is left."""
     rest = b""
     while True:
         try:
@@ -217,7 +217,7 @@ def lines_of(terminal: int) -> Iterator[str]:
 
 
 def unprivileged() -> dict[str, Any]:
-    """How root starts a program as nobody: with that user's group and no other."""
+    """How root starts a program as user nobody: with that user's group and no other."""
     if os.getuid() != 0:
         return {}
     user = pwd.getpwnam(UNPRIVILEGED)
@@ -321,7 +321,7 @@ def reply_to(helper: subprocess.Popen[bytes], request: str) -> dict[str, str]:
 
 
 def write_install(engine: str, record: dict[str, Any]) -> bool:
-    """Write the record if it differs from what stands there; whether it did."""
+    """Write the record if it differs from the existing one; return whether it did."""
     if read_install(engine) == record:
         return False
     folder = ROOT / engine
@@ -338,11 +338,11 @@ def write_install(engine: str, record: dict[str, Any]) -> bool:
 def activate(record: dict[str, Any]) -> bool:
     """Prove the build named in the record, point `bin` at it, drop the others.
 
-    Likewise with what builds stand on: the build's stays.
+    The same with what builds depend on: the build's stays.
 
-    The record is install.json as it shall be, less what only the node can tell, and besides
-    `proof`: {"argv": […], "pattern": …}, and perhaps "seconds", see `prove`, and "in_unit": whether
-    it is proven where trials run it, and so only after it was put into its place.
+    The record is the intended install.json without what only the node knows, plus `proof`: {"argv":
+    […], "pattern": …}, and perhaps "seconds", see `prove`, and "in_unit": whether it is proven
+    where trials run it, and so only after it was put into its place.
     """
     proof = record.pop("proof")
     folder = ROOT / record["engine"]
@@ -424,7 +424,7 @@ def refuse(record: dict[str, Any]) -> bool:
 
 
 def describe(traits: dict[str, dict[str, Any]]) -> None:
-    """Put what engines say of themselves into their records; the rest of a record stays."""
+    """Put what engines say about themselves into their records; the rest of a record stays."""
     for engine, told in traits.items():
         write_install(engine, {**(read_install(engine) or {}), **told})
 

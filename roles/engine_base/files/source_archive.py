@@ -60,7 +60,7 @@ GIT_OPTIONS = (
     *("-c", "maintenance.auto=false"),
 )
 ATTRIBUTES = "* -export-ignore -export-subst -filter -ident -text -eol -working-tree-encoding\n"
-"""Every file as it was committed, whatever .gitattributes says of it."""
+"""Write every file as it was committed, regardless of .gitattributes."""
 OF_REPOSITORY = re.compile(
     r"HEAD|packed-refs|refs/(heads|tags|remotes)/[\w./@+-]+"
     r"|objects/([0-9a-f]{2}/[0-9a-f]{38}|pack/pack-[0-9a-f]+\.(pack|idx))"
@@ -140,7 +140,7 @@ def new_repository(repository: Path) -> Path:
 def git_folder(folder: Path) -> Path | None:
     """Where a repository on this machine keeps its objects; None if the folder is none.
 
-    A `.git` that is a file or a link points elsewhere: what lies there was not named by the user.
+    A `.git` that is a file or a link points elsewhere: what is there was not named by the user.
     """
     for candidate in (folder / ".git", folder):
         has_all = all((candidate / part).is_dir() for part in ("objects", "refs"))
@@ -308,7 +308,7 @@ def get_source(repo: str, version: str, cache: Path, work: Path) -> tuple[str, P
 
 
 def main() -> int:
-    """Get the source and print where it lies."""
+    """Get the source and print its path."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repo", required=True)
     parser.add_argument("--version", required=True)

@@ -75,7 +75,7 @@ def plan_builds(
     """Who needs which build.
 
     Args:
-        probes: node to what `engine_store.py probe` told of it, in the inventory's order.
+        probes: node to the output of `engine_store.py probe`, in the inventory's order.
         engine: name of the engine.
         wanted: fields of a record (install.json) that must have these values.
         key: field of a probe in which nodes that may share a build agree (`cpu_key`,
@@ -84,9 +84,9 @@ def plan_builds(
 
     Returns:
         `stale`: nodes that have not what is wanted. `groups`: key to `nodes`, `builder` (their
-        first) and `bundle` (the record of the kept build that they shall have; None if it must
-        be made first, or if nobody needs one). Before a node gets it, its archive is compared with
-        the hash in its record, and is as good as none if it is another.
+        first) and `bundle` (the record of the kept build that they should have; None if it must be
+        made first, or if none needs one). Before a node gets it, its archive is compared with the
+        hash in its record, and is as good as none if it is another.
     """
     kept = read_kept(kept_folder)
     groups: dict[str, dict[str, Any]] = {}

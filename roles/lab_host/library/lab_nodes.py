@@ -73,7 +73,7 @@ def owns(address: str) -> bool:
 
 
 class Lab:
-    """The lab as asked for, and the way there from whatever is found."""
+    """The lab as requested, and the way there from any state."""
 
     def __init__(self, params: dict[str, Any], *, check_mode: bool) -> None:
         network = ipaddress.IPv4Network(params["subnet"])

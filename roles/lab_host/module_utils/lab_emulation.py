@@ -46,7 +46,7 @@ def register() -> bool:
 
 
 def unregister() -> bool:
-    """Take back what `register` did; a registration of somebody else's stays."""
+    """Take back what `register` did; a registration by another program stays."""
     own = FOLDER / OWN
     if not own.exists():
         return False

@@ -31,7 +31,7 @@ def refuse_too_many(nodes: int) -> None:
 
 
 def instances_in_use() -> int:
-    """Inotify instances that root's processes hold, in whatever container."""
+    """Return the inotify instances of root's processes, in any container."""
     return sum(_instances(entry) for entry in PROC.iterdir() if entry.name.isdigit())
 
 

@@ -1,4 +1,4 @@
-"""Podman as the lab uses it: its commands, and what it says of containers and networks."""
+"""Podman as the lab uses it: its commands, and its reports about containers and networks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def succeeds(*argv: str) -> bool:
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """What a node shall be.
+    """The wanted state of a node.
 
     Attributes:
         tmpfs: folder in the node to the size of a file system in memory.
@@ -90,7 +90,7 @@ class NodeSpec:
         ]
 
     def digest(self) -> str:
-        """Changes whenever the node would have to be made anew."""
+        """Changes whenever the node would have to be recreated."""
         return sha256(json.dumps(self.argv()).encode()).hexdigest()[:16]
 
 
@@ -106,7 +106,7 @@ class Container:
 
 
 def containers() -> list[Container]:
-    """Every container of this machine, whatever its state."""
+    """Return every container of this machine, in any state."""
     listed = json.loads(
         run("podman", "ps", "--all", "--format=json", doing="listing containers") or "[]"
     )

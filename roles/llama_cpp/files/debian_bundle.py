@@ -8,8 +8,8 @@ mirrors and its keys:
 Prints one line of JSON: the record of the bundle, or {"reason": "…"} when there is none.
 
 The packages need a newer C library than most nodes have, so they bring their own along with its
-loader, and a wrapper starts each program through that. ggml looks for its backends beside the
-running executable, which is the loader: so the loader lies among the backends.
+loader, and a wrapper starts each program through that. ggml looks for its backends next to the
+running executable, which is the loader: so the loader is among the backends.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def upstream_version(version: str) -> str:
 
 
 def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, object]:
-    """Download, unpack, pack; the record of what lies in the cache then."""
+    """Download, unpack, pack; return the record of the cache's content."""
     source = source_of(given_mirror)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as work:
@@ -130,7 +130,7 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
 
 
 def main() -> int:
-    """Make the bundle, keep its record beside it, print the record."""
+    """Make the bundle, keep its record next to it, print the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", required=True)
     parser.add_argument("--cache", type=Path, required=True)

@@ -2,7 +2,7 @@
 
     source_distribution.py --package NAME --version VERSION --sha256 HASH --archive FILE
 
-An archive that lies there is hashed again before it is used. What pip fetches is compared with the
+An existing archive is hashed again before it is used. What pip fetches is compared with the
 hash before anything of it is looked at; then pip reads its metadata, for which it runs the build
 program of exactly that archive, without keys in its environment. Exit status 1 with one line on
 standard error if it cannot be had.

@@ -45,7 +45,7 @@ def read_manifest(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def sha256_now(path: Path, entry: dict[str, Any]) -> str | None:
-    """The hash of a file: the manifest's if size and time are, else read anew; None if absent."""
+    """The hash of a file: the manifest's if size and time are, else read again; None if absent."""
     try:
         status = path.stat()
     except OSError:
@@ -56,7 +56,7 @@ def sha256_now(path: Path, entry: dict[str, Any]) -> str | None:
 
 
 def installed_engines() -> dict[str, dict[str, Any]]:
-    """What the engines that are installed on this node say of their models, by their names.
+    """Return what the engines installed on this node say about their models, by name.
 
     `format` is None where the record is from before engines said so.
     """

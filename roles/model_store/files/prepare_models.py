@@ -1,4 +1,4 @@
-"""Builds the files of models in the controller's cache and tells where they lie.
+"""Builds the files of models in the controller's cache and prints their paths.
 
     prepare_models.py --project FOLDER --node FOUND --known NAMES [--only-look] WANTED ENGINES
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def files_of(
     wanted: list[dict[str, Any]], engines: dict[str, Format], *, only_look: bool
 ) -> dict[str, dict[str, Any]]:
-    """What each node path shall hold."""
+    """Return what each node path should hold."""
     from core.progress import StderrReporter  # noqa: PLC0415
     from models import build  # noqa: PLC0415  # the project is on the path only now
     from models.catalogue import load_catalogue  # noqa: PLC0415

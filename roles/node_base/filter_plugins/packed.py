@@ -15,7 +15,7 @@ SOURCE = FILES.parents[2] / "core" / "packing.py"
 def packed(package: str) -> str:
     """A package of this role's files, as `core.packing` packs it.
 
-    That is loaded by its path, because Ansible may have a Python of its own.
+    That is loaded by its path, because Ansible may use its own Python.
     """
     program: str = runpy.run_path(str(SOURCE))["packed"](package, FILES / package)
     return program

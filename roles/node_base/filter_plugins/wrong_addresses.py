@@ -19,7 +19,7 @@ WAY = (
 
 
 def addresses() -> ModuleType:
-    """`experiments.fleet.addresses`, also where Ansible has a Python of its own."""
+    """`experiments.fleet.addresses`, also where Ansible uses its own Python."""
     name = "herd_addresses"
     if name not in sys.modules:
         sys.modules[name] = ModuleType(name)

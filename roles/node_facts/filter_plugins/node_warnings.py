@@ -17,7 +17,7 @@ def of_link(facts: dict[str, Any]) -> str | None:
     nic, link_mbit = facts.get("nic"), facts.get("link_mbit")
     if facts.get("virtualisation") == "wsl" and facts.get("wireless") is None:
         return (
-            f"{nic} is what Windows lends: whether Windows itself is connected by cable or by "
+            f"{nic} is provided by Windows: whether Windows itself is connected by cable or by "
             "Wi-Fi, and how fast, cannot be seen from inside WSL. Look there, in PowerShell: "
             "Get-NetAdapter -Physical"
         )
@@ -47,7 +47,7 @@ def of_address(facts: dict[str, Any], *, is_reserved: bool) -> str | None:
 
 
 def of_clock(facts: dict[str, Any]) -> str | None:
-    """Whether nobody sets the clock right."""
+    """Return whether nothing keeps the clock synchronised."""
     if facts.get("virtualisation") in CONTAINERS or facts.get("clock_synchronised") is not False:
         return None
     service = facts.get("clock_service")
@@ -67,7 +67,7 @@ def node_warnings(facts: dict[str, Any], *, address_reserved: bool = False) -> l
     """What of a node would spoil measurements, a sentence or two each with the remedy.
 
     Args:
-        facts: what the node says of itself (node-facts).
+        facts: the node's report (node-facts).
         address_reserved: whether the router keeps the node's address for it.
     """
     found = (

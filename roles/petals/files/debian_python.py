@@ -6,9 +6,9 @@ Runs on the controller, as any user, with any Python, and has apt check the pack
 
 Prints one line of JSON: `name`, `archive`, `unpacked_mib` and `packages`, or {"reason": "…"}.
 
-Three packages are unpacked, without the modules that need more than a system's own Python has
-beside it; Debian 13 and Ubuntu 24.04 have the same C libraries under the same names. It finds its
-modules by its own path (`bin/python3.11`, `lib/python3.11`), wherever it lies.
+Three packages are unpacked, without the modules that need more than a system's own Python has;
+Debian 13 and Ubuntu 24.04 have the same C libraries under the same names. It finds its modules by
+its own path (`bin/python3.11`, `lib/python3.11`), in any folder.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def make_bundle(
     """Have both archives in the cache.
 
     Returns:
-        `bundle`, the record of the build, and `packages`, of what it stands around
+        `bundle`, the record of the build, and `packages`, of what it contains
         (`have_environment`).
 
     Raises:

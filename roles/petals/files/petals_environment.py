@@ -24,7 +24,7 @@ from models.pip import PipError, pip
 FILES = Path(__file__).parent
 PYTHON = (3, 11)
 RECIPE = 1
-"""Of `lay_out`. Another one is another environment: nodes get all the packages anew."""
+"""Of `lay_out`. Another one is another environment: nodes get all the packages again."""
 PLATFORMS = {
     "amd64": (
         "manylinux_2_28_x86_64",
@@ -156,7 +156,7 @@ def is_compiled() -> bool:
 
 
 def pack(folder: Path, archive: Path, level: int) -> int:
-    """Make an archive of a folder, whole or not at all, whoever else makes the same.
+    """Make an archive of a folder, whole or not at all, even if another process makes the same.
 
     Returns:
         What it takes unpacked, in MiB.
@@ -170,7 +170,7 @@ def pack(folder: Path, archive: Path, level: int) -> int:
 
 
 def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """A file as a node shall have it: root's, written by nobody else, started as who starts it."""
+    """Make a file as nodes need it: root's, writable by root alone, without setuid."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = "root"
     entry.mode &= 0o755
@@ -178,19 +178,19 @@ def of_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def archive_of(architecture: str, variant: str, cache: Path) -> Path:
-    """Where the packages lie, packed."""
+    """Return where the packages are, packed."""
     return cache / f"environment-{architecture}-{variant}-{name_of(architecture, variant)}.tar.gz"
 
 
 def record_of(archive: Path) -> Path:
-    """Where it stands what an archive holds."""
+    """Return the record of an archive's content."""
     return archive.with_name(f"{archive.name.removesuffix('.tar.gz')}.json")
 
 
 def have_environment(
     architecture: str, variant: str, cache: Path, torch_index: str
 ) -> dict[str, Any]:
-    """Download, lay out, pack, unless the cache has it already.
+    """Download, unpack, pack, unless the cache has it already.
 
     Returns:
         Its `name`, its `archive` and `archive_sha256`, what it takes `unpacked_mib`, and whether
@@ -227,7 +227,7 @@ def have_environment(
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """What is known of the environment that lies in the cache; nothing if it cannot be read."""
+    """Return what is known of the environment in the cache; nothing if it cannot be read."""
     try:
         record = json.loads(path.read_text())
     except (OSError, ValueError):

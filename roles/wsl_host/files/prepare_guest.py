@@ -1,10 +1,10 @@
-"""Prepares a guest in which nobody has ever logged in: user, key, SSH server, systemd.
+"""Prepares a guest that never had a login: user, key, SSH server, systemd.
 
     python3 - WISHES    (as root; WISHES is base64 of JSON)
 
 WISHES: user, key (a line of authorized_keys), settings (of /etc/wsl.conf: section, option, value),
 sshd (content of the SSH server's drop-in file). Prints JSON: changed (what was changed, in words),
-restart (whether the guest must be started anew by Windows), host_key (its SSH server's).
+restart (whether the guest must be restarted by Windows), host_key (its SSH server's).
 Needs nothing but the standard library, and may be repeated.
 """
 
@@ -82,7 +82,7 @@ def set_up_packages() -> bool:
 
 
 def set_up_user(name: str) -> bool:
-    """The account; whoever has user id 1000 already stays as he is."""
+    """The account; an existing account with user id 1000 stays unchanged."""
     try:
         pwd.getpwnam(name)
     except KeyError:
@@ -92,7 +92,7 @@ def set_up_user(name: str) -> bool:
 
 
 def set_up_key(home: Path, owner: tuple[int, int], key: str) -> bool:
-    """Let a key in, besides those that are let in already."""
+    """Authorise a key in addition to those that are already authorised."""
     path = home / ".ssh" / "authorized_keys"
     keys = path.read_text().splitlines() if path.exists() else []
     if key in keys:

@@ -4,7 +4,7 @@
                --host 127.0.0.1 --port 9980 [--chat-template llama2]
 
 It prints `Ready for questions` when the swarm is whole and it listens. When a server of the swarm
-does not answer, it tells the one who asked, and ends.
+does not answer, it reports that to the client, and ends.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def llama2(messages: Messages) -> str:
 
 
 def llama3(messages: Messages) -> str:
-    """Likewise, LLaMA 3's."""
+    """The same for LLaMA 3."""
     turns = [
         f"<|start_header_id|>{m['role']}<|end_header_id|>\n\n{m['content']}<|eot_id|>"
         for m in messages
@@ -59,7 +59,7 @@ class Answerer:
         """The events of a stream.
 
         Raises:
-            SwarmError: a server did not answer, or the model has no template of its own.
+            SwarmError: a server did not answer, or the model has no template.
         """
         ids = self._encoded(asked["messages"])
         most = min(int(asked["max_tokens"]), self._swarm.context - len(ids))

@@ -33,7 +33,7 @@ MOVED = {
 
 
 def prepare() -> None:
-    """Put the names back, and keep all libraries from asking anybody outside.
+    """Put the names back, and keep all libraries from contacting other hosts.
 
     Must be called before Petals is imported.
     """

@@ -1,7 +1,7 @@
-"""Names of peers that follow from where they listen, so that nobody has to be told them.
+"""Names of peers that follow from where they listen, so that no one needs to be given them.
 
 A private swarm has no password, and a peer's key protects nothing here: the firewall of the
-nodes does. So the key is made from the address, and whoever knows the address knows the name.
+nodes does. So the key is made from the address, and the address alone gives the name.
 Formats: libp2p's specification of peer identities (`peer-ids.md`), keys of type Ed25519.
 """
 
@@ -19,7 +19,7 @@ _PRIVATE_HEADER = bytes([0x08, 0x01, 0x12, 0x40])
 _PUBLIC_HEADER = bytes([0x08, 0x01, 0x12, 0x20])
 """Protobuf: type Ed25519, then 32 bytes."""
 _IDENTITY_MULTIHASH = bytes([0x00, 0x24])
-"""The 36 bytes that follow stand for themselves."""
+"""The 36 bytes that follow are taken literally."""
 
 
 def write_identity(listen: str, path: Path) -> None:
@@ -42,7 +42,7 @@ def listen_multiaddress(listen: str) -> str:
 
 
 def peer_multiaddress(listen: str) -> str:
-    """Likewise, with the peer's name."""
+    """The same, with the peer's name."""
     return f"{listen_multiaddress(listen)}/p2p/{peer_id(listen)}"
 
 

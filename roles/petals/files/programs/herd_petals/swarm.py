@@ -24,7 +24,7 @@ class SwarmError(Exception):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every program that asks a swarm is told of it."""
+    """The arguments of every program that asks a swarm."""
     parser.add_argument("--model", required=True)
     parser.add_argument("--swarm", required=True)
     parser.add_argument("--first", required=True)
@@ -183,7 +183,7 @@ class Swarm:
         return self._model(input_ids=self._torch.tensor([list(ids)])).logits[0]
 
     def _time_sessions(self) -> None:
-        """Have Petals' two kinds of sessions, of the chain and of one server, tell their times."""
+        """Make Petals' sessions, of the chain and of one server, report their times."""
         from petals.client import inference_session as upstream  # noqa: PLC0415
 
         server_step = upstream._ServerInferenceSession.step  # noqa: SLF001

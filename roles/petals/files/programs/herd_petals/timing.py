@@ -1,6 +1,6 @@
-"""How long a server worked on a step, told by itself with its answer.
+"""How long a server worked on a step, reported by itself with its answer.
 
-Upstream tells no times, and a client alone sees only how long it waits: for the server, for the
+Upstream reports no times, and a client alone sees only how long it waits: for the server, for the
 network, and for the packing on both sides. An answer has room for metadata, which upstream leaves
 empty; the client's Petals takes no notice of it.
 """
@@ -19,9 +19,9 @@ _computing_ms: ContextVar[float] = ContextVar(KEY)
 
 
 def tell_times() -> None:
-    """Have a server tell its times; to be called before it is made.
+    """Make a server report its times; call this before creating it.
 
-    The time is from having the message of a step, by whomever it was sent, until the answer is
+    The time is from having the message of a step, from any sender, until the answer is
     packed: unpacking, the queue before the blocks, the blocks.
     """
     upstream: Any = importlib.import_module("petals.server.handler")
@@ -55,7 +55,7 @@ def tell_times() -> None:
 
 
 def hear_times(heard: Callable[[object, float], None]) -> None:
-    """Have a client hear what servers tell: their session, and ms of the step."""
+    """Make a client record what servers report: their session, and ms of the step."""
     upstream = importlib.import_module("petals.client.inference_session")
     session = upstream._ServerInferenceSession  # noqa: SLF001 - it has no other name
     serializer = importlib.import_module("hivemind.utils.serializer").MSGPackSerializer
