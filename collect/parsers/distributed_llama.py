@@ -44,7 +44,7 @@ class ParsedLog:
         era: A to E (docs/logs.md); None where the log does not show it.
         records: one for each line of figures.
         prefill: the summary of reading the prompt, corrected where it had overflowed.
-        decode: likewise of generating.
+        decode: that of generating, corrected in the same way.
         model: the shape lines, as printed.
         required_memory_mib: what the process says that it needs.
         perplexity: the result of `dllama perplexity`.

@@ -131,7 +131,7 @@ class NodeEngine(Engine):
         return common.identity(cell, common.taking_part(cell, cluster), self.files(cell))
 
     def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - for engines that have some
-        """Return which of its own limits the cell exceeds, one sentence; None if none."""
+        """Return which engine limit the cell exceeds, one sentence; None if none."""
         return None
 
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:  # noqa: ARG002 - likewise

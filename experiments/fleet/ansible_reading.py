@@ -63,10 +63,10 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
     """`ansible-inventory`, which answers with what a run needs to know.
 
     Attributes:
-        answer: `nodes` and `groups` (names of all), or else `unfinished`: which value of which host
-            cannot be evaluated, and why. A node has its `name`, `variables`, which of PASSWORDS are
-            `given`, `connection`, how root is `become` there, and of SSH_OPTIONS those that are set
-            (`options`) with their `origins`.
+        answer: `nodes` and `groups` (names of all), or else `unfinished`: the host, the value that
+            cannot be evaluated, and the reason. A node has its `name`, `variables`, which of
+            PASSWORDS are `given`, `connection`, how root is `become` there, and of SSH_OPTIONS
+            those that are set (`options`) with their `origins`.
     """
 
     answer: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The seam to nodes: what opens conversations with them, and what is said in one.
+"""The seam to nodes: what opens conversations with them, and what is exchanged in one.
 
 A launcher reaches a node and starts processes there, by any means. Engines, trials, the
 session and the ledger know no more of it than this module. Each request gets one reply; that of

@@ -76,7 +76,7 @@ class Hardware(BaseModel):
 
 
 _SAID_BY_ENGINE = ("engine", "format", "reads_model_on_every_node")
-"""What every install of an engine says alike, and so tells nothing of one."""
+"""What every install of an engine reports alike, and so does not describe one."""
 
 
 class Stamp(BaseModel):

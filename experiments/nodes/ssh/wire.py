@@ -26,7 +26,7 @@ MOST_PARTS = 4096
 LONGEST_HEADER_BYTES = 300
 PART_WORDS = 3
 GOING_DOWN = "is destructive"
-"""What systemd says to a unit that shall start while its machine stops or boots anew."""
+"""What systemd says to a unit that should start while its machine stops or reboots."""
 _SIZE = re.compile(r"[0-9]{1,12}")
 
 

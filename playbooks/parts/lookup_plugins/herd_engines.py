@@ -1,4 +1,4 @@
-"""Lookup of the project's engines: what each says of itself (`python -m experiments.engines`).
+"""Lookup of the project's engines: what each says about itself (`python -m experiments.engines`).
 
 lookup('herd_engines')    a list of records, each with `name`, `role`, `format`, `ports` …
 """

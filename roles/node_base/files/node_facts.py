@@ -3,9 +3,9 @@
 
     node-facts INTERFACE
 
-INTERFACE is the network interface that engines use. What a node cannot tell is null. What changes
-from one trial to the next (temperature, frequency, throttling) is not here: herd-node reads it
-before and after each. Python 3.9 and nothing beside its standard library.
+INTERFACE is the network interface that engines use. What a node does not report is null. What
+changes from one trial to the next (temperature, frequency, throttling) is not here: herd-node reads
+it before and after each. It needs only Python 3.9 and its standard library.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CLOCK_SERVICES = ("systemd-timesyncd", "chrony", "ntpsec", "ntp", "openntpd")
 NET = "sys/class/net"
 RADIO = ("wireless", "phy80211")
 LENT = ("hv_netvsc", "virtio_net", "vmxnet3", "xen_netfront", "vif", "ena", "gve")
-"""Drivers of what a hypervisor lends to its guests; herd-node has them, too."""
+"""Drivers of devices that a hypervisor provides to its guests; herd-node has them, too."""
 TIME_ERROR = 5
 """What adjtimex(2) returns while the clock is not synchronised."""
 
@@ -95,7 +95,7 @@ def found(pattern: str, text: str | None) -> str | None:
 
 
 def machine() -> dict[str, Fact]:
-    """Which machine it is, without telling its secrets: both identities are hashed."""
+    """Which machine it is, without revealing its secrets: both identities are hashed."""
     identity = content("etc/machine-id")
     cpu = content("proc/cpuinfo")
     serial = content(f"{TREE}/serial-number") or found(r"^Serial\s*: (.+)$", cpu) or ""

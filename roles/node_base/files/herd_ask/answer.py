@@ -10,7 +10,7 @@ from herd_ask.server import HIDDEN, Server
 
 DONE = b"[DONE]"
 OTHER_ANSWERS = range(1, 128)
-"""Numbers of answers beside the first, as OpenAI allows; dllama-api has any number there."""
+"""Numbers of answers after the first, as OpenAI allows; dllama-api has any number there."""
 
 
 class Answer:
@@ -190,7 +190,7 @@ def shortened(data: bytes, server: Server) -> str:
 
 
 def told(event: dict[str, Any], server: Server) -> str:
-    """What a server says of its error."""
+    """Return a server's message about its error."""
     error = event.get("error")
     message = error.get("message") if isinstance(error, dict) else error
     return server.words(str(message))

@@ -82,7 +82,7 @@ def connect(connection: http.client.HTTPConnection, server: Server) -> None:
 
 
 def told_headers(response: http.client.HTTPResponse) -> dict[str, str]:
-    """What names a request and tells limits."""
+    """Headers that name a request and give limits."""
     told = [(name.lower(), value) for name, value in response.getheaders()]
     kept = [(name, value) for name, value in told if name.startswith(TOLD_HEADERS)]
     return {name[:LONGEST_WORD]: value[:LONGEST_WORD] for name, value in kept[:MOST_TOLD_HEADERS]}

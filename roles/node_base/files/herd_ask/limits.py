@@ -17,12 +17,12 @@ BYTES_FOR_ALL = 256 * 1024
 BYTES_PER_TOKEN = 2048
 """An event of a stream, which is about a token, has some hundred bytes."""
 BYTES_PER_PROBABILITY = 512
-"""For each of the likely tokens that a body asks for beside the one said."""
+"""For each of the likely tokens that a body asks for in addition to the chosen one."""
 BYTES_PER_ASKED_BYTE = 8
 """llama-server repeats a question at the end, escaped."""
 LONGEST_LINE = 1 << 20
 SECONDS_PER_TOKEN = 10.0
-"""The slowest that an answer may be all in all, beside the silence that is allowed once."""
+"""The longest time for a whole answer, in addition to the silence that is allowed once."""
 
 
 class Limits:
@@ -43,7 +43,7 @@ class Limits:
 
 @contextlib.contextmanager
 def within(limits: Limits) -> Iterator[None]:
-    """Raise AnswerError in what takes longer, whatever it waits for."""
+    """Raise AnswerError in anything that takes longer."""
 
     def late(_signal: int, _frame: object) -> None:
         raise AnswerError(f"the answer was not whole after {limits.total_s:g} s")

@@ -118,7 +118,7 @@ def wait_s(failure: AnswerError, tries: int) -> float:
 
 
 def end_with_parent() -> None:
-    """End this process when nobody is left who holds the other end of standard input."""
+    """End this process when no other process holds the other end of standard input."""
     while os.read(0, 1):  # buffered input would be locked when the interpreter ends
         pass
     os._exit(1)

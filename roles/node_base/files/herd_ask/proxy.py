@@ -11,13 +11,13 @@ from urllib.parse import unquote, urlsplit
 from herd_ask.ground import AnswerError
 
 TUNNEL_FAILED = "Tunnel connection failed: "
-"""How http.client begins what it says of a proxy's refusal; the status follows."""
+"""How http.client begins its message about a proxy's refusal; the status follows."""
 
 
 class Proxy:
     """Through whom a server is asked.
 
-    `name` is its address as it may be told: user and password are secrets as the key is.
+    `name` is its address as it may be shown: user and password are secrets as the key is.
     """
 
     def __init__(self, variable: str, address: str) -> None:

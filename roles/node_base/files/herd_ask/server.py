@@ -39,13 +39,13 @@ class Server:
             raise AnswerError(f"there is no key: {self.key_env} is not set", hopeless=True)
         if not (self._key.isascii() and self._key.isprintable()):
             raise AnswerError(
-                f"what {self.key_env} holds is no key: it has signs that none can have",
+                f"{self.key_env} contains characters that are not allowed in an API key",
                 hopeless=True,
             )
         return {**told, "Authorization": f"Bearer {self._key}"}
 
     def hide(self, value: Any) -> Any:  # noqa: ANN401 - whatever JSON holds
-        """The same without the key, and without the proxy's password, wherever they stand in it.
+        """Return the same without the key and the proxy's password, anywhere in it.
 
         A text that spells one in another way goes as a whole.
         """
@@ -72,7 +72,7 @@ class Server:
         return False
 
     def words(self, text: str) -> str:
-        """The beginning of what a server says, for an error, unless that tells of a secret.
+        """Return the beginning of a server's answer, for an error, unless it contains a secret.
 
         Half of one, letters and digits alone, is enough: what is cut off, set apart with blanks or
         spelled in any way that `readings` knows is not shown.

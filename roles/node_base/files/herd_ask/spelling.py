@@ -10,7 +10,7 @@ import sys
 import unicodedata
 
 SHORTEST_KEY = 8
-"""What is shorter is a word such as `ollama` that stands for none, and may stand in answers."""
+"""A shorter text is a word such as `ollama` that represents none, and may occur in answers."""
 LONG_KEY = 16
 """Of so many letters and digits, blanks between them are looked past in answers, too."""
 _ESCAPES = re.compile(
@@ -23,11 +23,11 @@ _HEX = re.compile(r"(?:[0-9a-f]{2}[\s:,-]?){8,}", re.IGNORECASE)
 _CODES = re.compile(r"(?:[0-9]{2,3}[\s,;]{1,9}){7,}[0-9]{2,3}")
 MOST_READINGS = 40
 LONGEST_READ = 1 << 18
-"""What is longer is no answer of a language model, and is read as it stands alone."""
+"""A longer text is no answer of a language model, and is read only literally."""
 
 
 def readings(text: str) -> list[str]:
-    """The text as it stands, and as whoever undoes escapes and encodings reads it."""
+    """Return the text literally, and as a reader that undoes escapes and encodings sees it."""
     found = [text]
     for one in found if len(text) <= LONGEST_READ else ():  # grows meanwhile
         for undo in (_unescaped, _without_strokes, _of_hex, _of_codes, _of_base64, _turned):

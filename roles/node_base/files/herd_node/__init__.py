@@ -1,7 +1,7 @@
 """The only program of llama-herd that runs as root on a node after provisioning.
 
 It starts engines, and the client that asks them, as confined transient units under the user `herd`
-and tells what they did.
+and reports what they did.
 
     herd-node serve                          requests on standard input, replies on standard output
     herd-node facts|clean|space|firewall     one request, for people and roles (`facts address=…`);
@@ -11,13 +11,13 @@ A request is a verb, lines `key=value`, an empty line. A reply is parts, each `p
 and so many bytes, then `end ok VERB` or `end error VERB`. One process serves one connection from
 beginning to end. When the connection of the cluster's owner breaks, all that it started stops.
 
-Whoever may run this as root is not root. What is done for them that they could not do themselves
-stands in one module, `privileges`: nothing outside of it starts, stops, signals, locks, deletes or
-opens what a request names. The rest reads requests, looks at files of the kernel, and answers.
+Whoever may run this as root is not root. Everything that needs root for them is in one module,
+`privileges`: nothing outside of it starts, stops, signals, locks, deletes or opens what a request
+names. The rest reads requests, looks at files of the kernel, and answers.
 
 What is measured here must not be disturbed from here: nothing is forked during a trial. systemd
 is asked through its own library over its private socket, and the end of a process is awaited
-through a pidfd. Python 3.9 and nothing beside its standard library: what every node has. On a node
+through a pidfd. It needs only Python 3.9 and its standard library, which every node has. On a node
 these modules are one file (`core/packing.py`).
 """
 

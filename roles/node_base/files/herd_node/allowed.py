@@ -16,7 +16,7 @@ from herd_node.places import CLIENT, ENGINES, MODELS
 PROGRAM = re.compile(re.escape(ENGINES) + r"/([a-z0-9][a-z0-9.-]*)/bin/[A-Za-z0-9][A-Za-z0-9.-]*")
 SWARMING = "petals"
 """The engine whose network daemon unpacks itself into memory that it then executes, and asks the
-kernel for the node's addresses. It ends well by SIGINT to its main process alone."""
+kernel for the node's addresses. Only SIGINT to its main process ends it cleanly."""
 OPTION = re.compile("--[a-z][a-z0-9-]{0,60}")
 MOST_OPTIONS = 200
 PORT_OPTION = re.compile("--(?:[a-z0-9-]+-)?(?:port|listen)")
@@ -29,7 +29,7 @@ ARGUMENT_BYTES = 131_071
 ALL_ARGUMENTS_BYTES = 2_000_000
 """Of all together with their pointers: a little less than it takes (a quarter of 8 MiB stack)."""
 VARIABLE = re.compile(r"GGML_NO_BACKTRACE=[01]")
-"""What an engine may be told by its environment. Others choose code: PATH, LD_PRELOAD, GCONV_PATH,
+"""What an engine may be given in its environment. Others choose code: PATH, LD_PRELOAD, GCONV_PATH,
 GGML_BACKEND_PATH, PYTHONHOME, HOME …"""
 
 
@@ -171,7 +171,7 @@ def ports_in(words: Words, arguments: list[str]) -> list[int]:
     """The ports that an engine is given.
 
     Raises:
-        RefusalError: it shall listen on a port that is not named.
+        RefusalError: it is to listen on a port that is not named.
     """
     given = paired(words, arguments)
     ports = [port_of(value) for option, value in given if PORT_OPTION.fullmatch(option)]

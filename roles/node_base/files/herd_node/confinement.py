@@ -46,7 +46,7 @@ def properties(unit: str, request: Request, devices: list[str]) -> list[list[obj
 
     Args:
         unit: its name.
-        request: what shall be started in it.
+        request: what is to be started in it.
         devices: those of the GPU, if it is for that.
     """
     swarming = request.engine() == SWARMING

@@ -167,7 +167,7 @@ class Conversation:
         reply.send()
 
     def verb_halt(self, request: Request, reply: Reply) -> None:
-        """A root, at once; the reply to its `run` comes besides."""
+        """A root, at once; the reply to its `run` comes in addition."""
         self._unit(request).stop()
         reply.send()
 

@@ -28,11 +28,11 @@ class Firewall:
         self._right_at: int | None = None
 
     def wanted(self) -> bool:
-        """Whether this node shall have one."""
+        """Return whether this node should have one."""
         return not os.path.exists(places.FIREWALL_OFF)
 
     def require(self) -> None:
-        """Refuse if the kernel has not the table that was loaded from its file."""
+        """Refuse if the kernel lacks the table that was loaded from its file."""
         if not self.wanted():
             return
         generation = privileges.ruleset_generation()
@@ -43,7 +43,7 @@ class Firewall:
         self._right_at = generation
 
     def require_for(self, port: int | None) -> None:
-        """Likewise, and that it guards a port on which an engine shall listen."""
+        """Refuse also if it does not guard a port on which an engine is to listen."""
         self.require()
         if port is None or not self.wanted():
             return

@@ -55,13 +55,13 @@ class Request:
         return self.number("port", 65_535, least=1) if self.text("port") else None
 
     def ports(self, words: Words) -> set[int | None]:
-        """Those on which an engine shall listen; None for one that does not.
+        """Those on which an engine is to listen; None for one that does not.
 
         Args:
             words: what the engine may be given.
 
         Raises:
-            RefusalError: it shall listen on a port that is not named.
+            RefusalError: it is to listen on a port that is not named.
         """
         named = ports_in(words, self.program()[1:]) if self.engine() else []
         return {self.port(), *named}

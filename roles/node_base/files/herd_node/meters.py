@@ -17,11 +17,11 @@ NVML = "libnvidia-ml.so.1"
 
 
 class Throttling:
-    """The Raspberry Pi firmware's bit field: 0 to 3 tell of now, 16 to 19 of since boot.
+    """The Raspberry Pi firmware's bit field: 0 to 3 are current, 16 to 19 since boot.
 
-    Asked by vcgencmd it remembers since boot. Asked by the kernel it forgets what it told, and the
-    kernel asks every two seconds (raspberrypi-hwmon): the kernel's file holds for now alone, and
-    stands for the field only where vcgencmd does not answer.
+    Asked by vcgencmd it remembers since boot. Asked by the kernel, it forgets what it reported, and
+    the kernel asks every two seconds (raspberrypi-hwmon): the kernel's file holds for now alone,
+    and stands for the field only where vcgencmd does not answer.
 
     What was throttled before a trial has its lasting bit already set, so while processes live the
     others are looked at, once a second and without a process for it.
@@ -46,7 +46,7 @@ class Throttling:
         return self._remembered() or (self._file and first_line(self._file)) or None
 
     def _remembered(self) -> str | None:
-        """What the firmware remembers since boot; None if vcgencmd does not tell."""
+        """What the firmware remembers since boot; None if vcgencmd does not report it."""
         if self._program is None:
             return None
         told = None
@@ -79,8 +79,8 @@ class Throttling:
 class Rapl:
     """A zone of Linux's powercap: a processor's package, or its memory.
 
-    It counts microjoules and, after `max_energy_range_uj`, begins anew; so it must be asked before
-    it could do so twice.
+    It counts microjoules and, after `max_energy_range_uj`, starts again at zero; so it must be
+    asked before it could do so twice.
     """
 
     def __init__(self, folder: str, name: str) -> None:
@@ -99,7 +99,7 @@ class Rapl:
 
 
 def rapl_zones(powercap: str) -> list[Rapl]:
-    """Every package and the memory beside it. Raises ValueError where the kernel does not tell.
+    """Every package and its memory. Raises ValueError where the kernel does not report it.
 
     Parts of a package (cores, graphics) are in its figure; what counts the whole machine (psys)
     is right on some laptops only.
@@ -131,7 +131,7 @@ class Gpu:
         self.joules()
 
     def joules(self) -> float:
-        """Since its driver was loaded. Raises ValueError if it does not tell."""
+        """Since its driver was loaded. Raises ValueError if it does not report it."""
         value = ctypes.c_ulonglong(0)
         code = self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle, ctypes.byref(value))
         if code != 0:
@@ -150,15 +150,15 @@ def gpus(library: ctypes.CDLL) -> list[Gpu]:
 class Energy:
     """What the node's energy counters say.
 
-    They count whatever uses the machine; between two readings nothing is asked of them but a look
-    now and then, so that none begins anew unseen.
+    They count everything that uses the machine; between two readings nothing is asked of them but a
+    look now and then, so that none starts again unseen.
 
     Attributes:
         obstacle: why the node's energy is not known; empty if it is.
     """
 
     EVERY_S = 30.0
-    """A counter of 32 bits begins anew after 65 kJ: two minutes at 500 W."""
+    """A counter of 32 bits overflows after 65 kJ: two minutes at 500 W."""
 
     def __init__(
         self, powercap: str = POWERCAP, container: str = CONTAINER, nvml: str = NVML

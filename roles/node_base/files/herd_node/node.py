@@ -17,7 +17,7 @@ from herd_node.messages import Reply
 from herd_node.meters import Throttling
 
 LENT = ("hv_netvsc", "virtio_net", "vmxnet3", "xen_netfront", "vif", "ena", "gve")
-"""Drivers of network devices that a hypervisor lends to its guests: their speed is made up."""
+"""Drivers of network devices that a hypervisor provides to its guests: their speed is made up."""
 LISTEN = "0A"
 """State of a socket in /proc/net/tcp."""
 
@@ -63,7 +63,7 @@ def is_guest(cpuinfo: str = "/proc/cpuinfo") -> bool:
 
 
 def link_mbit(interface: str, folder: str = "/sys/class/net") -> str | None:
-    """The slowest speed below an interface; None where a device tells one that is made up."""
+    """The slowest speed below an interface; None where a device reports one that is made up."""
     speeds = []
     for name in driven(interface, folder):
         speed = first_line(f"{folder}/{name}/speed")

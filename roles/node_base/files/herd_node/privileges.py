@@ -131,10 +131,10 @@ def forget_unit(systemd: Systemd, name: str) -> None:
 
 
 class NodeLock:
-    """Whoever holds it owns the node. Only root can open its file, so nobody else can hold it.
+    """Whoever holds it owns the node. Only root can open its file, so no one else can hold it.
 
     Raises:
-        RefusalError: others could, because somebody changed the file.
+        RefusalError: others could, because the file was changed.
     """
 
     def __init__(self) -> None:
@@ -320,7 +320,7 @@ def asked(*argv: str, seconds: float = ANSWER_S) -> subprocess.CompletedProcess[
 
 
 def ruleset_generation() -> int | None:
-    """Changes at every change of the kernel's rules; None if it does not tell."""
+    """Changes at every change of the kernel's rules; None if it does not report it."""
     netfilter, ask, told = 12, (10 << 8) | 16, (10 << 8) | 15  # NFT_MSG_GETGEN, NFT_MSG_NEWGEN
     request, number = 1, 1  # NLM_F_REQUEST, NFTA_GEN_ID
     try:
