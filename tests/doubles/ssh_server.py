@@ -81,7 +81,7 @@ class SshServer(paramiko.ServerInterface):
 
     def serve(self, peer: socket.socket) -> None:
         """One connection."""
-        transport = paramiko.Launcher(peer)
+        transport = paramiko.Transport(peer)
         for key in self.keys():
             transport.add_server_key(key)
         self._waiting: tuple[str, int] | None = None
