@@ -510,7 +510,7 @@ def test_nobody_is_asked_where_the_answers_find_no_room(
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS, errno.ENOSPC])
-@pytest.mark.parametrize("call", ["mkdir", "fsync", "rename"])
+@pytest.mark.parametrize("call", ["mkdir", "fsync", "replace"])
 def test_answers_that_cannot_be_recorded_are_recorded_by_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
