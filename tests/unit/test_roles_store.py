@@ -336,7 +336,8 @@ def test_an_engine_that_there_is_not_gets_no_models_and_is_named(tmp_path: Path)
     refused = call(program, tmp_path, *options, json.dumps(wanted), '{"llama.cpp": "gguf"}')
     assert refused.returncode == 1
     assert refused.stderr == (
-        "m is wanted for the engine 'lama.cpp', which there is not. There are llama.cpp, petals.\n"
+        "m is wanted for the engine 'lama.cpp', which does not exist. "
+        "The engines are llama.cpp, petals.\n"
     )
 
 

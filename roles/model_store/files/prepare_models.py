@@ -60,10 +60,10 @@ def formats_of(entry: dict[str, Any], engines: dict[str, Format]) -> list[Format
 
 
 def strangers(wanted: list[dict[str, Any]], known: list[str]) -> list[str]:
-    """Sentences about engines that are wanted and that there are not."""
+    """List a sentence for each wanted engine that does not exist."""
     return [
-        f"{entry['name']} is wanted for the engine {engine!r}, which there is not. There are "
-        f"{', '.join(known)}."
+        f"{entry['name']} is wanted for the engine {engine!r}, which does not exist. The engines "
+        f"are {', '.join(known)}."
         for entry in wanted
         for engine in entry.get("engines") or ()
         if engine not in known
