@@ -1,7 +1,7 @@
 """What a report is made of: sections, and the few kinds of block that a section holds.
 
 A subject of the report makes sections; the two templates print them and know no subject. What a
-block holds is text: whatever it says, no template takes it for markup.
+block holds is text: no template takes any of it for markup.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CHART_ROWS = 40
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A table that is written beside the page as a CSV file.
+    """A table that is written as a CSV file next to the page.
 
     Attributes:
         stem: name of the file without `.csv`.
@@ -106,7 +106,7 @@ class Tabled:
 
     @property
     def summary(self) -> str:
-        """What stands on the fold."""
+        """The text on the fold."""
         return say("{caption}: {rows} rows", caption=self.caption, rows=len(self.table.rows))
 
     @property
@@ -121,7 +121,7 @@ class Charted:
     """A chart with the table behind it. Its CSV file and pictures are written with the page.
 
     Attributes:
-        footnotes: why cells are missing, by the number beside their cross.
+        footnotes: why cells are missing, by the number at their cross.
         rest: where the other reasons are; empty if all are here.
     """
 
@@ -166,7 +166,7 @@ class Folded:
     """Blocks that the page shows only when a reader opens them.
 
     Attributes:
-        summary: what stands on the fold.
+        summary: the text on the fold.
         lead: the beginning of the summary, in bold type; may be empty.
         is_printed: on paper it is open.
     """
@@ -242,7 +242,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a section under a heading of its own.
+    """A part of a section with its own heading.
 
     Attributes:
         anchor: its id on the page; may be empty.
@@ -267,9 +267,9 @@ class Section:
     """A section of the report.
 
     Attributes:
-        anchor: its id on the page: links into the page rest on it.
+        anchor: its id on the page: links into the page depend on it.
         menu: what the menu calls it; empty: it is not in the menu.
-        files: data that is written beside the page besides that of its charts and tables.
+        files: further data to write next to the page.
     """
 
     anchor: str

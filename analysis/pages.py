@@ -1,4 +1,4 @@
-"""The pages of a report: the same sections as HTML and as Markdown, and the files beside them."""
+"""The pages of a report: the same sections as HTML and as Markdown, and the files next to them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS: Mapping[str, str] = {
     "theme": "Switch between light and dark",
     "menu": "Sections",
 }
-"""What the templates say of their own."""
+"""The words of the templates."""
 
 
 def _as_html(value: object) -> object:
@@ -78,7 +78,7 @@ def write_pages(
         title: of the run.
         run: its name.
         sections: in the order of the page.
-        tell: is told which chart is written.
+        tell: gets the progress, a line a chart.
     """
     for file in files_in(sections):
         write_csv(file.data, folder / f"{file.stem}.csv")

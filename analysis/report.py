@@ -113,7 +113,7 @@ def compose(
         folder: an empty folder.
         warnings: what is wrong with the run's folder, a sentence each.
         agreement: of a greedy run with the reference.
-        ratings: what raters thought of its answers; None where nobody was asked.
+        ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
         tell: gets the progress, a line at a time.
 

@@ -107,7 +107,7 @@ def study_of(
         tables: what was measured.
         warnings: what is wrong with the run's folder, a sentence each.
         agreement: of a greedy run with the reference.
-        ratings: what raters thought of its answers; None where nobody was asked.
+        ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
     """
     cells = cell_results(run, tables.trials, tables.attempts)
