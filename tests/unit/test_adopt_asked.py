@@ -54,11 +54,11 @@ def test_a_range_stands_for_a_machine_each() -> None:
         (["-oProxyCommand"], "neither a host name nor an address"),
         (["pi@-oProxyCommand"], "neither a host name nor an address"),
         (["-l@192.0.2.1"], "is not a user name"),
-        (["pi@192.0.2.11:0"], "no port"),
-        (["pi@192.0.2.11:65536"], "no port"),
-        (["pi@192.0.2.11:+22"], "no port"),
-        (["pi@192.0.2.11:99999999999999999999"], "no port"),
-        (["pi@192.0.2.11:"], "no port"),
+        (["pi@192.0.2.11:0"], "not a port"),
+        (["pi@192.0.2.11:65536"], "not a port"),
+        (["pi@192.0.2.11:+22"], "not a port"),
+        (["pi@192.0.2.11:99999999999999999999"], "not a port"),
+        (["pi@192.0.2.11:"], "not a port"),
         (["pi@192.0.2.256"], "neither a host name nor an address"),
         (["192.0.2"], "neither a host name nor an address"),
         (["pi@[::1"], "brackets"),
@@ -107,5 +107,5 @@ def test_a_name_that_is_taken_is_not_given_again() -> None:
     assert named("a.one", "a.two", taken=("cluster",)) == ["a", "a1"]
     assert named("pi@192.0.2.1", "pi1=192.0.2.2") == ["pi2", "pi1"]
     assert named("localhost", "all.local") == ["localhost1", "all1"]
-    with pytest.raises(HerdError, match="has a desk already"):
+    with pytest.raises(HerdError, match="already has a desk"):
         name_nodes([Asked("desk=x", "x", name="desk")], ("desk",))

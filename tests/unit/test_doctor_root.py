@@ -97,7 +97,7 @@ def test_another_way_of_the_inventory_is_told_as_not_tried() -> None:
 
 def test_a_program_of_the_inventory_that_is_not_there_is_named() -> None:
     finding = of_root({**HERE, "program": None}, become_exe="/opt/sudo")
-    assert finding.sentence.startswith("/opt/sudo is not there")
+    assert finding.sentence.startswith("/opt/sudo does not exist")
 
 
 def test_a_slow_sudo_is_a_warning_of_its_own() -> None:

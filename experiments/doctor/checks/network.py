@@ -45,8 +45,8 @@ def _link(facts: Facts) -> Finding:
     if facts.wsl is not None:
         return ok(
             "link",
-            f"{base.nic}, provided by Windows: whether it is cable or Wi-Fi, and how fast, is "
-            "not visible here.",
+            f"{base.nic}, provided by Windows: cable or Wi-Fi, and the speed, are not visible "
+            "here.",
         )
     if base.wireless is None:
         return ok(

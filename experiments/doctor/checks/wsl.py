@@ -117,9 +117,9 @@ def mirrored(answer: Answer, others: Sequence[Answer]) -> str:
     """What shows the guest to other nodes."""
     return (
         "With Windows 11 22H2 or newer: networkingMode=mirrored below [wsl2] in "
-        "%UserProfile%\\.wslconfig, then wsl --shutdown; otherwise let Windows forward the "
-        "engines' ports (netsh interface portproxy) and set `herd_forwarded_from`. Open both "
-        f"firewalls of Windows, in PowerShell as administrator: {letting_in(answer, others)}"
+        "%UserProfile%\\.wslconfig, then wsl --shutdown; else let Windows forward engines' "
+        "ports (netsh interface portproxy) and set `herd_forwarded_from`. Open both firewalls "
+        f"of Windows, in PowerShell as administrator: {letting_in(answer, others)}"
     )
 
 
