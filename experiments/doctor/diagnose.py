@@ -30,7 +30,7 @@ LONGEST_SENTENCE = 2000
 TOO_LONG = "Examine that machine carefully: it may be compromised."
 
 
-def judge(answers: Sequence[Answer]) -> list[Diagnosis]:
+def diagnose(answers: Sequence[Answer]) -> list[Diagnosis]:
     """What is to be said about each node, in order; of several the first is the root if none is."""
     if len(answers) > 1 and all(answer.is_root is None for answer in answers):
         answers = [replace(answers[0], is_root=True), *answers[1:]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import HerdError
 from experiments.doctor.ask import ask_nodes
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Diagnosis
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import read_cluster
@@ -23,7 +23,7 @@ def examine(
     """
     cluster = read_cluster(project, inventory, must_resolve=False)
     chosen = _chosen(cluster.nodes, names)
-    return judge(ask_nodes(chosen, project, deep=deep, root=cluster.root.name))
+    return diagnose(ask_nodes(chosen, project, deep=deep, root=cluster.root.name))
 
 
 def _chosen(nodes: Sequence[Node], names: str | None) -> list[Node]:

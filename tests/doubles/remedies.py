@@ -20,7 +20,7 @@ from experiments.adopt import machine, trust
 from experiments.adopt.keys import State
 from experiments.adopt.screen import next_commands
 from experiments.doctor import ask
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.program import NONE
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
@@ -129,7 +129,7 @@ def commands_printed(folder: Path) -> list[Printed]:
 
 def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     for told in SITUATIONS:
-        yield lambda told=told: judge([answer(changed(PC, **told), NODE), answer(TWIN, OTHER)])
+        yield lambda told=told: diagnose([answer(changed(PC, **told), NODE), answer(TWIN, OTHER)])
     yield lambda: ask._unfit(EMPTY, f"{NONE} debian")
     yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.SilentError("it ended"))
     yield lambda: wrong(NODE, "its facts", "they are torn")

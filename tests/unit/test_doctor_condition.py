@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Answer, Finding, Verdict
 from experiments.doctor.probe.condition import COMPILED_IN, condition, root_type
 from tests.doubles.doctor_facts import PC, PI, answer, changed
@@ -18,7 +18,7 @@ FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 
 def bad(facts: dict[str, Any]) -> list[Finding]:
-    (diagnosis,) = judge([answer(facts, "pi1")])
+    (diagnosis,) = diagnose([answer(facts, "pi1")])
     return [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
 
 
@@ -78,7 +78,7 @@ def test_a_container_is_not_blamed_for_what_containers_are(state: dict[str, Any]
 
 
 def test_of_a_pi_that_tells_no_throttling_it_is_said_that_none_is_known() -> None:
-    (diagnosis,) = judge([answer(changed(PI, condition={}), "pi1")])
+    (diagnosis,) = diagnose([answer(changed(PI, condition={}), "pi1")])
     assert any("throttled is unknown" in one.sentence for one in diagnosis.findings)
 
 
@@ -154,7 +154,7 @@ def twin(name: str, **told: Any) -> Answer:  # noqa: ANN401
 def test_copies_of_a_machine_are_named(
     first: dict[str, Any], second: dict[str, Any], words: str
 ) -> None:
-    here, _ = judge([twin("a", **first), twin("b", **second)])
+    here, _ = diagnose([twin("a", **first), twin("b", **second)])
     (finding,) = [one for one in here.findings if one.verdict is not Verdict.OK]
     assert words in finding.sentence
     assert "b" in finding.sentence
@@ -171,16 +171,16 @@ def test_copies_of_a_machine_are_named(
 def test_containers_of_one_machine_and_strangers_are_no_copies(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
-    here, _ = judge([twin("a", **first), twin("b", **second)])
+    here, _ = diagnose([twin("a", **first), twin("b", **second)])
     assert [one for one in here.findings if one.verdict is not Verdict.OK] == []
 
 
 def test_another_machine_at_a_nodes_address_is_told_by_its_host_key() -> None:
     there = {"peers": {"b": None}, "peer_keys": {"b": "ssh-ed25519 OTHER"}}
     own = answer(changed(PC, network={"host_keys": ["ssh-ed25519 B"]}), "b")
-    here, _ = judge([answer(changed(PC, network=there), "a"), own])
+    here, _ = diagnose([answer(changed(PC, network=there), "a"), own])
     (finding,) = [one for one in here.findings if one.verdict is Verdict.PROBLEM]
     assert "reaches a machine other than b" in finding.sentence
     right = {**there, "peer_keys": {"b": "ssh-ed25519 B"}}
-    here, _ = judge([answer(changed(PC, network=right), "a"), own])
+    here, _ = diagnose([answer(changed(PC, network=right), "a"), own])
     assert not here.count(Verdict.PROBLEM)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiments.doctor.checks.firewalls import letting_in
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.facts import Firewall
 from experiments.doctor.finding import Finding, Verdict
 from experiments.doctor.probe.firewalls import UNITS, by_nft, firewalls
@@ -236,7 +236,7 @@ def ports(kind: str, *others: str, **told: Any) -> list[Finding]:  # noqa: ANN40
         answer(changed(PC, network={}), f"n{number}", engine_address=address)
         for number, address in enumerate(others)
     ]
-    first = judge([here, *there])[0]
+    first = diagnose([here, *there])[0]
     return [one for one in first.findings if "irewall" in one.sentence or "Docker" in one.sentence]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from experiments.doctor.diagnose import judge, worst
+from experiments.doctor.diagnose import diagnose, worst
 from experiments.doctor.finding import Answer, Finding, Verdict, problem
 from experiments.doctor.show import as_json, show
 from tests.doubles.doctor_facts import (
@@ -40,7 +40,7 @@ SEEN = {
 
 
 def found(facts: dict[str, Any], **told: float) -> list[Finding]:
-    (diagnosis,) = judge([answer(facts, **told)])
+    (diagnosis,) = diagnose([answer(facts, **told)])
     return list(diagnosis.findings)
 
 
@@ -297,7 +297,7 @@ def test_nat_that_hides_a_wsl_worker(wsl: dict[str, Any], verdict: Verdict, word
 def told_of_both(**first: bool) -> list[Finding]:
     """What is wrong with a guest behind NAT beside another node."""
     guest = changed(WSL, wsl={**NAT, "forwards": [{**FORWARD, "port": 2222}]}, network=BEHIND)
-    here, _ = judge([answer(guest, "guest", **first), answer(PI, "pi1")])
+    here, _ = diagnose([answer(guest, "guest", **first), answer(PI, "pi1")])
     return [one for one in here.findings if one.verdict is not Verdict.OK]
 
 
@@ -319,7 +319,7 @@ def test_both_firewalls_of_windows_before_a_mirrored_guest(
     is_told: bool,
 ) -> None:
     guest = answer(changed(WSL, wsl={"engine_rule": rule}), "guest", port=2222, is_root=False)
-    here, _ = judge([guest, answer(PI, "pi1", engine_address="192.0.2.8")])
+    here, _ = diagnose([guest, answer(PI, "pi1", engine_address="192.0.2.8")])
     bad = [one for one in here.findings if one.verdict is not Verdict.OK]
     assert bool(bad) == is_told
     for one in bad:
@@ -564,7 +564,7 @@ SILENT = Answer("gone", "192.0.2.9", "192.0.2.9", silence=problem("connection", 
 def test_a_node_that_others_do_not_reach_is_told_where_it_was_missed() -> None:
     here = answer(changed(PC, network={"peers": {"b": "timed out", "c": None}}), "a")
 
-    first, *others = judge([here, answer(PC, "b"), answer(PC, "c")])
+    first, *others = diagnose([here, answer(PC, "b"), answer(PC, "c")])
 
     (missed,) = (one for one in first.findings if one.verdict is Verdict.PROBLEM)
     assert "b cannot be reached from here at 192.0.2.7: timed out." in missed.sentence
@@ -574,7 +574,7 @@ def test_a_node_that_others_do_not_reach_is_told_where_it_was_missed() -> None:
 def test_a_node_that_tells_nothing_is_one_finding_and_no_crash() -> None:
     here = answer(changed(PC, network={"peers": {"gone": "No route to host", "b": None}}), "a")
 
-    first, _, gone = judge([here, answer(PC, "b"), SILENT])
+    first, _, gone = diagnose([here, answer(PC, "b"), SILENT])
 
     assert not first.count(Verdict.PROBLEM), "it is told once, at the node itself"
     assert "Reaches SSH of b;" in " ".join(f.sentence for f in first.findings)
@@ -586,7 +586,7 @@ def test_the_screen_names_verdict_subject_sentence_and_remedy() -> None:
     text = io.StringIO()
     nat = answer(changed(WSL, wsl=NAT, network=BEHIND), "laptop")
 
-    show(judge([answer(PI, "pi1"), nat, SILENT]), Console(file=text, width=100))
+    show(diagnose([answer(PI, "pi1"), nat, SILENT]), Console(file=text, width=100))
 
     screen = text.getvalue()
     assert "pi1  192.0.2.7\nok " in screen
@@ -598,7 +598,7 @@ def test_the_screen_names_verdict_subject_sentence_and_remedy() -> None:
 
 
 def test_json_holds_findings_and_the_facts_that_they_rest_on() -> None:
-    told = json.loads(json.dumps(as_json(judge([answer(PC_GPU, "desk"), SILENT]))))
+    told = json.loads(json.dumps(as_json(diagnose([answer(PC_GPU, "desk"), SILENT]))))
 
     desk, gone = told["nodes"]
     assert (told["verdict"], desk["node"]) == ("problem", "desk")

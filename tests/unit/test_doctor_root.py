@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Finding, Verdict
 from experiments.doctor.probe.place import Place, Said
 from experiments.doctor.probe.root import asks, root
@@ -20,7 +20,7 @@ SUDOER = {**HERE, "groups": ["ada", "sudo"]}
 
 def of_root(told: dict[str, Any], **known: str) -> Finding:
     """What is said of becoming root."""
-    (diagnosis,) = judge([answer(changed(PC, root=told), "desk", **known)])
+    (diagnosis,) = diagnose([answer(changed(PC, root=told), "desk", **known)])
     (finding,) = [one for one in diagnosis.findings if one.subject == "root"]
     return finding
 
@@ -102,7 +102,7 @@ def test_a_program_of_the_inventory_that_is_not_there_is_named() -> None:
 
 def test_a_slow_sudo_is_a_warning_of_its_own() -> None:
     told = changed(PC, root={**HERE, "asks": "nothing", "seconds": 8.0})
-    (diagnosis,) = judge([answer(told, "desk")])
+    (diagnosis,) = diagnose([answer(told, "desk")])
     _, slow = [one for one in diagnosis.findings if one.subject == "root"]
     assert slow.verdict is Verdict.WARNING
     assert "took 8 s" in slow.sentence

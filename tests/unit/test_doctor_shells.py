@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments.doctor.ask import UnfitError, ask_nodes, converse
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Finding, Verdict
 from experiments.doctor.program import COMMAND, program
 from experiments.fleet.cluster import Node, SshSettings
@@ -117,7 +117,7 @@ def test_what_a_node_says_instead_of_ready_ends_the_conversation(said: str) -> N
 
 def of(shell: str) -> list[Finding]:
     told = changed(PC, root={"user": "ada", "is_root": True, "shell": shell})
-    (diagnosis,) = judge([answer(told, "desk")])
+    (diagnosis,) = diagnose([answer(told, "desk")])
     return [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
 
 
@@ -148,7 +148,7 @@ def test_a_shell_through_which_ansible_does_not_work_is_named(
 
 def test_a_shell_that_prints_by_itself_is_a_warning() -> None:
     told = replace(answer(PC, "desk"), noise="Welcome")
-    (diagnosis,) = judge([told])
+    (diagnosis,) = diagnose([told])
     (finding,) = [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
     assert "prints text in non-interactive sessions (`Welcome`)" in finding.sentence
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from core.errors import HerdError
 from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.checks.advice import Advice
-from experiments.doctor.diagnose import judge
+from experiments.doctor.diagnose import diagnose
 from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
 from experiments.doctor.finding import Answer, Finding
 from experiments.doctor.probe.main import MARK
@@ -552,7 +552,7 @@ def saying_everywhere(facts: Facts, text: str) -> Facts:
 def test_whatever_a_node_says_of_itself_the_doctor_judges_it(text: str) -> None:
     told = saying_everywhere(Facts.model_validate(PC), text[:LONGEST_WORDS])
 
-    (diagnosis,) = judge([Answer("pi1", "10.0.0.1", "10.0.0.1", facts=told)])
+    (diagnosis,) = diagnose([Answer("pi1", "10.0.0.1", "10.0.0.1", facts=told)])
 
     said = " ".join(finding.sentence for finding in diagnosis.findings)
     assert "Native Linux" in said
@@ -568,7 +568,7 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
     monkeypatch.setattr("experiments.doctor.checks.cuda.check", failing)
     answer = Answer("pi1", "10.0.0.1", "10.0.0.1", facts=Facts.model_validate(PC))
 
-    (diagnosis,) = judge([answer])
+    (diagnosis,) = diagnose([answer])
 
     (bad,) = [one for one in diagnosis.findings if "cannot be read" in one.sentence]
     assert bad.sentence == "What it tells cannot be read (OddError: so it is)."
