@@ -72,7 +72,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "wsl_guest_with_the_repository_of_ubuntu": (
         guest("repository ubuntu2404") | TOOLKIT,
-        "right is wsl-ubuntu",
+        "it needs wsl-ubuntu",
     ),
     "repository_of_its_own": (machine("repository debian12") | DRIVER, None),
     "repository_of_another_debian": (
@@ -91,12 +91,12 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "other_kind_of_driver": (
         machine("package install installed cuda-drivers 580.126.20-1") | DRIVER,
-        "beside nvidia-open",
+        "together with nvidia-open",
     ),
     "driver_too_old_for_the_toolkit": (
         machine() | DRIVER | {**TOOLKIT, "cuda_toolkit_version": "13.0.2"}
         | {"cuda_driver_version": "550.163.01"},
-        "needs a driver of 580",
+        "needs driver 580",
     ),
     "loaded_driver_too_old": (
         machine("module nvidia 470.256.02") | TOOLKIT,

@@ -74,7 +74,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     ),
     "mirrored_and_forwarded_to": (
         windows() | {"wsl_host_guest": "forwarded"},
-        "Take it out",
+        "Remove it",
     ),
     "worker_mirrored": (windows() | {"wsl_host_guest": "worker"}, None),
     "no_guest": (windows() | {"wsl_host_guest": ""}, "another host of the inventory"),
@@ -86,7 +86,7 @@ CASES: dict[str, tuple[dict[str, Any], str | None]] = {
     "guest_on_port_22": (windows() | {"wsl_host_guest": "on_22"}, "other than 22"),
     "no_key": (windows() | {"wsl_host_public_key_file": "/nowhere/id.pub"}, "/nowhere/id.pub"),
     "system": (windows(system=True), "is the system itself"),
-    "no_administrator": (windows(administrator=False), "not the rights of an administrator"),
+    "no_administrator": (windows(administrator=False), "is not an administrator"),
     "all_the_memory": (windows() | {"wsl_host_memory_gib": 31}, "leave Windows something"),
     "some_memory": (windows() | {"wsl_host_memory_gib": 30, "wsl_host_processors": 16}, None),
     "too_many_processors": (windows() | {"wsl_host_processors": 17}, "16 processors"),
@@ -332,7 +332,7 @@ def test_a_guest_is_refused_where_it_is_none(tmp_path: Path) -> None:
     told = refusals(tmp_path, "wsl_guest", hosts)
     assert "wsl --set-version" in told["wsl_1"]
     assert "Remove it from group wsl_guests" in told["native"]
-    assert "22 is Windows' own" in told["on_22"]
+    assert "22 is used by Windows" in told["on_22"]
     assert "wsl_2" not in told
 
 
