@@ -571,7 +571,7 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
     (diagnosis,) = diagnose([answer])
 
     (bad,) = [one for one in diagnosis.findings if "cannot be read" in one.sentence]
-    assert bad.sentence == "What it tells cannot be read (OddError: so it is)."
+    assert bad.sentence == "Its answer cannot be read (OddError: so it is)."
     assert diagnosis.findings[-1] != bad
 
 

@@ -95,6 +95,28 @@ def test_roles_work_out_ports_and_records_from_what_engines_say(tmp_path: Path) 
     assert "tcp dport { 9980, 9990-9999, 50052-50061 } jump engines" in seen["firewall"]
 
 
+def test_a_build_that_is_not_activated_always_has_a_reason(tmp_path: Path) -> None:
+    placed = {
+        "refused": {"rc": 1, "stderr": "dllama does not run here", "msg": "non-zero return code"},
+        "killed": {"rc": -9, "stderr": "", "msg": "non-zero return code"},
+        "not_started": {"rc": 12, "stderr": "", "msg": "Error executing command."},
+        "silent": {"failed": True},
+    }
+    tasks: list[dict[str, Any]] = [
+        {"ansible.builtin.include_vars": str(PROJECT / "roles/engine_base/vars/main.yml")},
+        {"name": "Reason", "ansible.builtin.debug": {"msg": "{{ engine_base_placed_why }}"}},
+    ]
+    hosts = {host: {"engine_base_placed": result} for host, result in placed.items()}
+    account = play(tmp_path, hosts, tasks)
+    seen = account["plays"][0]["tasks"][-1]["hosts"]
+    assert {host: told["msg"] for host, told in seen.items()} == {
+        "refused": "dllama does not run here",
+        "killed": "non-zero return code (exit status -9)",
+        "not_started": "Error executing command. (exit status 12)",
+        "silent": "it ended without a reason (exit status unknown)",
+    }
+
+
 def said(engine: Any) -> dict[str, Any]:  # noqa: ANN401 - one of any class
     """What a record says of an engine besides what was installed."""
     lists = {name: list(getattr(engine, name)) for name in ("options", "flags", "texts")}

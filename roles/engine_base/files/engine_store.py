@@ -405,10 +405,10 @@ def main(arguments: list[str]) -> int:
         print(json.dumps(probe()))
         return 0
     record = json.loads(arguments[1])
-    if arguments[0] == "describe":
-        describe(record)
-        return 0
     try:
+        if arguments[0] == "describe":
+            describe(record)
+            return 0
         changed = (activate if arguments[0] == "activate" else refuse)(record)
     except (RuntimeError, OSError) as error:
         print(error, file=sys.stderr)
