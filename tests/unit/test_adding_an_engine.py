@@ -106,7 +106,7 @@ def test_the_plan_lists_it_with_its_model_and_says_what_it_needs(told: dict[str,
     assert "3 cells, 18 trials" in plan
     assert "Impossible" not in plan
     assert re.search(r"ringer: file of \d+ MiB, on any number of nodes up to 16", plan)
-    assert re.search(r"ringer .* on 4 nodes: root \d+ of 4096 \(pi1\), worker", plan)
+    assert re.search(r"ringer .* on 4 nodes: root \d+ / 4096 \(pi1\), worker", plan)
 
 
 def test_what_a_bare_cluster_lacks_is_the_engine_on_all_nodes_and_the_model_on_the_root(
