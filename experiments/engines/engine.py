@@ -14,7 +14,7 @@ from collect.parsers.parser import slug_of
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment
-from experiments.fleet.cluster import Cluster
+from experiments.fleet.cluster import Cluster, Installation
 from models.build import WEIGHTS_OF_FORMAT, Format, artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
@@ -118,6 +118,7 @@ class NodeEngine(Engine):
             or common.missing(
                 cell, cluster, self.memory(cell), self.files(cell), self.less_memory(cell)
             )
+            or self._outdated(cell, cluster)
             or (
                 common.absent_elsewhere(cell, cluster, self.files(cell))
                 if self.reads_model_on_every_node
@@ -125,6 +126,25 @@ class NodeEngine(Engine):
             )
             or common.unreadable(cell)
         )
+
+    def withheld(self, installation: Installation) -> list[str]:
+        """Options that this engine is started with and a node's record of it does not allow."""
+        if installation.arguments is None:
+            return []
+        return sorted({*self.options, *self.flags, *self.texts} - installation.arguments)
+
+    def _outdated(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Which node would refuse to start it, one sentence; None if none would."""
+        for node in common.taking_part(cell, cluster):
+            installation = node.engines.get(self.name)
+            withheld = self.withheld(installation) if installation and not node.away else []
+            if withheld:
+                more = f" and {len(withheld) - 1} more" if withheld[1:] else ""
+                return (
+                    f"another version of llama-herd installed {self.name} on {node.name}, and its "
+                    f"record there does not allow the options {withheld[0]}{more}"
+                )
+        return None
 
     def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
         """Hashes of the programs on the nodes and of the model's files."""

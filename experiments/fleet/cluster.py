@@ -18,6 +18,7 @@ class Installation:
         version: version or commit.
         protocol: version of the protocol between its processes; None if it has none.
         binary_sha256: of each program, by name.
+        arguments: the options that its record lets its programs be started with; None for any.
         details: the rest of the stamp (flags, compiler, method …), for provenance.
     """
 
@@ -27,6 +28,7 @@ class Installation:
     version: str | None = None
     protocol: str | None = None
     binary_sha256: Mapping[str, str] = field(default_factory=dict)
+    arguments: frozenset[str] | None = None
     details: Mapping[str, Scalar | None] = field(default_factory=dict)
 
 

@@ -117,6 +117,7 @@ def _installations(node: Node, reply: Reply) -> dict[str, Installation]:
             version=stamp.version,
             protocol=stamp.protocol,
             binary_sha256=stamp.binary_sha256 or {},
+            arguments=stamp.arguments.all(),
             details=stamp.details(),
         )
     return found

@@ -79,6 +79,20 @@ _SAID_BY_ENGINE = ("engine", "format", "reads_model_on_every_node")
 """What every install of an engine reports alike, and so does not describe one."""
 
 
+class Arguments(BaseModel):
+    """What the node's helper lets an engine's programs be started with."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    options: list[Words] = []
+    flags: list[Words] = []
+    texts: list[Words] = []
+
+    def all(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset((*self.options, *self.flags, *self.texts))
+
+
 class Stamp(BaseModel):
     """What a role left about an engine (`install.json`); the rest of it is provenance."""
 
@@ -89,6 +103,7 @@ class Stamp(BaseModel):
     version: Words | None = None
     protocol: Words | None = None
     binary_sha256: dict[FileName, Sha256] | None = None
+    arguments: Arguments = Arguments()
 
     def details(self) -> dict[str, Scalar | None]:
         """The rest, as far as it is of one value each."""

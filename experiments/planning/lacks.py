@@ -112,9 +112,11 @@ def _promised(cell: Cell, cluster: Cluster) -> Cluster:
 
 
 def _lack(engine: str, nodes: Sequence[Node]) -> bool:
-    """Whether an engine is missing on one of these nodes, or is not the same on all."""
+    """Whether an engine is missing or outdated on one of these nodes, or is not the same on all."""
     there = [node.engines[engine] for node in nodes if engine in node.engines]
-    is_whole = len(there) == len(nodes) and all(one.installed for one in there)
+    is_whole = len(there) == len(nodes) and all(
+        one.installed and not ON_NODES[engine].withheld(one) for one in there
+    )
     return not is_whole or len({(one.version, one.protocol) for one in there}) > 1
 
 

@@ -32,6 +32,7 @@ from tests.doubles.scripted import (
     ScriptedConversation,
     ScriptedLauncher,
     World,
+    arguments_of,
     cluster,
 )
 
@@ -52,7 +53,8 @@ class Conversation(ScriptedConversation):
     def _facts(self, fields: dict[str, str], request: Request) -> Reply:
         reply = super()._facts(fields, request)
         stamp = {"engine": "ringer", "version": "example", "protocol": None, "installed": True}
-        record = {**stamp, "reason": None, "binary_sha256": {"ringer": SHA256}}
+        known = {"arguments": arguments_of("ringer"), "binary_sha256": {"ringer": SHA256}}
+        record = {**stamp, "reason": None, **known}
         return replace(reply, parts={**reply.parts, "install.ringer": json.dumps(record).encode()})
 
     def _run(self, fields: dict[str, str], request: Request) -> Reply | None:

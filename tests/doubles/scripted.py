@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from experiments.engines import ON_NODES
 from experiments.fleet.cluster import Cluster, Node
 from experiments.nodes.facts import HELPER_VERSION
 from experiments.nodes.launcher import NodeLostError, Reply, Request
@@ -30,6 +31,13 @@ MODEL = "synthetic:dim=1024,hidden=2816,layers=8,heads=16,kv_heads=8,vocab=4096,
 PROMPT_TOKENS = 20
 GENERATED_TOKENS = 21
 SHA256 = "c0ffee" + "0" * 58
+
+
+def arguments_of(name: str) -> dict[str, list[str]]:
+    """What the record of an engine, installed by this version, lets it be started with."""
+    engine = ON_NODES[name]
+    lists = {"options": engine.options, "flags": engine.flags, "texts": engine.texts}
+    return {kind: list(words) for kind, words in lists.items()}
 
 
 def cluster(nodes: int) -> Cluster:
@@ -172,6 +180,7 @@ class ScriptedConversation:
             "installed": world.installed(self.node.name),
             "reason": "its source could not be fetched",
             "binary_sha256": {"dllama": world.binary_sha256},
+            "arguments": arguments_of("distributed-llama"),
         }
         parts = {
             "helper": HELPER_VERSION.encode(),

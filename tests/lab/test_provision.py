@@ -203,7 +203,7 @@ def test_a_record_from_before_engines_said_anything_is_brought_up_to_date(fleet:
     forget(fleet, LLAMA_CPP)
     refused = fleet.play("playbooks/models.yml")
     assert refused.code != 0
-    assert "when llama.cpp was installed does not say which models it reads" in refused.words()
+    assert "records of llama.cpp on prov1 (install.json) do not say which models" in refused.words()
     updated = fleet.play("provision.yml")
     assert updated.code == 0, updated.output
     assert updated.changed() == {"prov1": 1, "prov2": 1}

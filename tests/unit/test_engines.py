@@ -141,7 +141,7 @@ def test_a_model_that_needs_more_heads_names_the_one_that_has_them() -> None:
     )
     assert told == (
         "the model's 6 KV heads cannot be divided evenly among 4 nodes: name the model "
-        "stories15m+kv16, the same one with zero-padded heads added"
+        "stories15m+kv16, the same model with zero-padded heads added"
     )
 
 
@@ -155,6 +155,23 @@ def test_an_engine_that_a_role_could_not_install_is_unavailable_with_its_reason(
     told = ENGINES[engine].check(cell(engine, nodes=2), machines)
 
     assert told == f"{engine} is not installed on pi2: no route to the Git host"
+
+
+@pytest.mark.parametrize("engine", ON_NODES)
+def test_an_engine_whose_record_lacks_its_options_does_not_run(engine: str) -> None:
+    gets = {*ON_NODES[engine].options, *ON_NODES[engine].flags, *ON_NODES[engine].texts}
+    whole = Installation(engine=engine, installed=True, version="1", arguments=frozenset(gets))
+    older = dataclasses.replace(whole, arguments=frozenset(gets - {"--port", "--model"}))
+
+    def told(*there: Installation) -> str | None:
+        nodes = (node(at, engines={engine: one}) for at, one in enumerate(there, start=1))
+        return ENGINES[engine].check(cell(engine, nodes=len(there)), Cluster(nodes=tuple(nodes)))
+
+    assert told(whole, whole) is None
+    assert told(whole, older) == (
+        f"another version of llama-herd installed {engine} on pi2, and its record there does not "
+        "allow the options --model and 1 more"
+    )
 
 
 @pytest.mark.parametrize("engine", ON_NODES)

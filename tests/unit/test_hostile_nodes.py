@@ -335,6 +335,8 @@ def test_a_node_does_not_say_under_which_address_it_is_reached(the_world: World)
         b'{"version": {"a": 1}}',
         b'{"version": "' + b"x" * 5000 + b'"}',
         b'{"reason": [1]}',
+        b'{"arguments": ["--port"]}',
+        b'{"arguments": {"options": [{}]}}',
     ],
 )
 def test_a_stamp_of_an_engine_that_cannot_be_is_refused(the_world: World, stamp: bytes) -> None:

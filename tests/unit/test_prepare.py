@@ -197,6 +197,16 @@ def test_an_engine_of_two_versions_is_provided_anew_on_all_nodes() -> None:
     ]
 
 
+def test_an_engine_whose_record_lacks_its_options_is_provided_anew() -> None:
+    older = Installation("llama.cpp", installed=True, version="1", arguments=frozenset())
+    fleet = Fleet(Cluster((node(1, engines={"llama.cpp": older}),)))
+
+    assert fleet.prepare(matrix(nodes=(1,)))
+    assert [(one["--tags"], one["--limit"]) for one in fleet.played] == [
+        ("llama_cpp,models", "pi1")
+    ]
+
+
 def test_nodes_that_are_away_are_named_and_the_others_prepared() -> None:
     fleet = Fleet(bare(2), {"pi2": "It does not answer at 192.0.2.2."})
 
@@ -331,7 +341,7 @@ def test_ansible_is_told_to_ask_only_where_somebody_can_answer(
 def test_a_model_is_built_for_the_engines_that_its_entry_names_and_else_for_all() -> None:
     path = Path(prepare.__file__).parents[1] / "roles/model_store/files/prepare_models.py"
     role = runpy.run_path(str(path))["files_of"]
-    installed = ["llama.cpp", "petals"]
+    installed = {name: ON_NODES[name].format for name in ("llama.cpp", "petals")}
 
     named = role([{**ENTRY, "engines": ["llama.cpp"]}], installed, only_look=True)
     unnamed = role([ENTRY], installed, only_look=True)

@@ -21,7 +21,7 @@ from experiments.sessions.progress import make_progress
 from models.build import artifact_file_names
 from models.catalogue import load_catalogue
 from tests.doubles.child_launcher import ChildLauncher
-from tests.doubles.scripted import LOGS, MODEL
+from tests.doubles.scripted import LOGS, MODEL, arguments_of
 from tests.doubles.scripted_run import matrix
 
 DLLAMA = f"""\
@@ -53,6 +53,7 @@ def machine(tmp_path: Path) -> Path:
         "engine": "distributed-llama",
         "version": "v0.16.4",
         "installed": True,
+        "arguments": arguments_of("distributed-llama"),
         "binary_sha256": {"dllama": hashlib.sha256(DLLAMA.encode()).hexdigest()},
     }
     (program.parents[1] / "install.json").write_text(json.dumps(stamp))
