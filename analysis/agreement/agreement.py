@@ -1,8 +1,8 @@
-"""Whether engines say what the plain reference says of the same weights.
+"""Compare what engines generate with the reference implementation, for the same weights.
 
-A greedy text agrees if every token up to the reference's first sign between texts is the
-reference's. 32-bit weights must agree, in text and in probabilities. How far apart quantised ones
-come is told and not judged: engines round what nodes exchange, each in its own way.
+A greedy text agrees if every token up to the reference's first special token is the
+reference's. 32-bit weights must agree, in text and in probabilities. For quantised weights the
+distance is reported and not judged: engines round what nodes exchange, each in its own way.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Agreement:
         prompts: how many texts were compared.
         differences: of the texts that are not the reference's, in the order of prompts.
         changes: absolute difference of the logarithm of each scored token's probability, where the
-            engine tells it; empty where the text was not scored.
+            engine reports it; empty where the text was not scored.
         beyond: how many of them are larger than 32-bit weights allow.
         misread: the scored text was split into other tokens.
         perplexity: of the scored text; None where it was not scored.
@@ -96,7 +96,7 @@ def agreements(
         workload: of the run.
         all_series: of the run.
         trials: the run's table of that name.
-        texts: likewise.
+        texts: the run's table of that name.
         references: what the run's models say.
     """
     done = trials[trials["state"] == "done"].sort_values("repeat")

@@ -36,7 +36,7 @@ PROBABILITIES = "the probability of {beyond} of {tokens} differs, in the logarit
 CELL_DIFFERS = "{cell}: {how}."
 DIFFERS_AT = "“{prompt}” at token {token} ({found!r} instead of {expected!r})"
 MOST_NAMED = 3
-"""Texts that differ, and cells likewise, that are named one by one."""
+"""The most texts that differ, and the most cells, that are named one by one."""
 COLUMNS = {
     "model": "Model",
     "series": "Series",

@@ -20,9 +20,9 @@ TOO_FEW = (
     "No system can be called more accurate than another: that takes {least} questions with a key "
     "or more."
 )
-UNKNOWN_OF_TWO = "Which of the two systems is more accurate cannot be told."
-UNKNOWN_OF_ANY = "Which of any pair of systems is more accurate cannot be told."
-UNKNOWN_OF_OTHERS = "Which of any other pair of systems is more accurate cannot be told."
+UNKNOWN_OF_TWO = "It is unclear which of the two systems is more accurate."
+UNKNOWN_OF_ANY = "For no pair of systems is it clear which is more accurate."
+UNKNOWN_OF_OTHERS = "For no other pair of systems is it clear which is more accurate."
 BETTER = (
     "{better} is right more often than {other}: it alone was right on {more} questions, and wrong "
     "on {less} (exact McNemar: p {p})."

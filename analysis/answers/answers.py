@@ -122,7 +122,7 @@ def pair_table(systems: Sequence[System], family: Family) -> Table | None:
 
 
 def _so(second: Compared) -> str:
-    """What a comparison of the second system with the first says of the first."""
+    """Say how the first system compares with the second, from the opposite comparison."""
     if not second.is_tried:
         return f"{plural(second.pair.n, 'question')}: too few to generalise"
     told = {Finding.FASTER: "slower", Finding.SLOWER: "faster"}

@@ -1,4 +1,4 @@
-"""The figures on top of a report on answers: who is ahead where that can be told, else all."""
+"""Make the figures on top of a report on answers: who is ahead if that is clear, else all."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def asked_figures(
     scope: str,
     cells: Sequence[CellResult],
 ) -> tuple[Figure, ...]:
-    """Of each quantity all that cannot be told from the best; nothing where there is one system.
+    """Name for each quantity all systems that may be the best; nothing where there is one system.
 
     Args:
         systems: that answered.
@@ -77,9 +77,9 @@ def _figure(shown: _Shown, values: Mapping[str, float], family: Family, scope: s
     if number(ordered[-1]) != value:
         value += f"{DASH}{number(ordered[-1])}"
     if len(left) == len(values):
-        why = "not told apart" if tried else f"on {scope}"
+        why = "not distinguishable" if tried else f"on {scope}"
         return Figure(shown.title, value, shown.unit, f"{_each(values, shown.unit)}; {why}")
-    apart = " (not told apart)" if len(left) > 1 else ""
+    apart = " (not distinguishable)" if len(left) > 1 else ""
     return Figure(shown.best, value, shown.unit, f"{listing(left)}{apart}")
 
 
@@ -99,7 +99,7 @@ def _most_right(graded: Accuracy, family: Family) -> list[Figure]:
         return []
     hits = sorted(graded.share(name).hits for name in left)
     value = str(hits[0]) if hits[0] == hits[-1] else f"{hits[0]}{DASH}{hits[-1]}"
-    apart = " (not told apart)" if len(left) > 1 else ""
+    apart = " (not distinguishable)" if len(left) > 1 else ""
     unit = f"of {len(graded.questions)}"
     return [Figure("Most correct answers", value, unit, f"{listing(left)}{apart}")]
 

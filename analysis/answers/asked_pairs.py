@@ -48,7 +48,7 @@ def question_pairs(
 ) -> tuple[Pair, ...]:
     """Every two systems in every quantity, more being better: times are turned into speeds.
 
-    Below 30 questions there is nothing to correct for: so few tell of no others.
+    Below 30 questions there is nothing to correct for: so few say nothing about others.
 
     Args:
         systems: of the run.

@@ -69,7 +69,7 @@ class Comparison:
     Attributes:
         scope: `these six questions`.
         frames: what each table is made of and all answers that count, by the stem of the CSV file.
-        rated: what people thought of them; None where nobody was asked.
+        rated: what people thought of them; None where no one was asked.
         family: all comparisons of the report.
     """
 
@@ -98,11 +98,11 @@ class Comparison:
         return len(self.questions) < MANY
 
     def verdict(self, of_run: Verdict, *, has_speed: bool) -> Verdict:
-        """The findings of the run, with what its answers tell first.
+        """Return the findings of the run, those from its answers first.
 
         Args:
-            of_run: what the run tells of speed over nodes.
-            has_speed: whether it does: some system was asked on several numbers of nodes.
+            of_run: the run's findings on speed over nodes.
+            has_speed: there are some: a system was asked on several numbers of nodes.
         """
         first, *rest = self.sentences
         speed = (of_run.headline, *of_run.details) if has_speed else ()
@@ -127,7 +127,7 @@ def comparison_of(
         run: the run's plan.
         tables: what was measured.
         all_series: of the run.
-        ratings: what raters gave; None where nobody was asked.
+        ratings: what raters gave; None where no one was asked.
         speeds: what else the report compares: all is corrected together.
     """
     if not isinstance(run.workload, Questions) or tables.answers.empty:

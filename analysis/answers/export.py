@@ -80,12 +80,12 @@ def _about(run: RunManifest, found: Comparison) -> str:
     )
     return (
         f"Run {run.run}: {plural(len(found.questions), 'question')}, "
-        f"{plural(len(found.systems), 'system')}{limits}. Answers stand here as they came."
+        f"{plural(len(found.systems), 'system')}{limits}. The answers are unchanged."
     )
 
 
 def _system(system: System, answers: pd.DataFrame) -> str:
-    """What stands behind a name: whoever gets the file has no `systems.yml`."""
+    """Describe a system, because the reader of the file has no `systems.yml`."""
     params = system.cell.record.params
     if system.api is None:
         where = f"({params['weights']}) with {system.cell.engine} on {nodes(system.cell.nodes)}"

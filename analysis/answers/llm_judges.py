@@ -20,7 +20,7 @@ LEANS = (
     "{turned} of {pairs} pairs the same place in both orders, which counts as a tie."
 )
 LONGER = "The longer answer won {longer} of {decided} pairs that it decided."
-OWN_MODEL = "It judged answers of its own model, which judges prefer: {systems}."
+OWN_MODEL = "It judged answers that its own model wrote, which judges prefer: {systems}."
 COST = "Its replies cost {cost} ({read} tokens read, {generated} generated, prices of {date})."
 UNKNOWN_COST = "The server did not report the cost of {replies} more."
 Outcome = Literal["better", "worse", "tie", "same", "unknown"]
@@ -31,7 +31,7 @@ Replies = Mapping[tuple[str, str, str], Comparison]
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """A judge and what came of it.
+    """A judge and the result of its judgements.
 
     Attributes:
         outcomes: a row a pair of systems.
@@ -125,7 +125,7 @@ def _notes(judged: Judged, replies: Replies, systems: Sequence[System]) -> list[
 
 
 def _bill(judged: Judged) -> list[str]:
-    """What it cost, by the tokens that its server told; nothing where it has no price."""
+    """Say what it cost, by the tokens that its server reported; nothing where it has no price."""
     price = judged.judge.price
     if price is None:
         return []

@@ -191,7 +191,7 @@ def detail_frame(details: Mapping[str, Detail]) -> pd.DataFrame:
 
 
 def price_frame(systems: Sequence[System], answers: pd.DataFrame) -> pd.DataFrame:
-    """A row a paid system; `is_whole` is false where the API did not tell all tokens it read."""
+    """Make a row a paid system; `is_whole`: the API reported all tokens that it read."""
     return pd.DataFrame(
         [
             {

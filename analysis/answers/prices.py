@@ -1,4 +1,4 @@
-"""What answers of paid APIs cost, by the prices that stood in the run when it began."""
+"""Compute what answers of paid APIs cost, by the prices recorded when the run began."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bill:
         generated: of their answers.
         total: of both.
         answer: of an answer, median over those that count, replayed ones as if they were asked.
-        is_whole: the API told all tokens that it read.
+        is_whole: the API reported all tokens that it read.
     """
 
     price: Price

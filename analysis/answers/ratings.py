@@ -47,7 +47,7 @@ class Rated:
 
 
 def rated_answers(systems: Sequence[System], ratings: Ratings) -> Rated | None:
-    """The ratings of a run; None where nobody rated its answers.
+    """Return the ratings of a run; None where no one rated its answers.
 
     Args:
         systems: that answered.

@@ -1,4 +1,4 @@
-"""Per system: strengths and what to improve, each line with its figure and where it stands."""
+"""List each system's strengths and what to improve, each with its figure and its place."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class _Quantity:
         what: as the comparisons of the report call it.
         title: without a claim; `best` and `worst` with one.
         unit: of the figures times `scale`.
-        ahead: what the best is beside the others; `behind` the worst.
+        ahead: how the best compares with the others; `behind` the worst.
         where: id of the part of the page that shows it.
         middle: of the figures over questions.
     """
@@ -109,13 +109,13 @@ def traits_of(
     family: Family,
     scores: pd.DataFrame | None = None,
 ) -> tuple[Traits, ...]:
-    """The traits of every system, beside the others of the run.
+    """Return the traits of every system, compared with the others of the run.
 
     Args:
         systems: of the run.
         accuracy: by the keys; None where no question has one.
         details: name of a system to what counting found in its answers.
-        tables: of the run, for what attempts that do not count tell.
+        tables: of the run, also for attempts that do not count.
         family: the comparisons of the report.
         scores: what raters gave, a row a judgement (`analysis.answers.ratings`); None without any.
     """
@@ -210,7 +210,7 @@ def _proved(
         return ""
     title = quantity.best if is_best else quantity.worst
     word = quantity.ahead if is_best else quantity.behind
-    apart = f"; not told apart from {listing(rest)}" if rest else ""
+    apart = f"; not distinguishable from {listing(rest)}" if rest else ""
     return f"{title}: {told}, {word} {listing(over)}{apart}"
 
 

@@ -27,7 +27,7 @@ class System:
     """A system and its answers.
 
     Attributes:
-        api: what the run says of it if it is an API.
+        api: the run's record of it if it is an API.
         answers: rows of the answers table that count, in the order of asking, then of repeats.
     """
 
@@ -52,7 +52,7 @@ class System:
     def timed(self) -> pd.DataFrame:
         """Answers whose times are measurements: none of an emulated processor, none replayed.
 
-        With the columns `ASKED_TO_FIRST` and `ASKED_TO_WHOLE` besides.
+        They also have the columns `ASKED_TO_FIRST` and `ASKED_TO_WHOLE`.
         """
         own = self.answers.iloc[:0] if self.cell.emulated else self.answers
         return with_waiting(own[~own["replayed"]])
@@ -64,7 +64,7 @@ class System:
 
     @property
     def has_replayed(self) -> bool:
-        """Some of its answers were not asked for anew."""
+        """Return whether some of its answers were not asked for again."""
         return bool(self.answers["replayed"].any())
 
     def to(self, question: str) -> pd.DataFrame:
@@ -107,7 +107,7 @@ def systems_of(
     Args:
         all_series: of the run.
         answers: as `analysis.answers.answers.counting` makes them.
-        apis: what the run says of its APIs, by the name of the system.
+        apis: the run's records of its APIs, by the name of the system.
     """
     counts = {cell.nodes for series in all_series for cell in series.cells}
     found = []

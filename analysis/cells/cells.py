@@ -38,7 +38,7 @@ class Attempts:
     """What came of the attempts at a cell's trials.
 
     Attributes:
-        good: attempts that ended well.
+        good: attempts that succeeded.
         thrown: those that failed or are no measurement, and are in no figure.
         causes: why, each once, the most frequent first.
     """
@@ -153,7 +153,7 @@ class Series:
     Attributes:
         params: axis to value, without `nodes`.
         label: names what distinguishes it from the run's other series; the engine if nothing does.
-        panel_label: likewise among the series of its model.
+        panel_label: the same among the series of its model.
     """
 
     params: Mapping[str, Scalar]
@@ -201,7 +201,7 @@ def cell_results(
     Args:
         run: the run's plan.
         trials: table of the run.
-        attempts: likewise; without it nothing is known of attempts that do not count.
+        attempts: table of the run; without it nothing is known of attempts that do not count.
     """
     if isinstance(run.workload, Greedy):
         trials = trials.drop(columns=list(FIGURES))

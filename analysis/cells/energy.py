@@ -67,9 +67,9 @@ def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
 
 
 def unmeasured(run: RunManifest, all_series: Sequence[Series]) -> str | None:
-    """What energy is not known of, and why, in a sentence; None if it is of all.
+    """Say in a sentence which cells' energy is unknown, and why; None if all are known.
 
-    Runs from before it was measured have nothing to say of it.
+    None also for runs from before energy was measured.
     """
     cells = [cell for series in all_series for cell in series.measured]
     used = dict.fromkeys(name for cell in cells for name in cell.record.nodes)

@@ -27,14 +27,14 @@ RULES = (
 )
 REST = "{few} more comparisons have too few values."
 LEVEL = 0.05
-"""Share of reports without any difference that may speak of one."""
+"""Share of reports without any true difference that may report one."""
 COLUMNS = (
     "what", "numerator", "denominator", "n", "ratio", "low", "high", "p_adjusted", "verdict",
 )  # fmt: skip
 
 
 class Finding(StrEnum):
-    """What may be said of a numerator beside its denominator."""
+    """How a numerator compares with its denominator."""
 
     FASTER = "faster"
     SLOWER = "slower"
@@ -52,7 +52,7 @@ class Side:
     """One side of a comparison.
 
     Attributes:
-        key: tells it from all others of its kind: a cell's id.
+        key: identifies it among all of its kind: a cell's id.
         name: for readers.
     """
 
@@ -67,9 +67,9 @@ class Pair:
     Attributes:
         what: the quantity; of all that are compared more is better.
         n: blocks or questions that both sides have.
-        ratio: of the numerator to the denominator; None where there is none to tell.
-        exact_p: of a test of its own, for what is no ratio by block; None otherwise.
-        is_above: the numerator is the larger, where `ratio` does not tell; None otherwise.
+        ratio: of the numerator to the denominator; None where there is none.
+        exact_p: of a separate test, for what is no ratio by block; None otherwise.
+        is_above: the numerator is the larger, where `ratio` does not say; None otherwise.
         fewest: of `n`, from which the sides may be compared.
     """
 
@@ -84,7 +84,7 @@ class Pair:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What tells it from the other pairs."""
+        """Identify it among the pairs."""
         return self.what, self.numerator.key, self.denominator.key
 
     def p_value(self, least_spread: float) -> float | None:
@@ -98,7 +98,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """A comparison and what came of it.
+    """A comparison and its result.
 
     Attributes:
         p_adjusted: after Holm over all comparisons of the report; None where there are too few
@@ -120,7 +120,7 @@ class Compared:
         return self.p_adjusted is not None
 
     def turned(self) -> Compared:
-        """The same comparison, told of the denominator."""
+        """Return the same comparison with the sides exchanged."""
         pair = self.pair
         ratio = pair.ratio and pair.ratio.inverse()
         is_above = None if pair.is_above is None else not pair.is_above
@@ -179,7 +179,7 @@ class Family:
 def standing(
     family: Family, what: str, name: str, all_names: Iterable[str]
 ) -> tuple[list[str], list[str], list[str]]:
-    """Whom one of several is ahead of, whom behind, and from whom it cannot be told."""
+    """List those that one of several is ahead of, those it is behind, and those left undecided."""
     ahead: list[str] = []
     behind: list[str] = []
     rest: list[str] = []

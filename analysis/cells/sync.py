@@ -1,8 +1,8 @@
 """How much of a token's time is waiting for others, and how full that makes a link: as bounds.
 
 Engines cut times off to whole milliseconds. Where tokens take few of them, what was cut off can be
-more than what is told, so a share is known only between two ends (`sync_share_low`, `_high` of the
-trials table), and is not told at all where these lie far apart.
+more than what is printed, so a share is known only between two ends (`sync_share_low`, `_high` of
+the trials table), and is not reported at all where these are far apart.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Share:
 
     @property
     def is_known(self) -> bool:
-        """The ends lie close enough to say something."""
+        """Return whether the ends are close enough to report."""
         return self.width < WIDEST
 
     @property
@@ -55,7 +55,7 @@ class Share:
 
 
 def sync_share(cell: CellResult) -> Share | None:
-    """The share of sync in a cell's decoded tokens; None where its engine does not tell it."""
+    """Return sync's share of a cell's decoded tokens; None where its engine does not report it."""
     compute, sync = cell.by_block("compute_ms_per_token"), cell.by_block("sync_ms_per_token")
     shares = {
         block: sync[block] / total
@@ -79,7 +79,7 @@ class LinkUse:
         mean_mbit: over a whole token.
         sync_mbit: least and most while syncing; the most is infinite where waiting may be nothing.
             None where it is not known.
-        link_mbit: what the slowest link of the cell carries; None where nodes do not tell.
+        link_mbit: what the slowest link of the cell carries; None where nodes do not report it.
     """
 
     kib: float
@@ -119,7 +119,7 @@ def _bounds(low: float, high: float, written: Callable[[float], str]) -> str:
 
 
 def link_use_of(cell: CellResult, link_mbit: float | None) -> LinkUse | None:
-    """The use of the root's link; None for one node, or where traffic or time is not told."""
+    """Return the use of the root's link; None for one node, or if traffic or time is unknown."""
     sent, received = cell.estimate("sent_kib_per_token"), cell.estimate("received_kib_per_token")
     time_ms, share = cell.estimate("decode_ms_per_token"), sync_share(cell)
     if sent is None or received is None or time_ms is None or cell.nodes == 1:

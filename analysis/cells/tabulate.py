@@ -20,7 +20,7 @@ TELLING_FACTS = (
     "board", "cpu_model", "cores", "max_frequency_mhz", "governor", "memory_mib", "swap_kinds",
     "os", "architecture", "page_size", "wireless", "link_mbit", "clock_synchronised", "emulated",
 )  # fmt: skip
-"""Facts of a node by which its speed is judged; the others are told besides."""
+"""Facts of a node that matter for its speed; the others are in the table of all facts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def failure_table(
 ) -> Table | None:
     """Everything that did not work: attempts that failed or do not count, cells that cannot run.
 
-    Also cells that wait for a node which the run has not seen, of which no attempt would tell. An
+    It includes cells that wait for a node which the run has not seen, as those have no attempt. An
     attempt that failed before another one of its trial succeeded is listed too.
     """
     cells = {c.record.cell_id: (s, c) for s in all_series for c in s.cells}
@@ -269,7 +269,7 @@ def node_tables(run: RunManifest) -> tuple[Table, Table]:
 
 
 def provenance_table(run: RunManifest) -> Table:
-    """All that the nodes told when the run began: a row a fact, a column a node."""
+    """Tabulate all facts of the nodes when the run began: a row a fact, a column a node."""
     facts = dict.fromkeys(name for told in run.nodes.values() for name in told)
     rows = [
         [_spelled(fact), *(plain(told.get(fact)) for told in run.nodes.values())] for fact in facts

@@ -24,7 +24,7 @@ COLUMNS = (
 WHOLE_MS = "distributed-llama"
 """The engine that prints whole milliseconds: of computing and of waiting, or of both together."""
 BEYOND = 10
-"""Tokens that have to lie beyond a percentile for it to be told."""
+"""Tokens that must be beyond a percentile for it to be reported."""
 SHARES = (50, 95, 99)
 
 
@@ -40,7 +40,7 @@ def token_time_frame(all_series: Sequence[Series], tokens: pd.DataFrame) -> pd.D
     Returns:
         Columns: `COLUMNS`. distributed-llama cuts each part of a token's time off to whole
         milliseconds: a time is up to `cut_off_ms` more than it says. No rows for engines that do
-        not tell the time of a token.
+        not report the time of a token.
     """
     if tokens.empty:
         return pd.DataFrame(columns=list(COLUMNS))

@@ -1,1 +1,1 @@
-"""Charts: their frames, how they are drawn, and what is said below them."""
+"""Charts: their data frames, how they are drawn, and the text below them."""

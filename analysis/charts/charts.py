@@ -37,8 +37,8 @@ class Chart:
         understanding: how to read it, a sentence or two.
         data: what is drawn, nothing else.
         figure: the drawing.
-        footnotes: why a cell is missing, by the number beside its cross.
-        description: what it shows, in a sentence with numbers, for who cannot see it.
+        footnotes: why a cell is missing, by the number next to its cross.
+        description: what it shows, in a sentence with numbers, for readers who cannot see it.
     """
 
     name: str

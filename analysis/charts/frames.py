@@ -3,7 +3,7 @@
 Columns that all have: `model`, `series` (label within its model), `nodes`. Tables with trials
 have `kind`: `trial` (one trial, or one block of a ratio), `median` (with its ends: of an interval
 where `coverage` is 0.95 or more, else the range of few values) or `missing` (nothing measured:
-`state` and `reason` tell why). Tables of `analysis.answers.latency` are by system and question
+`state` and `reason` say why). Tables of `analysis.answers.latency` are by system and question
 instead, with `answer` for `trial`.
 """
 
@@ -110,7 +110,7 @@ def efficiencies(speed_up: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_split(all_series: Iterable[Series]) -> pd.DataFrame:
-    """Median compute and sync time of a decoded token, for engines that tell them apart.
+    """Return the median compute and sync time of a decoded token, for engines that report both.
 
     `sync_ms` is the middle of what the logs allow, `sync_share_low` and `_high` are its ends as
     shares (`analysis.cells.sync`).

@@ -24,7 +24,7 @@ DODGE = 0.1
 JITTER = 0.13
 """Width over which the trials of a cell are spread, in doublings."""
 MARGIN = 0.45
-"""Room beside the first and the last number of nodes, in doublings."""
+"""Room before the first and after the last number of nodes, in doublings."""
 LANE = -0.055
 """Where cells without a measurement are marked, as a fraction of the height of the axes."""
 LABELLED_SERIES = 2
@@ -32,7 +32,7 @@ LABELLED_SERIES = 2
 LABELLED_GAP = 0.18
 """Least distance between numbers of nodes for it, as a fraction of the axis."""
 LABEL_GAP = 0.025
-"""Likewise between the numbers written below the axis."""
+"""The same between the numbers written below the axis."""
 
 Looks = Mapping[str, Look]
 Notes = Mapping[tuple[str, str, int], int]
@@ -70,7 +70,7 @@ class Panel:
         return (math.log2(counts.max() / counts.min()) + 2 * MARGIN) / (3 + 2 * MARGIN)
 
     def offset(self, label: str) -> float:
-        """How far a series stands beside its number of nodes, in doublings."""
+        """Return how far a series is drawn from its number of nodes, in doublings."""
         step = min(DODGE, 0.5 / len(self.labels)) * self.scale
         return (self.labels.index(label) - (len(self.labels) - 1) / 2) * step
 
@@ -191,7 +191,7 @@ def _crosses(panel: Panel, label: str, look: Look, offset: float, notes: Notes) 
 
 
 def _labels_of(counts: Sequence[int]) -> list[str]:
-    """The numbers of nodes that can be written beside each other; of the others nothing."""
+    """Return the labels of the numbers of nodes, empty where there is no room for one."""
     room = LABEL_GAP * (math.log2(counts[-1] / counts[0]) + 2 * MARGIN)
     labels, last = [], -math.inf
     for count in counts:

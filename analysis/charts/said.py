@@ -12,7 +12,7 @@ from analysis.charts.frames import MEDIAN, MISSING
 from analysis.text.wording import listing, nodes, number, plural
 
 MOST = 8
-"""Series that are told one by one."""
+"""The most series that are described one by one."""
 
 
 def _sentences(parts: Iterable[str]) -> str:
@@ -44,7 +44,7 @@ def _medians(rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _over_nodes(data: pd.DataFrame, told: Callable[[Mapping[Hashable, Any], str], str]) -> str:
-    """Of each series what is told of each of its rows and nodes."""
+    """Describe each series with a phrase for each of its rows."""
     return _sentences(
         f"{name}: "
         + listing([told(row, nodes(int(row["nodes"]))) for row in rows.to_dict("records")])
@@ -82,14 +82,14 @@ def waiting(data: pd.DataFrame) -> str:
 
 
 def over_time(data: pd.DataFrame) -> str:
-    """How many attempts there were, what came of them, and how far they lie from the median."""
+    """Say how many attempts there were, how they ended, and how far they are from the median."""
     counts = data["outcome"].value_counts()
     parts = [f"{plural(len(data), 'attempt')}: "
              + listing([f"{n} {outcome}" for outcome, n in counts.items()])]  # fmt: skip
     seen = data["times_median"].dropna()
     if len(seen):
         parts.append(
-            f"those that count lie between {number(seen.min())} and {number(seen.max())} times the "
+            f"those that count are between {number(seen.min())} and {number(seen.max())} times the "
             "median of their cell"
         )
     heat = data["hottest_c"].dropna()

@@ -63,7 +63,7 @@ class Selection:
 
 
 def selection_of(all_series: Sequence[Series]) -> Selection:
-    """All series where colours suffice; else those that are fastest beside others of a model."""
+    """Select all series if there are enough colours; else the fastest of each model."""
     labels = list(dict.fromkeys(series.panel_label for series in all_series))
     models = tuple(dict.fromkeys(series.model for series in all_series))
     most = FEW_MODELS if len(all_series) > MANY_SERIES else MOST_MODELS

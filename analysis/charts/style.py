@@ -1,4 +1,4 @@
-"""How charts look: one palette that colour-blind readers can tell apart, on paper and screen.
+"""Define how charts look: a palette that colour-blind readers can distinguish, on paper and screen.
 
 Colours are those of Okabe & Ito ("Color Universal Design", 2008). The page replaces them by
 CSS variables, so that the same SVG is light or dark with the reader's screen.

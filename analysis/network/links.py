@@ -1,7 +1,7 @@
-"""Speed over links of different rates and delays, beside what others published of that.
+"""Compare speed over links of different rates and delays with what others published.
 
-Figures of other machines and models cannot be compared, how much a slower link costs can: so each
-figure stands against that of the fastest link of its own.
+Speeds of other machines and models cannot be compared, but how much a slower link costs can. So
+each figure is given relative to that on the fastest link of the same series.
 """
 
 from __future__ import annotations

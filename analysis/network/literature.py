@@ -55,7 +55,7 @@ class OverLink(_Strict):
     """How fast something was over links of a rate and a delay.
 
     Attributes:
-        delay_ms: of a round trip, beyond what there was without; 0 where little was told.
+        delay_ms: of a round trip, in addition to the usual one; 0 where little was published.
         tokens: length of the sequence.
     """
 
@@ -68,13 +68,13 @@ class OverLink(_Strict):
 
 
 class Publication(_Strict):
-    """A table that somebody published.
+    """A published table.
 
     Attributes:
         published: the day, or the month, of publication (ISO 8601).
         weights: type of the weights; None where figures do not depend on it.
-        exchanged: type of the exchanged activations; likewise.
-        samples: tokens behind each mean; None where it is not told.
+        exchanged: type of the exchanged activations; None where figures do not depend on it.
+        samples: tokens behind each mean; None where it was not published.
     """
 
     engine: str

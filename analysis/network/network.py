@@ -40,7 +40,7 @@ def predictor(run: RunManifest) -> Predict:
 
 
 def link_speeds(all_series: Iterable[Series], nodes: pd.DataFrame) -> dict[str, float]:
-    """Cell id to the speed of its slowest link in Mbit/s, for cells whose nodes all tell.
+    """Map cell ids to the speed of the slowest link in Mbit/s, for cells whose nodes all report it.
 
     Args:
         all_series: every series of the run.

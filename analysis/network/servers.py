@@ -28,8 +28,8 @@ def chain_times(all_series: Iterable[Series], tables: Tables) -> pd.DataFrame:
         tables: of the run.
 
     Returns:
-        Columns: `COLUMNS`. `ms` is the median over trials of a trial's mean, `share` likewise of
-        its own share. No rows for cells whose servers do not tell, or that have no speed.
+        Columns: `COLUMNS`. `ms` is the median over trials of a trial's mean, `share` the median
+        of a trial's share. No rows for cells whose servers do not report it, or without a speed.
     """
     if tables.servers.empty:
         return pd.DataFrame(columns=list(COLUMNS))

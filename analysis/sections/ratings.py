@@ -32,7 +32,7 @@ OPINION = (
 
 
 def sections(study: Study) -> Iterator[Section]:
-    """Make the section of a run whose answers somebody rated."""
+    """Make the section of a run whose answers were rated."""
     rated = study.comparison.rated if study.comparison else None
     if rated is None and not study.opinions:
         return

@@ -26,7 +26,7 @@ VARIATION = (
     "CV: standard deviation over mean of a cell's trials; 10 % or more is unstable. First to last "
     "block: by the median of all slopes. A trend, two speeds (a gap in the middle) or an outlier "
     "(far from the median) is reported only if steady trials would look like it in at most one run "
-    "of forty, whatever the number of cells."
+    "of forty, no matter how many cells it has."
 )
 READ = "Read before and after each attempt."
 THROTTLING = "Throttling of Raspberry Pis is also read once a second during the attempt."
@@ -36,7 +36,7 @@ CUT_OFF = (
     "time is shown."
 )
 TOO_FEW_TOKENS = (
-    "A percentile is left out if fewer than ten tokens lie beyond it (95 % takes 200 tokens, 99 % "
+    "A percentile is left out if fewer than ten tokens are beyond it (95 % takes 200 tokens, 99 % "
     "takes 1000)."
 )
 BLOCKS = "Each block contains every cell once, in random order. Times are from the controller."
@@ -150,7 +150,7 @@ def _time_table(frame: pd.DataFrame) -> Table:
 
 
 def _cut(value: float, cut_off_ms: float) -> str:
-    """A time of which so much may have been cut off, as its least and most."""
+    """Write a time as its least and most, given how much of it may have been cut off."""
     if pd.isna(value):
         return NOTHING
     if not cut_off_ms:

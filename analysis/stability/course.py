@@ -103,8 +103,8 @@ def course_of(
     Args:
         all_series: every series of the run.
         trials: a table of the run (see `collect.tables`).
-        attempts: likewise.
-        nodes: likewise.
+        attempts: a table of the run.
+        nodes: a table of the run.
     """
     cells = {cell.record.cell_id: (series, cell) for series in all_series for cell in series.cells}
     medians = {

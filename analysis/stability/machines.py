@@ -1,4 +1,4 @@
-"""How the nodes fared during a run: heat, clock, throttling, swapping, as far as they tell."""
+"""Report the nodes' state during a run: heat, clock, throttling, swapping, as far as known."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS = (
 
 
 def node_frame(nodes: pd.DataFrame) -> pd.DataFrame:
-    """A row a node that took part in an attempt; what it does not tell is missing.
+    """Make a row a node that took part in an attempt; what it does not report is missing.
 
     Args:
         nodes: the nodes table (see `collect.tables`).
@@ -71,7 +71,7 @@ def _of(value: Any) -> float | None:  # noqa: ANN401 - a scalar of pandas, perha
 
 
 def throttling(readings: pd.DataFrame) -> pd.Series:
-    """Bits 0 to 3 of what slowed a node during each attempt; missing where it does not tell."""
+    """Return bits 0 to 3 of what slowed a node during each attempt; missing if not reported."""
     before, after, meanwhile = (
         pd.to_numeric(readings[f"throttled_{when}"], errors="coerce").astype("Int64")
         for when in ("before", "after", "meanwhile")
@@ -132,7 +132,7 @@ def machine_sentences(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def silence(frame: pd.DataFrame) -> str:
-    """Which nodes do not tell whether they were slowed down, or how hot they are; else empty."""
+    """Name the nodes that do not report throttling or temperature; empty if all do."""
     if frame.empty:
         return ""
     parts = []

@@ -46,7 +46,7 @@ OTHERS = "The same applies to {cells}."
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """What the repeats of a cell tell.
+    """What the repeats of a cell show.
 
     Attributes:
         odd: what is odd about it, in the words of the table; empty if nothing is.
@@ -67,7 +67,7 @@ class Stability:
     """What the section on stability says.
 
     Attributes:
-        common: the trend that all cells share; None with too few blocks to tell.
+        common: the trend that all cells share; None with too few blocks.
         cells: every cell with two trials or more.
         sentences: what is odd, each with what to do about it.
     """

@@ -1,4 +1,4 @@
-"""The chart of a run over time: every attempt where it began, and the heat beside it."""
+"""Draw the chart of a run over time: every attempt where it began, and the temperature."""
 
 from __future__ import annotations
 

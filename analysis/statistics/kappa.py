@@ -11,7 +11,7 @@ FEWEST_FOR_KAPPA = 10
 
 
 def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
-    """Cohen's kappa with quadratic weights: 1 if two raters agree wholly, 0 if as by chance.
+    """Compute Cohen's kappa with quadratic weights: 1 for full agreement, 0 for that of chance.
 
     It is 1 - D / E with D the mean squared difference of the scores, and E what D would be if each
     rater's scores were dealt out at random: the variances of both and the squared difference of
@@ -23,7 +23,7 @@ def weighted_kappa(first: Sequence[int], second: Sequence[int]) -> float | None:
 
     Returns:
         None with fewer than ten answers, and where both gave one and the same score to all, for
-        then chance agrees wholly, too.
+        then chance agrees completely, too.
     """
     one, other = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.size < FEWEST_FOR_KAPPA:

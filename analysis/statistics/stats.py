@@ -7,7 +7,7 @@ Computing Systems", SC'15, rules 5-8).
 A median has the exact interval of order statistics, which assumes nothing about how values are
 spread (H. A. David & H. N. Nagaraja, "Order Statistics", 3rd ed. 2003, 7.1). A ratio has Student's
 interval of the mean of its logarithms. With fewer than six values no interval of a median can
-cover 95 %: then the range of the values stands there, with what it does cover.
+cover 95 %: then the range of the values is given instead, with what it does cover.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEVEL = 0.95
 FEWEST = 6
 """Values from which there is an interval, and from which two sides may be compared."""
 FINEST = 0.001
-"""Least relative spread that a ratio is taken to have: no engine tells its times more exactly."""
+"""Least relative spread that a ratio is taken to have: no engine reports times more exactly."""
 
 Block = TypeVar("Block", int, str)
 """What two systems have in common: a block of trials by its number, a question by its id."""
@@ -39,7 +39,7 @@ class Estimate:
     Attributes:
         value: the figure, in the unit of the values.
         low: lower end of its interval or range; None with one value.
-        high: upper end; None likewise.
+        high: upper end; None with one value.
         values: what it was made of, in the order given.
         coverage: how often such ends hold the true figure, 0 to 1: `LEVEL` or more is an interval,
             less is the range of the values; 0 with one value.
@@ -76,7 +76,7 @@ class Estimate:
 
     @property
     def has_interval(self) -> bool:
-        """There were enough values for an interval, hence for a comparison."""
+        """Return whether there were enough values for an interval, and so for a comparison."""
         return self.low is not None and self.coverage >= LEVEL
 
 
@@ -100,7 +100,7 @@ class Ratio(Estimate):
             least_spread: a smaller spread is taken to be luck, and counts as this one.
 
         Returns:
-            None with fewer than six blocks: so few do not tell.
+            None with fewer than six blocks: they are too few.
         """
         if self.n < FEWEST or self.spread is None:
             return None
@@ -122,7 +122,7 @@ class Ratio(Estimate):
 
 @lru_cache(maxsize=1024)
 def range_coverage(n: int) -> float:
-    """How surely the range of n values holds the true median: 1 - 2^(1-n)."""
+    """Return the probability that the range of n values holds the true median: 1 - 2^(1-n)."""
     return 1.0 - 2.0 ** (1 - n)
 
 
@@ -203,12 +203,12 @@ def paired_ratio(
 ) -> Ratio | None:
     """Compute numerator over denominator, paired by block: 2.0 if the numerator is twice as large.
 
-    Within a block whatever slowed a machine cancels. The mean is taken of log ratios and turned
-    back: a ratio and its inverse are treated alike (Hoefler & Belli, SC'15, rule 4).
+    Within a block, anything that slowed the machine cancels. The mean is taken of log ratios and
+    turned back: a ratio and its inverse are treated alike (Hoefler & Belli, SC'15, rule 4).
 
     Args:
         numerator: block to a positive value.
-        denominator: likewise.
+        denominator: block to a positive value.
 
     Returns:
         A plain ratio of medians, of no block and without an interval, where no block holds both;
@@ -250,8 +250,8 @@ def _half_width(spread: float, n: int) -> float:
 def karp_flatt(speed_up: float, nodes: int) -> float | None:
     """Serial fraction that would explain a speed-up: (1/S - 1/n) / (1 - 1/n).
 
-    A fraction that rises with n tells of overhead that grows with the nodes rather than of work
-    that cannot be split (Karp & Flatt, CACM 33(5), 1990). None for one node.
+    A fraction that rises with n is a sign of overhead that grows with the nodes rather than of
+    work that cannot be split (Karp & Flatt, CACM 33(5), 1990). None for one node.
     """
     if nodes == 1:
         return None

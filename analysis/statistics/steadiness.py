@@ -1,4 +1,4 @@
-"""Whether repeated trials belong together: a trend, two speeds, one that stands apart.
+"""Find what is unsteady in repeated trials: a trend, two speeds, an outlier.
 
 All is judged on logarithms, so that half and twice as fast are equally far, and against what
 independent normal values of the same number do (20 000 simulated samples, always the same ones;
@@ -21,7 +21,10 @@ MOST_SIMULATED = 2_000_000
 AT_ONCE = 250_000
 """Of these, so many are in memory at a time."""
 MOST_PAIRED = 500
-"""Values of which every two make a slope; of more, each with the one half of them later."""
+"""The most values for which every pair makes a slope.
+
+Of more, each makes a slope with the one that comes half of their number later.
+"""
 SEED = 1
 LEAST_CHANGE = 0.10
 """Distances below a tenth are no finding for single trials, however regular they are."""
@@ -67,7 +70,7 @@ class Modes:
 
 @dataclass(frozen=True, slots=True)
 class Apart:
-    """The value that stands farthest from the median.
+    """The value that is farthest from the median.
 
     Attributes:
         score: modified z-score, infinite where all others are equal.

@@ -17,9 +17,9 @@ _WORDS = (
 
 NEAR_ONE = (0.9, 1.1)
 """Between these a ratio has a decimal more: a margin is a few percent wide, and the verdict depends
-on which side of it an end of the interval lies."""
+on which side of it an end of the interval is."""
 THOUSANDS = 3
-"""Digits before the point, less one, from which no decimal is told."""
+"""Digits before the point, less one, from which no decimal is printed."""
 
 
 def count(n: int) -> str:
@@ -38,7 +38,7 @@ def plural(n: int, thing: str) -> str:
 
 
 def bare(sentence: str) -> str:
-    """The sentence without its full stop, to stand in brackets."""
+    """Return the sentence without its full stop, for use in brackets."""
     return sentence.rstrip(". ")
 
 
@@ -88,7 +88,7 @@ def interval(estimate: Estimate | None, *, brief: bool = False) -> str:
 
 
 def ratio(estimate: Ratio, *, brief: bool = False) -> str:
-    """A ratio with its interval; never rounded so that 1 seems to lie within when it does not.
+    """Write a ratio with its interval; never rounded so that 1 seems to be within when it is not.
 
     A range is called one, as `interval` does.
     """

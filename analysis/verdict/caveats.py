@@ -74,7 +74,7 @@ def caveats_of(
     Args:
         all_series: every series of the run.
         is_lab: the nodes are virtual and share one machine.
-        has_speed: the verdict tells of speed over nodes, whose unit is the trial; answers are
+        has_speed: the verdict is about speed over nodes, whose unit is the trial; answers are
             compared over questions.
     """
     return (
@@ -195,7 +195,7 @@ def _gap(series: Series, cell: CellResult, all_series: Sequence[Series]) -> str:
 
 
 def _thrown(all_series: Sequence[Series]) -> list[str]:
-    """Figures of the attempts that counted are not what somebody gets who tries once."""
+    """Warn that a single try may give other figures than the attempts that counted."""
     cells = [cell for series in all_series for cell in series.cells]
     hit = [cell for cell in cells if cell.attempts.thrown]
     if not hit or not any(cell.is_measured for cell in cells):

@@ -1,4 +1,4 @@
-"""Which cells are fastest: all that cannot be told from the fastest, and engine against engine."""
+"""Find the fastest cells: all that may be the fastest; and compare engine with engine."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from analysis.text.wording import interval, listing, nodes
 from analysis.verdict.scaling_text import compared
 
 FASTEST = "fastest for {model} is {cells}"
-FASTEST_OF_SEVERAL = "fastest for {model}, and not to be told apart, are {cells}"
-UNKNOWN = "which of {cells} cells is fastest for {model} cannot be told"
+FASTEST_OF_SEVERAL = "fastest for {model}, and not distinguishable, are {cells}"
+UNKNOWN = "it is unclear which of {cells} cells is fastest for {model}"
 UNKNOWN_OF_LEFT = (
-    "which of {cells} cells is fastest for {model} cannot be told: {left} of them are left"
+    "it is unclear which of {cells} cells is fastest for {model}: {left} of them are left"
 )
 UNKNOWN_UNCOMPARED = (
-    "which of {cells} cells is fastest for {model} cannot be told: {left} of them are left, not "
-    "all compared with each other"
+    "it is unclear which of {cells} cells is fastest for {model}: {left} of them are left, "
+    "not all compared with each other"
 )
-UNKNOWN_FOR = "which cell is fastest cannot be told for {models}"
+UNKNOWN_FOR = "it is unclear which cell is fastest for {models}"
 WITH_RATE = "{cell} with {rate} tokens/s"
 AT_THEIR_BEST = "Each at its best for {model}, {finding}."
 ENGINES = "Engine against engine for {model}, {finding}."
@@ -61,7 +61,7 @@ class Fastest:
 
 
 def fastest_of(scalings: Sequence[Scaling], family: Family) -> tuple[Fastest, ...]:
-    """For every model and weights of which several cells were measured."""
+    """Find the fastest cells of every model and weights for which several were measured."""
     groups: dict[tuple[str, str], list[tuple[Scaling, Point]]] = {}
     for scaling in scalings:
         key = (scaling.series.model, scaling.series.weights)
@@ -122,7 +122,7 @@ def rate_of(point: Point) -> float:
 
 
 def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> Sentence:
-    """Which cells are fastest, or that it cannot be told, as a clause without its full stop."""
+    """Say which cells are fastest, or that it is not known, as a clause without its full stop."""
     model = _what(found)
     if not found.is_told:
         template = UNKNOWN
@@ -180,7 +180,7 @@ def _rival(
 
 
 def _other_weights(scalings: Sequence[Scaling]) -> list[Sentence]:
-    """Engines that ran a model with other weights are not compared, and that is said."""
+    """Say that engines are not compared if they ran a model with other weights."""
     weights: dict[str, dict[str, list[str]]] = {}
     for scaling in scalings:
         series = scaling.series

@@ -36,11 +36,11 @@ NO_BLOCKS = "{one} cannot be compared with {other}"
 SLOWER = "{who} slower than {other}, at {times} times {whose} speed"
 FASTER = "{who} {times} times as fast as {other}"
 AS_FAST = "{who} as fast as {other} within {margin}, at {times} times"
-UNSURE_WHETHER = "whether {who} faster than {other} cannot be told: {times} {whose} speed"
+UNSURE_WHETHER = "it is unclear whether {who} faster than {other}: {times} {whose} speed"
 NO_HELP = "{about} more nodes than {base} do not help: {findings}"
-UNSURE = "{about} it cannot be told whether more nodes than {base} help: {findings}"
+UNSURE = "{about} it is unclear whether more nodes than {base} help: {findings}"
 UNSURE_OF_FEW = (
-    "{about} from so few {few} it cannot be told whether more nodes than {base} help: {findings}"
+    "{about} from so few {few} it is unclear whether more nodes than {base} help: {findings}"
 )
 NOT_COMPARED = "{nodes} are not compared"
 ARE_SLOWER = "{nodes} are slower, at {times} times {whose} speed"
@@ -59,7 +59,7 @@ def scaling_clause(scaling: Scaling, about: str, margin: str, *, brief: bool = F
         scaling: the series.
         about: `for <model> with <engine>` or `with <engine>`.
         margin: what counts as the same speed, as `±3 %`.
-        brief: of many numbers of nodes that do not help, tell the highest speed and the most nodes.
+        brief: of many numbers of nodes that do not help, name the fastest and the largest.
     """
     others = scaling.points[1:]
     if brief and len(others) > MOST_TOLD:
@@ -78,14 +78,14 @@ def scaling_clause(scaling: Scaling, about: str, margin: str, *, brief: bool = F
 
 
 def leaves_out(scaling: Scaling) -> bool:
-    """A brief clause does not tell all numbers of nodes."""
+    """Return whether a brief clause leaves out some numbers of nodes."""
     return scaling.best is scaling.points[0] and len(scaling.points) - 1 > MOST_TOLD
 
 
 def thrown_away(cells: Sequence[CellResult]) -> str:
     """`12 of 18 attempts on eight nodes were thrown away (pi7: it was throttled)`; may be empty.
 
-    Of several cells all attempts are counted, and the cell that lost most is told besides.
+    Of several cells all attempts are counted, and the cell that lost most is also named.
     """
     hit = [cell for cell in cells if cell.attempts.thrown]
     if not hit:
@@ -114,7 +114,7 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
 
 
 def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
-    """` on two nodes with 25 Mbit/s`: what tells a cell from others on as many nodes."""
+    """` on two nodes with 25 Mbit/s`: what distinguishes a cell from others on as many nodes."""
     params = cell.record.params
     if "system" in params and len(cells) > 1:
         return f" of {params['system']}"
@@ -147,9 +147,9 @@ def _base(scaling: Scaling) -> str:
 
 
 def _beyond(scaling: Scaling, margin: str) -> list[str]:
-    """What the numbers of nodes after the best one do, each beside the one before it.
+    """Say what each number of nodes after the best one does, compared with the one before it.
 
-    Beside the baseline where a report has too many comparisons to make those.
+    Compared with the baseline where a report has too many comparisons to make those.
     """
     base = scaling.baseline.nodes
     return [
@@ -161,7 +161,7 @@ def _beyond(scaling: Scaling, margin: str) -> list[str]:
 
 
 def _also(step: str, point: Point, found: Compared, base: int) -> str:
-    """Add what is known of a number of nodes that cannot be told from the one before it."""
+    """Add what is known of a number of nodes that may be as fast as the one before it."""
     if found.finding is not Finding.UNKNOWN or not point.is_faster:
         return step
     return say(STILL_FASTER, step=step, times=ratio(point.speed_up), base=count(base))
@@ -198,7 +198,7 @@ def compared(
 
 
 def unsure(found: Compared) -> str:
-    """`between 0.9 and 3.9 times`: all that may be said where it cannot be told."""
+    """Say all that is known of an undecided comparison: `between 0.9 and 3.9 times`."""
     told = found.ratio
     if told is None:
         return "too few trials"

@@ -1,4 +1,4 @@
-"""The few figures that stand on top of a report."""
+"""Make the few figures on top of a report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def key_figures(
 
 
 def _fastest(scalings: Sequence[Scaling], family: Family) -> list[Figure]:
-    """For each model the cells that cannot be told from the fastest; the speed of a lone cell."""
+    """Name for each model the cells that may be the fastest; the speed if there is only one."""
     groups = fastest_of(scalings, family)
     if not groups:
         return [_speed(scalings[0])] if len(scalings) == 1 else []
@@ -60,7 +60,7 @@ def _fastest_of(found: Fastest, models: int) -> Figure:
     value = values[0] if len(values) == 1 else f"{values[0]}{DASH}{values[-1]}"
     if len(names) == 1:
         return Figure("Fastest", value, "tokens/s", f"{model}{_ends(rates[0])}{names[0]}")
-    return Figure("Fastest", value, "tokens/s", f"{model}not told apart: {listing(names)}")
+    return Figure("Fastest", value, "tokens/s", f"{model}not distinguishable: {listing(names)}")
 
 
 def _numeric(written: str) -> float:
@@ -68,7 +68,7 @@ def _numeric(written: str) -> float:
 
 
 def _ends(found: Estimate | None) -> str:
-    """`95 %: 31-34; `, `range of 3: 31-34; ` or `one trial; `: what stands behind a figure."""
+    """Say what a figure is based on: `95 %: 31-34; `, `range of 3: 31-34; ` or `one trial; `."""
     if found is None:
         return ""
     if found.low is None or found.high is None:

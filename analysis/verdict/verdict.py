@@ -47,7 +47,7 @@ class Verdict:
 
     @property
     def spoken(self) -> str:
-        """The headline with the gravest reservations that it lacks, for where it stands alone."""
+        """Return the headline with the gravest reservations that it lacks, for use by itself."""
         untold = [told for told in self.reservations if told not in self.headline]
         if not untold:
             return self.headline
@@ -72,7 +72,7 @@ def verdict_of(
         is_lab: the nodes are virtual and share one machine.
         family: the comparisons of the report, from which `scalings` were made; by default those
             of these speeds.
-        has_speed: the verdict tells of speed; otherwise few trials need no warning.
+        has_speed: the verdict is about speed; otherwise few trials need no warning.
     """
     on_nodes = [series for series in all_series if not series.is_remote]
     family = family or Family(speed_pairs(on_nodes))
@@ -149,7 +149,7 @@ def _summary(
 
 
 def _gains(scalings: Sequence[Scaling]) -> list[str]:
-    """In how many series more nodes are faster, and in how many that cannot be told."""
+    """Say in how many series more nodes are faster, and in how many it is unclear."""
     scaled = [scaling for scaling in scalings if len(scaling.points) > 1]
     if not scaled:
         return []

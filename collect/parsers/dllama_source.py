@@ -302,7 +302,7 @@ def _chosen(groups: list[Group], clean: BinaryIO, role: Role) -> tuple[str, ...]
         for line in iter(partial(group.lines.readline, LONGEST_LINE_BYTES), b""):
             _write(line, clean)
     others = [group.name for group in groups if group not in wanted]
-    notes = ["read without what stands before each line: " + _listed([g.name for g in wanted])]
+    notes = ["read without the prefix of each line: " + _listed([g.name for g in wanted])]
     if others:
         notes.append("the lines of others were left out: " + _listed(others))
     return tuple(notes)

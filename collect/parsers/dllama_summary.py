@@ -135,7 +135,7 @@ class PerplexityResult:
             return None
         return (
             f"the avgLogProb {self.average_log_probability:f} is not that of its tokens, "
-            f"which lies between {low:f} and {high:f}"
+            f"which is between {low:f} and {high:f}"
         )
 
     @property

@@ -122,7 +122,7 @@ class Recorder:
         """Which node has no room for logs, as the beginning of a cause; empty if all have."""
         names = set(self._cells[draft.cell_id].nodes) - set(self._herd.lost())
         replies, _ = self._herd.ask_each(
-            {name: Request("space") for name in sorted(names)}, "tell its free space", 10.0
+            {name: Request("space") for name in sorted(names)}, "report its free space", 10.0
         )
         for name, reply in replies.items():
             free_kib = whole(reply.text("available_kib"))

@@ -99,7 +99,7 @@ def test_a_running_worker_is_fenced_in_and_comes_before_all_else(lab: VirtualLab
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ((("unit", "ssh"), ("deadline", "9"), ("arg", "/bin/true")), "does not lie below"),
+        ((("unit", "ssh"), ("deadline", "9"), ("arg", "/bin/true")), "is not below"),
         (
             (
                 ("unit", "ssh"),
@@ -114,7 +114,7 @@ def test_a_running_worker_is_fenced_in_and_comes_before_all_else(lab: VirtualLab
                 ("deadline", "9"),
                 ("arg", "/opt/llama-herd/engines/x/bin/../../../bin/sh"),
             ),
-            "does not lie below",
+            "is not below",
         ),
         (
             (

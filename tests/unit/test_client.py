@@ -355,7 +355,7 @@ def test_an_account_that_is_used_up_is_not_asked_again() -> None:
 @pytest.mark.parametrize(
     ("key", "told"),
     [
-        ("", "there is no key: A_KEY is not set"),
+        ("", "the API key is missing: A_KEY is not set"),
         ("a\nb", "A_KEY contains characters that are not allowed in an API key"),
     ],
 )

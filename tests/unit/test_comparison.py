@@ -90,7 +90,7 @@ def test_many_questions_name_the_better_one_with_the_test_that_says_so() -> None
     assert better in told
     assert "(exact McNemar, Holm over 12 comparisons: p = 0.005)" in told
     assert "b is right more often than c" not in told
-    assert "Which of any other pair of systems is more accurate cannot be told." in told
+    assert "For no other pair of systems is it clear which is more accurate." in told
 
 
 def test_a_question_asked_several_times_is_right_if_more_than_half_of_its_answers_are() -> None:
@@ -255,9 +255,9 @@ def test_of_systems_that_are_alike_none_is_named_the_first() -> None:
         figure for figure in found.figures if figure.unit == "s" and "nswer" in figure.name
     )
     assert answer.name == "Whole answer"
-    assert answer.about.endswith("not told apart")
+    assert answer.about.endswith("not distinguishable")
     two = compared(FORTY, *alike(2, FORTY)).sentences
-    assert "Which of the two systems is more accurate cannot be told." in two
+    assert "It is unclear which of the two systems is more accurate." in two
     assert "soonest" not in " ".join(strengths(found, f"s{n}") for n in range(4))
 
 

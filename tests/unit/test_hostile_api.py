@@ -289,7 +289,7 @@ def test_a_count_that_is_none_is_left_out_and_makes_the_answers_unusable(number:
     assert [record["text"] for record in records] == ["yes", "yes"]
     assert records[0]["usage"] == {"prompt_tokens": 1}
     assert records[0]["left_out"][0].startswith("usage.completion_tokens is ")
-    assert "question q2: the server counts its tokens as nobody can" in said
+    assert "question q2: the server reports an impossible number of tokens" in said
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ def test_answers_that_cannot_be_counted_fail_their_trial_and_are_paid_once(tmp_p
     assert again.already_complete
     assert len(requests) == 2
     (trial,) = Account.read(first.folder).trials
-    assert "the server counts its tokens as nobody can" in str(trial.reason)
+    assert "the server reports an impossible number of tokens" in str(trial.reason)
     assert "usage.completion_tokens is 1e999" in str(trial.reason)
 
 

@@ -27,7 +27,7 @@ TEXTS = [b" one", b"\n", b"\n\ntwo", b"    three", b"a\n    b", b"4 5", b"| c", 
 ODD = engine_logs.dllama_root(
     [Step(1000, 0, tokens=3)], [Step(3000, 500, 2048, 2048, text=text) for text in TEXTS], nodes=2
 )
-NOTES = ("read without what stands before", "the lines of others were left out")
+NOTES = ("read without the prefix of each line", "the lines of others were left out")
 """What is told of the file and of no run."""
 CHANCE = random.Random(4)  # noqa: S311 - the same every time
 
@@ -97,7 +97,7 @@ def test_what_stands_before_each_line_is_taken_off_and_nothing_else(
     for log in logs:
         read = told(prefixed(log, PREFIXES[name]), tmp_path)
         assert read["runs"] == expected(log)
-        assert any("stands before each line" in flag for flag in read["flags"])
+        assert any("the prefix of each line" in flag for flag in read["flags"])
 
 
 def test_blanks_lost_at_the_end_of_a_prefix_are_no_line_lost(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_of_several_processes_those_of_the_role_are_read(tmp_path: Path) -> None
     }
     read = told(interleaved(logs), tmp_path)
     assert read["runs"] == expected(ODD)
-    assert "read without what stands before each line: dllama-root-1" in read["flags"]
+    assert "read without the prefix of each line: dllama-root-1" in read["flags"]
     assert any("dllama-worker-1, dllama-worker-2" in flag for flag in read["flags"]) or any(
         "dllama-worker-2, dllama-worker-1" in flag for flag in read["flags"]
     )

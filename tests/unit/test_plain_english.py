@@ -20,14 +20,23 @@ ROW = re.compile(r"^\| (`[^|]+) \| ([^|]+) \|$", re.MULTILINE)
 FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
 NOT_PROSE = re.compile(
     r"`[^`]*`|\{[{%#].*?[}%#]\}|<[^>\n]*>|\]\([^)\n]*\)|https?://\S+"
-    r"|\bstands? for\b|\bonce upon a time\b",
+    r"|\bstands? for\b|\bonce upon a time\b|\bcannot tell\b|user:? nobody\b",
     re.DOTALL,
 )
-"""Code, templates' own language, tags, addresses, and two ordinary phrases."""
+"""Code, templates' own language, tags, addresses, and ordinary phrases.
+
+`cannot tell` is a verdict in reports and their tables, `nobody` a user of Linux.
+"""
+ARGUMENT = re.compile(r"^ {4,}\w+(?=: )", re.MULTILINE)
+"""The name of an argument or an attribute in the list of a docstring."""
+KEPT = {
+    ("experiments/questions/keyed.yml", "stand"): "a question that runs have asked",
+    ("experiments/rating/llm_judge.py", "told"): "judges of earlier runs got the same prompt",
+    ("experiments/rating/llm_judge.py", "stands"): "judges of earlier runs got the same prompt",
+}
+"""Phrases of texts that must stay as they are, by file, with the reason."""
 QUOTED = re.compile(r'"[^"\n]*"')
 """What another program prints, in a page; in other files quotes are part of the language."""
-SOURCES_LEFT = 280
-"""How many phrases are still in source written before the list. May only shrink."""
 
 
 @cache
@@ -48,8 +57,8 @@ def pattern() -> re.Pattern[str]:
     return re.compile(rf"\b(?<!-)(?:{either})(?![\w-])")
 
 
-def found(prose: str) -> Iterator[str]:
-    """Every phrase to avoid in a text, with its line and what to write."""
+def found(prose: str, name: str = "") -> Iterator[str]:
+    """Yield every phrase to avoid in a text of a file, with its line and what to write."""
     if not pattern().search(prose.lower()):
         return
     without = FENCE.sub(lambda block: "\n" * block[0].count("\n"), prose.lower())
@@ -57,27 +66,32 @@ def found(prose: str) -> Iterator[str]:
     for match in pattern().finditer(kept):
         phrase = " ".join(match[0].split())
         line = kept.count("\n", 0, match.start()) + 1
-        yield f"{line}: {phrase!r}: write {avoided()[phrase]}"
+        if (name, phrase) not in KEPT:
+            yield f"{line}: {phrase!r}: write {avoided()[phrase]}"
 
 
 def texts_of_python(source: str) -> Iterator[tuple[str, int]]:
-    """Docstrings and sentences of a program, with the line where each begins."""
+    """Yield docstrings and sentences of a program, with the line where each begins."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
-            yield node.value, node.lineno
+            yield ARGUMENT.sub("", node.value), node.lineno
 
 
 def found_in(path: Path) -> list[str]:
-    """Phrases to avoid in one file, each with its place."""
+    """List the phrases to avoid in one file, each with its place."""
     text = path.read_text()
-    name = path.relative_to(PROJECT)
+    name = path.relative_to(PROJECT).as_posix()
     if path.suffix == ".md":
         text = QUOTED.sub('""', text)
     if path.suffix != ".py":
-        return [f"{name}:{one}" for one in found(text)]
+        return [f"{name}:{one}" for one in found(text, name)]
     if not pattern().search(text.lower()):
         return []
-    return [f"{name}:{line}+{one}" for prose, line in texts_of_python(text) for one in found(prose)]
+    return [
+        f"{name}:{line}+{one}"
+        for prose, line in texts_of_python(text)
+        for one in found(prose, name)
+    ]
 
 
 def sources() -> Iterator[Path]:
@@ -95,7 +109,7 @@ def test_a_page_is_plain(page: Path) -> None:
 
 def test_messages_and_docstrings_are_plain() -> None:
     mistakes = [one for path in sources() for one in found_in(path)]
-    assert len(mistakes) <= SOURCES_LEFT, "\n".join(mistakes)
+    assert mistakes == []
 
 
 def test_only_prose_is_read() -> None:
@@ -108,6 +122,13 @@ def test_only_prose_is_read() -> None:
     """
     places = [one.split(": write")[0] for one in found(prose)]
     assert places == ["2: 'likewise'", "2: 'tells'", "7: 'nobody'"]
+
+
+def test_names_of_arguments_are_no_prose() -> None:
+    source = '"""Do it.\n\n    Args:\n        tell: is told of it.\n    """'
+    ((prose, line),) = texts_of_python(source)
+    assert [one.split(": write")[0] for one in found(prose)] == ["4: 'told'"]
+    assert line == 1
 
 
 def test_a_phrase_is_found_over_the_end_of_a_line_and_has_a_better_one() -> None:

@@ -101,7 +101,7 @@ def test_the_helper_takes_no_unit_but_ours(name: str) -> None:
     ],
 )
 def test_the_helper_takes_no_program_but_engines(argv: list[str]) -> None:
-    with pytest.raises(RefusalError, match="does not lie below"):
+    with pytest.raises(RefusalError, match="is not below"):
         privileges.check_program(messages.Request(["run", *(f"arg={word}" for word in argv)]))
 
 

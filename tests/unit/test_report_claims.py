@@ -126,7 +126,7 @@ def test_a_gain_too_small_to_matter_moves_nothing(tmp_path: Path) -> None:
 def test_links_that_make_no_difference_have_no_fastest(tmp_path: Path) -> None:
     outcomes = {("petals", 4, rate, 0): noisy(10, 0.03, 3, seed=rate) for rate in (25, 100, 1000)}
     page = Page(tmp_path, outcomes, axes=("engine", "nodes", "link_mbit", "link_delay_ms"))
-    assert page.spoken.startswith("Which of 3 cells is fastest for stories15m (f32) cannot be told")
+    assert page.spoken.startswith("It is unclear which of 3 cells is fastest for stories15m (f32)")
     assert page.figures()["Fastest"] == "cannot tell"
     assert set(page.comparisons["verdict"]) == {"cannot tell"}
 

@@ -262,7 +262,7 @@ def node(*told: str, architecture: str = "amd64", **said: str) -> dict[str, obje
     }
 
 
-HAS = ("python 3.11", f"lies {PYTHON}", "lies /usr", "libc glibc 2.36", "gpu ")
+HAS = ("python 3.11", f"path {PYTHON}", "path /usr", "libc glibc 2.36", "gpu ")
 LACKS = ("libc glibc 2.41", "gpu ")
 AT_HOME = "/home/alice/.local/share/uv/python/cpython-3.11/bin/python3.11"
 CASES: Mapping[str, tuple[dict[str, object], str]] = {
@@ -273,17 +273,17 @@ CASES: Mapping[str, tuple[dict[str, object], str]] = {
     "debian_11": (node("libc glibc 2.31"), "C library (2.31) is older"),
     "musl": (node("libc "), "C library (0) is older"),
     "armhf": (node(*LACKS, architecture="armhf"), "cannot be had for armhf"),
-    "named": (node("python 3.11", "lies /opt/p", petals_python="/opt/p"), "its own"),
+    "named": (node("python 3.11", "path /opt/p", petals_python="/opt/p"), "its own"),
     "named_in_a_link_to_a_home": (
-        node("python 3.11", f"lies {AT_HOME}", petals_python="/usr/local/bin/python3.11"),
+        node("python 3.11", f"path {AT_HOME}", petals_python="/usr/local/bin/python3.11"),
         f"/usr/local/bin/python3.11 lies in {AT_HOME}, and the units",
     ),
     "named_at_roots_home": (
-        node("python 3.11", "lies /root/p/bin/python3.11", petals_python="/root/p/bin/python3.11"),
+        node("python 3.11", "path /root/p/bin/python3.11", petals_python="/root/p/bin/python3.11"),
         "units of engines see neither homes",
     ),
     "of_a_home_for_all": (
-        node("python 3.11", f"lies {PYTHON}", "lies /home/alice/python"),
+        node("python 3.11", f"path {PYTHON}", "path /home/alice/python"),
         "units of engines see neither homes",
     ),
     "named_another": (node("python 3.12", petals_python="/usr/bin/python3"), "not the absolute"),

@@ -36,20 +36,20 @@ SYSTEM = ("/usr/lib/python3", "/usr/local/lib/python3*", "/usr/lib/python3*")
 IMPORT_S = 180
 IMPORT = """
 import importlib, importlib.util, json, sys
-told = {"torch_sees_gpu": None, "modules": [], "module": None, "error": None}
+result = {"torch_sees_gpu": None, "modules": [], "module": None, "error": None}
 try:
     for name in sys.argv[1:]:
-        told["module"] = name
+        result["module"] = name
         module = importlib.import_module(name)
         if name == "torch":
-            told["torch_sees_gpu"] = module.cuda.is_available()
+            result["torch_sees_gpu"] = module.cuda.is_available()
         if name == "petals" and importlib.util.find_spec("petals.server"):
             importlib.import_module("petals.server.server")
-        told["modules"].append(name)
-    told["module"] = None
+        result["modules"].append(name)
+    result["module"] = None
 except BaseException as error:
-    told["error"] = f"{type(error).__name__}: {error}".strip().partition("\\n")[0][:1000]
-print("\\n" + json.dumps(told))
+    result["error"] = f"{type(error).__name__}: {error}".strip().partition("\\n")[0][:1000]
+print("\\n" + json.dumps(result))
 """
 
 

@@ -10,8 +10,8 @@ Sent to a node and run there by the roles, with nothing but the node's own Pytho
 Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 
     builds/<build>/bin/…     programs of one build, and all that they need next to them
-    environments/<name>/…    what a build stands on, if its record names an `environment`, or a
-                             `python` of its own
+    environments/<name>/…    what a build depends on, if its record names an `environment` or
+                             its own `python`
     bin -> builds/<build>/bin
     install.json             what is installed; written last
 """
@@ -217,7 +217,7 @@ def lines_of(terminal: int) -> Iterator[str]:
 
 
 def unprivileged() -> dict[str, Any]:
-    """How root starts a program as user nobody: with that user's group and no other."""
+    """Return how root starts a program as user nobody, with no group but that user's."""
     if os.getuid() != 0:
         return {}
     user = pwd.getpwnam(UNPRIVILEGED)

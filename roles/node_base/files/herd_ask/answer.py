@@ -131,7 +131,7 @@ class Answer:
         ]
         if not odd:
             return None
-        return self._server.words(f"the server counts its tokens as nobody can: {odd[0]}")
+        return self._server.words(f"the server reports an impossible number of tokens: {odd[0]}")
 
     def close(self) -> None:
         """Put together what came in pieces, without the key where a server sent it back."""

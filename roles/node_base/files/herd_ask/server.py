@@ -36,7 +36,7 @@ class Server:
         if self.key_env is None:
             return told
         if not self._key:
-            raise AnswerError(f"there is no key: {self.key_env} is not set", hopeless=True)
+            raise AnswerError(f"the API key is missing: {self.key_env} is not set", hopeless=True)
         if not (self._key.isascii() and self._key.isprintable()):
             raise AnswerError(
                 f"{self.key_env} contains characters that are not allowed in an API key",

@@ -11,7 +11,7 @@ A request is a verb, lines `key=value`, an empty line. A reply is parts, each `p
 and so many bytes, then `end ok VERB` or `end error VERB`. One process serves one connection from
 beginning to end. When the connection of the cluster's owner breaks, all that it started stops.
 
-Whoever may run this as root is not root. Everything that needs root for them is in one module,
+A user who may run this as root is not root. Everything that needs root for them is in one module,
 `privileges`: nothing outside of it starts, stops, signals, locks, deletes or opens what a request
 names. The rest reads requests, looks at files of the kernel, and answers.
 

@@ -98,7 +98,7 @@ def check(argv: list[str], environment: list[str], told: Callable[[str], Words])
     program, *arguments = argv or [""]
     engine = engine_of(program)
     if not engine and program != CLIENT:
-        raise RefusalError(f"its program {program[:200]!r} does not lie below {ENGINES}")
+        raise RefusalError(f"its program {program[:200]!r} is not below {ENGINES}")
     if not os.access(program, os.X_OK):
         raise RefusalError(f"its program {program} is not there: provision the node")
     for assignment in environment:
@@ -128,14 +128,14 @@ def check_options(engine: str, words: Words, arguments: list[str]) -> None:
         if option and option not in words.options | words.flags | words.texts:
             raise RefusalError(f"{option[:200]!r} is no option that {engine} gets")
         if option not in words.texts and "/" in value and not MODEL_PATH.fullmatch(value):
-            raise RefusalError(f"its argument {value[:200]!r} does not lie below {MODELS}")
+            raise RefusalError(f"its argument {value[:200]!r} is not below {MODELS}")
 
 
 def paired(words: Words, arguments: list[str]) -> list[tuple[str, str]]:
     """Each option with its value, as engines read them; "" for none.
 
-    Whatever follows an option is its value to them. A `--prompt` that is another's value is thus
-    no option, and what follows it no text.
+    Engines read the argument after an option as its value. A `--prompt` that is the value of
+    another option is therefore no option, and the argument after it is no text.
 
     Raises:
         RefusalError: an option has the place of a value.

@@ -38,7 +38,7 @@ MOST_TASKS = 4096
 FILE_BYTES = 128 << 20
 """No file of an engine grows beyond it, which means its two logs: systemd ends it by SIGXFSZ."""
 SHARED_BYTES = 1 << 30
-"""Likewise for Petals, whose processes hand each other activations as files in memory."""
+"""The same limit for Petals, whose processes hand each other activations as files in memory."""
 
 
 def properties(unit: str, request: Request, devices: list[str]) -> list[list[object]]:

@@ -40,7 +40,7 @@ class Request:
         if not re.fullmatch(r"[0-9]{1,15}", text):
             raise RefusalError(f"{key} must be a number and is {text[:60]!r}")
         if not least <= int(text) <= most:
-            raise RefusalError(f"{key} must lie between {least} and {most} and is {text}")
+            raise RefusalError(f"{key} must be between {least} and {most} and is {text}")
         return int(text)
 
     def unit(self) -> str:

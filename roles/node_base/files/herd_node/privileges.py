@@ -131,7 +131,7 @@ def forget_unit(systemd: Systemd, name: str) -> None:
 
 
 class NodeLock:
-    """Whoever holds it owns the node. Only root can open its file, so no one else can hold it.
+    """Lock a node for its owner. Only root can open the lock's file, so no one else can hold it.
 
     Raises:
         RefusalError: others could, because the file was changed.
@@ -219,7 +219,7 @@ def opened(folder: str, *names: str) -> int:
         RefusalError: it is no regular file, or the names lead out of the folder.
     """
     if any(name in ("", ".", "..") or "/" in name or "\0" in name for name in names):
-        raise RefusalError(f"{'/'.join(names)[:200]!r} does not lie below {folder}")
+        raise RefusalError(f"{'/'.join(names)[:200]!r} is not below {folder}")
     look = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
     place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -264,7 +264,7 @@ def record(engine: str) -> object:
 def sha256_of(path: str) -> str:
     """Of a file below the models' folder."""
     if not path.startswith(f"{places.MODELS}/"):
-        raise RefusalError(f"{path[:200]!r} does not lie below {places.MODELS}")
+        raise RefusalError(f"{path[:200]!r} is not below {places.MODELS}")
     digest = hashlib.sha256()
     try:
         with open(opened(places.MODELS, *path[len(places.MODELS) + 1 :].split("/")), "rb") as file:

@@ -72,7 +72,7 @@ class Systemd:
         return None if code < 0 or value.value == 2**64 - 1 else value.value
 
     def word(self, unit: str, interface: str, member: str) -> str:
-        """Likewise, a text; empty where there is none."""
+        """Read a property that is a text; empty where there is none."""
         value = ctypes.c_char_p()
         code = self._connected(
             lambda: self._library.sd_bus_get_property_string(

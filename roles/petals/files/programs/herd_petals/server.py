@@ -72,7 +72,7 @@ def _serve(arguments: argparse.Namespace, key: Path) -> None:
     torch.set_num_threads(arguments.threads)
     is_first = arguments.listen == arguments.first
     if not is_first and not _await_listener(arguments.first):
-        fail(f"nobody listens at {arguments.first}, the first peer")
+        fail(f"no program listens at {arguments.first}, the address of the first peer")
     identity.write_identity(arguments.listen, key)
     address = identity.listen_multiaddress(arguments.listen)
     server = Server(
