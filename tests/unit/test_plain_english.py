@@ -125,7 +125,7 @@ def test_only_prose_is_read() -> None:
 
 
 def test_names_of_arguments_are_no_prose() -> None:
-    source = '"""Do it.\n\n    Args:\n        tell: is told of it.\n    """'
+    source = '"""Do it.\n\n    Args:\n        tell: the one told of it.\n    """'
     ((prose, line),) = texts_of_python(source)
     assert [one.split(": write")[0] for one in found(prose)] == ["4: 'told'"]
     assert line == 1

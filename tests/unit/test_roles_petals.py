@@ -276,7 +276,7 @@ CASES: Mapping[str, tuple[dict[str, object], str]] = {
     "named": (node("python 3.11", "path /opt/p", petals_python="/opt/p"), "its own"),
     "named_in_a_link_to_a_home": (
         node("python 3.11", f"path {AT_HOME}", petals_python="/usr/local/bin/python3.11"),
-        f"/usr/local/bin/python3.11 lies in {AT_HOME}, and the units",
+        f"/usr/local/bin/python3.11 is in {AT_HOME}, and the units",
     ),
     "named_at_roots_home": (
         node("python 3.11", "path /root/p/bin/python3.11", petals_python="/root/p/bin/python3.11"),
@@ -332,7 +332,7 @@ def test_a_petals_that_works_is_kept_where_another_cannot_be_had(tmp_path: Path)
     settings["engine_base_probes"] = "{{ {inventory_hostname: probed} }}"
     tasks = yaml.safe_load((ROLE / "tasks/provide.yml").read_text())
     block = next(task for task in tasks if "block" in task)
-    ending = [one for one in block["block"] if one["name"].startswith(("Leave", "Say where"))]
+    ending = [one for one in block["block"] if one["name"].startswith(("Leave", "Report where"))]
     for one in ending:
         one.pop("ansible.builtin.include_role", None)
         one.pop("vars", None)

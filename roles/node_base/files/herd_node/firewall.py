@@ -12,7 +12,7 @@ from herd_node.ground import RefusalError, content
 TABLE = ("inet", "llama_herd")
 REPAIR = (
     "restart it on the node (sudo systemctl restart llama-herd-firewall.service), or provision the "
-    "node again: ansible-playbook provision.yml"
+    "node again"
 )
 
 
