@@ -6,18 +6,18 @@ Nothing else lists them. `python -m experiments.engines` prints what Ansible mus
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
 
 from experiments.engines.engine import Engine, NodeEngine
+from experiments.engines.found import engine_in
 
 
 def _found() -> Iterator[Engine]:
     for module in iter_modules(__path__):
         if not module.name.startswith("_"):
-            engine = getattr(import_module(f"{__name__}.{module.name}"), "ENGINE", None)
-            if isinstance(engine, Engine):
+            engine = engine_in(__name__, module.name)
+            if engine is not None:
                 yield engine
 
 

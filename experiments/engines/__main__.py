@@ -18,13 +18,19 @@ workloads                   kinds that it has
 from __future__ import annotations
 
 import json
+import sys
 
 from experiments.engines import ON_NODES
 from experiments.engines.engine import NodeEngine
+from experiments.engines.parts import misstated, unstated
 
 
 def facts(engine: NodeEngine) -> dict[str, object]:
-    """One engine's object."""
+    """One engine's object; ends the program with a sentence where a fact is missing or wrong."""
+    missing = ", ".join(f"`{fact}`" for fact in unstated(engine))
+    wrong = f"it does not state {missing}" if missing else misstated(engine)
+    if wrong:
+        sys.exit(f"{engine.name} is incomplete: {wrong}. See docs/adding-an-engine.md.")
     return {
         "name": engine.name,
         "role": engine.slug,

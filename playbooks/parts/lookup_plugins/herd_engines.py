@@ -35,7 +35,7 @@ def engines() -> list[dict[str, Any]]:
         check=False,
     )
     if asked.returncode != 0:
-        said = asked.stderr.strip().rpartition("\n")[2]
+        said = asked.stderr.strip().rpartition("\n")[2].removeprefix("core.errors.HerdError: ")
         raise AnsibleError(
             f"The engines in {PROJECT / 'experiments' / 'engines'} cannot be read: {said}"
         )
