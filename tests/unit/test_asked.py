@@ -34,6 +34,7 @@ PETALS = (
     "the inventory, or give -e herd_petals=true)."
 )
 CUDA = "Nothing would be done for cuda: no host of the inventory has both group cuda_nodes"
+SKIPPED = "Nothing would be done for petals: --skip-tags skips it."
 WSL = (
     "Nothing would be done for wsl: no host of the inventory has group windows_hosts or wsl_guests."
 )
@@ -72,6 +73,7 @@ def play(calls: AnsibleCalls, tmp_path: Path) -> Play:
         ((ASKED, "--tags=base,wsl"), WSL),
         ((ASKED, "--tags=petal"), "There is no tag petal. There are base, engines,"),
         ((ASKED, "--skip-tags=petal"), "There is no tag petal. There are base,"),
+        ((ASKED, "--tags=models,petals", "--skip-tags=petals"), SKIPPED),
         ((ASKED, "--limit=laser"), "Nothing would be done on laser: that needs one of"),
         (("playbooks/verify.yml", "--limit=printers"), "no host of --limit printers has group"),
         (("playbooks/facts.yml", "--limit=pi1,laser"), "Nothing would be done on laser: that need"),
