@@ -131,7 +131,7 @@ def _matrix(
     }
 )
 def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: str = "") -> None:
-    """Bring up the virtual nodes."""
+    """Start the virtual nodes."""
     from experiments.fleet import lab
 
     lab.lab_up(nodes, arm64, release)
@@ -139,7 +139,7 @@ def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: s
 
 @verb()
 def lab_down(_context: Context) -> None:
-    """Take the virtual nodes down, leaving nothing but the cached image."""
+    """Remove the virtual nodes; only the cached image is kept."""
     from experiments.fleet import lab
 
     lab.lab_down()
@@ -147,7 +147,7 @@ def lab_down(_context: Context) -> None:
 
 @verb()
 def lab_status(_context: Context) -> None:
-    """Say which virtual nodes there are and how they are."""
+    """List the virtual nodes and the state of each."""
     from experiments.fleet import lab
 
     nodes = lab.lab_status()
@@ -256,7 +256,7 @@ def models(_context: Context) -> None:
 def convert(
     _context: Context, source: str, target: str, weights: str | None = None, kv_heads: int = 0
 ) -> None:
-    """Write a model of your own as the files that an engine loads."""
+    """Convert a model of your own to the files that an engine loads."""
     from core.progress import StderrReporter
     from models.convert import convert as convert_model
 
@@ -280,7 +280,7 @@ def plan(
     inventory: str | None = None,
     without: list[str] | None = None,
 ) -> None:
-    """Show the trials of a matrix, their order, time and money, and why a cell cannot run."""
+    """Show the trials of a matrix, their order, time and cost, and why a cell cannot run."""
     from experiments.planner import plan_matrix
     from experiments.planning.describe import describe
 
@@ -296,7 +296,7 @@ def plan(
     help={
         **{name: MATRIX_HELP[name] for name in ("nodes", "engine", "model", "weights", "set")},
         "matrix": MATRIX_HELP["matrix"],
-        "systems": "plan a comparison of these systems instead, as for `fab compare`",
+        "systems": "prepare a comparison of these systems instead, as for `fab compare`",
         "systems-file": "another systems file",
         "questions": "questions file (default: the matrix's)",
         "inventory": MATRIX_HELP["inventory"],
@@ -364,7 +364,7 @@ def run_matrix(
     max_cost: str | None = None,
     new: bool = False,
 ) -> None:
-    """Run a matrix over the cluster, or go on with it, and write its report."""
+    """Run a matrix over the cluster, or continue an unfinished run, and write its report."""
     from experiments.planning.money import money
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
@@ -445,7 +445,7 @@ def compare(
     new: bool = False,
     export: str | None = None,
 ) -> None:
-    """Ask systems the same questions, or go on with it, and write the report."""
+    """Ask systems the same questions, or continue an unfinished run, and write the report."""
     from experiments.planning.compare import comparison, require_writable
     from experiments.planning.money import money
 
@@ -518,7 +518,7 @@ def rate(
     judge: str | None = None,
     max_cost: str | None = None,
 ) -> None:
-    """Judge the answers of a run without knowing who gave them, on a local page or as CSV."""
+    """Rate the answers of a run without knowing who gave them, on a local page or as CSV."""
     if sum(map(bool, (csv, import_, judge))) > 1:
         raise HerdError("Give only one of --csv (write a sheet), --import (read one) and --judge.")
     if max_cost and not judge:
@@ -552,7 +552,7 @@ def rate(
     help={"file": "log of distributed-llama, of any version", "worker": "the log is a worker's"},
 )
 def parse_log(_context: Context, file: str, worker: bool = False) -> None:
-    """Print what a log of distributed-llama says, as JSON."""
+    """Print a log of distributed-llama as JSON."""
     from collect.parsers.dllama_json import json_chunks
     from collect.parsers.dllama_source import NotALogError
     from core.terminal import say_json
@@ -616,7 +616,7 @@ def _measure(
 
 
 def _nothing_measured(counts: Mapping[str, int]) -> str:
-    """Why a run did not go on."""
+    """Why a run did not continue."""
     failed, unavailable = counts["failed"], counts["unavailable"]
     if failed:
         return (
@@ -653,7 +653,7 @@ def _export(folder: Path, file: str) -> None:
 
 
 def _say_besides(line: str) -> None:
-    """What is no part of a verb's answer: on standard error."""
+    """Print on standard error what is not part of a verb's answer."""
     from core.terminal import complain
 
     complain(line)

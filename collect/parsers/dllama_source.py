@@ -90,7 +90,7 @@ _OTHERS = {
 }
 _EXPECTED = (
     "no line of distributed-llama here; its lines begin with 📄, 💡, 📀, ⭕, 💿, 🔷, 🔶, ⏩ or 🚨, "
-    "or with a prefix before these that is alike on each line"
+    "or with the same prefix before these on each line"
 )
 
 

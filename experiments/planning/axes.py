@@ -94,10 +94,8 @@ def axis_problems(
     known = known_axes()
     for name, values in axes.items():
         if name not in known:
-            yield (
-                (name,),
-                f"unknown axis {one_line(name, LONGEST_SHOWN)}{_nearest(name, known)}.",
-            )
+            nearest = _nearest(name, known, "Known axes")
+            yield (name,), f"unknown axis {one_line(name, LONGEST_SHOWN)}{nearest}."
             continue
         for index, value in enumerate(values):
             problem = _value_problem(known[name], value)
@@ -164,11 +162,11 @@ def _expected(axis: Axis) -> str:
     return f"give {words[axis.kind]}"
 
 
-def _nearest(word: str, allowed: Iterable[str]) -> str:
+def _nearest(word: str, allowed: Iterable[str], title: str = "Allowed values") -> str:
     names = list(allowed)
     near = difflib.get_close_matches(word[:LONGEST_SHOWN], names, n=1)
     meant = f"; did you mean {near[0]}?" if near else "."
-    return f"{meant} Allowed values: {', '.join(names)}"
+    return f"{meant} {title}: {', '.join(names)}"
 
 
 def from_flag(name: str, value: str | Sequence[Scalar]) -> tuple[Scalar, ...]:

@@ -22,9 +22,10 @@ def describe(plan: Plan) -> list[str]:
     runnable = [cell for cell_id, cell in plan.by_id.items() if cell_id in possible]
     models = describe_models(plan.by_id.values())
     memory = describe_memory(runnable, plan.cluster)
+    cells, trials = _number(len(plan.cells), "cell"), _number(len(plan.trials), "trial")
     sections = [
         [
-            f"{plan.matrix.title}: {len(plan.cells)} cells, {len(plan.trials)} trials",
+            f"{plan.matrix.title}: {cells}, {trials}",
             f"on {_names(plan.cluster) or 'no node'}; seed {plan.matrix.seed}",
         ],
         [
@@ -47,6 +48,11 @@ def _told(plan: Plan, cell: CellRecord) -> str:
     """A cell in the list of trials."""
     away = plan.waits_for(cell)
     return cell_label(cell.params) + (f" (waits for {', '.join(away)})" if away else "")
+
+
+def _number(n: int, thing: str) -> str:
+    """Return a number with its noun, such as "1 cell"."""
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
 
 
 def _names(cluster: Cluster) -> str:
@@ -90,7 +96,7 @@ def waiting(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
     if not needed:
         return []
     return [
-        "Unreachable nodes:",
+        "Nodes that are away:",
         *(f"  {node.name}: {node.away}" for node in plan.cluster.nodes if node.name in needed),
         "Cells waiting for them:",
         *(f"  {cell_label(cell.params)}: {', '.join(away)}" for cell, away in cells if away),
@@ -102,13 +108,13 @@ def _time(plan: Plan, possible: Mapping[str, CellRecord]) -> str:
         return "No cell of this matrix can run here."
     can_run = runnable(plan)
     if not can_run:
-        return "No cell of this matrix can run now: all wait for unreachable nodes."
+        return "No cell of this matrix can run now: all wait for nodes that are away."
     guessed = len(can_run.keys() - plan.seconds.keys())
     basis = (
         "from earlier trials of these cells"
         if not guessed
-        else f"{guessed} of {len(can_run)} cells never measured, assuming {SECONDS_ASSUMED:.0f} "
-        "s per trial"
+        else f"{guessed} of {_number(len(can_run), 'cell')} never measured, assuming "
+        f"{SECONDS_ASSUMED:.0f} s per trial"
     )
     besides = "" if len(can_run) == len(possible) else ", without waiting cells"
     return f"Estimated time{besides}: {spoken_time(estimate_s(plan))} ({basis})"

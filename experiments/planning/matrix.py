@@ -21,6 +21,7 @@ from collect.run import (
     Workload,
 )
 from core.errors import HerdError
+from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
 from core.yaml_file import load_yaml_file
 from experiments.engines import ENGINES
@@ -36,6 +37,9 @@ from experiments.planning.axes import (
     from_flag,
 )
 from experiments.planning.systems import load_systems
+
+OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
+"""Axes with a flag of their name; others are given with `--set`."""
 
 
 class Constraint(Record):
@@ -122,8 +126,7 @@ class Matrix(Record):
             name: from_flag(name, value) for name, value in given.items() if value is not None
         }
         problems = [
-            f"--{str(location[0]).replace('_', '-')}: {problem}"
-            for location, problem in axis_problems(values)
+            f"{_flag(str(location[0]))}: {problem}" for location, problem in axis_problems(values)
         ]
         if problems:
             raise HerdError("Reading the command line: " + " ".join(problems))
@@ -203,6 +206,11 @@ def load_matrix(path: Path) -> Matrix:
         asked = load_questions(PROJECT_FOLDER / workload.file)
         workload = workload.model_copy(update={"asked": asked})
     return matrix.model_copy(update={"file": str(path), "workload": workload})
+
+
+def _flag(axis: str) -> str:
+    """Return how an axis is given on the command line: by its own flag, or with `--set`."""
+    return f"--{axis}" if axis in OWN_FLAGS else f"--set {one_line(axis, 80)}"
 
 
 def _number_of_flag(name: str, value: int | str) -> int:

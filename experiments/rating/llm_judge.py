@@ -100,7 +100,7 @@ class Ask:
 def judge_answers(
     run_folder: Path, system: str, say: Callable[[str], None], max_cost: float | None = None
 ) -> None:
-    """Have a system compare every two answers of a run, or go on with it.
+    """Have a system compare every pair of answers of a run, or continue doing so.
 
     Args:
         run_folder: of a run that asked questions.

@@ -45,6 +45,7 @@ def test_what_can_run_runs_and_the_rest_waits_and_says_so_once(tmp_path: Path) -
     assert done(tmp_path) == {1: 2, 2: 2}
     assert result.exit_code == 1
     assert said.count("it does not answer") == 1
+    assert said.partition("Nodes that are away:")[2].splitlines()[1].startswith("  pi3: ")
     assert "4 nodes" in said.partition("Cells waiting for them:")[2].splitlines()[1]
     (note,) = result.notes
     assert "Trials that need pi3 wait" in note
@@ -191,7 +192,7 @@ def test_whatever_keeps_a_node_from_taking_part_is_said_and_the_rest_goes_on(
 
     assert counted(result) == (2, 0, 0, 4)
     assert done(tmp_path) == {1: 2}
-    assert told in said.partition("Not there:")[2].splitlines()[1]
+    assert told in said.partition("Nodes that are away:")[2].splitlines()[1]
     assert told in result.notes[0]
     assert the_world.units() == []
 
@@ -440,7 +441,7 @@ def test_a_node_that_merely_does_not_answer_changes_no_cell(tmp_path: Path) -> N
     ("without", "told"),
     [
         (("pi9",), "there is no node pi9 .* which has pi1, pi2"),
-        (("pi1", "pi2"), "leaves no nodess"),
+        (("pi1", "pi2"), "leaves no nodes"),
     ],
 )
 def test_names_to_leave_out_are_those_of_nodes(without: tuple[str, ...], told: str) -> None:

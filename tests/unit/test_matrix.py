@@ -140,7 +140,8 @@ def test_flags_override_axes_as_text(tmp_path: Path) -> None:
     ("flags", "told"),
     [
         ({"nodes": "1,x"}, "--nodes: invalid value 'x' for axis nodes"),
-        ({"axes": {"net_trubo": "true"}}, "did you mean net_turbo?"),
+        ({"axes": {"net_trubo": "true"}}, "--set net_trubo: unknown axis net_trubo; did you mean"),
+        ({"axes": {"qq": "1"}}, "--set qq: unknown axis qq. Known axes: "),
         ({"axes": {"workers": "warm"}}, "Allowed values: fresh, kept"),
         ({"axes": {"spans": "4to2"}}, "even, memory, layers of each node, such as 4-2"),
         ({"repeats": "0"}, "--repeats 0"),
