@@ -249,7 +249,7 @@ def test_an_engine_that_is_not_installed_makes_nothing_wrong(tmp_path: Path) -> 
 
 
 def test_a_report_without_what_the_reference_says_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HerdError, match="is gone"):
+    with pytest.raises(HerdError, match="is missing, which holds the expected texts"):
         agreed(manifest("f32"), tables(GOOD, "f32"), tmp_path)
     (tmp_path / REFERENCE_FILE).write_text("{")
     with pytest.raises(HerdError, match="is damaged"):
