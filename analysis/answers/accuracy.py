@@ -15,7 +15,7 @@ from analysis.text.wording import DASH, NOTHING, listing, percent, plural
 from collect.grading import is_right
 from collect.questions import Question
 
-RIGHT_OF = "Correct by the key, of {questions} that have one: {shares}."
+RIGHT_OF = "Correct by the key, of {questions} with one: {shares}."
 TOO_FEW = (
     "No system can be called more accurate than another: that takes {least} questions with a key "
     "or more."

@@ -15,10 +15,11 @@ import pandas as pd
 from analysis.statistics.proportions import holm
 from analysis.statistics.stats import FEWEST, FINEST, Ratio
 from analysis.text.sentence import say, together
-from analysis.text.wording import plural, within
+from analysis.text.wording import within
 from collect.run import EQUIVALENCE_MARGIN
 
-NONE_TRIED = "All of {comparisons} have too few values."
+NONE_TRIED = "All {few} comparisons have too few values."
+ONLY_ONE_UNTRIED = "The one comparison has too few values."
 CORRECTED = "{n} comparisons of this report are corrected for one another (Holm)."
 ALONE = "This report makes one comparison, which needs no correction."
 RULES = (
@@ -26,6 +27,7 @@ RULES = (
     "verdict is “cannot tell”."
 )
 REST = "{few} more comparisons have too few values."
+REST_ONE = "One more comparison has too few values."
 LEVEL = 0.05
 """Share of reports without any true difference that may report one."""
 COLUMNS = (
@@ -159,10 +161,11 @@ class Family:
             return ""
         few = len(self.rows) - self.tried
         if not self.tried:
-            return say(NONE_TRIED, comparisons=plural(few, "comparison"))
+            return say(ONLY_ONE_UNTRIED if few == 1 else NONE_TRIED, few=few)
         corrected = say(CORRECTED if self.tried > 1 else ALONE, n=self.tried)
         rules = say(RULES, level=LEVEL, margin=within(self.margin))
-        return together([corrected, rules, say(REST, few=few) if few else ""])
+        rest = say(REST_ONE if few == 1 else REST, few=few) if few else ""
+        return together([corrected, rules, rest])
 
     def find(self, what: str, numerator: str, denominator: str) -> Compared | None:
         """The comparison of two sides by their keys, whichever way round it was named."""

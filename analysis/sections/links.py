@@ -42,7 +42,12 @@ def sections(study: Study) -> Iterator[Section]:
     made = frame_table(shown, columns, percents=published)
     notes = [say(SHARES), *([say(TRIP)] if has_trip else [])]
     if published:
-        notes.append(say(PUBLISHED, sources="; ".join(link_sources(study.run.engines))))
+        notes.append(
+            say(
+                PUBLISHED,
+                sources="; ".join(link_sources(series.engine for series in study.all_series)),
+            )
+        )
     table = Tabled("Slower links", made, tuple(notes), File("links", data))
     yield Section("links", "Slower links", (table,), "Slower links")
 

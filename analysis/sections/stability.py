@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted
+from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted, note
 from analysis.cells.tabulate import Table, table
 from analysis.cells.token_times import SHARES, token_time_frame
+from analysis.stability.course import Course
 from analysis.stability.machines import node_table, silence
 from analysis.stability.stability import Stability
 from analysis.stability.timeline import timeline_chart
@@ -28,6 +29,7 @@ VARIATION = (
     "(far from the median) is reported only if steady trials would look like it in at most one run "
     "of forty, no matter how many cells it has."
 )
+ATTEMPTS = "Every attempt of the run, with the time it began:"
 READ = "Read before and after each attempt."
 THROTTLING = "Throttling of Raspberry Pis is also read once a second during the attempt."
 TOKENS = "All decoded tokens of the trials that count."
@@ -48,7 +50,7 @@ def sections(study: Study) -> Iterator[Section]:
     sentences = found.oddities or tuple(_quiet(found.trials))
     chart = timeline_chart(found.course)
     blocks: list[Block] = [Prose((sentence,)) for sentence in sentences]
-    blocks += charted([] if chart is None else [chart])
+    blocks += charted([chart]) if chart else _attempts(found.course)
     blocks += [*_cells(found.trials), *_nodes(found), *_token_times(study), *_blocks(found)]
     files = {
         "stability": found.trials.frame,
@@ -59,6 +61,12 @@ def sections(study: Study) -> Iterator[Section]:
         "stability", "Stability", tuple(blocks), "Stability",
         tuple(File(stem, data) for stem, data in files.items() if not data.empty),
     )  # fmt: skip
+
+
+def _attempts(course: Course) -> Iterator[Prose]:
+    """A link to every attempt where no chart shows them."""
+    if not course.frame.empty:
+        yield note(say(ATTEMPTS), file=File("timeline", course.frame))
 
 
 def _quiet(found: Stability) -> Iterator[Sentence]:

@@ -33,11 +33,11 @@ FEW_MARKS = 1500
 
 
 def timeline_chart(course: Course) -> Chart | None:
-    """Speed of each attempt over time, relative to its cell; None without attempts."""
+    """Speed of each attempt over time, relative to its cell; None without a mark to draw."""
     data = course.frame
-    if data.empty:
-        return None
     has_speed, has_heat = (bool(data[name].notna().any()) for name in ("times_median", "hottest_c"))
+    if not has_speed and not has_heat and not data["outcome"].isin(["failed", "invalid"]).any():
+        return None
     keys, of_what = _colours(data)
     understanding = together(
         [
@@ -60,7 +60,7 @@ def _colours(data: pd.DataFrame) -> tuple[pd.Series, str]:
     """What each attempt is coloured by, and that in words: its cell, else its series, else one."""
     several = len(data["model"].unique()) > 1
     series = data["series"] + (", " + data["model"] if several else "")
-    cells = series + " on " + data["nodes"].map(lambda count: nodes(int(count)))
+    cells = series + data["nodes"].map(lambda count: f" on {nodes(int(count))}" if count else "")
     for keys, words in ((cells, BY_CELL), (series, BY_SERIES)):
         distinct = len(keys.unique())
         if 1 < distinct <= len(style.PALETTE):

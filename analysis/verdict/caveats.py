@@ -47,7 +47,7 @@ MANY_INCOMPLETE = (
     "rest."
 )
 INCOMPLETE = "Incomplete: {gap}. The figures are medians of the trials that succeeded."
-GAP = "{nodes} {about} with {state}"
+GAP = "{nodes} {about}, {state}"
 WITH_REASON = "{what} ({reason})"
 IN_CELLS = "{what} in {hit} of {cells} cells"
 BETTER_TRIES = (

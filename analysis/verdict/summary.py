@@ -102,7 +102,9 @@ def _no_gain(name: str, scaled: Sequence[Scaling]) -> Figure:
     settled = all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later)
     if settled:
         return Figure(name, "none", "", "every number is slower or makes no difference")
-    return Figure(name, "cannot tell", "", "no number was found faster, nor each slower or as fast")
+    return Figure(
+        name, "cannot tell", "", "none is shown to be faster, and not all to be as fast or slower"
+    )
 
 
 def _attempts(all_series: Sequence[Series]) -> Figure | None:

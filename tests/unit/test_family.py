@@ -95,3 +95,18 @@ def test_the_file_has_plain_numbers_and_its_columns_even_without_a_row() -> None
 def test_the_same_pair_named_twice_is_one_comparison() -> None:
     family = Family([pair(around(1.3, 0.03)), pair(around(1.3, 0.03))])
     assert len(family.rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("enough", "few", "words"),
+    [
+        (0, 1, "The one comparison has too few values."),
+        (0, 2, "All 2 comparisons have too few values."),
+        (1, 1, "One more comparison has too few values."),
+        (1, 2, "2 more comparisons have too few values."),
+    ],
+)
+def test_comparisons_of_too_few_values_are_counted(enough: int, few: int, words: str) -> None:
+    tried = [pair(around(1.3, 0.03), f"tried{n}") for n in range(enough)]
+    family = Family([*tried, *(pair([1.0, 1.1], str(n)) for n in range(few))])
+    assert family.in_words().endswith(words)

@@ -87,6 +87,7 @@ def test_the_page_has_the_table_only_where_links_differ(tmp_path: Path) -> None:
     assert "Slower links" in (tmp_path / "links" / "index.html").read_text()
     assert "| 100 Mbit/s, +100 ms round trip |" in (tmp_path / "links" / "report.md").read_text()
     assert (tmp_path / "links" / "links.csv").exists()
+    assert "not speeds (3 servers" in (tmp_path / "links" / "report.md").read_text()
     assert "Slower links" not in (tmp_path / "plain" / "index.html").read_text()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from analysis.cells.token_times import token_time_frame
 from analysis.report import compose
+from analysis.stability import timeline
 from analysis.stability.course import course_of, duration
 from analysis.stability.machines import machine_sentences, node_frame, node_table, silence
 from analysis.stability.stability import stability_of
@@ -215,7 +216,7 @@ def test_the_course_of_a_run_has_its_times_blocks_and_every_attempt(tmp_path: Pa
     blocks = pd.read_csv(tmp_path / "blocks.csv")
     assert list(blocks["done"]) == [2, 2, 1]
     page = (tmp_path / "index.html").read_text()
-    assert "The first attempt began 2026-11-23" in page
+    assert "The first attempt began at 2026-11-23" in page
     assert "later; attempts took" in page
 
 
@@ -252,3 +253,22 @@ def test_a_percentile_is_told_where_ten_tokens_lie_beyond_it(tokens: int, told: 
     assert [name for name in ("p50_ms", "p95_ms", "p99_ms") if pd.notna(row[name])] == told
     assert row["p50_ms"] == pytest.approx((tokens + 1) / 2)
     assert row["cut_off_ms"] == 2
+
+
+def test_attempts_without_a_mark_to_draw_have_no_chart_but_their_file(tmp_path: Path) -> None:
+    """Texts were compared, not speeds, no attempt failed and nobody read a temperature."""
+    run, tables = make_frames(
+        {(DLLAMA, 1): [10.0]},
+        columns={"decode_tokens_per_s": None, "prompt_tokens_per_s": None,
+                 "decode_ms_per_token": None},
+    )  # fmt: skip
+    compose(run, tables, tmp_path)
+    assert not (tmp_path / "timeline.svg").exists()
+    assert len(pd.read_csv(tmp_path / "timeline.csv")) == 1
+    assert "with the time it began: [CSV](timeline.csv)" in (tmp_path / "report.md").read_text()
+
+
+def test_an_api_has_no_nodes_in_the_names_of_colours() -> None:
+    data = pd.DataFrame({"model": ["m", "m"], "series": ["paid", "small"], "nodes": [0, 2]})
+    keys, _ = timeline._colours(data)
+    assert list(keys) == ["paid", "small on two nodes"]
