@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.answers.answers import Asked
 from analysis.answers.comparison import Comparison, comparison_of
-from analysis.answers.prices import bill_of, money
+from analysis.answers.prices import cost_of_system, in_currency
 from analysis.answers.systems import System
 from analysis.cells.cells import cell_results, series_of
 from analysis.text.wording import nodes, number, plural
@@ -91,11 +91,11 @@ def _system(system: System, answers: pd.DataFrame) -> str:
         where = f"({params['weights']}) with {system.cell.engine} on {nodes(system.cell.nodes)}"
     else:
         where = f"at {system.api.url}"
-    bill = bill_of(system, answers)
+    bill = cost_of_system(system, answers)
     cost = ""
     if bill is not None:
         least = "" if bill.is_whole else "at least "
-        cost = f"; its answers cost {least}{money(bill.total, bill.price)}"
+        cost = f"; its answers cost {least}{in_currency(bill.total, bill.price)}"
     energy = system.cell.estimate("energy_j_per_answer")
     joules = f"; {number(energy.value)} J an answer by what its nodes count" if energy else ""
     return f"{system.name}: {params['model']} {where}, timed {system.path}{cost}{joules}"

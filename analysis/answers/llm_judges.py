@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from analysis.answers.prices import money
+from analysis.answers.prices import in_currency
 from analysis.answers.systems import System
 from analysis.cells.tabulate import Table, table
 from analysis.text.sentence import say
@@ -136,7 +136,7 @@ def _bill(judged: Judged) -> list[str]:
     untold = len(asked) - len(told)
     cost = say(
         COST,
-        cost=money(price.of(read, generated), price),
+        cost=in_currency(price.of(read, generated), price),
         read=read,
         generated=generated,
         date=price.date.isoformat(),

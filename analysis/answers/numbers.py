@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.answers.accuracy import Accuracy
 from analysis.answers.asked_pairs import WHOLE
 from analysis.answers.detail import Detail
-from analysis.answers.prices import bill_of
+from analysis.answers.prices import cost_of_system
 from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family
@@ -207,6 +207,6 @@ def price_frame(systems: Sequence[System], answers: pd.DataFrame) -> pd.DataFram
                 "is_whole": bill.is_whole,
             }
             for system in systems
-            if (bill := bill_of(system, answers))
+            if (bill := cost_of_system(system, answers))
         ]
     )

@@ -15,7 +15,7 @@ from collect.run import Price
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class SystemCost:
     """What a system cost.
 
     Attributes:
@@ -34,7 +34,7 @@ class Bill:
     is_whole: bool
 
 
-def bill_of(system: System, answers: pd.DataFrame) -> Bill | None:
+def cost_of_system(system: System, answers: pd.DataFrame) -> SystemCost | None:
     """The bill of a system; None if it has no price.
 
     Args:
@@ -52,7 +52,7 @@ def bill_of(system: System, answers: pd.DataFrame) -> Bill | None:
         price.of(float(asked), float(answered))
         for asked, answered in zip(counted["prompt_tokens"], counted["tokens"], strict=True)
     ]
-    return Bill(
+    return SystemCost(
         price=price,
         read=read,
         generated=generated,
@@ -64,7 +64,7 @@ def bill_of(system: System, answers: pd.DataFrame) -> Bill | None:
 
 def price_table(systems: Sequence[System], answers: pd.DataFrame) -> Table | None:
     """A row a paid system; None if there is none."""
-    rows = [_row(system, bill) for system in systems if (bill := bill_of(system, answers))]
+    rows = [_row(system, bill) for system in systems if (bill := cost_of_system(system, answers))]
     columns = (
         "System", "Price of a million tokens: read, generated", "On", "Tokens read", "Generated",
         "Bill of this run", "1000 answers",
@@ -72,7 +72,7 @@ def price_table(systems: Sequence[System], answers: pd.DataFrame) -> Table | Non
     return table(columns, rows, columns[3:]) if rows else None
 
 
-def _row(system: System, bill: Bill) -> list[str]:
+def _row(system: System, bill: SystemCost) -> list[str]:
     price, least = bill.price, "" if bill.is_whole else "at least "
     return [
         system.name,
@@ -80,11 +80,11 @@ def _row(system: System, bill: Bill) -> list[str]:
         price.date.isoformat(),
         f"{least}{bill.read}",
         str(bill.generated),
-        f"{least}{money(bill.total, price)}",
-        f"{least}{money(1000 * bill.answer, price)}",
+        f"{least}{in_currency(bill.total, price)}",
+        f"{least}{in_currency(1000 * bill.answer, price)}",
     ]
 
 
-def money(amount: float, price: Price) -> str:
+def in_currency(amount: float, price: Price) -> str:
     """`0.0123 USD`: three digits, however small."""
     return f"{number(amount)} {price.currency}"

@@ -12,7 +12,7 @@ from analysis.answers.accuracy import RIGHT, Accuracy
 from analysis.answers.asked_pairs import FIRST, RATE, WHOLE, Figures, rated_for, ratings_of
 from analysis.answers.asked_pairs import TIMED as COLUMNS
 from analysis.answers.detail import Detail
-from analysis.answers.prices import bill_of, money
+from analysis.answers.prices import cost_of_system, in_currency
 from analysis.answers.systems import INTERNET, System
 from analysis.cells.family import Family, standing
 from analysis.text.wording import bare, listing, number, percent, plural
@@ -305,10 +305,10 @@ def _retries(system: System) -> list[Line]:
 
 
 def _costs(system: System, answers: pd.DataFrame) -> list[Line]:
-    bill = bill_of(system, answers)
+    bill = cost_of_system(system, answers)
     if bill is None:
         return []
-    cost = money(1000 * bill.answer, bill.price)
+    cost = in_currency(1000 * bill.answer, bill.price)
     return [Line(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")]
 
 
