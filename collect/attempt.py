@@ -48,7 +48,7 @@ IN_VAIN = 3
 UNUSABLE = 4
 """Exit status of a client that got all answers, paid for, and not so that they can be used."""
 LAST_ROLES: frozenset[Role] = frozenset({"root", "client"})
-"""Of the process whose end is the end of a trial."""
+"""Of the main process of a trial: the trial ends with it."""
 Outcome = Literal["done", "failed", "invalid"]
 """done: measured. failed: it did not end well. invalid: it did, but for a reason written
 down beforehand (throttling, swapping …) the figures must not count."""
@@ -129,7 +129,7 @@ Energy = Annotated[float, Field(strict=True, ge=0, le=1e15)]
 
 
 class NodeEnergy(Record):
-    """What a node used while the process ran whose end is the end of the trial.
+    """What a node used while the main process of the trial ran.
 
     Attributes:
         joules: counter to what it counted: `RAPL package-0` (a processor), `RAPL package-0 dram`

@@ -1,4 +1,4 @@
-"""What a trial's nodes use while the process runs whose end is the trial's.
+"""Energy used by a trial's nodes while its main process runs.
 
 The counters of the root's node are read by its helper just before it starts the process and just
 after that ended. Other nodes are asked then, at once, where they have counters: two round trips.

@@ -115,7 +115,7 @@ def test_why_energy_is_not_known_is_told(machine: Machine) -> None:
     assert machine.energy().obstacle == ("the kernel does not let its processor's counter be read")
     machine.container.touch()
     assert machine.energy().obstacle == (
-        "it is a container: its machine's counters count for others, too"
+        "it runs in a container, where the host's counters include other nodes"
     )
 
 

@@ -169,7 +169,7 @@ class Energy:
 
     def _find(self, powercap: str, container: str, nvml: str) -> str:
         if os.path.exists(container):
-            return "it is a container: its machine's counters count for others, too"
+            return "it runs in a container, where the host's counters include other nodes"
         try:
             self._counters += rapl_zones(powercap)
         except ValueError:
