@@ -180,7 +180,7 @@ def doctor(
     from rich.console import Console
 
     from experiments.doctor.diagnose import worst
-    from experiments.doctor.finding import Verdict
+    from experiments.doctor.finding import Severity
     from experiments.doctor.run import examine
     from experiments.doctor.show import as_json, show
 
@@ -189,7 +189,7 @@ def doctor(
         print(json_module.dumps(as_json(diagnoses)))
     else:
         show(diagnoses, Console())
-    if worst(diagnoses) is Verdict.PROBLEM:
+    if worst(diagnoses) is Severity.PROBLEM:
         raise Exit(code=1)
 
 
@@ -217,7 +217,7 @@ def adopt(
     from experiments.adopt.run import adopt as adopt_machines
     from experiments.adopt.screen import Terminal, next_commands
     from experiments.doctor.diagnose import worst
-    from experiments.doctor.finding import Verdict
+    from experiments.doctor.finding import Severity
     from experiments.doctor.run import examine
     from experiments.doctor.show import show
 
@@ -230,7 +230,7 @@ def adopt(
     show(diagnoses, Console())
     for line in next_commands(adopted.nodes, diagnoses):
         _say(line)
-    if not adopted.is_all or worst(diagnoses) is Verdict.PROBLEM:
+    if not adopted.is_all or worst(diagnoses) is Severity.PROBLEM:
         raise Exit(code=1)
 
 

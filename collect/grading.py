@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from collect.questions import Key
+from collect.questions import AnswerKey
 from collect.spoken_numbers import numbers_in
 
 # Every run in a pattern is bounded, or cannot fail: small models say the same a thousand times.
@@ -60,7 +60,7 @@ _ENDINGS = (
 """What Korean hangs onto a word: `서울입니다` holds the word 서울."""
 
 
-def is_right(key: Key, answer: str) -> bool:
+def is_right(key: AnswerKey, answer: str) -> bool:
     """Whether an answer holds its key; an empty one never does."""
     text = _tidied(_THOUGHT.sub("", answer))
     if not text:

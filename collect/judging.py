@@ -44,7 +44,7 @@ class Judge(Record):
     price: Price | None = None
 
 
-class Comparison(Record):
+class Ruling(Record):
     """What a judge said of two answers in one order.
 
     Attributes:
@@ -82,8 +82,8 @@ class Judged:
     """
 
     judge: Judge
-    comparisons: tuple[Comparison, ...]
-    broken: tuple[Comparison, ...] = ()
+    comparisons: tuple[Ruling, ...]
+    broken: tuple[Ruling, ...] = ()
 
 
 def judge_files(run_folder: Path, name: str) -> tuple[Path, Path]:
@@ -121,7 +121,7 @@ def read_judges(run_folder: Path) -> tuple[Judged, ...]:
         judge = read_judge(path)
         lines = path.with_name(f"{path.name.removesuffix('.json')}{JUDGEMENTS_SUFFIX}")
         if judge is not None and lines.exists():
-            asked = read_lines(lines, Comparison)
+            asked = read_lines(lines, Ruling)
             whole = tuple(one for one in asked if one.error is None)
             found.append(Judged(judge, whole, tuple(one for one in asked if one.error)))
     return tuple(found)

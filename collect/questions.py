@@ -18,7 +18,7 @@ class _Closed(BaseModel):
     )
 
 
-class Key(_Closed):
+class AnswerKey(_Closed):
     """What a right answer holds.
 
     Attributes:
@@ -66,7 +66,7 @@ class Question(_Closed):
     id: Annotated[str, Field(pattern=r"^[\w.-]{1,40}$")]
     text: Annotated[str, Field(min_length=1, max_length=20_000)]
     topic: str | None = None
-    key: Key | None = None
+    key: AnswerKey | None = None
     rubric: str | None = None
 
 

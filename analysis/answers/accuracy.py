@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from analysis.answers.systems import System
+from analysis.answers.systems import SystemAnswers
 from analysis.cells.family import LEVEL, Family
 from analysis.cells.tabulate import Table, table
 from analysis.statistics.proportions import FEWEST_TO_NAME, Discordance, Share, discordance
@@ -92,7 +92,7 @@ class Accuracy:
         )
 
 
-def accuracy_of(questions: Sequence[Question], systems: Sequence[System]) -> Accuracy | None:
+def accuracy_of(questions: Sequence[Question], systems: Sequence[SystemAnswers]) -> Accuracy | None:
     """Grade every system; None if no question has a key.
 
     The unit is the question. Where it was asked several times, it is answered rightly if more
@@ -108,11 +108,11 @@ def accuracy_of(questions: Sequence[Question], systems: Sequence[System]) -> Acc
     )
 
 
-def _texts(question: Question, system: System) -> list[str]:
+def _texts(question: Question, system: SystemAnswers) -> list[str]:
     return [str(text) for text in system.to(question.id)["text"].fillna("")]
 
 
-def _is_right(question: Question, system: System) -> bool:
+def _is_right(question: Question, system: SystemAnswers) -> bool:
     texts = _texts(question, system)
     if question.key is None or not texts:
         return False

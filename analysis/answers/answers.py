@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.answers.asked_pairs import WHOLE
-from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System, with_waiting
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswers, with_waiting
 from analysis.cells.family import Compared, Family, Finding
 from analysis.cells.tabulate import Table, table
 from analysis.text.wording import NOTHING, interval, number, plural, ratio
@@ -38,7 +38,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnsweredQuestion:
     """A question with what each system answered."""
 
     question: Question
@@ -53,7 +53,7 @@ def counting(answers: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def exported(
-    questions: Sequence[Question], systems: Sequence[System], answers: pd.DataFrame
+    questions: Sequence[Question], systems: Sequence[SystemAnswers], answers: pd.DataFrame
 ) -> pd.DataFrame:
     """The answers table with the system's name, what a user waited, and whether it is right."""
     names = {system.cell.record.cell_id: system.name for system in systems}
@@ -69,7 +69,7 @@ def exported(
     return frame
 
 
-def waiting_table(systems: Sequence[System]) -> Table:
+def waiting_table(systems: Sequence[SystemAnswers]) -> Table:
     """Tabulate each system's times to first token and whole answer, medians over questions.
 
     If a system had to be asked again, a column has the time of the last try only.
@@ -94,7 +94,7 @@ def waiting_table(systems: Sequence[System]) -> Table:
     return table(columns, rows, columns[1:-1])
 
 
-def how_timed(system: System) -> str:
+def how_timed(system: SystemAnswers) -> str:
     """What the times of a system are times of."""
     if system.cell.emulated:
         return "not: an emulated processor"
@@ -105,7 +105,7 @@ def how_timed(system: System) -> str:
     return f"{where}; {plural(replayed, 'replayed answer')} left out" if replayed else where
 
 
-def pair_table(systems: Sequence[System], family: Family) -> Table | None:
+def pair_table(systems: Sequence[SystemAnswers], family: Family) -> Table | None:
     """Every two systems, paired by question: who was sooner how often, and the times' ratio."""
     rows = []
     for first, second in itertools.combinations(systems, 2):
@@ -129,10 +129,12 @@ def _so(second: Compared) -> str:
     return told.get(second.finding, str(second.finding))
 
 
-def asked(questions: Sequence[Question], systems: Sequence[System]) -> tuple[Asked, ...]:
+def asked(
+    questions: Sequence[Question], systems: Sequence[SystemAnswers]
+) -> tuple[AnsweredQuestion, ...]:
     """Every question with the answers of all systems, and the times of all their trials."""
     return tuple(
-        Asked(
+        AnsweredQuestion(
             question,
             tuple(
                 _card(question, system, answers)
@@ -144,7 +146,7 @@ def asked(questions: Sequence[Question], systems: Sequence[System]) -> tuple[Ask
     )
 
 
-def _card(question: Question, system: System, answers: pd.DataFrame) -> Card:
+def _card(question: Question, system: SystemAnswers, answers: pd.DataFrame) -> Card:
     texts = [str(text) for text in answers["text"].fillna("")]
     others = sum(text != texts[0] for text in texts)
     facts = [_tokens(answers), *_times(system, question), *_cut(answers), *_troubles(answers)]
@@ -166,7 +168,7 @@ def _tokens(answers: pd.DataFrame) -> str:
     return f"{', '.join(counts)} tokens"
 
 
-def _times(system: System, question: Question) -> list[str]:
+def _times(system: SystemAnswers, question: Question) -> list[str]:
     """The times of every trial; none that are not the system's own."""
     timed = system.timed
     timed = timed[timed["question"] == question.id]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from analysis.answers.accuracy import RIGHT, Accuracy
 from analysis.answers.asked_pairs import FIRST, RATE, TIMED, WHOLE
-from analysis.answers.systems import INTERNET, System
+from analysis.answers.systems import INTERNET, SystemAnswers
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Family, standing
@@ -37,7 +37,7 @@ SHOWN = (
 
 
 def asked_figures(
-    systems: Sequence[System],
+    systems: Sequence[SystemAnswers],
     graded: Accuracy | None,
     family: Family,
     scope: str,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from analysis.answers.accuracy import RIGHT, Accuracy
-from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswers
 from analysis.cells.family import Pair, Side
 from analysis.statistics.proportions import FEWEST_TO_NAME, discordance
 from analysis.statistics.stats import Ratio, paired_ratio
@@ -31,7 +31,7 @@ def rated_for(rubric: str) -> str:
     return f"rated for {rubric}"
 
 
-def ratings_of(systems: Sequence[System], scores: pd.DataFrame, rubric: str) -> Figures:
+def ratings_of(systems: Sequence[SystemAnswers], scores: pd.DataFrame, rubric: str) -> Figures:
     """Mean over raters, by system and question."""
     rated = scores.dropna(subset=[rubric])
     found = {}
@@ -44,7 +44,7 @@ def ratings_of(systems: Sequence[System], scores: pd.DataFrame, rubric: str) -> 
 
 
 def question_pairs(
-    systems: Sequence[System], graded: Accuracy | None, scores: pd.DataFrame | None
+    systems: Sequence[SystemAnswers], graded: Accuracy | None, scores: pd.DataFrame | None
 ) -> tuple[Pair, ...]:
     """Every two systems in every quantity, more being better: times are turned into speeds.
 

@@ -9,14 +9,14 @@ import pandas as pd
 
 from analysis.answers import accuracy, answers, numbers
 from analysis.answers.accuracy import Accuracy
-from analysis.answers.answers import Asked
+from analysis.answers.answers import AnsweredQuestion
 from analysis.answers.asked_figures import asked_figures
 from analysis.answers.asked_pairs import question_pairs
 from analysis.answers.detail import Detail, detail_of, detail_table
 from analysis.answers.prices import price_table
 from analysis.answers.ratings import Rated, Ratings, rated_answers
 from analysis.answers.strengths import Traits, traits_of
-from analysis.answers.systems import ASKED_TO_WHOLE, INTERNET, System, systems_of
+from analysis.answers.systems import ASKED_TO_WHOLE, INTERNET, SystemAnswers, systems_of
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family, Pair
@@ -73,7 +73,7 @@ class Comparison:
         family: all comparisons of the report.
     """
 
-    systems: tuple[System, ...]
+    systems: tuple[SystemAnswers, ...]
     questions: tuple[Question, ...]
     scope: str
     waiting: Table
@@ -84,7 +84,7 @@ class Comparison:
     detail: Table
     price: Table | None
     traits: tuple[Traits, ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[AnsweredQuestion, ...]
     sentences: tuple[str, ...]
     caveats: tuple[str, ...]
     figures: tuple[Figure, ...]
@@ -177,7 +177,7 @@ def comparison_of(
 
 
 def _frames(
-    systems: Sequence[System],
+    systems: Sequence[SystemAnswers],
     graded: Accuracy | None,
     details: Mapping[str, Detail],
     family: Family,
@@ -210,7 +210,7 @@ def _trait_frame(traits: Sequence[Traits]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["system", "kind", "what"])
 
 
-def _headline(systems: Sequence[System], scope: str, cells: Sequence[CellResult]) -> str:
+def _headline(systems: Sequence[SystemAnswers], scope: str, cells: Sequence[CellResult]) -> str:
     timed = [(s, found) for s in systems if (found := s.estimate(ASKED_TO_WHOLE, scale=1e-3))]
     if not timed:
         return say(UNTIMED, scope=scope, systems=plural(len(systems), "system"))
@@ -245,7 +245,7 @@ def _without(all_series: Sequence[Series]) -> list[str]:
     return [say(WITHOUT, systems=listing(missing))] if missing else []
 
 
-def _caveats(systems: Sequence[System], scope: str, questions: int) -> list[Sentence]:
+def _caveats(systems: Sequence[SystemAnswers], scope: str, questions: int) -> list[Sentence]:
     found = []
     if questions < MANY:
         ranges = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.answers.systems import System
+from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
 from analysis.text.wording import NOTHING, percent
 from collect.questions import Question
@@ -47,7 +47,7 @@ class Detail:
     answers: int
 
 
-def detail_of(questions: Sequence[Question], system: System) -> Detail:
+def detail_of(questions: Sequence[Question], system: SystemAnswers) -> Detail:
     """Count in the first answer to each question."""
     texts = {q.id: _first(system, q.id) for q in questions if len(system.to(q.id))}
     by_writing = [
@@ -107,7 +107,7 @@ def script_of(text: str) -> str:
     return scripts[0][0] if scripts else ""
 
 
-def _first(system: System, question: str) -> str:
+def _first(system: SystemAnswers, question: str) -> str:
     return str(system.to(question)["text"].fillna("").iloc[0])
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.answers.answers import Asked
+from analysis.answers.answers import AnsweredQuestion
 from analysis.answers.comparison import Comparison, comparison_of
 from analysis.answers.prices import cost_of_system, in_currency
-from analysis.answers.systems import System
+from analysis.answers.systems import SystemAnswers
 from analysis.cells.cells import cell_results, series_of
 from analysis.text.wording import nodes, number, plural
 from analysis.verdict.caveats import caveats_of
@@ -84,7 +84,7 @@ def _about(run: RunManifest, found: Comparison) -> str:
     )
 
 
-def _system(system: System, answers: pd.DataFrame) -> str:
+def _system(system: SystemAnswers, answers: pd.DataFrame) -> str:
     """Describe a system, because the reader of the file has no `systems.yml`."""
     params = system.cell.record.params
     if system.api is None:
@@ -101,7 +101,7 @@ def _system(system: System, answers: pd.DataFrame) -> str:
     return f"{system.name}: {params['model']} {where}, timed {system.path}{cost}{joules}"
 
 
-def _question(asked: Asked, position: str) -> Iterator[str]:
+def _question(asked: AnsweredQuestion, position: str) -> Iterator[str]:
     question = asked.question
     topic = f" ({question.topic})" if question.topic else ""
     head = f"Question {position}: {question.id}{topic}"

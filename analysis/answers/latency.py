@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, System
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, SystemAnswers
 from analysis.charts import said, style
 from analysis.charts.charts import Chart
 from analysis.charts.frames import ANSWER, MEDIAN
@@ -40,13 +40,13 @@ CHARTS = (
 )
 
 
-def latency_charts(systems: Sequence[System]) -> tuple[Chart, ...]:
+def latency_charts(systems: Sequence[SystemAnswers]) -> tuple[Chart, ...]:
     """The charts for which there are times."""
     found = (_chart(name, title, column, systems) for name, title, column in CHARTS)
     return tuple(chart for chart in found if chart is not None)
 
 
-def _chart(name: str, title: str, column: str, systems: Sequence[System]) -> Chart | None:
+def _chart(name: str, title: str, column: str, systems: Sequence[SystemAnswers]) -> Chart | None:
     data = _frame(systems, column)
     if data.empty:
         return None
@@ -76,7 +76,7 @@ def _bars(data: pd.DataFrame) -> list[str]:
     return [INTERVALS if all(many) else INTERVALS_OR_RANGES if any(many) else RANGES]
 
 
-def _frame(systems: Sequence[System], column: str) -> pd.DataFrame:
+def _frame(systems: Sequence[SystemAnswers], column: str) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for system in systems:
         head = {"system": system.name, "measured": system.path}
@@ -92,7 +92,7 @@ def _frame(systems: Sequence[System], column: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(names))
 
 
-def _figure(data: pd.DataFrame, systems: Sequence[System]) -> Figure:
+def _figure(data: pd.DataFrame, systems: Sequence[SystemAnswers]) -> Figure:
     looks = style.looks(system.name for system in systems)
     names = list(dict.fromkeys(data["system"]))
     with mpl.rc_context(dict(style.RC)):

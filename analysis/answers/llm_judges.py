@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.answers.prices import in_currency
-from analysis.answers.systems import System
+from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
 from analysis.text.sentence import say
-from collect.judging import Comparison, Judge, Judged
+from collect.judging import Judge, Judged, Ruling
 from collect.ratings import answer_hash
 
 LEANS = (
@@ -25,7 +25,7 @@ COST = "Its replies cost {cost} ({read} tokens read, {generated} generated, pric
 UNKNOWN_COST = "The server did not report the cost of {replies} more."
 Outcome = Literal["better", "worse", "tie", "same", "unknown"]
 """Of one answer against another: `same` are equal texts, `unknown` what has no verdict."""
-Replies = Mapping[tuple[str, str, str], Comparison]
+Replies = Mapping[tuple[str, str, str], Ruling]
 """Question, answer shown first, answer shown second to what the judge said."""
 
 
@@ -43,7 +43,7 @@ class Opinion:
     notes: tuple[str, ...]
 
 
-def opinions(systems: Sequence[System], judges: Sequence[Judged]) -> tuple[Opinion, ...]:
+def opinions(systems: Sequence[SystemAnswers], judges: Sequence[Judged]) -> tuple[Opinion, ...]:
     """What each judge said.
 
     Args:
@@ -53,7 +53,7 @@ def opinions(systems: Sequence[System], judges: Sequence[Judged]) -> tuple[Opini
     return tuple(_opinion(systems, one) for one in judges if one.comparisons)
 
 
-def _opinion(systems: Sequence[System], judged: Judged) -> Opinion:
+def _opinion(systems: Sequence[SystemAnswers], judged: Judged) -> Opinion:
     replies = {(one.question, one.first, one.second): one for one in judged.comparisons}
     texts = {system.name: system.first_texts() for system in systems}
     rows = []
@@ -93,7 +93,7 @@ def outcome(replies: Replies, question: str, one: str, other: str) -> Outcome:
     return "tie"
 
 
-def _notes(judged: Judged, replies: Replies, systems: Sequence[System]) -> list[str]:
+def _notes(judged: Judged, replies: Replies, systems: Sequence[SystemAnswers]) -> list[str]:
     """How the judge leans."""
     texts = [text.strip() for system in systems for text in system.first_texts().values()]
     by_hash = {answer_hash(text): text for text in texts}
@@ -144,7 +144,7 @@ def _bill(judged: Judged) -> list[str]:
     return [cost, say(UNKNOWN_COST, replies=untold)] if untold else [cost]
 
 
-def _model(system: System) -> str:
+def _model(system: SystemAnswers) -> str:
     return str(system.cell.record.params["model"])
 
 

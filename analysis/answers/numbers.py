@@ -15,7 +15,7 @@ from analysis.answers.accuracy import Accuracy
 from analysis.answers.asked_pairs import WHOLE
 from analysis.answers.detail import Detail
 from analysis.answers.prices import cost_of_system
-from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, System
+from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswers
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family
 from analysis.cells.scaling import DECODE, Scaling
@@ -77,7 +77,7 @@ def _cell(series: Series, cell: CellResult, scaling: Scaling | None) -> Row:
     }
 
 
-def waiting_frame(systems: Sequence[System]) -> pd.DataFrame:
+def waiting_frame(systems: Sequence[SystemAnswers]) -> pd.DataFrame:
     """A row a system: seconds that its user waited, medians over questions."""
     return pd.DataFrame(
         [
@@ -97,7 +97,7 @@ def waiting_frame(systems: Sequence[System]) -> pd.DataFrame:
     )
 
 
-def waiting_pair_frame(systems: Sequence[System], family: Family) -> pd.DataFrame:
+def waiting_pair_frame(systems: Sequence[SystemAnswers], family: Family) -> pd.DataFrame:
     """A row two systems: on how many questions the first was sooner, and the times' ratio."""
     rows = []
     for index, first in enumerate(systems):
@@ -190,7 +190,7 @@ def detail_frame(details: Mapping[str, Detail]) -> pd.DataFrame:
     )
 
 
-def price_frame(systems: Sequence[System], answers: pd.DataFrame) -> pd.DataFrame:
+def price_frame(systems: Sequence[SystemAnswers], answers: pd.DataFrame) -> pd.DataFrame:
     """Make a row a paid system; `is_whole`: the API reported all tokens that it read."""
     return pd.DataFrame(
         [

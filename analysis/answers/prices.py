@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.answers.systems import System
+from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
 from analysis.text.wording import number
 from collect.run import Price
@@ -34,7 +34,7 @@ class SystemCost:
     is_whole: bool
 
 
-def cost_of_system(system: System, answers: pd.DataFrame) -> SystemCost | None:
+def bill_of(system: SystemAnswers, answers: pd.DataFrame) -> Bill | None:
     """The bill of a system; None if it has no price.
 
     Args:
@@ -62,7 +62,7 @@ def cost_of_system(system: System, answers: pd.DataFrame) -> SystemCost | None:
     )
 
 
-def price_table(systems: Sequence[System], answers: pd.DataFrame) -> Table | None:
+def price_table(systems: Sequence[SystemAnswers], answers: pd.DataFrame) -> Table | None:
     """A row a paid system; None if there is none."""
     rows = [_row(system, bill) for system in systems if (bill := cost_of_system(system, answers))]
     columns = (
@@ -72,7 +72,7 @@ def price_table(systems: Sequence[System], answers: pd.DataFrame) -> Table | Non
     return table(columns, rows, columns[3:]) if rows else None
 
 
-def _row(system: System, bill: SystemCost) -> list[str]:
+def _row(system: SystemAnswers, bill: Bill) -> list[str]:
     price, least = bill.price, "" if bill.is_whole else "at least "
     return [
         system.name,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
-from analysis.answers.systems import System
+from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
 from analysis.statistics.kappa import weighted_kappa
 from analysis.statistics.stats import mean
@@ -46,7 +46,7 @@ class Rated:
     scores: pd.DataFrame
 
 
-def rated_answers(systems: Sequence[System], ratings: Ratings) -> Rated | None:
+def rated_answers(systems: Sequence[SystemAnswers], ratings: Ratings) -> Rated | None:
     """Return the ratings of a run; None where no one rated its answers.
 
     Args:
@@ -71,7 +71,7 @@ def rated_answers(systems: Sequence[System], ratings: Ratings) -> Rated | None:
     )
 
 
-def _scores(systems: Sequence[System], ratings: Ratings) -> pd.DataFrame:
+def _scores(systems: Sequence[SystemAnswers], ratings: Ratings) -> pd.DataFrame:
     """A row for each judgement and each system that gave the answer, in the order of systems."""
     rows = [
         {"rater": rater, **one.model_dump(exclude={"at"})}

@@ -13,7 +13,7 @@ from analysis.answers.asked_pairs import FIRST, RATE, WHOLE, Figures, rated_for,
 from analysis.answers.asked_pairs import TIMED as COLUMNS
 from analysis.answers.detail import Detail
 from analysis.answers.prices import cost_of_system, in_currency
-from analysis.answers.systems import INTERNET, System
+from analysis.answers.systems import INTERNET, SystemAnswers
 from analysis.cells.family import Family, standing
 from analysis.text.wording import bare, listing, number, percent, plural
 from collect.ratings import RUBRICS
@@ -102,7 +102,7 @@ RATED = {
 
 
 def traits_of(
-    systems: Sequence[System],
+    systems: Sequence[SystemAnswers],
     accuracy: Accuracy | None,
     details: Mapping[str, Detail],
     tables: Tables,
@@ -269,7 +269,7 @@ def _shortcomings(found: Detail) -> list[Line]:
     return lines
 
 
-def _variants(system: System) -> tuple[int, int]:
+def _variants(system: SystemAnswers) -> tuple[int, int]:
     """Questions whose answer differed between trials, and questions asked more than once."""
     by_question = system.answers.fillna({"text": ""}).groupby("question")["text"]
     texts = [list(answers) for _, answers in by_question]
@@ -277,7 +277,7 @@ def _variants(system: System) -> tuple[int, int]:
     return differing, sum(len(answers) > 1 for answers in texts)
 
 
-def _steady(system: System) -> list[Line]:
+def _steady(system: SystemAnswers) -> list[Line]:
     differing, repeated = _variants(system)
     if not repeated or differing:
         return []
@@ -286,7 +286,7 @@ def _steady(system: System) -> list[Line]:
     ]
 
 
-def _unsteady(system: System) -> list[Line]:
+def _unsteady(system: SystemAnswers) -> list[Line]:
     differing, repeated = _variants(system)
     if not differing:
         return []
@@ -294,7 +294,7 @@ def _unsteady(system: System) -> list[Line]:
     return [Line(f"Another answer from trial to trial to {told}", "side-by-side")]
 
 
-def _retries(system: System) -> list[Line]:
+def _retries(system: SystemAnswers) -> list[Line]:
     again = int((system.answers["tries"].fillna(1) > 1).sum())
     if not again:
         return []
@@ -304,7 +304,7 @@ def _retries(system: System) -> list[Line]:
     return [Line(text, "side-by-side")]
 
 
-def _costs(system: System, answers: pd.DataFrame) -> list[Line]:
+def _costs(system: SystemAnswers, answers: pd.DataFrame) -> list[Line]:
     bill = cost_of_system(system, answers)
     if bill is None:
         return []
@@ -312,7 +312,7 @@ def _costs(system: System, answers: pd.DataFrame) -> list[Line]:
     return [Line(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")]
 
 
-def _failures(system: System, attempts: pd.DataFrame) -> list[Line]:
+def _failures(system: SystemAnswers, attempts: pd.DataFrame) -> list[Line]:
     own = attempts[attempts["trial_id"].str.startswith(f"{system.cell.record.cell_id}-r")]
     failed = own[own["outcome"] != "done"]
     if failed.empty:

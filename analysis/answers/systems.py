@@ -23,7 +23,7 @@ The columns `ttft_ms` and `total_ms` are of the last try alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class SystemAnswers:
     """A system and its answers.
 
     Attributes:
@@ -101,7 +101,7 @@ def with_waiting(answers: pd.DataFrame) -> pd.DataFrame:
 
 def systems_of(
     all_series: Sequence[Series], answers: pd.DataFrame, apis: Mapping[str, SystemRecord]
-) -> tuple[System, ...]:
+) -> tuple[SystemAnswers, ...]:
     """The systems that answered, in the order of the run.
 
     Args:
@@ -121,7 +121,7 @@ def systems_of(
             if len(own):
                 api = apis.get(str(series.params.get("system")))
                 rows = own.sort_values("repeat", kind="stable")
-                found.append(System(name, cell, api, rows))
+                found.append(SystemAnswers(name, cell, api, rows))
     return tuple(found)
 
 

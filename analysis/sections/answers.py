@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis.answers.answers import Asked
+from analysis.answers.answers import AnsweredQuestion
 from analysis.answers.comparison import Comparison
 from analysis.answers.latency import latency_charts
 from analysis.answers.strengths import Traits
@@ -208,7 +208,7 @@ def _side_by_side(found: Comparison) -> Part:
     return Part("Side by side", (searched, read), "side-by-side", "Side by side")
 
 
-def _question(one: Asked) -> Folded:
+def _question(one: AnsweredQuestion) -> Folded:
     cards = tuple(Card(card.system, card.mark, card.text, card.facts) for card in one.cards)
     rubric = one.question.rubric
     blocks: list[Block] = [Grid(cards, "cards")]

@@ -14,7 +14,7 @@ from experiments.adopt.keys import HostKey, State
 from experiments.adopt.machine import Machine
 from experiments.doctor.diagnose import worst
 from experiments.doctor.facts import Root
-from experiments.doctor.finding import Diagnosis, Verdict
+from experiments.doctor.finding import Diagnosis, Severity
 from experiments.fleet import commands
 
 
@@ -104,7 +104,7 @@ def next_commands(nodes: int, diagnoses: Sequence[Diagnosis]) -> Iterator[str]:
         nodes: how many the cluster has.
         diagnoses: what the doctor found about those that were adopted.
     """
-    if worst(diagnoses) is Verdict.PROBLEM:
+    if worst(diagnoses) is Severity.PROBLEM:
         yield "Once the problems are solved, provision the machines and measure:"
     else:
         yield "Provision the machines, then measure:"

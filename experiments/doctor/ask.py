@@ -17,7 +17,7 @@ from core.errors import HerdError
 from core.foreign import decimal, one_line
 from experiments.doctor.checks.machine import SYSTEMS
 from experiments.doctor.facts import Facts
-from experiments.doctor.finding import Answer, Finding, problem
+from experiments.doctor.finding import Finding, NodeAnswer, problem
 from experiments.doctor.probe.main import MARK
 from experiments.doctor.program import COMMAND, NONE, OLD, program
 from experiments.fleet import commands
@@ -64,7 +64,7 @@ class UnfitError(SilentError):
 
 def ask_nodes(
     nodes: Sequence[Node], project: Path, *, deep: bool, root: str | None = None
-) -> list[Answer]:
+) -> list[NodeAnswer]:
     """Return the answers of all nodes, in order; a silent node becomes a finding.
 
     Args:
@@ -82,19 +82,19 @@ def ask_nodes(
     return [replace(one, is_root=None if root is None else one.node == root) for one in answers]
 
 
-def _answer(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> Answer:
+def _answer(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> NodeAnswer:
     """Return what a node reports; any failure becomes a finding for that node."""
     try:
         return _ask(node, peers, launcher, deep=deep)
     except Exception as error:  # noqa: BLE001 - nobody foresaw it, and the others have answers
         why = f"Examining it failed ({type(error).__name__}: {one_line(str(error))})."
-        silent = Answer(node.name, node.address, node.engine_address)
+        silent = NodeAnswer(node.name, node.address, node.engine_address)
         remedy = "This is a bug in llama-herd; the other nodes are not affected."
         return replace(silent, silence=problem("connection", why, remedy))
 
 
-def _ask(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> Answer:
-    silent = Answer(
+def _ask(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool) -> NodeAnswer:
+    silent = NodeAnswer(
         node.name,
         node.address,
         node.engine_address,

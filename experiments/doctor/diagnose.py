@@ -20,7 +20,7 @@ from experiments.doctor.checks import (
     wsl,
 )
 from experiments.doctor.checks.advice import Advice
-from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict, problem, warning
+from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity, problem, warning
 from experiments.nodes.told import unread
 
 MOST_FINDINGS = 1000
@@ -30,22 +30,22 @@ LONGEST_SENTENCE = 2000
 TOO_LONG = "Examine that machine carefully: it may be compromised."
 
 
-def diagnose(answers: Sequence[Answer]) -> list[Diagnosis]:
+def diagnose(answers: Sequence[NodeAnswer]) -> list[Diagnosis]:
     """What is to be said about each node, in order; of several the first is the root if none is."""
     if len(answers) > 1 and all(answer.is_root is None for answer in answers):
         answers = [replace(answers[0], is_root=True), *answers[1:]]
     return [Diagnosis(answer, _bounded(_findings(answer, answers))) for answer in answers]
 
 
-def worst(diagnoses: Sequence[Diagnosis]) -> Verdict:
+def worst(diagnoses: Sequence[Diagnosis]) -> Severity:
     """The worst verdict of all."""
-    for verdict in (Verdict.PROBLEM, Verdict.WARNING):
+    for verdict in (Severity.PROBLEM, Severity.WARNING):
         if any(diagnosis.count(verdict) for diagnosis in diagnoses):
             return verdict
-    return Verdict.OK
+    return Severity.OK
 
 
-def _findings(answer: Answer, answers: Sequence[Answer]) -> Iterator[Finding]:
+def _findings(answer: NodeAnswer, answers: Sequence[NodeAnswer]) -> Iterator[Finding]:
     if answer.silence is not None:
         yield answer.silence
     if answer.noise:

@@ -221,7 +221,7 @@ class Cuda(_Told):
     loader_libcudart: tuple[str, ...] = ()
 
 
-class Imported(_Told):
+class PetalsImports(_Told):
     """What importing PyTorch, bitsandbytes and Petals led to.
 
     Attributes:
@@ -250,7 +250,7 @@ class Python(_Told):
     bitsandbytes: str | None = None
     bitsandbytes_cuda: tuple[str, ...] = ()
     petals: str | None = None
-    imported: Imported | None = None
+    imported: PetalsImports | None = None
 
 
 class Firewall(_Told):

@@ -9,7 +9,7 @@ from enum import StrEnum
 from experiments.doctor.facts import Facts
 
 
-class Verdict(StrEnum):
+class Severity(StrEnum):
     """How bad it is: a problem keeps something from working, a warning makes it slow or unsure."""
 
     OK = "ok"
@@ -28,13 +28,13 @@ class Finding:
     """
 
     subject: str
-    verdict: Verdict
+    verdict: Severity
     sentence: str
     remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodeAnswer:
     """What a node reported, or why it did not.
 
     Attributes:
@@ -66,24 +66,24 @@ class Answer:
 class Diagnosis:
     """A node and all findings about it."""
 
-    answer: Answer
+    answer: NodeAnswer
     findings: Sequence[Finding]
 
-    def count(self, verdict: Verdict) -> int:
+    def count(self, verdict: Severity) -> int:
         """How many findings have that verdict."""
         return sum(finding.verdict is verdict for finding in self.findings)
 
 
 def ok(subject: str, sentence: str) -> Finding:
     """Nothing to do."""
-    return Finding(subject, Verdict.OK, sentence)
+    return Finding(subject, Severity.OK, sentence)
 
 
 def warning(subject: str, sentence: str, remedy: str) -> Finding:
     """Something that makes it slow or unsure."""
-    return Finding(subject, Verdict.WARNING, sentence, remedy)
+    return Finding(subject, Severity.WARNING, sentence, remedy)
 
 
 def problem(subject: str, sentence: str, remedy: str) -> Finding:
     """Something that keeps it from working."""
-    return Finding(subject, Verdict.PROBLEM, sentence, remedy)
+    return Finding(subject, Severity.PROBLEM, sentence, remedy)

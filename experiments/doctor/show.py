@@ -13,15 +13,15 @@ from rich.text import Text
 from core.foreign import visible
 from core.terminal import shown, wrapped
 from experiments.doctor.diagnose import worst
-from experiments.doctor.finding import Diagnosis, Finding, Verdict
+from experiments.doctor.finding import Diagnosis, Finding, Severity
 
 MARK_COLUMNS = 9
 NARROWEST_SENTENCE = 30
 
 MARKS = {
-    Verdict.OK: ("ok", "green"),
-    Verdict.WARNING: ("warning", "yellow"),
-    Verdict.PROBLEM: ("PROBLEM", "bold red"),
+    Severity.OK: ("ok", "green"),
+    Severity.WARNING: ("warning", "yellow"),
+    Severity.PROBLEM: ("PROBLEM", "bold red"),
 }
 
 
@@ -35,7 +35,7 @@ def show(diagnoses: Sequence[Diagnosis], console: Console) -> None:
         console.print()
     problems, warnings = (
         sum(diagnosis.count(verdict) for diagnosis in diagnoses)
-        for verdict in (Verdict.PROBLEM, Verdict.WARNING)
+        for verdict in (Severity.PROBLEM, Severity.WARNING)
     )
     console.print(
         f"{_counted(len(diagnoses), 'node')}: {_counted(problems, 'problem')}, "

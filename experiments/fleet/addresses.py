@@ -22,7 +22,7 @@ UNUSABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeAddress:
     """A node as the inventory has it.
 
     Attributes:
@@ -66,7 +66,7 @@ def ipv4(wanted: str) -> str | None:
         return None
 
 
-def refusals(places: Sequence[Place]) -> list[str]:
+def refusals(places: Sequence[NodeAddress]) -> list[str]:
     """What is wrong with engine addresses of a cluster, each in a sentence with its remedy."""
     found = {place.name: ipv4(place.wanted) for place in places}
     told = [
@@ -78,7 +78,7 @@ def refusals(places: Sequence[Place]) -> list[str]:
     return told or list(_clashes(places, found))
 
 
-def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
+def _obstacle(place: NodeAddress, address: str | None, *, alone: bool) -> str | None:
     if address is None:
         return f"is at {place.wanted!r}, which is not an IPv4 address and cannot be resolved to one"
     here = "" if address == place.wanted else f", which is {address} on this machine"
@@ -94,9 +94,9 @@ def _obstacle(place: Place, address: str | None, *, alone: bool) -> str | None:
     return None
 
 
-def _clashes(places: Sequence[Place], found: dict[str, str | None]) -> Iterator[str]:
+def _clashes(places: Sequence[NodeAddress], found: dict[str, str | None]) -> Iterator[str]:
     """Find nodes that share an address, or where one has the address of another."""
-    first: dict[str | None, Place] = {}
+    first: dict[str | None, NodeAddress] = {}
     servers = {place.server: place for place in reversed(places)}
     for place in places:
         address = found[place.name]

@@ -14,7 +14,7 @@ from core.errors import HerdError
 from core.foreign import is_file_name, one_line, whole
 from core.terminal import complain
 from experiments.fleet import commands
-from experiments.fleet.addresses import Place, ipv4, refusals
+from experiments.fleet.addresses import NodeAddress, ipv4, refusals
 from experiments.fleet.cluster import Cluster, Node, Secret, SshSettings
 from experiments.fleet.lab import LAB_IS_DOWN, lab_is_up
 from experiments.fleet.programs import ask_ansible, beside_python, of_config, with_remedy
@@ -115,7 +115,7 @@ def _of_root(told: Mapping[str, Any]) -> dict[str, object]:
     return {**told["variables"], "ansible_user": user, **dict.fromkeys(told["given"], True)}
 
 
-def _place(told: Mapping[str, Any]) -> Place:
+def _place(told: Mapping[str, Any]) -> NodeAddress:
     """Where a node is.
 
     Raises:
@@ -127,7 +127,7 @@ def _place(told: Mapping[str, Any]) -> Place:
             f"{DOING}: `{one_line(name, 80)}` cannot be the name of a node, because logs are "
             "named after it. Start it with a letter or digit, and use no `/` or `\\`."
         )
-    return Place(
+    return NodeAddress(
         name=name,
         ssh=str(options.get("host", name)),
         cluster=_text(told["variables"].get("herd_cluster_address")),
@@ -137,7 +137,7 @@ def _place(told: Mapping[str, Any]) -> Place:
     )
 
 
-def _node(told: Mapping[str, Any], place: Place) -> Node:
+def _node(told: Mapping[str, Any], place: NodeAddress) -> Node:
     name, options, variables = place.name, told["options"], told["variables"]
     _refuse_what_cannot_be_followed(told)
     password = options.get("password")

@@ -55,7 +55,7 @@ class KeeperError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LinkEnd:
     """Where a node's link is.
 
     Attributes:
@@ -73,7 +73,7 @@ class Keeper:
     """Shapes links and puts them back."""
 
     def __init__(self) -> None:
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, LinkEnd] = {}
         self._marks: dict[str, IO[str]] = {}
         self._own: dict[str, int] = {}
         self._delayer = Delayer()
@@ -134,7 +134,7 @@ class Keeper:
         self._mark(node, shaped=wanted != Shape(self._own[node]))
         return True
 
-    def _set(self, node: str, place: Place, wanted: Shape) -> None:
+    def _set(self, node: str, place: LinkEnd, wanted: Shape) -> None:
         doing = f"shaping the link of {node}"
         method = self._delaying() if wanted.delay_ms else None
         for arguments in node_end(wanted, method):
@@ -152,7 +152,7 @@ class Keeper:
         elif queued:
             _run(node, doing, *_inside(place), *queue_rule("-D"))
 
-    def _read(self, node: str, place: Place) -> Shape | None:
+    def _read(self, node: str, place: LinkEnd) -> Shape | None:
         """The link as it is; None where an end is not shaped or both differ."""
         doing = f"reading the link of {node}"
         show = ("tc", "-json", "qdisc", "show", "dev")
@@ -162,13 +162,13 @@ class Keeper:
             return None
         return Shape(inner.mbit, inner.delay_ms + round(2 * self._delayer.holds(node)))
 
-    def _place(self, node: str) -> Place:
+    def _place(self, node: str) -> LinkEnd:
         """Where a node's link is; looked up again when the node was restarted."""
         known = self._places.get(node)
         if known is None or _started(known.pid) != known.started:
             self._delayer.release(node)
             pid = _pid(node)
-            known = Place(pid, _started(pid), _host_end(node, pid))
+            known = LinkEnd(pid, _started(pid), _host_end(node, pid))
             self._places[node] = known
         return known
 
@@ -235,7 +235,7 @@ def has_queue() -> bool:
     return True
 
 
-def _inside(place: Place) -> tuple[str, ...]:
+def _inside(place: LinkEnd) -> tuple[str, ...]:
     return ("nsenter", "--target", str(place.pid), "--net")
 
 

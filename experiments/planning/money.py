@@ -27,7 +27,7 @@ ANSWERED = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Bill:
+class Spending:
     """What answers of one system cost.
 
     Attributes:
@@ -58,7 +58,7 @@ class Bill:
         """Of all, and that cannot be more."""
         return self.told_cost + self.price.of(self.most_read_tokens, self.most_generated_tokens)
 
-    def plus(self, other: Bill) -> Bill:
+    def plus(self, other: Spending) -> Spending:
         """Both together."""
         return replace(
             self,
@@ -83,14 +83,14 @@ class Bill:
         )
 
 
-def most_of_trial(cell: Cell) -> Bill | None:
+def most_of_trial(cell: Cell) -> Spending | None:
     """The most that a trial can cost; None if it costs nothing, as far as anyone said."""
     workload = cell.workload
     if cell.endpoint is None or cell.endpoint.price is None or is_replayed(cell):
         return None
     if not isinstance(workload, Questions):
         return None
-    return Bill(
+    return Spending(
         system=str(cell.params["system"]),
         price=cell.endpoint.price,
         answers=len(workload.asked),
@@ -100,7 +100,7 @@ def most_of_trial(cell: Cell) -> Bill | None:
     )
 
 
-def bill_of(folder: Path, record: AttemptRecord, cell: Cell) -> Bill | None:
+def spending_of(folder: Path, record: AttemptRecord, cell: Cell) -> Spending | None:
     """What an attempt cost; the most that it can where its log cannot be read."""
     most, workload = most_of_trial(cell), cell.workload
     if most is None or not isinstance(workload, Questions):
@@ -109,7 +109,7 @@ def bill_of(folder: Path, record: AttemptRecord, cell: Cell) -> Bill | None:
         answers = answers_of(folder, record)
     except Exception:  # noqa: BLE001 - what others write may raise anything
         return most
-    bill = Bill(system=most.system, price=most.price)
+    bill = Spending(system=most.system, price=most.price)
     asked = {question.id: question for question in workload.asked}
     if not asked.keys() >= {answer.question for answer in answers}:
         return most
@@ -119,8 +119,8 @@ def bill_of(folder: Path, record: AttemptRecord, cell: Cell) -> Bill | None:
     return bill
 
 
-def _charge(bill: Bill, answer: Answer, most_read: int, most_generated: int) -> Bill:
-    one = Bill(system=bill.system, price=bill.price, answers=1)
+def _charge(bill: Spending, answer: Answer, most_read: int, most_generated: int) -> Spending:
+    one = Spending(system=bill.system, price=bill.price, answers=1)
     if answer.tokens_from == "usage" and answer.prompt_tokens is not None:
         return replace(one, read_tokens=answer.prompt_tokens, generated_tokens=answer.tokens)
     if answer.status not in (None, ANSWERED):
@@ -128,7 +128,7 @@ def _charge(bill: Bill, answer: Answer, most_read: int, most_generated: int) -> 
     return replace(one, untold=1, most_read_tokens=most_read, most_generated_tokens=most_generated)
 
 
-Left = Sequence[tuple[Bill, int]]
+Left = Sequence[tuple[Spending, int]]
 """What is still to ask: the most that it costs once, and how often it is asked."""
 
 
@@ -173,7 +173,7 @@ class Purse:
         self._left = left
         self._max_cost = max_cost
         self._unpriced = unpriced
-        self._bills: dict[str, Bill] = {}
+        self._bills: dict[str, Spending] = {}
 
     def estimate(self) -> list[str]:
         """What is left to ask, the most that it can cost, and what limits it; none if it is free.
@@ -207,7 +207,7 @@ class Purse:
                 "(`max_tokens`), or give a higher --max-cost."
             )
 
-    def refuse_beyond(self, most: Bill | None) -> None:
+    def refuse_beyond(self, most: Spending | None) -> None:
         """See that asking once more, for that much at most, keeps below the ceiling.
 
         Raises:
@@ -223,7 +223,7 @@ class Purse:
                 "continue."
             )
 
-    def pay(self, bill: Bill | None) -> None:
+    def pay(self, bill: Spending | None) -> None:
         """Take the cost of what was asked out of the budget; None is free."""
         if bill is not None:
             before = self._bills.get(bill.system)
@@ -288,7 +288,7 @@ def run_purse(
     for trial in account.trials if account else ():
         for attempt in trial.attempts:
             if attempt.record is not None and trial.cell.cell_id in cells:
-                purse.pay(bill_of(attempt.folder, attempt.record, cells[trial.cell.cell_id]))
+                purse.pay(spending_of(attempt.folder, attempt.record, cells[trial.cell.cell_id]))
     return purse
 
 

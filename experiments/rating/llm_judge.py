@@ -23,7 +23,7 @@ from typing import Any
 
 from collect.account import Account
 from collect.attempt import UNUSABLE
-from collect.judging import Choice, Comparison, Judge, judge_files, read_judge
+from collect.judging import Choice, Judge, Ruling, judge_files, read_judge
 from collect.parsers.json_lines import count_of, whole_text
 from collect.questions import Question
 from collect.ratings import read_lines
@@ -35,7 +35,7 @@ from experiments.disk.reserve import reserved
 from experiments.engines.base import Endpoint
 from experiments.engines.chat_server import most_tokens
 from experiments.engines.openai import PATH, RETRIES
-from experiments.planning.money import Bill, Purse, may_cost
+from experiments.planning.money import Purse, Spending, may_cost
 from experiments.planning.systems import load_systems
 from experiments.rating.lines import adding_lines
 from experiments.rating.sheet import Texts, texts_to_rate
@@ -85,7 +85,7 @@ class Ask:
     first: str
     second: str
     body: Mapping[str, Any]
-    most: Bill | None
+    most: Spending | None
 
     @property
     def key(self) -> Key:
@@ -129,7 +129,7 @@ def judge_answers(
     described, path = judge_files(run_folder, judge.name)
     with adding_lines(path, judge.name) as lines:
         _describe(described, judge)
-        before = read_lines(path, Comparison)
+        before = read_lines(path, Ruling)
         known = {_key(one) for one in before if one.error is None}
         left = [ask for ask in wanted if ask.key not in known]
         most = {ask.key: ask.most for ask in wanted}
@@ -212,15 +212,15 @@ def _asks(account: Account, texts: Texts, judge: Judge, endpoint: Endpoint) -> I
                 yield Ask(question, first, second, body, _most(judge, content))
 
 
-def _key(said: Comparison) -> Key:
+def _key(said: Ruling) -> Key:
     return said.question, said.first, said.second
 
 
-def _most(judge: Judge, content: str) -> Bill | None:
+def _most(judge: Judge, content: str) -> Spending | None:
     """The most that a comparison can cost; None if the judge has no price."""
     if judge.price is None:
         return None
-    return Bill(
+    return Spending(
         system=judge.name,
         price=judge.price,
         answers=1,
@@ -232,21 +232,21 @@ def _most(judge: Judge, content: str) -> Bill | None:
 
 def _purse(judge: Judge, endpoint: Endpoint, left: Sequence[Ask], max_cost: float | None) -> Purse:
     most = [ask.most for ask in left if ask.most]
-    together = [(functools.reduce(Bill.plus, most), 1)] if most else []
+    together = [(functools.reduce(Spending.plus, most), 1)] if most else []
     return Purse(together, max_cost, (judge.name,) if may_cost(endpoint) else ())
 
 
-def _bill(judge: Judge, said: Comparison, most: Mapping[Key, Bill | None]) -> Bill | None:
+def _bill(judge: Judge, said: Ruling, most: Mapping[Key, Spending | None]) -> Spending | None:
     """What a comparison cost."""
     if judge.price is None:
         return None
     if said.read_tokens is not None and said.generated_tokens is not None:
-        one = Bill(system=judge.name, price=judge.price, answers=1)
+        one = Spending(system=judge.name, price=judge.price, answers=1)
         return replace(one, read_tokens=said.read_tokens, generated_tokens=said.generated_tokens)
     return most.get(_key(said))
 
 
-def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
+def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Ruling:
     """What the judge says; with an error where it begins to and does not end.
 
     Raises:
@@ -255,7 +255,7 @@ def _compare(ask: Ask, judge: Judge, endpoint: Endpoint) -> Comparison:
     reply = _ask(judge, endpoint, ask.argument())
     error = whole_text(reply["error"])
     usage = reply["usage"] if isinstance(reply["usage"], dict) else {}
-    return Comparison(
+    return Ruling(
         at=time.time(),
         question=ask.question.id,
         first=ask.first,

@@ -29,7 +29,7 @@ Texts = Mapping[str, Mapping[str, str]]
 """Id of a question to hash of an answer to its text."""
 
 
-class Key(Record):
+class SheetKey(Record):
     """Which label of a sheet means which answer.
 
     Attributes:
@@ -44,7 +44,7 @@ class Key(Record):
     seed: Whole
     order: dict[Words, tuple[Sha256, ...]] = Field(default_factory=dict)
 
-    def extended(self, texts: Texts) -> Key:
+    def extended(self, texts: Texts) -> SheetKey:
         """The key with the answers that it lacks, shuffled, after those that it has."""
         order = {
             question: self._in_order(question, list(answers)) for question, answers in texts.items()
@@ -69,7 +69,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SheetQuestion:
     """A question with its answers, by label."""
 
     question: Question
@@ -92,9 +92,9 @@ class Sheet:
 
     name: str
     rater: str | None
-    asked: tuple[Asked, ...]
+    asked: tuple[SheetQuestion, ...]
 
-    def question(self, question_id: str) -> Asked | None:
+    def question(self, question_id: str) -> SheetQuestion | None:
         """The question of that id."""
         return next((one for one in self.asked if one.question.id == question_id), None)
 
@@ -154,7 +154,9 @@ def open_sheet(run_folder: Path, name: str, rater: str | None) -> Sheet:
         raise HerdError(
             f"The run {run_folder.name} has no complete answer yet. `fab run-matrix` continues it."
         )
-    kept = load_key(run_folder, name) or Key(sheet=name, rater=rater, seed=secrets.randbits(32))
+    kept = load_key(run_folder, name) or SheetKey(
+        sheet=name, rater=rater, seed=secrets.randbits(32)
+    )
     key = kept.extended(texts)
     if key != kept:
         with writing(f"the key of the sheet {name}", run_folder):
@@ -175,7 +177,7 @@ def texts_to_rate(account: Account) -> dict[str, dict[str, str]]:
     return found
 
 
-def sheet_of(run: RunManifest, key: Key, texts: Texts) -> Sheet:
+def sheet_of(run: RunManifest, key: SheetKey, texts: Texts) -> Sheet:
     """The sheet that a key labels; answers that are no longer to judge keep their label unused."""
     workload = run.workload
     questions = workload.asked if isinstance(workload, Questions) else ()
@@ -188,7 +190,7 @@ def sheet_of(run: RunManifest, key: Key, texts: Texts) -> Sheet:
             if answer in known
         )
         if answers:
-            asked.append(Asked(question, answers))
+            asked.append(SheetQuestion(question, answers))
     return Sheet(key.sheet, key.rater, tuple(asked))
 
 
@@ -198,7 +200,7 @@ def key_path(run_folder: Path, sheet: str) -> Path:
     return inside(run_folder, f"{RATINGS_FOLDER}/{sheet}.key.json")
 
 
-def load_key(run_folder: Path, sheet: str) -> Key | None:
+def load_key(run_folder: Path, sheet: str) -> SheetKey | None:
     """The key of a sheet; None if there never was one.
 
     Raises:
@@ -206,4 +208,4 @@ def load_key(run_folder: Path, sheet: str) -> Key | None:
     """
     path = key_path(run_folder, sheet)
     remedy = "Restore it; without it, the labels cannot be matched to answers."
-    return read_record(path.parent, path.name, Key, f"Reading the key of {sheet}", remedy)
+    return read_record(path.parent, path.name, SheetKey, f"Reading the key of {sheet}", remedy)

@@ -29,7 +29,7 @@ _LONGEST_COMMENT = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedSheet:
     """What was read from a sheet.
 
     Attributes:
@@ -81,7 +81,7 @@ def write_sheet(run_folder: Path, target: Path, rater: str | None) -> Sheet:
     return sheet
 
 
-def read_sheet(run_folder: Path, source: Path, rater: str | None) -> Imported:
+def read_sheet(run_folder: Path, source: Path, rater: str | None) -> ImportedSheet:
     """Store what a filled-in sheet says: all of it, or nothing if there is a mistake in it.
 
     Args:
@@ -108,7 +108,7 @@ def read_sheet(run_folder: Path, source: Path, rater: str | None) -> Imported:
         raise HerdError(f"{source} contains no score: fill in {', '.join(RUBRICS)}.")
     with judgements_of(run_folder, who) as store:
         stored = sum(store.add(judgement) for judgement in judgements)
-    return Imported(who, len(judgements), stored)
+    return ImportedSheet(who, len(judgements), stored)
 
 
 def _rows(source: Path) -> list[_Row]:

@@ -23,7 +23,7 @@ from experiments.links.keeper import KeeperError
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.nodes.told import unread
-from experiments.planning.money import Purse, bill_of, most_of_trial
+from experiments.planning.money import Purse, most_of_trial, spending_of
 from experiments.planning.plan import Plan, warm_ups
 from experiments.sessions.book import TrialBook
 from experiments.sessions.lineup import Lineup, why_left
@@ -248,7 +248,7 @@ class Session:
         with rescued(self._manifest.run, attempt_id, write if room_for(cell) else None):
             record = self._ledger.record(attempt_id, execution.logs, judge)
         self.book.attempts[trial.trial_id] = number
-        self._purse.pay(bill_of(self._ledger.attempts / attempt_id, record, cell))
+        self._purse.pay(spending_of(self._ledger.attempts / attempt_id, record, cell))
         if record.outcome == "done":
             self.book.settle(trial, "done")
             self._seconds[trial.cell_id] = record.trial_wall_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.doctor.facts import Facts
-from experiments.doctor.finding import Answer
+from experiments.doctor.finding import NodeAnswer
 
 ADDRESS = "192.0.2.7"
 PC: dict[str, Any] = {
@@ -113,7 +113,7 @@ def changed(facts: dict[str, Any], **parts: Any) -> dict[str, Any]:  # noqa: ANN
     return new
 
 
-def answer(facts: dict[str, Any], node: str = "node", **told: Any) -> Answer:  # noqa: ANN401
+def answer(facts: dict[str, Any], node: str = "node", **told: Any) -> NodeAnswer:  # noqa: ANN401
     """What a node that tells this answers."""
     known: dict[str, Any] = {"address": ADDRESS, "engine_address": ADDRESS, **told}
-    return Answer(node=node, facts=Facts.model_validate(facts), **known)
+    return NodeAnswer(node=node, facts=Facts.model_validate(facts), **known)

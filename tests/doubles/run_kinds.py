@@ -19,8 +19,8 @@ from analysis.study import Study, study_of
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
 from collect.columns import SERVERS, TOKENS, Columns
-from collect.judging import Comparison, Judge, Judged
-from collect.questions import Key, Question
+from collect.judging import Judge, Judged, Ruling
+from collect.questions import AnswerKey, Question
 from collect.ratings import Judgement, answer_hash
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Perplexity, Price, SystemRecord
 from collect.tables import tables_of
@@ -32,7 +32,7 @@ from tests.unit.test_agreement import GOOD, SCORED, manifest, run_folder, scores
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
 QUESTIONS = (
-    Question(id="sum", text="What is 2 + 2?", topic="sums", key=Key(kind="numeric", value=4)),
+    Question(id="sum", text="What is 2 + 2?", topic="sums", key=AnswerKey(kind="numeric", value=4)),
     Question(id="why", text="Why is the sky blue?", topic="other", rubric="scattering"),
 )
 PRICE = Price(input=1.0, output=2.0, currency="USD", date=date(2026, 1, 1))
@@ -187,7 +187,7 @@ def _rated(_folder: Path) -> Study:
     judge = Judge(name="judge", url="https://api.example/v1", model="gpt", temperature=0.0,
                   max_tokens=100, prompt="Which is better?", price=PRICE)  # fmt: skip
     told = [
-        Comparison(question=name, first=answer_hash(one), second=answer_hash(other),
+        Ruling(question=name, first=answer_hash(one), second=answer_hash(other),
                    choice=choice, said="Verdict", served_model=None, at=1.0, read_tokens=5,
                    generated_tokens=2)
         for name, both in texts.items()

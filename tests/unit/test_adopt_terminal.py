@@ -13,7 +13,7 @@ import pytest
 import fabfile
 from experiments.adopt.screen import Terminal, next_commands
 from experiments.doctor.facts import Base, Facts, Machine, Root
-from experiments.doctor.finding import Answer, Diagnosis
+from experiments.doctor.finding import Diagnosis, NodeAnswer
 from experiments.fleet import commands
 
 
@@ -84,7 +84,7 @@ def diagnosis(root: Root | None) -> Diagnosis:
     facts = Facts(
         base=Base(architecture="x", kernel="6"), machine=Machine(kind="native"), root=root
     )
-    return Diagnosis(Answer("pi1", "192.0.2.1", "192.0.2.1", facts=facts), [])
+    return Diagnosis(NodeAnswer("pi1", "192.0.2.1", "192.0.2.1", facts=facts), [])
 
 
 @pytest.mark.parametrize(

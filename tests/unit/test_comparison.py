@@ -18,17 +18,17 @@ from analysis.answers.detail import said_again, script_of
 from analysis.cells.cells import cell_results, series_of
 from analysis.report import compose
 from analysis.text.wording import DASH
-from collect.questions import Key, Question
+from collect.questions import AnswerKey, Question
 from collect.ratings import Judgement, answer_hash
 from collect.run import Price, SystemRecord
 from tests.doubles.asked import API, Asked, make_asked
 
 SIX = tuple(
-    Question(id=f"q{n}", text=f"What is {n} + {n}?", key=Key(kind="numeric", value=2.0 * n))
+    Question(id=f"q{n}", text=f"What is {n} + {n}?", key=AnswerKey(kind="numeric", value=2.0 * n))
     for n in range(6)
 )
 FORTY = tuple(
-    Question(id=f"q{n}", text=f"What is {n} + {n}?", key=Key(kind="numeric", value=2.0 * n))
+    Question(id=f"q{n}", text=f"What is {n} + {n}?", key=AnswerKey(kind="numeric", value=2.0 * n))
     for n in range(40)
 )
 OPEN = (Question(id="why", text="Why is it slow?"), Question(id="왜", text="왜 느립니까?"))

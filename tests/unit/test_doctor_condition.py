@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.doctor.diagnose import diagnose
-from experiments.doctor.finding import Answer, Finding, Verdict
+from experiments.doctor.finding import Finding, NodeAnswer, Severity
 from experiments.doctor.probe.condition import COMPILED_IN, condition, root_type
 from tests.doubles.doctor_facts import PC, PI, answer, changed
 from tests.doubles.doctor_place import prepared
@@ -19,7 +19,7 @@ FIRMWARE = "/sys/devices/platform/soc/soc:firmware/get_throttled"
 
 def bad(facts: dict[str, Any]) -> list[Finding]:
     (diagnosis,) = diagnose([answer(facts, "pi1")])
-    return [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
+    return [one for one in diagnosis.findings if one.verdict is not Severity.OK]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_root_is_what_was_mounted_there_last() -> None:
     assert root_type("") is None
 
 
-def twin(name: str, **told: Any) -> Answer:  # noqa: ANN401
+def twin(name: str, **told: Any) -> NodeAnswer:  # noqa: ANN401
     base = {key: told[key] for key in ("machine_id", "boot_id") if key in told}
     network = {"host_keys": told.get("keys", [])}
     return answer(changed(PC, base=base, network=network), name)
@@ -155,7 +155,7 @@ def test_copies_of_a_machine_are_named(
     first: dict[str, Any], second: dict[str, Any], words: str
 ) -> None:
     here, _ = diagnose([twin("a", **first), twin("b", **second)])
-    (finding,) = [one for one in here.findings if one.verdict is not Verdict.OK]
+    (finding,) = [one for one in here.findings if one.verdict is not Severity.OK]
     assert words in finding.sentence
     assert "b" in finding.sentence
 
@@ -172,15 +172,15 @@ def test_containers_of_one_machine_and_strangers_are_no_copies(
     first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     here, _ = diagnose([twin("a", **first), twin("b", **second)])
-    assert [one for one in here.findings if one.verdict is not Verdict.OK] == []
+    assert [one for one in here.findings if one.verdict is not Severity.OK] == []
 
 
 def test_another_machine_at_a_nodes_address_is_told_by_its_host_key() -> None:
     there = {"peers": {"b": None}, "peer_keys": {"b": "ssh-ed25519 OTHER"}}
     own = answer(changed(PC, network={"host_keys": ["ssh-ed25519 B"]}), "b")
     here, _ = diagnose([answer(changed(PC, network=there), "a"), own])
-    (finding,) = [one for one in here.findings if one.verdict is Verdict.PROBLEM]
+    (finding,) = [one for one in here.findings if one.verdict is Severity.PROBLEM]
     assert "reaches a machine other than b" in finding.sentence
     right = {**there, "peer_keys": {"b": "ssh-ed25519 B"}}
     here, _ = diagnose([answer(changed(PC, network=right), "a"), own])
-    assert not here.count(Verdict.PROBLEM)
+    assert not here.count(Severity.PROBLEM)

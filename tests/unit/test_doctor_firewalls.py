@@ -12,7 +12,7 @@ import pytest
 from experiments.doctor.checks.firewalls import letting_in
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.facts import Firewall
-from experiments.doctor.finding import Finding, Verdict
+from experiments.doctor.finding import Finding, Severity
 from experiments.doctor.probe.firewalls import UNITS, by_nft, firewalls
 from experiments.doctor.probe.place import Said
 from tests.doubles.doctor_facts import PC, answer, changed
@@ -265,7 +265,7 @@ def test_each_firewall_is_a_warning_with_what_lets_engines_in(
     kind: str, told: dict[str, Any], words: str, remedy: str
 ) -> None:
     (finding,) = ports(kind, "192.0.2.8", "192.0.2.9", **told)
-    assert finding.verdict is Verdict.WARNING
+    assert finding.verdict is Severity.WARNING
     assert words in finding.sentence
     assert remedy in finding.remedy
     assert "192.0.2.9" in finding.remedy
@@ -276,7 +276,7 @@ def test_each_firewall_is_a_warning_with_what_lets_engines_in(
 @pytest.mark.parametrize(("kind", "told"), [("ufw", {"lets_in": True}), ("docker", {})])
 def test_a_firewall_that_lets_engines_in_is_only_named(kind: str, told: dict[str, Any]) -> None:
     (finding,) = ports(kind, "192.0.2.8", **told)
-    assert (finding.verdict, finding.remedy) == (Verdict.OK, "")
+    assert (finding.verdict, finding.remedy) == (Severity.OK, "")
 
 
 @pytest.mark.skipif(shutil.which("nft") is None, reason="reads rules with nft")

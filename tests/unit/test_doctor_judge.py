@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from experiments.doctor.diagnose import diagnose, worst
-from experiments.doctor.finding import Answer, Finding, Verdict, problem
+from experiments.doctor.finding import Finding, NodeAnswer, Severity, problem
 from experiments.doctor.show import as_json, show
 from tests.doubles.doctor_facts import (
     GPU,
@@ -45,7 +45,7 @@ def found(facts: dict[str, Any], **told: float) -> list[Finding]:
 
 
 def bad(facts: dict[str, Any], **told: float) -> list[Finding]:
-    return [finding for finding in found(facts, **told) if finding.verdict is not Verdict.OK]
+    return [finding for finding in found(facts, **told) if finding.verdict is not Severity.OK]
 
 
 def only(facts: dict[str, Any], **told: float) -> Finding:
@@ -119,7 +119,7 @@ def test_a_toolkit_only_inside_conda(facts: dict[str, Any]) -> None:
 
     trap = only(changed(facts, cuda=cuda))
 
-    assert (trap.subject, trap.verdict) == ("cuda", Verdict.WARNING), "nothing here needs nvcc"
+    assert (trap.subject, trap.verdict) == ("cuda", Severity.WARNING), "nothing here needs nvcc"
     assert f"exists only inside Conda ({CONDA})" in trap.sentence
     assert "--tags cuda" in trap.remedy
     assert "inside Conda, seen by login shell." in sentences(changed(facts, cuda=cuda))
@@ -168,7 +168,7 @@ def test_condas_compiler_before_the_systems() -> None:
 def test_a_linux_driver_inside_wsl(parts: dict[str, Any], what: str, remedy: str) -> None:
     trap = only(changed(WSL, **parts))
 
-    assert (trap.subject, trap.verdict) == ("wsl", Verdict.PROBLEM)
+    assert (trap.subject, trap.verdict) == ("wsl", Severity.PROBLEM)
     assert f"A Linux driver is installed inside WSL {what}" in trap.sentence
     assert remedy in trap.remedy
 
@@ -177,9 +177,9 @@ def test_a_driver_package_on_native_linux_is_right() -> None:
     assert bad(changed(PC_GPU, gpu={"driver_packages": ["nvidia-driver-550"]})) == []
 
 
-@pytest.mark.parametrize(("facts", "verdict"), [(PC_GPU, Verdict.PROBLEM), (PC, Verdict.WARNING)])
+@pytest.mark.parametrize(("facts", "verdict"), [(PC_GPU, Severity.PROBLEM), (PC, Severity.WARNING)])
 def test_pytorch_newer_than_the_pinned_bitsandbytes_can_serve(
-    facts: dict[str, Any], verdict: Verdict
+    facts: dict[str, Any], verdict: Severity
 ) -> None:
     new = {**TORCH_OK, "torch": "2.6.0", "torch_cuda": "12.4"}
 
@@ -206,7 +206,7 @@ def test_a_pytorch_that_is_not_served_for_another_reason_is_not_called_too_new(
 def test_a_new_pytorch_alone_could_not_serve_petals() -> None:
     new = {"path": "/home/ada/v", "kind": "venv", "torch": "2.6.0", "torch_cuda": "12.4"}
     trap = only(changed(PC_GPU, pythons=[new]))
-    assert trap.verdict is Verdict.WARNING
+    assert trap.verdict is Severity.WARNING
     assert "bitsandbytes 0.41.1, which Petals pins, supports" in trap.sentence
 
 
@@ -227,7 +227,7 @@ def test_a_new_pytorch_with_a_bitsandbytes_that_serves_it_is_right() -> None:
 def test_a_32_bit_userland_under_a_64_bit_kernel(machine: dict[str, Any]) -> None:
     trap = only(changed(PI, machine=machine))
 
-    assert trap.verdict is Verdict.PROBLEM
+    assert trap.verdict is Severity.PROBLEM
     assert trap.sentence.startswith(
         "32-bit userland: the kernel is aarch64, but programs are armhf"
     )
@@ -249,7 +249,7 @@ def test_secure_boot_with_a_module_that_it_refuses(signer: str | None, words: st
 
     trap = only(changed(PC, gpu=gpu))
 
-    assert (trap.subject, trap.verdict) == ("gpu", Verdict.PROBLEM)
+    assert (trap.subject, trap.verdict) == ("gpu", Severity.PROBLEM)
     assert trap.sentence.startswith("Secure Boot is on")
     assert words in trap.sentence
 
@@ -273,20 +273,20 @@ FORWARD = {"port": 9990, "to_address": "172.29.112.5", "to_port": 9990}
 @pytest.mark.parametrize(
     ("wsl", "verdict", "words"),
     [
-        (NAT, Verdict.PROBLEM, "it hides this node, and no engine port is forwarded"),
-        ({**NAT, "forwards": None}, Verdict.PROBLEM, "Windows could not be queried"),
-        ({"networking": None, "forwards": None}, Verdict.PROBLEM, "networking is nat"),
-        ({**NAT, "forwards": [{**FORWARD, "port": 2222}]}, Verdict.PROBLEM, "no engine port"),
-        ({**NAT, "forwards": [FORWARD]}, Verdict.WARNING, "only the ports that Windows forwards"),
+        (NAT, Severity.PROBLEM, "it hides this node, and no engine port is forwarded"),
+        ({**NAT, "forwards": None}, Severity.PROBLEM, "Windows could not be queried"),
+        ({"networking": None, "forwards": None}, Severity.PROBLEM, "networking is nat"),
+        ({**NAT, "forwards": [{**FORWARD, "port": 2222}]}, Severity.PROBLEM, "no engine port"),
+        ({**NAT, "forwards": [FORWARD]}, Severity.WARNING, "only the ports that Windows forwards"),
         (
             {**NAT, "forwards": [{**FORWARD, "to_address": "172.29.99.9"}]},
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "an address that WSL no longer has",
         ),
-        ({"networking": "virtioproxy"}, Verdict.PROBLEM, "networking is virtioproxy"),
+        ({"networking": "virtioproxy"}, Severity.PROBLEM, "networking is virtioproxy"),
     ],
 )
-def test_nat_that_hides_a_wsl_worker(wsl: dict[str, Any], verdict: Verdict, words: str) -> None:
+def test_nat_that_hides_a_wsl_worker(wsl: dict[str, Any], verdict: Severity, words: str) -> None:
     trap = only(changed(WSL, wsl=wsl, network=BEHIND))
 
     assert (trap.subject, trap.verdict) == ("wsl", verdict)
@@ -298,7 +298,7 @@ def told_of_both(**first: bool) -> list[Finding]:
     """What is wrong with a guest behind NAT beside another node."""
     guest = changed(WSL, wsl={**NAT, "forwards": [{**FORWARD, "port": 2222}]}, network=BEHIND)
     here, _ = diagnose([answer(guest, "guest", **first), answer(PI, "pi1")])
-    return [one for one in here.findings if one.verdict is not Verdict.OK]
+    return [one for one in here.findings if one.verdict is not Severity.OK]
 
 
 def test_a_root_behind_nat_needs_no_forwarded_engines() -> None:
@@ -320,7 +320,7 @@ def test_both_firewalls_of_windows_before_a_mirrored_guest(
 ) -> None:
     guest = answer(changed(WSL, wsl={"engine_rule": rule}), "guest", port=2222, is_root=False)
     here, _ = diagnose([guest, answer(PI, "pi1", engine_address="192.0.2.8")])
-    bad = [one for one in here.findings if one.verdict is not Verdict.OK]
+    bad = [one for one in here.findings if one.verdict is not Severity.OK]
     assert bool(bad) == is_told
     for one in bad:
         assert "New-NetFirewallRule -DisplayName $n" in one.remedy
@@ -335,7 +335,7 @@ def test_wsl_that_has_the_address_others_look_for_is_taken_as_mirrored() -> None
 
 def test_wifi() -> None:
     trap = only(changed(PI, base={"wireless": True, "nic": "wlan0", "link_mbit": None}))
-    assert (trap.subject, trap.verdict) == ("link", Verdict.WARNING)
+    assert (trap.subject, trap.verdict) == ("link", Severity.WARNING)
     assert trap.sentence.startswith("Engines communicate over Wi-Fi (wlan0)")
 
 
@@ -379,53 +379,53 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
 @pytest.mark.parametrize(
     ("facts", "verdict", "words"),
     [
-        (changed(PI, base={"link_mbit": 100}), Verdict.WARNING, "100 Mbit/s; Gigabit is usual"),
-        (changed(PC, network={"ufw": True}), Verdict.WARNING, "ufw is on"),
+        (changed(PI, base={"link_mbit": 100}), Severity.WARNING, "100 Mbit/s; Gigabit is usual"),
+        (changed(PC, network={"ufw": True}), Severity.WARNING, "ufw is on"),
         (
             changed(PC, base={"available_mib": 200}),
-            Verdict.WARNING,
+            Severity.WARNING,
             "Little memory is free: 15.5 GiB",
         ),
         (
             changed(PC, base={"clock_synchronised": False, "clock_service": None}),
-            Verdict.WARNING,
+            Severity.WARNING,
             "nothing keeps it synchronised",
         ),
         (
             changed(PC, base={"clock_synchronised": False}),
-            Verdict.WARNING,
+            Severity.WARNING,
             "systemd-timesyncd has not set it yet",
         ),
         (
             changed(PC, disks=[{"path": "/", "total_mib": 30_000, "free_mib": 3000}]),
-            Verdict.WARNING,
+            Severity.WARNING,
             "Only 2.9 GiB of 29.3 GiB free at /",
         ),
         (
             changed(PC, disks=[{"path": "/", "total_mib": 30_000, "free_mib": 100}]),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "Only 0.1 GiB",
         ),
-        (changed(PC, machine={"systemd": False}), Verdict.PROBLEM, "systemd is not running"),
-        (changed(WSL, machine={"systemd": False}), Verdict.PROBLEM, "systemd is not running"),
-        (changed(WSL, machine={"kind": "wsl1"}), Verdict.PROBLEM, "WSL 1 has no Linux kernel"),
-        (changed(PC, machine={"python": "3.8.10"}), Verdict.PROBLEM, "Its Python is 3.8.10"),
+        (changed(PC, machine={"systemd": False}), Severity.PROBLEM, "systemd is not running"),
+        (changed(WSL, machine={"systemd": False}), Severity.PROBLEM, "systemd is not running"),
+        (changed(WSL, machine={"kind": "wsl1"}), Severity.PROBLEM, "WSL 1 has no Linux kernel"),
+        (changed(PC, machine={"python": "3.8.10"}), Severity.PROBLEM, "Its Python is 3.8.10"),
         (
             changed(PC, machine={"os_id": "fedora"}),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "provisioning supports only Debian",
         ),
-        (changed(PC, base={"architecture": "riscv64"}), Verdict.PROBLEM, "Its processor is"),
-        (changed(PI, base={"emulated": True}), Verdict.WARNING, "processor is emulated"),
+        (changed(PC, base={"architecture": "riscv64"}), Severity.PROBLEM, "Its processor is"),
+        (changed(PI, base={"emulated": True}), Severity.WARNING, "processor is emulated"),
         (
             changed(PC, network={"addresses": {"192.0.2.99": "eth0"}}),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "None of its interfaces has 192.0.2.7",
         ),
-        (changed(PC, gpu={"on_bus": 1}), Verdict.WARNING, "no driver for it"),
+        (changed(PC, gpu={"on_bus": 1}), Severity.WARNING, "no driver for it"),
         (
             changed(PC, gpu={"on_bus": 1, "nouveau": True}),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "nouveau controls the GPU",
         ),
         (
@@ -437,7 +437,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                     "nvidia_smi_error": "Driver/library version mismatch",
                 },
             ),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "version mismatch",
         ),
         (
@@ -448,17 +448,17 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                     "nvidia_smi_error": "Failed to initialize NVML: GPU access blocked",
                 },
             ),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "GPU access blocked",
         ),
         (
             changed(PC_GPU, cuda={**SEEN, "toolkits": [{**SYSTEM_TOOLKIT, "version": "13.0.1"}]}),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "CUDA 13.0.1 needs driver 580 or newer",
         ),
         (
             changed(PC_GPU, cuda={**SEEN, "loader_libcudart": []}),
-            Verdict.WARNING,
+            Severity.WARNING,
             "loader's cache lists none",
         ),
         (
@@ -466,17 +466,17 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                 PC_GPU,
                 cuda={**SEEN, "login": {"ld_library_path": "/usr/local/cuda/lib64"}},
             ),
-            Verdict.WARNING,
+            Severity.WARNING,
             "LD_LIBRARY_PATH is set for logins",
         ),
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "bitsandbytes": None}]),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "Petals is installed without bitsandbytes",
         ),
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "torch_cuda": None}]),
-            Verdict.WARNING,
+            Severity.WARNING,
             "built for the CPU",
         ),
         (
@@ -485,7 +485,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                 gpu={"gpus": [{**GPU["gpus"][0], "driver": "470.256.02"}]},
                 pythons=[TORCH_OK],
             ),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "PyTorch for CUDA 12.1 needs driver 525 or newer, but this is 470.256.02",
         ),
         (
@@ -494,12 +494,12 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                 gpu={"gpus": [{**GPU["gpus"][0], "compute_capability": "12.0"}]},
                 pythons=[TORCH_OK],
             ),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "compute capability 12.0",
         ),
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "imported": {"error": "RuntimeError: CUDA"}}]),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "importing ended with RuntimeError: CUDA",
         ),
         (
@@ -507,7 +507,7 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                 PC_GPU,
                 pythons=[{**TORCH_OK, "imported": {"module": "petals", "error": "OSError: no."}}],
             ),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "importing petals ended with OSError: no.",
         ),
         (
@@ -516,18 +516,18 @@ def test_a_clock_that_is_not_the_machines_own_is_set_where_it_is() -> None:
                 gpu={"gpus": [{**GPU["gpus"][0], "compute_capability": "3.7"}]},
                 pythons=[TORCH_OK],
             ),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "compute capability 3.7, which is older than",
         ),
-        (changed(PC, gpu={"tegra": True}), Verdict.WARNING, "A Jetson"),
+        (changed(PC, gpu={"tegra": True}), Severity.WARNING, "A Jetson"),
         (
             changed(PC_GPU, pythons=[{**TORCH_OK, "imported": {"torch_sees_gpu": False}}]),
-            Verdict.PROBLEM,
+            Severity.PROBLEM,
             "sees no GPU",
         ),
     ],
 )
-def test_what_else_is_wrong(facts: dict[str, Any], verdict: Verdict, words: str) -> None:
+def test_what_else_is_wrong(facts: dict[str, Any], verdict: Severity, words: str) -> None:
     finding = only(facts)
     assert finding.verdict is verdict
     assert words in finding.sentence
@@ -536,14 +536,14 @@ def test_what_else_is_wrong(facts: dict[str, Any], verdict: Verdict, words: str)
 @pytest.mark.parametrize(
     ("offset_s", "error_s", "verdict"),
     [
-        (0.4, 0.01, Verdict.OK),
-        (-1.5, 0.01, Verdict.WARNING),
-        (1.5, 1.0, Verdict.OK),
-        (3600.0, 0.01, Verdict.PROBLEM),
+        (0.4, 0.01, Severity.OK),
+        (-1.5, 0.01, Severity.WARNING),
+        (1.5, 1.0, Severity.OK),
+        (3600.0, 0.01, Severity.PROBLEM),
     ],
 )
 def test_a_clock_is_wrong_only_beyond_the_error_of_asking(
-    offset_s: float, error_s: float, verdict: Verdict
+    offset_s: float, error_s: float, verdict: Severity
 ) -> None:
     told = found(PC, offset_s=offset_s, offset_error_s=error_s)
     (clock,) = (finding for finding in told if finding.subject == "clock")
@@ -558,7 +558,7 @@ def test_a_containers_clock_is_its_hosts() -> None:
 # -- nodes together ----------------------------------------------------------------------------
 
 
-SILENT = Answer("gone", "192.0.2.9", "192.0.2.9", silence=problem("connection", "No.", "Try."))
+SILENT = NodeAnswer("gone", "192.0.2.9", "192.0.2.9", silence=problem("connection", "No.", "Try."))
 
 
 def test_a_node_that_others_do_not_reach_is_told_where_it_was_missed() -> None:
@@ -566,9 +566,9 @@ def test_a_node_that_others_do_not_reach_is_told_where_it_was_missed() -> None:
 
     first, *others = diagnose([here, answer(PC, "b"), answer(PC, "c")])
 
-    (missed,) = (one for one in first.findings if one.verdict is Verdict.PROBLEM)
+    (missed,) = (one for one in first.findings if one.verdict is Severity.PROBLEM)
     assert "b cannot be reached from here at 192.0.2.7: timed out." in missed.sentence
-    assert all(not one.count(Verdict.PROBLEM) for one in others)
+    assert all(not one.count(Severity.PROBLEM) for one in others)
 
 
 def test_a_node_that_tells_nothing_is_one_finding_and_no_crash() -> None:
@@ -576,10 +576,10 @@ def test_a_node_that_tells_nothing_is_one_finding_and_no_crash() -> None:
 
     first, _, gone = diagnose([here, answer(PC, "b"), SILENT])
 
-    assert not first.count(Verdict.PROBLEM), "it is told once, at the node itself"
+    assert not first.count(Severity.PROBLEM), "it is told once, at the node itself"
     assert "Reaches SSH of b;" in " ".join(f.sentence for f in first.findings)
     assert list(gone.findings) == [SILENT.silence]
-    assert worst([first, gone]) is Verdict.PROBLEM
+    assert worst([first, gone]) is Severity.PROBLEM
 
 
 def test_the_screen_names_verdict_subject_sentence_and_remedy() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments.doctor.ask import _peer, ask_nodes
-from experiments.doctor.finding import Verdict
+from experiments.doctor.finding import Severity
 from experiments.doctor.run import examine
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import read_cluster
@@ -40,7 +40,7 @@ def test_nodes_that_do_not_answer_are_findings_with_a_remedy(tmp_path: Path, hos
     for diagnosis, name in zip(diagnoses, ("a", "b"), strict=True):
         (finding,) = diagnosis.findings
         assert diagnosis.answer.node == name
-        assert (finding.subject, finding.verdict) == ("connection", Verdict.PROBLEM)
+        assert (finding.subject, finding.verdict) == ("connection", Severity.PROBLEM)
         assert finding.sentence.startswith(f"Connecting to {name} (")
         assert finding.sentence.endswith(".")
         assert finding.remedy.startswith("Is it switched on and connected to the network?")

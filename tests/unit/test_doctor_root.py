@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.doctor.diagnose import diagnose
-from experiments.doctor.finding import Finding, Verdict
+from experiments.doctor.finding import Finding, Severity
 from experiments.doctor.probe.place import Place, Said
 from experiments.doctor.probe.root import asks, root
 from tests.doubles.doctor_facts import PC, answer, changed
@@ -36,7 +36,7 @@ def of_root(told: dict[str, Any], **known: str) -> Finding:
 )
 def test_who_can_become_root_is_told_so(told: dict[str, Any], words: str) -> None:
     finding = of_root(told)
-    assert (finding.verdict, finding.remedy) == (Verdict.OK, "")
+    assert (finding.verdict, finding.remedy) == (Severity.OK, "")
     assert words in finding.sentence
 
 
@@ -78,20 +78,20 @@ def test_what_keeps_from_becoming_root_is_a_problem_with_what_helps(
     told: dict[str, Any], words: str, remedy: str
 ) -> None:
     finding = of_root(told)
-    assert finding.verdict is Verdict.PROBLEM
+    assert finding.verdict is Severity.PROBLEM
     assert words in finding.sentence
     assert remedy in finding.remedy
 
 
 def test_a_password_of_somebody_in_no_such_group_is_in_doubt() -> None:
     finding = of_root({**HERE, "asks": "password"})
-    assert finding.verdict is Verdict.WARNING
+    assert finding.verdict is Severity.WARNING
     assert "ada is in none of the groups" in finding.sentence
 
 
 def test_another_way_of_the_inventory_is_told_as_not_tried() -> None:
     finding = of_root({**HERE, "program": None}, become_method="su")
-    assert finding.verdict is Verdict.OK
+    assert finding.verdict is Severity.OK
     assert "with su, which was not tested" in finding.sentence
 
 
@@ -104,7 +104,7 @@ def test_a_slow_sudo_is_a_warning_of_its_own() -> None:
     told = changed(PC, root={**HERE, "asks": "nothing", "seconds": 8.0})
     (diagnosis,) = diagnose([answer(told, "desk")])
     _, slow = [one for one in diagnosis.findings if one.subject == "root"]
-    assert slow.verdict is Verdict.WARNING
+    assert slow.verdict is Severity.WARNING
     assert "took 8 s" in slow.sentence
 
 

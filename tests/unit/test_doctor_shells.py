@@ -12,7 +12,7 @@ import pytest
 
 from experiments.doctor.ask import UnfitError, ask_nodes, converse
 from experiments.doctor.diagnose import diagnose
-from experiments.doctor.finding import Finding, Verdict
+from experiments.doctor.finding import Finding, Severity
 from experiments.doctor.program import COMMAND, program
 from experiments.fleet.cluster import Node, SshSettings
 from tests.doubles.doctor_facts import PC, answer, changed
@@ -48,7 +48,7 @@ def test_a_node_without_python_is_told_so_whatever_its_shell_says(
     programs: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     found = node_with(str(programs), monkeypatch, tmp_path)
-    assert (found.verdict, found.subject) == (Verdict.PROBLEM, "connection")
+    assert (found.verdict, found.subject) == (Severity.PROBLEM, "connection")
     assert found.sentence.startswith("It has no Python 3")
 
 
@@ -118,7 +118,7 @@ def test_what_a_node_says_instead_of_ready_ends_the_conversation(said: str) -> N
 def of(shell: str) -> list[Finding]:
     told = changed(PC, root={"user": "ada", "is_root": True, "shell": shell})
     (diagnosis,) = diagnose([answer(told, "desk")])
-    return [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
+    return [one for one in diagnosis.findings if one.verdict is not Severity.OK]
 
 
 @pytest.mark.parametrize("shell", ["/bin/bash", "/usr/bin/fish", "/usr/bin/zsh", "/bin/sh"])
@@ -141,7 +141,7 @@ def test_a_shell_through_which_ansible_does_not_work_is_named(
     shell: str, words: str, remedy: str
 ) -> None:
     (finding,) = of(shell)
-    assert finding.verdict is Verdict.PROBLEM
+    assert finding.verdict is Severity.PROBLEM
     assert words in finding.sentence
     assert remedy in finding.remedy
 
@@ -149,7 +149,7 @@ def test_a_shell_through_which_ansible_does_not_work_is_named(
 def test_a_shell_that_prints_by_itself_is_a_warning() -> None:
     told = replace(answer(PC, "desk"), noise="Welcome")
     (diagnosis,) = diagnose([told])
-    (finding,) = [one for one in diagnosis.findings if one.verdict is not Verdict.OK]
+    (finding,) = [one for one in diagnosis.findings if one.verdict is not Severity.OK]
     assert "prints text in non-interactive sessions (`Welcome`)" in finding.sentence
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from experiments.doctor.diagnose import diagnose
-from experiments.doctor.finding import Finding, Verdict
+from experiments.doctor.finding import Finding, Severity
 from experiments.doctor.probe.network import is_tunnel, leaves_by
 from tests.doubles.doctor_facts import ADDRESS, PC, answer, changed
 from tests.doubles.doctor_place import prepared
@@ -18,7 +18,7 @@ def bad(here: dict[str, Any], there: dict[str, Any] | None = None) -> list[Findi
     """What is wrong with the first of two nodes."""
     other = answer(changed(PC, network=there or {}), "b", engine_address="192.0.2.8")
     first, _ = diagnose([answer(changed(PC, network=here), "a", engine_address=ADDRESS), other])
-    return [one for one in first.findings if one.verdict is not Verdict.OK]
+    return [one for one in first.findings if one.verdict is not Severity.OK]
 
 
 @pytest.mark.parametrize(

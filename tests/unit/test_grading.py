@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from collect.grading import is_right, stated_number
-from collect.questions import Key, Question, load_questions
+from collect.questions import AnswerKey, Question, load_questions
 from collect.spoken_numbers import numbers_in
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ REFUSALS = (
 )
 
 
-def key_of(question: Question) -> Key:
+def key_of(question: Question) -> AnswerKey:
     assert question.key is not None
     return question.key
 
@@ -118,7 +118,7 @@ def test_numbers_as_they_are_written(text: str, numbers: list[float]) -> None:
 
 
 def test_words_count_whole_and_undenied() -> None:
-    key = Key(kind="exact", value="New York")
+    key = AnswerKey(kind="exact", value="New York")
     assert is_right(key, "It is new  york.")
     assert not is_right(key, "New Yorkers")
     assert not is_right(key, "It is never New York")
@@ -127,6 +127,6 @@ def test_words_count_whole_and_undenied() -> None:
 
 
 def test_only_what_is_called_the_answer_counts_where_something_is() -> None:
-    key = Key(kind="exact", value="Paris")
+    key = AnswerKey(kind="exact", value="Paris")
     assert not is_right(key, "Paris is large, but the answer is Lyon.")
     assert is_right(key, "Lyon is large, but the answer is Paris.")

@@ -27,7 +27,7 @@ from core.paths import CLIENT
 from experiments.disk.ledger import Ledger
 from experiments.disk.rescue import PREFIX, rescued, rescued_attempts
 from experiments.disk.reserve import RESERVE_FILE, reserved, room_for
-from experiments.planning.money import bill_of, most_of_trial
+from experiments.planning.money import most_of_trial, spending_of
 from experiments.trials.recorder import LONGEST_CAUSE
 from herd_ask.server import HIDDEN, Server
 from herd_ask.spelling import readings
@@ -637,6 +637,6 @@ def test_a_log_that_answers_what_nobody_asked_costs_the_most_that_it_can(tmp_pat
     log = folder / "controller.client.out"
     log.write_text(log.read_text().replace('"id": "q1"', '"id": "other"'))
 
-    bill = bill_of(folder, record.model_copy(update={"processes": (process,)}), cell(asked_for))
+    bill = spending_of(folder, record.model_copy(update={"processes": (process,)}), cell(asked_for))
 
     assert bill == most_of_trial(cell(asked_for))

@@ -18,7 +18,7 @@ from experiments.doctor.ask import SilentError, converse
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
-from experiments.doctor.finding import Answer, Finding
+from experiments.doctor.finding import Finding, NodeAnswer
 from experiments.doctor.probe.main import MARK
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Node
@@ -554,7 +554,7 @@ def saying_everywhere(facts: Facts, text: str) -> Facts:
 def test_whatever_a_node_says_of_itself_the_doctor_judges_it(text: str) -> None:
     told = saying_everywhere(Facts.model_validate(PC), text[:LONGEST_WORDS])
 
-    (diagnosis,) = diagnose([Answer("pi1", "10.0.0.1", "10.0.0.1", facts=told)])
+    (diagnosis,) = diagnose([NodeAnswer("pi1", "10.0.0.1", "10.0.0.1", facts=told)])
 
     said = " ".join(finding.sentence for finding in diagnosis.findings)
     assert "Native Linux" in said
@@ -568,7 +568,7 @@ def test_a_check_that_fails_is_a_finding_and_the_others_go_on(
         raise OddError("so\nit is")
 
     monkeypatch.setattr("experiments.doctor.checks.cuda.check", failing)
-    answer = Answer("pi1", "10.0.0.1", "10.0.0.1", facts=Facts.model_validate(PC))
+    answer = NodeAnswer("pi1", "10.0.0.1", "10.0.0.1", facts=Facts.model_validate(PC))
 
     (diagnosis,) = diagnose([answer])
 

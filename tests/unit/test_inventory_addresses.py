@@ -10,11 +10,11 @@ import pytest
 
 from core.errors import HerdError
 from experiments.fleet import addresses
-from experiments.fleet.addresses import Place, ipv4, refusals
+from experiments.fleet.addresses import NodeAddress, ipv4, refusals
 from experiments.fleet.inventory import read_cluster
 
 PROJECT = Path(__file__).resolve().parents[2]
-OTHER = Place("other", "192.0.2.99")
+OTHER = NodeAddress("other", "192.0.2.99")
 NAMES = {
     "desk": "127.0.1.1",  # Debian's own /etc/hosts
     "pi3.local": "169.254.7.8",  # mDNS knows both of its addresses
@@ -62,7 +62,7 @@ def _no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_address_that_others_cannot_reach_is_refused(
     address: str, why: str, *, is_first: bool
 ) -> None:
-    place = Place("a", address)
+    place = NodeAddress("a", address)
 
     (told,) = refusals([place, OTHER] if is_first else [OTHER, place])
 
@@ -73,61 +73,71 @@ def test_an_address_that_others_cannot_reach_is_refused(
 
 @pytest.mark.parametrize("address", ["192.0.2.7", "10.0.0.7", "100.64.0.7", "pi4.local"])
 def test_any_other_is_taken(address: str) -> None:
-    assert refusals([Place("a", address), OTHER]) == []
+    assert refusals([NodeAddress("a", address), OTHER]) == []
 
 
 def test_the_cluster_address_counts_where_there_is_one() -> None:
-    assert refusals([Place("a", "127.0.0.1", "10.0.0.1"), OTHER]) == []
-    assert "a is at '127.0.0.1'" in refusals([Place("a", "192.0.2.7", "127.0.0.1"), OTHER])[0]
+    assert refusals([NodeAddress("a", "127.0.0.1", "10.0.0.1"), OTHER]) == []
+    assert "a is at '127.0.0.1'" in refusals([NodeAddress("a", "192.0.2.7", "127.0.0.1"), OTHER])[0]
     # Two machines on one cable may live on such addresses, when somebody says so.
-    assert refusals([Place("a", "192.0.2.7", "169.254.3.4"), OTHER]) == []
+    assert refusals([NodeAddress("a", "192.0.2.7", "169.254.3.4"), OTHER]) == []
 
 
 def test_a_lone_node_may_be_at_loopback_but_not_nowhere() -> None:
-    assert refusals([Place("a", "127.0.0.1")]) == []
-    assert refusals([Place("a", "0.0.0.0")])  # noqa: S104 - refused
+    assert refusals([NodeAddress("a", "127.0.0.1")]) == []
+    assert refusals([NodeAddress("a", "0.0.0.0")])  # noqa: S104 - refused
 
 
 def test_every_node_is_told_of() -> None:
-    told = refusals([Place("a", "127.0.0.1"), OTHER, Place("b", "0.0.0.0")])  # noqa: S104
+    told = refusals([NodeAddress("a", "127.0.0.1"), OTHER, NodeAddress("b", "0.0.0.0")])  # noqa: S104
     assert [one.split()[0] for one in told] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("one", "two", "told"),
     [
-        (Place("a", "192.0.2.1"), Place("b", "192.0.2.1"), "a and b both have"),
-        (Place("a", "192.0.2.1", "10.0.0.1"), Place("b", "192.0.2.2", "10.0.0.1"), "a and b both"),
-        (Place("a", "pi4.local"), Place("b", "192.0.2.44", port=2222), "a and b both have"),
+        (NodeAddress("a", "192.0.2.1"), NodeAddress("b", "192.0.2.1"), "a and b both have"),
+        (
+            NodeAddress("a", "192.0.2.1", "10.0.0.1"),
+            NodeAddress("b", "192.0.2.2", "10.0.0.1"),
+            "a and b both",
+        ),
+        (
+            NodeAddress("a", "pi4.local"),
+            NodeAddress("b", "192.0.2.44", port=2222),
+            "a and b both have",
+        ),
         # One machine with two addresses would be measured as two nodes.
         (
-            Place("a", "192.0.2.1", "10.0.0.1"),
-            Place("b", "192.0.2.1", "10.0.0.2"),
+            NodeAddress("a", "192.0.2.1", "10.0.0.1"),
+            NodeAddress("b", "192.0.2.1", "10.0.0.2"),
             "are the same machine: both are where SSH finds 192.0.2.1",
         ),
         (
-            Place("a", "192.0.2.1", is_here=True),
-            Place("b", "192.0.2.2", is_here=True),
+            NodeAddress("a", "192.0.2.1", is_here=True),
+            NodeAddress("b", "192.0.2.2", is_here=True),
             "are the same machine: both are this machine itself",
         ),
         # a's own address was written down wrongly, as b's.
         (
-            Place("a", "192.0.2.1", "192.0.2.2"),
-            Place("b", "192.0.2.2", "10.0.0.2"),
+            NodeAddress("a", "192.0.2.1", "192.0.2.2"),
+            NodeAddress("b", "192.0.2.2", "10.0.0.2"),
             "address of a, 192.0.2.2, is where SSH finds b",
         ),
     ],
 )
-def test_two_nodes_with_one_address_are_refused(one: Place, two: Place, told: str) -> None:
+def test_two_nodes_with_one_address_are_refused(
+    one: NodeAddress, two: NodeAddress, told: str
+) -> None:
     assert told in " ".join(refusals([one, two]))
     assert told.rsplit(maxsplit=1)[-1] in " ".join(refusals([two, one]))
 
 
 def test_nodes_that_only_seem_to_be_one_are_taken() -> None:
-    gate = Place("gate", "192.0.2.1", "10.0.0.1")
+    gate = NodeAddress("gate", "192.0.2.1", "10.0.0.1")
     # Behind a port that it forwards; or at the same address of another network.
-    assert refusals([gate, Place("guest", "192.0.2.1", "10.0.0.2", port=2222)]) == []
-    behind = Place("b", "10.0.0.1", "10.9.0.1", way=("-o", "ProxyJump=site-b"))
+    assert refusals([gate, NodeAddress("guest", "192.0.2.1", "10.0.0.2", port=2222)]) == []
+    behind = NodeAddress("b", "10.0.0.1", "10.9.0.1", way=("-o", "ProxyJump=site-b"))
     assert refusals([gate, behind]) == []
 
 

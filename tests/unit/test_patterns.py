@@ -8,12 +8,12 @@ import pytest
 
 from collect import grading
 from collect.parsers import dllama_failures, llama_cpp, petals
-from collect.questions import Key
+from collect.questions import AnswerKey
 from tests.doubles.pattern_tree import Found, attacks, patterns_of, without_end
 
 PATTERNS = patterns_of("collect")
-WORDS = Key(kind="exact", value="New York")
-NUMBER = Key(kind="numeric", value=4.0)
+WORDS = AnswerKey(kind="exact", value="New York")
+NUMBER = AnswerKey(kind="numeric", value=4.0)
 SMALL, LARGE = 10_000, 40_000
 MOST_TIMES = 9
 """Four times as much text takes about four times as long; a square would take sixteen."""
@@ -113,8 +113,8 @@ SAID = (
 
 
 @pytest.mark.parametrize("said", SAID)
-@pytest.mark.parametrize("key", [WORDS, NUMBER, Key(kind="regex", value=r"\bYork\b")])
-def test_an_answer_that_loops_is_graded_in_straight_time(key: Key, said: str) -> None:
+@pytest.mark.parametrize("key", [WORDS, NUMBER, AnswerKey(kind="regex", value=r"\bYork\b")])
+def test_an_answer_that_loops_is_graded_in_straight_time(key: AnswerKey, said: str) -> None:
     assert grows_straight(lambda size: grading.is_right(key, said * (size // len(said))))
 
 
@@ -127,13 +127,13 @@ def test_the_words_of_a_key_make_a_pattern_without_such_a_run() -> None:
 )
 def test_a_key_that_may_never_be_done_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="may take forever"):
-        Key(kind="regex", value=pattern)
+        AnswerKey(kind="regex", value=pattern)
 
 
 @pytest.mark.parametrize("pattern", [r"\bAu\b|gold", r"a+b+", r"(\d{1,9},){0,9}\d", r"[ab]+", "("])
 def test_any_other_key_is_taken_or_is_no_pattern(pattern: str) -> None:
     if pattern == "(":
         with pytest.raises(ValueError, match="not a valid regular expression"):
-            Key(kind="regex", value=pattern)
+            AnswerKey(kind="regex", value=pattern)
     else:
-        assert Key(kind="regex", value=pattern).value == pattern
+        assert AnswerKey(kind="regex", value=pattern).value == pattern

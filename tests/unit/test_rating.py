@@ -19,7 +19,7 @@ from collect.ratings import Judgement, answer_hash, read_judgements, read_rating
 from core.errors import HerdError
 from experiments.rating import lines as lines_module
 from experiments.rating.server import HEADERS, Rating, RatingServer
-from experiments.rating.sheet import Key, find_asked, label_of, load_key, open_sheet
+from experiments.rating.sheet import SheetKey, find_asked, label_of, load_key, open_sheet
 from experiments.rating.spreadsheet import COLUMNS, read_sheet, write_sheet
 from experiments.rating.store import judgements_of, rater_name
 from tests.doubles.asked_run import ENGINE, MODEL, make_asked_run
@@ -81,7 +81,7 @@ def test_labels_stay_when_a_sheet_is_opened_again_and_new_answers_come_after_the
 def test_the_order_differs_between_raters_and_questions_and_can_be_drawn_again() -> None:
     answers = {f"{number:064x}": "text" for number in range(8)}
     texts = dict.fromkeys(("one", "two"), answers)
-    keys = [Key(sheet="s", rater=None, seed=seed).extended(texts) for seed in (1, 2, 1)]
+    keys = [SheetKey(sheet="s", rater=None, seed=seed).extended(texts) for seed in (1, 2, 1)]
     assert keys[0] == keys[2]
     orders = {key.order[question] for key in keys for question in texts}
     assert len(orders) == 4
@@ -90,7 +90,7 @@ def test_the_order_differs_between_raters_and_questions_and_can_be_drawn_again()
 
 def test_every_place_is_as_likely_for_every_answer() -> None:
     texts = {"q": {"a": "", "b": "", "c": ""}}
-    keys = [Key(sheet="s", rater=None, seed=seed).extended(texts) for seed in range(3000)]
+    keys = [SheetKey(sheet="s", rater=None, seed=seed).extended(texts) for seed in range(3000)]
     for position in range(3):
         for answer in "abc":
             share = sum(key.order["q"][position] == answer for key in keys) / 3000
@@ -109,7 +109,7 @@ def test_the_seed_and_the_order_lie_in_the_key(run: Path) -> None:
     assert key is not None
     assert [shown.answer for shown in sheet.asked[0].answers] == list(key.order["why"])
     assert (
-        Key(sheet="kim", rater="kim", seed=key.seed).extended(
+        SheetKey(sheet="kim", rater="kim", seed=key.seed).extended(
             {q: dict.fromkeys(order, "") for q, order in key.order.items()}
         )
         == key

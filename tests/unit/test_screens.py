@@ -15,7 +15,7 @@ from rich.console import Console
 import fabfile
 from core import terminal
 from core.terminal import say, wrapped
-from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
+from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
 from experiments.doctor.show import show
 from experiments.fleet import lab
 from experiments.fleet.lab import LabNode
@@ -60,11 +60,11 @@ def the_doctor(width: int) -> None:
     sentence = "WSL's networking is nat: it hides this node, and no engine port is forwarded to it."
     remedy = f"What the root lacks comes with: {LONG}, then again: fab doctor --limit pi3."
     findings = [
-        Finding("machine", Verdict.OK, f"{sentence} {sentence}"),
-        Finding("resources", Verdict.PROBLEM, sentence, remedy),
-        Finding("resources", Verdict.WARNING, "라마가 " * 30, "Wait."),
+        Finding("machine", Severity.OK, f"{sentence} {sentence}"),
+        Finding("resources", Severity.PROBLEM, sentence, remedy),
+        Finding("resources", Severity.WARNING, "라마가 " * 30, "Wait."),
     ]
-    show([Diagnosis(Answer("pi1", "192.0.2.1", "192.0.2.1"), findings)], Console(width=width))
+    show([Diagnosis(NodeAnswer("pi1", "192.0.2.1", "192.0.2.1"), findings)], Console(width=width))
 
 
 def the_models(width: int) -> None:

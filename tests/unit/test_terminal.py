@@ -15,7 +15,7 @@ from core.errors import HerdError
 from core.foreign import visible
 from core.progress import StderrReporter
 from core.terminal import complain, say, say_json
-from experiments.doctor.finding import Answer, Diagnosis, Finding, Verdict
+from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
 from experiments.doctor.show import show
 from experiments.sessions.progress import Progress, Step, make_progress
 
@@ -66,10 +66,10 @@ def test_a_runs_display_shows_what_was_said(
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_doctor_shows_what_was_said(text: str) -> None:
     output = StringIO()
-    finding = Finding(text, Verdict.PROBLEM, text, text)
+    finding = Finding(text, Severity.PROBLEM, text, text)
 
     show(
-        [Diagnosis(Answer(text, text, text), [finding])],
+        [Diagnosis(NodeAnswer(text, text, text), [finding])],
         Console(file=output, force_terminal=True, width=300),
     )
 

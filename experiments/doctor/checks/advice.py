@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from experiments.doctor.facts import Facts
-from experiments.doctor.finding import Answer
+from experiments.doctor.finding import NodeAnswer
 from experiments.fleet import commands
 
 DRIVER = "580.126.20"
@@ -34,7 +34,7 @@ class Advice:
     gpu: bool
 
     @classmethod
-    def on(cls, answer: Answer, facts: Facts) -> Advice:
+    def on(cls, answer: NodeAnswer, facts: Facts) -> Advice:
         """For a node that sent its facts."""
         asks_nothing = facts.root is not None and (
             facts.root.is_root or facts.root.asks == "nothing"

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator
 
 from experiments.doctor.facts import Condition, Facts
-from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.doctor.finding import Finding, NodeAnswer, ok, problem, warning
 from experiments.doctor.probe.condition import COMPILED_IN, FORGETFUL
 from experiments.fleet import commands
 
@@ -15,7 +15,7 @@ SUBJECT = "state"
 _BITS = re.compile(r"[0-9a-fA-F]{1,8}")
 
 
-def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts) -> Iterator[Finding]:
     """Only what is not as it should be, but for the power of a Raspberry Pi."""
     state, machine = facts.condition, facts.machine
     if state is None:
@@ -58,7 +58,7 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
     yield from _power(facts, state)
 
 
-def _forgets(answer: Answer, facts: Facts, kind: str) -> Finding:
+def _forgets(answer: NodeAnswer, facts: Facts, kind: str) -> Finding:
     command = (
         commands.on_node(answer.node, "raspi-config nonint disable_overlayfs && systemctl reboot")
         if facts.machine.kind == "pi" and facts.machine.os_id != "ubuntu"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments.doctor.checks.ports import ENGINE_PORTS
 from experiments.doctor.facts import Facts, Firewall
-from experiments.doctor.finding import Answer, Finding, ok, warning
+from experiments.doctor.finding import Finding, NodeAnswer, ok, warning
 from experiments.fleet import commands
 
 SUBJECT = "ports"
@@ -24,7 +24,7 @@ NAMES = {
 }
 
 
-def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """A finding for each, in the order of the facts."""
     network = facts.network
     old = (Firewall(kind="ufw"),) if network.ufw and not network.firewalls else ()
@@ -33,7 +33,7 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
         yield _found(answer, firewall, sources)
 
 
-def _found(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> Finding:
+def _found(answer: NodeAnswer, firewall: Firewall, sources: Sequence[str]) -> Finding:
     name = NAMES.get(firewall.kind, f"The firewall {firewall.kind}")
     if firewall.kind == "docker":
         return ok(
@@ -53,7 +53,7 @@ def _found(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> Findin
     return warning(SUBJECT, f"{name} is on: {drops}.", _remedy(answer, firewall, sources))
 
 
-def _remedy(answer: Answer, firewall: Firewall, sources: Sequence[str]) -> str:
+def _remedy(answer: NodeAnswer, firewall: Firewall, sources: Sequence[str]) -> str:
     if not sources:
         return "Run it again without --limit: the remedy then includes the other nodes' addresses."
     command = letting_in(firewall, sources)

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from experiments.doctor.checks import firewalls
 from experiments.doctor.checks.ports import is_engine_port
 from experiments.doctor.facts import Facts
-from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.doctor.finding import Finding, NodeAnswer, ok, problem, warning
 
 USUAL_MBIT = 1000
 
 
-def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """The link, then the ports."""
     yield _tunnel(facts) if facts.network.is_tunnel else _link(facts)
     if facts.wsl is None:
@@ -66,7 +66,7 @@ def _link(facts: Facts) -> Finding:
     return ok("link", f"{base.nic}, wired, {base.link_mbit} Mbit/s.")
 
 
-def _way(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def _way(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """Packets leave by the route, whichever interface has the address; large ones may be lost."""
     network = facts.network
     for other in others:
@@ -101,7 +101,7 @@ def _lease(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _address(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def _address(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """WSL behind an address translation is reported as such."""
     addresses = facts.network.addresses
     own = [address for address in sorted(addresses) if not is_loopback(address)]
@@ -135,7 +135,7 @@ def is_loopback(address: str) -> bool:
     return address.startswith("127.") or address in ("localhost", "::1")
 
 
-def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def _peers(facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """Their SSH alone is tried: engines' ports are never touched, that can end a worker.
 
     A silent node has a separate finding, which the others do not repeat. Who answers
@@ -182,7 +182,7 @@ def _peers(facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
         yield ok("ports", f"{used[0].upper()}{used[1:]}.")
 
 
-def _is_another(other: Answer, facts: Facts) -> bool:
+def _is_another(other: NodeAnswer, facts: Facts) -> bool:
     """Whether the host key that answered is none of that node's, as far as both are known."""
     shown = facts.network.peer_keys.get(other.node)
     known = other.facts.network.host_keys if other.facts else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from experiments.doctor.facts import Facts
-from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.doctor.finding import Finding, NodeAnswer, ok, problem, warning
 from experiments.fleet import commands
 
 OFFSET_S = 1.0
@@ -28,14 +28,14 @@ ASK_CLOCK = {
 """The command that shows the time servers of a service."""
 
 
-def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts) -> Iterator[Finding]:
     """One after the other."""
     yield from _clock(answer, facts)
     yield from _memory(answer, facts)
     yield from _disk(answer, facts)
 
 
-def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def _clock(answer: NodeAnswer, facts: Facts) -> Iterator[Finding]:
     off_s, error_s = answer.offset_s, answer.offset_error_s
     sure_s = abs(off_s) - error_s
     told = f"{off_s:+.3f} s (±{error_s:.3f})"
@@ -60,7 +60,7 @@ def _clock(answer: Answer, facts: Facts) -> Iterator[Finding]:
     yield ok("clock", f"{told} off the controller's clock{service}.")
 
 
-def _set_right(answer: Answer, facts: Facts) -> str:
+def _set_right(answer: NodeAnswer, facts: Facts) -> str:
     """What sets a clock that is wrong now."""
     if facts.machine.kind == "container":
         return "A container uses its host's clock: set that one, or the controller's."
@@ -73,7 +73,7 @@ def _set_right(answer: Answer, facts: Facts) -> str:
     return f"Check whether the controller's own clock is right; if so: {_keep(answer, facts)}"
 
 
-def _keep(answer: Answer, facts: Facts) -> str:
+def _keep(answer: NodeAnswer, facts: Facts) -> str:
     """What keeps a clock right, by what is installed."""
     service = facts.base.clock_service
     if service is not None:
@@ -85,7 +85,7 @@ def _keep(answer: Answer, facts: Facts) -> str:
     return commands.on_node(answer.node, install)
 
 
-def _memory(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def _memory(answer: NodeAnswer, facts: Facts) -> Iterator[Finding]:
     base = facts.base
     if base.memory_mib is None:
         return
@@ -102,7 +102,7 @@ def _memory(answer: Answer, facts: Facts) -> Iterator[Finding]:
         yield ok("memory", sentence)
 
 
-def _disk(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def _disk(answer: NodeAnswer, facts: Facts) -> Iterator[Finding]:
     for disk in facts.disks:
         told = f"{_gib(disk.free_mib)} of {_gib(disk.total_mib)} free at {disk.path}"
         if disk.free_files is not None and disk.free_files < LEAST_FREE_FILES:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 
 from experiments.doctor.facts import Facts, Root
-from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.doctor.finding import Finding, NodeAnswer, ok, problem, warning
 from experiments.fleet import commands
 
 SUBJECT = "root"
@@ -20,7 +20,7 @@ ANSIBLE_WAITS_S = 12
 """How long Ansible waits for sudo's question."""
 
 
-def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts) -> Iterator[Finding]:
     """One finding, or two if sudo is also slow."""
     root = facts.root
     if root is None:
@@ -41,7 +41,7 @@ def check(answer: Answer, facts: Facts) -> Iterator[Finding]:
         yield from _slow(root)
 
 
-def _shell(answer: Answer, root: Root) -> Iterator[Finding]:
+def _shell(answer: NodeAnswer, root: Root) -> Iterator[Finding]:
     """Whether Ansible's commands, which are for `sh` and have several lines, get through it."""
     name = root.shell.rpartition("/")[2]
     if name in RESTRICTED:
@@ -61,7 +61,7 @@ def _shell(answer: Answer, root: Root) -> Iterator[Finding]:
     )
 
 
-def _without_sudo(answer: Answer, root: Root) -> Finding:
+def _without_sudo(answer: NodeAnswer, root: Root) -> Finding:
     """Debian's installer leaves sudo out for who gave root a password."""
     install = (
         f"{WHOLE_PATH}; {commands.ASKS_NOTHING}; "
@@ -83,7 +83,7 @@ def _without_sudo(answer: Answer, root: Root) -> Finding:
     )
 
 
-def _by_sudo(answer: Answer, root: Root) -> Finding:
+def _by_sudo(answer: NodeAnswer, root: Root) -> Finding:
     words = f": {root.says.rstrip('.')}" if root.says else ""
     if not root.new_privileges or not root.setuid:
         why = (
@@ -128,7 +128,7 @@ def _by_sudo(answer: Answer, root: Root) -> Finding:
     )
 
 
-def _by_password(answer: Answer, root: Root) -> Finding:
+def _by_password(answer: NodeAnswer, root: Root) -> Finding:
     if not set(root.groups) & set(MAY_AS_A_RULE):
         return warning(
             SUBJECT,
@@ -159,7 +159,7 @@ def _by_password(answer: Answer, root: Root) -> Finding:
     )
 
 
-def _let_in(answer: Answer, root: Root) -> str:
+def _let_in(answer: NodeAnswer, root: Root) -> str:
     command = commands.on_node(answer.node, f"{WHOLE_PATH}; {_joins(root)}", method="su")
     return f"{command} (it asks for root's password)"
 

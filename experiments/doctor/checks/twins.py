@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from experiments.doctor.facts import Facts
-from experiments.doctor.finding import Answer, Finding, problem, warning
+from experiments.doctor.finding import Finding, NodeAnswer, problem, warning
 from experiments.fleet import commands
 
 SUBJECT = "machine"
@@ -18,7 +18,7 @@ NEW_KEYS = (
 )
 
 
-def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """Find identities shared with other nodes that should be unique."""
     told = [(other, other.facts) for other in others if other.facts is not None]
     base = facts.base

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from experiments.doctor.checks.ports import ENGINE_PORTS, is_engine_port
 from experiments.doctor.facts import Facts, Wsl
-from experiments.doctor.finding import Answer, Finding, ok, problem, warning
+from experiments.doctor.finding import Finding, NodeAnswer, ok, problem, warning
 from experiments.fleet import commands
 
 SUBJECT = "wsl"
@@ -21,7 +21,7 @@ CREATOR = "{40E0AC32-46A5-438A-A0B2-2B479E8F2E90}"
 """WSL's own number among the makers of virtual machines."""
 
 
-def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Finding]:
+def check(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Iterator[Finding]:
     """Nothing at all outside WSL."""
     if facts.wsl is None:
         return
@@ -40,12 +40,12 @@ def check(answer: Answer, facts: Facts, others: Sequence[Answer]) -> Iterator[Fi
         yield _guarded(answer, facts.wsl, others)
 
 
-def _guess(answer: Answer, facts: Facts) -> str:
+def _guess(answer: NodeAnswer, facts: Facts) -> str:
     """With mirrored networking the guest has Windows' own addresses."""
     return "mirrored" if answer.engine_address in facts.network.addresses else "nat"
 
 
-def _driver(answer: Answer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
+def _driver(answer: NodeAnswer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:
     packages = facts.gpu.driver_packages
     if packages or wsl.linux_libcuda:
         what = ", ".join(packages or wsl.linux_libcuda)
@@ -78,7 +78,7 @@ def _hidden_root(wsl: Wsl, mode: str) -> Finding:
     )
 
 
-def _guarded(answer: Answer, wsl: Wsl, others: Sequence[Answer]) -> Finding:
+def _guarded(answer: NodeAnswer, wsl: Wsl, others: Sequence[NodeAnswer]) -> Finding:
     """Two firewalls of Windows protect a mirrored guest: its own, and Hyper-V's."""
     if answer.is_root or wsl.engine_rule:
         how = "has a rule for engines" if wsl.engine_rule else "does not affect a root"
@@ -97,7 +97,7 @@ def _guarded(answer: Answer, wsl: Wsl, others: Sequence[Answer]) -> Finding:
     )
 
 
-def letting_in(answer: Answer, others: Sequence[Answer]) -> str:
+def letting_in(answer: NodeAnswer, others: Sequence[NodeAnswer]) -> str:
     """Opens both firewalls of Windows, in PowerShell as administrator, for SSH and engines."""
     ports = [str(answer.port), *(f"{ports[0]}-{ports[-1]}" for ports in ENGINE_PORTS)]
     sources = ["LocalSubnet", *(other.engine_address for other in others)]
@@ -113,7 +113,7 @@ def _array(values: Sequence[str]) -> str:
     return ",".join(f"'{value}'" for value in values)
 
 
-def mirrored(answer: Answer, others: Sequence[Answer]) -> str:
+def mirrored(answer: NodeAnswer, others: Sequence[NodeAnswer]) -> str:
     """What shows the guest to other nodes."""
     return (
         "With Windows 11 22H2 or newer: networkingMode=mirrored below [wsl2] in "

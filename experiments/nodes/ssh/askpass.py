@@ -27,7 +27,7 @@ NAME_SIGNS = 30
 PIECE_BYTES = 1 << 16
 
 
-class Answer:
+class PasswordPipe:
     """A password that is given to OpenSSH once for each connection.
 
     Args:

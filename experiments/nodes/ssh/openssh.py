@@ -24,7 +24,7 @@ from threading import Lock
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.fleet.cluster import Node
-from experiments.nodes.ssh.askpass import Answer
+from experiments.nodes.ssh.askpass import PasswordPipe
 
 CONNECT_S = 10
 KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
@@ -159,7 +159,7 @@ class Call:
     rules: Path
     kept: tuple[str, ...]
     told: Told
-    answer: Answer | None = None
+    answer: PasswordPipe | None = None
 
 
 class OpenSsh:
@@ -211,7 +211,7 @@ class OpenSsh:
         if node.ssh.password is None:
             return call
         host = told.one("hostkeyalias", told.host.lower())
-        answer = Answer(rules.parent, node.ssh.password, told.user, host)
+        answer = PasswordPipe(rules.parent, node.ssh.password, told.user, host)
         return replace(call, environment={**environment, **answer.environment}, answer=answer)
 
     def jumps(self, told: Told, call: Call) -> list[tuple[str, Told]]:

@@ -27,7 +27,7 @@ OTHER_FLOAT_TYPES = {1: "F16", 3: "Q80"}
 """Weights that a `.m` file may hold and the engine does not run."""
 
 
-class Key(IntEnum):
+class HeaderKey(IntEnum):
     """What a number of the header is."""
 
     VERSION = 0
@@ -58,7 +58,7 @@ def shape_of(values: dict[int, int], path: Path) -> ModelShape:
     """The shape that a header states.
 
     Args:
-        values: its pairs, which are all of `Key`.
+        values: its pairs, which are all of `HeaderKey`.
         path: the file, for messages.
 
     Raises:
@@ -68,49 +68,49 @@ def shape_of(values: dict[int, int], path: Path) -> ModelShape:
         ValidationError: a shape that cannot be.
     """
     architectures = {number: name for name, number in _ARCHITECTURES.items()}
-    architecture = architectures.get(values[Key.ARCHITECTURE])
-    if architecture is None or values.get(Key.EXPERTS):
+    architecture = architectures.get(values[HeaderKey.ARCHITECTURE])
+    if architecture is None or values.get(HeaderKey.EXPERTS):
         raise HerdError(f"{path} is not of the architecture LLaMA or Qwen3 without experts.")
     _require_computable(values, architecture, path)
     epsilons = {number: epsilon for epsilon, number in _EPSILONS.items()}
-    heads, dim = values[Key.HEADS], values[Key.DIM]
+    heads, dim = values[HeaderKey.HEADS], values[HeaderKey.DIM]
     scaling = None
-    if architecture == "llama" and values.get(Key.ROPE_FACTOR, 1) != 1:
+    if architecture == "llama" and values.get(HeaderKey.ROPE_FACTOR, 1) != 1:
         scaling = RopeScaling(
-            factor=values[Key.ROPE_FACTOR],
-            low_frequency_factor=values[Key.ROPE_LOW_FREQUENCY_FACTOR],
-            high_frequency_factor=values[Key.ROPE_HIGH_FREQUENCY_FACTOR],
-            original_context=values[Key.ROPE_ORIGINAL_CONTEXT],
+            factor=values[HeaderKey.ROPE_FACTOR],
+            low_frequency_factor=values[HeaderKey.ROPE_LOW_FREQUENCY_FACTOR],
+            high_frequency_factor=values[HeaderKey.ROPE_HIGH_FREQUENCY_FACTOR],
+            original_context=values[HeaderKey.ROPE_ORIGINAL_CONTEXT],
         )
     return ModelShape(
         dim=dim,
-        hidden_dim=values[Key.HIDDEN_DIM],
-        layers=values[Key.LAYERS],
+        hidden_dim=values[HeaderKey.HIDDEN_DIM],
+        layers=values[HeaderKey.LAYERS],
         heads=heads,
-        kv_heads=values[Key.KV_HEADS],
-        head_dim=values.get(Key.HEAD_DIM, dim // max(heads, 1)),
-        vocab=values[Key.VOCAB],
-        context=values[Key.CONTEXT],
-        rope_theta=values.get(Key.ROPE_THETA, 10_000),
+        kv_heads=values[HeaderKey.KV_HEADS],
+        head_dim=values.get(HeaderKey.HEAD_DIM, dim // max(heads, 1)),
+        vocab=values[HeaderKey.VOCAB],
+        context=values[HeaderKey.CONTEXT],
+        rope_theta=values.get(HeaderKey.ROPE_THETA, 10_000),
         architecture=architecture,
-        norm_epsilon=epsilons.get(values.get(Key.NORM_EPSILON, 5), 0.0),
+        norm_epsilon=epsilons.get(values.get(HeaderKey.NORM_EPSILON, 5), 0.0),
         rope_scaling=scaling,
     )
 
 
 def _require_computable(values: dict[int, int], architecture: Architecture, path: Path) -> None:
     """Refuse header values that the intermediate representation cannot express."""
-    right: dict[Key, tuple[int, ...]] = {
-        Key.VERSION: (0,),
-        Key.ACTIVATION: (_ACTIVATION_SILU,),
-        Key.ACTIVE_EXPERTS: (0,),
-        Key.EXPERT_HIDDEN_DIM: (0,),
-        Key.ROPE_TYPE: (_ROPE_LLAMA, _ROPE_LLAMA31),
+    right: dict[HeaderKey, tuple[int, ...]] = {
+        HeaderKey.VERSION: (0,),
+        HeaderKey.ACTIVATION: (_ACTIVATION_SILU,),
+        HeaderKey.ACTIVE_EXPERTS: (0,),
+        HeaderKey.EXPERT_HIDDEN_DIM: (0,),
+        HeaderKey.ROPE_TYPE: (_ROPE_LLAMA, _ROPE_LLAMA31),
     }
     if architecture == "qwen3":  # the engine takes Falcon's, whatever the file says
         right |= {
-            Key.ROPE_TYPE: (_ROPE_FALCON, _ROPE_LLAMA, _ROPE_LLAMA31),
-            Key.ROPE_FACTOR: (1,),
+            HeaderKey.ROPE_TYPE: (_ROPE_FALCON, _ROPE_LLAMA, _ROPE_LLAMA31),
+            HeaderKey.ROPE_FACTOR: (1,),
         }
     for key, allowed in right.items():
         if values.get(key, allowed[0]) not in allowed:
@@ -120,33 +120,33 @@ def _require_computable(values: dict[int, int], architecture: Architecture, path
             )
 
 
-def pairs_of(shape: ModelShape, weights: Weights) -> dict[Key, int]:
+def pairs_of(shape: ModelShape, weights: Weights) -> dict[HeaderKey, int]:
     """What the header of a file of that shape says, in the order of upstream's converter."""
     pairs = {
-        Key.VERSION: 0,
-        Key.ARCHITECTURE: _ARCHITECTURES[shape.architecture],
-        Key.ACTIVATION: _ACTIVATION_SILU,
-        Key.DIM: shape.dim,
-        Key.HIDDEN_DIM: shape.hidden_dim,
-        Key.LAYERS: shape.layers,
-        Key.HEADS: shape.heads,
-        Key.KV_HEADS: shape.kv_heads,
-        Key.WEIGHTS: FLOAT_TYPES[weights],
-        Key.CONTEXT: shape.context,
-        Key.VOCAB: shape.vocab,
-        Key.EXPERTS: 0,
-        Key.ACTIVE_EXPERTS: 0,
-        Key.ROPE_THETA: shape.rope_theta,
-        Key.HEAD_DIM: shape.head_dim,
-        Key.NORM_EPSILON: _EPSILONS[shape.norm_epsilon],
+        HeaderKey.VERSION: 0,
+        HeaderKey.ARCHITECTURE: _ARCHITECTURES[shape.architecture],
+        HeaderKey.ACTIVATION: _ACTIVATION_SILU,
+        HeaderKey.DIM: shape.dim,
+        HeaderKey.HIDDEN_DIM: shape.hidden_dim,
+        HeaderKey.LAYERS: shape.layers,
+        HeaderKey.HEADS: shape.heads,
+        HeaderKey.KV_HEADS: shape.kv_heads,
+        HeaderKey.WEIGHTS: FLOAT_TYPES[weights],
+        HeaderKey.CONTEXT: shape.context,
+        HeaderKey.VOCAB: shape.vocab,
+        HeaderKey.EXPERTS: 0,
+        HeaderKey.ACTIVE_EXPERTS: 0,
+        HeaderKey.ROPE_THETA: shape.rope_theta,
+        HeaderKey.HEAD_DIM: shape.head_dim,
+        HeaderKey.NORM_EPSILON: _EPSILONS[shape.norm_epsilon],
     }
     scaling = shape.rope_scaling
     if scaling is not None:
         pairs |= {
-            Key.ROPE_FACTOR: scaling.factor,
-            Key.ROPE_LOW_FREQUENCY_FACTOR: scaling.low_frequency_factor,
-            Key.ROPE_HIGH_FREQUENCY_FACTOR: scaling.high_frequency_factor,
-            Key.ROPE_ORIGINAL_CONTEXT: scaling.original_context,
-            Key.ROPE_TYPE: _ROPE_LLAMA31,
+            HeaderKey.ROPE_FACTOR: scaling.factor,
+            HeaderKey.ROPE_LOW_FREQUENCY_FACTOR: scaling.low_frequency_factor,
+            HeaderKey.ROPE_HIGH_FREQUENCY_FACTOR: scaling.high_frequency_factor,
+            HeaderKey.ROPE_ORIGINAL_CONTEXT: scaling.original_context,
+            HeaderKey.ROPE_TYPE: _ROPE_LLAMA31,
         }
     return pairs

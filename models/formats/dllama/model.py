@@ -25,7 +25,13 @@ from models.checkpoint import (
     layer_tensor,
     tensor_shapes,
 )
-from models.formats.dllama.header import FLOAT_TYPES, OTHER_FLOAT_TYPES, Key, pairs_of, shape_of
+from models.formats.dllama.header import (
+    FLOAT_TYPES,
+    OTHER_FLOAT_TYPES,
+    HeaderKey,
+    pairs_of,
+    shape_of,
+)
 from models.formats.dllama.vocabulary_writer import vocabulary_order
 from models.formats.quantise import packed_tensor, unpack
 from models.shape import lacks_blocks, mistakes, packed_bytes
@@ -111,7 +117,7 @@ def read_header(path: Path) -> DllamaHeader:
     count = len(content) // 8
     numbers = struct.unpack(f"<{2 * count}i", content[: 8 * count])
     values = dict(zip(numbers[::2], numbers[1::2], strict=True))
-    unknown = sorted(values.keys() - set(Key))
+    unknown = sorted(values.keys() - set(HeaderKey))
     if unknown:
         raise HerdError(
             f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not "
@@ -124,9 +130,9 @@ def read_header(path: Path) -> DllamaHeader:
     except ValidationError as error:
         raise HerdError(f"{path} has an impossible shape: {mistakes(error)}.") from None
     names = {number: name for name, number in FLOAT_TYPES.items()}
-    weights = names.get(values.get(Key.WEIGHTS, -1))
+    weights = names.get(values.get(HeaderKey.WEIGHTS, -1))
     if weights is None:
-        number = values.get(Key.WEIGHTS)
+        number = values.get(HeaderKey.WEIGHTS)
         called = OTHER_FLOAT_TYPES.get(number or 0, f"number {number}")
         raise HerdError(
             f"{path} has weights of type {called}, which distributed-llama does not support; it "

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from core.errors import HerdError
-from models.formats.dllama.vocabulary_writer import MAGIC, Key
+from models.formats.dllama.vocabulary_writer import MAGIC, VocabularyKey
 from models.formats.model_files import read_small
 from models.tokenizer import (
     NEVER,
@@ -107,7 +107,7 @@ def read_dllama_tokenizer(path: Path) -> DllamaTokenizer:
 def _stored(content: bytes, path: Path) -> DllamaTokenizer:
     """Parse the bytes of a `.t` file; every length is checked against them."""
     values, offset = _header(content, path)
-    template_bytes = content[offset : offset + values.get(Key.CHAT_TEMPLATE_BYTES, 0)]
+    template_bytes = content[offset : offset + values.get(VocabularyKey.CHAT_TEMPLATE_BYTES, 0)]
     offset += len(template_bytes)
     try:
         template = template_bytes.decode()
@@ -115,22 +115,24 @@ def _stored(content: bytes, path: Path) -> DllamaTokenizer:
         raise HerdError(
             f"{path} has a chat template that is not valid UTF-8: {error.reason}."
         ) from None
-    eos_ids = struct.unpack_from(f"<{values.get(Key.EOS_COUNT, 0)}i", content, offset)
+    eos_ids = struct.unpack_from(f"<{values.get(VocabularyKey.EOS_COUNT, 0)}i", content, offset)
     offset += 4 * len(eos_ids)
     pieces: list[bytes] = []
     scores: list[float] = []
-    for _ in range(values[Key.VOCAB]):
+    for _ in range(values[VocabularyKey.VOCAB]):
         score, length = struct.unpack_from("<fI", content, offset)
         pieces += struct.unpack_from(f"{length}s", content, offset + 8)
         scores.append(score)
         offset += 8 + length
-    earlier = tuple(values[key] for key in (Key.EOS, Key.CHAT_EOS) if key in values)
+    earlier = tuple(
+        values[key] for key in (VocabularyKey.EOS, VocabularyKey.CHAT_EOS) if key in values
+    )
     stored = DllamaTokenizer(
         pieces=tuple(pieces),
         scores=tuple(scores),
-        bos_id=values[Key.BOS],
+        bos_id=values[VocabularyKey.BOS],
         eos_ids=tuple(dict.fromkeys((*earlier, *eos_ids))),
-        add_bos=values.get(Key.ADD_BOS, 1) == 1,
+        add_bos=values.get(VocabularyKey.ADD_BOS, 1) == 1,
         chat_template=template or None,
     )
     wrong = [end for end in (stored.bos_id, *stored.eos_ids) if not 0 <= end < len(pieces)]
@@ -155,24 +157,29 @@ def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
         raise HerdError(f"{path} is damaged: its header cannot be {header_bytes} bytes long.")
     numbers = struct.unpack_from(f"<{(header_bytes - 8) // 4}i", content, 8)
     values = dict(zip(numbers[::2], numbers[1::2], strict=True))
-    unknown = sorted(values.keys() - set(Key))
+    unknown = sorted(values.keys() - set(VocabularyKey))
     if unknown:
         raise HerdError(
             f"{path} has the header key {unknown[0]}, which distributed-llama 0.16 does not "
             "know: the file is damaged or from another version."
         )
-    if values.get(Key.VERSION, 1) != 1:
+    if values.get(VocabularyKey.VERSION, 1) != 1:
         raise HerdError(
-            f"{path} is a vocabulary of version {values[Key.VERSION]}; distributed-llama 0.16 "
-            "reads version 1. Convert the model's vocabulary again."
+            f"{path} is a vocabulary of version {values[VocabularyKey.VERSION]}; distributed-llama "
+            "0.16 reads version 1. Convert the model's vocabulary again."
         )
-    lengths = (Key.CHAT_STOP, Key.CHAT_TEMPLATE_BYTES, Key.EOS_COUNT, Key.VOCAB)
+    lengths = (
+        VocabularyKey.CHAT_STOP,
+        VocabularyKey.CHAT_TEMPLATE_BYTES,
+        VocabularyKey.EOS_COUNT,
+        VocabularyKey.VOCAB,
+    )
     wrong = [key for key in lengths if not 0 <= values.get(key, 0) <= len(content)]
     if wrong:
         raise HerdError(
             f"{path} is damaged: its {wrong[0].name.lower()} cannot be {values[wrong[0]]}."
         )
-    return values, header_bytes + values.get(Key.CHAT_STOP, 0)
+    return values, header_bytes + values.get(VocabularyKey.CHAT_STOP, 0)
 
 
 def _first_byte(pieces: tuple[bytes, ...]) -> int | None:

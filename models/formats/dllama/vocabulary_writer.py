@@ -35,7 +35,7 @@ MAGIC = 0x567124
 _FORMAT_VERSION = 1
 
 
-class Key(IntEnum):
+class VocabularyKey(IntEnum):
     """The keys of the header; `EOS` and `CHAT_EOS` are those of versions before 0.13."""
 
     VERSION = 0
@@ -86,13 +86,13 @@ def write_tokenizer(tokenizer: Tokenizer, path: Path) -> None:
     template = (tokenizer.chat_template or "").encode()
     ends = _ends(tokenizer)
     pairs = {
-        Key.BOS: bos,
-        Key.VERSION: _FORMAT_VERSION,
-        Key.VOCAB: len(entries),
-        Key.LONGEST: max(len(text) for text, _ in entries),
-        **({Key.CHAT_TEMPLATE_BYTES: len(template)} if template else {}),
-        Key.EOS_COUNT: len(ends),
-        Key.ADD_BOS: int(tokenizer.add_bos and tokenizer.bos_id is not None),
+        VocabularyKey.BOS: bos,
+        VocabularyKey.VERSION: _FORMAT_VERSION,
+        VocabularyKey.VOCAB: len(entries),
+        VocabularyKey.LONGEST: max(len(text) for text, _ in entries),
+        **({VocabularyKey.CHAT_TEMPLATE_BYTES: len(template)} if template else {}),
+        VocabularyKey.EOS_COUNT: len(ends),
+        VocabularyKey.ADD_BOS: int(tokenizer.add_bos and tokenizer.bos_id is not None),
     }
     header = [MAGIC, 8 + 8 * len(pairs), *chain.from_iterable(pairs.items())]
     with path.open("wb") as file:
