@@ -182,13 +182,13 @@ def doctor(
     from experiments.doctor.diagnose import worst
     from experiments.doctor.finding import Severity
     from experiments.doctor.run import examine
-    from experiments.doctor.show import as_json, show
+    from experiments.doctor.show import as_json, show_diagnoses
 
     diagnoses = examine(PROJECT, inventory, limit, deep=deep)
     if json:
         print(json_module.dumps(as_json(diagnoses)))
     else:
-        show(diagnoses, Console())
+        show_diagnoses(diagnoses, Console())
     if worst(diagnoses) is Severity.PROBLEM:
         raise Exit(code=1)
 
@@ -219,7 +219,7 @@ def adopt(
     from experiments.doctor.diagnose import worst
     from experiments.doctor.finding import Severity
     from experiments.doctor.run import examine
-    from experiments.doctor.show import show
+    from experiments.doctor.show import show_diagnoses
 
     chosen = inventory or DEFAULT
     adopted = adopt_machines(
@@ -227,7 +227,7 @@ def adopt(
     )
     _say("")
     diagnoses = examine(PROJECT, chosen, ",".join(adopted.names), deep=False)
-    show(diagnoses, Console())
+    show_diagnoses(diagnoses, Console())
     for line in next_commands(adopted.nodes, diagnoses):
         _say(line)
     if not adopted.is_all or worst(diagnoses) is Severity.PROBLEM:
@@ -470,10 +470,10 @@ def compare(
 @verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
-    from collect.account import Account, Look
+    from collect.account import Account, Scrutiny
     from experiments.disk.ledger import find_run, reasons_of, status_of
 
-    account = Account.read(find_run(PROJECT / "results", run), Look.RECORDS)
+    account = Account.read(find_run(PROJECT / "results", run), Scrutiny.RECORDS)
     if json:
         print(json_module.dumps(status_of(account)))
     else:

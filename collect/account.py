@@ -1,7 +1,7 @@
 """The account of a run: planned = done + failed + unavailable + pending, always.
 
 Nothing is kept between two readings: the state of a trial follows from the run's folder. How
-much of it is looked at, `Look` says.
+much of it is looked at, `Scrutiny` says.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STATES: tuple[State, ...] = ("done", "failed", "unavailable", "pending")
 _ATTEMPT_NAME = re.compile(r"\A(.{1,255})-a(\d{1,6})\Z")
 
 
-class Look(enum.IntEnum):
+class Scrutiny(enum.IntEnum):
     """How closely an attempt is looked at; each look does what those before it do."""
 
     RECORDS = 0
@@ -115,7 +115,7 @@ class Account:
     warnings: tuple[str, ...]
 
     @staticmethod
-    def read(run_folder: Path, look: Look = Look.LOGS) -> Account:
+    def read(run_folder: Path, look: Scrutiny = Scrutiny.LOGS) -> Account:
         """Read a run from its folder; changes nothing there.
 
         Args:
@@ -176,7 +176,7 @@ def _no_collecting() -> Iterator[None]:
 
 
 def _attempts(
-    run_folder: Path, manifest: RunManifest, look: Look, warnings: list[str]
+    run_folder: Path, manifest: RunManifest, look: Scrutiny, warnings: list[str]
 ) -> dict[str, list[AttemptState]]:
     """Attempts of the trials of a run, by trial."""
     planned = {trial.trial_id: trial for trial in manifest.trials}
@@ -213,15 +213,15 @@ def _folders(run_folder: Path, warnings: list[str]) -> Iterator[Path]:
 
 
 def _attempt_state(
-    folder: Path, number: int, run: str, trial: TrialRecord, look: Look
+    folder: Path, number: int, run: str, trial: TrialRecord, look: Scrutiny
 ) -> AttemptState:
     record, measurement, reason = None, None, None
     try:
-        record = load_attempt(folder, closely=look > Look.RECORDS)
+        record = load_attempt(folder, closely=look > Scrutiny.RECORDS)
         reason = _refusal(folder, record, run, trial) or _missing_samples(record.samples, record)
-        if reason is None and look >= Look.HASHES:
+        if reason is None and look >= Scrutiny.HASHES:
             check_logs(folder, record)
-        if reason is None and look >= Look.LOGS:
+        if reason is None and look >= Scrutiny.LOGS:
             from collect.parsers.of_attempt import parse_attempt
 
             measurement = parse_attempt(folder, record)

@@ -37,7 +37,7 @@ Refused = dict[Wanted | str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AnsibleCall:
     """One call of Ansible.
 
     Attributes:
@@ -177,7 +177,7 @@ def _described(wanted: Wanted) -> str:
     return f"{wanted.model} {wanted.weights} for {wanted.engine} ({size_mib:.0f} MiB)"
 
 
-def steps_of(lacks: Lacks) -> list[Step]:
+def steps_of(lacks: Lacks) -> list[AnsibleCall]:
     """The calls of Ansible, engines before models, one for each group of nodes."""
     engines: dict[tuple[str, ...], list[str]] = {}
     for engine, nodes in lacks.engines.items():
@@ -190,7 +190,7 @@ def steps_of(lacks: Lacks) -> list[Step]:
         is_for_all = not all_read and set(nodes) <= set(with_engine)
         models.setdefault(with_engine if is_for_all else nodes, []).append(wanted)
     return [
-        Step(nodes, tuple(engines.get(nodes, ())), tuple(models.get(nodes, ())))
+        AnsibleCall(nodes, tuple(engines.get(nodes, ())), tuple(models.get(nodes, ())))
         for nodes in dict.fromkeys((*engines, *models))
         if nodes
     ]

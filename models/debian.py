@@ -31,7 +31,7 @@ class DebianError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Suite:
     """A suite of a mirror.
 
     Attributes:
@@ -123,7 +123,7 @@ class PrivateApt:
     """
 
     def __init__(
-        self, folder: Path, architecture: str, source: Source, given: Sequence[str] = ()
+        self, folder: Path, architecture: str, source: Suite, given: Sequence[str] = ()
     ) -> None:
         if re.search(r"\s", source.uri) or ":/" not in source.uri:
             raise DebianError(
@@ -202,7 +202,7 @@ def versions(debs: Sequence[Path]) -> dict[str, dict[str, str]]:
     return found
 
 
-def unpack(debs: Sequence[Path], folder: Path) -> None:
+def unpack_packages(debs: Sequence[Path], folder: Path) -> None:
     """Unpack the files of packages below a folder; none of their scripts is run."""
     for deb in debs:
         run("dpkg-deb", "--extract", str(deb), str(folder))

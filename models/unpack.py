@@ -28,7 +28,7 @@ _CHUNK_BYTES = 1 << 18
 _LARGEST_READ_BYTES = 1 << 20
 """No reader here asks for more at once, but `tarfile` for a header that claims to be larger."""
 _PACKED_AT = 315_532_800
-"""1980-01-01, for all files that `pack` writes: tar warns of older ones, and zip knows none."""
+"""1980-01-01, for all files of an archive: tar warns of older ones, and zip knows none."""
 _LONGEST_NAME_BYTES = 255
 _LONGEST_PATH_BYTES = 1024
 _BROKEN = (
@@ -229,7 +229,7 @@ def _unpacked(stream: BinaryIO) -> BinaryIO:
     return stream
 
 
-def pack(folder: Path, archive: Path) -> None:
+def write_archive(folder: Path, archive: Path) -> None:
     """Write the content of `folder`, which `lay_out` made, as a .tar.gz.
 
     The same files make the same bytes, at any time and for any user.

@@ -24,7 +24,7 @@ TURNS_IN_CIRCLES = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Statement:
     """A statement about a system.
 
     Attributes:
@@ -41,8 +41,8 @@ class Traits:
     """What is good about a system, and what is not."""
 
     system: str
-    strengths: tuple[Line, ...]
-    to_improve: tuple[Line, ...]
+    strengths: tuple[Statement, ...]
+    to_improve: tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def traits_of(
         family: the comparisons of the report.
         scores: what raters gave, a row a judgement (`analysis.answers.ratings`); None without any.
     """
-    good: dict[str, list[Line]] = {system.name: [] for system in systems}
-    bad: dict[str, list[Line]] = {system.name: [] for system in systems}
+    good: dict[str, list[Statement]] = {system.name: [] for system in systems}
+    bad: dict[str, list[Statement]] = {system.name: [] for system in systems}
     remote = {system.name for system in systems if system.is_remote}
     for quantity in TIMED:
         column, _ = COLUMNS[quantity.what]
@@ -147,8 +147,8 @@ def _extremes(
     figures: Figures,
     quantity: _Quantity,
     family: Family,
-    good: Mapping[str, list[Line]],
-    bad: Mapping[str, list[Line]],
+    good: Mapping[str, list[Statement]],
+    bad: Mapping[str, list[Statement]],
     remote: Collection[str] = (),
 ) -> None:
     """Who is ahead and who behind: proved where there are enough questions, else only counted."""
@@ -163,7 +163,7 @@ def _extremes(
             make = _counted if few else _proved
             text = make(figures, quantity, family, name, told, is_best=is_best)
             if text:
-                lines[name].append(Line(text, quantity.where))
+                lines[name].append(Statement(text, quantity.where))
 
 
 def _middle(figures: Figures, quantity: _Quantity, name: str) -> float:
@@ -230,8 +230,8 @@ def _ahead(
 def _right(
     accuracy: Accuracy,
     family: Family,
-    good: Mapping[str, list[Line]],
-    bad: Mapping[str, list[Line]],
+    good: Mapping[str, list[Statement]],
+    bad: Mapping[str, list[Statement]],
 ) -> None:
     hits = {name: accuracy.share(name).hits for name in accuracy.grades}
     for name in accuracy.grades:
@@ -240,32 +240,38 @@ def _right(
         if not accuracy.may_name and max(hits.values()) > min(hits.values()):
             lines = good if hits[name] == max(hits.values()) else bad
             if hits[name] in (max(hits.values()), min(hits.values())):
-                lines[name].append(Line(f"Right on {_these(share.of)}: {share.hits}", "accuracy"))
+                lines[name].append(
+                    Statement(f"Right on {_these(share.of)}: {share.hits}", "accuracy")
+                )
         ahead, behind, _ = standing(family, RIGHT, name, accuracy.grades)
         if ahead:
-            good[name].append(Line(f"Right more often than {listing(ahead)}: {told}", "accuracy"))
+            good[name].append(
+                Statement(f"Right more often than {listing(ahead)}: {told}", "accuracy")
+            )
         if behind:
-            bad[name].append(Line(f"Right less often than {listing(behind)}: {told}", "accuracy"))
+            bad[name].append(
+                Statement(f"Right less often than {listing(behind)}: {told}", "accuracy")
+            )
         if accuracy.silent[name]:
             nothing = plural(accuracy.silent[name], "keyed question")
-            bad[name].append(Line(f"Answered {nothing} with nothing", "accuracy"))
+            bad[name].append(Statement(f"Answered {nothing} with nothing", "accuracy"))
 
 
-def _shortcomings(found: Detail) -> list[Line]:
+def _shortcomings(found: Detail) -> list[Statement]:
     lines = []
     if found.cut_off:
         share = f"{found.cut_off} of {plural(found.answers, 'answer')}"
-        lines.append(Line(f"Cut off at the most tokens allowed: {share}", "detail"))
+        lines.append(Statement(f"Cut off at the most tokens allowed: {share}", "detail"))
     if found.refused:
         share = f"{found.refused} of {plural(found.answers, 'answer')}"
-        lines.append(Line(f"Refused to answer: {share}", "detail"))
+        lines.append(Statement(f"Refused to answer: {share}", "detail"))
     if found.again >= TURNS_IN_CIRCLES:
         share = percent(found.again)
-        lines.append(Line(f"Repeats itself: {share} of its runs of three words", "detail"))
+        lines.append(Statement(f"Repeats itself: {share} of its runs of three words", "detail"))
     foreign = found.of_writing - found.own_writing
     if foreign:
         told = f"{foreign} of {plural(found.of_writing, 'answer')}"
-        lines.append(Line(f"In another writing than the question: {told}", "detail"))
+        lines.append(Statement(f"In another writing than the question: {told}", "detail"))
     return lines
 
 
@@ -277,31 +283,33 @@ def _variants(system: SystemAnswers) -> tuple[int, int]:
     return differing, sum(len(answers) > 1 for answers in texts)
 
 
-def _steady(system: SystemAnswers) -> list[Line]:
+def _steady(system: SystemAnswers) -> list[Statement]:
     differing, repeated = _variants(system)
     if not repeated or differing:
         return []
     return [
-        Line(f"The same answer in every trial to {plural(repeated, 'question')}", "side-by-side")
+        Statement(
+            f"The same answer in every trial to {plural(repeated, 'question')}", "side-by-side"
+        )
     ]
 
 
-def _unsteady(system: SystemAnswers) -> list[Line]:
+def _unsteady(system: SystemAnswers) -> list[Statement]:
     differing, repeated = _variants(system)
     if not differing:
         return []
     told = f"{differing} of {plural(repeated, 'question')}"
-    return [Line(f"Another answer from trial to trial to {told}", "side-by-side")]
+    return [Statement(f"Another answer from trial to trial to {told}", "side-by-side")]
 
 
-def _retries(system: SystemAnswers) -> list[Line]:
+def _retries(system: SystemAnswers) -> list[Statement]:
     again = int((system.answers["tries"].fillna(1) > 1).sum())
     if not again:
         return []
     waited_s = float(system.answers["waited_ms"].max()) / 1000
     told = f"{again} of {plural(len(system.answers), 'answer')}"
     text = f"Had to be asked again for {told}, up to {number(waited_s)} s longer, in its times"
-    return [Line(text, "side-by-side")]
+    return [Statement(text, "side-by-side")]
 
 
 def _costs(system: SystemAnswers, answers: pd.DataFrame) -> list[Line]:
@@ -309,14 +317,14 @@ def _costs(system: SystemAnswers, answers: pd.DataFrame) -> list[Line]:
     if bill is None:
         return []
     cost = in_currency(1000 * bill.answer, bill.price)
-    return [Line(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")]
+    return [Statement(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")]
 
 
-def _failures(system: SystemAnswers, attempts: pd.DataFrame) -> list[Line]:
+def _failures(system: SystemAnswers, attempts: pd.DataFrame) -> list[Statement]:
     own = attempts[attempts["trial_id"].str.startswith(f"{system.cell.record.cell_id}-r")]
     failed = own[own["outcome"] != "done"]
     if failed.empty:
         return []
     causes = failed["cause"].dropna()
     why = f": {bare(str(causes.iloc[0]))}" if len(causes) else ""
-    return [Line(f"{len(failed)} of {plural(len(own), 'attempt')} failed{why}", "failures")]
+    return [Statement(f"{len(failed)} of {plural(len(own), 'attempt')} failed{why}", "failures")]

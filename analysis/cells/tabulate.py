@@ -58,7 +58,7 @@ def table(
     return Table(
         columns=tuple(columns),
         rows=tuple(
-            tuple(cell if isinstance(cell, Text) else shortened(cell) for cell in row)
+            tuple(cell if isinstance(cell, Text) else short_hash(cell) for cell in row)
             for row in rows
         ),
         numeric=frozenset(columns.index(name) for name in numeric),
@@ -77,7 +77,7 @@ def naming(data: pd.DataFrame) -> dict[str, str]:
     return {**model, "series": "Series", "nodes": "Nodes"}
 
 
-def shortened(value: str) -> Text:
+def short_hash(value: str) -> Text:
     """A hash by its first twelve digits; anything else whole."""
     return Text(value[:SHORT], value) if HASH.match(value) else Text(value)
 

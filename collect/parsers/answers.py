@@ -13,7 +13,15 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from collect.measurement import Answer, Measurement, Phase, TokenSource
-from collect.parsers.json_lines import Line, Seconds, Text, as_line, count_of, objects, whole_text
+from collect.parsers.json_lines import (
+    LogLine,
+    Seconds,
+    Text,
+    as_line,
+    count_of,
+    objects,
+    whole_text,
+)
 from core.errors import HerdError
 from core.record import Number
 
@@ -23,11 +31,11 @@ _ENDED = frozenset({"eos", "word", "stop"})
 _FILTERED = "content_filter"
 
 
-class _Earlier(Line):
+class _Earlier(LogLine):
     connect_s: Seconds
 
 
-class _Reply(Line):
+class _Reply(LogLine):
     """A line of the client about a question. What the server said is typed where it is used."""
 
     id: str
@@ -57,14 +65,14 @@ class _Reply(Line):
         return self
 
 
-class _Body(Line):
+class _Body(LogLine):
     """What a request asks for."""
 
     temperature: Number | None = None
     max_tokens: Annotated[int, Field(strict=True, ge=0)] | None = None
 
 
-class _Asked(Line):
+class _Asked(LogLine):
     id: str
     body: _Body
 

@@ -19,13 +19,13 @@ ORANGE, BLUE = "🔶 ".encode(), "🔷(?:\ufe0f)? ".encode()
 _END = rb"\r?\n?\Z"
 
 
-def padded(width: int) -> bytes:
+def padded_number(width: int) -> bytes:
     """Pattern of a number as `%<width>u` prints it: no wider than it must be, and no narrower."""
     fits, wider = rb"(?=[ \d]{%d}\d(?!\d))" % (width - 1), rb"(?=\d{%d})" % (width + 1)
     return rb"(?:%b|%b) {0,%d}(0|[1-9]\d{0,%d})" % (fits, wider, width - 1, LONGEST_NUMBER - 1)
 
 
-_4, _5, _6 = padded(4), padded(5), padded(6)
+_4, _5, _6 = padded_number(4), padded_number(5), padded_number(6)
 EVAL_E = re.compile(
     BLUE
     + rb"Eval%b ms Sync%b ms \| Sent%b kB Recv%b kB \| \((0|[1-9]\d{0,8}) tokens\)"
@@ -43,7 +43,7 @@ PRED_ABC = re.compile(
 _FORMS = (PRED_E, EVAL_E, PRED_D, EVAL_D, PRED_ABC)
 
 
-def shortened(line: bytes, most: int) -> bytes:
+def cut_line(line: bytes, most: int) -> bytes:
     """The line, with its end, without what is more than so many bytes."""
     return line if len(line) <= most else line[:most] + (b"\n" if line.endswith(b"\n") else b"")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from collect.parsers.distributed_llama import ParsedLog, parse_runs, survey
 from collect.parsers.dllama_records import Records, Take
-from collect.parsers.dllama_source import Source, open_log
+from collect.parsers.dllama_source import LogText, open_log
 from core.errors import HerdError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def json_chunks(path: Path, role: Role = "root") -> Iterator[str]:
         yield from _chunks(source, role)
 
 
-def _chunks(source: Source, role: Role) -> Iterator[str]:
+def _chunks(source: LogText, role: Role) -> Iterator[str]:
     try:
         with TemporaryFile() as file:
             spool = _Spool(file)

@@ -26,7 +26,7 @@ from collect.parsers.dllama_forms import (
     USUAL,
     USUAL_NUMBER,
     Head,
-    shortened,
+    cut_line,
 )
 from collect.parsers.dllama_records import Records, Take
 from collect.parsers.dllama_summary import Tail, take_apart
@@ -69,7 +69,7 @@ class Rest:
             self.size_bytes += len(line)
         else:
             self.cut = self.cut or len(self._last) == self._last.maxlen or len(line) > LONGEST_LAST
-            self._last.append(shortened(line, LONGEST_LAST))
+            self._last.append(cut_line(line, LONGEST_LAST))
 
     def last(self, lines: int) -> bytes:
         """The last lines that are kept, at most so many."""

@@ -99,7 +99,7 @@ class NotALogError(HerdError):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class LogText:
     """A log as a process printed it, standard error perhaps included.
 
     Attributes:
@@ -112,7 +112,7 @@ class Source:
 
 
 @contextmanager
-def open_log(path: Path, role: Role) -> Iterator[Source]:
+def open_log(path: Path, role: Role) -> Iterator[LogText]:
     """A file as a log.
 
     Raises:
@@ -125,7 +125,7 @@ def open_log(path: Path, role: Role) -> Iterator[Source]:
             stream = file if notes is None else clean
             _require_role(path, stream, role)
             stream.seek(len(_BOM) if _starts(stream).startswith(_BOM) else 0)
-            yield Source(stream, notes or ())
+            yield LogText(stream, notes or ())
     except OSError as error:
         raise NotALogError(f"Reading the log {path}: {error.strerror or error}.") from None
 

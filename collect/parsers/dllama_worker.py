@@ -15,12 +15,14 @@ from typing import BinaryIO, Literal
 
 from collect.measurement import TokenRecord
 from collect.parsers.dllama_failures import failure_cause
-from collect.parsers.dllama_forms import Head, padded, shortened
+from collect.parsers.dllama_forms import Head, cut_line, padded_number
 
 LONGEST_LINE_BYTES = 1 << 20
 """A longer line is read in parts, so that memory stays flat."""
 
-_TOKEN = re.compile("🔶 I ".encode() + rb"%b ms T %b ms\r?\n?\Z" % (padded(4), padded(4)))
+_TOKEN = re.compile(
+    "🔶 I ".encode() + rb"%b ms T %b ms\r?\n?\Z" % (padded_number(4), padded_number(4))
+)
 _LISTENING = b"Listening on "
 _CONNECTED = ("⭕ The root node has connected".encode(), b"Client connected")
 _STOPPED = "🛑 Stop signal".encode()
@@ -60,7 +62,7 @@ class _Session:
 
     def read(self, line: bytes) -> None:
         """Take what a line says."""
-        line = shortened(line, LONGEST_KEPT)
+        line = cut_line(line, LONGEST_KEPT)
         self.last.append(line)
         if match := _TOKEN.match(line):
             self._token(int(match[1]), int(match[2]))

@@ -45,13 +45,13 @@ LogProbability = Annotated[float, Field(strict=True, ge=LOWEST_LOG_PROBABILITY, 
 """Natural logarithm of a probability, which is at most 1 but for rounding."""
 
 
-class Line(BaseModel):
+class LogLine(BaseModel):
     """A line of a log; other text in it is ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
 
-LineKind = TypeVar("LineKind", bound=Line)
+LineKind = TypeVar("LineKind", bound=LogLine)
 
 
 def objects(out: bytes, whose: str) -> Iterator[dict[str, Any]]:

@@ -18,7 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from collect.measurement import Measurement, Phase
 from collect.parsers import llama_server
 from collect.parsers.aborted import last_words
-from collect.parsers.json_lines import LONGEST_MS, MOST_TOKENS, Line, Tokens
+from collect.parsers.json_lines import LONGEST_MS, MOST_TOKENS, LogLine, Tokens
 from collect.parsers.parser import Ended, Parser
 from core.errors import HerdError
 from core.foreign import one_line
@@ -34,7 +34,7 @@ _PROTOCOL = re.compile(r"^Starting RPC server v(\d{1,9}\.\d{1,9}\.\d{1,9})", re.
 Nanoseconds = Annotated[int, Field(strict=True, ge=1, le=int(LONGEST_MS * 1e6))]
 
 
-class _Test(Line):
+class _Test(LogLine):
     """A test of llama-bench: some tokens read, some generated, each sample in its own time."""
 
     n_prompt: Tokens

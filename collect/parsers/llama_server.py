@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from collect.measurement import Measurement, SaidToken
-from collect.parsers.json_lines import Line, LogProbability, Text, as_line, objects
+from collect.parsers.json_lines import LogLine, LogProbability, Text, as_line, objects
 from core.errors import HerdError
 
 _CLIENT = "the client of llama-server"
@@ -14,12 +14,12 @@ _CLIENT = "the client of llama-server"
 PATH = "/completion"
 
 
-class _Token(Line):
+class _Token(LogLine):
     token: Text
     logprob: LogProbability
 
 
-class _Reply(Line):
+class _Reply(LogLine):
     error: Text | None
     probabilities: tuple[_Token, ...] | None
 

@@ -22,7 +22,7 @@ from collect.measurement import (
 )
 from collect.parsers.json_lines import (
     MOST_TOKENS,
-    Line,
+    LogLine,
     LogProbability,
     Milliseconds,
     Text,
@@ -41,13 +41,13 @@ _RAISED = re.compile(
 )
 
 
-class _Swarm(Line):
+class _Swarm(LogLine):
     """Which servers there are, and which layers each has: the first, and the one after the last."""
 
     servers: tuple[tuple[Text, Tokens, Tokens], ...]
 
 
-class _Step(Line):
+class _Step(LogLine):
     phase: PhaseName
     tokens: Annotated[int, Field(strict=True, ge=1, le=MOST_TOKENS)]
     text: Text
@@ -64,7 +64,7 @@ class _Step(Line):
         return self
 
 
-class _Perplexity(Line):
+class _Perplexity(LogLine):
     value: Annotated[float, Field(strict=True, ge=0.999, le=1e300)]
     total_ms: Milliseconds
     scores: Annotated[tuple[LogProbability, ...], Field(min_length=1)]

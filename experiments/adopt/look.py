@@ -30,7 +30,7 @@ LONGEST_LINE = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Inspection:
     """What a machine reported, or why it did not.
 
     Attributes:
@@ -47,7 +47,7 @@ class Look:
     addresses: tuple[str, ...] = ()
 
 
-def look(node: Node, project: Path) -> Look:
+def inspect(node: Node, project: Path) -> Inspection:
     """Log in and look, which changes nothing there. Its host key must be in the file."""
     known_hosts = known_hosts_of(node, project)
     options = (
@@ -62,8 +62,8 @@ def look(node: Node, project: Path) -> Look:
     if "end" in told:
         return _judged(told)
     if said.code == FAILED:
-        return Look(said.why)
-    return Look(
+        return Inspection(said.why)
+    return Inspection(
         f"login works, but it cannot run `sh` ({said.last})",
         "Nodes run Linux. For a Windows PC, see docs/pcs.md: its WSL guest is the node.",
     )
@@ -80,10 +80,12 @@ def _told(said: Said) -> dict[str, str]:
     return told
 
 
-def _judged(told: dict[str, str]) -> Look:
+def _judged(told: dict[str, str]) -> Inspection:
     kernel = told.get("kernel", "")
     if not kernel.startswith("Linux "):
-        return Look(f"it runs {one_line(kernel, 60) or 'an unknown system'}", "Nodes run Linux.")
+        return Inspection(
+            f"it runs {one_line(kernel, 60) or 'an unknown system'}", "Nodes run Linux."
+        )
     groups: list[str] = []
     if told.get("board", "").startswith("Raspberry Pi"):
         groups.append("raspberry_pis")
@@ -91,7 +93,7 @@ def _judged(told: dict[str, str]) -> Look:
         groups.append("wsl_guests")
     reached = told.get("reached", "").split()
     addresses = _usable(reached[2:3]) or _usable(told.get("addresses", "").split())
-    return Look(groups=tuple(groups), addresses=tuple(addresses))
+    return Inspection(groups=tuple(groups), addresses=tuple(addresses))
 
 
 def _usable(words: Sequence[str]) -> list[str]:
@@ -100,20 +102,20 @@ def _usable(words: Sequence[str]) -> list[str]:
     return [address for address in addresses if is_usable_ipv4(address)]
 
 
-def _not_let_in(node: Node, project: Path, said: Said) -> Look:
+def _not_let_in(node: Node, project: Path, said: Said) -> Inspection:
     if said.unused:
-        return Look(said.unused)
+        return Inspection(said.unused)
     own = f" ({node.key_file})" if node.key_file else ""
     trouble = f"it accepts none of your keys{own}"
     if node.user is None:
         trouble += f"; the login was tried as user {told_of(node, project).user}"
     if not {"password", "keyboard-interactive"} & set((said.refused or "").split(",")):
-        return Look(
+        return Inspection(
             trouble,
             "It does not accept a password either: add your public key to "
             "~/.ssh/authorized_keys there, on its own screen.",
         )
-    return Look(trouble, copy_id(node, project))
+    return Inspection(trouble, copy_id(node, project))
 
 
 def copy_id(node: Node, project: Path) -> str:

@@ -9,7 +9,7 @@ from core.errors import HerdError
 from experiments.adopt.asked import Asked, is_usable_ipv4, name_nodes
 from experiments.adopt.fleet import Fleet, Newcomer
 from experiments.adopt.keys import HostKey
-from experiments.adopt.look import Look
+from experiments.adopt.look import Inspection
 from experiments.fleet import commands
 from experiments.fleet.cluster import Node
 from experiments.fleet.inventory import GROUP
@@ -53,7 +53,7 @@ class Machine:
             f"the inventory has it as {self.node.name}; change {' and '.join(other)} there yourself"
         )
 
-    def seen(self, look: Look) -> Machine:
+    def seen(self, look: Inspection) -> Machine:
         """The machine with what was seen of it."""
         if self.newcomer is None:
             return self
@@ -62,12 +62,12 @@ class Machine:
             self, newcomer=replace(self.newcomer, variables=variables, groups=look.groups)
         )
 
-    def lacks_address(self, look: Look) -> bool:
+    def lacks_address(self, look: Inspection) -> bool:
         """Whether no IPv4 address is known at which other nodes could reach it."""
         reached = {**self._engines_address(look)}.get(ENGINES_ADDRESS, self.node.engine_address)
         return self.newcomer is not None and not is_usable_ipv4(str(reached))
 
-    def _engines_address(self, look: Look) -> Mapping[str, str]:
+    def _engines_address(self, look: Inspection) -> Mapping[str, str]:
         """An address for engines where SSH's is none that they could use."""
         if is_usable_ipv4(self.node.address) or self.node.forwarded_from:
             return {}

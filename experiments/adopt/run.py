@@ -22,9 +22,9 @@ from experiments.adopt.keys import (
     learn,
     read_fingerprints,
 )
-from experiments.adopt.look import Look, look
+from experiments.adopt.look import Inspection, inspect
 from experiments.adopt.machine import ENGINES_ADDRESS, Machine, again_with, machines_of
-from experiments.adopt.screen import Talk, confirm, difference, show
+from experiments.adopt.screen import Talk, confirm, inventory_difference, show_changes
 from experiments.adopt.trust import sound
 from experiments.fleet import commands
 from experiments.nodes.together import together
@@ -79,7 +79,7 @@ def adopt(
     going = sound(fleet, machines, found, trusted, key, talk)
     if not going:
         raise HerdError("There are no machines left to adopt.")
-    show(fleet, going, talk)
+    show_changes(fleet, going, talk)
     for one in machines:
         if passed_over := one.passed_over(key):
             talk.say(f"\n{one.asked.word}: {passed_over}.")
@@ -126,7 +126,7 @@ def _write_keys(project: Path, fresh: Sequence[tuple[Machine, HostKey]], talk: T
 def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Machine]:
     """The machines that let us in and can be nodes, as they are to be written."""
     looks = together(
-        lambda one: Look() if one.newcomer is None else look(one.node, project), machines
+        lambda one: Inspection() if one.newcomer is None else inspect(one.node, project), machines
     )
     let_in = []
     for one, seen in zip(machines, looks, strict=True):
@@ -167,4 +167,5 @@ def _write_inventory(
     fleet.write(content)
     talk.say(f"{fleet.given}: {len(newcomers)} node{'' if len(newcomers) == 1 else 's'} added.")
     if newcomers != [one.newcomer for one in going if one.newcomer is not None]:
-        talk.say(f"With what the machines reported, the change is:\n\n{difference(fleet, content)}")
+        change = inventory_difference(fleet, content)
+        talk.say(f"With what the machines reported, the change is:\n\n{change}")

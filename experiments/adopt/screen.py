@@ -47,12 +47,12 @@ class Terminal:
         return answer.strip().lower() in {b"y", b"yes"}
 
 
-def show(fleet: Fleet, going: Sequence[tuple[Machine, HostKey]], talk: Talk) -> None:
+def show_changes(fleet: Fleet, going: Sequence[tuple[Machine, HostKey]], talk: Talk) -> None:
     """What is to be written, and the keys that are to be trusted."""
     newcomers = [one.newcomer for one, _ in going if one.newcomer is not None]
     if newcomers:
         talk.say(f"For {fleet.given}{'' if fleet.content else ' (a new file)'}:\n")
-        talk.say(difference(fleet, fleet.with_newcomers(newcomers)))
+        talk.say(inventory_difference(fleet, fleet.with_newcomers(newcomers)))
     talk.say("Host keys:\n")
     width = max(len(one.node.name) for one, _ in going)
     for one, host in going:
@@ -60,7 +60,7 @@ def show(fleet: Fleet, going: Sequence[tuple[Machine, HostKey]], talk: Talk) -> 
         talk.say(f"  {one.node.name:{width}}  {one.place}\n  {'':{width}}  {told}")
 
 
-def difference(fleet: Fleet, content: bytes) -> str:
+def inventory_difference(fleet: Fleet, content: bytes) -> str:
     """The lines that come, with some around them; the whole file where it is new."""
     after = content.decode().splitlines()
     if not fleet.content:

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from collect.account import Account, Look
+from collect.account import Account, Scrutiny
 from collect.attempt import (
     ATTEMPT_FILE,
     LARGEST_LOG_BYTES,
@@ -177,7 +177,7 @@ def run_status(folder: Path) -> dict[str, str | int]:
 
     By the records of its attempts and the sizes of their logs, which are not read for this.
     """
-    return status_of(Account.read(folder, Look.RECORDS))
+    return status_of(Account.read(folder, Scrutiny.RECORDS))
 
 
 def status_of(account: Account) -> dict[str, str | int]:
@@ -278,7 +278,7 @@ class Ledger:
 
     def account(self) -> Account:
         """The state of every trial, read from disk; a log that was changed since is found."""
-        return Account.read(self.folder, Look.HASHES)
+        return Account.read(self.folder, Scrutiny.HASHES)
 
     def record(
         self,

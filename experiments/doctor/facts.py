@@ -48,7 +48,7 @@ class Base(BaseModel):
     clock_synchronised: bool = True
 
 
-class Machine(_Told):
+class MachineFacts(_Told):
     """What kind of machine it is.
 
     Attributes:
@@ -320,7 +320,7 @@ class Facts(_Told):
     """
 
     base: Base
-    machine: Machine
+    machine: MachineFacts
     root: Root | None = None
     condition: Condition | None = None
     wsl: Wsl | None = None

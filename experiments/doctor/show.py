@@ -25,7 +25,7 @@ MARKS = {
 }
 
 
-def show(diagnoses: Sequence[Diagnosis], console: Console) -> None:
+def show_diagnoses(diagnoses: Sequence[Diagnosis], console: Console) -> None:
     """Print the findings of each node and a last line that counts."""
     for diagnosis in diagnoses:
         answer = diagnosis.answer

@@ -38,13 +38,13 @@ def held_against(manifest: RunManifest, cluster: Cluster) -> Cluster:
     return replace(
         cluster,
         nodes=tuple(
-            replace(node, away=difference(manifest, node)) if node.away is None else node
+            replace(node, away=node_difference(manifest, node)) if node.away is None else node
             for node in cluster.nodes
         ),
     )
 
 
-def difference(manifest: RunManifest, node: Node) -> str | None:
+def node_difference(manifest: RunManifest, node: Node) -> str | None:
     """How a node differs from what it was when the run saw it first, in words; None if not."""
     facts = manifest.nodes.get(node.name, {})
     if not facts:

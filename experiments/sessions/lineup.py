@@ -16,7 +16,7 @@ from experiments.links.links import Links
 from experiments.nodes.herd import Herd
 from experiments.planning.plan import Plan, make_plan
 from experiments.planning.references import more_references
-from experiments.sessions.again import difference, look_again
+from experiments.sessions.again import look_again, node_difference
 from experiments.sessions.book import TrialBook
 
 
@@ -87,7 +87,7 @@ class Lineup:
 
     def _is_welcome(self, node: Node) -> bool:
         """Return whether a node is unchanged, after its links were restored."""
-        reason = difference(self.manifest, node)
+        reason = node_difference(self.manifest, node)
         try:
             self._links.clear([node.name])
         except HerdError as error:

@@ -22,7 +22,7 @@ BESIDES = 72
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RunningTrial:
     """A trial that is being measured.
 
     Attributes:
@@ -44,7 +44,7 @@ class Progress(Protocol):
     def begin(self, run: str, counts: Mapping[str, int], left_s: float | None) -> None:
         """A run begins or continues. `left_s`: estimated time left in seconds."""
 
-    def step(self, step: Step) -> None:
+    def step(self, step: RunningTrial) -> None:
         """A trial begins."""
 
     def live(self, tokens_per_s: float | None) -> None:
@@ -111,7 +111,7 @@ class TerminalProgress:
         )
         self._bar.start()
 
-    def step(self, step: Step) -> None:
+    def step(self, step: RunningTrial) -> None:
         """Name the cell and the attempt."""
         again = {0: " warm-up", 1: ""}.get(step.attempt, f" attempt {step.attempt}")
         self._update(cell=one_line(f"{step.cell}{again}"), rate="")
@@ -149,7 +149,7 @@ class LineProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._step: Step | None = None
+        self._step: RunningTrial | None = None
         self._since = time.monotonic()
         self._rate = ""
 
@@ -160,7 +160,7 @@ class LineProgress:
             f"{spoken_time(left_s)}"
         )
 
-    def step(self, step: Step) -> None:
+    def step(self, step: RunningTrial) -> None:
         """Remember what is being measured."""
         self._step, self._since, self._rate = step, time.monotonic(), ""
 

@@ -27,7 +27,7 @@ from experiments.planning.money import Purse, most_of_trial, spending_of
 from experiments.planning.plan import Plan, warm_ups
 from experiments.sessions.book import TrialBook
 from experiments.sessions.lineup import Lineup, why_left
-from experiments.sessions.progress import Progress, Step
+from experiments.sessions.progress import Progress, RunningTrial
 from experiments.trials.execution import Execution
 from experiments.trials.recorder import Recorder
 from experiments.trials.trial import TrialRunner
@@ -302,8 +302,10 @@ class Session:
         if record.is_final or self.book.used[trial.trial_id] >= self._manifest.max_attempts:
             self.book.settle(trial, "failed")
 
-    def _step(self, trial: TrialRecord, cell: Cell, attempt: int) -> Step:
-        return Step(cell_label(cell.params), trial.order, len(self._manifest.trials), attempt)
+    def _step(self, trial: TrialRecord, cell: Cell, attempt: int) -> RunningTrial:
+        return RunningTrial(
+            cell_label(cell.params), trial.order, len(self._manifest.trials), attempt
+        )
 
     def _live(self, tail: str) -> None:
         """Pass the root's rate on, unless it is an emulator's: that is no speed."""

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from collect.account import Account, Look
+from collect.account import Account, Scrutiny
 from collect.load import load_run
 from collect.run import Benchmark
 from tests.benchmarks.bars import PROJECT, Measured, Row, against, run
@@ -130,7 +130,7 @@ def resume(folder: Path) -> Measured:
 
     def one_pass() -> float:
         begun = time.process_time()
-        Account.read(run_folder, Look.HASHES)
+        Account.read(run_folder, Scrutiny.HASHES)
         return time.process_time() - begun
 
     return against(until_first, one_pass, "s CPU", rounds=2, warm_up=False)

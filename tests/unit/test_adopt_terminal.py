@@ -12,7 +12,7 @@ import pytest
 
 import fabfile
 from experiments.adopt.screen import Terminal, next_commands
-from experiments.doctor.facts import Base, Facts, Machine, Root
+from experiments.doctor.facts import Base, Facts, MachineFacts, Root
 from experiments.doctor.finding import Diagnosis, NodeAnswer
 from experiments.fleet import commands
 
@@ -82,7 +82,7 @@ def test_without_a_terminal_nobody_is_asked() -> None:
 
 def diagnosis(root: Root | None) -> Diagnosis:
     facts = Facts(
-        base=Base(architecture="x", kernel="6"), machine=Machine(kind="native"), root=root
+        base=Base(architecture="x", kernel="6"), machine=MachineFacts(kind="native"), root=root
     )
     return Diagnosis(NodeAnswer("pi1", "192.0.2.1", "192.0.2.1", facts=facts), [])
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from experiments.doctor.diagnose import diagnose, worst
 from experiments.doctor.finding import Finding, NodeAnswer, Severity, problem
-from experiments.doctor.show import as_json, show
+from experiments.doctor.show import as_json, show_diagnoses
 from tests.doubles.doctor_facts import (
     GPU,
     PC,
@@ -586,7 +586,7 @@ def test_the_screen_names_verdict_subject_sentence_and_remedy() -> None:
     text = io.StringIO()
     nat = answer(changed(WSL, wsl=NAT, network=BEHIND), "laptop")
 
-    show(diagnose([answer(PI, "pi1"), nat, SILENT]), Console(file=text, width=100))
+    show_diagnoses(diagnose([answer(PI, "pi1"), nat, SILENT]), Console(file=text, width=100))
 
     screen = text.getvalue()
     assert "pi1  192.0.2.7\nok " in screen

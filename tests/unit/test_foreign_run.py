@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.report import write_report
-from collect.account import Account, Look
+from collect.account import Account, Scrutiny
 from collect.attempt import ATTEMPT_FILE
 from collect.load import load_run
 from collect.ratings import RATINGS_FOLDER, read_ratings
@@ -345,7 +345,7 @@ def test_a_log_that_was_changed_is_told_and_one_of_before_hashes_counts(run: Pat
     digit = next(place for place, byte in enumerate(content) if chr(byte).isdigit())
     log.write_bytes(content[:digit] + b"7" + content[digit + 1 :])
     assert "not what was collected" in reasons(run) or content[digit : digit + 1] == b"7"
-    assert Account.read(run, Look.RECORDS).counts()["planned"] == 4
+    assert Account.read(run, Scrutiny.RECORDS).counts()["planned"] == 4
 
 
 @pytest.mark.parametrize(

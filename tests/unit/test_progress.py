@@ -12,7 +12,7 @@ from rich.console import Console
 from core.progress import spoken_time
 from experiments.engines import ENGINES
 from experiments.runner import run_on
-from experiments.sessions.progress import LineProgress, Step, make_progress
+from experiments.sessions.progress import LineProgress, RunningTrial, make_progress
 from experiments.trials.trial import TrialRunner
 from tests.doubles.scripted import ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, world
@@ -24,7 +24,7 @@ def shown(*, terminal: bool) -> str:
     output = StringIO()
     progress = make_progress(Console(file=output, force_terminal=terminal, width=160))
     progress.begin("study-1", COUNTS, 75.0)
-    progress.step(Step("llama.cpp 4 nodes", trial=7, trials=8, attempt=2))
+    progress.step(RunningTrial("llama.cpp 4 nodes", trial=7, trials=8, attempt=2))
     progress.live(12.345)
     progress.note("pi3 does not answer")
     progress.settled({**COUNTS, "done": 4, "pending": 1}, 30.0)

@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from models import debian
-from models.debian import DebianError, PrivateApt, Source, own_mirror
+from models.debian import DebianError, PrivateApt, Suite, own_mirror
 from models.pip import PipError
 from tests.doubles.fake_hosts import PROJECT, play
 
@@ -202,7 +202,7 @@ def test_a_python_is_laid_out_where_it_finds_its_own_modules(
 
 
 def test_keys_that_the_controller_lacks_are_named_with_the_package_that_has_them() -> None:
-    source = Source("http://mirror.example", "sid", distribution="nobodys")
+    source = Suite("http://mirror.example", "sid", distribution="nobodys")
     with pytest.raises(DebianError, match="sudo apt-get install nobodys-archive-keyring"):
         source.keyring()
 
@@ -212,7 +212,7 @@ def test_keys_that_the_controller_lacks_are_named_with_the_package_that_has_them
 )
 def test_what_is_no_address_of_a_mirror_is_refused(uri: str, tmp_path: Path) -> None:
     with pytest.raises(DebianError, match=r"not the address of a mirror, such as http"):
-        PrivateApt(tmp_path, "amd64", Source(uri, "bookworm"))
+        PrivateApt(tmp_path, "amd64", Suite(uri, "bookworm"))
 
 
 def test_a_disc_is_no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,8 +242,8 @@ def test_what_nobody_signed_is_refused_though_the_controller_does_without(
         "environment_for_clients",
         lambda **more: settings(**more, APT_CONFIG=str(careless)),
     )
-    monkeypatch.setattr(Source, "keyring", lambda _: "/dev/null")
-    source = Source(f"file:{tmp_path}/mirror", "bookworm")
+    monkeypatch.setattr(Suite, "keyring", lambda _: "/dev/null")
+    source = Suite(f"file:{tmp_path}/mirror", "bookworm")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DebianError, match="is not signed"):
         PrivateApt(Path("strict"), "amd64", source)

@@ -16,13 +16,13 @@ import fabfile
 from core import terminal
 from core.terminal import say, wrapped
 from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
-from experiments.doctor.show import show
+from experiments.doctor.show import show_diagnoses
 from experiments.fleet import lab
 from experiments.fleet.lab import LabNode
 from experiments.nodes.facts import ask_facts
 from experiments.planning.describe import describe
 from experiments.planning.plan import make_plan
-from experiments.sessions.progress import Step, make_progress
+from experiments.sessions.progress import RunningTrial, make_progress
 from models.catalogue import load_catalogue
 from models.listing import models_table
 from tests.doubles.on_terminal import on_terminal
@@ -64,7 +64,9 @@ def the_doctor(width: int) -> None:
         Finding("resources", Severity.PROBLEM, sentence, remedy),
         Finding("resources", Severity.WARNING, "라마가 " * 30, "Wait."),
     ]
-    show([Diagnosis(NodeAnswer("pi1", "192.0.2.1", "192.0.2.1"), findings)], Console(width=width))
+    show_diagnoses(
+        [Diagnosis(NodeAnswer("pi1", "192.0.2.1", "192.0.2.1"), findings)], Console(width=width)
+    )
 
 
 def the_models(width: int) -> None:
@@ -83,7 +85,7 @@ def a_live_run(width: int) -> None:
     progress = make_progress(Console(width=width, force_terminal=True))
     progress.begin("scaling-of-eight-nodes-20260131-101530", COUNTS, 36_000.0)
     cell = "distributed-llama llama3.1-8b-instruct q4_0 16 nodes workers kept"
-    progress.step(Step(cell, trial=1204, trials=1280, attempt=2))
+    progress.step(RunningTrial(cell, trial=1204, trials=1280, attempt=2))
     progress.live(1234.5)
     progress.note(f"pi3 does not answer, which is told at some length. Provision it: {LONG}")
     progress.settled(COUNTS, 35_990.0)

@@ -16,8 +16,8 @@ from core.foreign import visible
 from core.progress import StderrReporter
 from core.terminal import complain, say, say_json
 from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
-from experiments.doctor.show import show
-from experiments.sessions.progress import Progress, Step, make_progress
+from experiments.doctor.show import show_diagnoses
+from experiments.sessions.progress import Progress, RunningTrial, make_progress
 
 COUNTS = {"planned": 1, "done": 0, "failed": 0, "unavailable": 0, "pending": 1}
 HOSTILE = [
@@ -40,7 +40,7 @@ ACTING = ("\x1b]", "\x1b[2J", "\x9b", "\x90", "\b", "\0", "\a", "\u202e", "\u206
 
 def all_said(progress: Progress, text: str) -> None:
     progress.begin(text, COUNTS, None)
-    progress.step(Step(text, trial=1, trials=1, attempt=2))
+    progress.step(RunningTrial(text, trial=1, trials=1, attempt=2))
     progress.note(text)
     progress.settled(COUNTS, None)
     progress.end()
@@ -68,7 +68,7 @@ def test_the_doctor_shows_what_was_said(text: str) -> None:
     output = StringIO()
     finding = Finding(text, Severity.PROBLEM, text, text)
 
-    show(
+    show_diagnoses(
         [Diagnosis(NodeAnswer(text, text, text), [finding])],
         Console(file=output, force_terminal=True, width=300),
     )

@@ -21,7 +21,7 @@ from models.unpack import (
     lay_out,
     members_of_archive,
     members_of_folder,
-    pack,
+    write_archive,
 )
 
 Entries = list[tarfile.TarInfo]
@@ -301,7 +301,7 @@ def test_the_same_files_make_the_same_archive(tmp_path: Path) -> None:
         (folder / "b" / "run").chmod(0o700 + number)
         (folder / "l").symlink_to("b/run")
         os.utime(folder / "b" / "run", (number, number))
-        pack(folder, tmp_path / f"{number}.tar.gz")
+        write_archive(folder, tmp_path / f"{number}.tar.gz")
     assert (tmp_path / "1.tar.gz").read_bytes() == (tmp_path / "2.tar.gz").read_bytes()
     with tarfile.open(tmp_path / "1.tar.gz") as packed:
         assert {(one.uid, one.gid, one.mode) for one in packed if one.isreg()} == {(0, 0, 0o755)}

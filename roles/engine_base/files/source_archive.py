@@ -35,7 +35,7 @@ from models.unpack import (
     lay_out,
     members_of_archive,
     members_of_folder,
-    pack,
+    write_archive,
 )
 
 GIT_TIMEOUT_SECONDS = 300
@@ -205,7 +205,7 @@ def archive_of(folder: Path, archive: Path) -> None:
     if not tops:
         raise SourceError(f"it holds no {' or '.join(BUILD_FILES)}")
     part = archive.with_name(f"{archive.name}.part")
-    pack(tops[0], part)
+    write_archive(tops[0], part)
     part.replace(archive)
 
 

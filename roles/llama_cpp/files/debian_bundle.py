@@ -23,8 +23,8 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-from models.debian import DebianError, PrivateApt, Source, own_mirror, unpack, versions
-from models.unpack import pack
+from models.debian import DebianError, PrivateApt, Suite, own_mirror, unpack_packages, versions
+from models.unpack import write_archive
 
 PROGRAMS = (
     "ggml-rpc-server",
@@ -43,7 +43,7 @@ ORIGINS = {"Debian": ("sid", "main"), "Ubuntu": ("devel", "main universe")}
 """The newest packages of a distribution: their suite and its components."""
 
 
-def source_of(given: str) -> Source:
+def source_of(given: str) -> Suite:
     """The mirror that the controller's own apt uses, or the given one of Debian."""
     found = (given, "Debian") if given else own_mirror(tuple(ORIGINS))
     if found is None:
@@ -53,7 +53,7 @@ def source_of(given: str) -> Source:
         )
     uri, origin = found
     suite, components = ORIGINS[origin]
-    return Source(uri, suite, components, origin.lower())
+    return Suite(uri, suite, components, origin.lower())
 
 
 def one(root: Path, pattern: str) -> Path:
@@ -100,7 +100,7 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         apt = PrivateApt(Path(work, "apt"), architecture, source, given=NOT_NEEDED)
         debs = apt.with_dependencies(PACKAGES)
         packages = versions(debs)
-        unpack(debs, Path(work, "root"))
+        unpack_packages(debs, Path(work, "root"))
         # The layout is this program's doing, so the program is a part of what a build is.
         recipe = Path(__file__).read_text() + json.dumps(packages, sort_keys=True)
         build = hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -109,7 +109,7 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         lay_out(Path(work, "root"), staging, build)
         unpacked = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
         archive = cache / f"debian-{architecture}-{build}.tar.gz"
-        pack(staging, Path(work, "bundle"))
+        write_archive(staging, Path(work, "bundle"))
         archive_sha256 = hashlib.sha256(Path(work, "bundle").read_bytes()).hexdigest()
         Path(work, "bundle").replace(archive)
     return {

@@ -24,8 +24,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from core.digest import sha256_of
-from models.debian import DebianError, PrivateApt, Source, own_mirror, unpack, versions
-from models.unpack import pack
+from models.debian import DebianError, PrivateApt, Suite, own_mirror, unpack_packages, versions
+from models.unpack import write_archive
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
@@ -75,11 +75,11 @@ def make(architecture: str, cache: Path, mirror: str) -> dict[str, Any]:
     cache.mkdir(parents=True, exist_ok=True)
     uri = mirror or (own_mirror(("Debian",)) or (MIRROR,))[0]
     with tempfile.TemporaryDirectory(dir=cache) as work:
-        apt = PrivateApt(Path(work, "apt"), architecture, Source(uri, SUITE))
+        apt = PrivateApt(Path(work, "apt"), architecture, Suite(uri, SUITE))
         debs = apt.alone(PACKAGES)
-        unpack(debs, Path(work, "root"))
+        unpack_packages(debs, Path(work, "root"))
         lay_out(Path(work, "root"), Path(work, "staging"))
-        pack(Path(work, "staging"), Path(work, "archive"))
+        write_archive(Path(work, "staging"), Path(work, "archive"))
         files = [path for path in Path(work, "staging").rglob("*") if path.is_file()]
         record = {
             "name": name,
