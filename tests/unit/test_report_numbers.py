@@ -12,8 +12,7 @@ from analysis.cells.cells import constants
 from analysis.cells.sync import LinkUse, Share
 from analysis.report import compose
 from analysis.text.wording import DASH
-from collect.grading import Key
-from collect.questions import Question
+from collect.questions import AnswerKey, Question
 from collect.run import Price, SystemRecord
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.run_frames import Outcomes, make_frames, make_series
@@ -42,7 +41,7 @@ def test_every_figure_of_the_cells_is_a_number_in_a_column_of_its_own(tmp_path: 
 def test_no_csv_holds_numbers_as_they_are_written_for_readers(tmp_path: Path) -> None:
     compose(*make_frames(OUTCOMES), tmp_path)
     questions = [
-        Question(id=f"q{k}", text="?", topic=f"t{k % 2}", key=Key(kind="exact", value="yes"))
+        Question(id=f"q{k}", text="?", topic=f"t{k % 2}", key=AnswerKey(kind="exact", value="yes"))
         for k in range(6)
     ]
     waits = {"ttft_ms": 2282.0, "total_ms": 4000.0, "text": "yes"}
