@@ -45,7 +45,7 @@ from experiments.disk.rescue import rescued_attempts
 LONGEST_STEM = 100
 """Characters of a run's name before its date, so that names made of it stay names."""
 
-Judge = Callable[[Path], AttemptRecord]
+MakeRecord = Callable[[Path], AttemptRecord]
 """Makes the record of an attempt from the folder that holds its logs."""
 
 
@@ -199,7 +199,9 @@ def reasons_of(account: Account) -> list[str]:
     ]
 
 
-def write_attempt(folder: Path, logs: Mapping[str, bytes], judge: Judge) -> AttemptRecord:
+def write_attempt(
+    folder: Path, logs: Mapping[str, bytes], make_record: MakeRecord
+) -> AttemptRecord:
     """Make a folder that is an attempt, durably: its logs, and then its record.
 
     Raises:
@@ -208,7 +210,7 @@ def write_attempt(folder: Path, logs: Mapping[str, bytes], judge: Judge) -> Atte
     folder.mkdir()
     for name, content in logs.items():
         write_file(inside(folder, name), content)
-    record = judge(folder)
+    record = make_record(folder)
     # Last, and only when the logs are durable: it vouches for them.
     sync(folder)
     write_file(folder / ATTEMPT_FILE, record.model_dump_json(indent=1).encode())
@@ -284,14 +286,14 @@ class Ledger:
         self,
         attempt_id: str,
         logs: Mapping[str, bytes],
-        judge: Judge,
+        make_record: MakeRecord,
     ) -> AttemptRecord:
         """Put an attempt on disk, whole or not at all.
 
         Args:
             attempt_id: its name.
             logs: file name to content.
-            judge: makes the record from the folder that holds the logs.
+            make_record: makes the record from the folder that holds the logs.
 
         Raises:
             HerdError: it cannot be written; nothing of it remains then.
@@ -301,7 +303,7 @@ class Ledger:
         try:
             with writing(f"the attempt {attempt_id}", self.attempts):
                 remove_folder(temporary)
-                record = write_attempt(temporary, logs, judge)
+                record = write_attempt(temporary, logs, make_record)
                 land(temporary, final)
         except HerdError:
             remove_folder(temporary)

@@ -238,15 +238,15 @@ class Session:
         with reserved(self._ledger.attempts, room_for(cell)):
             execution = self._execute(cell, deployment, attempt_id)
 
-        def judge(folder: Path) -> AttemptRecord:
+        def make_record(folder: Path) -> AttemptRecord:
             expected = deployment.expected_samples
             return self._recorder.record_of(folder, trial, number, execution, expected)
 
         def write(folder: Path) -> AttemptRecord:
-            return write_attempt(folder, execution.logs, judge)
+            return write_attempt(folder, execution.logs, make_record)
 
         with rescued(self._manifest.run, attempt_id, write if room_for(cell) else None):
-            record = self._ledger.record(attempt_id, execution.logs, judge)
+            record = self._ledger.record(attempt_id, execution.logs, make_record)
         self.book.attempts[trial.trial_id] = number
         self._purse.pay(spending_of(self._ledger.attempts / attempt_id, record, cell))
         if record.outcome == "done":
