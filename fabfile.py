@@ -89,9 +89,9 @@ if getattr(program, "core", None) is not None:  # not where a test imports this 
 
 
 def _say(text: str) -> None:
-    from core.terminal import say
+    from core.terminal import say_text
 
-    say(text)
+    say_text(text)
 
 
 def _matrix(
@@ -365,11 +365,11 @@ def run_matrix(
     new: bool = False,
 ) -> None:
     """Run a matrix over the cluster, or continue an unfinished run, and write its report."""
-    from experiments.planning.money import money
+    from experiments.planning.money import parse_sum
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix, set or [], named, repeats, seed)
-    result = _measure(wanted, inventory, without, new=new, max_cost=money(max_cost))
+    result = _measure(wanted, inventory, without, new=new, max_cost=parse_sum(max_cost))
     _write_report(result.folder)
     if result.exit_code:
         raise Exit(code=result.exit_code)
@@ -447,7 +447,7 @@ def compare(
 ) -> None:
     """Ask systems the same questions, or continue an unfinished run, and write the report."""
     from experiments.planning.compare import comparison, require_writable
-    from experiments.planning.money import money
+    from experiments.planning.money import parse_sum
 
     if export:
         require_writable(Path(export))
@@ -459,7 +459,7 @@ def compare(
         repeats=repeats,
         replay=replay,
     )
-    result = _measure(wanted, inventory, without, new=new, max_cost=money(max_cost))
+    result = _measure(wanted, inventory, without, new=new, max_cost=parse_sum(max_cost))
     _write_report(result.folder)
     if export:
         _export(result.folder, export)
@@ -537,14 +537,14 @@ def rate(
         read = read_sheet(folder, Path(import_), rater)
         _say(f"{read.rater} rated {read.answers} answers, {read.stored} of them new.")
     elif judge:
-        from experiments.planning.money import money
+        from experiments.planning.money import parse_sum
         from experiments.rating.llm_judge import judge_answers
 
-        judge_answers(folder, judge, _say, money(max_cost))
+        judge_answers(folder, judge, _say, parse_sum(max_cost))
     else:
-        from experiments.rating.rate import serve
+        from experiments.rating.rate import serve_page
 
-        serve(folder, rater, _say)
+        serve_page(folder, rater, _say)
 
 
 @verb(

@@ -35,7 +35,7 @@ _UNIT = re.compile(
 """What is not parted. Of English that begins as a command does, a line may be too long."""
 
 
-def say(text: str) -> None:
+def say_text(text: str) -> None:
     """Print a line, or several, for people; each call is seen at once."""
     sys.stdout.write(f"{wrapped(_visible(text), width_of(sys.stdout))}\n")
     sys.stdout.flush()

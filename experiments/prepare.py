@@ -145,7 +145,7 @@ def prepare_on(
     refused: Refused = {}
     if lacks:
         say("Missing, and where it will be installed:")
-        for line in in_words(lacks):
+        for line in lacks_in_words(lacks):
             say(f"  {line}")
         refused = have_models(lacks, reporter)
         for step in steps_of(without(lacks, refused)):
@@ -161,7 +161,7 @@ def prepare_on(
     return not (refused or _away(cluster.nodes) or lacks_of(cells, cluster))
 
 
-def in_words(lacks: Lacks) -> list[str]:
+def lacks_in_words(lacks: Lacks) -> list[str]:
     """What is missing, a line each."""
     engines = [f"{engine} on {', '.join(nodes)}" for engine, nodes in lacks.engines.items()]
     models = [f"{_described(one)} on {', '.join(nodes)}" for one, nodes in lacks.models.items()]

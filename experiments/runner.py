@@ -20,7 +20,7 @@ from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import Launcher
 from experiments.nodes.owner import Owner, own_results
 from experiments.nodes.ssh.launcher import SshLauncher
-from experiments.planning.describe import impossible, waiting
+from experiments.planning.describe import impossible, waiting_lines
 from experiments.planning.matrix import Matrix
 from experiments.planning.money import Purse, run_purse
 from experiments.planning.plan import Plan, inventory_of
@@ -166,7 +166,7 @@ def run_on(
             links.clear([node.name for node in cluster.nodes if node.away is None])
             for line in (
                 *impossible(start.plan),
-                *waiting(start.plan, start.pending),
+                *waiting_lines(start.plan, start.pending),
                 *purse.estimate(),
             ):
                 progress.note(line)

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from core.errors import HerdError
 from core.progress import StderrReporter
-from core.terminal import complain, say
+from core.terminal import complain, say_text
 from models.build import Artifact, ensure_artifact
 from models.catalogue import ModelSpec, load_catalogue
 from models.fetch import downloads_folder, open_checkpoint
@@ -28,11 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "list":
             Console().print(models_table(load_catalogue()))
         elif options.command == "fetch":
-            say(_fetched(load_catalogue().get(options.name)))
+            say_text(_fetched(load_catalogue().get(options.name)))
         else:
             spec = load_catalogue().get(options.name)
             artifact = ensure_artifact(spec, options.format, options.weights, StderrReporter())
-            say((_as_json if options.print_json else _as_lines)(artifact))
+            say_text((_as_json if options.print_json else _as_lines)(artifact))
     except HerdError as error:
         complain(str(error))
         return 1

@@ -38,7 +38,7 @@ Grades = Mapping[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class AccuracyPair:
     """Two systems on the same questions.
 
     Attributes:
@@ -83,10 +83,12 @@ class Accuracy:
         """There are enough questions to call one system better than another."""
         return len(self.questions) >= FEWEST_TO_NAME
 
-    def pairs(self, family: Family) -> tuple[Pair, ...]:
+    def pairs(self, family: Family) -> tuple[AccuracyPair, ...]:
         """Every two systems, as the comparisons of the report have them."""
         return tuple(
-            Pair(one, other, discordance(self.grades[one], self.grades[other]), row.p_adjusted)
+            AccuracyPair(
+                one, other, discordance(self.grades[one], self.grades[other]), row.p_adjusted
+            )
             for one, other in combinations(self.grades, 2)
             if (row := family.find(RIGHT, one, other))
         )
@@ -144,7 +146,7 @@ def topic_table(found: Accuracy) -> Table | None:
     return table(("Topic", *found.grades), rows, tuple(found.grades))
 
 
-def pair_table(found: Accuracy, family: Family) -> Table | None:
+def accuracy_pairs(found: Accuracy, family: Family) -> Table | None:
     """Every two systems, paired by question."""
     rows = [
         [
@@ -168,7 +170,7 @@ def pair_table(found: Accuracy, family: Family) -> Table | None:
     return table(columns, rows, columns[2:5]) if rows else None
 
 
-def _finding(pair: Pair) -> str:
+def _finding(pair: AccuracyPair) -> str:
     if pair.p_value is None:
         return f"{plural(pair.found.questions, 'question')}: too few to name one"
     return f"{pair.better} is right more often" if pair.better else "cannot tell"
@@ -192,7 +194,7 @@ def sentences(found: Accuracy, family: Family) -> list[Sentence]:
     return told
 
 
-def _better(pair: Pair, comparisons: int) -> Sentence:
+def _better(pair: AccuracyPair, comparisons: int) -> Sentence:
     is_first = pair.better == pair.first
     more, less = pair.found.first_only, pair.found.second_only
     if not is_first:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.answers.asked_pairs import WHOLE
 from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswers, with_waiting
-from analysis.cells.family import Compared, Family, Finding
+from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.tabulate import Table, table
 from analysis.text.wording import NOTHING, interval, number, plural, ratio
 from collect.grading import is_right
@@ -21,7 +21,7 @@ TIMES = ((ASKED_TO_FIRST, 1e-3), (ASKED_TO_WHOLE, 1e-3), ("tokens_per_s", 1.0))
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class SystemAnswer:
     """A system's answer to a question.
 
     Attributes:
@@ -42,7 +42,7 @@ class AnsweredQuestion:
     """A question with what each system answered."""
 
     question: Question
-    cards: tuple[Card, ...]
+    cards: tuple[SystemAnswer, ...]
 
 
 def counting(answers: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def how_timed(system: SystemAnswers) -> str:
     return f"{where}; {plural(replayed, 'replayed answer')} left out" if replayed else where
 
 
-def pair_table(systems: Sequence[SystemAnswers], family: Family) -> Table | None:
+def time_pairs(systems: Sequence[SystemAnswers], family: Family) -> Table | None:
     """Every two systems, paired by question: who was sooner how often, and the times' ratio."""
     rows = []
     for first, second in itertools.combinations(systems, 2):
@@ -125,7 +125,7 @@ def _so(second: Compared) -> str:
     """Say how the first system compares with the second, from the opposite comparison."""
     if not second.is_tried:
         return f"{plural(second.pair.n, 'question')}: too few to generalise"
-    told = {Finding.FASTER: "slower", Finding.SLOWER: "faster"}
+    told = {Claim.FASTER: "slower", Claim.SLOWER: "faster"}
     return told.get(second.finding, str(second.finding))
 
 
@@ -146,7 +146,7 @@ def asked(
     )
 
 
-def _card(question: Question, system: SystemAnswers, answers: pd.DataFrame) -> Card:
+def _card(question: Question, system: SystemAnswers, answers: pd.DataFrame) -> SystemAnswer:
     texts = [str(text) for text in answers["text"].fillna("")]
     others = sum(text != texts[0] for text in texts)
     facts = [_tokens(answers), *_times(system, question), *_cut(answers), *_troubles(answers)]
@@ -155,7 +155,7 @@ def _card(question: Question, system: SystemAnswers, answers: pd.DataFrame) -> C
     mark = ""
     if question.key is not None:
         mark = "right" if is_right(question.key, texts[0]) else "wrong"
-    return Card(system.name, texts[0].strip() or "(nothing)", mark, tuple(facts))
+    return SystemAnswer(system.name, texts[0].strip() or "(nothing)", mark, tuple(facts))
 
 
 def _tokens(answers: pd.DataFrame) -> str:

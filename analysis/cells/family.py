@@ -35,7 +35,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Finding(StrEnum):
+class Claim(StrEnum):
     """How a numerator compares with its denominator."""
 
     FASTER = "faster"
@@ -44,9 +44,9 @@ class Finding(StrEnum):
     UNKNOWN = "cannot tell"
 
     @property
-    def turned(self) -> Finding:
+    def turned(self) -> Claim:
         """The same, said of the denominator."""
-        return {Finding.FASTER: Finding.SLOWER, Finding.SLOWER: Finding.FASTER}.get(self, self)
+        return {Claim.FASTER: Claim.SLOWER, Claim.SLOWER: Claim.FASTER}.get(self, self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Compared:
 
     pair: Pair
     p_adjusted: float | None
-    finding: Finding
+    finding: Claim
 
     @property
     def ratio(self) -> Ratio | None:
@@ -190,7 +190,7 @@ def standing(
         row = family.find(what, name, other) if other != name else None
         if row is None:
             continue
-        lists = {Finding.FASTER: ahead, Finding.SLOWER: behind}
+        lists = {Claim.FASTER: ahead, Claim.SLOWER: behind}
         lists.get(row.finding, rest).append(other)
     return ahead, behind, rest
 
@@ -226,16 +226,16 @@ def _least_spread(pairs: Sequence[Pair]) -> float:
     return max(FINEST, spreads[(len(spreads) - 1) // 10]) if spreads else FINEST
 
 
-def _finding(pair: Pair, p_adjusted: float | None, margin: float) -> Finding:
+def _finding(pair: Pair, p_adjusted: float | None, margin: float) -> Claim:
     if p_adjusted is None:
-        return Finding.UNKNOWN
+        return Claim.UNKNOWN
     ratio = pair.ratio
     if ratio and ratio.has_interval and _is_within(ratio, margin):
-        return Finding.SAME
+        return Claim.SAME
     if p_adjusted >= LEVEL:
-        return Finding.UNKNOWN
+        return Claim.UNKNOWN
     is_above = pair.is_above if ratio is None or pair.is_above is not None else ratio.value > 1
-    return Finding.FASTER if is_above else Finding.SLOWER
+    return Claim.FASTER if is_above else Claim.SLOWER
 
 
 def _is_within(ratio: Ratio, margin: float) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from analysis.cells.cells import CellResult, Series, link_of, thing
-from analysis.cells.family import Compared, Family, Finding, Pair, Side
+from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
 
@@ -46,7 +46,7 @@ class Point:
     @property
     def is_faster(self) -> bool:
         """It is faster than the baseline, beyond chance and beyond what counts as the same."""
-        return self.against_base is not None and self.against_base.finding is Finding.FASTER
+        return self.against_base is not None and self.against_base.finding is Claim.FASTER
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,7 @@ def scaling_of(series: Series, family: Family | None = None) -> Scaling | None:
             for before, cell in itertools.pairwise(cells)
             if (found := compare(cell, before, family))
         },
-        is_settled=all(
-            found and found.finding in (Finding.SLOWER, Finding.SAME) for found in beyond
-        ),
+        is_settled=all(found and found.finding in (Claim.SLOWER, Claim.SAME) for found in beyond),
         missing=tuple(cell for cell in series.cells if cell.nodes < baseline.nodes),
     )
 
@@ -269,4 +267,4 @@ def _best(points: Sequence[Point], family: Family) -> Point:
 def is_unbeaten(cell: CellResult, others: Iterable[CellResult], family: Family) -> bool:
     """No comparison found a cell slower than another of these."""
     found = (compare(cell, other, family) for other in others if other is not cell)
-    return all(one is None or one.finding is not Finding.SLOWER for one in found)
+    return all(one is None or one.finding is not Claim.SLOWER for one in found)

@@ -23,7 +23,7 @@ TOO_MUCH = "not known: more than the link carries"
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class SyncShare:
     """A share of a token's time, 0 to 1: median over trials of each trial's own ends.
 
     Attributes:
@@ -54,7 +54,7 @@ class Share:
         return f"{100 * self.low:.0f}{DASH}{100 * self.high:.0f} %"
 
 
-def sync_share(cell: CellResult) -> Share | None:
+def sync_share(cell: CellResult) -> SyncShare | None:
     """Return sync's share of a cell's decoded tokens; None where its engine does not report it."""
     compute, sync = cell.by_block("compute_ms_per_token"), cell.by_block("sync_ms_per_token")
     shares = {
@@ -67,7 +67,7 @@ def sync_share(cell: CellResult) -> Share | None:
     low, high = cell.by_block("sync_share_low"), cell.by_block("sync_share_high")
     ends = [(low.get(block, share), high.get(block, share)) for block, share in shares.items()]
     lows, highs = (pd.Series(part, dtype=float).median() for part in zip(*ends, strict=True))
-    return Share(float(lows), float(highs))
+    return SyncShare(float(lows), float(highs))
 
 
 @dataclass(frozen=True, slots=True)

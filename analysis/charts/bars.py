@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from analysis.cells.sync import AS_ONE, Share
+from analysis.cells.sync import AS_ONE, SyncShare
 from analysis.charts import style
 from analysis.text.wording import number, plural
 
@@ -55,7 +55,7 @@ def time_split(frame: pd.DataFrame) -> Figure:
     return figure
 
 
-def _parts(share: Share) -> tuple[float, float, float]:
+def _parts(share: SyncShare) -> tuple[float, float, float]:
     """What is computing for sure, what may be either, what is waiting for sure."""
     if share.width <= AS_ONE:
         middle = (share.low + share.high) / 2
@@ -69,7 +69,7 @@ _Part = tuple[float, float, float]
 
 def _bar(axes: Axes, position: float, bar: pd.Series, parts: dict[str, list[_Part]]) -> None:
     whole = float(bar["compute_ms"]) + float(bar["sync_ms"])
-    share = Share(float(bar["sync_share_low"]), float(bar["sync_share_high"]))
+    share = SyncShare(float(bar["sync_share_low"]), float(bar["sync_share_high"]))
     left = 0.0
     for part, color in zip(_parts(share), (style.COMPUTE, HIDDEN, style.SYNC), strict=True):
         if color == HIDDEN and not part:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells.sync import Share
+from analysis.cells.sync import SyncShare
 from analysis.charts.frames import MEDIAN, MISSING
 from analysis.text.wording import listing, nodes, number, plural
 
@@ -58,7 +58,7 @@ def split(data: pd.DataFrame) -> str:
         data,
         lambda row, on: (
             f"{number(row['compute_ms'] + row['sync_ms'])} ms on {on}, "
-            f"sync {Share(row['sync_share_low'], row['sync_share_high']).in_words}"
+            f"sync {SyncShare(row['sync_share_low'], row['sync_share_high']).in_words}"
         ),
     )
 

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE
 from analysis.cells.tabulate import Table, table
-from analysis.stability.machines import throttling
+from analysis.stability.machines import throttled_bits
 from analysis.text.sentence import say
 from analysis.text.wording import plural
 
@@ -142,7 +142,7 @@ def course_of(
 
 def _readings(attempt_ids: pd.Series, nodes: pd.DataFrame) -> dict[str, pd.Series]:
     """The hottest node after each attempt, and whether any slowed itself down."""
-    bits = throttling(nodes)
+    bits = throttled_bits(nodes)
     heat = pd.to_numeric(nodes["temperature_after_c"], errors="coerce")
     by_attempt = nodes["attempt_id"]
     slowed = bits.groupby(by_attempt).max()

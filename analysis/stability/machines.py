@@ -48,7 +48,7 @@ def node_frame(nodes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(node: str, own: pd.DataFrame) -> dict[str, Any]:
-    bits = throttling(own)
+    bits = throttled_bits(own)
     told = bits.notna()
     seen = [name for bit, name in BITS.items() if (bits[told].astype(int) & 1 << bit).any()]
     clock = own["frequency_after_mhz"].dropna()
@@ -70,7 +70,7 @@ def _of(value: Any) -> float | None:  # noqa: ANN401 - a scalar of pandas, perha
     return None if pd.isna(value) else float(value)
 
 
-def throttling(readings: pd.DataFrame) -> pd.Series:
+def throttled_bits(readings: pd.DataFrame) -> pd.Series:
     """Return bits 0 to 3 of what slowed a node during each attempt; missing if not reported."""
     before, after, meanwhile = (
         pd.to_numeric(readings[f"throttled_{when}"], errors="coerce").astype("Int64")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.cells.cells import CellResult, in_words, varying_axes
-from analysis.cells.family import Compared, Finding
+from analysis.cells.family import Claim, Compared
 from analysis.cells.scaling import DECODE, Point, Scaling
 from analysis.statistics.stats import FEWEST, Ratio
 from analysis.text.sentence import say, together
@@ -162,7 +162,7 @@ def _beyond(scaling: Scaling, margin: str) -> list[str]:
 
 def _also(step: str, point: Point, found: Compared, base: int) -> str:
     """Add what is known of a number of nodes that may be as fast as the one before it."""
-    if found.finding is not Finding.UNKNOWN or not point.is_faster:
+    if found.finding is not Claim.UNKNOWN or not point.is_faster:
         return step
     return say(STILL_FASTER, step=step, times=ratio(point.speed_up), base=count(base))
 
@@ -188,11 +188,11 @@ def compared(
         shown: the ratio of their speeds that the report shows; None for the found one.
     """
     told = ratio(beside) if (beside := shown or found.ratio) else ""
-    if found.finding is Finding.SLOWER:
+    if found.finding is Claim.SLOWER:
         return say(SLOWER, who=who, other=other, times=told, whose=owner)
-    if found.finding is Finding.FASTER:
+    if found.finding is Claim.FASTER:
         return say(FASTER, who=who, times=told, other=other)
-    if found.finding is Finding.SAME:
+    if found.finding is Claim.SAME:
         return say(AS_FAST, who=who, other=other, margin=margin, times=told)
     return say(UNSURE_WHETHER, who=who, other=other, times=unsure(found), whose=owner)
 
@@ -209,7 +209,7 @@ def _no_gain(scaling: Scaling, points: Sequence[Point], about: str, margin: str)
     base = scaling.baseline.nodes
     told = together((_beside_base(point, base, margin) for point in points), "; ")
     later = [point.against_base for point in scaling.points[1:]]
-    if all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later):
+    if all(one and one.finding in (Claim.SLOWER, Claim.SAME) for one in later):
         return say(NO_HELP, about=about, base=_base(scaling), findings=told)
     template = UNSURE if scaling.is_known else UNSURE_OF_FEW
     few = _what_is_few(scaling)
@@ -226,9 +226,9 @@ def _beside_base(point: Point, base: int, margin: str) -> str:
     n, found, told = _n(point), point.against_base, ratio(point.speed_up)
     if found is None:
         return say(NOT_COMPARED, nodes=n)
-    if found.finding is Finding.SLOWER:
+    if found.finding is Claim.SLOWER:
         return say(ARE_SLOWER, nodes=n, times=told, whose=_owner(base))
-    if found.finding is Finding.UNKNOWN:
+    if found.finding is Claim.UNKNOWN:
         return say(ARE_UNSURE, nodes=n, times=unsure(found), whose=_owner(base))
     return compared(f"{n} are", count(base), _owner(base), found, margin, point.speed_up)
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult, Series
-from analysis.cells.family import Family, Finding
+from analysis.cells.family import Claim, Family
 from analysis.cells.scaling import DECODE, Scaling
-from analysis.cells.sync import Share, sync_share
+from analysis.cells.sync import SyncShare, sync_share
 from analysis.statistics.stats import Estimate
 from analysis.text.wording import DASH, TIMES, count, listing, nodes, number, ratio
 from analysis.verdict.fastest import Fastest, fastest_of
@@ -99,7 +99,7 @@ def _gain(scalings: Sequence[Scaling]) -> Figure | None:
 
 def _no_gain(name: str, scaled: Sequence[Scaling]) -> Figure:
     later = [point.against_base for scaling in scaled for point in scaling.points[1:]]
-    settled = all(one and one.finding in (Finding.SLOWER, Finding.SAME) for one in later)
+    settled = all(one and one.finding in (Claim.SLOWER, Claim.SAME) for one in later)
     if settled:
         return Figure(name, "none", "", "every number is slower or makes no difference")
     return Figure(
@@ -146,7 +146,7 @@ def _sync_share(all_series: Sequence[Series]) -> Figure | None:
     shares = [share for _, cell in pairs if (share := sync_share(cell))]
     if not shares or not all(share.is_known for share in shares):
         return None
-    whole = Share(min(share.low for share in shares), max(share.high for share in shares))
+    whole = SyncShare(min(share.low for share in shares), max(share.high for share in shares))
     return Figure("Spent on sync", whole.in_words, "", _of_most(pairs))
 
 

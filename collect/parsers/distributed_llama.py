@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from collect.measurement import Measurement, TokenRecord
-from collect.parsers.dllama_check import Checked, Imitations, check
+from collect.parsers.dllama_check import Checked, Imitations, check_records
 from collect.parsers.dllama_failures import failure_cause, stage
 from collect.parsers.dllama_forms import Head
 from collect.parsers.dllama_lines import RootReader
@@ -205,7 +205,7 @@ def _conclude(piece: Piece, imitations: Imitations, err: bytes) -> ParsedLog:
     if summary is not None:
         # Without a record the form of the summary tells the era: A to C have one phase.
         era = reader.era or ("E" if summary.prefill else "A")
-        prefill, decode = check(era, piece.sums, summary)
+        prefill, decode = check_records(era, piece.sums, summary)
     fault = result.fault if result else None
     whole = summary is not None or (result is not None and fault is None)
     flags = imitations.flags()

@@ -194,7 +194,7 @@ class Checked:
     agrees: bool = True
 
 
-def check(era: str, sums: BothTotals, summary: Summary) -> tuple[Checked | None, Checked]:
+def check_records(era: str, sums: BothTotals, summary: Summary) -> tuple[Checked | None, Checked]:
     """Join the lines of both phases with the summary; eras A to C have one."""
     decode = check_phase("prediction", era, sums.decode, summary.decode)
     if summary.prefill is None:
@@ -206,7 +206,7 @@ def agrees(era: str | None, sums: BothTotals, summary: Summary) -> bool:
     """Whether a summary counts and times just these lines."""
     if era is None or (era in {"D", "E"}) != (summary.prefill is not None):
         return False
-    return all(checked.agrees for checked in check(era, sums, summary) if checked)
+    return all(checked.agrees for checked in check_records(era, sums, summary) if checked)
 
 
 def check_phase(name: str, era: str, lines: Totals, summary: PhaseSummary) -> Checked:

@@ -100,7 +100,9 @@ def _stops_without_reason(parser: Parser | None) -> bool:
     return parser is not None and parser.stops_without_reason
 
 
-def failure_cause(folder: Path, processes: Sequence[ProcessRecord], engine: object) -> str | None:
+def failure_of_attempt(
+    folder: Path, processes: Sequence[ProcessRecord], engine: object
+) -> str | None:
     """Why an attempt failed: the best sentence that logs and systemd's verdicts allow.
 
     Names the process that failed first by what it says and how it ended: memory that ran out

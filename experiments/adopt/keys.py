@@ -20,7 +20,7 @@ from pathlib import Path
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.adopt.files import read_whole, replace_whole
-from experiments.adopt.ssh import Said, call, quoted
+from experiments.adopt.ssh import SshResult, call, quoted
 from experiments.fleet.cluster import Node
 from experiments.nodes.ssh.openssh import KNOWN_HOSTS, SSH_PORT
 
@@ -155,7 +155,7 @@ def _learn(node: Node, project: Path, kind: str | None) -> HostKey:
         return _told(said, copy.read_bytes()[len(known) :], str(copy))
 
 
-def _told(said: Said, added: bytes, copy: str) -> HostKey:
+def _told(said: SshResult, added: bytes, copy: str) -> HostKey:
     words = added.split()
     if added:
         kind, blob = words[1].decode(), words[2].decode()

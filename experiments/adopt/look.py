@@ -11,7 +11,7 @@ from pathlib import Path
 from core.foreign import one_line
 from experiments.adopt.asked import is_usable_ipv4
 from experiments.adopt.keys import known_hosts_of
-from experiments.adopt.ssh import FAILED, Said, call, quoted
+from experiments.adopt.ssh import FAILED, SshResult, call, quoted
 from experiments.fleet.cluster import Node
 from experiments.nodes.ssh.openssh import KNOWN_HOSTS, SSH_PORT, told_of
 
@@ -69,7 +69,7 @@ def inspect(node: Node, project: Path) -> Inspection:
     )
 
 
-def _told(said: Said) -> dict[str, str]:
+def _told(said: SshResult) -> dict[str, str]:
     """Find the script's words among other output, each bounded."""
     told: dict[str, str] = {}
     for line in said.out.splitlines():
@@ -102,7 +102,7 @@ def _usable(words: Sequence[str]) -> list[str]:
     return [address for address in addresses if is_usable_ipv4(address)]
 
 
-def _not_let_in(node: Node, project: Path, said: Said) -> Inspection:
+def _not_let_in(node: Node, project: Path, said: SshResult) -> Inspection:
     if said.unused:
         return Inspection(said.unused)
     own = f" ({node.key_file})" if node.key_file else ""

@@ -27,7 +27,7 @@ from experiments.adopt.machine import ENGINES_ADDRESS, Machine, again_with, mach
 from experiments.adopt.screen import Talk, confirm, inventory_difference, show_changes
 from experiments.adopt.trust import sound
 from experiments.fleet import commands
-from experiments.nodes.together import together
+from experiments.nodes.together import in_parallel
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def adopt(
         _require_key(project, key)
     fleet = read_fleet(project, inventory)
     machines = machines_of(fleet, asked, key)
-    found = together(lambda one: learn(one.node, project, trusted), machines)
+    found = in_parallel(lambda one: learn(one.node, project, trusted), machines)
     going = sound(fleet, machines, found, trusted, key, talk)
     if not going:
         raise HerdError("There are no machines left to adopt.")
@@ -125,7 +125,7 @@ def _write_keys(project: Path, fresh: Sequence[tuple[Machine, HostKey]], talk: T
 
 def _let_in(project: Path, machines: Sequence[Machine], talk: Talk) -> list[Machine]:
     """The machines that let us in and can be nodes, as they are to be written."""
-    looks = together(
+    looks = in_parallel(
         lambda one: Inspection() if one.newcomer is None else inspect(one.node, project), machines
     )
     let_in = []

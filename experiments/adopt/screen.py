@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from core.errors import HerdError
-from core.terminal import say
+from core.terminal import say_text
 from experiments.adopt.fleet import Fleet
 from experiments.adopt.keys import HostKey, State
 from experiments.adopt.machine import Machine
@@ -33,7 +33,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a line, or several."""
-        say(text)
+        say_text(text)
 
     def confirm(self, question: str) -> bool | None:
         """Ask, unless standard input or output is no terminal."""
@@ -43,7 +43,7 @@ class Terminal:
         sys.stdout.flush()
         answer = sys.stdin.buffer.readline()  # half of a character would not decode
         if not answer.endswith(b"\n"):
-            say("")
+            say_text("")
         return answer.strip().lower() in {b"y", b"yes"}
 
 

@@ -23,7 +23,7 @@ _REFUSED = re.compile(r"\S+@\S+: Permission denied \((?P<ways>[^)]*)\)\.?")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SshResult:
     """What a call of SSH led to.
 
     Attributes:
@@ -54,7 +54,9 @@ class Said:
         return one_line(lines[-1], 200) if lines else f"it ended with status {self.code}"
 
 
-def call(node: Node, project: Path, options: Sequence[str], command: str, given: str = "") -> Said:
+def call(
+    node: Node, project: Path, options: Sequence[str], command: str, given: str = ""
+) -> SshResult:
     """Run a command on a machine.
 
     Args:
@@ -81,16 +83,16 @@ def call(node: Node, project: Path, options: Sequence[str], command: str, given:
             check=False,
             start_new_session=True,  # SSH to a jump host could ask on this terminal
         )
-        said = Said(done.returncode, _text(done.stdout), _text(done.stderr))
+        said = SshResult(done.returncode, _text(done.stdout), _text(done.stderr))
         if said.code != FAILED:
             return said
         why = SilentError(said.last, let_in=False)
         failure = Failure(node, ssh, made, said.err, why, is_listed=False)
         return replace(said, why=str(failure.error()), unused=failure.unused_key())
     except HerdError as error:
-        return Said(FAILED, "", "", str(error))
+        return SshResult(FAILED, "", "", str(error))
     except subprocess.TimeoutExpired:
-        return Said(FAILED, "", "", f"It did not answer within {ANSWER_S:.0f} s.")
+        return SshResult(FAILED, "", "", f"It did not answer within {ANSWER_S:.0f} s.")
     finally:
         if answer is not None:
             answer.close()

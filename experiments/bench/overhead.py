@@ -92,11 +92,11 @@ def main() -> int:
     target = PROJECT_FOLDER / "results" / "bench" / "overhead.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    sys.stdout.write(table(rows) + f"\nWritten to {target}\n")
+    sys.stdout.write(markdown_table(rows) + f"\nWritten to {target}\n")
     return 0
 
 
-def table(rows: list[Row]) -> str:
+def markdown_table(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = ["| nodes | method | workers | median ms | to bash |", "|--:|--|--|--:|--:|"]
     lines += [

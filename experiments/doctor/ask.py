@@ -24,7 +24,7 @@ from experiments.fleet import commands
 from experiments.fleet.cluster import Node
 from experiments.nodes.ssh.channel import Channel
 from experiments.nodes.ssh.launcher import SshLauncher
-from experiments.nodes.together import together
+from experiments.nodes.together import in_parallel
 from experiments.nodes.told import first_of
 
 TICKS = 5
@@ -54,11 +54,11 @@ class Pipe(Protocol):
         """How long each of the two may take."""
 
 
-class SilentError(Exception):
+class CutShortError(Exception):
     """The other side ended, or took too long, before it had sent everything."""
 
 
-class UnfitError(SilentError):
+class UnfitFactsError(CutShortError):
     """The node's Python is missing or too old for the probe; the message is what it says itself."""
 
 
@@ -75,8 +75,8 @@ def ask_nodes(
     """
     launcher = SshLauncher(project)
     try:
-        peers = together(_peer, nodes)  # once: names may have to be looked up
-        answers = together(lambda node: _answer(node, peers, launcher, deep=deep), nodes)
+        peers = in_parallel(_peer, nodes)  # once: names may have to be looked up
+        answers = in_parallel(lambda node: _answer(node, peers, launcher, deep=deep), nodes)
     finally:
         launcher.close()
     return [replace(one, is_root=None if root is None else one.node == root) for one in answers]
@@ -117,10 +117,10 @@ def _ask(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool
     watchdog.start()
     try:
         text = program(node.engine_address, others, deep=deep, sudo=node.become_exe or "sudo")
-        facts, offset_s, error_s = converse(channel, text, facts_s)
-    except UnfitError as error:
+        facts, offset_s, error_s = run_probe(channel, text, facts_s)
+    except UnfitFactsError as error:
         return replace(silent, silence=_unfit(node, str(error)))
-    except SilentError as error:
+    except CutShortError as error:
         return replace(silent, silence=_silence(node, channel, error))
     finally:
         watchdog.cancel()
@@ -146,7 +146,7 @@ def _peer(node: Node) -> Peer:
     }
 
 
-def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, float]:
+def run_probe(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, float]:
     """Start the probe and hear it.
 
     Returns:
@@ -157,11 +157,11 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
         UnfitError: it has no Python that could run the probe.
     """
     lines = _Lines(pipe)
-    with suppress(SilentError):  # it may have told why it ends, and ended, before it heard all
+    with suppress(CutShortError):  # it may have told why it ends, and ended, before it heard all
         lines.send(text)
     said = lines.next(READY_S)
     if said.partition(" ")[0] in (NONE, OLD):
-        raise UnfitError(said)
+        raise UnfitFactsError(said)
     clocks = []
     for _ in range(TICKS):
         sent_s = time.time()
@@ -169,14 +169,14 @@ def converse(pipe: Pipe, text: bytes, facts_s: float) -> tuple[Facts, float, flo
         told = lines.next(READY_S)
         told_s = decimal(told)
         if told_s is None:
-            raise SilentError(f"its clock reads `{one_line(told, 40)}`")
+            raise CutShortError(f"its clock reads `{one_line(told, 40)}`")
         error_s = (time.time() - sent_s) / 2
         clocks.append((error_s, told_s - sent_s - error_s))
     lines.send(b"\n")
     try:
         facts = Facts.model_validate_json(lines.next(facts_s))
     except ValidationError as error:
-        raise SilentError(f"it sent an unexpected answer: {first_of(error)}") from None
+        raise CutShortError(f"it sent an unexpected answer: {first_of(error)}") from None
     error_s, offset_s = min(clocks)
     return facts, offset_s, error_s
 
@@ -194,7 +194,7 @@ class _Lines:
         try:
             self._pipe.sendall(data)
         except OSError:
-            raise SilentError("it ended") from None
+            raise CutShortError("it ended") from None
 
     def next(self, seconds: float) -> str:
         """The next line, without its mark."""
@@ -209,19 +209,19 @@ class _Lines:
                 continue
             left_s = until - time.monotonic()
             if left_s <= 0:
-                raise SilentError(f"it did not answer within {seconds:.0f} s")
+                raise CutShortError(f"it did not answer within {seconds:.0f} s")
             self._pipe.settimeout(left_s)
             try:
                 piece = self._pipe.recv(PIECE_BYTES)
             except TimeoutError:
-                raise SilentError(f"it sent nothing for {seconds:.0f} s") from None
+                raise CutShortError(f"it sent nothing for {seconds:.0f} s") from None
             except OSError:
                 piece = b""
             if not piece:
-                raise SilentError("it ended")
+                raise CutShortError("it ended")
             self._came_bytes += len(piece)
             if self._came_bytes > MOST_BYTES:
-                raise SilentError(f"it sent more than {MOST_BYTES >> 20} MiB")
+                raise CutShortError(f"it sent more than {MOST_BYTES >> 20} MiB")
             self._rest += piece
 
 
@@ -245,7 +245,7 @@ def _unfit(node: Node, said: str) -> Finding:
     return problem("connection", "It has no Python 3.", commands.on_node(node.name, install))
 
 
-def _silence(node: Node, channel: Channel, error: SilentError) -> Finding:
+def _silence(node: Node, channel: Channel, error: CutShortError) -> Finding:
     """Return why the probe did not report everything, how it ended and the node's last words."""
     status = channel.status()
     ended = f" with status {status}" if status else ""

@@ -25,7 +25,7 @@ from experiments.engines.engine import NodeEngine
 from experiments.engines.parts import misstated, unstated
 
 
-def facts(engine: NodeEngine) -> dict[str, object]:
+def engine_facts(engine: NodeEngine) -> dict[str, object]:
     """One engine's object; ends the program with a sentence where a fact is missing or wrong."""
     missing = ", ".join(f"`{fact}`" for fact in unstated(engine))
     wrong = f"it does not state {missing}" if missing else misstated(engine)
@@ -46,4 +46,4 @@ def facts(engine: NodeEngine) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps([facts(engine) for engine in ON_NODES.values()]))  # noqa: T201 - for Ansible
+    print(json.dumps([engine_facts(engine) for engine in ON_NODES.values()]))  # noqa: T201 - for Ansible

@@ -67,7 +67,7 @@ def most_tokens(*texts: str) -> int:
     return sum(len(text.encode()) for text in texts) + TEMPLATE_TOKENS
 
 
-def deployment(
+def chat_deployment(
     cell: Cell,
     workload: Questions,
     workers: tuple[Process, ...],

@@ -11,7 +11,7 @@ from core.errors import HerdError
 from core.paths import MODELS_FOLDER, PROJECT_FOLDER
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Node
-from experiments.fleet.commands import module
+from experiments.fleet.commands import python_module
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
 from models.fetch import is_fetched, read_fetched
@@ -103,7 +103,7 @@ def _unsplittable(model: str) -> str | None:
     if not is_fetched(spec):
         return (
             f"the published files of {spec.name}, whose vocabulary splits the text, are not on "
-            f"this machine: run `{module('models', 'fetch', spec.name)}`"
+            f"this machine: run `{python_module('models', 'fetch', spec.name)}`"
         )
     try:
         encoder(model)

@@ -93,7 +93,7 @@ class DistributedLlama(NodeEngine):
         if isinstance(workload, Questions):
             argv = _server_argv(cell, workload, root, others)
             server = asking.server_process(cell, root, argv, SERVES)
-            return asking.deployment(cell, workload, workers, server)
+            return asking.chat_deployment(cell, workload, workers, server)
         return Deployment(
             workers=workers,
             root=Process(node=root, role="root", argv=_root_argv(cell, workload, root, others)),

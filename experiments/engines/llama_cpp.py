@@ -85,11 +85,11 @@ class LlamaCpp(NodeEngine):
         if isinstance(workload, Questions):
             argv = (*_server(_context(cell, workload)), *_template(workload), *_model(cell, nodes))
             server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
-            return asking.deployment(cell, workload, workers, server)
+            return asking.chat_deployment(cell, workload, workers, server)
         if isinstance(workload, Greedy):
             argv = (*_server(_kv_tokens(cell)), *EXACT, *_model(cell, nodes))
             server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
-            return scoring.deployment(cell, workload, workers, server)
+            return scoring.scoring_deployment(cell, workload, workers, server)
         return Deployment(
             workers=workers,
             root=Process(

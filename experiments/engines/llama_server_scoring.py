@@ -20,7 +20,7 @@ _FORCED = 1000
 """A bias that outweighs every logit."""
 
 
-def deployment(
+def scoring_deployment(
     cell: Cell, workload: Greedy, workers: tuple[Process, ...], server: Process
 ) -> Deployment:
     """Workers, server and client of a trial: a prompt to continue, or the text to score."""

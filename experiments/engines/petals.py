@@ -96,7 +96,7 @@ class Petals(NodeEngine):
         workload = cell.workload
         if isinstance(workload, Questions):
             server = asking.server_process(cell, nodes[0], _api(cell, workload, nodes[0]), SERVES)
-            return asking.deployment(cell, workload, workers, server)
+            return asking.chat_deployment(cell, workload, workers, server)
         return Deployment(
             workers=workers,
             root=Process(node=nodes[0], role="root", argv=_client(cell, nodes[0])),

@@ -186,7 +186,7 @@ def from_project(path: str) -> str:
     return below(Path(path).resolve())
 
 
-def module(name: str, *words: str) -> str:
+def python_module(name: str, *words: str) -> str:
     """`python -m` of one of the project's modules, with the project's own Python."""
     return _shell([below(Path(sys.executable)), "-m", name, *words])
 

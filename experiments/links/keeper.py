@@ -291,7 +291,7 @@ def _succeeds(*argv: str) -> bool:
         return False
 
 
-def serve() -> None:
+def serve_requests() -> None:
     """Answer requests until there are no more, then put everything back."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Engines run ahead of all others; a packet must not wait for them besides.
@@ -317,6 +317,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["method"]:
         sys.stdout.write(f"{method() or ''}\n")
     else:
-        serve()
+        serve_requests()
     sys.stdout.flush()
     os._exit(0)  # the delaying thread needs no farewell

@@ -14,7 +14,7 @@ from core.paths import ENGINES_FOLDER, MODELS_FOLDER
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.launcher import Conversation, Launcher, Reply, Request, ask
-from experiments.nodes.together import together
+from experiments.nodes.together import in_parallel
 from experiments.nodes.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 
 HELPER_VERSION = "9"
@@ -34,13 +34,13 @@ def ask_facts(cluster: Cluster, launcher: Launcher) -> Cluster:
         HerdError: a node does not answer, is not provisioned or says what cannot be, or a model
             file is not what its manifest says; the message names the node.
     """
-    nodes = together(lambda node: ask_node(node, launcher), cluster.nodes)
+    nodes = in_parallel(lambda node: ask_node(node, launcher), cluster.nodes)
     return replace(cluster, nodes=tuple(nodes))
 
 
 def look(cluster: Cluster, launcher: Launcher) -> Cluster:
     """The same cluster with what the nodes that are there say, and why the others are away."""
-    nodes = together(lambda node: _look_at(node, launcher), cluster.nodes)
+    nodes = in_parallel(lambda node: _look_at(node, launcher), cluster.nodes)
     return replace(cluster, nodes=tuple(nodes))
 
 

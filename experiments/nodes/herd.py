@@ -11,7 +11,7 @@ from core.errors import HerdError
 from experiments.fleet.cluster import LEFT_OUT, Node
 from experiments.nodes.launcher import Conversation, Launcher, NodeLostError, Reply, Request, expect
 from experiments.nodes.owner import Owner, refusal
-from experiments.nodes.together import AT_ONCE, together
+from experiments.nodes.together import AT_ONCE, in_parallel
 from experiments.nodes.told import unread
 
 GOODBYE_S = 15.0
@@ -56,7 +56,7 @@ class Herd:
             HerdError: another runner owns a node, or one does not answer.
         """
         try:
-            together(self._own, self._nodes.values())
+            in_parallel(self._own, self._nodes.values())
         except HerdError:
             self.close()
             raise
@@ -67,7 +67,7 @@ class Herd:
         One that does not answer now, or that another runner owns, is lost, with a reason in
         `reasons`.
         """
-        together(self._own_or_lose, (n for n in self._nodes.values() if n.away is None))
+        in_parallel(self._own_or_lose, (n for n in self._nodes.values() if n.away is None))
 
     def _own_or_lose(self, node: Node) -> None:
         try:

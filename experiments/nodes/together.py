@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def together(do: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+def in_parallel(do: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """What came of each, in order; raises what the first that failed raised."""
     wanted = list(items)
     with ThreadPoolExecutor(max_workers=max(1, min(AT_ONCE, len(wanted)))) as pool:

@@ -34,7 +34,7 @@ def describe(plan: Plan) -> list[str]:
             if trial.cell_id in possible
         ],
         impossible(plan),
-        waiting(plan),
+        waiting_lines(plan),
         ["Models:", *models] if models else [],
         ["Memory needed / available (MiB):", *memory] if memory else [],
         [_time(plan, possible)],
@@ -80,7 +80,7 @@ def remedies(plan: Plan) -> list[str]:
     ]
 
 
-def waiting(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
+def waiting_lines(plan: Plan, left: Mapping[str, int] | None = None) -> list[str]:
     """The nodes that are away and why, and the cells that wait for them; none if none does.
 
     Args:

@@ -296,7 +296,7 @@ def _money(cost: float, price: Price) -> str:
     return f"{cost:.4f} {price.currency}"
 
 
-def money(text: str | None) -> float | None:
+def parse_sum(text: str | None) -> float | None:
     """A sum as the command line has it.
 
     Raises:

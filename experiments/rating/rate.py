@@ -11,7 +11,7 @@ from experiments.rating.sheet import open_sheet
 from experiments.rating.store import judgements_of, rater_name
 
 
-def serve(run_folder: Path, rater: str | None, say: Callable[[str], None]) -> None:
+def serve_page(run_folder: Path, rater: str | None, say: Callable[[str], None]) -> None:
     """Let a rater judge the answers of a run on a local page, until Ctrl-C.
 
     Args:

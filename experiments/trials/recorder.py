@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from collect.attempt import AttemptRecord, Outcome
-from collect.parsers.of_attempt import failure_cause, parse_attempt
+from collect.parsers.of_attempt import failure_of_attempt, parse_attempt
 from collect.run import RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import one_line, whole
@@ -134,7 +134,7 @@ class Recorder:
 def _cause_in_logs(folder: Path, draft: AttemptRecord) -> str | None:
     """Return why an attempt failed by its logs; None if they do not show it."""
     try:
-        return failure_cause(folder, draft.processes, draft.params.get("engine"))
+        return failure_of_attempt(folder, draft.processes, draft.params.get("engine"))
     except Exception as error:  # noqa: BLE001 - what others write may raise anything
         return unread("its logs", error)
 

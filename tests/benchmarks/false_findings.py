@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.cells.cells import CellResult, Series, series_of
-from analysis.cells.family import Family, Finding
+from analysis.cells.family import Claim, Family
 from analysis.cells.scaling import scalings_of, speed_pairs
 from analysis.verdict.summary import key_figures
 from analysis.verdict.verdict import verdict_of
@@ -134,9 +134,7 @@ def simulate(setting: Setting, runs: int, seed: int = 1) -> Counts:
         figures = key_figures(all_series, scalings, family)
         told = " ".join((verdict.spoken, *verdict.details))
         named = any(one.name == "Fastest" and one.value != "cannot tell" for one in figures)
-        counts.compared += any(
-            row.finding in (Finding.FASTER, Finding.SLOWER) for row in family.rows
-        )
+        counts.compared += any(row.finding in (Claim.FASTER, Claim.SLOWER) for row in family.rows)
         counts.said += bool(CLAIMS.search(told)) or named
         if setting.gains:
             gained = [scalings[index].best.nodes > 1 for index in setting.gains]

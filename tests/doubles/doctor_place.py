@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from experiments.doctor.probe.place import Place, Said, run_program
+from experiments.doctor.probe.place import Place, ProgramResult, run_program
 
 HOME = "/home/ada"
 TORCH = """from typing import Optional
@@ -27,12 +27,12 @@ def prepared(folder: Path, files: dict[str, Any], **answers: str) -> Place:
         if path.read_bytes().startswith(b"#!"):
             path.chmod(0o755)
 
-    def run(argv: list[str], environment: dict[str, str], seconds: float) -> Said:
+    def run(argv: list[str], environment: dict[str, str], seconds: float) -> ProgramResult:
         name = argv[0].rpartition("/")[2].replace("-", "_").partition(".")[0]
         if name in answers:
-            return Said(0, answers[name])
+            return ProgramResult(0, answers[name])
         is_prepared = argv[0].startswith(str(folder)) or argv[0] == "bash"
-        return run_program(argv, environment, seconds) if is_prepared else Said(None)
+        return run_program(argv, environment, seconds) if is_prepared else ProgramResult(None)
 
     return Place(root=folder, home=HOME, run=run)
 

@@ -131,7 +131,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     for told in SITUATIONS:
         yield lambda told=told: diagnose([answer(changed(PC, **told), NODE), answer(TWIN, OTHER)])
     yield lambda: ask._unfit(EMPTY, f"{NONE} debian")
-    yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.SilentError("it ended"))
+    yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.CutShortError("it ended"))
     yield lambda: wrong(NODE, "its facts", "they are torn")
     yield _helper_that_fails
     yield lambda: Failure.error(_failure("Connection refused"))

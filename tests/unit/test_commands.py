@@ -130,7 +130,7 @@ def test_programs_that_the_shell_would_not_find_are_named_by_their_path(
     program = Path(shlex.split(commands.fab("status"))[0])
     assert program.name == "fab"
     assert (PROJECT / program).exists()
-    assert (PROJECT / shlex.split(commands.module("models", "list"))[0]).exists()
+    assert (PROJECT / shlex.split(commands.python_module("models", "list"))[0]).exists()
 
 
 def test_what_was_remembered_before_comes_back() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from experiments.doctor.checks.firewalls import letting_in
+from experiments.doctor.checks.firewalls import command_to_let_in
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.facts import Firewall
 from experiments.doctor.finding import Finding, Severity
 from experiments.doctor.probe.firewalls import UNITS, by_nft, firewalls
-from experiments.doctor.probe.place import Said
+from experiments.doctor.probe.place import ProgramResult
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.doctor_place import prepared
 
@@ -92,7 +92,7 @@ def test_rules_of_root_are_read_where_sudo_asks_for_nothing(
 ) -> None:
     place = prepared(tmp_path, files, systemctl=active(*units))
 
-    found = firewalls(place, lambda *argv: Said(0, as_root_told.get(argv[0], "")))
+    found = firewalls(place, lambda *argv: ProgramResult(0, as_root_told.get(argv[0], "")))
 
     assert [one["lets_in"] for one in found] == [lets_in]
 
@@ -218,7 +218,7 @@ def test_what_nft_cannot_read_is_not_written_into_nftables_conf(tmp_path: Path, 
     (conf := tmp_path / "nftables.conf").write_text(rules)
     (tmp_path / "nft").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "nft").chmod(0o755)
-    command = letting_in(Firewall(kind="nftables"), ["192.0.2.8"])
+    command = command_to_let_in(Firewall(kind="nftables"), ["192.0.2.8"])
     assert command is not None
     here = command.replace("/etc/nftables.conf", str(conf))
     path = f"{tmp_path}:/usr/bin:/bin"
@@ -291,7 +291,7 @@ def test_a_firewall_that_lets_engines_in_is_only_named(kind: str, told: dict[str
 def test_what_is_written_into_nftables_conf_is_its_language(tmp_path: Path, rules: str) -> None:
     """The command itself, on a copy; `nft -c` reads it and loads nothing."""
     (conf := tmp_path / "nftables.conf").write_text(rules)
-    command = letting_in(Firewall(kind="nftables"), ["192.0.2.8", "192.0.2.9"])
+    command = command_to_let_in(Firewall(kind="nftables"), ["192.0.2.8", "192.0.2.9"])
     assert command is not None
     here = command.replace("/etc/nftables.conf", str(conf)).partition(" && systemctl")[0]
 
@@ -311,7 +311,7 @@ def test_a_file_that_nft_would_refuse_stays_as_it_was(tmp_path: Path) -> None:
     (conf := tmp_path / "nftables.conf").write_text(WORKSTATION)
     (refuses := tmp_path / "nft").write_text("#!/bin/sh\nexit 1\n")
     refuses.chmod(0o755)
-    command = letting_in(Firewall(kind="nftables"), ["192.0.2.8"])
+    command = command_to_let_in(Firewall(kind="nftables"), ["192.0.2.8"])
     assert command is not None
 
     done = subprocess.run(

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 from core.packing import modules_of
-from experiments.doctor.ask import SilentError, converse
+from experiments.doctor.ask import CutShortError, run_probe
 from experiments.doctor.facts import Facts
 from experiments.doctor.probe.conda import closed_homes
 from experiments.doctor.probe.cuda import cuda
 from experiments.doctor.probe.machine import machine, wsl
-from experiments.doctor.probe.main import facts
+from experiments.doctor.probe.main import machine_facts
 from experiments.doctor.probe.network import network
 from experiments.doctor.probe.peers import ITSELF, greeting, peers
 from experiments.doctor.program import COMMAND, PACKAGE, program
@@ -366,7 +366,7 @@ def started(command: str) -> Iterator[socket.socket]:
 
 def test_the_probe_runs_from_standard_input_alone() -> None:
     with started(f"echo welcome; {COMMAND}") as pipe:
-        told, offset_s, error_s = converse(pipe, program("127.0.0.1", [], deep=False), 60)
+        told, offset_s, error_s = run_probe(pipe, program("127.0.0.1", [], deep=False), 60)
 
     assert isinstance(told, Facts)
     assert told.base.nic == "lo"
@@ -379,7 +379,7 @@ def test_facts_of_a_prepared_machine_are_what_the_controller_reads(tmp_path: Pat
     question = {"address": "192.0.2.7", "peers": [], "deep": False}
     base = {"architecture": "x86_64", "kernel": "5.15.167.4-microsoft-standard-WSL2"}
 
-    told = facts(place, question, lambda nic: {**base, "nic": nic})
+    told = machine_facts(place, question, lambda nic: {**base, "nic": nic})
 
     assert Facts.model_validate(told).machine.kind == "wsl2"
 
@@ -389,15 +389,15 @@ def test_facts_of_a_prepared_machine_are_what_the_controller_reads(tmp_path: Pat
     [("exit 127", "it ended"), ("cat >/dev/null & echo llama-herd-doctor ready; exit", "it ended")],
 )
 def test_a_node_whose_python_ends_is_silent(command: str, what: str) -> None:
-    with started(command) as pipe, pytest.raises(SilentError, match=what):
-        converse(pipe, program("127.0.0.1", [], deep=False), 10)
+    with started(command) as pipe, pytest.raises(CutShortError, match=what):
+        run_probe(pipe, program("127.0.0.1", [], deep=False), 10)
 
 
 def test_what_is_no_fact_is_refused() -> None:
     script = 'while read line; do [ "$line" = "" ] && echo "M {}" || echo "M 1.0"; done'
     command = f"echo M ready; {script}".replace("M ", "llama-herd-doctor ")
-    with started(command) as pipe, pytest.raises(SilentError, match="sent an unexpected answer"):
-        converse(pipe, b"x\n", 10)
+    with started(command) as pipe, pytest.raises(CutShortError, match="sent an unexpected answer"):
+        run_probe(pipe, b"x\n", 10)
 
 
 def test_the_probe_keeps_to_the_syntax_of_python_3_9() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Finding, Severity
-from experiments.doctor.probe.place import Place, Said
+from experiments.doctor.probe.place import Place, ProgramResult
 from experiments.doctor.probe.root import asks, root
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.doctor_place import HOME, prepared
@@ -111,18 +111,21 @@ def test_a_slow_sudo_is_a_warning_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("said", "wants"),
     [
-        (Said(0), "nothing"),
-        (Said(None), "silent"),
-        (Said(1, "", "sudo: a password is required"), "password"),
-        (Said(1, "", "sudo: interactive authentication is required"), "password"),
-        (Said(1, "", "sudo: unable to resolve host pi\nsudo: a password is required"), "password"),
-        (Said(1, "", "sudo: sorry, you must have a tty to run sudo"), "terminal"),
-        (Said(1, "", "/etc/sudoers:27:9: syntax error"), "refused"),
-        (Said(1, "", ""), "refused"),
+        (ProgramResult(0), "nothing"),
+        (ProgramResult(None), "silent"),
+        (ProgramResult(1, "", "sudo: a password is required"), "password"),
+        (ProgramResult(1, "", "sudo: interactive authentication is required"), "password"),
+        (
+            ProgramResult(1, "", "sudo: unable to resolve host pi\nsudo: a password is required"),
+            "password",
+        ),
+        (ProgramResult(1, "", "sudo: sorry, you must have a tty to run sudo"), "terminal"),
+        (ProgramResult(1, "", "/etc/sudoers:27:9: syntax error"), "refused"),
+        (ProgramResult(1, "", ""), "refused"),
     ],
 )
 def test_sudo_is_understood_by_its_end_and_by_its_words_in_the_c_locale(
-    said: Said, wants: str
+    said: ProgramResult, wants: str
 ) -> None:
     assert asks(said) == wants
 
@@ -133,11 +136,11 @@ def test_a_user_who_is_not_root_asks_sudo_in_the_c_locale(
     monkeypatch.setattr("os.getuid", lambda: 65534)
     asked = []
 
-    def run(argv: list[str], environment: dict[str, str], _seconds: float) -> Said:
+    def run(argv: list[str], environment: dict[str, str], _seconds: float) -> ProgramResult:
         asked.append((argv, environment["LC_ALL"]))
         if argv[1] == "--version":
-            return Said(0, "sudo-rs 0.2.8")
-        return Said(1, "", "sudo: interactive authentication is required")
+            return ProgramResult(0, "sudo-rs 0.2.8")
+        return ProgramResult(1, "", "sudo: interactive authentication is required")
 
     prepared(tmp_path, {"/usr/bin/sudo": "#!/bin/sh\n", "/usr/bin/sudo.ws": "#!/bin/sh\n"})
     told = root(Place(root=tmp_path, home=HOME, run=run), "sudo")

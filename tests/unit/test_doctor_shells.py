@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.doctor.ask import UnfitError, ask_nodes, converse
+from experiments.doctor.ask import UnfitFactsError, ask_nodes, run_probe
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Finding, Severity
 from experiments.doctor.program import COMMAND, program
@@ -111,8 +111,8 @@ class Pipe:
 
 @pytest.mark.parametrize("said", ["none alpine", "none ", "old 3.5"])
 def test_what_a_node_says_instead_of_ready_ends_the_conversation(said: str) -> None:
-    with pytest.raises(UnfitError, match=f"^{said}$"):
-        converse(Pipe(f"llama-herd-doctor {said}\n".encode()), b"", 5)
+    with pytest.raises(UnfitFactsError, match=f"^{said}$"):
+        run_probe(Pipe(f"llama-herd-doctor {said}\n".encode()), b"", 5)
 
 
 def of(shell: str) -> list[Finding]:

@@ -11,7 +11,7 @@ import pytest
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines import parts
-from experiments.engines.__main__ import facts
+from experiments.engines.__main__ import engine_facts
 from experiments.engines.engine import NodeEngine
 from experiments.engines.found import engine_in
 
@@ -117,7 +117,7 @@ def test_a_fact_that_others_could_not_read_is_named(
     told = str(parts.incomplete(Whole(), project(tmp_path, Whole())))
     assert f"`{fact}` in experiments/engines/whole.py must be" in told
     with pytest.raises(SystemExit, match=f"`{fact}`"):
-        facts(Whole())
+        engine_facts(Whole())
 
 
 def test_a_fact_that_is_not_stated_ends_the_list_for_ansible(
@@ -126,7 +126,7 @@ def test_a_fact_that_is_not_stated_ends_the_list_for_ansible(
     monkeypatch.delattr(Whole, "ports")
 
     with pytest.raises(SystemExit, match="whole is incomplete: it does not state `ports`"):
-        facts(Whole())
+        engine_facts(Whole())
 
 
 def broken(_engine: object) -> None:

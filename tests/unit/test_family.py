@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from analysis.cells.family import Family, Finding, Pair, Side
+from analysis.cells.family import Claim, Family, Pair, Side
 from analysis.statistics.stats import paired_ratio
 
 
@@ -46,28 +46,28 @@ def test_each_of_the_four_verdicts(ratios: list[float], finding: str) -> None:
 
 def test_what_counts_as_the_same_is_the_runs() -> None:
     ratios = around(1.05, 0.01)
-    assert Family([pair(ratios)], margin=0.03).rows[0].finding is Finding.FASTER
-    assert Family([pair(ratios)], margin=0.10).rows[0].finding is Finding.SAME
+    assert Family([pair(ratios)], margin=0.03).rows[0].finding is Claim.FASTER
+    assert Family([pair(ratios)], margin=0.10).rows[0].finding is Claim.SAME
 
 
 def test_more_comparisons_ask_for_a_clearer_difference() -> None:
     clear = pair(around(1.1, 0.07))
     others = [pair(around(1.0, 0.07), str(n)) for n in range(9)]
-    assert Family([clear]).rows[0].finding is Finding.FASTER
-    assert Family([clear, *others]).rows[0].finding is Finding.UNKNOWN
+    assert Family([clear]).rows[0].finding is Claim.FASTER
+    assert Family([clear, *others]).rows[0].finding is Claim.UNKNOWN
 
 
 def test_too_few_trials_are_not_among_those_that_are_corrected_for() -> None:
     family = Family([pair(around(1.1, 0.07)), *(pair([1.0, 1.1], str(n)) for n in range(50))])
     assert family.tried == 1
-    assert family.rows[0].finding is Finding.FASTER
+    assert family.rows[0].finding is Claim.FASTER
     assert family.frame()["p_adjusted"].notna().sum() == 1
 
 
 def test_no_spread_at_all_among_many_that_have_some_is_luck() -> None:
     noisy = [pair(around(1.0, 0.5), str(n)) for n in range(40)]
     rows = Family([pair(around(1.5, 0.001), "lucky"), *noisy]).rows
-    assert rows[0].finding is Finding.UNKNOWN
+    assert rows[0].finding is Claim.UNKNOWN
 
 
 def test_a_comparison_is_found_from_both_sides() -> None:

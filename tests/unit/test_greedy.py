@@ -190,7 +190,7 @@ def test_nothing_is_fetched_to_say_whether_a_cell_can_run(
     for engine in ("distributed-llama", "llama.cpp"):
         reason = ENGINES[engine].check(greedy_cell(engine, 1), cluster())
         assert reason is not None
-        assert commands.module("models", "fetch", "stories15m+kv16") in reason
+        assert commands.python_module("models", "fetch", "stories15m+kv16") in reason
         small = Cluster(
             nodes=tuple(
                 dataclasses.replace(node, memory_mib=1, available_mib=1) for node in cluster().nodes

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import HerdError
-from experiments.doctor.ask import SilentError, converse
+from experiments.doctor.ask import CutShortError, run_probe
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
@@ -501,8 +501,8 @@ class Pipe:
 
 @pytest.mark.parametrize("clock", ["abc", "nan", "1e999", "9" * 5000, "", "٣", "0x1"])
 def test_a_clock_that_tells_no_time_is_told(clock: str) -> None:
-    with pytest.raises(SilentError, match="its clock reads"):
-        converse(Pipe(clock), b"", 1.0)
+    with pytest.raises(CutShortError, match="its clock reads"):
+        run_probe(Pipe(clock), b"", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -517,8 +517,8 @@ def test_a_clock_that_tells_no_time_is_told(clock: str) -> None:
     ],
 )
 def test_facts_for_the_doctor_that_cannot_be_are_told(facts: str) -> None:
-    with pytest.raises(SilentError, match="it sent an unexpected answer") as caught:
-        converse(Pipe(*["1.0"] * 5, facts), b"", 1.0)
+    with pytest.raises(CutShortError, match="it sent an unexpected answer") as caught:
+        run_probe(Pipe(*["1.0"] * 5, facts), b"", 1.0)
     assert len(str(caught.value)) < 400
 
 
@@ -592,8 +592,8 @@ def test_a_ping_that_tells_no_time_tells_none(told: str) -> None:
     [(b"x" * 65536, 20.0, "more than 4 MiB"), (b"noise\n", 0.3, "did not answer within")],
 )
 def test_a_probe_that_never_ends_is_ended(endless: bytes, seconds: float, told: str) -> None:
-    with pytest.raises(SilentError, match=told):
-        converse(Pipe(*["1.0"] * 5, endless=endless), b"", seconds)
+    with pytest.raises(CutShortError, match=told):
+        run_probe(Pipe(*["1.0"] * 5, endless=endless), b"", seconds)
 
 
 # -- lost nodes

@@ -15,7 +15,7 @@ from core.errors import HerdError
 from experiments.fleet.cluster import Cluster
 from experiments.planning.compare import comparison, require_writable
 from experiments.planning.describe import describe
-from experiments.planning.money import money, most_of_trial
+from experiments.planning.money import most_of_trial, parse_sum
 from experiments.planning.plan import make_plan
 from experiments.planning.systems import load_systems
 from experiments.runner import RunResult
@@ -192,7 +192,7 @@ def test_a_ceiling_needs_a_price_where_a_key_is_needed(
 @pytest.mark.parametrize("text", ["much", "-1", "nan"])
 def test_a_ceiling_is_an_amount(text: str) -> None:
     with pytest.raises(HerdError, match=f"--max-cost {text}: give an amount"):
-        money(text)
+        parse_sum(text)
 
 
 # -- the matrix of a comparison

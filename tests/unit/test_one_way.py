@@ -27,7 +27,7 @@ from experiments.fleet.inventory import read_cluster
 from experiments.fleet.programs import beside_python
 from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.nodes.ssh.openssh import CHECKED, ONLY_THERE
-from experiments.nodes.together import together
+from experiments.nodes.together import in_parallel
 from tests.doubles.sshd import Sshd, agent, make_key, sshd
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -248,7 +248,7 @@ def by_fab(world: World, hosts: Mapping[str, Setting]) -> dict[str, str]:
             return nodes[number].name, str(error)
 
     try:
-        return dict(together(heard, range(len(nodes))))
+        return dict(in_parallel(heard, range(len(nodes))))
     finally:
         launcher.close()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from collect.attempt import ProcessRecord, Role, load_attempt
-from collect.parsers.of_attempt import failure_cause, parse_attempt
+from collect.parsers.of_attempt import failure_of_attempt, parse_attempt
 from collect.run import ATTEMPTS_FOLDER, Perplexity
 from core.errors import HerdError
 from tests.doubles.run_folder import make_run
@@ -39,7 +39,7 @@ def process(
 
 
 def cause(folder: str, *processes: ProcessRecord) -> str | None:
-    return failure_cause(DATA / "distributed-llama" / folder, processes, "distributed-llama")
+    return failure_of_attempt(DATA / "distributed-llama" / folder, processes, "distributed-llama")
 
 
 def test_both_engines_and_workloads_are_parsed(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_root_that_hangs_while_connecting_names_the_address(tmp_path: Path) ->
         node="pi1", role="root", unit="u", argv=DLLAMA, result="timeout", out_file="pi1.root.out"
     )
     waiting = process("pi2", "worker", "port_in_use/w1", signal=15, result="timeout")
-    told = failure_cause(tmp_path, [stuck, waiting], "distributed-llama")
+    told = failure_of_attempt(tmp_path, [stuck, waiting], "distributed-llama")
     assert told is not None
     assert told.startswith(
         "the root on pi1 was stopped at its deadline while it was connecting to 10.77.0.12:9990: "
@@ -150,7 +150,7 @@ def test_an_earlier_root_that_a_kept_worker_lost_is_not_told_again(tmp_path: Pat
     kept = ProcessRecord(
         node="pi2", role="worker", unit="u", argv=DLLAMA, out_file="w.out", kept=True
     )
-    assert failure_cause(tmp_path, [kept], "distributed-llama") is None
+    assert failure_of_attempt(tmp_path, [kept], "distributed-llama") is None
 
 
 def test_llama_cpp_s_port_that_is_taken_is_told_though_the_worker_ends_with_status_0(
@@ -169,7 +169,7 @@ def test_llama_cpp_s_port_that_is_taken_is_told_though_the_worker_ends_with_stat
     root = ProcessRecord(
         node="pi1", role="root", unit="u", argv=("llama-bench",), exit_code=134, err_file="r.err"
     )
-    assert failure_cause(tmp_path, [root, worker], "llama.cpp") == (
+    assert failure_of_attempt(tmp_path, [root, worker], "llama.cpp") == (
         "the worker on pi2 said: it could not listen: the port is taken, or the address is not of "
         "this node; the root on pi1 ended with status 134 and said: it could not connect to the "
         "RPC worker at 127.0.0.1:59999"
@@ -183,6 +183,6 @@ def test_logs_that_are_missing_or_hold_anything_tell_nothing_and_break_nothing(
     root = ProcessRecord(
         node="pi1", role="root", unit="u", argv=DLLAMA, exit_code=3, out_file="r.out", err_file="no"
     )
-    told = failure_cause(tmp_path, [root], "distributed-llama")
+    told = failure_of_attempt(tmp_path, [root], "distributed-llama")
     assert told is not None
     assert told.startswith("the root on pi1 ended with status 3")

@@ -13,7 +13,7 @@ import pytest
 
 from collect.attempt import ProcessRecord
 from collect.parsers import petals
-from collect.parsers.of_attempt import failure_cause
+from collect.parsers.of_attempt import failure_of_attempt
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from experiments.engines import ENGINES
@@ -232,7 +232,7 @@ def test_a_server_that_was_killed_is_the_cause_and_not_the_client_that_missed_it
         err_file="pi1.root.err",
         **shared,  # type: ignore[arg-type]
     )
-    cause = failure_cause(tmp_path, (client, server), "petals")
+    cause = failure_of_attempt(tmp_path, (client, server), "petals")
     assert cause is not None
     assert cause.startswith("the worker on pi2 ended by signal 9 (SIGKILL); the root on pi1")
     assert "did not answer" in cause
@@ -249,7 +249,7 @@ def test_exceptions_that_a_well_server_logs_are_no_cause(tmp_path: Path) -> None
         result="success",
         err_file="pi2.worker.err",
     )
-    assert failure_cause(tmp_path, (server,), "petals") is None
+    assert failure_of_attempt(tmp_path, (server,), "petals") is None
 
 
 def test_a_real_server_says_the_line_that_is_waited_for() -> None:

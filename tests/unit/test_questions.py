@@ -16,7 +16,7 @@ from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from collect.measurement import Measurement
 from collect.parsers import answers
-from collect.parsers.of_attempt import failure_cause, parse_attempt
+from collect.parsers.of_attempt import failure_of_attempt, parse_attempt
 from collect.parsers.parser import parser_of
 from collect.questions import Question, load_questions
 from collect.run import CellRecord, Questions, RunManifest, TrialRecord
@@ -338,7 +338,7 @@ def test_a_torn_log_is_told() -> None:
 def test_a_killed_worker_is_the_cause_though_the_server_tries_for_ever() -> None:
     folder, record = recorded("worker_killed")
 
-    told = failure_cause(folder, record.processes, record.params["engine"])
+    told = failure_of_attempt(folder, record.processes, record.params["engine"])
 
     assert told is not None
     assert told.startswith("the worker on ask2 ended by signal 9 (SIGKILL); the client on ask1")
@@ -351,7 +351,7 @@ def test_a_server_that_retries_is_the_cause_where_nothing_was_seen_to_die(tmp_pa
     words = "🚨 Connection error: Cannot connect\n🔄 Retrying in 3 seconds...\n"
     (tmp_path / "ask1.server.out").write_text(words)
 
-    told = failure_cause(tmp_path, [server], "distributed-llama")
+    told = failure_of_attempt(tmp_path, [server], "distributed-llama")
 
     assert told == "the server on ask1 said: Cannot connect"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.cells.cells import constants
-from analysis.cells.sync import LinkUse, Share
+from analysis.cells.sync import LinkUse, SyncShare
 from analysis.report import compose
 from analysis.text.wording import DASH
 from collect.questions import AnswerKey, Question
@@ -77,7 +77,7 @@ def test_no_csv_holds_numbers_as_they_are_written_for_readers(tmp_path: Path) ->
     ],
 )
 def test_a_share_is_told_by_its_bounds_or_not_at_all(low: float, high: float, words: str) -> None:
-    assert Share(low, high).in_words == words
+    assert SyncShare(low, high).in_words == words
 
 
 @pytest.mark.parametrize(

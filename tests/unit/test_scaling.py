@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.cells.family import Family, Finding
+from analysis.cells.family import Claim, Family
 from analysis.cells.scaling import Scaling, scaling_of, scalings_of, speed_pairs
 from analysis.verdict.fastest import fastest_of
 from tests.doubles.run_frames import Outcomes, make_series
@@ -78,7 +78,7 @@ def test_small_steps_that_may_be_a_difference_together_make_no_knee() -> None:
     waves = [0.98, 1.02, 0.98, 1.02, 0.985, 1.015]
     wavering = {(DLLAMA, n): [v * wave for wave in waves] for n, v in ((2, 100.5), (4, 101.6))}
     scaling = only({(DLLAMA, 1): [100.0] * 6} | wavering)
-    assert {step.found.finding for step in scaling.steps.values()} == {Finding.SAME}
+    assert {step.found.finding for step in scaling.steps.values()} == {Claim.SAME}
     assert (scaling.best.nodes, scaling.knee) == (1, None), "no difference by steps alone"
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 import fabfile
 from core import terminal
-from core.terminal import say, wrapped
+from core.terminal import say_text, wrapped
 from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
 from experiments.doctor.show import show_diagnoses
 from experiments.fleet import lab
@@ -96,7 +96,7 @@ def a_live_run(width: int) -> None:
 def a_plan(tmp_path: Path) -> Print:
     asked = ask_facts(cluster(3), ScriptedLauncher(world(tmp_path)))
     lines = describe(make_plan(matrix(), asked, tmp_path / "results"))
-    return lambda _width: [say(line) for line in lines] and None
+    return lambda _width: [say_text(line) for line in lines] and None
 
 
 @pytest.mark.parametrize("screen", [the_doctor, the_models, the_lab, a_status, a_live_run, None])
@@ -153,7 +153,7 @@ def test_fab_itself_keeps_to_the_terminal(words: list[str]) -> None:
 def test_what_is_read_by_programs_has_whole_lines(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    say("word " * 100)
+    say_text("word " * 100)
 
     assert capsys.readouterr().out == "word " * 100 + "\n"
 

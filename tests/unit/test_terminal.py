@@ -14,7 +14,7 @@ import fabfile
 from core.errors import HerdError
 from core.foreign import visible
 from core.progress import StderrReporter
-from core.terminal import complain, say, say_json
+from core.terminal import complain, say_json, say_text
 from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
 from experiments.doctor.show import show_diagnoses
 from experiments.sessions.progress import Progress, RunningTrial, make_progress
@@ -82,7 +82,7 @@ def test_the_doctor_shows_what_was_said(text: str) -> None:
 def test_lines_and_complaints_show_what_was_said(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    say(text)
+    say_text(text)
     complain(text)
     StderrReporter().note(text)
 

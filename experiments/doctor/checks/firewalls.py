@@ -56,7 +56,7 @@ def _found(answer: NodeAnswer, firewall: Firewall, sources: Sequence[str]) -> Fi
 def _remedy(answer: NodeAnswer, firewall: Firewall, sources: Sequence[str]) -> str:
     if not sources:
         return "Run it again without --limit: the remedy then includes the other nodes' addresses."
-    command = letting_in(firewall, sources)
+    command = command_to_let_in(firewall, sources)
     if command is None:
         return (
             f"Allow TCP ports {' and '.join(DASHED)} from {', '.join(sources)} with that "
@@ -66,7 +66,7 @@ def _remedy(answer: NodeAnswer, firewall: Firewall, sources: Sequence[str]) -> s
     return commands.on_node(answer.node, command) + passes * (firewall.kind == "rules")
 
 
-def letting_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
+def command_to_let_in(firewall: Firewall, sources: Sequence[str]) -> str | None:
     """A command for root that lets engines in from these addresses.
 
     Now and after each boot; rules of unknown origin only now, because nothing would restore them.

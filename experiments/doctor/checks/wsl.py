@@ -93,11 +93,11 @@ def _guarded(answer: NodeAnswer, wsl: Wsl, others: Sequence[NodeAnswer]) -> Find
         SUBJECT,
         "Windows' firewall has no llama-herd rule for engines: it and that of mirrored guests "
         "(Hyper-V) block incoming connections.",
-        f"In PowerShell as administrator: {letting_in(answer, others)}",
+        f"In PowerShell as administrator: {powershell_to_let_in(answer, others)}",
     )
 
 
-def letting_in(answer: NodeAnswer, others: Sequence[NodeAnswer]) -> str:
+def powershell_to_let_in(answer: NodeAnswer, others: Sequence[NodeAnswer]) -> str:
     """Opens both firewalls of Windows, in PowerShell as administrator, for SSH and engines."""
     ports = [str(answer.port), *(f"{ports[0]}-{ports[-1]}" for ports in ENGINE_PORTS)]
     sources = ["LocalSubnet", *(other.engine_address for other in others)]
@@ -119,7 +119,7 @@ def mirrored(answer: NodeAnswer, others: Sequence[NodeAnswer]) -> str:
         "With Windows 11 22H2 or newer: networkingMode=mirrored below [wsl2] in "
         "%UserProfile%\\.wslconfig, then wsl --shutdown; else let Windows forward engines' "
         "ports (netsh interface portproxy) and set `herd_forwarded_from`. Open both firewalls "
-        f"of Windows, in PowerShell as administrator: {letting_in(answer, others)}"
+        f"of Windows, in PowerShell as administrator: {powershell_to_let_in(answer, others)}"
     )
 
 

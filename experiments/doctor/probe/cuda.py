@@ -54,19 +54,19 @@ def toolkits(place: Place) -> list[dict[str, Any]]:
                 "path": real,
                 "conda": is_conda,
                 "compiler": has_compiler,
-                "version": version(place, folder, has_compiler=has_compiler),
+                "version": toolkit_version(place, folder, has_compiler=has_compiler),
             }
     if not found and place.is_program("/usr/bin/nvcc"):
         found["/usr"] = {
             "path": "/usr",
             "conda": False,
             "compiler": True,
-            "version": version(place, "/usr", has_compiler=True),
+            "version": toolkit_version(place, "/usr", has_compiler=True),
         }
     return list(found.values())
 
 
-def version(place: Place, folder: str, *, has_compiler: bool) -> str | None:
+def toolkit_version(place: Place, folder: str, *, has_compiler: bool) -> str | None:
     """A toolkit's version, from its own file, Conda's record, or its compiler."""
     try:
         return str(json.loads(place.text(f"{folder}/version.json"))["cuda"]["version"])

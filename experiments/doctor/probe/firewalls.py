@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from experiments.doctor.probe.place import Place, Said
+from experiments.doctor.probe.place import Place, ProgramResult
 
 UNITS = ("firewalld", "nftables", "netfilter-persistent", "iptables", "shorewall", "ferm", "docker")
 OURS = "llama_herd"
@@ -28,7 +28,7 @@ IPTABLES_OUT = re.compile(
 )
 
 
-AsRoot = Callable[..., Said]
+AsRoot = Callable[..., ProgramResult]
 """Runs a program that only reads, as root."""
 
 
@@ -44,7 +44,7 @@ def firewalls(place: Place, as_root: AsRoot | None = None) -> list[dict[str, Any
         *(here(name) for name in ("shorewall", "ferm") if name in active),
     ]
     docker = here("docker", lets_in=True) if "docker" in active else None
-    named = found if any(found) else [loaded(as_root)]
+    named = found if any(found) else [loaded_rules(as_root)]
     return [one for one in (*named, docker) if one is not None]
 
 
@@ -130,6 +130,6 @@ def by_iptables(place: Place, as_root: AsRoot | None) -> dict[str, Any] | None:
     return here("iptables", lets_in=ENGINE_PORT.search(rules) is not None)
 
 
-def loaded(as_root: AsRoot | None) -> dict[str, Any] | None:
+def loaded_rules(as_root: AsRoot | None) -> dict[str, Any] | None:
     """What the kernel has, which only root may read."""
     return by_nft(as_root("nft", "list", "ruleset").out, "rules") if as_root else None

@@ -57,7 +57,7 @@ def gpu(place: Place) -> dict[str, Any]:
         "gpus": gpus,
         "nvidia_smi": smi,
         "nvidia_smi_error": error,
-        "module": module(place),
+        "module": kernel_module(place),
         "nouveau": re.search(r"^nouveau ", place.text("/proc/modules"), re.MULTILINE) is not None,
         "secure_boot": secure_boot(place),
         "driver_packages": driver_packages(place),
@@ -85,7 +85,7 @@ def seen_by_driver(place: Place, smi: str) -> tuple[list[dict[str, Any]], str | 
         query = f"--query-gpu={','.join(columns)}"
         said = place.ask(str(place.path(smi)), query, "--format=csv,noheader,nounits")
         if said.code == 0:
-            rows = map(partial(listed, columns), said.out.splitlines())
+            rows = map(partial(gpu_of_line, columns), said.out.splitlines())
             return [row for row in rows if row is not None], None
         error = (said.out or said.err).partition("\n")[0] or "it does not run"
         if said.code is None:
@@ -93,7 +93,7 @@ def seen_by_driver(place: Place, smi: str) -> tuple[list[dict[str, Any]], str | 
     return [], error
 
 
-def listed(columns: tuple[str, ...], line: str) -> dict[str, Any] | None:
+def gpu_of_line(columns: tuple[str, ...], line: str) -> dict[str, Any] | None:
     """A GPU of nvidia-smi's table; None for a line that is none."""
     values = [value.strip() for value in line.split(",")]
     if len(values) != len(columns):
@@ -109,7 +109,7 @@ def listed(columns: tuple[str, ...], line: str) -> dict[str, Any] | None:
 
 def seen_by_kernel(place: Place) -> list[dict[str, Any]]:
     """What the loaded module lists: Debian has nvidia-smi in a separate package."""
-    driver = loaded(place)
+    driver = loaded_driver(place)
     told = [place.text(path) for path in place.found("/proc/driver/nvidia/gpus/*/information")]
     names = [first_group(r"^Model:\s+(.+)$", text) for text in told]
     return [
@@ -119,14 +119,14 @@ def seen_by_kernel(place: Place) -> list[dict[str, Any]]:
     ]
 
 
-def loaded(place: Place) -> str | None:
+def loaded_driver(place: Place) -> str | None:
     """Version of the module that is loaded."""
     return first_group(
         r"Kernel Module(?: for \S+)?\s+(\d[\d.]+)", place.text("/proc/driver/nvidia/version")
     )
 
 
-def module(place: Place) -> dict[str, Any]:
+def kernel_module(place: Place) -> dict[str, Any]:
     """The kernel module of the driver: there for this kernel, signed, loaded."""
     for name in module_names(place):
         file = place.ask("modinfo", "--field=filename", name)
@@ -134,12 +134,12 @@ def module(place: Place) -> dict[str, Any]:
             signer = place.ask("modinfo", "--field=signer", name)
             return {
                 "name": name,
-                "loaded": loaded(place),
+                "loaded": loaded_driver(place),
                 "installed": True,
                 "signer": signer.out or None if signer.code == 0 else None,
                 "keys": [path for path in KEYS if place.exists(path)],
             }
-    return {"loaded": loaded(place), "installed": False, "signer": None}
+    return {"loaded": loaded_driver(place), "installed": False, "signer": None}
 
 
 def module_names(place: Place) -> list[str]:

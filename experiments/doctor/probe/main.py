@@ -30,15 +30,15 @@ def converse(question: dict[str, Any], node_facts: Callable[[str], dict[str, Any
         question: address, peers, deep, sudo.
         node_facts: the node's report in every run, given its interface.
     """
-    say("ready")
+    send_line("ready")
     for line in iter(sys.stdin.buffer.readline, b"\n"):
         if not line:
             return
-        say(f"{time.time():.6f}")
-    say(json.dumps(facts(Place(), question, node_facts)))
+        send_line(f"{time.time():.6f}")
+    send_line(json.dumps(machine_facts(Place(), question, node_facts)))
 
 
-def facts(
+def machine_facts(
     place: Place, question: dict[str, Any], node_facts: Callable[[str], dict[str, Any]]
 ) -> dict[str, Any]:
     """Return all facts about a node."""
@@ -61,6 +61,6 @@ def facts(
     }
 
 
-def say(text: str) -> None:
+def send_line(text: str) -> None:
     """One line of ours, at once."""
     os.write(1, f"{MARK} {text}\n".encode())

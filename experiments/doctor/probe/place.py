@@ -19,7 +19,7 @@ PLAIN_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
-class Said:
+class ProgramResult:
     """What a program answered.
 
     Attributes:
@@ -31,7 +31,7 @@ class Said:
     err: str = ""
 
 
-def run_program(argv: list[str], environment: dict[str, str], seconds: float) -> Said:
+def run_program(argv: list[str], environment: dict[str, str], seconds: float) -> ProgramResult:
     """Run a program that only reads, away from any terminal."""
     try:
         process = subprocess.Popen(
@@ -43,7 +43,7 @@ def run_program(argv: list[str], environment: dict[str, str], seconds: float) ->
             start_new_session=True,
         )
     except OSError:
-        return Said(None)
+        return ProgramResult(None)
     try:
         told = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -53,9 +53,9 @@ def run_program(argv: list[str], environment: dict[str, str], seconds: float) ->
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-        return Said(None)
+        return ProgramResult(None)
     out, err = (text.decode("utf-8", "replace").strip() for text in told)
-    return Said(process.returncode, out, err)
+    return ProgramResult(process.returncode, out, err)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Place:
 
     root: Path = Path("/")
     home: str = field(default_factory=lambda: pwd.getpwuid(os.getuid()).pw_dir)
-    run: Callable[[list[str], dict[str, str], float], Said] = run_program
+    run: Callable[[list[str], dict[str, str], float], ProgramResult] = run_program
 
     def path(self, path: str) -> Path:
         """Resolve a path of the machine."""
@@ -140,7 +140,7 @@ class Place:
             if any(self.exists(f"{place}/{name}.service") for place in places)
         ]
 
-    def ask(self, *argv: str, seconds: float = SECONDS, **environment: str) -> Said:
+    def ask(self, *argv: str, seconds: float = SECONDS, **environment: str) -> ProgramResult:
         """What a program says, in the plain environment and English."""
         plain = {
             "PATH": PLAIN_PATH,

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from experiments.doctor.probe.conda import conda_environments, homes
-from experiments.doctor.probe.place import Place, Said, first_group
+from experiments.doctor.probe.place import Place, ProgramResult, first_group
 
 VENVS = (
     *("/opt/*", "/opt/*/*", "/opt/*/.venv", "/srv/*", "/srv/*/*", "/srv/*/.venv", "/usr/local/*"),
@@ -146,7 +146,7 @@ def imports(place: Place, python: str, names: list[str]) -> dict[str, Any] | Non
     return told
 
 
-def unheard(said: Said) -> str:
+def unheard(said: ProgramResult) -> str:
     """Return why a Python reported nothing, such as an instruction missing on this processor."""
     if said.code is None:
         return f"its Python does not run, or did not finish within {IMPORT_S} s"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from experiments.doctor.probe.place import Place, Said, first_group
+from experiments.doctor.probe.place import Place, ProgramResult, first_group
 
 ANSWER_S = 10
 """How long sudo may take: it waits for LDAP, or for a name server that does not answer."""
@@ -60,7 +60,7 @@ def root(place: Place, program: str) -> dict[str, Any]:
     }
 
 
-def as_root(place: Place, told: dict[str, Any]) -> Callable[..., Said] | None:
+def as_root(place: Place, told: dict[str, Any]) -> Callable[..., ProgramResult] | None:
     """How to ask a program as root; None where sudo would ask for something first.
 
     Args:
@@ -72,7 +72,7 @@ def as_root(place: Place, told: dict[str, Any]) -> Callable[..., Said] | None:
     return partial(place.ask, told["program"], "-n") if told.get("asks") == "nothing" else None
 
 
-def asks(said: Said) -> str:
+def asks(said: ProgramResult) -> str:
     """What sudo wants: nothing, password, terminal; refused, or it is silent."""
     if said.code is None:
         return "silent"
