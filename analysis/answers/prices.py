@@ -34,7 +34,7 @@ class SystemCost:
     is_whole: bool
 
 
-def bill_of(system: SystemAnswers, answers: pd.DataFrame) -> Bill | None:
+def cost_of_system(system: SystemAnswers, answers: pd.DataFrame) -> SystemCost | None:
     """The bill of a system; None if it has no price.
 
     Args:
@@ -72,7 +72,7 @@ def price_table(systems: Sequence[SystemAnswers], answers: pd.DataFrame) -> Tabl
     return table(columns, rows, columns[3:]) if rows else None
 
 
-def _row(system: SystemAnswers, bill: Bill) -> list[str]:
+def _row(system: SystemAnswers, bill: SystemCost) -> list[str]:
     price, least = bill.price, "" if bill.is_whole else "at least "
     return [
         system.name,

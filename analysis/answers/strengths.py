@@ -312,12 +312,14 @@ def _retries(system: SystemAnswers) -> list[Statement]:
     return [Statement(text, "side-by-side")]
 
 
-def _costs(system: SystemAnswers, answers: pd.DataFrame) -> list[Line]:
+def _costs(system: SystemAnswers, answers: pd.DataFrame) -> list[Statement]:
     bill = cost_of_system(system, answers)
     if bill is None:
         return []
     cost = in_currency(1000 * bill.answer, bill.price)
-    return [Statement(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")]
+    return [
+        Statement(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")
+    ]
 
 
 def _failures(system: SystemAnswers, attempts: pd.DataFrame) -> list[Statement]:
