@@ -45,17 +45,17 @@ def _no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
         ("255.255.255.255", "broadcast"),
         ("240.0.0.1", "reserved"),
         ("169.254.3.4", "gives itself while it has no other"),
-        ("pi3.local", "169.254.7.8 on this machine: that is what a machine gives itself"),
+        ("pi3.local", "169.254.7.8 on this machine: that is an address that a machine gives itself"),
         ("nowhere.invalid", "not an IPv4 address and cannot be resolved"),
-        ("fe80::1%eth0", "no IPv4 address"),
-        ("2001:db8::7", "no IPv4 address"),
-        ("192.0.2.7/24", "no IPv4 address"),
-        ("192.0.2.011", "no IPv4 address"),  # resolvers take it for octal
-        ("192.0.2", "no IPv4 address"),  # and this for 192.0.0.2
-        ("3221225994", "no IPv4 address"),
-        ("0xc0000207", "no IPv4 address"),
-        ("pi@192.0.2.7", "no IPv4 address"),
-        ("", "no IPv4 address"),
+        ("fe80::1%eth0", "not an IPv4 address"),
+        ("2001:db8::7", "not an IPv4 address"),
+        ("192.0.2.7/24", "not an IPv4 address"),
+        ("192.0.2.011", "not an IPv4 address"),  # resolvers take it for octal
+        ("192.0.2", "not an IPv4 address"),  # and this for 192.0.0.2
+        ("3221225994", "not an IPv4 address"),
+        ("0xc0000207", "not an IPv4 address"),
+        ("pi@192.0.2.7", "not an IPv4 address"),
+        ("", "not an IPv4 address"),
     ],
 )
 @pytest.mark.parametrize("is_first", [True, False])
@@ -163,7 +163,7 @@ def test_the_role_says_what_the_runner_says() -> None:
     assert told.startswith("b and c both have the engine address 192.0.2.2.")
     assert said(["localhost", "b"], hosts) == []
     hosts["c"] = {"ansible_host": "192.0.2.2", "herd_cluster_address": "192.0.2.3"}
-    assert "b and c are one machine" in said(list(hosts), hosts)[0]
+    assert "b and c are the same machine" in said(list(hosts), hosts)[0]
 
 
 @pytest.mark.parametrize(
