@@ -48,6 +48,11 @@ def load_yaml_file(path: Path, document: type[Document], what: str) -> Document:
         raise HerdError(
             f"{path}, line {error.line}: {error}. Correct this line of {what}."
         ) from None
+    internal = _internal(document) & content.keys() if isinstance(content, dict) else set()
+    if internal:
+        key = min(internal)
+        known = _suggestion(key, _allowed_keys(document, ()))
+        raise HerdError(f"{path}, line {_line_of(root, (key,))}: unknown key `{key}`. {known}")
     try:
         return document.model_validate(content)
     except ValidationError as error:
@@ -116,7 +121,13 @@ def _allowed_keys(document: type[BaseModel], location: Location) -> list[str]:
             if inner is None:
                 return []
             current = inner
-    return list(current.model_fields)
+    internal = _internal(current)
+    return [name for name in current.model_fields if name not in internal]
+
+
+def _internal(document: type[BaseModel]) -> set[str]:
+    """Return the fields that the program fills in: none of a file's."""
+    return {name for name, field in document.model_fields.items() if field.exclude}
 
 
 def _model_inside(annotation: object) -> type[BaseModel] | None:

@@ -34,8 +34,8 @@ def taking_part(cell: Cell, cluster: Cluster) -> tuple[Node, ...]:
 
 
 def threads(cell: Cell, node: Node) -> int:
-    """Threads of a process on a node: the axis, or the node's cores where the axis says 0."""
-    return int(cell.params["threads"]) or max(1, node.cores)
+    """Threads of a process on a node: the axis; the node's cores at 0, or without such an axis."""
+    return int(cell.params.get("threads", 0)) or max(1, node.cores)
 
 
 def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:

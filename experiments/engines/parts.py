@@ -66,6 +66,8 @@ def misstated(engine: Engine) -> str | None:
     if isinstance(engine, NodeEngine):
         if engine.format not in WEIGHTS_OF_FORMAT:
             return f"`format` in {_module(engine)} must be one of {', '.join(WEIGHTS_OF_FORMAT)}"
+        if engine.wish is not None and not str(engine.wish).isidentifier():
+            return f"`wish` in {_module(engine)} must be a variable such as herd_petals"
         option = (_is_option, "options such as --model")
         checks |= {"ports": (_is_range, "ranges such as 9990-9999")}
         checks |= dict.fromkeys(("options", "flags", "texts"), option)

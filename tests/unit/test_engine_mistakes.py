@@ -106,6 +106,7 @@ def project(folder: Path, engine: NodeEngine) -> Path:
         ("workloads", "benchmark"),
         ("workloads", ("benchmarks",)),
         ("format", "ggml"),
+        ("wish", "herd-petals"),
     ],
 )
 def test_a_fact_that_others_could_not_read_is_named(

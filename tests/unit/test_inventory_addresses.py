@@ -45,7 +45,10 @@ def _no_resolver(monkeypatch: pytest.MonkeyPatch) -> None:
         ("255.255.255.255", "broadcast"),
         ("240.0.0.1", "reserved"),
         ("169.254.3.4", "gives itself while it has no other"),
-        ("pi3.local", "169.254.7.8 on this machine: that is an address that a machine gives itself"),
+        (
+            "pi3.local",
+            "169.254.7.8 on this machine: that is an address that a machine gives itself",
+        ),
         ("nowhere.invalid", "not an IPv4 address and cannot be resolved"),
         ("fe80::1%eth0", "not an IPv4 address"),
         ("2001:db8::7", "not an IPv4 address"),

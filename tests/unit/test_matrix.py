@@ -101,6 +101,8 @@ def test_constraints_that_leave_nothing_are_an_error(tmp_path: Path) -> None:
         ("repeats: 3", "equivalence_margin: 0", 9, "(`0`)", "greater than 0"),
         ("repeats: 3", "equivalence_margin: 3", 9, "(`3`)", "less than or equal to 0.5"),
         ("repeats: 3", "title: Again", 9, "twice", "line 1"),
+        ("repeats: 3", "flags: [--foo]", 9, "unknown key `flags`", "Known keys"),
+        ("repeats: 3", "file: other.yml", 9, "unknown key `file`", "`title`"),
     ],
 )
 def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
