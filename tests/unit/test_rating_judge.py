@@ -145,7 +145,7 @@ def test_who_cannot_judge_is_told_so(run: Path, monkeypatch: pytest.MonkeyPatch)
     with systems(run, monkeypatch, FIRST) as requests:
         with pytest.raises(HerdError, match="nodes cannot judge: it runs on nodes"):
             judge_answers(run, "nodes", print)
-        with pytest.raises(HerdError, match="no system jugde"):
+        with pytest.raises(HerdError, match="Unknown system jugde"):
             judge_answers(run, "jugde", print)
         monkeypatch.delenv("JUDGE_KEY")
         with pytest.raises(HerdError, match="JUDGE_KEY, which is not set"):
