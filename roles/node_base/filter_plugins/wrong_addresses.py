@@ -33,7 +33,7 @@ def wrong_addresses(names: Sequence[str], hostvars: Mapping[str, Mapping[str, An
     def place(name: str) -> Any:  # noqa: ANN401 - a class of that module
         known = hostvars[name]
         cluster = known.get("herd_cluster_address")
-        return addresses().Place(
+        return addresses().NodeAddress(
             name=name,
             ssh=str(known.get("ansible_ssh_host") or known.get("ansible_host") or name),
             cluster=str(cluster) if cluster else None,
