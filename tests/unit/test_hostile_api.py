@@ -500,7 +500,7 @@ def test_nobody_is_asked_where_the_answers_find_no_room(
     with serving(saying("yes")) as (url, requests):
         path = systems_file(tmp_path, url.removesuffix("/chat/completions"))
         monkeypatch.setattr(os, "posix_fallocate", full)
-        with pytest.raises(HerdError, match=r"nobody was asked yet.*disk of this machine is full"):
+        with pytest.raises(HerdError, match=r"no API was asked yet.*disk of this machine is full"):
             run(tmp_path, matrix(path, "Why?"))
         assert requests == []
         monkeypatch.undo()
@@ -510,7 +510,7 @@ def test_nobody_is_asked_where_the_answers_find_no_room(
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.EROFS, errno.ENOSPC])
-@pytest.mark.parametrize("call", ["mkdir", "fsync", "replace"])
+@pytest.mark.parametrize("call", ["mkdir", "fsync", "rename"])
 def test_answers_that_cannot_be_recorded_are_recorded_by_the_next_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
@@ -524,7 +524,7 @@ def test_answers_that_cannot_be_recorded_are_recorded_by_the_next_command(
             break_disk(broken, call, number)
             with pytest.raises(HerdError, match="The answers that were paid for are in") as caught:
                 run(tmp_path, asked_for)
-        folder = Path(str(caught.value).rpartition(" is in ")[2].partition(". ")[0])
+        folder = Path(str(caught.value).rpartition(" paid for are in ")[2].partition(". ")[0])
         assert json.loads((folder / "controller.client.out").read_text())["text"] == "yes"
         assert len(requests) == 1, "nobody is asked once more"
 

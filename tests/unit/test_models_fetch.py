@@ -85,7 +85,7 @@ def test_a_ready_file_that_was_cut_short_is_refused(ready: ModelSpec) -> None:
 
 def test_a_ready_file_of_another_model_is_refused(ready: ModelSpec) -> None:
     other = replace(ready, shape=SHAPE.model_copy(update={"layers": 3}))
-    with pytest.raises(HerdError, match=r"has layers 2, but but the catalogue says 3 of ready"):
+    with pytest.raises(HerdError, match=r"has layers 2, but the catalogue says 3 for ready"):
         ensure_artifact(other, "dllama", "q4_0")
 
 
@@ -114,7 +114,7 @@ def test_a_published_gguf_is_read_and_built_for_either_engine(tmp_path: Path) ->
     assert ensure_artifact(spec, "dllama", "q4_0").file("model").size_bytes > 0
     other = replace(spec, shape=SHAPE.model_copy(update={"hidden_dim": 128}))
     with pytest.raises(
-        HerdError, match="has hidden_dim 96, but but the catalogue says 128 of mine"
+        HerdError, match="has hidden_dim 96, but the catalogue says 128 for mine"
     ):
         open_checkpoint(other)
 
@@ -157,5 +157,5 @@ def test_a_directory_becomes_the_files_of_both_engines() -> None:
 def test_a_directory_of_another_model_is_refused() -> None:
     spec = directory_of(synthetic_checkpoint(SHAPE, 5))
     other = replace(spec, shape=SHAPE.model_copy(update={"layers": 3}))
-    with pytest.raises(HerdError, match="has layers 2, but but the catalogue says 3 of published"):
+    with pytest.raises(HerdError, match="has layers 2, but the catalogue says 3 for published"):
         open_checkpoint(other)

@@ -131,7 +131,7 @@ def test_a_large_matrix_is_packed_in_pieces_with_the_same_bytes(
 def test_eight_bit_weights_are_refused_for_distributed_llama(
     tmp_path: Path, checkpoint: Checkpoint
 ) -> None:
-    with pytest.raises(HerdError, match="distributed-llama cannot run q8_0"):
+    with pytest.raises(HerdError, match="distributed-llama does not support q8_0"):
         written(checkpoint, tmp_path / "a.m", "q8_0")
 
 
