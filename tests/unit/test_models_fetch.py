@@ -113,9 +113,7 @@ def test_a_published_gguf_is_read_and_built_for_either_engine(tmp_path: Path) ->
     assert np.array_equal(read.tensor("layers.1.q"), checkpoint.tensor("layers.1.q"))
     assert ensure_artifact(spec, "dllama", "q4_0").file("model").size_bytes > 0
     other = replace(spec, shape=SHAPE.model_copy(update={"hidden_dim": 128}))
-    with pytest.raises(
-        HerdError, match="has hidden_dim 96, but the catalogue says 128 for mine"
-    ):
+    with pytest.raises(HerdError, match="has hidden_dim 96, but the catalogue says 128 for mine"):
         open_checkpoint(other)
 
 

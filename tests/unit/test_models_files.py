@@ -49,7 +49,7 @@ def test_what_has_the_name_of_a_file_and_is_none_is_not_taken_for_absent(
     path = folder_with(tmp_path / "model") / name
     path.unlink(missing_ok=True)
     path.symlink_to("/dev/zero")
-    with pytest.raises(HerdError, match=rf"{name} is no regular file"):
+    with pytest.raises(HerdError, match=rf"{name} is not a regular file"):
         open_source(path.parent)
     path.unlink()
     path.symlink_to(tmp_path / "blobs")
@@ -57,7 +57,7 @@ def test_what_has_the_name_of_a_file_and_is_none_is_not_taken_for_absent(
         open_source(path.parent)
     path.unlink()
     path.mkdir()
-    with pytest.raises(HerdError, match=rf"{name} is no regular file"):
+    with pytest.raises(HerdError, match=rf"{name} is not a regular file"):
         open_source(path.parent)
 
 
@@ -67,7 +67,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.unlink(missing_ok=True)
     os.mkfifo(path)
-    with pytest.raises(HerdError, match=rf"{name} is no regular file"):
+    with pytest.raises(HerdError, match=rf"{name} is not a regular file"):
         open_source(model if name == "a.t" else path)
 
 
@@ -76,14 +76,14 @@ def test_a_small_file_that_is_not_small_is_not_read(tmp_path: Path, name: str) -
     path = folder_with(tmp_path / "model") / name
     path.touch()
     os.truncate(path, MOST_BYTES + 1)
-    with pytest.raises(HerdError, match=rf"{name} has more than 64 MiB"):
+    with pytest.raises(HerdError, match=rf"{name} is larger than 64 MiB"):
         open_source(path.parent)
 
 
 def test_a_vocabulary_beside_a_model_that_is_not_small_is_not_read(tmp_path: Path) -> None:
     model = with_vocabulary(tmp_path / "a.m")
     os.truncate(model.with_suffix(".t"), 2**40)
-    with pytest.raises(HerdError, match=r"a\.t has more than 64 MiB"):
+    with pytest.raises(HerdError, match=r"a\.t is larger than 64 MiB"):
         open_source(model)
 
 

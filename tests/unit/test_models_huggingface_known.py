@@ -273,7 +273,10 @@ def test_weights_that_another_tool_has_quantised_are_called_so(
             },
             "`rope_parameters` differently from `rope_scaling`",
         ),
-        ({"rope_scaling": {"rope_theta": 5e5}, "rope_parameters": {"rope_theta": 1e4}}, "two different values"),
+        (
+            {"rope_scaling": {"rope_theta": 5e5}, "rope_parameters": {"rope_theta": 1e4}},
+            "two different values",
+        ),
         (
             {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "attn_factor": 0.88}},
             "by the rule `yarn`",

@@ -38,7 +38,7 @@ def test_two_shapes_never_share_a_folder() -> None:
     ("change", "words"),
     [
         (("dim=64,", ""), "lacks dim"),
-        (("dim=64", "dim=x"), "`dim=x`; a whole number"),
+        (("dim=64", "dim=x"), "`dim=x`; write a whole number"),
         (("dim=64", "depth=64"), "unknown key `depth`"),
         (("dim=64", "dim=64,dim=64"), "gives `dim` twice"),
         (("layers=2", "layers=9999"), "layers: Input should be less than or equal to 4096"),

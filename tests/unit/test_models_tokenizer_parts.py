@@ -303,7 +303,7 @@ def test_what_llama_cpp_does_otherwise_is_told(tmp_path: Path) -> None:
             lambda m: setattr(m.trainer_spec, "treat_whitespace_as_suffix", True),
             "treat_whitespace_as_suffix",
         ),
-        (lambda m: setattr(m.trainer_spec, "bos_id", 9999), "names 9999 as the begin"),
+        (lambda m: setattr(m.trainer_spec, "bos_id", 9999), "uses 9999 as the begin"),
         (lambda m: setattr(m.pieces[300], "score", float("nan")), "gives token 300 the score nan"),
         (lambda m: setattr(m.pieces[300], "piece", "a" * 2000), "a token of 2000 characters"),
         (
@@ -363,7 +363,7 @@ def test_pieces_that_the_settings_list_as_special_are_found_first(tmp_path: Path
     ("name", "content", "words"),
     [
         ("added_tokens.json", {"<a>": 5}, "gives the added token '<a>' the number 5 of"),
-        ("added_tokens.json", {"<a>": 2**31}, "and the model has"),
+        ("added_tokens.json", {"<a>": 2**31}, "but the model has"),
         ("added_tokens.json", {"<a>": -1, "<b>": 450}, "token '<a>' the number -1; numbers"),
         ("added_tokens.json", {"<a>": 450, "<b>": 450}, "two tokens the same number"),
         ("added_tokens.json", {"<a>": "x"}, "in an unsupported form"),

@@ -431,7 +431,7 @@ def test_a_sheet_names_no_system_and_computes_nothing(run: Path, tmp_path: Path)
 def test_a_sheet_that_is_there_already_is_not_written_over(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "sheet.csv"
     path.write_text("precious")
-    with pytest.raises(HerdError, match="is there already"):
+    with pytest.raises(HerdError, match="already exists"):
         write_sheet(run, path, None)
     assert path.read_text() == "precious"
 
