@@ -364,7 +364,7 @@ def run_matrix(
     max_cost: str | None = None,
     new: bool = False,
 ) -> None:
-    """Run a matrix over the cluster, or continue an unfinished run, and write its report."""
+    """Run a matrix, or continue an unfinished run, and write its report."""
     from experiments.planning.money import parse_sum
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}

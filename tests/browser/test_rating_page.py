@@ -25,8 +25,8 @@ GIVEN = {
 }
 SERVE = """
 import sys; from pathlib import Path
-from experiments.rating.rate import serve
-serve(Path(sys.argv[1]), "김", lambda line: print(line, flush=True))
+from experiments.rating.rate import serve_page
+serve_page(Path(sys.argv[1]), "김", lambda line: print(line, flush=True))
 """
 SHOWN = "document.querySelectorAll('.answer').length"
 TITLE = "document.title"

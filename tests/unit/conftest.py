@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from experiments.fleet import commands
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_make(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the settings file that `make` names for Ansible: a test names its own."""
+def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Begin without the settings file that `make` names, and without another test's inventory."""
     monkeypatch.delenv("ANSIBLE_CONFIG", raising=False)
+    with commands.remembered():
+        yield

@@ -261,9 +261,7 @@ def test_of_systems_that_are_alike_none_is_named_the_first() -> None:
     assert "soonest" not in " ".join(strengths(found, f"s{n}") for n in range(4))
 
 
-def test_what_a_user_waited_for_answers_that_were_asked_again_is_in_every_time(
-    tmp_path: Path,
-) -> None:
+def test_what_a_user_waited_for_answers_that_were_asked_again_is_in_every_time() -> None:
     again = [timed(total_ms=2480.0, ttft_ms=300.0, tries=4, waited_ms=45_000.0)] * 4
     once = [timed(total_ms=2480.0, ttft_ms=300.0)] * 2
     systems = [
@@ -277,12 +275,11 @@ def test_what_a_user_waited_for_answers_that_were_asked_again_is_in_every_time(
     assert "sooner than the other on 4 of 6" in strengths(found, "pc")
     assert "Whole answer" not in strengths(found, "chatgpt")
     assert any("chatgpt for 4 of 6 answers" in caveat for caveat in found.caveats)
-    found.write(tmp_path)
-    waiting = pd.read_csv(tmp_path / "waiting.csv").set_index("system")
+    waiting = found.frames["waiting"].set_index("system")
     assert waiting.loc["chatgpt", "answers_asked_again"] == 4
     assert waiting.loc["chatgpt", "last_try_s"] == pytest.approx(2.48, 0.2)
     assert waiting.loc["chatgpt", "whole_answer_s"] == pytest.approx(47.5, 0.01)
-    answers = pd.read_csv(tmp_path / "answers.csv")
+    answers = found.frames["answers"]
     assert answers["asked_to_whole_ms"].max() == 47_480.0
 
 

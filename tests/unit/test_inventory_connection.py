@@ -175,7 +175,7 @@ def check(node: Node, called: list[str], ssh: Path, home: Path) -> None:
 
 
 def test_variables_beside_playbooks_count_as_they_do_in_a_play(tmp_path: Path) -> None:
-    for name in ("provision.yml", "roles", "experiments", "core"):
+    for name in ("provision.yml", "roles", "experiments", "core", "collect", "models"):
         (tmp_path / name).symlink_to(PROJECT / name)
     shutil.copytree(PROJECT / "playbooks", tmp_path / "playbooks", symlinks=True)
     for number, place in enumerate((".", "playbooks", "playbooks/parts")):
@@ -230,7 +230,7 @@ def test_passwords_are_known_but_never_shown(tmp_path: Path) -> None:
     ("variables", "environment", "told"),
     [
         ({"ansible_connection": "winrm"}, {}, "would connect to a with the connection `winrm`"),
-        ({"ansible_connection": "psrp"}, {}, "belongs to group windows_hosts"),
+        ({"ansible_connection": "psrp"}, {}, "belongs in group windows_hosts"),
         ({"ansible_connection": "containers.podman.podman"}, {}, "`containers.podman.podman`"),
         (
             {},

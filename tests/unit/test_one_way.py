@@ -331,12 +331,12 @@ def test_settings_that_would_break_a_conversation_do_not(world: World, level: st
     [
         (
             "-o ProxyCommand=ssh -W %h:%p jump",
-            r"`jump` is no option\. A value with blanks has to be",
+            r"`jump` is not an option\. A value with spaces must be",
         ),
         ("--jump a", "option --jump not recognized"),
         ("-o Nonsense=1", "[Bb]ad configuration option: nonsense"),
         ("-F nowhere.conf", r"`-F nowhere\.conf` does not name a file"),
-        ("-F anybodys.conf", r"anybodys\.conf is not used, .*\. chmod go-w \S+/anybodys\.conf$"),
+        ("-F anybodys.conf", r"anybodys\.conf is ignored, .*\. chmod go-w \S+/anybodys\.conf$"),
     ],
 )
 def test_arguments_that_cannot_be_followed_are_named(
