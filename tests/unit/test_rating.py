@@ -482,7 +482,7 @@ def test_the_same_answer_twice_is_a_mistake(run: Path, tmp_path: Path) -> None:
     filled(path, {0: FOUR, 2: {"label": "a"}})
     with pytest.raises(
         HerdError,
-        match=r"line 4: answer A to why .*appears twice appears twice \(first on line 2\)",
+        match=r"line 4: answer A to why .*appears twice \(first on line 2\)",
     ):
         read_sheet(run, path, None)
 
