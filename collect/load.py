@@ -13,6 +13,8 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.record import read_record
 
+REMEDY = "Restore it, or move the folder away and run again."
+
 
 def load_run(folder: Path) -> RunManifest:
     """Read `run.json` of a run's folder, and what was added to it.
@@ -21,8 +23,7 @@ def load_run(folder: Path) -> RunManifest:
         HerdError: there is none, it is torn, does not fit, is of another version or another run.
     """
     doing = f"Reading the run {folder.name}"
-    remedy = "Restore it, or move the folder away and run again."
-    run = read_record(folder, RUN_FILE, RunManifest, doing, remedy)
+    run = read_record(folder, RUN_FILE, RunManifest, doing, REMEDY)
     if run is None:
         raise HerdError(
             f"{doing}: {folder / RUN_FILE} does not exist. The existing runs are in "
@@ -33,22 +34,22 @@ def load_run(folder: Path) -> RunManifest:
             f"{doing}: its {RUN_FILE} is of the run {run.run}. A run's folder has the run's "
             f"name: rename it to {run.run}, or move it away."
         )
-    return _with_later(run, folder, doing, remedy)
+    return _with_later(run, folder, doing)
 
 
-def _with_later(manifest: RunManifest, folder: Path, doing: str, remedy: str) -> RunManifest:
+def _with_later(manifest: RunManifest, folder: Path, doing: str) -> RunManifest:
     """Return a run as in `run.json`, with all later additions.
 
     Raises:
         HerdError: an addition cannot be read, or does not fit.
     """
-    for later in all_later(folder, doing, remedy):
+    for later in all_later(folder, doing, REMEDY):
         try:
             manifest = added(manifest, later)
         except (ValidationError, ValueError) as error:
             told = one_line(str(error), 300)
             raise HerdError(
-                f"{doing}: {folder / LATER_FOLDER} does not fit its run.json ({told}). {remedy}"
+                f"{doing}: {folder / LATER_FOLDER} does not fit its run.json ({told}). {REMEDY}"
             ) from None
     return manifest
 
@@ -60,14 +61,13 @@ def load_references(folder: Path) -> References:
         HerdError: the file is gone or damaged.
     """
     doing = f"Reading the run {folder.name}"
-    remedy = "Restore it, or move the folder away and run again."
-    found = read_record(folder, REFERENCE_FILE, References, doing, remedy)
+    found = read_record(folder, REFERENCE_FILE, References, doing, REMEDY)
     if found is None:
         raise HerdError(
             f"{doing}: {folder / REFERENCE_FILE} is missing, which holds the expected texts. "
-            f"{remedy}"
+            f"{REMEDY}"
         )
-    for later in all_later(folder, doing, remedy):
+    for later in all_later(folder, doing, REMEDY):
         if later.references is not None:
             found = found.with_more(later.references)
     return found
