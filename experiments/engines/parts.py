@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from collect.parsers.parser import parser_of
+from collect.run import Workload
 from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
 from experiments.engines.engine import Engine, NodeEngine
@@ -15,7 +16,8 @@ from models.build import WEIGHTS_OF_FORMAT
 
 FACTS = ("about", "workloads")
 NODE_FACTS = ("format", "ports", "options")
-WORKLOADS = ("benchmark", "perplexity", "questions", "greedy")
+WORKLOADS = tuple(one.model_fields["kind"].default for one in get_args(get_args(Workload)[0]))
+"""Kinds of workloads, as a matrix writes them."""
 OPTION = re.compile("--[a-z][a-z0-9-]{0,60}")
 """What a node's helper takes for the name of an option."""
 
