@@ -1,6 +1,6 @@
 """Run a matrix on virtual nodes: what the lab tests kill.
 
-python -m tests.doubles.lab_run INVENTORY RESULTS_FOLDER [AXIS=VALUE,VALUE ...]
+python -m tests.doubles.lab_run INVENTORY RESULTS_FOLDER [AXIS=VALUE,VALUE ...] [repeats=N]
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ MODEL = "synthetic:tiny"
 CHAT_MODEL = "smollm2-135m+kv4"
 
 
-def matrix(deadline_s: float = 60.0, **axes: str) -> Matrix:
-    """llama.cpp on one node and on two, three times."""
+def matrix(deadline_s: float = 60.0, repeats: int = 3, **axes: str) -> Matrix:
+    """llama.cpp on one node and on two."""
     study = Matrix(
         title="Lab",
         workload=Benchmark(prompt_tokens=4, generate_tokens=4),
         axes={"engine": ("llama.cpp",), "model": (MODEL,), "nodes": (1, 2), "threads": (1,)},
-        repeats=3,
+        repeats=repeats,
         max_attempts=2,
         deadline_s=deadline_s,
         file="lab.yml",
@@ -53,8 +53,9 @@ def main() -> int:
     """Run what the command line says."""
     axes = dict(word.split("=", 1) for word in sys.argv[3:])
     deadline_s = float(axes.pop("deadline_s", "60"))
+    repeats = int(axes.pop("repeats", "3"))
     try:
-        result = run(sys.argv[1], Path(sys.argv[2]), matrix(deadline_s, **axes))
+        result = run(sys.argv[1], Path(sys.argv[2]), matrix(deadline_s, repeats, **axes))
     except HerdError as error:
         sys.stderr.write(f"{error}\n")
         return 1
