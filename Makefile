@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint docs role-docs test test-engines test-petals test-releases bench simulate clean
+.PHONY: help setup link demo lint lint-python lint-ansible docs role-docs test test-unit test-emulated test-nodes test-engines test-petals test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -61,22 +61,42 @@ NODE_PYTHON := 3.10
 NODE_PROGRAMS := roles/node_base/files roles/engine_base/files/engine_store.py \
 	roles/model_store/files/model_store.py roles/wsl_host/files/prepare_guest.py experiments/doctor/probe
 
-lint: .venv/test.stamp
+lint: lint-python lint-ansible
+
+lint-python: .venv/test.stamp
 	ruff check .
 	ruff format --check .
 	mypy
 	mypy --python-version $(NODE_PYTHON) $(NODE_PROGRAMS)
 	find .ci/run experiments roles tests \( -name '*.sh' -o -path .ci/run \) -exec shellcheck {} +
 	lint-imports
+
+lint-ansible: .venv/test.stamp
 	ansible-lint --offline --profile production
 
 # The pages of docs/ as a site; a link or an anchor that leads nowhere is an error.
 docs: .venv/test.stamp
 	mkdocs build --strict
 
-test: lint docs
+# Two at a time, because tests on virtual nodes mostly wait. The output of each comes when it ends.
+SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
+
+test: .venv/test.stamp
 	@sh tests/prepare.sh
-	pytest tests
+	@$(SIDE_BY_SIDE) lint-ansible lint-python docs
+	@$(SIDE_BY_SIDE) test-nodes test-unit test-emulated
+
+test-unit: .venv/test.stamp
+	pytest tests/unit
+
+# An emulated node has a lab of its own, and is busy with itself for minutes.
+EMULATED := tests/lab/test_arm64.py
+
+test-emulated: .venv/test.stamp
+	pytest $(EMULATED)
+
+test-nodes: .venv/test.stamp
+	pytest tests --ignore=tests/unit --ignore=$(EMULATED)
 
 # README.md of each role, from its meta/argument_specs.yml.
 role-docs: .venv/base.stamp
