@@ -177,6 +177,9 @@ class AttemptRecord(Record):
         file_sha256: file name to hash; a log with another was changed later. Runs of before have
             none.
         link: the links of its nodes, where the matrix names them.
+        devices: node name to the GPU that its log says it computed on; no nodes that computed on
+            their CPU.
+        software_devices: those of these nodes whose GPU is software, which their CPU runs.
     """
 
     schema_version: Literal[1] = 1
@@ -199,6 +202,10 @@ class AttemptRecord(Record):
     file_bytes: Annotated[dict[FileName, Count], Field(max_length=8 * MOST_NODES)]
     file_sha256: dict[FileName, Sha256] = Field(default_factory=dict)
     link: LinkRecord | None = None
+    devices: Annotated[dict[FileName, Words], Field(max_length=MOST_NODES)] = Field(
+        default_factory=dict
+    )
+    software_devices: Annotated[tuple[FileName, ...], Field(max_length=MOST_NODES)] = ()
 
     @property
     def in_vain(self) -> bool:

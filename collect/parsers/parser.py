@@ -62,6 +62,16 @@ class Parser(ABC):
             HerdError: the log is torn, or nothing was measured.
         """
 
+    def computed_on(self, role: Role, out: bytes, err: bytes) -> str | None:  # noqa: ARG002 - for engines that use GPUs
+        """Name the GPU that a process computed on, as its log says; None where it names none.
+
+        Args:
+            role: what the process was for.
+            out: its standard output, from its beginning.
+            err: its standard error.
+        """
+        return None
+
     def complaint(self, process: Ended) -> str | None:
         """Find the engine's own words for why a process failed, a clause; None if it has none.
 

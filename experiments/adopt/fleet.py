@@ -16,8 +16,8 @@ from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ini_hosts import add_to_ini
 from experiments.adopt.yaml_hosts import CannotAddError, Variables, add_to_yaml, is_mapping
 from experiments.fleet import commands
-from experiments.fleet.cluster import Node
-from experiments.fleet.inventory import GROUP, listed, read_cluster
+from experiments.fleet.cluster import CLUSTER, Node
+from experiments.fleet.inventory import listed, read_cluster
 
 DEFAULT = "inventory/fleet.yml"
 YAML_NAMES = frozenset({".yml", ".yaml"})
@@ -137,23 +137,23 @@ class Fleet:
 
     def _parts(self) -> list[str]:
         """The groups that the cluster is made of."""
-        return list(self.listing.get(GROUP, {}).get("children", []))
+        return list(self.listing.get(CLUSTER, {}).get("children", []))
 
     def _shared(self) -> str:
         """Why its end is no place for newcomers."""
         if parts := self._parts():
             return (
-                f"group {GROUP} is made of other groups ({', '.join(parts)}), and the new "
+                f"group {CLUSTER} is made of other groups ({', '.join(parts)}), and the new "
                 "machines would come before theirs. They belong in one of those groups"
             )
-        return f"group {GROUP} may share its hosts through an anchor, or be written twice"
+        return f"group {CLUSTER} may share its hosts through an anchor, or be written twice"
 
     def _by_hand(self, newcomers: Sequence[Newcomer], why: str) -> HerdError:
         try:
             is_yaml = self._is_yaml(self._text())
         except CannotAddError:
             is_yaml = True
-        lines = _added("", newcomers, is_yaml=is_yaml, group=(self._parts() or [GROUP])[-1])
+        lines = _added("", newcomers, is_yaml=is_yaml, group=(self._parts() or [CLUSTER])[-1])
         return HerdError(
             f"{self.given} was not changed, because {why}. Add these machines yourself, then "
             f"repeat the command to confirm their keys:\n\n{lines}"
@@ -194,7 +194,7 @@ def read_fleet(project: Path, given: str) -> Fleet:
     return Fleet(project, given, content, nodes, names, listing)
 
 
-def _added(text: str, newcomers: Sequence[Newcomer], *, is_yaml: bool, group: str = GROUP) -> str:
+def _added(text: str, newcomers: Sequence[Newcomer], *, is_yaml: bool, group: str = CLUSTER) -> str:
     """The text with these machines at the end of a group and of the others that are theirs."""
     groups: dict[str, dict[str, Variables]] = {group: {}}
     for one in newcomers:
@@ -216,7 +216,7 @@ def _members(listing: Mapping[str, Any]) -> set[str]:
     return {host for group in listing.values() for host in group.get("hosts", [])}
 
 
-def _has_cluster(listing: Mapping[str, Any], group: str = GROUP) -> bool:
+def _has_cluster(listing: Mapping[str, Any], group: str = CLUSTER) -> bool:
     entry = listing.get(group, {})
     return bool(entry.get("hosts")) or any(
         _has_cluster(listing, child) for child in entry.get("children", [])
@@ -239,7 +239,7 @@ def _expected(listing: Mapping[str, Any], newcomers: Sequence[Newcomer]) -> dict
     """The same once the newcomers are at the end of their groups, and in no other."""
     told = _told(listing)
     for one in newcomers:
-        for group in (GROUP, *one.groups):
+        for group in (CLUSTER, *one.groups):
             told.setdefault(f"group {group}", []).append(one.name)
     return told
 

@@ -11,8 +11,7 @@ from experiments.adopt.fleet import Fleet, Newcomer
 from experiments.adopt.keys import HostKey
 from experiments.adopt.look import Inspection
 from experiments.fleet import commands
-from experiments.fleet.cluster import Node
-from experiments.fleet.inventory import GROUP
+from experiments.fleet.cluster import CLUSTER, Node
 from experiments.nodes.ssh.openssh import SSH_PORT
 
 ENGINES_ADDRESS = "herd_cluster_address"
@@ -113,7 +112,7 @@ def _refuse_those_elsewhere(fleet: Fleet, asked: Sequence[Asked]) -> None:
         for one in asked:
             if name not in nodes and place == (one.host, str(one.port or SSH_PORT)):
                 raise HerdError(
-                    f"{one.word}: {fleet.given} has it as {name}, but not in group {GROUP}. Add "
+                    f"{one.word}: {fleet.given} has it as {name}, but not in group {CLUSTER}. Add "
                     f"{name} to that group yourself, then adopt it again."
                 )
 

@@ -147,7 +147,7 @@ class Wsl(_Told):
     linux_libcuda: tuple[str, ...] = ()
 
 
-class Gpu(_Told):
+class NvidiaGpu(_Told):
     """A GPU that the driver lists; old drivers do not report the compute capability."""
 
     name: str
@@ -179,7 +179,7 @@ class Gpus(_Told):
     """
 
     on_bus: Count = 0
-    gpus: tuple[Gpu, ...] = ()
+    gpus: tuple[NvidiaGpu, ...] = ()
     nvidia_smi: str | None = None
     nvidia_smi_error: str | None = None
     module: Module = Module()

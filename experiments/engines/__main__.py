@@ -13,6 +13,7 @@ options, flags, texts       what a node's helper lets its programs be started wi
 reads_model_on_every_node   false: the root alone gets the model's files
 wish                        variable that must be true for a node to get it; null: each node gets it
 workloads                   kinds that it has
+devices                     what it computes on: `cpu`, and `gpu` where a build of it can
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ def engine_facts(engine: NodeEngine) -> dict[str, object]:
         "reads_model_on_every_node": engine.reads_model_on_every_node,
         "wish": engine.wish,
         "workloads": engine.workloads,
+        "devices": engine.devices,
     }
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal, cast
 
 from collect.attempt import Role
 from collect.run import Price, Scalar, Workload
-from experiments.fleet.cluster import Node
+from experiments.fleet.cluster import CLUSTER, Backend, Node
 from models.shape import Weights
+
+Device = Literal["cpu", "gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Cell:
 
     Attributes:
         params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
-        there, with the engine's own axes.
+        there, with the engine's own axes; `device`, `group` and links where the matrix names them.
         deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
         repeat: which trial of the cell, from 1; only a greedy workload does another thing in each.
         endpoint: where it is asked, of an API; None on nodes.
@@ -70,6 +72,16 @@ class Cell:
         return cast("Weights", self.params["weights"])
 
     @property
+    def device(self) -> Device:
+        """What computes: `cpu`, or `gpu` on each node that has one."""
+        return cast("Device", self.params.get(DEVICE_AXIS.name, DEVICE_AXIS.default))
+
+    @property
+    def group(self) -> str:
+        """The inventory's group whose first nodes take part."""
+        return str(self.params.get(GROUP_AXIS.name, GROUP_AXIS.default))
+
+    @property
     def keeps_workers(self) -> bool:
         """Whether workers live on from one trial to the next."""
         return self.params["workers"] == "kept"
@@ -89,6 +101,7 @@ class Process:
             sees it (never probed by a connection: that kills some engines).
         ready_line: part of a line that its log holds when it is ready. With a port, both must be.
         ready_s: how long it may take until then.
+        gpu: the interface by which it uses its node's GPU; None for a process that sees no GPU.
     """
 
     node: Node
@@ -98,6 +111,7 @@ class Process:
     listen_port: int | None = None
     ready_line: str | None = None
     ready_s: float = 30.0
+    gpu: Backend | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +155,7 @@ class Axis:
     values: tuple[Scalar, ...] | None = None
     form: tuple[str, str] | None = None
     born_as: Scalar | None = None
+
+
+DEVICE_AXIS = Axis("device", str, default="cpu", values=("cpu", "gpu"), born_as="cpu")
+GROUP_AXIS = Axis("group", str, default=CLUSTER, born_as=CLUSTER)

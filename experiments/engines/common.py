@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import islice
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from core.paths import MODELS_FOLDER, PROJECT_FOLDER
 from experiments.engines.base import Cell
-from experiments.fleet.cluster import Cluster, Node
+from experiments.fleet.cluster import CLUSTER, Backend, Cluster, Gpu, Node
 from experiments.fleet.commands import python_module
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
@@ -29,8 +30,26 @@ def model_spec(name: str) -> ModelSpec:
 
 
 def taking_part(cell: Cell, cluster: Cluster) -> tuple[Node, ...]:
-    """The nodes of a cell: the first ones of the cluster, root first."""
-    return cluster.nodes[: cell.nodes]
+    """The nodes of a cell: the first ones of its group in the cluster's order, root first.
+
+    Fewer than it asks for where the group has fewer; none of an API.
+    """
+    nodes = (n for n in cluster.nodes if cell.group == CLUSTER or cell.group in n.groups)
+    return tuple(islice(nodes, cell.nodes))
+
+
+def gpu_of(cell: Cell, node: Node) -> Gpu | None:
+    """The GPU on which a node computes in a cell; None where its CPU does."""
+    if cell.device == "cpu" or cell.engine not in node.engines:
+        return None
+    backend = node.engines[cell.engine].gpu
+    gpu = node.gpus.get(backend) if backend else None
+    return gpu if gpu and gpu.reason is None else None
+
+
+def program_for(path: str, backend: Backend | None) -> str:
+    """The path of a program as it is built for that interface; that of the CPU's for None."""
+    return f"{path}-{backend}" if backend else path
 
 
 def threads(cell: Cell, node: Node) -> int:

@@ -31,6 +31,7 @@ class Engine(ABC):
         page: its page, `docs/<page>.md`; by default its name with `-`.
         axes: the axes that it has in addition to those of all engines.
         workloads: kinds of workloads that it has; cells with another one are refused.
+        devices: what it can compute on; cells with another `device` are refused.
     """
 
     name: ClassVar[str]
@@ -38,6 +39,7 @@ class Engine(ABC):
     page: ClassVar[str] = ""
     axes: ClassVar[tuple[Axis, ...]] = ()
     workloads: ClassVar[tuple[str, ...]]
+    devices: ClassVar[tuple[str, ...]] = ("cpu",)
 
     @property
     def slug(self) -> str:

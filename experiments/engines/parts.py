@@ -11,6 +11,7 @@ from collect.parsers.parser import parser_of
 from collect.run import Workload
 from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
+from experiments.engines.base import Device
 from experiments.engines.engine import Engine, NodeEngine
 from models.build import WEIGHTS_OF_FORMAT
 
@@ -64,6 +65,7 @@ def misstated(engine: Engine) -> str | None:
     """Which fact of an engine is none that others could read, one sentence; None if all are."""
     checks: dict[str, tuple[Callable[[Any], bool], str]] = {
         "workloads": (WORKLOADS.__contains__, f"some of {', '.join(WORKLOADS)}"),
+        "devices": (get_args(Device).__contains__, f"some of {', '.join(get_args(Device))}"),
     }
     if isinstance(engine, NodeEngine):
         if engine.format not in WEIGHTS_OF_FORMAT:

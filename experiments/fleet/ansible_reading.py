@@ -32,6 +32,8 @@ OWN_VARIABLES = (
     "herd_known_hosts",
     "herd_cluster_address",
     "herd_forwarded_from",
+    "herd_gpu",
+    "herd_gpu_index",
     "lab_gateway",
     "lab_link_mbit",
 )
@@ -64,9 +66,9 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
 
     Attributes:
         answer: `nodes` and `groups` (names of all), or else `unfinished`: the host, the value that
-            cannot be evaluated, and the reason. A node has its `name`, `variables`, which of
-            PASSWORDS are `given`, `connection`, how root is `become` there, and of SSH_OPTIONS
-            those that are set (`options`) with their `origins`.
+            cannot be evaluated, and the reason. A node has its `name`, `groups` and `variables`,
+            which of PASSWORDS are `given`, `connection`, how root is `become` there, and of
+            SSH_OPTIONS those that are set (`options`) with their `origins`.
     """
 
     answer: dict[str, Any]
@@ -86,7 +88,10 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
         names = groups.get(GROUP, [])
         password = _password() if names else None
         try:
-            nodes = [self._node(name, password) for name in names]
+            nodes = [
+                {**self._node(name, password), "groups": [g for g in groups if name in groups[g]]}
+                for name in names
+            ]
         except _UnfinishedError as error:
             Reading.answer = {"unfinished": error.args}
         else:

@@ -8,6 +8,12 @@ from typing import Literal
 
 from collect.run import Scalar
 
+CLUSTER = "cluster"
+"""The inventory's group of nodes: all of them are in it."""
+Backend = Literal["vulkan", "cuda"]
+"""The interface by which a program computes on a GPU."""
+GpuKind = Literal["discrete", "integrated", "virtual", "software", "other"]
+
 
 @dataclass(frozen=True, slots=True)
 class Installation:
@@ -19,6 +25,7 @@ class Installation:
         protocol: version of the protocol between its processes; None if it has none.
         binary_sha256: of each program, by name.
         arguments: the options that its record lets its programs be started with; None for any.
+        gpu: the interface of its programs for a GPU; None where it computes on CPUs only.
         details: the rest of the stamp (flags, compiler, method …), for provenance.
     """
 
@@ -29,7 +36,38 @@ class Installation:
     protocol: str | None = None
     binary_sha256: Mapping[str, str] = field(default_factory=dict)
     arguments: frozenset[str] | None = None
+    gpu: Backend | None = None
     details: Mapping[str, Scalar | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """The GPU that a node's engines use by one interface, as the node said when it was asked.
+
+    Attributes:
+        backend: the interface.
+        index: its place among the GPUs that this interface shows.
+        name: as its driver calls it; "" where none was found.
+        kind: `software` where the CPU computes what a GPU would.
+        memory_mib: its memory; 0 if unknown.
+        free_mib: what was free of it.
+        driver: its version, as the driver writes it.
+        reason: why nothing can be computed on it, a clause; None if it works.
+    """
+
+    backend: Backend
+    index: int
+    name: str
+    kind: GpuKind
+    memory_mib: int
+    free_mib: int
+    driver: str
+    reason: str | None = None
+
+    @property
+    def is_software(self) -> bool:
+        """Whether it is none: the CPU computes."""
+        return self.kind == "software"
 
 
 class Secret:
@@ -90,6 +128,10 @@ class Node:
         cores: CPU cores; 0 until the node was asked.
         memory_mib: RAM that it may use.
         available_mib: free memory when the node was asked; 0 if it does not report it.
+        groups: names of the inventory's groups that it is in.
+        herd_gpu: how the inventory says that engines use its GPU; None for not at all.
+        gpu_index: which of its GPUs they use, from 0.
+        gpus: the GPU behind each interface that its engines have.
         facts: provenance facts.
         engines: engine name to installation.
         lab_link_mbit: rate of its link where it is a node of the lab; None for any other machine.
@@ -110,11 +152,15 @@ class Node:
     become_exe: str | None = None
     forwarded_from: str | None = None
     lab_link_mbit: int | None = None
+    groups: frozenset[str] = frozenset()
+    herd_gpu: Backend | None = None
+    gpu_index: int = 0
     cores: int = 0
     memory_mib: int = 0
     available_mib: int = 0
     facts: Mapping[str, Scalar | None] = field(default_factory=dict)
     engines: Mapping[str, Installation] = field(default_factory=dict)
+    gpus: Mapping[Backend, Gpu] = field(default_factory=dict)
     model_sha256: Mapping[str, str] = field(default_factory=dict)
     away: str | None = None
 

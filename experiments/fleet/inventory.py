@@ -8,19 +8,21 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line, whole
 from core.terminal import complain
 from experiments.fleet import commands
 from experiments.fleet.addresses import NodeAddress, ipv4, refusals
-from experiments.fleet.cluster import Cluster, Node, Secret, SshSettings
+from experiments.fleet.cluster import CLUSTER, Backend, Cluster, Node, Secret, SshSettings
 from experiments.fleet.lab import LAB_IS_DOWN, lab_is_up
 from experiments.fleet.programs import ask_ansible, beside_python, of_config, with_remedy
 
-GROUP = "cluster"
 SSH_PORT = 22
+NO_GPU = "none"
+"""What the variable `herd_gpu` says where engines use no GPU."""
+MOST_GPUS = 64
 PLAYS = "playbooks/parts"
 PROGRAM = Path(__file__).with_name("ansible_reading.py")
 DOING = "Reading the inventory"
@@ -64,7 +66,7 @@ def read_cluster(
             raise HerdError(LAB_IS_DOWN)
         because = f" Ansible says: {said}" if said else ""
         raise HerdError(
-            f"{DOING}: its group {GROUP} is missing or empty. List the machines there, the root "
+            f"{DOING}: its group {CLUSTER} is missing or empty. List the machines there, the root "
             f"first; see inventory/example.yml.{because}{of_config()}"
         )
     if said:
@@ -161,6 +163,9 @@ def _node(told: Mapping[str, Any], place: NodeAddress) -> Node:
         become_exe=_text(told["become"]["exe"]),
         forwarded_from=_forwarded_from(name, variables),
         lab_link_mbit=_lab_link_mbit(variables),
+        groups=frozenset(told["groups"]),
+        herd_gpu=_herd_gpu(name, variables),
+        gpu_index=_gpu_index(name, variables),
     )
 
 
@@ -172,7 +177,7 @@ def _refuse_what_cannot_be_followed(told: Mapping[str, Any]) -> None:
             f"`{one_line(str(connection), 40)}` (ansible_connection, ANSIBLE_TRANSPORT, or "
             "`transport` in ansible.cfg), which fab does not support. Use `ssh`, or `local` "
             "for this machine. A Windows machine belongs in group windows_hosts, and its Linux "
-            f"guest in group {GROUP}."
+            f"guest in group {CLUSTER}."
         )
     for option, what in NOT_FOLLOWED.items():
         if option in told["options"] and CONNECTIONS[connection] == "ssh":
@@ -206,6 +211,30 @@ def _split(name: str, option: str, options: Mapping[str, Any]) -> list[str]:
 def _lab_link_mbit(told: Mapping[str, Any]) -> int | None:
     """Only where a lab's gateway is, too: anyone may set a variable of that name."""
     return whole(str(told.get("lab_link_mbit"))) if told.get("lab_gateway") else None
+
+
+def _herd_gpu(name: str, told: Mapping[str, Any]) -> Backend | None:
+    value = told.get("herd_gpu", NO_GPU)
+    if value == NO_GPU:
+        return None
+    if value in get_args(Backend):
+        return cast("Backend", value)
+    allowed = ", ".join((NO_GPU, *get_args(Backend)))
+    raise HerdError(
+        f"{DOING}: herd_gpu of {name} is `{one_line(str(value), 40)}`, but it must be one of "
+        f"{allowed}."
+    )
+
+
+def _gpu_index(name: str, told: Mapping[str, Any]) -> int:
+    value = told.get("herd_gpu_index", 0)
+    index = whole(str(value))
+    if index is None or not 0 <= index < MOST_GPUS:
+        raise HerdError(
+            f"{DOING}: herd_gpu_index of {name} is `{one_line(str(value), 40)}`, but it must be "
+            f"the number of one of its GPUs, from 0 to {MOST_GPUS - 1}."
+        )
+    return index
 
 
 def _forwarded_from(name: str, told: Mapping[str, Any]) -> str | None:

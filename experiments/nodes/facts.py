@@ -118,6 +118,7 @@ def _installations(node: Node, reply: Reply) -> dict[str, Installation]:
             protocol=stamp.protocol,
             binary_sha256=stamp.binary_sha256 or {},
             arguments=stamp.arguments.all(),
+            gpu=stamp.gpu,
             details=stamp.details(),
         )
     return found

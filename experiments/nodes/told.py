@@ -15,6 +15,7 @@ from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import LARGEST_COUNT, Count, FileName, one_line
 from experiments.fleet import commands
+from experiments.fleet.cluster import Backend
 
 LONGEST_WORDS = 4000
 MOST_FACTS = 500
@@ -104,6 +105,7 @@ class Stamp(BaseModel):
     protocol: Words | None = None
     binary_sha256: dict[FileName, Sha256] | None = None
     arguments: Arguments = Arguments()
+    gpu: Backend | None = None
 
     def details(self) -> dict[str, Scalar | None]:
         """The rest, as far as it is of one value each."""

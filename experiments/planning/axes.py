@@ -16,7 +16,7 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
-from experiments.engines.base import Axis
+from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.links.links import LINK_AXES, MOST
@@ -31,6 +31,8 @@ COMMON_AXES: tuple[Axis, ...] = (
     Axis("weights", str, default="f32", values=("f32", "f16", "q8_0", "q4_0")),
     Axis("workers", str, default="fresh", values=("fresh", "kept")),
 )
+PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, *LINK_AXES)
+"""Where a cell runs. All engines have them; cells only where the matrix names them."""
 
 ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
 """Axes of counts that stand for something of the machine or the model where they are 0."""
@@ -66,7 +68,7 @@ Axes = Annotated[dict[str, Values], AfterValidator(_known)]
 def known_axes() -> dict[str, tuple[Axis, ...]]:
     """Every axis that some engine or all have, by name (an axis may differ between engines)."""
     known: dict[str, tuple[Axis, ...]] = {axis.name: (axis,) for axis in (SYSTEM, *COMMON_AXES)}
-    known |= {axis.name: (axis,) for axis in LINK_AXES}
+    known |= {axis.name: (axis,) for axis in PLACE_AXES}
     for engine in ENGINES.values():
         for axis in engine.axes:
             known[axis.name] = (*known.get(axis.name, ()), axis)

@@ -26,9 +26,9 @@ from core.paths import PROJECT_FOLDER
 from core.yaml_file import load_yaml_file
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
-from experiments.links.links import LINK_AXES
 from experiments.planning.axes import (
     COMMON_AXES,
+    PLACE_AXES,
     SYSTEM,
     Axes,
     among,
@@ -159,8 +159,8 @@ class Matrix(Record):
         found: dict[tuple[tuple[str, Scalar], ...], Cell] = {}
         for fixed, endpoint in self._beginnings():
             own = sorted(ENGINES[str(fixed["engine"])].axes, key=lambda axis: axis.name)
-            links = [axis for axis in LINK_AXES if axis.name in self.axes and endpoint is None]
-            axes = [axis for axis in (*COMMON_AXES, *links, *own) if axis.name not in fixed]
+            place = [axis for axis in PLACE_AXES if axis.name in self.axes and endpoint is None]
+            axes = [axis for axis in (*COMMON_AXES, *place, *own) if axis.name not in fixed]
             for combination in itertools.product(*(self.values(axis) for axis in axes)):
                 chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
                 params = _in_order({**fixed, **chosen}, own)
@@ -188,7 +188,7 @@ class Matrix(Record):
 
 def _in_order(params: Mapping[str, Scalar], own: Sequence[Axis]) -> dict[str, Scalar]:
     """Axes in the order in which all cells have them: common ones first."""
-    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, *LINK_AXES, *own)]
+    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, *PLACE_AXES, *own)]
     return {name: params[name] for name in names if name in params}
 
 

@@ -17,7 +17,7 @@ from core.errors import HerdError
 from core.yaml_file import load_yaml_file
 from experiments.engines import APIS, ENGINES
 from experiments.engines.base import Axis, Endpoint
-from experiments.planning.axes import COMMON_AXES, axis_problems
+from experiments.planning.axes import COMMON_AXES, PLACE_AXES, axis_problems
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
 _PATH = re.compile(r"[!-~]*")
@@ -116,7 +116,7 @@ class System(Record):
             return (
                 f"`url`, `key_env`, `extra` and `price` are only for an API: its engine is {apis}"
             )
-        own = {axis.name for axis in (*COMMON_AXES, *_own_axes(self.engine))}
+        own = {axis.name for axis in (*COMMON_AXES, *PLACE_AXES, *_own_axes(self.engine))}
         strange = [name for name in self.axes if name not in own]
         if strange:
             return f"{self.engine} has no axis {strange[0]}"

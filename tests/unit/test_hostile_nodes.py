@@ -17,7 +17,7 @@ from core.errors import HerdError
 from experiments.doctor.ask import CutShortError, run_probe
 from experiments.doctor.checks.advice import Advice
 from experiments.doctor.diagnose import diagnose
-from experiments.doctor.facts import Facts, Gpu, Python, Toolkit
+from experiments.doctor.facts import Facts, NvidiaGpu, Python, Toolkit
 from experiments.doctor.finding import Finding, NodeAnswer
 from experiments.doctor.probe.main import MARK
 from experiments.engines import ENGINES
@@ -524,7 +524,7 @@ def test_facts_for_the_doctor_that_cannot_be_are_told(facts: str) -> None:
 
 def saying_everywhere(facts: Facts, text: str) -> Facts:
     """The facts with another text wherever a node chooses one."""
-    gpu = Gpu(name=text, driver=text, compute_capability=text)
+    gpu = NvidiaGpu(name=text, driver=text, compute_capability=text)
     python = Python(
         path=text,
         kind="venv",
