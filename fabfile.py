@@ -128,13 +128,21 @@ def _matrix(
         "measuring speed",
         "release": "their Debian releases, in turn: bookworm,trixie (default: that of this "
         "machine)",
+        "vulkan": "names of nodes with a software Vulkan driver, such as pi1,pi3: never for "
+        "measuring speed",
     }
 )
-def lab_up(_context: Context, nodes: int = LAB_NODES, arm64: int = 0, release: str = "") -> None:
+def lab_up(
+    _context: Context,
+    nodes: int = LAB_NODES,
+    arm64: int = 0,
+    release: str = "",
+    vulkan: str = "",
+) -> None:
     """Start the virtual nodes."""
     from experiments.fleet import lab
 
-    lab.lab_up(nodes, arm64, release)
+    lab.lab_up(nodes, arm64, release, vulkan)
 
 
 @verb()
@@ -158,6 +166,7 @@ def lab_status(_context: Context) -> None:
             f"{node.name:5} {node.address:12} {node.state:7} {node.release:8} {node.architecture} "
             f"{node.cpus:g} CPU {node.memory} {node.link_mbit} Mbit/s"
             f"{' emulated' if node.is_emulated else ''}"
+            f"{' software Vulkan' if node.gpu == 'vulkan' else ''}"
         )
 
 

@@ -41,6 +41,7 @@ class LabNode:
         release: its system's code name, `trixie`; empty where the lab came up before this was
             written down.
         is_emulated: its programs run under qemu-user, ten to fifty times slower than natively.
+        gpu: `vulkan` where it has Mesa's software Vulkan driver, else `none`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class LabNode:
     architecture: str
     release: str
     is_emulated: bool
+    gpu: str = "none"
 
 
 def lab_is_up(gateway: str) -> bool:
@@ -86,7 +88,7 @@ def lab_obstacle() -> str | None:
     return None
 
 
-def lab_up(nodes: int, arm64: int = 0, release: str = "") -> None:
+def lab_up(nodes: int, arm64: int = 0, release: str = "", vulkan: str = "") -> None:
     """Bring up the lab with so many nodes, or change the one that is up; shows its progress.
 
     Args:
@@ -94,6 +96,7 @@ def lab_up(nodes: int, arm64: int = 0, release: str = "") -> None:
         arm64: how many of them, the last ones, are emulated arm64 nodes.
         release: their systems, `bookworm,trixie`, which the nodes get in turn; empty means the
             controller's own.
+        vulkan: names of those with a software Vulkan driver, `pi1,pi3`.
 
     Raises:
         HerdError: the count is impossible, this machine cannot hold a lab, or it did not come up.
@@ -103,11 +106,36 @@ def lab_up(nodes: int, arm64: int = 0, release: str = "") -> None:
     if not 0 <= arm64 <= nodes:
         raise HerdError(f"Of {nodes} nodes, 0 to {nodes} can be arm64 nodes, not {arm64}.")
     releases = _releases(release, nodes)
+    with_vulkan = _with_vulkan(vulkan, nodes, arm64)
     obstacle = lab_obstacle()
     if obstacle is not None:
         raise HerdError(f"The lab cannot come up: {obstacle}.")
-    variables = {"lab_nodes": nodes, "lab_arm64": arm64, "lab_release": releases}
+    variables: dict[str, object] = {"lab_nodes": nodes, "lab_arm64": arm64}
+    variables |= {"lab_release": releases, "lab_vulkan": with_vulkan}
     _play("bringing up the lab", {"lab_state": "present", **variables})
+
+
+def _with_vulkan(asked: str, nodes: int, arm64: int) -> list[str]:
+    """Names of nodes that were asked for; nothing stands for none.
+
+    Raises:
+        HerdError: one is no node of this lab, or an emulated one.
+    """
+    names = [one.strip() for one in asked.split(",")] if asked.strip() else []
+    known = [f"pi{number}" for number in range(1, nodes + 1)]
+    emulated = known[nodes - arm64 :]
+    for one in names:
+        if one not in known:
+            raise HerdError(
+                f"--vulkan {asked}: {one!r} is not one of {', '.join(known)}. Separate several "
+                "with commas: --vulkan pi1,pi3."
+            )
+        if one in emulated:
+            raise HerdError(
+                f"--vulkan {asked}: {one} is an emulated arm64 node, and software Vulkan there is "
+                "not supported. Name amd64 nodes, which come first."
+            )
+    return names
 
 
 def _releases(asked: str, nodes: int) -> list[str]:
@@ -172,6 +200,7 @@ def _node(entry: dict[str, Any], lab: dict[str, Any], container: dict[str, Any] 
         architecture=entry.get("architecture", ""),
         release=entry.get("release", ""),
         is_emulated=entry.get("emulated", False),
+        gpu=entry.get("gpu", "none"),
     )
 
 

@@ -89,6 +89,10 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc] # Ansible ship
             raise AnsibleParserError(NONE_OF_THIS_KIND.format(wanted))
         for node in nodes:
             self._add(node["name"], node["address"], state)
+            if node.get("gpu", "none") != "none":
+                self.inventory.set_variable(
+                    node["name"], "herd_gpu", trust_as_template(node["gpu"])
+                )
 
     def _add(self, name: str, address: str, state: dict[str, Any]) -> None:
         for group in GROUPS:

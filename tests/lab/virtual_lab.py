@@ -218,6 +218,9 @@ class VirtualLab:
             **{f"lab_{key}": state[key] for key in ("link_mbit", "memory_mib", "cpus")},
             "node_facts_folder": str(self.folder / "nodes"),
         }
-        hosts = {node["name"]: {"ansible_host": node["address"]} for node in state["nodes"]}
+        hosts = {
+            node["name"]: {"ansible_host": node["address"], "herd_gpu": node["gpu"]}
+            for node in state["nodes"]
+        }
         content = {"cluster": {"hosts": hosts, "vars": variables}}
         Path(self.inventory).write_text(yaml.safe_dump(content, sort_keys=False))

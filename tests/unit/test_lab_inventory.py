@@ -18,7 +18,7 @@ from experiments.fleet.lab import LAB_IS_DOWN, lab_is_up, lab_status, lab_up
 PROJECT = Path(__file__).resolve().parents[2]
 OWNED = "127.0.0.1"
 FOREIGN = "203.0.113.1"  # RFC 5737: nobody's
-LAB = {
+LAB: dict[str, Any] = {
     "network": "some-lab",
     "gateway": OWNED,
     "link_mbit": 1000,

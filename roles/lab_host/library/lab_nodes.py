@@ -40,7 +40,7 @@ description:
   - Removes nodes that are too many; with state absent all that the lab put on the machine.
 options:
   state: {type: str, choices: [present, absent], default: present, description: The wanted state.}
-  kinds: {type: list, elements: str, description: "Of each node, release and architecture."}
+  kinds: {type: list, elements: str, description: "Of each node, release, architecture and GPU."}
   images: {type: dict, default: {}, description: Kind to the image of such nodes.}
   prefix: {type: str, default: pi, description: Beginning of the names.}
   network: {type: str, required: true, description: Name of the network.}
@@ -86,6 +86,7 @@ class Lab:
         self.architecture: str = params["architecture"]
         kinds: list[str] = params["kinds"] or []
         self.releases = [kind.split()[0] for kind in kinds]
+        self.gpus = [kind.split()[2] for kind in kinds]
         self.specs = [
             self._spec(params, network, number, kind) for number, kind in enumerate(kinds, start=1)
         ]
@@ -203,8 +204,9 @@ class Lab:
                     "release": release,
                     "architecture": spec.emulates or self.architecture,
                     "emulated": spec.emulates is not None,
+                    "gpu": gpu,
                 }
-                for spec, release in zip(self.specs, self.releases, strict=True)
+                for spec, release, gpu in zip(self.specs, self.releases, self.gpus, strict=True)
             ],
         }
         return {"nodes": nodes, "lab": lab}
