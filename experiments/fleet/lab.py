@@ -119,7 +119,7 @@ def _with_vulkan(asked: str, nodes: int, arm64: int) -> list[str]:
     """Names of nodes that were asked for; nothing stands for none.
 
     Raises:
-        HerdError: one is no node of this lab, or an emulated one.
+        HerdError: the lab will not have one of them, or it is emulated.
     """
     names = [one.strip() for one in asked.split(",")] if asked.strip() else []
     known = [f"pi{number}" for number in range(1, nodes + 1)]
