@@ -115,7 +115,7 @@ def test_a_large_file_is_not_believed_to_have_a_large_header(
     path = tmp_path / "a.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, *counts) + rest)
     os.truncate(path, 2**40)  # sparse: it takes no room
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=words):
         open_source(path)
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2

@@ -285,10 +285,10 @@ def test_a_number_of_the_header_is_held_against_the_file(
     tmp_path: Path, offset: int, code: str, value: int, words: str
 ) -> None:
     path = edited(write(tmp_path / "a.gguf"), offset, code, value)
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=words):
         read_gguf(path)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(

@@ -300,10 +300,10 @@ def test_weights_that_another_tool_has_quantised_are_called_so(
 def test_what_a_config_cannot_say_is_named(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=words):
         read_shape(config(tmp_path, LLAMA_2 | changes))
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize(
@@ -393,7 +393,7 @@ def test_rows_are_held_against_the_weights_before_they_are_filled_with_pieces(
     folder = as_folder(tmp_path / "model")
     stated = json.loads((folder / "config.json").read_text())
     config(folder, stated | {"vocab_size": 3_999_999})
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=r"embed_tokens\.weight of shape"):
         open_source(folder)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1

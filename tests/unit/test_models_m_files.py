@@ -53,10 +53,10 @@ def test_a_header_of_m_that_is_not_to_be_believed_is_refused_at_once(
 ) -> None:
     path = tmp_path / "a.m"
     path.write_bytes(file_of(MODEL, PAIRS | pairs, bytes(300)))
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=words):
         dllama.read_header(path)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 @pytest.mark.parametrize("header_bytes", [-8, 0, 7, 12, 2**31 - 1])
@@ -95,10 +95,10 @@ def test_a_header_of_t_that_is_not_to_be_believed_is_refused_at_once(
 ) -> None:
     path = tmp_path / "a.t"
     path.write_bytes(file_of(TOKENIZER, {0: 1, 1: 1, 2: 1, 3: 0} | pairs, bytes(300)))
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=words):
         read_vocabulary(path)
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_what_a_t_file_lacks_is_named(tmp_path: Path) -> None:
@@ -127,10 +127,10 @@ def test_a_piece_too_long_to_look_for_its_merges_is_refused_at_once(tmp_path: Pa
     rest = struct.pack("<i", len(texts) - 1)
     rest += b"".join(struct.pack("<fI", -1.0, len(text)) + text for text in texts)
     (tmp_path / "a.t").write_bytes(file_of(TOKENIZER, pairs, rest))
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(HerdError, match=r"a token of 300000 characters .* the limit is 512"):
         read_vocabulary(tmp_path / "a.t")
-    assert time.monotonic() - begin < 1
+    assert time.process_time() - begin < 1
 
 
 def test_a_score_that_is_no_number_is_refused(tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ def test_a_megabyte_of_whatever_is_refused_at_once(piece: str, tmp_path: Path) -
         before = os.times().user
         with suppress(NotALogError):
             list(json_chunks(path))
-        assert os.times().user - before < 8
+        assert os.times().user - before < 20, "seconds; what looks at each byte twice takes minutes"
 
 
 def test_a_log_is_read_alike_whatever_prefixes_are_mixed(tmp_path: Path) -> None:
