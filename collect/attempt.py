@@ -92,6 +92,43 @@ class ProcessRecord(Record):
     kept: bool = False
 
 
+class GpuReading(Record):
+    """The GPU that a node computes on, at one moment; None for what its driver does not report.
+
+    Attributes:
+        index: in the order of NVML, NVIDIA's library.
+        reasons: bits that say why its clocks are not higher (`nvmlClocksEventReasons`).
+        reasons_meanwhile: those that were set at a look since the reading before this one (a look a
+            second, while processes lived).
+        power_held_s: how long its power limit has held its clocks back, since its driver was
+            loaded.
+        heat_held_s: the same for its temperature.
+        clock_mhz: of its cores.
+        clock_meanwhile_mhz: the highest at a look since the reading before this one.
+        set_clock_mhz: what its cores' clock is set to for computing.
+        power_limit_w: the limit that holds.
+        power_default_w: the limit that its maker set.
+        used_j: energy of its board since its driver was loaded.
+        used_by: processes of others on it, with their ids and memory.
+    """
+
+    index: Count
+    reasons: Count | None = None
+    reasons_meanwhile: Count | None = None
+    power_held_s: Positive | None = None
+    heat_held_s: Positive | None = None
+    clock_mhz: Count | None = None
+    clock_meanwhile_mhz: Count | None = None
+    memory_clock_mhz: Count | None = None
+    set_clock_mhz: Count | None = None
+    set_memory_clock_mhz: Count | None = None
+    power_limit_w: Positive | None = None
+    power_default_w: Positive | None = None
+    temperature_c: Number | None = None
+    used_j: Positive | None = None
+    used_by: Words | None = None
+
+
 class NodeReading(Record):
     """The state of a node at one moment, None where it has no such thing.
 
@@ -105,6 +142,7 @@ class NodeReading(Record):
         frequency_mhz: current clock of CPU 0.
         swap_pages: pages swapped in and out since boot.
         link_mbit: speed of the network interface.
+        gpu: where a process of the attempt computes on NVIDIA's GPU.
     """
 
     clock_s: Number | None = None
@@ -115,6 +153,7 @@ class NodeReading(Record):
     frequency_mhz: Positive | None = None
     swap_pages: Count | None = None
     link_mbit: Whole | None = None
+    gpu: GpuReading | None = None
 
 
 class NodeRecord(Record):

@@ -76,6 +76,7 @@ def ask_node(node: Node, launcher: Launcher) -> Node:
         where, text = "its facts", reply.text("facts")
         told = read_told(node.name, where, text, FactSheet).root
         hardware = read_told(node.name, where, text, Hardware)
+        gpus = read_told(node.name, where, reply.text("gpus") or "{}", FactSheet).root
         engines = _installations(node, reply)
         energy = reply.pairs("energy")
         counted: dict[str, Scalar | None] = {
@@ -87,7 +88,13 @@ def ask_node(node: Node, launcher: Launcher) -> Node:
             cores=hardware.cores,
             memory_mib=hardware.memory_mib,
             available_mib=hardware.available_mib or 0,
-            facts={**told, "address": node.engine_address, **counted, **_programs(engines)},
+            facts={
+                **told,
+                "address": node.engine_address,
+                **counted,
+                **gpus,
+                **_programs(engines),
+            },
             engines=engines,
             model_sha256=_models(node, reply, conversation),
             away=None,

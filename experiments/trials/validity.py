@@ -7,7 +7,8 @@ hold what they should. It is *invalid* if it succeeded but while it ran a node
   a look of its helper, one a second; or newly set one of the bits 16 to 19 (since boot),
 - swapped more than `SWAP_BYTES`,
 - lost link speed against when the run began,
-- had its clock set by more than `CLOCK_STEP_S`.
+- had its clock set by more than `CLOCK_STEP_S`,
+- had its GPU slowed down or set differently, if it computed there (`gpu_validity.py`).
 
 Nothing is deleted for being slow.
 """
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Mapping
 
 from collect.attempt import LAST_ROLES, NodeReading
 from experiments.trials.execution import Execution
+from experiments.trials.gpu_validity import slow_downs
 
 SWAP_BYTES = 1 << 20
 """Less is a stray page of something that slept."""
@@ -87,6 +89,8 @@ def _reasons(
     step_s = _clock_step_s(before, after)
     if step_s is not None and abs(step_s) > CLOCK_STEP_S:
         yield f"its clock was set by {step_s:+.1f} s"
+    if before.gpu is not None and after.gpu is not None:
+        yield from slow_downs(before.gpu, after.gpu)
 
 
 def _clock_step_s(before: NodeReading, after: NodeReading) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from collect.attempt import NodeReading
+from collect.attempt import GpuReading, NodeReading
 from core.foreign import decimal, one_line, whole
 from experiments.nodes.launcher import UnitState
 
@@ -13,6 +13,7 @@ EXITED = "1"
 STATUSES = 256
 """Exit statuses and signals are less."""
 _BITS = re.compile(r"(0x)?[0-9a-fA-F]{1,8}")
+LONGEST_WORDS = 1000
 RUNNING_STATES = ("active", "activating", "reloading")
 
 
@@ -61,7 +62,38 @@ def node_reading(told: dict[str, str]) -> NodeReading:
         frequency_mhz=None if frequency_khz is None else frequency_khz / 1000,
         swap_pages=whole(told.get("swap_pages")),
         link_mbit=whole(told.get("link_mbit")),
+        gpu=_gpu_reading(told),
     )
+
+
+def _gpu_reading(told: dict[str, str]) -> GpuReading | None:
+    """The GPU's part of a reading; None where no process has one, or its driver is silent."""
+    index = whole(told.get("gpu_index"))
+    if index is None:
+        return None
+    used_by = told.get("gpu_used_by")
+    return GpuReading(
+        index=index,
+        reasons=_bits(told.get("gpu_reasons")),
+        reasons_meanwhile=_bits(told.get("gpu_reasons_meanwhile")),
+        power_held_s=_scaled(told.get("gpu_power_held_ns"), 1e9),
+        heat_held_s=_scaled(told.get("gpu_heat_held_ns"), 1e9),
+        clock_mhz=whole(told.get("gpu_clock_mhz")),
+        clock_meanwhile_mhz=whole(told.get("gpu_clock_meanwhile_mhz")),
+        memory_clock_mhz=whole(told.get("gpu_memory_clock_mhz")),
+        set_clock_mhz=whole(told.get("gpu_set_clock_mhz")),
+        set_memory_clock_mhz=whole(told.get("gpu_set_memory_clock_mhz")),
+        power_limit_w=_scaled(told.get("gpu_power_limit_mw"), 1e3),
+        power_default_w=_scaled(told.get("gpu_power_default_mw"), 1e3),
+        temperature_c=decimal(told.get("gpu_temperature_c")),
+        used_j=_scaled(told.get("gpu_energy_mj"), 1e3),
+        used_by=None if used_by is None else one_line(used_by, LONGEST_WORDS),
+    )
+
+
+def _scaled(text: str | None, by: float) -> float | None:
+    number = whole(text)
+    return None if number is None else number / by
 
 
 def _bits(text: str | None) -> int | None:

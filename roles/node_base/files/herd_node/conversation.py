@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 
 from herd_node import places
 from herd_node.firewall import Firewall
+from herd_node.gpus import GpuMeter, gpu_facts
 from herd_node.ground import DAY_S, PIECE_BYTES, RefusalError
 from herd_node.messages import Reply, Request
 from herd_node.meters import Energy, Throttling
@@ -28,6 +30,8 @@ REQUEST_BYTES = 4 << 20
 """Of a whole request. The kernel takes 2 MiB of arguments."""
 TAIL_BYTES = 1024
 MOST_BYTES = 1 << 40
+MOST_GPUS = 63
+"""The highest index of one."""
 
 
 class Conversation:
@@ -41,6 +45,7 @@ class Conversation:
         self._lock: NodeLock | None = None
         self._firewall = Firewall()
         self._units: dict[str, Unit] = {}
+        self._gpus: dict[str, GpuMeter] = {}
         self._run: tuple[Unit, Reply] | None = None
         self._launch: Launch | None = None
 
@@ -79,7 +84,8 @@ class Conversation:
         watched = [0]
         if self._run is not None and self._run[0].pidfd is not None:
             watched.append(self._run[0].pidfd)
-        looks = (self._throttling.look(), self._energy.look()) if self._units else ()
+        looks = [self._throttling.look(), self._energy.look()] if self._units else []
+        looks += [gpu.look() for gpu in self._gpus.values() if self._units]
         wait_s = min((look for look in looks if look is not None), default=None)
         if self._launch is not None:
             wait_s = self._launch.pause_s()
@@ -88,7 +94,16 @@ class Conversation:
         return select.select(watched, [], [], wait_s)[0]
 
     def _reading(self) -> dict[str, object]:
-        return reading(self._interface, self._throttling)
+        gpu = next(iter(self._gpus.values()), None)
+        return {**reading(self._interface, self._throttling), **(gpu.reading() if gpu else {})}
+
+    def _watch_gpu(self, request: Request) -> None:
+        """Look at the GPU that a unit is to have, from before it starts until it is forgotten."""
+        # Those whose unit was refused a start are gone, too.
+        self._gpus = {name: gpu for name, gpu in self._gpus.items() if name in self._units}
+        if request.text("gpu"):
+            index = request.number("gpu_index", MOST_GPUS, default="0")
+            self._gpus[request.unit()] = GpuMeter(index)
 
     def answer(self, lines: list[str]) -> bool:
         """Do what is asked; whether it was done, or has begun."""
@@ -115,6 +130,7 @@ class Conversation:
         """A root: start it; the reply comes when it has ended."""
         if self._run is not None:
             raise RefusalError(f"{self._run[0].name} is running, and one root runs at a time")
+        self._watch_gpu(request)
         reply.pairs("before", self._reading())
         reply.pairs("energy_before", self._energy.reading())
         self._run = self._begin(request), reply
@@ -137,6 +153,7 @@ class Conversation:
         request.number("ready", DAY_S, default="30")  # before anything begins
         if port is None and not request.text("line"):
             raise RefusalError("nothing was named that would show that it is ready")
+        self._watch_gpu(request)
         reply.pairs("before", self._reading())
         taken = listening_inodes(port) if port is not None else []
         if taken:
@@ -207,6 +224,7 @@ class Conversation:
     def verb_clean(self, _request: Request, reply: Reply) -> None:
         """Stop what a killed runner left."""
         self._units.clear()
+        self._gpus.clear()
         left = stop_all(self._systemd)
         if left:
             raise RefusalError(f"these units do not stop: {', '.join(left)}")
@@ -223,6 +241,7 @@ class Conversation:
         counted = self._energy
         told = {"obstacle": counted.obstacle} if counted.obstacle else {"counters": counted.names()}
         reply.pairs("energy", told)
+        reply.part("gpus", json.dumps(gpu_facts()))
         reply.send()
 
     def verb_hash(self, request: Request, reply: Reply) -> None:
@@ -273,5 +292,6 @@ class Conversation:
 
     def _forget(self, unit: Unit) -> None:
         self._units.pop(unit.name, None)
+        self._gpus.pop(unit.name, None)
         unit.stop()
         unit.forget()

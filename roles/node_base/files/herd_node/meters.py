@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import glob
 import os
 import re
@@ -11,9 +10,8 @@ import time
 
 from herd_node import privileges
 from herd_node.ground import RefusalError, first_line
+from herd_node.nvml import NVML, Device, Nvml
 from herd_node.places import CONTAINER, POWERCAP
-
-NVML = "libnvidia-ml.so.1"
 
 
 class Throttling:
@@ -116,35 +114,20 @@ def rapl_zones(powercap: str) -> list[Rapl]:
     return found
 
 
-class Gpu:
+class Board:
     """An NVIDIA GPU whose board counts millijoules since its driver was loaded (NVML)."""
 
-    def __init__(self, library: ctypes.CDLL, index: int) -> None:
-        self.name = f"NVML gpu-{index}"
-        self._library = library
-        self._handle = ctypes.c_void_p()
-        code = library.nvmlDeviceGetHandleByIndex_v2(
-            ctypes.c_uint(index), ctypes.byref(self._handle)
-        )
-        if code != 0:
-            raise ValueError(code)
+    def __init__(self, device: Device) -> None:
+        self.name = f"NVML gpu-{device.index}"
+        self._device = device
         self.joules()
 
     def joules(self) -> float:
         """Since its driver was loaded. Raises ValueError if it does not report it."""
-        value = ctypes.c_ulonglong(0)
-        code = self._library.nvmlDeviceGetTotalEnergyConsumption(self._handle, ctypes.byref(value))
-        if code != 0:
-            raise ValueError(code)
-        return value.value / 1000
-
-
-def gpus(library: ctypes.CDLL) -> list[Gpu]:
-    """All GPUs. Raises ValueError where one does not count."""
-    count = ctypes.c_uint(0)
-    if library.nvmlInit_v2() != 0 or library.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
-        return []  # no driver is loaded: none can be in use
-    return [Gpu(library, index) for index in range(count.value)]
+        used_mj = self._device.long_number("nvmlDeviceGetTotalEnergyConsumption")
+        if used_mj is None:
+            raise ValueError(self.name)
+        return used_mj / 1000
 
 
 class Energy:
@@ -163,7 +146,7 @@ class Energy:
     def __init__(
         self, powercap: str = POWERCAP, container: str = CONTAINER, nvml: str = NVML
     ) -> None:
-        self._counters: list[Rapl | Gpu] = []
+        self._counters: list[Rapl | Board] = []
         self._due = 0.0
         self.obstacle = self._find(powercap, container, nvml)
 
@@ -177,10 +160,10 @@ class Energy:
         if not self._counters:
             return "its processor has no energy counter that the kernel knows"
         try:
-            self._counters += gpus(ctypes.CDLL(nvml))
+            self._counters += [Board(device) for device in Nvml(nvml).devices()]
         except OSError:
             pass  # no driver of NVIDIA's
-        except (ValueError, AttributeError):  # a driver before 2018 has no such function
+        except (ValueError, AttributeError):
             return "it has an NVIDIA GPU that does not count its energy"
         return ""
 

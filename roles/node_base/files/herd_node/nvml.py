@@ -1,0 +1,161 @@
+"""NVIDIA's library for its GPUs, asked one thing at a time.
+
+What a driver does not know, or does not report under WSL, is None: it must not cost the rest.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Union
+
+NVML = "libnvidia-ml.so.1"
+OF_WSL = "/usr/lib/wsl/lib/libnvidia-ml.so.1"
+"""Windows' own, which the loader's cache does not always have."""
+TEXT_BYTES = 96
+TOO_SMALL = 7
+"""The list that was handed over has too little room: NVML_ERROR_INSUFFICIENT_SIZE."""
+MOST_PROCESSES = 64
+UNKNOWN_BYTES = (1 << 64) - 1
+"""Memory of a process that Windows manages."""
+
+
+class Memory(ctypes.Structure):
+    """`nvmlMemory_t`: bytes."""
+
+    _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
+
+
+class Violation(ctypes.Structure):
+    """`nvmlViolationTime_t`: how long clocks were held back, in nanoseconds."""
+
+    _fields_ = [("reference_us", ctypes.c_ulonglong), ("held_ns", ctypes.c_ulonglong)]
+
+
+class Process(ctypes.Structure):
+    """`nvmlProcessInfo_t` of functions that end in `_v2` and `_v3`."""
+
+    _fields_ = [
+        ("pid", ctypes.c_uint),
+        ("used_bytes", ctypes.c_ulonglong),
+        ("instance", ctypes.c_uint),
+        ("compute_instance", ctypes.c_uint),
+    ]
+
+
+Filled = Union[ctypes.c_uint, ctypes.c_ulonglong, ctypes.c_void_p, ctypes.Structure]
+"""What functions write into."""
+
+
+class Device:
+    """One GPU.
+
+    Attributes:
+        index: in NVML's order, that of the PCI bus.
+    """
+
+    def __init__(self, library: ctypes.CDLL, index: int) -> None:
+        self.index = index
+        self._library = library
+        self._handle = ctypes.c_void_p()
+        if not self._answers("nvmlDeviceGetHandleByIndex_v2", index, out=self._handle, of=False):
+            raise ValueError(index)
+
+    def _answers(self, function: str, *asked: int, out: Filled, of: bool = True) -> bool:
+        """Call a function that fills `out`; whether it did. `of` this device, or of none yet."""
+        called = getattr(self._library, function, None)
+        first = (self._handle,) if of else ()
+        words = (ctypes.c_uint(word) for word in asked)
+        return called is not None and called(*first, *words, ctypes.byref(out)) == 0
+
+    def number(self, function: str, *asked: int) -> int | None:
+        """What a function writes into an `unsigned int`."""
+        value = ctypes.c_uint()
+        return value.value if self._answers(function, *asked, out=value) else None
+
+    def long_number(self, function: str) -> int | None:
+        """What a function writes into an `unsigned long long`."""
+        value = ctypes.c_ulonglong()
+        return value.value if self._answers(function, out=value) else None
+
+    def two_numbers(self, function: str) -> tuple[int, int] | None:
+        """What a function writes into two places."""
+        values = ctypes.c_uint(), ctypes.c_uint()
+        called = getattr(self._library, function, None)
+        if called is None or called(self._handle, *map(ctypes.byref, values)) != 0:
+            return None
+        return values[0].value, values[1].value
+
+    def name(self) -> str | None:
+        """The model."""
+        text = ctypes.create_string_buffer(TEXT_BYTES)
+        called = getattr(self._library, "nvmlDeviceGetName", None)
+        if called is None or called(self._handle, text, ctypes.c_uint(TEXT_BYTES)) != 0:
+            return None
+        return text.value.decode("utf-8", "replace")
+
+    def memory(self) -> tuple[int, int] | None:
+        """Bytes: all, and those that are free."""
+        told = Memory()
+        is_told = self._answers("nvmlDeviceGetMemoryInfo", out=told)
+        return (told.total, told.free) if is_told else None
+
+    def held_ns(self, policy: int) -> int | None:
+        """How long a limit has held clocks back since the driver was loaded."""
+        told = Violation()
+        is_told = self._answers("nvmlDeviceGetViolationStatus", policy, out=told)
+        return told.held_ns if is_told else None
+
+    def processes(self, kind: str) -> list[tuple[int, int | None]]:
+        """Process ids, each with the bytes that it has there, where the driver reports them.
+
+        Args:
+            kind: `Compute` or `Graphics`.
+        """
+        for version in ("_v3", "_v2"):
+            called = getattr(self._library, f"nvmlDeviceGet{kind}RunningProcesses{version}", None)
+            if called is None:
+                continue
+            count = ctypes.c_uint(MOST_PROCESSES)
+            told = (Process * MOST_PROCESSES)()
+            if called(self._handle, ctypes.byref(count), told) not in (0, TOO_SMALL):
+                return []
+            found = told[: min(count.value, MOST_PROCESSES)]
+            return [
+                (one.pid, None if one.used_bytes == UNKNOWN_BYTES else one.used_bytes)
+                for one in found
+                if one.pid
+            ]
+        return []
+
+
+class Nvml:
+    """The library.
+
+    Raises:
+        OSError: it is not there: no driver of NVIDIA's.
+    """
+
+    def __init__(self, path: str = NVML) -> None:
+        try:
+            self._library = ctypes.CDLL(path)
+        except OSError:
+            if path != NVML:
+                raise
+            self._library = ctypes.CDLL(OF_WSL)
+        self._is_loaded = self._library.nvmlInit_v2() == 0
+
+    def devices(self) -> Iterator[Device]:
+        """All GPUs; none where no driver is loaded. Raises ValueError for one that fails."""
+        count = ctypes.c_uint(0)
+        if self._is_loaded and self._library.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0:
+            for index in range(count.value):
+                yield Device(self._library, index)
+
+    def driver(self) -> str | None:
+        """Version of the driver."""
+        text = ctypes.create_string_buffer(TEXT_BYTES)
+        called = getattr(self._library, "nvmlSystemGetDriverVersion", None)
+        if not self._is_loaded or called is None or called(text, ctypes.c_uint(TEXT_BYTES)) != 0:
+            return None
+        return text.value.decode("utf-8", "replace")
