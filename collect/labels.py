@@ -18,7 +18,9 @@ def cell_label(params: Mapping[str, Scalar]) -> str:
     if not params["nodes"]:  # an API: what is left to say is whether it is asked
         return " ".join((*words, str(params.get("answers", ""))))
     words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
-    skipped = ("system", "engine", "model", "nodes", "threads", "context", *LINK)
+    if "group" in params:
+        words.append(f"of {params['group']}")
+    skipped = ("system", "engine", "model", "nodes", "group", "threads", "context", *LINK)
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))

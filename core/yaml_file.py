@@ -94,6 +94,24 @@ def _suggestion(key: str, allowed: Sequence[str]) -> str:
     return f"Known keys are: {', '.join(allowed)}." if allowed else "Remove it."
 
 
+def line_of(path: Path, keys: Sequence[str], value: str) -> int | None:
+    """Find the line on which a file has a text below these keys, alone or in a list.
+
+    Returns:
+        None where the file cannot be read, or has another value there.
+    """
+    try:
+        node, _ = read_yaml(path)
+    except (OSError, YamlTextError):
+        return None
+    for key in keys:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        node = next((inner for name, inner in pairs if name.value == key), None)
+    listed = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    found = (one for one in listed if isinstance(one, yaml.ScalarNode) and one.value == value)
+    return next((one.start_mark.line + 1 for one in found), None)
+
+
 def _line_of(node: yaml.Node | None, location: Location) -> int:
     """Line, from 1, of the deepest part of `location` that the file has."""
     line = node.start_mark.line + 1 if node else 1

@@ -44,11 +44,13 @@ class AnsibleCall:
         nodes: names of the nodes that it is for.
         engines: that they get.
         models: that those of them get that read its files.
+        roots: those of them that get models as the inventory's first node does.
     """
 
     nodes: tuple[str, ...]
     engines: tuple[str, ...]
     models: tuple[Wanted, ...]
+    roots: tuple[str, ...] = ()
 
     def argv(self) -> list[str]:
         """The words of the command."""
@@ -72,6 +74,8 @@ class AnsibleCall:
         wanted: dict[str, object] = {wish: True for wish in wishes if wish}
         if self.models:
             wanted["herd_models"] = _entries(self.models)
+        if self.roots:
+            wanted["herd_roots"] = list(self.roots)
         return wanted
 
 
@@ -112,7 +116,8 @@ def prepare(
     Raises:
         HerdError: the lab is down, the inventory cannot be read or has fewer nodes.
     """
-    cluster = those_left(inventory_of(matrix, project, inventory, without), matrix)
+    whole = inventory_of(matrix, project, inventory, without)
+    cluster = those_left(whole, matrix)
     if not cluster.nodes:
         say("This matrix asks only APIs: no node needs anything.")
         return True
@@ -122,11 +127,17 @@ def prepare(
         lambda argv: run_ansible(argv, project),
         say,
         StderrReporter(),
+        whole.root.name,
     )
 
 
 def prepare_on(
-    matrix: Matrix, look_again: Callable[[], Cluster], play: Play, say: Say, reporter: Reporter
+    matrix: Matrix,
+    look_again: Callable[[], Cluster],
+    play: Play,
+    say: Say,
+    reporter: Reporter,
+    first: str,
 ) -> bool:
     """The same with the world given.
 
@@ -136,6 +147,7 @@ def prepare_on(
         play: runs a command of Ansible and gives its exit code.
         say: prints a line.
         reporter: hears what happens while models are fetched and built.
+        first: name of the inventory's first node, to which models go in any case.
     """
     cells = [cell for cell in matrix.cells() if cell.endpoint is None]
     cluster = look_again()
@@ -148,7 +160,7 @@ def prepare_on(
         for line in lacks_in_words(lacks):
             say(f"  {line}")
         refused = have_models(lacks, reporter)
-        for step in steps_of(without(lacks, refused)):
+        for step in steps_of(without(lacks, refused), first):
             say("Calling Ansible:")
             say(f"  {step.command()}")
             if play(step.argv()) != 0:
@@ -177,8 +189,13 @@ def _described(wanted: Wanted) -> str:
     return f"{wanted.model} {wanted.weights} for {wanted.engine} ({size_mib:.0f} MiB)"
 
 
-def steps_of(lacks: Lacks) -> list[AnsibleCall]:
-    """The calls of Ansible, engines before models, one for each group of nodes."""
+def steps_of(lacks: Lacks, first: str) -> list[AnsibleCall]:
+    """The calls of Ansible, engines before models, one for each group of nodes.
+
+    Args:
+        lacks: what is missing.
+        first: name of the inventory's first node, to which models go in any case.
+    """
     engines: dict[tuple[str, ...], list[str]] = {}
     for engine, nodes in lacks.engines.items():
         engines.setdefault(nodes, []).append(engine)
@@ -190,10 +207,26 @@ def steps_of(lacks: Lacks) -> list[AnsibleCall]:
         is_for_all = not all_read and set(nodes) <= set(with_engine)
         models.setdefault(with_engine if is_for_all else nodes, []).append(wanted)
     return [
-        AnsibleCall(nodes, tuple(engines.get(nodes, ())), tuple(models.get(nodes, ())))
+        AnsibleCall(
+            nodes,
+            tuple(engines.get(nodes, ())),
+            tuple(models.get(nodes, ())),
+            _roots(models.get(nodes, ()), lacks, first),
+        )
         for nodes in dict.fromkeys((*engines, *models))
         if nodes
     ]
+
+
+def _roots(models: Iterable[Wanted], lacks: Lacks, first: str) -> tuple[str, ...]:
+    """The nodes that read these models' files as the first does, without the first itself."""
+    readers = (
+        name
+        for wanted in models
+        if not ON_NODES[wanted.engine].reads_model_on_every_node
+        for name in lacks.models[wanted]
+    )
+    return tuple(dict.fromkeys(name for name in readers if name != first))
 
 
 def have_models(lacks: Lacks, reporter: Reporter) -> Refused:

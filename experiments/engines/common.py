@@ -145,14 +145,17 @@ def missing(
         files: model files that the root needs, absolute paths on the node.
         less_memory: how the cell would need less memory, if it can.
     """
-    if cell.nodes > len(cluster.nodes):
-        return f"it needs {cell.nodes} nodes, but the cluster has {len(cluster.nodes)}"
-    there = tuple(node for node in taking_part(cell, cluster) if node.away is None)
+    nodes = taking_part(cell, cluster)
+    if cell.nodes > len(nodes):
+        group = "the cluster" if cell.group == CLUSTER else f"the group {cell.group}"
+        plural = "node" if cell.nodes == 1 else "nodes"
+        return f"it needs {cell.nodes} {plural}, but {group} has {len(nodes)}"
+    root, there = nodes[0], tuple(node for node in nodes if node.away is None)
     return (
         _not_installed(cell.engine, there)
         # Before its model is fetched for nothing.
-        or _lacking_memory(there, cluster.root, need, less_memory)
-        or (_absent_file(cluster.root, files) if cluster.root.away is None else None)
+        or _lacking_memory(there, root, need, less_memory)
+        or (_absent_file(root, files) if root.away is None else None)
     )
 
 
@@ -216,8 +219,9 @@ def identity(cell: Cell, nodes: tuple[Node, ...], files: Iterable[str]) -> dict[
         for node in nodes
         if cell.engine in node.engines
     ]
+    held = nodes[0].model_sha256 if nodes else {}
     model: Mapping[str, str | None] = {
-        name: nodes[0].model_sha256.get(name) for name in sorted(map(below_models, files))
+        name: held.get(name) for name in sorted(map(below_models, files))
     }
     return {"programs": _digest(programs), "model": _digest(model)}
 

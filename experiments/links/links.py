@@ -15,6 +15,7 @@ from collect.attempt import LinkRecord
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines.base import Axis, Cell
+from experiments.engines.common import taking_part
 from experiments.fleet.cluster import Cluster, Node
 from experiments.links.keeper import MARKS, KeeperError
 from experiments.links.shape import Shape
@@ -43,7 +44,7 @@ def wanted(cell: Cell) -> Shape:
 def unavailable(cell: Cell, cluster: Cluster) -> str | None:
     """Why the nodes' links cannot be what a cell asks for, one sentence; None if they can."""
     shape = wanted(cell)
-    nodes = cluster.nodes[: cell.nodes]
+    nodes = taking_part(cell, cluster)
     if shape == Shape(0):
         return None
     for node in nodes:
@@ -61,11 +62,14 @@ class Links:
     """The links of the lab's nodes in a session; nodes elsewhere are left alone.
 
     Args:
-        nodes: all nodes of the session.
+        nodes: all nodes of the session, in the cluster's order.
     """
 
     def __init__(self, nodes: Iterable[Node]) -> None:
-        self._nodes = {node.name: node for node in nodes if node.lab_link_mbit is not None}
+        self._cluster = Cluster(tuple(nodes))
+        self._nodes = {
+            node.name: node for node in self._cluster.nodes if node.lab_link_mbit is not None
+        }
         self._keeper: subprocess.Popen[str] | None = None
 
     def clear(self, names: Collection[str] | None = None) -> None:
@@ -141,7 +145,7 @@ class Links:
         """The nodes of a cell, if it names a link at all."""
         if not any(axis.name in cell.params for axis in LINK_AXES):
             return []
-        return list(self._nodes.values())[: cell.nodes]
+        return [node for node in taking_part(cell, self._cluster) if node.name in self._nodes]
 
     def _ask(
         self, nodes: list[Node], shape: Shape, *, change: bool, ping: bool = False

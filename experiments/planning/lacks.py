@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from collect.run import Greedy
@@ -57,26 +57,24 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
         cells: of a matrix; those that ask APIs lack nothing.
         cluster: with its nodes' reports; those that are away are passed over.
     """
-    engines: dict[str, Sequence[Node]] = {}
-    models: dict[Wanted, Sequence[Node]] = {}
+    engines: dict[str, set[str]] = {}
+    models: dict[Wanted, set[str]] = {}
     originals: dict[str, None] = {}
     for cell in _worth_it(cells, cluster):
-        nodes = [node for node in taking_part(cell, cluster) if node.away is None]
+        root, *_ = nodes = taking_part(cell, cluster)
+        there = [node for node in nodes if node.away is None]
         all_read = ON_NODES[cell.engine].reads_model_on_every_node
-        readers = [node for node in nodes if all_read or node is cluster.root]
+        readers = [node for node in there if all_read or node is root]
         wanted = Wanted(cell.engine, cell.model, cell.weights)
-        # All are the first nodes of the cluster, so that the longer list holds the other.
-        engines[cell.engine] = max(engines.get(cell.engine, ()), nodes, key=len)
-        models[wanted] = max(models.get(wanted, ()), readers, key=len)
+        if _lack(cell.engine, there):
+            engines.setdefault(cell.engine, set()).update(node.name for node in there)
+        if not all(wanted.files() <= node.model_sha256.keys() for node in readers):
+            models.setdefault(wanted, set()).update(node.name for node in readers)
         if _lacks_original(cell):
             originals[cell.model] = None
     return Lacks(
-        {engine: _names(nodes) for engine, nodes in engines.items() if _lack(engine, nodes)},
-        {
-            wanted: _names(nodes)
-            for wanted, nodes in models.items()
-            if not all(wanted.files() <= node.model_sha256.keys() for node in nodes)
-        },
+        {engine: _in_order(names, cluster) for engine, names in engines.items()},
+        {wanted: _in_order(names, cluster) for wanted, names in models.items()},
         tuple(originals),
     )
 
@@ -84,7 +82,7 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
 def _worth_it(cells: Iterable[Cell], cluster: Cluster) -> Iterator[Cell]:
     """The cells that could run: nothing is installed or fetched for the others."""
     for cell in cells:
-        if cell.endpoint is None and cell.nodes <= len(cluster.nodes):
+        if cell.endpoint is None and cell.nodes <= len(taking_part(cell, cluster)):
             obstacle = obstacle_beyond(cell, cluster)
             if obstacle is None or (_lacks_original(cell) and obstacle == unreadable(cell)):
                 yield cell
@@ -127,5 +125,5 @@ def _lacks_original(cell: Cell) -> bool:
     return is_compared and not is_fetched(spec)
 
 
-def _names(nodes: Sequence[Node]) -> tuple[str, ...]:
-    return tuple(node.name for node in nodes)
+def _in_order(names: Collection[str], cluster: Cluster) -> tuple[str, ...]:
+    return tuple(node.name for node in cluster.nodes if node.name in names)

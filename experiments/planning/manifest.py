@@ -9,6 +9,7 @@ from pathlib import Path
 from collect.run import RunManifest, Scalar, SystemRecord
 from core.paths import PROJECT_FOLDER
 from experiments.engines.common import model_spec
+from experiments.fleet.cluster import Installation, Node
 from experiments.planning.plan import Plan
 
 
@@ -57,37 +58,41 @@ def _below_project(file: str) -> str:
     return str(path.relative_to(PROJECT_FOLDER) if path.is_relative_to(PROJECT_FOLDER) else file)
 
 
-def _has_root(plan: Plan) -> bool:
-    """Whether there is a root that reported its installation."""
-    return bool(plan.cluster.nodes) and plan.cluster.root.away is None
+def _roots(plan: Plan) -> dict[str, Node]:
+    """The nodes that cells begin on and that reported what they have, by name, in their order."""
+    roots = {cell.nodes[0] for cell in plan.cells if cell.nodes}
+    return {
+        node.name: node for node in plan.cluster.nodes if node.name in roots and node.away is None
+    }
 
 
 def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
-    if not _has_root(plan):
-        return {}
-    used = dict.fromkeys(str(cell.params["engine"]) for cell in plan.cells)
-    installed = plan.cluster.root.engines
+    roots = _roots(plan)
+    found: dict[str, Installation] = {}
+    for cell in plan.cells:
+        root = roots.get(cell.nodes[0]) if cell.nodes else None
+        installed = root.engines.get(str(cell.params["engine"])) if root else None
+        if installed is not None:
+            found.setdefault(installed.engine, installed)
     return {
         name: {
-            "version": installed[name].version,
-            "protocol": installed[name].protocol,
+            "version": one.version,
+            "protocol": one.protocol,
             **{
                 key: value
-                for key, value in installed[name].details.items()
+                for key, value in one.details.items()
                 if isinstance(value, str | int | float | bool | None)
             },
         }
-        for name in used
-        if name in installed
+        for name, one in found.items()
     }
 
 
 def _model_hashes(plan: Plan) -> dict[str, str]:
-    if not _has_root(plan):
-        return {}
     used = {model_spec(cell.model).slug for cell in plan.by_id.values() if cell.endpoint is None}
-    return {
-        name: sha256
-        for name, sha256 in plan.cluster.root.model_sha256.items()
-        if name.partition("/")[0] in used
-    }
+    found: dict[str, str] = {}
+    for root in _roots(plan).values():
+        for name, sha256 in root.model_sha256.items():
+            if name.partition("/")[0] in used:
+                found.setdefault(name, sha256)
+    return found

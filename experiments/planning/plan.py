@@ -21,9 +21,11 @@ from core.errors import HerdError
 from core.foreign import one_line
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
+from experiments.engines.common import taking_part
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.links import links
+from experiments.planning.groups import refuse_too_many_nodes, refuse_unknown_groups
 from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix
 
@@ -59,24 +61,22 @@ class Plan:
 
 
 def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
-    """The nodes that the matrix needs: the first ones.
+    """The nodes that the matrix needs: of each group the first ones.
 
     Raises:
-        HerdError: the inventory has fewer.
+        HerdError: the inventory has no such group, or too few nodes in all of them.
     """
-    most = _most_nodes(matrix)
-    if most > len(cluster.nodes):
-        names = ", ".join(node.name for node in cluster.nodes)
-        raise HerdError(
-            f"Planning: the matrix asks for {most} nodes and the inventory's group cluster has "
-            f"{len(cluster.nodes)} ({names}). Add nodes to the inventory, or give "
-            f"`--nodes` with numbers up to {len(cluster.nodes)}."
-        )
-    return replace(cluster, nodes=cluster.nodes[:most])
+    cells = matrix.cells()
+    refuse_unknown_groups(matrix, cells, cluster)
+    refuse_too_many_nodes(cells, cluster)
+    return needed(cells, cluster)
 
 
-def _most_nodes(matrix: Matrix) -> int:
-    return max(cell.nodes for cell in matrix.cells())
+def needed(cells: Iterable[Cell], cluster: Cluster) -> Cluster:
+    """The nodes that some cell takes, in the cluster's order."""
+    places = {(cell.group, cell.nodes): cell for cell in cells}
+    names = {node.name for cell in places.values() for node in taking_part(cell, cluster)}
+    return replace(cluster, nodes=tuple(node for node in cluster.nodes if node.name in names))
 
 
 def inventory_of(
@@ -86,15 +86,18 @@ def inventory_of(
 
     Raises:
         HerdError: the lab is down, or the inventory cannot be read, has fewer nodes than the matrix
-            asks for, or none of a name to be left out.
+            asks for, none of a group that it names, or none of a name to be left out.
     """
-    if not _most_nodes(matrix):
+    if all(cell.endpoint for cell in matrix.cells()):
         if without:
             raise HerdError(f"--without {','.join(without)}: this matrix needs no nodes.")
         return Cluster(())
     cluster = read_cluster(project, inventory)
     trim(cluster, matrix)
-    return leave_out(cluster, without)
+    left = leave_out(cluster, without)
+    if without and not those_left(left, matrix).nodes:
+        raise HerdError(f"--without {','.join(without)}: that leaves no nodes that it could use.")
+    return left
 
 
 def leave_out(cluster: Cluster, without: Sequence[str]) -> Cluster:
@@ -120,8 +123,8 @@ def leave_out(cluster: Cluster, without: Sequence[str]) -> Cluster:
 
 def those_left(cluster: Cluster, matrix: Matrix) -> Cluster:
     """The nodes that a matrix gets: the first ones of those that are not left out."""
-    left = [node for node in cluster.nodes if node.away != LEFT_OUT]
-    return replace(cluster, nodes=tuple(left[: _most_nodes(matrix)]))
+    left = tuple(node for node in cluster.nodes if node.away != LEFT_OUT)
+    return needed(matrix.cells(), replace(cluster, nodes=left))
 
 
 def make_plan(
@@ -135,9 +138,10 @@ def make_plan(
         results: folder of all runs, for what trials took so far; None if that is of no interest.
         account: of one of these runs that was read already.
     """
-    cluster = replace(cluster, nodes=cluster.nodes[: _most_nodes(matrix)])
+    asked = matrix.cells()
+    cluster = needed(asked, cluster)
     cells = {}
-    for cell in matrix.cells():
+    for cell in asked:
         record = _cell_record(cell, cluster)
         cells[record.cell_id] = (record, cell)
     return Plan(
@@ -153,15 +157,15 @@ def make_plan(
 
 def plan_id(matrix: Matrix, cluster: Cluster) -> str:
     """What the user asked for, on which nodes: the same again continues the run."""
-    cells = sorted((canonical(cell.params) for cell in matrix.cells()), key=digest)
+    cells = matrix.cells()
     return digest(
         {
             "title": matrix.title,
             "workload": content(matrix.workload),
-            "cells": cells,
+            "cells": sorted((canonical(cell.params) for cell in cells), key=digest),
             "repeats": matrix.repeats,
             "seed": matrix.seed,
-            "nodes": [node.name for node in cluster.nodes[: _most_nodes(matrix)]],
+            "nodes": [node.name for node in needed(cells, cluster).nodes],
         }
     )
 
@@ -261,6 +265,6 @@ def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
         cell_id=digest(hashed)[:ID_LENGTH],
         params=dict(cell.params),
         identity=identity,
-        nodes=tuple(node.name for node in cluster.nodes[: cell.nodes]),
+        nodes=tuple(node.name for node in taking_part(cell, cluster)),
         unavailable=unavailable,
     )

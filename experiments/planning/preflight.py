@@ -36,10 +36,11 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
     """A line for each cell: what its processes need, and what the fullest node has free."""
     lines: dict[str, None] = {}
     for cell in cells:
-        if cell.endpoint is not None or cell.nodes > len(cluster.nodes):
+        nodes = taking_part(cell, cluster)
+        if cell.endpoint is not None or cell.nodes > len(nodes):
             continue
         need = ENGINES[cell.engine].memory(cell)
-        root, *others = taking_part(cell, cluster)
+        root, *others = nodes
         words = [f"root {need.root_mib} / {_free(root)}"]
         if others:
             fullest = min(others, key=lambda node: node.available_mib or node.memory_mib)

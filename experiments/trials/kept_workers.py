@@ -73,10 +73,10 @@ class KeptWorkers:
 
 
 def _same(one: Process, other: Process) -> bool:
-    return one.argv == other.argv and dict(one.env) == dict(other.env)
+    return (one.argv, dict(one.env), one.gpu) == (other.argv, dict(other.env), other.gpu)
 
 
 def _kind(worker: Process) -> tuple[object, ...]:
     """What it runs, apart from the address it listens on."""
     argv = tuple(word for word in worker.argv if word != worker.node.listen_address)
-    return (argv, tuple(sorted(worker.env.items())))
+    return (argv, tuple(sorted(worker.env.items())), worker.gpu)

@@ -291,6 +291,8 @@ def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Reques
             fields.append(("port", str(process.listen_port)))
         if process.ready_line is not None:
             fields.append(("line", process.ready_line))
+    if process.gpu is not None:
+        fields += [("gpu", process.gpu), ("gpu_index", str(process.node.gpu_index))]
     fields += [("env", f"{key}={value}") for key, value in process.env.items()]
     fields += [("arg", argument) for argument in process.argv]
     return Request(verb, tuple(fields))

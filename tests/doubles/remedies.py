@@ -141,7 +141,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield _text_that_cannot_be_split
     yield lambda: remedies(make_plan(_matrix(), Cluster((EMPTY,))))
     lacks = lacks_of(_matrix().cells(), Cluster((EMPTY, replace(EMPTY, name=OTHER))))
-    yield lambda: [(step.command(), step.argv()) for step in steps_of(lacks)]
+    yield lambda: [(step.command(), step.argv()) for step in steps_of(lacks, "pi1")]
     yield lambda: list(next_commands(2, []))
     yield lambda: machine.again_with(["ada@192.0.2.7"], None)
     yield lambda: _machine_with_another_key(folder)

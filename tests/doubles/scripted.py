@@ -67,6 +67,7 @@ class World:
         emulated: whether a node's processor is.
         on_root: called before each root, with its unit.
         available_mib: free memory, as nodes say.
+        has_model: whether the model's files are on a node.
         boot_id: what a node was booted as.
         joules: what each energy counter of a node says next; None of a node without.
     """
@@ -89,6 +90,7 @@ class World:
     model_bytes: int = 7
     model_sha256: str = SHA256
     available_mib: int | None = None
+    has_model: Callable[[str], bool] = lambda node: node == "pi1"
     boot_id: Callable[[str], str] = lambda node: "boot"
     joules: Callable[[str], dict[str, float] | None] = lambda node: None
 
@@ -199,7 +201,7 @@ class ScriptedConversation:
             "install.distributed-llama": json.dumps(stamp).encode(),
             "energy": self._counters(),
         }
-        if self.node.name == "pi1":
+        if world.has_model(self.node.name):
             stamps = {n: {"sha256": SHA256, "size_bytes": 7, "mtime_ns": 5} for n in world.files}
             parts[f"manifest.{world.slug}"] = json.dumps({"files": stamps}).encode()
             there = "\n".join(f"{world.model_bytes} 5 /m/{name}" for name in world.files)

@@ -113,7 +113,7 @@ class Fleet:
         )
 
     def prepare(self, wanted: Matrix) -> bool:
-        return prepare_on(wanted, self.look, self.play, self.said.append, SilentReporter())
+        return prepare_on(wanted, self.look, self.play, self.said.append, SilentReporter(), "pi1")
 
 
 def test_what_is_missing_is_told_put_there_and_not_put_there_again() -> None:
@@ -166,7 +166,7 @@ def test_engines_on_different_nodes_are_different_commands() -> None:
     wide = matrix(engine=("llama.cpp",), nodes=(4,)).cells()
     narrow = matrix(engine=("petals",), nodes=(2,)).cells()
 
-    steps = prepare.steps_of(lacks_of((*wide, *narrow), bare(4)))
+    steps = prepare.steps_of(lacks_of((*wide, *narrow), bare(4)), "pi1")
 
     assert [(step.nodes, step.engines) for step in steps] == [
         (("pi1", "pi2", "pi3", "pi4"), ("llama.cpp",)),
