@@ -120,6 +120,37 @@ def test_what_does_something_is_let_pass(play: Play, arguments: tuple[str, ...])
     assert code == 0, output
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("herd_gpu: true", "herd_gpu of pi1 is true. It must be none, vulkan or cuda."),
+        ("herd_gpu: yes", "herd_gpu of pi1 is true. It must be"),
+        ("herd_gpu: ~", "herd_gpu of pi1 is null. It must be"),
+        ("herd_gpu: CUDA", 'herd_gpu of pi1 is "CUDA". It must be'),
+        ("herd_gpu: [vulkan]", 'herd_gpu of pi1 is ["vulkan"]. It must be'),
+        ("herd_gpu: 1", "herd_gpu of pi1 is 1. It must be"),
+        ("herd_gpu_index: -1", "herd_gpu_index of pi1 is -1. It must be a whole number, and 0"),
+        ("herd_gpu_index: true", "herd_gpu_index of pi1 is true. It must be a whole number"),
+        ("herd_gpu_index: 0.5", "herd_gpu_index of pi1 is 0.5. It must be a whole number"),
+        ("herd_gpu_index: GPU-0", 'herd_gpu_index of pi1 is "GPU-0". It must be a whole number'),
+    ],
+)
+def test_a_gpu_that_cannot_be_meant_is_refused_by_name(play: Play, said: str, told: str) -> None:
+    code, output = play(ASKED, hosts=HOSTS.replace("pi1:", f"pi1: {{{said}}}", 1))
+
+    assert code == 2
+    assert told in output
+
+
+@pytest.mark.parametrize(
+    "said", ["herd_gpu: none", "herd_gpu: vulkan", "herd_gpu: cuda, herd_gpu_index: 1"]
+)
+def test_a_gpu_that_can_be_meant_is_let_pass(play: Play, said: str) -> None:
+    code, output = play(ASKED, hosts=HOSTS.replace("pi1:", f"pi1: {{{said}}}", 1))
+
+    assert code == 0, output
+
+
 def test_all_tags_are_known_and_no_others(play: Play) -> None:
     _, listed = play("provision.yml", "--list-tags")
     told = re.findall(r"TASK TAGS: \[(.*?)\]", listed)
