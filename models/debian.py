@@ -16,6 +16,8 @@ from pathlib import Path
 from models.clients import environment_for_clients
 
 _TIMEOUT_S = 300
+_DOWNLOAD_S = 3600
+"""CUDA's packages are 330 MB. apt itself ends a download that stands still."""
 _KEYRINGS = "/usr/share/keyrings"
 _CHECKED = {
     "Acquire::AllowInsecureRepositories": "false",
@@ -62,7 +64,7 @@ class Suite:
         )
 
 
-def run(*command: str, folder: Path | None = None) -> str:
+def run(*command: str, folder: Path | None = None, timeout_s: int = _TIMEOUT_S) -> str:
     """Standard output of a command.
 
     Raises:
@@ -76,12 +78,12 @@ def run(*command: str, folder: Path | None = None) -> str:
             check=False,
             cwd=folder,
             env=environment_for_clients(LC_ALL="C", DEBIAN_FRONTEND="noninteractive"),
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
         )
     except FileNotFoundError:
         raise DebianError(f"{command[0]} is not installed on the controller") from None
     except subprocess.TimeoutExpired:
-        raise DebianError(f"{command[0]} took more than {_TIMEOUT_S} s") from None
+        raise DebianError(f"{command[0]} took more than {timeout_s} s") from None
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("E:")]
         words = " ".join((" ".join(said[:2]) or done.stderr).split())
@@ -185,7 +187,7 @@ class PrivateApt:
         return sorted(self._archives.glob("*.deb"))
 
     def _apt(self, *arguments: str) -> None:
-        run("apt-get", *self._options, *arguments, folder=self._archives)
+        run("apt-get", *self._options, *arguments, folder=self._archives, timeout_s=_DOWNLOAD_S)
 
 
 def versions(debs: Sequence[Path]) -> dict[str, dict[str, str]]:

@@ -105,6 +105,26 @@ def test_likes_with_different_builds_get_the_same_one(tmp_path: Path) -> None:
     assert plan(tmp_path, **probes)["stale"] == ["a"]
 
 
+def test_a_node_with_a_gpu_and_its_like_without_have_builds_of_their_own(tmp_path: Path) -> None:
+    keep(tmp_path, record(build="plain"))
+    keep(tmp_path, record(build="fast", gpu="vulkan"))
+    probes = {"a": probe(None), "b": probe(None), "c": probe(record(build="plain"))}
+
+    planned = builds.plan_builds(
+        probes, "e", WANTED, "cpu_key", str(tmp_path), {"b": {"gpu": "vulkan"}}
+    )
+
+    assert planned["stale"] == ["a", "b"]
+    plain, fast = planned["groups"]["pi5"], planned["groups"]["pi5-vulkan"]
+    assert (plain["nodes"], plain["bundle"]["build"]) == (["a", "c"], "plain")
+    assert (fast["nodes"], fast["bundle"]["build"]) == (["b"], "fast")
+
+
+def test_a_node_whose_gpu_is_no_longer_wanted_gets_the_build_without(tmp_path: Path) -> None:
+    keep(tmp_path, record(build="plain"))
+    assert plan(tmp_path, a=probe(record(build="fast", gpu="vulkan")))["stale"] == ["a"]
+
+
 def test_an_archive_that_is_another_than_its_record_says_is_made_again(tmp_path: Path) -> None:
     keep(tmp_path, record())
     assert plan(tmp_path, a=probe(None))["groups"]["pi5"]["bundle"]["build"] == "b1"

@@ -71,6 +71,7 @@ def plan_builds(
     wanted: dict[str, Any],
     key: str,
     kept_folder: str,
+    wishes: dict[str, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Who needs which build.
 
@@ -81,22 +82,27 @@ def plan_builds(
         key: field of a probe in which nodes that may share a build agree (`cpu_key`,
             `architecture`).
         kept_folder: folder of the controller with records of builds and their archives.
+        wishes: node to what the record of its build must say besides, such as `gpu`. Nodes that may
+            share a build agree in it, too. One that is not named has a build without a GPU.
 
     Returns:
-        `stale`: nodes that have not what is wanted. `groups`: key to `nodes`, `builder` (their
-        first) and `bundle` (the record of the kept build that they should have; None if it must be
-        made first, or if none needs one). Before a node gets it, its archive is compared with the
-        hash in its record, and is as good as none if it is another.
+        `stale`: nodes that have not what is wanted. `groups`: key, with what was wished for, to
+        `nodes`, `builder` (their first) and `bundle` (the record of the kept build that they should
+        have; None if it must be made first, or if none needs one). Before a node gets it, its
+        archive is compared with the hash in its record, and is as good as none if it is another.
     """
     kept = read_kept(kept_folder)
     groups: dict[str, dict[str, Any]] = {}
+    wished = wishes or {}
     for node, probe in probes.items():
-        group = groups.setdefault(probe[key], {"builder": node, "nodes": []})
+        name = "-".join([probe[key], *map(str, wished.get(node, {}).values())])
+        group = groups.setdefault(name, {"builder": node, "nodes": []})
         group["nodes"].append(node)
     stale: list[str] = []
-    for value, group in groups.items():
-        asked = {"engine": engine, "key": value, **wanted}
+    for group in groups.values():
         builder = probes[group["builder"]]
+        wish = wished.get(group["builder"], {})
+        asked = {"engine": engine, "key": builder[key], "gpu": None, **wanted, **wish}
         found = {node: probes[node]["engines"].get(engine, NOTHING) for node in group["nodes"]}
         bundle = matching([record for record in kept if same_compiler(builder, record)], asked)
         builds = {seen["install"].get("build") for seen in found.values()}
