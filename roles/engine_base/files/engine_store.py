@@ -19,6 +19,7 @@ Layout of an engine's folder, /opt/llama-herd/engines/<engine>:
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -49,6 +50,11 @@ UNPRIVILEGED = "nobody"
 HELPER = os.environ.get("LLAMA_HERD_HELPER", "/usr/local/libexec/llama-herd/herd-node")
 PROOF_UNIT = "herd-proof"
 UNTRIED = "it was being tried when its installation ended: provision the node again"
+VULKAN = {
+    "libvulkan1": ("/usr/lib/*/libvulkan.so.1", "/usr/lib/libvulkan.so.1"),
+    "mesa-vulkan-drivers": ("/usr/share/vulkan/icd.d/*.json", "/etc/vulkan/icd.d/*.json"),
+}
+"""Debian packages of Vulkan's loader and of its drivers, and the files that make them needless."""
 PROOF_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}
 """The part of root's environment that a tried build gets: none."""
 
@@ -190,6 +196,9 @@ def probe() -> dict[str, Any]:
         "compiler": compiler(),
         "cores": len(os.sched_getaffinity(0)),
         "free_mib": shutil.disk_usage(above).free >> 20,
+        "vulkan_lacks": [
+            package for package, paths in VULKAN.items() if not any(map(glob.glob, paths))
+        ],
         "engines": {name: state_of(name) for name in installed()},
     }
 
