@@ -61,7 +61,6 @@ def _dllama_buffers(shape: ModelShape, weights: Weights, nodes: int) -> int:
     """What one batch passes through; buffers for experts are there without experts, too."""
     sync = _SYNC_WEIGHTS[weights]
     dim, hidden = shape.dim, shape.hidden_dim // nodes
-    pipes = _F32 * (2 + dim + shape.vocab) + packed_bytes(dim * nodes, sync)
     buffers = _F32 * (
         3 * dim + shape.q_dim + (shape.q_dim + 2 * shape.kv_dim + shape.vocab) // nodes + 4 * hidden
     )
@@ -70,7 +69,13 @@ def _dllama_buffers(shape: ModelShape, weights: Weights, nodes: int) -> int:
         buffers += _F32 * shape.heads // nodes  # a root of squares for each head
     if sync != "f32":  # else these are the same memory as the float32 ones
         exchanged += 2 * (packed_bytes(dim, sync) + packed_bytes(hidden, sync))
-    return _BATCH * (pipes + buffers + exchanged)
+    return dllama_pipes(shape, weights, nodes) + _BATCH * (buffers + exchanged)
+
+
+def dllama_pipes(shape: ModelShape, weights: Weights, nodes: int) -> int:
+    """Bytes of what nodes hand to each other in a batch, and of its positions and tokens."""
+    exchanged = packed_bytes(shape.dim * nodes, _SYNC_WEIGHTS[weights])
+    return _BATCH * (_F32 * (2 + shape.dim + shape.vocab) + exchanged)
 
 
 def dllama_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:

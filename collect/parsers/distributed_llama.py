@@ -305,6 +305,9 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
     )
 
 
+_DEVICE = re.compile(r"^🌋 Device: ([^\r\n]{1,256})".encode(), re.MULTILINE)
+_BEFORE_TEXT = re.compile("^(?:💿 Loading weights|🔶|🔷)".encode(), re.MULTILINE)
+"""What follows may be text of the prompt or of the model, which may imitate any line."""
 _RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
 
 
@@ -316,6 +319,12 @@ class _DistributedLlama(Parser):
     def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:  # noqa: ARG002 - there is one program
         """Read the root's log."""
         return measurement(out, err)
+
+    def computed_on(self, role: Role, out: bytes, err: bytes) -> str | None:  # noqa: ARG002 - all is in `out`
+        """Find the device of Vulkan; of a kept worker, for the last root that it served."""
+        text = None if role == "worker" else _BEFORE_TEXT.search(out)
+        named = _DEVICE.findall(out[: text.start()] if text else out)
+        return named[-1].decode(errors="replace").strip() if named else None
 
     def complaint(self, process: Ended) -> str | None:
         """Find its error; `dllama-api` lives on and tries for ever to get back what it lost."""

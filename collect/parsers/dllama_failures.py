@@ -20,7 +20,7 @@ _CONNECTING = re.compile(r"^⭕ [Ss]ocket\[\d{1,9}\]: connecting to (\S{1,300})"
 _INVALID = re.compile(r"^Invalid worker address: .{1,200}", re.MULTILINE)
 _LAST_RECORD = re.compile(r"^(?:🔶|🔷)", re.MULTILINE)
 
-_HEAD = ("💡", "📄", "📀", "⭕", "🧠")
+_HEAD = ("💡", "📄", "📀", "⭕", "🧠", "🌋")
 _HOLLOW = ("Execution failed in one of the threads", "Cannot connect", "Cannot resolve address")
 """Alarms that only repeat that something else went wrong."""
 
@@ -48,6 +48,19 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
     ("WriteSocketException", "the other side closed the connection"),
     ("Unsupported CPU op code", "weights and buffer type do not go together"),
     ("% nNodes == 0", "the model cannot be divided by that number of nodes"),
+    ("ErrorOutOfDeviceMemory", "not enough memory of the GPU is free"),
+    ("ErrorOutOfHostMemory", "not enough memory for the GPU's driver"),
+    ("ErrorIncompatibleDriver", "Vulkan found no driver"),
+    ("ErrorInitializationFailed", "the GPU's driver could not start"),
+    ("ErrorTooManyObjects", "the GPU's driver allows fewer buffers than the model has"),
+    ("ErrorDeviceLost", "the GPU stopped answering"),
+    ("ErrorFeatureNotPresent", "the GPU lacks what the shaders need"),
+    ("Device extension VK_", "the GPU lacks what the shaders need"),
+    ("Invalid GPU index", "the node has no such GPU, or its unit does not see it"),
+    ("Failed to open shader file", "the shaders are not where the program was started"),
+    ("Unsupported shader", "there is no shader for these weights"),
+    ("Q40_BLOCK_SIZE * tileSizeX", "its shaders cannot compute slices of that width"),
+    ("does not support GPU", "the program was built without Vulkan"),
 )
 _MISSING_BYTES = re.compile(r"Missing bytes in weight file: (-?\d{1,18})")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
@@ -15,9 +16,10 @@ from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
-from experiments.fleet.cluster import Cluster, Node
+from experiments.fleet.cluster import Backend, Cluster, Node
 from models.catalogue import ModelSpec
 from models.dllama_memory import dllama_need
+from models.dllama_vulkan import vulkan_impossible
 from models.limits import dllama_impossible, node_counts, shareable_name
 from models.memory import MemoryNeed
 from models.shape import Weights
@@ -46,10 +48,11 @@ class DistributedLlama(NodeEngine):
     format = "dllama"
     ports = ("9990-9999",)
     workloads = ("benchmark", "perplexity", "questions", "greedy")
+    devices = ("cpu", "gpu")
     options = (
-        *("--buffer-float-type", "--chat-template", "--host", "--max-seq-len", "--model"),
-        *("--net-turbo", "--nthreads", "--port", "--seed", "--steps"),
-        *("--temperature", "--tokenizer", "--workers"),
+        *("--buffer-float-type", "--chat-template", "--gpu-index", "--host"),
+        *("--max-seq-len", "--model", "--net-turbo", "--nthreads", "--port"),
+        *("--seed", "--steps", "--temperature", "--tokenizer", "--workers"),
     )
     texts = ("--prompt",)
     chat_forms = ("llama2", "llama3", "deepseek3", "chatml")
@@ -60,10 +63,14 @@ class DistributedLlama(NodeEngine):
         Axis("context", int, default=0),
     )
 
-    def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - the seam's signature
-        """Nodes that cannot share the model, and a context that it does not have."""
+    def limits(self, cell: Cell, cluster: Cluster) -> str | None:
+        """Nodes that cannot share the model, a context that it does not have, and GPUs' limits."""
         spec = common.model_spec(cell.model)
-        return _unshareable(cell, spec) or _beyond_model(cell, spec)
+        return (
+            _unshareable(cell, spec)
+            or _beyond_model(cell, spec)
+            or _beyond_shaders(cell, spec, cluster)
+        )
 
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:
         """As its slices can be cut."""
@@ -93,10 +100,12 @@ class DistributedLlama(NodeEngine):
         if isinstance(workload, Questions):
             argv = _server_argv(cell, workload, root, others)
             server = asking.server_process(cell, root, argv, SERVES)
+            server = replace(server, gpu=_backend(cell, root))
             return asking.chat_deployment(cell, workload, workers, server)
+        argv = _root_argv(cell, workload, root, others)
         return Deployment(
             workers=workers,
-            root=Process(node=root, role="root", argv=_root_argv(cell, workload, root, others)),
+            root=Process(node=root, role="root", argv=argv, gpu=_backend(cell, root)),
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
@@ -126,27 +135,62 @@ def _beyond_model(cell: Cell, spec: ModelSpec) -> str | None:
     return None
 
 
+def _beyond_shaders(cell: Cell, spec: ModelSpec, cluster: Cluster) -> str | None:
+    """Why the GPU of a node cannot compute its part, one sentence; None if all can."""
+    root, *_ = nodes = common.taking_part(cell, cluster)
+    for node in nodes:
+        if _backend(cell, node) and (
+            reason := vulkan_impossible(
+                spec.shape, cell.weights, cell.nodes, ENGINE.context(cell), root=node is root
+            )
+        ):
+            return f"the GPU of {node.name} cannot compute {cell.model}: {reason}"
+    return None
+
+
+def _backend(cell: Cell, node: Node) -> Backend | None:
+    """By which interface a node computes on its GPU; None where its CPU computes."""
+    gpu = common.gpu_of(cell, node)
+    return gpu.backend if gpu else None
+
+
+def _computing(cell: Cell, node: Node) -> tuple[str, ...]:
+    """On how many threads; or on which GPU, which upstream lets one thread serve."""
+    gpu = common.gpu_of(cell, node)
+    if gpu is None:
+        return ("--nthreads", str(common.threads(cell, node)))
+    return ("--nthreads", "1", "--gpu-index", str(gpu.index))
+
+
+def _program(path: str, cell: Cell, node: Node) -> tuple[str, ...]:
+    return (*LINE_BUFFERED, common.program_for(path, _backend(cell, node)))
+
+
 def _worker(cell: Cell, node: Node) -> Process:
     argv = (
-        *LINE_BUFFERED,
-        PROGRAM,
+        *_program(PROGRAM, cell, node),
         "worker",
         "--host",
         node.listen_address,
         "--port",
         str(WORKER_PORT),
-        "--nthreads",
-        str(common.threads(cell, node)),
+        *_computing(cell, node),
         "--net-turbo",
         _flag(cell),
     )
-    return Process(node=node, role="worker", argv=argv, listen_port=WORKER_PORT)
+    return Process(
+        node=node,
+        role="worker",
+        argv=argv,
+        listen_port=WORKER_PORT,
+        gpu=_backend(cell, node),
+    )
 
 
 def _root_argv(
     cell: Cell, workload: Benchmark | Perplexity | Greedy, root: Node, others: list[Node]
 ) -> tuple[str, ...]:
-    return (*LINE_BUFFERED, PROGRAM, *_mode(cell, workload), *_model(cell, root, others))
+    return (*_program(PROGRAM, cell, root), *_mode(cell, workload), *_model(cell, root, others))
 
 
 def _server_argv(
@@ -155,8 +199,7 @@ def _server_argv(
     """`dllama-api`; it ignores the temperature of a request, so it gets that of the workload."""
     named = workload.chat_template
     return (
-        *LINE_BUFFERED,
-        SERVER,
+        *_program(SERVER, cell, root),
         "--host",
         asking.HOST,
         "--port",
@@ -181,8 +224,7 @@ def _model(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
         tokenizer_file,
         "--buffer-float-type",
         BUFFER_TYPE[cell.weights],
-        "--nthreads",
-        str(common.threads(cell, root)),
+        *_computing(cell, root),
         "--max-seq-len",
         str(ENGINE.context(cell)),
         "--net-turbo",
