@@ -51,16 +51,16 @@ def test_its_objects_and_those_for_the_cpu_stay_apart(source: Path) -> None:
 @pytest.mark.parametrize("program", ["dllama-vulkan", "dllama-api-vulkan"])
 def test_a_program_finds_its_shaders_wherever_it_is_started(source: Path, program: str) -> None:
     """As on a node: through the link `bin` to the folder of a build."""
-    build = source / "beside"
+    build = source / "extra"
     (source / "bin").symlink_to(build / "bin")
     shader = "src/nn/vulkan/one.spv"
     assert run(Path("/"), str(source / "bin" / program), shader) == "a shader\n"
     assert run(Path("/"), str(build / "bin" / program), "--", shader) == "a shader\n"
 
 
-def test_nothing_is_beside_but_the_programs_and_their_shaders(source: Path) -> None:
-    beside = source / "beside"
-    assert {str(p.relative_to(beside)) for p in beside.rglob("*") if p.is_file()} == {
+def test_nothing_is_there_but_the_programs_and_their_shaders(source: Path) -> None:
+    extra = source / "extra"
+    assert {str(p.relative_to(extra)) for p in extra.rglob("*") if p.is_file()} == {
         "bin/dllama-vulkan",
         "bin/dllama-api-vulkan",
         "vulkan/dllama",

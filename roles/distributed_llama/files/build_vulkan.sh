@@ -1,4 +1,4 @@
-# Builds the programs for Vulkan, apart from those for the CPU, and lays them out below `beside`.
+# Builds the programs for Vulkan, apart from those for the CPU, and lays them out below `extra`.
 # It runs first, in the source's folder, with the arguments of make: objects that are there already
 # would be taken for its own.
 mkdir vulkan
@@ -6,15 +6,15 @@ cd vulkan
 ln --symbolic ../* .
 make "$@" DLLAMA_VULKAN=1 dllama dllama-api
 cd ..
-install -D --strip --mode=0755 --target-directory=beside/vulkan vulkan/dllama vulkan/dllama-api
+install -D --strip --mode=0755 --target-directory=extra/vulkan vulkan/dllama vulkan/dllama-api
 find src/nn/vulkan -name '*.spv' -exec \
-    install -D --mode=0644 --target-directory=beside/vulkan/src/nn/vulkan {} +
-mkdir beside/bin
+    install -D --mode=0644 --target-directory=extra/vulkan/src/nn/vulkan {} +
+mkdir extra/bin
 for program in dllama dllama-api; do
     # The programs look for their shaders below the folder in which they are started.
-    cat >"beside/bin/$program-vulkan" <<END
+    cat >"extra/bin/$program-vulkan" <<END
 #!/bin/sh
 cd -P "\${0%/*}/../vulkan" && exec ./$program "\$@"
 END
-    chmod 0755 "beside/bin/$program-vulkan"
+    chmod 0755 "extra/bin/$program-vulkan"
 done

@@ -82,7 +82,7 @@ def plan_builds(
         key: field of a probe in which nodes that may share a build agree (`cpu_key`,
             `architecture`).
         kept_folder: folder of the controller with records of builds and their archives.
-        wishes: node to what the record of its build must say besides, such as `gpu`. Nodes that may
+        wishes: node to what the record of its build must also say, such as `gpu`. Nodes that may
             share a build agree in it, too. One that is not named has a build without a GPU.
 
     Returns:
