@@ -47,7 +47,8 @@ helper = subprocess.Popen(
     ["/usr/local/libexec/llama-herd/herd-node", "serve"],
     stdin=subprocess.PIPE, stdout=subprocess.PIPE,
 )
-for request in ("own", "run\\nunit=herd-look\\ndeadline=20\\narg=" + sys.argv[1]):
+wish = "".join("\\n" + word for word in sys.argv[2:])
+for request in ("own", "run\\nunit=herd-look\\ndeadline=20\\narg=" + sys.argv[1] + wish):
     helper.stdin.write(request.encode() + b"\\n\\n")
     helper.stdin.flush()
     while not (line := helper.stdout.readline()).startswith(b"end"):
@@ -57,12 +58,12 @@ for request in ("own", "run\\nunit=herd-look\\ndeadline=20\\narg=" + sys.argv[1]
             print(content)
 """
 DEVICES = ("nvidia0", "nvidia1", "nvidia2", "nvidia-uvm", "sdz")
-OPEN = {
+HIDDEN = {**dict.fromkeys(DEVICES, "hidden"), "zero": "opened"}
+FIRST = {
     **dict.fromkeys(DEVICES, "refused"),
     **dict.fromkeys(("nvidia0", "nvidia-uvm", "zero"), "opened"),
 }
-"""Of the refused, one is a link to a disk and one is for a group that opens more than a GPU."""
-HIDDEN = {**dict.fromkeys(DEVICES, "hidden"), "zero": "opened"}
+"""The rest is another GPU, one that is for a group of disks, a link to a disk, and a disk."""
 
 
 NO_OPTIONS = {"arguments": {"options": [], "flags": [], "texts": []}}
@@ -117,24 +118,35 @@ def node(lab: VirtualLab) -> Iterator[Fenced]:
         lab.podman("rm", "--force", "--time=0", name)
 
 
+@pytest.mark.parametrize("engine", ["petals", "llama.cpp"])
 @pytest.mark.parametrize(
-    ("engine", "method", "expected"),
+    ("record", "wish", "expected"),
     [
-        ("petals", "cuda", OPEN),
-        ("petals", "cpu", HIDDEN),
-        ("petals", None, HIDDEN),
-        ("llama.cpp", "cuda", HIDDEN),
-        ("distributed-llama", "cuda", HIDDEN),
+        ({"gpu": "cuda", "build": "b"}, ["gpu=cuda"], FIRST),
+        ({"gpu": "cuda", "build": "b"}, [], HIDDEN),
+        ({"gpu": "cuda", "build": "b"}, ["gpu=vulkan"], "built for vulkan"),
+        ({"gpu": None, "build": "b"}, ["gpu=cuda"], "built for cuda"),
+        ({"method": "cuda", "build": "b"}, ["gpu=cuda"], "built for cuda"),
+        ({"gpu": "cuda", "build": "b"}, ["gpu=cuda", "gpu_index=9"], "no GPU 9 for cuda"),
     ],
+    ids=str,
 )
-def test_a_gpu_is_shown_to_petals_alone_and_only_where_it_was_installed_for_it(
-    node: Fenced, engine: str, method: str | None, expected: Mapping[str, str]
+def test_a_unit_sees_the_gpu_that_it_asks_for_and_its_engine_was_built_for(
+    node: Fenced,
+    engine: str,
+    record: Mapping[str, object],
+    wish: list[str],
+    expected: Mapping[str, str] | str,
 ) -> None:
     program = f"{ENGINES}/{engine}/bin/look"
     node.place(program, LOOK)
-    node.install(engine, {"method": method, "build": "b"} if method else {})
-    told = node.sh(f"python3 -I -B - {program}", ASK).split()
-    assert dict(zip(told[::2], told[1::2], strict=True)) == expected
+    node.install(engine, record)
+    told = node.sh(f"python3 -I -B - {program} {' '.join(wish)}", ASK)
+    if isinstance(expected, str):
+        assert expected in told
+    else:
+        words = told.split()
+        assert dict(zip(words[::2], words[1::2], strict=True)) == expected
     node.sh(f"rm -r {ENGINES}/{engine}")
 
 

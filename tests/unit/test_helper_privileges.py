@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import ctypes
-import grp
 import hashlib
 import json
 import os
@@ -26,7 +25,7 @@ from experiments.engines.base import Cell
 from experiments.nodes.ssh.wire import encode
 from experiments.planning.matrix import load_matrix
 from experiments.trials.trial import _launch
-from herd_node import confinement, conversation, places, privileges, units
+from herd_node import conversation, places, privileges, units
 from herd_node.allowed import words_of
 from herd_node.firewall import Firewall, within
 from herd_node.ground import RefusalError
@@ -400,109 +399,6 @@ def test_a_unit_of_the_node_itself_is_not_stopped_for_its_name(
                 refused(bus, "herd-backup")
         assert bus.called == []
         assert privileges.running_units(bus) == []
-
-
-# -- which units see a GPU ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("engine", "record", "expected"),
-    [
-        ("petals", '{"installed": true, "method": "cuda", "build": "b"}', True),
-        ("petals", '{"installed": false, "method": "cuda", "build": null}', False),
-        ("petals", '{"installed": true, "method": "cpu", "build": "b"}', False),
-        ("petals", '{"method": {"method": "cuda"}}', False),
-        ("petals", '["cuda"]', False),
-        ("petals", '{"method": "cuda"', False),
-        ("petals", None, False),
-        ("llama.cpp", '{"method": "cuda", "build": "b"}', False),
-        ("", None, False),
-    ],
-)
-def test_the_record_of_the_node_says_whether_an_engine_is_for_its_gpu(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    engine: str,
-    record: str | None,
-    expected: bool,  # noqa: FBT001 - pytest gives it by name
-) -> None:
-    monkeypatch.setattr(places, "ENGINES", str(tmp_path))
-    if record is not None:
-        (tmp_path / engine).mkdir()
-        (tmp_path / engine / "install.json").write_text(record)
-    assert confinement.is_for_gpu(engine) is expected
-
-
-@pytest.fixture
-def devices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder in the place of /dev; whatever is asked there ends up in `asked`."""
-    folder = tmp_path / "dev"
-    folder.mkdir()
-    found = (pattern.replace("/dev", str(folder)) for pattern in privileges.GPU_DEVICES)
-    monkeypatch.setattr(privileges, "GPU_DEVICES", tuple(found))
-    monkeypatch.setattr(privileges, "UNIFIED_MEMORY", f"{folder}/nvidia-uvm")
-    return folder
-
-
-def make_device(path: Path, mode: int = 0o666, group: int = 0) -> str:
-    os.mknod(path, stat.S_IFCHR, os.makedev(1, 3))
-    path.chmod(mode)
-    os.chown(path, 0, group)
-    return str(path)
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
-def test_a_unit_for_the_gpu_is_shown_its_devices_and_nothing_else(devices: Path) -> None:
-    (devices / "nvidia-caps").mkdir()
-    names = ("nvidia-caps/nvidia-cap1", "nvidia-uvm", "nvidia0", "nvidia1", "nvidiactl")
-    made = [make_device(devices / name) for name in names]
-    for other in ("nvidia-modeset", "sda", "kmsg", "nvme0"):
-        make_device(devices / other)
-    (devices / "nvidia2").write_text("no device")
-    (devices / "nvidia3").symlink_to(devices / "kmsg")
-    found = privileges.gpu_devices()
-    assert sorted(found) == sorted(made)
-    policy, allowed, groups = confinement.showing(found)
-    assert policy == ["DevicePolicy", "s", "closed"]
-    assert allowed[3:] == [word for path in found for word in (path, "rw")]
-    assert groups[2].value == 0
-    assert confinement.showing([]) == []
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
-@pytest.mark.parametrize(
-    ("mode", "group", "expected"),
-    [
-        *((0o666, "video", False), (0o660, "video", True), (0o640, "video", False)),
-        *((0o600, "video", False), (0o660, "root", False), (0o660, "disk", False)),
-        *((0o660, "kmem", False), (0o660, "adm", False), (0o660, 64_111, False)),
-    ],
-)
-def test_a_unit_joins_a_group_only_where_a_device_is_for_it_alone(
-    devices: Path,
-    mode: int,
-    group: str | int,
-    expected: bool,  # noqa: FBT001 - pytest gives it by name
-) -> None:
-    number = group if isinstance(group, int) else grp.getgrnam(group).gr_gid
-    joined = str(number) if expected else ""
-    assert confinement.group_needed(make_device(devices / "nvidia0", mode, number)) == joined
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root makes devices")
-def test_a_device_that_is_made_when_first_asked_for_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch, devices: Path
-) -> None:
-    def made(*argv: str) -> None:
-        assert argv == ("/bin/true", "-c=0", "-u")
-        make_device(devices / "nvidia-uvm")
-
-    monkeypatch.setattr(privileges, "asked", made)
-    monkeypatch.setattr(privileges, "MAKE_DEVICES", ("/usr/bin/not-there", "-c=0", "-u"))
-    assert privileges.gpu_devices() == []
-    monkeypatch.setattr(privileges, "MAKE_DEVICES", ("/bin/true", "-c=0", "-u"))
-    for _ in range(2):  # and no second time
-        assert privileges.gpu_devices() == [f"{devices}/nvidia-uvm"]
 
 
 # -- the lock, and the end of who holds it ------------------------------------------------

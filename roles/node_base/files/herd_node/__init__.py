@@ -4,7 +4,7 @@ It starts engines, and the client that asks them, as confined transient units un
 and reports what they did.
 
     herd-node serve                          requests on standard input, replies on standard output
-    herd-node facts|clean|space|firewall     one request, for people and roles (`facts address=…`);
+    herd-node facts|clean|space|firewall|gpu one request, for people and roles (`gpu engine=…`);
                                              ends with 1 if it was refused
 
 A request is a verb, lines `key=value`, an empty line. A reply is parts, each `part NAME BYTES`
@@ -21,4 +21,4 @@ through a pidfd. It needs only Python 3.9 and its standard library, which every 
 these modules are one file (`core/packing.py`).
 """
 
-VERSION = "9"
+VERSION = "10"

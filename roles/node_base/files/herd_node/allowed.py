@@ -31,6 +31,21 @@ ALL_ARGUMENTS_BYTES = 2_000_000
 VARIABLE = re.compile(r"GGML_NO_BACKTRACE=[01]")
 """What an engine may be given in its environment. Others choose code: PATH, LD_PRELOAD, GCONV_PATH,
 GGML_BACKEND_PATH, PYTHONHOME, HOME …"""
+GPU_VARIABLES = ("GGML_VK_VISIBLE_DEVICES={}", "CUDA_VISIBLE_DEVICES={}")
+"""What names the GPU that a program uses, and may say nothing else than the request does. The
+helper sets them itself, as that GPU is numbered in the unit."""
+
+
+class Wish(NamedTuple):
+    """Which GPU a unit is to use.
+
+    Attributes:
+        backend: the interface, one of `cards.BACKENDS`.
+        index: of the node's GPUs for that interface.
+    """
+
+    backend: str
+    index: int
 
 
 class Words(NamedTuple):
@@ -84,12 +99,34 @@ def engine_of(program: str) -> str:
     return match[1] if match else ""
 
 
-def check(argv: list[str], environment: list[str], told: Callable[[str], Words]) -> Words:
+def require_built(engine: str, record: object, backend: str) -> None:
+    """Refuse a GPU to an engine that was not built for it, as its record (`gpu`) says.
+
+    One that names no build says what could not be installed.
+    """
+    told = record if isinstance(record, dict) else {}
+    if told.get("gpu") != backend or not told.get("build"):
+        path = f"{ENGINES}/{engine}/install.json"
+        raise RefusalError(f"{path} does not say that {engine} was built for {backend}")
+
+
+def is_of_gpu(assignment: str, gpu: Wish | None) -> bool:
+    """Whether a variable says what a request says of its GPU."""
+    if gpu is None:
+        return False
+    named = [pattern.format(gpu.index) for pattern in GPU_VARIABLES]
+    return assignment in (*named, "CUDA_DEVICE_ORDER=PCI_BUS_ID")
+
+
+def check(
+    argv: list[str], environment: list[str], gpu: Wish | None, told: Callable[[str], Words]
+) -> Words:
     """Refuse everything but engines and the client, as the toolkit itself would start them.
 
     Args:
         argv: program and arguments.
         environment: assignments.
+        gpu: which one it is to use.
         told: reads what an engine may be given.
 
     Returns:
@@ -102,7 +139,7 @@ def check(argv: list[str], environment: list[str], told: Callable[[str], Words])
     if not os.access(program, os.X_OK):
         raise RefusalError(f"its program {program} is not there: provision the node")
     for assignment in environment:
-        if not VARIABLE.fullmatch(assignment):
+        if not VARIABLE.fullmatch(assignment) and not is_of_gpu(assignment, gpu):
             raise RefusalError(f"{assignment[:200]!r} is no variable for an engine")
     for word in arguments:
         if len(word.encode()) > ARGUMENT_BYTES:

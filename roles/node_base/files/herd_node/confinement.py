@@ -5,14 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import grp
-import json
 import os
 import signal
 import stat
 
 from herd_node import places
 from herd_node.allowed import SWARMING
-from herd_node.ground import DAY_S, content
+from herd_node.cards import Shown
+from herd_node.ground import DAY_S
 from herd_node.messages import Request
 
 USER = "herd"
@@ -28,8 +28,6 @@ CONFINEMENT = (
 )
 """Fences that systemd 247 knows and that cost next to nothing. What is left out hides parts of
 /proc and /sys: by a mount each, 40 ms a unit together."""
-ON_GPU = "cuda"
-"""How the swarming engine was installed (`method` of its record) where it computes on a GPU."""
 GPU_GROUPS = ("gpu", "nvidia", "render", "vglusers", "video")
 """Groups that such a device may be for. A unit joins no other: docker, disk, adm … open more."""
 ALL_MAY = stat.S_IROTH | stat.S_IWOTH
@@ -41,27 +39,30 @@ SHARED_BYTES = 1 << 30
 """The same limit for Petals, whose processes hand each other activations as files in memory."""
 
 
-def properties(unit: str, request: Request, devices: list[str]) -> list[list[object]]:
+def properties(unit: str, request: Request, engine: str, gpu: Shown | None) -> list[list[object]]:
     """Name, type and value of each property of a unit, as systemd's bus takes them.
 
     Args:
         unit: its name.
         request: what is to be started in it.
-        devices: those of the GPU, if it is for that.
+        engine: whose rights it has; empty for the client.
+        gpu: what it is shown of a GPU; None for one that uses none.
     """
-    swarming = request.engine() == SWARMING
+    swarming = engine == SWARMING
+    environment = [*request.listed["env"], *(gpu.environment if gpu else [])]
     return [
         *texts(unit, swarming=swarming),
-        *switches(swarming=swarming, gpu=bool(devices)),
-        *limits(request),
+        *switches(swarming=swarming, gpu=gpu),
+        *limits(request, swarming=swarming),
         # systemd comes as near to it as it may: in a container often not at all.
         ["Nice", "i", ctypes.c_int(-20)],
         ["KillSignal", "i", ctypes.c_int(signal.SIGINT if swarming else signal.SIGTERM)],
         ["UMask", "u", ctypes.c_uint(0o077)],
         *calls(swarming=swarming),
-        listed("Environment", request.listed["env"]),
+        # Of two assignments to a variable, the last counts.
+        listed("Environment", environment),
         started(request.listed["arg"]),
-        *showing(devices),
+        *showing(gpu.paths if gpu else []),
     ]
 
 
@@ -82,10 +83,13 @@ def texts(unit: str, *, swarming: bool) -> list[list[object]]:
     return [[name, "s", word] for name, word in named]
 
 
-def switches(*, swarming: bool, gpu: bool) -> list[list[object]]:
+def switches(*, swarming: bool, gpu: Shown | None) -> list[list[object]]:
     """Fences, and what systemd counts."""
-    lifted = {"MemoryDenyWriteExecute"} if swarming else set()
-    if gpu:
+    lifted = set()
+    # Mesa's software compiles a program for the CPU and runs it; without this it ends by SIGSEGV.
+    if swarming or (gpu and gpu.backend == "vulkan"):
+        lifted.add("MemoryDenyWriteExecute")
+    if gpu and gpu.paths:
         lifted.add("PrivateDevices")
     # Counting IP bytes costs 18 ms a unit, and tells something only with cgroup v2.
     counts_bytes = os.path.exists(f"{places.CGROUPS}/cgroup.controllers")
@@ -99,10 +103,10 @@ def switches(*, swarming: bool, gpu: bool) -> list[list[object]]:
     return [[name, "b", switch] for name, switch in named]
 
 
-def limits(request: Request) -> list[list[object]]:
+def limits(request: Request, *, swarming: bool) -> list[list[object]]:
     """Of time, memory, tasks and files; no capability and no namespace."""
     memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    file_bytes = SHARED_BYTES if request.engine() == SWARMING else FILE_BYTES
+    file_bytes = SHARED_BYTES if swarming else FILE_BYTES
     named = [
         ("RuntimeMaxUSec", request.number("deadline", 2 * DAY_S, least=1) * 1_000_000),
         ("TimeoutStopUSec", 5_000_000),
@@ -144,20 +148,6 @@ def started(argv: list[str]) -> list[object]:
     """The one command of a unit, whose failure counts as one."""
     count = ctypes.c_uint(len(argv))
     return ["ExecStart", "a(sasb)", ctypes.c_uint(1), argv[0], count, *argv, False]
-
-
-def is_for_gpu(engine: str) -> bool:
-    """Whether this node's own record says that the engine was installed for its GPU.
-
-    One that names no build says what could not be installed.
-    """
-    if engine != SWARMING:
-        return False
-    try:
-        record = json.loads(content(f"{places.ENGINES}/{engine}/install.json"))
-    except ValueError:
-        return False
-    return isinstance(record, dict) and record.get("method") == ON_GPU and bool(record.get("build"))
 
 
 def showing(devices: list[str]) -> list[list[object]]:

@@ -15,12 +15,14 @@ from herd_node.messages import Reply, Request
 from herd_node.meters import Energy, Throttling
 from herd_node.node import facts, holder, listening_inodes, network_interface, reading
 from herd_node.privileges import (
+    ANSWER_S,
     NodeLock,
     check_program,
     log_bytes,
     read_log,
     require_ours,
     sha256_of,
+    start_gpu_proof,
     start_unit,
 )
 from herd_node.systemd import Systemd
@@ -30,8 +32,10 @@ REQUEST_BYTES = 4 << 20
 """Of a whole request. The kernel takes 2 MiB of arguments."""
 TAIL_BYTES = 1024
 MOST_BYTES = 1 << 40
-MOST_GPUS = 63
-"""The highest index of one."""
+LOCK_S = 1.0
+"""How long another may still hold the node that is letting go of it."""
+GPU_UNIT = "herd-gpu"
+GPU_ANSWER_BYTES = 64 << 10
 
 
 class Conversation:
@@ -101,9 +105,9 @@ class Conversation:
         """Look at the GPU that a unit is to have, from before it starts until it is forgotten."""
         # Those whose unit was refused a start are gone, too.
         self._gpus = {name: gpu for name, gpu in self._gpus.items() if name in self._units}
-        if request.text("gpu"):
-            index = request.number("gpu_index", MOST_GPUS, default="0")
-            self._gpus[request.unit()] = GpuMeter(index)
+        wish = request.gpu()
+        if wish:
+            self._gpus[request.unit()] = GpuMeter(wish.index)
 
     def answer(self, lines: list[str]) -> bool:
         """Do what is asked; whether it was done, or has begun."""
@@ -203,7 +207,7 @@ class Conversation:
             raise RefusalError("this connection owns the node already")
         self._interface = network_interface(request.text("address"))
         lock = NodeLock()
-        if not lock.taken(1.0):
+        if not lock.taken(LOCK_S):
             reply.part("owner", lock.signed())
             if request.text("force") == "yes":
                 lock.end_holder()
@@ -243,6 +247,40 @@ class Conversation:
         reply.pairs("energy", told)
         reply.part("gpus", json.dumps(gpu_facts()))
         reply.send()
+
+    def verb_gpu(self, request: Request, reply: Reply) -> None:
+        """What the GPU of an engine is like, and whether it computes in a unit as that engine's.
+
+        Nothing else may run meanwhile, here or for another runner: it uses the GPU.
+        """
+        if self._units:
+            raise RefusalError(f"{', '.join(self._units)} would be disturbed")
+        lock = NodeLock() if self._lock is None else None
+        try:
+            if lock is not None:
+                if not lock.taken(LOCK_S):
+                    reply.part("owner", lock.signed())
+                    raise RefusalError("another runner owns it")
+                lock.sign("a look at its GPU")
+            self._prove_gpu(request, reply)
+        finally:
+            if lock is not None:
+                lock.close()
+
+    def _prove_gpu(self, request: Request, reply: Reply) -> None:
+        start_gpu_proof(self._systemd, GPU_UNIT, request.text("engine"), request.gpu_index())
+        unit = Unit(self._systemd, GPU_UNIT, begun=True)
+        try:
+            if unit.pidfd is not None:
+                select.select([unit.pidfd], [], [], ANSWER_S)
+            answer = read_log(unit.name, "out", 0, GPU_ANSWER_BYTES)
+            if not answer.endswith(b"}\n"):
+                ended = unit.shown()["Result"] if unit.ended() else "still running"
+                raise RefusalError(f"the program that tries the GPU gave no answer ({ended})")
+            reply.part("gpu", answer)
+            reply.send()
+        finally:
+            self._forget(unit)
 
     def verb_hash(self, request: Request, reply: Reply) -> None:
         """Of a model file."""

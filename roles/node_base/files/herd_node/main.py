@@ -16,7 +16,7 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     if sys.argv[1:] == ["serve"]:
         Conversation().serve()
-    elif sys.argv[1:2] in (["facts"], ["clean"], ["space"], ["firewall"]):
+    elif sys.argv[1:2] in (["facts"], ["clean"], ["space"], ["firewall"], ["gpu"]):
         sys.exit(not Conversation().answer(sys.argv[1:]))
     else:
-        raise SystemExit("usage: herd-node serve | facts | clean | space | firewall")
+        raise SystemExit("usage: herd-node serve | facts | clean | space | firewall | gpu")

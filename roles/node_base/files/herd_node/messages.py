@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
-from herd_node.allowed import Words, engine_of, ports_in
+from herd_node.allowed import Wish, Words, engine_of, ports_in
+from herd_node.cards import BACKENDS, MOST_GPUS
 from herd_node.ground import RefusalError, printable
 
 UNIT_NAME = re.compile(r"herd-[a-z0-9.-]{1,110}")
@@ -65,6 +66,27 @@ class Request:
         """
         named = ports_in(words, self.program()[1:]) if self.engine() else []
         return {self.port(), *named}
+
+    def gpu(self) -> Wish | None:
+        """Which GPU it is to use; None for one that is to use none.
+
+        Raises:
+            RefusalError: there is no such interface or number, or one is named twice.
+        """
+        named = [*self.listed.get("gpu", []), *self.listed.get("gpu_index", [])]
+        if not named:
+            return None
+        backend = self.text("gpu")
+        if backend not in BACKENDS:
+            raise RefusalError(f"gpu must be {' or '.join(BACKENDS)} and is {backend[:60]!r}")
+        return Wish(backend, self.gpu_index())
+
+    def gpu_index(self) -> int:
+        """The number of a GPU; 0 if none is named."""
+        for key in ("gpu", "gpu_index"):
+            if len(self.listed.get(key, [])) > 1:
+                raise RefusalError(f"{key} is named twice")
+        return self.number("gpu_index", MOST_GPUS - 1, default="0")
 
     def program(self) -> list[str]:
         """The engine's program, or the client, and its arguments."""

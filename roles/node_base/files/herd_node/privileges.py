@@ -3,7 +3,7 @@
 In this order:
 
     start     an engine's program or the client, as `herd`, fenced in, with limits
-    devices   have the GPU's made for the one engine that was installed for it
+    devices   have the GPU's made for an engine that was built for it, and show it those
     stop      a unit that this program started, and no other
     lock      the node, by a file that only root can open; end the helper that holds it
     read      records of engines, hashes of models, logs of units, opened below their folders
@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -33,34 +32,53 @@ import sys
 import time
 
 from herd_node import places
-from herd_node.allowed import Words, check, words_of
-from herd_node.confinement import USER, is_for_gpu, properties
+from herd_node.allowed import Wish, Words, check, require_built, words_of
+from herd_node.cards import BACKENDS, Shown, is_unmade, shown
+from herd_node.confinement import USER, properties
 from herd_node.ground import PIECE_BYTES, RefusalError, content, entries, printable
 from herd_node.messages import UNIT_NAME, Request
 from herd_node.systemd import Systemd
 
-GPU_DEVICES = (
-    *("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"),
-    *("/dev/nvidia-caps/*", "/dev/dxg"),
-)
-"""NVIDIA's, and the way to Windows' driver from a guest in WSL."""
-UNIFIED_MEMORY = "/dev/nvidia-uvm"
-"""Is made when a program first asks for it, by NVIDIA's setuid program, which no unit can start."""
 MAKE_DEVICES = ("/usr/bin/nvidia-modprobe", "-c=0", "-u")
+"""NVIDIA's setuid program, which no unit can start."""
 MOST_UNITS = 16
 LOCK_MODE = 0o600
 ROOT = 0
 ANSWER_S = 20.0
 """How long a program that is asked may take."""
+PROOF_S = 15
+"""How long a GPU's driver may take in all."""
 
 
 def start_unit(systemd: Systemd, unit: str, request: Request) -> None:
     """Start a process as a confined transient unit."""
     check_program(request)
+    engine, wish = request.engine(), request.gpu()
+    begin(systemd, unit, request, engine, gpu_for(engine, wish) if wish else None)
+
+
+def start_gpu_proof(systemd: Systemd, unit: str, engine: str, index: int) -> None:
+    """Start the program that has a GPU compute, with the rights of an engine that is built for it.
+
+    Raises:
+        RefusalError: it is not built for any, or there is no such GPU.
+    """
+    told = record(engine)
+    backend = told.get("gpu") if isinstance(told, dict) else None
+    if backend not in BACKENDS:
+        raise RefusalError(f"{places.ENGINES}/{engine}/install.json names no GPU for {engine}")
+    argv = (places.GPU_PROOF, backend, "0", f"{PROOF_S}")
+    asked_for = [f"deadline={PROOF_S + 3}", *(f"arg={word}" for word in argv)]
+    begin(
+        systemd, unit, Request(["gpu", *asked_for]), engine, gpu_for(engine, Wish(backend, index))
+    )
+
+
+def begin(systemd: Systemd, unit: str, request: Request, engine: str, gpu: Shown | None) -> None:
+    """Have systemd start what was checked."""
     if len(running_units(systemd)) >= MOST_UNITS:
         raise RefusalError(f"{MOST_UNITS} units run here already")
-    devices = gpu_devices() if is_for_gpu(request.engine()) else []
-    given = properties(unit, request, devices)
+    given = properties(unit, request, engine, gpu)
     systemd.call(
         "StartTransientUnit",
         "ssa(sv)a(sa(sv))",
@@ -79,17 +97,25 @@ def check_program(request: Request) -> Words:
         What the program may be given.
     """
     return check(
-        request.program(), request.listed["env"], lambda engine: words_of(engine, record(engine))
+        request.program(),
+        request.listed["env"],
+        request.gpu(),
+        lambda engine: words_of(engine, record(engine)),
     )
 
 
-def gpu_devices() -> list[str]:
-    """The device nodes of this node's GPU, made if they were not; none where it has no driver."""
-    is_native = not os.path.exists("/dev/dxg")
-    if is_native and not os.path.exists(UNIFIED_MEMORY) and os.access(MAKE_DEVICES[0], os.X_OK):
+def gpu_for(engine: str, wish: Wish) -> Shown:
+    """What a unit of an engine is shown of a GPU, whose devices are made if they were not.
+
+    Raises:
+        RefusalError: the engine was not built for it, or there is no such GPU.
+    """
+    if not engine:
+        raise RefusalError("only an engine uses a GPU")
+    require_built(engine, record(engine), wish.backend)
+    if is_unmade() and os.access(MAKE_DEVICES[0], os.X_OK):
         asked(*MAKE_DEVICES)
-    paths = sorted(path for pattern in GPU_DEVICES for path in glob.glob(pattern))
-    return [path for path in paths if stat.S_ISCHR(os.lstat(path).st_mode)]
+    return shown(wish.backend, wish.index)
 
 
 def is_ours(systemd: Systemd, name: str) -> bool:
