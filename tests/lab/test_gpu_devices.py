@@ -88,10 +88,10 @@ class Fenced:
         """Write what a role leaves on a node that has an engine."""
         self.sh(f"cat >{ENGINES}/{engine}/install.json", json.dumps({**NO_OPTIONS, **record}))
 
-    def activate(self, build: str, method: str) -> str:
+    def activate(self, build: str, gpu: str | None) -> str:
         """Have a build of Petals tried as the role has it tried; what that says."""
         proof = {"argv": ["petals-check"], "pattern": "^petals 2", "in_unit": True}
-        record = {"engine": "petals", "build": build, "method": method, **NO_OPTIONS}
+        record = {"engine": "petals", "build": build, "gpu": gpu, **NO_OPTIONS}
         record["proof"] = proof
         call = f"python3 -I -B - activate '{json.dumps(record)}' 2>&1 || true"
         return self.sh(call, STORE.read_text())
@@ -157,13 +157,13 @@ def test_a_build_is_tried_in_its_unit_and_what_was_there_stays_where_it_fails(
         "#!/bin/sh\nif [ -e /dev/nvidia0 ]; then echo petals 2; else echo no GPU >&2; exit 1; fi\n"
     )
     node.place(f"{ENGINES}/petals/builds/b1/bin/petals-check", check)
-    failed = node.activate("b1", "cpu")
+    failed = node.activate("b1", None)
     assert "petals-check does not run in its unit (exit-code, exit status 1): no GPU" in failed
     assert node.sh(f"ls {ENGINES}/petals").split() == ["builds"]
 
     assert json.loads(node.activate("b1", "cuda"))["install"]["installed"] is True
     node.place(f"{ENGINES}/petals/builds/b2/bin/petals-check", check)
-    assert "no GPU" in node.activate("b2", "cpu")
+    assert "no GPU" in node.activate("b2", None)
     record = json.loads(node.sh(f"cat {ENGINES}/petals/install.json"))
-    assert (record["build"], record["method"], record["installed"]) == ("b1", "cuda", True)
+    assert (record["build"], record["gpu"], record["installed"]) == ("b1", "cuda", True)
     assert node.sh(f"readlink {ENGINES}/petals/bin").strip() == "builds/b1/bin"

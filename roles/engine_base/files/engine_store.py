@@ -278,11 +278,16 @@ def prove(build: Path, argv: list[str], pattern: str, seconds: float = PROOF_SEC
 
 
 def prove_in_unit(
-    engine: str, argv: list[str], pattern: str, seconds: float = PROOF_SECONDS
+    engine: str,
+    argv: list[str],
+    pattern: str,
+    seconds: float = PROOF_SECONDS,
+    gpu: str | None = None,
 ) -> str | None:
     """Have the node's helper run a program of an engine as it runs one in a trial.
 
-    So what the program is not shown in a unit (devices, folders) it is not shown here either.
+    So what the program is not shown in a unit (devices, folders) it is not shown here either. `gpu`
+    is the interface to the GPU that it was built for, whose devices it is shown.
 
     Returns the pattern's first group, None if it has none. Raises RuntimeError with the
     program's last words, or with the helper's, if it ends without the pattern.
@@ -291,7 +296,8 @@ def prove_in_unit(
         raise RuntimeError(f"{HELPER} is not there: provision the whole node, without --tags")
     program = str(ROOT / engine / "bin" / argv[0])
     words = "".join(f"arg={word}\n" for word in (program, *argv[1:]))
-    asked = f"run\nunit={PROOF_UNIT}\ndeadline={round(seconds)}\n{words}\n"
+    wish = f"gpu={gpu}\n" if gpu else ""
+    asked = f"run\nunit={PROOF_UNIT}\ndeadline={round(seconds)}\n{wish}{words}\n"
     with subprocess.Popen(
         [HELPER, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as helper:
@@ -361,7 +367,7 @@ def activate(record: dict[str, Any]) -> bool:
         with undone_by_failure(record["engine"]):
             point_to(build)
             write_install(record["engine"], {**record, "installed": False, "reason": UNTRIED})
-            told = prove_in_unit(record["engine"], **proof)
+            told = prove_in_unit(record["engine"], gpu=record.get("gpu"), **proof)
     else:
         told = prove(build, **proof)
         point_to(build)
