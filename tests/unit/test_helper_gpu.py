@@ -317,7 +317,7 @@ def test_an_engine_gets_the_gpu_that_it_was_built_for() -> None:
         ["gpu_index=0"],
         *(
             ["gpu=vulkan", f"gpu_index={index}"]
-            for index in ("-1", "1", "16", "1000000000", "../0", "0/../1", "0x0", "\u0660", "*", "0 1")
+            for index in ("-1", "1", "16", "1000000000", "../0", "0/../1", "0x0", "\u0660", "*")
         ),
         ["gpu=vulkan", "gpu_index=0", "gpu_index=1"],
         ["gpu=vulkan", "gpu_index=0", "gpu_index=0"],
