@@ -193,7 +193,7 @@ def described(cuda: Cuda, index: int, version: int) -> Device:
     cuda.do("cuDeviceTotalMem_v2", ctypes.byref(memory), handle)
     is_integrated = cuda.number("cuDeviceGetAttribute", INTEGRATED, handle)
     return Device(
-        index=index,
+        number=index,
         name=word(name.raw) or "a GPU without a name",
         kind="integrated" if is_integrated else "discrete",
         memory_mib=memory.value // MIB,

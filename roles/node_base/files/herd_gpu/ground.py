@@ -24,13 +24,13 @@ class Device(NamedTuple):
     """A device, as its interface describes it.
 
     Attributes:
-        index: in the order of the interface.
+        number: in the order of the interface.
         kind: discrete, integrated, virtual, software or other.
         memory_mib: its own memory.
         free_mib: of that; None if it is not told.
     """
 
-    index: int
+    number: int
     name: str
     kind: str
     memory_mib: int

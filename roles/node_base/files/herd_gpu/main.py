@@ -114,7 +114,8 @@ class Report:
 
     def devices(self, found: list[Device]) -> None:
         """These were found, or more is known of them."""
-        self.send(devices=[one._asdict() for one in found[:MOST_DEVICES]])
+        told = [one._asdict() for one in found[:MOST_DEVICES]]
+        self.send(devices=[{"index": one.pop("number"), **one} for one in told])
 
     def send(self, **told: object) -> None:
         """Write a line."""

@@ -146,7 +146,7 @@ def described(vulkan: Vulkan, index: int, handle: c_void_p) -> Device:
         free_bytes = max(0, budget.budget[largest] - budget.usage[largest])
     named = [word(bytes(driver.name)), word(bytes(driver.info))]
     return Device(
-        index=index,
+        number=index,
         name=word(bytes(told.name)) or "a device without a name",
         kind=KINDS[told.kind] if 0 <= told.kind < len(KINDS) else "other",
         memory_mib=0 if largest is None else heaps[largest].bytes // MIB,

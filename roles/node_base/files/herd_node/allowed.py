@@ -41,11 +41,11 @@ class Wish(NamedTuple):
 
     Attributes:
         backend: the interface, one of `cards.BACKENDS`.
-        index: of the node's GPUs for that interface.
+        number: of the node's GPUs for that interface.
     """
 
     backend: str
-    index: int
+    number: int
 
 
 class Words(NamedTuple):
@@ -114,7 +114,7 @@ def is_of_gpu(assignment: str, gpu: Wish | None) -> bool:
     """Whether a variable says what a request says of its GPU."""
     if gpu is None:
         return False
-    named = [pattern.format(gpu.index) for pattern in GPU_VARIABLES]
+    named = [pattern.format(gpu.number) for pattern in GPU_VARIABLES]
     return assignment in (*named, "CUDA_DEVICE_ORDER=PCI_BUS_ID")
 
 

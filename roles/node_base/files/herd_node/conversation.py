@@ -107,7 +107,7 @@ class Conversation:
         self._gpus = {name: gpu for name, gpu in self._gpus.items() if name in self._units}
         wish = request.gpu()
         if wish:
-            self._gpus[request.unit()] = GpuMeter(wish.index)
+            self._gpus[request.unit()] = GpuMeter(wish.number)
 
     def answer(self, lines: list[str]) -> bool:
         """Do what is asked; whether it was done, or has begun."""

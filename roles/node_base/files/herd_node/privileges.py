@@ -115,7 +115,7 @@ def gpu_for(engine: str, wish: Wish) -> Shown:
     require_built(engine, record(engine), wish.backend)
     if is_unmade() and os.access(MAKE_DEVICES[0], os.X_OK):
         asked(*MAKE_DEVICES)
-    return shown(wish.backend, wish.index)
+    return shown(wish.backend, wish.number)
 
 
 def is_ours(systemd: Systemd, name: str) -> bool:
