@@ -25,6 +25,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.money import Purse, run_purse
 from experiments.planning.plan import Plan, inventory_of
 from experiments.planning.preflight import check_controller
+from experiments.planning.shared_gpus import shared_gpus
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
@@ -167,6 +168,7 @@ def run_on(
             for line in (
                 *impossible(start.plan),
                 *waiting_lines(start.plan, start.pending),
+                *shared_gpus(start.plan),
                 *purse.estimate(),
             ):
                 progress.note(line)

@@ -20,6 +20,7 @@ from experiments.doctor.facts import Facts
 from experiments.doctor.finding import Finding, NodeAnswer, problem
 from experiments.doctor.probe.main import MARK
 from experiments.doctor.program import COMMAND, NONE, OLD, program
+from experiments.doctor.proofs import prove
 from experiments.fleet import commands
 from experiments.fleet.cluster import Node
 from experiments.nodes.ssh.channel import Channel
@@ -101,6 +102,7 @@ def _ask(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool
         port=node.port,
         become_method=node.become_method,
         become_exe=node.become_exe,
+        herd_gpu=node.herd_gpu,
     )
     others = [peer for peer in peers if peer["name"] != node.name]
     try:
@@ -125,7 +127,10 @@ def _ask(node: Node, peers: Sequence[Peer], launcher: SshLauncher, *, deep: bool
     finally:
         watchdog.cancel()
         channel.close()
-    return replace(silent, facts=facts, offset_s=offset_s, offset_error_s=error_s)
+    proofs = prove(node, facts.provisioned.gpu_engines, launcher)
+    return replace(
+        silent, facts=facts, offset_s=offset_s, offset_error_s=error_s, proofs=tuple(proofs)
+    )
 
 
 def _peer(node: Node) -> Peer:

@@ -11,6 +11,7 @@ from experiments.doctor.checks import (
     condition,
     cuda,
     gpu,
+    gpu_use,
     machine,
     network,
     pythons,
@@ -67,6 +68,7 @@ def _findings(answer: NodeAnswer, answers: Sequence[NodeAnswer]) -> Iterator[Fin
     yield from _checked("root", lambda: root.check(answer, facts))
     yield from _checked("wsl", lambda: wsl.check(answer, facts, others))
     yield from _checked("gpu", lambda: gpu.check(facts, advice))
+    yield from _checked("gpu", lambda: gpu_use.check(answer, facts, advice))
     yield from _checked("cuda", lambda: cuda.check(facts, advice))
     yield from _checked("python", lambda: pythons.check(facts, advice))
     yield from _checked("network", lambda: network.check(answer, facts, others))

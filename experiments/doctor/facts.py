@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from core.foreign import Count
+from experiments.fleet.cluster import Backend
 
 LONGEST_WORDS = 4000
 """Characters of any text of a node."""
@@ -156,6 +157,18 @@ class NvidiaGpu(_Told):
     memory_mib: Count | None = None
 
 
+class RenderGpu(_Told):
+    """A GPU by AMD or Intel, which the kernel drives.
+
+    Attributes:
+        node: where programs open it.
+    """
+
+    name: str
+    driver: str
+    node: str
+
+
 class Module(_Told):
     """The driver's kernel module: the version that is loaded, and whether one is installed.
 
@@ -176,6 +189,8 @@ class Gpus(_Told):
 
     Attributes:
         tegra: whether it is a Jetson, whose GPU is part of the processor.
+        others: GPUs by other makers.
+        vulkan_drivers: files that name Vulkan's drivers to its loader.
     """
 
     on_bus: Count = 0
@@ -187,6 +202,8 @@ class Gpus(_Told):
     secure_boot: bool | None = None
     driver_packages: tuple[str, ...] = ()
     tegra: bool = False
+    others: tuple[RenderGpu, ...] = ()
+    vulkan_drivers: tuple[str, ...] = ()
 
     @property
     def is_there(self) -> bool:
@@ -297,6 +314,18 @@ class Network(_Told):
     host_keys: tuple[str, ...] = ()
 
 
+class Provisioned(_Told):
+    """What provisioning left on a node.
+
+    Attributes:
+        helper: whether llama-herd's helper is there.
+        gpu_engines: engine name to the interface by which it was installed for a GPU.
+    """
+
+    helper: bool = False
+    gpu_engines: dict[str, Backend] = {}
+
+
 class Disk(_Told):
     """Room on a file system that models or logs go to.
 
@@ -326,6 +355,7 @@ class Facts(_Told):
     wsl: Wsl | None = None
     gpu: Gpus = Gpus()
     cuda: Cuda = Cuda()
+    provisioned: Provisioned = Provisioned()
     pythons: tuple[Python, ...] = ()
     pythons_left_out: bool = False
     closed_homes: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from experiments.doctor.facts import Facts
+from experiments.fleet.cluster import Backend
 
 
 class Severity(StrEnum):
@@ -34,6 +35,24 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """Whether an engine's unit on a node can compute on its GPU.
+
+    Attributes:
+        what: the engine, or which part of it was tried.
+        device: name of the GPU that computed; None if none did.
+        is_software: whether it is software, which the processor runs.
+        reason: why none did, a sentence.
+    """
+
+    what: str
+    backend: Backend
+    device: str | None = None
+    is_software: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeAnswer:
     """What a node reported, or why it did not.
 
@@ -46,6 +65,8 @@ class NodeAnswer:
         noise: the first line that its login shell printed by itself; empty if none.
         offset_s: its clock minus the controller's, in seconds, known to `offset_error_s`.
         silence: the finding when it sent nothing.
+        herd_gpu: how the inventory says that engines use its GPU; None for not at all.
+        proofs: what the engines that were installed for a GPU can do.
     """
 
     node: str
@@ -60,6 +81,8 @@ class NodeAnswer:
     offset_s: float = 0.0
     offset_error_s: float = 0.0
     silence: Finding | None = None
+    herd_gpu: Backend | None = None
+    proofs: Sequence[Proof] = ()
 
 
 @dataclass(frozen=True, slots=True)

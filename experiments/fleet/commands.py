@@ -181,6 +181,11 @@ def fab(verb: str, *words: str) -> str:
     return _shell([*argv, *(word for path in inventories for word in ("--inventory", path))])
 
 
+def inventory_path() -> str:
+    """The inventory that this invocation reads, for a sentence."""
+    return ", ".join(_invocation.inventories) or "the inventory"
+
+
 def from_project(path: str) -> str:
     """A path that the command line gave, as it is written in the project's folder."""
     return below(Path(path).resolve())

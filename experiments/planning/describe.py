@@ -14,6 +14,7 @@ from experiments.planning.lacks import lacks_of
 from experiments.planning.money import Purse, left_of, unpriced
 from experiments.planning.plan import SECONDS_ASSUMED, Plan, estimate_s, runnable
 from experiments.planning.preflight import describe_memory, describe_models
+from experiments.planning.shared_gpus import shared_gpus
 
 
 def describe(plan: Plan) -> list[str]:
@@ -37,6 +38,7 @@ def describe(plan: Plan) -> list[str]:
         waiting_lines(plan),
         ["Models:", *models] if models else [],
         ["Memory needed / available (MiB):", *memory] if memory else [],
+        shared_gpus(plan),
         [_time(plan, possible)],
         _money(plan, possible),
     ]

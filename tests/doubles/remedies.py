@@ -94,6 +94,7 @@ SITUATIONS: tuple[dict[str, Any], ...] = (
     {"gpu": WORKING_GPU, "pythons": [TORCH]},
     {"gpu": GPU, "pythons": [{**TORCH, "torch_cuda": None, "petals": "2.2.0"}]},
     {"pythons": [{**TORCH, "petals": "2.2.0", "bitsandbytes": None}]},
+    {"gpu": {"others": [{"name": "AMD", "driver": "amdgpu", "node": "/dev/dri/renderD128"}]}},
 )
 """What the doctor finds on a node, beside a PC on which all is well."""
 
@@ -130,6 +131,7 @@ def commands_printed(folder: Path) -> list[Printed]:
 def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     for told in SITUATIONS:
         yield lambda told=told: diagnose([answer(changed(PC, **told), NODE), answer(TWIN, OTHER)])
+    yield lambda: diagnose([answer(PC, NODE, herd_gpu="vulkan")])
     yield lambda: ask._unfit(EMPTY, f"{NONE} debian")
     yield lambda: ask._silence(EMPTY, _channel("it hangs"), ask.CutShortError("it ended"))
     yield lambda: wrong(NODE, "its facts", "they are torn")

@@ -170,6 +170,7 @@ KNOWING = {
     "analysis/cells/token_times.py": "distributed-llama's whole milliseconds",
     "collect/parsers/dllama_source.py": "logs of another engine are refused by name",
     "experiments/doctor/checks/advice.py": "how Petals' Python comes onto a node",
+    "experiments/doctor/proofs.py": "PyTorch is proved in Petals' environment",
     "experiments/doctor/probe/pythons.py": "the Python package of that name",
     "roles/node_base/files/herd_node/allowed.py": "Petals needs calls that no other engine gets",
 }

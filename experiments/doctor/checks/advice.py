@@ -62,6 +62,10 @@ class Advice:
             {"cuda_hosts": self.node, "cuda_toolkit": True, "cuda_toolkit_version": TOOLKIT},
         )
 
+    def engines(self) -> str:
+        """All of the node: its engines as the inventory now says, and what their units may see."""
+        return commands.provision(limit=[self.node], password=self.password)
+
     def _provision(self, tag: str, variables: dict[str, object]) -> str:
         return commands.provision(
             tag, limit=[self.node], variables=variables, password=self.password

@@ -46,7 +46,7 @@ def check(facts: Facts, advice: Advice) -> Iterator[Finding]:
         yield _failing(facts, gpu.nvidia_smi_error, advice)
     elif gpu.on_bus:
         yield _without_driver(gpu, advice)
-    else:
+    elif not gpu.others:
         yield ok(SUBJECT, f"No NVIDIA GPU{_lent(facts)}: models run on the processor.")
 
 

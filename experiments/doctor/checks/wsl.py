@@ -29,7 +29,8 @@ def check(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Ite
     yield ok(
         SUBJECT,
         f"WSL {facts.wsl.version or 'of unknown version'}, networking {mode}"
-        f"{'' if facts.wsl.networking else ' (as its addresses suggest)'}.",
+        f"{'' if facts.wsl.networking else ' (as its addresses suggest)'}."
+        f"{_whose_driver(facts.wsl)}",
     )
     yield from _driver(answer, facts, facts.wsl)
     if mode != "mirrored" and answer.is_root:
@@ -43,6 +44,11 @@ def check(answer: NodeAnswer, facts: Facts, others: Sequence[NodeAnswer]) -> Ite
 def _guess(answer: NodeAnswer, facts: Facts) -> str:
     """With mirrored networking the guest has Windows' own addresses."""
     return "mirrored" if answer.engine_address in facts.network.addresses else "nat"
+
+
+def _whose_driver(wsl: Wsl) -> str:
+    is_windows = wsl.windows_libcuda and not wsl.linux_libcuda
+    return " NVIDIA's driver is that of Windows." if is_windows else ""
 
 
 def _driver(answer: NodeAnswer, facts: Facts, wsl: Wsl) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.doctor.probe.machine import DPKG_STATUS, WSL_LIBRARIES
 from experiments.doctor.probe.place import Place, first_group
+from experiments.doctor.probe.render import render_gpus
 
 NVIDIA = "0x10de"
 DISPLAY = "0x03"
@@ -62,6 +63,7 @@ def gpu(place: Place) -> dict[str, Any]:
         "secure_boot": secure_boot(place),
         "driver_packages": driver_packages(place),
         "tegra": "nvidia,tegra" in place.text("/sys/firmware/devicetree/base/compatible"),
+        **render_gpus(place),
     }
 
 

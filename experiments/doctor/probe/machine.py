@@ -92,7 +92,9 @@ def wsl(place: Place) -> dict[str, Any] | None:
         "forwards": port_proxies(forwards.out) if forwards.code == 0 else None,
         "windows_libcuda": place.exists(f"{WSL_LIBRARIES}/libcuda.so.1"),
         "linux_libcuda": place.found(
-            "/usr/lib/*-linux-gnu/libcuda.so.*", "/usr/lib64/libcuda.so.*"
+            "/usr/lib/*-linux-gnu/libcuda.so.*",
+            "/usr/lib64/libcuda.so.*",
+            "/usr/local/cuda*/compat/libcuda.so.*",
         ),
     }
 

@@ -12,6 +12,7 @@ from typing import Any
 from experiments.doctor.probe.conda import closed_homes
 from experiments.doctor.probe.condition import condition
 from experiments.doctor.probe.cuda import cuda
+from experiments.doctor.probe.engines import provisioned
 from experiments.doctor.probe.gpu import gpu
 from experiments.doctor.probe.machine import disks, machine, wsl
 from experiments.doctor.probe.network import network
@@ -53,6 +54,7 @@ def machine_facts(
         "wsl": wsl(place),
         "gpu": gpu(place),
         "cuda": cuda(place),
+        "provisioned": provisioned(place),
         "pythons": environments,
         "pythons_left_out": is_cut,
         "closed_homes": closed_homes(place),
