@@ -185,7 +185,7 @@ def prove(index: int, told: Told) -> None:
 
 
 def described(cuda: Cuda, index: int, version: int) -> Device:
-    """A device, without its free memory, which is told to its users alone."""
+    """A device; the driver tells its free memory only to those that use it."""
     handle = ctypes.c_int(cuda.number("cuDeviceGet", index))
     name = ctypes.create_string_buffer(LONGEST_WORD + 1)
     cuda.do("cuDeviceGetName", name, LONGEST_WORD, handle)
@@ -197,7 +197,7 @@ def described(cuda: Cuda, index: int, version: int) -> Device:
         name=word(name.raw) or "a GPU without a name",
         kind="integrated" if is_integrated else "discrete",
         memory_mib=memory.value // MIB,
-        free_mib=None,
+        free_mib=memory.value // MIB,
         driver=f"{kernel_driver()}CUDA {version // 1000}.{version % 1000 // 10}",
     )
 

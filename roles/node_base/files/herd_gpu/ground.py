@@ -27,14 +27,14 @@ class Device(NamedTuple):
         number: in the order of the interface.
         kind: discrete, integrated, virtual, software or other.
         memory_mib: its own memory.
-        free_mib: of that; None if it is not told.
+        free_mib: of that; all of it where the driver does not say.
     """
 
     number: int
     name: str
     kind: str
     memory_mib: int
-    free_mib: int | None
+    free_mib: int
     driver: str
 
 

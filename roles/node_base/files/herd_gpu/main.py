@@ -16,9 +16,10 @@ from herd_gpu import cuda, vulkan
 from herd_gpu.ground import LONGEST_REASON, MOST_DEVICES, Device, GpuError
 
 BACKENDS = {"vulkan": vulkan.prove, "cuda": cuda.prove}
-USAGE = "usage: herd-gpu vulkan|cuda INDEX [SECONDS]\n"
+USAGE = "usage: herd-gpu vulkan|cuda INDEX [SECONDS [CALLED]]\n"
 ARGUMENTS = (
-    r"(?P<backend>vulkan|cuda) (?P<index>[0-9]{1,3})(?: (?P<seconds>[0-9]{1,4}(?:\.[0-9]{1,3})?))?"
+    r"(?P<backend>vulkan|cuda) (?P<index>[0-9]{1,3})"
+    r"(?: (?P<seconds>[0-9]{1,4}(?:\.[0-9]{1,3})?)(?: (?P<called>[0-9]{1,3}))?)?"
 )
 SECONDS = 15.0
 MOST_BYTES = 1 << 18
@@ -31,7 +32,10 @@ def main() -> int:
     if given is None:
         sys.stderr.write(USAGE)
         return 2
-    told = asked(given["backend"], int(given["index"]), float(given["seconds"] or SECONDS))
+    index = int(given["index"])
+    told = asked(given["backend"], index, float(given["seconds"] or SECONDS))
+    for device in told["devices"]:
+        device["index"] += int(given["called"] or index) - index
     sys.stdout.write(json.dumps(told) + "\n")
     return 0 if told["proof"] else 1
 
@@ -53,7 +57,6 @@ def asked(backend: str, index: int, seconds: float) -> dict[str, Any]:
     return {
         "backend": backend,
         "devices": told["devices"],
-        "chosen": index,
         "proof": told["proof"],
         "reason": told["reason"],
     }

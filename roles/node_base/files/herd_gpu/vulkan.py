@@ -84,7 +84,7 @@ class Vulkan:
         code = self.tell(name, *arguments)
         if code not in (0, INCOMPLETE):
             cause = CAUSES.get(code, "see this number in Vulkan's VkResult")
-            raise GpuError(f"Vulkan's {name} failed with result {code}: {cause}.{closed()}")
+            raise GpuError(f"Vulkan's {name} failed with result {code}: {cause}.{beside()}")
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function that has no result."""
@@ -94,8 +94,6 @@ class Vulkan:
 def prove(index: int, told: Told) -> None:
     """List the devices and have one run a program. Raises GpuError: why there is no proof."""
     vulkan = Vulkan(told)
-    if not any(map(glob.glob, DRIVERS)):
-        raise GpuError(f"No driver for Vulkan is installed: {PACKAGES}.")
     instance = c_void_p()
     application = made(Application, api_version=VERSION_1_1)
     wish = made(InstanceWish, application=application)
@@ -104,19 +102,21 @@ def prove(index: int, told: Told) -> None:
     found = [described(vulkan, number, handle) for number, handle in enumerate(handles)]
     told.devices(found)
     if index >= len(found):
-        raise GpuError(f"There is no device {index}: Vulkan finds {len(found)}.{closed()}")
+        raise GpuError(f"There is no device {index}: Vulkan finds {len(found)}.{beside()}")
     overlooked = device_files.found(*device_files.OF_NVIDIA[:1], *device_files.OF_OTHERS)
     if found[index].kind == "software" and overlooked:
         raise GpuError(
             f"Vulkan finds software only as device {index} ({found[index].name}), although "
             f"{overlooked[0]} is there: its driver for Vulkan is missing or cannot use it; "
-            f"{PACKAGES}.{closed()}"
+            f"{PACKAGES}.{beside()}"
         )
     compare(computed(vulkan, handles[index]), lambda place: place * FACTOR % 2**32)
 
 
-def closed() -> str:
-    """Which device file may not be opened, as a further sentence; empty if none is closed."""
+def beside() -> str:
+    """What the machine tells beyond an error: no driver, or a device file that is closed."""
+    if not any(map(glob.glob, DRIVERS)):
+        return f" No driver for Vulkan is installed: {PACKAGES}."
     patterns = (*device_files.OF_NVIDIA[:1], *device_files.OF_OTHERS, device_files.OF_WINDOWS)
     refusal = device_files.refusal(device_files.found(*patterns))
     return f" {refusal}" if refusal else ""
@@ -141,7 +141,8 @@ def described(vulkan: Vulkan, index: int, handle: c_void_p) -> Device:
     heaps = list(memory.kinds.heaps)[: min(memory.kinds.heap_count, MOST_HEAPS)]
     own = [number for number, heap in enumerate(heaps) if heap.flags & DEVICE_LOCAL]
     largest = max(own, key=lambda number: int(heaps[number].bytes), default=None)
-    free_bytes = None
+    memory_bytes = 0 if largest is None else heaps[largest].bytes
+    free_bytes = memory_bytes
     if largest is not None and budget.budget[largest]:
         free_bytes = max(0, budget.budget[largest] - budget.usage[largest])
     named = [word(bytes(driver.name)), word(bytes(driver.info))]
@@ -149,7 +150,7 @@ def described(vulkan: Vulkan, index: int, handle: c_void_p) -> Device:
         number=index,
         name=word(bytes(told.name)) or "a device without a name",
         kind=KINDS[told.kind] if 0 <= told.kind < len(KINDS) else "other",
-        memory_mib=0 if largest is None else heaps[largest].bytes // MIB,
-        free_mib=None if free_bytes is None else free_bytes // MIB,
+        memory_mib=memory_bytes // MIB,
+        free_mib=min(free_bytes, memory_bytes) // MIB,
         driver=" ".join(filter(None, named)) or f"version {told.driver_version:#x}",
     )

@@ -67,7 +67,7 @@ def start_gpu_proof(systemd: Systemd, unit: str, engine: str, index: int) -> Non
     backend = told.get("gpu") if isinstance(told, dict) else None
     if backend not in BACKENDS:
         raise RefusalError(f"{places.ENGINES}/{engine}/install.json names no GPU for {engine}")
-    argv = (places.GPU_PROOF, backend, "0", f"{PROOF_S}")
+    argv = (places.GPU_PROOF, backend, "0", f"{PROOF_S}", f"{index}")
     asked_for = [f"deadline={PROOF_S + 3}", *(f"arg={word}" for word in argv)]
     begin(
         systemd, unit, Request(["gpu", *asked_for]), engine, gpu_for(engine, Wish(backend, index))
