@@ -11,17 +11,20 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from collect.measurement import Measurement, Phase
-from collect.parsers import llama_server
+from collect.parsers import llama_cpp_device, llama_server
 from collect.parsers.aborted import last_words
 from collect.parsers.json_lines import LONGEST_MS, MOST_TOKENS, LogLine, Tokens
 from collect.parsers.parser import Ended, Parser
 from core.errors import HerdError
 from core.foreign import one_line
+
+if TYPE_CHECKING:
+    from collect.attempt import Role
 
 # Every run in a pattern is bounded: a log may hold a word of a megabyte.
 _ESTIMATE = re.compile(r"Final estimate: PPL(?: over .{1,80}?)? = (\S{1,40})")
@@ -29,6 +32,8 @@ _PROMPT_TIME = re.compile(
     r"prompt eval time = {1,20}(\d{1,11}\.\d{1,9}) ms / {1,20}(\d{1,7}) tokens"
 )
 _EVAL_TIME = re.compile(r": {1,20}eval time = {1,20}(\d{1,11}\.\d{1,9}) ms / {1,20}(\d{1,7}) runs")
+_FOR_A_GPU = re.compile(r"-(?:vulkan|cuda)\Z")
+"""What the name of a program ends in that was built for that."""
 _PROTOCOL = re.compile(r"^Starting RPC server v(\d{1,9}\.\d{1,9}\.\d{1,9})", re.MULTILINE)
 
 Nanoseconds = Annotated[int, Field(strict=True, ge=1, le=int(LONGEST_MS * 1e6))]
@@ -69,7 +74,7 @@ def measurement(argv: Sequence[str], root_out: bytes, root_err: bytes) -> Measur
         HerdError: the program is unknown, its output torn, or nothing was measured.
     """
     for argument in argv:
-        reader = _READERS.get(PurePosixPath(argument).name)
+        reader = _READERS.get(_FOR_A_GPU.sub("", PurePosixPath(argument).name))
         if reader is not None:
             out, err = (log.decode(errors="replace") for log in (root_out, root_err))
             return reader(out, err)
@@ -200,6 +205,10 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "it could not listen: the port is taken, or the address is not of this node",
         ),
         (r"^Failed to initialize backend", "it found no device to compute on"),
+        (
+            r"(?:invalid|unknown) device: (\S{1,80})",
+            r"it found no device \1: no driver, another GPU index, or no right to its devices",
+        ),
         (r"error loading model: (.{1,200})$", r"it could not load the model: \1"),
         (r"failed to load model '(.{1,200}?)'", r"it could not load the model \1"),
         (r"you need at least (\d{1,9}) tokens", r"the text is too short: it needs \1 tokens"),
@@ -242,6 +251,13 @@ class _LlamaCpp(Parser):
         if llama_server.is_asked(argv):
             return llama_server.measurement(out)
         return measurement(argv, out, err)
+
+    def computed_on(self, role: Role, out: bytes, err: bytes) -> str | None:
+        """Read the device of a worker, or where another program put the layers."""
+        told, logged = (log.decode(errors="replace") for log in (out, err))
+        if role == "worker":
+            return llama_cpp_device.served(told, logged)
+        return llama_cpp_device.used(told, logged)
 
     def complaint(self, process: Ended) -> str | None:
         """Find its error; a worker whose port is taken says so and ends with status 0."""

@@ -6,15 +6,18 @@ Facts of upstream: `tools/llama-bench`, `tools/perplexity`, `tools/rpc` at 0.7.0
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
+from experiments.engines import llama_cpp_gpu as gpu
+from experiments.engines import llama_cpp_shares as shares
 from experiments.engines import llama_server_scoring as scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
-from experiments.fleet.cluster import Cluster, Node
+from experiments.fleet.cluster import Backend, Cluster, Node
 from models.memory import F32_BYTES, MIB, MemoryNeed, layers_bytes
 from models.shape import ModelShape, Weights, packed_bytes
 
@@ -49,24 +52,32 @@ class LlamaCpp(NodeEngine):
     ports = ("50052-50061",)
     workloads = ("benchmark", "perplexity", "questions", "greedy")
     options = (
-        *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--flash-attn"),
-        *("--host", "--model", "--n-gen", "--n-gpu-layers", "--n-prompt"),
-        *("--output", "--parallel", "--port", "--repetitions", "--rpc"),
-        *("--split-mode", "--threads"),
+        *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--device"),
+        *("--fit", "--flash-attn", "--host", "--log-verbosity", "--model"),
+        *("--n-gen", "--n-gpu-layers", "--n-prompt", "--output", "--parallel"),
+        *("--port", "--repetitions", "--rpc", "--split-mode", "--tensor-split"),
+        *("--threads", "--ubatch-size"),
     )
-    flags = ("--no-jinja",)
+    flags = ("--no-jinja", "--verbose")
     texts = ("--prompt",)
     is_default = True
+    devices = ("cpu", "gpu")
     axes = (
         Axis("split_mode", str, default="layer", values=("layer", "tensor")),
+        shares.SHARES,
+        gpu.GPU_LAYERS,
         Axis("threads", int, default=0),
     )
 
-    def limits(self, cell: Cell, cluster: Cluster) -> str | None:  # noqa: ARG002 - the seam's signature
-        """RPC's limit, and texts that cannot be compared with the reference."""
+    def limits(self, cell: Cell, cluster: Cluster) -> str | None:
+        """RPC's limit, layers that do not add up, texts that differ from the reference's."""
         if cell.nodes > MOST_WORKERS:
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
-        return _not_exact(cell)
+        return (
+            gpu.misplaced(cell)
+            or shares.unshareable(cell, common.taking_part(cell, cluster))
+            or _not_exact(cell)
+        )
 
     def tokens(self, cell: Cell) -> int:
         """Prefill and decode are separate sequences upstream."""
@@ -83,20 +94,19 @@ class LlamaCpp(NodeEngine):
         workers = tuple(_worker(cell, node) for node in nodes) if cell.nodes > 1 else ()
         workload = cell.workload
         if isinstance(workload, Questions):
-            argv = (*_server(_context(cell, workload)), *_template(workload), *_model(cell, nodes))
-            server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
-            return asking.chat_deployment(cell, workload, workers, server)
+            argv = (*_server(cell, nodes, _context(cell, workload)), *_template(workload))
+            return asking.chat_deployment(cell, workload, workers, _serving(cell, nodes, argv))
         if isinstance(workload, Greedy):
-            argv = (*_server(_kv_tokens(cell)), *EXACT, *_model(cell, nodes))
-            server = asking.server_process(cell, nodes[0], argv, SERVES, ENVIRONMENT)
-            return scoring.scoring_deployment(cell, workload, workers, server)
+            argv = (*_server(cell, nodes, _kv_tokens(cell)), *EXACT, *gpu.exactly(cell, nodes))
+            return scoring.scoring_deployment(cell, workload, workers, _serving(cell, nodes, argv))
         return Deployment(
             workers=workers,
             root=Process(
                 node=nodes[0],
                 role="root",
-                argv=(*_mode(workload), *_model(cell, nodes)),
-                env=ENVIRONMENT,
+                argv=(*_mode(cell, nodes, workload), *_model(cell, nodes)),
+                env=_environment(cell, nodes),
+                gpu=_root_backend(cell, nodes),
             ),
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
@@ -125,16 +135,49 @@ def _not_exact(cell: Cell) -> str | None:
 
 
 def _worker(cell: Cell, node: Node) -> Process:
+    backend = gpu.backend_of(cell, node)
     argv = (
-        f"{PROGRAMS}/ggml-rpc-server",
+        common.program_for(f"{PROGRAMS}/ggml-rpc-server", backend),
         "--host",
         node.listen_address,
         "--port",
         str(WORKER_PORT),
         "--threads",
         str(common.threads(cell, node)),
+        *gpu.device(backend),
     )
-    return Process(node=node, role="worker", argv=argv, env=ENVIRONMENT, listen_port=WORKER_PORT)
+    return Process(
+        node=node,
+        role="worker",
+        argv=argv,
+        env={**ENVIRONMENT, **gpu.environment(cell, node)},
+        listen_port=WORKER_PORT,
+        gpu=backend,
+    )
+
+
+def _root_backend(cell: Cell, nodes: tuple[Node, ...]) -> Backend | None:
+    """By which interface the first node's own program computes; with workers it does not."""
+    return gpu.backend_of(cell, nodes[0]) if len(nodes) == 1 else None
+
+
+def _program(cell: Cell, nodes: tuple[Node, ...], name: str) -> str:
+    return common.program_for(f"{PROGRAMS}/{name}", _root_backend(cell, nodes))
+
+
+def _environment(cell: Cell, nodes: tuple[Node, ...]) -> Mapping[str, str]:
+    """Of the first node's own program."""
+    if _root_backend(cell, nodes) is None:
+        return ENVIRONMENT
+    return {**ENVIRONMENT, **gpu.environment(cell, nodes[0])}
+
+
+def _serving(cell: Cell, nodes: tuple[Node, ...], argv: tuple[str, ...]) -> Process:
+    """The server of a cell, with the model."""
+    server = asking.server_process(
+        cell, nodes[0], (*argv, *_model(cell, nodes)), SERVES, _environment(cell, nodes)
+    )
+    return replace(server, gpu=_root_backend(cell, nodes))
 
 
 def _model(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
@@ -148,10 +191,10 @@ def _model(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     )
 
 
-def _server(context: int) -> tuple[str, ...]:
+def _server(cell: Cell, nodes: tuple[Node, ...], context: int) -> tuple[str, ...]:
     """`llama-server` for one conversation of so many tokens."""
     return (
-        f"{PROGRAMS}/llama-server",
+        _program(cell, nodes, "llama-server"),
         "--host",
         asking.HOST,
         "--port",
@@ -174,17 +217,17 @@ def _context(cell: Cell, workload: Questions) -> int:
     return min(asking.longest_tokens(workload), common.model_spec(cell.model).shape.context)
 
 
-def _mode(workload: Benchmark | Perplexity) -> tuple[str, ...]:
+def _mode(cell: Cell, nodes: tuple[Node, ...], workload: Benchmark | Perplexity) -> tuple[str, ...]:
     if isinstance(workload, Perplexity):
         return (
-            f"{PROGRAMS}/llama-perplexity",
+            _program(cell, nodes, "llama-perplexity"),
             "--prompt",
             common.perplexity_text(workload),
             "--ctx-size",
             str(workload.context_tokens),
         )
     return (
-        f"{PROGRAMS}/llama-bench",
+        _program(cell, nodes, "llama-bench"),
         "--n-prompt",
         str(workload.prompt_tokens),
         "--n-gen",
@@ -198,7 +241,7 @@ def _mode(workload: Benchmark | Perplexity) -> tuple[str, ...]:
 
 def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
     if len(nodes) == 1:
-        return ()
+        return gpu.offloading(cell, nodes[0]) if _root_backend(cell, nodes) else ()
     workers = ",".join(f"{node.engine_address}:{WORKER_PORT}" for node in nodes)
     return (
         "--rpc",
@@ -207,7 +250,13 @@ def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
         ALL_LAYERS,
         "--split-mode",
         str(cell.params["split_mode"]),
+        *shares.tensor_split(cell, nodes, _separator(cell)),
     )
+
+
+def _separator(cell: Cell) -> str:
+    """Between shares: for `llama-bench` a comma begins another test."""
+    return ";" if isinstance(cell.workload, Benchmark) else ","
 
 
 def _kv_tokens(cell: Cell) -> int:

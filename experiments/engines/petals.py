@@ -6,7 +6,6 @@ The programs are llama-herd's own around Petals (`roles/petals/files/programs`).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -15,6 +14,7 @@ from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
+from experiments.engines.counted_layers import COUNTS, counted, miscounted
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
@@ -27,8 +27,6 @@ PROGRAMS = f"{ENGINES_FOLDER}/petals/bin/petals-"
 SERVES = "Ready for questions"
 STARTED = "[INFO] Started"
 """In the line that a server logs when it has announced itself to the swarm."""
-COUNTS = (r"[1-9]\d*(-[1-9]\d*)+", "layers of each node, such as 4-2")
-"""How a person counts out the layers of each node."""
 LONGEST_STEP_MS = 1e9
 SERVER_BYTES = 720 * MIB
 CLIENT_BYTES = 480 * MIB
@@ -63,7 +61,7 @@ class Petals(NodeEngine):
         spec = common.model_spec(cell.model)
         return (
             _not_served(cell, spec)
-            or _miscounted(cell, _plain(spec).shape.layers)
+            or miscounted(cell, "spans", _plain(spec).shape.layers)
             or _forwarded(cell, cluster)
         )
 
@@ -78,7 +76,7 @@ class Petals(NodeEngine):
     def memory(self, cell: Cell) -> MemoryNeed:
         """An estimate: Python and PyTorch in several processes, layers, KV cache."""
         spec = common.model_spec(cell.model)
-        shape, told = _plain(spec).shape, _counted(cell)
+        shape, told = _plain(spec).shape, counted(cell, "spans")
         # As if all had about as much as the one that has most.
         nodes = max(1, shape.layers // max(told)) if told else cell.nodes
         return memory_need(shape, cell.weights, nodes, _room(cell, spec))
@@ -132,29 +130,12 @@ def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:
     Even: counts differ by one at most. By memory: in proportion to it, one layer at least.
     Otherwise explicit, such as `4-2`.
     """
-    if told := _counted(cell):
+    if told := counted(cell, "spans"):
         return tuple(accumulate(told))
     shares = [node.memory_mib if cell.params["spans"] == "memory" else 1 for node in nodes]
     if not all(shares):
         shares = [1] * len(nodes)
     return tuple(accumulate(share_layers(layers, shares)))
-
-
-def _counted(cell: Cell) -> tuple[int, ...]:
-    """Layers of each node where the cell counts them out; else nothing."""
-    spelled = str(cell.params["spans"])
-    return tuple(map(int, spelled.split("-"))) if re.fullmatch(COUNTS[0], spelled) else ()
-
-
-def _miscounted(cell: Cell, layers: int) -> str | None:
-    """Return why explicit spans do not fit; None if they do, or are not explicit."""
-    told = _counted(cell)
-    if not told or (len(told) == cell.nodes and sum(told) == layers):
-        return None
-    return (
-        f"spans {cell.params['spans']} are {sum(told)} layers on {len(told)} nodes, and "
-        f"{cell.model} has {layers} for {cell.nodes}"
-    )
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:

@@ -43,8 +43,9 @@ def _as_list(value: object) -> object:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _known(axes: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
+def _known(given: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
     """Axes with values as the engines know them; the error has the place of each mistake."""
+    axes = _with_words(given)
     problems = [
         InitErrorDetails(
             # Braces would be taken for placeholders.
@@ -63,6 +64,16 @@ def _known(axes: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]
 
 Values = Annotated[tuple[Scalar, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Axes = Annotated[dict[str, Values], AfterValidator(_known)]
+
+
+def _with_words(axes: Mapping[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:
+    """Axes whose words may be numbers have them as words, as on the command line."""
+    known = known_axes()
+    spelled = {name for name, same in known.items() if any(a.form and a.kind is str for a in same)}
+    return {
+        name: tuple(str(v) if type(v) is int else v for v in values) if name in spelled else values
+        for name, values in axes.items()
+    }
 
 
 def known_axes() -> dict[str, tuple[Axis, ...]]:

@@ -73,7 +73,7 @@ def test_ansible_is_told_in_one_line_of_json() -> None:
     assert printed.count("\n") == 1
     assert set(told) == set(ON_NODES)
     assert told["llama.cpp"]["role"] == "llama_cpp"
-    assert told["llama.cpp"]["flags"] == ["--no-jinja"]
+    assert told["llama.cpp"]["flags"] == ["--no-jinja", "--verbose"]
     assert told["petals"]["wish"] == "herd_petals"
     assert told["petals"]["reads_model_on_every_node"] is True
     assert told["llama.cpp"]["ports"] == ["50052-50061"]

@@ -1,0 +1,100 @@
+"""llama.cpp on a GPU: which one a process sees, what is kept there, and that its log says so.
+
+Facts of upstream: `ggml-vulkan.cpp`, `ggml-cuda.cu` and `llama-model.cpp` at 0.7.0, tried on
+Mesa's software Vulkan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from collect.run import Benchmark
+from experiments.engines import common
+from experiments.engines.base import Axis, Cell
+from experiments.fleet.cluster import Backend, Node
+
+GPU_LAYERS = Axis(
+    "gpu_layers",
+    str,
+    default="all",
+    values=("all",),
+    form=(r"[1-9]\d{0,3}", "a whole number, such as 20"),
+    born_as="all",
+)
+DEVICES: Mapping[Backend, str] = {"vulkan": "Vulkan0", "cuda": "CUDA0"}
+"""What ggml calls the only GPU that a process sees, whatever its number is on the node."""
+VISIBLE: Mapping[Backend, Mapping[str, str]] = {
+    "vulkan": {"GGML_VK_VISIBLE_DEVICES": "{index}"},
+    "cuda": {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "{index}"},
+}
+"""Shows one GPU. Without its variable ggml's Vulkan leaves out software, whatever asks for it."""
+TOKEN_BY_TOKEN = ("--ubatch-size", "1")
+"""Matrices times one vector are float32 sums. For more at once both backends round to 16-bit
+numbers or TF32: logarithms of probabilities then differ by 1e-3, and by 2e-6 with this."""
+LOG_LEVEL = "4"
+"""The lowest at which the log names the device, and says how many layers it got."""
+
+
+def backend_of(cell: Cell, node: Node) -> Backend | None:
+    """The interface by which a node computes in a cell; None where its CPU does."""
+    gpu = common.gpu_of(cell, node)
+    return gpu.backend if gpu else None
+
+
+def environment(cell: Cell, node: Node) -> dict[str, str]:
+    """What shows the node's GPU to a process of the cell; nothing where its CPU computes."""
+    backend = backend_of(cell, node)
+    if backend is None:
+        return {}
+    return {name: text.format(index=node.gpu_index) for name, text in VISIBLE[backend].items()}
+
+
+def device(backend: Backend | None) -> tuple[str, ...]:
+    """The device of a process, as an option; none for the CPU."""
+    return ("--device", DEVICES[backend]) if backend else ()
+
+
+def offloading(cell: Cell, node: Node) -> tuple[str, ...]:
+    """What a process that computes alone keeps on its GPU, and how it logs that."""
+    layers = ("--n-gpu-layers", str(gpu_layers(cell)))
+    options = (*device(backend_of(cell, node)), *layers)
+    if isinstance(cell.workload, Benchmark):
+        return (*options, "--verbose")
+    # It would else look for sizes that suit the GPU's memory.
+    return (*options, "--fit", "off", "--log-verbosity", LOG_LEVEL)
+
+
+def exactly(cell: Cell, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """What makes texts agree with those of CPUs; nothing where only CPUs compute."""
+    return TOKEN_BY_TOKEN if any(backend_of(cell, node) for node in nodes) else ()
+
+
+def most_gpu_layers(cell: Cell) -> int:
+    """Layers of the model as upstream counts them: the output matrix is the last one."""
+    return common.model_spec(cell.model).shape.layers + 1
+
+
+def gpu_layers(cell: Cell) -> int:
+    """Layers on the GPU of a cell of one node: the last ones, with the output matrix."""
+    asked = str(cell.params[GPU_LAYERS.name])
+    return most_gpu_layers(cell) if asked == "all" else int(asked)
+
+
+def misplaced(cell: Cell) -> str | None:
+    """Why so many layers cannot be on the GPU, one sentence; None if they can."""
+    asked, most = str(cell.params[GPU_LAYERS.name]), most_gpu_layers(cell)
+    if asked == "all":
+        return None
+    if cell.device == "cpu":
+        return f"gpu_layers {asked} requires device gpu, and this cell computes on CPUs"
+    if cell.nodes > 1:
+        return (
+            f"gpu_layers {asked} requires one node: with more nodes, each keeps its layers on one "
+            "device (axis shares says how many)"
+        )
+    if int(asked) > most:
+        return (
+            f"gpu_layers is {asked}, and {cell.model} has {most} at most: {most - 1} layers and "
+            "the output matrix"
+        )
+    return None
