@@ -71,6 +71,7 @@ class ProcessRecord(Record):
         out_file: file name of its standard output in the attempt's folder.
         err_file: of its standard error; None when that was empty.
         kept: the process served earlier trials too and may serve later ones.
+        gpu: the interface by which it was to compute on its node's GPU; None where it saw no GPU.
     """
 
     node: FileName
@@ -90,6 +91,7 @@ class ProcessRecord(Record):
     out_file: FileName | None = None
     err_file: FileName | None = None
     kept: bool = False
+    gpu: Words | None = None
 
 
 class GpuReading(Record):

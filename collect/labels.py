@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from collect.run import Scalar
 
@@ -10,8 +10,14 @@ LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
 
 
-def cell_label(params: Mapping[str, Scalar]) -> str:
-    """A cell in a few words."""
+def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
+    """A cell in a few words.
+
+    Args:
+        params: axis name to value.
+        gpus: the nodes that compute on their GPU, where they are known.
+    """
+    where = " and ".join(gpus)
     names = {True: "on", False: "off"}
     system = f"{params['system']}: " if "system" in params else ""
     words = [f"{system}{params['engine']}", str(params["model"])]
@@ -24,6 +30,8 @@ def cell_label(params: Mapping[str, Scalar]) -> str:
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
+        if name == "device" and where:
+            words.append(f"on {where}")
     words += _link_words(params)
     if params.get("context"):
         words.append(f"context {params['context']}")

@@ -14,7 +14,8 @@ from collect.parsers.parser import slug_of
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment
-from experiments.fleet.cluster import Cluster, Installation
+from experiments.engines.gpu_checks import gpu_missing, other_device
+from experiments.fleet.cluster import Backend, Cluster, Installation
 from models.build import WEIGHTS_OF_FORMAT, Format, artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
@@ -94,6 +95,7 @@ class NodeEngine(Engine):
             and hands out the parts.
         chat_forms: forms of conversations that its server can write out; None for any form.
         wish: variable that must be true for a node to get it; None if every node gets it.
+        herd_gpu: values of the inventory variable `herd_gpu` with which it uses a node's GPU.
         is_default: whether a matrix that names no engine means this one.
     """
 
@@ -105,6 +107,7 @@ class NodeEngine(Engine):
     reads_model_on_every_node: ClassVar[bool] = False
     chat_forms: ClassVar[tuple[str, ...] | None] = None
     wish: ClassVar[str | None] = None
+    herd_gpu: ClassVar[tuple[Backend, ...]] = ("vulkan", "cuda")
     is_default: ClassVar[bool] = False
 
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
@@ -112,6 +115,7 @@ class NodeEngine(Engine):
         spec = common.model_spec(cell.model)
         return (
             self.other_workload(cell)
+            or other_device(cell, self)
             or self._other_weights(cell)
             or not_published(spec, self.format, cell.weights)
             or self.limits(cell, cluster)
@@ -120,6 +124,7 @@ class NodeEngine(Engine):
             or common.missing(
                 cell, cluster, self.memory(cell), self.files(cell), self.less_memory(cell)
             )
+            or gpu_missing(cell, cluster, self, self.gpu_memory(cell), self.less_memory(cell))
             or self._outdated(cell, cluster)
             or (
                 common.absent_elsewhere(cell, cluster, self.files(cell))
@@ -172,6 +177,13 @@ class NodeEngine(Engine):
         """The model's files on a node, absolute paths."""
         spec = common.model_spec(cell.model)
         return tuple(artifact_file_names(spec, self.format, cell.weights).values())
+
+    def gpu_memory(self, cell: Cell) -> int:
+        """What it needs of the memory of a GPU that it computes on, in bytes.
+
+        By default as much as a worker needs of a node's.
+        """
+        return self.memory(cell).worker_bytes
 
     def less_memory(self, cell: Cell) -> str:  # noqa: ARG002 - likewise
         """How a cell that has too little memory would need less; "" if it cannot."""

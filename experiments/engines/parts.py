@@ -13,6 +13,7 @@ from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
 from experiments.engines.base import Device
 from experiments.engines.engine import Engine, NodeEngine
+from experiments.fleet.cluster import Backend
 from models.build import WEIGHTS_OF_FORMAT
 
 FACTS = ("about", "workloads")
@@ -73,6 +74,8 @@ def misstated(engine: Engine) -> str | None:
         if engine.wish is not None and not str(engine.wish).isidentifier():
             return f"`wish` in {_module(engine)} must be a variable such as herd_petals"
         option = (_is_option, "options such as --model")
+        backends = get_args(Backend)
+        checks |= {"herd_gpu": (backends.__contains__, f"some of {', '.join(backends)}")}
         checks |= {"ports": (_is_range, "ranges such as 9990-9999")}
         checks |= dict.fromkeys(("options", "flags", "texts"), option)
     for fact, (fits, what) in checks.items():

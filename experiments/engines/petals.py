@@ -51,6 +51,7 @@ class Petals(NodeEngine):
     texts = ("--prompt",)
     reads_model_on_every_node = True
     wish = "herd_petals"
+    herd_gpu = ("cuda",)
     axes = (
         Axis("spans", str, default="even", values=("even", "memory"), form=COUNTS),
         Axis("threads", int, default=0),

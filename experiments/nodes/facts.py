@@ -13,6 +13,7 @@ from core.foreign import is_file_name, one_line
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
+from experiments.nodes.gpus import gpu_facts, gpus_of
 from experiments.nodes.launcher import Conversation, Launcher, Reply, Request, ask
 from experiments.nodes.together import in_parallel
 from experiments.nodes.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
@@ -78,6 +79,7 @@ def ask_node(node: Node, launcher: Launcher) -> Node:
         hardware = read_told(node.name, where, text, Hardware)
         gpus = read_told(node.name, where, reply.text("gpus") or "{}", FactSheet).root
         engines = _installations(node, reply)
+        found = gpus_of(node, engines, conversation)
         energy = reply.pairs("energy")
         counted: dict[str, Scalar | None] = {
             name: one_line(energy[key]) if key in energy else None
@@ -93,9 +95,11 @@ def ask_node(node: Node, launcher: Launcher) -> Node:
                 "address": node.engine_address,
                 **counted,
                 **gpus,
+                **gpu_facts(engines, found),
                 **_programs(engines),
             },
             engines=engines,
+            gpus=found,
             model_sha256=_models(node, reply, conversation),
             away=None,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from collect.labels import cell_label
 from collect.run import CellRecord
 from core.progress import spoken_time
 from experiments.fleet import commands
@@ -49,7 +48,7 @@ def describe(plan: Plan) -> list[str]:
 def _told(plan: Plan, cell: CellRecord) -> str:
     """A cell in the list of trials."""
     away = plan.waits_for(cell)
-    return cell_label(cell.params) + (f" (waits for {', '.join(away)})" if away else "")
+    return plan.label(cell) + (f" (waits for {', '.join(away)})" if away else "")
 
 
 def _number(n: int, thing: str) -> str:
@@ -64,7 +63,7 @@ def _names(cluster: Cluster) -> str:
 def impossible(plan: Plan) -> list[str]:
     """The cells that cannot run and why, a line each below a title; none if all can."""
     lines = [
-        f"  {cell_label(cell.params)}: {cell.unavailable}"
+        f"  {plan.label(cell)}: {cell.unavailable}"
         for cell in plan.cells
         if cell.unavailable is not None
     ]
@@ -101,7 +100,7 @@ def waiting_lines(plan: Plan, left: Mapping[str, int] | None = None) -> list[str
         "Nodes that are away:",
         *(f"  {node.name}: {node.away}" for node in plan.cluster.nodes if node.name in needed),
         "Cells waiting for them:",
-        *(f"  {cell_label(cell.params)}: {', '.join(away)}" for cell, away in cells if away),
+        *(f"  {plan.label(cell)}: {', '.join(away)}" for cell, away in cells if away),
     ]
 
 

@@ -9,7 +9,7 @@ from collect.run import Greedy
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import below_models, model_spec, taking_part, unreadable
-from experiments.fleet.cluster import Cluster, Installation, Node
+from experiments.fleet.cluster import Cluster, Gpu, Installation, Node
 from experiments.links import links
 from models.build import artifact_file_names
 from models.fetch import is_fetched
@@ -66,7 +66,7 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
         all_read = ON_NODES[cell.engine].reads_model_on_every_node
         readers = [node for node in there if all_read or node is root]
         wanted = Wanted(cell.engine, cell.model, cell.weights)
-        if _lack(cell.engine, there):
+        if _lack(cell, there):
             engines.setdefault(cell.engine, set()).update(node.name for node in there)
         if not all(wanted.files() <= node.model_sha256.keys() for node in readers):
             models.setdefault(wanted, set()).update(node.name for node in readers)
@@ -97,25 +97,44 @@ def obstacle_beyond(cell: Cell, cluster: Cluster) -> str | None:
 def _promised(cell: Cell, cluster: Cluster) -> Cluster:
     """The cluster as if the cell's engine and model were there."""
     files = dict.fromkeys(Wanted(cell.engine, cell.model, cell.weights).files(), "")
-    installed = {cell.engine: Installation(cell.engine, installed=True)}
     nodes = (
-        replace(
-            node,
-            engines={**node.engines, **installed},
-            model_sha256={**node.model_sha256, **files},
-        )
+        replace(_promised_gpu(node, cell.engine), model_sha256={**node.model_sha256, **files})
         for node in cluster.nodes
     )
     return replace(cluster, nodes=tuple(nodes))
 
 
-def _lack(engine: str, nodes: Sequence[Node]) -> bool:
-    """Whether an engine is missing or outdated on one of these nodes, or is not the same on all."""
+def _promised_gpu(node: Node, engine: str) -> Node:
+    """The node as if the engine were there, for its GPU where the inventory says so."""
+    backend = node.engines[engine].gpu if engine in node.engines else None
+    gpus = dict(node.gpus)
+    if backend is None and node.herd_gpu in ON_NODES[engine].herd_gpu:
+        backend = node.herd_gpu
+        unknown = Gpu(backend, node.gpu_index, "", "other", 0, 0, "")
+        gpus.setdefault(backend, unknown)
+    installed = Installation(engine, installed=True, gpu=backend)
+    return replace(node, engines={**node.engines, engine: installed}, gpus=gpus)
+
+
+def _lack(cell: Cell, nodes: Sequence[Node]) -> bool:
+    """Whether nodes need the engine of a cell: it is missing, outdated, or not the same on all.
+
+    In a cell on GPUs also where the inventory gives the node one that the engine was not built for.
+    """
+    engine = cell.engine
+    if any(_lacks_gpu(cell, node) for node in nodes):
+        return True
     there = [node.engines[engine] for node in nodes if engine in node.engines]
     is_whole = len(there) == len(nodes) and all(
         one.installed and not ON_NODES[engine].withheld(one) for one in there
     )
     return not is_whole or len({(one.version, one.protocol) for one in there}) > 1
+
+
+def _lacks_gpu(cell: Cell, node: Node) -> bool:
+    installed = node.engines.get(cell.engine)
+    is_asked = cell.device == "gpu" and node.herd_gpu in ON_NODES[cell.engine].herd_gpu
+    return is_asked and installed is not None and installed.gpu is None
 
 
 def _lacks_original(cell: Cell) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
+from collect.labels import cell_label
 from collect.run import (
     ATTEMPTS_FOLDER,
     PROTOCOL_VERSION,
@@ -22,6 +23,7 @@ from core.foreign import one_line
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.common import taking_part
+from experiments.engines.gpu_checks import gpu_words
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.links import links
@@ -58,6 +60,10 @@ class Plan:
         """The nodes that keep a cell waiting, which could run otherwise."""
         away = {node.name for node in self.cluster.nodes if node.away is not None}
         return tuple(name for name in cell.nodes if name in away and cell.unavailable is None)
+
+    def label(self, cell: CellRecord) -> str:
+        """A cell in a few words, with the nodes that compute on their GPU."""
+        return cell_label(cell.params, gpu_words(self.by_id[cell.cell_id], self.cluster))
 
 
 def trim(cluster: Cluster, matrix: Matrix) -> Cluster:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Iterable, Sequence
 
 from core.errors import HerdError
-from experiments.engines import ENGINES, ON_NODES
+from experiments.engines import ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
+from experiments.engines.gpu_checks import gpus_in
 from experiments.engines.openai import is_replayed
-from experiments.fleet.cluster import CONTROLLER, Cluster, Node
+from experiments.fleet.cluster import CONTROLLER, Cluster, Gpu, Node
 from models.build import expected_size_bytes, weights_of
 
 _MIB = 1024 * 1024
@@ -33,18 +34,26 @@ def describe_models(cells: Iterable[Cell]) -> list[str]:
 
 
 def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
-    """A line for each cell: what its processes need, and what the fullest node has free."""
+    """A line for each cell: what its processes need, and what the fullest node has free.
+
+    In a cell on GPUs, also each GPU and what is free of its memory.
+    """
     lines: dict[str, None] = {}
     for cell in cells:
         nodes = taking_part(cell, cluster)
         if cell.endpoint is not None or cell.nodes > len(nodes):
             continue
-        need = ENGINES[cell.engine].memory(cell)
+        engine = ON_NODES[cell.engine]
+        need = engine.memory(cell)
         root, *others = nodes
         words = [f"root {need.root_mib} / {_free(root)}"]
         if others:
             fullest = min(others, key=lambda node: node.available_mib or node.memory_mib)
             words.append(f"worker {need.worker_mib} / {_free(fullest)}")
+        words += [
+            f"GPU {-(-engine.gpu_memory(cell) // _MIB)} / {_described(gpu)} ({name})"
+            for name, gpu in gpus_in(cell, cluster).items()
+        ]
         context = f" context {cell.params['context']}" if cell.params.get("context") else ""
         what = f"{cell.engine} {cell.model} {cell.weights}{context}"
         plural = "node" if cell.nodes == 1 else "nodes"
@@ -59,6 +68,12 @@ def _counts(counts: Sequence[int]) -> str:
         return f"on any number of nodes up to {counts[-1]}"
     *most, last = map(str, counts)
     return f"on {', '.join(most)} or {last} nodes" if most else f"on {last} node alone"
+
+
+def _described(gpu: Gpu) -> str:
+    """What is free of a GPU's memory, and its name; software is called so."""
+    free = gpu.free_mib if gpu.memory_mib else "unknown"
+    return f"{free} of {gpu.name}{', software' if gpu.is_software else ''}"
 
 
 def _free(node: Node) -> str:

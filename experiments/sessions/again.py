@@ -15,6 +15,7 @@ from collect.later import Facts, Later
 from collect.run import CellRecord, RunManifest, Scalar
 from core.errors import HerdError
 from experiments.fleet.cluster import Cluster, Node
+from experiments.nodes.gpus import GPU_FACT
 from experiments.planning.identity import canonical
 from experiments.planning.manifest import run_manifest
 from experiments.planning.plan import Plan
@@ -57,6 +58,12 @@ def node_difference(manifest: RunManifest, node: Node) -> str | None:
         for key in sorted(_programs(facts).keys() & _programs(node.facts).keys())
         if facts[key] != node.facts[key]
     ]
+    if _computes_on_gpu(manifest, node.name):
+        found += [
+            f"{key} of {node.name} is now {node.facts[key]}, and was {facts[key]}"
+            for key in sorted(_gpus(facts).keys() & _gpus(node.facts).keys())
+            if facts[key] != node.facts[key] and not key.endswith("_mib")
+        ]
     if node.name == next(iter(manifest.nodes)):  # the root, where the models lie
         found += [
             f"the model file {name} changed"
@@ -69,6 +76,11 @@ def node_difference(manifest: RunManifest, node: Node) -> str | None:
         f"Since the run {manifest.run} began, {'; '.join(found)}. Its trials would not be "
         "comparable. Undo the change, or start another run with --new."
     )
+
+
+def _computes_on_gpu(manifest: RunManifest, node: str) -> bool:
+    """Whether some cell of a run has a node compute on its GPU, if it has one."""
+    return any(node in cell.nodes and cell.params.get("device") == "gpu" for cell in manifest.cells)
 
 
 def look_again(
@@ -161,8 +173,13 @@ def _programs(facts: Mapping[str, Scalar | None]) -> Facts:
     return {key: value for key, value in facts.items() if key.endswith(" sha256")}
 
 
+def _gpus(facts: Mapping[str, Scalar | None]) -> Facts:
+    return {key: value for key, value in facts.items() if GPU_FACT.search(key)}
+
+
 def _more_facts(before: Facts, now: Facts) -> Facts:
-    """What a node says for the first time: all, or programs that it had not."""
+    """What a node says for the first time: all, or programs and GPUs that it had not."""
     if not before:
         return now
-    return {key: value for key, value in _programs(now).items() if key not in before}
+    found = {**_programs(now), **_gpus(now)}
+    return {key: value for key, value in found.items() if key not in before}

@@ -222,7 +222,7 @@ class Session:
         if trial.cell_id in self._warmed and not cold:
             return
         for number in range(1, warm_ups(cell, self._manifest.warmup) + 1):
-            self._progress.step(self._step(trial, cell, 0))
+            self._progress.step(self._step(trial, 0))
             name = f"{trial.cell_id}-w{number}"
             execution = self._execute(cell, deployment, name)
             if failure(execution):
@@ -234,7 +234,7 @@ class Session:
         self._purse.refuse_beyond(most_of_trial(cell))
         number = self.book.attempts[trial.trial_id] + 1
         attempt_id = f"{trial.trial_id}-a{number}"
-        self._progress.step(self._step(trial, cell, number))
+        self._progress.step(self._step(trial, number))
         with reserved(self._ledger.attempts, room_for(cell)):
             execution = self._execute(cell, deployment, attempt_id)
 
@@ -302,9 +302,12 @@ class Session:
         if record.is_final or self.book.used[trial.trial_id] >= self._manifest.max_attempts:
             self.book.settle(trial, "failed")
 
-    def _step(self, trial: TrialRecord, cell: Cell, attempt: int) -> RunningTrial:
+    def _step(self, trial: TrialRecord, attempt: int) -> RunningTrial:
         return RunningTrial(
-            cell_label(cell.params), trial.order, len(self._manifest.trials), attempt
+            self._lineup.plan.label(self._cells[trial.cell_id]),
+            trial.order,
+            len(self._manifest.trials),
+            attempt,
         )
 
     def _live(self, tail: str) -> None:

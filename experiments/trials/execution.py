@@ -20,6 +20,9 @@ class Execution:
         refused: the node that did not do what it was asked, if one did not; logs cannot show why.
         root_wall_s: lifetime of the root by its node's clock.
         logs: file name to content.
+        beginnings: process to the beginning of its output and errors, where its logs here do not
+            hold it because it served earlier trials.
+        software: nodes whose processes compute on a GPU that is software.
         link: the links of the nodes, where the matrix names them.
     """
 
@@ -34,6 +37,8 @@ class Execution:
     energy: dict[str, NodeEnergy] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     link: LinkRecord | None = None
+    beginnings: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    software: set[str] = field(default_factory=set)
 
     def blame(self, cause: str) -> None:
         """Name a cause; the first thing that went wrong is it, the rest follows from it."""
@@ -62,6 +67,9 @@ class Execution:
     ) -> None:
         """Put a process and its logs into the account."""
         stem = f"{process.node.name}.{process.role}"
+        gpu = process.node.gpus.get(process.gpu) if process.gpu else None
+        if gpu is not None and gpu.is_software:
+            self.software.add(process.node.name)
         out_file = err_file = None
         if "out" in reply.parts:
             out_file = f"{stem}.out"
@@ -88,5 +96,6 @@ class Execution:
                 out_file=out_file,
                 err_file=err_file,
                 kept=kept,
+                gpu=process.gpu,
             )
         )

@@ -18,6 +18,7 @@ class KeptWorker:
         err_from: bytes of its standard error fetched so far.
         cpu_s: CPU time it had used then.
         reading: state of its node then.
+        beginning: of its output and errors, as they were fetched first; None until then.
     """
 
     process: Process
@@ -26,6 +27,7 @@ class KeptWorker:
     err_from: int = 0
     cpu_s: float | None = None
     reading: NodeReading | None = None
+    beginning: tuple[bytes, bytes] | None = None
 
 
 class KeptWorkers:

@@ -15,12 +15,15 @@ from core.foreign import one_line, whole
 from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import Request
 from experiments.nodes.told import first_of, unread
+from experiments.trials.devices import devices_of
 from experiments.trials.execution import Execution
 from experiments.trials.validity import failure, invalidity, is_told_by_logs
 
 FULL_KIB = 1024
 """A file system with less room than this counts as full."""
 LONGEST_CAUSE = 2000
+LONGEST_GPU = 200
+"""Of a GPU's name."""
 
 
 class Recorder:
@@ -66,9 +69,18 @@ class Recorder:
                 logs=execution.logs,
             )
             draft = self._draft(trial, number, execution, expected)
-        outcome, cause, samples = self._verdict(folder, draft, execution)
+        devices, elsewhere = devices_of(draft, execution)
+        outcome, cause, samples = self._verdict(folder, draft, execution, elsewhere)
         told = None if cause is None else one_line(cause, LONGEST_CAUSE)
-        return draft.model_copy(update={"outcome": outcome, "cause": told, "samples": samples})
+        return draft.model_copy(
+            update={
+                "outcome": outcome,
+                "cause": told,
+                "samples": samples,
+                "devices": {node: one_line(name, LONGEST_GPU) for node, name in devices.items()},
+                "software_devices": tuple(sorted(devices.keys() & execution.software)),
+            }
+        )
 
     def _draft(
         self, trial: TrialRecord, number: int, execution: Execution, expected: int
@@ -98,7 +110,7 @@ class Recorder:
         )
 
     def _verdict(
-        self, folder: Path, draft: AttemptRecord, execution: Execution
+        self, folder: Path, draft: AttemptRecord, execution: Execution, elsewhere: str | None
     ) -> tuple[Outcome, str | None, int]:
         samples = 0
         cause = failure(execution)
@@ -113,6 +125,7 @@ class Recorder:
                 cause = unread("its logs", error)
         if cause is None and samples != draft.expected_samples:
             cause = f"its log holds {samples} of {draft.expected_samples} samples"
+        cause = cause or elsewhere
         if cause is not None:
             return "failed", self._full_disk(draft) + cause, samples
         reason = invalidity(execution, self._link_mbit, self._page_bytes)

@@ -23,6 +23,8 @@ from experiments.trials.meter import Meter
 KEPT_S = 86_400.0
 """Reused workers serve many trials; they end with the connection of the runner, or after a day."""
 
+BEGINNING_BYTES = 1 << 18
+"""Of a reused worker's logs, where it says on what it computes; more than engines write there."""
 GRACE_S = 30.0
 """So much longer than the root its workers may live: else they, who began before it, would reach
 the deadline first, and the root would end by losing them."""
@@ -254,6 +256,11 @@ def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
         state = replace(state, cpu_s=max(0.0, used_s - worker.cpu_s))
     execution.add(worker.process, worker.unit, state, reply, kept=True)
     execution.readings.setdefault(node, NodeRecord(before=worker.reading, after=reply.after))
+    if worker.beginning is None:
+        out, err = (reply.parts.get(kind, b"")[:BEGINNING_BYTES] for kind in ("out", "err"))
+        worker.beginning = out, err
+    else:
+        execution.beginnings[f"{node}.{worker.process.role}"] = worker.beginning
     worker.out_from = _end(reply, "out", worker.out_from)
     worker.err_from = _end(reply, "err", worker.err_from)
     worker.cpu_s, worker.reading = used_s, reply.after

@@ -165,6 +165,9 @@ class ChildConversation:
             parts[f"files.{slug}"] = "\n".join(told).encode()
         return Reply(request.verb, ok=True, parts=parts)
 
+    def _gpu(self, request: Request, _: dict[str, str]) -> Reply:
+        return Reply(request.verb, ok=False, parts={"error": b"processes here see no GPU"})
+
     def _hash(self, request: Request, fields: dict[str, str]) -> Reply:
         sha256 = hashlib.sha256(Path(self._here(fields["file"])).read_bytes()).hexdigest()
         return Reply(request.verb, ok=True, parts={"sha256": sha256.encode()})

@@ -22,10 +22,12 @@ from experiments.adopt.screen import next_commands
 from experiments.doctor import ask
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.program import NONE
+from experiments.engines import ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
+from experiments.engines.gpu_checks import gpu_missing
 from experiments.fleet import commands
-from experiments.fleet.cluster import Cluster, Node
+from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.facts import HELPER_VERSION, ask_facts
 from experiments.nodes.ssh.launcher import SshConversation
 from experiments.nodes.ssh.refusals import Failure
@@ -144,6 +146,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: remedies(make_plan(_matrix(), Cluster((EMPTY,))))
     lacks = lacks_of(_matrix().cells(), Cluster((EMPTY, replace(EMPTY, name=OTHER))))
     yield lambda: [(step.command(), step.argv()) for step in steps_of(lacks, "pi1")]
+    yield _gpu_that_is_not_set_up
     yield lambda: list(next_commands(2, []))
     yield lambda: machine.again_with(["ada@192.0.2.7"], None)
     yield lambda: _machine_with_another_key(folder)
@@ -189,6 +192,13 @@ def _text_that_cannot_be_split() -> None:
     params = {"engine": "llama.cpp", "model": "smollm2-135m", "nodes": 1, "weights": "f32"}
     with patch("experiments.engines.common.is_fetched", return_value=False):
         unreadable(Cell(params={**params, "workers": "fresh"}, workload=workload))
+
+
+def _gpu_that_is_not_set_up() -> None:
+    engine = ON_NODES["llama.cpp"]
+    node = replace(EMPTY, engines={engine.name: Installation(engine.name, installed=True)})
+    (cell, *_) = _matrix().override(axes={"device": "gpu"}).cells()
+    gpu_missing(cell, Cluster((node,)), engine, 0, "")
 
 
 def _matrix() -> Matrix:

@@ -69,6 +69,7 @@ class World:
         available_mib: free memory, as nodes say.
         has_model: whether the model's files are on a node.
         boot_id: what a node was booted as.
+        gpu: what `herd-gpu` prints about a node's GPU; None of a node whose engine has none set up.
         joules: what each energy counter of a node says next; None of a node without.
     """
 
@@ -93,6 +94,7 @@ class World:
     has_model: Callable[[str], bool] = lambda node: node == "pi1"
     boot_id: Callable[[str], str] = lambda node: "boot"
     joules: Callable[[str], dict[str, float] | None] = lambda node: None
+    gpu: Callable[[str], bytes | None] = lambda node: None
 
     def __post_init__(self) -> None:
         for name in ("units", "locks"):
@@ -183,6 +185,7 @@ class ScriptedConversation:
             "reason": "its source could not be fetched",
             "binary_sha256": {"dllama": world.binary_sha256},
             "arguments": arguments_of("distributed-llama"),
+            "gpu": None if world.gpu(self.node.name) is None else "vulkan",
         }
         parts = {
             "helper": HELPER_VERSION.encode(),
@@ -207,6 +210,14 @@ class ScriptedConversation:
             there = "\n".join(f"{world.model_bytes} 5 /m/{name}" for name in world.files)
             parts[f"files.{world.slug}"] = there.encode()
         return reply_of(request.verb, ok=True, parts=parts)
+
+    def _gpu(self, fields: dict[str, str], request: Request) -> Reply:
+        self._world.note("tried its GPU", self.node.name, fields["engine"])
+        told = self._world.gpu(self.node.name) or b""
+        if told.startswith(b"refused: "):
+            error = told.removeprefix(b"refused: ")
+            return reply_of(request.verb, ok=False, parts={"error": error})
+        return reply_of(request.verb, ok=True, parts={"gpu": told})
 
     def _own(self, fields: dict[str, str], request: Request) -> Reply:
         path = self._world.folder / "locks" / self.node.name

@@ -336,6 +336,9 @@ def test_a_node_does_not_say_under_which_address_it_is_reached(the_world: World)
         b'{"version": "' + b"x" * 5000 + b'"}',
         b'{"reason": [1]}',
         b'{"arguments": ["--port"]}',
+        b'{"gpu": "opencl"}',
+        b'{"gpu": ["vulkan"]}',
+        b'{"gpu": true}',
         b'{"arguments": {"options": [{}]}}',
     ],
 )
