@@ -4,9 +4,10 @@ Runs on the controller like `debian_bundle`, with the same answer:
 
     debian_gpu_bundle.py --architecture amd64 --gpu vulkan --cache FOLDER [--mirror URI]
 
-The programs and folders of a CPU node are all there, the same. Beside each program lies one with
-the backend's name as suffix. Its loader is another copy, in a folder of its own, and ggml looks for
-backends there: those of the CPU node and the GPU's. So a program without suffix finds no GPU.
+The programs and folders of a CPU node are all there, unchanged. Next to each program is one with
+the backend's name as suffix. It is started by another copy of the loader, in a separate folder, and
+ggml looks for backends there: those of the CPU node and the GPU's. A program without suffix finds
+no GPU.
 
 The driver is the node's own: `libcuda.so.1`, or a Vulkan driver that the package's loader finds.
 """
@@ -47,7 +48,7 @@ def source_for(gpu: str, mirror: str) -> Suite:
 
 
 def fetch(apt: PrivateApt, gpu: str, source: Suite) -> tuple[list[Path], list[Path]]:
-    """The packages of a CPU node, and what the backend needs besides.
+    """The packages of a CPU node, and what the backend also needs.
 
     Raises:
         DebianError: the mirror has no such backend, or something failed.
@@ -66,7 +67,7 @@ def fetch(apt: PrivateApt, gpu: str, source: Suite) -> tuple[list[Path], list[Pa
 
 
 def add_backend(root: Path, staging: Path, gpu: str, build: str) -> None:
-    """Beside what `lay_out` made, put the backend from unpacked packages and its programs."""
+    """Add the backend from unpacked packages, and its programs, to what `lay_out` made."""
     common = staging / "lib" / "ggml"
     folder = staging / "lib" / f"ggml-{gpu}"
     folder.mkdir()
@@ -89,7 +90,7 @@ def add_backend(root: Path, staging: Path, gpu: str, build: str) -> None:
 
 
 def name_of(packages: dict[str, dict[str, str]]) -> str:
-    """Of a build: what it is made of, and the programs that lay it out."""
+    """Name a build by what it is made of, and by the programs that make it."""
     programs = (Path(__file__), Path(debian_bundle.__file__))
     recipe = "".join(path.read_text() for path in programs) + json.dumps(packages, sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()[:16]
