@@ -17,15 +17,23 @@ from pydantic import (
 QUANT_BLOCK = 32
 """Values that share one scale in Q4_0, Q8_0 and distributed-llama's Q40."""
 
-Weights = Literal["f32", "f16", "q8_0", "q4_0"]
+Weights = Literal["f32", "f16", "q8_0", "q4_0", "int8", "nf4"]
 ALL_WEIGHTS: tuple[Weights, ...] = ("f32", "f16", "q8_0", "q4_0")
+"""Those that files have."""
+LOADED_FROM: dict[Weights, Weights] = {"int8": "f32", "nf4": "f32"}
+"""Those that an engine makes while it loads a model (bitsandbytes), to what its files have."""
 BLOCK_BYTES: dict[Weights, int] = {
     "f32": 4 * QUANT_BLOCK,
     "f16": 2 * QUANT_BLOCK,
     "q8_0": 34,
     "q4_0": 18,
+    "int8": QUANT_BLOCK,
+    "nf4": 17,
 }
-"""Bytes of 32 consecutive values, by weights type."""
+"""Bytes of 32 consecutive values, by weights type.
+
+int8 has a scale for each row; nf4 one of 8 bits for 64 values, and one of 32 bits for 256 of these.
+"""
 QUANTISED: frozenset[Weights] = frozenset({"q8_0", "q4_0"})
 """Types whose values share a scale by blocks."""
 
@@ -172,6 +180,11 @@ def mistakes(error: ValidationError) -> str:
         for mistake in error.errors()
     )
     return "; ".join(f"{where}: {what}" if where else what for where, what in told)
+
+
+def stored_as(weights: Weights) -> Weights:
+    """The type of weights that a model's files have for an engine that computes with `weights`."""
+    return LOADED_FROM.get(weights, weights)
 
 
 def packed_bytes(values: int, weights: Weights) -> int:

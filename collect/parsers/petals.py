@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -34,7 +34,11 @@ from collect.parsers.json_lines import (
 from collect.parsers.parser import Ended, Parser
 from core.errors import HerdError
 
+if TYPE_CHECKING:
+    from collect.attempt import Role
+
 _CLIENT = "the client of Petals"
+_HOLDS = re.compile(rb"^Holding blocks on ([^\r\n]{1,200})$", re.MULTILINE)
 _OWN_WORDS = re.compile(r"^error: (.{1,400})$", re.MULTILINE)
 _RAISED = re.compile(
     r"^((?:\w{1,80}\.){0,12}\w{0,80}(?:Error|Exception|Interrupt)(?:: .{1,300})?)$", re.MULTILINE
@@ -180,6 +184,13 @@ class _Petals(Parser):
     def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:  # noqa: ARG002 - there is one program
         """Read what the client wrote."""
         return measurement(out, err)
+
+    def computed_on(self, role: Role, out: bytes, err: bytes) -> str | None:  # noqa: ARG002 - only servers say it
+        """Find the GPU that has a server's blocks; None where some are on its CPU."""
+        if role != "worker":
+            return None  # the text that it generates may say anything
+        held = [name.decode(errors="replace").strip() for name in _HOLDS.findall(out)]
+        return held[-1] if held and "cpu" not in held else None
 
     def complaint(self, process: Ended) -> str | None:
         """Find its last error; a healthy server logs exceptions, too."""

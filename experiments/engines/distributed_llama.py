@@ -19,7 +19,7 @@ from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Backend, Cluster, Node
 from models.catalogue import ModelSpec
 from models.dllama_memory import dllama_need
-from models.dllama_vulkan import vulkan_impossible
+from models.dllama_vulkan import vulkan_impossible, vulkan_need, vulkan_ram
 from models.limits import dllama_impossible, node_counts, shareable_name
 from models.memory import MemoryNeed
 from models.shape import Weights
@@ -90,7 +90,15 @@ class DistributedLlama(NodeEngine):
     def memory(self, cell: Cell) -> MemoryNeed:
         """What the engine allocates, with the KV cache at the cell's context."""
         shape = common.model_spec(cell.model).shape
+        if cell.device == "gpu" and cell.nodes == 1:
+            return vulkan_ram(shape, cell.weights)
+        # Some of the nodes may have no GPU.
         return dllama_need(shape, cell.weights, cell.nodes, self.context(cell))
+
+    def gpu_memory(self, cell: Cell) -> int:
+        """What the engine allocates on a GPU, as if it were the root's."""
+        shape = common.model_spec(cell.model).shape
+        return vulkan_need(shape, cell.weights, cell.nodes, self.context(cell)).root_bytes
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A worker on every node but the first; there the root, or `dllama-api` and the client."""

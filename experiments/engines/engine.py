@@ -20,7 +20,7 @@ from models.build import WEIGHTS_OF_FORMAT, Format, artifact_file_names, not_pub
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
 from models.memory import MemoryNeed
-from models.shape import Weights
+from models.shape import Weights, stored_as
 
 
 class Engine(ABC):
@@ -96,6 +96,8 @@ class NodeEngine(Engine):
         chat_forms: forms of conversations that its server can write out; None for any form.
         wish: variable that must be true for a node to get it; None if every node gets it.
         herd_gpu: values of the inventory variable `herd_gpu` with which it uses a node's GPU.
+        made_weights: types of weights that it makes while it loads a model, from what its files
+            have.
         is_default: whether a matrix that names no engine means this one.
     """
 
@@ -108,6 +110,7 @@ class NodeEngine(Engine):
     chat_forms: ClassVar[tuple[str, ...] | None] = None
     wish: ClassVar[str | None] = None
     herd_gpu: ClassVar[tuple[Backend, ...]] = ("vulkan", "cuda")
+    made_weights: ClassVar[tuple[Weights, ...]] = ()
     is_default: ClassVar[bool] = False
 
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
@@ -117,7 +120,7 @@ class NodeEngine(Engine):
             self.other_workload(cell)
             or other_device(cell, self)
             or self._other_weights(cell)
-            or not_published(spec, self.format, cell.weights)
+            or not_published(spec, self.format, stored_as(cell.weights))
             or self.limits(cell, cluster)
             or asking.unaskable(cell, spec, self.chat_forms)
             or common.beyond_context(cell, self.tokens(cell), self.context(cell))
@@ -176,7 +179,8 @@ class NodeEngine(Engine):
     def files(self, cell: Cell) -> tuple[str, ...]:
         """The model's files on a node, absolute paths."""
         spec = common.model_spec(cell.model)
-        return tuple(artifact_file_names(spec, self.format, cell.weights).values())
+        stored = stored_as(cell.weights)
+        return tuple(artifact_file_names(spec, self.format, stored).values())
 
     def gpu_memory(self, cell: Cell) -> int:
         """What it needs of the memory of a GPU that it computes on, in bytes.
@@ -190,7 +194,7 @@ class NodeEngine(Engine):
         return ""
 
     def _other_weights(self, cell: Cell) -> str | None:
-        known = WEIGHTS_OF_FORMAT[self.format]
+        known = (*WEIGHTS_OF_FORMAT[self.format], *self.made_weights)
         if cell.weights in known:
             return None
         return f"{self.name} has no {cell.weights} weights, only {', '.join(known)}"

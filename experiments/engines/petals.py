@@ -20,7 +20,7 @@ from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
 from models.memory import F32_BYTES, MIB, MemoryNeed, layers_bytes
-from models.shape import ModelShape, Weights, packed_bytes, share_layers
+from models.shape import ModelShape, Weights, packed_bytes, share_layers, stored_as
 
 PORT = 9995
 PROGRAMS = f"{ENGINES_FOLDER}/petals/bin/petals-"
@@ -31,6 +31,8 @@ LONGEST_STEP_MS = 1e9
 SERVER_BYTES = 720 * MIB
 CLIENT_BYTES = 480 * MIB
 """Python with PyTorch in all processes of each, measured on stories15m less its weights."""
+CUDA_BYTES = 640 * MIB
+"""CUDA's context and its libraries' own memory on a GPU: an estimate, not measured."""
 READY_S = 300.0
 """Python reads half a gigabyte of libraries, from an SD card perhaps."""
 
@@ -43,10 +45,12 @@ class Petals(NodeEngine):
     format = "huggingface"
     ports = ("9990-9999",)
     workloads = ("benchmark", "perplexity", "questions", "greedy")
+    devices = ("cpu", "gpu")
+    made_weights = ("int8", "nf4")
     options = (
         *("--blocks", "--chat-template", "--device", "--first", "--generate", "--host"),
         *("--listen", "--model", "--name", "--port", "--positions"),
-        *("--prompt-tokens", "--swarm", "--threads", "--tokens"),
+        *("--prompt-tokens", "--swarm", "--threads", "--tokens", "--weights"),
     )
     texts = ("--prompt",)
     reads_model_on_every_node = True
@@ -62,6 +66,7 @@ class Petals(NodeEngine):
         spec = common.model_spec(cell.model)
         return (
             _not_served(cell, spec)
+            or _not_made(cell, cluster)
             or miscounted(cell, "spans", _plain(spec).shape.layers)
             or _forwarded(cell, cluster)
         )
@@ -80,7 +85,17 @@ class Petals(NodeEngine):
         shape, told = _plain(spec).shape, counted(cell, "spans")
         # As if all had about as much as the one that has most.
         nodes = max(1, shape.layers // max(told)) if told else cell.nodes
+        if cell.weights in self.made_weights:
+            # They are on GPUs only, and loaded layer by layer.
+            return memory_need(shape, stored_as(cell.weights), shape.layers, _room(cell, spec))
         return memory_need(shape, cell.weights, nodes, _room(cell, spec))
+
+    def gpu_memory(self, cell: Cell) -> int:
+        """An estimate: CUDA's own, layers, and their KV cache."""
+        spec = common.model_spec(cell.model)
+        shape, told = _plain(spec).shape, counted(cell, "spans")
+        nodes = max(1, shape.layers // max(told)) if told else cell.nodes
+        return CUDA_BYTES + layers_bytes(shape, cell.weights, nodes, _room(cell, spec))
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A server on every node, the client on the first."""
@@ -128,15 +143,22 @@ def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -
 def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:
     """The layer after the last one of each node's server.
 
-    Even: counts differ by one at most. By memory: in proportion to it, one layer at least.
-    Otherwise explicit, such as `4-2`.
+    Even: counts differ by one at most. By memory: in proportion to that of the node, or of its GPU
+    where this computes, one layer at least. Otherwise explicit, such as `4-2`.
     """
     if told := counted(cell, "spans"):
         return tuple(accumulate(told))
-    shares = [node.memory_mib if cell.params["spans"] == "memory" else 1 for node in nodes]
+    by_memory = cell.params["spans"] == "memory"
+    shares = [_memory_mib(cell, node) if by_memory else 1 for node in nodes]
     if not all(shares):
         shares = [1] * len(nodes)
     return tuple(accumulate(share_layers(layers, shares)))
+
+
+def _memory_mib(cell: Cell, node: Node) -> int:
+    """Of what computes on a node; 0 if unknown."""
+    gpu = common.gpu_of(cell, node)
+    return gpu.memory_mib if gpu else node.memory_mib
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:
@@ -159,6 +181,23 @@ def _not_served(cell: Cell, spec: ModelSpec) -> str | None:
     return None
 
 
+def _not_made(cell: Cell, cluster: Cluster) -> str | None:
+    """Why weights cannot be made while the model is loaded, one sentence; None if they can."""
+    if cell.weights not in ENGINE.made_weights:
+        return None
+    if isinstance(cell.workload, Greedy):
+        return f"the reference implementation does not compute with {cell.weights} weights"
+    if cell.device == "cpu":
+        return f"{cell.weights} weights are made on GPUs only: set `device: [gpu]`"
+    for node in common.taking_part(cell, cluster):
+        if node.away is None and common.gpu_of(cell, node) is None:
+            return (
+                f"{cell.weights} weights are made on GPUs only, and petals computes on the CPU of "
+                f"{node.name}"
+            )
+    return None
+
+
 def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
     """Return the first node without its own address to listen on."""
     for node in common.taking_part(cell, cluster):
@@ -171,7 +210,7 @@ def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
 
 
 def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Process:
-    spec = common.model_spec(cell.model)
+    spec, gpu = common.model_spec(cell.model), common.gpu_of(cell, node)
     argv = (
         f"{PROGRAMS}server",
         *_swarm(cell, first),
@@ -185,7 +224,8 @@ def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Proces
         str(_room(cell, spec)),
         *_threads(cell, node),
         "--device",
-        "cuda" if node.engines["petals"].details.get("method") == "cuda" else "cpu",
+        gpu.backend if gpu else "cpu",
+        *(("--weights", cell.weights) if cell.weights in ENGINE.made_weights else ()),
     )
     return Process(
         node=node,
@@ -194,6 +234,7 @@ def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Proces
         listen_port=PORT,
         ready_line=STARTED,
         ready_s=min(READY_S, cell.deadline_s),
+        gpu=gpu.backend if gpu else None,
     )
 
 

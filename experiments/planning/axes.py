@@ -6,7 +6,7 @@ import difflib
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -20,6 +20,7 @@ from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.links.links import LINK_AXES, MOST
+from models.shape import Weights
 
 SYSTEM = Axis("system", str, default="")
 """Stands for the axes that a system of `experiments/systems.yml` fixes; not among a cell's own."""
@@ -28,7 +29,7 @@ COMMON_AXES: tuple[Axis, ...] = (
     Axis("engine", str, default=DEFAULT, values=tuple(ON_NODES)),
     Axis("model", str, default="stories15m"),
     Axis("nodes", int, default=1),
-    Axis("weights", str, default="f32", values=("f32", "f16", "q8_0", "q4_0")),
+    Axis("weights", str, default="f32", values=get_args(Weights)),
     Axis("workers", str, default="fresh", values=("fresh", "kept")),
 )
 PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, *LINK_AXES)

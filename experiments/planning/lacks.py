@@ -13,7 +13,7 @@ from experiments.fleet.cluster import Cluster, Gpu, Installation, Node
 from experiments.links import links
 from models.build import artifact_file_names
 from models.fetch import is_fetched
-from models.shape import Weights
+from models.shape import Weights, stored_as
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +65,7 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
         there = [node for node in nodes if node.away is None]
         all_read = ON_NODES[cell.engine].reads_model_on_every_node
         readers = [node for node in there if all_read or node is root]
-        wanted = Wanted(cell.engine, cell.model, cell.weights)
+        wanted = _wanted(cell)
         if _lack(cell, there):
             engines.setdefault(cell.engine, set()).update(node.name for node in there)
         if not all(wanted.files() <= node.model_sha256.keys() for node in readers):
@@ -77,6 +77,10 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
         {wanted: _in_order(names, cluster) for wanted, names in models.items()},
         tuple(originals),
     )
+
+
+def _wanted(cell: Cell) -> Wanted:
+    return Wanted(cell.engine, cell.model, stored_as(cell.weights))
 
 
 def _worth_it(cells: Iterable[Cell], cluster: Cluster) -> Iterator[Cell]:
@@ -96,7 +100,7 @@ def obstacle_beyond(cell: Cell, cluster: Cluster) -> str | None:
 
 def _promised(cell: Cell, cluster: Cluster) -> Cluster:
     """The cluster as if the cell's engine and model were there."""
-    files = dict.fromkeys(Wanted(cell.engine, cell.model, cell.weights).files(), "")
+    files = dict.fromkeys(_wanted(cell).files(), "")
     nodes = (
         replace(_promised_gpu(node, cell.engine), model_sha256={**node.model_sha256, **files})
         for node in cluster.nodes

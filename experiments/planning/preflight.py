@@ -13,6 +13,7 @@ from experiments.engines.gpu_checks import gpus_in
 from experiments.engines.openai import is_replayed
 from experiments.fleet.cluster import CONTROLLER, Cluster, Gpu, Node
 from models.build import expected_size_bytes, weights_of
+from models.shape import stored_as
 
 _MIB = 1024 * 1024
 _LONGEST_LIST = 3
@@ -22,7 +23,7 @@ _LONGEST_LIST = 3
 def describe_models(cells: Iterable[Cell]) -> list[str]:
     """A line for each model and type of weights: its files, and how many nodes can share it."""
     on_nodes = [cell for cell in cells if cell.endpoint is None]
-    asked = dict.fromkeys((cell.engine, cell.model, cell.weights) for cell in on_nodes)
+    asked = dict.fromkeys((cell.engine, cell.model, stored_as(cell.weights)) for cell in on_nodes)
     lines = []
     for name, model, weights in asked:
         engine, spec = ON_NODES[name], model_spec(model)

@@ -135,7 +135,7 @@ def test_only_the_root_has_the_embedding() -> None:
 def test_a_gpu_takes_what_the_ram_would_and_the_ram_one_matrix_on_its_way() -> None:
     shape = load_catalogue().get("llama3.1-8b-instruct").shape
     required = dllama_required(shape, "q4_0", 1, 4096)
-    gpu, ram = vulkan_need(shape, "q4_0", 1, 4096), vulkan_ram(shape, "q4_0", 1)
+    gpu, ram = vulkan_need(shape, "q4_0", 1, 4096), vulkan_ram(shape, "q4_0")
     assert required.root_bytes < gpu.root_bytes < 1.1 * required.root_bytes
     embedding = 4 * shape.vocab * shape.dim
     assert embedding < ram.root_bytes < required.root_bytes

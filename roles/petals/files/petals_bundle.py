@@ -102,6 +102,7 @@ def make_bundle(
     bundle = {
         "engine": "petals",
         "method": variant,
+        "gpu": "cuda" if variant == "cuda" else None,
         "key": architecture,
         "build": build,
         "version": VERSION,

@@ -1,10 +1,13 @@
 """A server of some blocks of a model in a private swarm.
 
     petals-server --model FOLDER --swarm NAME --blocks 0:3 --listen 10.0.0.5:9995
-                  --first 10.0.0.4:9995 --name pi2 --tokens 512 --threads 4 [--device cpu]
+                  --first 10.0.0.4:9995 --name pi2 --tokens 512 --threads 4
+                  [--device cpu] [--weights f32]
 
 `--first` is the peer by which all others find the swarm; the server that listens there begins it.
-It logs `Started` when it serves, and ends cleanly, with all its children, by SIGINT.
+`--weights` int8 and nf4 are made of the model's by bitsandbytes while it loads; on a GPU only.
+It says on which device it holds its blocks, logs `Started` when it serves, and ends cleanly, with
+all its children, by SIGINT.
 """
 
 from __future__ import annotations
@@ -17,9 +20,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from herd_petals import compat, identity, timing
+from herd_petals import compat, holding, identity, timing
 from herd_petals.ending import end_by_sigint, fail
 
+QUANTISED = {"f32": "NONE", "int8": "INT8", "nf4": "NF4"}
+"""Type of the weights to upstream's name of what makes them."""
 FIRST_PEER_S = 120.0
 """How long the first peer may take to listen."""
 LOOK_S = 0.1
@@ -47,7 +52,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--weights", default="f32", choices=tuple(QUANTISED))
     return parser.parse_args()
 
 
@@ -69,6 +75,7 @@ def _serve(arguments: argparse.Namespace, key: Path) -> None:
     from petals.utils.convert_block import QuantType  # noqa: PLC0415
 
     timing.tell_times()
+    holding.tell_device()
     torch.set_num_threads(arguments.threads)
     is_first = arguments.listen == arguments.first
     if not is_first and not _await_listener(arguments.first):
@@ -87,7 +94,7 @@ def _serve(arguments: argparse.Namespace, key: Path) -> None:
         inference_max_length=arguments.tokens,
         attn_cache_tokens=arguments.tokens,
         torch_dtype="float32",
-        quant_type=QuantType.NONE,
+        quant_type=QuantType[QUANTISED[arguments.weights]],
         device=arguments.device,
         update_period=UPDATE_S,
         balance_quality=0.0,
