@@ -29,6 +29,8 @@ PROGRAM = f"{ENGINES_FOLDER}/distributed-llama/bin/dllama"
 SERVER = f"{PROGRAM}-api"
 SERVES = "Server URL:"
 """The last line that `dllama-api` logs before it takes questions; its port listens earlier."""
+FIRST_GPU = "0"
+"""A unit sees one GPU, whichever of the node's it is."""
 LINE_BUFFERED = ("/usr/bin/stdbuf", "-oL")
 """Without it the end of a log is lost when a worker is stopped."""
 LONG_CONTEXT = 4096
@@ -164,10 +166,9 @@ def _backend(cell: Cell, node: Node) -> Backend | None:
 
 def _computing(cell: Cell, node: Node) -> tuple[str, ...]:
     """On how many threads; or on which GPU, which upstream lets one thread serve."""
-    gpu = common.gpu_of(cell, node)
-    if gpu is None:
+    if _backend(cell, node) is None:
         return ("--nthreads", str(common.threads(cell, node)))
-    return ("--nthreads", "1", "--gpu-index", str(gpu.index))
+    return ("--nthreads", "1", "--gpu-index", FIRST_GPU)
 
 
 def _program(path: str, cell: Cell, node: Node) -> tuple[str, ...]:

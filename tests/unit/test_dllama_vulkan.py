@@ -61,19 +61,19 @@ def processes(cell: Cell, *nodes: Node) -> list[tuple[str, str | None, str]]:
     ]
 
 
-def test_a_gpu_has_its_program_its_number_and_one_thread() -> None:
+def test_a_gpu_has_its_program_and_one_thread_and_is_the_first_that_its_unit_sees() -> None:
     assert processes(cell(), node(1, GPU), node(2, GPU)) == [
-        ("dllama-vulkan", "vulkan", "1 --gpu-index 1"),
-        ("dllama-vulkan", "vulkan", "1 --gpu-index 1"),
+        ("dllama-vulkan", "vulkan", "1 --gpu-index 0"),
+        ("dllama-vulkan", "vulkan", "1 --gpu-index 0"),
     ]
 
 
 def test_nodes_without_a_gpu_compute_on_their_cpu_beside_one_that_has_it() -> None:
     root, worker = processes(cell(), node(1), node(2, GPU))
     assert root == ("dllama", None, "4 --max-seq-len 256")
-    assert worker == ("dllama-vulkan", "vulkan", "1 --gpu-index 1")
+    assert worker == ("dllama-vulkan", "vulkan", "1 --gpu-index 0")
     root, worker = processes(cell(), node(1, GPU), node(2))
-    assert root == ("dllama-vulkan", "vulkan", "1 --gpu-index 1")
+    assert root == ("dllama-vulkan", "vulkan", "1 --gpu-index 0")
     assert worker == ("dllama", None, "4 --net-turbo 1")
 
 
