@@ -40,8 +40,34 @@ class MemoryNeed:
         return -(-self.worker_bytes // MIB)
 
 
+@dataclass(frozen=True)
+class NodeMemory:
+    """Memory that processes need on one node, in bytes.
+
+    Attributes:
+        ram_bytes: of its RAM; the mapped model file is not in it.
+        gpu_bytes: of its GPU's; 0 where its CPU computes.
+    """
+
+    ram_bytes: int
+    gpu_bytes: int = 0
+
+    @property
+    def ram_mib(self) -> int:
+        """Of its RAM, rounded up to MiB."""
+        return -(-self.ram_bytes // MIB)
+
+    @property
+    def gpu_mib(self) -> int:
+        """Of its GPU's, rounded up to MiB."""
+        return -(-self.gpu_bytes // MIB)
+
+
+def layer_bytes(shape: ModelShape, weights: Weights, context: int) -> int:
+    """One layer with its KV cache in float32."""
+    return packed_bytes(shape.layer_matrix_values, weights) + 2 * F32_BYTES * context * shape.kv_dim
+
+
 def layers_bytes(shape: ModelShape, weights: Weights, nodes: int, context: int) -> int:
     """Whole layers on the node that has most of them, with their KV cache in float32."""
-    layer = packed_bytes(shape.layer_matrix_values, weights)
-    kv_layer = 2 * F32_BYTES * context * shape.kv_dim
-    return -(-shape.layers // nodes) * (layer + kv_layer)
+    return -(-shape.layers // nodes) * layer_bytes(shape, weights, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 
@@ -16,7 +16,7 @@ from experiments.fleet.commands import python_module
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
 from models.fetch import is_fetched, read_fetched
-from models.memory import MemoryNeed
+from models.memory import NodeMemory
 
 
 @cache
@@ -132,7 +132,11 @@ def _unsplittable(model: str) -> str | None:
 
 
 def missing(
-    cell: Cell, cluster: Cluster, need: MemoryNeed, files: Iterable[str], less_memory: str = ""
+    cell: Cell,
+    cluster: Cluster,
+    needs: Sequence[NodeMemory],
+    files: Iterable[str],
+    less_memory: str = "",
 ) -> str | None:
     """What the cell lacks on that cluster, one sentence; None if nothing is missing.
 
@@ -141,7 +145,7 @@ def missing(
     Args:
         cell: what is to run.
         cluster: where.
-        need: memory of its processes.
+        needs: memory that its processes need on each of its nodes, root first.
         files: model files that the root needs, absolute paths on the node.
         less_memory: how the cell would need less memory, if it can.
     """
@@ -154,7 +158,7 @@ def missing(
     return (
         _not_installed(cell.engine, there)
         # Before its model is fetched for nothing.
-        or _lacking_memory(there, root, need, less_memory)
+        or _lacking_memory(nodes, needs, less_memory)
         or (_absent_file(root, files) if root.away is None else None)
     )
 
@@ -195,16 +199,15 @@ def _absent_file(root: Node, files: Iterable[str]) -> str | None:
 
 
 def _lacking_memory(
-    nodes: tuple[Node, ...], root: Node, need: MemoryNeed, less_memory: str
+    nodes: Sequence[Node], needs: Sequence[NodeMemory], less_memory: str
 ) -> str | None:
     """Return which node has too little memory, one sentence; None if none is known to."""
-    for node in nodes:
-        needed_mib = need.root_mib if node is root else need.worker_mib
+    for node, need in zip(nodes, needs, strict=True):
         free_mib = node.available_mib or node.memory_mib
-        if free_mib and needed_mib > free_mib:
+        if node.away is None and free_mib and need.ram_mib > free_mib:
             return (
                 f"{node.name} has {free_mib} MiB of memory free but would need about "
-                f"{needed_mib} MiB{less_memory and f': {less_memory}'}"
+                f"{need.ram_mib} MiB{less_memory and f': {less_memory}'}"
             )
     return None
 

@@ -15,11 +15,11 @@ from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment
 from experiments.engines.gpu_checks import gpu_missing, other_device
-from experiments.fleet.cluster import Backend, Cluster, Installation
+from experiments.fleet.cluster import Backend, Cluster, Installation, Node
 from models.build import WEIGHTS_OF_FORMAT, Format, artifact_file_names, not_published
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
-from models.memory import MemoryNeed
+from models.memory import MemoryNeed, NodeMemory
 from models.shape import Weights, stored_as
 
 
@@ -116,6 +116,7 @@ class NodeEngine(Engine):
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
         """Why the cell cannot run: what can never be first, then what is missing."""
         spec = common.model_spec(cell.model)
+        nodes = common.taking_part(cell, cluster)
         return (
             self.other_workload(cell)
             or other_device(cell, self)
@@ -125,9 +126,9 @@ class NodeEngine(Engine):
             or asking.unaskable(cell, spec, self.chat_forms)
             or common.beyond_context(cell, self.tokens(cell), self.context(cell))
             or common.missing(
-                cell, cluster, self.memory(cell), self.files(cell), self.less_memory(cell)
+                cell, cluster, self.memory_on(cell, nodes), self.files(cell), self.less_memory(cell)
             )
-            or gpu_missing(cell, cluster, self, self.gpu_memory(cell), self.less_memory(cell))
+            or gpu_missing(cell, cluster, self, self.memory_on(cell, nodes), self.less_memory(cell))
             or self._outdated(cell, cluster)
             or (
                 common.absent_elsewhere(cell, cluster, self.files(cell))
@@ -181,6 +182,20 @@ class NodeEngine(Engine):
         spec = common.model_spec(cell.model)
         stored = stored_as(cell.weights)
         return tuple(artifact_file_names(spec, self.format, stored).values())
+
+    def memory_on(self, cell: Cell, nodes: Sequence[Node]) -> tuple[NodeMemory, ...]:
+        """What its processes need on each node of a cell, root first.
+
+        By default all nodes but the root need the same.
+        """
+        need, gpu_bytes = self.memory(cell), self.gpu_memory(cell)
+        return tuple(
+            NodeMemory(
+                need.worker_bytes if index else need.root_bytes,
+                gpu_bytes if common.gpu_of(cell, node) else 0,
+            )
+            for index, node in enumerate(nodes)
+        )
 
     def gpu_memory(self, cell: Cell) -> int:
         """What it needs of the memory of a GPU that it computes on, in bytes.

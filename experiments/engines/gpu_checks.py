@@ -9,7 +9,7 @@ from experiments.engines.base import Cell
 from experiments.engines.common import gpu_of, taking_part
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Gpu, Node
-from models.memory import MIB
+from models.memory import NodeMemory
 
 if TYPE_CHECKING:
     from experiments.engines.engine import NodeEngine
@@ -37,7 +37,11 @@ def other_device(cell: Cell, engine: NodeEngine) -> str | None:
 
 
 def gpu_missing(
-    cell: Cell, cluster: Cluster, engine: NodeEngine, need_bytes: int, less_memory: str
+    cell: Cell,
+    cluster: Cluster,
+    engine: NodeEngine,
+    needs: Sequence[NodeMemory],
+    less_memory: str,
 ) -> str | None:
     """What keeps the GPUs of a cell from computing it, one sentence; None if nothing does.
 
@@ -48,7 +52,7 @@ def gpu_missing(
         cell: what is to run.
         cluster: where; its engine is installed there.
         engine: the cell's.
-        need_bytes: what it needs of the memory of each GPU.
+        needs: memory that its processes need on each of its nodes, root first.
         less_memory: how the cell would need less, if it can.
     """
     if cell.device != "gpu":
@@ -63,7 +67,7 @@ def gpu_missing(
     ]
     if len(on_cpu) + len(broken) == len(nodes):
         broken += _not_set_up(on_cpu, engine)
-    return "; ".join(broken) or _too_small(cell, there, need_bytes, less_memory)
+    return "; ".join(broken) or _too_small(cell, nodes, needs, less_memory)
 
 
 def _why_broken(node: Node, engine: str) -> str | None:
@@ -92,14 +96,15 @@ def _remedy(node: Node, engine: NodeEngine) -> str:
     return f"if it has one, write {lines} for it in the inventory, then run "
 
 
-def _too_small(cell: Cell, nodes: Sequence[Node], need_bytes: int, less_memory: str) -> str | None:
+def _too_small(
+    cell: Cell, nodes: Sequence[Node], needs: Sequence[NodeMemory], less_memory: str
+) -> str | None:
     """Return whose GPU has too little memory, one sentence; None if none is known to."""
-    needed_mib = -(-need_bytes // MIB)
-    for node in nodes:
+    for node, need in zip(nodes, needs, strict=True):
         gpu = gpu_of(cell, node)
-        if gpu and gpu.memory_mib and needed_mib > gpu.free_mib:
+        if node.away is None and gpu and gpu.memory_mib and need.gpu_mib > gpu.free_mib:
             return (
                 f"{node.name}'s GPU has {gpu.free_mib} MiB free but would need about "
-                f"{needed_mib} MiB{less_memory and f': {less_memory}'}"
+                f"{need.gpu_mib} MiB{less_memory and f': {less_memory}'}"
             )
     return None

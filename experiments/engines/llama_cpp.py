@@ -5,7 +5,7 @@ Facts of upstream: `tools/llama-bench`, `tools/perplexity`, `tools/rpc` at 0.7.0
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
@@ -13,20 +13,18 @@ from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines import llama_cpp_gpu as gpu
+from experiments.engines import llama_cpp_memory as memory
 from experiments.engines import llama_cpp_shares as shares
 from experiments.engines import llama_server_scoring as scoring
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Backend, Cluster, Node
-from models.memory import F32_BYTES, MIB, MemoryNeed, layers_bytes
-from models.shape import ModelShape, Weights, packed_bytes
+from models.memory import MemoryNeed, NodeMemory
 
 WORKER_PORT = 50052
 PROGRAMS = f"{ENGINES_FOLDER}/llama.cpp/bin"
 MOST_WORKERS = 16
 """GGML_RPC_MAX_SERVERS."""
-BATCH = 512
-PROGRAM_BYTES = 48 * MIB
 PERPLEXITY_BATCH = 2048
 KV_PADDING = 256
 ALL_LAYERS = "99"
@@ -86,7 +84,16 @@ class LlamaCpp(NodeEngine):
     def memory(self, cell: Cell) -> MemoryNeed:
         """An estimate from above, with the KV cache that the workload makes."""
         shape = common.model_spec(cell.model).shape
-        return memory_need(shape, cell.weights, cell.nodes, _kv_tokens(cell))
+        return memory.memory_need(shape, cell.weights, cell.nodes, _kv_tokens(cell))
+
+    def memory_on(self, cell: Cell, nodes: Sequence[Node]) -> tuple[NodeMemory, ...]:
+        """The same for each node by its share, and by what computes there."""
+        return memory.memory_on(cell, nodes, _kv_tokens(cell))
+
+    def less_memory(self, cell: Cell) -> str:
+        """Fewer layers on the only GPU."""
+        is_one_gpu = cell.device == "gpu" and cell.nodes == 1
+        return "axis gpu_layers says how much of it the GPU gets" if is_one_gpu else ""
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """An RPC worker on every node (none for one node), the program that asks on the first."""
@@ -111,17 +118,6 @@ class LlamaCpp(NodeEngine):
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
-
-
-def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
-    """Estimate it from above: the fullest node counts, with the output matrix, too."""
-    classifier = packed_bytes(shape.vocab * shape.dim, weights)
-    batch = min(context, BATCH)
-    buffers = batch * F32_BYTES * (4 * shape.dim + 2 * shape.hidden_dim + shape.vocab)
-    share = layers_bytes(shape, weights, nodes, context) + classifier
-    worker = share + buffers + PROGRAM_BYTES
-    embedding = F32_BYTES * shape.vocab * shape.dim
-    return MemoryNeed(root_bytes=worker + embedding, worker_bytes=worker)
 
 
 def _not_exact(cell: Cell) -> str | None:

@@ -13,6 +13,7 @@ from experiments.engines.gpu_checks import gpus_in
 from experiments.engines.openai import is_replayed
 from experiments.fleet.cluster import CONTROLLER, Cluster, Gpu, Node
 from models.build import expected_size_bytes, weights_of
+from models.memory import NodeMemory
 from models.shape import stored_as
 
 _MIB = 1024 * 1024
@@ -44,15 +45,14 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
         nodes = taking_part(cell, cluster)
         if cell.endpoint is not None or cell.nodes > len(nodes):
             continue
-        engine = ON_NODES[cell.engine]
-        need = engine.memory(cell)
+        needs = _needs(cell, nodes)
         root, *others = nodes
-        words = [f"root {need.root_mib} / {_free(root)}"]
+        words = [f"root {needs[root.name].ram_mib} / {_free(root)}"]
         if others:
-            fullest = min(others, key=lambda node: node.available_mib or node.memory_mib)
-            words.append(f"worker {need.worker_mib} / {_free(fullest)}")
+            fullest = min(others, key=lambda node: _spare(node, needs[node.name]))
+            words.append(f"worker {needs[fullest.name].ram_mib} / {_free(fullest)}")
         words += [
-            f"GPU {-(-engine.gpu_memory(cell) // _MIB)} / {_described(gpu)} ({name})"
+            f"GPU {needs[name].gpu_mib} / {_described(gpu)} ({name})"
             for name, gpu in gpus_in(cell, cluster).items()
         ]
         context = f" context {cell.params['context']}" if cell.params.get("context") else ""
@@ -60,6 +60,17 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
         plural = "node" if cell.nodes == 1 else "nodes"
         lines[f"  {what} on {cell.nodes} {plural}: {', '.join(words)}"] = None
     return list(lines)
+
+
+def _needs(cell: Cell, nodes: Sequence[Node]) -> dict[str, NodeMemory]:
+    """What a cell needs on each of its nodes, by name."""
+    needs = ON_NODES[cell.engine].memory_on(cell, nodes)
+    return {node.name: need for node, need in zip(nodes, needs, strict=True)}
+
+
+def _spare(node: Node, need: NodeMemory) -> int:
+    """What is left of a node's memory."""
+    return (node.available_mib or node.memory_mib) - need.ram_mib
 
 
 def _counts(counts: Sequence[int]) -> str:

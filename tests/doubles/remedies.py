@@ -37,6 +37,7 @@ from experiments.planning.lacks import lacks_of
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
 from experiments.prepare import steps_of
+from models.memory import NodeMemory
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.scripted import ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
@@ -198,7 +199,7 @@ def _gpu_that_is_not_set_up() -> None:
     engine = ON_NODES["llama.cpp"]
     node = replace(EMPTY, engines={engine.name: Installation(engine.name, installed=True)})
     (cell, *_) = _matrix().override(axes={"device": "gpu"}).cells()
-    gpu_missing(cell, Cluster((node,)), engine, 0, "")
+    gpu_missing(cell, Cluster((node,)), engine, (NodeMemory(0),), "")
 
 
 def _matrix() -> Matrix:

@@ -7,6 +7,7 @@ import pytest
 from collect.run import Greedy, Perplexity
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
+from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Backend, Cluster, Gpu, Node
 from experiments.planning.identity import canonical
 from experiments.planning.matrix import Matrix
@@ -164,3 +165,62 @@ def test_a_number_of_layers_may_be_written_as_one() -> None:
     assert matrix.axes["gpu_layers"] == ("all", "20")
     with pytest.raises(ValueError, match="Allowed values: all, a whole number, such as 20"):
         Matrix.model_validate({"title": "t", "axes": {"gpu_layers": 0}})
+
+
+def mib_on(asked: Cell, *nodes: Node) -> list[tuple[int, int]]:
+    """RAM and memory of the GPU that each node needs."""
+    assert isinstance(ENGINE, NodeEngine)
+    return [(need.ram_mib, need.gpu_mib) for need in ENGINE.memory_on(asked, nodes)]
+
+
+SMALL = "synthetic:small"
+
+
+def test_a_gpu_needs_memory_for_its_layers_and_ram_for_the_others() -> None:
+    one = node(1, "vulkan")
+    whole, half, output = (
+        mib_on(cell(model=SMALL, device="gpu", gpu_layers=layers), one)[0]
+        for layers in ("all", "5", "1")
+    )
+    assert whole[1] > half[1] > output[1] > 0
+    assert whole[0] < half[0] < output[0]
+    assert mib_on(cell(model=SMALL), one)[0][1] == 0
+
+
+def test_software_needs_the_same_memory_of_ram() -> None:
+    one = node(1, "vulkan")
+    software = dataclasses.replace(one.gpus["vulkan"], kind="software")
+    asked = cell(model=SMALL, device="gpu")
+    ram_mib, gpu_mib = mib_on(asked, one)[0]
+    changed = mib_on(asked, dataclasses.replace(one, gpus={"vulkan": software}))[0]
+    assert changed[1] == gpu_mib
+    assert abs(changed[0] - ram_mib - gpu_mib) <= 1
+
+
+def test_nodes_with_more_layers_need_more_memory() -> None:
+    nodes = (node(1), node(2, "cuda"), node(3))
+    uneven = mib_on(cell(model=SMALL, nodes=3, device="gpu", shares="1-6-1"), *nodes)
+    even = mib_on(cell(model=SMALL, nodes=3, shares="even"), *nodes)
+    free = mib_on(cell(model=SMALL, nodes=3), *nodes)
+    assert uneven[2][0] < even[2][0]
+    assert uneven[1][0] < 64
+    assert uneven[1][1] > uneven[2][0]
+    assert even[0] == free[0]
+    assert even[2][0] < free[2][0]
+
+
+def test_a_gpu_that_is_too_small_for_its_share_is_named() -> None:
+    small = node(2, "vulkan")
+    gpu = dataclasses.replace(small.gpus["vulkan"], free_mib=100)
+    nodes = (node(1), dataclasses.replace(small, gpus={"vulkan": gpu}))
+    told = ENGINE.check(cell(nodes=2, device="gpu", shares="1-5"), Cluster(nodes))
+    assert told is not None
+    assert "pi2's GPU has 100 MiB free but would need about" in told
+
+
+def test_versions_of_gpu_and_cpu_programs_must_agree() -> None:
+    other = node(2, "cuda")
+    engines = {name: dataclasses.replace(one, version="2") for name, one in other.engines.items()}
+    nodes = (node(1), dataclasses.replace(other, engines=engines))
+    told = ENGINE.check(cell(nodes=2, device="gpu"), Cluster(nodes))
+    assert told == "llama.cpp has different versions on the nodes (pi1 has 1, pi2 has 2)"

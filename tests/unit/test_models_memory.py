@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from experiments.engines import llama_cpp
+from experiments.engines import llama_cpp_memory
 from models.catalogue import load_catalogue
 from models.dllama_memory import dllama_need, dllama_required
 from models.shape import Weights
@@ -99,7 +99,7 @@ def test_a_process_takes_no_more_than_foretold_and_at_most_8_mib_less(seen: Meas
 
 def test_more_nodes_and_smaller_weights_need_less_of_each() -> None:
     small = CATALOGUE.get("synthetic:small").shape
-    for memory_need in (llama_cpp.memory_need, dllama_need):
+    for memory_need in (llama_cpp_memory.memory_need, dllama_need):
         needs = [memory_need(small, "f32", n, 512).worker_mib for n in (1, 2, 4, 8)]
         assert needs[1:] == sorted(needs[1:], reverse=True)
         assert memory_need(small, "q4_0", 2, 512).worker_mib < needs[1]
