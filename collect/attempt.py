@@ -110,7 +110,6 @@ class GpuReading(Record):
         set_clock_mhz: what its cores' clock is set to for computing.
         power_limit_w: the limit that holds.
         power_default_w: the limit that its maker set.
-        used_j: energy of its board since its driver was loaded.
         used_by: processes of others on it, with their ids and memory.
     """
 
@@ -127,7 +126,6 @@ class GpuReading(Record):
     power_limit_w: Positive | None = None
     power_default_w: Positive | None = None
     temperature_c: Number | None = None
-    used_j: Positive | None = None
     used_by: Words | None = None
 
 
@@ -174,7 +172,8 @@ class NodeEnergy(Record):
 
     Attributes:
         joules: counter to what it counted: `RAPL package-0` (a processor), `RAPL package-0 dram`
-            (its memory), `NVML gpu-0`. The rest of the machine is in none.
+            (its memory), `NVML gpu-0`. The rest of the machine is in none. Of a node without a
+            counter for its processor, only the GPU that computed is counted.
         window_s: between the two readings, by the node's monotonic clock.
     """
 

@@ -59,6 +59,16 @@ FIGURES = (
     "text_sha256",
 )
 """Columns of `trials` that say what a trial gave, for comparing it with others of its cell."""
+TRIALS_OF_GPUS: Columns = MappingProxyType(
+    {
+        "gpu_energy_j": "Float64",
+        "gpu_energy_j_per_token": "Float64",
+        "gpu_energy_j_per_answer": "Float64",
+    }
+)
+"""Further columns of `trials`, only in runs that counted the energy of a GPU that computed."""
+NODES_OF_GPUS: Columns = MappingProxyType({"gpu_energy_j": "Float64"})
+"""The same of `nodes`."""
 TOKENS: Columns = MappingProxyType(
     {
         "run": "string",

@@ -9,12 +9,35 @@ from collect.attempt import AttemptRecord, NodeEnergy
 from collect.measurement import Measurement
 from collect.run import RunManifest
 
+GPU_COUNTER = "NVML gpu-"
+"""Beginning of the names of counters that count a GPU's board."""
 
-def node_energy(used: NodeEnergy | None) -> dict[str, Any]:
+
+def is_whole(used: NodeEnergy) -> bool:
+    """Whether the node's processor was counted, not only its GPU."""
+    return not all(name.startswith(GPU_COUNTER) for name in used.joules)
+
+
+def gpu_energy(record: AttemptRecord) -> dict[str, float]:
+    """Node name to joules of the GPU that it computed on, where they were counted."""
+    found = {}
+    for node, used in record.energy.items():
+        reading = record.nodes.get(node)
+        gpu = reading and reading.after and reading.after.gpu
+        name = f"{GPU_COUNTER}{gpu.index}" if gpu else None
+        if name in used.joules:
+            found[node] = used.joules[name]
+    return found
+
+
+def node_energy(record: AttemptRecord, node: str) -> dict[str, Any]:
     """Columns of table `nodes`."""
-    if used is None:
-        return {}
+    shares, used = gpu_energy(record), record.energy.get(node)
+    share = {"gpu_energy_j": shares[node]} if node in shares else {}
+    if used is None or not is_whole(used):
+        return share
     return {
+        **share,
         "energy_j": sum(used.joules.values()),
         "energy_window_s": used.window_s,
         "energy_counters": ", ".join(used.joules),
@@ -24,7 +47,7 @@ def node_energy(used: NodeEnergy | None) -> dict[str, Any]:
 def trial_energy(
     run: RunManifest, nodes: Sequence[str], record: AttemptRecord, measured: Measurement
 ) -> dict[str, Any]:
-    """Columns of table `trials`; none unless all nodes counted, each for itself alone.
+    """Columns of table `trials`; joules of all nodes only if each counted, for itself alone.
 
     Args:
         run: of the trial.
@@ -32,18 +55,33 @@ def trial_energy(
         record: of the attempt that counts.
         measured: what it gave.
     """
-    if not nodes or not set(nodes) <= record.energy.keys() or run.share_machine(nodes):
+    if not nodes or run.share_machine(nodes):
         return {}
-    used = [record.energy[name] for name in nodes]
+    columns: dict[str, Any] = {}
+    shares = gpu_energy(record)
+    # One GPU without a counter, and the sum of the others would pass for that of all.
+    if shares and record.devices.keys() - set(record.software_devices) <= shares.keys():
+        columns |= _divided("gpu_energy_j", sum(shares.values()), measured)
+    used = [record.energy[name] for name in nodes if name in record.energy]
+    if len(used) < len(nodes) or not all(map(is_whole, used)):
+        return columns
     total_j = sum(sum(one.joules.values()) for one in used)
+    return {
+        **columns,
+        **_divided("energy_j", total_j, measured),
+        "energy_window_s": used[0].window_s,
+        "energy_counters": "; ".join(dict.fromkeys(", ".join(one.joules) for one in used)),
+    }
+
+
+def _divided(column: str, total_j: float, measured: Measurement) -> dict[str, float | None]:
+    """Joules of a trial, and of each of its tokens and answers."""
     answers = measured.answers
     tokens = sum(answer.tokens for answer in answers)
     if not answers and measured.decode is not None:
         tokens = measured.decode.tokens
     return {
-        "energy_j": total_j,
-        "energy_j_per_token": total_j / tokens if tokens else None,
-        "energy_j_per_answer": total_j / len(answers) if answers else None,
-        "energy_window_s": used[0].window_s,
-        "energy_counters": "; ".join(dict.fromkeys(", ".join(one.joules) for one in used)),
+        column: total_j,
+        f"{column}_per_token": total_j / tokens if tokens else None,
+        f"{column}_per_answer": total_j / len(answers) if answers else None,
     }

@@ -17,7 +17,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
+from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES, TRIALS_OF_GPUS
 from collect.questions import Question
 from core.foreign import Count, FileName, RelativePath, visible
 from core.record import Moment, Record, Scalar, Whole, Words, all_differ
@@ -246,7 +246,7 @@ class CellRecord(Record):
         return self
 
 
-_COLUMNS = TRIALS_BEFORE_AXES.keys() | TRIALS_AFTER_AXES.keys()
+_COLUMNS = TRIALS_BEFORE_AXES.keys() | TRIALS_AFTER_AXES.keys() | TRIALS_OF_GPUS.keys()
 
 
 class TrialRecord(Record):

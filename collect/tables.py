@@ -30,14 +30,16 @@ from collect.columns import (
     ATTEMPTS,
     FIRST_AXES,
     NODES,
+    NODES_OF_GPUS,
     SERVERS,
     TEXTS,
     TOKENS,
     TRIALS_AFTER_AXES,
     TRIALS_BEFORE_AXES,
+    TRIALS_OF_GPUS,
     Columns,
 )
-from collect.energy import node_energy, trial_energy
+from collect.energy import gpu_energy, node_energy, trial_energy
 from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers.of_attempt import answers_of
 from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
@@ -92,11 +94,15 @@ def tables_of(account: Account) -> Tables:
     attempts = [(trial, attempt) for trial in trials for attempt in trial.attempts]
     axes = _axis_columns(account.manifest)
     columns = {**TRIALS_BEFORE_AXES, **axes, **TRIALS_AFTER_AXES}
+    of_nodes = {**NODES}
+    if any(attempt.record and gpu_energy(attempt.record) for _, attempt in attempts):
+        columns |= TRIALS_OF_GPUS
+        of_nodes |= NODES_OF_GPUS
     return Tables(
         trials=_frame([_trial_row(account.manifest, axes, trial) for trial in trials], columns),
         tokens=_frame(_step_rows(run, trials, "tokens", TOKENS), TOKENS),
         servers=_frame(_step_rows(run, trials, "servers", SERVERS), SERVERS),
-        nodes=_frame(_node_rows(run, attempts), NODES),
+        nodes=_frame(_node_rows(run, attempts), of_nodes),
         attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
         answers=_frame(_answer_rows(run, attempts), ANSWERS),
         texts=_frame(_text_rows(account.manifest, trials), TEXTS),
@@ -317,7 +323,7 @@ def _process(process: ProcessRecord) -> Row:
 
 
 def _of_node(record: AttemptRecord, node: str) -> Row:
-    return {**_readings(record.nodes.get(node)), **node_energy(record.energy.get(node))}
+    return {**_readings(record.nodes.get(node)), **node_energy(record, node)}
 
 
 def _readings(record: NodeRecord | None) -> Row:

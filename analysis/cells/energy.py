@@ -42,6 +42,39 @@ def energy_frame(all_series: Sequence[Series]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
+GPU_COLUMNS: Mapping[str, str] = {
+    "model": "Model",
+    "series": "Series",
+    "nodes": "Nodes",
+    "gpu_j_per_answer": "GPU J/answer, median",
+    "gpu_j_per_token": "GPU J/token, median",
+    "gpu_trial_j": "GPU J/trial, median",
+    "trials": "Trials",
+}
+
+
+def gpu_energy_frame(all_series: Sequence[Series]) -> pd.DataFrame:
+    """A row a cell whose GPUs counted; the rest of their machines is in no figure."""
+    rows = []
+    for series in all_series:
+        for cell in series.measured:
+            trial, answer, token = (
+                cell.estimate(f"gpu_energy_j{per}") for per in ("", "_per_answer", "_per_token")
+            )
+            if trial is not None:
+                row = {
+                    "model": series.model,
+                    "series": series.panel_label,
+                    "nodes": cell.nodes,
+                    "gpu_j_per_answer": answer and answer.value,
+                    "gpu_j_per_token": token and token.value,
+                    "gpu_trial_j": trial.value,
+                    "trials": trial.n,
+                }
+                rows.append(row)
+    return pd.DataFrame(rows, columns=list(GPU_COLUMNS))
+
+
 def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
     trial = cell.estimate("energy_j")
     window = cell.estimate("energy_window_s")

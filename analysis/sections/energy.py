@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from analysis.blocks import Block, File, Section, Tabled, note
-from analysis.cells.energy import COLUMNS, energy_frame, unmeasured
+from analysis.cells.energy import (
+    COLUMNS,
+    GPU_COLUMNS,
+    energy_frame,
+    gpu_energy_frame,
+    unmeasured,
+)
 from analysis.cells.tabulate import Table, frame_table
 from analysis.study import Study
 from analysis.text.sentence import say
@@ -26,6 +32,11 @@ OF_PROCESS = (
     "Counted from the start of the root's process to its end: this includes loading the model, "
     "distributing it to the workers and prefill."
 )
+GPU_SHARE = (
+    "The GPUs' share: the boards of the GPUs that computed, by NVML's counters, and nothing else. "
+    "Processors, memory and all other parts of their machines, and nodes without a GPU, are not in "
+    "these figures."
+)
 SPREAD = "Lowest and highest trial refer to {figure}."
 HOW = "How energy is measured, and what to do where it is not: docs/energy.md."
 
@@ -34,6 +45,11 @@ def sections(study: Study) -> Iterator[Section]:
     """Make the section where energy was measured, or nodes said why it was not."""
     data = energy_frame(study.all_series)
     blocks: list[Block] = [] if data.empty else [_measured(study, data)]
+    shares = gpu_energy_frame(study.all_series)
+    if not shares.empty:
+        table = _table(shares, GPU_COLUMNS)
+        file = File("gpu_energy", shares)
+        blocks.append(Tabled("The GPUs' share", table, (say(GPU_SHARE),), file))
     if obstacles := unmeasured(study.run, study.all_series):
         blocks.append(note(obstacles, say(HOW)))
     if blocks:
@@ -50,12 +66,12 @@ def _measured(study: Study, data: pd.DataFrame) -> Tabled:
     ]
     if data["lowest"].notna().any():
         notes.append(say(SPREAD, figure="J/answer" if has_answers else "J/token"))
-    return Tabled("Energy", _table(data), tuple(notes), File("energy", data))
+    return Tabled("Energy", _table(data, COLUMNS), tuple(notes), File("energy", data))
 
 
-def _table(data: pd.DataFrame) -> Table:
+def _table(data: pd.DataFrame, columns: Mapping[str, str]) -> Table:
     """The figures without columns that hold nothing."""
-    told = {name: title for name, title in COLUMNS.items() if data[name].notna().any()}
+    told = {name: title for name, title in columns.items() if data[name].notna().any()}
     if len(data["model"].unique()) == 1:
         del told["model"]
     return frame_table(data, told)

@@ -1,7 +1,8 @@
 """Energy used by a trial's nodes while its main process runs.
 
 The counters of the root's node are read by its helper just before it starts the process and just
-after that ended. Other nodes are asked then, at once, where they have counters: two round trips.
+after that ended. Other nodes are asked then, at once, where they have counters or compute on a GPU:
+two round trips.
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class Meter:
         self._execution = execution
         self._root = deployment.root.node.name
         taking_part = {worker.node.name: worker.node for worker in deployment.workers}
+        computing = {worker.node.name for worker in deployment.workers if worker.gpu is not None}
         self._others = [
             name
             for name, node in taking_part.items()
-            if name != self._root and node.facts.get(COUNTERS)
+            if name != self._root and (node.facts.get(COUNTERS) or name in computing)
         ]
         self._before: dict[str, Reading] = {}
 

@@ -69,6 +69,34 @@ def test_a_run_from_before_says_nothing(tmp_path: Path) -> None:
     assert not csv.exists()
 
 
+def test_the_share_of_gpus_is_named_as_that_and_is_no_energy_of_the_cell(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "results", engines=("llama.cpp",), nodes=(1, 2))
+    for number, attempt in enumerate(sorted((folder / "attempts").iterdir())):
+        record = load_attempt(attempt)
+        (first, *others) = record.nodes
+        gpu = {"index": 1}
+        readings = record.model_dump(mode="json")["nodes"]
+        readings[first] = {"before": {"gpu": gpu}, "after": {"gpu": gpu}}
+        counted = {"NVML gpu-0": 7.0, "NVML gpu-1": 30.0 + number} if others else {"NVML gpu-1": 9}
+        energy = {first: {"joules": counted, "window_s": 4.0}}
+        made = {**record.model_dump(mode="json"), "nodes": readings, "energy": energy}
+        (attempt / ATTEMPT_FILE).write_text(json.dumps(made))
+
+    section, _ = energy_of(folder)
+
+    assert "The GPUs' share" in section
+    assert "J/token, median | W" not in section, "it is not the energy of the machines"
+    assert "not in these figures" in section
+    trials = build_tables(folder).trials
+    done = trials[trials["state"] == "done"]
+    assert done["energy_j"].isna().all()
+    assert set(done[done["nodes"] == 1]["gpu_energy_j"]) == {9.0}
+    assert (done[done["nodes"] == 2]["gpu_energy_j"] >= 30).all(), "of the GPU that computed"
+    nodes = build_tables(folder).nodes
+    assert nodes["gpu_energy_j"].notna().any()
+    assert nodes["energy_j"].isna().all()
+
+
 @pytest.mark.parametrize("fact", ["energy_counters", "energy_obstacle"])
 def test_of_questions_joules_are_told_by_the_answer(tmp_path: Path, fact: str) -> None:
     folder = make_asked_run(

@@ -13,7 +13,7 @@ from collect.attempt import GpuReading, NodeReading, NodeRecord
 from experiments.nodes.ssh.readings import node_reading
 from experiments.trials.execution import Execution
 from experiments.trials.validity import invalidity
-from herd_node import conversation, gpus
+from herd_node import cards, conversation, gpus
 from herd_node.messages import Reply, Request
 from tests.doubles.nvml import nvml_library
 
@@ -124,7 +124,7 @@ def test_a_meter_sees_between_two_readings_why_clocks_were_held_back(tmp_path: P
     meter = gpus.GpuMeter(0, nvml_library(tmp_path, REASONS=0x40))
     before = told(meter).gpu
     assert before is not None
-    assert (before.reasons, before.power_limit_w, before.used_j) == (0x1, 170.0, 5.25)
+    assert (before.reasons, before.power_limit_w) == (0x1, 170.0)
     assert meter.look() == meter.EVERY_S
     assert 0 < meter.look() <= meter.EVERY_S, "it is not time again"
     after = told(meter).gpu
@@ -147,6 +147,7 @@ def talk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> conversation.Conver
     """A conversation on a machine with such a GPU."""
     library = nvml_library(tmp_path)
     monkeypatch.setattr(conversation, "Systemd", lambda: None)
+    monkeypatch.setattr(conversation, "number_of_nvidia", lambda backend, index: index)
     monkeypatch.setattr(conversation, "GpuMeter", lambda index: gpus.GpuMeter(index, library))
     return conversation.Conversation()
 
@@ -236,3 +237,34 @@ def test_a_power_limit_that_the_user_chose_is_part_of_the_machine() -> None:
 def test_counters_that_a_driver_lacks_are_no_reason() -> None:
     nothing = dict.fromkeys(GpuReading.model_fields.keys() - {"index"})
     assert reason(nothing, **nothing) is None
+
+
+# -- which GPU it is, and its energy
+
+
+def test_a_unit_without_other_counters_has_the_energy_of_its_gpu(
+    talk: conversation.Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    talk._energy.obstacle = "its processor has no energy counter that the kernel knows"
+    assert talk._joules() == {}
+    talk._watch_gpu(Request(["run", "unit=herd-b-root", "gpu=cuda", "gpu_index=0"]))
+    first, second = talk._joules(), talk._joules()
+    assert first.keys() == {"at_s", "NVML gpu-0"}
+    assert float(str(second["NVML gpu-0"])) - float(str(first["NVML gpu-0"])) == 0.25
+    monkeypatch.setattr(talk._energy, "reading", lambda: {"at_s": "1", "RAPL package-0": "2"})
+    assert "RAPL package-0" in talk._joules()
+
+
+def test_only_gpus_by_nvidia_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    card = cards.Card
+    amd, first, second = (
+        card("0000:01:00.0", None, "renderD128"),
+        *(card(f"0000:0{bus}:00.0", minor, "") for bus, minor in ((2, 1), (3, 0))),
+    )
+    monkeypatch.setattr(cards, "there", lambda *_: [])
+    monkeypatch.setattr(cards, "cards_of_nvidia", lambda: [first, second])
+    monkeypatch.setattr(cards, "cards_of_vulkan", lambda: [amd, first, second])
+    assert [cards.number_of_nvidia("cuda", index) for index in range(3)] == [0, 1, None]
+    assert [cards.number_of_nvidia("vulkan", index) for index in range(4)] == [None, 0, 1, None]
+    monkeypatch.setattr(cards, "there", lambda *_: ["/dev/dxg"])
+    assert (cards.number_of_nvidia("cuda", 1), cards.number_of_nvidia("vulkan", 0)) == (1, None)

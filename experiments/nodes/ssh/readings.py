@@ -86,7 +86,6 @@ def _gpu_reading(told: dict[str, str]) -> GpuReading | None:
         power_limit_w=_scaled(told.get("gpu_power_limit_mw"), 1e3),
         power_default_w=_scaled(told.get("gpu_power_default_mw"), 1e3),
         temperature_c=decimal(told.get("gpu_temperature_c")),
-        used_j=_scaled(told.get("gpu_energy_mj"), 1e3),
         used_by=None if used_by is None else one_line(used_by, LONGEST_WORDS),
     )
 

@@ -146,6 +146,16 @@ def cards_of_vulkan() -> list[Card]:
     return sorted({**others, **nvidia}.values(), key=last_in_cpu)
 
 
+def number_of_nvidia(backend: str, index: int) -> int | None:
+    """Which of NVIDIA's GPUs, by their addresses, this is; None for one of others or software."""
+    if there("dxg"):
+        return index if backend == "cuda" else None
+    nvidia = [card.minor for card in cards_of_nvidia()]
+    cards = cards_of_nvidia() if backend == "cuda" else cards_of_vulkan()
+    minor = cards[index].minor if index < len(cards) else None
+    return None if minor is None else nvidia.index(minor)
+
+
 def last_in_cpu(card: Card) -> tuple[bool, str]:
     """Sorts GPUs."""
     is_apart = re.fullmatch(r"[0-9a-f]{4,8}:(?!00)[0-9a-f]{2}:.*", card.address) is not None

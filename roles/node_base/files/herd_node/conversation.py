@@ -8,6 +8,7 @@ import os
 import select
 
 from herd_node import places
+from herd_node.cards import number_of_nvidia
 from herd_node.firewall import Firewall
 from herd_node.gpus import GpuMeter, gpu_facts
 from herd_node.ground import DAY_S, PIECE_BYTES, RefusalError
@@ -101,13 +102,19 @@ class Conversation:
         gpu = next(iter(self._gpus.values()), None)
         return {**reading(self._interface, self._throttling), **(gpu.reading() if gpu else {})}
 
+    def _joules(self) -> dict[str, object]:
+        """The node's energy counters; of a node without, that of the GPU that a unit has."""
+        gpu = next(iter(self._gpus.values()), None)
+        return self._energy.reading() or (gpu.energy() if gpu else {})
+
     def _watch_gpu(self, request: Request) -> None:
         """Look at the GPU that a unit is to have, from before it starts until it is forgotten."""
         # Those whose unit was refused a start are gone, too.
         self._gpus = {name: gpu for name, gpu in self._gpus.items() if name in self._units}
         wish = request.gpu()
-        if wish:
-            self._gpus[request.unit()] = GpuMeter(wish.number)
+        number = number_of_nvidia(wish.backend, wish.number) if wish else None
+        if number is not None:
+            self._gpus[request.unit()] = GpuMeter(number)
 
     def answer(self, lines: list[str]) -> bool:
         """Do what is asked; whether it was done, or has begun."""
@@ -136,12 +143,12 @@ class Conversation:
             raise RefusalError(f"{self._run[0].name} is running, and one root runs at a time")
         self._watch_gpu(request)
         reply.pairs("before", self._reading())
-        reply.pairs("energy_before", self._energy.reading())
+        reply.pairs("energy_before", self._joules())
         self._run = self._begin(request), reply
 
     def _finish_run(self, unit: Unit, reply: Reply) -> None:
         self._run = None
-        reply.pairs("energy_after", self._energy.reading())
+        reply.pairs("energy_after", self._joules())
         reply.pairs("props", unit.shown())
         reply.pairs("after", self._reading())
         unit.logs(reply)
@@ -236,7 +243,7 @@ class Conversation:
 
     def verb_energy(self, _request: Request, reply: Reply) -> None:
         """What the energy counters say at this moment."""
-        reply.pairs("energy", self._energy.reading())
+        reply.pairs("energy", self._joules())
         reply.send()
 
     def verb_facts(self, request: Request, reply: Reply) -> None:

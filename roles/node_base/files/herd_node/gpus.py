@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Union
 
 from herd_node.ground import content, first_line
-from herd_node.nvml import NVML, Device, Nvml
+from herd_node.nvml import NVML, TOTAL_ENERGY, Device, Nvml, counter_of
 
 Fact = Union[bool, int, float, str]
 CORE, MEMORY = 0, 2
@@ -189,6 +189,14 @@ class GpuMeter:
                 return told
         return None
 
+    def energy(self) -> dict[str, object]:
+        """Joules of its board so far, and when that was; nothing if it does not count."""
+        device, at_s = self._device, time.monotonic()
+        used_mj = device.long_number(TOTAL_ENERGY) if device else None
+        if device is None or used_mj is None:
+            return {}
+        return {"at_s": f"{at_s:.6f}", counter_of(device): f"{used_mj / 1000:.6f}"}
+
     def reading(self) -> dict[str, object]:
         """How it is at this moment, and what was seen of it since the last reading."""
         device = self._device
@@ -211,6 +219,5 @@ class GpuMeter:
             "gpu_power_limit_mw": device.number("nvmlDeviceGetPowerManagementLimit"),
             "gpu_power_default_mw": device.number("nvmlDeviceGetPowerManagementDefaultLimit"),
             "gpu_temperature_c": device.number("nvmlDeviceGetTemperature", 0),
-            "gpu_energy_mj": device.long_number("nvmlDeviceGetTotalEnergyConsumption"),
             "gpu_used_by": used_by(device),
         }

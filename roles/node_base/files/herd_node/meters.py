@@ -10,7 +10,7 @@ import time
 
 from herd_node import privileges
 from herd_node.ground import RefusalError, first_line
-from herd_node.nvml import NVML, Device, Nvml
+from herd_node.nvml import NVML, TOTAL_ENERGY, Device, Nvml, counter_of
 from herd_node.places import CONTAINER, POWERCAP
 
 
@@ -118,13 +118,13 @@ class Board:
     """An NVIDIA GPU whose board counts millijoules since its driver was loaded (NVML)."""
 
     def __init__(self, device: Device) -> None:
-        self.name = f"NVML gpu-{device.index}"
+        self.name = counter_of(device)
         self._device = device
         self.joules()
 
     def joules(self) -> float:
         """Since its driver was loaded. Raises ValueError if it does not report it."""
-        used_mj = self._device.long_number("nvmlDeviceGetTotalEnergyConsumption")
+        used_mj = self._device.long_number(TOTAL_ENERGY)
         if used_mj is None:
             raise ValueError(self.name)
         return used_mj / 1000

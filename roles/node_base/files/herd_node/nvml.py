@@ -12,6 +12,7 @@ from typing import Union
 NVML = "libnvidia-ml.so.1"
 OF_WSL = "/usr/lib/wsl/lib/libnvidia-ml.so.1"
 """Windows' own, which the loader's cache does not always have."""
+TOTAL_ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 TEXT_BYTES = 96
 TOO_SMALL = 7
 """The list that was handed over has too little room: NVML_ERROR_INSUFFICIENT_SIZE."""
@@ -127,6 +128,11 @@ class Device:
                 if one.pid
             ]
         return []
+
+
+def counter_of(device: Device) -> str:
+    """What its counter of energy is called."""
+    return f"NVML gpu-{device.index}"
 
 
 class Nvml:
