@@ -9,39 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import BaseModel, ConfigDict
-
 from core.errors import HerdError
 from core.foreign import one_line
 from core.paths import ENGINES_FOLDER
 from experiments.doctor.finding import Proof
-from experiments.fleet.cluster import Backend, GpuKind, Node
+from experiments.fleet.cluster import Backend, Installation, Node
+from experiments.nodes.gpus import gpus_of
 from experiments.nodes.launcher import Conversation, Launcher, Request, ask
-from experiments.nodes.told import Words, read_told
 
-ANSWER_S = 40.0
-"""The helper itself gives up after 20 s."""
 TORCH_S = 300
 """Importing PyTorch and Petals from an SD card, and one multiplication."""
 OWN_S = 30.0
 ENVIRONMENT = "petals"
 UNIT = "herd-doctor-torch"
-
-
-class _Device(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    index: int
-    name: Words
-    kind: GpuKind
-
-
-class _Told(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-    devices: list[_Device] = []
-    proof: bool
-    reason: Words | None = None
 
 
 def prove(node: Node, engines: Mapping[str, Backend], launcher: Launcher) -> list[Proof]:
@@ -84,15 +64,11 @@ def _of_engine(conversation: Conversation, engine: str, backend: Backend) -> Ite
 
 def _by_driver(conversation: Conversation, engine: str, backend: Backend) -> Proof:
     """What the helper's small program did in a unit of that engine."""
-    node = conversation.node
-    index = str(node.gpu_index)
-    reply = ask(conversation, Request("gpu", (("engine", engine), ("gpu_index", index))), ANSWER_S)
-    told = read_told(node.name, "what its GPU can do", reply.text("gpu"), _Told)
-    chosen = next((one for one in told.devices if one.index == node.gpu_index), None)
-    if not told.proof or chosen is None:
-        why = one_line(told.reason or f"There is no GPU {index}.")
-        return Proof(engine, backend, reason=why)
-    return Proof(engine, backend, one_line(chosen.name, 100), chosen.kind == "software")
+    installed = {engine: Installation(engine, installed=True, gpu=backend)}
+    gpu = gpus_of(conversation.node, installed, conversation)[backend]
+    if gpu.reason is not None:
+        return Proof(engine, backend, reason=f"{gpu.reason}.")
+    return Proof(engine, backend, one_line(gpu.name, 100), gpu.is_software)
 
 
 def _by_torch(conversation: Conversation) -> str:

@@ -213,14 +213,15 @@ class Helper:
 
 
 NODE = Node(name="desk", address="192.0.2.7", engine_address="192.0.2.7", gpu_index=1)
+UNUSED = {"memory_mib": 1, "free_mib": 1, "driver": "1"}
 DEVICES = [
-    {"index": 0, "name": "llvmpipe", "kind": "software", "memory_mib": 1, "free_mib": 1},
-    {"index": 1, "name": "NVIDIA RTX 3060", "kind": "discrete", "memory_mib": 1, "free_mib": 1},
+    {"index": 0, "name": "llvmpipe", "kind": "software", **UNUSED},
+    {"index": 1, "name": "NVIDIA RTX 3060", "kind": "discrete", **UNUSED},
 ]
 
 
 def proved(**told: Any) -> Reply:  # noqa: ANN401
-    answer = {"devices": DEVICES, "proof": True, "reason": None, **told}
+    answer = {"backend": "vulkan", "devices": DEVICES, "proof": True, "reason": None, **told}
     return reply_of("gpu", ok=True, parts={"gpu": json.dumps(answer).encode()})
 
 
@@ -237,7 +238,7 @@ def test_each_engine_is_asked_for_the_gpu_that_it_is_to_use() -> None:
     ("reply", "reason"),
     [
         (proved(proof=False, reason="No device was found."), "No device was found."),
-        (proved(devices=DEVICES[:1]), "There is no GPU 1."),
+        (proved(devices=DEVICES[:1]), "vulkan shows no GPU with the number 1."),
         (reply_of("gpu", ok=False, parts={"error": b"another runner owns it"}), "another runner"),
         (reply_of("gpu", ok=True, parts={"gpu": b"[]"}), "is damaged"),
         (HerdError("desk stopped answering"), "desk stopped answering"),
@@ -261,7 +262,7 @@ def ended(code: int, **parts: bytes) -> Reply:
 def test_pytorch_multiplies_in_petals_own_environment() -> None:
     own = reply_of("own", ok=True, parts={})
     done = ended(0, out=b"petals 2.2.0, torch 2.4.1+cu121, NVIDIA RTX 3060\n", err=b"")
-    helper = Helper(NODE, {"gpu": proved(), "own": own, "run": done})
+    helper = Helper(NODE, {"gpu": proved(backend="cuda"), "own": own, "run": done})
     (_, torch) = prove(NODE, {"petals": "cuda"}, helper)
     assert torch == Proof("PyTorch of petals", "cuda", "NVIDIA RTX 3060")
     run = helper.heard[-1]
