@@ -11,13 +11,17 @@ from analysis.agreement.report import Agreed
 from analysis.answers.comparison import Comparison, comparison_of
 from analysis.answers.llm_judges import Opinion, opinions
 from analysis.answers.ratings import Ratings
+from analysis.cells.additions import Setup, additions_of
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from analysis.cells.family import Family
+from analysis.cells.machines import machines_of
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
 from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of
+from analysis.text.wording import within
+from analysis.verdict.additions_text import with_additions
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
 from collect.judging import Judged
@@ -53,6 +57,8 @@ class Study:
         all_series: every series of the run.
         shown: which of those on nodes the charts draw, and how.
         scalings: those whose speed was measured.
+        setups: what each set of machines makes, with all else equal; empty where a run has neither
+            GPUs nor groups nor several kinds of machines.
         family: every comparison of the report.
         counts: trials by state.
         warnings: what is wrong with the run's folder, a sentence each.
@@ -66,6 +72,7 @@ class Study:
     all_series: tuple[Series, ...]
     shown: Selection
     scalings: tuple[Scaling, ...]
+    setups: tuple[Setup, ...]
     family: Family
     counts: Mapping[str, int]
     verdict: Verdict
@@ -110,13 +117,14 @@ def study_of(
         ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
     """
-    cells = cell_results(run, tables.trials, tables.attempts)
+    cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
     speeds = speed_pairs(on_nodes)
     comparison = comparison_of(run, tables, all_series, ratings, speeds)
     family = comparison.family if comparison else Family(speeds, run.equivalence_margin)
     scalings = scalings_of(on_nodes, family)
+    setups = additions_of(on_nodes, family, machines_of(run.nodes, cells))
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     steadiness = Steadiness(
         trials=stability_of(all_series),
@@ -128,6 +136,7 @@ def study_of(
     verdict = verdict_of(
         all_series, scalings, counts, is_lab=is_lab, family=family, has_speed=has_speed
     )
+    verdict = with_additions(verdict, setups, within(family.margin))
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
     verdict = _with_oddities(verdict, steadiness.oddities)
@@ -139,6 +148,7 @@ def study_of(
         all_series=all_series,
         shown=selection_of(on_nodes),
         scalings=scalings,
+        setups=setups,
         family=family,
         counts=counts,
         verdict=verdict,

@@ -140,6 +140,8 @@ NODES: Columns = MappingProxyType(
         "energy_counters": "string",
     }
 )
+NODES_ON_GPUS: Columns = MappingProxyType({"gpu": "string", "gpu_is_software": "boolean"})
+"""Further columns of `nodes`, only in runs that computed on GPUs."""
 ANSWERS: Columns = MappingProxyType(
     {
         "run": "string",

@@ -95,6 +95,8 @@ def tables_of(account: Account) -> Tables:
     axes = _axis_columns(account.manifest)
     columns = {**TRIALS_BEFORE_AXES, **axes, **TRIALS_AFTER_AXES}
     of_nodes = {**NODES}
+    if any(attempt.record and attempt.record.devices for _, attempt in attempts):
+        of_nodes |= NODES_ON_GPUS
     if any(attempt.record and gpu_energy(attempt.record) for _, attempt in attempts):
         columns |= TRIALS_OF_GPUS
         of_nodes |= NODES_OF_GPUS
@@ -323,7 +325,18 @@ def _process(process: ProcessRecord) -> Row:
 
 
 def _of_node(record: AttemptRecord, node: str) -> Row:
-    return {**_readings(record.nodes.get(node)), **node_energy(record, node)}
+    return {
+        **_readings(record.nodes.get(node)),
+        **node_energy(record, node),
+        **_gpu(record, node),
+    }
+
+
+def _gpu(record: AttemptRecord, node: str) -> Row:
+    """The GPU on which a node computed; nothing for one that computed on its CPU."""
+    if node not in record.devices:
+        return {}
+    return {"gpu": record.devices[node], "gpu_is_software": node in record.software_devices}
 
 
 def _readings(record: NodeRecord | None) -> Row:

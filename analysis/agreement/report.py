@@ -80,7 +80,7 @@ def agreed(run: RunManifest, tables: Tables, run_folder: Path) -> Agreed | None:
     if not isinstance(run.workload, Greedy):
         return None
     references = load_references(run_folder)
-    all_series = series_of(cell_results(run, tables.trials))
+    all_series = series_of(cell_results(run, tables.trials, nodes=tables.nodes))
     found = agreements(run.workload, all_series, tables.trials, tables.texts, references)
     return Agreed(
         headline=_headline(found),

@@ -100,7 +100,7 @@ def how_timed(system: SystemAnswers) -> str:
         return "not: an emulated processor"
     if system.timed.empty:
         return "not: replayed answers"
-    where = system.path
+    where = system.path if system.is_comparable else f"{system.path}, with a software GPU"
     replayed = int(system.answers["replayed"].sum())
     return f"{where}; {plural(replayed, 'replayed answer')} left out" if replayed else where
 

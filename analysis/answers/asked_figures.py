@@ -57,7 +57,8 @@ def asked_figures(
     found = []
     for shown in SHOWN:
         column, _ = TIMED[shown.what]
-        values = {s.name: e.value for s in systems if (e := s.estimate(column, shown.scale))}
+        timed = [system for system in systems if system.is_comparable]
+        values = {s.name: e.value for s in timed if (e := s.estimate(column, shown.scale))}
         if len(values) > 1:
             found.append(_figure(shown, values, family, scope))
     if graded is not None and graded.may_name:

@@ -57,7 +57,7 @@ def question_pairs(
     """
     found: list[Pair] = []
     for what, (column, is_time) in TIMED.items():
-        times = {system.name: system.by_question(column) for system in systems}
+        times = {s.name: s.by_question(column) for s in systems if s.is_comparable}
         found += _pairs(what, times, _speeds if is_time else paired_ratio)
     if scores is not None:
         for rubric in RUBRICS:

@@ -31,6 +31,9 @@ from collect.run import Questions, RunManifest
 from collect.tables import Tables
 
 UNTIMED = "On {scope}, {systems} answered; no time was measured."
+ON_SOFTWARE = (
+    "On {scope}, {systems} answered; no times are compared, as they are those of software GPUs."
+)
 WHOLE = "On {scope}, the whole answer came from {systems}."
 WHOLE_AND_THROWN = "On {scope}, the whole answer came from {systems}; {thrown}, in no figure."
 AFTER, AFTER_REMOTE = "{system} after {time} s", "{system} after {time} s ({path})"
@@ -211,7 +214,10 @@ def _trait_frame(traits: Sequence[Traits]) -> pd.DataFrame:
 
 
 def _headline(systems: Sequence[SystemAnswers], scope: str, cells: Sequence[CellResult]) -> str:
-    timed = [(s, found) for s in systems if (found := s.estimate(ASKED_TO_WHOLE, scale=1e-3))]
+    own = [system for system in systems if system.is_comparable]
+    timed = [(s, found) for s in own if (found := s.estimate(ASKED_TO_WHOLE, scale=1e-3))]
+    if not timed and len(own) < len(systems):
+        return say(ON_SOFTWARE, scope=scope, systems=plural(len(systems), "system"))
     if not timed:
         return say(UNTIMED, scope=scope, systems=plural(len(systems), "system"))
     ranked = sorted(timed, key=lambda pair: pair[1].value)

@@ -124,7 +124,8 @@ def traits_of(
     remote = {system.name for system in systems if system.is_remote}
     for quantity in TIMED:
         column, _ = COLUMNS[quantity.what]
-        figures = {s.name: s.by_question(column) for s in systems if s.by_question(column)}
+        timed = [system for system in systems if system.is_comparable]
+        figures = {s.name: s.by_question(column) for s in timed if s.by_question(column)}
         _extremes(figures, quantity, family, good, bad, remote)
     if scores is not None:
         for rubric, quantity in RATED.items():

@@ -58,6 +58,11 @@ class SystemAnswers:
         return with_waiting(own[~own["replayed"]])
 
     @property
+    def is_comparable(self) -> bool:
+        """Its times may be compared with those of others: no GPU of its cell is software."""
+        return not self.cell.software
+
+    @property
     def asked_again(self) -> int:
         """How many of its answers took more than one try."""
         return int((self.timed["tries"].fillna(1) > 1).sum())

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from analysis.cells.gpus import UsedGpu, gpus_used
+from analysis.cells.labels import in_words, label_of, varying_axes
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import listing, plural
 from collect.account import STATES
@@ -23,6 +25,7 @@ API_ENGINE = "openai"
 """It has no nodes; its times are those of a network and of a service with other customers."""
 TIMINGS = ("_s", "_ms", "_ms_per_token")
 """How the names of columns end that depend on how fast a machine is."""
+SOFTWARE_GPU = "software GPU"
 RATES = "_per_s"
 """How the names of columns end that hold rates."""
 
@@ -65,6 +68,7 @@ class CellResult:
         attempts: what came of the attempts at its trials.
         emulated: its nodes whose processor is emulated; what they take is the emulator's time, so
             such a cell has no timings, and everything else.
+        gpus: node to the GPU on which it computed.
     """
 
     record: CellRecord
@@ -73,6 +77,7 @@ class CellResult:
     reasons: tuple[str, ...]
     attempts: Attempts = Attempts()
     emulated: tuple[str, ...] = ()
+    gpus: Mapping[str, UsedGpu] = field(default_factory=dict)
     _read: dict[str, dict[int, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -97,6 +102,11 @@ class CellResult:
     def is_complete(self) -> bool:
         """Every planned trial is done."""
         return self.counts["done"] == self.planned > 0
+
+    @property
+    def software(self) -> tuple[str, ...]:
+        """Its nodes whose GPU is software: its speed is shown, and compared with no other."""
+        return tuple(name for name, gpu in self.gpus.items() if gpu.is_software)
 
     @property
     def is_measured(self) -> bool:
@@ -182,6 +192,11 @@ class Series:
         return self.engine == API_ENGINE
 
     @property
+    def software(self) -> str:
+        """How its GPU is called where some of its cells computed on a software one; else empty."""
+        return _software(self.cells)
+
+    @property
     def measured(self) -> tuple[CellResult, ...]:
         """Cells with at least one done trial."""
         return tuple(cell for cell in self.cells if cell.is_measured)
@@ -192,7 +207,10 @@ class Series:
 
 
 def cell_results(
-    run: RunManifest, trials: pd.DataFrame, attempts: pd.DataFrame | None = None
+    run: RunManifest,
+    trials: pd.DataFrame,
+    attempts: pd.DataFrame | None = None,
+    nodes: pd.DataFrame | None = None,
 ) -> tuple[CellResult, ...]:
     """The cells of a run, in its order, with their trials.
 
@@ -202,6 +220,7 @@ def cell_results(
         run: the run's plan.
         trials: table of the run.
         attempts: table of the run; without it nothing is known of attempts that do not count.
+        nodes: table of the run; without it nothing is known of the GPUs of its cells.
     """
     if isinstance(run.workload, Greedy):
         trials = trials.drop(columns=list(FIGURES))
@@ -209,12 +228,14 @@ def cell_results(
     empty = trials.iloc[:0]
     emulated = {name for name, facts in run.nodes.items() if facts.get("emulated")}
     tried = _attempts(trials, attempts)
+    gpus = gpus_used(trials, nodes)
     return tuple(
         _result(
             record,
             groups.get(record.cell_id, empty),
             tried.get(record.cell_id, Attempts()),
             emulated,
+            gpus.get(record.cell_id, {}),
         )
         for record in run.cells
     )
@@ -247,7 +268,11 @@ def _attempts(trials: pd.DataFrame, attempts: pd.DataFrame | None) -> dict[str, 
 
 
 def _result(
-    record: CellRecord, rows: pd.DataFrame, attempts: Attempts, all_emulated: Collection[str]
+    record: CellRecord,
+    rows: pd.DataFrame,
+    attempts: Attempts,
+    all_emulated: Collection[str],
+    gpus: Mapping[str, UsedGpu],
 ) -> CellResult:
     states = Counter(rows["state"])
     told = zip(rows["state"], rows["reason"], strict=True)
@@ -264,6 +289,7 @@ def _result(
         reasons=tuple(reasons),
         attempts=attempts,
         emulated=tuple(emulated),
+        gpus=gpus,
     )
 
 
@@ -289,37 +315,44 @@ def series_of(cells: Iterable[CellResult]) -> tuple[Series, ...]:
     for key, members in groups.items():
         params = dict(key)
         peers = [other for other in all_params if other.get("model") == params.get("model")]
-        system = _system_label(params, all_params)
+        software = _software(members)
+        system = _system_label(params, all_params, software)
         found.append(
             Series(
                 params=params,
-                label=one_line(system or _label(params, varying)),
-                panel_label=one_line(system or _label(params, varying_axes(peers))),
+                label=one_line(system or _name(params, varying, software)),
+                panel_label=one_line(system or _name(params, varying_axes(peers), software)),
                 cells=tuple(sorted(members, key=lambda cell: cell.nodes)),
             )
         )
     return tuple(found)
 
 
-def _system_label(params: Mapping[str, Scalar], all_params: Iterable[Mapping[str, Scalar]]) -> str:
+def _software(cells: Iterable[CellResult]) -> str:
+    """How the GPU of some cells is called where it is software; empty where it is none."""
+    measured = [cell for cell in cells if cell.is_measured]
+    names = dict.fromkeys(name for cell in measured for name in cell.software)
+    if not names:
+        return ""
+    if all(cell.software for cell in measured):
+        return SOFTWARE_GPU
+    return f"GPU (software on {listing(list(names))})"
+
+
+def _name(params: Mapping[str, Scalar], axes: Collection[str], software: str) -> str:
+    """The values of axes; the engine where there are none."""
+    return label_of(params, axes, otherwise=str(params["engine"]), software=software)
+
+
+def _system_label(
+    params: Mapping[str, Scalar], all_params: Iterable[Mapping[str, Scalar]], software: str
+) -> str:
     """The name of the system, with what differs between series of that name; empty without one."""
     if "system" not in params:
         return ""
     alike = [other for other in all_params if other.get("system") == params["system"]]
-    rest = _label(params, varying_axes(alike), default="")
+    rest = label_of(params, varying_axes(alike), software=software)
     return f"{params['system']}, {rest}" if rest else str(params["system"])
-
-
-def varying_axes(all_params: Iterable[Mapping[str, Scalar]]) -> tuple[str, ...]:
-    """Axes with more than one value; an axis that only some engines have may still not vary."""
-    values: dict[str, set[Scalar]] = {}
-    for params in all_params:
-        for axis, value in params.items():
-            values.setdefault(axis, set()).add(value)
-    first = ("engine", "model", "weights")
-    names = [axis for axis in first if axis in values]
-    names += sorted(values.keys() - set(first))
-    return tuple(axis for axis in names if len(values[axis]) > 1)
 
 
 def constants(series: Iterable[Series]) -> str:
@@ -350,39 +383,11 @@ def _spelled(params: Mapping[str, Scalar]) -> str:
     return ", ".join(in_words(axis, params[axis]) for axis in (*first, *rest))
 
 
-def in_words(axis: str, value: Scalar) -> str:
-    """A value of an axis as a legend names it."""
-    switch = "on" if value is True else "off" if value is False else str(value)
-    spelled = {
-        "engine": str(value),
-        "model": str(value),
-        "weights": str(value),
-        "system": str(value),
-        "workers": f"workers {value}",
-        "threads": "all cores"
-        if value == 0
-        else plural(int(value), "thread")
-        if axis == "threads"
-        else "",
-        "context": "the model's context" if value == 0 else f"a context of {value} tokens",
-        "link_mbit": f"{value} Mbit/s" if value else "the lab's link",
-        "link_delay_ms": f"+{value} ms round trip" if value else "no delay",
-        "net_turbo": f"net-turbo {switch}",
-        "split_mode": f"split by {value}",
-    }
-    return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
-
-
-def link_in_words(mbit: int, delay_ms: int) -> str:
-    """`100 Mbit/s, +100 ms round trip`."""
-    return f"{in_words('link_mbit', mbit)}, {in_words('link_delay_ms', delay_ms)}"
-
-
 def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = True) -> str:
     """`for stories15m (f32) with distributed-llama (net-turbo off)`, or from `with` on."""
     varying = varying_axes(other.params for other in all_series)
     rest = [axis for axis in varying if axis not in ("engine", "model", "weights")]
-    extra = _label(series.params, rest, default="")
+    extra = label_of(series.params, rest, software=series.software)
     weights = f" ({series.weights})" if series.weights else ""
     model = f"for {series.model}{weights} " if with_model else ""
     return f"{model}with {series.engine}" + (f" ({extra})" if extra else "")
@@ -391,10 +396,3 @@ def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = 
 def thing(series: Series, all_series: Iterable[Series]) -> str:
     """`stories15m (f32) with distributed-llama (net-turbo off)`."""
     return subject(series, all_series).removeprefix("for ")
-
-
-def _label(params: Mapping[str, Scalar], axes: Iterable[str], default: str | None = None) -> str:
-    words = [in_words(axis, params[axis]) for axis in axes if axis in params]
-    if words:
-        return ", ".join(words)
-    return str(params["engine"]) if default is None else default

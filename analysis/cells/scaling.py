@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from analysis.cells.cells import CellResult, Series, link_of, thing
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
+from analysis.cells.labels import DEVICE, GROUP, ON_GPU
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
 
@@ -114,9 +115,9 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
     """What of the speeds of a run is compared; it depends on what was planned and done.
 
     Always each number of nodes of a series with its baseline, and each link with the fastest of
-    the same cell. Then neighbouring numbers of nodes, then every two numbers of a series, then
-    every two cells of different series of one model and weights; a kind that would make them more
-    than `MOST_PAIRS` is left out whole.
+    the same cell. Then each cell of a setup with the setup's base, then neighbouring numbers of
+    nodes, then every two numbers of a series, then every two cells of different series of one model
+    and weights; a kind that would make them more than `MOST_PAIRS` is left out whole.
     """
     by_series = [_speeding(series) for series in all_series]
     base = [(cell, cells[0]) for cells in by_series for cell in cells[1:]]
@@ -127,7 +128,7 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
     ]
     chosen = _with({}, [*base, *links])
     cells = {cell.record.cell_id: cell for cells in by_series for cell in cells}
-    for further in (steps, within, _rivals(all_series)):
+    for further in (_additions(all_series), steps, within, _rivals(all_series)):
         more = _with(chosen, further)
         chosen = more if len(more) <= MOST_PAIRS else chosen
     names = {
@@ -163,8 +164,10 @@ def _pair(one: CellResult, other: CellResult, names: dict[str, str]) -> Pair:
 
 
 def _speeding(series: Series) -> list[CellResult]:
-    """Cells with nodes whose speed was measured: an API has none."""
-    return [cell for cell in series.cells if cell.nodes and cell.by_block(DECODE)]
+    """Cells whose speed may be compared: an API has none, and that of a software GPU is none."""
+    return [
+        cell for cell in series.cells if cell.nodes and not cell.software and cell.by_block(DECODE)
+    ]
 
 
 def _over_links(cells: Iterable[CellResult]) -> Iterator[tuple[CellResult, CellResult]]:
@@ -177,6 +180,39 @@ def _over_links(cells: Iterable[CellResult]) -> Iterator[tuple[CellResult, CellR
     for group in groups.values():
         fastest, *slower = sorted(group, key=lambda cell: link_of(cell)[1] or (0, 0.0))
         yield from ((cell, fastest) for cell in slower)
+
+
+def setups_of(all_series: Iterable[Series]) -> list[list[Series]]:
+    """Series that differ only in their device and their group of machines: those on GPUs first."""
+    found: dict[object, list[Series]] = {}
+    for series in all_series:
+        rest = {axis: v for axis, v in series.params.items() if axis not in (DEVICE, GROUP)}
+        found.setdefault(tuple(sorted(rest.items())), []).append(series)
+    return [
+        sorted(group, key=lambda series: series.params.get(DEVICE) != ON_GPU)
+        for group in found.values()
+    ]
+
+
+def base_of(setup: Iterable[Series]) -> CellResult | None:
+    """The cell of a setup with which the others are compared: the first of which that is allowed.
+
+    It is the GPU on the fewest machines. Where no GPU may be compared, it is the fewest machines
+    of the first group.
+    """
+    return next((cell for series in setup for cell in _speeding(series)), None)
+
+
+def _additions(all_series: Iterable[Series]) -> list[tuple[CellResult, CellResult]]:
+    """Each cell of a setup with the setup's base."""
+    return [
+        (cell, base)
+        for setup in setups_of(all_series)
+        if (base := base_of(setup))
+        for series in setup
+        for cell in _speeding(series)
+        if cell is not base
+    ]
 
 
 def _rivals(all_series: Sequence[Series]) -> list[tuple[CellResult, CellResult]]:

@@ -152,23 +152,23 @@ def _rate(rate: _Rate, all_series: Sequence[Series], shown: Selection) -> Chart 
     data = frames.measured(all_series, rate.column)
     if data.empty:
         return None
-    notes, footnotes = _footnotes(data)
+    notes, footnotes = footnotes_of(data)
     figure = plots.rate(shown.drawn(data), shown.looks, notes, rate.unit)
     understanding = together(
-        [say(rate.better), say(MARKS), *_legend_of(data), *shown.in_words(data)]
+        [say(rate.better), say(MARKS), *legend_of(data), *shown.in_words(data)]
     )
     description = said.points(data, rate.unit)
     return Chart(rate.name, rate.title, understanding, data, figure, footnotes, description)
 
 
 def _speed_up(data: pd.DataFrame, shown: Selection, scalings: Sequence[Scaling]) -> Chart:
-    notes, footnotes = _footnotes(data)
+    notes, footnotes = footnotes_of(data)
     understanding = together(
         [
             say(RATIOS),
             say(KNEE) if any(scaling.knee for scaling in scalings) else "",
             say(BASELINE, baselines=_baselines(scalings)),
-            *_legend_of(data),
+            *legend_of(data),
             *shown.in_words(data),
         ]
     )
@@ -194,12 +194,12 @@ def _baselines(scalings: Sequence[Scaling]) -> str:
 def _efficiency(data: pd.DataFrame, shown: Selection) -> Chart | None:
     if data.empty or (data["kind"] == frames.MEDIAN).sum() <= data["series"].nunique():
         return None
-    notes, footnotes = _footnotes(data)
+    notes, footnotes = footnotes_of(data)
     understanding = together(
         [
             say(EFFICIENCY),
             say(OF_SEVERAL) if (data["baseline_nodes"] > 1).any() else "",
-            *_legend_of(data),
+            *legend_of(data),
             *shown.in_words(data),
         ]
     )
@@ -270,7 +270,7 @@ def _silent(data: pd.DataFrame, all_series: Sequence[Series], template: str) -> 
     return say(template, engines=", ".join(sorted(silent))) if silent else ""
 
 
-def _legend_of(data: pd.DataFrame) -> list[Sentence]:
+def legend_of(data: pd.DataFrame) -> list[Sentence]:
     """Say what the bars are, and what marks mean that only some charts have."""
     medians = data[data["kind"] == frames.MEDIAN]
     has_bar = medians["low"].notna()
@@ -288,7 +288,8 @@ def _legend_of(data: pd.DataFrame) -> list[Sentence]:
     return [say(template) for template in found]
 
 
-def _footnotes(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
+def footnotes_of(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
+    """The number of each cell's footnote, and the footnotes: why it has no measurement."""
     notes: Notes = {}
     lines: list[str] = []
     reasons: dict[str, int] = {}

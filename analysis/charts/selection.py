@@ -78,7 +78,11 @@ def _scores(all_series: Sequence[Series]) -> dict[str, float]:
     """Label to its highest median, relative to the highest of the same model."""
     best: dict[tuple[str, str], float] = {}
     for series in all_series:
-        medians = [found.value for cell in series.measured if (found := cell.estimate(DECODE))]
+        medians = [
+            found.value
+            for cell in series.measured
+            if not cell.software and (found := cell.estimate(DECODE))
+        ]
         best[series.model, series.panel_label] = max(medians, default=0.0)
     tops: dict[str, float] = {}
     for (model, _), value in best.items():

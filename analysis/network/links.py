@@ -7,13 +7,15 @@ each figure is given relative to that on the fastest link of the same series.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from analysis.cells.cells import LINK_DELAY as DELAY
 from analysis.cells.cells import LINK_RATE as RATE
-from analysis.cells.cells import CellResult, Series, link_in_words, series_of
+from analysis.cells.cells import CellResult, Series, series_of
+from analysis.cells.labels import link_in_words
 from analysis.cells.scaling import DECODE
 from analysis.network.literature import published_over_links
 from analysis.statistics.stats import Ratio, paired_ratio
@@ -33,7 +35,7 @@ def over_links(all_series: Iterable[Series]) -> pd.DataFrame:
 
     `against_fastest` is against the same cell's speed over its fastest link, paired by block, with
     its ends: of an interval where `against_coverage` is 0.95 or more, else the range of few
-    `blocks`; nothing where no block has both. `published_<n>` are
+    `blocks`; nothing where no block has both, or where a GPU is software. `published_<n>` are
     the shares that others published of it for sequences of n tokens over such links.
     """
     groups: dict[tuple[tuple[str, Scalar], ...], dict[Link, CellResult]] = {}
@@ -74,7 +76,7 @@ def _labels(
     for rest, by_link in groups.items():
         cell = next(iter(by_link.values()))
         record = cell.record.model_copy(update={"params": dict(rest)})
-        plain.append(CellResult(record, cell.counts, cell.done, cell.reasons))
+        plain.append(replace(cell, record=record))
     found = {}
     for series in series_of(plain):
         for cell in series.cells:
@@ -91,9 +93,10 @@ def _rows(
     for link in links:
         cell = by_link[link]
         found, trip = cell.estimate(DECODE), cell.estimate(TRIP)
-        against = paired_ratio(cell.by_block(DECODE), fastest.by_block(DECODE))
         if found is None:
             continue
+        against = paired_ratio(cell.by_block(DECODE), fastest.by_block(DECODE))
+        shares = _against(against, is_fastest=link == links[0])
         yield {
             "model": params["model"],
             "series": label,
@@ -105,7 +108,7 @@ def _rows(
             "value": found.value,
             "low": found.low,
             "high": found.high,
-            **_against(against, is_fastest=link == links[0]),
+            **({} if cell.software or fastest.software else shares),
             "trials": found.n,
             **{f"published_{tokens}": s for tokens, s in published.get(link, {}).items()},
         }

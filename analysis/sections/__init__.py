@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from analysis.blocks import Section
 from analysis.sections import (
+    additions,
     agreement,
     answers,
     cells,
@@ -24,6 +25,7 @@ SUBJECTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     head.sections,
     answers.sections,
     ratings.sections,
+    additions.sections,
     speed.decoding,
     speed.scaling,
     speed.time,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from analysis.cells.tabulate import (
     model_table,
     node_tables,
     provenance_table,
+    table,
 )
 from analysis.stability.course import moment
 from analysis.study import Study
@@ -20,6 +22,7 @@ from analysis.text.sentence import say
 from analysis.text.wording import plural
 
 BEGUN = "Started {created} with toolkit {toolkit}, matrix {matrix}, plan {plan}."
+BY_LOG = "Named by the engines' own logs in the trials that count."
 MOST_FACTS = 200
 """Facts of the nodes that are shown; the file holds all."""
 
@@ -37,6 +40,7 @@ def sections(study: Study) -> Iterator[Section]:
     blocks: tuple[Block, ...] = (
         note(begun, study.steadiness.course.in_words),
         *_nodes(study),
+        *_gpus(study),
         *_software(study),
     )
     facts = File("nodes", as_frame(provenance_table(run)))
@@ -64,6 +68,22 @@ def _nodes(study: Study) -> Iterator[Part]:
     summary = say("Everything the nodes reported: {facts}", facts=count)
     shown = Tabled(caption, facts, file=File("nodes", as_frame(facts)), most=MOST_FACTS)
     yield Part("Nodes", (*blocks, Folded(summary, (shown,))))
+
+
+def _gpus(study: Study) -> Iterator[Part]:
+    """Each GPU on which some cell computed, and on how many cells."""
+    used = Counter(
+        (node, gpu.name, gpu.is_software) for cell in study.cells for node, gpu in cell.gpus.items()
+    )
+    if used:
+        rows = [
+            [node, name, "software" if is_software else "hardware", str(cells)]
+            for (node, name, is_software), cells in used.items()
+        ]
+        made = table(("Node", "GPU", "Kind", "Cells"), rows, ["Cells"])
+        title = say("GPUs that computed")
+        shown = Tabled(title, made, (say(BY_LOG),), File("gpus", as_frame(made)))
+        yield Part(title, (shown,))
 
 
 def _software(study: Study) -> Iterator[Grid]:

@@ -22,6 +22,10 @@ EMULATED = (
     "speed of {cells} of {measured} is therefore not shown; texts, perplexity and traffic are as "
     "on real ones."
 )
+SOFTWARE = (
+    "The GPU of {nodes} is software ({names}): it computes on the processor. The speed of {cells} "
+    "of {measured} is shown and compared with no other; texts and correctness are compared."
+)
 TEXT_DIFFERS = "The text generated {about} {where}."
 FROM_TRIAL_TO_TRIAL = "differs from trial to trial"
 ON_NODES = "differs on {others} from that on {first}"
@@ -79,6 +83,7 @@ def caveats_of(
     """
     return (
         *_emulated(all_series),
+        *_software(all_series),
         *_thrown(all_series),
         *_texts(all_series),
         *((say(LAB),) if is_lab else ()),
@@ -97,8 +102,12 @@ def reservations_of(
     gaps = sum(not cell.is_complete for cell in measured)
     pending = _count_pending(all_series)
     emulated = [cell for cell in measured if cell.emulated]
+    software = [cell for cell in measured if cell.software]
     found = (
         f"emulated processors: no speed of {plural(len(emulated), 'cell')}" if emulated else "",
+        f"software GPU: the speed of {plural(len(software), 'cell')} is not compared"
+        if software
+        else "",
         thrown_away([cell for series in all_series for cell in series.cells]) if measured else "",
         "generated texts differ" if _texts(all_series) else "",
         f"{plural(pending, 'trial')} pending" if pending and measured else "",
@@ -120,6 +129,23 @@ def _emulated(all_series: Sequence[Series]) -> list[str]:
         EMULATED,
         nodes=listing(list(names)),
         cells=cells,
+        measured=plural(len(measured), "measured cell"),
+    )
+    return [told]
+
+
+def _software(all_series: Sequence[Series]) -> list[Sentence]:
+    """What software takes in place of a GPU says nothing about GPUs."""
+    measured = [cell for series in all_series for cell in series.measured]
+    cells = [cell for cell in measured if cell.software]
+    if not cells:
+        return []
+    used = {name: cell.gpus[name].name for cell in cells for name in cell.software}
+    told = say(
+        SOFTWARE,
+        nodes=listing(list(used)),
+        names=listing(list(dict.fromkeys(used.values()))),
+        cells=len(cells),
         measured=plural(len(measured), "measured cell"),
     )
     return [told]

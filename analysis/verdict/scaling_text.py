@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.cells.cells import CellResult, in_words, varying_axes
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Compared
+from analysis.cells.labels import in_words, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling
 from analysis.statistics.stats import FEWEST, Ratio
 from analysis.text.sentence import say, together

@@ -140,7 +140,8 @@ def _from_to(written: Sequence[str]) -> str:
 
 
 def _sync_share(all_series: Sequence[Series]) -> Figure | None:
-    pairs = _most_nodes(all_series, "sync_ms_per_token")
+    found = _most_nodes(all_series, "sync_ms_per_token")
+    pairs = [(series, cell) for series, cell in found if not cell.software]
     if not pairs:
         return None
     shares = [share for _, cell in pairs if (share := sync_share(cell))]

@@ -21,6 +21,9 @@ TOO_FEW = "there are too few trials to say in which of {series} series more node
 NO_GAIN = "more nodes were found faster in none of {series} series"
 GAINS = "more nodes are faster in {gaining} of {series} series, {times} times"
 EMULATED = "No speed was measured: an emulated processor took part in every trial that is done."
+ON_SOFTWARE = (
+    "No speed was compared: every cell whose speed was measured computed on a software GPU."
+)
 NO_SPEED = "The requests were answered; no engine's speed on nodes was measured."
 NOTHING = "Nothing was measured: no trial was planned."
 NOTHING_YET = "Nothing was measured: none of {planned} is done ({states})."
@@ -167,6 +170,8 @@ def _no_speed(all_series: Sequence[Series], counts: Mapping[str, int]) -> str:
     measured = [cell for series in all_series for cell in series.measured]
     if any(cell.emulated for cell in measured):
         return say(EMULATED)
+    if any(cell.software for cell in measured):
+        return say(ON_SOFTWARE)
     if measured:
         return say(NO_SPEED)
     return _nothing(counts)

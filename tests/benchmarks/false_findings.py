@@ -18,18 +18,24 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.cells.additions import additions_of
 from analysis.cells.cells import CellResult, Series, series_of
 from analysis.cells.family import Claim, Family
+from analysis.cells.gpus import UsedGpu
+from analysis.cells.machines import Machines
 from analysis.cells.scaling import scalings_of, speed_pairs
+from analysis.text.wording import within
+from analysis.verdict.additions_text import addition_sentences, with_additions
 from analysis.verdict.summary import key_figures
 from analysis.verdict.verdict import verdict_of
 from collect.account import STATES
-from collect.run import CellRecord
+from collect.run import EQUIVALENCE_MARGIN, CellRecord
 
 Floats = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, ...]], Floats]
 """Factors of speed for an array of cells by blocks."""
 
+MARGIN = within(EQUIVALENCE_MARGIN)
 CLAIMS = re.compile(r"times as fast|are faster in \d|\b(are|is) slower|(^|\. |; )[Ff]astest for")
 """What a sentence may say only of a difference that was found."""
 
@@ -96,6 +102,8 @@ class Setting:
         trials: of each cell.
         gains: index of a series to how many times as fast all but one node are there.
         lost: share of trials that failed for good.
+        is_setup: each series is a GPU's, with more machines; two more have the processor alone,
+            and those machines alone.
     """
 
     series: int
@@ -105,6 +113,7 @@ class Setting:
     gains: Mapping[int, float] = field(default_factory=dict)
     rivals: bool = False
     lost: float = 0.0
+    is_setup: bool = False
 
 
 @dataclass(slots=True)
@@ -130,9 +139,12 @@ def simulate(setting: Setting, runs: int, seed: int = 1) -> Counts:
         all_series = _series(setting, rng)
         family = Family(speed_pairs(all_series))
         scalings = scalings_of(all_series, family)
+        setups = additions_of(all_series, family, Machines({}, {}))
+        added = [told for setup in setups for told in addition_sentences(setup, MARGIN)]
         verdict = verdict_of(all_series, scalings, {}, is_lab=False, family=family)
+        verdict = with_additions(verdict, setups, MARGIN)
         figures = key_figures(all_series, scalings, family)
-        told = " ".join((verdict.spoken, *verdict.details))
+        told = " ".join((verdict.spoken, *verdict.details, *added))
         named = any(one.name == "Fastest" and one.value != "cannot tell" for one in figures)
         counts.compared += any(row.finding in (Claim.FASTER, Claim.SLOWER) for row in family.rows)
         counts.said += bool(CLAIMS.search(told)) or named
@@ -144,7 +156,8 @@ def simulate(setting: Setting, runs: int, seed: int = 1) -> Counts:
 
 
 def _series(setting: Setting, rng: np.random.Generator) -> tuple[Series, ...]:
-    shape = (setting.series, setting.nodes, setting.trials)
+    places = len(PLACES) if setting.is_setup else 1
+    shape = (setting.series * places, setting.nodes, setting.trials)
     speeds = 100 * NOISES[setting.noise](rng, shape)
     for index, gain in setting.gains.items():
         speeds[index, 1:] *= gain
@@ -153,8 +166,9 @@ def _series(setting: Setting, rng: np.random.Generator) -> tuple[Series, ...]:
 
 
 def _cells(setting: Setting, speeds: Floats, kept: npt.NDArray[np.bool_]) -> Iterator[CellResult]:
-    for series in range(setting.series):
-        for index in range(setting.nodes):
+    for series in range(len(kept)):
+        place = PLACES[series // setting.series] if setting.is_setup else None
+        for index in range(setting.nodes if place != PLACES[1] else 1):
             own = kept[series, index]
             done = pd.DataFrame(
                 {
@@ -163,27 +177,33 @@ def _cells(setting: Setting, speeds: Floats, kept: npt.NDArray[np.bool_]) -> Ite
                 }
             )
             yield CellResult(
-                record=_record(series, index + 1, rivals=setting.rivals),
+                record=_record(series % setting.series, index + 1, place, rivals=setting.rivals),
                 counts={**dict.fromkeys(STATES, 0), "done": len(done)},
                 done=done,
                 reasons=(),
+                gpus={"pc": UsedGpu("a GPU", is_software=False)} if place == PLACES[0] else {},
             )
 
 
-def _record(series: int, nodes: int, *, rivals: bool) -> CellRecord:
+def _record(series: int, nodes: int, place: tuple[str, str] | None, *, rivals: bool) -> CellRecord:
+    machines = ["pc", *(f"pi{node}" for node in range(1, nodes + 1))]
+    first = place == PLACES[2]
     return CellRecord(
-        cell_id=f"s{series}n{nodes}",
+        cell_id=f"s{series}n{nodes}{''.join(place or ())}",
         params={
             "engine": f"engine{series}" if rivals else "engine",
             "model": "model" if rivals else f"model{series}",
             "nodes": nodes,
             "weights": "q4_0",
+            **({"device": place[0], "group": place[1]} if place else {}),
         },
         identity={},
-        nodes=tuple(f"pi{node}" for node in range(1, nodes + 1)),
+        nodes=tuple(machines[first : first + nodes]),
     )
 
 
+PLACES = (("gpu", "cluster"), ("cpu", "cluster"), ("cpu", "raspberry_pis"))
+"""Device and group of a setup's series: the GPU and more machines, the processor, they alone."""
 MANY = 50
 """Series from which a tenth of the runs must do."""
 NOTHING_THERE = (
@@ -191,6 +211,8 @@ NOTHING_THERE = (
     *(Setting(engines, 4, 6, rivals=True) for engines in (2, 4)),
     *(Setting(1, 4, 6, noise) for noise in NOISES if noise != "normal, 3 %"),
     Setting(1, 4, 9, lost=0.2),
+    *(Setting(engines, 3, 6, rivals=True, is_setup=True) for engines in (1, 2)),
+    *(Setting(1, 3, 6, noise, is_setup=True) for noise in NOISES if noise != "normal, 3 %"),
     *(Setting(100, 4, trials) for trials in (3, 6, 10)),
     *(Setting(100, 4, 6, noise) for noise in ("lognormal, 0.5", "two modes", "each cell its own")),
 )
@@ -199,6 +221,7 @@ SOMETHING_THERE = (
     Setting(1, 4, 6, gains={0: 1.3}),
     Setting(1, 8, 6, gains={0: 1.3}),
     Setting(4, 4, 6, gains={0: 1.3}, rivals=True),
+    *(Setting(n, 3, 6, gains={0: 1.3}, rivals=True, is_setup=True) for n in (1, 2)),
     Setting(100, 2, 6, gains={0: 1.3}),
     Setting(100, 4, 6, gains={0: 1.3}),
     Setting(100, 4, 6, gains=dict.fromkeys(range(100), 1.3)),
@@ -235,6 +258,7 @@ def _line(*cells: object) -> None:
 
 def _told(setting: Setting) -> tuple[str, int, str, str]:
     kind = " engines" if setting.rivals else ""
+    kind += ", a GPU and Pis" if setting.is_setup else ""
     lost = ", a fifth lost" if setting.lost else ""
     series, trials = f"{setting.series}{kind}", f"{setting.trials}{lost}"
     return series, setting.nodes, trials, setting.noise

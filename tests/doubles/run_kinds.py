@@ -26,6 +26,7 @@ from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Perplexity, Price, SystemReco
 from collect.tables import tables_of
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
+from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.unit.test_agreement import GOOD, SCORED, manifest, run_folder, scores, tables, texts
@@ -121,6 +122,14 @@ def _frame(rows: list[dict[str, Any]], columns: Columns) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))
 
 
+def _gpu_and_pis(_folder: Path) -> Study:
+    return study_of(*gpu_frames(pc_and_pis()))
+
+
+def _software_gpu(_folder: Path) -> Study:
+    return study_of(*gpu_frames(pc_and_pis(), gpus={PC: SOFTWARE}, software=[PC]))
+
+
 def _greedy(folder: Path) -> Study:
     said = {**GOOD, 2: texts(" ran", "."), 3: scores(SCORED[0] + 0.5, SCORED[1])}
     run, made = manifest("f32"), tables(said, "f32")
@@ -201,6 +210,8 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     **{name: _of_frames(name) for name in FRAMES},
     "on disk": _on_disk,
     "petals": _petals,
+    "GPU and Pis": _gpu_and_pis,
+    "software GPU": _software_gpu,
     "greedy": _greedy,
     "questions": _questions,
     "APIs only": _apis_only,

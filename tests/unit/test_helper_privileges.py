@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +23,7 @@ from collect.questions import load_questions
 from collect.run import Greedy, Perplexity, Questions, Workload
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
+from experiments.fleet.cluster import Cluster
 from experiments.nodes.ssh.wire import encode
 from experiments.planning.matrix import load_matrix
 from experiments.trials.trial import _launch
@@ -113,8 +115,11 @@ def test_whatever_an_engine_asks_for_is_allowed(
 @pytest.mark.parametrize("matrix", sorted(MATRICES.glob("*.yml")), ids=lambda path: path.stem)
 def test_what_the_projects_matrices_deploy_is_allowed_and_guarded(matrix: Path) -> None:
     guarded = ["9980", *(ports for engine in ON_NODES.values() for ports in engine.ports)]
-    for one in load_matrix(matrix).cells():
-        deployment = ENGINES[str(one.params["engine"])].deploy(one, cluster(8))
+    asked = load_matrix(matrix)
+    groups = frozenset(map(str, asked.axes.get("group", ())))
+    fleet = Cluster(tuple(replace(node, groups=groups) for node in cluster(8).nodes))
+    for one in asked.cells():
+        deployment = ENGINES[str(one.params["engine"])].deploy(one, fleet)
         server = [deployment.server] if deployment.server else []
         for process in (*deployment.workers, *server, deployment.root):
             asked = encode(_launch("run", process, "a1", 60.0)).decode()

@@ -53,8 +53,8 @@ UNREAD = {"header", "nav", "script", "style", "caption", "title"}
 READER = MarkdownIt("commonmark").enable("table")
 ANCHORS = (
     "verdict", "ledger", "answers", "waiting", "accuracy", "detail", "price", "strengths",
-    "side-by-side", "ratings", "decode", "scaling", "time", "links", "prompt", "agreement",
-    "energy", "stability", "cells", "failures", "published", "provenance", "reproduce",
+    "side-by-side", "ratings", "additions", "decode", "scaling", "time", "links", "prompt",
+    "agreement", "energy", "stability", "cells", "failures", "published", "provenance", "reproduce",
 )  # fmt: skip
 """Links into pages rest on them, and on their order."""
 

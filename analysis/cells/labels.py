@@ -1,0 +1,79 @@
+"""How a reader is told what cells are: the values of their axes in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from analysis.text.wording import plural
+from collect.run import Scalar
+
+DEVICE, GROUP = "device", "group"
+"""Axes: on what a cell computes, and which machines of the cluster take part."""
+ON_GPU = "gpu"
+"""The value of `DEVICE` for a cell that computes on GPUs."""
+
+
+def varying_axes(all_params: Iterable[Mapping[str, Scalar]]) -> tuple[str, ...]:
+    """Axes with more than one value; an axis that only some engines have may still not vary."""
+    values: dict[str, set[Scalar]] = {}
+    for params in all_params:
+        for axis, value in params.items():
+            values.setdefault(axis, set()).add(value)
+    first = ("engine", "model", "weights")
+    names = [axis for axis in first if axis in values]
+    names += sorted(values.keys() - set(first))
+    return tuple(axis for axis in names if len(values[axis]) > 1)
+
+
+def in_words(axis: str, value: Scalar) -> str:
+    """A value of an axis as a legend names it."""
+    switch = "on" if value is True else "off" if value is False else str(value)
+    spelled = {
+        "engine": str(value),
+        "model": str(value),
+        "weights": str(value),
+        "system": str(value),
+        "workers": f"workers {value}",
+        "threads": "all cores"
+        if value == 0
+        else plural(int(value), "thread")
+        if axis == "threads"
+        else "",
+        "context": "the model's context" if value == 0 else f"a context of {value} tokens",
+        "link_mbit": f"{value} Mbit/s" if value else "the lab's link",
+        "link_delay_ms": f"+{value} ms round trip" if value else "no delay",
+        "net_turbo": f"net-turbo {switch}",
+        "split_mode": f"split by {value}",
+        DEVICE: "GPU" if value == ON_GPU else str(value).upper(),
+    }
+    return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
+
+
+def label_of(
+    params: Mapping[str, Scalar],
+    axes: Collection[str],
+    *,
+    otherwise: str = "",
+    software: str = "",
+) -> str:
+    """Name some cells by the values of some axes.
+
+    Args:
+        params: axis to value.
+        axes: those that distinguish them.
+        otherwise: what they are called where no axis does.
+        software: how their GPU is called where it is software: told in any case.
+    """
+    words = [
+        software if software and axis == DEVICE else in_words(axis, params[axis])
+        for axis in axes
+        if axis in params
+    ] or [otherwise]
+    if software and software not in words:
+        words.append(software)
+    return ", ".join(filter(None, words))
+
+
+def link_in_words(mbit: int, delay_ms: int) -> str:
+    """`100 Mbit/s, +100 ms round trip`."""
+    return f"{in_words('link_mbit', mbit)}, {in_words('link_delay_ms', delay_ms)}"
