@@ -14,7 +14,7 @@ from analysis.answers.ratings import Ratings
 from analysis.cells.additions import Setup, additions_of
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from analysis.cells.family import Family
-from analysis.cells.machines import machines_of
+from analysis.cells.machines import machines_known
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
 from analysis.stability.course import Course, course_of
@@ -124,7 +124,7 @@ def study_of(
     comparison = comparison_of(run, tables, all_series, ratings, speeds)
     family = comparison.family if comparison else Family(speeds, run.equivalence_margin)
     scalings = scalings_of(on_nodes, family)
-    setups = additions_of(on_nodes, family, machines_of(run.nodes, cells))
+    setups = additions_of(on_nodes, family, machines_known(run.nodes, cells))
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
     steadiness = Steadiness(
         trials=stability_of(all_series),

@@ -1,8 +1,8 @@
 """What each set of machines makes: a GPU alone, with more machines, and these without it.
 
 A setup is all cells that differ only in their number of nodes, in their device and in the group of
-machines that they take. What of it is compared depends on the plan, never on a figure: each cell
-with the base, and each with the next smaller one of its series.
+machines that they take. Each cell is compared with the base, and with the next smaller one of its
+series. This depends on the plan, never on a figure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Compared, Family
-from analysis.cells.labels import DEVICE, GROUP, label_of, varying_axes
+from analysis.cells.labels import DEVICE, GROUP, named_by, varying_axes
 from analysis.cells.machines import Machines
 from analysis.cells.scaling import DECODE, base_of, compare, setups_of
 from collect.run import Scalar
@@ -104,11 +104,11 @@ def additions_of(
         base = base_of(group)
         made = tuple(_additions(group, base, family, machines))
         engine, rest = str(params["engine"]), set(varying) - {"engine", "model", "weights"}
-        extra = label_of(params, [axis for axis in varying if axis in rest])
+        extra = named_by(params, [axis for axis in varying if axis in rest])
         found.append(
             Setup(
                 params=params,
-                label=label_of(params, varying, otherwise=engine),
+                label=named_by(params, varying, otherwise=engine),
                 who=f"{engine} ({extra})" if extra else engine,
                 base=next((one for one in made if one.cell is base), None),
                 additions=made,

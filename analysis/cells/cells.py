@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.cells.gpus import UsedGpu, gpus_used
-from analysis.cells.labels import in_words, label_of, varying_axes
+from analysis.cells.labels import in_words, named_by, varying_axes
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import listing, plural
 from collect.account import STATES
@@ -341,7 +341,7 @@ def _software(cells: Iterable[CellResult]) -> str:
 
 def _name(params: Mapping[str, Scalar], axes: Collection[str], software: str) -> str:
     """The values of axes; the engine where there are none."""
-    return label_of(params, axes, otherwise=str(params["engine"]), software=software)
+    return named_by(params, axes, otherwise=str(params["engine"]), software=software)
 
 
 def _system_label(
@@ -351,7 +351,7 @@ def _system_label(
     if "system" not in params:
         return ""
     alike = [other for other in all_params if other.get("system") == params["system"]]
-    rest = label_of(params, varying_axes(alike), software=software)
+    rest = named_by(params, varying_axes(alike), software=software)
     return f"{params['system']}, {rest}" if rest else str(params["system"])
 
 
@@ -387,7 +387,7 @@ def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = 
     """`for stories15m (f32) with distributed-llama (net-turbo off)`, or from `with` on."""
     varying = varying_axes(other.params for other in all_series)
     rest = [axis for axis in varying if axis not in ("engine", "model", "weights")]
-    extra = label_of(series.params, rest, software=series.software)
+    extra = named_by(series.params, rest, software=series.software)
     weights = f" ({series.weights})" if series.weights else ""
     model = f"for {series.model}{weights} " if with_model else ""
     return f"{model}with {series.engine}" + (f" ({extra})" if extra else "")

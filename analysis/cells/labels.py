@@ -1,4 +1,4 @@
-"""How a reader is told what cells are: the values of their axes in words."""
+"""Cells by name: the values of their axes in words."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def in_words(axis: str, value: Scalar) -> str:
     return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
 
 
-def label_of(
+def named_by(
     params: Mapping[str, Scalar],
     axes: Collection[str],
     *,
@@ -62,7 +62,7 @@ def label_of(
         params: axis to value.
         axes: those that distinguish them.
         otherwise: what they are called where no axis does.
-        software: how their GPU is called where it is software: told in any case.
+        software: how their GPU is called where it is software: part of every name.
     """
     words = [
         software if software and axis == DEVICE else in_words(axis, params[axis])

@@ -14,9 +14,9 @@ from collect.run import Scalar
 PI = "Raspberry Pi"
 """What the boards of all of them begin with."""
 MOST_NAMED = 3
-"""Machines other than Raspberry Pis, up to which they are told by their names."""
+"""Other machines than Raspberry Pis: up to so many are called by their names."""
 MOST_ADDED = 2
-"""Machines up to which those that are added are told by their names."""
+"""Added machines: up to so many are called by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Machines:
     """What is known of the machines of a run.
 
     Attributes:
-        facts: node to what it told of itself.
+        facts: node to its provenance facts.
         gpus: node to the GPU on which some cell computed.
     """
 
@@ -80,10 +80,10 @@ class Machines:
         return " (CPU)" if name in self.gpus else ""
 
 
-def machines_of(
+def machines_known(
     facts: Mapping[str, Mapping[str, Scalar | None]], cells: Iterable[CellResult]
 ) -> Machines:
-    """What is known of the machines of a run: what they told, and the GPUs its cells used."""
+    """What is known of the machines of a run: their facts, and the GPUs that its cells used."""
     gpus = {name: gpu for cell in cells for name, gpu in cell.gpus.items()}
     return Machines(facts, gpus)
 

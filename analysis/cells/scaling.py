@@ -195,7 +195,7 @@ def setups_of(all_series: Iterable[Series]) -> list[list[Series]]:
 
 
 def base_of(setup: Iterable[Series]) -> CellResult | None:
-    """The cell of a setup with which the others are compared: the first of which that is allowed.
+    """The cell of a setup with which the others are compared: the first that may be compared.
 
     It is the GPU on the fewest machines. Where no GPU may be compared, it is the fewest machines
     of the first group.

@@ -1,4 +1,4 @@
-"""What each set of machines makes: a row a set, with what it is beside the base and the one before.
+"""What each set of machines makes: a row a set, with its ratio to the base and to the one before.
 
 The table has a row for each trial (`trial`), for the median of each set (`median`) and for each set
 without a measurement (`missing`), as those of `analysis.charts.frames`. `of_base` and `of_before`
@@ -69,7 +69,7 @@ def addition_chart(setups: Sequence[Setup]) -> Chart:
         for one in setup.measured
     ]
     return Chart(
-        "additions",
+        "sets-of-machines",
         "Sets of machines",
         understanding,
         data,
@@ -169,7 +169,7 @@ def _colors(setups: Iterable[Setup]) -> dict[int, str]:
 
 
 def _set(axes: Axes, at: float, one: Addition, color: str, note: int | None) -> None:
-    """A set: its name and speed, what it is beside others, and its trials below."""
+    """A set: its name and speed, its ratios to others, and its trials below."""
     cell, mark = one.cell, at + 0.32
     found = cell.estimate(DECODE)
     _written(axes, at, one.machines, color=style.INK, fontsize=8.5)

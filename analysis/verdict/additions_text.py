@@ -21,7 +21,7 @@ CHANGES = "adding {added} makes it {times} times as fast"
 SAME = "adding {added} changes nothing within {margin}, at {times} times the speed"
 UNSURE = "it is unclear whether adding {added} helps: {times} the speed"
 NOT_COMPARED = "adding {added} is not compared"
-WITH_BASE = "{step}; together {told}"
+WITH_BASE = "{step}; together {finding}"
 MAKES = "{who} makes {rate} tokens/s"
 MAKE = "{who} make {rate} tokens/s"
 MADE_AND_IS, MADE_AND_ARE = "{made} and is", "{made} and are"
@@ -30,7 +30,7 @@ IS_AS, ARE_AS = "{who} is {times} times as fast", "{who} are {times} times as fa
 SOFTWARE = "Shown and not compared, because the GPU is software: {sets}."
 CLAUSE = "{clause}."
 MOST_IN_HEADLINE = 2
-"""Setups of which the headline speaks."""
+"""Setups that the headline names."""
 
 
 def addition_sentences(setup: Setup, margin: str) -> tuple[Sentence, ...]:
@@ -111,7 +111,7 @@ def _steps(setup: Setup, base: Addition, margin: str) -> Iterator[Sentence]:
             yield step
         else:
             beside = compared("they are", base.machines, _owner(base), told, margin)
-            yield say(WITH_BASE, step=step, told=beside)
+            yield say(WITH_BASE, step=step, finding=beside)
 
 
 def _clause(added: str, found: Compared | None, margin: str) -> Sentence:

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.cells.cells import cell_results, series_of
 from analysis.cells.family import Claim
-from analysis.cells.machines import Machines, machines_of
+from analysis.cells.machines import Machines, machines_known
 from analysis.report import compose
 from analysis.study import Study, study_of
 from analysis.text.wording import DASH, TIMES
@@ -67,7 +67,7 @@ def test_two_models_of_raspberry_pis_are_told_apart() -> None:
     old = "Raspberry Pi 4 Model B Rev 1.4"
     run, tables = gpu_frames(pc_and_pis(), boards={"pi2": old, "pi3": "Raspberry Pi 400 Rev 1.0"})
     cells = cell_results(run, tables.trials, nodes=tables.nodes)
-    machines = machines_of(run.nodes, cells)
+    machines = machines_known(run.nodes, cells)
     (four,) = (cell for cell in cells if cell.nodes == 4)
     told = machines.in_words(four)
     assert told == " + ".join(
@@ -156,7 +156,7 @@ def test_machines_of_several_kinds_have_the_section_without_a_gpu(tmp_path: Path
 def test_machines_of_one_kind_have_no_such_section(tmp_path: Path) -> None:
     run, tables = make_frames({(LLAMA, n): around(9.0 * n) for n in (1, 2)})
     assert "What each addition brings" not in page_of(run, tables, tmp_path)
-    assert not (tmp_path / "additions.csv").exists()
+    assert not (tmp_path / "sets-of-machines.csv").exists()
 
 
 def test_no_comparison_has_a_software_gpu_on_either_side(software: Study) -> None:
@@ -186,7 +186,7 @@ def test_its_figures_are_shown_and_called_software_in_every_section(tmp_path: Pa
     for section in text.split("\n## "):
         shows = "45.0" in section
         assert not shows or "software" in section, section[:60]
-    rows = pd.read_csv(tmp_path / "additions.csv")
+    rows = pd.read_csv(tmp_path / "sets-of-machines.csv")
     ours = rows[(rows["kind"] == "median") & rows["machines"].str.contains("software GPU")]
     assert list(ours["value"]) == pytest.approx([45.0, 14.0, 13.2], rel=1e-3)
     assert ours[["of_base", "of_before"]].isna().all(axis=None)

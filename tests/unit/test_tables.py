@@ -10,7 +10,14 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
-from collect.columns import ATTEMPTS, NODES, TOKENS, TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
+from collect.columns import (
+    ATTEMPTS,
+    NODES,
+    NODES_OF_GPUS,
+    TOKENS,
+    TRIALS_AFTER_AXES,
+    TRIALS_BEFORE_AXES,
+)
 from collect.run import ATTEMPTS_FOLDER, Perplexity
 from collect.tables import build_tables
 from core.errors import HerdError
@@ -233,7 +240,7 @@ def test_the_page_about_the_tables_has_every_column_and_no_other() -> None:
     expected = {
         "trials": [*TRIALS_BEFORE_AXES, *TRIALS_AFTER_AXES],
         "tokens": [*TOKENS],
-        "nodes": [*NODES],
+        "nodes": [*NODES, *NODES_OF_GPUS],
         "attempts": [*ATTEMPTS],
     }
     for table, columns in expected.items():
