@@ -31,6 +31,7 @@ from collect.columns import (
     FIRST_AXES,
     NODES,
     NODES_OF_GPUS,
+    NODES_ON_GPUS,
     SERVERS,
     TEXTS,
     TOKENS,

@@ -13,7 +13,7 @@ from collect.attempt import ATTEMPT_FILE
 from collect.columns import (
     ATTEMPTS,
     NODES,
-    NODES_OF_GPUS,
+    NODES_ON_GPUS,
     TOKENS,
     TRIALS_AFTER_AXES,
     TRIALS_BEFORE_AXES,
@@ -240,7 +240,7 @@ def test_the_page_about_the_tables_has_every_column_and_no_other() -> None:
     expected = {
         "trials": [*TRIALS_BEFORE_AXES, *TRIALS_AFTER_AXES],
         "tokens": [*TOKENS],
-        "nodes": [*NODES, *NODES_OF_GPUS],
+        "nodes": [*NODES, *NODES_ON_GPUS],
         "attempts": [*ATTEMPTS],
     }
     for table, columns in expected.items():
