@@ -19,6 +19,8 @@ SHORT = 12
 TELLING_FACTS = (
     "board", "cpu_model", "cores", "max_frequency_mhz", "governor", "memory_mib", "swap_kinds",
     "os", "architecture", "page_size", "wireless", "link_mbit", "clock_synchronised", "emulated",
+    "gpu_0_name", "gpu_0_driver", "gpu_0_memory_mib", "gpu_0_power_limit_w",
+    "gpu_0_clock_maximum_mhz", "gpu_0_pcie_width", "gpu_0_persistence_mode",
 )  # fmt: skip
 """Facts of a node that matter for its speed; the others are in the table of all facts."""
 
