@@ -131,6 +131,16 @@ def _unsplittable(model: str) -> str | None:
     return None
 
 
+def too_few_nodes(cell: Cell, cluster: Cluster) -> str | None:
+    """That a cell's group has too few nodes, one sentence; None if it has enough."""
+    there = len(taking_part(cell, cluster))
+    if cell.nodes <= there:
+        return None
+    group = "the cluster" if cell.group == CLUSTER else f"the group {cell.group}"
+    plural = "node" if cell.nodes == 1 else "nodes"
+    return f"it needs {cell.nodes} {plural}, but {group} has {there}"
+
+
 def missing(
     cell: Cell,
     cluster: Cluster,
@@ -149,12 +159,8 @@ def missing(
         files: model files that the root needs, absolute paths on the node.
         less_memory: how the cell would need less memory, if it can.
     """
-    nodes = taking_part(cell, cluster)
-    if cell.nodes > len(nodes):
-        group = "the cluster" if cell.group == CLUSTER else f"the group {cell.group}"
-        plural = "node" if cell.nodes == 1 else "nodes"
-        return f"it needs {cell.nodes} {plural}, but {group} has {len(nodes)}"
-    root, there = nodes[0], tuple(node for node in nodes if node.away is None)
+    root, *_ = nodes = taking_part(cell, cluster)
+    there = tuple(node for node in nodes if node.away is None)
     return (
         _not_installed(cell.engine, there)
         # Before its model is fetched for nothing.

@@ -122,6 +122,7 @@ class NodeEngine(Engine):
             or other_device(cell, self)
             or self._other_weights(cell)
             or not_published(spec, self.format, stored_as(cell.weights))
+            or common.too_few_nodes(cell, cluster)
             or self.limits(cell, cluster)
             or asking.unaskable(cell, spec, self.chat_forms)
             or common.beyond_context(cell, self.tokens(cell), self.context(cell))

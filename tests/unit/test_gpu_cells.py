@@ -213,6 +213,14 @@ def test_a_cell_whose_node_with_the_gpu_is_away_waits(tmp_path: Path) -> None:
     assert [plan.waits_for(cell) for cell in plan.cells] == [("pi1",), ("pi1",)]
 
 
+@gpu_engine
+def test_a_cell_on_gpus_of_a_group_without_nodes_cannot_run() -> None:
+    asked = matrix(axes={**study().axes, "group": ("pcs",)})
+
+    (cell,) = make_plan(asked, Cluster(())).cells
+    assert cell.unavailable == "it needs 1 node, but the group pcs has 0"
+
+
 # -- what a plan shows
 
 
