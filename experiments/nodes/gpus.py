@@ -90,7 +90,7 @@ def _asked(node: Node, backend: Backend, engine: str, conversation: Conversation
     try:
         answer = _Answer.model_validate_json(reply.text("gpu"))
     except ValidationError as error:
-        return _broken(node, backend, f"what it says of itself is damaged ({first_of(error)})")
+        return _broken(node, backend, f"what it says about itself is damaged ({first_of(error)})")
     if answer.backend != backend:
         return _broken(node, backend, f"it was tried with {answer.backend} instead of {backend}")
     return _chosen(node, answer)

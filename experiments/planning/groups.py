@@ -35,7 +35,7 @@ def _what_it_is(group: str, cluster: Cluster) -> str:
     shown = one_line(group, LONGEST_SHOWN)
     if any(node.name == group for node in cluster.nodes):
         return (
-            f"{shown} is a node and no group. Put it into a group of its own in the inventory, and "
+            f"{shown} is a node and no group. Put it into a separate group in the inventory, and "
             "name that group"
         )
     return f"the inventory has no group {shown} with nodes of the cluster"

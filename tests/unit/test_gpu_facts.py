@@ -52,7 +52,7 @@ def test_the_one_that_the_inventory_names_is_taken(tmp_path: Path) -> None:
         (told(backend="cuda"), "it was tried with cuda instead of vulkan"),
         (told(reason="a\x1b[2Jb\n" * 9, proof=False), r"a\x1b[2Jb a\x1b"),
         *(
-            (answer, "what it says of itself is damaged")
+            (answer, "what it says about itself is damaged")
             for answer in (
                 b"5",
                 b"[" * 100_000,
