@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint lint-python lint-ansible docs role-docs test test-unit test-emulated test-nodes test-engines test-petals test-releases bench simulate clean
+.PHONY: help setup link demo lint lint-python lint-ansible docs role-docs test test-unit test-emulated test-nodes test-engines test-petals test-gpu test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -109,6 +109,10 @@ test-engines: .venv/test.stamp
 # Petals on virtual nodes: what it says (also on emulated arm64), a server that dies, sixty texts in one process.
 test-petals: .venv/test.stamp
 	PETALS_PACKAGES=fetch pytest tests/petals -rs
+
+# llama.cpp for CUDA, compiled here for one kind of GPU: an hour and more. None is needed, and none computes.
+test-gpu: .venv/test.stamp
+	CUDA_PACKAGES=fetch pytest tests/gpu -rs
 
 # The tests of the lab on nodes with Debian 13, and with Debian 12 and 13 in one cluster: an hour.
 test-releases: .venv/test.stamp
