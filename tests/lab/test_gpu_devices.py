@@ -150,6 +150,37 @@ def test_a_unit_sees_the_gpu_that_it_asks_for_and_its_engine_was_built_for(
     node.sh(f"rm -r {ENGINES}/{engine}")
 
 
+@pytest.mark.parametrize(
+    ("gpu", "device", "exposure"),
+    [
+        (None, "nvidia0", 1.8),
+        ("cuda", "nvidia0", 2.0),
+        ("vulkan", "nvidia0", 2.0),
+        ("vulkan", "no", 1.8),
+    ],
+)
+def test_a_unit_is_rated_as_the_docs_say(
+    node: Fenced, gpu: str | None, device: str, exposure: float
+) -> None:
+    """On a machine without a GPU, Vulkan computes in software: its unit sees no device."""
+    program = f"{ENGINES}/llama.cpp/bin/sleeper"
+    node.place(program, "#!/bin/sh\nexec sleep 2\n")
+    node.place("/opt/ask", ASK)
+    node.install("llama.cpp", {"gpu": gpu, "build": "b"})
+    hide = "" if device == "nvidia0" else "mkdir /hidden; mv /dev/nvidia* /hidden"
+    show = "" if device == "nvidia0" else "mv /hidden/* /dev"
+    rate = f"""
+        {hide}
+        python3 -I -B /opt/ask {program} {f"gpu={gpu}" if gpu else ""} >/dev/null &
+        timeout 20 sh -c 'until systemctl is-active --quiet herd-look; do sleep 0.05; done'
+        systemd-analyze security --no-pager herd-look.service | tail -n 1
+        wait
+        {show}"""
+    rated = node.sh(rate)
+    assert float(rated.rpartition(": ")[2].split()[0]) == exposure
+    node.sh(f"rm -r {ENGINES}/llama.cpp")
+
+
 def test_a_build_is_tried_in_its_unit_and_what_was_there_stays_where_it_fails(
     node: Fenced,
 ) -> None:

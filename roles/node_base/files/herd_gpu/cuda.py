@@ -101,7 +101,7 @@ class Cuda:
             raise GpuError(f"CUDA's {name} failed with error {code}: {cause}.{beside(code)}")
 
     def number(self, name: str, *arguments: object) -> int:
-        """A number that a function tells."""
+        """A number that a function returns."""
         value = ctypes.c_int(0)
         self.do(name, ctypes.byref(value), *arguments)
         return value.value
@@ -126,7 +126,7 @@ def missing_library() -> str:
 
 
 def beside(code: int) -> str:
-    """What the machine tells beyond an error: which device file is missing or closed."""
+    """What the machine shows beyond an error: which device file is missing or closed."""
     foreign = foreign_library()
     if foreign:
         return (
@@ -185,7 +185,7 @@ def prove(index: int, told: Told) -> None:
 
 
 def described(cuda: Cuda, index: int, version: int) -> Device:
-    """A device; the driver tells its free memory only to those that use it."""
+    """A device; the driver reports free memory only to those that use the device."""
     handle = ctypes.c_int(cuda.number("cuDeviceGet", index))
     name = ctypes.create_string_buffer(LONGEST_WORD + 1)
     cuda.do("cuDeviceGetName", name, LONGEST_WORD, handle)

@@ -106,7 +106,7 @@ def work(backend: str, index: int, writing: int) -> None:
 
 
 class Report:
-    """What the child tells, as lines of JSON."""
+    """What the child reports, as lines of JSON."""
 
     def __init__(self, writing: int) -> None:
         self._writing = writing

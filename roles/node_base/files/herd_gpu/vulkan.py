@@ -40,7 +40,7 @@ KINDS = ("other", "integrated", "discrete", "virtual", "software")
 VERSION_1_1 = 1 << 22 | 1 << 12
 DEVICE_LOCAL = 1
 INCOMPLETE = 5
-"""The result of a list of which more is there than was asked for."""
+"""The result where a list has more entries than there was room for."""
 PACKAGES = (
     "for AMD, Intel and software that is Debian's package mesa-vulkan-drivers, for NVIDIA "
     "nvidia-vulkan-icd (on Ubuntu it comes with the driver, as libnvidia-gl)"
@@ -114,7 +114,7 @@ def prove(index: int, told: Told) -> None:
 
 
 def beside() -> str:
-    """What the machine tells beyond an error: no driver, or a device file that is closed."""
+    """What the machine shows beyond an error: no driver, or a device file that is closed."""
     if not any(map(glob.glob, DRIVERS)):
         return f" No driver for Vulkan is installed: {PACKAGES}."
     patterns = (*device_files.OF_NVIDIA[:1], *device_files.OF_OTHERS, device_files.OF_WINDOWS)
@@ -131,7 +131,7 @@ def devices_of(vulkan: Vulkan, instance: c_void_p) -> list[c_void_p]:
 
 
 def described(vulkan: Vulkan, index: int, handle: c_void_p) -> Device:
-    """A device, with the largest heap of its own memory."""
+    """A device, with the largest heap that belongs to it."""
     driver = made(Driver)
     told = made(Properties, next=driver)
     vulkan.call("vkGetPhysicalDeviceProperties2", handle, byref(told))

@@ -69,7 +69,7 @@ class InstanceWish(Headed):
 
 
 class Properties(Headed):
-    """`VkPhysicalDeviceProperties2`, without what it says of limits."""
+    """`VkPhysicalDeviceProperties2`, without its limits."""
 
     TYPE = 1_000_059_001
     _fields_ = (

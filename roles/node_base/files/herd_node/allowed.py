@@ -111,7 +111,7 @@ def require_built(engine: str, record: object, backend: str) -> None:
 
 
 def is_of_gpu(assignment: str, gpu: Wish | None) -> bool:
-    """Whether a variable says what a request says of its GPU."""
+    """Whether a variable repeats what the request says about its GPU."""
     if gpu is None:
         return False
     named = [pattern.format(gpu.number) for pattern in GPU_VARIABLES]

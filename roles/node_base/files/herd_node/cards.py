@@ -109,7 +109,7 @@ def there(*names: str) -> list[str]:
 def cards_of_nvidia() -> list[Card]:
     """NVIDIA's, in the order of their addresses.
 
-    Where the driver does not tell them, the number of the device stands for the address.
+    Where the driver does not list them, the number of the device serves as the address.
     """
     cards = []
     for path in sorted(glob.glob(f"{NVIDIA}/gpus/*/information")):
