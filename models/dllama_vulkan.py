@@ -101,9 +101,12 @@ def vulkan_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -
     )
 
 
-def vulkan_ram(shape: ModelShape, weights: Weights) -> MemoryNeed:
-    """RAM of a node whose GPU computes alone: the driver, pipes twice, a matrix on its way."""
-    matrix = packed_bytes(max(shape.vocab, shape.hidden_dim, shape.q_dim) * shape.dim, weights)
-    on_its_way = max(matrix, F32_BYTES * shape.vocab * shape.dim)
-    needed = _DRIVER_BYTES + 2 * dllama_pipes(shape, weights, 1) + on_its_way
-    return MemoryNeed(root_bytes=needed, worker_bytes=needed)
+def vulkan_ram(shape: ModelShape, weights: Weights, nodes: int) -> MemoryNeed:
+    """RAM of a node whose GPU computes: driver, pipes, and a matrix on its way, twice."""
+    matrix = max(shape.vocab, shape.hidden_dim, shape.q_dim) * shape.dim // nodes
+    on_its_way = 2 * packed_bytes(matrix, weights)
+    common = _DRIVER_BYTES + 2 * dllama_pipes(shape, weights, nodes)
+    embedding = F32_BYTES * shape.vocab * shape.dim
+    return MemoryNeed(
+        root_bytes=common + max(on_its_way, embedding), worker_bytes=common + on_its_way
+    )

@@ -29,6 +29,10 @@ class MemoryNeed:
     root_bytes: int
     worker_bytes: int
 
+    def of(self, index: int) -> int:
+        """Bytes on a node of a cell: the first is the root."""
+        return self.worker_bytes if index else self.root_bytes
+
     @property
     def root_mib(self) -> int:
         """The root's, rounded up to MiB."""

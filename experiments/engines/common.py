@@ -16,7 +16,7 @@ from experiments.fleet.commands import python_module
 from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
 from models.fetch import is_fetched, read_fetched
-from models.memory import NodeMemory
+from models.memory import MemoryNeed, NodeMemory
 
 
 @cache
@@ -45,6 +45,29 @@ def gpu_of(cell: Cell, node: Node) -> Gpu | None:
     backend = node.engines[cell.engine].gpu
     gpu = node.gpus.get(backend) if backend else None
     return gpu if gpu and gpu.reason is None else None
+
+
+def memory_by_device(
+    cell: Cell, nodes: Sequence[Node], on_cpu: MemoryNeed, aside: MemoryNeed, on_gpu: MemoryNeed
+) -> tuple[NodeMemory, ...]:
+    """What processes need on each node, by what computes there.
+
+    Args:
+        cell: what is to run.
+        nodes: of the cell, root first.
+        on_cpu: RAM where the CPU computes.
+        aside: RAM where the GPU computes.
+        on_gpu: memory of such a GPU; where it has none, it is RAM, too.
+    """
+    needs = []
+    for index, node in enumerate(nodes):
+        gpu = gpu_of(cell, node)
+        if gpu is None:
+            needs.append(NodeMemory(on_cpu.of(index)))
+        else:
+            taken = on_gpu.of(index) if gpu.has_no_memory else 0
+            needs.append(NodeMemory(aside.of(index) + taken, on_gpu.of(index)))
+    return tuple(needs)
 
 
 def program_for(path: str, backend: Backend | None) -> str:

@@ -21,7 +21,7 @@ from models.catalogue import ModelSpec
 from models.dllama_memory import dllama_need
 from models.dllama_vulkan import vulkan_impossible, vulkan_need, vulkan_ram
 from models.limits import dllama_impossible, node_counts, shareable_name
-from models.memory import MemoryNeed
+from models.memory import MemoryNeed, NodeMemory
 from models.shape import Weights
 
 WORKER_PORT = 9990
@@ -92,15 +92,14 @@ class DistributedLlama(NodeEngine):
     def memory(self, cell: Cell) -> MemoryNeed:
         """What the engine allocates, with the KV cache at the cell's context."""
         shape = common.model_spec(cell.model).shape
-        if cell.device == "gpu" and cell.nodes == 1:
-            return vulkan_ram(shape, cell.weights)
-        # Some of the nodes may have no GPU.
         return dllama_need(shape, cell.weights, cell.nodes, self.context(cell))
 
-    def gpu_memory(self, cell: Cell) -> int:
-        """What the engine allocates on a GPU, as if it were the root's."""
+    def memory_on(self, cell: Cell, nodes: Sequence[Node]) -> tuple[NodeMemory, ...]:
+        """The same for each node that computes on its CPU; the others need it of their GPU."""
         shape = common.model_spec(cell.model).shape
-        return vulkan_need(shape, cell.weights, cell.nodes, self.context(cell)).root_bytes
+        on_gpu = vulkan_need(shape, cell.weights, cell.nodes, self.context(cell))
+        aside = vulkan_ram(shape, cell.weights, cell.nodes)
+        return common.memory_by_device(cell, nodes, self.memory(cell), aside, on_gpu)
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A worker on every node but the first; there the root, or `dllama-api` and the client."""

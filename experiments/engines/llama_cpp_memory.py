@@ -12,7 +12,7 @@ from experiments.engines import common
 from experiments.engines import llama_cpp_gpu as gpu
 from experiments.engines import llama_cpp_shares as shares
 from experiments.engines.base import Cell
-from experiments.fleet.cluster import Backend, Gpu, Node
+from experiments.fleet.cluster import Backend, Node
 from models.memory import F32_BYTES, MIB, MemoryNeed, NodeMemory, layer_bytes, layers_bytes
 from models.shape import ModelShape, Weights, packed_bytes
 
@@ -45,7 +45,7 @@ def memory_on(cell: Cell, nodes: Sequence[Node], context: int) -> tuple[NodeMemo
         gpu_bytes = OWN_BYTES[found.backend] + on_gpu * layer + rest
         ram_bytes += (layers - on_gpu) * layer + (rest if layers > on_gpu else 0)
         # Where the GPU has no memory of its own, it is RAM, too.
-        needs.append(NodeMemory(ram_bytes + (gpu_bytes if _in_ram(found) else 0), gpu_bytes))
+        needs.append(NodeMemory(ram_bytes + (gpu_bytes if found.has_no_memory else 0), gpu_bytes))
     return tuple(needs)
 
 
@@ -65,10 +65,6 @@ def _free_mib(cell: Cell, node: Node) -> int:
     """What a worker reports as free, by which upstream shares: of RAM all that there is."""
     found = common.gpu_of(cell, node)
     return found.free_mib if found else node.memory_mib
-
-
-def _in_ram(found: Gpu) -> bool:
-    return found.kind in {"software", "integrated"}
 
 
 def _rest(shape: ModelShape, weights: Weights, context: int) -> int:

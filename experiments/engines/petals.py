@@ -19,7 +19,7 @@ from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
-from models.memory import F32_BYTES, MIB, MemoryNeed, layers_bytes
+from models.memory import F32_BYTES, MIB, MemoryNeed, NodeMemory, layers_bytes
 from models.shape import ModelShape, Weights, packed_bytes, share_layers, stored_as
 
 PORT = 9995
@@ -85,17 +85,16 @@ class Petals(NodeEngine):
         shape, told = _plain(spec).shape, counted(cell, "spans")
         # As if all had about as much as the one that has most.
         nodes = max(1, shape.layers // max(told)) if told else cell.nodes
-        if cell.weights in self.made_weights:
-            # They are on GPUs only, and loaded layer by layer.
-            return memory_need(shape, stored_as(cell.weights), shape.layers, _room(cell, spec))
         return memory_need(shape, cell.weights, nodes, _room(cell, spec))
 
-    def gpu_memory(self, cell: Cell) -> int:
-        """An estimate: CUDA's own, layers, and their KV cache."""
-        spec = common.model_spec(cell.model)
-        shape, told = _plain(spec).shape, counted(cell, "spans")
-        nodes = max(1, shape.layers // max(told)) if told else cell.nodes
-        return CUDA_BYTES + layers_bytes(shape, cell.weights, nodes, _room(cell, spec))
+    def memory_on(self, cell: Cell, nodes: Sequence[Node]) -> tuple[NodeMemory, ...]:
+        """The same, but where a GPU has the layers they pass through RAM one by one."""
+        spec, on_cpu = common.model_spec(cell.model), self.memory(cell)
+        shape, room = _plain(spec).shape, _room(cell, spec)
+        aside = memory_need(shape, stored_as(cell.weights), shape.layers, room)
+        gpu_bytes = on_cpu.worker_bytes - SERVER_BYTES + CUDA_BYTES
+        on_gpu = MemoryNeed(root_bytes=gpu_bytes, worker_bytes=gpu_bytes)
+        return common.memory_by_device(cell, nodes, on_cpu, aside, on_gpu)
 
     def deploy(self, cell: Cell, cluster: Cluster) -> Deployment:
         """A server on every node, the client on the first."""
@@ -136,7 +135,8 @@ class Petals(NodeEngine):
 def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -> MemoryNeed:
     """Estimate it: a server on each node, on the root also the client with both ends."""
     worker = SERVER_BYTES + layers_bytes(shape, weights, nodes, context)
-    ends = 2 * packed_bytes(shape.vocab * shape.dim, weights) + F32_BYTES * context * shape.vocab
+    ends = 2 * packed_bytes(shape.vocab * shape.dim, stored_as(weights))
+    ends += F32_BYTES * context * shape.vocab
     return MemoryNeed(root_bytes=worker + CLIENT_BYTES + ends, worker_bytes=worker)
 
 

@@ -69,6 +69,11 @@ class Gpu:
         """Whether it is none: the CPU computes."""
         return self.kind == "software"
 
+    @property
+    def has_no_memory(self) -> bool:
+        """Whether what it takes is taken from the RAM."""
+        return self.kind in {"software", "integrated"}
+
 
 class Secret:
     """A password: only `reveal` returns it, so that no message, log or file has it by accident."""

@@ -9,7 +9,7 @@ import pytest
 from collect.parsers.distributed_llama import PARSER
 from collect.parsers.dllama_failures import failure_cause
 from collect.run import Benchmark, Question, Questions
-from experiments.engines import ENGINES, common
+from experiments.engines import ON_NODES, common
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Gpu, Installation, Node
 from models.catalogue import load_catalogue
@@ -17,7 +17,7 @@ from models.dllama_memory import dllama_required
 from models.dllama_vulkan import vulkan_impossible, vulkan_need, vulkan_ram
 from models.shape import ModelShape
 
-ENGINE = ENGINES["distributed-llama"]
+ENGINE = ON_NODES["distributed-llama"]
 GPU = Gpu("vulkan", 1, "A GPU", "discrete", 8192, 8000, "1.0")
 BENCHMARK = Benchmark(prompt_tokens=16, generate_tokens=32)
 SHAPE = ModelShape(
@@ -135,10 +135,20 @@ def test_only_the_root_has_the_embedding() -> None:
 def test_a_gpu_takes_what_the_ram_would_and_the_ram_one_matrix_on_its_way() -> None:
     shape = load_catalogue().get("llama3.1-8b-instruct").shape
     required = dllama_required(shape, "q4_0", 1, 4096)
-    gpu, ram = vulkan_need(shape, "q4_0", 1, 4096), vulkan_ram(shape, "q4_0")
+    gpu, ram = vulkan_need(shape, "q4_0", 1, 4096), vulkan_ram(shape, "q4_0", 1)
     assert required.root_bytes < gpu.root_bytes < 1.1 * required.root_bytes
     embedding = 4 * shape.vocab * shape.dim
     assert embedding < ram.root_bytes < required.root_bytes
+
+
+def test_each_node_needs_what_its_device_takes() -> None:
+    software = dataclasses.replace(GPU, kind="software")
+    mixed = ENGINE.memory_on(cell(3), (node(1, GPU), node(2), node(3, software)))
+    on_cpus = ENGINE.memory_on(cell(3, device="cpu"), (node(1, GPU), node(2), node(3, software)))
+    assert [one.gpu_bytes > 0 for one in mixed] == [True, False, True]
+    assert not any(one.gpu_bytes for one in on_cpus)
+    assert mixed[1] == on_cpus[1]
+    assert mixed[2].ram_bytes > mixed[2].gpu_bytes, "it is RAM, too"
 
 
 HEAD = """📀 RequiredMemory: 3 MB

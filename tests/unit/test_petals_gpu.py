@@ -84,8 +84,14 @@ def test_weights_that_are_made_on_gpus_come_from_the_files_of_others(weights: st
 
 
 def test_they_take_less_of_a_gpu_and_are_what_all_engines_know_by_name() -> None:
-    sizes = [PETALS.gpu_memory(cell(weights=one)) for one in ("f32", "int8", "nf4")]  # type: ignore[attr-defined]
+    both = (node(1, GPU), node(2))
+    needs = [PETALS.memory_on(cell(weights=one), both) for one in ("f32", "int8", "nf4")]
+    sizes = [on_gpu.gpu_bytes for on_gpu, _ in needs]
     assert sizes == sorted(sizes, reverse=True)
+    assert {on_cpu.gpu_bytes for _, on_cpu in needs} == {0}
+    root, worker = PETALS.memory_on(cell(), (node(1), node(2)))
+    assert needs[0][1] == worker, "a CPU needs as much next to a GPU"
+    assert needs[0][0].ram_bytes < root.ram_bytes
     assert packed_bytes(1024, "int8") == 1024
     assert packed_bytes(1024, "nf4") == 1024 * 17 // 32
     assert [stored_as(one) for one in ("f32", "q4_0", "int8", "nf4")] == [
