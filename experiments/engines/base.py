@@ -147,6 +147,7 @@ class Axis:
         born_as: the default with which the axis was added after runs had been made without it. A
             cell with that value keeps the id that it had before, also when `default` changes.
             None: no run was made without the axis, or its values were always part of ids.
+        is_rare: cells have it only where the matrix names it.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Axis:
     values: tuple[Scalar, ...] | None = None
     form: tuple[str, str] | None = None
     born_as: Scalar | None = None
+    is_rare: bool = False
 
 
 DEVICE_AXIS = Axis("device", str, default="cpu", values=("cpu", "gpu"), born_as="cpu")

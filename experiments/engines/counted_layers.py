@@ -12,7 +12,7 @@ COUNTS = (r"[1-9]\d{0,3}(-[1-9]\d{0,3})+", "layers of each node, such as 4-2")
 
 def counted(cell: Cell, axis: str) -> tuple[int, ...]:
     """Layers of each node where the cell counts them out on that axis; else nothing."""
-    spelled = str(cell.params[axis])
+    spelled = str(cell.params.get(axis))
     return tuple(map(int, spelled.split("-"))) if re.fullmatch(COUNTS[0], spelled) else ()
 
 

@@ -20,6 +20,7 @@ GPU_LAYERS = Axis(
     values=("all",),
     form=(r"[1-9]\d{0,3}", "a whole number, such as 20"),
     born_as="all",
+    is_rare=True,
 )
 DEVICES: Mapping[Backend, str] = {"vulkan": "Vulkan0", "cuda": "CUDA0"}
 """What ggml calls the only GPU that a process sees, whatever its number is on the node."""
@@ -76,13 +77,13 @@ def most_gpu_layers(cell: Cell) -> int:
 
 def gpu_layers(cell: Cell) -> int:
     """Layers on the GPU of a cell of one node: the last ones, with the output matrix."""
-    asked = str(cell.params[GPU_LAYERS.name])
+    asked = _asked(cell)
     return most_gpu_layers(cell) if asked == "all" else int(asked)
 
 
 def misplaced(cell: Cell) -> str | None:
     """Why so many layers cannot be on the GPU, one sentence; None if they can."""
-    asked, most = str(cell.params[GPU_LAYERS.name]), most_gpu_layers(cell)
+    asked, most = _asked(cell), most_gpu_layers(cell)
     if asked == "all":
         return None
     if cell.device == "cpu":
@@ -98,3 +99,7 @@ def misplaced(cell: Cell) -> str | None:
             "the output matrix"
         )
     return None
+
+
+def _asked(cell: Cell) -> str:
+    return str(cell.params.get(GPU_LAYERS.name, GPU_LAYERS.default))

@@ -22,6 +22,7 @@ SHARES = Axis(
     values=("free", "even", "memory"),
     form=COUNTS,
     born_as="free",
+    is_rare=True,
 )
 
 
@@ -32,7 +33,7 @@ def layers_of(cell: Cell, nodes: Sequence[Node]) -> tuple[int, ...]:
     """
     layers = common.model_spec(cell.model).shape.layers
     told = counted(cell, SHARES.name)
-    if cell.params[SHARES.name] == "free" or told:
+    if _asked(cell) == "free" or told:
         return told
     parts = [memory_mib(cell, node) for node in nodes] if _by_memory(cell) else [1] * len(nodes)
     return tuple(parts) if _splits_tensors(cell) else share_layers(layers, parts)
@@ -51,7 +52,7 @@ def tensor_split(cell: Cell, nodes: Sequence[Node], separator: str) -> tuple[str
 def unshareable(cell: Cell, nodes: Sequence[Node]) -> str | None:
     """Why the model cannot be shared so, one sentence; None if it can."""
     layers = common.model_spec(cell.model).shape.layers
-    if cell.params[SHARES.name] == "free":
+    if _asked(cell) == "free":
         return None
     if counted(cell, SHARES.name):
         if _splits_tensors(cell):
@@ -60,7 +61,7 @@ def unshareable(cell: Cell, nodes: Sequence[Node]) -> str | None:
     if not _splits_tensors(cell) and cell.nodes > layers:
         return (
             f"{cell.model} has {layers} layers, too few for one on each of {cell.nodes} nodes "
-            f"(shares {cell.params[SHARES.name]})"
+            f"(shares {_asked(cell)})"
         )
     for node in nodes:
         if _by_memory(cell) and node.away is None and not memory_mib(cell, node):
@@ -74,8 +75,12 @@ def memory_mib(cell: Cell, node: Node) -> int:
     return gpu.memory_mib if gpu else node.memory_mib
 
 
+def _asked(cell: Cell) -> str:
+    return str(cell.params.get(SHARES.name, SHARES.default))
+
+
 def _by_memory(cell: Cell) -> bool:
-    return bool(cell.params[SHARES.name] == "memory")
+    return _asked(cell) == "memory"
 
 
 def _splits_tensors(cell: Cell) -> bool:
@@ -86,5 +91,5 @@ def _other_number(cell: Cell) -> str | None:
     told = counted(cell, SHARES.name)
     if len(told) == cell.nodes:
         return None
-    asked = f"shares {cell.params[SHARES.name]} are for {len(told)} nodes"
+    asked = f"shares {_asked(cell)} are for {len(told)} nodes"
     return f"{asked}, and this cell has {cell.nodes}"

@@ -160,7 +160,8 @@ class Matrix(Record):
         for fixed, endpoint in self._beginnings():
             own = sorted(ENGINES[str(fixed["engine"])].axes, key=lambda axis: axis.name)
             place = [axis for axis in PLACE_AXES if axis.name in self.axes and endpoint is None]
-            axes = [axis for axis in (*COMMON_AXES, *place, *own) if axis.name not in fixed]
+            usual = [axis for axis in own if axis.name in self.axes or not axis.is_rare]
+            axes = [axis for axis in (*COMMON_AXES, *place, *usual) if axis.name not in fixed]
             for combination in itertools.product(*(self.values(axis) for axis in axes)):
                 chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
                 params = _in_order({**fixed, **chosen}, own)

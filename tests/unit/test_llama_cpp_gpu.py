@@ -160,6 +160,14 @@ def test_the_usual_values_leave_ids_as_they_were() -> None:
     assert "shares" in dict(canonical(cell(shares="even").params))  # type: ignore[arg-type]
 
 
+def test_cells_have_the_axes_only_where_the_matrix_names_them() -> None:
+    (usual,) = Matrix.model_validate({"title": "t"}).cells()
+    (named,) = Matrix.model_validate({"title": "t", "axes": {"shares": "even"}}).cells()
+    assert usual.params.keys() == named.params.keys() - {"shares"}
+    assert ENGINE.check(usual, Cluster((node(1, model_sha256={}),))) is not None
+    assert ENGINE.deploy(usual, Cluster((node(1, "cuda"),))).root.gpu is None
+
+
 def test_a_number_of_layers_may_be_written_as_one() -> None:
     matrix = Matrix.model_validate({"title": "t", "axes": {"gpu_layers": ["all", 20]}})
     assert matrix.axes["gpu_layers"] == ("all", "20")

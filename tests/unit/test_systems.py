@@ -120,8 +120,6 @@ def test_each_system_is_one_cell_with_what_it_fixes(tmp_path: Path) -> None:
         "weights": "f32",
         "workers": "fresh",
         "split_mode": "tensor",
-        "shares": "free",
-        "gpu_layers": "all",
         "threads": 3,
     }
     assert (far.nodes, far.model, far.params["answers"]) == (0, "m", "live")
