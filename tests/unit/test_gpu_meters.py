@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from collect.account import Account
 from collect.attempt import GpuReading, NodeReading, NodeRecord
 from experiments.nodes.ssh.readings import node_reading
 from experiments.trials.execution import Execution
@@ -16,6 +17,8 @@ from experiments.trials.validity import invalidity
 from herd_node import cards, conversation, gpus
 from herd_node.messages import Reply, Request
 from tests.doubles.nvml import nvml_library
+from tests.doubles.scripted import ScriptedConversation
+from tests.doubles.scripted_run import matrix, run, world
 
 NO_LIBRARY = "libno-such.so"
 
@@ -268,3 +271,27 @@ def test_only_gpus_by_nvidia_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     assert [cards.number_of_nvidia("vulkan", index) for index in range(4)] == [None, 0, 1, None]
     monkeypatch.setattr(cards, "there", lambda *_: ["/dev/dxg"])
     assert (cards.number_of_nvidia("cuda", 1), cards.number_of_nvidia("vulkan", 0)) == (1, None)
+
+
+def test_an_attempt_on_a_hot_gpu_is_recorded_as_invalid_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = ScriptedConversation._reading
+    hot = b"gpu_index=0\ngpu_reasons=20\ngpu_used_by=Xorg (pid 812, 350 MiB)\n"
+    monkeypatch.setattr(
+        ScriptedConversation, "_reading", lambda self, swapped: usual(self, swapped) + hot
+    )
+    asked = matrix(repeats=1, warmup=0, max_attempts=1)
+    result = run(tmp_path, world(tmp_path), asked=asked)
+
+    account = Account.read(result.folder)
+    attempt = next(one for state in account.trials for one in state.attempts)
+    assert attempt.record is not None
+    assert attempt.record.outcome == "invalid"
+    assert attempt.record.cause == (
+        "pi1: its GPU was slowed down because of heat: give it more air, or a lower power limit "
+        "(`sudo nvidia-smi -i 0 -pl WATTS`)"
+    )
+    after = attempt.record.nodes["pi1"].after
+    assert after is not None
+    assert after.gpu == GpuReading(index=0, reasons=0x20, used_by="Xorg (pid 812, 350 MiB)")
