@@ -430,4 +430,4 @@ def test_a_gpu_is_not_tried_while_another_runner_has_the_node(
     assert not conversation.Conversation().answer(["gpu", "engine=llama.cpp"])
     answer = capfdbinary.readouterr().out.decode()
     assert "user=a host=b" in answer
-    assert "another runner owns it" in answer
+    assert "another runner owns the node" in answer

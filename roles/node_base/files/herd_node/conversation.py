@@ -33,8 +33,8 @@ REQUEST_BYTES = 4 << 20
 """Of a whole request. The kernel takes 2 MiB of arguments."""
 TAIL_BYTES = 1024
 MOST_BYTES = 1 << 40
-LOCK_S = 1.0
-"""How long another may still hold the node that is letting go of it."""
+LOCK_S = 5.0
+"""How long another may still hold the node to try its GPU, or is letting go of it."""
 GPU_UNIT = "herd-gpu"
 GPU_ANSWER_BYTES = 64 << 10
 
@@ -267,7 +267,7 @@ class Conversation:
             if lock is not None:
                 if not lock.taken(LOCK_S):
                     reply.part("owner", lock.signed())
-                    raise RefusalError("another runner owns it")
+                    raise RefusalError("another runner owns the node, whom it would disturb")
                 lock.sign("a look at its GPU")
             self._prove_gpu(request, reply)
         finally:
