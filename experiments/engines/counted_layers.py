@@ -17,7 +17,7 @@ def counted(cell: Cell, axis: str) -> tuple[int, ...]:
 
 
 def miscounted(cell: Cell, axis: str, layers: int) -> str | None:
-    """Why the counts do not fit model and nodes; None if they do, or nothing is counted out."""
+    """Why the counts do not fit model and nodes; None if they do, or if there are none."""
     told = counted(cell, axis)
     if not told or (len(told) == cell.nodes and sum(told) == layers):
         return None

@@ -112,7 +112,7 @@ class LlamaCpp(NodeEngine):
                 node=nodes[0],
                 role="root",
                 argv=(*_mode(cell, nodes, workload), *_model(cell, nodes)),
-                env=_environment(cell, nodes),
+                env=ENVIRONMENT,
                 gpu=_root_backend(cell, nodes),
             ),
             expected_samples=common.expected_samples(cell),
@@ -146,7 +146,7 @@ def _worker(cell: Cell, node: Node) -> Process:
         node=node,
         role="worker",
         argv=argv,
-        env={**ENVIRONMENT, **gpu.environment(cell, node)},
+        env=ENVIRONMENT,
         listen_port=WORKER_PORT,
         gpu=backend,
     )
@@ -161,17 +161,10 @@ def _program(cell: Cell, nodes: tuple[Node, ...], name: str) -> str:
     return common.program_for(f"{PROGRAMS}/{name}", _root_backend(cell, nodes))
 
 
-def _environment(cell: Cell, nodes: tuple[Node, ...]) -> Mapping[str, str]:
-    """Of the first node's own program."""
-    if _root_backend(cell, nodes) is None:
-        return ENVIRONMENT
-    return {**ENVIRONMENT, **gpu.environment(cell, nodes[0])}
-
-
 def _serving(cell: Cell, nodes: tuple[Node, ...], argv: tuple[str, ...]) -> Process:
     """The server of a cell, with the model."""
     server = asking.server_process(
-        cell, nodes[0], (*argv, *_model(cell, nodes)), SERVES, _environment(cell, nodes)
+        cell, nodes[0], (*argv, *_model(cell, nodes)), SERVES, ENVIRONMENT
     )
     return replace(server, gpu=_root_backend(cell, nodes))
 

@@ -23,12 +23,7 @@ GPU_LAYERS = Axis(
     is_rare=True,
 )
 DEVICES: Mapping[Backend, str] = {"vulkan": "Vulkan0", "cuda": "CUDA0"}
-"""What ggml calls the only GPU that a process sees, whatever its number is on the node."""
-VISIBLE: Mapping[Backend, Mapping[str, str]] = {
-    "vulkan": {"GGML_VK_VISIBLE_DEVICES": "{index}"},
-    "cuda": {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "{index}"},
-}
-"""Shows one GPU. Without its variable ggml's Vulkan leaves out software, whatever asks for it."""
+"""What ggml calls the only GPU that a process sees: the node's helper shows it no other."""
 TOKEN_BY_TOKEN = ("--ubatch-size", "1")
 """Matrices times one vector are float32 sums. For more at once both backends round to 16-bit
 numbers or TF32: logarithms of probabilities then differ by 1e-3, and by 2e-6 with this."""
@@ -40,14 +35,6 @@ def backend_of(cell: Cell, node: Node) -> Backend | None:
     """The interface by which a node computes in a cell; None where its CPU does."""
     gpu = common.gpu_of(cell, node)
     return gpu.backend if gpu else None
-
-
-def environment(cell: Cell, node: Node) -> dict[str, str]:
-    """What shows the node's GPU to a process of the cell; nothing where its CPU computes."""
-    backend = backend_of(cell, node)
-    if backend is None:
-        return {}
-    return {name: text.format(index=node.gpu_index) for name, text in VISIBLE[backend].items()}
 
 
 def device(backend: Backend | None) -> tuple[str, ...]:

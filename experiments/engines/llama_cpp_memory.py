@@ -1,6 +1,6 @@
 """Memory that llama.cpp needs on each node of a cell, estimated from above.
 
-Measured at 0.7.0: an idle worker has 14 MiB of its own (RSS without files), on its CPU as with
+Measured at 0.7.0: an idle worker uses 14 MiB (RSS without files), on its CPU as with
 Mesa's software Vulkan. What interfaces take of a GPU's memory is an estimate.
 """
 
@@ -30,7 +30,7 @@ def memory_need(shape: ModelShape, weights: Weights, nodes: int, context: int) -
 
 
 def memory_on(cell: Cell, nodes: Sequence[Node], context: int) -> tuple[NodeMemory, ...]:
-    """Estimate it for each node, which may compute on its GPU, and may have a share of its own."""
+    """Estimate it for each node, by its share and by what computes there."""
     spec = common.model_spec(cell.model)
     shape, layer = spec.shape, layer_bytes(spec.shape, cell.weights, context)
     rest = _rest(shape, cell.weights, context)
@@ -44,7 +44,7 @@ def memory_on(cell: Cell, nodes: Sequence[Node], context: int) -> tuple[NodeMemo
         on_gpu = min(layers, gpu.gpu_layers(cell) - 1)
         gpu_bytes = OWN_BYTES[found.backend] + on_gpu * layer + rest
         ram_bytes += (layers - on_gpu) * layer + (rest if layers > on_gpu else 0)
-        # Where the GPU has no memory of its own, it is RAM, too.
+        # Where the GPU has no separate memory, it is RAM, too.
         needs.append(NodeMemory(ram_bytes + (gpu_bytes if found.has_no_memory else 0), gpu_bytes))
     return tuple(needs)
 

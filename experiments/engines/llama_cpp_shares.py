@@ -65,7 +65,7 @@ def unshareable(cell: Cell, nodes: Sequence[Node]) -> str | None:
         )
     for node in nodes:
         if _by_memory(cell) and node.away is None and not memory_mib(cell, node):
-            return f"{node.name} does not tell its memory, which shares memory requires"
+            return f"{node.name} does not report its memory, which shares memory requires"
     return None
 
 
