@@ -181,6 +181,28 @@ def test_each_kind_of_node_is_asked_for_once(
     assert told["more"]["group"] == ["other", "more"]
 
 
+def test_what_is_compiled_for_cuda_is_for_the_gpus_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_HERD_CACHE", str(tmp_path))
+    cuda = {**probed("amd64"), "herd_gpu": "cuda"}
+    lines = ["8.9", "8.6", "8.6", "[N/A]"]
+    hosts = {
+        "desk": {**cuda, "llama_cpp_gpu_architectures": "86,89"},
+        "same": {**cuda, "llama_cpp_gpu_architectures": "86,89"},
+        "other": {**cuda, "llama_cpp_gpu_architectures": "120"},
+        "asked": {
+            **cuda,
+            "llama_cpp_capabilities": {"stdout_lines": ["8.9", "8.6", "8.6", "[N/A]"]},
+        },
+    }
+    shown = {"group": "{{ llama_cpp_group.nodes }}", "known": "{{ llama_cpp_known }}"}
+    told = values(tmp_path, hosts, shown)
+    assert told["desk"]["group"] == ["desk", "same"]
+    assert told["other"] == {"group": ["other"], "known": []}
+    assert told["asked"]["known"] == ["86", "89"]
+
+
 def test_a_gpu_that_does_not_work_has_a_reason_whatever_the_helper_said(tmp_path: Path) -> None:
     told = {"backend": "vulkan", "devices": [], "proof": False, "reason": "There is no driver."}
     replies = {

@@ -5,7 +5,7 @@
 gpu=$1 architectures=$2 jobs=$3 programs=$4
 shift 4
 case $gpu in
-vulkan) set -- "$@" -DGGML_VULKAN=ON ;;
+vulkan) set -- -DGGML_VULKAN=ON "$@" ;;
 cuda)
     nvcc=$(find /usr/local/cuda-*/bin -name nvcc 2>/dev/null | sort --version-sort | tail -n 1)
     nvcc=${nvcc:-$(command -v nvcc || true)}
@@ -13,8 +13,8 @@ cuda)
         echo "ERROR: it has no CUDA toolkit (nvcc)" >&2
         exit 1
     fi
-    set -- "$@" -DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF "-DCMAKE_CUDA_COMPILER=$nvcc" \
-        "-DCMAKE_CUDA_ARCHITECTURES=$(echo "$architectures" | tr , ';')"
+    set -- -DGGML_CUDA=ON -DGGML_CUDA_NCCL=OFF "-DCMAKE_CUDA_COMPILER=$nvcc" \
+        "-DCMAKE_CUDA_ARCHITECTURES=$(echo "$architectures" | sed 's/,/-real;/g; s/$/-real/')" "$@"
     ;;
 esac
 # A static program could load no driver. Its C library is that of the system, as on the nodes that
