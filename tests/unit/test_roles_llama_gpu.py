@@ -186,7 +186,6 @@ def test_what_is_compiled_for_cuda_is_for_the_gpus_that_are_there(
 ) -> None:
     monkeypatch.setenv("LLAMA_HERD_CACHE", str(tmp_path))
     cuda = {**probed("amd64"), "herd_gpu": "cuda"}
-    lines = ["8.9", "8.6", "8.6", "[N/A]"]
     hosts = {
         "desk": {**cuda, "llama_cpp_gpu_architectures": "86,89"},
         "same": {**cuda, "llama_cpp_gpu_architectures": "86,89"},
