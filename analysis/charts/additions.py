@@ -30,17 +30,18 @@ from analysis.text.wording import TIMES, listing, number, ratio
 
 READ = (
     "Tokens/s of each set of machines. Faint dots are trials, the large mark is their median. "
-    "Below each name is how many times the speed of the base, and that of the set before it, it "
-    "has, by block, with its 95 % interval or its range."
+    "Below each name: its speed as a multiple of the base, and of the set before it, paired by "
+    "block, each with its 95 % interval or its range."
 )
 BASES = "Base: {bases}."
 SOFTWARE = "Grey: the GPU is software, so its speed is compared with no other."
-OF_BASE, OF_BEFORE = "{times} {ratio} of the base", "{times} {ratio} of the one before"
+OF_BASE, OF_BEFORE = "base {times} {ratio}", "one before {times} {ratio}"
 COLUMNS = (
     "model", "series", "machines", "nodes", "gpus", "kind", "block", "value", "low", "high",
     "coverage", "trials", "planned", "state", "reason", "of_base", "of_base_low", "of_base_high",
     "of_base_verdict", "of_before", "of_before_low", "of_before_high", "of_before_verdict",
 )  # fmt: skip
+BASE = "the base"
 CROSS = "\N{BALLOT X}"
 ROW_IN, HEAD_IN = 0.6, 0.3
 """Heights of a set and of the name of a setup, in inches."""
@@ -149,7 +150,8 @@ def _figure(setups: Sequence[Setup], notes: Notes) -> Figure:
                 at += HEAD_IN
             for one in setup.additions:
                 note = notes.get((one.series.model, setup.label + one.machines, one.cell.nodes))
-                _set(axes, at, one, colors[id(one.series)], note)
+                told = BASE if one is setup.base else _told(one)
+                _set(axes, at, one, told, colors[id(one.series)], note)
                 at += ROW_IN
         axes.set_ylim(at, -0.15)
         _axis(axes, [_median(one) for setup in setups for one in setup.measured])
@@ -168,18 +170,17 @@ def _colors(setups: Iterable[Setup]) -> dict[int, str]:
     return found
 
 
-def _set(axes: Axes, at: float, one: Addition, color: str, note: int | None) -> None:
+def _set(axes: Axes, at: float, one: Addition, told: str, color: str, note: int | None) -> None:
     """A set: its name and speed, its ratios to others, and its trials below."""
     cell, mark = one.cell, at + 0.32
     found = cell.estimate(DECODE)
-    _written(axes, at, one.machines, color=style.INK, fontsize=8.5)
     if found is None:
-        pending = cell.state == "pending"
-        _written(axes, at, f"{'not yet' if pending else CROSS}{note or ''}", is_right=True)
+        state = "not yet" if cell.state == "pending" else CROSS
+        _written(axes, at, f"{one.machines}: {state}{note or ''}")
         return
     color = style.MUTED if cell.software else color
-    _written(axes, at, f"{number(found.value)} tokens/s", is_right=True, color=style.INK)
-    _written(axes, at + 0.15, _told(one), fontsize=7.5)
+    _written(axes, at, f"{one.machines}: {number(found.value)} tokens/s", color=style.INK)
+    _written(axes, at + 0.15, told, fontsize=7.5)
     values = list(cell.by_block(DECODE).values())
     axes.plot(values, [mark] * len(values), "o", color=color, markersize=4, alpha=0.45,
               markeredgewidth=0)  # fmt: skip
@@ -203,13 +204,13 @@ def _told(one: Addition) -> str:
         for template, found in parts
         if found is not None and found.ratio is not None
     ]
-    return "; ".join(told) or ("the base" if base is None else "")
+    return "; ".join(told)
 
 
-def _written(axes: Axes, at: float, text: str, *, is_right: bool = False, **look: Any) -> None:  # noqa: ANN401 - matplotlib's
+def _written(axes: Axes, at: float, text: str, **look: Any) -> None:  # noqa: ANN401 - matplotlib's
     axes.annotate(
-        text, (1 if is_right else 0, at), xycoords=axes.get_yaxis_transform(), va="center",
-        ha="right" if is_right else "left", **{"color": style.MUTED, "fontsize": 8.5, **look},
+        text, (0, at), xycoords=axes.get_yaxis_transform(), va="center",
+        **{"color": style.MUTED, "fontsize": 8.5, **look},
     ).set_in_layout(False)  # fmt: skip  # it has its room within the axes
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
+from analysis.answers.comparison import comparison_of
 from analysis.cells.cells import cell_results, series_of
 from analysis.cells.family import Claim
 from analysis.cells.machines import Machines, machines_known
-from analysis.report import compose
+from analysis.charts.additions import addition_frame
+from analysis.network.links import over_links
+from analysis.sections import additions, sections_of
 from analysis.study import Study, study_of
-from analysis.text.wording import DASH, TIMES
-from collect.run import RunManifest
-from collect.tables import Tables
+from analysis.text.wording import DASH, TIMES, within
+from analysis.verdict.additions_text import addition_sentences
+from collect.columns import NODES, NODES_ON_GPUS
+from collect.questions import AnswerKey, Question
+from tests.benchmarks.false_findings import Setting, simulate
+from tests.doubles.asked import Asked, make_asked
 from tests.doubles.gpu_run import (
     CLUSTER,
     DLLAMA,
@@ -28,15 +32,15 @@ from tests.doubles.gpu_run import (
     pc_and_pis,
 )
 from tests.doubles.run_frames import make_frames
+from tests.unit.test_report_sections import pages_of
 
 
 def sentences(study: Study) -> str:
     return " ".join((study.verdict.headline, *study.verdict.details))
 
 
-def page_of(run: RunManifest, tables: Tables, folder: Path) -> str:
-    compose(run, tables, folder)
-    return (folder / "report.md").read_text()
+def page_of(study: Study) -> str:
+    return pages_of(list(sections_of(study)))[1]
 
 
 @pytest.fixture(scope="module")
@@ -143,20 +147,20 @@ def test_each_engine_has_its_own_base() -> None:
     assert "Raspberry Pis" not in headline
 
 
-def test_machines_of_several_kinds_have_the_section_without_a_gpu(tmp_path: Path) -> None:
+def test_machines_of_several_kinds_have_the_section_without_a_gpu() -> None:
     outcomes = {(LLAMA, "cpu", CLUSTER, nodes): around(9.0 / nodes) for nodes in (1, 2)}
     run, tables = gpu_frames(outcomes)
     study = study_of(run, tables)
     assert study.verdict.headline.startswith("For stories15m (f32) with llama.cpp more nodes")
-    text = page_of(run, tables, tmp_path)
+    text = " ".join(addition_sentences(*study.setups, within(0.03)))
     assert "desk alone makes 9.00" in text
     assert "Adding pi1 makes it 0.50" in text
 
 
-def test_machines_of_one_kind_have_no_such_section(tmp_path: Path) -> None:
-    run, tables = make_frames({(LLAMA, n): around(9.0 * n) for n in (1, 2)})
-    assert "What each addition brings" not in page_of(run, tables, tmp_path)
-    assert not (tmp_path / "sets-of-machines.csv").exists()
+def test_machines_of_one_kind_have_no_such_section() -> None:
+    study = study_of(*make_frames({(LLAMA, n): around(9.0 * n) for n in (1, 2)}))
+    assert study.setups == ()
+    assert not list(additions.sections(study))
 
 
 def test_no_comparison_has_a_software_gpu_on_either_side(software: Study) -> None:
@@ -180,13 +184,13 @@ def test_no_sentence_has_the_speed_of_a_software_gpu(software: Study) -> None:
     assert "desk (CPU)" not in software.verdict.headline
 
 
-def test_its_figures_are_shown_and_called_software_in_every_section(tmp_path: Path) -> None:
-    text = page_of(*gpu_frames(pc_and_pis(), gpus={PC: SOFTWARE}, software=[PC]), tmp_path)
+def test_its_figures_are_shown_and_called_software_in_every_section(software: Study) -> None:
+    text = page_of(software)
     assert "The GPU of desk is software (llvmpipe" in text
     for section in text.split("\n## "):
         shows = "45.0" in section
         assert not shows or "software" in section, section[:60]
-    rows = pd.read_csv(tmp_path / "sets-of-machines.csv")
+    rows = addition_frame(software.setups)
     ours = rows[(rows["kind"] == "median") & rows["machines"].str.contains("software GPU")]
     assert list(ours["value"]) == pytest.approx([45.0, 14.0, 13.2], rel=1e-3)
     assert ours[["of_base", "of_before"]].isna().all(axis=None)
@@ -217,3 +221,61 @@ def test_labels_name_device_and_group_only_where_they_differ() -> None:
     assert [one.label for one in found] == ["GPU", "CPU"]
     run, tables = gpu_frames({(LLAMA, "cpu", PI_GROUP, 1): around(3.0)})
     assert [one.label for one in series_of(cell_results(run, tables.trials))] == [LLAMA]
+
+
+@pytest.mark.parametrize("gains", [{}, {0: 1.3}])
+def test_simulated_additions_are_found_where_they_differ_and_only_there(
+    gains: dict[int, float],
+) -> None:
+    found = simulate(Setting(1, 3, 6, gains=gains, rivals=True, is_setup=True), 20)
+    assert (found.compared <= 2) is not bool(gains)
+    assert (found.said <= 2) is not bool(gains)
+    assert (found.found >= 19) is bool(gains)
+
+
+def test_answers_of_a_software_gpu_are_checked_and_their_times_compared_with_none() -> None:
+    keyed = [
+        Question(id=f"q{n}", text="2 + 2?", topic="sums", key=AnswerKey(kind="numeric", value=4))
+        for n in range(30)
+    ]
+    quick = {"text": "4", "ttft_ms": 20.0, "decode_ms": 190.0, "total_ms": 210.0}
+    systems = [
+        Asked("quick", [[quick] * 30]),
+        Asked("slow", [["4"] * 30]),
+        Asked("slower", [[{"text": "5", "total_ms": 9000.0}] * 30]),
+    ]
+    run, tables = make_asked(keyed, systems)
+    attempts = tables.trials.loc[tables.trials["cell_id"] == "cell0", "attempt_id"]
+    rows = [
+        {"attempt_id": one, "node": "pi1", "gpu": SOFTWARE, "gpu_is_software": True}
+        for one in attempts
+    ]
+    nodes = pd.DataFrame(rows, columns=[*NODES, *NODES_ON_GPUS])
+    all_series = series_of(cell_results(run, tables.trials, nodes=nodes))
+    found = comparison_of(run, tables, all_series)
+    assert found is not None
+    timed = [row.pair for row in found.family.rows if row.pair.what != "right by the key"]
+    assert timed
+    assert not [pair for pair in timed if "quick" in pair.numerator.name + pair.denominator.name]
+    assert len([row for row in found.family.rows if row.pair.what == "right by the key"]) == 3
+    assert "quick" not in found.sentences[0]
+    own = found.traits[0]
+    assert own.system == "quick, software GPU"
+    told = " ".join(line.text for line in (*own.strengths, *own.to_improve))
+    assert "soonest" not in told
+    assert "fastest" not in told
+    assert "Right more often than slower" in told
+
+
+def test_a_link_of_a_software_gpu_has_a_speed_and_no_share() -> None:
+    outcomes = {(LLAMA, 2, mbit): around(speed) for mbit, speed in ((1000, 20.0), (100, 5.0))}
+    run, tables = make_frames(outcomes, axes=("engine", "nodes", "link_mbit"))
+    rows = [
+        {"attempt_id": one, "node": "pi1", "gpu": SOFTWARE, "gpu_is_software": True}
+        for one in tables.trials["attempt_id"]
+    ]
+    nodes = pd.DataFrame(rows, columns=[*NODES, *NODES_ON_GPUS])
+    found = over_links(series_of(cell_results(run, tables.trials, nodes=nodes)))
+    assert list(found["value"]) == pytest.approx([20.0, 5.0], rel=0.01)
+    assert found["against_fastest"].isna().all()
+    assert set(found["series"]) == {"llama.cpp, software GPU"}
