@@ -431,3 +431,8 @@ def test_a_gpu_is_not_tried_while_another_runner_has_the_node(
     answer = capfdbinary.readouterr().out.decode()
     assert "user=a host=b" in answer
     assert "another runner owns the node" in answer
+
+
+def test_a_variable_is_assigned_once_and_the_helpers_own_value_counts() -> None:
+    asked, ours = ["A=b=c", "GGML_VK_VISIBLE_DEVICES=1"], ["GGML_VK_VISIBLE_DEVICES=0"]
+    assert confinement.assignments(asked, ours) == ["A=b=c", "GGML_VK_VISIBLE_DEVICES=0"]

@@ -49,7 +49,6 @@ def properties(unit: str, request: Request, engine: str, gpu: Shown | None) -> l
         gpu: what it is shown of a GPU; None for one that uses none.
     """
     swarming = engine == SWARMING
-    environment = [*request.listed["env"], *(gpu.environment if gpu else [])]
     return [
         *texts(unit, swarming=swarming),
         *switches(swarming=swarming, gpu=gpu),
@@ -59,11 +58,15 @@ def properties(unit: str, request: Request, engine: str, gpu: Shown | None) -> l
         ["KillSignal", "i", ctypes.c_int(signal.SIGINT if swarming else signal.SIGTERM)],
         ["UMask", "u", ctypes.c_uint(0o077)],
         *calls(swarming=swarming),
-        # Of two assignments to a variable, the last counts.
-        listed("Environment", environment),
+        listed("Environment", assignments(request.listed["env"], gpu.environment if gpu else [])),
         started(request.listed["arg"]),
         *showing(gpu.paths if gpu else []),
     ]
+
+
+def assignments(asked: list[str], ours: list[str]) -> list[str]:
+    """Variables of a unit, each once: systemd refuses a unit that has one twice. Ours count."""
+    return list({one.partition("=")[0]: one for one in (*asked, *ours)}.values())
 
 
 def texts(unit: str, *, swarming: bool) -> list[list[object]]:
