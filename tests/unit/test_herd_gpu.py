@@ -250,6 +250,11 @@ def test_a_machine_without_a_driver_for_vulkan_is_told_which_packages_have_one(
         assert "mesa-vulkan-drivers" in refused(ask("vulkan", mode))
 
 
+def test_inside_wsl_a_gpu_without_vulkan_is_told_to_use_cuda(ask: Ask, tmp_path: Path) -> None:
+    (tmp_path / "dxg").touch()
+    assert "use CUDA (herd_gpu: cuda)" in refused(ask("vulkan", "no device"))
+
+
 def test_software_is_not_taken_for_a_gpu_that_is_there(ask: Ask, tmp_path: Path) -> None:
     assert ask("vulkan", "software")["proof"] is True
     (tmp_path / "dri").mkdir()

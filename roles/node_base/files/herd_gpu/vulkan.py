@@ -117,7 +117,9 @@ def beside() -> str:
     """What the machine shows beyond an error: no driver, or a device file that is closed."""
     if not any(map(glob.glob, DRIVERS)):
         return f" No driver for Vulkan is installed: {PACKAGES}."
-    patterns = (*device_files.OF_NVIDIA[:1], *device_files.OF_OTHERS, device_files.OF_WINDOWS)
+    if device_files.is_wsl():
+        return " Inside WSL, NVIDIA's GPUs have no driver for Vulkan: use CUDA (herd_gpu: cuda)."
+    patterns = (*device_files.OF_NVIDIA[:1], *device_files.OF_OTHERS)
     refusal = device_files.refusal(device_files.found(*patterns))
     return f" {refusal}" if refusal else ""
 
