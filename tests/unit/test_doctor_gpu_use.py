@@ -140,6 +140,10 @@ def test_a_wish_that_the_machine_cannot_fulfil_is_a_problem() -> None:
     assert "fleet.yml, set herd_gpu of desk to none" in cuda.remedy
     assert "no Vulkan driver is installed" in vulkan.sentence
     assert "apt-get install -y mesa-vulkan-drivers" in vulkan.remedy
+    failed = Proof("llama.cpp", "vulkan", reason="No driver fits.")
+    installed = changed(PC, provisioned=VULKAN)
+    problems = [one.remedy for one in of_gpu(installed, herd_gpu="vulkan", proofs=[failed])][1:]
+    assert problems == [vulkan.remedy], "it is said once"
 
 
 def test_a_proof_ends_the_findings_about_a_gpu() -> None:

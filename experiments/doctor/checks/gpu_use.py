@@ -36,7 +36,7 @@ def _wished(answer: NodeAnswer, facts: Facts, advice: Advice) -> Iterator[Findin
             f"In {commands.inventory_path()}, set herd_gpu of {answer.node} to none, or to vulkan "
             "if it has another GPU.",
         )
-    elif wish == "vulkan" and not facts.gpu.vulkan_drivers:
+    elif wish == "vulkan" and not facts.gpu.vulkan_drivers and not answer.proofs:
         yield problem(
             SUBJECT,
             "The inventory says herd_gpu: vulkan, but no Vulkan driver is installed.",
