@@ -8,8 +8,6 @@ from collect.run import Scalar
 
 LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
-UNSAID = {"gpu_layers": "all", "shares": "free"}
-"""Axes that older runs do not have, with what those ran with; a label leaves that out."""
 
 
 def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
@@ -30,10 +28,8 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
         words.append(f"of {params['group']}")
     skipped = ("system", "engine", "model", "nodes", "group", "threads", "context", *LINK)
     for name, value in params.items():
-        if name not in skipped and UNSAID.get(name) != value:
-            said = names[value] if isinstance(value, bool) else str(value)
-            is_named = isinstance(value, bool) or name in UNSAID
-            words.append(f"{name} {said}" if is_named else said)
+        if name not in skipped:
+            words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
         if name == "device" and where:
             words.append(f"on {where}")
     words += _link_words(params)

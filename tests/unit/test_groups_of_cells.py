@@ -260,15 +260,6 @@ def test_a_run_measures_groups_side_by_side(tmp_path: Path) -> None:
     assert measured == {"pi1", "pi2"}
 
 
-def test_a_label_says_nothing_about_axes_that_ran_always_so() -> None:
-    params = {"engine": "llama.cpp", "model": "m", "nodes": 1, "split_mode": "layer"}
-
-    usual = cell_label({**params, "shares": "free", "gpu_layers": "all"})
-    assert usual == cell_label(params) == "llama.cpp m 1 node layer"
-    assert "shares 4-2" in cell_label({**params, "shares": "4-2"})
-    assert "gpu_layers 20" in cell_label({**params, "gpu_layers": "20"})
-
-
 def test_a_label_says_of_which_group_the_nodes_are() -> None:
     cell: Cell = study((2,), ("pis",)).cells()[0]
 
