@@ -11,6 +11,7 @@ from rich.console import Console
 
 from collect.attempt import AttemptRecord, load_attempt
 from core.errors import HerdError
+from experiments.engines.common import taking_part
 from experiments.engines.gpu_checks import gpus_in
 from experiments.fleet.cluster import Backend, Cluster
 from experiments.nodes.facts import ask_facts
@@ -181,11 +182,12 @@ def test_where_none_works_all_nodes_are_told(tmp_path: Path) -> None:
 @gpu_engine
 def test_a_gpu_that_is_too_small_is_told_with_what_is_free(tmp_path: Path) -> None:
     small = told(devices=[device(memory_mib=4096, free_mib=20)])
-    need_mib = -(-ENGINE.gpu_memory(next(iter(study().cells()))) // 2**20)
+    plan = planned(tmp_path, {"pi1": small}, study((1,)))
+    (cell,) = plan.by_id.values()
+    (need,) = ENGINE.memory_on(cell, taking_part(cell, plan.cluster))
 
-    assert reason(planned(tmp_path, {"pi1": small}), 1) == (
-        f"pi1's GPU has 20 MiB free but would need about {need_mib} MiB"
-    )
+    assert need.gpu_mib > 20
+    assert reason(plan, 1) == (f"pi1's GPU has 20 MiB free but would need about {need.gpu_mib} MiB")
 
 
 @gpu_engine
