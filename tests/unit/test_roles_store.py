@@ -298,6 +298,16 @@ def test_whatever_engine_has_a_record_is_looked_at(node: Path) -> None:
     assert told["engines"]["ringer"]["install"]["reason"] == "no route"
 
 
+def test_a_node_says_which_packages_of_vulkan_it_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = load("engine_base/files/engine_store.py")
+    (tmp_path / "one.json").touch()
+    looks = {"libvulkan1": (f"{tmp_path}/*.so",), "drivers": ("/no", f"{tmp_path}/*.json")}
+    monkeypatch.setattr(store, "VULKAN", looks)
+    assert store.probe()["vulkan_lacks"] == ["libvulkan1"]
+
+
 def test_what_engines_say_of_themselves_joins_a_record_from_before_they_did(node: Path) -> None:
     path = lay_install(node, "ringer", installed=True, flags="-O3")
     traits = {"ringer": {"format": "gguf", "arguments": {"options": ["--model"]}}}
