@@ -10,6 +10,7 @@ import pytest
 
 from experiments.fleet.lab import LabNode, lab_down, lab_obstacle, lab_status, lab_up
 from tests.doubles.lab_run import CHAT_MODEL, MODEL
+from tests.lab.gpu_lab import GPUS, GROUPS, MEMORY_MIB, NODES, ROOTS
 from tests.lab.virtual_lab import DOUBLE, RELEASES, VirtualLab
 
 LAB_NODES = 8
@@ -57,6 +58,31 @@ def lab(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield made
     finally:
         made.down()
+
+
+@pytest.fixture(scope="session")
+def gpu_lab(lab_possible: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualLab]:
+    """Four nodes, of which two have a software GPU, with llama.cpp for it."""
+    settings = {"lab_vulkan": list(GPUS), "lab_memory_mib": MEMORY_MIB}
+    folder = tmp_path_factory.mktemp("gpu")
+    made = VirtualLab(folder, "gx", "10.97.0.0/24", len(NODES), settings, groups=GROUPS)
+    try:
+        raised = made.up()
+        assert raised.code == 0, raised.output
+        made.provision(**what_gpu_nodes_need())
+        yield made
+    finally:
+        made.down()
+
+
+def what_gpu_nodes_need() -> dict[str, object]:
+    """Variables of provisioning."""
+    return {
+        **both_engines(),
+        "distributed_llama_gpu": "none",
+        "herd_models": MODELS[:1],
+        "model_store_roots": ROOTS,
+    }
 
 
 def both_engines() -> dict[str, object]:

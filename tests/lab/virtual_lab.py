@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,6 +65,7 @@ class VirtualLab:
         count: how many nodes.
         settings: other variables of `playbooks/lab.yml`.
         environment: of playbooks, beside the tests' own.
+        groups: other groups of the inventory, each with its nodes.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class VirtualLab:
     count: int
     settings: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def inventory(self) -> str:
@@ -222,5 +224,7 @@ class VirtualLab:
             node["name"]: {"ansible_host": node["address"], "herd_gpu": node["gpu"]}
             for node in state["nodes"]
         }
-        content = {"cluster": {"hosts": hosts, "vars": variables}}
+        content: dict[str, object] = {"cluster": {"hosts": hosts, "vars": variables}}
+        for group, nodes in self.groups.items():
+            content[group] = {"hosts": {node: {} for node in nodes}}
         Path(self.inventory).write_text(yaml.safe_dump(content, sort_keys=False))
