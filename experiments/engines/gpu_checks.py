@@ -45,8 +45,8 @@ def gpu_missing(
 ) -> str | None:
     """What keeps the GPUs of a cell from computing it, one sentence; None if nothing does.
 
-    A node without a GPU computes on its CPU, as long as one of the nodes has a GPU. Nothing is
-    known about nodes that are away.
+    A node without a GPU computes on its CPU, as long as one of the nodes has a GPU. One that has a
+    GPU by the inventory must use it. Nothing is known about nodes that are away.
 
     Args:
         cell: what is to run.
@@ -65,8 +65,9 @@ def gpu_missing(
         for node in there
         if node not in on_cpu and (reason := _why_broken(node, engine.name))
     ]
-    if len(on_cpu) + len(broken) == len(nodes):
-        broken += _not_set_up(on_cpu, engine)
+    is_without = len(on_cpu) + len(broken) == len(nodes)
+    lacking = [node for node in on_cpu if is_without or node.herd_gpu in engine.herd_gpu]
+    broken += _not_set_up(lacking, engine)
     return "; ".join(broken) or _too_small(cell, nodes, needs, less_memory)
 
 

@@ -171,6 +171,19 @@ def test_a_gpu_that_does_not_work_is_never_replaced_by_the_cpu(tmp_path: Path) -
 
 
 @gpu_engine
+def test_a_gpu_of_the_inventory_that_the_engine_was_not_built_for_is_never_replaced_either(
+    tmp_path: Path,
+) -> None:
+    """The build for it may have failed: provisioning then leaves the programs for the CPU."""
+    why = reason(planned(tmp_path, PC, herd_gpu="vulkan"), 2)
+
+    assert why == (
+        "no GPU is set up for distributed-llama on pi2: the inventory says `herd_gpu: vulkan`, so "
+        "run `ansible-playbook provision.yml -K --tags distributed_llama --limit pi2`"
+    )
+
+
+@gpu_engine
 def test_where_none_works_all_nodes_are_told(tmp_path: Path) -> None:
     why = reason(planned(tmp_path, {"pi1": BROKEN}), 2)
 
