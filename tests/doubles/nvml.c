@@ -1,6 +1,9 @@
 /* GPUs that answer as NVIDIA's library does. Macros say what differs from an idle RTX 3060.
    OLD leaves out what drivers before 2018 lack; WSL what Windows does not pass on. */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #ifndef GPUS
 #define GPUS 1
 #endif
@@ -16,22 +19,43 @@
 #ifndef INIT
 #define INIT 0
 #endif
+#ifndef NAME
+#define NAME "NVIDIA GeForce RTX 3060"
+#endif
+#ifndef FAILS_AT_ONCE
+#define FAILS_AT_ONCE ""
+#endif
+#ifndef FAILS_LATER
+#define FAILS_LATER ""
+#endif
 #define NOT_SUPPORTED 3
 typedef unsigned long long wide;
 struct memory { wide total, free, used; };
 struct violation { wide reference, held; };
 struct process { unsigned pid; wide used; unsigned instance, compute_instance; };
 
-int nvmlInit_v2(void) { return INIT; }
+static void fail(const char *how) {
+    if (!strcmp(how, "crash")) *(volatile int *)0 = 1;
+    if (!strcmp(how, "hang")) for (;;) pause();
+    if (!strcmp(how, "exit")) exit(0);
+}
+int own_pid(unsigned *pid) { *pid = getpid(); return 0; }
+int nvmlInit_v2(void) {
+    fail(FAILS_AT_ONCE);
+#ifdef TALKS
+    puts("a driver talks"), fflush(stdout);
+#endif
+    return INIT;
+}
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = GPUS; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
-    static int devices[GPUS];
-    *device = &devices[index];
+    static int devices[64];
+    *device = &devices[index % 64];
     return 0;
 }
 int nvmlSystemGetDriverVersion(char *text, unsigned size) { strncpy(text, "550.54.14", size); return 0; }
 int nvmlDeviceGetName(void *device, char *text, unsigned size) {
-    strncpy(text, "NVIDIA GeForce RTX 3060", size);
+    strncpy(text, NAME, size);
     return 0;
 }
 int nvmlDeviceGetMemoryInfo(void *device, struct memory *told) {
@@ -74,6 +98,7 @@ int nvmlDeviceGetViolationStatus(void *device, unsigned policy, struct violation
 }
 int nvmlDeviceGetTotalEnergyConsumption(void *device, wide *millijoules) {
     static wide used = 5000;
+    fail(FAILS_LATER);
     *millijoules = used += 250;
     return 0;
 }

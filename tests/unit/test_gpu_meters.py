@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import select
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import pytest
 from collect.account import Account
 from collect.attempt import GpuReading, NodeReading, NodeRecord
 from experiments.nodes.ssh.readings import node_reading
+from experiments.nodes.told import MOST_FACTS
 from experiments.trials.execution import Execution
 from experiments.trials.validity import invalidity
-from herd_node import cards, conversation, gpus
+from herd_node import cards, conversation, driver, gpus
 from herd_node.messages import Reply, Request
 from tests.doubles.nvml import nvml_library
 from tests.doubles.scripted import ScriptedConversation
@@ -62,6 +65,48 @@ def test_what_a_driver_does_not_know_costs_nothing_else(tmp_path: Path) -> None:
 def test_a_machine_without_a_driver_has_no_such_facts(tmp_path: Path) -> None:
     assert facts() == {}
     assert facts(nvml_library(tmp_path, INIT=9)) == {}
+
+
+@pytest.mark.parametrize("how", ["crash", "hang", "exit"])
+def test_a_driver_that_crashes_or_hangs_costs_nothing_but_its_facts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(driver, "ANSWER_S", 1)
+    at_once, later = ({when: f'"{how}"'} for when in ("FAILS_AT_ONCE", "FAILS_LATER"))
+    assert facts(nvml_library(tmp_path, **at_once)) == {}
+    library = nvml_library(tmp_path, **later)
+    assert facts(library)["gpu_0_name"] == "NVIDIA GeForce RTX 3060"
+    meter = gpus.GpuMeter(0, library)
+    assert meter.reading()["gpu_power_limit_mw"] == 170000
+    assert meter.energy() == {}, "it failed"
+    assert meter.reading() == {"gpu_index": 0, "gpu_reasons": None} | {
+        name: None for name in meter.reading() if name != "gpu_index"
+    }
+
+
+def test_a_driver_that_talks_or_shows_too_much_is_taken_with_care(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = facts(nvml_library(tmp_path, GPUS="(1u << 31)", NAME='"\\033[31mred"', TALKS=1))
+    assert told["gpu_0_name"] == "?[31mred"
+    assert "gpu_15_name" in told
+    assert "gpu_16_name" not in told
+    assert len(told) < MOST_FACTS
+    assert capfd.readouterr() == ("", ""), "the helper's replies go there"
+
+
+def test_the_process_of_a_driver_ends_with_who_asks_it(tmp_path: Path) -> None:
+    started = driver.Driver(nvml_library(tmp_path))
+    pid = ctypes.c_uint()
+    assert started.result_of("own_pid", pid) == 0
+    assert started.result_of("no_such") is None
+    assert not started.is_gone
+    process = os.pidfd_open(pid.value)
+    try:
+        del started
+        assert select.select([process], [], [], 5.0)[0]
+    finally:
+        os.close(process)
 
 
 def test_processes_of_others_are_named_and_our_own_are_not(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Union
 
-from herd_node.ground import content, first_line
+from herd_node.ground import content, first_line, printable
 from herd_node.nvml import NVML, TOTAL_ENERGY, Device, Nvml, counter_of
 
 Fact = Union[bool, int, float, str]
@@ -42,7 +42,7 @@ def gpu_facts(nvml: str = NVML, devices: str = "/sys/bus/pci/devices") -> dict[s
 def _of_nvidia(path: str) -> Iterator[dict[str, Fact | None]]:
     try:
         nvml = Nvml(path)
-    except (OSError, AttributeError):
+    except OSError:
         return
     # One that fails, as a GPU that fell off the bus, is reported by the engine that needs it.
     with contextlib.suppress(ValueError):
@@ -94,7 +94,7 @@ def _is_ours(pid: int) -> bool:
 
 
 def _named(pid: int, used_bytes: int | None) -> str:
-    name = first_line(f"/proc/{pid}/comm") or "a process"
+    name = printable(first_line(f"/proc/{pid}/comm")) or "a process"
     memory = "" if used_bytes is None else f", {used_bytes // MIB} MiB"
     return f"{name} (pid {pid}{memory})"
 
@@ -163,7 +163,7 @@ class GpuMeter:
         self._reasons = 0
         self._fastest_mhz = 0
         self._due = 0.0
-        with contextlib.suppress(OSError, AttributeError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             devices = {device.index: device for device in Nvml(nvml).devices()}
             self._device = devices.get(index)
 

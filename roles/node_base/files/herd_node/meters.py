@@ -163,7 +163,7 @@ class Energy:
             self._counters += [Board(device) for device in Nvml(nvml).devices()]
         except OSError:
             pass  # no driver of NVIDIA's
-        except (ValueError, AttributeError):
+        except ValueError:
             return "it has an NVIDIA GPU that does not count its energy"
         return ""
 

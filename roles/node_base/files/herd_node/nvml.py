@@ -1,13 +1,17 @@
 """NVIDIA's library for its GPUs, asked one thing at a time.
 
-What a driver does not know, or does not report under WSL, is None: it must not cost the rest.
+What a driver does not know, or does not report under WSL, is None: it must not cost the rest. Nor
+must one that crashes or hangs.
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator
-from typing import Union
+
+from herd_node.cards import MOST_GPUS
+from herd_node.driver import Argument, Driver
+from herd_node.ground import printable
 
 NVML = "libnvidia-ml.so.1"
 OF_WSL = "/usr/lib/wsl/lib/libnvidia-ml.so.1"
@@ -44,10 +48,6 @@ class Process(ctypes.Structure):
     ]
 
 
-Filled = Union[ctypes.c_uint, ctypes.c_ulonglong, ctypes.c_void_p, ctypes.Structure]
-"""What functions write into."""
-
-
 class Device:
     """One GPU.
 
@@ -55,56 +55,48 @@ class Device:
         index: in NVML's order, that of the PCI bus.
     """
 
-    def __init__(self, library: ctypes.CDLL, index: int) -> None:
+    def __init__(self, library: Driver, index: int) -> None:
         self.index = index
         self._library = library
-        self._handle = ctypes.c_void_p()
-        if not self._answers("nvmlDeviceGetHandleByIndex_v2", index, out=self._handle, of=False):
+        handle = ctypes.c_void_p()
+        if library.result_of("nvmlDeviceGetHandleByIndex_v2", index, handle) != 0:
             raise ValueError(index)
+        self._handle = handle.value or 0
 
-    def _answers(self, function: str, *asked: int, out: Filled, of: bool = True) -> bool:
-        """Call a function that fills `out`; whether it did. `of` this device, or of none yet."""
-        called = getattr(self._library, function, None)
-        first = (self._handle,) if of else ()
-        words = (ctypes.c_uint(word) for word in asked)
-        return called is not None and called(*first, *words, ctypes.byref(out)) == 0
+    def _answers(self, function: str, *arguments: Argument) -> bool:
+        """Call a function of this device; whether it did what it is for."""
+        return self._library.result_of(function, *arguments, handle=self._handle) == 0
 
     def number(self, function: str, *asked: int) -> int | None:
         """What a function writes into an `unsigned int`."""
         value = ctypes.c_uint()
-        return value.value if self._answers(function, *asked, out=value) else None
+        return value.value if self._answers(function, *asked, value) else None
 
     def long_number(self, function: str) -> int | None:
         """What a function writes into an `unsigned long long`."""
         value = ctypes.c_ulonglong()
-        return value.value if self._answers(function, out=value) else None
+        return value.value if self._answers(function, value) else None
 
     def two_numbers(self, function: str) -> tuple[int, int] | None:
         """What a function writes into two places."""
         values = ctypes.c_uint(), ctypes.c_uint()
-        called = getattr(self._library, function, None)
-        if called is None or called(self._handle, *map(ctypes.byref, values)) != 0:
-            return None
-        return values[0].value, values[1].value
+        return (values[0].value, values[1].value) if self._answers(function, *values) else None
 
     def name(self) -> str | None:
         """The model."""
         text = ctypes.create_string_buffer(TEXT_BYTES)
-        called = getattr(self._library, "nvmlDeviceGetName", None)
-        if called is None or called(self._handle, text, ctypes.c_uint(TEXT_BYTES)) != 0:
-            return None
-        return text.value.decode("utf-8", "replace")
+        return words(text) if self._answers("nvmlDeviceGetName", text, TEXT_BYTES) else None
 
     def memory(self) -> tuple[int, int] | None:
         """Bytes: all, and those that are free."""
         told = Memory()
-        is_told = self._answers("nvmlDeviceGetMemoryInfo", out=told)
+        is_told = self._answers("nvmlDeviceGetMemoryInfo", told)
         return (told.total, told.free) if is_told else None
 
     def held_ns(self, policy: int) -> int | None:
         """How long a limit has held clocks back since the driver was loaded."""
         told = Violation()
-        is_told = self._answers("nvmlDeviceGetViolationStatus", policy, out=told)
+        is_told = self._answers("nvmlDeviceGetViolationStatus", policy, told)
         return told.held_ns if is_told else None
 
     def processes(self, kind: str) -> list[tuple[int, int | None]]:
@@ -114,12 +106,13 @@ class Device:
             kind: `Compute` or `Graphics`.
         """
         for version in ("_v3", "_v2"):
-            called = getattr(self._library, f"nvmlDeviceGet{kind}RunningProcesses{version}", None)
-            if called is None:
-                continue
             count = ctypes.c_uint(MOST_PROCESSES)
             told = (Process * MOST_PROCESSES)()
-            if called(self._handle, ctypes.byref(count), told) not in (0, TOO_SMALL):
+            function = f"nvmlDeviceGet{kind}RunningProcesses{version}"
+            code = self._library.result_of(function, count, told, handle=self._handle)
+            if code is None:
+                continue
+            if code not in (0, TOO_SMALL):
                 return []
             found = told[: min(count.value, MOST_PROCESSES)]
             return [
@@ -128,6 +121,11 @@ class Device:
                 if one.pid
             ]
         return []
+
+
+def words(text: ctypes.Array[ctypes.c_char]) -> str:
+    """What a function wrote, as it can be shown."""
+    return printable(text.value.decode("utf-8", "replace"))
 
 
 def counter_of(device: Device) -> str:
@@ -143,25 +141,20 @@ class Nvml:
     """
 
     def __init__(self, path: str = NVML) -> None:
-        try:
-            self._library = ctypes.CDLL(path)
-        except OSError:
-            if path != NVML:
-                raise
-            self._library = ctypes.CDLL(OF_WSL)
-        self._is_loaded = self._library.nvmlInit_v2() == 0
+        self._library = Driver(path, *([OF_WSL] if path == NVML else []))
+        self._is_loaded = self._library.result_of("nvmlInit_v2") == 0
 
     def devices(self) -> Iterator[Device]:
         """All GPUs; none where no driver is loaded. Raises ValueError for one that fails."""
         count = ctypes.c_uint(0)
-        if self._is_loaded and self._library.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0:
-            for index in range(count.value):
+        if self._is_loaded and self._library.result_of("nvmlDeviceGetCount_v2", count) == 0:
+            for index in range(min(count.value, MOST_GPUS)):
                 yield Device(self._library, index)
+        if self._library.is_gone:
+            raise ValueError("the driver crashed or hung")
 
     def driver(self) -> str | None:
         """Version of the driver."""
         text = ctypes.create_string_buffer(TEXT_BYTES)
-        called = getattr(self._library, "nvmlSystemGetDriverVersion", None)
-        if not self._is_loaded or called is None or called(text, ctypes.c_uint(TEXT_BYTES)) != 0:
-            return None
-        return text.value.decode("utf-8", "replace")
+        code = self._library.result_of("nvmlSystemGetDriverVersion", text, TEXT_BYTES)
+        return words(text) if code == 0 else None
