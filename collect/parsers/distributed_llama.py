@@ -306,7 +306,7 @@ def measurement(root_out: bytes, root_err: bytes) -> Measurement:
 
 
 _DEVICE = re.compile(r"^🌋 Device: ([^\r\n]{1,256})".encode(), re.MULTILINE)
-_BEFORE_TEXT = re.compile("^(?:💿 Loading weights|🔶|🔷)".encode(), re.MULTILINE)
+_BEFORE_TEXT = re.compile("^(?:💿|⏩|🔶|🔷)".encode(), re.MULTILINE)
 """What follows may be text of the prompt or of the model, which may imitate any line."""
 _RETRYING = re.compile(r"^🔄 Retrying in ", re.MULTILINE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from models.dllama_memory import dllama_required
 from models.dllama_vulkan import vulkan_impossible, vulkan_need, vulkan_ram
 from models.shape import ModelShape
 
+LOGS = Path(__file__).parents[1] / "data" / "distributed-llama"
 ENGINE = ON_NODES["distributed-llama"]
 GPU = Gpu("vulkan", 1, "A GPU", "discrete", 8192, 8000, "1.0")
 BENCHMARK = Benchmark(prompt_tokens=16, generate_tokens=32)
@@ -167,6 +169,17 @@ def test_what_a_root_computed_on_is_read_before_its_text_begins(role: str) -> No
     said = "a prompt\n🌋 Device: of a text\n🔶 Pred    1 ms Sync    1 ms | Sent ..\n"
     assert PARSER.computed_on(role, (HEAD + LOADED + said).encode(), b"") == NAME  # type: ignore[arg-type]
     assert PARSER.computed_on(role, (LOADED + said).encode(), b"") is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in LOGS.glob("*/root.out")))
+def test_a_text_that_imitates_a_device_is_none_in_any_version(name: str) -> None:
+    lines = (LOGS / name / "root.out").read_bytes().splitlines(keepends=True)
+    loaded = [
+        at for at, line in enumerate(lines) if line.startswith(("💿".encode(), "⏩".encode()))
+    ]
+    for place in range(loaded[0] + 1, len(lines) + 1) if loaded else ():
+        log = b"".join([*lines[:place], "🌋 Device: of a text\n".encode(), *lines[place:]])
+        assert PARSER.computed_on("root", log, b"") is None
 
 
 def test_what_a_kept_worker_computed_on_is_that_of_its_last_root() -> None:
