@@ -17,7 +17,7 @@ from models.clients import environment_for_clients
 
 _TIMEOUT_S = 300
 _DOWNLOAD_S = 3600
-"""CUDA's packages are 330 MB. apt itself ends a download that stands still."""
+"""CUDA's packages are 330 MB. apt itself ends a download that stops."""
 _KEYRINGS = "/usr/share/keyrings"
 _CHECKED = {
     "Acquire::AllowInsecureRepositories": "false",

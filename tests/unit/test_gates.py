@@ -15,7 +15,7 @@ from core.paths import PROJECT_FOLDER as PROJECT
 LIB = "roles/lab_host/files"
 NO_PROGRAMS = {
     *(".ansible-lint", ".gitignore", "LICENSE", "Makefile", "tests/doubles/dllama_source/Makefile"),
-    *(f"{LIB}/node/Containerfile", f"{LIB}/node/etc/sudoers.d/pi"),
+    *(f"{LIB}/node/Containerfile", f"{LIB}/node/etc/sudoers.d/pi", f"{LIB}/vulkan/Containerfile"),
     *(f"{LIB}/arm64/etc/environment", f"{LIB}/arm64/etc/sudoers.d/emulated"),
     f"{LIB}/raspberry-pi-4/cpuinfo",
     *(f"{LIB}/raspberry-pi-4/firmware/devicetree/base/{name}" for name in ("compatible", "model")),

@@ -1,6 +1,8 @@
+#!/bin/sh
 # Builds the programs for Vulkan, apart from those for the CPU, and lays them out below `extra`.
 # It runs first, in the source's folder, with the arguments of make: objects that are there already
 # would be taken for its own.
+set -eu
 mkdir vulkan
 cd vulkan
 ln --symbolic ../* .
