@@ -24,6 +24,9 @@ _OFFLOADED = re.compile(r"offloaded (\d{1,5})/(\d{1,5}) layers to GPU")
 _WEIGHTS = re.compile(rf": {{1,20}}{_NAME} model buffer size = {{1,20}}(\d{{1,9}}\.\d{{1,3}}) MiB")
 _ASKED = re.compile(r'"n_gpu_layers": (\d{1,5}),')
 _LIST = "\nDevices:\n"
+SERVES = "listening on http://"
+"""In the line that `llama-server` logs when its model is loaded; its port listens earlier. What
+follows may hold words of a question, which may imitate any line."""
 
 
 def served(*logs: str) -> str | None:
@@ -41,6 +44,7 @@ def used(out: str, err: str) -> str | None:
         out: its standard output; that of `llama-bench` says how many were asked for.
         err: its standard error, with the level of log that names devices.
     """
+    err = err.partition(SERVES)[0]
     device = _USED.search(err)
     counts = [(int(some), int(of)) for some, of in _OFFLOADED.findall(err)]
     sizes_mib = [float(size) for size in _WEIGHTS.findall(err)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from collect.parsers.llama_cpp_device import SERVES
 from collect.run import Benchmark, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
@@ -28,8 +29,6 @@ MOST_WORKERS = 16
 PERPLEXITY_BATCH = 2048
 KV_PADDING = 256
 ALL_LAYERS = "99"
-SERVES = "listening on http://"
-"""In the line that `llama-server` logs when its model is loaded; its port listens earlier."""
 EXACT = ("--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off")
 """16-bit caches and flash attention, upstream's defaults, change tokens."""
 ENVIRONMENT: Mapping[str, str] = {"GGML_NO_BACKTRACE": "1"}

@@ -77,11 +77,22 @@ def test_fewer_layers_than_asked_or_no_weights_there_are_not_on_the_gpu(
     assert PARSER.computed_on("root", log("gpu-bench-some.out"), changed) is None
 
 
+def test_words_of_a_question_in_the_log_of_a_server_are_no_device() -> None:
+    """A server that found no GPU, or has none, may log what it is asked."""
+    loaded, serves, port = log("gpu-server.err").partition(b"0.02.476.239 I srv")
+    on_cpu = b"\n".join(line for line in loaded.split(b"\n") if b"Vulkan" not in line)
+    assert PARSER.computed_on("server", b"", on_cpu + serves + port) is None
+    assert PARSER.computed_on("server", loaded, on_cpu + serves + port + loaded) is None
+    other = loaded.replace(b"llvmpipe", b"of a text").replace(b"offloaded 2/3", b"offloaded 0/3")
+    assert PARSER.computed_on("server", b"", loaded + serves + port + other) == NAME
+
+
 def test_the_last_of_several_loads_counts() -> None:
     """A server that looks for sizes first loads nothing, and logs it in the same words."""
-    trial = log("gpu-server.err").replace(b"3.50 MiB", b"0.00 MiB")
-    assert PARSER.computed_on("server", b"", trial + log("gpu-server.err")) == NAME
-    assert PARSER.computed_on("server", b"", log("gpu-server.err") + trial) is None
+    load = log("gpu-server.err").partition(b"0.02.476.239 I srv")[0]
+    trial = load.replace(b"3.50 MiB", b"0.00 MiB")
+    assert PARSER.computed_on("server", b"", trial + load) == NAME
+    assert PARSER.computed_on("server", b"", load + trial) is None
 
 
 @pytest.mark.parametrize("name", ["gpu-server-no-device", "gpu-worker-no-device"])
