@@ -28,7 +28,7 @@ _BUFFERS_PER_OPERATION = 3
 _SMALLEST_ALLOCATION_BYTES = 64 * 1024
 """Each buffer is a separate allocation, however small; GPUs have pages of up to this size."""
 _DRIVER_BYTES = 160 * MIB
-"""A driver of Vulkan and its compiler of shaders in the program, measured with Mesa's."""
+"""A driver of Vulkan and its compiler of shaders in the program: an estimate, not measured."""
 
 
 def vulkan_impossible(

@@ -22,7 +22,8 @@ from experiments.fleet.programs import ask_ansible, beside_python, of_config, wi
 SSH_PORT = 22
 NO_GPU = "none"
 """What the variable `herd_gpu` says where engines use no GPU."""
-MOST_GPUS = 64
+MOST_GPUS = 16
+"""As many as the helper on a node tells apart."""
 PLAYS = "playbooks/parts"
 PROGRAM = Path(__file__).with_name("ansible_reading.py")
 DOING = "Reading the inventory"

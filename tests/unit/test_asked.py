@@ -129,7 +129,8 @@ def test_what_does_something_is_let_pass(play: Play, arguments: tuple[str, ...])
         ("herd_gpu: CUDA", 'herd_gpu of pi1 is "CUDA". It must be'),
         ("herd_gpu: [vulkan]", 'herd_gpu of pi1 is ["vulkan"]. It must be'),
         ("herd_gpu: 1", "herd_gpu of pi1 is 1. It must be"),
-        ("herd_gpu_index: -1", "herd_gpu_index of pi1 is -1. It must be a whole number, and 0"),
+        ("herd_gpu_index: -1", "herd_gpu_index of pi1 is -1. It must be a whole number from 0 "),
+        ("herd_gpu_index: 16", "herd_gpu_index of pi1 is 16. It must be a whole number"),
         ("herd_gpu_index: true", "herd_gpu_index of pi1 is true. It must be a whole number"),
         ("herd_gpu_index: 0.5", "herd_gpu_index of pi1 is 0.5. It must be a whole number"),
         ("herd_gpu_index: GPU-0", 'herd_gpu_index of pi1 is "GPU-0". It must be a whole number'),
@@ -143,7 +144,7 @@ def test_a_gpu_that_cannot_be_meant_is_refused_by_name(play: Play, said: str, to
 
 
 @pytest.mark.parametrize(
-    "said", ["herd_gpu: none", "herd_gpu: vulkan", "herd_gpu: cuda, herd_gpu_index: 1"]
+    "said", ["herd_gpu: none", "herd_gpu: vulkan", "herd_gpu: cuda, herd_gpu_index: 15"]
 )
 def test_a_gpu_that_can_be_meant_is_let_pass(play: Play, said: str) -> None:
     code, output = play(ASKED, hosts=HOSTS.replace("pi1:", f"pi1: {{{said}}}", 1))

@@ -9,6 +9,7 @@ import pytest
 from core.errors import HerdError
 from experiments.fleet import inventory
 from experiments.fleet.inventory import read_cluster
+from herd_node import cards
 
 FLEET = """\
 cluster:
@@ -66,10 +67,17 @@ def test_no_other_word_is_an_interface(value: object) -> None:
         inventory._herd_gpu("a", {"herd_gpu": value})
 
 
-@pytest.mark.parametrize("value", [64, "first", 0.5, True, [0], ""])
+@pytest.mark.parametrize("value", [16, "first", 0.5, True, [0], ""])
 def test_nothing_else_is_the_number_of_a_gpu(value: object) -> None:
     with pytest.raises(HerdError, match="herd_gpu_index of a is"):
         inventory._gpu_index("a", {"herd_gpu_index": value})
+
+
+def test_the_last_gpu_is_the_last_that_the_helper_knows() -> None:
+    last = cards.MOST_GPUS - 1
+    assert inventory._gpu_index("a", {"herd_gpu_index": last}) == last
+    with pytest.raises(HerdError, match=f"from 0 to {last}"):
+        inventory._gpu_index("a", {"herd_gpu_index": cards.MOST_GPUS})
 
 
 @pytest.mark.parametrize("value", [1, "1"])
