@@ -417,6 +417,30 @@ def test_only_an_engine_that_is_built_for_a_gpu_has_it_tried(
     assert privileges.NodeLock().taken(0.0)
 
 
+def test_what_a_killed_helper_left_is_stopped_before_a_gpu_is_tried_unless_it_is_the_owners_own(
+    monkeypatch: pytest.MonkeyPatch, engines: Path
+) -> None:
+    """A unit that is still there keeps its name, and would use the GPU meanwhile."""
+    monkeypatch.setattr(places, "ATTEMPTS", str(engines.parent / "attempts"))
+    monkeypatch.setattr(places, "LOCK", str(engines.parent / "lock"))
+    monkeypatch.setattr(conversation, "Systemd", lambda: None)
+    done: list[str] = []
+    monkeypatch.setattr(conversation, "stop_all", lambda _systemd: done.append("stopped"))
+
+    def tried(*_given: object) -> None:
+        done.append("tried")
+        raise RefusalError("it is only looked at whether it comes to this")
+
+    monkeypatch.setattr(conversation, "start_gpu_proof", tried)
+    talk = conversation.Conversation()
+    talk.answer(["gpu", "engine=llama.cpp"])
+    assert done == ["stopped", "tried"]
+    talk._lock = privileges.NodeLock()
+    talk.answer(["gpu", "engine=llama.cpp"])
+    assert done == ["stopped", "tried", "tried"]
+    talk._lock.close()
+
+
 def test_a_gpu_is_not_tried_while_another_runner_has_the_node(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes], tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -213,6 +214,17 @@ def test_a_driver_that_hangs_is_left_behind(
     reason = refused(ask(backend, mode, seconds=0.4))
     assert time.monotonic() - begun < 5.0
     assert reason == f"The driver did not return from {function} within 0.4 s."
+
+
+def test_what_a_driver_writes_into_the_programs_own_pipe_is_left_out() -> None:
+    reading, writing = os.pipe()
+    for line in ("no JSON", "[1", "5", "null", '{"doing": "vkQueueSubmit"}', "\xff"):
+        os.write(writing, f"{line}\n".encode("latin-1"))
+    os.close(writing)
+    told: dict[str, Any] = {"doing": "to start"}
+    assert main.heard(reading, told, time.monotonic() + 5.0)
+    os.close(reading)
+    assert told == {"doing": "vkQueueSubmit"}
 
 
 # -- what is missing or closed ------------------------------------------------------------

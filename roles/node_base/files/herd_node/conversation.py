@@ -269,6 +269,8 @@ class Conversation:
                     reply.part("owner", lock.signed())
                     raise RefusalError("another runner owns the node, whom it would disturb")
                 lock.sign("a look at its GPU")
+                # What a killed runner left, or a killed look: it would disturb this one.
+                stop_all(self._systemd)
             self._prove_gpu(request, reply)
         finally:
             if lock is not None:
