@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,9 @@ from collect.run import Benchmark, Greedy
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Process
 from experiments.engines.common import below_models
-from experiments.fleet.cluster import Cluster, Gpu, Installation, Node
+from experiments.fleet import commands
+from experiments.fleet.cluster import Backend, Cluster, Gpu, Installation, Node
+from experiments.nodes.told import Stamp, read_told
 from experiments.planning.axes import COMMON_AXES
 from models.build import artifact_file_names
 from models.catalogue import load_catalogue
@@ -52,6 +56,28 @@ def cell(nodes: int = 2, workload: Benchmark | Greedy | None = None, **params: o
 
 def servers(cell: Cell, *nodes: Node) -> tuple[Process, ...]:
     return PETALS.deploy(cell, Cluster(nodes=nodes)).workers
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ("cuda", "the inventory says `herd_gpu: cuda`, so run "),
+        (None, "if it has one, write `herd_gpu: cuda` for it in the inventory, then run "),
+    ],
+)
+def test_an_installation_for_cuda_by_an_older_toolkit_is_told_what_to_do(
+    told: Backend | None, said: str
+) -> None:
+    """Its record has `method: cuda` and no field `gpu`."""
+    record = json.dumps({"installed": True, "version": "2.2.0", "method": "cuda"})
+    stamp = read_told("n1", "install.json", record, Stamp)
+    one = node(1)
+    installation = replace(one.engines["petals"], gpu=stamp.gpu, details=stamp.details())
+    old = Cluster(nodes=(replace(one, engines={"petals": installation}, herd_gpu=told),))
+    assert PETALS.check(cell(1), old) == (
+        f"no GPU is set up for petals on n1: {said}`{commands.provision('petals', limit=['n1'])}`"
+    )
+    assert PETALS.check(cell(1, device="cpu"), old) is None
 
 
 def option(process: Process, name: str) -> str:
