@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,19 @@ def test_what_is_compiled_for_cuda_is_for_the_gpus_that_are_there(
     assert told["desk"]["group"] == ["desk", "same"]
     assert told["other"] == {"group": ["other"], "known": []}
     assert told["asked"]["known"] == ["86", "89"]
+
+
+def test_what_is_compiled_for_a_gpu_is_compiled_again_when_its_script_has_changed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "build_gpu.sh").write_text("changed")
+    vulkan = {**probed("amd64"), "herd_gpu": "vulkan"}
+    hosts = {"desk": {**vulkan, "llama_cpp_method": "source"}, "packaged": vulkan}
+    assert values(tmp_path, hosts, {"wish": "{{ llama_cpp_wish }}"}) == {
+        "desk": {"wish": {"gpu": "vulkan", "gpu_build": sha256(b"changed").hexdigest()[:12]}},
+        "packaged": {"wish": {"gpu": "vulkan"}},
+    }
 
 
 def test_a_gpu_that_does_not_work_has_a_reason_whatever_the_helper_said(tmp_path: Path) -> None:
