@@ -94,8 +94,10 @@ def _suggestion(key: str, allowed: Sequence[str]) -> str:
     return f"Known keys are: {', '.join(allowed)}." if allowed else "Remove it."
 
 
-def line_of(path: Path, keys: Sequence[str], value: str) -> int | None:
+def line_of(path: Path, keys: Sequence[str | int], value: str) -> int | None:
     """Find the line on which a file has a text below these keys, alone or in a list.
+
+    A key that is a number is a place in a list, from 0.
 
     Returns:
         None where the file cannot be read, or has another value there.
@@ -105,8 +107,12 @@ def line_of(path: Path, keys: Sequence[str], value: str) -> int | None:
     except (OSError, YamlTextError):
         return None
     for key in keys:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
-        node = next((inner for name, inner in pairs if name.value == key), None)
+        if isinstance(node, yaml.MappingNode):
+            node = next((inner for name, inner in node.value if name.value == key), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            node = next(iter(node.value[key : key + 1]), None)
+        else:
+            return None
     listed = node.value if isinstance(node, yaml.SequenceNode) else [node]
     found = (one for one in listed if isinstance(one, yaml.ScalarNode) and one.value == value)
     return next((one.start_mark.line + 1 for one in found), None)

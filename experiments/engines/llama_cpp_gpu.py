@@ -18,7 +18,7 @@ GPU_LAYERS = Axis(
     str,
     default="all",
     values=("all",),
-    form=(r"[1-9]\d{0,3}", "a whole number, such as 20"),
+    form=(r"[1-9]\d{0,3}", "a whole number from 1 to 9999"),
     born_as="all",
     is_rare=True,
 )

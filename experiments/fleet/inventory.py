@@ -222,9 +222,16 @@ def _herd_gpu(name: str, told: Mapping[str, Any]) -> Backend | None:
         return cast("Backend", value)
     allowed = ", ".join((NO_GPU, *get_args(Backend)))
     raise HerdError(
-        f"{DOING}: herd_gpu of {name} is `{one_line(str(value), 40)}`, but it must be one of "
-        f"{allowed}."
+        f"{DOING}: herd_gpu of {name} is {_in_yaml(value)}, but it must be one of {allowed}."
     )
+
+
+def _in_yaml(value: object) -> str:
+    """A value as an inventory has it: Python's `None` would be taken for the word `none`."""
+    if value is None or value == "":
+        return "empty"
+    spelled = value if isinstance(value, str) else json.dumps(value, default=str)
+    return f"`{one_line(spelled, 40)}`"
 
 
 def _gpu_index(name: str, told: Mapping[str, Any]) -> int:
@@ -232,7 +239,7 @@ def _gpu_index(name: str, told: Mapping[str, Any]) -> int:
     index = whole(str(value))
     if index is None or not 0 <= index < MOST_GPUS:
         raise HerdError(
-            f"{DOING}: herd_gpu_index of {name} is `{one_line(str(value), 40)}`, but it must be "
+            f"{DOING}: herd_gpu_index of {name} is {_in_yaml(value)}, but it must be "
             f"the number of one of its GPUs, from 0 to {MOST_GPUS - 1}."
         )
     return index

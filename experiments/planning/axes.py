@@ -40,8 +40,11 @@ ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
 
 
 def _as_list(value: object) -> object:
-    """One value stands for a list of one."""
-    return value if isinstance(value, list | tuple) else [value]
+    """One value is a list of one. Raises ValueError where one is empty, a list or a mapping."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if any(one is None or isinstance(one, list | tuple | dict) for one in values):
+        raise ValueError("each value of an axis must be a word or a number: `[first, second]`")
+    return values
 
 
 def _known(given: dict[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scalar, ...]]:

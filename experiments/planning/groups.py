@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from core.errors import HerdError
@@ -25,10 +25,26 @@ def refuse_unknown_groups(matrix: Matrix, cells: Iterable[Cell], cluster: Cluste
     known = {CLUSTER, *(group for node in cluster.nodes for group in node.groups)}
     for cell in cells:
         if cell.endpoint is None and cell.group not in known:
-            raise HerdError(
-                f"{_where_named(matrix, cell)}: {_what_it_is(cell.group, cluster)}. The "
-                f"groups that have some are {', '.join(sorted(known))}."
-            )
+            raise _unknown(cell.group, _where_named(matrix, cell), known, cluster)
+    for group, keys in _in_constraints(matrix):
+        if group not in known:
+            line = line_of(Path(matrix.file), keys, group)
+            raise _unknown(group, f"{matrix.file}, line {line}", known, cluster)
+
+
+def _in_constraints(matrix: Matrix) -> Iterator[tuple[str, Sequence[str | int]]]:
+    """Groups in constraints, and where: a wrong one would leave out no cell, or all of them."""
+    for index, constraint in enumerate(matrix.constraints):
+        for key, axes in (("when", constraint.when), ("only", constraint.only)):
+            for group in axes.get(GROUP_AXIS.name, ()):
+                yield str(group), ("constraints", index, key, GROUP_AXIS.name)
+
+
+def _unknown(group: str, where: str, known: Iterable[str], cluster: Cluster) -> HerdError:
+    return HerdError(
+        f"{where}: {_what_it_is(group, cluster)}. The groups that have some are "
+        f"{', '.join(sorted(known))}."
+    )
 
 
 def _what_it_is(group: str, cluster: Cluster) -> str:

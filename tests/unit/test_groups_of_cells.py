@@ -172,6 +172,24 @@ def test_an_unknown_group_is_refused_with_its_place_and_the_known_ones(
     assert "The groups that have some are all, cluster, fast, pcs, pis." in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["when", "only"])
+def test_an_unknown_group_of_a_constraint_is_refused_with_its_place(
+    tmp_path: Path, key: str
+) -> None:
+    constraint = {"when": "{nodes: 1}", "only": "{nodes: 1}", key: "{group: [pis, raspis]}"}
+    path = tmp_path / "groups.yml"
+    path.write_text(
+        "title: Groups\naxes: {nodes: [1]}\nconstraints:\n"
+        f"  - when: {constraint['when']}\n    only: {constraint['only']}\n"
+    )
+
+    with pytest.raises(HerdError) as caught:
+        trim(fleet(), load_matrix(path))
+
+    line = 4 if key == "when" else 5
+    assert str(caught.value).startswith(f"{path}, line {line}: the inventory has no group raspis")
+
+
 def test_an_unknown_group_of_the_command_line_is_told_as_its_flag(tmp_path: Path) -> None:
     path = tmp_path / "groups.yml"
     path.write_text(MATRIX.format(group="cluster"))

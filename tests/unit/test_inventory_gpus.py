@@ -61,6 +61,14 @@ def test_what_a_gpu_cannot_be_is_refused_by_name(tmp_path: Path, variable: str, 
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "told"), [(None, "is empty,"), ("", "is empty,"), (True, "is `true`,")]
+)
+def test_what_yaml_makes_of_a_word_is_told_in_its_words(value: object, told: str) -> None:
+    with pytest.raises(HerdError, match=f"herd_gpu of a {told} but it must be one of none, "):
+        inventory._herd_gpu("a", {"herd_gpu": value})
+
+
 @pytest.mark.parametrize("value", [True, "CUDA", ["cuda"], "", {}, 1])
 def test_no_other_word_is_an_interface(value: object) -> None:
     with pytest.raises(HerdError, match="herd_gpu of a is"):

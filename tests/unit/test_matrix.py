@@ -91,6 +91,8 @@ def test_constraints_that_leave_nothing_are_an_error(tmp_path: Path) -> None:
             "invalid value 'two' for axis nodes",
             "whole number",
         ),
+        ("nodes: [1, 2]", "nodes: ~", 6, "invalid `axes.nodes`", "must be a word or a number"),
+        ("nodes: [1, 2]", "nodes: [1, ~]", 6, "invalid `axes.nodes`", "a word or a number"),
         ("nodes: [1, 2]", "nodes: [0]", 6, "invalid value 0 for axis nodes", "at least 1"),
         ("[true, false]", "[1]", 7, "invalid value 1 for axis net_turbo", "true or false"),
         ("stories15m", "storis15m", 5, "storis15m", "stories15m"),

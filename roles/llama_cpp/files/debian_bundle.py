@@ -20,6 +20,7 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
@@ -129,30 +130,48 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
     }
 
 
+def keep_and_print(make: Callable[[], dict[str, object]], cache: Path, stem: str) -> int:
+    """Make a bundle, keep its record next to it, print the record, or the reason if there is none.
+
+    Args:
+        make: makes the bundle in the cache and returns its record.
+        cache: the folder of bundles.
+        stem: how names of this kind of bundle begin; older ones of that kind are deleted.
+
+    Returns:
+        The status for the shell.
+    """
+    try:
+        record = make()
+    except DebianError as error:
+        print(json.dumps({"reason": str(error)}))
+        return 0
+    except OSError as error:
+        print(f"Keeping llama.cpp in {cache}: {error}", file=sys.stderr)
+        return 1
+    kept = cache / f"{stem}.json"
+    part = kept.with_suffix(".part")
+    part.write_text(json.dumps(record, indent=1, sort_keys=True))
+    part.replace(kept)
+    for archive in cache.glob(f"{stem}-*.tar.gz"):
+        if archive.name != record["archive"]:
+            archive.unlink()
+    print(json.dumps(record))
+    return 0
+
+
 def main() -> int:
     """Make the bundle, keep its record next to it, print the record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--architecture", required=True)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--mirror", default="")
-    arguments = parser.parse_args()
-    try:
-        record = make_bundle(arguments.architecture, arguments.cache, arguments.mirror)
-    except DebianError as error:
-        print(json.dumps({"reason": str(error)}))
-        return 0
-    except OSError as error:
-        print(f"Keeping llama.cpp in {arguments.cache}: {error}", file=sys.stderr)
-        return 1
-    kept = arguments.cache / f"debian-{arguments.architecture}.json"
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1, sort_keys=True))
-    part.replace(kept)
-    for archive in arguments.cache.glob(f"debian-{arguments.architecture}-*.tar.gz"):
-        if archive.name != record["archive"]:
-            archive.unlink()
-    print(json.dumps(record))
-    return 0
+    given = parser.parse_args()
+    return keep_and_print(
+        lambda: make_bundle(given.architecture, given.cache, given.mirror),
+        given.cache,
+        f"debian-{given.architecture}",
+    )
 
 
 if __name__ == "__main__":

@@ -155,23 +155,11 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--mirror", default="")
     given = parser.parse_args()
-    try:
-        record = make_bundle(given.architecture, given.gpu, given.cache, given.mirror)
-    except DebianError as error:
-        print(json.dumps({"reason": str(error)}))
-        return 0
-    except OSError as error:
-        print(f"Keeping llama.cpp in {given.cache}: {error}", file=sys.stderr)
-        return 1
-    kept = given.cache / f"{stem(given.architecture, given.gpu)}.json"
-    part = kept.with_suffix(".part")
-    part.write_text(json.dumps(record, indent=1, sort_keys=True))
-    part.replace(kept)
-    for archive in given.cache.glob(f"{stem(given.architecture, given.gpu)}-*.tar.gz"):
-        if archive.name != record["archive"]:
-            archive.unlink()
-    print(json.dumps(record))
-    return 0
+    return debian_bundle.keep_and_print(
+        lambda: make_bundle(given.architecture, given.gpu, given.cache, given.mirror),
+        given.cache,
+        stem(given.architecture, given.gpu),
+    )
 
 
 if __name__ == "__main__":
