@@ -145,7 +145,7 @@ def test_a_driver_that_talks_adds_nothing_to_the_answer(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("mode", "reason"),
     [
-        ("no driver", "vkCreateInstance failed with result -9: no driver fits"),
+        ("no driver", "vkCreateInstance failed with result -9: no driver fits, so install one"),
         ("no device", "There is no device 0: Vulkan finds 0."),
         ("mismatch", "vkCreateDevice failed with result -3: the driver cannot begin"),
         ("full", "vkAllocateMemory failed with result -2: the GPU has too little free memory"),

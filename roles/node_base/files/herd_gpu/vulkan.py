@@ -54,7 +54,7 @@ CAUSES = {
     -5: "the GPU's memory cannot be reached from the CPU",
     -7: "the driver lacks an extension",
     -8: "the driver lacks a feature",
-    -9: "no driver fits",
+    -9: f"no driver fits, so install one, or install it again; {PACKAGES}",
     -13: "the driver does not say why",
     2: "the GPU did not end its work in time",
 }

@@ -66,7 +66,8 @@ def shown(backend: str, index: int) -> Shown:
     if index >= max(1, len(cards)):
         known = ", ".join(f"{number} is {card.address}" for number, card in enumerate(cards))
         raise RefusalError(
-            f"there is no GPU {index} for {backend} here: {known or 'none is there'}"
+            f"there is no GPU {index} for {backend} here ({known or 'none is there'}): "
+            "correct herd_gpu_index in the inventory"
         )
     paths = paths_of(cards[index], backend) if cards else []
     return Shown(backend, paths, environment(backend, 0, is_device=bool(paths)))
