@@ -23,7 +23,7 @@ SSH_PORT = 22
 NO_GPU = "none"
 """What the variable `herd_gpu` says where engines use no GPU."""
 MOST_GPUS = 16
-"""As many as the helper on a node tells apart."""
+"""As many as the helper on a node distinguishes."""
 PLAYS = "playbooks/parts"
 PROGRAM = Path(__file__).with_name("ansible_reading.py")
 DOING = "Reading the inventory"

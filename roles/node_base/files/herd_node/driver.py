@@ -1,6 +1,6 @@
-"""A driver's library, called in a process of its own: it is foreign code, and may crash or hang.
+"""A driver's library, called in a separate process: it is foreign code, and may crash or hang.
 
-Then its functions have no result any more, and the helper goes on: nodes compute on CPUs, too.
+Then its functions have no result any more, and the helper continues: nodes compute on CPUs, too.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Driver:
 
 
 def serve(names: tuple[str, ...], asked: int, telling: int) -> None:
-    """Be the process: load the library, then call what is asked for until nobody asks any more."""
+    """Be the process: load the library, then call what the helper asks for, until it ends."""
     with open(os.devnull, "r+b", buffering=0) as nowhere:
         for own in OWN:  # a library that talks must not talk in between
             os.dup2(nowhere.fileno(), own)
