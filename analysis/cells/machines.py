@@ -33,7 +33,12 @@ class Machines:
 
     def in_words(self, cell: CellResult) -> str:
         """Name the machines of a cell: Raspberry Pis by their number, others by their names."""
-        return self._in_words(cell.record.nodes, cell)
+        told = self._in_words(cell.record.nodes, cell)
+        is_on_gpu = cell.record.params.get(DEVICE) == ON_GPU
+        if is_on_gpu and not any(name in self.gpus for name in cell.record.nodes):
+            # No attempt says which of them has the GPU; the same machines on their CPUs are others.
+            return f"{told} (device gpu)"
+        return told
 
     def added(self, names: Sequence[str], cell: CellResult) -> str:
         """Name some machines of a cell that a smaller one does not have."""

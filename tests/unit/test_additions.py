@@ -85,6 +85,17 @@ def test_many_other_machines_are_counted() -> None:
     assert Machines(run.nodes, {}).in_words(cell) == "4 machines"
 
 
+def test_gpu_cells_that_all_failed_are_not_named_as_those_on_cpus() -> None:
+    failed = {
+        key: ["failed"] * 6 if key[1] == "gpu" else speeds for key, speeds in pc_and_pis().items()
+    }
+    (setup,) = study_of(*gpu_frames(failed, gpus={})).setups
+    told = [one.machines for one in setup.additions]
+    assert told[:2] == ["desk (device gpu)", "desk + 1 Raspberry Pi (device gpu)"]
+    assert "desk" in told
+    assert len(set(told)) == len(told)
+
+
 def test_what_is_added_is_compared_with_the_base_and_with_the_set_before(hardware: Study) -> None:
     (setup,) = hardware.setups
     found = {one.machines: one for one in setup.additions}
