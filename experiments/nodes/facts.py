@@ -92,9 +92,9 @@ def ask_node(node: Node, launcher: Launcher) -> Node:
             available_mib=hardware.available_mib or 0,
             facts={
                 **told,
+                **gpus,
                 "address": node.engine_address,
                 **counted,
-                **gpus,
                 **gpu_facts(engines, found),
                 **_programs(engines),
             },

@@ -24,6 +24,11 @@ CALM_SHARE = 0.85
 
 def slow_downs(before: GpuReading, after: GpuReading) -> Iterator[str]:
     """Find why the GPU was slower than it can be, or other than before, between two readings."""
+    if before.reasons is not None and after.reasons is None:
+        yield (
+            "its GPU's driver stopped answering meanwhile, so no one knows whether the GPU was "
+            "slowed down: restart the machine"
+        )
     seen = (before.reasons or 0) | (after.reasons or 0) | (after.reasons_meanwhile or 0)
     hot = _risen(before.heat_held_s, after.heat_held_s)
     # Hardware that slows down for heat sets the bit for hardware, too.

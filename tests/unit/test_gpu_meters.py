@@ -260,6 +260,7 @@ def test_a_calm_gpu_is_no_reason() -> None:
         ({"heat_held_s": 3.5}, "slowed down because of heat"),
         ({"reasons_meanwhile": 0x8}, "slowed down by its hardware"),
         ({"reasons": 0x80}, "slowed down by its hardware"),
+        ({"reasons": None, "power_limit_w": None}, "driver stopped answering meanwhile"),
         ({"reasons_meanwhile": 0x4}, "power limit (170 W) held its clocks back"),
         ({"power_held_s": 5.3}, "`sudo nvidia-smi -i 0 -pl 144`"),
         ({"power_limit_w": 150.0}, "power limit was changed from 170 to 150 W"),
