@@ -78,7 +78,7 @@ def _describe(
     elif detail["type"] in ("model_type", "dict_type"):
         wrong, right = f"`{where}` must be a mapping (lines of `key: value`)", ""
     else:
-        message = detail["msg"].removeprefix("Value error, ").removesuffix(".")
+        message = detail["msg"].removeprefix("Value error, ")
         given = detail["input"]
         can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
         shown = f" (`{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""

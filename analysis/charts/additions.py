@@ -175,7 +175,7 @@ def _set(axes: Axes, at: float, one: Addition, told: str, color: str, note: int 
     cell, mark = one.cell, at + 0.32
     found = cell.estimate(DECODE)
     if found is None:
-        state = "not yet " if cell.state == "pending" else CROSS
+        state = "not yet" if cell.state == "pending" else CROSS
         _written(axes, at, f"{one.machines}: {state}{note or ''}")
         return
     color = style.MUTED if cell.software else color

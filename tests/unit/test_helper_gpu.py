@@ -282,6 +282,21 @@ def test_a_unit_without_a_gpu_has_every_fence_and_one_with_it_all_but_two(machin
     assert fences(confined("vulkan", shown("vulkan", 0))) == {"MemoryDenyWriteExecute"}
 
 
+@as_root
+def test_what_is_compiled_for_a_gpu_outlives_the_unit_in_a_folder_that_no_other_unit_may_write(
+    machine: Path,
+) -> None:
+    add_nvidia(machine, "0000:01:00.0", 0)
+    assert "CacheDirectory" not in confined(None, None)
+    for backend in ("cuda", "vulkan"):
+        given = confined(backend, gpu := shown(backend, 0))
+        assert given["CacheDirectory"] == "llama-herd"
+        assert str(given["CacheDirectoryMode"]) == "c_uint(448)"  # 0700
+        named = [one.partition("=")[2] for one in gpu.environment if "CACHE" in one]
+        assert named
+        assert set(named) == {"/var/cache/llama-herd"}
+
+
 # -- what a request and a record may say --------------------------------------------------
 
 

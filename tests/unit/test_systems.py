@@ -92,7 +92,6 @@ def test_a_mistake_is_told_with_its_place_and_without_what_may_be_a_key(
 
     assert f"{path}, line 2: " in str(caught.value)
     assert told in str(caught.value)
-    assert ".." not in str(caught.value).replace(str(path), "").replace("a..b", "")
     assert "sk-secret-1" not in str(caught.value)
 
 

@@ -9,6 +9,7 @@ import stat
 from typing import NamedTuple
 
 from herd_node.ground import RefusalError, content
+from herd_node.places import GPU_CACHE
 
 BACKENDS = ("vulkan", "cuda")
 """Interfaces by which an engine computes on a GPU."""
@@ -87,11 +88,11 @@ def in_wsl(backend: str, index: int) -> Shown:
 
 
 def environment(backend: str, index: int, *, is_device: bool) -> list[str]:
-    """Variables of units that use a GPU: which one, and no caches: they have no folder for them."""
+    """Variables of units that use a GPU: which one, and where what was compiled for it is kept."""
     if backend == "cuda":
         chosen = ["CUDA_DEVICE_ORDER=PCI_BUS_ID", f"CUDA_VISIBLE_DEVICES={index}"]
-        return [*chosen, "CUDA_CACHE_DISABLE=1"]
-    caches = ["MESA_SHADER_CACHE_DISABLE=true", "__GL_SHADER_DISK_CACHE=0"]
+        return [*chosen, f"CUDA_CACHE_PATH={GPU_CACHE}"]
+    caches = [f"MESA_SHADER_CACHE_DIR={GPU_CACHE}", f"__GL_SHADER_DISK_CACHE_PATH={GPU_CACHE}"]
     # Where there is a device, software must not be taken for it.
     software = ["VK_LOADER_DRIVERS_DISABLE=*lvp*"] if is_device else []
     return [f"GGML_VK_VISIBLE_DEVICES={index}", *caches, *software]

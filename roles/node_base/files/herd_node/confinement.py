@@ -61,6 +61,15 @@ def properties(unit: str, request: Request, engine: str, gpu: Shown | None) -> l
         listed("Environment", assignments(request.listed["env"], gpu.environment if gpu else [])),
         started(request.listed["arg"]),
         *showing(gpu.paths if gpu else []),
+        *(keeping() if gpu else []),
+    ]
+
+
+def keeping() -> list[list[object]]:
+    """A folder that outlives a unit, which would compile for its GPU for a minute without it."""
+    return [
+        listed("CacheDirectory", [os.path.basename(places.GPU_CACHE)]),
+        ["CacheDirectoryMode", "u", ctypes.c_uint(0o700)],
     ]
 
 
