@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from models.debian import DebianError, Suite
 from tests.doubles.fake_hosts import failures, play
@@ -138,8 +140,13 @@ def probed(architecture: str) -> dict[str, Any]:
     }
 
 
-def values(tmp_path: Path, hosts: dict[str, Any], shown: dict[str, str]) -> dict[str, Any]:
-    """What variables of both roles are on each host."""
+def values(
+    tmp_path: Path,
+    hosts: dict[str, Any],
+    shown: dict[str, str],
+    tasks: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """What variables of both roles are on each host, after some tasks."""
     roles: list[dict[str, Any]] = [
         # For its filters; nothing of it is done.
         {
@@ -150,6 +157,7 @@ def values(tmp_path: Path, hosts: dict[str, Any], shown: dict[str, str]) -> dict
             {"ansible.builtin.include_vars": str(PROJECT / "roles" / file / "main.yml")}
             for file in ("engine_base/vars", "llama_cpp/vars")
         ),
+        *tasks,
     ]
     account = play(tmp_path, hosts, [*roles, {"ansible.builtin.debug": {"msg": shown}}])
     assert failures(account) == {}
@@ -214,6 +222,30 @@ def test_what_is_compiled_for_a_gpu_is_compiled_again_when_its_script_has_change
         "desk": {"wish": {"gpu": "vulkan", "gpu_build": sha256(b"changed").hexdigest()[:12]}},
         "packaged": {"wish": {"gpu": "vulkan"}},
     }
+
+
+def test_all_likes_of_a_builder_that_failed_fall_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_HERD_CACHE", str(tmp_path))
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "build_gpu.sh").touch()
+    # So each node is asked after the one before it has fallen back.
+    monkeypatch.setenv("ANSIBLE_FORKS", "1")
+    source: dict[str, Any] = {"version": "1", "commit": "c", "programs": []}
+    one = {
+        **probed("amd64"),
+        **{f"llama_cpp_source_{name}": value for name, value in source.items()},
+        "herd_gpu": "vulkan",
+        "llama_cpp_method": "source",
+    }
+    failed = {"engine_base_failed": {"llama.cpp": "no glslc"}}
+    hosts = {"desk": {**one, **failed}, **{f"twin{number}": one for number in range(2)}}
+    told = yaml.safe_load((PROJECT / "roles/llama_cpp/tasks/source.yml").read_text())
+    tasks = [task for task in told if "ansible.builtin.set_fact" in task]
+    shown = {"reason": "{{ llama_cpp_without_gpu | default('') }}"}
+    seen = values(tmp_path, hosts, shown, tasks)
+    assert {host: said["reason"] for host, said in seen.items()} == dict.fromkeys(hosts, "no glslc")
 
 
 def test_a_gpu_that_does_not_work_has_a_reason_whatever_the_helper_said(tmp_path: Path) -> None:
