@@ -180,6 +180,13 @@ def test_a_proof_that_fails_has_one_remedy(
     assert remedy in found.remedy
 
 
+def test_a_number_that_no_gpu_has_is_corrected_and_nothing_is_provisioned_for_it() -> None:
+    reason = "there is no GPU 3 for vulkan here (0 is 0000:01:00.0): correct herd_gpu_index"
+    failed = Proof("llama.cpp", "vulkan", reason=reason)
+    found = last(changed(PC, provisioned=VULKAN), proofs=[failed])
+    assert found.remedy == "Correct herd_gpu_index of desk in fleet.yml."
+
+
 def test_windows_driver_is_named_and_what_hides_it() -> None:
     assert any("NVIDIA's driver is that of Windows." in one.sentence for one in of_gpu(WSL))
     hidden = changed(WSL, wsl={"linux_libcuda": ["/usr/local/cuda-12.4/compat/libcuda.so.1"]})

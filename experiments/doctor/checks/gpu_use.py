@@ -86,6 +86,8 @@ def _proved(proof: Proof, answer: NodeAnswer, facts: Facts, advice: Advice) -> F
 
 def _remedy(proof: Proof, answer: NodeAnswer, facts: Facts, advice: Advice) -> str:
     """The first thing that is missing; where nothing is, what a unit may see is set up again."""
+    if "herd_gpu_index" in str(proof.reason):
+        return f"Correct herd_gpu_index of {answer.node} in {commands.inventory_path()}."
     if proof.backend == "vulkan" and not facts.gpu.vulkan_drivers:
         return _vulkan_driver(answer, facts)
     if proof.backend == "cuda" and facts.wsl is not None and not facts.wsl.windows_libcuda:

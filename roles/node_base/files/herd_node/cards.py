@@ -66,8 +66,9 @@ def shown(backend: str, index: int) -> Shown:
     cards = cards_of_nvidia() if backend == "cuda" else cards_of_vulkan()
     if index >= max(1, len(cards)):
         known = ", ".join(f"{number} is {card.address}" for number, card in enumerate(cards))
+        none = "0 is a software driver, if there is one" if backend == "vulkan" else "none is there"
         raise RefusalError(
-            f"there is no GPU {index} for {backend} here ({known or 'none is there'}): "
+            f"there is no GPU {index} for {backend} here ({known or none}): "
             "correct herd_gpu_index in the inventory"
         )
     paths = paths_of(cards[index], backend) if cards else []
