@@ -259,6 +259,10 @@ class _LlamaCpp(Parser):
             return llama_cpp_device.served(told, logged)
         return llama_cpp_device.used(told, logged)
 
+    def idle_workers(self, role: Role, out: bytes, err: bytes) -> frozenset[int]:  # noqa: ARG002 - the seam's signature
+        """Read which workers got no layers."""
+        return llama_cpp_device.idle(err.decode(errors="replace"))
+
     def complaint(self, process: Ended) -> str | None:
         """Find its error; a worker whose port is taken says so and ends with status 0."""
         if process.role == "worker":

@@ -23,6 +23,13 @@ _USED = re.compile(
 _OFFLOADED = re.compile(r"offloaded (\d{1,5})/(\d{1,5}) layers to GPU")
 _WEIGHTS = re.compile(rf": {{1,20}}{_NAME} model buffer size = {{1,20}}(\d{{1,9}}\.\d{{1,3}}) MiB")
 _ASKED = re.compile(r'"n_gpu_layers": (\d{1,5}),')
+_ADDRESS = r"([^\]\[()\s]{1,80})"
+_WORKERS = re.compile(rf"llama_prepare_model_devices: using device RPC(\d{{1,3}}) \({_ADDRESS}\)")
+# The number before an address counts devices of that worker alone.
+_GIVEN = re.compile(
+    rf"load_tensors: {{1,20}}RPC\d{{1,3}}\[{_ADDRESS}\] model buffer size = "
+    r"{1,20}(\d{1,9}\.\d{1,3}) MiB"
+)
 _LIST = "\nDevices:\n"
 SERVES = "listening on http://"
 """In the line that `llama-server` logs when its model is loaded; its port listens earlier. What
@@ -54,3 +61,15 @@ def used(out: str, err: str) -> str | None:
     asked = _ASKED.search(out)
     wanted = min(int(asked[1]), most) if asked else 1
     return device[1] if offloaded >= wanted else None
+
+
+def idle(err: str) -> frozenset[int]:
+    """Numbers of the workers that a program gave no layers; none where it cuts every layer.
+
+    Args:
+        err: its standard error, with the level of log that names devices.
+    """
+    err = err.partition(SERVES)[0]
+    given = {address for address, size_mib in _GIVEN.findall(err) if float(size_mib)}
+    workers = _WORKERS.findall(err)
+    return frozenset(int(number) for number, address in workers if address not in given)

@@ -72,6 +72,19 @@ class Parser(ABC):
         """
         return None
 
+    def idle_workers(self, role: Role, out: bytes, err: bytes) -> frozenset[int]:  # noqa: ARG002 - likewise
+        """Find the workers that a process gave nothing to compute, as its log says.
+
+        Args:
+            role: what the process was for.
+            out: its standard output, from its beginning.
+            err: its standard error.
+
+        Returns:
+            Their numbers from 0, in the order in which the process was given them.
+        """
+        return frozenset()
+
     def complaint(self, process: Ended) -> str | None:
         """Find the engine's own words for why a process failed, a clause; None if it has none.
 

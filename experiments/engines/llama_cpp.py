@@ -239,6 +239,7 @@ def _distribution(cell: Cell, nodes: tuple[Node, ...]) -> tuple[str, ...]:
         "--split-mode",
         str(cell.params["split_mode"]),
         *shares.tensor_split(cell, nodes, _separator(cell)),
+        *gpu.telling(cell, nodes),
     )
 
 

@@ -47,9 +47,19 @@ def offloading(cell: Cell, node: Node) -> tuple[str, ...]:
     layers = ("--n-gpu-layers", str(gpu_layers(cell)))
     options = (*device(backend_of(cell, node)), *layers)
     if isinstance(cell.workload, Benchmark):
-        return (*options, "--verbose")
+        return (*options, *_telling(cell))
     # It would else look for sizes that suit the GPU's memory.
-    return (*options, "--fit", "off", "--log-verbosity", LOG_LEVEL)
+    return (*options, "--fit", "off", *_telling(cell))
+
+
+def telling(cell: Cell, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """How a client logs which workers it gave layers; nothing where only CPUs compute."""
+    return _telling(cell) if any(backend_of(cell, node) for node in nodes) else ()
+
+
+def _telling(cell: Cell) -> tuple[str, ...]:
+    is_bench = isinstance(cell.workload, Benchmark)
+    return ("--verbose",) if is_bench else ("--log-verbosity", LOG_LEVEL)
 
 
 def exactly(cell: Cell, nodes: Sequence[Node]) -> tuple[str, ...]:

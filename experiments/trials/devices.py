@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from collect.attempt import AttemptRecord, ProcessRecord
 from collect.parsers.parser import parser_of
 from experiments.nodes.told import unread
 from experiments.trials.execution import Execution
 
 
-def devices_of(draft: AttemptRecord, execution: Execution) -> tuple[dict[str, str], str | None]:
+def devices_of(
+    draft: AttemptRecord, nodes: Sequence[str], execution: Execution
+) -> tuple[dict[str, str], str | None]:
     """Find on which GPU each node computed, and which process computed elsewhere than asked.
 
     Args:
         draft: the attempt.
+        nodes: those of its trial, in the order in which programs are given them.
         execution: with its logs.
 
     Returns:
@@ -23,16 +28,28 @@ def devices_of(draft: AttemptRecord, execution: Execution) -> tuple[dict[str, st
         return {}, None
     devices: dict[str, str] = {}
     wrong = None
+    idle: frozenset[int] = frozenset()
     for process in draft.processes:
         if process.role == "client":
             continue
         try:
-            named = parser.computed_on(process.role, *_logs(process, execution))
+            logs = _logs(process, execution)
+            named = parser.computed_on(process.role, *logs)
+            if process.role != "worker":
+                idle |= parser.idle_workers(process.role, *logs)
         except Exception as error:  # noqa: BLE001 - what others write may raise anything
             return devices, unread(f"the log of the {process.role} on {process.node}", error)
         if process.gpu and named:
             devices[process.node] = named
         wrong = wrong or _elsewhere(process, named)
+    workers = {process.node for process in draft.processes if process.role == "worker"}
+    for number, node in enumerate(node for node in nodes if node in workers):
+        if number in idle:
+            devices.pop(node, None)
+            wrong = wrong or (
+                f"{node} got no layers to compute, so it took no part: give it some with the axis "
+                "shares"
+            )
     if draft.params.get("device") == "gpu" and not any(p.gpu for p in draft.processes):
         wrong = wrong or "none of its processes was started for a GPU"
     return devices, wrong

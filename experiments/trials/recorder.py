@@ -69,7 +69,7 @@ class Recorder:
                 logs=execution.logs,
             )
             draft = self._draft(trial, number, execution, expected)
-        devices, elsewhere = devices_of(draft, execution)
+        devices, elsewhere = devices_of(draft, self._cells[trial.cell_id].nodes, execution)
         outcome, cause, samples = self._verdict(folder, draft, execution, elsewhere)
         told = None if cause is None else one_line(cause, LONGEST_CAUSE)
         return draft.model_copy(

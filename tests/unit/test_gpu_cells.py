@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from collect.attempt import AttemptRecord, load_attempt
+from collect.parsers.distributed_llama import PARSER
 from core.errors import HerdError
 from experiments.engines.common import taking_part
 from experiments.engines.gpu_checks import gpus_in
@@ -284,6 +285,22 @@ def test_a_log_that_names_no_gpu_fails_the_attempt(
         "pi1 was asked to compute on its GPU, but the log of its root names none"
     )
     assert attempts[0].devices == {}
+
+
+def test_a_worker_that_got_nothing_to_compute_fails_the_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computes_on_gpus(monkeypatch, lambda role: RTX if role == "root" else None)
+    idle = lambda self, role, out, err: frozenset({0})  # noqa: E731
+    monkeypatch.setattr(type(PARSER), "idle_workers", idle)
+
+    result, attempts = measured(tmp_path, having(tmp_path, PC), study((2,)))
+
+    assert result.counts["failed"] == 2
+    assert attempts[0].cause == (
+        "pi2 got no layers to compute, so it took no part: give it some with the axis shares"
+    )
+    assert attempts[0].devices == {"pi1": RTX}
 
 
 @gpu_engine

@@ -77,6 +77,7 @@ def test_workers_compute_where_their_node_can_and_the_client_nowhere() -> None:
         ("--device", "Vulkan0"),
     ]
     assert deployment.root.argv[0] == f"{BIN}/llama-bench"
+    assert deployment.root.argv[-1] == "--verbose", "it says which workers got layers"
     assert deployment.root.gpu is None
     assert deployment.root.env == {"GGML_NO_BACKTRACE": "1"}
 

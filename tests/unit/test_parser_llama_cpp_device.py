@@ -103,3 +103,33 @@ def test_a_device_that_is_not_there_is_told(name: str) -> None:
 def test_programs_for_a_gpu_are_read_like_those_for_the_cpu() -> None:
     argv = ("/opt/llama-herd/engines/llama.cpp/bin/llama-bench-vulkan", "--device", "Vulkan0")
     assert PARSER.measurement(argv, log("gpu-bench-all.out"), b"").samples == 4
+
+
+# -- which workers got something to compute
+
+USING = (
+    b"llama_prepare_model_devices: using device RPC%d (10.0.0.%d:50052) (unknown id) - 9 MiB free\n"
+)
+GIVEN = b"load_tensors: RPC0[10.0.0.%d:50052] model buffer size =     %s MiB\n"
+STAMP = b"0.00.172.020 I "
+SERVES = b"0.00.218.887 I srv  llama_server: listening on http://127.0.0.1:9\n"
+
+
+@pytest.mark.parametrize("stamp", [b"", STAMP])
+def test_a_worker_without_weights_got_nothing_to_compute(stamp: bytes) -> None:
+    using = b"".join(stamp + USING % (number, number) for number in range(3))
+    some = stamp + GIVEN % (0, b"6.00") + stamp + GIVEN % (2, b"0.00")
+    assert PARSER.idle_workers("root", b"", using + some) == {1, 2}
+    rest = stamp + GIVEN % (1, b"12.25") + stamp + GIVEN % (2, b"0.01")
+    assert PARSER.idle_workers("root", b"", using + some + rest) == frozenset()
+
+
+def test_where_every_layer_is_cut_or_nothing_is_logged_no_worker_is_idle() -> None:
+    cut = b"llama_prepare_model_devices: using device Meta() (Meta()) (unknown id) - 9 MiB free\n"
+    assert PARSER.idle_workers("root", b"", cut) == frozenset()
+    assert PARSER.idle_workers("root", b"", b"") == frozenset()
+
+
+def test_words_of_a_question_give_a_worker_nothing() -> None:
+    log = STAMP + USING % (0, 0) + SERVES + GIVEN % (0, b"6.00") + USING % (1, 1)
+    assert PARSER.idle_workers("server", b"", log) == {0}
