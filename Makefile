@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint lint-python lint-ansible docs role-docs test test-unit test-emulated test-nodes test-engines test-petals test-gpu test-releases bench simulate clean
+.PHONY: help setup link demo lint lint-python lint-ansible docs role-docs test test-unit test-apart test-nodes test-engines test-petals test-gpu test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -84,19 +84,19 @@ SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 test: .venv/test.stamp
 	@sh tests/prepare.sh
 	@$(SIDE_BY_SIDE) lint-ansible lint-python docs
-	@$(SIDE_BY_SIDE) test-nodes test-unit test-emulated
+	@$(SIDE_BY_SIDE) test-nodes test-unit test-apart
 
 test-unit: .venv/test.stamp
 	pytest tests/unit
 
-# An emulated node has a lab of its own, and is busy with itself for minutes.
-EMULATED := tests/lab/test_arm64.py
+# Nodes that are emulated, or have a GPU in software, have labs of their own and compute for minutes.
+APART := tests/lab/test_arm64.py tests/lab/test_gpu_runs.py tests/lab/test_gpu_refusals.py
 
-test-emulated: .venv/test.stamp
-	pytest $(EMULATED)
+test-apart: .venv/test.stamp
+	pytest $(APART)
 
 test-nodes: .venv/test.stamp
-	pytest tests --ignore=tests/unit --ignore=$(EMULATED)
+	pytest tests --ignore=tests/unit $(addprefix --ignore=,$(APART))
 
 # README.md of each role, from its meta/argument_specs.yml.
 role-docs: .venv/base.stamp

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from collect.account import Account
+from collect.attempt import AttemptRecord
 from collect.run import Greedy
 from experiments.fleet.cluster import Cluster
 from experiments.fleet.inventory import read_cluster
@@ -52,6 +55,8 @@ def study(**axes: tuple[str | int, ...]) -> Matrix:
             "nodes": (1, 2),
             "device": ("cpu", "gpu"),
             "threads": (1,),
+            # A model this small would else lie on the node with more memory alone.
+            "shares": ("even",),
             **axes,
         },
         repeats=2,
@@ -82,6 +87,12 @@ def reasons(plan: Plan) -> list[str | None]:
     return [cell.unavailable for cell in plan.cells]
 
 
+def pretend(cluster: Cluster, node: str, **changes: Any) -> Cluster:  # noqa: ANN401 - any attribute
+    """The cluster with another node of that name."""
+    nodes = tuple(replace(n, **changes) if n.name == node else n for n in cluster.nodes)
+    return replace(cluster, nodes=nodes)
+
+
 def record(lab: VirtualLab, node: str, engine: str) -> dict[str, Any]:
     """The record of an engine on a node."""
     found: dict[str, Any] = json.loads(lab.on(node, f"cat {ENGINES}/{engine}/install.json"))
@@ -103,3 +114,17 @@ def changed(lab: VirtualLab, node: str, path: str, content: str) -> Iterator[Non
 def of(result: RunResult) -> Account:
     """The ledger of a run."""
     return Account.read(result.folder)
+
+
+def computed(attempts: list[AttemptRecord]) -> Mapping[tuple[Any, ...], set[tuple[str, ...]]]:
+    """Group, nodes and device of cells to the nodes that computed on a GPU in their attempts."""
+    found: dict[tuple[Any, ...], set[tuple[str, ...]]] = {}
+    for one in attempts:
+        cell = tuple(one.params.get(axis) for axis in ("group", "nodes", "device"))
+        found.setdefault(cell, set()).add(tuple(sorted(one.devices)))
+    return found
+
+
+def results_of(folder: Path) -> Path:
+    """Where a test's runs are written."""
+    return folder / "results"

@@ -10,17 +10,24 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
+from core.paths import MODELS_FOLDER
+from experiments.engines import ENGINES
 from experiments.nodes.launcher import Request, ask
+from experiments.planning.plan import make_plan
 from tests.doubles.lab_run import run
 from tests.lab.gpu_lab import (
     DRIVER,
     GPU_FIRST,
     GPU_THIRD,
     LLAMA,
+    MEMORY_MIB,
+    asked,
     changed,
     of,
     planned,
+    pretend,
     reasons,
+    record,
     study,
     whole,
 )
@@ -31,6 +38,19 @@ pytestmark = [pytest.mark.lab, pytest.mark.network, pytest.mark.slow]
 
 THIRD = study(group=("third",), nodes=(1,), device=("gpu",))
 BROKEN = '{"ICD": {"api_version": "1.3.230", "library_path": "/nowhere.so"}}'
+LARGE = "synthetic:dim=4096,hidden=8192,layers=4,heads=32,vocab=4096,context=512"
+"""3.4 GB in f32: more than a software GPU has (2 GiB), less than the node."""
+
+
+def test_a_driver_that_cannot_be_loaded_leaves_the_cell_unavailable(gpu_lab: VirtualLab) -> None:
+    assert reasons(planned(gpu_lab, THIRD)) == [None]
+    with changed(gpu_lab, GPU_THIRD, DRIVER, BROKEN):
+        (reason,) = reasons(planned(gpu_lab, THIRD))
+        broken = next(node for node in asked(gpu_lab).nodes if node.name == GPU_THIRD)
+    assert reason is not None
+    assert GPU_THIRD in reason
+    assert broken.gpus["vulkan"].reason is not None
+    assert broken.gpus["vulkan"].reason in reason
 
 
 def test_a_broken_gpu_is_refused_with_another_that_works_in_the_cell(
@@ -42,6 +62,37 @@ def test_a_broken_gpu_is_refused_with_another_that_works_in_the_cell(
     assert reason is not None
     assert GPU_THIRD in reason
     assert GPU_FIRST not in reason
+
+
+def test_a_model_that_is_too_large_for_the_gpu_alone_is_refused_there_alone(
+    gpu_lab: VirtualLab,
+) -> None:
+    matrix = study(model=(LARGE,), nodes=(1,))
+    cluster = asked(gpu_lab)
+    root = cluster.root
+    if root.gpus["vulkan"].memory_mib > MEMORY_MIB:
+        pytest.skip("this Mesa takes the memory of the whole machine for that of its GPU")
+    file = ENGINES["llama.cpp"].files(matrix.cells()[0])[0].removeprefix(f"{MODELS_FOLDER}/")
+    there = {**root.model_sha256, file: "0" * 64}
+    on_cpu, on_gpu = reasons(make_plan(matrix, pretend(cluster, root.name, model_sha256=there)))
+    assert on_cpu is None
+    assert on_gpu is not None
+    assert f"{GPU_FIRST}'s GPU has" in on_gpu
+
+
+def test_an_engine_whose_record_has_no_gpu_gets_none(gpu_lab: VirtualLab) -> None:
+    """The node has the programs and the driver; what its role recorded decides."""
+    path = f"{LLAMA}/install.json"
+    recorded = gpu_lab.on(GPU_THIRD, f"cat {path}")
+    assert '"gpu": "vulkan"' in recorded
+    with changed(gpu_lab, GPU_THIRD, path, recorded.replace('"gpu": "vulkan"', '"gpu": null')):
+        assert record(gpu_lab, GPU_THIRD, "llama.cpp")["gpu"] is None
+        (reason,) = reasons(planned(gpu_lab, THIRD))
+        assert reason is not None
+        assert GPU_THIRD in reason
+        node = next(one for one in whole(gpu_lab).nodes if one.name == GPU_THIRD)
+        with launcher() as ssh, pytest.raises(HerdError, match="was built for vulkan"):
+            ask(owning(ssh, node), _look("vulkan"))
 
 
 def test_the_helper_refuses_another_interface_than_the_one_that_was_installed(
