@@ -74,7 +74,7 @@ class VirtualLab:
     count: int
     settings: Mapping[str, object] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
-    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict, kw_only=True)
 
     @property
     def inventory(self) -> str:

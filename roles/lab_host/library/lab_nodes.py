@@ -147,7 +147,8 @@ class Lab:
         subnets = network_subnets(self.network)
         if subnets == [self.subnet]:
             return
-        names = [one.name for one in self.ours()]
+        ours = self.ours()
+        names = [one.name for one in ours]
         self._do(lambda: remove(names), needed=bool(names))
         self._do(
             lambda: run(
@@ -248,7 +249,8 @@ class Lab:
 
     def take_down(self, *, purge_images: bool) -> None:
         """Remove nodes, network, and what Podman leaves when nothing else runs on it."""
-        names = [one.name for one in self.ours()]
+        ours = self.ours()
+        names = [one.name for one in ours]
         self._do(lambda: remove(names), needed=bool(names))
         self._do(
             lambda: run(
@@ -261,7 +263,9 @@ class Lab:
         if purge_images:
             self._purge_images()
         left = containers()
-        if not self.check_mode and not any(one.emulates for one in left):
+        # Another lab may be coming up, and have no node yet but images that are being built.
+        was_emulated = any(one.emulates for one in ours)
+        if not self.check_mode and was_emulated and not any(one.emulates for one in left):
             self.changed |= unregister()
         if not self.check_mode and not any(one.state == "running" for one in left):
             self.changed |= remove_firewall_chains()
