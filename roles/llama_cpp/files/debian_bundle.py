@@ -24,6 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+from core.digest import sha256_of
 from models.debian import DebianError, PrivateApt, Suite, own_mirror, unpack_packages, versions
 from models.unpack import write_archive
 
@@ -110,9 +111,35 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         lay_out(Path(work, "root"), staging, build)
         unpacked = sum(path.stat().st_size for path in staging.rglob("*") if path.is_file())
         archive = cache / f"debian-{architecture}-{build}.tar.gz"
-        write_archive(staging, Path(work, "bundle"))
-        archive_sha256 = hashlib.sha256(Path(work, "bundle").read_bytes()).hexdigest()
-        Path(work, "bundle").replace(archive)
+        return {
+            **record_of(architecture, source.suite, build, packages),
+            **packed(staging, archive, Path(work, "bundle"), unpacked),
+        }
+
+
+def packed(staging: Path, archive: Path, part: Path, unpacked_bytes: int) -> dict[str, object]:
+    """Pack a bundle into the cache; return the part of its record about the archive.
+
+    Args:
+        staging: the bundle.
+        archive: where it is kept.
+        part: where it is written first, on the same disk.
+        unpacked_bytes: size of the bundle.
+    """
+    write_archive(staging, part)
+    archive_sha256 = sha256_of(part)
+    part.replace(archive)
+    return {
+        "archive": archive.name,
+        "archive_sha256": archive_sha256,
+        "unpacked_mib": (unpacked_bytes >> 20) + 1,
+    }
+
+
+def record_of(
+    architecture: str, suite: str, build: str, packages: dict[str, dict[str, str]]
+) -> dict[str, object]:
+    """The part of a bundle's record about its content."""
     return {
         "engine": "llama.cpp",
         "method": "debian",
@@ -123,10 +150,7 @@ def make_bundle(architecture: str, cache: Path, given_mirror: str) -> dict[str, 
         "flags": None,
         "compiler": None,
         "packages": packages,
-        "suite": source.suite,
-        "archive": archive.name,
-        "archive_sha256": archive_sha256,
-        "unpacked_mib": (unpacked >> 20) + 1,
+        "suite": suite,
     }
 
 

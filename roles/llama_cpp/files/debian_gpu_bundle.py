@@ -27,9 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 import debian_bundle
 from debian_bundle import NOT_NEEDED, PACKAGES, PREFIX, PROGRAMS, one
 
-from core.digest import sha256_of
 from models.debian import DebianError, PrivateApt, Suite, unpack_packages, versions
-from models.unpack import write_archive
 
 BACKENDS = {"vulkan": "libggml0-backend-vulkan", "cuda": "libggml0-backend-cuda"}
 DRIVERS = ("libcuda1",)
@@ -120,26 +118,12 @@ def make_bundle(architecture: str, gpu: str, cache: Path, mirror: str) -> dict[s
         unpacked_bytes = sum(
             path.lstat().st_size for path in staging.rglob("*") if not path.is_dir()
         )
-        write_archive(staging, Path(work, "bundle"))
-        archive_sha256 = sha256_of(Path(work, "bundle"))
         archive = cache / f"{stem(architecture, gpu)}-{build}.tar.gz"
-        Path(work, "bundle").replace(archive)
-    return {
-        "engine": "llama.cpp",
-        "method": "debian",
-        "key": architecture,
-        "gpu": gpu,
-        "build": build,
-        "version": debian_bundle.upstream_version(packages["llama.cpp-tools"]["version"]),
-        "commit": None,
-        "flags": None,
-        "compiler": None,
-        "packages": packages,
-        "suite": source.suite,
-        "archive": archive.name,
-        "archive_sha256": archive_sha256,
-        "unpacked_mib": (unpacked_bytes >> 20) + 1,
-    }
+        return {
+            **debian_bundle.record_of(architecture, source.suite, build, packages),
+            **debian_bundle.packed(staging, archive, Path(work, "bundle"), unpacked_bytes),
+            "gpu": gpu,
+        }
 
 
 def stem(architecture: str, gpu: str) -> str:
