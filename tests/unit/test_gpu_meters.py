@@ -312,7 +312,7 @@ def test_only_gpus_by_nvidia_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> N
     )
     monkeypatch.setattr(cards, "there", lambda *_: [])
     monkeypatch.setattr(cards, "cards_of_nvidia", lambda: [first, second])
-    monkeypatch.setattr(cards, "cards_of_vulkan", lambda: [amd, first, second])
+    monkeypatch.setattr(cards, "cards_of_vulkan", lambda _: [amd, first, second])
     assert [cards.number_of_nvidia("cuda", index) for index in range(3)] == [0, 1, None]
     assert [cards.number_of_nvidia("vulkan", index) for index in range(4)] == [None, 0, 1, None]
     monkeypatch.setattr(cards, "there", lambda *_: ["/dev/dxg"])

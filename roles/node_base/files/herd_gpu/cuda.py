@@ -12,12 +12,12 @@ from herd_gpu.ground import (
     COUNT,
     LONGEST_WORD,
     MIB,
+    MOST_DEVICES,
     Device,
     GpuError,
+    Library,
     Told,
     compare,
-    function_of,
-    library,
     word,
 )
 
@@ -79,23 +79,12 @@ CAUSES = {
 NO_DEVICE = (100, 101)
 
 
-class Cuda:
-    """The driver's library.
-
-    Raises:
-        GpuError: it is not there or cannot be used.
-    """
-
-    def __init__(self, told: Told) -> None:
-        self._told = told
-        told.calls(f"loading {LIBRARY}")
-        self._library = library(LIBRARY, missing_library())
+class Cuda(Library):
+    """The driver's library."""
 
     def do(self, name: str, *arguments: object) -> None:
         """Call a function. Raises GpuError with the cause if it fails."""
-        function = function_of(self._library, name, LIBRARY)
-        self._told.calls(name)
-        code = function(*arguments)
+        code = self.result_of(name, *arguments)
         if code != 0:
             cause = CAUSES.get(code, "see this number in CUDA's manual of errors")
             raise GpuError(f"CUDA's {name} failed with error {code}: {cause}.{beside(code)}")
@@ -165,11 +154,11 @@ def prove(index: int, told: Told) -> None:
     """List the devices and have one run a program. Raises GpuError: why there is no proof."""
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     os.environ["CUDA_CACHE_DISABLE"] = "1"
-    cuda = Cuda(told)
+    cuda = Cuda(told, LIBRARY, missing_library())
     cuda.do("cuInit", 0)
     version = cuda.number("cuDriverGetVersion")
     count = cuda.number("cuDeviceGetCount")
-    found = [described(cuda, number, version) for number in range(min(count, 16))]
+    found = [described(cuda, number, version) for number in range(min(count, MOST_DEVICES))]
     told.devices(found)
     if index >= len(found):
         raise GpuError(f"There is no GPU {index}: CUDA finds {len(found)}.{beside(100)}")

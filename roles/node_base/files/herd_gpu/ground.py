@@ -54,24 +54,38 @@ def word(data: bytes) -> str:
     return "".join(sign if sign.isprintable() else "?" for sign in text)[:LONGEST_WORD]
 
 
-def library(name: str, missing: str) -> ctypes.CDLL:
-    """A shared library. Raises GpuError: `missing`, or what keeps it from being loaded."""
-    try:
-        return ctypes.CDLL(name)
-    except OSError as error:
-        told = word(str(error).encode())
-        if told.startswith(f"{name}: cannot open shared object file: No such file"):
-            raise GpuError(missing) from None
-        raise GpuError(f"{name} cannot be loaded: {told}.") from None
+class Library:
+    """The shared library of an interface.
 
+    Args:
+        told: hears which function is called.
+        name: of the file.
+        missing: a sentence for where there is none.
 
-def function_of(from_library: ctypes.CDLL, name: str, whose: str) -> Callable[..., int]:
-    """A function of a library. Raises GpuError if it has none."""
-    try:
-        found: Callable[..., int] = getattr(from_library, name)
-    except AttributeError:
-        raise GpuError(f"{whose} is too old: it has no function {name}.") from None
-    return found
+    Raises:
+        GpuError: it is not there or cannot be loaded.
+    """
+
+    def __init__(self, told: Told, name: str, missing: str) -> None:
+        self._told = told
+        self._name = name
+        told.calls(f"loading {name}")
+        try:
+            self._loaded = ctypes.CDLL(name)
+        except OSError as error:
+            why = word(str(error).encode())
+            if why.startswith(f"{name}: cannot open shared object file: No such file"):
+                raise GpuError(missing) from None
+            raise GpuError(f"{name} cannot be loaded: {why}.") from None
+
+    def result_of(self, function: str, *arguments: object) -> int:
+        """Call a function; its result. Raises GpuError if the library has none of that name."""
+        try:
+            found: Callable[..., int] = getattr(self._loaded, function)
+        except AttributeError:
+            raise GpuError(f"{self._name} is too old: it has no function {function}.") from None
+        self._told.calls(function)
+        return found(*arguments)
 
 
 def compare(found: ctypes.Array[ctypes.c_uint32], wanted: Callable[[int], int]) -> None:

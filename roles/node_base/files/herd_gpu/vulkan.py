@@ -11,10 +11,9 @@ from herd_gpu.ground import (
     MOST_DEVICES,
     Device,
     GpuError,
+    Library,
     Told,
     compare,
-    function_of,
-    library,
     word,
 )
 from herd_gpu.spirv import FACTOR
@@ -60,40 +59,25 @@ CAUSES = {
 }
 
 
-class Vulkan:
-    """The loader's library.
-
-    Raises:
-        GpuError: it is not there or cannot be used.
-    """
-
-    def __init__(self, told: Told) -> None:
-        self._told = told
-        told.calls(f"loading {LIBRARY}")
-        missing = f"{LIBRARY} is not installed: install Debian's package libvulkan1."
-        self._library = library(LIBRARY, missing)
-
-    def tell(self, name: str, *arguments: object) -> int:
-        """Call a function; its result."""
-        function = function_of(self._library, name, LIBRARY)
-        self._told.calls(name)
-        return function(*arguments)
+class Vulkan(Library):
+    """The loader's library."""
 
     def do(self, name: str, *arguments: object) -> None:
         """Call a function. Raises GpuError with the cause if it fails."""
-        code = self.tell(name, *arguments)
+        code = self.result_of(name, *arguments)
         if code not in (0, INCOMPLETE):
             cause = CAUSES.get(code, "see this number in Vulkan's VkResult")
             raise GpuError(f"Vulkan's {name} failed with result {code}: {cause}.{beside()}")
 
     def call(self, name: str, *arguments: object) -> None:
         """Call a function that has no result."""
-        self.tell(name, *arguments)
+        self.result_of(name, *arguments)
 
 
 def prove(index: int, told: Told) -> None:
     """List the devices and have one run a program. Raises GpuError: why there is no proof."""
-    vulkan = Vulkan(told)
+    missing = f"{LIBRARY} is not installed: install Debian's package libvulkan1."
+    vulkan = Vulkan(told, LIBRARY, missing)
     instance = c_void_p()
     application = made(Application, api_version=VERSION_1_1)
     wish = made(InstanceWish, application=application)

@@ -63,7 +63,8 @@ def shown(backend: str, index: int) -> Shown:
     """
     if there("dxg"):
         return in_wsl(backend, index)
-    cards = cards_of_nvidia() if backend == "cuda" else cards_of_vulkan()
+    nvidia = cards_of_nvidia()
+    cards = nvidia if backend == "cuda" else cards_of_vulkan(nvidia)
     if index >= max(1, len(cards)):
         known = ", ".join(f"{number} is {card.address}" for number, card in enumerate(cards))
         none = "0 is a software driver, if there is one" if backend == "vulkan" else "none is there"
@@ -115,18 +116,14 @@ def cards_of_nvidia() -> list[Card]:
     Where the driver does not list them, the number of the device serves as the address.
     """
     cards = []
+    renders = {card.address: card.render for card in cards_of_drm()}
     for path in sorted(glob.glob(f"{NVIDIA}/gpus/*/information")):
         told = re.search(r"^Device Minor:\s+([0-9]{1,4})$", content(path), re.MULTILINE)
         if told and there(f"nvidia{told[1]}"):
             address = os.path.basename(os.path.dirname(path))
-            cards.append(Card(address, int(told[1]), render_of(address)))
+            cards.append(Card(address, int(told[1]), renders.get(address, "")))
     minors = [number for number in range(MOST_GPUS) if there(f"nvidia{number}")]
     return cards or [Card(f"{DEVICES}/nvidia{number}", number, "") for number in minors]
-
-
-def render_of(address: str) -> str:
-    """The name of a GPU's device for computing and drawing; empty if it has none."""
-    return {card.address: card.render for card in cards_of_drm()}.get(address, "")
 
 
 def cards_of_drm() -> list[Card]:
@@ -142,21 +139,20 @@ def cards_of_drm() -> list[Card]:
     return cards
 
 
-def cards_of_vulkan() -> list[Card]:
-    """All GPUs: those on the PCI bus by their address, those in the CPU after them."""
-    nvidia = {card.address: card for card in cards_of_nvidia()}
-    others = {card.address: card for card in cards_of_drm()}
-    return sorted({**others, **nvidia}.values(), key=last_in_cpu)
+def cards_of_vulkan(nvidia: list[Card]) -> list[Card]:
+    """All GPUs, NVIDIA's and others: by their address, those in the CPU after the rest."""
+    cards = {card.address: card for card in (*cards_of_drm(), *nvidia)}
+    return sorted(cards.values(), key=last_in_cpu)
 
 
 def number_of_nvidia(backend: str, index: int) -> int | None:
     """Which of NVIDIA's GPUs, by their addresses, this is; None for one of others or software."""
     if there("dxg"):
         return index if backend == "cuda" else None
-    nvidia = [card.minor for card in cards_of_nvidia()]
-    cards = cards_of_nvidia() if backend == "cuda" else cards_of_vulkan()
-    minor = cards[index].minor if index < len(cards) else None
-    return None if minor is None else nvidia.index(minor)
+    nvidia = cards_of_nvidia()
+    cards = nvidia if backend == "cuda" else cards_of_vulkan(nvidia)
+    card = cards[index] if index < len(cards) else None
+    return nvidia.index(card) if card in nvidia else None
 
 
 def last_in_cpu(card: Card) -> tuple[bool, str]:

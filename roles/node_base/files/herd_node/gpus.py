@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Union
 
 from herd_node.ground import content, first_line, printable
-from herd_node.nvml import NVML, TOTAL_ENERGY, Device, Nvml, counter_of
+from herd_node.nvml import NVML, Device, Nvml, counter_of
 
 Fact = Union[bool, int, float, str]
 CORE, MEMORY = 0, 2
@@ -192,10 +192,10 @@ class GpuMeter:
     def energy(self) -> dict[str, object]:
         """Joules of its board so far, and when that was; nothing if it does not count."""
         device, at_s = self._device, time.monotonic()
-        used_mj = device.long_number(TOTAL_ENERGY) if device else None
-        if device is None or used_mj is None:
+        used_j = device.joules() if device else None
+        if device is None or used_j is None:
             return {}
-        return {"at_s": f"{at_s:.6f}", counter_of(device): f"{used_mj / 1000:.6f}"}
+        return {"at_s": f"{at_s:.6f}", counter_of(device): f"{used_j:.6f}"}
 
     def reading(self) -> dict[str, object]:
         """How it is at this moment, and what was seen of it since the last reading."""

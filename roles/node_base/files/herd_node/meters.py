@@ -10,7 +10,7 @@ import time
 
 from herd_node import privileges
 from herd_node.ground import RefusalError, first_line
-from herd_node.nvml import NVML, TOTAL_ENERGY, Device, Nvml, counter_of
+from herd_node.nvml import NVML, Device, Nvml, counter_of
 from herd_node.places import CONTAINER, POWERCAP
 
 
@@ -124,10 +124,10 @@ class Board:
 
     def joules(self) -> float:
         """Since its driver was loaded. Raises ValueError if it does not report it."""
-        used_mj = self._device.long_number(TOTAL_ENERGY)
-        if used_mj is None:
+        used_j = self._device.joules()
+        if used_j is None:
             raise ValueError(self.name)
-        return used_mj / 1000
+        return used_j
 
 
 class Energy:

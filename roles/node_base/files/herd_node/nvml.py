@@ -16,7 +16,6 @@ from herd_node.ground import printable
 NVML = "libnvidia-ml.so.1"
 OF_WSL = "/usr/lib/wsl/lib/libnvidia-ml.so.1"
 """Windows' own, which the loader's cache does not always have."""
-TOTAL_ENERGY = "nvmlDeviceGetTotalEnergyConsumption"
 TEXT_BYTES = 96
 TOO_SMALL = 7
 """The list that was handed over has too little room: NVML_ERROR_INSUFFICIENT_SIZE."""
@@ -92,6 +91,11 @@ class Device:
         told = Memory()
         is_told = self._answers("nvmlDeviceGetMemoryInfo", told)
         return (told.total, told.free) if is_told else None
+
+    def joules(self) -> float | None:
+        """What its board used since its driver was loaded, where it counts that."""
+        used_mj = self.long_number("nvmlDeviceGetTotalEnergyConsumption")
+        return None if used_mj is None else used_mj / 1000
 
     def held_ns(self, policy: int) -> int | None:
         """How long a limit has held clocks back since the driver was loaded."""
