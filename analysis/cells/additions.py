@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Compared, Family
-from analysis.cells.labels import DEVICE, GROUP, named_by, varying_axes
+from analysis.cells.labels import DEVICE, named_by, varying_axes
 from analysis.cells.machines import Machines
-from analysis.cells.scaling import DECODE, base_of, compare, setups_of
+from analysis.cells.scaling import DECODE, base_of, compare, setups_of, shared_params
 from collect.run import Scalar
 
 
@@ -92,7 +92,7 @@ def additions_of(
         machines: what is known of them.
     """
     groups = setups_of(all_series)
-    all_params = [_shared(group[0]) for group in groups]
+    all_params = [shared_params(group[0]) for group in groups]
     varying = varying_axes(all_params)
     found = []
     for group, params in zip(groups, all_params, strict=True):
@@ -115,10 +115,6 @@ def additions_of(
             )
         )
     return tuple(found)
-
-
-def _shared(series: Series) -> dict[str, Scalar]:
-    return {axis: v for axis, v in series.params.items() if axis not in (DEVICE, GROUP)}
 
 
 def _additions(

@@ -11,6 +11,7 @@ from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.labels import DEVICE, GROUP, ON_GPU
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
+from collect.run import Scalar
 
 DECODE = "decode_tokens_per_s"
 SPEED = "tokens/s"
@@ -182,12 +183,16 @@ def _over_links(cells: Iterable[CellResult]) -> Iterator[tuple[CellResult, CellR
         yield from ((cell, fastest) for cell in slower)
 
 
+def shared_params(series: Series) -> dict[str, Scalar]:
+    """The axes of a series without its device and its group of machines."""
+    return {axis: v for axis, v in series.params.items() if axis not in (DEVICE, GROUP)}
+
+
 def setups_of(all_series: Iterable[Series]) -> list[list[Series]]:
     """Series that differ only in their device and their group of machines: those on GPUs first."""
     found: dict[object, list[Series]] = {}
     for series in all_series:
-        rest = {axis: v for axis, v in series.params.items() if axis not in (DEVICE, GROUP)}
-        found.setdefault(tuple(sorted(rest.items())), []).append(series)
+        found.setdefault(tuple(sorted(shared_params(series).items())), []).append(series)
     return [
         sorted(group, key=lambda series: series.params.get(DEVICE) != ON_GPU)
         for group in found.values()
