@@ -47,6 +47,18 @@ def gpu_of(cell: Cell, node: Node) -> Gpu | None:
     return gpu if gpu and gpu.reason is None else None
 
 
+def backend_of(cell: Cell, node: Node) -> Backend | None:
+    """The interface by which a node computes on its GPU in a cell; None where its CPU does."""
+    gpu = gpu_of(cell, node)
+    return gpu.backend if gpu else None
+
+
+def memory_mib(cell: Cell, node: Node) -> int:
+    """Memory of what computes on a node, free or not: its GPU's, or its RAM; 0 if unknown."""
+    gpu = gpu_of(cell, node)
+    return gpu.memory_mib if gpu else node.memory_mib
+
+
 def memory_by_device(
     cell: Cell, nodes: Sequence[Node], on_cpu: MemoryNeed, aside: MemoryNeed, on_gpu: MemoryNeed
 ) -> tuple[NodeMemory, ...]:

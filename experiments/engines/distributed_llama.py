@@ -16,7 +16,7 @@ from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.engine import NodeEngine
-from experiments.fleet.cluster import Backend, Cluster, Node
+from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
 from models.dllama_memory import dllama_need
 from models.dllama_vulkan import vulkan_impossible, vulkan_need, vulkan_ram
@@ -109,12 +109,12 @@ class DistributedLlama(NodeEngine):
         if isinstance(workload, Questions):
             argv = _server_argv(cell, workload, root, others)
             server = asking.server_process(cell, root, argv, SERVES)
-            server = replace(server, gpu=_backend(cell, root))
+            server = replace(server, gpu=common.backend_of(cell, root))
             return asking.chat_deployment(cell, workload, workers, server)
         argv = _root_argv(cell, workload, root, others)
         return Deployment(
             workers=workers,
-            root=Process(node=root, role="root", argv=argv, gpu=_backend(cell, root)),
+            root=Process(node=root, role="root", argv=argv, gpu=common.backend_of(cell, root)),
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
         )
@@ -148,7 +148,7 @@ def _beyond_shaders(cell: Cell, spec: ModelSpec, cluster: Cluster) -> str | None
     """Why the GPU of a node cannot compute its part, one sentence; None if all can."""
     root, *_ = nodes = common.taking_part(cell, cluster)
     for node in nodes:
-        if _backend(cell, node) and (
+        if common.backend_of(cell, node) and (
             reason := vulkan_impossible(
                 spec.shape, cell.weights, cell.nodes, ENGINE.context(cell), root=node is root
             )
@@ -157,21 +157,15 @@ def _beyond_shaders(cell: Cell, spec: ModelSpec, cluster: Cluster) -> str | None
     return None
 
 
-def _backend(cell: Cell, node: Node) -> Backend | None:
-    """By which interface a node computes on its GPU; None where its CPU computes."""
-    gpu = common.gpu_of(cell, node)
-    return gpu.backend if gpu else None
-
-
 def _computing(cell: Cell, node: Node) -> tuple[str, ...]:
     """On how many threads; or on which GPU, which upstream lets one thread serve."""
-    if _backend(cell, node) is None:
+    if common.backend_of(cell, node) is None:
         return ("--nthreads", str(common.threads(cell, node)))
     return ("--nthreads", "1", "--gpu-index", FIRST_GPU)
 
 
 def _program(path: str, cell: Cell, node: Node) -> tuple[str, ...]:
-    return (*LINE_BUFFERED, common.program_for(path, _backend(cell, node)))
+    return (*LINE_BUFFERED, common.program_for(path, common.backend_of(cell, node)))
 
 
 def _worker(cell: Cell, node: Node) -> Process:
@@ -191,7 +185,7 @@ def _worker(cell: Cell, node: Node) -> Process:
         role="worker",
         argv=argv,
         listen_port=WORKER_PORT,
-        gpu=_backend(cell, node),
+        gpu=common.backend_of(cell, node),
     )
 
 

@@ -116,7 +116,6 @@ class NodeEngine(Engine):
     def check(self, cell: Cell, cluster: Cluster) -> str | None:
         """Why the cell cannot run: what can never be first, then what is missing."""
         spec = common.model_spec(cell.model)
-        nodes = common.taking_part(cell, cluster)
         return (
             self.other_workload(cell)
             or other_device(cell, self)
@@ -126,10 +125,7 @@ class NodeEngine(Engine):
             or self.limits(cell, cluster)
             or asking.unaskable(cell, spec, self.chat_forms)
             or common.beyond_context(cell, self.tokens(cell), self.context(cell))
-            or common.missing(
-                cell, cluster, self.memory_on(cell, nodes), self.files(cell), self.less_memory(cell)
-            )
-            or gpu_missing(cell, cluster, self, self.memory_on(cell, nodes), self.less_memory(cell))
+            or self._missing(cell, cluster)
             or self._outdated(cell, cluster)
             or (
                 common.absent_elsewhere(cell, cluster, self.files(cell))
@@ -137,6 +133,14 @@ class NodeEngine(Engine):
                 else None
             )
             or common.unreadable(cell)
+        )
+
+    def _missing(self, cell: Cell, cluster: Cluster) -> str | None:
+        """What a cluster with enough nodes lacks, one sentence; None if nothing."""
+        needs = self.memory_on(cell, common.taking_part(cell, cluster))
+        less = self.less_memory(cell)
+        return common.missing(cell, cluster, needs, self.files(cell), less) or gpu_missing(
+            cell, cluster, self, needs, less
         )
 
     def withheld(self, installation: Installation) -> list[str]:
@@ -187,23 +191,14 @@ class NodeEngine(Engine):
     def memory_on(self, cell: Cell, nodes: Sequence[Node]) -> tuple[NodeMemory, ...]:
         """What its processes need on each node of a cell, root first.
 
-        By default all nodes but the root need the same.
+        By default all nodes but the root need the same, and of a GPU's memory as much as a worker
+        needs of a node's.
         """
-        need, gpu_bytes = self.memory(cell), self.gpu_memory(cell)
+        need = self.memory(cell)
         return tuple(
-            NodeMemory(
-                need.worker_bytes if index else need.root_bytes,
-                gpu_bytes if common.gpu_of(cell, node) else 0,
-            )
+            NodeMemory(need.of(index), need.worker_bytes if common.gpu_of(cell, node) else 0)
             for index, node in enumerate(nodes)
         )
-
-    def gpu_memory(self, cell: Cell) -> int:
-        """What it needs of the memory of a GPU that it computes on, in bytes.
-
-        By default as much as a worker needs of a node's.
-        """
-        return self.memory(cell).worker_bytes
 
     def less_memory(self, cell: Cell) -> str:  # noqa: ARG002 - likewise
         """How a cell that has too little memory would need less; "" if it cannot."""

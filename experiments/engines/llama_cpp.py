@@ -130,7 +130,7 @@ def _not_exact(cell: Cell) -> str | None:
 
 
 def _worker(cell: Cell, node: Node) -> Process:
-    backend = gpu.backend_of(cell, node)
+    backend = common.backend_of(cell, node)
     argv = (
         common.program_for(f"{PROGRAMS}/ggml-rpc-server", backend),
         "--host",
@@ -153,7 +153,7 @@ def _worker(cell: Cell, node: Node) -> Process:
 
 def _root_backend(cell: Cell, nodes: tuple[Node, ...]) -> Backend | None:
     """By which interface the first node's own program computes; with workers it does not."""
-    return gpu.backend_of(cell, nodes[0]) if len(nodes) == 1 else None
+    return common.backend_of(cell, nodes[0]) if len(nodes) == 1 else None
 
 
 def _program(cell: Cell, nodes: tuple[Node, ...], name: str) -> str:

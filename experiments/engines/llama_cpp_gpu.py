@@ -31,12 +31,6 @@ LOG_LEVEL = "4"
 """The lowest at which the log names the device, and says how many layers it got."""
 
 
-def backend_of(cell: Cell, node: Node) -> Backend | None:
-    """The interface by which a node computes in a cell; None where its CPU does."""
-    gpu = common.gpu_of(cell, node)
-    return gpu.backend if gpu else None
-
-
 def device(backend: Backend | None) -> tuple[str, ...]:
     """The device of a process, as an option; none for the CPU."""
     return ("--device", DEVICES[backend]) if backend else ()
@@ -45,7 +39,7 @@ def device(backend: Backend | None) -> tuple[str, ...]:
 def offloading(cell: Cell, node: Node) -> tuple[str, ...]:
     """What a process that computes alone keeps on its GPU, and how it logs that."""
     layers = ("--n-gpu-layers", str(gpu_layers(cell)))
-    options = (*device(backend_of(cell, node)), *layers)
+    options = (*device(common.backend_of(cell, node)), *layers)
     if isinstance(cell.workload, Benchmark):
         return (*options, *_telling(cell))
     # It would else look for sizes that suit the GPU's memory.
@@ -54,7 +48,7 @@ def offloading(cell: Cell, node: Node) -> tuple[str, ...]:
 
 def telling(cell: Cell, nodes: Sequence[Node]) -> tuple[str, ...]:
     """How a client logs which workers it gave layers; nothing where only CPUs compute."""
-    return _telling(cell) if any(backend_of(cell, node) for node in nodes) else ()
+    return _telling(cell) if _uses_gpus(cell, nodes) else ()
 
 
 def _telling(cell: Cell) -> tuple[str, ...]:
@@ -64,7 +58,11 @@ def _telling(cell: Cell) -> tuple[str, ...]:
 
 def exactly(cell: Cell, nodes: Sequence[Node]) -> tuple[str, ...]:
     """What makes texts agree with those of CPUs; nothing where only CPUs compute."""
-    return TOKEN_BY_TOKEN if any(backend_of(cell, node) for node in nodes) else ()
+    return TOKEN_BY_TOKEN if _uses_gpus(cell, nodes) else ()
+
+
+def _uses_gpus(cell: Cell, nodes: Sequence[Node]) -> bool:
+    return any(common.gpu_of(cell, node) for node in nodes)
 
 
 def most_gpu_layers(cell: Cell) -> int:

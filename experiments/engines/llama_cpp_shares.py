@@ -35,7 +35,9 @@ def layers_of(cell: Cell, nodes: Sequence[Node]) -> tuple[int, ...]:
     told = counted(cell, SHARES.name)
     if _asked(cell) == "free" or told:
         return told
-    parts = [memory_mib(cell, node) for node in nodes] if _by_memory(cell) else [1] * len(nodes)
+    parts = [1] * len(nodes)
+    if _by_memory(cell):
+        parts = [common.memory_mib(cell, node) for node in nodes]
     return tuple(parts) if _splits_tensors(cell) else share_layers(layers, parts)
 
 
@@ -64,15 +66,9 @@ def unshareable(cell: Cell, nodes: Sequence[Node]) -> str | None:
             f"(shares {_asked(cell)})"
         )
     for node in nodes:
-        if _by_memory(cell) and node.away is None and not memory_mib(cell, node):
+        if _by_memory(cell) and node.away is None and not common.memory_mib(cell, node):
             return f"{node.name} does not report its memory, which shares memory requires"
     return None
-
-
-def memory_mib(cell: Cell, node: Node) -> int:
-    """Memory of what computes on a node, free or not: its GPU's, or its RAM; 0 if unknown."""
-    gpu = common.gpu_of(cell, node)
-    return gpu.memory_mib if gpu else node.memory_mib
 
 
 def _asked(cell: Cell) -> str:

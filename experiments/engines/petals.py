@@ -149,16 +149,10 @@ def spans(cell: Cell, nodes: Sequence[Node], layers: int) -> tuple[int, ...]:
     if told := counted(cell, "spans"):
         return tuple(accumulate(told))
     by_memory = cell.params["spans"] == "memory"
-    shares = [_memory_mib(cell, node) if by_memory else 1 for node in nodes]
+    shares = [common.memory_mib(cell, node) if by_memory else 1 for node in nodes]
     if not all(shares):
         shares = [1] * len(nodes)
     return tuple(accumulate(share_layers(layers, shares)))
-
-
-def _memory_mib(cell: Cell, node: Node) -> int:
-    """Of what computes on a node; 0 if unknown."""
-    gpu = common.gpu_of(cell, node)
-    return gpu.memory_mib if gpu else node.memory_mib
 
 
 def _plain(spec: ModelSpec) -> ModelSpec:
@@ -210,7 +204,7 @@ def _forwarded(cell: Cell, cluster: Cluster) -> str | None:
 
 
 def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Process:
-    spec, gpu = common.model_spec(cell.model), common.gpu_of(cell, node)
+    spec, backend = common.model_spec(cell.model), common.backend_of(cell, node)
     argv = (
         f"{PROGRAMS}server",
         *_swarm(cell, first),
@@ -224,7 +218,7 @@ def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Proces
         str(_room(cell, spec)),
         *_threads(cell, node),
         "--device",
-        gpu.backend if gpu else "cpu",
+        backend or "cpu",
         *(("--weights", cell.weights) if cell.weights in ENGINE.made_weights else ()),
     )
     return Process(
@@ -234,7 +228,7 @@ def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Proces
         listen_port=PORT,
         ready_line=STARTED,
         ready_s=min(READY_S, cell.deadline_s),
-        gpu=gpu.backend if gpu else None,
+        gpu=backend,
     )
 
 

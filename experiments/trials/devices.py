@@ -43,13 +43,13 @@ def devices_of(
             devices[process.node] = named
         wrong = wrong or _elsewhere(process, named)
     workers = {process.node for process in draft.processes if process.role == "worker"}
-    for number, node in enumerate(node for node in nodes if node in workers):
-        if number in idle:
-            devices.pop(node, None)
-            wrong = wrong or (
-                f"{node} got no layers to compute, so it took no part: give it some with the axis "
-                "shares"
-            )
+    in_order = [node for node in nodes if node in workers]
+    for node in (node for number, node in enumerate(in_order) if number in idle):
+        devices.pop(node, None)
+        wrong = wrong or (
+            f"{node} got no layers to compute, so it took no part: give it some with the axis "
+            "shares"
+        )
     if draft.params.get("device") == "gpu" and not any(p.gpu for p in draft.processes):
         wrong = wrong or "none of its processes was started for a GPU"
     return devices, wrong
