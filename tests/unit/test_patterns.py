@@ -30,8 +30,12 @@ def took_s(call: Callable[[], object]) -> float:
 
 
 def grows_straight(call: Callable[[int], object]) -> bool:
-    large_s = took_s(lambda: call(LARGE))
-    return large_s < 0.02 or large_s < MOST_TIMES * took_s(lambda: call(SMALL))
+    """Whether it does, in one of three tries: other programs make a try look worse."""
+    for _ in range(3):
+        large_s = took_s(lambda: call(LARGE))
+        if large_s < 0.02 or large_s < MOST_TIMES * took_s(lambda: call(SMALL)):
+            return True
+    return False
 
 
 def test_the_patterns_are_found() -> None:
@@ -69,10 +73,10 @@ def test_a_pattern_takes_twice_the_time_for_twice_the_text(found: Found) -> None
     for small, large in zip(
         attacks(found.pattern, SMALL), attacks(found.pattern, LARGE), strict=True
     ):
-        large_s = took_s(lambda text=large: sum(1 for _ in found.pattern.finditer(text)))
-        if large_s > 0.02:
-            small_s = took_s(lambda text=small: sum(1 for _ in found.pattern.finditer(text)))
-            assert large_s < MOST_TIMES * small_s, large[:200]
+        texts = {SMALL: small, LARGE: large}
+        assert grows_straight(
+            lambda size, texts=texts: sum(1 for _ in found.pattern.finditer(texts[size]))
+        ), large[:200]
 
 
 def test_the_attacks_show_a_square() -> None:
