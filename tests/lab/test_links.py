@@ -25,8 +25,9 @@ ECHO = f"""
 import socket, time
 with socket.create_server(("", {PORT})) as server:
     peer = server.accept()[0]
-    peer.sendall(peer.recv(1))
+    asked = peer.recv(1)
     size, begun = 0, time.time()
+    peer.sendall(asked)
     while piece := peer.recv(65536):
         size += len(piece)
     print(size * 8 / 1e6 / (time.time() - begun))
