@@ -200,7 +200,7 @@ def test_a_poll_ends_when_it_says_whatever_the_node_sends() -> None:
 
     assert link.poll(0.3) is None
     assert link.poll(0.0) is None
-    assert 0.3 <= time.monotonic() - begun < 5.0
+    assert 0.3 <= time.monotonic() - begun < 1.0
 
 
 def test_a_goodbye_ends_when_it_says_whatever_the_node_sends() -> None:
@@ -209,7 +209,7 @@ def test_a_goodbye_ends_when_it_says_whatever_the_node_sends() -> None:
 
     link.close(0.3)
 
-    assert time.monotonic() - begun < 5.0
+    assert time.monotonic() - begun < 1.0
 
 
 def test_a_node_that_takes_requests_a_byte_at_a_time_is_lost(
@@ -626,9 +626,9 @@ def test_lost_nodes_are_tried_together_and_beside_the_others(tmp_path: Path) -> 
     begun = time.monotonic()
     herd.seek()
     herd.seek()
-    assert time.monotonic() - begun < 0.45, "others do not wait"
+    assert time.monotonic() - begun < 0.3, "others do not wait"
     assert set(herd.regain()) == silent
-    assert time.monotonic() - begun < 2.5, "one after the other it is three seconds"
+    assert time.monotonic() - begun < 1.5, "one after the other it is three seconds"
 
     the_world.silent.clear()
     assert herd.regain() == {}
