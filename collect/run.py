@@ -21,6 +21,7 @@ from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES, TRIALS_OF_GPU
 from collect.questions import Question
 from core.foreign import Count, FileName, RelativePath, visible
 from core.record import Moment, Record, Scalar, Whole, Words, all_differ
+from models.tuned import TunedRecord
 
 PROTOCOL_VERSION = 1
 """Version of the way a trial is carried out; part of every cell's identity."""
@@ -283,6 +284,7 @@ class RunManifest(Record):
         command: the command line that made the run, for reproducing it.
         toolkit: version or commit of this toolkit.
         systems: the APIs among its systems, by name.
+        tuned: of each fine-tuned model of its cells, how it was made.
         equivalence_margin: relative difference below which two speeds count as the same.
     """
 
@@ -306,6 +308,7 @@ class RunManifest(Record):
     command: tuple[str, ...]
     toolkit: Words
     systems: dict[FileName, SystemRecord] = Field(default_factory=dict)
+    tuned: dict[FileName, TunedRecord] = Field(default_factory=dict)
     equivalence_margin: Margin = EQUIVALENCE_MARGIN
 
     @model_validator(mode="after")

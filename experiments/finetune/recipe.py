@@ -1,0 +1,88 @@
+"""A recipe: which model is fine-tuned on what, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from core.record import Record, Words
+from core.yaml_file import load_yaml_file
+from models.tuned import Method
+
+Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
+
+
+class Columns(Record):
+    """Which columns of the data are what; one of the three ways.
+
+    Attributes:
+        text: a document.
+        prompt: what is asked. No loss is computed on it.
+        response: what is to be answered.
+        messages: a conversation, a list of {role, content}; loss on the assistant's turns.
+    """
+
+    text: str | None = None
+    prompt: str | None = None
+    response: str | None = None
+    messages: str | None = None
+
+
+class Recipe(Record):
+    """What the user asks of `fab finetune`.
+
+    Attributes:
+        name: of the tuned model in the catalogue.
+        model: the base, as the catalogue calls it.
+        method: `lora`, `full`, `petals-ptune`, `petals-deep-ptune`.
+        data: a file, a folder, or a name of `experiments/finetunes/data.yml`.
+        columns: which columns of JSONL, JSON, CSV and Parquet are what; None for plain text.
+        held_out: share of documents that training does not see.
+        steps: optimiser steps; or `epochs`.
+        epochs: passes over the data; or `steps`.
+        batch: examples a step.
+        learning_rate: at its highest; warms up over a tenth of the steps, then falls by a cosine.
+        rank: of LoRA's matrices; alpha is twice that.
+        targets: which matrices LoRA changes.
+        prompts: trained positions before a text (`pre_seq_len`), for petals-*.
+        sequence: tokens of an example at most.
+        seed: of the split, the order and the adapter's first values.
+        evaluate_every: steps between evaluations of the held-out part; a checkpoint each.
+        file: where it was read from.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    model: Words
+    method: Method = "lora"
+    data: Words
+    columns: Columns | None = None
+    held_out: Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)] = 0.1
+    steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    epochs: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] | None = None
+    batch: Annotated[int, Field(ge=1, le=4096)] = 8
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 2e-4
+    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("q", "k", "v", "o")
+    prompts: Annotated[int, Field(ge=1, le=256)] = 8
+    sequence: Annotated[int, Field(ge=8, le=32_768)] = 256
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    file: str = Field(default="", exclude=True)
+
+    @model_validator(mode="after")
+    def _says_how_long(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("write either `steps` or `epochs`")
+        return self
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe.
+
+    Raises:
+        HerdError: no such file, no YAML, an unknown key or value; with file and line.
+    """
+    recipe = load_yaml_file(path, Recipe, "the recipe")
+    return recipe.model_copy(update={"file": str(path)})
