@@ -1,4 +1,4 @@
-"""Fine-tuned models: what is recorded of each, beside its weights.
+"""Fine-tuned models: what is recorded of each, next to its weights.
 
 models/tuned/<name>/
     recipe.yml              the recipe as the user wrote it
@@ -77,7 +77,7 @@ class Split(Record):
     cut: Count = 0
 
 
-class Point(Record):
+class CurvePoint(Record):
     """Where training was after a step.
 
     Attributes:
@@ -185,7 +185,7 @@ class TunedRecord(Record):
     split: Split
     files: Mapping[FileName, Sha256]
     adapter: Mapping[FileName, Sha256]
-    curve: Annotated[tuple[Point, ...], Field(max_length=100_000)]
+    curve: Annotated[tuple[CurvePoint, ...], Field(max_length=100_000)]
     held_out_bits_per_byte: Change
     memorised: Change | None = None
     sameness: Sameness | None = None
