@@ -3,7 +3,7 @@
 # Each sets up all that it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo lint lint-python lint-ansible docs role-docs test test-unit test-apart test-nodes test-engines test-petals test-gpu test-releases bench simulate clean
+.PHONY: help setup setup-finetune link demo lint lint-python lint-ansible docs role-docs test test-unit test-finetune test-apart test-nodes test-engines test-petals test-gpu test-releases bench simulate clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,24 @@ help:
 	@echo "Python packages for the tests …"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.txt
 	@touch $@
+
+# PyTorch is torch.txt's, for CPUs, from the package index or else from its makers'. TORCH=ADDRESS takes it
+# from another index, such as https://download.pytorch.org/whl/cu130 for NVIDIA's GPUs.
+TORCH_FOR_CPUS := https://download.pytorch.org/whl/cpu
+.venv/finetune.stamp: .venv/base.stamp requirements/finetune.txt requirements/torch.txt
+	@echo "Python packages for fine-tuning …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/finetune.txt
+ifdef TORCH
+	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/torch.txt)" --index-url $(TORCH)
+else
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/torch.txt \
+		|| $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --extra-index-url $(TORCH_FOR_CPUS) -r requirements/torch.txt
+	@$(BIN)/python -c 'import torch' 2>/dev/null \
+		|| { echo "PyTorch's build for $$($(BIN)/python -V) on $$(uname -m) is not pinned here: make setup-finetune TORCH=$(TORCH_FOR_CPUS)"; exit 1; }
+endif
+	@touch $@
+
+setup-finetune: setup .venv/finetune.stamp
 
 # `fab` as a program of this project: Fabric's own would print Fabric's version.
 .venv/fab.stamp: .venv/base.stamp Makefile
@@ -83,8 +101,10 @@ SIDE_BY_SIDE := $(MAKE) --no-print-directory --jobs=2 --output-sync=target
 
 test: .venv/test.stamp
 	@sh tests/prepare.sh
+	@$(MAKE) --no-print-directory .venv/finetune.stamp || echo "PyTorch cannot be installed: fine-tuning will not be tested."
 	@$(SIDE_BY_SIDE) lint-ansible lint-python docs
-	@$(SIDE_BY_SIDE) test-nodes test-unit test-apart
+	@$(SIDE_BY_SIDE) test-nodes test-unit test-apart test-finetune
+	@[ -e .venv/finetune.stamp ] || echo "Not tested: fine-tuning, because PyTorch could not be installed. See make setup-finetune."
 
 test-unit: .venv/test.stamp
 	pytest tests/unit
@@ -96,7 +116,11 @@ test-apart: .venv/test.stamp
 	pytest $(APART)
 
 test-nodes: .venv/test.stamp
-	pytest tests --ignore=tests/unit $(addprefix --ignore=,$(APART))
+	pytest tests --ignore=tests/unit --ignore=tests/finetune $(addprefix --ignore=,$(APART))
+
+# Fine-tuning for real, killed and proven; nothing where PyTorch is not installed.
+test-finetune: .venv/test.stamp
+	@[ ! -e .venv/finetune.stamp ] || pytest tests/finetune
 
 # README.md of each role, from its meta/argument_specs.yml.
 role-docs: .venv/base.stamp
