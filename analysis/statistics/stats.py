@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from analysis.statistics.student import quantile, two_sided_p
+from core.student import quantile, two_sided_p
 
 LEVEL = 0.95
 FEWEST = 6

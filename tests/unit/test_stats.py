@@ -18,7 +18,7 @@ from analysis.statistics.stats import (
     paired_ratio,
     range_coverage,
 )
-from analysis.statistics.student import quantile, two_sided_p
+from core.student import quantile, two_sided_p
 
 SPEEDS = st.lists(st.floats(0.01, 1e5), min_size=1, max_size=12)
 
