@@ -38,7 +38,7 @@ help:
 TORCH_FOR_CPUS := https://download.pytorch.org/whl/cpu
 .venv/finetune.stamp: .venv/base.stamp requirements/finetune.txt requirements/torch.txt
 	@echo "Python packages for fine-tuning …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/finetune.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/finetune.txt
 ifdef TORCH
 	@$(BIN)/pip install --quiet --disable-pip-version-check "$$(sed -n 's/^\(torch==[0-9.]*\).*/\1/p' requirements/torch.txt)" --index-url $(TORCH)
 else
