@@ -1,0 +1,1 @@
+"""What fine-tuning changed: a base and the model tuned from it, on the same texts and questions."""
