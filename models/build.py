@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from core.digest import sha256_of
 from core.errors import HerdError
 from core.paths import MODELS_FOLDER
 from core.progress import SilentReporter
@@ -282,6 +283,9 @@ def _built_folder(spec: ModelSpec) -> Path:
 def _identity(spec: ModelSpec) -> str:
     """What the bytes of a built file follow from."""
     origin = spec.checkpoint.sha256 if spec.checkpoint else f"seed {spec.seed}"
+    if spec.folder is not None:
+        files = [*sorted(spec.folder.glob("*.json")), spec.folder / WEIGHTS]
+        origin = "; ".join(f"{path.name} {sha256_of(path)}" for path in files)
     if spec.directory:
         origin = "; ".join(f"{f.sources[0].address} {f.sha256}" for f in spec.directory)
     return f"recipe {_RECIPE}; {origin}; {spec.shape.model_dump_json()}"

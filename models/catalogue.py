@@ -254,6 +254,7 @@ class ModelSpec:
         directory: the files of a published Hugging Face directory, weights and vocabulary.
         seed: seed of the random weights; None for published ones.
         unpadded: the model without added zero heads (`models.padding`); None if it has none.
+        folder: its Hugging Face directory on this machine, where it is made here and not published.
     """
 
     name: str
@@ -269,6 +270,7 @@ class ModelSpec:
     directory: tuple[ModelFile, ...] = ()
     seed: int | None = None
     unpadded: ModelSpec | None = None
+    folder: Path | None = None
 
     @property
     def parameters(self) -> int:

@@ -40,6 +40,8 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
     """
     if spec.unpadded is not None:
         return padded(open_checkpoint(spec.unpadded, reporter), spec.shape.kv_heads)
+    if spec.folder is not None:
+        return read_huggingface(spec.folder)
     if spec.directory:
         return _open_directory(spec, reporter or SilentReporter())
     if spec.format == "dllama":

@@ -95,6 +95,14 @@ class Reference:
         scores = log_softmax(logits)
         return tuple(float(scores[row, token]) for row, token in enumerate(ids[1:]))
 
+    def likeliest(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """The likeliest token after each of `ids`: greedy decoding repeats a text if it is these.
+
+        All are read at once, so a text that is there already is compared without generating it.
+        """
+        logits = self._forward(np.array(ids)[None, :], _Cache(self._shape, 1, len(ids)))[0]
+        return tuple(int(token) for token in logits.argmax(axis=-1))
+
     def _forward(self, ids: NDArray[np.int64], cache: _Cache) -> Matrix:
         """Logits after each of `ids`, which follow what the cache holds.
 
