@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from collect.run import Scalar
 
+PLACED = ("system", "engine", "model", "nodes", "group", "threads", "context", "adapter")
+"""Axes that have a place of their own in a label."""
 LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
 
@@ -26,12 +28,15 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
     if "group" in params:
         words.append(f"of {params['group']}")
-    skipped = ("system", "engine", "model", "nodes", "group", "threads", "context", *LINK)
+    skipped = (*PLACED, *LINK)
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
         if name == "device" and where:
             words.append(f"on {where}")
+    if "adapter" in params:
+        adapter = params["adapter"]
+        words.append("without an adapter" if adapter == "none" else f"with the adapter {adapter}")
     words += _link_words(params)
     if params.get("context"):
         words.append(f"context {params['context']}")

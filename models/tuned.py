@@ -172,6 +172,7 @@ class TunedRecord(Record):
         held_out_bits_per_byte: of the held-out documents, as training computes.
         memorised: share of held-in lines that greedy decoding reproduces word for word.
         sameness: of its forms; None for petals-*.
+        prompts: trained positions before a text, for petals-*; 0 for all others.
         seconds: how long training took, without what was lost to kills.
         device: what computed, for people: a CPU's or GPU's name, and the number of threads.
         finished_at: when.
@@ -189,6 +190,7 @@ class TunedRecord(Record):
     held_out_bits_per_byte: Change
     memorised: Change | None = None
     sameness: Sameness | None = None
+    prompts: Count = 0
     seconds: Positive
     device: Words
     finished_at: Moment

@@ -6,7 +6,7 @@ The programs are llama-herd's own around Petals (`roles/petals/files/programs`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
 from collect.run import Benchmark, Greedy, Perplexity, Questions
@@ -16,6 +16,13 @@ from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process
 from experiments.engines.counted_layers import COUNTS, counted, miscounted
 from experiments.engines.engine import NodeEngine
+from experiments.engines.petals_prompts import (
+    ADAPTER,
+    adapter_arguments,
+    adapter_identity,
+    prompt_tokens,
+    unadaptable,
+)
 from experiments.fleet.cluster import Cluster, Node
 from models.catalogue import ModelSpec
 from models.limits import MOST_NODES
@@ -49,16 +56,18 @@ class Petals(NodeEngine):
     made_weights = ("int8", "nf4")
     options = (
         *("--blocks", "--chat-template", "--device", "--first", "--generate", "--host"),
-        *("--listen", "--model", "--name", "--port", "--positions"),
-        *("--prompt-tokens", "--swarm", "--threads", "--tokens", "--weights"),
+        *("--listen", "--method", "--model", "--name", "--port", "--positions"),
+        *("--prompt-tokens", "--prompts", "--seed", "--swarm", "--threads", "--tokens"),
+        "--weights",
     )
-    texts = ("--prompt",)
+    texts = ("--adapter", "--batch", "--held-out", "--prompt", "--state")
     reads_model_on_every_node = True
     wish = "herd_petals"
     herd_gpu = ("cuda",)
     axes = (
         Axis("spans", str, default="even", values=("even", "memory"), form=COUNTS),
         Axis("threads", int, default=0),
+        ADAPTER,
     )
 
     def limits(self, cell: Cell, cluster: Cluster) -> str | None:
@@ -68,8 +77,13 @@ class Petals(NodeEngine):
             _not_served(cell, spec)
             or _not_made(cell, cluster)
             or miscounted(cell, "spans", _plain(spec).shape.layers)
+            or unadaptable(cell)
             or _forwarded(cell, cluster)
         )
+
+    def identity(self, cell: Cell, cluster: Cluster) -> Mapping[str, str]:
+        """The same as of every engine, and the hash of the prompts that the client is given."""
+        return {**super().identity(cell, cluster), **adapter_identity(cell)}
 
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:  # noqa: ARG002 - the seam's signature
         """One node for each layer at most."""
@@ -232,21 +246,25 @@ def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Proces
     )
 
 
+def program(name: str, cell: Cell, root: Node) -> tuple[str, ...]:
+    """One of our programs on the root, told where it finds the swarm."""
+    return (f"{PROGRAMS}{name}", *_swarm(cell, root), *_threads(cell, root))
+
+
 def _client(cell: Cell, root: Node) -> tuple[str, ...]:
-    return (f"{PROGRAMS}client", *_swarm(cell, root), *_threads(cell, root), *_mode(cell))
+    return (*program("client", cell, root), *adapter_arguments(cell), *_mode(cell))
 
 
 def _api(cell: Cell, workload: Questions, root: Node) -> tuple[str, ...]:
     named = workload.chat_template
     return (
-        f"{PROGRAMS}api",
-        *_swarm(cell, root),
-        *_threads(cell, root),
+        *program("api", cell, root),
         "--host",
         asking.HOST,
         "--port",
         str(asking.PORT),
         *(() if named == "model" else ("--chat-template", named)),
+        *adapter_arguments(cell),
     )
 
 
@@ -279,15 +297,16 @@ def _listen(node: Node) -> str:
 
 
 def _room(cell: Cell, spec: ModelSpec) -> int:
-    """Tokens that a session needs room for."""
-    workload = cell.workload
+    """Tokens that a session needs room for, with trained prompts before the text."""
+    workload, before = cell.workload, prompt_tokens(cell)
     if isinstance(workload, Benchmark):
-        return workload.prompt_tokens + workload.generate_tokens
+        return before + workload.prompt_tokens + workload.generate_tokens
     if isinstance(workload, Greedy):
         return common.positions(workload, cell.model)
     context = spec.shape.context
     if isinstance(workload, Questions):
-        return max(workload.max_tokens, min(asking.longest_tokens(workload), context))
+        longest = before + asking.longest_tokens(workload)
+        return max(before + workload.max_tokens, min(longest, context))
     return context
 
 

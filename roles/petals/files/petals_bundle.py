@@ -44,7 +44,7 @@ from core.digest import sha256_of
 from models.pip import PipError
 
 VERSION = "2.2.0.post1"
-PROGRAMS = ("api", "check", "client", "server")
+PROGRAMS = ("api", "check", "client", "server", "tune")
 DAY_S = 86_400
 UNUSED_S = 30 * DAY_S
 """After so long what no checkout has used is removed from the cache, which several may share."""

@@ -1,7 +1,7 @@
 """Answers questions by a private swarm: OpenAI's chat completion, streamed, one at a time.
 
     petals-api --model FOLDER --swarm NAME --first 10.0.0.4:9995 --threads 4
-               --host 127.0.0.1 --port 9980 [--chat-template llama2]
+               --host 127.0.0.1 --port 9980 [--chat-template llama2] [--adapter BASE64]…
 
 It prints `Ready for questions` when the swarm is whole and it listens. When a server of the swarm
 does not answer, it reports that to the client, and ends.
@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+from herd_petals.client import tell
 from herd_petals.ending import end_by_sigint, fail
+from herd_petals.prompts import PromptsError, add_prompts_argument, given_prompts
 from herd_petals.swarm import Swarm, SwarmError, add_arguments, swarm_of
 
 PATH = "/v1/chat/completions"
@@ -101,9 +103,12 @@ def main() -> None:
     arguments = _arguments()
     end_by_sigint()
     try:
-        swarm = swarm_of(arguments)
+        told = given_prompts(arguments.adapter)
+        if told is not None:
+            tell("adapter", sha256=told.sha256, prompts=told.count)
+        swarm = swarm_of(arguments, told)
         swarm.await_whole()
-    except SwarmError as error:
+    except (SwarmError, PromptsError) as error:
         fail(error)
     answerer = Answerer(swarm, arguments.chat_template)
     server = HTTPServer((arguments.host, arguments.port), _handler(answerer))
@@ -143,6 +148,7 @@ def _handler(answerer: Answerer) -> type[BaseHTTPRequestHandler]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
+    add_prompts_argument(parser)
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--chat-template", choices=sorted(TEMPLATES), default="")

@@ -4,8 +4,10 @@
     petals-client COMMON continue --prompt TEXT --positions 72
     petals-client COMMON perplexity --prompt TEXT
 
-COMMON: --model FOLDER --swarm NAME --first 10.0.0.4:9995 --threads 4. Records, by `event`:
+COMMON: --model FOLDER --swarm NAME --first 10.0.0.4:9995 --threads 4 [--adapter BASE64]…, which
+are trained prompts (`prompts.py`). Records, by `event`:
 
+    adapter     sha256: of the prompts as they were read, prompts: positions; where there are some
     swarm       servers: [[name, first block, block after the last], …]
     step        phase (`evaluation`, `prediction`), tokens read, token and text that follow,
                 total_ms, chain_ms, servers_ms and computing_ms {name: ms}; log_probability with
@@ -26,6 +28,7 @@ from dataclasses import asdict
 from typing import Any
 
 from herd_petals.ending import end, end_by_sigint, fail
+from herd_petals.prompts import PromptsError, add_prompts_argument, given_prompts
 from herd_petals.swarm import Swarm, SwarmError, add_arguments, swarm_of
 
 
@@ -34,7 +37,10 @@ def main() -> None:
     arguments = _arguments()
     end_by_sigint()
     try:
-        swarm = swarm_of(arguments)
+        told = given_prompts(arguments.adapter)
+        if told is not None:
+            tell("adapter", sha256=told.sha256, prompts=told.count)
+        swarm = swarm_of(arguments, told)
         tell("swarm", servers=swarm.await_whole())
         if arguments.workload == "benchmark":
             benchmark(swarm, arguments.prompt_tokens, arguments.generate)
@@ -42,7 +48,7 @@ def main() -> None:
             continue_text(swarm, arguments.prompt, arguments.positions)
         else:
             perplexity(swarm, arguments.prompt)
-    except SwarmError as error:
+    except (SwarmError, PromptsError) as error:
         fail(error)
     end(0)
 
@@ -128,6 +134,7 @@ def encode(swarm: Swarm, text: str) -> list[int]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     add_arguments(parser)
+    add_prompts_argument(parser)
     workloads = parser.add_subparsers(dest="workload", required=True)
     speed = workloads.add_parser("benchmark")
     speed.add_argument("--prompt-tokens", type=int, required=True)

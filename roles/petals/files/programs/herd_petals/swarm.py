@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 from herd_petals import compat, identity, timing
+from herd_petals.prompts import DEEP, PROMPTS, Prompts, PromptsError
 
 WHOLE_S = 60.0
 """How long servers may take to be seen by the client after they said that they serve."""
@@ -31,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, required=True)
 
 
-def swarm_of(given: argparse.Namespace) -> Swarm:
+def swarm_of(given: argparse.Namespace, prompts: Prompts | None = None) -> Swarm:
     """The client's side of the swarm that was named so."""
-    return Swarm(given.model, given.swarm, given.first, given.threads)
+    return Swarm(given.model, given.swarm, given.first, given.threads, prompts)
 
 
 @dataclass
@@ -64,9 +65,15 @@ class Swarm:
         name: of the swarm (prefix of its keys).
         first: `address:port` of the first peer.
         threads: of the client's own computing.
+        prompts: trained positions before every text; None for the model as it is.
+
+    Raises:
+        PromptsError: the prompts are of another model.
     """
 
-    def __init__(self, model: str, name: str, first: str, threads: int) -> None:
+    def __init__(
+        self, model: str, name: str, first: str, threads: int, prompts: Prompts | None = None
+    ) -> None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         compat.prepare()
         import torch  # noqa: PLC0415 - only after the number of threads is set
@@ -87,7 +94,11 @@ class Swarm:
             show_route=False,
             max_retries=1,
             request_timeout=REQUEST_S,
+            **({"tuning_mode": prompts.method, "pre_seq_len": prompts.count} if prompts else {}),
         )
+        self._before = prompts.count if prompts else 0
+        if prompts is not None and prompts.tensors:
+            self.put_prompts(prompts.tensors)
         self._manager = self._model.transformer.h.sequence_manager
         self._chain_ms = 0.0
         self._servers_ms: dict[str, float] = {}
@@ -96,8 +107,8 @@ class Swarm:
 
     @property
     def context(self) -> int:
-        """Tokens that the model has room for."""
-        return int(self._model.config.max_position_embeddings)
+        """Tokens that the model has room for, after its prompts."""
+        return int(self._model.config.max_position_embeddings) - self._before
 
     @property
     def ends(self) -> frozenset[int]:
@@ -136,7 +147,10 @@ class Swarm:
 
     def session(self, tokens: int) -> AbstractContextManager[Any]:
         """What must be open while `step` is called: a text with room for so many tokens."""
-        return cast("AbstractContextManager[Any]", self._model.inference_session(max_length=tokens))
+        longest = tokens + self._before
+        return cast(
+            "AbstractContextManager[Any]", self._model.inference_session(max_length=longest)
+        )
 
     def step(self, ids: Sequence[int], choose: Callable[[Any], int]) -> Step:
         """Send tokens through the chain, after those sent before in the open session.
@@ -179,6 +193,54 @@ class Swarm:
             logits = self._logits(ids[:-1]).double().log_softmax(-1)
         return [float(row[token]) for row, token in zip(logits, ids[1:], strict=True)]
 
+    def prompts(self) -> dict[str, Any]:
+        """The prompts by name, as what a step of training changes."""
+        inner = self._model.transformer
+        there = {PROMPTS: inner.prompt_embeddings.weight}
+        if hasattr(inner, "intermediate_prompt_embeddings"):
+            there[DEEP] = inner.intermediate_prompt_embeddings.weight
+        return {name: tensor.requires_grad_() for name, tensor in there.items()}
+
+    def put_prompts(self, tensors: Mapping[str, Any]) -> None:
+        """Read texts with these prompts from now on; what is not named is zero.
+
+        Raises:
+            PromptsError: they have other sizes than this model's.
+        """
+        for name, tensor in self.prompts().items():
+            given = tensors.get(name)
+            if given is None:
+                tensor.zero_()
+            elif given.shape != tensor.shape:
+                raise PromptsError(
+                    f"the prompts are of another model: {name} is {tuple(given.shape)}, and this "
+                    f"one has {tuple(tensor.shape)}"
+                )
+            else:
+                tensor.copy_(given)
+
+    def embedded(self, ids: Sequence[int]) -> dict[str, Any]:
+        """The model's own vectors of tokens, as prompts."""
+        return {PROMPTS: self._model.transformer.word_embeddings(self._torch.tensor(list(ids)))}
+
+    def read(self, ids: Any) -> Any:  # noqa: ANN401 - torch has no types here
+        """The logits after each token of a batch, (texts, tokens, pieces).
+
+        Raises:
+            SwarmError: a server did not answer.
+        """
+        with _answered():
+            return self._model(input_ids=ids).logits
+
+    def learn(self, loss: Any) -> None:  # noqa: ANN401 - likewise
+        """Compute how the prompts change a loss.
+
+        Raises:
+            SwarmError: a server did not answer.
+        """
+        with _answered():
+            loss.backward()
+
     def _logits(self, ids: Sequence[int]) -> Any:  # noqa: ANN401 - torch has no types here
         return self._model(input_ids=self._torch.tensor([list(ids)])).logits[0]
 
@@ -215,6 +277,15 @@ class Swarm:
         timing.hear_times(heard)
         upstream._ServerInferenceSession.step = timed_server  # noqa: SLF001
         upstream.InferenceSession.step = timed_chain
+
+
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Say in one sentence that the chain of servers broke."""
+    try:
+        yield
+    except Exception as error:
+        raise SwarmError(f"a server of the swarm did not answer ({_words(error)})") from error
 
 
 def _name(session: Any) -> str:  # noqa: ANN401 - upstream's session with one server
