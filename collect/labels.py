@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from collect.run import Scalar
 
-PLACED = ("system", "engine", "model", "nodes", "group", "threads", "context", "adapter")
-"""Axes that have a place of their own in a label."""
+PLACED_AXES = ("system", "engine", "model", "nodes", "group", "threads", "context", "adapter")
+"""Axes whose words a label has at a fixed place."""
 LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
 
@@ -28,7 +28,7 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
     if "group" in params:
         words.append(f"of {params['group']}")
-    skipped = (*PLACED, *LINK)
+    skipped = (*PLACED_AXES, *LINK)
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))

@@ -57,7 +57,7 @@ def read_prompts(name: str) -> TunedPrompts:
         raise HerdError(f"no prompts {name} were trained on this machine.")
     if record.parentage.method not in PROMPT_METHODS:
         raise HerdError(
-            f"{name} was tuned by {record.parentage.method}, so it is a model of its own: name it "
+            f"{name} was tuned by {record.parentage.method}, so it is a whole model: name it "
             "as the `model` of a cell."
         )
     content = _file(folder / "adapter" / PROMPTS_FILE, doing)

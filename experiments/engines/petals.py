@@ -246,19 +246,19 @@ def _server(cell: Cell, node: Node, first: Node, start: int, end: int) -> Proces
     )
 
 
-def program(name: str, cell: Cell, root: Node) -> tuple[str, ...]:
-    """One of our programs on the root, told where it finds the swarm."""
+def swarm_program(name: str, cell: Cell, root: Node) -> tuple[str, ...]:
+    """The command line of one of our programs on the root: which swarm it asks."""
     return (f"{PROGRAMS}{name}", *_swarm(cell, root), *_threads(cell, root))
 
 
 def _client(cell: Cell, root: Node) -> tuple[str, ...]:
-    return (*program("client", cell, root), *adapter_arguments(cell), *_mode(cell))
+    return (*swarm_program("client", cell, root), *adapter_arguments(cell), *_mode(cell))
 
 
 def _api(cell: Cell, workload: Questions, root: Node) -> tuple[str, ...]:
     named = workload.chat_template
     return (
-        *program("api", cell, root),
+        *swarm_program("api", cell, root),
         "--host",
         asking.HOST,
         "--port",

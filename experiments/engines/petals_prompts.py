@@ -83,5 +83,5 @@ def _asked(cell: Cell) -> str:
 @cache
 def _read(name: str) -> TunedPrompts:
     if not is_file_name(name):
-        raise HerdError(f"{name!r} is no name of prompts.")
+        raise HerdError(f"{name!r} cannot be a name of prompts.")
     return read_prompts(name)

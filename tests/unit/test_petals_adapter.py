@@ -109,8 +109,8 @@ def test_servers_have_room_for_the_prompts_before_the_text(folder: Path) -> None
     ("changed", "asked", "reason"),
     [
         ({}, {"adapter": "other"}, "no prompts other were trained on this machine"),
-        ({}, {"adapter": "../x"}, "'../x' is no name of prompts"),
-        ({"method": "lora"}, {}, "was tuned by lora, so it is a model of its own"),
+        ({}, {"adapter": "../x"}, "'../x' cannot be a name of prompts"),
+        ({"method": "lora"}, {}, "was tuned by lora, so it is a whole model"),
         ({"base": "smollm2-135m"}, {}, "were trained on smollm2-135m, not on stories15m+kv16"),
         ({"base": "gone"}, {}, "The catalogue has no model `gone`"),
     ],

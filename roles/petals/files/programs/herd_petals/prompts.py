@@ -1,9 +1,9 @@
 """Trained prompts: positions before every text that no token has, and the way they travel.
 
-A client has no file of its own on a node. It is given safetensors as base64 on its command line,
-in pieces as long as one argument may be, and prints them as base64 in its log. Tensors:
+A client keeps no files on a node. It gets safetensors as base64 on its command line, in pieces as
+long as one argument may be, and prints them as base64 in its log. Tensors:
 
-    prompts     (positions, width): stands before the embedded text
+    prompts     (positions, width): comes before the embedded text
     deep        (positions, layers x width): added before each layer; absent for `ptune`
 """
 
