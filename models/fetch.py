@@ -9,6 +9,7 @@ from core.errors import HerdError
 from core.progress import SilentReporter
 from models.cache import cache_folder, only_one_at_a_time, require_free_space, scratch_folder
 from models.download import ensure_file, fetched_sha256
+from models.fine_tuned import require_recorded
 from models.formats.dllama.model import read_header
 from models.formats.dllama.vocabulary_reader import read_dllama_tokenizer
 from models.formats.gguf.reader import read_gguf
@@ -41,7 +42,7 @@ def open_checkpoint(spec: ModelSpec, reporter: Reporter | None = None) -> Checkp
     if spec.unpadded is not None:
         return padded(open_checkpoint(spec.unpadded, reporter), spec.shape.kv_heads)
     if spec.folder is not None:
-        return read_huggingface(spec.folder)
+        return _open_own(spec, spec.folder)
     if spec.directory:
         return _open_directory(spec, reporter or SilentReporter())
     if spec.format == "dllama":
@@ -72,7 +73,7 @@ def read_fetched(spec: ModelSpec) -> Checkpoint:
     if spec.unpadded is not None:
         return padded(read_fetched(spec.unpadded), spec.shape.kv_heads)
     folder = downloads_folder(spec)
-    if spec.directory:
+    if spec.directory or spec.folder:
         return read_huggingface(folder)
     if spec.checkpoint is None or spec.format == "dllama":
         return open_checkpoint(spec)  # which is made here, or says why it cannot be
@@ -80,6 +81,15 @@ def read_fetched(spec: ModelSpec) -> Checkpoint:
         return read_gguf(folder / spec.checkpoint.name)
     weights, vocabulary = folder / spec.checkpoint.name, folder / spec.tokenizer.name
     return read_llama2c(weights, vocabulary, spec.shape)
+
+
+def _open_own(spec: ModelSpec, folder: Path) -> Checkpoint:
+    """A model that was made on this machine, and is as it was made."""
+    if spec.tuned is not None:
+        require_recorded(folder, spec.tuned)
+    checkpoint = read_huggingface(folder)
+    _require_same(spec, checkpoint.shape, folder)
+    return checkpoint
 
 
 def _open_directory(spec: ModelSpec, reporter: Reporter) -> Checkpoint:
@@ -100,6 +110,8 @@ def _open_directory(spec: ModelSpec, reporter: Reporter) -> Checkpoint:
 def is_fetched(spec: ModelSpec) -> bool:
     """Whether `open_checkpoint` would fetch nothing: the published files are on this machine."""
     bare = spec.unpadded or spec
+    if bare.tuned is not None:
+        return all((downloads_folder(bare) / name).exists() for name in bare.tuned.files)
     files = bare.directory or tuple(filter(None, (bare.checkpoint, bare.tokenizer)))
     return all((downloads_folder(bare) / file.name).exists() for file in files)
 
@@ -141,8 +153,8 @@ def _require_room(file: ModelFile, folder: Path, size_bytes: int) -> None:
 
 
 def downloads_folder(spec: ModelSpec) -> Path:
-    """Return where the published files of a model are."""
-    return cache_folder() / "downloads" / spec.slug
+    """Return where the published files of a model are, or those of one that was made here."""
+    return spec.folder or cache_folder() / "downloads" / spec.slug
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from models.shape import ModelShape
 
 TUNED_FOLDER = PROJECT_FOLDER / "models" / "tuned"
 TUNED_FILE = "tuned.json"
+MERGED_FOLDER = "merged"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Method = Literal["lora", "full", "petals-ptune", "petals-deep-ptune"]

@@ -8,7 +8,6 @@ engine may differ by what its form costs (`files`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from experiments.finetune.merged import compare_merged
 from experiments.finetune.same_texts import asked_of, say_in_float32
 from experiments.finetune.vocabularies import Split, differences
 from models.build import VOCABULARY_ROLES
+from models.catalogue import tuned_spec
 from models.checkpoint import tensor_shapes
 from models.formats.huggingface.config import CONFIG
 from models.formats.huggingface.reader import read_huggingface
@@ -94,20 +94,6 @@ def prove_sameness(
         base_change=figures.base_change,
         exports=tuple(exports),
         faults=tuple(faults),
-    )
-
-
-def tuned_spec(base: ModelSpec, name: str, folder: Path) -> ModelSpec:
-    """Return the tuned model as the catalogue will have it, for building its files."""
-    return replace(
-        base,
-        name=name,
-        folder=folder,
-        format="huggingface",
-        checkpoint=None,
-        tokenizer=None,
-        directory=(),
-        seed=None,
     )
 
 
