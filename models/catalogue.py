@@ -199,7 +199,7 @@ def tuned_spec(
     """Return a fine-tuned model as the catalogue has it, also before its record is written.
 
     Args:
-        base: of which it was made.
+        base: the model that was fine-tuned.
         name: its own.
         folder: its Hugging Face directory.
         record: how it was made, where that is known already.

@@ -69,7 +69,7 @@ def read_tuned(folder: Path, name: str) -> TunedRecord:
     if found is None:
         what = "a link" if stat.S_ISLNK(mode) else "not a folder"
         raise HerdError(
-            f"{doing}: {own} is {what}. A fine-tuned model is read only from a folder of its own: "
+            f"{doing}: {own} is {what}. A fine-tuned model is read only from a real folder: "
             "put the folder itself there."
         )
     return _read(own, (found.st_ino, found.st_size, found.st_mtime_ns))
@@ -122,7 +122,7 @@ def require_recorded(folder: Path, record: TunedRecord) -> None:
 
 
 def why_not_offered(record: TunedRecord, base: ModelShape) -> str | None:
-    """Say why a fine-tuned model cannot be used as a model of its own; None if it can.
+    """Say why a fine-tuned model cannot be used as a model; None if it can.
 
     Args:
         record: of the model.
@@ -131,11 +131,11 @@ def why_not_offered(record: TunedRecord, base: ModelShape) -> str | None:
     name, parentage = record.name, record.parentage
     if parentage.method.startswith("petals-"):
         return (
-            f"{name} is a set of prompts for {parentage.base} in Petals, not a model of its own: "
+            f"{name} is a set of prompts for {parentage.base} in Petals, and no complete model: "
             f"ask for the model {parentage.base} with `adapter: {name}`"
         )
     if record.shape != base:
-        return f"its shape is not that of {parentage.base}, of which it was made"
+        return f"its shape is not that of {parentage.base}, its base"
     if WEIGHTS not in record.files:
         return f"its record names no {MERGED_FOLDER}/{WEIGHTS}"
     if record.sameness is None:
