@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MOST_LINES = 200
 FEWEST_TOKENS = 16
 """Of a line: the second half of a shorter one may be right by chance."""
-MOST_TOKENS = 64
+MOST_TOKENS = 48
 """Of a longer line its beginning is taken: no model repeats half a page without a mistake."""
 _MARKS = frozenset({PieceType.CONTROL, PieceType.UNKNOWN, PieceType.UNUSED})
 
