@@ -412,9 +412,10 @@ def check_agreement(
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = _matrix(matrix or str(PROJECT / AGREEMENT_MATRIX), set or [], named, None, None)
     if not isinstance(wanted.workload, Greedy):
+        found = f"its workload is {wanted.workload.kind}" if wanted.workload else "it has `parts`"
         raise HerdError(
-            f"--matrix {matrix}: its workload is {wanted.workload.kind}; agreement needs `greedy`, "
-            f"as in {AGREEMENT_MATRIX}."
+            f"--matrix {matrix}: {found}; agreement needs the workload `greedy`, as in "
+            f"{AGREEMENT_MATRIX}."
         )
     result = _measure(wanted, inventory, without, new=new)
     agreement = _write_report(result.folder).agreement

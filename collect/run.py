@@ -164,6 +164,23 @@ class Greedy(Record):
 Workload = Annotated[Benchmark | Perplexity | Questions | Greedy, Field(discriminator="kind")]
 
 
+PlaceNumber = Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)]
+PartName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+class PartRecord(Record):
+    """A part of a run that measures several workloads.
+
+    Attributes:
+        title: what a report calls it.
+        repeats: trials of each of its cells.
+    """
+
+    title: Words
+    workload: Workload
+    repeats: PlaceNumber
+
+
 class Price(Record):
     """What an API costs.
 
@@ -184,9 +201,6 @@ class Price(Record):
         return (self.input * read_tokens + self.output * generated_tokens) / 1e6
 
 
-PlaceNumber = Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)]
-
-
 class SystemRecord(Record):
     """An API that a run asks (`experiments/systems.yml`).
 
@@ -203,7 +217,9 @@ class SystemRecord(Record):
 
 _AXES_OF_ALL = ("engine", "model", "nodes", "weights")
 _WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms"})
-_TEXT_AXES = frozenset({"engine", "model", "weights", "workers", "system", "device", "group"})
+_TEXT_AXES = frozenset(
+    {"engine", "model", "weights", "workers", "system", "device", "group", "part"}
+)
 """What these are is known to more than one engine, and to reports."""
 
 
@@ -250,6 +266,11 @@ class CellRecord(Record):
 _COLUMNS = TRIALS_BEFORE_AXES.keys() | TRIALS_AFTER_AXES.keys() | TRIALS_OF_GPUS.keys()
 
 
+def _without_part(cell: CellRecord) -> CellRecord:
+    params = {axis: value for axis, value in cell.params.items() if axis != "part"}
+    return cell.model_copy(update={"params": params})
+
+
 class TrialRecord(Record):
     """One repeat of a cell.
 
@@ -274,6 +295,10 @@ class RunManifest(Record):
         run: name of the run and of its folder.
         plan_id: hash of what the user asked for (matrix with overrides, nodes by name).
         created_at: Unix time in seconds, controller's clock.
+        workload: of every cell; None where each part has its own.
+        repeats: trials of a cell; of the part that has the most.
+        parts: name to part, of a run with several workloads; empty for others. The axis `part`
+            of a cell says which is its own.
         seed: of the order of trials.
         warmup: unmeasured trials of each cell in each session of the runner.
         max_attempts: attempts of a trial before it counts as failed.
@@ -294,7 +319,7 @@ class RunManifest(Record):
     plan_id: Words
     created_at: Moment
     matrix_file: FilePath
-    workload: Workload
+    workload: Workload | None = None
     axes: dict[Axis, tuple[Scalar, ...]]
     repeats: PlaceNumber
     seed: Whole
@@ -309,6 +334,7 @@ class RunManifest(Record):
     toolkit: Words
     systems: dict[FileName, SystemRecord] = Field(default_factory=dict)
     tuned: dict[FileName, TunedRecord] = Field(default_factory=dict)
+    parts: dict[PartName, PartRecord] = Field(default_factory=dict)
     equivalence_margin: Margin = EQUIVALENCE_MARGIN
 
     @model_validator(mode="after")
@@ -340,6 +366,61 @@ class RunManifest(Record):
             if twice:
                 raise ValueError(f"two trials have the same {name}: {twice[0][-1]}")
         return self
+
+    @model_validator(mode="after")
+    def _has_one_task_a_cell(self) -> Self:
+        if (self.workload is None) != bool(self.parts):
+            raise ValueError("it must have either a workload or parts")
+        for cell in self.cells:
+            if cell.params.get("part") not in (self.parts or (None,)):
+                raise ValueError(f"the cell {cell.cell_id} is of a part that does not exist")
+        return self
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Every workload, of a run with parts in their order."""
+        if self.workload is not None:
+            return (self.workload,)
+        return tuple(part.workload for part in self.parts.values())
+
+    @property
+    def asked(self) -> tuple[Question, ...]:
+        """Every question that the run asks; the ids differ."""
+        return tuple(
+            question
+            for workload in self.workloads
+            if isinstance(workload, Questions)
+            for question in workload.asked
+        )
+
+    def workload_of(self, cell: CellRecord) -> Workload:
+        """What a cell is asked to do."""
+        return self.workload or self.parts[str(cell.params["part"])].workload
+
+    def of_part(self, name: str) -> RunManifest:
+        """A part as a run of its own, which has one workload and no axis `part`.
+
+        Ids, orders and machines are the same as in the whole run. Raises KeyError when the run
+        has no such part.
+        """
+        part = self.parts[name]
+        cells = tuple(_without_part(c) for c in self.cells if c.params["part"] == name)
+        ids = {cell.cell_id for cell in cells}
+        names = dict.fromkeys(axis for cell in cells for axis in cell.params)
+        return self.model_copy(
+            update={
+                "title": part.title,
+                "workload": part.workload,
+                "repeats": part.repeats,
+                "parts": {},
+                "axes": {
+                    axis: tuple(dict.fromkeys(c.params[axis] for c in cells if axis in c.params))
+                    for axis in names
+                },
+                "cells": cells,
+                "trials": tuple(trial for trial in self.trials if trial.cell_id in ids),
+            }
+        )
 
     def share_machine(self, names: Iterable[str]) -> bool:
         """Whether some of these nodes are virtual ones of one machine: they were booted as one."""

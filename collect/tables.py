@@ -64,6 +64,22 @@ class Tables:
     answers: pd.DataFrame
     texts: pd.DataFrame
 
+    def of_part(self, part: RunManifest) -> Tables:
+        """The rows of a part, as its tables would be if it were a run of its own.
+
+        Args:
+            part: what `RunManifest.of_part` gives.
+        """
+        ids = {trial.trial_id for trial in part.trials}
+        found = {table.name: getattr(self, table.name) for table in fields(self)}
+        rows = {
+            name: frame[frame["trial_id"].isin(ids)].reset_index(drop=True)
+            for name, frame in found.items()
+        }
+        columns = {**TRIALS_BEFORE_AXES, **_axis_columns(part), **TRIALS_AFTER_AXES}
+        kept = [n for n in rows["trials"] if n in columns or n in TRIALS_OF_GPUS]
+        return Tables(**{**rows, "trials": rows["trials"][kept]})
+
     def write(self, run_folder: Path) -> tuple[Path, ...]:
         """Write `tables/<name>.parquet`, each whole or not at all; the same run, the same bytes.
 
@@ -154,7 +170,7 @@ def _trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
             name: str(value) if axes[name] == "string" else value
             for name, value in state.cell.params.items()
         },
-        "workload": run.workload.kind,
+        "workload": run.workload_of(state.cell).kind,
         "repeat": state.trial.repeat,
         "block": state.trial.block,
         "order": state.trial.order,
@@ -246,11 +262,10 @@ def _answer_rows(run: str, attempts: Iterable[tuple[TrialState, AttemptState]]) 
 
 
 def _text_rows(manifest: RunManifest, trials: Iterable[TrialState]) -> Iterator[Row]:
-    if not isinstance(manifest.workload, Greedy):
-        return
     for trial in trials:
         chosen = trial.chosen
-        if chosen is None or chosen.measurement is None:
+        is_greedy = isinstance(manifest.workload_of(trial.cell), Greedy)
+        if not is_greedy or chosen is None or chosen.measurement is None:
             continue
         for index, token in enumerate(_said(chosen.measurement)):
             yield {

@@ -11,7 +11,7 @@ from analysis.text.sentence import Sentence, say
 from analysis.text.wording import plural
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
-from collect.run import Benchmark, Greedy, Questions, RunManifest
+from collect.run import Benchmark, Greedy, Questions, Workload
 
 MOST_OPEN = 4
 """Findings that are not folded."""
@@ -41,7 +41,8 @@ def _findings(study: Study) -> Iterator[Block]:
 
 def _protocol(study: Study) -> Iterator[Sentence]:
     run = study.run
-    yield say("Each trial: {workload}.", workload=workload_in_words(run))
+    if run.workload is not None:
+        yield say("Each trial: {workload}.", workload=workload_in_words(run.workload))
     repeats = (
         "{repeats} in randomised blocks (seed {seed})."
         if run.repeats > 1
@@ -54,9 +55,8 @@ def _protocol(study: Study) -> Iterator[Sentence]:
         yield say("The same in all series: {same}.", same=same)
 
 
-def workload_in_words(run: RunManifest) -> Sentence:
+def workload_in_words(workload: Workload) -> Sentence:
     """Say what the engines were asked to do."""
-    workload = run.workload
     if isinstance(workload, Benchmark):
         return say(
             "process a prompt of {prompt} tokens, then generate {generated} tokens",

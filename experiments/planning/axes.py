@@ -32,6 +32,8 @@ COMMON_AXES: tuple[Axis, ...] = (
     Axis("weights", str, default="f32", values=get_args(Weights)),
     Axis("workers", str, default="fresh", values=("fresh", "kept")),
 )
+PART = Axis("part", str, default="")
+"""Which part of a matrix with several workloads; cells of others do not have it."""
 PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, *LINK_AXES)
 """Where a cell runs. All engines have them; cells only where the matrix names them."""
 
@@ -83,7 +85,7 @@ def _with_words(axes: Mapping[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scala
 def known_axes() -> dict[str, tuple[Axis, ...]]:
     """Every axis that some engine or all have, by name (an axis may differ between engines)."""
     known: dict[str, tuple[Axis, ...]] = {axis.name: (axis,) for axis in (SYSTEM, *COMMON_AXES)}
-    known |= {axis.name: (axis,) for axis in PLACE_AXES}
+    known |= {axis.name: (axis,) for axis in (PART, *PLACE_AXES)}
     for engine in ENGINES.values():
         for axis in engine.axes:
             known[axis.name] = (*known.get(axis.name, ()), axis)

@@ -39,6 +39,11 @@ def comparison(
     """
     asked = load_matrix(Path(matrix) if matrix else COMPARISON)
     workload = asked.workload
+    if asked.parts:
+        raise HerdError(
+            f"Reading the matrix {asked.file}: it has `parts`, and a comparison asks the questions "
+            "of one `workload`. `fab run-matrix` runs a matrix with parts."
+        )
     if not isinstance(workload, Questions):
         raise HerdError(f"Reading the matrix {asked.file}: its workload must be `questions`.")
     if questions is not None:

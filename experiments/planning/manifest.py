@@ -17,6 +17,8 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
     """The record with which a run of that plan begins."""
     matrix = plan.matrix
     names = dict.fromkeys(name for cell in plan.cells for name in cell.params)
+    has_cells = {cell.params.get("part") for cell in plan.cells}
+    parts = {n: part.record(n) for n, part in matrix.chosen_parts.items() if n in has_cells}
     return RunManifest(
         run=run,
         title=matrix.title,
@@ -28,7 +30,8 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
             name: tuple(dict.fromkeys(c.params[name] for c in plan.cells if name in c.params))
             for name in names
         },
-        repeats=matrix.repeats,
+        repeats=max((part.repeats for part in parts.values()), default=matrix.repeats),
+        parts=parts,
         seed=matrix.seed,
         warmup=matrix.warmup,
         max_attempts=matrix.max_attempts,

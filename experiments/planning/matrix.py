@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from collect.questions import load_questions
 from collect.run import (
@@ -23,11 +24,12 @@ from collect.run import (
 from core.errors import HerdError
 from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
-from core.yaml_file import load_yaml_file
+from core.yaml_file import line_of, load_yaml_file
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
 from experiments.planning.axes import (
     COMMON_AXES,
+    PART,
     PLACE_AXES,
     SYSTEM,
     Axes,
@@ -35,6 +37,15 @@ from experiments.planning.axes import (
     axis_problems,
     exclusion_problems,
     from_flag,
+)
+from experiments.planning.parts import (
+    Part,
+    Parts,
+    Place,
+    name_problems,
+    part_problems,
+    question_problem,
+    repeats_problem,
 )
 from experiments.planning.systems import load_systems
 
@@ -62,8 +73,11 @@ class Matrix(Record):
     """What the user asks.
 
     Attributes:
+        workload: what every cell does; None where each part has its own.
+        parts: name to part; empty where there is one workload. Cells of a matrix with parts have
+            the axis `part`.
         axes: axis name to the values to measure.
-        repeats: trials of each cell.
+        repeats: trials of each cell; parts have their own.
         seed: of the order of trials.
         warmup: unmeasured trials of a cell before its first measured one, in each session.
         max_attempts: attempts of a trial before it counts as failed.
@@ -76,7 +90,8 @@ class Matrix(Record):
     """
 
     title: str
-    workload: Workload = Benchmark()
+    workload: Workload | None = None
+    parts: Parts = Field(default_factory=dict)
     axes: Axes = Field(default_factory=dict)
     repeats: int = Field(default=6, ge=1, le=10_000)
     seed: int = 1
@@ -89,14 +104,42 @@ class Matrix(Record):
     file: str = Field(default="", exclude=True)
     flags: tuple[str, ...] | None = Field(default=None, exclude=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_workload(cls, given: object) -> object:
+        if isinstance(given, Mapping) and not {"workload", "parts"} & given.keys():
+            return {**given, "workload": Benchmark()}
+        return given
+
     @model_validator(mode="after")
-    def _each_prompt_once(self) -> Self:
-        if isinstance(self.workload, Greedy) and self.repeats != self.workload.repeats:
-            raise ValueError(
-                f"a greedy workload of {len(self.workload.prompts)} prompts has one trial for "
-                f"each and one for its text: write `repeats: {self.workload.repeats}`"
-            )
+    def _goes_together(self) -> Self:
+        problems = [
+            InitErrorDetails(type=PydanticCustomError("matrix", _plain(text)), loc=at, input=None)
+            for at, text in self._problems()
+        ]
+        if problems:
+            raise ValidationError.from_exception_data("matrix", problems)
+        if problem := repeats_problem(self.workload, self.repeats):
+            raise ValueError(problem)
         return self
+
+    def _problems(self) -> Iterator[tuple[Place, str]]:
+        """What is wrong with parts and their names: place and sentence of each."""
+        if (self.workload is None) != bool(self.parts):
+            yield (
+                ("parts",),
+                "a matrix has either one `workload`, or `parts` that have a workload each",
+            )
+        if self.parts and "repeats" in self.model_fields_set:
+            yield ("repeats",), "each part has its own `repeats`: write it there"
+        yield from part_problems(self.parts)
+        named: list[tuple[Place, Mapping[str, Sequence[Scalar]]]] = [(("axes",), self.axes)]
+        for index, one in enumerate(self.constraints):
+            at: Place = ("constraints", index)
+            named += [((*at, "when"), one.when), ((*at, "only"), one.only)]
+        for place, axes in named:
+            for where, text in name_problems(axes, self.parts):
+                yield (*place, *where), text
 
     def override(
         self,
@@ -135,6 +178,11 @@ class Matrix(Record):
             for name, value in (("repeats", repeats), ("seed", seed))
             if value is not None
         }
+        if self.parts and "repeats" in numbers:
+            raise HerdError(
+                f"--repeats {numbers['repeats']}: each part of {self.title} has its own repeats. "
+                "Leave out --repeats, or change them in the matrix."
+            )
         if isinstance(self.workload, Greedy) and "repeats" in numbers:
             raise HerdError(
                 f"--repeats {numbers['repeats']}: the trials of {self.title} are its prompts "
@@ -142,13 +190,38 @@ class Matrix(Record):
                 "matrix."
             )
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
-        for _, problem in exclusion_problems(merged):
+        for _, problem in (*exclusion_problems(merged), *name_problems(merged, self.parts)):
             raise HerdError(f"Reading the command line: {problem}.")
         return self.model_copy(update={"axes": merged, **numbers})
 
     def values(self, axis: Axis) -> tuple[Scalar, ...]:
         """The values asked for on an axis, its default where the matrix does not name it."""
         return tuple(dict.fromkeys(self.axes.get(axis.name, (axis.default,))))
+
+    @property
+    def chosen_parts(self) -> dict[str, Part]:
+        """The parts to measure: all, or those that the axis `part` names."""
+        names = self.axes.get(PART.name, tuple(self.parts))
+        return {name: part for name, part in self.parts.items() if name in names}
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Every workload to measure."""
+        if self.workload is not None:
+            return (self.workload,)
+        return tuple(part.workload for part in self.chosen_parts.values())
+
+    def repeats_of(self, cell: Cell) -> int:
+        """Trials of a cell."""
+        part = self.parts.get(str(cell.params.get(PART.name)))
+        return self.repeats if part is None else part.repeats
+
+    def _tasks(self) -> Iterator[tuple[dict[str, Scalar], Workload]]:
+        """What is to be done with each combination, and what that adds to its parameters."""
+        if self.workload is not None:
+            yield {}, self.workload
+        for name, part in self.chosen_parts.items():
+            yield {PART.name: name}, part.workload
 
     def cells(self) -> tuple[Cell, ...]:
         """Every combination once, without axes that its engine lacks.
@@ -162,11 +235,12 @@ class Matrix(Record):
             place = [axis for axis in PLACE_AXES if axis.name in self.axes and endpoint is None]
             usual = [axis for axis in own if axis.name in self.axes or not axis.is_rare]
             axes = [axis for axis in (*COMMON_AXES, *place, *usual) if axis.name not in fixed]
-            for combination in itertools.product(*(self.values(axis) for axis in axes)):
+            combinations = itertools.product(*(self.values(axis) for axis in axes))
+            for combination, (part, workload) in itertools.product(combinations, self._tasks()):
                 chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
-                params = _in_order({**fixed, **chosen}, own)
+                params = _in_order({**fixed, **chosen, **part}, own)
                 if all(constraint.allows(params) for constraint in self.constraints):
-                    cell = Cell(params, self.workload, self.deadline_s, endpoint=endpoint)
+                    cell = Cell(params, workload, self.deadline_s, endpoint=endpoint)
                     found.setdefault(tuple(params.items()), cell)
         if not found:
             raise HerdError(
@@ -189,7 +263,7 @@ class Matrix(Record):
 
 def _in_order(params: Mapping[str, Scalar], own: Sequence[Axis]) -> dict[str, Scalar]:
     """Axes in the order in which all cells have them: common ones first."""
-    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, *PLACE_AXES, *own)]
+    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, PART, *PLACE_AXES, *own)]
     return {name: params[name] for name in names if name in params}
 
 
@@ -202,11 +276,28 @@ def load_matrix(path: Path) -> Matrix:
             what is wrong and what would be right.
     """
     matrix = load_yaml_file(path, Matrix, "the matrix")
-    workload = matrix.workload
-    if isinstance(workload, Questions):
-        asked = load_questions(PROJECT_FOLDER / workload.file)
-        workload = workload.model_copy(update={"asked": asked})
-    return matrix.model_copy(update={"file": str(path), "workload": workload})
+    parts = {
+        name: part.model_copy(update={"workload": _with_questions(part.workload)})
+        for name, part in matrix.parts.items()
+    }
+    if found := question_problem(parts):
+        at, file, problem = found
+        raise HerdError(f"{path}, line {line_of(path, at, file)}: {problem}.")
+    workload = matrix.workload and _with_questions(matrix.workload)
+    return matrix.model_copy(update={"file": str(path), "workload": workload, "parts": parts})
+
+
+def _with_questions(workload: Workload) -> Workload:
+    """Give a workload that asks something its questions."""
+    if not isinstance(workload, Questions):
+        return workload
+    asked = load_questions(PROJECT_FOLDER / workload.file)
+    return workload.model_copy(update={"asked": asked})
+
+
+def _plain(text: str) -> str:
+    """Text without braces, which pydantic would take for placeholders."""
+    return text.replace("{", "(").replace("}", ")")
 
 
 def _flag(axis: str) -> str:

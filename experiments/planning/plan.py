@@ -156,7 +156,11 @@ def make_plan(
         plan_id=plan_id(matrix, cluster),
         cells=tuple(record for record, _ in cells.values()),
         by_id={cell_id: cell for cell_id, (_, cell) in cells.items()},
-        trials=order_trials(list(cells), matrix.repeats, matrix.seed),
+        trials=order_trials(
+            list(cells),
+            {cell_id: matrix.repeats_of(cell) for cell_id, (_, cell) in cells.items()},
+            matrix.seed,
+        ),
         seconds=seconds_per_trial(results, cells, account) if results else {},
     )
 
@@ -167,25 +171,44 @@ def plan_id(matrix: Matrix, cluster: Cluster) -> str:
     return digest(
         {
             "title": matrix.title,
-            "workload": content(matrix.workload),
+            **_tasks(matrix),
             "cells": sorted((canonical(cell.params) for cell in cells), key=digest),
-            "repeats": matrix.repeats,
             "seed": matrix.seed,
             "nodes": [node.name for node in needed(cells, cluster).nodes],
         }
     )
 
 
-def order_trials(cell_ids: Sequence[str], repeats: int, seed: int) -> tuple[TrialRecord, ...]:
-    """Randomised complete blocks: each holds every cell once, shuffled.
+def _tasks(matrix: Matrix) -> dict[str, object]:
+    """What is done with a cell, and how often."""
+    if matrix.workload is not None:
+        return {"workload": content(matrix.workload), "repeats": matrix.repeats}
+    return {
+        "parts": {
+            name: {"workload": content(part.workload), "repeats": part.repeats}
+            for name, part in matrix.chosen_parts.items()
+        }
+    }
+
+
+def order_trials(
+    cell_ids: Sequence[str], repeats: int | Mapping[str, int], seed: int
+) -> tuple[TrialRecord, ...]:
+    """Randomised complete blocks: each holds every cell once that has a trial left, shuffled.
 
     The order depends on the seed and on nothing else; the drift of a day (heat, load) then hits
     all cells alike.
+
+    Args:
+        cell_ids: the cells.
+        repeats: trials of each cell, or by its id.
+        seed: of the shuffle.
     """
+    of_cell = dict.fromkeys(cell_ids, repeats) if isinstance(repeats, int) else repeats
     shuffler = random.Random(seed)  # noqa: S311 - an order that can be repeated, not a secret
     trials: list[TrialRecord] = []
-    for block in range(1, repeats + 1):
-        ids = list(cell_ids)
+    for block in range(1, max(of_cell.values(), default=0) + 1):
+        ids = [cell_id for cell_id in cell_ids if block <= of_cell[cell_id]]
         shuffler.shuffle(ids)
         for cell_id in ids:
             trials.append(
@@ -237,7 +260,10 @@ def _records(
 def estimate_s(plan: Plan) -> float:
     """Time for all that can run now, warm-ups included, in seconds."""
     return sum(
-        (plan.matrix.repeats + warm_ups(plan.by_id[cell_id], plan.matrix.warmup))
+        (
+            plan.matrix.repeats_of(plan.by_id[cell_id])
+            + warm_ups(plan.by_id[cell_id], plan.matrix.warmup)
+        )
         * plan.seconds.get(cell_id, SECONDS_ASSUMED)
         for cell_id in runnable(plan)
     )

@@ -21,10 +21,8 @@ def references_of(plan: Plan) -> References | None:
     Raises:
         HerdError: a model cannot be had.
     """
-    workload = plan.matrix.workload
-    if not isinstance(workload, Greedy):
-        return None
-    return _of(_possible(plan), workload)
+    workload = _greedy(plan)
+    return None if workload is None else _of(_possible(plan), workload)
 
 
 def more_references(plan: Plan, known: References) -> References | None:
@@ -33,13 +31,20 @@ def more_references(plan: Plan, known: References) -> References | None:
     Raises:
         HerdError: a model cannot be had.
     """
-    workload = plan.matrix.workload
+    workload = _greedy(plan)
     cells = [cell for cell in _possible(plan) if known.lacks(cell.model, cell.weights)]
-    return _of(cells, workload) if cells and isinstance(workload, Greedy) else None
+    return _of(cells, workload) if cells and workload is not None else None
+
+
+def _greedy(plan: Plan) -> Greedy | None:
+    """The workload that asks the reference: a matrix has one at most."""
+    return next((one for one in plan.matrix.workloads if isinstance(one, Greedy)), None)
 
 
 def _possible(plan: Plan) -> list[Cell]:
-    return [plan.by_id[record.cell_id] for record in plan.cells if record.unavailable is None]
+    """The cells that can run and are compared with the reference."""
+    cells = [plan.by_id[record.cell_id] for record in plan.cells if record.unavailable is None]
+    return [cell for cell in cells if isinstance(cell.workload, Greedy)]
 
 
 def _of(cells: Sequence[Cell], workload: Greedy) -> References:

@@ -27,7 +27,6 @@ from collect.judging import Choice, Judge, Ruling, judge_files, read_judge
 from collect.parsers.json_lines import count_of, whole_text
 from collect.questions import Question
 from collect.ratings import read_lines
-from collect.run import Questions
 from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.paths import CLIENT, PROJECT_FOLDER
@@ -202,8 +201,7 @@ def _describe(path: Path, judge: Judge) -> None:
 
 def _asks(account: Account, texts: Texts, judge: Judge, endpoint: Endpoint) -> Iterator[Ask]:
     """Every two different answers to a question, in both orders."""
-    workload = account.manifest.workload
-    for question in workload.asked if isinstance(workload, Questions) else ():
+    for question in account.manifest.asked:
         answers = texts.get(question.id, {})
         for pair in itertools.combinations(sorted(answers), 2):
             for first, second in (pair, pair[::-1]):

@@ -126,7 +126,7 @@ def find_asked(results: Path, run: str | None) -> Path:
     else:
         found = plans(results)
     for folder, manifest in reversed(found):
-        if isinstance(manifest.workload, Questions):
+        if any(isinstance(workload, Questions) for workload in manifest.workloads):
             return folder
     subject = f"the run {run} asked no questions" if run else f"no run in {results} asked questions"
     raise HerdError(
@@ -179,10 +179,8 @@ def texts_to_rate(account: Account) -> dict[str, dict[str, str]]:
 
 def sheet_of(run: RunManifest, key: SheetKey, texts: Texts) -> Sheet:
     """The sheet that a key labels; answers that are no longer to judge keep their label unused."""
-    workload = run.workload
-    questions = workload.asked if isinstance(workload, Questions) else ()
     asked = []
-    for question in questions:
+    for question in run.asked:
         known = texts.get(question.id, {})
         answers = tuple(
             Shown(label_of(position), answer, known[answer])

@@ -142,7 +142,7 @@ def add_later(ledger: Ledger, plan: Plan, later: Later) -> Later:
     Raises:
         HerdError: it cannot be written, or a model cannot be had.
     """
-    if isinstance(plan.matrix.workload, Greedy):
+    if any(isinstance(workload, Greedy) for workload in plan.matrix.workloads):
         more = more_references(plan, load_references(ledger.folder))
         later = later.model_copy(update={"references": more})
     ledger.add(later)
