@@ -398,7 +398,7 @@ class RunManifest(Record):
         return self.workload or self.parts[str(cell.params["part"])].workload
 
     def of_part(self, name: str) -> RunManifest:
-        """A part as a run of its own, which has one workload and no axis `part`.
+        """A part as a separate run, which has one workload and no axis `part`.
 
         Ids, orders and machines are the same as in the whole run. Raises KeyError when the run
         has no such part.

@@ -65,7 +65,7 @@ class Tables:
     texts: pd.DataFrame
 
     def of_part(self, part: RunManifest) -> Tables:
-        """The rows of a part, as its tables would be if it were a run of its own.
+        """The rows of a part, as the tables of a separate run would have them.
 
         Args:
             part: what `RunManifest.of_part` gives.

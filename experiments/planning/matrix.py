@@ -39,8 +39,8 @@ from experiments.planning.axes import (
     from_flag,
 )
 from experiments.planning.parts import (
-    Part,
-    Parts,
+    PartOfMatrix,
+    PartsOfMatrix,
     Place,
     name_problems,
     part_problems,
@@ -91,7 +91,7 @@ class Matrix(Record):
 
     title: str
     workload: Workload | None = None
-    parts: Parts = Field(default_factory=dict)
+    parts: PartsOfMatrix = Field(default_factory=dict)
     axes: Axes = Field(default_factory=dict)
     repeats: int = Field(default=6, ge=1, le=10_000)
     seed: int = 1
@@ -199,7 +199,7 @@ class Matrix(Record):
         return tuple(dict.fromkeys(self.axes.get(axis.name, (axis.default,))))
 
     @property
-    def chosen_parts(self) -> dict[str, Part]:
+    def chosen_parts(self) -> dict[str, PartOfMatrix]:
         """The parts to measure: all, or those that the axis `part` names."""
         names = self.axes.get(PART.name, tuple(self.parts))
         return {name: part for name, part in self.parts.items() if name in names}

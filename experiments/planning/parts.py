@@ -15,7 +15,7 @@ Place = tuple[str | int, ...]
 """Where in a matrix something is wrong: keys and places in lists."""
 
 
-class Part(Record):
+class PartOfMatrix(Record):
     """A workload among several.
 
     Attributes:
@@ -32,7 +32,7 @@ class Part(Record):
         return PartRecord(title=self.title or name, workload=self.workload, repeats=self.repeats)
 
 
-Parts = dict[PartName, Part]
+PartsOfMatrix = dict[PartName, PartOfMatrix]
 
 
 def repeats_problem(workload: Workload | None, repeats: int) -> str | None:
@@ -45,8 +45,8 @@ def repeats_problem(workload: Workload | None, repeats: int) -> str | None:
     return None
 
 
-def part_problems(parts: Mapping[str, Part]) -> Iterator[tuple[Place, str]]:
-    """Find what is wrong with parts beside one another: place and sentence of each."""
+def part_problems(parts: Mapping[str, PartOfMatrix]) -> Iterator[tuple[Place, str]]:
+    """Find what is wrong with parts that are together in a matrix: place and sentence of each."""
     for name, part in parts.items():
         if problem := repeats_problem(part.workload, part.repeats):
             yield ("parts", name, "repeats"), problem
@@ -54,13 +54,13 @@ def part_problems(parts: Mapping[str, Part]) -> Iterator[tuple[Place, str]]:
     if len(greedy) > 1:
         told = (
             f"the part {greedy[0]} is greedy, too, and a run has the reference's texts for one: "
-            "put all prompts into one part, or into a matrix of their own"
+            "put all prompts into one part, or into a separate matrix"
         )
         yield ("parts", greedy[1], "workload"), told
 
 
 def name_problems(
-    axes: Mapping[str, Sequence[Scalar]], parts: Mapping[str, Part]
+    axes: Mapping[str, Sequence[Scalar]], parts: Mapping[str, PartOfMatrix]
 ) -> Iterator[tuple[Place, str]]:
     """Find values of the axis `part` that are no part of the matrix: place and sentence of each."""
     for index, value in enumerate(axes.get("part", ())):
@@ -70,8 +70,8 @@ def name_problems(
             yield ("part", index), f"this matrix has no part {name}; {have}"
 
 
-def question_problem(parts: Mapping[str, Part]) -> tuple[Place, str, str] | None:
-    """Find a question whose id another part has, so that raters could not tell them apart.
+def question_problem(parts: Mapping[str, PartOfMatrix]) -> tuple[Place, str, str] | None:
+    """Find a question whose id another part has, so that a rater's judgement would count for both.
 
     Returns:
         The place of its file, the file and a sentence; None where all ids differ.

@@ -58,6 +58,7 @@ def two_parts() -> Matrix:
         name: {"workload": {"kind": "benchmark", **done}, "repeats": repeats}
         for name, repeats in (("often", 2), ("once", 1))
     }
+    axes = {**plain["axes"], "nodes": (1,)}
     changed = {"warmup": 0, "parts": parts, "axes": axes, "file": "scripted.yml"}
     return Matrix(**{**plain, **changed})
 
