@@ -197,6 +197,23 @@ class LinkRecord(Record):
     round_trip_ms: Positive | None = None
 
 
+class ScoredRecord(Record):
+    """The part of a document that an attempt scored, as the model's own vocabulary splits it.
+
+    Attributes:
+        document: its name.
+        part: of it, from 1.
+        tokens: that get a probability: all but the first, which a beginning-of-text is if the
+            model has one.
+        size: bytes of UTF-8 of these tokens.
+    """
+
+    document: Words
+    part: PlaceNumber
+    tokens: Count
+    size: Count
+
+
 class AttemptRecord(Record):
     """One execution of a trial.
 
@@ -219,6 +236,7 @@ class AttemptRecord(Record):
         link: the links of its nodes, where the matrix names them.
         devices: node name to the GPU that its log says it computed on; no nodes that computed on
             their CPU.
+        scored: which document it scored; None with another workload.
         software_devices: those of these nodes whose GPU is software, which their CPU runs.
     """
 
@@ -245,6 +263,7 @@ class AttemptRecord(Record):
     devices: Annotated[dict[FileName, Words], Field(max_length=MOST_NODES)] = Field(
         default_factory=dict
     )
+    scored: ScoredRecord | None = None
     software_devices: Annotated[tuple[FileName, ...], Field(max_length=MOST_NODES)] = ()
 
     @property

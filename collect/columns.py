@@ -67,6 +67,18 @@ TRIALS_OF_GPUS: Columns = MappingProxyType(
     }
 )
 """Further columns of `trials`, only in runs that counted the energy of a GPU that computed."""
+TRIALS_OF_DOCUMENTS: Columns = MappingProxyType(
+    {
+        "document": "string",
+        "document_part": "Int64",
+        "document_bytes": "Int64",
+        "document_tokens": "Int64",
+        "read_tokens": "Int64",
+        "document_bits": "Float64",
+        "bits_per_byte": "Float64",
+    }
+)
+"""Further columns of `trials`, only in runs that score documents."""
 NODES_OF_GPUS: Columns = MappingProxyType({"gpu_energy_j": "Float64"})
 """The same of `nodes`."""
 TOKENS: Columns = MappingProxyType(

@@ -17,7 +17,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from collect.columns import TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES, TRIALS_OF_GPUS
+from collect.columns import (
+    TRIALS_AFTER_AXES,
+    TRIALS_BEFORE_AXES,
+    TRIALS_OF_DOCUMENTS,
+    TRIALS_OF_GPUS,
+)
+from collect.documents import LONGEST, SHORTEST, DocumentPart, LeftOut
 from collect.questions import Question
 from core.foreign import Count, FileName, RelativePath, visible
 from core.record import Moment, Record, Scalar, Whole, Words, all_differ
@@ -161,7 +167,34 @@ class Greedy(Record):
         return self.prompts[repeat - 1] if repeat <= len(self.prompts) else None
 
 
-Workload = Annotated[Benchmark | Perplexity | Questions | Greedy, Field(discriminator="kind")]
+class Documents(Record):
+    """How well a model predicts documents: bits per byte of each.
+
+    Repeat k of a cell scores part k, token by token, as `Greedy` scores its text.
+
+    Attributes:
+        file: path of a file of documents, relative to the project (`collect.documents`).
+        count: how many parts of documents are scored at most, one in each trial of a cell.
+        characters: of each part at most; the rest of its text is cut off.
+        scored: the parts as they were when the run was planned; a user does not write them.
+        left_out: what of the file is not scored; a user does not write it.
+    """
+
+    kind: Literal["documents"] = "documents"
+    file: str
+    count: int = Field(default=40, ge=1, le=999)
+    characters: int = Field(default=600, ge=SHORTEST, le=LONGEST)
+    scored: tuple[DocumentPart, ...] = ()
+    left_out: LeftOut = LeftOut()
+
+    def part(self, repeat: int) -> DocumentPart:
+        """The part that a repeat (from 1) scores. Raises IndexError when there is none."""
+        return self.scored[repeat - 1]
+
+
+Workload = Annotated[
+    Benchmark | Perplexity | Questions | Greedy | Documents, Field(discriminator="kind")
+]
 
 
 PlaceNumber = Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)]
@@ -263,7 +296,12 @@ class CellRecord(Record):
         return self
 
 
-_COLUMNS = TRIALS_BEFORE_AXES.keys() | TRIALS_AFTER_AXES.keys() | TRIALS_OF_GPUS.keys()
+_COLUMNS = (
+    TRIALS_BEFORE_AXES.keys()
+    | TRIALS_AFTER_AXES.keys()
+    | TRIALS_OF_GPUS.keys()
+    | TRIALS_OF_DOCUMENTS.keys()
+)
 
 
 def _without_part(cell: CellRecord) -> CellRecord:

@@ -13,6 +13,7 @@ texts: a row a token of a greedy workload, generated or scored, of the attempt t
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -37,6 +38,7 @@ from collect.columns import (
     TOKENS,
     TRIALS_AFTER_AXES,
     TRIALS_BEFORE_AXES,
+    TRIALS_OF_DOCUMENTS,
     TRIALS_OF_GPUS,
     Columns,
 )
@@ -117,6 +119,8 @@ def tables_of(account: Account) -> Tables:
     if any(attempt.record and gpu_energy(attempt.record) for _, attempt in attempts):
         columns |= TRIALS_OF_GPUS
         of_nodes |= NODES_OF_GPUS
+    if any(attempt.record and attempt.record.scored for _, attempt in attempts):
+        columns |= TRIALS_OF_DOCUMENTS
     return Tables(
         trials=_frame([_trial_row(account.manifest, axes, trial) for trial in trials], columns),
         tokens=_frame(_step_rows(run, trials, "tokens", TOKENS), TOKENS),
@@ -189,6 +193,24 @@ def _trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
         "link_round_trip_ms": chosen.record.link and chosen.record.link.round_trip_ms,
         **_figures(chosen.measurement),
         **trial_energy(run, state.cell.nodes, chosen.record, chosen.measurement),
+        **_document(chosen.record, chosen.measurement),
+    }
+
+
+def _document(record: AttemptRecord, measurement: Measurement) -> Row:
+    """What an engine said of a document; its perplexity is over all tokens that it scored."""
+    scored, perplexity, read = record.scored, measurement.perplexity, len(measurement.said)
+    if scored is None or perplexity is None or not (read and scored.size):
+        return {}
+    bits = max(0.0, math.log2(perplexity)) * read
+    return {
+        "document": scored.document,
+        "document_part": scored.part,
+        "document_bytes": scored.size,
+        "document_tokens": scored.tokens,
+        "read_tokens": read,
+        "document_bits": bits,
+        "bits_per_byte": bits / scored.size,
     }
 
 

@@ -18,7 +18,7 @@ from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import listing, plural
 from collect.account import STATES
 from collect.columns import FIGURES
-from collect.run import CellRecord, Greedy, RunManifest, Scalar
+from collect.run import CellRecord, Documents, Greedy, RunManifest, Scalar
 from core.foreign import one_line
 
 API_ENGINE = "openai"
@@ -214,7 +214,8 @@ def cell_results(
 ) -> tuple[CellResult, ...]:
     """The cells of a run, in its order, with their trials.
 
-    Those of a greedy workload have no figures: each of a cell's trials does another thing.
+    Those of a greedy workload, or of documents, have no figures: each of a cell's trials does
+    another thing.
 
     Args:
         run: the run's plan.
@@ -222,7 +223,7 @@ def cell_results(
         attempts: table of the run; without it nothing is known of attempts that do not count.
         nodes: table of the run; without it nothing is known of the GPUs of its cells.
     """
-    if isinstance(run.workload, Greedy):
+    if isinstance(run.workload, Greedy | Documents):
         trials = trials.drop(columns=list(FIGURES))
     groups = {str(cell_id): rows for cell_id, rows in trials.groupby("cell_id", sort=False)}
     empty = trials.iloc[:0]

@@ -11,7 +11,7 @@ from analysis.text.sentence import Sentence, say
 from analysis.text.wording import plural
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
-from collect.run import Benchmark, Greedy, Questions, Workload
+from collect.run import Benchmark, Documents, Greedy, Questions, Workload
 
 MOST_OPEN = 4
 """Findings that are not folded."""
@@ -79,6 +79,14 @@ def workload_in_words(workload: Workload) -> Sentence:
             "tokens including the prompt; the last trial of a cell scores a text instead",
             prompts=plural(len(workload.prompts), "prompt"),
             positions=workload.positions,
+        )
+    if isinstance(workload, Documents):
+        return say(
+            "score one of {texts} from {file}, token by token, each of at most {characters} "
+            "characters",
+            texts=plural(len(workload.scored), "text"),
+            file=workload.file,
+            characters=workload.characters,
         )
     return say(
         "compute the perplexity of the first {characters} characters of {text}",

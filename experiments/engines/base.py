@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
-from collect.attempt import Role
+from collect.attempt import Role, ScoredRecord
 from collect.run import Price, Scalar, Workload
 from experiments.fleet.cluster import CLUSTER, Backend, Node
 from models.shape import Weights
@@ -41,7 +41,8 @@ class Cell:
         params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
         there, with the engine's own axes; `device`, `group` and links where the matrix names them.
         deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
-        repeat: which trial of the cell, from 1; only a greedy workload does another thing in each.
+        repeat: which trial of the cell, from 1; with `greedy` and `documents` each does another
+            thing.
         endpoint: where it is asked, of an API; None on nodes.
     """
 
@@ -127,6 +128,7 @@ class Deployment:
             enforces it.
         server: started after the workers, ready before the root starts, on the root's node;
             restarted in every trial, even where workers are reused.
+        scored: the document that it scores, if its workload has some.
     """
 
     workers: tuple[Process, ...]
@@ -134,6 +136,7 @@ class Deployment:
     expected_samples: int
     deadline_s: float
     server: Process | None = None
+    scored: ScoredRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import islice
 
-from collect.run import Benchmark, Greedy, Perplexity, Questions
+from collect.attempt import ScoredRecord
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from core.paths import MODELS_FOLDER, PROJECT_FOLDER
 from experiments.engines.base import Cell
@@ -17,6 +18,7 @@ from models.catalogue import ModelSpec, load_catalogue
 from models.encoder import Encoder
 from models.fetch import is_fetched, read_fetched
 from models.memory import MemoryNeed, NodeMemory
+from models.splitter import Splitter
 
 
 @cache
@@ -94,9 +96,14 @@ def threads(cell: Cell, node: Node) -> int:
 
 def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:
     """That so many tokens are more than the context holds, one sentence; None if they fit."""
-    if tokens > context:
-        return f"{cell.model} has a context of {context} tokens here, but {tokens} are requested"
-    return None
+    if tokens <= context:
+        return None
+    if isinstance(cell.workload, Documents):
+        return (
+            f"{cell.model} has a context of {context} tokens here, but a document has {tokens}: "
+            "request fewer `characters` of each in the matrix"
+        )
+    return f"{cell.model} has a context of {context} tokens here, but {tokens} are requested"
 
 
 @cache
@@ -107,6 +114,54 @@ def encoder(model: str) -> Encoder:
         HerdError: the model was not fetched, or its vocabulary is of a kind that is not read.
     """
     return Encoder(read_fetched(model_spec(model)).tokenizer)
+
+
+@cache
+def splitter(model: str) -> Splitter:
+    """What splits documents into a model's tokens, of either kind of vocabulary.
+
+    Raises:
+        HerdError: the model was not fetched.
+    """
+    return Splitter(read_fetched(model_spec(model)).tokenizer)
+
+
+def scored_text(cell: Cell) -> str | None:
+    """The text that a trial scores token by token; None if it does something else."""
+    workload = cell.workload
+    if isinstance(workload, Documents):
+        return workload.part(cell.repeat).text
+    if isinstance(workload, Greedy) and workload.prompt(cell.repeat) is None:
+        return workload.text
+    return None
+
+
+def scored_ids(cell: Cell, text: str) -> tuple[int, ...]:
+    """The tokens of a text that a cell scores."""
+    if isinstance(cell.workload, Documents):
+        return splitter(cell.model).encode(text)
+    return encoder(cell.model).encode(text)
+
+
+def scored_record(cell: Cell) -> ScoredRecord | None:
+    """What of a document gets a probability; None if the trial scores none."""
+    workload = cell.workload
+    if not isinstance(workload, Documents):
+        return None
+    part, found = workload.part(cell.repeat), splitter(cell.model)
+    return ScoredRecord(
+        document=part.document,
+        part=part.part,
+        tokens=len(found.encode(part.text)) - 1,
+        size=len(part.text.encode()) - found.unscored_bytes(part.text),
+    )
+
+
+def space_before(cell: Cell) -> str:
+    """A space where the model's vocabulary wants one before a text, and the engine puts none."""
+    if isinstance(cell.workload, Documents):
+        return " " if splitter(cell.model).adds_space else ""
+    return " " if encoder(cell.model).adds_space else ""
 
 
 def expected_samples(cell: Cell) -> int:
@@ -136,31 +191,40 @@ def tokens(cell: Cell) -> int:
     workload = cell.workload
     if isinstance(workload, Greedy):
         return positions(workload, cell.model)
+    if isinstance(workload, Documents):
+        return _longest_document(workload, cell.model)
     if isinstance(workload, Benchmark):
         return workload.prompt_tokens + workload.generate_tokens
     return workload.max_tokens if isinstance(workload, Questions) else 0
 
 
+def _longest_document(workload: Documents, model: str) -> int:
+    """Tokens of the longest part; 0 while texts cannot be split here (`unreadable` says why)."""
+    if _unsplittable(model, of_documents=True):
+        return 0
+    return max(len(splitter(model).encode(part.text)) for part in workload.scored)
+
+
 def unreadable(cell: Cell) -> str | None:
-    """Why the reference cannot read the model's vocabulary; None if it can, or need not."""
+    """Why the model's vocabulary cannot be read here; None if it can, or need not."""
+    if isinstance(cell.workload, Documents):
+        return _unsplittable(cell.model, of_documents=True)
     return _unsplittable(cell.model) if isinstance(cell.workload, Greedy) else None
 
 
-def _unsplittable(model: str) -> str | None:
+def _unsplittable(model: str, *, of_documents: bool = False) -> str | None:
     """Why texts cannot be split for a model; nothing is fetched for the answer."""
     spec = model_spec(model)
     if spec.format == "dllama":
-        return (
-            f"the reference cannot read {spec.name}, which is published in distributed-llama's "
-            "format"
-        )
+        reader = "this machine" if of_documents else "the reference"
+        return f"{reader} cannot read {spec.name}, which is published in distributed-llama's format"
     if not is_fetched(spec):
         return (
             f"the published files of {spec.name}, whose vocabulary splits the text, are not on "
             f"this machine: run `{python_module('models', 'fetch', spec.name)}`"
         )
     try:
-        encoder(model)
+        (splitter if of_documents else encoder)(model)
     except HerdError as error:
         return str(error).rstrip(".")
     return None

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from collect.run import Benchmark, Greedy, Perplexity, Questions
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
@@ -49,7 +49,7 @@ class DistributedLlama(NodeEngine):
     page = "engines"
     format = "dllama"
     ports = ("9990-9999",)
-    workloads = ("benchmark", "perplexity", "questions", "greedy")
+    workloads = ("benchmark", "perplexity", "questions", "greedy", "documents")
     devices = ("cpu", "gpu")
     options = (
         *("--buffer-float-type", "--chat-template", "--gpu-index", "--host"),
@@ -117,6 +117,7 @@ class DistributedLlama(NodeEngine):
             root=Process(node=root, role="root", argv=argv, gpu=common.backend_of(cell, root)),
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
+            scored=common.scored_record(cell),
         )
 
     def live_rate(self, tail: str) -> float | None:
@@ -190,7 +191,10 @@ def _worker(cell: Cell, node: Node) -> Process:
 
 
 def _root_argv(
-    cell: Cell, workload: Benchmark | Perplexity | Greedy, root: Node, others: list[Node]
+    cell: Cell,
+    workload: Benchmark | Perplexity | Greedy | Documents,
+    root: Node,
+    others: list[Node],
 ) -> tuple[str, ...]:
     return (*_program(PROGRAM, cell, root), *_mode(cell, workload), *_model(cell, root, others))
 
@@ -235,23 +239,19 @@ def _model(cell: Cell, root: Node, others: list[Node]) -> tuple[str, ...]:
     )
 
 
-def _mode(cell: Cell, workload: Benchmark | Perplexity | Greedy) -> tuple[str, ...]:
+def _mode(cell: Cell, workload: Benchmark | Perplexity | Greedy | Documents) -> tuple[str, ...]:
     if isinstance(workload, Perplexity):
         return ("perplexity", "--prompt", common.perplexity_text(workload))
+    # Upstream puts no space before a text, and LLaMA's vocabulary wants one.
+    if (text := common.scored_text(cell)) is not None:
+        return ("perplexity", "--prompt", common.space_before(cell) + text)
     if isinstance(workload, Greedy):
-        return _greedy(cell, workload)
+        prompt = workload.prompts[cell.repeat - 1]
+        return _inference(common.space_before(cell) + prompt, workload.positions)
+    assert isinstance(workload, Benchmark)  # noqa: S101 - `check` let nothing else pass
     # Upstream's steps count positions: all of the prompt but its last token, then one a token.
     steps = workload.prompt_tokens - 1 + workload.generate_tokens
     return _inference(_prompt(common.model_spec(cell.model), workload.prompt_tokens), steps)
-
-
-def _greedy(cell: Cell, workload: Greedy) -> tuple[str, ...]:
-    # Upstream puts no space before a text, and LLaMA's vocabulary wants one.
-    space = " " if common.encoder(cell.model).adds_space else ""
-    prompt = workload.prompt(cell.repeat)
-    if prompt is None:
-        return ("perplexity", "--prompt", space + workload.text)
-    return _inference(space + prompt, workload.positions)
 
 
 def _inference(prompt: str, steps: int) -> tuple[str, ...]:

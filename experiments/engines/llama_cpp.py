@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from collect.parsers.llama_cpp_device import SERVES
-from collect.run import Benchmark, Greedy, Perplexity, Questions
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
@@ -47,7 +47,7 @@ class LlamaCpp(NodeEngine):
     page = "engines"
     format = "gguf"
     ports = ("50052-50061",)
-    workloads = ("benchmark", "perplexity", "questions", "greedy")
+    workloads = ("benchmark", "perplexity", "questions", "greedy", "documents")
     options = (
         *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--device"),
         *("--fit", "--flash-attn", "--host", "--log-verbosity", "--model"),
@@ -74,6 +74,7 @@ class LlamaCpp(NodeEngine):
             gpu.misplaced(cell)
             or shares.unshareable(cell, common.taking_part(cell, cluster))
             or _not_exact(cell)
+            or scoring.too_long(cell)
         )
 
     def tokens(self, cell: Cell) -> int:
@@ -102,9 +103,9 @@ class LlamaCpp(NodeEngine):
         if isinstance(workload, Questions):
             argv = (*_server(cell, nodes, _context(cell, workload)), *_template(workload))
             return asking.chat_deployment(cell, workload, workers, _serving(cell, nodes, argv))
-        if isinstance(workload, Greedy):
+        if isinstance(workload, Greedy | Documents):
             argv = (*_server(cell, nodes, _kv_tokens(cell)), *EXACT, *gpu.exactly(cell, nodes))
-            return scoring.scoring_deployment(cell, workload, workers, _serving(cell, nodes, argv))
+            return scoring.scoring_deployment(cell, workers, _serving(cell, nodes, argv))
         return Deployment(
             workers=workers,
             root=Process(
@@ -120,8 +121,15 @@ class LlamaCpp(NodeEngine):
 
 
 def _not_exact(cell: Cell) -> str | None:
-    """Return why the cell's texts cannot be compared with the reference; None if they can."""
-    if not isinstance(cell.workload, Greedy) or cell.params["split_mode"] != "tensor":
+    """Return why the cell's texts cannot be compared with those of others; None if they can."""
+    if cell.params["split_mode"] != "tensor":
+        return None
+    if isinstance(cell.workload, Documents):
+        return (
+            "llama.cpp splits by tensor only with flash attention, which rounds to 16 bits, so "
+            "its scores of documents cannot be compared with other cells"
+        )
+    if not isinstance(cell.workload, Greedy):
         return None
     return (
         "llama.cpp splits by tensor only with flash attention, which rounds to 16 bits, so its "

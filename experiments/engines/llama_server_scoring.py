@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from collect.run import Greedy
+from collect.run import Documents, Greedy
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Cell, Deployment, Process
@@ -18,13 +18,13 @@ from experiments.engines.base import Cell, Deployment, Process
 URL = f"http://{asking.HOST}:{asking.PORT}/completion"
 _FORCED = 1000
 """A bias that outweighs every logit."""
+MOST_TOKENS = 700
+"""Each question repeats the tokens before it, and a node takes two megabytes of arguments."""
 
 
-def scoring_deployment(
-    cell: Cell, workload: Greedy, workers: tuple[Process, ...], server: Process
-) -> Deployment:
+def scoring_deployment(cell: Cell, workers: tuple[Process, ...], server: Process) -> Deployment:
     """Workers, server and client of a trial: a prompt to continue, or the text to score."""
-    bodies = _bodies(cell, workload)
+    bodies = _bodies(cell)
     questions = [
         json.dumps({"id": number, "body": body}, separators=(",", ":"))
         for number, body in enumerate(bodies, start=1)
@@ -36,17 +36,30 @@ def scoring_deployment(
         root=Process(node=server.node, role="client", argv=argv),
         expected_samples=sum(body["n_predict"] for body in bodies),
         deadline_s=cell.deadline_s,
+        scored=common.scored_record(cell),
     )
 
 
-def _bodies(cell: Cell, workload: Greedy) -> list[dict[str, Any]]:
+def too_long(cell: Cell) -> str | None:
+    """Why a document cannot be scored for its length, one sentence; None if all can."""
+    tokens = common.tokens(cell) if isinstance(cell.workload, Documents) else 0
+    if tokens <= MOST_TOKENS:
+        return None
+    return (
+        f"llama.cpp scores a document with one question a token, at most {MOST_TOKENS}, but one "
+        f"has {tokens}: request fewer `characters` of each in the matrix"
+    )
+
+
+def _bodies(cell: Cell) -> list[dict[str, Any]]:
     # Engines go on in different ways after a sign between texts, but all of them go on.
     usual = {"temperature": 0, "n_probs": 1, "ignore_eos": True, "stream": True}
-    prompt = workload.prompt(cell.repeat)
-    if prompt is not None:
-        count = common.expected_samples(cell)
+    text = common.scored_text(cell)
+    if text is None:
+        assert isinstance(cell.workload, Greedy)  # noqa: S101 - no other one has a server to ask
+        prompt, count = cell.workload.prompts[cell.repeat - 1], common.expected_samples(cell)
         return [{"prompt": prompt, "n_predict": count, "cache_prompt": False, **usual}]
-    ids = common.encoder(cell.model).encode(workload.text)
+    ids = common.scored_ids(cell, text)
     return [
         {
             "prompt": ids[:end],

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from collect.run import Benchmark, Greedy, Perplexity, Questions
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
@@ -51,7 +51,7 @@ class Petals(NodeEngine):
     about = "a private swarm: a server of whole layers on every node, the client on the root"
     format = "huggingface"
     ports = ("9990-9999",)
-    workloads = ("benchmark", "perplexity", "questions", "greedy")
+    workloads = ("benchmark", "perplexity", "questions", "greedy", "documents")
     devices = ("cpu", "gpu")
     made_weights = ("int8", "nf4")
     options = (
@@ -129,6 +129,7 @@ class Petals(NodeEngine):
             root=Process(node=nodes[0], role="root", argv=_client(cell, nodes[0])),
             expected_samples=common.expected_samples(cell),
             deadline_s=cell.deadline_s,
+            scored=common.scored_record(cell),
         )
 
     def live_rate(self, tail: str) -> float | None:
@@ -276,10 +277,10 @@ def _mode(cell: Cell) -> tuple[str, ...]:
     workload = cell.workload
     if isinstance(workload, Perplexity):
         return ("perplexity", "--prompt", common.perplexity_text(workload))
+    if (text := common.scored_text(cell)) is not None:
+        return ("perplexity", "--prompt", text)
     if isinstance(workload, Greedy):
-        prompt = workload.prompt(cell.repeat)
-        if prompt is None:
-            return ("perplexity", "--prompt", workload.text)
+        prompt = workload.prompts[cell.repeat - 1]
         return ("continue", "--prompt", prompt, "--positions", str(workload.positions))
     assert isinstance(workload, Benchmark)  # noqa: S101 - `check` let nothing else pass
     counts = ("--prompt-tokens", str(workload.prompt_tokens), "--generate")
@@ -303,6 +304,8 @@ def _room(cell: Cell, spec: ModelSpec) -> int:
         return before + workload.prompt_tokens + workload.generate_tokens
     if isinstance(workload, Greedy):
         return common.positions(workload, cell.model)
+    if isinstance(workload, Documents):
+        return max(1, common.tokens(cell))
     context = spec.shape.context
     if isinstance(workload, Questions):
         longest = before + asking.longest_tokens(workload)

@@ -9,6 +9,7 @@ from collect.run import CellRecord
 from core.progress import spoken_time
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster
+from experiments.planning.documents import document_lines
 from experiments.planning.lacks import lacks_of
 from experiments.planning.money import Purse, left_of, unpriced
 from experiments.planning.plan import SECONDS_ASSUMED, Plan, estimate_s, runnable
@@ -23,6 +24,7 @@ def describe(plan: Plan) -> list[str]:
     models = describe_models(plan.by_id.values())
     memory = describe_memory(runnable, plan.cluster)
     cells, trials = _number(len(plan.cells), "cell"), _number(len(plan.trials), "trial")
+    documents = document_lines(plan.matrix.workloads)
     sections = [
         [
             f"{plan.matrix.title}: {cells}, {trials}",
@@ -33,6 +35,7 @@ def describe(plan: Plan) -> list[str]:
             for trial in plan.trials
             if trial.cell_id in possible
         ],
+        ["Documents:", *(f"  {line}" for line in documents)] if documents else [],
         impossible(plan),
         waiting_lines(plan),
         ["Models:", *models] if models else [],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from collect.run import Greedy
+from collect.run import Documents, Greedy
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import below_models, model_spec, taking_part, unreadable
@@ -144,7 +144,7 @@ def _lacks_gpu(cell: Cell, node: Node) -> bool:
 def _lacks_original(cell: Cell) -> bool:
     """Whether the reference needs files of the model's publisher that are not here."""
     spec = model_spec(cell.model)
-    is_compared = isinstance(cell.workload, Greedy) and spec.format != "dllama"
+    is_compared = isinstance(cell.workload, Greedy | Documents) and spec.format != "dllama"
     return is_compared and not is_fetched(spec)
 
 

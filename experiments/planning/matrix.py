@@ -14,6 +14,7 @@ from collect.questions import load_questions
 from collect.run import (
     EQUIVALENCE_MARGIN,
     Benchmark,
+    Documents,
     Greedy,
     Margin,
     Questions,
@@ -38,6 +39,7 @@ from experiments.planning.axes import (
     exclusion_problems,
     from_flag,
 )
+from experiments.planning.documents import repeats_of_documents, with_documents
 from experiments.planning.parts import (
     PartOfMatrix,
     PartsOfMatrix,
@@ -189,6 +191,11 @@ class Matrix(Record):
                 "and its text, once each. Leave out --repeats, or change the prompts in the "
                 "matrix."
             )
+        if isinstance(self.workload, Documents) and "repeats" in numbers:
+            raise HerdError(
+                f"--repeats {numbers['repeats']}: the trials of {self.title} are its documents, "
+                "once each. Leave out --repeats, or change `count` in the matrix."
+            )
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
         for _, problem in (*exclusion_problems(merged), *name_problems(merged, self.parts)):
             raise HerdError(f"Reading the command line: {problem}.")
@@ -271,28 +278,32 @@ def load_matrix(path: Path) -> Matrix:
     """Read a matrix file.
 
     Raises:
-        HerdError: no such file (also of questions), not YAML, an unknown key, axis or value; with
-            file and line,
-            what is wrong and what would be right.
+        HerdError: no such file (also of questions or documents), not YAML, an unknown key, axis or
+            value; with file and line, what is wrong and what would be right.
     """
     matrix = load_yaml_file(path, Matrix, "the matrix")
     parts = {
-        name: part.model_copy(update={"workload": _with_questions(part.workload)})
-        for name, part in matrix.parts.items()
+        name: part.model_copy(update=_from_files(part, path)) for name, part in matrix.parts.items()
     }
     if found := question_problem(parts):
         at, file, problem = found
         raise HerdError(f"{path}, line {line_of(path, at, file)}: {problem}.")
-    workload = matrix.workload and _with_questions(matrix.workload)
-    return matrix.model_copy(update={"file": str(path), "workload": workload, "parts": parts})
+    return matrix.model_copy(
+        update={"file": str(path), **_from_files(matrix, path), "parts": parts}
+    )
 
 
-def _with_questions(workload: Workload) -> Workload:
-    """Give a workload that asks something its questions."""
-    if not isinstance(workload, Questions):
-        return workload
-    asked = load_questions(PROJECT_FOLDER / workload.file)
-    return workload.model_copy(update={"asked": asked})
+def _from_files(one: Matrix | PartOfMatrix, path: Path) -> dict[str, object]:
+    """Read what a workload names in files: questions, or documents, which give the repeats."""
+    workload = one.workload
+    if isinstance(workload, Questions):
+        asked = load_questions(PROJECT_FOLDER / workload.file)
+        return {"workload": workload.model_copy(update={"asked": asked})}
+    if isinstance(workload, Documents):
+        given = one.repeats if "repeats" in one.model_fields_set else None
+        found = with_documents(workload)
+        return {"workload": found, "repeats": repeats_of_documents(found, given, path)}
+    return {}
 
 
 def _plain(text: str) -> str:

@@ -240,7 +240,8 @@ class Session:
 
         def make_record(folder: Path) -> AttemptRecord:
             expected = deployment.expected_samples
-            return self._recorder.record_of(folder, trial, number, execution, expected)
+            record = self._recorder.record_of(folder, trial, number, execution, expected)
+            return record.model_copy(update={"scored": deployment.scored})
 
         def write(folder: Path) -> AttemptRecord:
             return write_attempt(folder, execution.logs, make_record)

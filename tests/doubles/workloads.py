@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collect.documents import DocumentPart
 from collect.questions import load_questions
-from collect.run import Benchmark, Greedy, Perplexity, Questions, Workload
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Workload
 from core.paths import PROJECT_FOLDER
 
 WORKLOADS: dict[str, Workload] = {
@@ -15,4 +16,8 @@ WORKLOADS: dict[str, Workload] = {
         chat_template="llama2",
     ),
     "greedy": Greedy(prompts=("Once upon a time",), positions=16, text="Once there was a girl"),
+    "documents": Documents(
+        file="experiments/texts/alice.txt",
+        scored=(DocumentPart(document="girl", text="Once there was a girl"),),
+    ),
 }

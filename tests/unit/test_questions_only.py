@@ -62,9 +62,11 @@ def nothing_done() -> Iterator[None]:
 @pytest.fixture
 def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     common.encoder.cache_clear()
+    common.splitter.cache_clear()
     monkeypatch.setenv("LLAMA_HERD_CACHE", str(tmp_path / "cache"))
     yield tmp_path / "cache"
     common.encoder.cache_clear()
+    common.splitter.cache_clear()
 
 
 def of(engine: str, workload: Workload, **params: object) -> Cell:
@@ -133,6 +135,7 @@ def test_with_the_model_in_the_cache_it_is_read_and_nothing_else(engine: str) ->
     if not is_fetched(load_catalogue().get("stories15m")):
         pytest.skip("stories15m is not in the cache")
     common.encoder.cache_clear()
+    common.splitter.cache_clear()
     for kind in ON_NODES[engine].workloads:
         one = of(engine, WORKLOADS[kind])
         with nothing_done():

@@ -37,7 +37,7 @@ def write_vocabulary(tokenizer: Tokenizer, folder: Path) -> tuple[Path, ...]:
     Raises:
         HerdError: a piece appears twice, or it is not known how the library would cut a text.
     """
-    library = _library(tokenizer)
+    library = library_of(tokenizer)
     content = json.loads(library.to_str())
     model = content["model"]
     model["merges"] = [" ".join(merge) for merge in model["merges"]]
@@ -54,7 +54,12 @@ def write_vocabulary(tokenizer: Tokenizer, folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in files)
 
 
-def _library(tokenizer: Tokenizer) -> Library:
+def library_of(tokenizer: Tokenizer) -> Library:
+    """The `tokenizers` library with a vocabulary: what cuts a text for Hugging Face and Petals.
+
+    Raises:
+        HerdError: a piece appears twice, or it is not known how the library would cut a text.
+    """
     vocab = {piece: number for number, piece in enumerate(tokenizer.pieces)}
     if len(vocab) != len(tokenizer.pieces):
         repeated = next(p for n, p in enumerate(tokenizer.pieces) if vocab[p] != n)
