@@ -21,6 +21,7 @@ from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of
 from analysis.text.wording import within
+from analysis.tuning.arms import control_pairs
 from analysis.verdict.additions_text import with_additions
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
@@ -120,7 +121,7 @@ def study_of(
     cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
-    speeds = speed_pairs(on_nodes)
+    speeds = (*speed_pairs(on_nodes), *control_pairs(run, cells))
     comparison = comparison_of(run, tables, all_series, ratings, speeds)
     family = comparison.family if comparison else Family(speeds, run.equivalence_margin)
     scalings = scalings_of(on_nodes, family)

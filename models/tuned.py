@@ -102,6 +102,7 @@ class Export(Record):
         format: `gguf`, `dllama` or `huggingface`.
         weights: type of its weights.
         sha256: of the model file of the tuned model.
+        base_sha256: of the base's file in the same form; None where it was not recorded.
         same_texts: of `texts` greedy continuations, how many are the same token by token.
         texts: how many prompts were continued.
         mean_change: mean |Δ log p| over the held-out text, in nats, against the merged model.
@@ -120,6 +121,7 @@ class Export(Record):
     mean_change: Positive
     base_same_texts: Count
     base_mean_change: Positive
+    base_sha256: Sha256 | None = None
     differs: tuple[Words, ...] = ()
 
 

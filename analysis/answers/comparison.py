@@ -72,6 +72,7 @@ class Comparison:
     Attributes:
         scope: `these six questions`.
         frames: what each table is made of and all answers that count, by the stem of the CSV file.
+        graded: by the keys; None where no question has one.
         rated: what people thought of them; None where no one was asked.
         family: all comparisons of the report.
     """
@@ -92,6 +93,7 @@ class Comparison:
     caveats: tuple[str, ...]
     figures: tuple[Figure, ...]
     frames: Mapping[str, pd.DataFrame]
+    graded: Accuracy | None
     rated: Rated | None
     family: Family
 
@@ -174,6 +176,7 @@ def comparison_of(
             "answers": answers.exported(questions, systems, counted),
             "strengths": _trait_frame(traits),
         },
+        graded=graded,
         rated=rated,
         family=family,
     )

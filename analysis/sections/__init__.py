@@ -18,11 +18,13 @@ from analysis.sections import (
     ratings,
     speed,
     stability,
+    tuning,
 )
 from analysis.study import Study
 
 SUBJECTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     head.sections,
+    tuning.sections,
     answers.sections,
     ratings.sections,
     additions.sections,

@@ -95,6 +95,7 @@ class FileProver:
             mean_change=after.mean_change,
             base_same_texts=before.same_texts,
             base_mean_change=before.mean_change,
+            base_sha256=of_base.sha256,
             differs=tuple(map(one_line, wrong)),
         )
         self._say(

@@ -29,6 +29,7 @@ from tests.doubles.asked_run import make_asked_run
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
+from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
 from tests.unit.test_agreement import GOOD, SCORED, manifest, run_folder, scores, tables, texts
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
@@ -38,6 +39,11 @@ QUESTIONS = (
 )
 PRICE = Price(input=1.0, output=2.0, currency="USD", date=date(2026, 1, 1))
 PAID = SystemRecord(url="https://api.example/v1", model="gpt", price=PRICE)
+TUNED_SPEEDS: Outcomes = {
+    (LLAMA, model, nodes): [10.0 * nodes + 0.01 * step for step in range(8)]
+    for model in (BASE, TUNED)
+    for nodes in (1, 2)
+}
 FRAMES: Mapping[str, tuple[Outcomes, Mapping[str, Any]]] = {
     "one node": ({(DLLAMA, 1): [10.0, 10.1, 9.9]}, {}),
     "several nodes": (
@@ -219,5 +225,10 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "energy and prices": _energy_and_prices,
     "energy unknown": _energy_unknown,
     "ratings and judges": _rated,
+    "fine-tuned, speeds": lambda _folder: study_of(*make_benchmark(TUNED_SPEEDS)),
+    "fine-tuned, questions": lambda _folder: asked_before_and_after({BASE: 5, TUNED: 25}),
+    "fine-tuned, refused": lambda _folder: study_of(
+        *make_benchmark(TUNED_SPEEDS, read={BASE: "ba" * 32, TUNED: "ba" * 32})
+    ),
 }
 """Kind of run to what makes its study, in an empty folder."""

@@ -52,7 +52,8 @@ UNREAD = {"header", "nav", "script", "style", "caption", "title"}
 """Of a page: what is no part of the report's text, or is there for who hears it only."""
 READER = MarkdownIt("commonmark").enable("table")
 ANCHORS = (
-    "verdict", "ledger", "answers", "waiting", "accuracy", "detail", "price", "strengths",
+    "verdict", "ledger", "before-after", "tuning", "sameness", "answers", "waiting", "accuracy",
+    "detail", "price", "strengths",
     "side-by-side", "ratings", "additions", "decode", "scaling", "time", "links", "prompt",
     "agreement", "energy", "stability", "cells", "failures", "published", "provenance", "reproduce",
 )  # fmt: skip

@@ -1,0 +1,256 @@
+"""Before and after: what fine-tuning gained and lost, and whether the model stayed the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from analysis.answers.asked_pairs import ratings_of
+from analysis.answers.systems import SystemAnswers
+from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, Tabled, charted
+from analysis.cells.cells import CellResult
+from analysis.cells.tabulate import Table, table
+from analysis.study import Study
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import NOTHING, TIMES, listing, ratio, within
+from analysis.tuning.arms import UNCHECKED, Read
+from analysis.tuning.changes import BeforeAfter, PartFigures, Row, before_after_of, frame_of
+from analysis.tuning.chart import change_chart, curve_chart
+from analysis.tuning.pairs import ScoredText
+from analysis.tuning.records import (
+    fault_sentences,
+    hygiene_table,
+    memorised_sentence,
+    parentage_table,
+    proof_sentences,
+    sameness_frame,
+    sameness_table,
+    training_sentence,
+)
+from analysis.tuning.sentences import difference, level, sentence_of, speeds, verdict_sentences
+from collect.ratings import RUBRICS
+from collect.run import Benchmark, RunManifest
+from models.tuned import TunedRecord
+
+TITLE, MENU = "Before and after", "Before and after"
+MOST_OPEN = 6
+"""Sentences that are not folded."""
+NOTHING_YET = (
+    "Nothing can be compared yet: no cell of a base and of its tuned model was measured in the "
+    "same part of this run."
+)
+HOW = (
+    "Each figure pairs a base with the model tuned from it: the same engine, weights, nodes and "
+    "documents or questions. The interval is that of the change: paired bootstrap over documents "
+    "or questions. A change is called gained or forgotten only if p is below 0.05 after correction "
+    "for all changes in this table (Holm), and if the interval excludes zero."
+)
+CONTROL = (
+    "Speeds are medians. Their change is a ratio paired by block, and they count as the same if "
+    "its interval is within {margin}."
+)
+PROOF = (
+    "Same texts: greedy continuations of the same prompts that are equal token by token to those "
+    "of the model in 32 bits. Mean |Δ log p|: change of the logarithm of a token's probability "
+    "over the held-out text, in nats. The base's figures show what writing and quantising a file "
+    "costs without any tuning."
+)
+HYGIENE = (
+    "The data is split by document or prompt. Documents are left out before training, so that no "
+    "held-out document and no question of this project was seen in it."
+)
+MORE = "Every figure in words: {figures}"
+
+
+def figures_of(study: Study, title: str = "") -> PartFigures:
+    """What a run, or a part of it, gave of each cell.
+
+    Args:
+        study: of the run, or of the part.
+        title: what readers call the part.
+    """
+    found = study.comparison
+    systems = found.systems if found else ()
+    ids = {system.name: system.cell.record.cell_id for system in systems}
+    graded = found.graded.grades if found and found.graded else {}
+    return PartFigures(
+        title=title,
+        cells=tuple(study.cells),
+        read=weights_read(study.tables.trials, study.tables.attempts),
+        documents=documents_scored(study.cells),
+        grades={ids[name]: own for name, own in graded.items()},
+        ratings=_ratings(systems, found.rated.scores) if found and found.rated else {},
+        family=study.family,
+        is_control=isinstance(study.run.workload, Benchmark),
+    )
+
+
+def _ratings(
+    systems: Sequence[SystemAnswers], scores: pd.DataFrame
+) -> dict[str, dict[str, Mapping[str, float]]]:
+    """Rubric to cell to question to the mean over raters."""
+    ids = {system.name: system.cell.record.cell_id for system in systems}
+    by_name = {rubric: ratings_of(systems, scores, rubric) for rubric in RUBRICS}
+    return {
+        rubric: {ids[name]: own for name, own in found.items()} for rubric, found in by_name.items()
+    }
+
+
+def weights_read(trials: pd.DataFrame, attempts: pd.DataFrame) -> Read:
+    """Cell to the hashes of the weights that its attempts which count read."""
+    if "weights_sha256" not in attempts:
+        return {}
+    own = attempts[attempts["weights_sha256"].notna()]
+    own = own.merge(trials[["cell_id", "attempt_id"]].dropna(), on="attempt_id")
+    groups = own.groupby("cell_id", sort=False)["weights_sha256"]
+    return {str(cell_id): frozenset(map(str, hashes)) for cell_id, hashes in groups}
+
+
+def documents_scored(
+    cells: Sequence[CellResult],
+) -> dict[str, dict[str, ScoredText]]:
+    """Cell to document to what the model made of it; parts of one document count together."""
+    found = {}
+    for cell in cells:
+        if "document_bits" not in cell.done:
+            continue
+        rows = cell.done.dropna(subset=["document", "document_bits", "document_bytes"])
+        sums = rows.groupby("document", sort=False)[["document_bits", "document_bytes"]].sum()
+        found[cell.record.cell_id] = {
+            str(name): ScoredText(float(bits), int(size))
+            for name, bits, size in sums.itertuples(name=None)
+        }
+    return found
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make the section of a run with fine-tuned models and no parts."""
+    if study.run.tuned:
+        yield section_of(study.run, [figures_of(study)])
+
+
+def section_of(run: RunManifest, parts: Sequence[PartFigures]) -> Section:
+    """Make the section of a run.
+
+    Args:
+        run: the run's plan.
+        parts: what was measured, in the order of the page; one for a run without parts.
+    """
+    found = before_after_of(run, parts)
+    margin = run.equivalence_margin
+    records = tuple(run.tuned.values())
+    blocks: list[Block] = list(_warnings(found, records))
+    blocks += _words(found.rows, records, margin)
+    blocks += charted(filter(None, [change_chart(found.rows)]))
+    if found.rows:
+        notes = [say(HOW)]
+        notes += [say(CONTROL, margin=within(margin))] if _has_speed(found.rows) else []
+        file = File("before-after", frame_of(found.rows))
+        blocks.append(Tabled(say(TITLE), change_table(found.rows), tuple(notes), file))
+    blocks += [_training(records), _sameness(records)]
+    return Section("before-after", say(TITLE), tuple(blocks), say(MENU))
+
+
+def verdict_of_tuning(run: RunManifest, parts: Sequence[PartFigures]) -> tuple[Sentence, ...]:
+    """What the head of the page says of tuning; nothing for a run without tuned models."""
+    if not run.tuned:
+        return ()
+    found = before_after_of(run, parts)
+    return (
+        *verdict_sentences(found.rows, run.equivalence_margin),
+        *found.refusals,
+        *(fault for record in run.tuned.values() for fault in fault_sentences(record)),
+    )
+
+
+def _has_speed(rows: Sequence[Row]) -> bool:
+    return any(row.speed for row in rows)
+
+
+def _warnings(found: BeforeAfter, records: Sequence[TunedRecord]) -> Iterator[Bullets]:
+    told: list[str] = [*found.refusals]
+    if found.unchecked:
+        told.append(say(UNCHECKED, cells=listing([*found.unchecked])))
+    told += [fault for record in records for fault in fault_sentences(record)]
+    if told:
+        yield Bullets(tuple(told), is_warning=True)
+
+
+def _words(rows: Sequence[Row], records: Sequence[TunedRecord], margin: float) -> Iterator[Block]:
+    if not rows:
+        yield Prose((say(NOTHING_YET),))
+    told = [sentence_of(row, margin) for row in rows]
+    if len(told) <= MOST_OPEN:
+        yield from (Prose((one,)) for one in told)
+    else:
+        yield from (Prose((one,)) for one in verdict_sentences(rows, margin))
+        yield Folded(say(MORE, figures=len(told)), (Bullets(tuple(told)),), is_printed=True)
+    for record in records:
+        memorised = memorised_sentence(record)
+        if memorised is not None:
+            yield Prose((memorised,))
+
+
+def change_table(rows: Sequence[Row]) -> Table:
+    """A row a figure: before, after, the change with its interval, and what it shows."""
+    parts = any(row.part for row in rows)
+    models = len({(row.arms.tuned, row.arms.base) for row in rows}) > 1
+    told = [_cells(row) for row in rows]
+    columns = [
+        *(["Part"] if parts else []), *(["Model"] if models else []), "Cells", "Quantity",
+        "Before", "After", "Change (95 %)", "Over", "Result",
+    ]  # fmt: skip
+    return table(
+        columns,
+        [[one[name] for name in columns] for one in told],
+        ("Before", "After", "Change (95 %)", "Over"),
+    )
+
+
+def _cells(row: Row) -> dict[str, str]:
+    head = {"Part": row.part, "Model": row.arms.tuned, "Cells": row.arms.where,
+            "Quantity": row.name}  # fmt: skip
+    if row.change is None:
+        before, after = speeds(row)
+        found = row.speed
+        told = ratio(found.ratio, brief=True) if found and found.ratio else NOTHING
+        over = str(found.pair.n) if found else NOTHING
+        result = str(found.finding) if found else NOTHING
+        return {**head, "Before": before, "After": after, "Change (95 %)": f"{TIMES} {told}",
+                "Over": over, "Result": result}  # fmt: skip
+    change, kind = row.change, row.quantity
+    told = difference(kind, change.change)
+    if change.low is not None and change.high is not None:
+        told += f" ({difference(kind, change.low)} to {difference(kind, change.high)})"
+    return {
+        **head,
+        "Before": level(kind, change.before),
+        "After": level(kind, change.after),
+        "Change (95 %)": told,
+        "Over": str(change.count),
+        "Result": str(row.effect),
+    }
+
+
+def _training(records: Sequence[TunedRecord]) -> Part:
+    title = say("How it was made")
+    told = tuple(training_sentence(record) for record in records)
+    blocks: tuple[Block, ...] = (
+        Prose(told),
+        *charted(filter(None, [curve_chart(records)])),
+        Tabled(say("Parentage"), parentage_table(records)),
+        Tabled(say("Data"), hygiene_table(records), (say(HYGIENE),)),
+    )
+    return Part(title, blocks, "tuning")
+
+
+def _sameness(records: Sequence[TunedRecord]) -> Part:
+    title = say("Whether the tuned model is the same everywhere")
+    frame = sameness_frame(records)
+    told = tuple(sentence for record in records for sentence in proof_sentences(record))
+    blocks: list[Block] = [Prose((one,)) for one in told]
+    if not frame.empty:
+        shown = sameness_table(records)
+        blocks.append(Tabled(say("Every file"), shown, (say(PROOF),), File("sameness", frame)))
+    return Part(title, tuple(blocks), "sameness")

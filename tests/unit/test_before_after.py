@@ -1,0 +1,313 @@
+"""Before and after: a change is called one only if it is one, and only of a base's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from analysis.blocks import Bullets, Prose, blocks_in, charts_in, files_in
+from analysis.cells.family import Claim
+from analysis.sections.tuning import (
+    documents_scored,
+    figures_of,
+    section_of,
+    sections,
+    verdict_of_tuning,
+)
+from analysis.study import study_of
+from analysis.text.sentence import Sentence
+from analysis.tuning.changes import PartFigures, Row, before_after_of
+from analysis.tuning.pairs import Effect, ScoredText
+from analysis.tuning.sentences import MINUS
+from collect.run import RunManifest
+from models.tuned import Change, TunedRecord
+from tests.doubles.run_frames import Outcomes
+from tests.doubles.tuned_run import (
+    AXES,
+    BASE,
+    EXPORT,
+    SAMENESS,
+    TUNED,
+    asked_before_and_after,
+    figures_of_documents,
+    make_benchmark,
+    make_record,
+)
+
+LLAMA = "llama.cpp"
+ONE_PAIR: Outcomes = {(LLAMA, model, 1): [10.0] * 6 for model in (BASE, TUNED)}
+READ_BASE, READ_TUNED = "ba" * 32, "5a" * 32
+DRAWN = np.random.default_rng(7)
+DOCUMENTS = [1.2 + 0.4 * float(DRAWN.random()) for _ in range(20)]
+NOISE = [0.02 * (float(DRAWN.random()) - 0.5) for _ in range(20)]
+GAIN = [before - 0.1 + noise for before, noise in zip(DOCUMENTS, NOISE, strict=True)]
+LOSS = [before + 0.1 + noise for before, noise in zip(DOCUMENTS, NOISE, strict=True)]
+
+
+def documents(after: Sequence[float], count: int = 20) -> tuple[RunManifest, list[PartFigures]]:
+    run, tables = make_benchmark(ONE_PAIR)
+    bits = {BASE: DOCUMENTS[:count], TUNED: after[:count]}
+    return run, [figures_of_documents(run, tables, bits)]
+
+
+def only(run: RunManifest, parts: Sequence[PartFigures]) -> Row:
+    (row,) = before_after_of(run, parts).rows
+    return row
+
+
+@pytest.mark.parametrize(
+    ("after", "effect", "begins"),
+    [
+        (GAIN, Effect.GAINED, "Gained on held-out tales: stories15m-tales predicts the text bett"),
+        (LOSS, Effect.FORGOTTEN, "Forgotten on held-out tales: stories15m-tales predicts the text"),
+        (DOCUMENTS, Effect.NO_DIFFERENCE, "On held-out tales no difference is shown between"),
+    ],
+)
+def test_documents_show_a_gain_only_where_there_is_one(
+    after: list[float], effect: Effect, begins: str
+) -> None:
+    run, parts = documents(after)
+    assert only(run, parts).effect is effect
+    (said,) = verdict_of_tuning(run, parts)
+    assert said.startswith(begins)
+
+
+def test_a_known_gain_is_said_with_its_figures() -> None:
+    run, parts = documents([before - 0.125 for before in DOCUMENTS])
+    (said,) = verdict_of_tuning(run, parts)
+    before = sum(DOCUMENTS) / 20
+    assert f"{before - 0.125:.3f} bits per byte instead of {before:.3f}" in said
+    assert (
+        f"change {MINUS}0.125, 95 % interval {MINUS}0.125 to {MINUS}0.125, paired over 20 documents"
+        in said
+    )
+
+
+def test_chance_is_seldom_called_a_change() -> None:
+    drawn = np.random.default_rng(3)
+    called = 0
+    for _ in range(20):
+        after = [before + float(drawn.normal(0, 0.05)) for before in DOCUMENTS]
+        called += only(*documents(after)).effect is not Effect.NO_DIFFERENCE
+    assert called <= 3
+
+
+def test_few_documents_show_nothing() -> None:
+    run, parts = documents(GAIN, count=5)
+    assert only(run, parts).effect is Effect.TOO_FEW
+    (said,) = verdict_of_tuning(run, parts)
+    assert "too few documents" in said
+    assert "it takes 6" in said
+
+
+@pytest.mark.parametrize(
+    ("right", "effect"),
+    [((5, 25), Effect.GAINED), ((25, 5), Effect.FORGOTTEN), ((12, 12), Effect.NO_DIFFERENCE)],
+)
+def test_questions_are_paired(right: tuple[int, int], effect: Effect) -> None:
+    study = asked_before_and_after(dict(zip((BASE, TUNED), right, strict=True)))
+    row = only(study.run, [figures_of(study)])
+    assert row.effect is effect
+    assert row.change is not None
+    assert (row.change.before, row.change.after) == (right[0] / 30, right[1] / 30)
+
+
+@pytest.mark.parametrize(
+    ("speed", "claim", "words"),
+    [
+        (10.0, Claim.SAME, "must not change the speed, and it did not"),
+        (8.0, Claim.SLOWER, "but it did: stories15m-tales is slower"),
+        (12.0, Claim.FASTER, "but it did: stories15m-tales is faster"),
+    ],
+)
+def test_the_control_says_whether_the_speed_changed(speed: float, claim: Claim, words: str) -> None:
+    steps = [0.004 * step for step in (0, 3, 1, 4, 2, 5, 1, 0)]
+    speeds: Outcomes = {
+        (LLAMA, BASE, 1): [10.0 + step for step in steps],
+        (LLAMA, TUNED, 1): [speed + step for step in reversed(steps)],
+    }
+    study = study_of(*make_benchmark(speeds))
+    row = only(study.run, [figures_of(study)])
+    assert row.speed is not None
+    assert row.speed.finding is claim
+    (said,) = verdict_of_tuning(study.run, [figures_of(study)])
+    assert words in said
+    assert claim in set(study.family.frame()["verdict"])
+
+
+def test_speeds_of_few_trials_leave_it_open() -> None:
+    study = study_of(*make_benchmark({key: [10.0, 10.1] for key in ONE_PAIR}))
+    (said,) = verdict_of_tuning(study.run, [figures_of(study)])
+    assert "whether it did cannot be determined" in said
+
+
+def refused(read: dict[str, str] | None, record: TunedRecord | None = None) -> tuple[str, ...]:
+    study = study_of(*make_benchmark(ONE_PAIR, [record or make_record()], read))
+    found = before_after_of(study.run, [figures_of(study)])
+    assert bool(found.rows) != bool(found.refusals)
+    return found.refusals
+
+
+def test_arms_that_read_the_same_weights_are_refused() -> None:
+    (why,) = refused({BASE: READ_BASE, TUNED: READ_BASE})
+    assert why.endswith(f"with llama.cpp, f32, one node are not compared: both read the same "
+                        f"weights ({READ_BASE[:12]}).")  # fmt: skip
+
+
+def test_weights_that_are_not_those_of_the_proof_are_refused() -> None:
+    (why,) = refused({BASE: "00" * 32, TUNED: READ_TUNED})
+    assert "the weights of stories15m in this run are 000000000000" in why
+    (why,) = refused({BASE: READ_BASE, TUNED: "00" * 32})
+    assert "it read the weights 000000000000" in why
+    assert refused({BASE: READ_BASE, TUNED: READ_TUNED}) == ()
+
+
+def test_weights_that_are_unknown_are_said_to_be() -> None:
+    study = study_of(*make_benchmark(ONE_PAIR))
+    warned = [block for block in blocks_in(*sections(study)) if isinstance(block, Bullets)]
+    assert any("Of llama.cpp, f32, one node it is unknown" in one.items[0] for one in warned)
+
+
+def test_a_tuned_model_without_its_base_has_no_before() -> None:
+    run, tables = make_benchmark({(LLAMA, TUNED, 1): [10.0] * 6})
+    study = study_of(run, tables)
+    (why,) = before_after_of(run, [figures_of(study)]).refusals
+    assert why == (
+        "stories15m-tales has no before: this run has no cell of stories15m, the model it was "
+        "made of."
+    )
+
+
+def test_a_cell_without_its_partner_is_named() -> None:
+    study = study_of(*make_benchmark({**ONE_PAIR, (LLAMA, TUNED, 2): [10.0] * 6}))
+    found = before_after_of(study.run, [figures_of(study)])
+    assert len(found.rows) == 1
+    (why,) = found.refusals
+    assert why == (
+        "stories15m-tales with llama.cpp, f32, two nodes has no before: this run has no cell of "
+        "stories15m that is the same."
+    )
+
+
+def test_padded_models_are_pairs_of_their_own() -> None:
+    speeds: Outcomes = {(LLAMA, f"{model}+kv8", 1): [10.0] * 6 for model in (BASE, TUNED)}
+    study = study_of(*make_benchmark({**ONE_PAIR, **speeds}))
+    found = before_after_of(study.run, [figures_of(study)])
+    assert [(row.arms.base, row.arms.tuned) for row in found.rows] == [
+        (BASE, TUNED), (f"{BASE}+kv8", f"{TUNED}+kv8"),
+    ]  # fmt: skip
+
+
+ADAPTED = make_record(
+    "swarm-tales",
+    parentage=make_record().parentage.model_copy(update={"method": "petals-ptune"}),
+    files={},
+    sameness=None,
+)
+
+
+def test_an_adapter_is_an_arm_and_never_merged() -> None:
+    speeds: Outcomes = {
+        ("petals", BASE, 1, adapter): [10.0 + 0.001 * step for step in range(8)]
+        for adapter in ("none", "swarm-tales")
+    }
+    run, tables = make_benchmark(speeds, [ADAPTED], {BASE: READ_BASE}, (*AXES, "adapter"))
+    study = study_of(run, tables)
+    (row,) = before_after_of(run, [figures_of(study)]).rows
+    assert (row.arms.tuned, row.arms.base, row.arms.is_adapter) == ("swarm-tales", BASE, True)
+    said = " ".join(prose.text for prose in blocks_in(*sections(study)) if isinstance(prose, Prose))
+    assert "The adapter costs no speed" in said
+    assert "swarm-tales was never merged" in said
+    assert "merging" not in said
+
+
+def test_an_adapter_without_a_record_is_named() -> None:
+    speeds: Outcomes = {("petals", BASE, 1, name): [10.0] for name in ("none", "lost")}
+    run, tables = make_benchmark(speeds, axes=(*AXES, "adapter"))
+    refusals = before_after_of(run, [figures_of(study_of(run, tables))]).refusals
+    assert refusals[0].startswith("lost has no before and after: this run does not say what")
+
+
+def test_faults_of_the_proof_are_warnings_with_the_first_differing_token() -> None:
+    differs = ("the chat template differs from token 3 on: <s> instead of [INST]",)
+    export = EXPORT.model_copy(update={"differs": differs})
+    sameness = SAMENESS.model_copy(update={"exports": (export,), "faults": ("no logit changed",)})
+    study = study_of(*make_benchmark(ONE_PAIR, [make_record(sameness=sameness)]))
+    warned = [
+        item
+        for block in blocks_in(*sections(study))
+        if isinstance(block, Bullets) and block.is_warning
+        for item in block.items
+    ]
+    assert "stories15m-tales: no logit changed" in warned
+    assert f"stories15m-tales, the file of llama.cpp with f32 weights: {differs[0]}" in warned
+
+
+def test_the_section_has_its_charts_and_files() -> None:
+    run, parts = documents(GAIN)
+    section = section_of(run, parts)
+    assert [chart.name for chart in charts_in([section])] == [
+        "gained-and-forgotten",
+        "tuning-curve",
+    ]
+    assert {file.stem for file in files_in([section])} == {"before-after", "sameness"}
+    (file,) = [file for file in files_in([section]) if file.stem == "before-after"]
+    (row,) = file.data.to_dict("records")
+    assert (row["tuned"], row["base"], row["quantity"]) == (TUNED, BASE, "bits per byte")
+    assert row["change"] == pytest.approx(-0.1, abs=0.01)
+    assert row["result"] == "gained"
+
+
+def test_many_pairs_are_summed_up() -> None:
+    speeds: Outcomes = {
+        (LLAMA, model, nodes): [10.0] * 6 for model in (BASE, TUNED) for nodes in range(1, 9)
+    }
+    run, tables = make_benchmark(speeds)
+    parts = [figures_of_documents(run, tables, {BASE: DOCUMENTS, TUNED: GAIN})]
+    (said,) = verdict_of_tuning(run, parts)
+    assert said.startswith(
+        "Gained on held-out tales: stories15m-tales is better than stories15m in all 8 pairs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.01, 0.05, "with more copied lines after tuning"),
+        (-0.05, -0.01, "with fewer copied lines after tuning"),
+        (-0.01, 0.05, "no difference shown"),
+        (None, None, "too few lines for an interval"),
+    ],
+)
+def test_memorised_lines_are_said(low: float | None, high: float | None, words: str) -> None:
+    change = Change(before=0.0, after=0.02, low=low, high=high, count=60)
+    study = study_of(*make_benchmark(ONE_PAIR, [make_record(memorised=change)]))
+    said = [prose.text for prose in blocks_in(*sections(study)) if isinstance(prose, Prose)]
+    (found,) = [text for text in said if text.startswith("Memorisation")]
+    assert words in found
+
+
+def test_parts_of_a_document_count_together() -> None:
+    run, tables = make_benchmark(ONE_PAIR)
+    cells = study_of(run, tables).cells
+    cells[0].done[["document", "document_bits", "document_bytes"]] = [
+        ("a", 10.0, 8), ("b", 7.0, 6), ("a", 5.0, 4), (None, None, None), (None, None, None),
+        (None, None, None),
+    ]  # fmt: skip
+    assert documents_scored(cells[:1]) == {
+        cells[0].record.cell_id: {"a": ScoredText(15.0, 12), "b": ScoredText(7.0, 6)}
+    }
+
+
+def test_a_run_without_tuned_models_has_no_section() -> None:
+    run, tables = make_benchmark(ONE_PAIR, [])
+    study = study_of(run, tables)
+    assert list(sections(study)) == []
+    assert verdict_of_tuning(run, [figures_of(study)]) == ()
+
+
+def test_sentences_keep_their_templates() -> None:
+    run, parts = documents(GAIN)
+    assert all(isinstance(said, Sentence) for said in verdict_of_tuning(run, parts))
