@@ -15,7 +15,7 @@ from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import NOTHING, TIMES, listing, ratio, within
 from analysis.tuning.arms import UNCHECKED, Read
-from analysis.tuning.changes import BeforeAfter, PartFigures, Row, before_after_of, frame_of
+from analysis.tuning.changes import BeforeAfter, Changed, PartFigures, before_after_of, frame_of
 from analysis.tuning.chart import change_chart, curve_chart
 from analysis.tuning.pairs import ScoredText
 from analysis.tuning.records import (
@@ -28,7 +28,7 @@ from analysis.tuning.records import (
     sameness_table,
     training_sentence,
 )
-from analysis.tuning.sentences import difference, level, sentence_of, speeds, verdict_sentences
+from analysis.tuning.sentences import level, sentence_of, signed, speeds, verdict_sentences
 from collect.ratings import RUBRICS
 from collect.run import Benchmark, RunManifest
 from models.tuned import TunedRecord
@@ -153,7 +153,7 @@ def section_of(run: RunManifest, parts: Sequence[PartFigures]) -> Section:
 
 
 def verdict_of_tuning(run: RunManifest, parts: Sequence[PartFigures]) -> tuple[Sentence, ...]:
-    """What the head of the page says of tuning; nothing for a run without tuned models."""
+    """What the head of the page says about tuning; nothing for a run without tuned models."""
     if not run.tuned:
         return ()
     found = before_after_of(run, parts)
@@ -164,7 +164,7 @@ def verdict_of_tuning(run: RunManifest, parts: Sequence[PartFigures]) -> tuple[S
     )
 
 
-def _has_speed(rows: Sequence[Row]) -> bool:
+def _has_speed(rows: Sequence[Changed]) -> bool:
     return any(row.speed for row in rows)
 
 
@@ -177,7 +177,9 @@ def _warnings(found: BeforeAfter, records: Sequence[TunedRecord]) -> Iterator[Bu
         yield Bullets(tuple(told), is_warning=True)
 
 
-def _words(rows: Sequence[Row], records: Sequence[TunedRecord], margin: float) -> Iterator[Block]:
+def _words(
+    rows: Sequence[Changed], records: Sequence[TunedRecord], margin: float
+) -> Iterator[Block]:
     if not rows:
         yield Prose((say(NOTHING_YET),))
     told = [sentence_of(row, margin) for row in rows]
@@ -192,7 +194,7 @@ def _words(rows: Sequence[Row], records: Sequence[TunedRecord], margin: float) -
             yield Prose((memorised,))
 
 
-def change_table(rows: Sequence[Row]) -> Table:
+def change_table(rows: Sequence[Changed]) -> Table:
     """A row a figure: before, after, the change with its interval, and what it shows."""
     parts = any(row.part for row in rows)
     models = len({(row.arms.tuned, row.arms.base) for row in rows}) > 1
@@ -208,7 +210,7 @@ def change_table(rows: Sequence[Row]) -> Table:
     )
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: Changed) -> dict[str, str]:
     head = {"Part": row.part, "Model": row.arms.tuned, "Cells": row.arms.where,
             "Quantity": row.name}  # fmt: skip
     if row.change is None:
@@ -220,9 +222,9 @@ def _cells(row: Row) -> dict[str, str]:
         return {**head, "Before": before, "After": after, "Change (95 %)": f"{TIMES} {told}",
                 "Over": over, "Result": result}  # fmt: skip
     change, kind = row.change, row.quantity
-    told = difference(kind, change.change)
+    told = signed(kind, change.change)
     if change.low is not None and change.high is not None:
-        told += f" ({difference(kind, change.low)} to {difference(kind, change.high)})"
+        told += f" ({signed(kind, change.low)} to {signed(kind, change.high)})"
     return {
         **head,
         "Before": level(kind, change.before),

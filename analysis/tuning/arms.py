@@ -59,7 +59,7 @@ class Arms:
         tuned: the tuned model's.
         before: the base's cell.
         after: the tuned model's.
-        where: engine, weights, nodes and what else tells the pairs of a run apart.
+        where: engine, weights, nodes and what else distinguishes the pairs of a run.
         is_adapter: the tuned part is read next to the base and was never merged.
     """
 
@@ -92,7 +92,7 @@ class Paired:
     unchecked: tuple[str, ...]
 
 
-def pairs_of(run: RunManifest, cells: Sequence[CellResult], read: Read) -> Paired:
+def arms_of(run: RunManifest, cells: Sequence[CellResult], read: Read) -> Paired:
     """Find the pairs of a run that may be compared, and say why others may not.
 
     Args:
@@ -188,7 +188,7 @@ def _rest(params: Mapping[str, Scalar], *, is_adapter: bool) -> _Rest:
 
 
 def _telling(cells: Iterable[CellResult]) -> tuple[str, ...]:
-    """The axes that tell pairs apart, engine and weights always among them."""
+    """The axes that distinguish pairs, engine and weights always among them."""
     varying = varying_axes(cell.record.params for cell in cells)
     apart = (*_APART, ADAPTER, "nodes", "part", *_NAMED_FIRST)
     return (*_NAMED_FIRST, *(axis for axis in varying if axis not in apart))

@@ -13,7 +13,7 @@ from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.scaling import DECODE, SPEED
 from analysis.statistics.proportions import FEWEST_TO_NAME, holm
 from analysis.text.sentence import Sentence
-from analysis.tuning.arms import Arms, Read, pairs_of
+from analysis.tuning.arms import Arms, Read, arms_of
 from analysis.tuning.pairs import (
     Effect,
     PairedChange,
@@ -67,7 +67,7 @@ class PartFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Changed:
     """One figure before and after.
 
     Attributes:
@@ -104,7 +104,7 @@ class BeforeAfter:
         unchecked: pairs whose weights are unknown.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[Changed, ...]
     refusals: tuple[Sentence, ...]
     unchecked: tuple[str, ...]
 
@@ -116,11 +116,11 @@ def before_after_of(run: RunManifest, parts: Sequence[PartFigures]) -> BeforeAft
         run: the run's plan.
         parts: what was measured; one for a run without parts.
     """
-    rows: list[Row] = []
+    rows: list[Changed] = []
     refusals: dict[Sentence, None] = {}
     unchecked: dict[str, None] = {}
     for part in parts:
-        found = pairs_of(run, part.cells, part.read)
+        found = arms_of(run, part.cells, part.read)
         refusals |= dict.fromkeys(found.refusals)
         unchecked |= dict.fromkeys(found.unchecked)
         for arms in found.arms:
@@ -128,23 +128,23 @@ def before_after_of(run: RunManifest, parts: Sequence[PartFigures]) -> BeforeAft
     return BeforeAfter(_corrected(rows), tuple(refusals), tuple(unchecked))
 
 
-def _rows(arms: Arms, part: PartFigures) -> Iterator[Row]:
+def _rows(arms: Arms, part: PartFigures) -> Iterator[Changed]:
     before, after = arms.before.record.cell_id, arms.after.record.cell_id
     if before in part.documents and after in part.documents:
         change = change_of_documents(part.documents[before], part.documents[after])
         if change is not None:
-            yield Row(arms, part.title, Quantity.BITS, change=change)
+            yield Changed(arms, part.title, Quantity.BITS, change=change)
     if before in part.grades and after in part.grades:
         change = change_of_questions(part.grades[before], part.grades[after])
         if change is not None:
-            yield Row(arms, part.title, Quantity.RIGHT, change=change)
+            yield Changed(arms, part.title, Quantity.RIGHT, change=change)
     for rubric, ratings in part.ratings.items():
         change = _change_of_ratings(ratings.get(before, {}), ratings.get(after, {}))
         if change is not None:
-            yield Row(arms, part.title, Quantity.RATED, rubric, change)
+            yield Changed(arms, part.title, Quantity.RATED, rubric, change)
     speed = part.family.find(SPEED, after, before) if part.is_control else None
     if speed is not None:
-        yield Row(arms, part.title, Quantity.SPEED, speed=speed)
+        yield Changed(arms, part.title, Quantity.SPEED, speed=speed)
 
 
 def _change_of_ratings(
@@ -170,7 +170,7 @@ def _change_of_ratings(
     )
 
 
-def _corrected(rows: Sequence[Row]) -> tuple[Row, ...]:
+def _corrected(rows: Sequence[Changed]) -> tuple[Changed, ...]:
     """The rows with their effects: all changes of a report are corrected together (Holm)."""
     given = [row.change.p_value if row.change else None for row in rows]
     raised = iter(holm([p_value for p_value in given if p_value is not None]))
@@ -179,18 +179,18 @@ def _corrected(rows: Sequence[Row]) -> tuple[Row, ...]:
         p_adjusted = None if p_value is None else next(raised)
         effect = row.change.effect(p_adjusted) if row.change else None
         found.append(
-            Row(row.arms, row.part, row.quantity, row.rubric, row.change, p_adjusted, effect,
+            Changed(row.arms, row.part, row.quantity, row.rubric, row.change, p_adjusted, effect,
                 row.speed)
         )  # fmt: skip
     return tuple(found)
 
 
-def frame_of(rows: Sequence[Row]) -> pd.DataFrame:
+def frame_of(rows: Sequence[Changed]) -> pd.DataFrame:
     """`before-after.csv`: a row a figure, numbers as numbers, the columns always."""
     return pd.DataFrame([_cells(row) for row in rows], columns=list(COLUMNS))
 
 
-def _cells(row: Row) -> list[object]:
+def _cells(row: Changed) -> list[object]:
     arms, change, speed = row.arms, row.change, row.speed
     head = [arms.tuned, arms.base, row.part, arms.where, row.name]
     figures: list[float | None] = []
@@ -213,6 +213,6 @@ def median_speed(cell: CellResult) -> float | None:
     return found.value if found else None
 
 
-def counts_of(rows: Sequence[Row], effect: Effect | Claim) -> int:
+def counts_of(rows: Sequence[Changed], effect: Effect | Claim) -> int:
     """How many rows show an effect."""
     return sum(effect in (row.effect, row.speed and row.speed.finding) for row in rows)

@@ -15,8 +15,8 @@ from analysis.charts import style
 from analysis.charts.charts import Chart
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, number
-from analysis.tuning.changes import Quantity, Row, frame_of
-from analysis.tuning.sentences import WHOLE_RUN, difference, level
+from analysis.tuning.changes import Changed, Quantity, frame_of
+from analysis.tuning.sentences import WHOLE_RUN, level, signed
 from models.tuned import TunedRecord
 
 READ = (
@@ -53,7 +53,7 @@ CURVE = "{name}: {losses} after {steps} steps"
 LOSS, HELD_OUT = "loss {first} to {last}", "held-out loss {first} to {last}"
 
 
-def change_chart(rows: Sequence[Row]) -> Chart | None:
+def change_chart(rows: Sequence[Changed]) -> Chart | None:
     """The chart of what was gained and forgotten; None where nothing but speed was compared."""
     found = [row for row in rows if row.change is not None]
     if not found:
@@ -74,7 +74,7 @@ def change_chart(rows: Sequence[Row]) -> Chart | None:
     )  # fmt: skip
 
 
-def _described(rows: Sequence[Row]) -> Sentence:
+def _described(rows: Sequence[Changed]) -> Sentence:
     told = [
         say(
             CHANGED,
@@ -84,7 +84,7 @@ def _described(rows: Sequence[Row]) -> Sentence:
             before=level(row.quantity, row.change.before),
             after=level(row.quantity, row.change.after),
             unit=row.name,
-            change=difference(row.quantity, row.change.change),
+            change=signed(row.quantity, row.change.change),
         )
         for row in rows[:MOST_ROWS]
         if row.change is not None
@@ -93,7 +93,7 @@ def _described(rows: Sequence[Row]) -> Sentence:
     return say("{all}.", all="; ".join([*told, *([say(REST, rest=rest)] if rest > 0 else [])]))
 
 
-def _figure(rows: Sequence[Row], kinds: Sequence[Quantity]) -> Figure:
+def _figure(rows: Sequence[Changed], kinds: Sequence[Quantity]) -> Figure:
     counts = [sum(row.quantity is kind for row in rows) for kind in kinds]
     with mpl.rc_context(dict(style.RC)):
         height = sum(0.75 + ROW_IN * count for count in counts)
@@ -106,7 +106,7 @@ def _figure(rows: Sequence[Row], kinds: Sequence[Quantity]) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, rows: Sequence[Row], kind: Quantity) -> None:
+def _panel(axes: Axes, rows: Sequence[Changed], kind: Quantity) -> None:
     axes.grid(visible=False)
     axes.grid(visible=True, axis="x")
     axes.set_yticks([])

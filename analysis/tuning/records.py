@@ -11,7 +11,7 @@ from analysis.cells.tabulate import Table, Text, table
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import NOTHING, number, percent, plural
 from analysis.tuning.changes import Quantity
-from analysis.tuning.sentences import difference
+from analysis.tuning.sentences import signed
 from models.tuned import Change, Sameness, TunedRecord
 
 SAMENESS = (
@@ -137,8 +137,8 @@ def _memorised(change: Change) -> Sentence:
         template = MEMORISED_LESS
     return say(
         template,
-        low=difference(Quantity.RIGHT, change.low),
-        high=difference(Quantity.RIGHT, change.high),
+        low=signed(Quantity.RIGHT, change.low),
+        high=signed(Quantity.RIGHT, change.high),
     )
 
 
@@ -201,9 +201,9 @@ def _data(record: TunedRecord) -> Iterator[tuple[str, str]]:
         ("Left out: contains a question that models are asked", split.question_overlaps),
         ("Cut: longer than the recipe allows", split.cut),
     ):
-        yield name, whole(count)
+        yield name, in_thousands(count)
 
 
-def whole(count: int) -> str:
+def in_thousands(count: int) -> str:
     """A count with its thousands apart."""
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from analysis.cells.family import Claim
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, number, percent, plural, ratio, within
-from analysis.tuning.changes import Quantity, Row, counts_of, median_speed
+from analysis.tuning.changes import Changed, Quantity, counts_of, median_speed
 from analysis.tuning.pairs import Effect, PairedChange
 
 MOST_EACH = 6
@@ -144,7 +144,7 @@ UNITS = {
 MINUS = "\N{MINUS SIGN}"
 
 
-def sentence_of(row: Row, margin: float) -> Sentence:
+def sentence_of(row: Changed, margin: float) -> Sentence:
     """Say what one figure shows.
 
     Args:
@@ -177,8 +177,8 @@ def figures(quantity: Quantity, change: PairedChange) -> Sentence:
     }
     if change.low is None or change.high is None:
         return say(FEW_FIGURES, **named, fewest=change.fewest)
-    low, high = (difference(quantity, end) for end in (change.low, change.high))
-    told = difference(quantity, change.change)
+    low, high = (signed(quantity, end) for end in (change.low, change.high))
+    told = signed(quantity, change.change)
     return say(FIGURES, **named, change=told, low=low, high=high)
 
 
@@ -189,7 +189,7 @@ def level(quantity: Quantity, value: float) -> str:
     return f"{value:.3f}" if quantity is Quantity.BITS else f"{value:.2f}"
 
 
-def difference(quantity: Quantity, value: float) -> str:
+def signed(quantity: Quantity, value: float) -> str:
     """A change with its sign; that of a share in points of percent."""
     size = f"{abs(value):.3f}"
     if quantity is Quantity.RIGHT:
@@ -200,16 +200,16 @@ def difference(quantity: Quantity, value: float) -> str:
     return f"{sign}{size}"
 
 
-def verdict_sentences(rows: Sequence[Row], margin: float) -> tuple[Sentence, ...]:
+def verdict_sentences(rows: Sequence[Changed], margin: float) -> tuple[Sentence, ...]:
     """Sum up at the head of the page what tuning changed, each figure by itself if they are few."""
     if len(rows) <= MOST_EACH:
         return tuple(sentence_of(row, margin) for row in rows)
     return tuple(_summaries(rows, margin))
 
 
-def _summaries(rows: Sequence[Row], margin: float) -> Iterator[Sentence]:
+def _summaries(rows: Sequence[Changed], margin: float) -> Iterator[Sentence]:
     """A sentence for each tuned model, part and quantity."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
+    groups: dict[tuple[str, ...], list[Changed]] = {}
     for row in rows:
         groups.setdefault((row.arms.tuned, row.arms.base, row.part, row.name), []).append(row)
     for own in groups.values():
@@ -221,7 +221,7 @@ def _summaries(rows: Sequence[Row], margin: float) -> Iterator[Sentence]:
             yield _changes(own)
 
 
-def _speeds(rows: Sequence[Row], margin: float) -> Sentence:
+def _speeds(rows: Sequence[Changed], margin: float) -> Sentence:
     same = counts_of(rows, Claim.SAME)
     template = ALL_SAME_SPEED if same == len(rows) else MIXED_SPEED
     return say(
@@ -235,7 +235,7 @@ def _speeds(rows: Sequence[Row], margin: float) -> Sentence:
     )
 
 
-def _changes(rows: Sequence[Row]) -> Sentence:
+def _changes(rows: Sequence[Changed]) -> Sentence:
     all_alike = {
         Effect.GAINED: ALL_GAINED,
         Effect.FORGOTTEN: ALL_LOST,
@@ -245,7 +245,7 @@ def _changes(rows: Sequence[Row]) -> Sentence:
     seen = {row.effect for row in rows if row.effect}
     quantity = rows[0].quantity
     changes = [row.change.change for row in rows if row.change]
-    ends = [difference(quantity, end) for end in (min(changes), max(changes))]
+    ends = [signed(quantity, end) for end in (min(changes), max(changes))]
     return say(
         all_alike[min(seen)] if len(seen) == 1 else MIXED,
         part=rows[0].part or WHOLE_RUN,
@@ -259,7 +259,7 @@ def _changes(rows: Sequence[Row]) -> Sentence:
     )
 
 
-def speeds(row: Row) -> tuple[str, str]:
+def speeds(row: Changed) -> tuple[str, str]:
     """The median tokens/s of both arms."""
     before, after = (median_speed(cell) for cell in (row.arms.before, row.arms.after))
     return number(before), number(after)

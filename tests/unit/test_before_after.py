@@ -18,7 +18,7 @@ from analysis.sections.tuning import (
 )
 from analysis.study import study_of
 from analysis.text.sentence import Sentence
-from analysis.tuning.changes import PartFigures, Row, before_after_of
+from analysis.tuning.changes import Changed, PartFigures, before_after_of
 from analysis.tuning.pairs import Effect, ScoredText
 from analysis.tuning.sentences import MINUS
 from collect.run import RunManifest
@@ -52,7 +52,7 @@ def documents(after: Sequence[float], count: int = 20) -> tuple[RunManifest, lis
     return run, [figures_of_documents(run, tables, bits)]
 
 
-def only(run: RunManifest, parts: Sequence[PartFigures]) -> Row:
+def only(run: RunManifest, parts: Sequence[PartFigures]) -> Changed:
     (row,) = before_after_of(run, parts).rows
     return row
 
