@@ -275,6 +275,30 @@ def convert(
         _say(str(path))
 
 
+@verb(
+    help={
+        "file": "the recipe, such as experiments/finetunes/stories.yml",
+        "new": "start again; what was trained under this name is moved aside",
+    }
+)
+def finetune(_context: Context, file: str, new: bool = False) -> None:
+    """Fine-tune a model by a recipe, or go on after a stop, and prove what changed."""
+    from rich.console import Console
+
+    from experiments.finetune.outcome import finished_lines
+    from experiments.finetune.progress import training_progress
+    from experiments.finetune.recipe import load_recipe
+    from experiments.finetune.run import finetune as finetune_model
+
+    record = finetune_model(
+        load_recipe(Path(file)), say=_say, progress=training_progress(Console()), new=new
+    )
+    for line in finished_lines(record):
+        _say(line)
+    if record.sameness and record.sameness.faults:
+        raise Exit(code=1)
+
+
 @verb(help={**MATRIX_HELP, "without": WITHOUT_HELP}, iterable=["set", "without"])
 def plan(
     _context: Context,

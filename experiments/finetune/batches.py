@@ -31,7 +31,7 @@ def steps_per_pass(recipe: Recipe, examples: int) -> int:
 class Order:
     """Batches in the order of training.
 
-    Each pass is shuffled anew. Within `SORTED_TOGETHER` batches examples are sorted by length and
+    Each pass is shuffled again. Within `SORTED_TOGETHER` batches examples are sorted by length and
     cut into batches, whose order is shuffled again. Any step can be asked for, so the position in
     the data is the number of steps done.
     """
@@ -69,7 +69,7 @@ class Order:
 def padded_batch(examples: Sequence[Example]) -> tuple[list[list[int]], list[list[bool]]]:
     """Tokens and which of them the loss counts as targets, both padded on the right.
 
-    Attention looks back only, so what stands behind an example's end changes nothing of it. The
+    Attention looks back only, so what follows an example's end does not change it. The
     first token of an example follows from nothing and is no target.
     """
     longest = max(len(example.ids) for example in examples)

@@ -1,4 +1,4 @@
-"""Checkpoints: what a training goes on from after a kill.
+"""Checkpoints: what a training continues from after a kill.
 
 checkpoints/step-00000040/
     tensors.safetensors   what is trained, its moments, the random states
@@ -49,7 +49,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class SavedState(Record):
-    """What a checkpoint says beside its tensors.
+    """What a checkpoint says in addition to its tensors.
 
     Attributes:
         training: hash of the recipe, the data and the base: whose checkpoint it is.

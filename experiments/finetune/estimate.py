@@ -38,7 +38,7 @@ _GROUP_USED = Path("/sys/fs/cgroup/memory.current")
 
 
 @dataclass(frozen=True)
-class MemoryNeed:
+class TrainingMemory:
     """Bytes that a training takes at its peak, by what takes them.
 
     Attributes:
@@ -74,7 +74,7 @@ class MemoryNeed:
 
 def memory_need(
     recipe: Recipe, shape: ModelShape, prepared: Prepared, *, quantised: bool = False
-) -> MemoryNeed:
+) -> TrainingMemory:
     """Estimate the memory of a training.
 
     Args:
@@ -93,7 +93,7 @@ def memory_need(
     kept = 8 * shape.dim + 5 * shape.q_dim + 5 * shape.kv_dim + 5 * shape.hidden_dim
     matrices = shape.layers * shape.layer_matrix_values
     weights = packed_bytes(matrices, "nf4" if quantised else "f32")
-    return MemoryNeed(
+    return TrainingMemory(
         weights=weights + (shape.parameters - matrices) * _FLOAT,
         trained=values,
         activations=shape.layers * tokens * kept * _FLOAT,
@@ -132,7 +132,7 @@ def available_memory(computer: Computer) -> int:
     return min(_of_machine(), _of_group())
 
 
-def require_room(need: MemoryNeed, computer: Computer, recipe: Recipe) -> None:
+def require_room(need: TrainingMemory, computer: Computer, recipe: Recipe) -> None:
     """Refuse a training that does not fit into memory.
 
     Raises:
@@ -193,7 +193,7 @@ def time_need(recipe: Recipe, base_folder: Path, prepared: Prepared) -> float:
     return training.steps * each_s + evaluations * evaluation_s
 
 
-def told(recipe: Recipe, need: MemoryNeed, prepared: Prepared, seconds: float) -> Sequence[str]:
+def told(recipe: Recipe, need: TrainingMemory, prepared: Prepared, seconds: float) -> Sequence[str]:
     """What a training takes, in sentences."""
     steps, examples = total_steps(recipe, len(prepared.train)), len(prepared.train)
     passes = steps / steps_per_pass(recipe, examples)

@@ -1,4 +1,4 @@
-"""Merges what was trained into the base: base + adapter in float32, as a directory of its own.
+"""Merges what was trained into the base: base + adapter in float32, as a separate directory.
 
 Only matrices change. The file keeps the base's header, so names, order and types are the base's,
 and all other files are copied byte by byte: an export cannot have another chat template than the

@@ -86,7 +86,7 @@ def adapter_config(recipe: Recipe) -> bytes:
 
 
 def load_tuned(base_folder: Path, adapter_folder: Path, computer: Computer) -> Any:  # noqa: ANN401
-    """The base with what was trained beside it, not merged into it."""
+    """The base with the adapter applied, not merged."""
     model = load_model(base_folder, computer)
     if (adapter_folder / ADAPTER_CONFIG).exists():
         peft = importlib.import_module("peft")

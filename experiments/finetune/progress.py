@@ -22,7 +22,7 @@ class TrainingProgress(Protocol):
     """Hears from the trainer what happens."""
 
     def begin(self, step: int, steps: int) -> None:
-        """Training begins, or goes on after `step` of `steps` steps."""
+        """Training begins, or continues after `step` of `steps` steps."""
 
     def step(self, step: int, loss: float, tokens_per_s: float) -> None:
         """A step is done: the mean loss of its tokens in nats, and tokens read a second."""
@@ -121,10 +121,10 @@ class TrainingLines:
     def begin(self, step: int, steps: int) -> None:
         """Say how far it is."""
         self._clock, self._steps = _Clock(step, steps), steps
-        self.note(f"training goes on after step {step}" if step else f"training {steps} steps")
+        self.note(f"training continues after step {step}" if step else f"training {steps} steps")
 
     def step(self, step: int, loss: float, tokens_per_s: float) -> None:
-        """Say nothing: an evaluation tells the mean."""
+        """Say nothing: an evaluation shows the mean."""
 
     def evaluated(self, point: CurvePoint) -> None:
         """Say the losses, the rate and the time left."""

@@ -52,7 +52,7 @@ def require_pytorch() -> None:
         )
 
 
-def libraries() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Name to version of the libraries that compute."""
     found = {}
     for name in LIBRARIES:
@@ -72,7 +72,7 @@ def choose_computer() -> Computer:
 
 
 def quiet_torch() -> Any:  # noqa: ANN401 - PyTorch's types are not read here
-    """PyTorch, with transformers told to print nothing and to fetch nothing."""
+    """PyTorch, with transformers set to print nothing and to fetch nothing."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's sums in one order
     # transformers warns of its own calls; nobody here can change them
@@ -81,6 +81,11 @@ def quiet_torch() -> Any:  # noqa: ANN401 - PyTorch's types are not read here
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     return importlib.import_module("torch")
+
+
+def serves_4_bits() -> bool:
+    """Whether bitsandbytes is installed, which QLoRA needs."""
+    return find_spec("bitsandbytes") is not None
 
 
 @contextmanager

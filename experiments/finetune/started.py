@@ -1,4 +1,4 @@
-"""What a folder of `models/tuned/` was begun with, so that nothing else goes on in it."""
+"""What a folder of `models/tuned/` was begun with, so that nothing else continues in it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from models.tuned import Sha256
 
 STARTED = "started.json"
 ASIDE = ".aside"
-"""Folder beside the tuned models, for those that `--new` made room for."""
-_REMEDY = "Begin anew with `--new`, which keeps what is there aside."
+"""Folder next to the tuned models, for those that `--new` made room for."""
+_REMEDY = "Start again with `--new`, which moves what is there aside."
 
 
 class Started(Record):
@@ -112,7 +112,7 @@ def note_other_computer(started: Started, now: Started, say: Callable[[str], Non
 
 
 def put_aside(folder: Path, say: Callable[[str], None]) -> None:
-    """Keep what is in a folder elsewhere, so that a training can begin anew; nothing is deleted.
+    """Keep what is in a folder elsewhere, so that a training can start again; nothing is deleted.
 
     Raises:
         HerdError: the disk refuses.
@@ -139,15 +139,15 @@ def again(recipe: Recipe, *flags: str) -> str:
 
 def _refuse(recipe: Recipe, changed: str) -> None:
     raise HerdError(
-        f"{changed}. A training goes on only with what it was begun with: change this back, give "
-        f"the recipe another `name`, or begin anew with `{again(recipe, '--new')}`, which keeps "
+        f"{changed}. A training continues only with what it was begun with: change this back, give "
+        f"the recipe another `name`, or start again with `{again(recipe, '--new')}`, which moves "
         "the earlier one aside."
     )
 
 
 def _note(say: Callable[[str], None], old: str, new: str) -> None:
     say(
-        f"This training was begun with {old} and goes on with {new}: it may end in other bytes "
+        f"This training was begun with {old} and continues with {new}: it may end in other bytes "
         "than one that was not interrupted."
     )
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, and the signal that ends a service: the step at hand is finished and kept."""
+"""Ctrl-C, and the signal that ends a service: the running step is finished and kept."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Trains: a step reads a batch, and only tokens that the data marks count.
 
-All that the next step depends on is in `Training.state`, so a training goes on from there as if
+All that the next step depends on is in `Training.state`, so a training continues from there as if
 nothing had happened.
 """
 

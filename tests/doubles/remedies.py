@@ -26,6 +26,8 @@ from experiments.engines import ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import unreadable
 from experiments.engines.gpu_checks import gpu_missing
+from experiments.finetune.recipe import Recipe
+from experiments.finetune.started import again
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.facts import HELPER_VERSION, ask_facts
@@ -151,6 +153,13 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: list(next_commands(2, []))
     yield lambda: machine.again_with(["ada@192.0.2.7"], None)
     yield lambda: _machine_with_another_key(folder)
+    yield _training_that_goes_on
+
+
+def _training_that_goes_on() -> None:
+    recipe = Recipe(name="tales", model="stories15m", data="tales.txt", steps=4, file="tales.yml")
+    again(recipe)
+    again(recipe, "--new")
 
 
 def _helper_that_fails() -> None:

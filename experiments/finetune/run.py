@@ -1,0 +1,296 @@
+"""`fab finetune`: from a recipe to a model of the catalogue, and on from wherever it was killed.
+
+Each stage leaves its result under the model's folder and is found there by the next call. The
+record is written last: without it the catalogue does not have the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.digest import sha256_of
+from core.durable import land, remove_folder, replace_file, write_file, writing
+from core.errors import HerdError
+from core.paths import PROJECT_FOLDER
+from core.record import read_record
+from core.version import version
+from experiments.finetune.checkpoints import Checkpoints, save_tensors
+from experiments.finetune.data import prepare_data
+from experiments.finetune.estimate import memory_need, require_disk, require_room
+from experiments.finetune.held_out import held_out_change
+from experiments.finetune.loop import train_to_end
+from experiments.finetune.memorised import memorised_change
+from experiments.finetune.merge import merge
+from experiments.finetune.modelling import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    FULL_WEIGHTS,
+    adapter_config,
+)
+from experiments.finetune.pytorch import (
+    Computer,
+    choose_computer,
+    library_versions,
+    repeatable,
+    require_pytorch,
+    serves_4_bits,
+)
+from experiments.finetune.sameness import prove_sameness
+from experiments.finetune.started import (
+    Started,
+    again,
+    note_other_computer,
+    put_aside,
+    read_started,
+    recipe_sha256,
+    require_same_origin,
+    require_unchanged,
+    write_started,
+)
+from experiments.finetune.trainer import Training
+from models.build import ensure_artifact
+from models.cache import only_one_at_a_time
+from models.catalogue import load_catalogue
+from models.tuned import TUNED_FILE, TUNED_FOLDER, Parentage, TunedRecord
+
+if TYPE_CHECKING:
+    from experiments.finetune.data import Prepared
+    from experiments.finetune.progress import TrainingProgress
+    from experiments.finetune.recipe import Recipe
+    from models.catalogue import ModelSpec
+
+LOCKS = ".locks"
+CHECKPOINTS, ADAPTER, MERGED, RECIPE = "checkpoints", "adapter", "merged", "recipe.yml"
+_KEPT = "The checkpoints are whole."
+
+
+def finetune(
+    recipe: Recipe,
+    *,
+    say: Callable[[str], None],
+    progress: TrainingProgress,
+    tuned: Path = TUNED_FOLDER,
+    new: bool = False,
+) -> TunedRecord:
+    """Train, merge, prove and record a model; what was done before is not done again.
+
+    Args:
+        recipe: as `load_recipe` read it.
+        say: hears what is done, a line each.
+        progress: hears how the training goes.
+        tuned: folder of all tuned models.
+        new: move what is there aside, and start again.
+
+    Returns:
+        The record, with the faults of its forms if there are any.
+
+    Raises:
+        HerdError: anything that the user can mend, or Ctrl-C.
+    """
+    require_pytorch()
+    spec = _base_of(recipe, tuned)
+    folder = tuned / recipe.name
+    with only_one_at_a_time(tuned / LOCKS / recipe.name, f"Training {recipe.name}", _Says(say)):
+        if new:
+            put_aside(folder, say)
+        if started := read_started(folder):
+            require_unchanged(recipe, started)
+        if record := _finished(recipe, folder):
+            say(f"{recipe.name} is finished: nothing was to be done.")
+            return record
+        return _Run(recipe, spec, folder, say, progress).to_the_end()
+
+
+@dataclass(frozen=True)
+class _Run:
+    recipe: Recipe
+    spec: ModelSpec
+    folder: Path
+    say: Callable[[str], None]
+    progress: TrainingProgress
+
+    def to_the_end(self) -> TunedRecord:
+        artifact = ensure_artifact(self.spec, "huggingface", "f32", _Says(self.say))
+        weights = artifact.file("model")
+        base = weights.path.parent
+        prepared = prepare_data(self.recipe, base, self.spec, self.folder, self.say)
+        started, computer = self._begin(prepared, weights.sha256)
+        with repeatable(computer):
+            training = self._train(base, prepared, started, computer)
+            self._write_adapter(training)
+            so_far, steps = training.so_far, training.steps
+            del training
+            adapter, merged = self.folder / ADAPTER, self.folder / MERGED
+            self.say("merging")
+            merge(base, adapter, merged)
+            sameness = prove_sameness(
+                base, merged, adapter, prepared, self.recipe, self.spec, self.say
+            )
+            held_out = held_out_change(base, merged, prepared.held_out, computer)
+            memorised = memorised_change(base, merged, prepared.train, self.recipe.seed, computer)
+        record = TunedRecord(
+            name=self.recipe.name,
+            about=f"{self.recipe.model} fine-tuned on {self.recipe.data} ({self.recipe.method})",
+            licence=self.spec.licence,
+            parentage=Parentage(
+                base=self.recipe.model,
+                base_sha256=weights.sha256,
+                data_sha256=prepared.data_sha256,
+                recipe_sha256=recipe_sha256(self.recipe),
+                method=self.recipe.method,
+                steps=steps,
+                toolkit=version(PROJECT_FOLDER),
+                libraries=library_versions(),
+            ),
+            shape=self.spec.shape,
+            split=prepared.split,
+            files=_hashes(merged),
+            adapter=_hashes(adapter),
+            curve=tuple(so_far.curve),
+            held_out_bits_per_byte=held_out,
+            memorised=memorised,
+            sameness=sameness,
+            seconds=so_far.seconds,
+            device=str(computer),
+            finished_at=time.time(),
+        )
+        with writing("the record of the model", self.folder, kept=_KEPT):
+            replace_file(self.folder / TUNED_FILE, record.model_dump_json(indent=2).encode())
+        return record
+
+    def _begin(self, prepared: Prepared, base_sha256: str) -> tuple[Started, Computer]:
+        """What the training was begun with, now or earlier, and what computes it."""
+        computer = choose_computer()
+        now = Started(
+            recipe=self.recipe,
+            data_sha256=prepared.data_sha256,
+            base_sha256=base_sha256,
+            threads=computer.threads,
+            computer=computer.name,
+            libraries=library_versions(),
+        )
+        started = read_started(self.folder)
+        if started:
+            require_same_origin(self.recipe, started, now)
+            note_other_computer(started, now, self.say)
+            return started, replace(computer, threads=started.threads)
+        with writing("the recipe", self.folder):
+            write_file(self.folder / RECIPE, Path(self.recipe.file).read_bytes())
+        write_started(self.folder, now)
+        return now, computer
+
+    def _train(
+        self, base: Path, prepared: Prepared, started: Started, computer: Computer
+    ) -> Training:
+        quantised = self._check_room(prepared, computer)
+        training = Training(
+            self.recipe, base, prepared.train, prepared.held_out, computer, quantised=quantised
+        )
+        checkpoints = Checkpoints(self.folder / CHECKPOINTS, started.training, self.say)
+        train_to_end(training, checkpoints, self.recipe, started.training, self.progress)
+        return training
+
+    def _check_room(self, prepared: Prepared, computer: Computer) -> bool:
+        """Whether the base has to be in 4 bits (QLoRA) to fit into the GPU's memory."""
+        require_disk(self.recipe, self.spec.shape, self.folder)
+        need = memory_need(self.recipe, self.spec.shape, prepared)
+        if computer.kind == "cuda" and self.recipe.method == "lora" and serves_4_bits():
+            try:
+                require_room(need, computer, self.recipe)
+            except HerdError:
+                need = memory_need(self.recipe, self.spec.shape, prepared, quantised=True)
+                require_room(need, computer, self.recipe)
+                self.say(
+                    f"{self.recipe.model} is kept in 4 bits, which {computer.name} has room for"
+                )
+                return True
+        require_room(need, computer, self.recipe)
+        return False
+
+    def _write_adapter(self, training: Training) -> None:
+        """Write what was trained, unless it is there byte by byte."""
+        target = self.folder / ADAPTER
+        with self._made(target) as temporary:
+            if self.recipe.method == "full":
+                save_tensors(training.trained(), temporary / FULL_WEIGHTS)
+            else:
+                save_tensors(training.trained(), temporary / ADAPTER_WEIGHTS)
+                write_file(temporary / ADAPTER_CONFIG, adapter_config(self.recipe))
+
+    @contextmanager
+    def _made(self, target: Path) -> Iterator[Path]:
+        temporary = target.with_name(f".tmp-{target.name}")
+        with writing("what was trained", target, kept=_KEPT):
+            try:
+                remove_folder(temporary)
+                temporary.mkdir()
+                yield temporary
+                if target.is_dir() and _hashes(target) == _hashes(temporary):
+                    return
+                if target.exists():
+                    self.say(f"{target} is not what the training ended in: it is written again.")
+                remove_folder(target)
+                land(temporary, target)
+            finally:
+                remove_folder(temporary)
+
+
+class _Says:
+    """Passes on notes about downloads and files."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        pass
+
+
+def _base_of(recipe: Recipe, tuned: Path) -> ModelSpec:
+    catalogue = load_catalogue()
+    if recipe.name in catalogue.names() and not (tuned / recipe.name / TUNED_FILE).exists():
+        raise HerdError(
+            f"{recipe.file}: `name` is {recipe.name}, which the catalogue has already. Choose "
+            "another name for the tuned model."
+        )
+    if recipe.name == recipe.model:
+        raise HerdError(f"{recipe.file}: a tuned model cannot have the `name` of its base.")
+    spec = catalogue.get(recipe.model)
+    if spec.unpadded:
+        raise HerdError(
+            f"{recipe.file}: added heads are not trained. Write `model: {spec.unpadded.name}`; "
+            f"in a matrix, the tuned model can have them, too, as `{recipe.name}+kvN`."
+        )
+    return spec
+
+
+def _finished(recipe: Recipe, folder: Path) -> TunedRecord | None:
+    """The record of a finished model, whose files are as they were.
+
+    Raises:
+        HerdError: the record or a file is damaged.
+    """
+    remedy = f"Start again with `{again(recipe, '--new')}`, which moves what is there aside."
+    record = read_record(folder, TUNED_FILE, TunedRecord, f"Reading {recipe.name}", remedy)
+    if record is None:
+        return None
+    for part, files in ((ADAPTER, record.adapter), (MERGED, record.files)):
+        for name, expected in files.items():
+            path = folder / part / name
+            if not path.is_file() or sha256_of(path) != expected:
+                raise HerdError(
+                    f"{recipe.name} is finished, but {path} is missing or not as it was written. "
+                    f"{remedy}"
+                )
+    return record
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
