@@ -1,41 +1,27 @@
-"""The data as training reads it."""
+"""The data as training reads it: read, cleaned, split, written out in tokens and stored."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokenizers import Tokenizer
-
 from core.errors import HerdError
-from core.record import why
-from models.formats.huggingface.vocabulary_reader import read_vocabulary
+from experiments.finetune.chat_forms import Form, form_of, is_named
+from experiments.finetune.documents import Document, Faults
+from experiments.finetune.examples import Example, ExampleWriter, Written, require_no_signs
+from experiments.finetune.hygiene import Cleaned, Removed, clean
+from experiments.finetune.reading import ReadData, read_data
+from experiments.finetune.stored import store
+from experiments.finetune.tokens import BaseTokens
 from models.tuned import Split
 
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Recipe
     from models.catalogue import ModelSpec
 
-
-@dataclass(frozen=True)
-class Example:
-    """What a model reads in one go.
-
-    Attributes:
-        document: which document or prompt it is of.
-        text: what the model sees, as text.
-        ids: the same as tokens.
-        trained: of each token, whether the loss counts it as a target.
-    """
-
-    document: str
-    text: str
-    ids: tuple[int, ...]
-    trained: tuple[bool, ...]
+__all__ = ["Example", "Looked", "Prepared", "look_at_data", "prepare_data"]
 
 
 @dataclass(frozen=True)
@@ -55,50 +41,142 @@ class Prepared:
     data_sha256: str
 
 
+@dataclass(frozen=True)
+class Looked:
+    """The data before it is stored.
+
+    Attributes:
+        train: what training will read.
+        held_out: what it will not.
+        split: counts.
+        removed: what was left out, and why.
+        read: the documents as they were read.
+    """
+
+    train: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    split: Split
+    removed: tuple[Removed, ...]
+    read: ReadData
+
+
 def prepare_data(
-    recipe: Recipe,
-    base_folder: Path,
-    spec: ModelSpec,
-    folder: Path,
-    say: Callable[[str], None],
+    recipe: Recipe, base_folder: Path, spec: ModelSpec, folder: Path, say: Callable[[str], None]
 ) -> Prepared:
-    """Read plain text or JSONL, and split it by document.
+    """Read, clean, split and tokenise the data of a recipe, and keep it with the model.
+
+    Args:
+        recipe: names the data.
+        base_folder: Hugging Face directory of the base.
+        spec: the base.
+        folder: of the tuned model; the data is stored in its `data/`.
+        say: hears what is done and what was left out.
 
     Raises:
-        HerdError: the file cannot be read, or a part of it would be empty.
+        HerdError: the data cannot be read, an entry is damaged, nothing is left of it, or the
+            training was begun with other data.
     """
-    tokenizer = Tokenizer.from_file(str(base_folder / "tokenizer.json"))
-    begin = read_vocabulary(base_folder)
-    bos = (begin.bos_id,) if spec.adds_bos and begin.bos_id is not None else ()
-    examples: tuple[list[Example], list[Example]] = ([], [])
-    names: tuple[set[str], set[str]] = (set(), set())
-    for text in dict.fromkeys(_documents(recipe)):
-        name = hashlib.sha256(f"{recipe.seed} {text}".encode()).hexdigest()
-        side = int(int(name[:8], 16) / 2**32 < recipe.held_out)
-        names[side].add(name)
-        ids = (*bos, *tokenizer.encode(text, add_special_tokens=False).ids, *begin.eos_ids[:1])
-        for at in range(0, len(ids) - 1, recipe.sequence):
-            window = ids[at : at + recipe.sequence]
-            examples[side].append(Example(name, text, window, (True,) * len(window)))
-    if not all(examples):
-        raise HerdError(f"{recipe.file}: {recipe.data} has too few documents to hold some out.")
-    told = json.dumps([[e.ids for e in part] for part in examples]).encode()
-    split = Split(
-        train_documents=len(names[0]),
-        held_out_documents=len(names[1]),
-        train_tokens=sum(len(e.ids) for e in examples[0]),
-        held_out_tokens=sum(len(e.ids) for e in examples[1]),
-    )
-    say(f"{len(names[0])} documents to train on, {len(names[1])} held out")
-    folder.mkdir(parents=True, exist_ok=True)
-    return Prepared(tuple(examples[0]), tuple(examples[1]), split, hashlib.sha256(told).hexdigest())
+    looked = look_at_data(recipe, base_folder, spec, say)
+    parts = (looked.train, looked.held_out)
+    sha256 = store(folder, recipe, parts, looked.read.files, looked.split, looked.removed)
+    return Prepared(looked.train, looked.held_out, looked.split, sha256)
 
 
-def _documents(recipe: Recipe) -> Iterator[str]:
+def look_at_data(
+    recipe: Recipe, base_folder: Path, spec: ModelSpec, say: Callable[[str], None]
+) -> Looked:
+    """As `prepare_data`, without writing anything."""
+    read = read_data(recipe, say)
+    tokens = BaseTokens(base_folder)
+    require_no_signs(read.documents, tokens.signs, spec.name)
+    form = _form(recipe, read.documents, tokens, spec)
     try:
-        text = Path(recipe.data).read_text()
-    except OSError as error:
-        raise HerdError(f"{recipe.file}: {recipe.data}: {why(error)}.") from None
-    for part in text.split("\n\n"):
-        if words := " ".join(part.split()):
-            yield words
+        cleaned = clean(read.documents, recipe)
+    except ValueError:
+        raise HerdError(
+            f"{recipe.file}: `data` ({recipe.data}) has fewer than two different documents or "
+            "prompts, so none can be held out. Give more, each in its own file or with two "
+            "blank lines between them."
+        ) from None
+    writer = ExampleWriter(tokens, form, recipe.sequence)
+    train = _write(writer, cleaned.train, cleaned, "training")
+    held_out = _write(writer, cleaned.held_out, cleaned, "the held-out part")
+    too_long = [Removed(place, "too long", "") for place in (*train.too_long, *held_out.too_long)]
+    looked = Looked(
+        train=tuple(train.examples),
+        held_out=tuple(held_out.examples),
+        split=_counts(train, held_out, cleaned),
+        removed=(*cleaned.removed, *too_long),
+        read=read,
+    )
+    say(summary(looked))
+    return looked
+
+
+def summary(looked: Looked) -> str:
+    """What is in both parts and what was left out, in sentences."""
+    split = looked.split
+    left_out = {
+        "exact duplicates": split.exact_duplicates,
+        "near duplicates": split.near_duplicates,
+        "with a question of experiments/questions/": split.question_overlaps,
+        "too long to have room for an answer": sum(r.why == "too long" for r in looked.removed),
+    }
+    told = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
+    return (
+        f"Data: {split.train_documents} documents to train on ({len(looked.train)} examples, "
+        f"{split.train_tokens} tokens with a loss), {split.held_out_documents} held out "
+        f"({len(looked.held_out)} examples, {split.held_out_tokens} tokens). "
+        f"Left out: {told or 'nothing'}. Longer than an example may be: {split.cut}."
+    )
+
+
+def _form(
+    recipe: Recipe, documents: Sequence[Document], tokens: BaseTokens, spec: ModelSpec
+) -> Form | None:
+    if not any(document.turns for document in documents):
+        if is_named(recipe.chat_template):
+            raise HerdError(
+                f"{recipe.file}: `chat_template` says nothing about plain documents. Delete it."
+            )
+        return None
+    form = form_of(recipe.chat_template, tokens, spec.name, recipe.file)
+    if is_named(recipe.chat_template):
+        faults = Faults()
+        for document in documents:
+            if len([turn for turn in document.turns if turn.role == "user"]) > 1:
+                faults.add_at(
+                    document.place,
+                    f"engines write out a conversation of several questions differently in the "
+                    f"form {recipe.chat_template}: give one question and one answer",
+                )
+        faults.require_none()
+    return form
+
+
+def _write(
+    writer: ExampleWriter, documents: list[Document], cleaned: Cleaned, part: str
+) -> Written:
+    written = writer.write(documents, [cleaned.names[one.place] for one in documents])
+    if not written.examples:
+        raise HerdError(
+            f"Nothing is left for {part}: every prompt fills the recipe's `sequence` alone, or "
+            "all documents were left out. Raise `sequence`, or give more data."
+        )
+    return written
+
+
+def _counts(train: Written, held_out: Written, cleaned: Cleaned) -> Split:
+    def tokens(written: Written) -> int:
+        return sum(sum(example.trained) for example in written.examples)
+
+    return Split(
+        train_documents=len({example.document for example in train.examples}),
+        held_out_documents=len({example.document for example in held_out.examples}),
+        train_tokens=tokens(train),
+        held_out_tokens=tokens(held_out),
+        exact_duplicates=cleaned.count("exact duplicate"),
+        near_duplicates=cleaned.count("near duplicate"),
+        question_overlaps=cleaned.count("question"),
+        cut=train.cut + held_out.cut,
+    )

@@ -39,6 +39,8 @@ class Recipe(Record):
         method: `lora`, `full`, `petals-ptune`, `petals-deep-ptune`.
         data: a file, a folder, or a name of `experiments/finetunes/data.yml`.
         columns: which columns of JSONL, JSON, CSV and Parquet are what; None for plain text.
+        chat_template: how questions and answers are written out: `model` as the model says, or a
+            named one for models that do not say, as in a matrix.
         held_out: share of documents that training does not see.
         steps: optimiser steps; or `epochs`.
         epochs: passes over the data; or `steps`.
@@ -58,6 +60,7 @@ class Recipe(Record):
     method: Method = "lora"
     data: Words
     columns: Columns | None = None
+    chat_template: Literal["model", "llama2", "llama3"] = "model"
     held_out: Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)] = 0.1
     steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     epochs: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] | None = None
