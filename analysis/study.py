@@ -22,6 +22,9 @@ from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of
 from analysis.text.wording import within
 from analysis.tuning.arms import control_pairs
+from analysis.tuning.changes import BeforeAfter, PartFigures, before_after_of
+from analysis.tuning.figures import figures_of
+from analysis.tuning.verdict_text import with_tuning
 from analysis.verdict.additions_text import with_additions
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
@@ -66,6 +69,8 @@ class Study:
         agreement: of a greedy run with the reference; None for another.
         comparison: of answers; None for a run that asked nothing or was not answered.
         opinions: of systems that judged answers.
+        figures: what each cell gave, for comparing before and after.
+        tuning: what fine-tuning changed; None for a run without tuned models.
     """
 
     run: RunManifest
@@ -82,6 +87,8 @@ class Study:
     agreement: Agreed | None
     comparison: Comparison | None
     opinions: tuple[Opinion, ...]
+    figures: PartFigures
+    tuning: BeforeAfter | None
 
     @property
     def on_nodes(self) -> tuple[Series, ...]:
@@ -143,6 +150,10 @@ def study_of(
     verdict = _with_oddities(verdict, steadiness.oddities)
     if comparison is not None:
         verdict = comparison.verdict(verdict, has_speed=has_speed)
+    figures = figures_of(run, tables, cells, comparison, family)
+    tuning = before_after_of(run, [figures]) if run.tuned else None
+    if tuning is not None:
+        verdict = with_tuning(verdict, run, tuning)
     return Study(
         run=run,
         tables=tables,
@@ -158,6 +169,8 @@ def study_of(
         agreement=agreement,
         comparison=comparison,
         opinions=opinions(comparison.systems, judges) if comparison else (),
+        figures=figures,
+        tuning=tuning,
     )
 
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
-from analysis.answers.asked_pairs import ratings_of
-from analysis.answers.systems import SystemAnswers
 from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, Tabled, charted
-from analysis.cells.cells import CellResult
 from analysis.cells.tabulate import Table, table
 from analysis.study import Study
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import say
 from analysis.text.wording import NOTHING, TIMES, listing, ratio, within
-from analysis.tuning.arms import UNCHECKED, Read
-from analysis.tuning.changes import BeforeAfter, Changed, PartFigures, before_after_of, frame_of
+from analysis.tuning.arms import UNCHECKED
+from analysis.tuning.changes import BeforeAfter, Changed, frame_of
 from analysis.tuning.chart import change_chart, curve_chart
-from analysis.tuning.pairs import ScoredText
 from analysis.tuning.records import (
     fault_sentences,
     hygiene_table,
@@ -29,8 +23,7 @@ from analysis.tuning.records import (
     training_sentence,
 )
 from analysis.tuning.sentences import level, sentence_of, signed, speeds, verdict_sentences
-from collect.ratings import RUBRICS
-from collect.run import Benchmark, RunManifest
+from collect.run import RunManifest
 from models.tuned import TunedRecord
 
 TITLE, MENU = "Before and after", "Before and after"
@@ -63,81 +56,19 @@ HYGIENE = (
 MORE = "Every figure in words: {figures}"
 
 
-def figures_of(study: Study, title: str = "") -> PartFigures:
-    """What a run, or a part of it, gave of each cell.
-
-    Args:
-        study: of the run, or of the part.
-        title: what readers call the part.
-    """
-    found = study.comparison
-    systems = found.systems if found else ()
-    ids = {system.name: system.cell.record.cell_id for system in systems}
-    graded = found.graded.grades if found and found.graded else {}
-    return PartFigures(
-        title=title,
-        cells=tuple(study.cells),
-        read=weights_read(study.tables.trials, study.tables.attempts),
-        documents=documents_scored(study.cells),
-        grades={ids[name]: own for name, own in graded.items()},
-        ratings=_ratings(systems, found.rated.scores) if found and found.rated else {},
-        family=study.family,
-        is_control=isinstance(study.run.workload, Benchmark),
-    )
-
-
-def _ratings(
-    systems: Sequence[SystemAnswers], scores: pd.DataFrame
-) -> dict[str, dict[str, Mapping[str, float]]]:
-    """Rubric to cell to question to the mean over raters."""
-    ids = {system.name: system.cell.record.cell_id for system in systems}
-    by_name = {rubric: ratings_of(systems, scores, rubric) for rubric in RUBRICS}
-    return {
-        rubric: {ids[name]: own for name, own in found.items()} for rubric, found in by_name.items()
-    }
-
-
-def weights_read(trials: pd.DataFrame, attempts: pd.DataFrame) -> Read:
-    """Cell to the hashes of the weights that its attempts which count read."""
-    if "weights_sha256" not in attempts:
-        return {}
-    own = attempts[attempts["weights_sha256"].notna()]
-    own = own.merge(trials[["cell_id", "attempt_id"]].dropna(), on="attempt_id")
-    groups = own.groupby("cell_id", sort=False)["weights_sha256"]
-    return {str(cell_id): frozenset(map(str, hashes)) for cell_id, hashes in groups}
-
-
-def documents_scored(
-    cells: Sequence[CellResult],
-) -> dict[str, dict[str, ScoredText]]:
-    """Cell to document to what the model made of it; parts of one document count together."""
-    found = {}
-    for cell in cells:
-        if "document_bits" not in cell.done:
-            continue
-        rows = cell.done.dropna(subset=["document", "document_bits", "document_bytes"])
-        sums = rows.groupby("document", sort=False)[["document_bits", "document_bytes"]].sum()
-        found[cell.record.cell_id] = {
-            str(name): ScoredText(float(bits), int(size))
-            for name, bits, size in sums.itertuples(name=None)
-        }
-    return found
-
-
 def sections(study: Study) -> Iterator[Section]:
-    """Make the section of a run with fine-tuned models and no parts."""
-    if study.run.tuned:
-        yield section_of(study.run, [figures_of(study)])
+    """Make the section of a run with fine-tuned models."""
+    if study.tuning is not None:
+        yield section_of(study.run, study.tuning)
 
 
-def section_of(run: RunManifest, parts: Sequence[PartFigures]) -> Section:
+def section_of(run: RunManifest, found: BeforeAfter) -> Section:
     """Make the section of a run.
 
     Args:
         run: the run's plan.
-        parts: what was measured, in the order of the page; one for a run without parts.
+        found: what tuning changed in it.
     """
-    found = before_after_of(run, parts)
     margin = run.equivalence_margin
     records = tuple(run.tuned.values())
     blocks: list[Block] = list(_warnings(found, records))
@@ -150,18 +81,6 @@ def section_of(run: RunManifest, parts: Sequence[PartFigures]) -> Section:
         blocks.append(Tabled(say(TITLE), change_table(found.rows), tuple(notes), file))
     blocks += [_training(records), _sameness(records)]
     return Section("before-after", say(TITLE), tuple(blocks), say(MENU))
-
-
-def verdict_of_tuning(run: RunManifest, parts: Sequence[PartFigures]) -> tuple[Sentence, ...]:
-    """What the head of the page says about tuning; nothing for a run without tuned models."""
-    if not run.tuned:
-        return ()
-    found = before_after_of(run, parts)
-    return (
-        *verdict_sentences(found.rows, run.equivalence_margin),
-        *found.refusals,
-        *(fault for record in run.tuned.values() for fault in fault_sentences(record)),
-    )
 
 
 def _has_speed(rows: Sequence[Changed]) -> bool:

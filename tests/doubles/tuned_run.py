@@ -8,10 +8,10 @@ from typing import Any
 
 from analysis.cells.cells import cell_results
 from analysis.cells.family import Family
-from analysis.sections.tuning import weights_read
 from analysis.study import Study, study_of
 from analysis.tuning.arms import control_pairs
 from analysis.tuning.changes import PartFigures
+from analysis.tuning.figures import weights_read
 from analysis.tuning.pairs import ScoredText
 from collect.questions import AnswerKey, Question
 from collect.run import RunManifest

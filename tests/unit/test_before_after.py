@@ -9,18 +9,13 @@ import pytest
 
 from analysis.blocks import Bullets, Prose, blocks_in, charts_in, files_in
 from analysis.cells.family import Claim
-from analysis.sections.tuning import (
-    documents_scored,
-    figures_of,
-    section_of,
-    sections,
-    verdict_of_tuning,
-)
+from analysis.sections.tuning import section_of, sections
 from analysis.study import study_of
 from analysis.text.sentence import Sentence
 from analysis.tuning.changes import Changed, PartFigures, before_after_of
+from analysis.tuning.figures import documents_scored
 from analysis.tuning.pairs import Effect, ScoredText
-from analysis.tuning.sentences import MINUS
+from analysis.tuning.sentences import MINUS, verdict_sentences
 from collect.run import RunManifest
 from models.tuned import Change, TunedRecord
 from tests.doubles.run_frames import Outcomes
@@ -52,6 +47,10 @@ def documents(after: Sequence[float], count: int = 20) -> tuple[RunManifest, lis
     return run, [figures_of_documents(run, tables, bits)]
 
 
+def said_of(run: RunManifest, parts: Sequence[PartFigures]) -> tuple[Sentence, ...]:
+    return verdict_sentences(before_after_of(run, parts).rows, run.equivalence_margin)
+
+
 def only(run: RunManifest, parts: Sequence[PartFigures]) -> Changed:
     (row,) = before_after_of(run, parts).rows
     return row
@@ -70,13 +69,13 @@ def test_documents_show_a_gain_only_where_there_is_one(
 ) -> None:
     run, parts = documents(after)
     assert only(run, parts).effect is effect
-    (said,) = verdict_of_tuning(run, parts)
+    (said,) = said_of(run, parts)
     assert said.startswith(begins)
 
 
 def test_a_known_gain_is_said_with_its_figures() -> None:
     run, parts = documents([before - 0.125 for before in DOCUMENTS])
-    (said,) = verdict_of_tuning(run, parts)
+    (said,) = said_of(run, parts)
     before = sum(DOCUMENTS) / 20
     assert f"{before - 0.125:.3f} bits per byte instead of {before:.3f}" in said
     assert (
@@ -97,7 +96,7 @@ def test_chance_is_seldom_called_a_change() -> None:
 def test_few_documents_show_nothing() -> None:
     run, parts = documents(GAIN, count=5)
     assert only(run, parts).effect is Effect.TOO_FEW
-    (said,) = verdict_of_tuning(run, parts)
+    (said,) = said_of(run, parts)
     assert "too few documents" in said
     assert "it takes 6" in said
 
@@ -108,7 +107,7 @@ def test_few_documents_show_nothing() -> None:
 )
 def test_questions_are_paired(right: tuple[int, int], effect: Effect) -> None:
     study = asked_before_and_after(dict(zip((BASE, TUNED), right, strict=True)))
-    row = only(study.run, [figures_of(study)])
+    row = only(study.run, [study.figures])
     assert row.effect is effect
     assert row.change is not None
     assert (row.change.before, row.change.after) == (right[0] / 30, right[1] / 30)
@@ -129,23 +128,23 @@ def test_the_control_says_whether_the_speed_changed(speed: float, claim: Claim, 
         (LLAMA, TUNED, 1): [speed + step for step in reversed(steps)],
     }
     study = study_of(*make_benchmark(speeds))
-    row = only(study.run, [figures_of(study)])
+    row = only(study.run, [study.figures])
     assert row.speed is not None
     assert row.speed.finding is claim
-    (said,) = verdict_of_tuning(study.run, [figures_of(study)])
+    (said,) = said_of(study.run, [study.figures])
     assert words in said
     assert claim in set(study.family.frame()["verdict"])
 
 
 def test_speeds_of_few_trials_leave_it_open() -> None:
     study = study_of(*make_benchmark({key: [10.0, 10.1] for key in ONE_PAIR}))
-    (said,) = verdict_of_tuning(study.run, [figures_of(study)])
+    (said,) = said_of(study.run, [study.figures])
     assert "whether it did cannot be determined" in said
 
 
 def refused(read: dict[str, str] | None, record: TunedRecord | None = None) -> tuple[str, ...]:
     study = study_of(*make_benchmark(ONE_PAIR, [record or make_record()], read))
-    found = before_after_of(study.run, [figures_of(study)])
+    found = before_after_of(study.run, [study.figures])
     assert bool(found.rows) != bool(found.refusals)
     return found.refusals
 
@@ -173,7 +172,7 @@ def test_weights_that_are_unknown_are_said_to_be() -> None:
 def test_a_tuned_model_without_its_base_has_no_before() -> None:
     run, tables = make_benchmark({(LLAMA, TUNED, 1): [10.0] * 6})
     study = study_of(run, tables)
-    (why,) = before_after_of(run, [figures_of(study)]).refusals
+    (why,) = before_after_of(run, [study.figures]).refusals
     assert why == (
         "stories15m-tales has no before: this run has no cell of stories15m, the model it was "
         "made of."
@@ -182,7 +181,7 @@ def test_a_tuned_model_without_its_base_has_no_before() -> None:
 
 def test_a_cell_without_its_partner_is_named() -> None:
     study = study_of(*make_benchmark({**ONE_PAIR, (LLAMA, TUNED, 2): [10.0] * 6}))
-    found = before_after_of(study.run, [figures_of(study)])
+    found = before_after_of(study.run, [study.figures])
     assert len(found.rows) == 1
     (why,) = found.refusals
     assert why == (
@@ -194,7 +193,7 @@ def test_a_cell_without_its_partner_is_named() -> None:
 def test_padded_models_are_pairs_of_their_own() -> None:
     speeds: Outcomes = {(LLAMA, f"{model}+kv8", 1): [10.0] * 6 for model in (BASE, TUNED)}
     study = study_of(*make_benchmark({**ONE_PAIR, **speeds}))
-    found = before_after_of(study.run, [figures_of(study)])
+    found = before_after_of(study.run, [study.figures])
     assert [(row.arms.base, row.arms.tuned) for row in found.rows] == [
         (BASE, TUNED), (f"{BASE}+kv8", f"{TUNED}+kv8"),
     ]  # fmt: skip
@@ -215,7 +214,7 @@ def test_an_adapter_is_an_arm_and_never_merged() -> None:
     }
     run, tables = make_benchmark(speeds, [ADAPTED], {BASE: READ_BASE}, (*AXES, "adapter"))
     study = study_of(run, tables)
-    (row,) = before_after_of(run, [figures_of(study)]).rows
+    (row,) = before_after_of(run, [study.figures]).rows
     assert (row.arms.tuned, row.arms.base, row.arms.is_adapter) == ("swarm-tales", BASE, True)
     said = " ".join(prose.text for prose in blocks_in(*sections(study)) if isinstance(prose, Prose))
     assert "The adapter costs no speed" in said
@@ -226,7 +225,7 @@ def test_an_adapter_is_an_arm_and_never_merged() -> None:
 def test_an_adapter_without_a_record_is_named() -> None:
     speeds: Outcomes = {("petals", BASE, 1, name): [10.0] for name in ("none", "lost")}
     run, tables = make_benchmark(speeds, axes=(*AXES, "adapter"))
-    refusals = before_after_of(run, [figures_of(study_of(run, tables))]).refusals
+    refusals = before_after_of(run, [study_of(run, tables).figures]).refusals
     assert refusals[0].startswith("lost has no before and after: this run does not say what")
 
 
@@ -247,7 +246,7 @@ def test_faults_of_the_proof_are_warnings_with_the_first_differing_token() -> No
 
 def test_the_section_has_its_charts_and_files() -> None:
     run, parts = documents(GAIN)
-    section = section_of(run, parts)
+    section = section_of(run, before_after_of(run, parts))
     assert [chart.name for chart in charts_in([section])] == [
         "gained-and-forgotten",
         "tuning-curve",
@@ -266,7 +265,7 @@ def test_many_pairs_are_summed_up() -> None:
     }
     run, tables = make_benchmark(speeds)
     parts = [figures_of_documents(run, tables, {BASE: DOCUMENTS, TUNED: GAIN})]
-    (said,) = verdict_of_tuning(run, parts)
+    (said,) = said_of(run, parts)
     assert said.startswith(
         "Gained on held-out tales: stories15m-tales is better than stories15m in all 8 pairs"
     )
@@ -305,9 +304,9 @@ def test_a_run_without_tuned_models_has_no_section() -> None:
     run, tables = make_benchmark(ONE_PAIR, [])
     study = study_of(run, tables)
     assert list(sections(study)) == []
-    assert verdict_of_tuning(run, [figures_of(study)]) == ()
+    assert said_of(run, [study.figures]) == ()
 
 
 def test_sentences_keep_their_templates() -> None:
     run, parts = documents(GAIN)
-    assert all(isinstance(said, Sentence) for said in verdict_of_tuning(run, parts))
+    assert all(isinstance(said, Sentence) for said in said_of(run, parts))
