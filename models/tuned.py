@@ -108,6 +108,7 @@ class Export(Record):
         mean_change: mean |Δ log p| over the held-out text, in nats, against the merged model.
         base_same_texts: the same count for the base's file against the base in float32.
         base_mean_change: the same mean for the base.
+        first_other: where a continuation differs first, and by which token; empty for nowhere.
         differs: what differs though it must not (chat template, BOS, EOS, a token), a sentence
             each, with the first differing token.
     """
@@ -122,6 +123,7 @@ class Export(Record):
     base_same_texts: Count
     base_mean_change: Positive
     base_sha256: Sha256 | None = None
+    first_other: Words = ""
     differs: tuple[Words, ...] = ()
 
 

@@ -9,6 +9,7 @@ whichever is more.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -78,13 +79,17 @@ class FileProver:
             of_tuned = self._read(self.tuned, form)
         except HerdError as error:
             return None, (one_line(f"cannot be written or read, the base's can: {error}"),)
-        before = compare_file(of_base.checkpoint, self._asked, self.base.said)
-        after = compare_file(of_tuned.checkpoint, self._asked, self.tuned.said)
         wrong = (
             *differences(of_tuned.tokenizer, of_base.tokenizer, self.split),
             *other_shape(of_tuned.checkpoint, of_base.checkpoint),
             *other_tensors(of_tuned.checkpoint, self.tuned.checkpoint, form.weights),
         )
+        if tensor_shapes(of_tuned.checkpoint.shape) != tensor_shapes(self.base.checkpoint.shape):
+            return None, tuple(map(one_line, wrong))
+        before = compare_file(of_base.checkpoint, self._asked, self.base.said)
+        after = compare_file(of_tuned.checkpoint, self._asked, self.tuned.said)
+        if not math.isfinite(after.mean_change):
+            return None, (*map(one_line, wrong), "computes values that are not numbers")
         export = Export(
             engine=form.engine,
             format=form.format,
@@ -96,6 +101,7 @@ class FileProver:
             base_same_texts=before.same_texts,
             base_mean_change=before.mean_change,
             base_sha256=of_base.sha256,
+            first_other=self._first_other(after),
             differs=tuple(map(one_line, wrong)),
         )
         self._say(
@@ -108,16 +114,18 @@ class FileProver:
     def _read(self, model: FloatModel, form: Form) -> ReadBack:
         return build_and_read_back(model.spec, form, model.checkpoint.tokenizer, SilentReporter())
 
+    def _first_other(self, difference: FileDifference) -> str:
+        if difference.first_other is None:
+            return ""
+        prompt, at, found, wanted = difference.first_other
+        pieces = self.base.checkpoint.tokenizer.pieces
+        return f"prompt {prompt + 1}, token {at + 1}: {pieces[found]!r} for {pieces[wanted]!r}"
+
     def _costs(self, form: Form, after: FileDifference, before: FileDifference) -> tuple[str, ...]:
         """Name what a file says otherwise than its type of weights can explain."""
         wrong = []
         if form.weights == "f32" and after.first_other and not before.first_other:
-            prompt, at, found, wanted = after.first_other
-            pieces = self.base.checkpoint.tokenizer.pieces
-            wrong.append(
-                f"continues prompt {prompt + 1} with {pieces[found]!r} as token {at + 1}, the "
-                f"merged model with {pieces[wanted]!r}"
-            )
+            wrong.append(f"says another text than the merged model: {self._first_other(after)}")
         allowed = max(TIMES_THE_BASE * before.mean_change, USUAL_COST[form.weights])
         if not after.mean_change <= allowed:
             wrong.append(
@@ -139,7 +147,16 @@ def other_shape(found: Checkpoint, base: Checkpoint) -> list[str]:
 
 
 def other_tensors(found: Checkpoint, merged: Checkpoint, weights: Weights) -> list[str]:
-    """Name the first tensor that is not what a type of weights makes of the merged model's."""
+    """Name the first tensor that is not what a type of weights makes of the merged model's.
+
+    Args:
+        found: as it was read back from a file.
+        merged: the merged model in float32.
+        weights: of the file.
+
+    Returns:
+        The end of a sentence about the file; none where all are the same.
+    """
     for name, size in tensor_shapes(merged.shape).items():
         if tensor_shapes(found.shape).get(name) != size:
             return [f"has no {name} of the merged model's shape"]

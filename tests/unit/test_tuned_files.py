@@ -204,11 +204,26 @@ def test_what_ruins_the_text_is_said_in_nats(
         )
 
     damaged(rewritten(change, "f32"))
-    _, wrong = prover.export(F32)
+    export, wrong = prover.export(F32)
+    assert export is not None
+    assert wrong[1].endswith(export.first_other)
     tensor, text, nats = wrong
     assert tensor.startswith("has another layers.0.v ")
-    assert text.startswith("continues prompt 1 with ")
+    assert text.startswith("says another text than the merged model: prompt 1, token ")
     assert nats.startswith("changes log p of the held-out text by ")
+
+
+def test_what_is_no_number_is_named(prover: FileProver, damaged: Callable[[Damage], None]) -> None:
+    def change(read: Checkpoint) -> Checkpoint:
+        return replace(
+            read, load=lambda name: read.load(name) * (np.nan if name == "layers.0.v" else 1)
+        )
+
+    damaged(rewritten(change, "f32"))
+    export, wrong = prover.export(F32)
+    assert export is None
+    assert wrong[0].startswith("has another layers.0.v ")
+    assert wrong[-1] == "computes values that are not numbers"
 
 
 def test_another_chat_template_is_named_with_its_first_token(
