@@ -95,13 +95,18 @@ class Reference:
         scores = log_softmax(logits)
         return tuple(float(scores[row, token]) for row, token in enumerate(ids[1:]))
 
-    def likeliest(self, ids: Sequence[int]) -> tuple[int, ...]:
-        """The likeliest token after each of `ids`: greedy decoding repeats a text if it is these.
+    def likeliest(self, texts: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+        """The likeliest token after each token of each text: greedy decoding repeats what is these.
 
-        All are read at once, so a text that is there already is compared without generating it.
+        All texts are read at once, so that continuations which are known already are compared
+        without generating them. Shorter ones are padded on the right, where nothing looks.
         """
-        logits = self._forward(np.array(ids)[None, :], _Cache(self._shape, 1, len(ids)))[0]
-        return tuple(int(token) for token in logits.argmax(axis=-1))
+        longest = max(map(len, texts), default=0)
+        read = np.array([[*text, *[0] * (longest - len(text))] for text in texts])
+        likeliest = self._forward(read, _Cache(self._shape, len(texts), longest)).argmax(axis=-1)
+        return [
+            tuple(row[: len(text)].tolist()) for row, text in zip(likeliest, texts, strict=True)
+        ]
 
     def _forward(self, ids: NDArray[np.int64], cache: _Cache) -> Matrix:
         """Logits after each of `ids`, which follow what the cache holds.
@@ -119,23 +124,23 @@ class Reference:
         stream = self._tensors[EMBEDDING][ids]
         for layer in range(shape.layers):
             normed = _norm(stream, self._part(layer, "attention_norm"), shape)
-            query = _heads(normed @ self._part(layer, "q").T, shape)
-            key = _heads(normed @ self._part(layer, "k").T, shape)
+            query = _heads(_product(normed, self._part(layer, "q")), shape)
+            key = _heads(_product(normed, self._part(layer, "k")), shape)
             if shape.has_head_norms:
                 query = _norm(query, self._part(layer, "q_norm"), shape)
                 key = _norm(key, self._part(layer, "k_norm"), shape)
             query, key = _rotate(query, turn, shape), _rotate(key, turn, shape)
-            value = _heads(normed @ self._part(layer, "v").T, shape)
+            value = _heads(_product(normed, self._part(layer, "v")), shape)
             keys, values = cache.extended(layer, key, value)
             mixed = _attention(query, keys, values, start)
-            stream = stream + mixed @ self._part(layer, "o").T
+            stream = stream + _product(mixed, self._part(layer, "o"))
             normed = _norm(stream, self._part(layer, "ffn_norm"), shape)
-            gate = normed @ self._part(layer, "gate").T
-            hidden = gate / (1 + np.exp(-gate)) * (normed @ self._part(layer, "up").T)
-            stream = stream + hidden @ self._part(layer, "down").T
+            gate = _product(normed, self._part(layer, "gate"))
+            hidden = gate / (1 + np.exp(-gate)) * _product(normed, self._part(layer, "up"))
+            stream = stream + _product(hidden, self._part(layer, "down"))
         cache.length += count
         normed = _norm(stream, self._tensors[FINAL_NORM], shape)
-        return np.asarray(normed @ self._tensors[CLASSIFIER].T, dtype=np.float32)
+        return _product(normed, self._tensors[CLASSIFIER])
 
     def _part(self, layer: int, part: str) -> Matrix:
         return self._tensors[layer_tensor(layer, part)]
@@ -171,6 +176,20 @@ def _as_engines_have(
     if kind == "f32":
         return checkpoint.tensor(name)
     return unpack(packed_tensor(checkpoint, name, kind), kind).reshape(size)
+
+
+def _product(values: Matrix, weight: Matrix) -> Matrix:
+    """One product for the tokens of all sequences, which reads the matrix once.
+
+    Args:
+        values: of shape (sequences, tokens, in).
+        weight: of shape (out, in).
+
+    Returns:
+        float32 of shape (sequences, tokens, out).
+    """
+    flat = values.reshape(-1, values.shape[-1]) @ weight.T
+    return np.asarray(flat.reshape(*values.shape[:-1], -1), dtype=np.float32)
 
 
 def _continuation(tokens: Sequence[tuple[int, float, float]]) -> Continuation:

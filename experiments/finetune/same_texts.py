@@ -120,13 +120,12 @@ def compare_file(checkpoint: Checkpoint, asked: ProofTexts, said: Said) -> FileD
         said: what the model in float32 said to it.
     """
     reference = Reference(checkpoint)
+    told = list(zip(asked.prompts, said.continuations, strict=True))
+    read = reference.likeliest([(*prompt, *wanted[:-1]) for prompt, wanted in told]) if told else []
     others = []
-    for number, (prompt, wanted) in enumerate(zip(asked.prompts, said.continuations, strict=True)):
-        found = reference.likeliest((*prompt, *wanted[:-1]))[len(prompt) - 1 :]
-        at = next(
-            (i for i, pair in enumerate(zip(found, wanted, strict=True)) if pair[0] != pair[1]),
-            None,
-        )
+    for number, ((prompt, wanted), likeliest) in enumerate(zip(told, read, strict=True)):
+        found = likeliest[len(prompt) - 1 :]
+        at = next((at for at, token in enumerate(wanted) if found[at] != token), None)
         if at is not None:
             others.append((number, at, found[at], wanted[at]))
     changes = np.abs(np.subtract(_scores(reference, asked), said.scores))
