@@ -7,31 +7,25 @@ record is written last: without it the catalogue does not have the model.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.digest import sha256_of
-from core.durable import land, remove_folder, replace_file, write_file, writing
+from core.durable import replace_file, write_file, writing
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from core.record import read_record
 from core.version import version
-from experiments.finetune.checkpoints import Checkpoints, save_tensors
+from experiments.finetune.adapter import hashes_of, write_adapter
+from experiments.finetune.checkpoints import Checkpoints
 from experiments.finetune.data import prepare_data
 from experiments.finetune.estimate import memory_need, require_disk, require_room
 from experiments.finetune.held_out import held_out_change
 from experiments.finetune.loop import train_to_end
 from experiments.finetune.memorised import memorised_change
 from experiments.finetune.merge import merge
-from experiments.finetune.modelling import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    FULL_WEIGHTS,
-    adapter_config,
-)
 from experiments.finetune.pytorch import (
     Computer,
     choose_computer,
@@ -122,7 +116,7 @@ class _Run:
         started, computer = self._begin(prepared, weights.sha256)
         with repeatable(computer):
             training = self._train(base, prepared, started, computer)
-            self._write_adapter(training)
+            write_adapter(training, self.recipe, self.folder / ADAPTER, self.say)
             so_far, steps = training.so_far, training.steps
             del training
             adapter, merged = self.folder / ADAPTER, self.folder / MERGED
@@ -149,8 +143,8 @@ class _Run:
             ),
             shape=self.spec.shape,
             split=prepared.split,
-            files=_hashes(merged),
-            adapter=_hashes(adapter),
+            files=hashes_of(merged),
+            adapter=hashes_of(adapter),
             curve=tuple(so_far.curve),
             held_out_bits_per_byte=held_out,
             memorised=memorised,
@@ -212,33 +206,6 @@ class _Run:
         require_room(need, computer, self.recipe)
         return False
 
-    def _write_adapter(self, training: Training) -> None:
-        """Write what was trained, unless it is there byte by byte."""
-        target = self.folder / ADAPTER
-        with self._made(target) as temporary:
-            if self.recipe.method == "full":
-                save_tensors(training.trained(), temporary / FULL_WEIGHTS)
-            else:
-                save_tensors(training.trained(), temporary / ADAPTER_WEIGHTS)
-                write_file(temporary / ADAPTER_CONFIG, adapter_config(self.recipe))
-
-    @contextmanager
-    def _made(self, target: Path) -> Iterator[Path]:
-        temporary = target.with_name(f".tmp-{target.name}")
-        with writing("what was trained", target, kept=_KEPT):
-            try:
-                remove_folder(temporary)
-                temporary.mkdir()
-                yield temporary
-                if target.is_dir() and _hashes(target) == _hashes(temporary):
-                    return
-                if target.exists():
-                    self.say(f"{target} is not what the training ended in: it is written again.")
-                remove_folder(target)
-                land(temporary, target)
-            finally:
-                remove_folder(temporary)
-
 
 class _Says:
     """Passes on notes about downloads and files."""
@@ -290,7 +257,3 @@ def _finished(recipe: Recipe, folder: Path) -> TunedRecord | None:
                     f"{remedy}"
                 )
     return record
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    return {path.name: sha256_of(path) for path in sorted(folder.iterdir())}

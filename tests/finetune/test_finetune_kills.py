@@ -1,0 +1,220 @@
+"""A training that is killed ends in the same bytes as one that is left alone."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+from tests.doubles.tiny_training import (
+    recipe_of,
+    train,
+    train_and_die,
+    train_on,
+    write_base,
+)
+
+PROJECT = Path(__file__).resolve().parents[2]
+KILLS = 5
+LONGEST_S = 60.0
+METHODS = ("lora", "full")
+
+
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Processes that have loaded PyTorch already, so that a kill comes while they train."""
+    os.environ["PYTHONPATH"] = str(PROJECT)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["torch", "peft", "transformers.models.llama.modeling_llama", "tests.doubles.tiny_training"]
+    )
+    return context
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base") / "base")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    return {
+        method: train(base, tmp_path_factory.mktemp(method), recipe_of(method))[0]
+        for method in METHODS
+    }
+
+
+def begin(
+    processes: ForkServerContext, target: Callable[..., None], *words: object
+) -> ForkServerProcess:
+    process = processes.Process(target=target, args=words)
+    process.start()
+    return process
+
+
+def test_two_trainings_give_the_same_bytes(
+    base: Path, tmp_path: Path, undisturbed: dict[str, dict[str, str]]
+) -> None:
+    assert train(base, tmp_path, recipe_of())[0] == undisturbed["lora"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_kills_at_random_moments_change_no_byte(
+    processes: ForkServerContext,
+    base: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, dict[str, str]],
+    method: str,
+) -> None:
+    moments = random.Random(18)  # noqa: S311 - moments, no secret
+    killed = 0
+    for _ in range(KILLS):
+        (tmp_path / "begun").unlink(missing_ok=True)
+        process = begin(processes, train_on, base, tmp_path, recipe_of(method))
+        ends_s = time.monotonic() + LONGEST_S
+        while not (tmp_path / "begun").exists() and time.monotonic() < ends_s:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0.05, 0.6))
+        if process.pid is not None and process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+        process.join(LONGEST_S)
+        killed += process.exitcode == -signal.SIGKILL
+    assert killed >= 1
+    assert train(base, tmp_path, recipe_of(method))[0] == undisturbed[method]
+
+
+@pytest.mark.parametrize("at", [1, 9, 15, 17, 24])
+def test_a_kill_while_the_disk_is_written_changes_no_byte(
+    processes: ForkServerContext,
+    base: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, dict[str, str]],
+    at: int,
+) -> None:
+    process = begin(processes, train_and_die, base, tmp_path / "model", recipe_of(), at)
+    process.join(LONGEST_S)
+    assert process.exitcode == -signal.SIGKILL
+    found, said = train(base, tmp_path / "model", recipe_of())
+    assert found == undisturbed["lora"]
+    assert said == []
+    assert {path.name for path in (tmp_path / "model" / "checkpoints").iterdir()} == {
+        "step-00000020",
+        "step-00000024",
+    }
+
+
+def test_a_signal_ends_after_the_step_and_the_rest_gives_the_same_bytes(
+    processes: ForkServerContext,
+    base: Path,
+    tmp_path: Path,
+    undisturbed: dict[str, dict[str, str]],
+) -> None:
+    """Where the signal comes before training can hear it, it ends the process as any."""
+    process = begin(processes, train_on, base, tmp_path, recipe_of("lora", steps=24))
+    ends_s = time.monotonic() + LONGEST_S
+    while not list(tmp_path.glob("checkpoints/step-*")) and time.monotonic() < ends_s:
+        time.sleep(0.002)
+    os.kill(process.pid or 0, signal.SIGINT)
+    process.join(LONGEST_S)
+    assert train(base, tmp_path, recipe_of())[0] == undisturbed["lora"]
+
+
+@pytest.fixture(scope="module")
+def stopped(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two checkpoints, of which the newest is of the last step."""
+    folder = tmp_path_factory.mktemp("stopped")
+    train(base, folder, recipe_of())
+    shutil.rmtree(folder / "adapter")
+    return folder
+
+
+def newest(folder: Path) -> Path:
+    return folder / "checkpoints" / "step-00000024"
+
+
+def truncate(folder: Path) -> None:
+    path = newest(folder) / "tensors.safetensors"
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip(folder: Path) -> None:
+    path = newest(folder) / "tensors.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
+def swell(folder: Path) -> None:
+    os.truncate(newest(folder) / "tensors.safetensors", 1 << 34)
+
+
+def swell_text(folder: Path) -> None:
+    os.truncate(newest(folder) / "state.json", 1 << 34)
+
+
+def lose_seal(folder: Path) -> None:
+    (newest(folder) / "seal.json").unlink()
+
+
+def link(folder: Path) -> None:
+    newest(folder).rename(folder / "elsewhere")
+    newest(folder).symlink_to(folder / "elsewhere")
+
+
+def rename(folder: Path) -> None:
+    newest(folder).rename(newest(folder).with_name("step-00000023"))
+
+
+def empty(folder: Path) -> None:
+    shutil.rmtree(newest(folder))
+    newest(folder).write_text("no folder")
+
+
+DAMAGE: dict[str, Callable[[Path], None]] = {
+    "tensors.safetensors is not as it was written": truncate,
+    "its hash is another": flip,
+    "at most": swell,
+    "are read": swell_text,
+    "No such file": lose_seal,
+    "a link or no folder": link,
+    "it is of step 24": rename,
+    "it is a link or no folder": empty,
+}
+
+
+@pytest.mark.parametrize("reason", DAMAGE)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(
+    base: Path, stopped: Path, tmp_path: Path, undisturbed: dict[str, dict[str, str]], reason: str
+) -> None:
+    folder = shutil.copytree(stopped, tmp_path / "model")
+    DAMAGE[reason](folder)
+    found, said = train(base, folder, recipe_of())
+    assert found == undisturbed["lora"]
+    assert len(said) == 1
+    assert "is passed over" in said[0]
+    assert reason in said[0]
+
+
+def test_checkpoints_of_another_method_or_rank_are_named(
+    base: Path, stopped: Path, tmp_path: Path, undisturbed: dict[str, dict[str, str]]
+) -> None:
+    """Even where they say that they are this training's."""
+    folder = shutil.copytree(stopped, tmp_path / "model")
+    found, said = train(base, folder, recipe_of("full"))
+    assert found == undisturbed["full"]
+    assert len(said) == 2
+    assert "has other tensors" in said[0]
+    folder = shutil.copytree(stopped, tmp_path / "rank")
+    _, said = train(base, folder, recipe_of().model_copy(update={"rank": 2}))
+    assert "but this training has" in said[0]
