@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from core.digest import sha256_of
 from core.errors import HerdError
 from core.yaml_file import load_yaml_file
 from models import tuned as layout
@@ -20,6 +21,7 @@ from models.fine_tuned import (
     why_not_a_name,
     why_not_offered,
 )
+from models.formats.huggingface.reader import WEIGHTS
 from models.padding import padded_name, padded_shape, split_name
 from models.shape import ModelShape
 from models.synthetic import SYNTHETIC_PREFIX, parse_synthetic_name
@@ -39,6 +41,7 @@ __all__ = [
     "load_catalogue",
 ]
 
+_EDITION = 8
 DEFAULT_CATALOGUE = Path(__file__).with_name("catalogue.yml")
 
 
@@ -62,6 +65,8 @@ class ModelSpec:
         unpadded: the model without added zero heads (`models.padding`); None if it has none.
         folder: its Hugging Face directory on this machine, where it is made here and not published.
         tuned: how it was made, where it is a fine-tuned model.
+        edition: of one that is made here, the beginning of its weights' sha256. Engines' files are
+            called so, too: those of an earlier training are never taken for these.
     """
 
     name: str
@@ -79,6 +84,7 @@ class ModelSpec:
     unpadded: ModelSpec | None = None
     folder: Path | None = None
     tuned: TunedRecord | None = None
+    edition: str = ""
 
     @property
     def parameters(self) -> int:
@@ -88,7 +94,8 @@ class ModelSpec:
     @property
     def slug(self) -> str:
         """The name, safe as a folder or file name."""
-        return re.sub(r"[^a-z0-9._-]+", "-", self.name.replace("=", "")).strip("-")
+        named = re.sub(r"[^a-z0-9._-]+", "-", self.name.replace("=", "")).strip("-")
+        return f"{named}-{self.edition}" if self.edition else named
 
 
 class Catalogue:
@@ -203,7 +210,11 @@ def tuned_spec(
         name: its own.
         folder: its Hugging Face directory.
         record: how it was made, where that is known already.
+
+    Raises:
+        OSError: without a record, the weights cannot be read.
     """
+    sha256 = record.files[WEIGHTS] if record else sha256_of(folder / WEIGHTS)
     return replace(
         base,
         name=name,
@@ -211,6 +222,7 @@ def tuned_spec(
         licence=base.licence if record is None else record.licence,
         folder=folder,
         tuned=record,
+        edition=sha256[:_EDITION],
         source=f"fine-tuned on this machine, of {base.name}",
         format="huggingface",
         checkpoint=None,

@@ -11,6 +11,7 @@ from core.paths import PROJECT_FOLDER
 from experiments.engines.common import model_spec
 from experiments.fleet.cluster import Installation, Node
 from experiments.planning.plan import Plan
+from models.tuned import TunedRecord
 
 
 def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> RunManifest:
@@ -52,6 +53,7 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
             for cell in plan.by_id.values()
             if cell.endpoint is not None
         },
+        tuned=_fine_tuned(plan),
     )
 
 
@@ -89,6 +91,13 @@ def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
         }
         for name, one in found.items()
     }
+
+
+def _fine_tuned(plan: Plan) -> dict[str, TunedRecord]:
+    """The fine-tuned models, by their names without added heads."""
+    names = dict.fromkeys(c.model for c in plan.by_id.values() if c.endpoint is None)
+    records = (model_spec(name).tuned for name in names)
+    return {record.name: record for record in records if record is not None}
 
 
 def _model_hashes(plan: Plan) -> dict[str, str]:

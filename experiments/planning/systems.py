@@ -17,6 +17,7 @@ from core.errors import HerdError
 from core.yaml_file import load_yaml_file
 from experiments.engines import APIS, ENGINES
 from experiments.engines.base import Axis, Endpoint
+from experiments.engines.common import model_spec
 from experiments.planning.axes import COMMON_AXES, PLACE_AXES, axis_problems
 
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
@@ -120,7 +121,8 @@ class System(Record):
         strange = [name for name in self.axes if name not in own]
         if strange:
             return f"{self.engine} has no axis {strange[0]}"
-        values = {name: (value,) for name, value in self.params().items()}
+        # A fine-tuned model may be there later: `Systems.get` asks for it.
+        values = {name: (value,) for name, value in self.params().items() if name != "model"}
         return " ".join(problem for _, problem in axis_problems(values)) or None
 
     def params(self) -> dict[str, Scalar]:
@@ -139,6 +141,13 @@ class System(Record):
         return Endpoint(self.url, self.key_env, self.token_limit, self.extra, self.price)
 
 
+def _require_model(name: str, model: str) -> None:
+    try:
+        model_spec(model)
+    except HerdError as error:
+        raise HerdError(f"The system {name} runs {model}. {error}") from None
+
+
 def _own_axes(engine: str) -> tuple[Axis, ...]:
     return ENGINES[engine].axes if engine in ENGINES else ()
 
@@ -152,10 +161,13 @@ class Systems(Record):
         """The system of that name.
 
         Raises:
-            HerdError: there is none.
+            HerdError: there is none, or its model cannot be used.
         """
         if name in self.systems:
-            return self.systems[name]
+            system = self.systems[name]
+            if system.engine not in APIS:
+                _require_model(name, system.model)
+            return system
         near = difflib.get_close_matches(name, self.systems, n=1)
         hint = f"Did you mean {near[0]}? " if near else ""
         raise HerdError(

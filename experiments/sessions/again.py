@@ -97,6 +97,8 @@ def look_again(
     Raises:
         HerdError: a cell has changed, and no machine shows why.
     """
+    now = run_manifest(plan, manifest.run, (), "")
+    _require_same_tuned(manifest, now)
     pairs = _pairs(manifest, plan)
     cells = {}
     for before, today in pairs:
@@ -106,7 +108,6 @@ def look_again(
             is_fixed = seen or before.cell_id in tried
             found = _now(manifest.run, before, today, is_fixed=is_fixed)
             cells[before.cell_id] = found if before.cell_id in left else before
-    now = run_manifest(plan, manifest.run, (), "")
     later = Later(
         run=manifest.run,
         at=time.time(),
@@ -131,6 +132,25 @@ def look_again(
         trials=(),
     )
     return Again(aligned, later)
+
+
+def _require_same_tuned(manifest: RunManifest, now: RunManifest) -> None:
+    """See that no fine-tuned model of a run was trained again since it began.
+
+    Raises:
+        HerdError: one was; its figures would be those of two models.
+    """
+    for name, record in now.tuned.items():
+        before = manifest.tuned.get(name)
+        if before is not None and (before.files, before.parentage) != (
+            record.files,
+            record.parentage,
+        ):
+            raise HerdError(
+                f"Continuing the run {manifest.run}: the fine-tuned model {name} is another one "
+                "than when the run began: it was trained again. Its trials would not be "
+                "comparable. Undo the change, or start another run with --new."
+            )
 
 
 def _pairs(manifest: RunManifest, plan: Plan) -> list[tuple[CellRecord, CellRecord]]:

@@ -32,7 +32,8 @@ def loaded(tmp_path: Path, entry: str) -> Path:
 def test_the_shipped_systems_can_be_read_and_planned() -> None:
     systems = load_systems(SHIPPED).systems
     assert "chatgpt" in systems
-    for name, system in systems.items():
+    there = {name: one for name, one in systems.items() if "-tuned-" not in name}
+    for name, system in there.items():
         asked = Matrix(title="T", axes={"system": (name,)})
         (found,) = asked.cells()
         assert found.params["system"] == name
@@ -73,7 +74,6 @@ def test_the_shipped_systems_can_be_read_and_planned() -> None:
             "exposes the key to the network",
         ),
         ("{engine: nothing, model: stories15m}", "invalid value 'nothing' for axis engine"),
-        ("{engine: llama.cpp, model: storie15m}", "The catalogue has no model `storie15m`"),
         (
             "{engine: llama.cpp, model: stories15m, weights: q5}",
             "invalid value 'q5' for axis weights",
