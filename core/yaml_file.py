@@ -118,6 +118,15 @@ def line_of(path: Path, keys: Sequence[str | int], value: str) -> int | None:
     return next((one.start_mark.line + 1 for one in found), None)
 
 
+def key_line(path: Path, *keys: str) -> int:
+    """Return the line, from 1, of a key inside other keys; of the deepest one that the file has."""
+    try:
+        node, _ = read_yaml(path)
+    except (OSError, YamlTextError):
+        return 1
+    return _line_of(node, keys)
+
+
 def _line_of(node: yaml.Node | None, location: Location) -> int:
     """Line, from 1, of the deepest part of `location` that the file has."""
     line = node.start_mark.line + 1 if node else 1

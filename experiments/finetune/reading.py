@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,15 @@ from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.finetune.documents import MOST_BYTES, Document, Faults
 from experiments.finetune.formats import TABLE_SUFFIXES, read_table, require_not_many
+from experiments.finetune.listed_data import (
+    DATA_LIST,
+    DataEntry,
+    fetch_data,
+    load_data_list,
+    read_entry,
+)
 from experiments.finetune.plain_text import TEXT_SUFFIXES, blank_lines_of, parts_of, read_text
+from experiments.finetune.recipe import recipe_mistake
 
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Recipe
@@ -45,7 +53,10 @@ def read_data(recipe: Recipe, say: Callable[[str], None]) -> ReadData:
         HerdError: there is no such data, columns are missing or say nothing, or an entry is
             damaged; the first ones are named with file and line.
     """
-    path = data_path(recipe)
+    known = load_data_list()
+    if recipe.data in known:
+        return _listed(recipe, known[recipe.data], say)
+    path = data_path(recipe, known)
     files = _files_of(path)
     _require_columns(recipe, files)
     faults, documents = Faults(), list[Document]()
@@ -53,14 +64,40 @@ def read_data(recipe: Recipe, say: Callable[[str], None]) -> ReadData:
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
         documents += _read(recipe, file, name, faults, say, is_alone=not path.is_dir())
         require_not_many(len(documents), path)
+    return _whole(documents, files, faults, path)
+
+
+def _listed(recipe: Recipe, entry: DataEntry, say: Callable[[str], None]) -> ReadData:
+    if recipe.columns is not None:
+        raise recipe_mistake(
+            recipe, "columns", f"says nothing about {recipe.data}, which is read in its own way"
+        )
+    files = fetch_data(recipe.data, entry, _Says(say))
+    faults = Faults()
+    return _whole(read_entry(entry, files, faults), files, faults, DATA_LIST)
+
+
+def _whole(documents: list[Document], files: list[Path], faults: Faults, where: Path) -> ReadData:
     faults.require_none()
     if not documents:
-        raise HerdError(f"{path} has nothing to train on: it is empty.")
-    hashes = {f.relative_to(path.parent).as_posix(): sha256_of(f) for f in files}
-    return ReadData(tuple(documents), hashes)
+        raise HerdError(f"{where} has nothing to train on: it is empty.")
+    return ReadData(tuple(documents), {file.name: sha256_of(file) for file in files})
 
 
-def data_path(recipe: Recipe) -> Path:
+class _Says:
+    """Passes on what is fetched; it is small, so its progress is not shown."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        pass
+
+
+def data_path(recipe: Recipe, known: Iterable[str] = ()) -> Path:
     """Where the data of a recipe is: next to the recipe, or from the project's folder.
 
     Raises:
@@ -70,10 +107,12 @@ def data_path(recipe: Recipe) -> Path:
     for path in tried:
         if path.exists():
             return path
-    raise HerdError(
-        f"{recipe.file}: `data` is {recipe.data}, but there is neither "
+    raise recipe_mistake(
+        recipe,
+        "data",
+        f"is {recipe.data}, but there is neither "
         f"{' nor '.join(str(path) for path in dict.fromkeys(tried))}. Write the path of a file or "
-        "a folder, from the folder of the recipe or of the project."
+        f"a folder, or a name of {DATA_LIST.relative_to(PROJECT_FOLDER)} ({', '.join(known)})",
     )
 
 
@@ -105,20 +144,23 @@ def _require_columns(recipe: Recipe, files: list[Path]) -> None:
     for file in files:
         is_text = file.suffix.lower() in TEXT_SUFFIXES
         if is_text and recipe.columns is not None:
-            raise HerdError(
-                f"{recipe.file}: `columns` says nothing about plain text, and {file} is that. "
-                "Delete `columns`."
+            raise recipe_mistake(
+                recipe, "columns", f"says nothing about plain text, such as {file}. Delete it"
             )
         if not is_text and recipe.columns is None:
-            raise HerdError(
-                f"{recipe.file}: `columns` is missing, because {file} has columns. Write for "
-                "example `columns: {prompt: question, response: answer}`, `columns: {text: story}` "
-                "or `columns: {messages: messages}`."
+            raise recipe_mistake(
+                recipe,
+                "columns",
+                f"is missing, because {file} has columns. Write for example `columns: {{prompt: "
+                "question, response: answer}`, `columns: {text: story}` or `columns: {messages: "
+                "messages}`",
             )
         if file.suffix.lower() == ".csv" and recipe.columns and recipe.columns.messages:
-            raise HerdError(
-                f"{recipe.file}: {file} cannot hold `messages`, because CSV has no lists. Write "
-                "the conversations as JSONL, or name `prompt` and `response`."
+            raise recipe_mistake(
+                recipe,
+                "columns",
+                f"names `messages`, but {file} cannot hold lists. Write the conversations as "
+                "JSONL, or name `prompt` and `response`",
             )
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from core.errors import HerdError
 from core.record import Record, Words
-from core.yaml_file import load_yaml_file
+from core.yaml_file import key_line, load_yaml_file
 from models.tuned import Method
 
 Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
@@ -28,6 +29,16 @@ class Columns(Record):
     prompt: str | None = None
     response: str | None = None
     messages: str | None = None
+
+    @model_validator(mode="after")
+    def _names_one_way(self) -> Self:
+        pair = (self.prompt is not None, self.response is not None)
+        ways = [self.text is not None, any(pair), self.messages is not None]
+        if sum(ways) != 1 or any(pair) != all(pair):
+            raise ValueError("name either `text`, or `prompt` and `response`, or `messages`")
+        if all(pair) and self.prompt == self.response:
+            raise ValueError("`prompt` and `response` must be two columns")
+        return self
 
 
 class Recipe(Record):
@@ -62,22 +73,25 @@ class Recipe(Record):
     columns: Columns | None = None
     chat_template: Literal["model", "llama2", "llama3"] = "model"
     held_out: Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)] = 0.1
-    steps: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    steps: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     epochs: Annotated[float, Field(gt=0.0, le=1000.0, allow_inf_nan=False)] | None = None
-    batch: Annotated[int, Field(ge=1, le=4096)] = 8
+    batch: Annotated[int, Field(strict=True, ge=1, le=4096)] = 8
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 2e-4
-    rank: Annotated[int, Field(ge=1, le=1024)] = 8
+    rank: Annotated[int, Field(strict=True, ge=1, le=1024)] = 8
     targets: Annotated[tuple[Target, ...], Field(min_length=1)] = ("q", "k", "v", "o")
-    prompts: Annotated[int, Field(ge=1, le=256)] = 8
-    sequence: Annotated[int, Field(ge=8, le=32_768)] = 256
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
-    evaluate_every: Annotated[int, Field(ge=1, le=1_000_000)] = 50
+    prompts: Annotated[int, Field(strict=True, ge=1, le=256)] = 8
+    sequence: Annotated[int, Field(strict=True, ge=8, le=32_768)] = 256
+    seed: Annotated[int, Field(strict=True, ge=0, le=2**31 - 1)] = 1
+    evaluate_every: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 50
     file: str = Field(default="", exclude=True)
 
     @model_validator(mode="after")
-    def _says_how_long(self) -> Self:
+    def _agrees(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("write either `steps` or `epochs`")
+        twice = next((name for name in self.targets if self.targets.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"`targets` names {twice} twice")
         return self
 
 
@@ -87,5 +101,32 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         HerdError: no such file, no YAML, an unknown key or value; with file and line.
     """
-    recipe = load_yaml_file(path, Recipe, "the recipe")
-    return recipe.model_copy(update={"file": str(path)})
+    recipe = load_yaml_file(path, Recipe, "the recipe").model_copy(update={"file": str(path)})
+    for key, methods in _ONLY_FOR.items():
+        if key in recipe.model_fields_set and recipe.method not in methods:
+            raise recipe_mistake(
+                recipe,
+                key,
+                f"says nothing with `method: {recipe.method}`, only with {' or '.join(methods)}. "
+                "Delete it, or change `method`",
+            )
+    return recipe
+
+
+def recipe_mistake(recipe: Recipe, key: str, wrong: str) -> HerdError:
+    """What to raise for a value of a recipe.
+
+    Args:
+        recipe: as `load_recipe` read it.
+        key: whose value it is.
+        wrong: what is wrong and what would be right; follows the key, without a full stop.
+    """
+    return HerdError(f"{recipe.file}, line {key_line(Path(recipe.file), key)}: `{key}` {wrong}.")
+
+
+_ONLY_FOR: dict[str, tuple[Method, ...]] = {
+    "rank": ("lora",),
+    "targets": ("lora",),
+    "prompts": ("petals-ptune", "petals-deep-ptune"),
+}
+"""Keys that only some methods read."""

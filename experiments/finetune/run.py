@@ -34,6 +34,7 @@ from experiments.finetune.pytorch import (
     require_pytorch,
     serves_4_bits,
 )
+from experiments.finetune.recipe import recipe_mistake
 from experiments.finetune.sameness import prove_sameness
 from experiments.finetune.started import (
     Started,
@@ -46,6 +47,7 @@ from experiments.finetune.started import (
     require_unchanged,
     write_started,
 )
+from experiments.finetune.trainable import require_trainable
 from experiments.finetune.trainer import Training
 from models.build import ensure_artifact
 from models.cache import only_one_at_a_time
@@ -221,19 +223,13 @@ class _Says:
 
 
 def _base_of(recipe: Recipe, tuned: Path) -> ModelSpec:
-    catalogue = load_catalogue()
-    if recipe.name in catalogue.names() and not (tuned / recipe.name / TUNED_FILE).exists():
-        raise HerdError(
-            f"{recipe.file}: `name` is {recipe.name}, which the catalogue has already. Choose "
-            "another name for the tuned model."
-        )
-    if recipe.name == recipe.model:
-        raise HerdError(f"{recipe.file}: a tuned model cannot have the `name` of its base.")
-    spec = catalogue.get(recipe.model)
-    if spec.unpadded:
-        raise HerdError(
-            f"{recipe.file}: added heads are not trained. Write `model: {spec.unpadded.name}`; "
-            f"in a matrix, the tuned model can have them, too, as `{recipe.name}+kvN`."
+    spec = require_trainable(recipe)
+    if recipe.name in load_catalogue().names() and not (tuned / recipe.name / TUNED_FILE).exists():
+        raise recipe_mistake(
+            recipe,
+            "name",
+            f"is {recipe.name}, which the catalogue has already. Choose another name for the "
+            "tuned model",
         )
     return spec
 
