@@ -278,21 +278,25 @@ def convert(
 @verb(
     help={
         "file": "the recipe, such as experiments/finetunes/stories.yml",
+        "dry-run": "print what the model would read, and the memory and time; train nothing",
         "new": "start again; what was trained under this name is moved aside",
     }
 )
-def finetune(_context: Context, file: str, new: bool = False) -> None:
-    """Fine-tune a model by a recipe, or go on after a stop, and prove what changed."""
+def finetune(_context: Context, file: str, dry_run: bool = False, new: bool = False) -> None:
+    """Fine-tune a model by a recipe, or continue after a stop, and prove what changed."""
     from rich.console import Console
 
     from experiments.finetune.outcome import finished_lines
     from experiments.finetune.progress import training_progress
     from experiments.finetune.recipe import load_recipe
     from experiments.finetune.run import finetune as finetune_model
+    from experiments.finetune.run import try_recipe
 
-    record = finetune_model(
-        load_recipe(Path(file)), say=_say, progress=training_progress(Console()), new=new
-    )
+    recipe = load_recipe(Path(file))
+    if dry_run:
+        try_recipe(recipe, say=_say)
+        return
+    record = finetune_model(recipe, say=_say, progress=training_progress(Console()), new=new)
     for line in finished_lines(record):
         _say(line)
     if record.sameness and record.sameness.faults:

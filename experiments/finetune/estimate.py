@@ -19,7 +19,7 @@ from experiments.finetune.trainer import Training
 from models.shape import packed_bytes
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Prepared
+    from experiments.finetune.data import Example
     from experiments.finetune.recipe import Recipe, Target
     from models.shape import ModelShape
 
@@ -73,21 +73,21 @@ class TrainingMemory:
 
 
 def memory_need(
-    recipe: Recipe, shape: ModelShape, prepared: Prepared, *, quantised: bool = False
+    recipe: Recipe, shape: ModelShape, train: Sequence[Example], *, quantised: bool = False
 ) -> TrainingMemory:
     """Estimate the memory of a training.
 
     Args:
         recipe: how it is trained.
         shape: of the base.
-        prepared: the data; its longest examples make the largest batch.
+        train: what it reads; the longest examples make the largest batch.
         quantised: the base's matrices are in 4 bits.
     """
     trained = trained_values(recipe, shape)
     values = trained * (_OF_A_TRAINED - (_FLOAT if recipe.method == "full" else 0))
-    longest = sorted((len(example.ids) for example in prepared.train), reverse=True)
+    longest = sorted((len(example.ids) for example in train), reverse=True)
     tokens = recipe.batch * (longest[0] if longest else recipe.sequence)
-    targets = sum(sorted((sum(e.trained) for e in prepared.train), reverse=True)[: recipe.batch])
+    targets = sum(sorted((sum(e.trained) for e in train), reverse=True)[: recipe.batch])
     # What autograd keeps of a block for a token, in values: inputs and outputs of its matrices,
     # what the norms, the rotation and SiLU multiply.
     kept = 8 * shape.dim + 5 * shape.q_dim + 5 * shape.kv_dim + 5 * shape.hidden_dim
@@ -176,11 +176,13 @@ def require_disk(recipe: Recipe, shape: ModelShape, folder: Path) -> None:
         )
 
 
-def time_need(recipe: Recipe, base_folder: Path, prepared: Prepared) -> float:
+def time_need(
+    recipe: Recipe, base_folder: Path, train: Sequence[Example], held_out: Sequence[Example]
+) -> float:
     """Seconds that a training will take, from three steps; nothing of them is kept."""
     computer = choose_computer()
     with repeatable(computer):
-        training = Training(recipe, base_folder, prepared.train, prepared.held_out, computer)
+        training = Training(recipe, base_folder, train, held_out, computer)
         training.advance()  # the first one makes room in memory
         began_s = time.perf_counter()
         for _ in range(_MEASURED_STEPS):
@@ -193,9 +195,11 @@ def time_need(recipe: Recipe, base_folder: Path, prepared: Prepared) -> float:
     return training.steps * each_s + evaluations * evaluation_s
 
 
-def told(recipe: Recipe, need: TrainingMemory, prepared: Prepared, seconds: float) -> Sequence[str]:
+def told(
+    recipe: Recipe, need: TrainingMemory, train: Sequence[Example], seconds: float
+) -> Sequence[str]:
     """What a training takes, in sentences."""
-    steps, examples = total_steps(recipe, len(prepared.train)), len(prepared.train)
+    steps, examples = total_steps(recipe, len(train)), len(train)
     passes = steps / steps_per_pass(recipe, examples)
     takes = (
         f"Time: about {spoken_time(seconds)} for {steps} steps of {recipe.batch} examples, "

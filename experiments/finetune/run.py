@@ -21,6 +21,7 @@ from core.version import version
 from experiments.finetune.adapter import hashes_of, write_adapter
 from experiments.finetune.checkpoints import Checkpoints
 from experiments.finetune.data import prepare_data
+from experiments.finetune.dry_run import dry_run
 from experiments.finetune.estimate import memory_need, require_disk, require_room
 from experiments.finetune.held_out import held_out_change
 from experiments.finetune.loop import train_to_end
@@ -100,6 +101,11 @@ def finetune(
             say(f"{recipe.name} is finished: nothing was to be done.")
             return record
         return _Run(recipe, spec, folder, say, progress).to_the_end()
+
+
+def try_recipe(recipe: Recipe, *, say: Callable[[str], None], tuned: Path = TUNED_FOLDER) -> None:
+    """Print what `finetune` would read and what it would take (`dry_run`), and train nothing."""
+    dry_run(recipe, _base_of(recipe, tuned), say, _Says(say))
 
 
 @dataclass(frozen=True)
@@ -194,12 +200,12 @@ class _Run:
     def _check_room(self, prepared: Prepared, computer: Computer) -> bool:
         """Whether the base has to be in 4 bits (QLoRA) to fit into the GPU's memory."""
         require_disk(self.recipe, self.spec.shape, self.folder)
-        need = memory_need(self.recipe, self.spec.shape, prepared)
+        need = memory_need(self.recipe, self.spec.shape, prepared.train)
         if computer.kind == "cuda" and self.recipe.method == "lora" and serves_4_bits():
             try:
                 require_room(need, computer, self.recipe)
             except HerdError:
-                need = memory_need(self.recipe, self.spec.shape, prepared, quantised=True)
+                need = memory_need(self.recipe, self.spec.shape, prepared.train, quantised=True)
                 require_room(need, computer, self.recipe)
                 self.say(
                     f"{self.recipe.model} is kept in 4 bits, which {computer.name} has room for"

@@ -1,0 +1,88 @@
+"""`fab finetune --dry-run`: what the model would read, and what training would take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+from tokenizers import Tokenizer
+
+from experiments.finetune.data import look_at_data
+from experiments.finetune.estimate import memory_need, require_room, time_need, told
+from experiments.finetune.pytorch import choose_computer, require_pytorch
+from models.build import ensure_artifact
+
+if TYPE_CHECKING:
+    from core.progress import Reporter
+    from experiments.finetune.data import Example
+    from experiments.finetune.recipe import Recipe
+    from models.catalogue import ModelSpec
+
+SHOWN = 3
+"""Examples that are printed token by token."""
+_METHODS_HERE = ("lora", "full")
+
+
+def dry_run(
+    recipe: Recipe, spec: ModelSpec, say: Callable[[str], None], reporter: Reporter
+) -> None:
+    """Print the first examples, the counts, the memory and the time; nothing of it is kept.
+
+    Args:
+        recipe: as `load_recipe` read it.
+        spec: the base.
+        say: hears each line.
+        reporter: hears how the base is fetched and written.
+
+    Raises:
+        HerdError: the data cannot be read, or the training does not fit into memory.
+    """
+    require_pytorch()
+    base = ensure_artifact(spec, "huggingface", "f32", reporter).file("model").path.parent
+    looked = look_at_data(recipe, base, spec, say)
+    for number, example in enumerate(looked.train[:SHOWN], 1):
+        for line in example_lines(number, example, base):
+            say(line)
+    say(_lengths("to train on", looked.train))
+    say(_lengths("held out", looked.held_out))
+    if recipe.method not in _METHODS_HERE:
+        say("Memory and time: the nodes of the swarm train, so they are not estimated here.")
+        return
+    computer = choose_computer()
+    need = memory_need(recipe, spec.shape, looked.train)
+    require_room(need, computer, recipe)
+    say(f"Computer: {computer}.")
+    for line in told(
+        recipe, need, looked.train, time_need(recipe, base, looked.train, looked.held_out)
+    ):
+        say(line)
+
+
+def example_lines(number: int, example: Example, base: Path) -> Iterator[str]:
+    """An example token by token: its position, id, whether the loss counts it, and its piece.
+
+    Args:
+        number: of the example, from 1.
+        example: what the model reads.
+        base: has the vocabulary.
+    """
+    pieces = Tokenizer.from_file(str(base / "tokenizer.json"))
+    counted = sum(example.trained[1:])
+    yield f"Example {number}: {len(example.ids)} tokens, {counted} with a loss ({example.document})"
+    for position, (piece_id, is_trained) in enumerate(
+        zip(example.ids, example.trained, strict=True)
+    ):
+        mark = "loss" if is_trained and position else "    "
+        yield f"{position:6} {piece_id:7} {mark} {pieces.id_to_token(piece_id)!r}"
+
+
+def _lengths(which: str, examples: Sequence[Example]) -> str:
+    lengths = [len(example.ids) for example in examples]
+    if not lengths:
+        return f"Examples {which}: none."
+    return (
+        f"Examples {which}: {len(lengths)}, of {min(lengths)} to {max(lengths)} tokens, median "
+        f"{median(lengths):.0f}."
+    )
