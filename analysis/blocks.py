@@ -184,11 +184,13 @@ class Searched:
 
     Attributes:
         label: what the field asks for.
+        anchor: its id on the page.
     """
 
     kind: ClassVar[str] = "searched"
     label: str
     blocks: tuple[Folded, ...]
+    anchor: str = "search"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,7 @@ class Section:
         anchor: its id on the page: links into the page depend on it.
         menu: what the menu calls it; empty: it is not in the menu.
         files: further data to write next to the page.
+        opens_part: it begins a part of a run with several: its title is larger.
     """
 
     anchor: str
@@ -277,6 +280,7 @@ class Section:
     blocks: tuple[Block, ...]
     menu: str = ""
     files: tuple[File, ...] = ()
+    opens_part: bool = False
 
 
 def note(*sentences: str, file: File | None = None) -> Prose:

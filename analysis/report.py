@@ -11,13 +11,14 @@ from pathlib import Path
 from analysis.agreement.report import Agreed, agreed
 from analysis.answers.ratings import Ratings
 from analysis.pages import write_pages
+from analysis.parts import study_of_parts
 from analysis.sections import sections_of
 from analysis.study import study_of
 from collect.account import Account
 from collect.judging import Judged, read_judges
 from collect.ratings import read_ratings
 from collect.run import RunManifest
-from collect.tables import Tables, tables_of
+from collect.tables import Tables, by_part, tables_of
 from core.errors import HerdError
 from core.foreign import inside
 
@@ -73,7 +74,8 @@ def write_report(
         with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:
             folder = Path(name) / run.run
             folder.mkdir()
-            agreement = agreed(run, tables, run_folder)
+            greedy = (agreed(*one, run_folder) for one in by_part(run, tables).values())
+            agreement = next(filter(None, greedy), None)
             verdict = compose(
                 run,
                 tables,
@@ -118,11 +120,13 @@ def compose(
         tell: gets the progress, a line at a time.
 
     Returns:
-        What the run found, a sentence and its reservations.
+        What the run found, a sentence and its reservations; of a run with parts, a line each.
     """
     tell(f"Report: {len(run.cells)} cells, {len(tables.attempts)} attempts")
-    study = study_of(
+    understand = study_of_parts if run.parts else study_of
+    study = understand(
         run, tables, warnings=warnings, agreement=agreement, ratings=ratings, judges=judges
     )
     write_pages(folder, run.title, run.run, list(sections_of(study)), tell)
-    return study.verdict.spoken
+    details = study.verdict.details if study.parts else ()
+    return "\n".join((study.verdict.spoken, *details))

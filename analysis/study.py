@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -13,7 +13,7 @@ from analysis.answers.llm_judges import Opinion, opinions
 from analysis.answers.ratings import Ratings
 from analysis.cells.additions import Setup, additions_of
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
-from analysis.cells.family import Family
+from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
@@ -71,6 +71,7 @@ class Study:
         opinions: of systems that judged answers.
         figures: what each cell gave, for comparing before and after.
         tuning: what fine-tuning changed; None for a run without tuned models.
+        parts: name to what each part of a run means; empty for a run without parts.
     """
 
     run: RunManifest
@@ -89,6 +90,7 @@ class Study:
     opinions: tuple[Opinion, ...]
     figures: PartFigures
     tuning: BeforeAfter | None
+    parts: Mapping[str, Study] = field(default_factory=dict)
 
     @property
     def on_nodes(self) -> tuple[Series, ...]:
@@ -114,8 +116,9 @@ def study_of(
     agreement: Agreed | None = None,
     ratings: Ratings | None = None,
     judges: Sequence[Judged] = (),
+    others: Sequence[Pair] | None = None,
 ) -> Study:
-    """Find out what a run's tables mean.
+    """Find out what the tables of a run, or of a part of it, mean.
 
     Args:
         run: the run's plan.
@@ -124,13 +127,17 @@ def study_of(
         agreement: of a greedy run with the reference.
         ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
+        others: what the other parts of the report compare; None for a whole run. What tuning
+            changed is said of a whole run only.
     """
     cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
     speeds = (*speed_pairs(on_nodes), *control_pairs(run, cells))
-    comparison = comparison_of(run, tables, all_series, ratings, speeds)
-    family = comparison.family if comparison else Family(speeds, run.equivalence_margin)
+    comparison = comparison_of(run, tables, all_series, ratings, speeds, others or ())
+    family = (
+        comparison.family if comparison else Family(speeds, run.equivalence_margin, others or ())
+    )
     scalings = scalings_of(on_nodes, family)
     setups = additions_of(on_nodes, family, machines_known(run.nodes, cells))
     counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
@@ -151,7 +158,7 @@ def study_of(
     if comparison is not None:
         verdict = comparison.verdict(verdict, has_speed=has_speed)
     figures = figures_of(run, tables, cells, comparison, family)
-    tuning = before_after_of(run, [figures]) if run.tuned else None
+    tuning = before_after_of(run, [figures]) if run.tuned and others is None else None
     if tuning is not None:
         verdict = with_tuning(verdict, run, tuning)
     return Study(

@@ -98,6 +98,14 @@ class Tables:
             )
 
 
+def by_part(run: RunManifest, tables: Tables) -> dict[str, tuple[RunManifest, Tables]]:
+    """Each part of a run with its tables, as separate runs; a run without parts as the part ``."""
+    if not run.parts:
+        return {"": (run, tables)}
+    parts = {name: run.of_part(name) for name in run.parts}
+    return {name: (part, tables.of_part(part)) for name, part in parts.items()}
+
+
 def build_tables(run_folder: Path) -> Tables:
     """Make the tables of a run from the files in its folder.
 

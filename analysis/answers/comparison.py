@@ -125,6 +125,7 @@ def comparison_of(
     all_series: Sequence[Series],
     ratings: Ratings | None = None,
     speeds: Sequence[Pair] = (),
+    others: Sequence[Pair] = (),
 ) -> Comparison | None:
     """Compare the answers of a run; None if it asked none or has none.
 
@@ -134,6 +135,7 @@ def comparison_of(
         all_series: of the run.
         ratings: what raters gave; None where no one was asked.
         speeds: what else the report compares: all is corrected together.
+        others: what other parts of the page compare: that, too.
     """
     if not isinstance(run.workload, Questions) or tables.answers.empty:
         return None
@@ -146,7 +148,7 @@ def comparison_of(
     graded = accuracy.accuracy_of(questions, systems)
     scores = rated.scores if rated else None
     pairs = question_pairs(systems, graded, scores)
-    family = Family((*speeds, *pairs), run.equivalence_margin)
+    family = Family((*speeds, *pairs), run.equivalence_margin, others)
     details = {system.name: detail_of(questions, system) for system in systems}
     cells = [cell for series in all_series for cell in series.cells]
     traits = traits_of(systems, graded, details, tables, family, scores)

@@ -17,7 +17,7 @@ from analysis.text.wording import nodes, number, plural
 from analysis.verdict.caveats import caveats_of
 from collect.account import Account
 from collect.run import Questions, RunManifest
-from collect.tables import tables_of
+from collect.tables import Tables, by_part, tables_of
 from core.errors import HerdError
 from core.foreign import visible
 
@@ -36,18 +36,15 @@ def export_answers(run_folder: Path, file: Path) -> Path:
             be written.
     """
     account = Account.read(run_folder)
-    run, tables = account.manifest, tables_of(account)
-    all_series = series_of(cell_results(run, tables.trials, tables.attempts))
-    found = comparison_of(run, tables, all_series)
-    if found is None:
+    parts = by_part(account.manifest, tables_of(account))
+    texts = [text for part in parts.values() if (text := _text(*part)) is not None]
+    if not texts:
         raise HerdError(
-            f"Exporting the answers of {run.run}: it has none. Answers come from runs of the "
-            "workload `questions`; `fab report --run NAME --export FILE` takes another run."
+            f"Exporting the answers of {run_folder.name}: it has none. Answers come from runs of "
+            "the workload `questions`; `fab report --run NAME --export FILE` takes another run."
         )
-    who = [_system(system, tables.answers) for system in found.systems]
-    caveats = (*found.caveats, *caveats_of(all_series, is_lab=run.share_machine(run.nodes)))
     try:
-        text = visible("\n".join(_lines(run, found, who, caveats)))
+        text = visible("\n\n\n".join(texts))
         file.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
         raise HerdError(
@@ -55,6 +52,17 @@ def export_answers(run_folder: Path, file: Path) -> Path:
             "that exists and where you may write."
         ) from None
     return file
+
+
+def _text(run: RunManifest, tables: Tables) -> str | None:
+    """All answers of a run, or of a part; None where there are none."""
+    all_series = series_of(cell_results(run, tables.trials, tables.attempts))
+    found = comparison_of(run, tables, all_series)
+    if found is None:
+        return None
+    who = [_system(system, tables.answers) for system in found.systems]
+    caveats = (*found.caveats, *caveats_of(all_series, is_lab=run.share_machine(run.nodes)))
+    return "\n".join(_lines(run, found, who, caveats))
 
 
 def _lines(

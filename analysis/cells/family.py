@@ -142,25 +142,35 @@ class Family:
     Attributes:
         rows: in the order in which they were named, each once.
         margin: relative difference below which two speeds count as the same.
+        tried: how many comparisons were corrected for each other, those of `others` included.
     """
 
-    def __init__(self, pairs: Iterable[Pair], margin: float = EQUIVALENCE_MARGIN) -> None:
+    def __init__(
+        self,
+        pairs: Iterable[Pair],
+        margin: float = EQUIVALENCE_MARGIN,
+        others: Iterable[Pair] = (),
+    ) -> None:
+        """Correct comparisons together.
+
+        Args:
+            pairs: the comparisons, each once.
+            margin: relative difference below which two speeds count as the same.
+            others: what other parts of the same page compare: corrected together with these.
+        """
         unique = list({pair.key: pair for pair in reversed(list(pairs))}.values())[::-1]
         self.margin = margin
-        self.rows: tuple[Compared, ...] = tuple(_compared(unique, margin))
+        together_with = tuple(_compared([*unique, *others], margin))
+        self.rows: tuple[Compared, ...] = together_with[: len(unique)]
+        self.tried = sum(row.is_tried for row in together_with)
         self._by_key = {row.pair.key: row for row in self.rows}
-
-    @property
-    def tried(self) -> int:
-        """How many comparisons were corrected for each other."""
-        return sum(row.is_tried for row in self.rows)
 
     def in_words(self) -> str:
         """How many comparisons were made, and what each finding means; empty where none was."""
         if not self.rows:
             return ""
-        few = len(self.rows) - self.tried
-        if not self.tried:
+        few = sum(not row.is_tried for row in self.rows)
+        if few == len(self.rows):
             return say(ONLY_ONE_UNTRIED if few == 1 else NONE_TRIED, few=few)
         corrected = say(CORRECTED if self.tried > 1 else ALONE, n=self.tried)
         rules = say(RULES, level=LEVEL, margin=within(self.margin))

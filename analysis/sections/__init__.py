@@ -13,6 +13,7 @@ from analysis.sections import (
     energy,
     head,
     links,
+    parts,
     provenance,
     published,
     ratings,
@@ -43,7 +44,20 @@ SUBJECTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
 """What makes the sections, in the order of the page. Each makes those that the run has."""
 
 
+OF_THE_WHOLE = (head.sections, tuning.sections, provenance.sections)
+"""Those that a run with parts has once; of the others, each part has its own."""
+
+
 def sections_of(study: Study) -> Iterator[Section]:
     """Make the sections of a report; the first is the head of the page."""
-    for subject in SUBJECTS:
-        yield from subject(study)
+    if not study.parts:
+        for subject in SUBJECTS:
+            yield from subject(study)
+        return
+    yield from head.sections(study)
+    yield from tuning.sections(study)
+    for name, part in study.parts.items():
+        yield from parts.sections(
+            name, part, (subject for subject in SUBJECTS if subject not in OF_THE_WHOLE)
+        )
+    yield from provenance.sections(study)

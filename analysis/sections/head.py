@@ -13,6 +13,10 @@ from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
 from collect.run import Benchmark, Documents, Greedy, Questions, Workload
 
+OF_PARTS = (
+    "Each part has its own repeats; the trials of all parts alternate in randomised blocks (seed "
+    "{seed})."
+)
 MOST_OPEN = 4
 """Findings that are not folded."""
 
@@ -23,6 +27,7 @@ def sections(study: Study) -> Iterator[Section]:
     figures = (study.comparison and study.comparison.figures) or key_figures(
         study.all_series, study.scalings, study.family
     )
+    figures = () if study.parts else figures
     tally = Tally("ledger", "Ledger", "planned", study.counts, thrown_away(study.cells))
     blocks: list[Block] = list(_findings(study))
     blocks += [Bullets(verdict.caveats, is_warning=True)] if verdict.caveats else []
@@ -32,7 +37,7 @@ def sections(study: Study) -> Iterator[Section]:
 
 def _findings(study: Study) -> Iterator[Block]:
     details = study.verdict.details
-    if len(details) <= MOST_OPEN:
+    if len(details) <= MOST_OPEN or study.parts:
         yield from (Prose((sentence,)) for sentence in details)
         return
     summary = "More findings: {findings}" if study.comparison else "Findings by series: {findings}"
@@ -43,6 +48,9 @@ def _protocol(study: Study) -> Iterator[Sentence]:
     run = study.run
     if run.workload is not None:
         yield say("Each trial: {workload}.", workload=workload_in_words(run.workload))
+    if study.parts:
+        yield say(OF_PARTS, seed=run.seed)
+        return
     repeats = (
         "{repeats} in randomised blocks (seed {seed})."
         if run.repeats > 1

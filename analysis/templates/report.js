@@ -12,19 +12,22 @@
     for (const folded of document.querySelectorAll(".printed")) folded.open = true;
   });
 
-  const search = document.getElementById("search");
-  search?.addEventListener("input", () => {
-    const wanted = search.value.trim().toLowerCase();
-    const questions = [...document.querySelectorAll(".searched > details")];
-    let hits = 0;
-    for (const question of questions) {
-      const holds = question.textContent.toLowerCase().includes(wanted);
-      question.hidden = !holds;
-      question.open = holds && wanted !== "";
-      hits += holds;
-    }
-    document.getElementById("found").textContent = wanted && `${hits} of ${questions.length}`;
-  });
+  for (const field of document.querySelectorAll(".search")) {
+    const search = field.querySelector("input");
+    search.addEventListener("input", () => {
+      const wanted = search.value.trim().toLowerCase();
+      const questions = [...field.nextElementSibling.querySelectorAll(":scope > details")];
+      let hits = 0;
+      for (const question of questions) {
+        const holds = question.textContent.toLowerCase().includes(wanted);
+        question.hidden = !holds;
+        question.open = holds && wanted !== "";
+        hits += holds;
+      }
+      const found = wanted && `${hits} of ${questions.length}`;
+      field.querySelector("[role=status]").textContent = found;
+    });
+  }
 
   const value = (row, column) => {
     const text = row.cells[column].textContent.trim();
