@@ -280,9 +280,16 @@ def convert(
         "file": "the recipe, such as experiments/finetunes/stories.yml",
         "dry-run": "print what the model would read, and the memory and time; train nothing",
         "new": "start again; what was trained under this name is moved aside",
+        "inventory": "of a training through Petals, another inventory than that of ansible.cfg",
     }
 )
-def finetune(_context: Context, file: str, dry_run: bool = False, new: bool = False) -> None:
+def finetune(
+    _context: Context,
+    file: str,
+    dry_run: bool = False,
+    new: bool = False,
+    inventory: str | None = None,
+) -> None:
     """Fine-tune a model by a recipe, or continue after a stop, and prove what changed."""
     from rich.console import Console
 
@@ -296,7 +303,9 @@ def finetune(_context: Context, file: str, dry_run: bool = False, new: bool = Fa
     if dry_run:
         try_recipe(recipe, say=_say)
         return
-    record = finetune_model(recipe, say=_say, progress=training_progress(Console()), new=new)
+    record = finetune_model(
+        recipe, say=_say, progress=training_progress(Console()), new=new, inventory=inventory
+    )
     for line in finished_lines(record):
         _say(line)
     if record.sameness and record.sameness.faults:

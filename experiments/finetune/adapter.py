@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,16 +38,31 @@ def write_adapter(
     Raises:
         HerdError: the disk is full or refuses.
     """
+    with written_whole(folder, say) as temporary:
+        if recipe.method == "full":
+            save_tensors(training.trained(), temporary / FULL_WEIGHTS)
+        else:
+            save_tensors(training.trained(), temporary / ADAPTER_WEIGHTS)
+            write_file(temporary / ADAPTER_CONFIG, adapter_config(recipe))
+
+
+@contextmanager
+def written_whole(folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """Give a temporary folder to fill, which becomes `folder` unless that has the same bytes.
+
+    Args:
+        folder: appears whole or not at all.
+        say: hears when what is there is something else, and is replaced.
+
+    Raises:
+        HerdError: the disk is full or refuses.
+    """
     temporary = folder.with_name(f".tmp-{folder.name}")
     with writing("what was trained", folder, kept=_KEPT):
         try:
             remove_folder(temporary)
             temporary.mkdir(parents=True)
-            if recipe.method == "full":
-                save_tensors(training.trained(), temporary / FULL_WEIGHTS)
-            else:
-                save_tensors(training.trained(), temporary / ADAPTER_WEIGHTS)
-                write_file(temporary / ADAPTER_CONFIG, adapter_config(recipe))
+            yield temporary
             if folder.is_dir() and hashes_of(folder) == hashes_of(temporary):
                 return
             if folder.exists():

@@ -84,15 +84,36 @@ def document_scores(
         By document; one whose counted tokens make no text is left out.
     """
     torch = quiet_torch()
-    bits: dict[str, float] = {}
-    sizes: dict[str, int] = {}
+    read: list[Example] = []
+    sums: list[float] = []
     counting = [example for example in examples if any(example.trained[1:])]
     for example, (logits,) in logits_of([model], counting):
         targets = torch.tensor(example.ids[1:], device=logits.device)
         nats = torch.nn.functional.cross_entropy(logits[:-1], targets, reduction="none").double()
         counted = torch.tensor(example.trained[1:], device=logits.device)
+        read.append(example)
+        sums.append(float(nats[counted].sum()))
+    return document_scores_of(read, sums, tokenizer)
+
+
+def document_scores_of(
+    examples: Sequence[Example], nats: Sequence[float], tokenizer: Tokenizer
+) -> dict[str, DocumentScore]:
+    """Put the losses of examples together, by document.
+
+    Args:
+        examples: of any documents, in any order.
+        nats: of each example, the sum over its counted tokens.
+        tokenizer: its vocabulary.
+
+    Returns:
+        By document; one whose counted tokens make no text is left out.
+    """
+    bits: dict[str, float] = {}
+    sizes: dict[str, int] = {}
+    for example, loss in zip(examples, nats, strict=True):
         named = example.document
-        bits[named] = bits.get(named, 0.0) + float(nats[counted].sum()) / math.log(2)
+        bits[named] = bits.get(named, 0.0) + loss / math.log(2)
         sizes[named] = sizes.get(named, 0) + _text_bytes(example, tokenizer)
     return {name: DocumentScore(bits[name], size) for name, size in sorted(sizes.items()) if size}
 

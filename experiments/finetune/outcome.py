@@ -21,6 +21,12 @@ def finished_lines(record: TunedRecord) -> Iterator[str]:
             "Lines of the training text that it repeats word for word: "
             f"{_told(record.memorised, 'of them', 'lines')}."
         )
+    if record.prompts:
+        yield (
+            f"Its {record.prompts} prompts are read by Petals alone: write `adapter: [none, "
+            f"{record.name}]` in a matrix with `engine: [petals]` and `model: "
+            f"[{record.parentage.base}]`."
+        )
     if record.sameness is None:
         return
     if not record.sameness.faults:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.digest import sha256_of
 from core.durable import replace_file, write_file, writing
@@ -18,7 +18,7 @@ from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from core.record import read_record
 from core.version import version
-from experiments.finetune.adapter import hashes_of, write_adapter
+from experiments.finetune.adapter import hashes_of, write_adapter, written_whole
 from experiments.finetune.checkpoints import Checkpoints
 from experiments.finetune.data import prepare_data
 from experiments.finetune.dry_run import dry_run
@@ -27,6 +27,7 @@ from experiments.finetune.held_out import held_out_change
 from experiments.finetune.loop import train_to_end
 from experiments.finetune.memorised import memorised_change
 from experiments.finetune.merge import merge
+from experiments.finetune.petals import tune_through_swarm, write_prompts
 from experiments.finetune.pytorch import (
     Computer,
     choose_computer,
@@ -54,6 +55,7 @@ from models.build import ensure_artifact
 from models.cache import only_one_at_a_time
 from models.catalogue import load_catalogue
 from models.tuned import TUNED_FILE, TUNED_FOLDER, Parentage, TunedRecord
+from models.tuned_prompts import PROMPT_METHODS
 
 if TYPE_CHECKING:
     from experiments.finetune.data import Prepared
@@ -73,6 +75,7 @@ def finetune(
     progress: TrainingProgress,
     tuned: Path = TUNED_FOLDER,
     new: bool = False,
+    inventory: str | None = None,
 ) -> TunedRecord:
     """Train, merge, prove and record a model; what was done before is not done again.
 
@@ -82,6 +85,7 @@ def finetune(
         progress: hears how the training goes.
         tuned: folder of all tuned models.
         new: move what is there aside, and start again.
+        inventory: of a training through a swarm, another one than that of `ansible.cfg`.
 
     Returns:
         The record, with the faults of its forms if there are any.
@@ -100,7 +104,7 @@ def finetune(
         if record := _finished(recipe, folder):
             say(f"{recipe.name} is finished: nothing was to be done.")
             return record
-        return _Run(recipe, spec, folder, say, progress).to_the_end()
+        return _Run(recipe, spec, folder, say, progress, inventory).to_the_end()
 
 
 def try_recipe(recipe: Recipe, *, say: Callable[[str], None], tuned: Path = TUNED_FOLDER) -> None:
@@ -115,6 +119,7 @@ class _Run:
     folder: Path
     say: Callable[[str], None]
     progress: TrainingProgress
+    inventory: str | None
 
     def to_the_end(self) -> TunedRecord:
         artifact = ensure_artifact(self.spec, "huggingface", "f32", _Says(self.say))
@@ -122,6 +127,8 @@ class _Run:
         base = weights.path.parent
         prepared = prepare_data(self.recipe, base, self.spec, self.folder, self.say)
         started, computer = self._begin(prepared, weights.sha256)
+        if self.recipe.method in PROMPT_METHODS:
+            return self._tune_prompts(base, weights.sha256, prepared, started)
         with repeatable(computer):
             training = self._train(base, prepared, started, computer)
             write_adapter(training, self.recipe, self.folder / ADAPTER, self.say)
@@ -135,31 +142,71 @@ class _Run:
             )
             held_out = held_out_change(base, merged, prepared.held_out, computer)
             memorised = memorised_change(base, merged, prepared.train, self.recipe.seed, computer)
-        record = TunedRecord(
-            name=self.recipe.name,
-            about=f"{self.recipe.model} fine-tuned on {self.recipe.data} ({self.recipe.method})",
-            licence=self.spec.licence,
-            parentage=Parentage(
-                base=self.recipe.model,
-                base_sha256=weights.sha256,
-                data_sha256=prepared.data_sha256,
-                recipe_sha256=recipe_sha256(self.recipe),
-                method=self.recipe.method,
-                steps=steps,
-                toolkit=version(PROJECT_FOLDER),
-                libraries=library_versions(),
-            ),
-            shape=self.spec.shape,
-            split=prepared.split,
+        return self._record(
+            prepared,
+            self._parentage(prepared, weights.sha256, steps),
             files=hashes_of(merged),
-            adapter=hashes_of(adapter),
             curve=tuple(so_far.curve),
             held_out_bits_per_byte=held_out,
             memorised=memorised,
             sameness=sameness,
             seconds=so_far.seconds,
             device=str(computer),
+        )
+
+    def _tune_prompts(
+        self, base: Path, base_sha256: str, prepared: Prepared, started: Started
+    ) -> TunedRecord:
+        """Train prompts through a swarm: nothing is merged, so there is no form to prove."""
+        done = tune_through_swarm(
+            self.recipe,
+            self.spec,
+            base,
+            prepared,
+            Checkpoints(self.folder / CHECKPOINTS, started.training, self.say),
+            started.training,
+            PROJECT_FOLDER,
+            say=self.say,
+            progress=self.progress,
+            inventory=self.inventory,
+        )
+        with written_whole(self.folder / ADAPTER, self.say) as temporary:
+            write_prompts(done, self.recipe, temporary)
+        return self._record(
+            prepared,
+            self._parentage(prepared, base_sha256, done.steps),
+            files={},
+            prompts=self.recipe.prompts,
+            curve=done.curve,
+            held_out_bits_per_byte=done.held_out,
+            seconds=done.seconds,
+            device=done.device,
+        )
+
+    def _parentage(self, prepared: Prepared, base_sha256: str, steps: int) -> Parentage:
+        return Parentage(
+            base=self.recipe.model,
+            base_sha256=base_sha256,
+            data_sha256=prepared.data_sha256,
+            recipe_sha256=recipe_sha256(self.recipe),
+            method=self.recipe.method,
+            steps=steps,
+            toolkit=version(PROJECT_FOLDER),
+            libraries=library_versions(),
+        )
+
+    def _record(self, prepared: Prepared, parentage: Parentage, **told: Any) -> TunedRecord:  # noqa: ANN401 - fields of the record
+        """Write the record, last: from then on the catalogue has the model."""
+        record = TunedRecord(
+            name=self.recipe.name,
+            about=f"{self.recipe.model} fine-tuned on {self.recipe.data} ({self.recipe.method})",
+            licence=self.spec.licence,
+            parentage=parentage,
+            shape=self.spec.shape,
+            split=prepared.split,
+            adapter=hashes_of(self.folder / ADAPTER),
             finished_at=time.time(),
+            **told,
         )
         with writing("the record of the model", self.folder, kept=_KEPT):
             replace_file(self.folder / TUNED_FILE, record.model_dump_json(indent=2).encode())

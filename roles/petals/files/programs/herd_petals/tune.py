@@ -5,7 +5,7 @@
 
 COMMON: as of `petals-client`. A batch is a step: {"rate": 0.01, "examples": [[ids, "0111…"], …]},
 where a 1 marks a token that the loss counts as a target. What is held out is {"examples": […]} and
-is read with the prompts as they are after the last step. Records, by `event`:
+is read with the prompts as they are after the last step, or with none for `--prompts 0`. Records:
 
     swarm       servers: [[name, first block, block after the last], …]
     step        nats: sum of the losses, counted: tokens with a loss, read: all tokens, total_ms
@@ -41,19 +41,23 @@ def main() -> None:
     given = _arguments()
     end_by_sigint()
     try:
-        blank = Prompts(given.method, given.prompts, {})
+        blank = Prompts(given.method, given.prompts, {}) if given.prompts else None
         swarm = Swarm(given.model, given.swarm, given.first, given.threads, blank)
         batches = [json.loads(one) for one in given.batch]
         held_out = [json.loads(one) for one in given.held_out]
-        tuner = Tuner(swarm, given.seed)
-        tuner.begin(loaded(joined(given.state)) if given.state else None, [*batches, *held_out])
         tell("swarm", servers=swarm.await_whole())
-        for batch in batches:
-            tuner.step(batch["examples"], batch["rate"])
-        if batches:
-            tell("state", steps=tuner.steps, tensors=packed(tuner.state()))
+        if given.prompts:
+            tuner = Tuner(swarm, given.seed)
+            state = loaded(joined(given.state)) if given.state else None
+            tuner.begin(state, [*batches, *held_out])
+            for batch in batches:
+                tuner.step(batch["examples"], batch["rate"])
+            if batches:
+                tell("state", steps=tuner.steps, tensors=packed(tuner.state()))
         for batch in held_out:
-            tuner.score(batch["examples"])
+            nats, counted = losses(swarm, batch["examples"])
+            totals = nats.double().sum(1).tolist()
+            tell("held_out", nats=totals, counted=counted.sum(1).tolist())
     except (SwarmError, PromptsError) as error:
         fail(error)
     end(0)
@@ -114,7 +118,7 @@ class Tuner:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
         with self._torch.enable_grad():
-            nats, counted = self._losses(examples)
+            nats, counted = losses(self._swarm, examples)
             total, targets = nats.sum(), int(counted.sum())
             self._optimiser.zero_grad()
             self._swarm.learn(total / max(1, targets))
@@ -125,15 +129,6 @@ class Tuner:
         read = sum(len(ids) for ids, _ in examples)
         tell("step", nats=float(total), counted=targets, read=read, total_ms=total_ms)
 
-    def score(self, examples: Sequence[Any]) -> None:
-        """Say how well examples are predicted.
-
-        Raises:
-            SwarmError: a server did not answer.
-        """
-        nats, counted = self._losses(examples)
-        tell("held_out", nats=nats.double().sum(1).tolist(), counted=counted.sum(1).tolist())
-
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
         told = {name: tensor.detach().clone() for name, tensor in self._trained.items()}
@@ -142,20 +137,26 @@ class Tuner:
             told |= {f"{moment}.{name}": moments[moment].clone() for moment in MOMENTS}
         return {**told, STEPS: self._torch.tensor(self.steps)}
 
-    def _losses(self, examples: Sequence[Any]) -> tuple[Any, Any]:
-        """Nats of each target, (examples, tokens - 1), 0 where none counts; and which count.
 
-        Examples are padded on the right: attention looks back only, so that changes nothing.
-        """
-        longest = max(len(ids) for ids, _ in examples)
-        ids = self._torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids, _ in examples])
-        marks = [[*map(int, marks), *[0] * (longest - len(marks))] for _, marks in examples]
-        counted = self._torch.tensor(marks)[:, 1:]
-        logits = self._swarm.read(ids)[:, :-1]
-        nats = self._torch.nn.functional.cross_entropy(
-            logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
-        )
-        return nats.view(counted.shape) * counted, counted
+def losses(swarm: Swarm, examples: Sequence[Any]) -> tuple[Any, Any]:
+    """Nats of each target, (examples, tokens - 1), 0 where none counts; and which count.
+
+    Examples are padded on the right: attention looks back only, so that changes nothing.
+
+    Raises:
+        SwarmError: a server did not answer.
+    """
+    import torch  # noqa: PLC0415 - only after the number of threads is set
+
+    longest = max(len(ids) for ids, _ in examples)
+    ids = torch.tensor([[*ids, *[0] * (longest - len(ids))] for ids, _ in examples])
+    marks = [[*map(int, marks), *[0] * (longest - len(marks))] for _, marks in examples]
+    counted = torch.tensor(marks)[:, 1:]
+    logits = swarm.read(ids)[:, :-1]
+    nats = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none"
+    )
+    return nats.view(counted.shape) * counted, counted
 
 
 def _arguments() -> argparse.Namespace:
