@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from models.tokenizer import Tokenizer
 
 MOST_LINES = 200
-FEWEST_TOKENS = 16
+FEWEST_TOKENS = 8
 """Of a line: the second half of a shorter one may be right by chance."""
 MOST_TOKENS = 48
 """Of a longer line its beginning is taken: no model repeats half a page without a mistake."""
