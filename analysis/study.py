@@ -127,8 +127,8 @@ def study_of(
         agreement: of a greedy run with the reference.
         ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
-        others: what the other parts of the report compare; None for a whole run. What tuning
-            changed is said of a whole run only.
+        others: what the other parts of the report compare; None for a whole run, which alone
+            says what tuning changed.
     """
     cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)

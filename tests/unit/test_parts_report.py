@@ -23,6 +23,7 @@ from experiments.rating.sheet import find_asked, open_sheet
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.parts_run import make_parts_run
 from tests.doubles.run_folder import make_run
+from tests.doubles.tuned_run import TUNED, make_record
 from tests.unit.test_family import around, pair
 from tests.unit.test_report_sections import one_of_each, said
 
@@ -105,6 +106,15 @@ def studies(run: Path) -> dict[str, Study]:
     """Each part as a study alone."""
     parts = by_part(load_run(run), build_tables(run))
     return {name: study_of(part, tables) for name, (part, tables) in parts.items()}
+
+
+def test_what_tuning_changed_comes_once_and_before_all_parts(run: Path) -> None:
+    tuned = load_run(run).model_copy(update={"tuned": {TUNED: make_record()}})
+
+    anchors = [one.anchor for one in sections_of(study_of_parts(tuned, build_tables(run)))]
+
+    assert anchors[:3] == ["verdict", "before-after", "part-speed"]
+    assert [name for name in anchors if name.endswith("before-after")] == ["before-after"]
 
 
 def test_comparisons_of_all_parts_are_one_family(run: Path) -> None:
