@@ -305,7 +305,7 @@ def _room(cell: Cell, spec: ModelSpec) -> int:
     if isinstance(workload, Greedy):
         return common.positions(workload, cell.model)
     if isinstance(workload, Documents):
-        return max(1, common.tokens(cell))
+        return before + max(1, common.tokens(cell))
     context = spec.shape.context
     if isinstance(workload, Questions):
         longest = before + asking.longest_tokens(workload)

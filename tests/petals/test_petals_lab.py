@@ -10,12 +10,18 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import load_attempt
-from collect.run import Benchmark, Greedy
+from collect.run import Benchmark, Greedy, Perplexity
 from collect.tables import tables_of
+from core.paths import PROJECT_FOLDER
 from experiments.engines.common import encoder, model_spec
+from experiments.finetune.data import Prepared
+from experiments.finetune.examples import Example
 from experiments.planning.matrix import Matrix
+from models import tuned
+from models.build import ensure_artifact
 from models.fetch import open_checkpoint
 from models.reference import Reference
+from models.tuned import Split
 from tests.doubles.lab_run import run
 from tests.lab.virtual_lab import VirtualLab
 from tests.petals.conftest import FIRST, MODEL, SECOND
@@ -26,6 +32,9 @@ PROGRAMS = "/opt/llama-herd/engines/petals/bin"
 ENVIRONMENTS = "/opt/llama-herd/engines/petals/environments"
 PROMPTS = ("Once upon a time", "One day, a big bear")
 TEXT = "Once upon a time, there was a little girl named Lily."
+TEXT_FILE = "experiments/texts/alice.txt"
+NAME = "stories15m-alice"
+SPLIT = Split(train_documents=1, held_out_documents=1, train_tokens=1, held_out_tokens=1)
 KILLER = """
 cd /var/lib/llama-herd/attempts
 until grep -qs rpc_inference.open herd-*-a1-worker.err; do sleep 0.1; done
@@ -50,7 +59,7 @@ end(0)
 """
 
 
-def study(workload: Benchmark | Greedy, **settings: object) -> Matrix:
+def study(workload: Benchmark | Greedy | Perplexity, **settings: object) -> Matrix:
     axes = {"engine": ("petals",), "model": (MODEL,), "nodes": (2,), "weights": ("f32",)}
     defaults = {"repeats": 1, "warmup": 0, "max_attempts": 2, "deadline_s": DEADLINE_S}
     return Matrix(
@@ -93,6 +102,49 @@ def test_two_servers_say_what_the_reference_says(petals_lab: VirtualLab, tmp_pat
         assert scores == pytest.approx(continuation.log_probabilities, abs=1e-3)
     scored = rows[rows["repeat"] == 3]["log_probability"].tolist()
     assert scored == pytest.approx(reference.score(splitter.encode(TEXT)), abs=1e-3)
+
+
+def test_prompts_are_trained_through_the_swarm_and_the_client_reads_with_them(
+    petals_lab: VirtualLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    from experiments.finetune.checkpoints import Checkpoints  # noqa: PLC0415 - it needs PyTorch
+    from experiments.finetune.petals import tune_through_swarm, write_prompts  # noqa: PLC0415
+    from tests.unit.test_petals_adapter import record  # noqa: PLC0415
+    from tests.unit.test_swarm_tuning import TRAINING, ProgressHeard, recipe  # noqa: PLC0415
+
+    spec, splitter = model_spec(MODEL), encoder(MODEL)
+    ids = tuple(splitter.encode(text := (PROJECT_FOLDER / TEXT_FILE).read_text()[:400]))
+    whole = Example("d", text, ids, (False, *[True] * (len(ids) - 1)))
+    done = tune_through_swarm(
+        recipe(method="petals-deep-ptune", steps=6, evaluate_every=3, learning_rate=0.03),
+        spec,
+        ensure_artifact(spec, "huggingface", "f32").file("model").path.parent,
+        Prepared((whole,), (whole,), SPLIT, "b" * 64),
+        Checkpoints(tmp_path / "checkpoints", TRAINING, print),
+        TRAINING,
+        PROJECT_FOLDER,
+        say=print,
+        progress=ProgressHeard(),
+        inventory=petals_lab.inventory,
+    )
+    losses = [point.held_out_loss or 0.0 for point in done.curve]
+    assert [point.step for point in done.curve] == [0, 3, 6]
+    assert losses[2] < losses[1]
+    assert done.held_out.after < 0.9 * done.held_out.before
+
+    monkeypatch.setattr(tuned, "TUNED_FOLDER", tmp_path)
+    (tmp_path / NAME / "adapter").mkdir(parents=True)
+    write_prompts(done, recipe(method="petals-deep-ptune"), tmp_path / NAME / "adapter")
+    content = (tmp_path / NAME / "adapter" / "prompts.safetensors").read_bytes()
+    (tmp_path / NAME / "tuned.json").write_text(record(content).model_dump_json())
+    asked = study(Perplexity(text=TEXT_FILE, characters=400))
+    axes = {**asked.axes, "adapter": ("none", NAME)}
+    result = run(petals_lab.inventory, tmp_path, asked.model_copy(update={"axes": axes}))
+
+    assert result.counts["done"] == 2
+    trials = tables_of(Account.read(result.folder)).trials.set_index("adapter")
+    assert trials.loc[NAME, "perplexity"] < 0.9 * trials.loc["none", "perplexity"]
 
 
 def test_a_server_that_dies_while_tokens_are_made_fails_the_attempt_and_not_the_next(

@@ -101,7 +101,7 @@ def test_servers_have_room_for_the_prompts_before_the_text(folder: Path) -> None
     full = Benchmark(prompt_tokens=16, generate_tokens=240)
     assert ENGINE.check(cell(full), cluster()) is None
     assert "has a context of 256 tokens here, but 264" in told(cell(full, adapter=NAME))
-    text = Perplexity(text="experiments/texts/perplexity.txt", characters=100)
+    text = Perplexity(text="experiments/texts/alice.txt", characters=100)
     assert ENGINE.tokens(cell(text, adapter=NAME)) == 256
 
 

@@ -112,7 +112,7 @@ def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-class Silence:
+class ProgressHeard:
     """Hears of progress, and keeps the points of the curve."""
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ def tune(
             TRAINING,
             folder,
             say=say,
-            progress=Silence(),
+            progress=ProgressHeard(),
         )
 
 
