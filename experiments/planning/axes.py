@@ -20,6 +20,7 @@ from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.links.links import LINK_AXES, MOST
+from experiments.planning.recipes import not_made_yet
 from models.shape import Weights
 
 SYSTEM = Axis("system", str, default="")
@@ -164,7 +165,7 @@ def _model_problem(name: str) -> str | None:
     try:
         model_spec(name)
     except HerdError as error:
-        return str(error)
+        return not_made_yet(name) or str(error)
     return None
 
 

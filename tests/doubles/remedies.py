@@ -38,6 +38,7 @@ from experiments.planning.describe import remedies
 from experiments.planning.lacks import lacks_of
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
+from experiments.planning.recipes import not_made_yet
 from experiments.prepare import steps_of
 from models.memory import NodeMemory
 from tests.doubles.doctor_facts import PC, answer, changed
@@ -154,12 +155,18 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: machine.again_with(["ada@192.0.2.7"], None)
     yield lambda: _machine_with_another_key(folder)
     yield _training_that_goes_on
+    yield lambda: _model_not_made_yet(folder)
 
 
 def _training_that_goes_on() -> None:
     recipe = Recipe(name="tales", model="stories15m", data="tales.txt", steps=4, file="tales.yml")
     again(recipe)
     again(recipe, "--new")
+
+
+def _model_not_made_yet(folder: Path) -> None:
+    (folder / "tales.yml").write_text("name: tales\nmodel: stories15m\n")
+    assert not_made_yet("tales", folder, folder / "tuned")
 
 
 def _helper_that_fails() -> None:

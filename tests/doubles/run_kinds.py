@@ -226,7 +226,7 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "energy unknown": _energy_unknown,
     "ratings and judges": _rated,
     "fine-tuned, speeds": lambda _folder: study_of(*make_benchmark(TUNED_SPEEDS)),
-    "fine-tuned, questions": lambda _folder: asked_before_and_after({BASE: 5, TUNED: 25}),
+    "fine-tuned, questions": lambda _folder: asked_before_and_after({BASE: 1, TUNED: 3}, 4),
     "fine-tuned, refused": lambda _folder: study_of(
         *make_benchmark(TUNED_SPEEDS, read={BASE: "ba" * 32, TUNED: "ba" * 32})
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,11 +107,38 @@ def test_few_documents_show_nothing() -> None:
     [((5, 25), Effect.GAINED), ((25, 5), Effect.FORGOTTEN), ((12, 12), Effect.NO_DIFFERENCE)],
 )
 def test_questions_are_paired(right: tuple[int, int], effect: Effect) -> None:
-    study = asked_before_and_after(dict(zip((BASE, TUNED), right, strict=True)))
-    row = only(study.run, [study.figures])
+    run, (part,) = documents(GAIN)
+    grades = {
+        cell.record.cell_id: {f"q{n}": n < hits for n in range(30)}
+        for cell, hits in zip(part.cells, right, strict=True)
+    }
+    row = only(run, [replace(part, documents={}, grades=grades)])
     assert row.effect is effect
     assert row.change is not None
     assert (row.change.before, row.change.after) == (right[0] / 30, right[1] / 30)
+
+
+def test_answers_of_a_run_are_graded_for_it() -> None:
+    study = asked_before_and_after({BASE: 1, TUNED: 3}, questions=4)
+    row = only(study.run, [study.figures])
+    assert row.change is not None
+    assert (row.change.before, row.change.after, row.effect) == (0.25, 0.75, Effect.TOO_FEW)
+    assert study.verdict.details[0].startswith("On this run there are too few questions")
+
+
+@pytest.mark.parametrize(
+    ("shift", "effect"), [(1, Effect.GAINED), (-1, Effect.FORGOTTEN), (0, Effect.NO_DIFFERENCE)]
+)
+def test_ratings_are_paired(shift: int, effect: Effect) -> None:
+    run, (part,) = documents(GAIN)
+    before, after = (cell.record.cell_id for cell in part.cells)
+    scores = {f"q{n}": 2.0 + n % 3 for n in range(30)}
+    rated = {before: scores, after: {name: one + shift for name, one in scores.items()}}
+    parts = [replace(part, documents={}, ratings={"quality": rated})]
+    assert only(run, parts).effect is effect
+    (said,) = said_of(run, parts)
+    assert "rated" in said
+    assert "for quality" in said
 
 
 @pytest.mark.parametrize(
