@@ -128,9 +128,10 @@ def _json(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]:
     text = decoded(read_bounded(path), path, faults)
     if text is None:
         return
-    for line, entry in _entries(text, path, faults):
+    for number, (line, entry) in enumerate(_entries(text, path, faults), 1):
         try:
-            yield document_of(_object(entry.encode()), columns, f"{path.name}:{line}")
+            place = f"{path.name} entry {number}:{line}"
+            yield document_of(_object(entry.encode()), columns, place)
         except (RowError, UnicodeEncodeError) as error:
             faults.add(path, line, str(error))
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from experiments.finetune.asked_questions import documents_with_questions
 from experiments.finetune.documents import Document
+from experiments.finetune.near import nearly_same, shingles_of
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.splitting import bare_text, held_out_keys
 
@@ -47,23 +49,39 @@ class Cleaned:
 
 
 def clean(documents: Sequence[Document], recipe: Recipe) -> Cleaned:
-    """Leave out duplicates, and split.
+    """Leave out repeats and questions, split, and leave out of training what is nearly held out.
 
     Raises:
         ValueError: fewer than two different documents or prompts are left.
+        HerdError: a file of questions has a mistake.
     """
     kept, removed = _without_repeats(documents)
-    keys = {document.place: bare_text(document.prompt) for document in kept}
+    asked = documents_with_questions(kept)
+    removed += [Removed(place, "question", name) for place, name in asked.items()]
+    kept = [document for document in kept if document.place not in asked]
+    keys = {one.place: bare_text(one.prompt) for one in kept}
     out = held_out_keys(list(keys.values()), recipe.held_out, recipe.seed)
+    train = [one for one in kept if keys[one.place] not in out]
+    held_out = [one for one in kept if keys[one.place] in out]
+    near = _nearly_held_out(train, held_out)
     first: dict[str, str] = {}
     for document in kept:
         first.setdefault(keys[document.place], document.place)
     return Cleaned(
-        train=[one for one in kept if keys[one.place] not in out],
-        held_out=[one for one in kept if keys[one.place] in out],
-        names={place: first[key] for place, key in keys.items()},
-        removed=removed,
+        train=[one for one in train if one.place not in near],
+        held_out=held_out,
+        names={one.place: first[keys[one.place]] for one in kept},
+        removed=[*removed, *near.values()],
     )
+
+
+def _nearly_held_out(train: Sequence[Document], held_out: Sequence[Document]) -> dict[str, Removed]:
+    """Documents to train on whose prompt, or text, is nearly one that is held out."""
+    sides = [[shingles_of(bare_text(one.prompt)) for one in part] for part in (train, held_out)]
+    return {
+        train[at].place: Removed(train[at].place, "near duplicate", held_out[of].place)
+        for at, of in nearly_same(sides[0], sides[1]).items()
+    }
 
 
 def _without_repeats(documents: Sequence[Document]) -> tuple[list[Document], list[Removed]]:

@@ -1,0 +1,51 @@
+"""Finds the questions of `experiments/questions/` in data: they are asked before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collect.questions import load_questions
+from core.paths import PROJECT_FOLDER
+from experiments.finetune.documents import Document
+from experiments.finetune.near import nearly_same, shingles_of
+from experiments.finetune.splitting import bare_text
+
+QUESTIONS = PROJECT_FOLDER / "experiments" / "questions"
+_SHORTEST = 12
+"""Characters of a question that is looked for inside a text; a shorter one must be all of it."""
+
+
+def documents_with_questions(
+    documents: Sequence[Document], folder: Path = QUESTIONS
+) -> dict[str, str]:
+    """The documents that hold a question, or whose prompt is nearly one.
+
+    Args:
+        documents: to look at.
+        folder: of files of questions.
+
+    Returns:
+        Place of a document to the question, as `keyed.yml: sum`.
+
+    Raises:
+        HerdError: a file of questions has a mistake.
+    """
+    asked = {
+        f"{path.name}: {question.id}": bare_text(question.text)
+        for path in sorted(folder.glob("*.yml"))
+        for question in load_questions(path)
+    }
+    names, texts = list(asked), list(asked.values())
+    prompts = [bare_text(document.prompt) for document in documents]
+    near = nearly_same(
+        [shingles_of(prompt) for prompt in prompts], [shingles_of(text) for text in texts]
+    )
+    found = {documents[place].place: names[of] for place, of in near.items()}
+    for document in documents:
+        words = f" {bare_text(document.whole)} "
+        inside = (n for n, text in asked.items() if len(text) >= _SHORTEST and f" {text} " in words)
+        name = next(inside, None)
+        if name is not None:
+            found.setdefault(document.place, name)
+    return found

@@ -1,0 +1,79 @@
+"""The held-out part is unseen: no repeats, nothing nearly the same, no question that is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experiments.finetune.asked_questions import documents_with_questions
+from experiments.finetune.documents import Document
+from experiments.finetune.hygiene import clean
+from experiments.finetune.near import LONG, SHARE, nearly_same, shingles_of
+from experiments.finetune.splitting import held_out_keys
+from tests.doubles.finetune_data import recipe
+
+TEXTS = st.lists(st.text("abc 가나", min_size=1, max_size=30), min_size=1, max_size=12)
+
+
+@given(left=TEXTS, right=TEXTS)
+def test_no_near_pair_is_missed(left: list[str], right: list[str]) -> None:
+    sides = [[shingles_of(text) for text in texts] for texts in (left, right)]
+    found = nearly_same(*sides)
+    for place, one in enumerate(sides[0]):
+        shares = [len(set(one) & set(other)) / len({*one, *other}) for other in sides[1]]
+        assert (place in found) == (max(shares) >= SHARE)
+
+
+def test_a_long_text_inside_a_longer_one_is_found() -> None:
+    inside = " ".join(f"word{n}" for n in range(LONG))
+    around = " ".join(f"other{n}" for n in range(LONG)) + inside
+    sides = [shingles_of(inside)], [shingles_of(around)]
+    assert nearly_same(*sides) == {0: 0}
+    assert nearly_same(*reversed(sides)) == {0: 0}
+
+
+@given(
+    keys=st.lists(st.text(max_size=4), min_size=2, max_size=40),
+    share=st.floats(0.01, 0.5),
+    seed=st.integers(0, 99),
+)
+def test_a_split_is_by_key_and_does_not_depend_on_order(
+    keys: list[str], share: float, seed: int
+) -> None:
+    if len(set(keys)) < 2:
+        return
+    out = held_out_keys(keys, share, seed)
+    assert 0 < len(out) < len(set(keys))
+    assert out == held_out_keys(keys[::-1], share, seed)
+
+
+def test_what_is_nearly_held_out_is_not_trained_on(tmp_path: Path) -> None:
+    texts = [
+        f"Story {name} told of one {name} animal and its {name} house in a {name} forest."
+        for name in ("red", "green", "yellow", "black", "purple", "orange", "한국의", "서울에")
+    ]
+    near = [text.replace("forest", "forest!").replace("told", "tells") for text in texts]
+    documents = [Document(f"a:{n}", text=text) for n, text in enumerate([*texts, *near], 1)]
+    cleaned = clean(documents, recipe(tmp_path, "a", held_out=0.25))
+    assert cleaned.count("near duplicate") >= 1
+    sides = [[shingles_of(one.text) for one in part] for part in (cleaned.train, cleaned.held_out)]
+    assert not nearly_same(*sides)
+    assert len(cleaned.train) + len(cleaned.held_out) + len(cleaned.removed) == len(documents)
+
+
+def test_a_question_that_is_asked_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "own.yml").write_text(
+        "title: Own\nquestions:\n  - {id: sea, text: Which sea is the deepest of all?}\n"
+        "  - {id: 바다, text: 가장 깊은 바다는 어디에 있습니까?}\n"
+    )
+    documents = [
+        Document("a:1", text="He asked: which sea is the DEEPEST of all? No one knew."),
+        Document("a:2", text="가장 깊은 바다는 어디에 있습니까"),
+        Document("a:3", text="The sea is deep."),
+    ]
+    assert documents_with_questions(documents, tmp_path) == {
+        "a:1": "own.yml: sea",
+        "a:2": "own.yml: 바다",
+    }
