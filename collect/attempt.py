@@ -237,6 +237,8 @@ class AttemptRecord(Record):
         devices: node name to the GPU that its log says it computed on; no nodes that computed on
             their CPU.
         scored: which document it scored; None with another workload.
+        weights_sha256: node name to the hash of the weights that its process read, of nodes whose
+            process reads weights. Attempts of before have none.
         software_devices: those of these nodes whose GPU is software, which their CPU runs.
     """
 
@@ -265,6 +267,9 @@ class AttemptRecord(Record):
     )
     scored: ScoredRecord | None = None
     software_devices: Annotated[tuple[FileName, ...], Field(max_length=MOST_NODES)] = ()
+    weights_sha256: Annotated[dict[FileName, Sha256], Field(max_length=MOST_NODES)] = Field(
+        default_factory=dict
+    )
 
     @property
     def in_vain(self) -> bool:

@@ -196,3 +196,6 @@ ATTEMPTS: Columns = MappingProxyType(
         "expected_samples": "Int64",
     }
 )
+
+ATTEMPTS_WITH_WEIGHTS: Columns = MappingProxyType({"weights_sha256": "string"})
+"""Only where the weights were hashed that processes read."""

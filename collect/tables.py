@@ -29,6 +29,7 @@ from collect.attempt import LAST_ROLES, AttemptRecord, NodeReading, NodeRecord, 
 from collect.columns import (
     ANSWERS,
     ATTEMPTS,
+    ATTEMPTS_WITH_WEIGHTS,
     FIRST_AXES,
     NODES,
     NODES_OF_GPUS,
@@ -129,12 +130,15 @@ def tables_of(account: Account) -> Tables:
         of_nodes |= NODES_OF_GPUS
     if any(attempt.record and attempt.record.scored for _, attempt in attempts):
         columns |= TRIALS_OF_DOCUMENTS
+    of_attempts = {**ATTEMPTS}
+    if any(attempt.record and attempt.record.weights_sha256 for _, attempt in attempts):
+        of_attempts |= ATTEMPTS_WITH_WEIGHTS
     return Tables(
         trials=_frame([_trial_row(account.manifest, axes, trial) for trial in trials], columns),
         tokens=_frame(_step_rows(run, trials, "tokens", TOKENS), TOKENS),
         servers=_frame(_step_rows(run, trials, "servers", SERVERS), SERVERS),
         nodes=_frame(_node_rows(run, attempts), of_nodes),
-        attempts=_frame([_attempt_row(run, *pair) for pair in attempts], ATTEMPTS),
+        attempts=_frame([_attempt_row(run, *pair) for pair in attempts], of_attempts),
         answers=_frame(_answer_rows(run, attempts), ANSWERS),
         texts=_frame(_text_rows(account.manifest, trials), TEXTS),
     )
@@ -337,6 +341,7 @@ def _attempt_row(run: str, trial: TrialState, attempt: AttemptState) -> Row:
         "root_wall_s": record.root_wall_s,
         "samples": attempt.measurement.samples if attempt.measurement else record.samples,
         "expected_samples": record.expected_samples,
+        "weights_sha256": "+".join(sorted(set(record.weights_sha256.values()))) or None,
     }
 
 

@@ -14,7 +14,7 @@ from core.terminal import complain, say_text
 from models.build import Artifact, ensure_artifact
 from models.catalogue import ModelSpec, load_catalogue
 from models.fetch import downloads_folder, open_checkpoint
-from models.listing import models_table
+from models.listing import models_table, refused_lines
 from models.shape import ALL_WEIGHTS
 
 _INTERRUPTED = 130
@@ -26,7 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if options.command == "list":
-            Console().print(models_table(load_catalogue()))
+            catalogue = load_catalogue()
+            Console().print(models_table(catalogue))
+            for line in refused_lines(catalogue):
+                say_text(line)
         elif options.command == "fetch":
             say_text(_fetched(load_catalogue().get(options.name)))
         else:

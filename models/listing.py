@@ -13,6 +13,7 @@ from models.limits import DLLAMA_WEIGHTS, node_counts
 if TYPE_CHECKING:
     from models.build import Format
     from models.catalogue import Catalogue, ModelFile, ModelSpec
+    from models.tuned import TunedRecord
 
 _MIB = 1024 * 1024
 _MILLION = 1e6
@@ -38,13 +39,18 @@ def models_table(catalogue: Catalogue) -> Table:
     return table
 
 
+def refused_lines(catalogue: Catalogue) -> tuple[str, ...]:
+    """Why each fine-tuned model that cannot be used is not in the table."""
+    return tuple(f"Not listed: {name}. {why}" for name, why in catalogue.refused().items())
+
+
 def fetched_mib(spec: ModelSpec) -> int:
     """How much must be downloaded, in MiB; by the shape where the catalogue does not say it."""
     if spec.directory:  # bfloat16, as large as f16
         sizes = [file.size_bytes for file in spec.directory if file.name.endswith(".safetensors")]
         told = None if None in sizes else sum(filter(None, sizes))
         return round((told or expected_size_bytes(spec, "gguf", "f16")) / _MIB)
-    if spec.checkpoint is None:
+    if spec.checkpoint is None:  # made on this machine
         return 0
     published = _published_bytes(spec.checkpoint)
     return round((published or expected_size_bytes(spec, "dllama", "q4_0")) / _MIB)
@@ -65,7 +71,20 @@ def _description(spec: ModelSpec) -> str:
         f"{spec.about}. {spec.parameters / _MILLION:.1f} M parameters: dim {shape.dim}, "
         f"hidden {shape.hidden_dim}, {shape.layers} layers, {shape.heads} heads, "
         f"{shape.kv_heads} KV heads, vocabulary {shape.vocab}, context {shape.context}. "
-        f"{fetched}. Nodes: {_nodes(spec)}. Licence: {spec.licence}"
+        f"{fetched}. {_parentage(spec.tuned)}Nodes: {_nodes(spec)}. Licence: {spec.licence}"
+    )
+
+
+def _parentage(record: TunedRecord | None) -> str:
+    """What a fine-tuned model was made of and how, a sentence with a space after it."""
+    if record is None:
+        return ""
+    parents, change = record.parentage, record.held_out_bits_per_byte
+    return (
+        f"Fine-tuned ({parents.method}, {parents.steps} steps) from {parents.base} "
+        f"{parents.base_sha256[:12]}…, data {parents.data_sha256[:12]}…, recipe "
+        f"{parents.recipe_sha256[:12]}…, by llama-herd {parents.toolkit}; bits per byte of the "
+        f"held-out part {change.before:.3f} before, {change.after:.3f} after. "
     )
 
 

@@ -22,6 +22,7 @@ class Execution:
         logs: file name to content.
         beginnings: process to the beginning of its output and errors, where its logs here do not
             hold it because it served earlier trials.
+        weights: node to the sha256 of the weights that its process read.
         software: nodes whose processes compute on a GPU that is software.
         link: the links of the nodes, where the matrix names them.
     """
@@ -38,6 +39,7 @@ class Execution:
     logs: dict[str, bytes] = field(default_factory=dict)
     link: LinkRecord | None = None
     beginnings: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    weights: dict[str, str] = field(default_factory=dict)
     software: set[str] = field(default_factory=set)
 
     def blame(self, cause: str) -> None:

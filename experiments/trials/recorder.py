@@ -107,6 +107,7 @@ class Recorder:
                 for name, content in execution.logs.items()
             },
             link=execution.link,
+            weights_sha256=execution.weights,
         )
 
     def _verdict(

@@ -19,6 +19,7 @@ from experiments.trials.execution import Execution
 from experiments.trials.kept_workers import KeptWorker, KeptWorkers
 from experiments.trials.lookout import ANSWER_S, Lookout
 from experiments.trials.meter import Meter
+from experiments.trials.weights import WeightsRead, weights_path
 
 KEPT_S = 86_400.0
 """Reused workers serve many trials; they end with the connection of the runner, or after a day."""
@@ -42,6 +43,7 @@ class TrialRunner:
         self._herd = herd
         self._live = live
         self._kept = KeptWorkers()
+        self._weights = WeightsRead(herd)
 
     def is_warm(self, deployment: Deployment) -> bool:
         """Whether all its workers live on from an earlier trial."""
@@ -58,6 +60,8 @@ class TrialRunner:
         self.stop_kept(self._kept.strangers(deployment, keep=keep))
         before: dict[str, NodeReading] = {}
         execution = Execution(started_at=time.time())
+        served = () if deployment.server is None else (deployment.server,)
+        self._weights.learn((*deployment.workers, *served, deployment.root), execution)
         if keep:
             missing = self._kept.missing(deployment)
             self._start(missing, f"{name}-kept", KEPT_S, before, execution)
@@ -155,6 +159,7 @@ class TrialRunner:
         execution.lose(silent, "its server was stopped")
         for reply in replies.values():
             execution.add(server, unit, reply.state, reply)
+            self._weights.note(server, reply, execution)
 
     def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
         root = deployment.root
@@ -193,6 +198,7 @@ class TrialRunner:
         execution.root_wall_s = state.runtime_s
         execution.readings[root.node.name] = NodeRecord(before=reply.before, after=reply.after)
         execution.add(root, unit, state, reply)
+        self._weights.note(root, reply, execution)
         # Of one that was halted for a cause found before, systemd may have forgotten the times.
         if state.runtime_s is None and execution.cause is None:
             execution.refused = root.node.name
@@ -222,6 +228,7 @@ class TrialRunner:
                 reply.state,
                 reply,
             )
+            self._weights.note(workers[node], reply, execution)
             execution.readings.setdefault(
                 node,
                 NodeRecord(before=before[node], after=reply.after),
@@ -245,6 +252,7 @@ class TrialRunner:
         execution.lose(silent, "its worker's log was fetched")
         for node, reply in replies.items():
             _fetched(workers[node], reply, execution)
+            self._weights.note(workers[node].process, reply, execution)
 
 
 def _fetched(worker: KeptWorker, reply: Reply, execution: Execution) -> None:
@@ -300,6 +308,8 @@ def _launch(verb: str, process: Process, name: str, deadline_s: float) -> Reques
             fields.append(("line", process.ready_line))
     if process.gpu is not None:
         fields += [("gpu", process.gpu), ("gpu_index", str(process.node.gpu_index))]
+    if (weights := weights_path(process)) is not None:
+        fields.append(("weights", weights))
     fields += [("env", f"{key}={value}") for key, value in process.env.items()]
     fields += [("arg", argument) for argument in process.argv]
     return Request(verb, tuple(fields))

@@ -63,6 +63,7 @@ class Child:
     started_at: float = field(default_factory=time.time)
     started_s: float = field(default_factory=time.monotonic)
     runtime_s: float | None = None
+    weights: tuple[Path, bytes] | None = None
 
     def has_ended(self) -> bool:
         """Whether it has; remembers when that was seen first."""
@@ -169,8 +170,11 @@ class ChildConversation:
         return Reply(request.verb, ok=False, parts={"error": b"processes here see no GPU"})
 
     def _hash(self, request: Request, fields: dict[str, str]) -> Reply:
-        sha256 = hashlib.sha256(Path(self._here(fields["file"])).read_bytes()).hexdigest()
-        return Reply(request.verb, ok=True, parts={"sha256": sha256.encode()})
+        path = Path(self._here(fields["file"]))
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        return Reply(
+            request.verb, ok=True, parts={"sha256": sha256.encode(), "stamp": _stamp(path)}
+        )
 
     def _space(self, request: Request, _: dict[str, str]) -> Reply:
         free_kib = shutil.disk_usage(self._folder).free // 1024
@@ -220,6 +224,9 @@ class ChildConversation:
                 argv, stdout=out_file, stderr=err_file, env={**os.environ, **environment}
             )
         child = Child(fields["unit"], process, out, err, before)
+        if "weights" in fields:
+            path = Path(self._here(fields["weights"]))
+            child.weights = path, _stamp(path)
         self._children[child.unit] = child
         return child
 
@@ -231,10 +238,14 @@ class ChildConversation:
         begins: tuple[int, int] = (0, 0),
     ) -> Reply:
         logs = (child.out.read_bytes()[begins[0] :], child.err.read_bytes()[begins[1] :])
+        parts = dict(zip(("out", "err"), logs, strict=True))
+        if child.weights is not None:
+            path, stamp = child.weights
+            parts["weights"] = stamp if _stamp(path) == stamp else b"changed"
         return Reply(
             verb,
             ok=True,
-            parts=dict(zip(("out", "err"), logs, strict=True)),
+            parts=parts,
             state=state or child.state(),
             before=child.before,
             after=_reading(),
@@ -261,3 +272,9 @@ class ChildConversation:
 
 def _reading() -> NodeReading:
     return NodeReading(clock_s=time.time(), uptime_s=time.monotonic())
+
+
+def _stamp(path: Path) -> bytes:
+    """What a file cannot keep while its content changes."""
+    found = path.stat()
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}".encode()

@@ -526,6 +526,24 @@ def test_a_model_file_is_hashed(tmp_path: Path) -> None:
     assert privileges.sha256_of(f"{tmp_path}/models/m/a.m") == wanted
 
 
+def test_the_stamp_of_a_file_changes_with_what_it_holds(tmp_path: Path) -> None:
+    folder = tmp_path / "models" / "m"
+    folder.mkdir()
+    path = folder / "a.m"
+    path.write_bytes(b"model")
+    stamp, before = privileges.file_stamp(str(path)), path.stat()
+    assert stamp
+    assert privileges.file_stamp(str(path)) == stamp
+    path.write_bytes(b"other")  # as long, and as old
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert privileges.file_stamp(str(path)) != stamp
+    (folder / "link").symlink_to(path)
+    for none in ("link", "gone", "../m"):
+        assert privileges.file_stamp(f"{folder}/{none}") == ""
+    with pytest.raises(RefusalError):
+        privileges.file_stamp(str(tmp_path / "secret"))
+
+
 def test_nothing_else_is_hashed(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("4711")

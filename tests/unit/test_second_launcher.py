@@ -26,7 +26,7 @@ from tests.doubles.scripted_run import matrix
 
 DLLAMA = f"""\
 #!{sys.executable}
-import pathlib, signal, socket, sys
+import os, pathlib, signal, socket, sys
 logs, words = pathlib.Path({str(LOGS)!r}), sys.argv[1:]
 if words[0] == "worker":
     host, port = (words[words.index(flag) + 1] for flag in ("--host", "--port"))
@@ -36,6 +36,12 @@ if words[0] == "worker":
     signal.pause()
 if pathlib.Path(sys.argv[0]).with_name("fails").exists():
     sys.exit("it fails")
+if pathlib.Path(sys.argv[0]).with_name("swaps").exists():
+    model = pathlib.Path(words[words.index("--model") + 1])
+    before = model.stat()
+    if model.read_bytes() != b"another":
+        model.write_bytes(b"another")
+        os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
 nodes = 1 + sum(word.endswith(":9990") for word in words)
 sys.stdout.write((logs / f"n{{nodes}}" / "root.out").read_text())
 """
@@ -101,6 +107,32 @@ def test_a_run_is_measured_recorded_and_complete(
     assert of_two.nodes["pi2"].after is not None
     assert (build_tables(result.folder).trials["decode_tokens_per_s"] > 0).all()
     assert measure(tmp_path, machine, workers=workers).already_complete
+
+
+@pytest.mark.parametrize("workers", ["fresh", "kept"])
+def test_an_attempt_has_the_hash_of_the_weights_that_its_process_read(
+    tmp_path: Path, machine: Path, workers: str
+) -> None:
+    result = measure(tmp_path, machine, workers=workers)
+
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    # The worker of this engine gets its part from the root.
+    assert [one.weights_sha256 for one in attempts(result)] == [{"pi1": sha256}] * 4
+    assert set(build_tables(result.folder).attempts["weights_sha256"]) == {sha256}
+
+
+def test_weights_that_are_swapped_unseen_make_every_attempt_fail(
+    tmp_path: Path, machine: Path
+) -> None:
+    """They keep their size and time of change; only their inode's time tells."""
+    (machine / "engines" / "distributed-llama" / "bin" / "swaps").touch()
+
+    result = measure(tmp_path, machine)
+
+    causes = [one.cause or "" for one in attempts(result)]
+    assert len(causes) == 4
+    assert all(".m on pi1 was replaced" in cause for cause in causes)
+    assert any("was replaced: its sha256 is" in cause for cause in causes)
 
 
 def test_a_root_that_fails_is_a_failed_attempt_with_its_log(tmp_path: Path, machine: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import HerdError
+from models.__main__ import main
 from models.build import Artifact, ensure_artifact, is_cached
 from models.catalogue import load_catalogue
 from models.fetch import is_fetched, open_checkpoint
@@ -227,3 +228,15 @@ def test_without_fine_tuned_models_the_catalogue_is_as_it_was(tmp_path: Path) ->
     with tuned_here(tmp_path / "nowhere"):
         assert not load_catalogue().refused()
         assert all(load_catalogue().get(name).tuned is None for name in load_catalogue().names())
+
+
+def test_the_list_of_models_has_its_parents_and_names_those_left_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    tuned_model(folder, "stories15m")
+    assert main(["list"]) == 0
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in ("lora, 20 steps", BASE, "d" * 12, "e" * 12, "1.500 before, 1.200 after"):
+        assert words in told
+    assert "Not listed: stories15m. A fine-tuned model cannot be called stories15m" in told

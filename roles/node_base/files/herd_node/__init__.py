@@ -21,4 +21,4 @@ through a pidfd. It needs only Python 3.9 and its standard library, which every 
 these modules are one file (`core/packing.py`).
 """
 
-VERSION = "10"
+VERSION = "11"

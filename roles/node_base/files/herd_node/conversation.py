@@ -19,6 +19,7 @@ from herd_node.privileges import (
     ANSWER_S,
     NodeLock,
     check_program,
+    file_stamp,
     log_bytes,
     read_log,
     require_ours,
@@ -51,6 +52,7 @@ class Conversation:
         self._firewall = Firewall()
         self._units: dict[str, Unit] = {}
         self._gpus: dict[str, GpuMeter] = {}
+        self._weights: dict[str, tuple[str, str]] = {}
         self._run: tuple[Unit, Reply] | None = None
         self._launch: Launch | None = None
 
@@ -151,6 +153,7 @@ class Conversation:
         reply.pairs("energy_after", self._joules())
         reply.pairs("props", unit.shown())
         reply.pairs("after", self._reading())
+        self._tell_weights(unit, reply)
         unit.logs(reply)
         reply.send()
         # After the reply: nobody waits for it.
@@ -179,6 +182,7 @@ class Conversation:
         unit.stop()
         reply.pairs("props", props)
         reply.pairs("after", self._reading())
+        self._tell_weights(unit, reply)
         unit.logs(reply)
         reply.send()
         self._forget(unit)
@@ -191,6 +195,7 @@ class Conversation:
         reply.part("alive", "no" if ended else "yes")
         reply.pairs("props", unit.shown() if ended else unit.used())
         reply.pairs("after", self._reading())
+        self._tell_weights(unit, reply)
         unit.logs(reply, *places)
         reply.send()
 
@@ -236,6 +241,7 @@ class Conversation:
         """Stop what a killed runner left."""
         self._units.clear()
         self._gpus.clear()
+        self._weights.clear()
         left = stop_all(self._systemd)
         if left:
             raise RefusalError(f"these units do not stop: {', '.join(left)}")
@@ -293,7 +299,12 @@ class Conversation:
 
     def verb_hash(self, request: Request, reply: Reply) -> None:
         """Of a model file."""
-        reply.part("sha256", sha256_of(request.text("file")))
+        path = request.text("file")
+        stamp = file_stamp(path)
+        reply.part("sha256", sha256_of(path))
+        if file_stamp(path) != stamp:
+            raise RefusalError(f"{path[:200]!r} was changed while it was read")
+        reply.part("stamp", stamp)
         reply.send()
 
     def verb_firewall(self, _request: Request, reply: Reply) -> None:
@@ -325,10 +336,19 @@ class Conversation:
         name = request.unit()
         for port in request.ports(words):
             self._firewall.require_for(port)
+        weights = request.text("weights")
+        if weights:
+            self._weights[name] = weights, file_stamp(weights)
         start_unit(self._systemd, name, request)
         unit = Unit(self._systemd, name, begun=True)
         self._units[name] = unit
         return unit
+
+    def _tell_weights(self, unit: Unit, reply: Reply) -> None:
+        """Add the stamp of the weights that a unit read, if they are what they were before it."""
+        path, stamp = self._weights.get(unit.name, ("", ""))
+        if path:
+            reply.part("weights", stamp if file_stamp(path) == stamp else "changed")
 
     def _unit(self, request: Request) -> Unit:
         name = request.unit()
@@ -340,5 +360,6 @@ class Conversation:
     def _forget(self, unit: Unit) -> None:
         self._units.pop(unit.name, None)
         self._gpus.pop(unit.name, None)
+        self._weights.pop(unit.name, None)
         unit.stop()
         unit.forget()

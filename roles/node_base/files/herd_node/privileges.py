@@ -301,6 +301,24 @@ def sha256_of(path: str) -> str:
     return digest.hexdigest()
 
 
+def file_stamp(path: str) -> str:
+    """Size, times of change and number of a file below the models' folder; empty if it is none.
+
+    The time of change of the inode cannot be set, so a file that keeps this keeps what it holds.
+    """
+    if not path.startswith(f"{places.MODELS}/"):
+        raise RefusalError(f"{path[:200]!r} is not below {places.MODELS}")
+    try:
+        file = opened(places.MODELS, *path[len(places.MODELS) + 1 :].split("/"))
+    except (OSError, RefusalError):
+        return ""
+    try:
+        status = os.fstat(file)
+    finally:
+        os.close(file)
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
 def log_bytes(unit: str, kind: str) -> int | None:
     """How long a log is; None if there is none."""
     try:
