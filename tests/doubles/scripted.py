@@ -313,7 +313,8 @@ class ScriptedConversation:
 
     def _hash(self, fields: dict[str, str], request: Request) -> Reply:
         self._world.note("hashed", self.node.name, fields["file"])
-        return reply_of(request.verb, ok=True, parts={"sha256": self._world.model_sha256.encode()})
+        told = {"sha256": self._world.model_sha256.encode(), "stamp": b"7 5 5 1"}
+        return reply_of(request.verb, ok=True, parts=told)
 
     def _space(self, fields: dict[str, str], request: Request) -> Reply:
         return reply_of(

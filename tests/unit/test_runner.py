@@ -390,9 +390,13 @@ def test_a_model_file_that_is_not_what_its_manifest_says_is_refused(tmp_path: Pa
     assert "ansible pi1 -b -K -m raw -a 'rm /opt/llama-herd/models/" in str(caught.value)
 
 
-def test_a_model_file_is_read_again_only_when_it_was_touched(tmp_path: Path) -> None:
+def test_a_model_file_is_read_once_and_again_only_when_it_was_touched(tmp_path: Path) -> None:
+    def hashed() -> list[str]:
+        journal = world(tmp_path).journal()
+        return [line["unit"].rpartition(".")[2] for line in journal if line["event"] == "hashed"]
+
     run(tmp_path, world(tmp_path))
-    assert not [line for line in world(tmp_path).journal() if line["event"] == "hashed"]
+    assert hashed() == ["m"]  # the weights, before the first trial
 
     run(tmp_path, world(tmp_path, model_bytes=8), new=True)
-    assert len([line for line in world(tmp_path).journal() if line["event"] == "hashed"]) == 2
+    assert sorted(hashed()[1:]) == ["m", "m", "t"]
