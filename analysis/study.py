@@ -13,6 +13,7 @@ from analysis.answers.llm_judges import Opinion, opinions
 from analysis.answers.ratings import Ratings
 from analysis.cells.additions import Setup, additions_of
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.documents import change_by_nodes, document_headline, scored_cells
 from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
@@ -154,6 +155,10 @@ def study_of(
     verdict = with_additions(verdict, setups, within(family.margin))
     if agreement is not None:
         verdict = replace(verdict, headline=agreement.headline, details=agreement.sentences)
+    if scored := scored_cells(run, all_series):
+        change = change_by_nodes(scored, all_series)
+        headline = document_headline(scored, all_series)
+        verdict = replace(verdict, headline=headline, details=(change,) if change else ())
     verdict = _with_oddities(verdict, steadiness.oddities)
     if comparison is not None:
         verdict = comparison.verdict(verdict, has_speed=has_speed)

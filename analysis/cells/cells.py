@@ -224,7 +224,7 @@ def cell_results(
         nodes: table of the run; without it nothing is known of the GPUs of its cells.
     """
     if isinstance(run.workload, Greedy | Documents):
-        trials = trials.drop(columns=list(FIGURES))
+        trials = trials.drop(columns=list(FIGURES), errors="ignore")
     groups = {str(cell_id): rows for cell_id, rows in trials.groupby("cell_id", sort=False)}
     empty = trials.iloc[:0]
     emulated = {name for name, facts in run.nodes.items() if facts.get("emulated")}

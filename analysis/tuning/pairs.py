@@ -92,9 +92,10 @@ class PairedChange:
 def change_of_documents(
     before: Mapping[str, ScoredText], after: Mapping[str, ScoredText]
 ) -> PairedChange | None:
-    """Compare bits per byte over the documents that both scored.
+    """Compare bits per byte over the documents that both scored whole.
 
-    Bits per byte is a ratio of sums: a document counts by its bytes.
+    Bits per byte is a ratio of sums: a document counts by its bytes. A document is left out where
+    the two scored different bytes, because a part of it failed.
 
     Args:
         before: document to what the base made of it.
@@ -102,16 +103,13 @@ def change_of_documents(
 
     Returns:
         None where they share no document.
-
-    Raises:
-        ValueError: they counted different bytes of a document, so they scored other texts.
     """
-    shared = sorted(before.keys() & after.keys())
+    shared = sorted(
+        name for name in before.keys() & after.keys() if before[name].size == after[name].size > 0
+    )
     if not shared:
         return None
     sizes = np.array([before[name].size for name in shared], dtype=np.float64)
-    if [before[name].size for name in shared] != [after[name].size for name in shared]:
-        raise ValueError("a document has other bytes after than before")
     bits_before = np.array([before[name].bits for name in shared])
     bits_after = np.array([after[name].bits for name in shared])
     ends = paired_interval(

@@ -18,12 +18,21 @@ from analysis.agreement.report import agreed
 from analysis.study import Study, study_of
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
-from collect.columns import SERVERS, TOKENS, Columns
+from collect.columns import SERVERS, TOKENS, TRIALS_OF_DOCUMENTS, Columns
+from collect.documents import DocumentPart
 from collect.judging import Judge, Judged, Ruling
 from collect.questions import AnswerKey, Question
 from collect.ratings import Judgement, answer_hash
-from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Perplexity, Price, SystemRecord
-from collect.tables import tables_of
+from collect.run import (
+    ATTEMPTS_FOLDER,
+    RUN_FILE,
+    Documents,
+    Perplexity,
+    Price,
+    RunManifest,
+    SystemRecord,
+)
+from collect.tables import Tables, tables_of
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
@@ -142,6 +151,33 @@ def _greedy(folder: Path) -> Study:
     return study_of(run, made, agreement=agreed(run, made, run_folder(folder)))
 
 
+def documents_run(change: float = 0.0, count: int = 8) -> tuple[RunManifest, Tables]:
+    """A run that scored documents of 100 bytes on one node and two, the first a byte shorter.
+
+    Args:
+        change: by how much two nodes change the bits per byte of the last document.
+        count: documents.
+    """
+    parts = tuple(DocumentPart(document=f"d{i}", text="x" * 100) for i in range(count))
+    workload = Documents(file="held_out.jsonl", scored=parts)
+    run, tables = make_frames({(LLAMA, nodes): [1.0] * count for nodes in (1, 2)})
+    trials = tables.trials.copy()
+    place = trials["repeat"].astype(int) - 1
+    bits = 0.8 + 0.05 * place + change * ((place == count - 1) & (trials["nodes"] == 2))
+    sizes = 100 - (place == 0).astype(int)
+    told = {
+        "document": "d" + place.astype(str), "document_part": 1, "document_bytes": sizes,
+        "document_tokens": 30, "read_tokens": 30 - (place == 3).astype(int),
+        "document_bits": bits * sizes, "bits_per_byte": bits,
+    }  # fmt: skip
+    made = trials.assign(**told).astype(dict(TRIALS_OF_DOCUMENTS))
+    return run.model_copy(update={"workload": workload}), replace(tables, trials=made)
+
+
+def _scored_documents(_folder: Path) -> Study:
+    return study_of(*documents_run())
+
+
 def _questions(_folder: Path) -> Study:
     return study_of(*make_asked(QUESTIONS, _systems()))
 
@@ -219,6 +255,7 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "GPU and Pis": _gpu_and_pis,
     "software GPU": _software_gpu,
     "greedy": _greedy,
+    "documents": _scored_documents,
     "questions": _questions,
     "APIs only": _apis_only,
     "replayed answers": _replayed,

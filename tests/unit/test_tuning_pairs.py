@@ -78,10 +78,9 @@ def test_few_show_nothing() -> None:
     assert asked.fewest == 30
 
 
-def test_other_texts_are_no_pair() -> None:
-    other = {**_scored(1.0), "d0": ScoredText(1.0, 99)}
-    with pytest.raises(ValueError, match="other bytes"):
-        change_of_documents(_scored(1.0), other)
+def test_a_document_that_one_arm_scored_in_part_is_left_out() -> None:
+    part = {**_scored(1.0), "d0": ScoredText(1.0, 99)}
+    assert _of(_scored(1.0), part).count == 7
 
 
 def test_more_comparisons_need_more() -> None:
