@@ -21,6 +21,18 @@ SHORTEST = 16
 """Characters of a document: a shorter one has too few tokens to say anything."""
 LONGEST = 4000
 LONGEST_NAME = 200
+_PLAIN = str.maketrans(
+    {
+        "\N{LEFT SINGLE QUOTATION MARK}": "'",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+        "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+        "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+        "\N{EN DASH}": "-",
+        "\N{EM DASH}": "-",
+        "\N{HORIZONTAL ELLIPSIS}": "...",
+    }
+)
+"""Signs of typography, which older texts have, as a keyboard writes them."""
 
 
 class DocumentPart(Record):
@@ -51,11 +63,13 @@ class LeftOut(Record):
         beyond: more than were asked for.
         short: of less than 16 characters.
         unprintable: with characters that do not print, which engines read differently.
+        not_ascii: with other characters than ASCII, where an engine cannot score these.
     """
 
     beyond: Count = 0
     short: Count = 0
     unprintable: Count = 0
+    not_ascii: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +80,19 @@ class TakenDocuments:
     left_out: LeftOut
 
 
-def take_documents(path: Path, count: int, characters: int) -> TakenDocuments:
+def take_documents(
+    path: Path, count: int, characters: int, *, only_ascii: bool = False
+) -> TakenDocuments:
     """Read a file and take documents in its order; second parts come after all first ones.
 
-    White space becomes single spaces.
+    White space becomes single spaces; quotes, dashes and ellipses become those of ASCII.
 
     Args:
         path: `.jsonl`: an object a line, with `document` (its name) and `text`; several lines of
             one document are its parts. Any other: plain text, a document between empty lines.
         count: parts at most.
         characters: of each part at most; the rest of its text is cut off.
+        only_ascii: leave out what has other characters.
 
     Raises:
         HerdError: no such file, not UTF-8, a line that is no such object, or nothing to score;
@@ -83,15 +100,17 @@ def take_documents(path: Path, count: int, characters: int) -> TakenDocuments:
     """
     read = _of_jsonl if path.suffix == ".jsonl" else _of_text
     texts = list(read(path, _content(path)))
-    short = unprintable = 0
+    short = unprintable = not_ascii = 0
     parts: list[DocumentPart] = []
     seen: dict[str, int] = {}
     for document, raw in texts:
-        text = " ".join(raw.split())
+        text = " ".join(raw.translate(_PLAIN).split())
         if len(text) < SHORTEST:
             short += 1
         elif not text.isprintable():
             unprintable += 1
+        elif only_ascii and not text.isascii():
+            not_ascii += 1
         else:
             seen[document] = seen.get(document, 0) + 1
             kept = text[:characters].rstrip()
@@ -105,11 +124,13 @@ def take_documents(path: Path, count: int, characters: int) -> TakenDocuments:
             )
     if not parts:
         raise HerdError(
-            f"The file of documents {path} has no document of {SHORTEST} printable characters or "
-            "more: give a file with such documents."
+            f"The file of documents {path} has no document of {SHORTEST} printable "
+            f"{'ASCII ' if only_ascii else ''}characters or more: give a file with such documents."
         )
     parts.sort(key=lambda part: part.part)
-    left_out = LeftOut(beyond=max(0, len(parts) - count), short=short, unprintable=unprintable)
+    left_out = LeftOut(
+        beyond=max(0, len(parts) - count), short=short, unprintable=unprintable, not_ascii=not_ascii
+    )
     return TakenDocuments(tuple(parts[:count]), left_out)
 
 
@@ -125,6 +146,7 @@ def summary_of(parts: Sequence[DocumentPart], left_out: LeftOut) -> str:
         (left_out.beyond, "beyond `count`"),
         (left_out.short, f"shorter than {SHORTEST} characters"),
         (left_out.unprintable, "with characters that do not print"),
+        (left_out.not_ascii, "not in ASCII, which llama.cpp cannot score"),
     )
     left = [f"{number} {why}" for number, why in reasons if number]
     return ", ".join(told) + (f"; left out: {', '.join(left)}" if left else "")

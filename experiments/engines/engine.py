@@ -32,6 +32,7 @@ class Engine(ABC):
         page: its page, `docs/<page>.md`; by default its name with `-`.
         axes: the axes that it has in addition to those of all engines.
         workloads: kinds of workloads that it has; cells with another one are refused.
+        scores_only_ascii: whether it scores no document with other characters.
         devices: what it can compute on; cells with another `device` are refused.
     """
 
@@ -40,6 +41,7 @@ class Engine(ABC):
     page: ClassVar[str] = ""
     axes: ClassVar[tuple[Axis, ...]] = ()
     workloads: ClassVar[tuple[str, ...]]
+    scores_only_ascii: ClassVar[bool] = False
     devices: ClassVar[tuple[str, ...]] = ("cpu",)
 
     @property

@@ -48,6 +48,7 @@ class LlamaCpp(NodeEngine):
     format = "gguf"
     ports = ("50052-50061",)
     workloads = ("benchmark", "perplexity", "questions", "greedy", "documents")
+    scores_only_ascii = True
     options = (
         *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--device"),
         *("--fit", "--flash-attn", "--host", "--log-verbosity", "--model"),
@@ -74,7 +75,7 @@ class LlamaCpp(NodeEngine):
             gpu.misplaced(cell)
             or shares.unshareable(cell, common.taking_part(cell, cluster))
             or _not_exact(cell)
-            or scoring.too_long(cell)
+            or scoring.unscorable(cell)
         )
 
     def tokens(self, cell: Cell) -> int:

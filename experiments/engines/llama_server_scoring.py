@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 from collect.run import Documents, Greedy
+from core.foreign import one_line
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Cell, Deployment, Process
@@ -40,9 +41,17 @@ def scoring_deployment(cell: Cell, workers: tuple[Process, ...], server: Process
     )
 
 
-def too_long(cell: Cell) -> str | None:
-    """Why a document cannot be scored for its length, one sentence; None if all can."""
-    tokens = common.tokens(cell) if isinstance(cell.workload, Documents) else 0
+def unscorable(cell: Cell) -> str | None:
+    """Why a document cannot be scored, one sentence; None if all can."""
+    if not isinstance(cell.workload, Documents):
+        return None
+    # A stream has no event for a token that ends within a character.
+    if other := next((one for one in cell.workload.scored if not one.text.isascii()), None):
+        return (
+            f"llama.cpp scores only documents in ASCII, and {one_line(other.name, 60)} has other "
+            "characters: name llama.cpp in the matrix, and these are left out"
+        )
+    tokens = common.tokens(cell)
     if tokens <= MOST_TOKENS:
         return None
     return (

@@ -11,13 +11,18 @@ from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 
 
-def with_documents(workload: Documents) -> Documents:
+def with_documents(workload: Documents, *, only_ascii: bool) -> Documents:
     """Give a workload the documents that its file has.
+
+    Args:
+        workload: as the matrix has it.
+        only_ascii: an engine of the matrix scores nothing else.
 
     Raises:
         HerdError: the file cannot be read, is damaged, or has no document; with file and line.
     """
-    taken = take_documents(PROJECT_FOLDER / workload.file, workload.count, workload.characters)
+    path = PROJECT_FOLDER / workload.file
+    taken = take_documents(path, workload.count, workload.characters, only_ascii=only_ascii)
     return workload.model_copy(update={"scored": taken.parts, "left_out": taken.left_out})
 
 

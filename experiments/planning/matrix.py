@@ -282,18 +282,30 @@ def load_matrix(path: Path) -> Matrix:
             value; with file and line, what is wrong and what would be right.
     """
     matrix = load_yaml_file(path, Matrix, "the matrix")
+    ascii_only = _scores_only_ascii(matrix)
     parts = {
-        name: part.model_copy(update=_from_files(part, path)) for name, part in matrix.parts.items()
+        name: part.model_copy(update=_from_files(part, path, only_ascii=ascii_only))
+        for name, part in matrix.parts.items()
     }
     if found := question_problem(parts):
         at, file, problem = found
         raise HerdError(f"{path}, line {line_of(path, at, file)}: {problem}.")
     return matrix.model_copy(
-        update={"file": str(path), **_from_files(matrix, path), "parts": parts}
+        update={
+            "file": str(path),
+            **_from_files(matrix, path, only_ascii=ascii_only),
+            "parts": parts,
+        }
     )
 
 
-def _from_files(one: Matrix | PartOfMatrix, path: Path) -> dict[str, object]:
+def _scores_only_ascii(matrix: Matrix) -> bool:
+    """Whether an engine of a matrix scores ASCII alone; of systems it is assumed."""
+    names = [str(name) for name in matrix.values(COMMON_AXES[0])]
+    return SYSTEM.name in matrix.axes or any(ENGINES[name].scores_only_ascii for name in names)
+
+
+def _from_files(one: Matrix | PartOfMatrix, path: Path, *, only_ascii: bool) -> dict[str, object]:
     """Read what a workload names in files: questions, or documents, which give the repeats."""
     workload = one.workload
     if isinstance(workload, Questions):
@@ -301,7 +313,7 @@ def _from_files(one: Matrix | PartOfMatrix, path: Path) -> dict[str, object]:
         return {"workload": workload.model_copy(update={"asked": asked})}
     if isinstance(workload, Documents):
         given = one.repeats if "repeats" in one.model_fields_set else None
-        found = with_documents(workload)
+        found = with_documents(workload, only_ascii=only_ascii)
         return {"workload": found, "repeats": repeats_of_documents(found, given, path)}
     return {}
 

@@ -173,6 +173,24 @@ def test_a_document_must_fit_the_context() -> None:
         assert "request fewer `characters` of each in the matrix" in refused
 
 
+def test_llama_cpp_scores_only_ascii(tmp_path: Path) -> None:
+    refused = ENGINES["llama.cpp"].check(documents_cell("llama.cpp", split_mode="layer"), cluster())
+    assert refused is not None
+    assert "llama.cpp scores only documents in ASCII, and 강아지 has other" in refused
+    path = matrix_of(tmp_path)
+    with (tmp_path / "held_out.jsonl").open("a") as file:
+        for text in (KOREAN, "“It’s fine” — he said…"):  # noqa: RUF001 - typography
+            file.write(json.dumps({"document": "more", "text": text}) + "\n")
+    with_llama = load_matrix(path).workload
+    assert isinstance(with_llama, Documents)
+    assert with_llama.left_out == LeftOut(not_ascii=1)
+    assert with_llama.scored[3].text == '"It\'s fine" - he said...'
+    path.write_text(path.read_text().replace("llama.cpp", "distributed-llama"))
+    without = load_matrix(path).workload
+    assert isinstance(without, Documents)
+    assert [one.text for one in without.scored[3:4]] == [KOREAN]
+
+
 def test_an_engine_that_splits_with_flash_attention_is_refused() -> None:
     refused = ENGINES["llama.cpp"].check(
         documents_cell("llama.cpp", split_mode="tensor", nodes=2), cluster()
