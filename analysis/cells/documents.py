@@ -144,7 +144,9 @@ def text_frame(found: Sequence[ScoredCell]) -> pd.DataFrame:
 
 
 def document_headline(found: Sequence[ScoredCell], all_series: Sequence[Series]) -> Sentence:
-    """Which cell predicts the documents best, one sentence."""
+    """Which cell predicts the documents best, of those that scored most of them; one sentence."""
+    most = max(len(one.texts) for one in found)
+    found = [one for one in found if len(one.texts) == most]
     best = min(found, key=lambda one: one.bits_per_byte)
     told = {
         "cell": named_cell(best, all_series),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from analysis.blocks import Tabled
@@ -51,6 +53,16 @@ def test_few_documents_have_no_interval() -> None:
 def test_the_headline_names_the_cell() -> None:
     headline = study_of(*documents_run()).verdict.headline
     assert "needs the fewest bits per byte of 2 cells" in headline
+
+
+def test_a_cell_that_lacks_documents_is_not_called_the_best() -> None:
+    run, tables = documents_run()
+    rows = tables.trials
+    is_lost = (rows["nodes"] == 1) & (rows["repeat"] > 2)
+    left = replace(tables, trials=rows.assign(state=rows["state"].mask(is_lost, "failed")))
+    headline = study_of(run, left).verdict.headline
+    assert "on two nodes needs 0.97" in headline
+    assert "over 8 documents" in headline
 
 
 def test_another_run_has_no_such_section() -> None:
