@@ -32,7 +32,8 @@ _SMALL_FILE_BYTES = 1 << 28
 _PREFIX = "base_model.model."
 _KEPT = "The adapter and the checkpoints are whole."
 
-Change = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+Change = Callable[["NDArray[np.float32]"], "NDArray[np.float32] | None"]
+"""A tensor of the base to that of the merged model; None if it does not fit."""
 
 
 def merge(base_folder: Path, adapter_folder: Path, merged_folder: Path) -> None:
@@ -81,11 +82,16 @@ def _changes(folder: Path) -> dict[str, Change]:
 
 
 def _replaced_by(values: NDArray[np.float32]) -> Change:
-    return lambda _base: values
+    return lambda base: values if values.shape == base.shape else None
 
 
 def _added_to(up: NDArray[np.float32], down: NDArray[np.float32], scale: np.float32) -> Change:
-    return lambda base: base + scale * (up @ down)
+    def added(base: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        # numpy would stretch a single row to all
+        fits = base.shape == (up.shape[0], down.shape[1]) and up.shape[1] == down.shape[0]
+        return base + scale * (up @ down) if fits else None
+
+    return added
 
 
 def _write_weights(base: Path, target: Path, changes: dict[str, Change]) -> None:
@@ -106,7 +112,7 @@ def _write_weights(base: Path, target: Path, changes: dict[str, Change]) -> None
             begin, end = entry["data_offsets"]
             values = np.frombuffer(source.read(end - begin), "<f4").reshape(entry["shape"])
             changed = changes[name](values) if name in changes else values
-            if changed.shape != values.shape:
+            if changed is None:
                 raise HerdError(_another_base(name))
             file.write(np.ascontiguousarray(changed, "<f4").data)
     sync(target)

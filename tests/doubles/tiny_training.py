@@ -13,7 +13,7 @@ from experiments.finetune.adapter import hashes_of, write_adapter
 from experiments.finetune.checkpoints import Checkpoints
 from experiments.finetune.data import Example
 from experiments.finetune.loop import train_to_end
-from experiments.finetune.progress import TrainingLines
+from experiments.finetune.progress import TrainingLines, TrainingProgress
 from experiments.finetune.pytorch import Computer, repeatable
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.trainer import Training
@@ -61,13 +61,16 @@ def write_base(folder: Path) -> Path:
     return folder
 
 
-def train(base: Path, folder: Path, recipe: Recipe) -> tuple[dict[str, str], list[str]]:
+def train(
+    base: Path, folder: Path, recipe: Recipe, progress: TrainingProgress | None = None
+) -> tuple[dict[str, str], list[str]]:
     """Train from wherever `folder` is to the end: hashes of the adapter, and what was said."""
     said: list[str] = []
     with repeatable(CPU):
         training = Training(recipe, base, examples_of(0, 20), examples_of(40, 4), CPU)
         checkpoints = Checkpoints(folder / "checkpoints", WHOSE, said.append)
-        train_to_end(training, checkpoints, recipe, WHOSE, TrainingLines(Console(file=sys.stderr)))
+        shown = progress or TrainingLines(Console(file=sys.stderr))
+        train_to_end(training, checkpoints, recipe, WHOSE, shown)
         write_adapter(training, recipe, folder / "adapter", said.append)
     return hashes_of(folder / "adapter"), said
 

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from core.errors import HerdError
 
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+from experiments.finetune.progress import TrainingLines
+from experiments.finetune.trainer import Training
 from tests.doubles.tiny_training import (
+    CPU,
+    examples_of,
     recipe_of,
     train,
     train_and_die,
@@ -114,20 +124,58 @@ def test_a_kill_while_the_disk_is_written_changes_no_byte(
     }
 
 
-def test_a_signal_ends_after_the_step_and_the_rest_gives_the_same_bytes(
-    processes: ForkServerContext,
+class Interrupting(TrainingLines):
+    """Sends Ctrl-C while step 8 is shown."""
+
+    def step(self, step: int, loss: float, tokens_per_s: float) -> None:
+        if step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_after_the_step_and_the_rest_gives_the_same_bytes(
+    base: Path, tmp_path: Path, undisturbed: dict[str, dict[str, str]]
+) -> None:
+    with pytest.raises(HerdError, match="Stopped after step 7 of 24") as error:
+        train(base, tmp_path, recipe_of(), Interrupting(Console(file=sys.stderr)))
+    assert "finetune tiny.yml" in str(error.value)
+    names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert sorted(names) == ["step-00000005", "step-00000007"]
+    assert train(base, tmp_path, recipe_of())[0] == undisturbed["lora"]
+
+
+def test_a_full_disk_costs_no_checkpoint(
     base: Path,
     tmp_path: Path,
     undisturbed: dict[str, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where the signal comes before training can hear it, it ends the process as any."""
-    process = begin(processes, train_on, base, tmp_path, recipe_of("lora", steps=24))
-    ends_s = time.monotonic() + LONGEST_S
-    while not list(tmp_path.glob("checkpoints/step-*")) and time.monotonic() < ends_s:
-        time.sleep(0.002)
-    os.kill(process.pid or 0, signal.SIGINT)
-    process.join(LONGEST_S)
+    def full(_path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("experiments.finetune.checkpoints.write_file", full)
+        with pytest.raises(HerdError, match="disk of this machine is full"):
+            train(base, tmp_path, recipe_of())
+    assert list((tmp_path / "checkpoints").iterdir()) == []
     assert train(base, tmp_path, recipe_of())[0] == undisturbed["lora"]
+
+
+def test_padding_changes_no_loss(base: Path) -> None:
+    short, long = examples_of(0, 1), examples_of(8, 1)
+    training = Training(recipe_of(), base, short, long, CPU)
+    alone = [training._loss(one) for one in (short, long)]
+    together, counted = training._loss((*short, *long))
+    assert counted == sum(number for _, number in alone)
+    apart = sum(float(loss.detach()) for loss, _ in alone)
+    assert float(together.detach()) == pytest.approx(apart, rel=1e-5)
+
+
+def test_only_marked_tokens_count(base: Path) -> None:
+    (text,) = examples_of(0, 1)
+    training = Training(recipe_of(), base, [text], [text], CPU)
+    unmarked = (True, *[False] * (len(text.ids) - 2), True)
+    _, counted = training._loss([replace(text, trained=unmarked)])
+    assert counted == 1
 
 
 @pytest.fixture(scope="module")
