@@ -64,9 +64,12 @@ class WeightsRead:
             execution: of the attempt.
         """
         node, path, told = process.node.name, weights_path(process), reply.text("weights")
-        if path is None or not told:
+        if path is None or "weights" not in reply.parts:
             return  # it reads none, or the launcher does not say
         name = path.removeprefix(f"{MODELS_FOLDER}/")
+        if not told:
+            self._blame(f"{name} on {node} is missing or no regular file", node, execution)
+            return
         if told != "changed" and self._known.get((node, path), ("", ""))[0] != told:
             self._hash({node: path}, execution)
         stamp, sha256 = self._known.get((node, path), ("", ""))

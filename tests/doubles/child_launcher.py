@@ -276,5 +276,7 @@ def _reading() -> NodeReading:
 
 def _stamp(path: Path) -> bytes:
     """What a file cannot keep while its content changes."""
+    if not path.is_file() or path.is_symlink():
+        return b""
     found = path.stat()
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}".encode()

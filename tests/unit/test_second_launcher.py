@@ -42,6 +42,11 @@ if pathlib.Path(sys.argv[0]).with_name("swaps").exists():
     if model.read_bytes() != b"another":
         model.write_bytes(b"another")
         os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+if pathlib.Path(sys.argv[0]).with_name("links").exists():
+    model = pathlib.Path(words[words.index("--model") + 1])
+    if not model.is_symlink():
+        model.rename(model.with_name("moved"))
+        model.symlink_to(model.with_name("moved"))
 nodes = 1 + sum(word.endswith(":9990") for word in words)
 sys.stdout.write((logs / f"n{{nodes}}" / "root.out").read_text())
 """
@@ -133,6 +138,16 @@ def test_weights_that_are_swapped_unseen_make_every_attempt_fail(
     assert len(causes) == 4
     assert all(".m on pi1 was replaced" in cause for cause in causes)
     assert any("was replaced: its sha256 is" in cause for cause in causes)
+
+
+def test_weights_that_become_a_link_make_every_attempt_fail(tmp_path: Path, machine: Path) -> None:
+    (machine / "engines" / "distributed-llama" / "bin" / "links").touch()
+
+    result = measure(tmp_path, machine)
+
+    causes = [one.cause or "" for one in attempts(result)]
+    assert any("is missing or no regular file" in cause for cause in causes)
+    assert result.counts["done"] == 0
 
 
 def test_a_root_that_fails_is_a_failed_attempt_with_its_log(tmp_path: Path, machine: Path) -> None:
