@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from collect.run import RunManifest, Scalar, SystemRecord
+from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines.common import model_spec
+from experiments.engines.petals_prompts import ADAPTER, NO_ADAPTER
 from experiments.fleet.cluster import Installation, Node
 from experiments.planning.plan import Plan
+from models import tuned as layout
+from models.fine_tuned import has_tuned, read_tuned
 from models.tuned import TunedRecord
 
 
@@ -94,9 +99,14 @@ def _engine_stamps(plan: Plan) -> dict[str, dict[str, Scalar | None]]:
 
 
 def _fine_tuned(plan: Plan) -> dict[str, TunedRecord]:
-    """The fine-tuned models, by their names without added heads."""
+    """The fine-tuned models, by their names without added heads, and the adapters of cells."""
     names = dict.fromkeys(c.model for c in plan.by_id.values() if c.endpoint is None)
-    records = (model_spec(name).tuned for name in names)
+    records = [model_spec(name).tuned for name in names]
+    adapters = dict.fromkeys(str(c.params.get(ADAPTER.name, NO_ADAPTER)) for c in plan.cells)
+    folder = layout.TUNED_FOLDER
+    for name in (one for one in adapters if one != NO_ADAPTER and has_tuned(folder, one)):
+        with suppress(HerdError):  # its cells say why they are unavailable
+            records.append(read_tuned(folder, name))
     return {record.name: record for record in records if record is not None}
 
 

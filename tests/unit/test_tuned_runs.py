@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,13 @@ def test_a_system_with_a_model_that_is_not_there_matters_when_it_is_asked_for(
         systems.get(asked)
     tuned_model(folder, model)
     assert systems.get(asked).model == model
+
+
+def test_a_run_records_how_the_adapters_of_its_cells_were_made(folder: Path) -> None:
+    of = plan(BASE)
+    for name, known in (("tales", {"tales"}), ("lost", set()), ("none", set())):
+        cells = tuple(
+            cell.model_copy(update={"params": {**cell.params, "adapter": name}})
+            for cell in of.cells
+        )
+        assert set(manifest(replace(of, cells=cells)).tuned) == known
