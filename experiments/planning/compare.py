@@ -42,7 +42,7 @@ def comparison(
     if asked.parts:
         raise HerdError(
             f"Reading the matrix {asked.file}: it has `parts`, and a comparison asks the questions "
-            "of one `workload`. `fab run-matrix` runs a matrix with parts."
+            "of one `workload`. Name a matrix whose `workload` is `questions`."
         )
     if not isinstance(workload, Questions):
         raise HerdError(f"Reading the matrix {asked.file}: its workload must be `questions`.")

@@ -28,6 +28,7 @@ from experiments.engines.common import unreadable
 from experiments.engines.gpu_checks import gpu_missing
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.started import again
+from experiments.finetune.swarm_nodes import _with_petals
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.facts import HELPER_VERSION, ask_facts
@@ -40,6 +41,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
 from experiments.planning.recipes import not_made_yet
 from experiments.prepare import steps_of
+from models.catalogue import load_catalogue
 from models.memory import NodeMemory
 from tests.doubles.doctor_facts import PC, answer, changed
 from tests.doubles.scripted import ScriptedLauncher, World, cluster
@@ -156,6 +158,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: _machine_with_another_key(folder)
     yield _training_that_goes_on
     yield lambda: _model_not_made_yet(folder)
+    yield lambda: _with_petals(Cluster((EMPTY,)), load_catalogue().get("stories15m"))
 
 
 def _training_that_goes_on() -> None:

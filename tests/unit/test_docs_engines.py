@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments.engines import ENGINES, ON_NODES
-from experiments.planning.axes import COMMON_AXES, PLACE_AXES, SYSTEM
+from experiments.planning.axes import COMMON_AXES, PART, PLACE_AXES, SYSTEM
 
 PROJECT = Path(__file__).resolve().parents[2]
 CONCEPTS = (PROJECT / "docs" / "concepts.md").read_text()
@@ -40,7 +40,11 @@ def test_the_words_name_every_engine() -> None:
 
 
 def test_the_table_has_exactly_the_axes_that_there_are() -> None:
-    assert set(rows()) == {SYSTEM.name, *OWN, *(axis.name for axis in (*COMMON_AXES, *PLACE_AXES))}
+    assert set(rows()) == {
+        SYSTEM.name,
+        *OWN,
+        *(axis.name for axis in (*COMMON_AXES, PART, *PLACE_AXES)),
+    }
 
 
 @pytest.mark.parametrize("name", OWN)
