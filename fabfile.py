@@ -294,10 +294,10 @@ def finetune(
     from rich.console import Console
 
     from experiments.finetune.outcome import finished_lines
-    from experiments.finetune.progress import training_progress
     from experiments.finetune.recipe import load_recipe
     from experiments.finetune.run import finetune as finetune_model
     from experiments.finetune.run import try_recipe
+    from experiments.finetune.training.progress import training_progress
 
     recipe = load_recipe(Path(file))
     if dry_run:

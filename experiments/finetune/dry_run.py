@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from experiments.finetune.data import look_at_data
-from experiments.finetune.estimate import memory_need, require_room, time_need, told
-from experiments.finetune.pytorch import choose_computer, require_pytorch
+from experiments.finetune.data.prepare import look_at_data
+from experiments.finetune.training.estimate import memory_need, require_room, time_need, told
+from experiments.finetune.training.pytorch import choose_computer, require_pytorch
 from models.build import ensure_artifact
 
 if TYPE_CHECKING:
     from core.progress import Reporter
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
     from experiments.finetune.recipe import Recipe
     from models.catalogue import ModelSpec
 

@@ -18,26 +18,12 @@ from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from core.record import read_record
 from core.version import version
-from experiments.finetune.adapter import hashes_of, write_adapter, written_whole
-from experiments.finetune.checkpoints import Checkpoints
-from experiments.finetune.data import prepare_data
+from experiments.finetune.data.prepare import prepare_data
 from experiments.finetune.dry_run import dry_run
-from experiments.finetune.estimate import memory_need, require_disk, require_room
-from experiments.finetune.held_out import held_out_change
-from experiments.finetune.loop import train_to_end
-from experiments.finetune.memorised import memorised_change
-from experiments.finetune.merge import merge
-from experiments.finetune.petals import tune_through_swarm, write_prompts
-from experiments.finetune.pytorch import (
-    Computer,
-    choose_computer,
-    library_versions,
-    repeatable,
-    require_pytorch,
-    serves_4_bits,
-)
+from experiments.finetune.proof.held_out import held_out_change
+from experiments.finetune.proof.memorised import memorised_change
+from experiments.finetune.proof.sameness import prove_sameness
 from experiments.finetune.recipe import recipe_mistake
-from experiments.finetune.sameness import prove_sameness
 from experiments.finetune.started import (
     Started,
     again,
@@ -49,8 +35,22 @@ from experiments.finetune.started import (
     require_unchanged,
     write_started,
 )
+from experiments.finetune.swarm.prompts import tune_through_swarm, write_prompts
 from experiments.finetune.trainable import require_trainable
-from experiments.finetune.trainer import Training
+from experiments.finetune.training.adapter import hashes_of, write_adapter, written_whole
+from experiments.finetune.training.checkpoints import Checkpoints
+from experiments.finetune.training.estimate import memory_need, require_disk, require_room
+from experiments.finetune.training.loop import train_to_end
+from experiments.finetune.training.merge import merge
+from experiments.finetune.training.pytorch import (
+    Computer,
+    choose_computer,
+    library_versions,
+    repeatable,
+    require_pytorch,
+    serves_4_bits,
+)
+from experiments.finetune.training.trainer import Training
 from models.build import ensure_artifact
 from models.cache import only_one_at_a_time
 from models.catalogue import load_catalogue
@@ -58,9 +58,9 @@ from models.tuned import TUNED_FILE, TUNED_FOLDER, Parentage, TunedRecord
 from models.tuned_prompts import PROMPT_METHODS
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Prepared
-    from experiments.finetune.progress import TrainingProgress
+    from experiments.finetune.data.prepare import Prepared
     from experiments.finetune.recipe import Recipe
+    from experiments.finetune.training.progress import TrainingProgress
     from models.catalogue import ModelSpec
 
 LOCKS = ".locks"

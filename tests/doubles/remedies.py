@@ -28,7 +28,7 @@ from experiments.engines.common import unreadable
 from experiments.engines.gpu_checks import gpu_missing
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.started import again
-from experiments.finetune.swarm_nodes import _with_petals
+from experiments.finetune.swarm.nodes import _with_petals
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.facts import HELPER_VERSION, ask_facts

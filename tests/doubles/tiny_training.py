@@ -9,14 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from experiments.finetune.adapter import hashes_of, write_adapter
-from experiments.finetune.checkpoints import Checkpoints
-from experiments.finetune.data import Example
-from experiments.finetune.loop import train_to_end
-from experiments.finetune.progress import TrainingLines, TrainingProgress
-from experiments.finetune.pytorch import Computer, repeatable
+from experiments.finetune.data.prepare import Example
 from experiments.finetune.recipe import Recipe
-from experiments.finetune.trainer import Training
+from experiments.finetune.training.adapter import hashes_of, write_adapter
+from experiments.finetune.training.checkpoints import Checkpoints
+from experiments.finetune.training.loop import train_to_end
+from experiments.finetune.training.progress import TrainingLines, TrainingProgress
+from experiments.finetune.training.pytorch import Computer, repeatable
+from experiments.finetune.training.trainer import Training
 from models.convert import write_folder
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint

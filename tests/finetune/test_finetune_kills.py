@@ -23,8 +23,8 @@ from core.errors import HerdError
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
-from experiments.finetune.progress import TrainingLines
-from experiments.finetune.trainer import Training
+from experiments.finetune.training.progress import TrainingLines
+from experiments.finetune.training.trainer import Training
 from tests.doubles.tiny_training import (
     CPU,
     examples_of,
@@ -153,7 +153,7 @@ def test_a_full_disk_costs_no_checkpoint(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("experiments.finetune.checkpoints.write_file", full)
+        patched.setattr("experiments.finetune.training.checkpoints.write_file", full)
         with pytest.raises(HerdError, match="disk of this machine is full"):
             train(base, tmp_path, recipe_of())
     assert list((tmp_path / "checkpoints").iterdir()) == []

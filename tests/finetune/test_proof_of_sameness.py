@@ -15,15 +15,15 @@ from safetensors.numpy import load_file, save_file
 
 from core.errors import HerdError
 from experiments.engines import ON_NODES
-from experiments.finetune.data import Example, Prepared
-from experiments.finetune.held_out import change_of, document_scores, held_out_change
-from experiments.finetune.memorised import lines_of, memorised_change
-from experiments.finetune.merge import merge
-from experiments.finetune.merged import LARGEST_ROUNDING, compare_merged
-from experiments.finetune.modelling import FULL_WEIGHTS, load_model
-from experiments.finetune.pytorch import Computer
+from experiments.finetune.data.prepare import Example, Prepared
+from experiments.finetune.proof.held_out import change_of, document_scores, held_out_change
+from experiments.finetune.proof.memorised import lines_of, memorised_change
+from experiments.finetune.proof.merged import LARGEST_ROUNDING, compare_merged
+from experiments.finetune.proof.sameness import prove_sameness
 from experiments.finetune.recipe import Recipe
-from experiments.finetune.sameness import prove_sameness
+from experiments.finetune.training.merge import merge
+from experiments.finetune.training.modelling import FULL_WEIGHTS, load_model
+from experiments.finetune.training.pytorch import Computer
 from models.catalogue import ModelSpec
 from models.convert import write_folder
 from models.formats.huggingface.reader import WEIGHTS, read_huggingface

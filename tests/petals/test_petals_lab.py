@@ -14,8 +14,8 @@ from collect.run import Benchmark, Greedy, Perplexity
 from collect.tables import tables_of
 from core.paths import PROJECT_FOLDER
 from experiments.engines.common import encoder, model_spec
-from experiments.finetune.data import Prepared
-from experiments.finetune.examples import Example
+from experiments.finetune.data.examples import Example
+from experiments.finetune.data.prepare import Prepared
 from experiments.planning.matrix import Matrix
 from models import tuned
 from models.build import ensure_artifact
@@ -108,8 +108,8 @@ def test_prompts_are_trained_through_the_swarm_and_the_client_reads_with_them(
     petals_lab: VirtualLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from experiments.finetune.checkpoints import Checkpoints  # noqa: PLC0415 - it needs PyTorch
-    from experiments.finetune.petals import tune_through_swarm, write_prompts  # noqa: PLC0415
+    from experiments.finetune.swarm.prompts import tune_through_swarm, write_prompts  # noqa: PLC0415
+    from experiments.finetune.training.checkpoints import Checkpoints  # noqa: PLC0415 - it needs PyTorch
     from tests.unit.test_petals_adapter import record  # noqa: PLC0415
     from tests.unit.test_swarm_tuning import TRAINING, ProgressHeard, recipe  # noqa: PLC0415
 

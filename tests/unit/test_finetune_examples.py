@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import HerdError
-from experiments.finetune.chat_forms import form_of
-from experiments.finetune.data import prepare_data
-from experiments.finetune.documents import Document, Turn
-from experiments.finetune.examples import ExampleWriter
-from experiments.finetune.tokens import BaseTokens
+from experiments.finetune.data.chat_forms import form_of
+from experiments.finetune.data.documents import Document, Turn
+from experiments.finetune.data.examples import ExampleWriter
+from experiments.finetune.data.prepare import prepare_data
+from experiments.finetune.data.tokens import BaseTokens
 from tests.doubles.finetune_data import base_folder, recipe, spec, write_jsonl
 
 _SOME = ["Lily", "ate", "12", "cakes", "고양이가", "놀고", "[end]", "😀", "ﬁn"]

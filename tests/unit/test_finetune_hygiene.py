@@ -7,11 +7,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.finetune.asked_questions import documents_with_questions
-from experiments.finetune.documents import Document
-from experiments.finetune.hygiene import clean
-from experiments.finetune.near import LONG, SHARE, nearly_same, shingles_of
-from experiments.finetune.splitting import held_out_keys
+from experiments.finetune.data.asked_questions import documents_with_questions
+from experiments.finetune.data.documents import Document
+from experiments.finetune.data.hygiene import clean
+from experiments.finetune.data.near import LONG, SHARE, nearly_same, shingles_of
+from experiments.finetune.data.splitting import held_out_keys
 from tests.doubles.finetune_data import recipe
 
 TEXTS = st.lists(st.text("abc 가나", min_size=1, max_size=30), min_size=1, max_size=12)

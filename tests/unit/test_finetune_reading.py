@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from core.errors import HerdError
-from experiments.finetune.listed_data import load_data_list
-from experiments.finetune.reading import read_data
+from experiments.finetune.data.listed_data import load_data_list
+from experiments.finetune.data.reading import read_data
 from experiments.finetune.recipe import load_recipe
 from tests.doubles.finetune_data import recipe, write_jsonl
 

@@ -17,13 +17,13 @@ from safetensors.torch import load, load_file, save
 
 from core.errors import HerdError
 from experiments.engines.common import model_spec
-from experiments.finetune import petals
-from experiments.finetune.checkpoints import Checkpoints
-from experiments.finetune.data import Example, Prepared
-from experiments.finetune.petals import SwarmTuning, tune_through_swarm, write_prompts
+from experiments.finetune.data.prepare import Example, Prepared
 from experiments.finetune.recipe import Recipe
-from experiments.finetune.swarm_jobs import JOB_BYTES, fitting, require_small, state_arguments
-from experiments.finetune.swarm_log import read_job
+from experiments.finetune.swarm import prompts as swarm_prompts
+from experiments.finetune.swarm.jobs import JOB_BYTES, fitting, require_small, state_arguments
+from experiments.finetune.swarm.log import read_job
+from experiments.finetune.swarm.prompts import SwarmTuning, tune_through_swarm, write_prompts
+from experiments.finetune.training.checkpoints import Checkpoints
 from models.tuned import CurvePoint, Split
 from tests.doubles.vocabularies import byte_level
 
@@ -108,7 +108,7 @@ def recipe(**changed: object) -> Recipe:
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A vocabulary whose every piece is a letter, in place of a file of it."""
-    monkeypatch.setattr(petals, "read_vocabulary", lambda _: byte_level())
+    monkeypatch.setattr(swarm_prompts, "read_vocabulary", lambda _: byte_level())
     return tmp_path
 
 
@@ -142,7 +142,7 @@ def tune(
         yield client
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(petals, "swarm_for", doubled)
+        patch.setattr(swarm_prompts, "swarm_for", doubled)
         say = (heard if heard is not None else []).append
         return tune_through_swarm(
             recipe(**changed),
@@ -221,7 +221,7 @@ def test_steps_that_do_not_fit_into_one_job_make_more(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = sum(map(len, state_arguments(b"0" * 4 * 3 * 8 * SPEC.shape.dim)))
-    monkeypatch.setattr("experiments.finetune.swarm_jobs.JOB_BYTES", state + 1200)
+    monkeypatch.setattr("experiments.finetune.swarm.jobs.JOB_BYTES", state + 1200)
     client = DoubledClient()
     done = tune(base, client)
 

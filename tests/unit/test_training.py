@@ -11,11 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from core.digest import sha256_of
 from core.errors import HerdError
-from experiments.finetune.batches import Order, padded_batch, total_steps
-from experiments.finetune.estimate import memory_need, require_room, trained_values
-from experiments.finetune.examples import Example
-from experiments.finetune.merge import merge
-from experiments.finetune.pytorch import Computer
+from experiments.finetune.data.examples import Example
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.started import (
     Started,
@@ -24,7 +20,11 @@ from experiments.finetune.started import (
     require_same_origin,
     require_unchanged,
 )
-from experiments.finetune.trainer import learning_rate
+from experiments.finetune.training.batches import Order, padded_batch, total_steps
+from experiments.finetune.training.estimate import memory_need, require_room, trained_values
+from experiments.finetune.training.merge import merge
+from experiments.finetune.training.pytorch import Computer
+from experiments.finetune.training.trainer import learning_rate
 from models.convert import write_folder
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
@@ -181,15 +181,17 @@ def test_a_training_that_does_not_fit_says_what_to_change(
     recipe = recipe_of(batch=64)
     need = memory_need(recipe, SHAPE, [example(60)] * 64)
     per_example = (need.activations + need.logits) / 64
-    monkeypatch.setattr("experiments.finetune.estimate._of_group", lambda: 1 << 62)
+    monkeypatch.setattr("experiments.finetune.training.estimate._of_group", lambda: 1 << 62)
     room = need.total - int(per_example * 40)
-    monkeypatch.setattr("experiments.finetune.estimate._of_machine", lambda: room)
+    monkeypatch.setattr("experiments.finetune.training.estimate._of_machine", lambda: room)
     with pytest.raises(HerdError, match=r"smaller `batch` \(at most 2[34] of now 64\)"):
         require_room(need, CPU, recipe)
-    monkeypatch.setattr("experiments.finetune.estimate._of_machine", lambda: need.libraries)
+    monkeypatch.setattr(
+        "experiments.finetune.training.estimate._of_machine", lambda: need.libraries
+    )
     with pytest.raises(HerdError, match="Choose a smaller model"):
         require_room(need, CPU, recipe)
     with pytest.raises(HerdError, match="`method: lora`"):
         require_room(need, CPU, recipe_of(method="full", batch=64))
-    monkeypatch.setattr("experiments.finetune.estimate._of_machine", lambda: need.total)
+    monkeypatch.setattr("experiments.finetune.training.estimate._of_machine", lambda: need.total)
     require_room(need, CPU, recipe)

@@ -12,10 +12,10 @@ import pytest
 
 from core.errors import HerdError
 from experiments.engines import ON_NODES
-from experiments.finetune import exports
-from experiments.finetune.exports import Form, forms_of
-from experiments.finetune.files import USUAL_COST, FileProver, FloatModel
-from experiments.finetune.same_texts import ProofTexts, say_in_float32
+from experiments.finetune.proof import exports
+from experiments.finetune.proof.exports import Form, forms_of
+from experiments.finetune.proof.files import USUAL_COST, FileProver, FloatModel
+from experiments.finetune.proof.same_texts import ProofTexts, say_in_float32
 from models.build import Artifact, ensure_artifact
 from models.catalogue import ModelSpec
 from models.checkpoint import Checkpoint, tensor_shapes

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from experiments.finetune.documents import Document, text_fault
-from experiments.finetune.formats import decoded, read_bounded
+from experiments.finetune.data.documents import Document, text_fault
+from experiments.finetune.data.formats import decoded, read_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from experiments.finetune.documents import Faults
+    from experiments.finetune.data.documents import Faults
 
 TEXT_SUFFIXES = (".txt", ".md")
 _TWO_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n){2,}")

@@ -10,8 +10,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.finetune.documents import Turn
-from experiments.finetune.tokens import BaseTokens
+from experiments.finetune.data.documents import Turn
+from experiments.finetune.data.tokens import BaseTokens
 
 Form = Callable[[Sequence[Turn]], str]
 _LLAMA3_END = "<|eot_id|>"

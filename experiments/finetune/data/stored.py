@@ -13,8 +13,8 @@ from pydantic import Field
 from core.durable import land, remove_folder, write_file, writing
 from core.errors import HerdError
 from core.record import Record, Words, read_record
-from experiments.finetune.examples import Example
-from experiments.finetune.hygiene import Removed
+from experiments.finetune.data.examples import Example
+from experiments.finetune.data.hygiene import Removed
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.started import again
 from models.tuned import Sha256, Split

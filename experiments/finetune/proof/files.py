@@ -19,16 +19,16 @@ import numpy as np
 from core.errors import HerdError
 from core.foreign import one_line
 from core.progress import SilentReporter
-from experiments.finetune.exports import build_and_read_back
-from experiments.finetune.same_texts import FileDifference, ProofTexts, Said, compare_file
-from experiments.finetune.vocabularies import Split, differences
+from experiments.finetune.proof.exports import build_and_read_back
+from experiments.finetune.proof.same_texts import FileDifference, ProofTexts, Said, compare_file
+from experiments.finetune.proof.vocabularies import Split, differences
 from models.checkpoint import tensor_shapes
 from models.formats.gguf.writer import tensor_weights
 from models.formats.quantise import packed_tensor, unpack
 from models.tuned import Export
 
 if TYPE_CHECKING:
-    from experiments.finetune.exports import Form, ReadBack
+    from experiments.finetune.proof.exports import Form, ReadBack
     from models.catalogue import ModelSpec
     from models.checkpoint import Checkpoint
     from models.shape import Weights

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from core.errors import HerdError
 from core.progress import spoken_time
-from experiments.finetune.batches import steps_per_pass, total_steps
-from experiments.finetune.checkpoints import KEPT
-from experiments.finetune.pytorch import Computer, choose_computer, quiet_torch, repeatable
-from experiments.finetune.trainer import Training
+from experiments.finetune.training.batches import steps_per_pass, total_steps
+from experiments.finetune.training.checkpoints import KEPT
+from experiments.finetune.training.pytorch import Computer, choose_computer, quiet_torch, repeatable
+from experiments.finetune.training.trainer import Training
 from models.shape import packed_bytes
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
     from experiments.finetune.recipe import Recipe, Target
     from models.shape import ModelShape
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from experiments.finetune.asked_questions import documents_with_questions
-from experiments.finetune.documents import Document
-from experiments.finetune.near import nearly_same, shingles_of
+from experiments.finetune.data.asked_questions import documents_with_questions
+from experiments.finetune.data.documents import Document
+from experiments.finetune.data.near import nearly_same, shingles_of
+from experiments.finetune.data.splitting import bare_text, held_out_keys
 from experiments.finetune.recipe import Recipe
-from experiments.finetune.splitting import bare_text, held_out_keys
 
 
 @dataclass(frozen=True)

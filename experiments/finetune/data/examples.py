@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.errors import HerdError
-from experiments.finetune.chat_forms import Form
-from experiments.finetune.documents import Document, Faults, Turn
-from experiments.finetune.tokens import BaseTokens
+from experiments.finetune.data.chat_forms import Form
+from experiments.finetune.data.documents import Document, Faults, Turn
+from experiments.finetune.data.tokens import BaseTokens
 
 
 @dataclass(frozen=True)

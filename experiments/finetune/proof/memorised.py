@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.bootstrap import paired_interval
-from experiments.finetune.modelling import load_model
-from experiments.finetune.pytorch import quiet_torch
-from experiments.finetune.scoring import logits_of
+from experiments.finetune.training.modelling import load_model
+from experiments.finetune.training.pytorch import quiet_torch
+from experiments.finetune.training.scoring import logits_of
 from models.formats.huggingface.vocabulary_reader import read_vocabulary
 from models.tokenizer import PieceType
 from models.tuned import Change
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
-    from experiments.finetune.pytorch import Computer
+    from experiments.finetune.data.prepare import Example
+    from experiments.finetune.training.pytorch import Computer
     from models.tokenizer import Tokenizer
 
 MOST_LINES = 200

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 from core.digest import sha256_of
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
-from experiments.finetune.documents import MOST_BYTES, Document, Faults
-from experiments.finetune.formats import TABLE_SUFFIXES, read_table, require_not_many
-from experiments.finetune.listed_data import (
+from experiments.finetune.data.documents import MOST_BYTES, Document, Faults
+from experiments.finetune.data.formats import TABLE_SUFFIXES, read_table, require_not_many
+from experiments.finetune.data.listed_data import (
     DATA_LIST,
     DataEntry,
     fetch_data,
     load_data_list,
     read_entry,
 )
-from experiments.finetune.plain_text import TEXT_SUFFIXES, blank_lines_of, parts_of, read_text
+from experiments.finetune.data.plain_text import TEXT_SUFFIXES, blank_lines_of, parts_of, read_text
 from experiments.finetune.recipe import recipe_mistake
 
 if TYPE_CHECKING:

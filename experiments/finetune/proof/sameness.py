@@ -15,11 +15,11 @@ from tokenizers import Tokenizer as Library
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.finetune.exports import forms_of
-from experiments.finetune.files import FileProver, FloatModel, other_shape
-from experiments.finetune.merged import compare_merged
-from experiments.finetune.same_texts import asked_of, say_in_float32
-from experiments.finetune.vocabularies import Split, differences
+from experiments.finetune.proof.exports import forms_of
+from experiments.finetune.proof.files import FileProver, FloatModel, other_shape
+from experiments.finetune.proof.merged import compare_merged
+from experiments.finetune.proof.same_texts import asked_of, say_in_float32
+from experiments.finetune.proof.vocabularies import Split, differences
 from models.build import VOCABULARY_ROLES
 from models.catalogue import tuned_spec
 from models.checkpoint import tensor_shapes
@@ -28,7 +28,7 @@ from models.formats.huggingface.reader import read_huggingface
 from models.tuned import Sameness
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Prepared
+    from experiments.finetune.data.prepare import Prepared
     from experiments.finetune.recipe import Recipe
     from models.catalogue import ModelSpec
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import HerdError
-from experiments.finetune.modelling import load_model, load_tuned
-from experiments.finetune.pytorch import Computer, quiet_torch
-from experiments.finetune.scoring import logits_of
+from experiments.finetune.training.modelling import load_model, load_tuned
+from experiments.finetune.training.pytorch import Computer, quiet_torch
+from experiments.finetune.training.scoring import logits_of
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
     from models.tokenizer import Tokenizer
 
 LARGEST_ROUNDING = 1e-4

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from collect.questions import load_questions
 from core.paths import PROJECT_FOLDER
-from experiments.finetune.documents import Document
-from experiments.finetune.near import nearly_same, shingles_of
-from experiments.finetune.splitting import bare_text
+from experiments.finetune.data.documents import Document
+from experiments.finetune.data.near import nearly_same, shingles_of
+from experiments.finetune.data.splitting import bare_text
 
 QUESTIONS = PROJECT_FOLDER / "experiments" / "questions"
 _SHORTEST = 12

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from core.durable import land, remove_folder, sync, write_file, writing
 from core.errors import HerdError
 from core.record import read_file
-from experiments.finetune.modelling import ADAPTER_CONFIG, ADAPTER_WEIGHTS, FULL_WEIGHTS
+from experiments.finetune.training.modelling import ADAPTER_CONFIG, ADAPTER_WEIGHTS, FULL_WEIGHTS
 from models.build import VOCABULARY_ROLES
 from models.formats.huggingface.config import CONFIG
 from models.formats.huggingface.reader import WEIGHTS

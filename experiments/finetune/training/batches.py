@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
     from experiments.finetune.recipe import Recipe
 
 SORTED_TOGETHER = 8

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from core.paths import PROJECT_FOLDER
 from core.yaml_file import load_yaml_file
 from core.yaml_text import YamlTextError, read_yaml
-from experiments.finetune.documents import Document, Turn, text_fault
-from experiments.finetune.plain_text import read_text
+from experiments.finetune.data.documents import Document, Turn, text_fault
+from experiments.finetune.data.plain_text import read_text
 from models.cache import cache_folder, only_one_at_a_time, scratch_folder
 from models.catalogue import ModelFile
 from models.download import ensure_file
@@ -21,7 +21,7 @@ from models.packages import PackageStore
 
 if TYPE_CHECKING:
     from core.progress import Reporter
-    from experiments.finetune.documents import Faults
+    from experiments.finetune.data.documents import Faults
 
 DATA_LIST = PROJECT_FOLDER / "experiments" / "finetunes" / "data.yml"
 _PARAGRAPHS = re.compile(r"\n(?:[ \t]*\n)+")

@@ -16,11 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.durable import write_file
-from experiments.finetune.batches import Order, total_steps
-from experiments.finetune.checkpoints import Checkpoints, SavedState, save_tensors
-from experiments.finetune.held_out import change_of, document_scores_of
-from experiments.finetune.pytorch import quiet_torch
-from experiments.finetune.swarm_jobs import (
+from experiments.finetune.proof.held_out import change_of, document_scores_of
+from experiments.finetune.swarm.jobs import (
     batch_argument,
     fitting,
     read_together,
@@ -28,17 +25,20 @@ from experiments.finetune.swarm_jobs import (
     room_beside,
     state_arguments,
 )
-from experiments.finetune.swarm_log import JobLog, read_job
-from experiments.finetune.swarm_nodes import SwarmNodes, swarm_for
-from experiments.finetune.trainer import EVALUATED, learning_rate
+from experiments.finetune.swarm.log import JobLog, read_job
+from experiments.finetune.swarm.nodes import SwarmNodes, swarm_for
+from experiments.finetune.training.batches import Order, total_steps
+from experiments.finetune.training.checkpoints import Checkpoints, SavedState, save_tensors
+from experiments.finetune.training.pytorch import quiet_torch
+from experiments.finetune.training.trainer import EVALUATED, learning_rate
 from models.formats.huggingface.vocabulary_reader import read_vocabulary
 from models.tuned import Change, CurvePoint
 from models.tuned_prompts import PROMPT_METHODS, PROMPTS_FILE
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example, Prepared
-    from experiments.finetune.progress import TrainingProgress
+    from experiments.finetune.data.prepare import Example, Prepared
     from experiments.finetune.recipe import Recipe
+    from experiments.finetune.training.progress import TrainingProgress
     from models.catalogue import ModelSpec
     from models.shape import ModelShape
 

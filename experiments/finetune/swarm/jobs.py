@@ -15,7 +15,7 @@ from core.errors import HerdError
 from models.tuned_prompts import PIECE_CHARACTERS, pieces
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
 
 JOB_BYTES = 1_900_000
 """Of all arguments: a node takes 2,000,000 with the pointers to them."""

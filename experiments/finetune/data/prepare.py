@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
-from experiments.finetune.chat_forms import Form, form_of, is_named
-from experiments.finetune.documents import Document, Faults
-from experiments.finetune.examples import Example, ExampleWriter, Written, require_no_signs
-from experiments.finetune.hygiene import Cleaned, Removed, clean
-from experiments.finetune.reading import ReadData, read_data
-from experiments.finetune.stored import store
-from experiments.finetune.tokens import BaseTokens
+from experiments.finetune.data.chat_forms import Form, form_of, is_named
+from experiments.finetune.data.documents import Document, Faults
+from experiments.finetune.data.examples import Example, ExampleWriter, Written, require_no_signs
+from experiments.finetune.data.hygiene import Cleaned, Removed, clean
+from experiments.finetune.data.reading import ReadData, read_data
+from experiments.finetune.data.stored import store
+from experiments.finetune.data.tokens import BaseTokens
 from models.tuned import Split
 
 if TYPE_CHECKING:

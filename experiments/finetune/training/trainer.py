@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.finetune.batches import Order, padded_batch, total_steps
-from experiments.finetune.modelling import load_model, prepare_tensors
-from experiments.finetune.pytorch import Computer, quiet_torch
-from experiments.finetune.random_states import (
+from experiments.finetune.training.batches import Order, padded_batch, total_steps
+from experiments.finetune.training.modelling import load_model, prepare_tensors
+from experiments.finetune.training.pytorch import Computer, quiet_torch
+from experiments.finetune.training.random_states import (
     random_states,
     restore_random_states,
     seed_all,
@@ -25,7 +25,7 @@ from experiments.finetune.random_states import (
 from models.tuned import CurvePoint
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
     from experiments.finetune.recipe import Recipe
 
 WARM_UP = 0.1

@@ -7,17 +7,17 @@ import time
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
-from experiments.finetune.checkpoints import Checkpoints, SavedState
 from experiments.finetune.started import again
-from experiments.finetune.stopping import asked_to_stop
-from experiments.finetune.trainer import Progressed, Since
+from experiments.finetune.training.checkpoints import Checkpoints, SavedState
+from experiments.finetune.training.stopping import asked_to_stop
+from experiments.finetune.training.trainer import Progressed, Since
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from experiments.finetune.progress import TrainingProgress
     from experiments.finetune.recipe import Recipe
-    from experiments.finetune.trainer import Training
+    from experiments.finetune.training.progress import TrainingProgress
+    from experiments.finetune.training.trainer import Training
 
 CHECKPOINT_EVERY_S = 300.0
 """Where evaluations are rare, a kill loses no more than this."""

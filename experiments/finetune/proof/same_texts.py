@@ -16,7 +16,7 @@ import numpy as np
 from models.reference import Reference
 
 if TYPE_CHECKING:
-    from experiments.finetune.data import Example
+    from experiments.finetune.data.prepare import Example
     from models.checkpoint import Checkpoint
     from models.shape import ModelShape
 

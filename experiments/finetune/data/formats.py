@@ -15,14 +15,14 @@ from pydantic import RootModel
 
 from core.errors import HerdError
 from core.record import UnfitError, parse_record, read_file, why
-from experiments.finetune.documents import (
+from experiments.finetune.data.documents import (
     LONGEST_LINE_BYTES,
     MOST_BYTES,
     MOST_DOCUMENTS,
     Document,
     Faults,
 )
-from experiments.finetune.rows import RowError, document_of, lacking, named_columns
+from experiments.finetune.data.rows import RowError, document_of, lacking, named_columns
 
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Columns

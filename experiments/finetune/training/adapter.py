@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from core.digest import sha256_of
 from core.durable import land, remove_folder, write_file, writing
-from experiments.finetune.checkpoints import save_tensors
-from experiments.finetune.modelling import (
+from experiments.finetune.training.checkpoints import save_tensors
+from experiments.finetune.training.modelling import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     FULL_WEIGHTS,
@@ -19,7 +19,7 @@ from experiments.finetune.modelling import (
 
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Recipe
-    from experiments.finetune.trainer import Training
+    from experiments.finetune.training.trainer import Training
 
 _KEPT = "The checkpoints are whole."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
-from experiments.finetune.documents import ROLES, Document, Role, Turn, text_fault, turns_fault
+from experiments.finetune.data.documents import ROLES, Document, Role, Turn, text_fault, turns_fault
 
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Columns

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.finetune.pytorch import Computer, quiet_torch
+from experiments.finetune.training.pytorch import Computer, quiet_torch
 
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Recipe, Target

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
-from experiments.finetune.pytorch import quiet_torch
+from experiments.finetune.training.pytorch import quiet_torch
 
 _TOKENS_AT_ONCE = 2048
 """Logits of so many tokens are in memory together: 400 MB with 49,152 pieces."""

@@ -1,0 +1,1 @@
+"""Trains prompts through the private swarm of the nodes."""

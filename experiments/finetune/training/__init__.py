@@ -1,0 +1,1 @@
+"""Trains with PyTorch, keeps checkpoints, and merges what was trained into the base."""
