@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
+from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.finetune.data.asked_questions import documents_with_questions
 from experiments.finetune.data.documents import Document
 from experiments.finetune.data.hygiene import clean
-from experiments.finetune.data.near import LONG, SHARE, nearly_same, shingles_of
+from experiments.finetune.data.near import LONG, SHARE, Runs, nearly_same, shingles_of
 from experiments.finetune.data.splitting import held_out_keys
 from tests.doubles.finetune_data import recipe
 
+WORDS = (
+    "the and a to of was he that it in his you had with they for her as but she said is not "
+    "little there then all on so when one were at them out him be this have went king very"
+)
 TEXTS = st.lists(st.text("abc 가나", min_size=1, max_size=30), min_size=1, max_size=12)
 
 
@@ -21,8 +28,9 @@ TEXTS = st.lists(st.text("abc 가나", min_size=1, max_size=30), min_size=1, max
 def test_no_near_pair_is_missed(left: list[str], right: list[str]) -> None:
     sides = [[shingles_of(text) for text in texts] for texts in (left, right)]
     found = nearly_same(*sides)
-    for place, one in enumerate(sides[0]):
-        shares = [len(set(one) & set(other)) / len({*one, *other}) for other in sides[1]]
+    runs = [[set(cast("Runs", one.short)) for one in side] for side in sides]
+    for place, one in enumerate(runs[0]):
+        shares = [len(one & other) / len(one | other) for other in runs[1]]
         assert (place in found) == (max(shares) >= SHARE)
 
 
@@ -32,6 +40,25 @@ def test_a_long_text_inside_a_longer_one_is_found() -> None:
     sides = [shingles_of(inside)], [shingles_of(around)]
     assert nearly_same(*sides) == {0: 0}
     assert nearly_same(*reversed(sides)) == {0: 0}
+
+
+def told(seed: int, words: int) -> str:
+    """A text of the words of one language, in an order of its own."""
+    chosen = random.Random(seed)  # noqa: S311 - words, no secret
+    return " ".join(chosen.choices(WORDS.split(), k=words))
+
+
+def test_long_texts_are_not_the_same_for_their_language() -> None:
+    """They have most runs of four characters in common, whatever they tell."""
+    texts = [shingles_of(told(seed, 2500)) for seed in range(8)]
+    assert nearly_same(texts[:4], texts[4:]) == {}
+
+
+@pytest.mark.parametrize("words", [30, 45, 60, 90, 3000])
+def test_a_text_with_a_few_other_words_is_nearly_the_same(words: int) -> None:
+    text = told(1, words).split()
+    text[len(text) // 2] = "otherwise"
+    assert nearly_same([shingles_of(" ".join(text))], [shingles_of(told(1, words))]) == {0: 0}
 
 
 @given(
