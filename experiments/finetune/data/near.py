@@ -1,8 +1,8 @@
 """Finds texts that are nearly the same: exactly, by counting what each has in common with all.
 
 Texts are sets of runs of characters, so words of any script count. A short text has runs of four.
-Long texts of one language have most of these in common, whatever they tell: in them, runs of twelve
-count. Of those, different chapters of one book had 12 % in common at most.
+Long texts of one language have most of these in common, even about different things: in them,
+runs of twelve count. Of those, different chapters of one book had 12 % in common at most.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class _Index:
         return _first(some[common >= SHARE * (len(one) + self._sizes[some] - common)])
 
     def inside(self, one: Runs) -> int | None:
-        """The first text that has the share of its own runs, or of this one's, in common."""
+        """The first text that shares enough of its runs, or of this one's."""
         common = self._common(self._found(one))
         return _first(np.flatnonzero(common >= SHARE * np.minimum(len(one), self._sizes)))
 
