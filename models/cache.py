@@ -32,15 +32,23 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def only_one_at_a_time(folder: Path, doing: str, reporter: Reporter) -> Iterator[None]:
+def only_one_at_a_time(
+    folder: Path, doing: str, reporter: Reporter, *, elsewhere: str = _ELSEWHERE
+) -> Iterator[None]:
     """Hold the lock of `folder`, so that two commands do not prepare the same model twice.
 
     The operating system drops the lock of a process that dies.
 
+    Args:
+        folder: holds the lock; it is made.
+        doing: the beginning of a message, for example `Preparing stories15m`.
+        reporter: hears that another command is waited for.
+        elsewhere: how to use another disk, as for `writing`; by default another cache.
+
     Raises:
         HerdError: the folder cannot be made, or another command held the lock for an hour.
     """
-    with cache_errors(doing, folder):
+    with disk_errors(_place(doing, folder), kept=_KEPT, elsewhere=elsewhere):
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock")
         try:

@@ -94,22 +94,27 @@ def finetune(
         HerdError: anything that the user can mend, or Ctrl-C.
     """
     require_pytorch()
-    spec = _base_of(recipe, tuned)
-    folder = tuned / recipe.name
-    with only_one_at_a_time(tuned / LOCKS / recipe.name, f"Training {recipe.name}", _Says(say)):
-        if new:
-            put_aside(folder, say)
-        if started := read_started(folder):
-            require_unchanged(recipe, started)
-        if record := _finished(recipe, folder):
-            say(f"{recipe.name} is finished: nothing was to be done.")
-            return record
-        return _Run(recipe, spec, folder, say, progress, inventory).to_the_end()
+    spec = _base_of(recipe)
+    folder, lock = tuned / recipe.name, tuned / LOCKS / recipe.name
+    try:
+        with only_one_at_a_time(lock, f"Training {recipe.name}", _Says(say), elsewhere=""):
+            if new:
+                put_aside(folder, say)
+            if started := read_started(folder):
+                require_unchanged(recipe, started)
+            if record := _finished(recipe, folder):
+                say(f"{recipe.name} is finished: nothing was to be done.")
+                return record
+            return _Run(recipe, spec, folder, say, progress, inventory).to_the_end()
+    except KeyboardInterrupt:
+        raise HerdError(
+            f"Stopped. What was finished is kept: `{again(recipe)}` continues from there."
+        ) from None
 
 
-def try_recipe(recipe: Recipe, *, say: Callable[[str], None], tuned: Path = TUNED_FOLDER) -> None:
+def try_recipe(recipe: Recipe, *, say: Callable[[str], None]) -> None:
     """Print what `finetune` would read and what it would take (`dry_run`), and train nothing."""
-    dry_run(recipe, _base_of(recipe, tuned), say, _Says(say))
+    dry_run(recipe, _base_of(recipe), say, _Says(say))
 
 
 @dataclass(frozen=True)
@@ -275,27 +280,28 @@ class _Says:
         pass
 
 
-def _base_of(recipe: Recipe, tuned: Path) -> ModelSpec:
+def _base_of(recipe: Recipe) -> ModelSpec:
     spec = require_trainable(recipe)
-    if recipe.name in load_catalogue().names() and not (tuned / recipe.name / TUNED_FILE).exists():
+    try:
+        load_catalogue().require_free_name(recipe.name)
+    except HerdError as error:
         raise recipe_mistake(
-            recipe,
-            "name",
-            f"is {recipe.name}, which the catalogue has already. Choose another name for the "
-            "tuned model",
-        )
+            recipe, "name", f"is {recipe.name}. {str(error).removesuffix('.')}"
+        ) from None
     return spec
 
 
 def _finished(recipe: Recipe, folder: Path) -> TunedRecord | None:
     """The record of a finished model, whose files are as they were.
 
+    None where a proof found a fault: its cause may have gone, so the model is proved again.
+
     Raises:
         HerdError: the record or a file is damaged.
     """
     remedy = f"Start again with `{again(recipe, '--new')}`, which moves what is there aside."
     record = read_record(folder, TUNED_FILE, TunedRecord, f"Reading {recipe.name}", remedy)
-    if record is None:
+    if record is None or (record.sameness and record.sameness.faults):
         return None
     for part, files in ((ADAPTER, record.adapter), (MERGED, record.files)):
         for name, expected in files.items():

@@ -75,7 +75,7 @@ def _steps(
         if is_point or is_stopping() or time.monotonic() - kept_s > CHECKPOINT_EVERY_S:
             checkpoints.write(training.state(), _saved(training.so_far, whose))
             kept_s = time.monotonic()
-        if is_stopping() and step < training.steps:
+        if is_stopping():
             raise HerdError(
                 f"Stopped after step {step} of {training.steps}, which a checkpoint keeps. "
                 f"`{again(recipe)}` continues from there."
