@@ -239,6 +239,7 @@ class AttemptRecord(Record):
         scored: which document it scored; None with another workload.
         weights_sha256: node name to the hash of the weights that its process read, of nodes whose
             process reads weights. Attempts of before have none.
+        adapter_sha256: hash of the trained prompts that its client read; None without any.
         software_devices: those of these nodes whose GPU is software, which their CPU runs.
     """
 
@@ -270,6 +271,7 @@ class AttemptRecord(Record):
     weights_sha256: Annotated[dict[FileName, Sha256], Field(max_length=MOST_NODES)] = Field(
         default_factory=dict
     )
+    adapter_sha256: Sha256 | None = None
 
     @property
     def in_vain(self) -> bool:

@@ -199,3 +199,5 @@ ATTEMPTS: Columns = MappingProxyType(
 
 ATTEMPTS_WITH_WEIGHTS: Columns = MappingProxyType({"weights_sha256": "string"})
 """Only where the weights were hashed that processes read."""
+ATTEMPTS_WITH_ADAPTERS: Columns = MappingProxyType({"adapter_sha256": "string"})
+"""Only where a client read trained prompts."""

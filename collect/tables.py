@@ -29,6 +29,7 @@ from collect.attempt import LAST_ROLES, AttemptRecord, NodeReading, NodeRecord, 
 from collect.columns import (
     ANSWERS,
     ATTEMPTS,
+    ATTEMPTS_WITH_ADAPTERS,
     ATTEMPTS_WITH_WEIGHTS,
     FIRST_AXES,
     NODES,
@@ -133,6 +134,8 @@ def tables_of(account: Account) -> Tables:
     of_attempts = {**ATTEMPTS}
     if any(attempt.record and attempt.record.weights_sha256 for _, attempt in attempts):
         of_attempts |= ATTEMPTS_WITH_WEIGHTS
+    if any(attempt.record and attempt.record.adapter_sha256 for _, attempt in attempts):
+        of_attempts |= ATTEMPTS_WITH_ADAPTERS
     return Tables(
         trials=_frame([_trial_row(account.manifest, axes, trial) for trial in trials], columns),
         tokens=_frame(_step_rows(run, trials, "tokens", TOKENS), TOKENS),
@@ -342,6 +345,7 @@ def _attempt_row(run: str, trial: TrialState, attempt: AttemptState) -> Row:
         "samples": attempt.measurement.samples if attempt.measurement else record.samples,
         "expected_samples": record.expected_samples,
         "weights_sha256": "+".join(sorted(set(record.weights_sha256.values()))) or None,
+        "adapter_sha256": record.adapter_sha256,
     }
 
 

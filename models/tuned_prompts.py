@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import HerdError
-from core.record import read_file, read_record, why
+from core.record import read_file, why
 from models import tuned
-from models.tuned import TUNED_FILE, TunedRecord
+from models.fine_tuned import has_tuned, read_tuned
 
 PROMPTS_FILE = "prompts.safetensors"
 PROMPT_METHODS = {"petals-ptune": "ptune", "petals-deep-ptune": "deep_ptune"}
@@ -48,19 +48,19 @@ def read_prompts(name: str) -> TunedPrompts:
         name: of the tuned model.
 
     Raises:
-        HerdError: there is no such tuned model, it is of another method, or its file is damaged.
+        HerdError: there is no such tuned model, its training has not ended, it is of another
+            method, or its file is damaged.
     """
-    folder = tuned.TUNED_FOLDER / name
-    doing, remedy = f"Reading the prompts {name}", "Train it again."
-    record = read_record(folder, TUNED_FILE, TunedRecord, doing, remedy)
-    if record is None:
+    if not has_tuned(tuned.TUNED_FOLDER, name):
         raise HerdError(f"no prompts {name} were trained on this machine.")
+    doing, remedy = f"Reading the prompts {name}", "Train them again."
+    record = read_tuned(tuned.TUNED_FOLDER, name)
     if record.parentage.method not in PROMPT_METHODS:
         raise HerdError(
             f"{name} was tuned by {record.parentage.method}, so it is a whole model: name it "
             "as the `model` of a cell."
         )
-    content = _file(folder / "adapter" / PROMPTS_FILE, doing)
+    content = _file(tuned.TUNED_FOLDER / name / "adapter" / PROMPTS_FILE, doing)
     if hashlib.sha256(content).hexdigest() != record.adapter.get(PROMPTS_FILE):
         raise HerdError(f"{doing}: {PROMPTS_FILE} is not as it was written. {remedy}")
     return TunedPrompts(record.parentage.base, record.prompts, content)

@@ -16,6 +16,7 @@ from analysis.text.wording import nodes
 from collect.run import RunManifest, Scalar
 from models.padding import split_name
 from models.tuned import TunedRecord
+from models.tuned_prompts import PROMPTS_FILE
 
 ADAPTER, NO_ADAPTER = "adapter", "none"
 """Axis of engines whose client reads a tuned part next to the base, and its value without one."""
@@ -39,6 +40,10 @@ OTHER_BASE = (
 OTHER_TUNED = (
     "{tuned} with {where} is not compared: it read the weights {found}, and the ones whose "
     "sameness was proved are {wanted}."
+)
+OTHER_ADAPTER = (
+    "{tuned} with {where} is not compared: the prompts {found} were read, and the ones that were "
+    "trained are {wanted}."
 )
 UNCHECKED = (
     "Of {cells} it is unknown which weights they read, so they were not checked to be different "
@@ -92,13 +97,14 @@ class Paired:
     unchecked: tuple[str, ...]
 
 
-def arms_of(run: RunManifest, cells: Sequence[CellResult], read: Read) -> Paired:
+def arms_of(run: RunManifest, cells: Sequence[CellResult], read: Read, adapters: Read) -> Paired:
     """Find the pairs of a run that may be compared, and say why others may not.
 
     Args:
         run: the run's plan.
         cells: of the run, or of a part of it.
         read: the hashes of the weights that each cell read.
+        adapters: the hashes of the adapters that each cell read.
     """
     arms: list[Arms] = []
     refusals = [say(NO_RECORD, tuned=name) for name in _without_record(run, cells)]
@@ -106,13 +112,15 @@ def arms_of(run: RunManifest, cells: Sequence[CellResult], read: Read) -> Paired
     found, lacking = _matched(run, cells)
     refusals += lacking
     for pair in found:
-        refusal = None if pair.is_adapter else _refusal(pair, read)
+        refusal = _refusal(pair, read, adapters)
         if refusal is not None:
             refusals.append(refusal)
             continue
         arms.append(pair)
         measured = pair.before.is_measured and pair.after.is_measured
-        if measured and not (_hashes(pair.before, read) and _hashes(pair.after, read)):
+        known = [_hashes(pair.before, read), _hashes(pair.after, read)]
+        known += [_hashes(pair.after, adapters)] if pair.is_adapter else []
+        if measured and not all(known):
             unchecked.append(pair.where)
     return Paired(tuple(arms), tuple(dict.fromkeys(refusals)), tuple(dict.fromkeys(unchecked)))
 
@@ -203,15 +211,16 @@ def _hashes(cell: CellResult, read: Read) -> frozenset[str]:
     return read.get(cell.record.cell_id, frozenset())
 
 
-def _refusal(arms: Arms, read: Read) -> Sentence | None:
+def _refusal(arms: Arms, read: Read, adapters: Read) -> Sentence | None:
     """Why the two arms are no before and after; None where they are, or nothing is known."""
     before, after = _hashes(arms.before, read), _hashes(arms.after, read)
     named = {"tuned": arms.tuned, "base": arms.base, "where": arms.where}
-    if shared := before & after:
+    if not arms.is_adapter and (shared := before & after):
         return say(SAME_WEIGHTS, **named, sha256=min(shared)[:SHORT])
     for template, found, wanted in (
         (OTHER_BASE, before, _proved(arms, is_base=True)),
-        (OTHER_TUNED, after, _proved(arms, is_base=False)),
+        (OTHER_BASE if arms.is_adapter else OTHER_TUNED, after, _proved(arms, is_base=False)),
+        (OTHER_ADAPTER, _hashes(arms.after, adapters), arms.record.adapter.get(PROMPTS_FILE)),
     ):
         if wanted and found and found != {wanted}:
             other = min(found - {wanted})[:SHORT]
@@ -220,7 +229,12 @@ def _refusal(arms: Arms, read: Read) -> Sentence | None:
 
 
 def _proved(arms: Arms, *, is_base: bool) -> str | None:
-    """The hash that an arm's file had when sameness was proved; None where it is not known."""
+    """The hash that an arm's file must have; None where it is not known.
+
+    Next to an adapter that is the base's, and else that of the file whose sameness was proved.
+    """
+    if arms.is_adapter:
+        return arms.record.parentage.base_sha256
     sameness, params = arms.record.sameness, arms.before.record.params
     if sameness is None or arms.is_padded:
         return None

@@ -49,6 +49,7 @@ class PartFigures:
         title: what readers call the part; empty for a run without parts.
         cells: of the run or part.
         read: cell to the hashes of the weights that its attempts read.
+        adapters: cell to the hashes of the adapters that its attempts read.
         documents: cell to document to what the model made of it.
         grades: cell to question with a key to whether it was answered rightly.
         ratings: rubric to cell to question to the mean over raters.
@@ -59,6 +60,7 @@ class PartFigures:
     title: str
     cells: tuple[CellResult, ...]
     read: Read
+    adapters: Read
     documents: Mapping[str, Mapping[str, ScoredText]]
     grades: Mapping[str, Mapping[str, bool]]
     ratings: Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -120,7 +122,7 @@ def before_after_of(run: RunManifest, parts: Sequence[PartFigures]) -> BeforeAft
     refusals: dict[Sentence, None] = {}
     unchecked: dict[str, None] = {}
     for part in parts:
-        found = arms_of(run, part.cells, part.read)
+        found = arms_of(run, part.cells, part.read, part.adapters)
         refusals |= dict.fromkeys(found.refusals)
         unchecked |= dict.fromkeys(found.unchecked)
         for arms in found.arms:

@@ -42,7 +42,8 @@ def figures_of(
     return PartFigures(
         title="",
         cells=tuple(cells),
-        read=weights_read(tables.trials, tables.attempts),
+        read=hashes_read(tables, "weights_sha256"),
+        adapters=hashes_read(tables, "adapter_sha256"),
         documents=documents_scored(cells),
         grades={ids[name]: own for name, own in graded.items()},
         ratings=_ratings(systems, found.rated.scores) if found and found.rated else {},
@@ -62,13 +63,18 @@ def _ratings(
     }
 
 
-def weights_read(trials: pd.DataFrame, attempts: pd.DataFrame) -> Read:
-    """Cell to the hashes of the weights that its attempts which count read."""
-    if "weights_sha256" not in attempts:
+def hashes_read(tables: Tables, column: str) -> Read:
+    """Cell to the hashes of what its attempts which count read.
+
+    Args:
+        tables: what was measured.
+        column: of attempts: hashes of weights or of adapters.
+    """
+    if column not in tables.attempts:
         return {}
-    own = attempts[attempts["weights_sha256"].notna()]
-    own = own.merge(trials[["cell_id", "attempt_id"]].dropna(), on="attempt_id")
-    groups = own.groupby("cell_id", sort=False)["weights_sha256"]
+    own = tables.attempts[tables.attempts[column].notna()]
+    own = own.merge(tables.trials[["cell_id", "attempt_id"]].dropna(), on="attempt_id")
+    groups = own.groupby("cell_id", sort=False)[column]
     return {str(cell_id): frozenset(map(str, hashes)) for cell_id, hashes in groups}
 
 

@@ -85,6 +85,15 @@ class Parser(ABC):
         """
         return frozenset()
 
+    def adapter_read(self, role: Role, out: bytes) -> str | None:  # noqa: ARG002 - for engines that read adapters
+        """Find the sha256 of the adapter that a process read, as its log says; None if it has none.
+
+        Args:
+            role: what the process was for.
+            out: its standard output.
+        """
+        return None
+
     def complaint(self, process: Ended) -> str | None:
         """Find the engine's own words for why a process failed, a clause; None if it has none.
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _CLIENT = "the client of Petals"
 _HOLDS = re.compile(rb"^Holding blocks on ([^\r\n]{1,200})$", re.MULTILINE)
+_ADAPTER = re.compile(rb'\{"event": "adapter", "sha256": "([0-9a-f]{64})"')
 _OWN_WORDS = re.compile(r"^error: (.{1,400})$", re.MULTILINE)
 _RAISED = re.compile(
     r"^((?:\w{1,80}\.){0,12}\w{0,80}(?:Error|Exception|Interrupt)(?:: .{1,300})?)$", re.MULTILINE
@@ -191,6 +192,11 @@ class _Petals(Parser):
             return None  # the text that it generates may say anything
         held = [name.decode(errors="replace").strip() for name in _HOLDS.findall(out)]
         return held[-1] if held and "cpu" not in held else None
+
+    def adapter_read(self, role: Role, out: bytes) -> str | None:  # noqa: ARG002 - servers never say it
+        """Find the hash of the prompts, which a client says before all else."""
+        found = _ADAPTER.match(out)
+        return found[1].decode() if found else None
 
     def complaint(self, process: Ended) -> str | None:
         """Find its last error; a healthy server logs exceptions, too."""

@@ -74,7 +74,8 @@ class Petals(NodeEngine):
         """Models that upstream cannot serve, layers that do not add up, addresses of nodes."""
         spec = common.model_spec(cell.model)
         return (
-            _not_served(cell, spec)
+            unserved(spec)
+            or _too_few_layers(cell, spec)
             or _not_made(cell, cluster)
             or miscounted(cell, "spans", _plain(spec).shape.layers)
             or unadaptable(cell)
@@ -175,18 +176,23 @@ def _plain(spec: ModelSpec) -> ModelSpec:
     return spec.unpadded or spec
 
 
-def _not_served(cell: Cell, spec: ModelSpec) -> str | None:
+def unserved(spec: ModelSpec) -> str | None:
     """Why Petals cannot serve a model, one sentence; None if it can."""
     shape = _plain(spec).shape
     if shape.architecture != "llama":
         return f"petals 2.2.0 has no {shape.architecture} models"
     if shape.rope_scaling is not None or shape.head_dim * shape.heads != shape.dim:
         return (
-            f"petals 2.2.0 supports LLaMA only before version 3.1, but {cell.model} has another "
+            f"petals 2.2.0 supports LLaMA only before version 3.1, but {spec.name} has another "
             "head size or scales its positions"
         )
-    if cell.nodes > shape.layers:
-        return f"{cell.model} has {shape.layers} layers, too few for servers on {cell.nodes} nodes"
+    return None
+
+
+def _too_few_layers(cell: Cell, spec: ModelSpec) -> str | None:
+    layers = _plain(spec).shape.layers
+    if cell.nodes > layers:
+        return f"{cell.model} has {layers} layers, too few for servers on {cell.nodes} nodes"
     return None
 
 

@@ -35,6 +35,7 @@ from experiments.finetune.started import (
     require_unchanged,
     write_started,
 )
+from experiments.finetune.swarm.jobs import require_small
 from experiments.finetune.swarm.prompts import tune_through_swarm, write_prompts
 from experiments.finetune.trainable import require_trainable
 from experiments.finetune.training.adapter import hashes_of, write_adapter, written_whole
@@ -167,6 +168,7 @@ class _Run:
             self.recipe,
             self.spec,
             base,
+            base_sha256,
             prepared,
             Checkpoints(self.folder / CHECKPOINTS, started.training, self.say),
             started.training,
@@ -282,6 +284,9 @@ class _Says:
 
 def _base_of(recipe: Recipe) -> ModelSpec:
     spec = require_trainable(recipe)
+    if recipe.method in PROMPT_METHODS:
+        shape = spec.shape
+        require_small(recipe.method, recipe.prompts, shape.dim, shape.layers, recipe.model)
     try:
         load_catalogue().require_free_name(recipe.name)
     except HerdError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
+from experiments.engines.petals import unserved
 from experiments.finetune.recipe import Recipe, recipe_mistake
 from models.catalogue import load_catalogue
+from models.tuned_prompts import PROMPT_METHODS
 
 if TYPE_CHECKING:
     from models.catalogue import ModelSpec
@@ -48,12 +50,19 @@ def require_trainable(recipe: Recipe) -> ModelSpec:
             f"is {recipe.model}, which is published with 4-bit weights for distributed-llama only. "
             "Choose a model with other weights; `fab models` lists them",
         )
+    if recipe.method in PROMPT_METHODS and (reason := unserved(spec)):
+        raise recipe_mistake(
+            recipe,
+            "model",
+            f"is {recipe.model}, which Petals cannot serve: {reason}. Choose a LLaMA model of "
+            "before version 3.1, or the method lora",
+        )
     _require_context(recipe, spec)
     return spec
 
 
 def _require_context(recipe: Recipe, spec: ModelSpec) -> None:
-    prompts = recipe.prompts if recipe.method.startswith("petals-") else 0
+    prompts = recipe.prompts if recipe.method in PROMPT_METHODS else 0
     if recipe.sequence + prompts > spec.shape.context:
         with_prompts = f" with {prompts} trained positions before it" if prompts else ""
         raise recipe_mistake(

@@ -19,6 +19,7 @@ from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
 from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
+from experiments.engines.petals_prompts import ADAPTER
 from experiments.links.links import LINK_AXES, MOST
 from experiments.planning.recipes import not_made_yet
 from models.shape import Weights
@@ -141,6 +142,8 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
         return f"invalid value {_shown(value)} for axis {name}{_nearest(_spelled(value), allowed)}."
     if name == "engine":
         return incomplete(ENGINES[str(value)])
+    if name == ADAPTER.name:
+        return not_made_yet(str(value))
     return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
 
 

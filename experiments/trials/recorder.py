@@ -15,6 +15,7 @@ from core.foreign import one_line, whole
 from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import Request
 from experiments.nodes.told import first_of, unread
+from experiments.trials.adapters import adapter_of
 from experiments.trials.devices import devices_of
 from experiments.trials.execution import Execution
 from experiments.trials.validity import failure, invalidity, is_told_by_logs
@@ -69,8 +70,10 @@ class Recorder:
                 logs=execution.logs,
             )
             draft = self._draft(trial, number, execution, expected)
-        devices, elsewhere = devices_of(draft, self._cells[trial.cell_id].nodes, execution)
-        outcome, cause, samples = self._verdict(folder, draft, execution, elsewhere)
+        cell = self._cells[trial.cell_id]
+        devices, elsewhere = devices_of(draft, cell.nodes, execution)
+        adapter, other = adapter_of(draft, cell.identity.get("adapter"), execution)
+        outcome, cause, samples = self._verdict(folder, draft, execution, elsewhere or other)
         told = None if cause is None else one_line(cause, LONGEST_CAUSE)
         return draft.model_copy(
             update={
@@ -78,6 +81,7 @@ class Recorder:
                 "cause": told,
                 "samples": samples,
                 "devices": {node: one_line(name, LONGEST_GPU) for node, name in devices.items()},
+                "adapter_sha256": adapter,
                 "software_devices": tuple(sorted(devices.keys() & execution.software)),
             }
         )

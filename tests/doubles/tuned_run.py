@@ -11,7 +11,7 @@ from analysis.cells.family import Family
 from analysis.study import Study, study_of
 from analysis.tuning.arms import control_pairs
 from analysis.tuning.changes import PartFigures
-from analysis.tuning.figures import weights_read
+from analysis.tuning.figures import hashes_read
 from analysis.tuning.pairs import ScoredText
 from collect.questions import AnswerKey, Question
 from collect.run import RunManifest
@@ -120,7 +120,8 @@ def figures_of_documents(
     return PartFigures(
         title=title,
         cells=cells,
-        read=weights_read(tables.trials, tables.attempts),
+        read=hashes_read(tables, "weights_sha256"),
+        adapters=hashes_read(tables, "adapter_sha256"),
         documents={
             cell.record.cell_id: {
                 f"document {place}": ScoredText(100 * value, 100)

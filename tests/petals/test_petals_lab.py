@@ -33,7 +33,6 @@ ENVIRONMENTS = "/opt/llama-herd/engines/petals/environments"
 PROMPTS = ("Once upon a time", "One day, a big bear")
 TEXT = "Once upon a time, there was a little girl named Lily."
 TEXT_FILE = "experiments/texts/alice.txt"
-NAME = "stories15m-alice"
 SPLIT = Split(train_documents=1, held_out_documents=1, train_tokens=1, held_out_tokens=1)
 KILLER = """
 cd /var/lib/llama-herd/attempts
@@ -110,16 +109,18 @@ def test_prompts_are_trained_through_the_swarm_and_the_client_reads_with_them(
     pytest.importorskip("torch")
     from experiments.finetune.swarm.prompts import tune_through_swarm, write_prompts  # noqa: PLC0415
     from experiments.finetune.training.checkpoints import Checkpoints  # noqa: PLC0415 - it needs PyTorch
-    from tests.unit.test_petals_adapter import record  # noqa: PLC0415
+    from tests.unit.test_petals_adapter import NAME, record  # noqa: PLC0415
     from tests.unit.test_swarm_tuning import TRAINING, ProgressHeard, recipe  # noqa: PLC0415
 
     spec, splitter = model_spec(MODEL), encoder(MODEL)
     ids = tuple(splitter.encode(text := (PROJECT_FOLDER / TEXT_FILE).read_text()[:400]))
+    weights = ensure_artifact(spec, "huggingface", "f32").file("model")
     whole = Example("d", text, ids, (False, *[True] * (len(ids) - 1)))
     done = tune_through_swarm(
         recipe(method="petals-deep-ptune", steps=6, evaluate_every=3, learning_rate=0.03),
         spec,
-        ensure_artifact(spec, "huggingface", "f32").file("model").path.parent,
+        weights.path.parent,
+        weights.sha256,
         Prepared((whole,), (whole,), SPLIT, "b" * 64),
         Checkpoints(tmp_path / "checkpoints", TRAINING, print),
         TRAINING,

@@ -18,6 +18,7 @@ from analysis.tuning.figures import documents_scored
 from analysis.tuning.pairs import Effect, ScoredText
 from analysis.tuning.sentences import MINUS, verdict_sentences
 from collect.run import RunManifest
+from collect.tables import Tables
 from models.tuned import Change, TunedRecord
 from tests.doubles.run_frames import Outcomes
 from tests.doubles.tuned_run import (
@@ -34,7 +35,7 @@ from tests.doubles.tuned_run import (
 
 LLAMA = "llama.cpp"
 ONE_PAIR: Outcomes = {(LLAMA, model, 1): [10.0] * 6 for model in (BASE, TUNED)}
-READ_BASE, READ_TUNED = "ba" * 32, "5a" * 32
+READ_BASE, READ_TUNED, READ_PROMPTS = "ba" * 32, "5a" * 32, "9e" * 32
 DRAWN = np.random.default_rng(7)
 DOCUMENTS = [1.2 + 0.4 * float(DRAWN.random()) for _ in range(20)]
 NOISE = [0.02 * (float(DRAWN.random()) - 0.5) for _ in range(20)]
@@ -229,25 +230,64 @@ def test_padded_models_are_pairs_of_their_own() -> None:
 
 ADAPTED = make_record(
     "swarm-tales",
-    parentage=make_record().parentage.model_copy(update={"method": "petals-ptune"}),
+    parentage=make_record().parentage.model_copy(
+        update={"method": "petals-ptune", "base_sha256": READ_BASE}
+    ),
     files={},
+    adapter={"prompts.safetensors": READ_PROMPTS},
     sameness=None,
 )
 
 
-def test_an_adapter_is_an_arm_and_never_merged() -> None:
+def adapted(base: str, prompts: str | None) -> tuple[RunManifest, Tables]:
+    """Cells of a base without and with an adapter, which read these weights and prompts."""
     speeds: Outcomes = {
         ("petals", BASE, 1, adapter): [10.0 + 0.001 * step for step in range(8)]
         for adapter in ("none", "swarm-tales")
     }
-    run, tables = make_benchmark(speeds, [ADAPTED], {BASE: READ_BASE}, (*AXES, "adapter"))
+    run, tables = make_benchmark(speeds, [ADAPTED], {BASE: base}, (*AXES, "adapter"))
+    if prompts is None:
+        return run, tables
+    (own,) = (one.cell_id for one in run.cells if one.params["adapter"] == "swarm-tales")
+    trials = {trial.trial_id for trial in run.trials if trial.cell_id == own}
+    read = [prompts if trial in trials else None for trial in tables.attempts["trial_id"]]
+    return run, replace(tables, attempts=tables.attempts.assign(adapter_sha256=read))
+
+
+def test_an_adapter_is_an_arm_and_never_merged() -> None:
+    run, tables = adapted(READ_BASE, READ_PROMPTS)
     study = study_of(run, tables)
-    (row,) = before_after_of(run, [study.figures]).rows
+    found = before_after_of(run, [study.figures])
+    (row,) = found.rows
     assert (row.arms.tuned, row.arms.base, row.arms.is_adapter) == ("swarm-tales", BASE, True)
+    assert (found.refusals, found.unchecked) == ((), ())
     said = " ".join(prose.text for prose in blocks_in(*sections(study)) if isinstance(prose, Prose))
     assert "The adapter costs no speed" in said
     assert "swarm-tales was never merged" in said
     assert "merging" not in said
+
+
+@pytest.mark.parametrize(
+    ("base", "prompts", "said"),
+    [
+        (READ_TUNED, READ_PROMPTS, f"the weights of {BASE} in this run are 5a5a5a5a"),
+        (READ_BASE, READ_TUNED, "the prompts 5a5a5a5a"),
+    ],
+)
+def test_an_adapter_beside_another_base_or_another_adapter_is_not_compared(
+    base: str, prompts: str, said: str
+) -> None:
+    run, tables = adapted(base, prompts)
+    found = before_after_of(run, [study_of(run, tables).figures])
+    assert found.rows == ()
+    assert said in found.refusals[0]
+
+
+def test_an_adapter_whose_hash_no_attempt_has_is_named_as_unchecked() -> None:
+    run, tables = adapted(READ_BASE, None)
+    found = before_after_of(run, [study_of(run, tables).figures])
+    assert len(found.rows) == 1
+    assert found.unchecked == (found.rows[0].arms.where,)
 
 
 def test_an_adapter_without_a_record_is_named() -> None:

@@ -13,6 +13,7 @@ from experiments.planning.matrix import load_matrix
 from experiments.planning.recipes import not_made_yet
 
 BEFORE_AFTER = PROJECT_FOLDER / "experiments" / "matrices" / "before_after.yml"
+PROMPTS = BEFORE_AFTER.with_name("prompts.yml")
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def recipes(tmp_path: Path) -> Path:
     folder = tmp_path / "recipes"
     folder.mkdir()
     (folder / "stories.yml").write_text("name: 'stories15m-tales'  # ours\nmodel: stories15m\n")
+    (folder / "prompts.yml").write_text("name: stories15m-prompts\nmethod: petals-ptune\n")
     return folder
 
 
@@ -59,25 +61,39 @@ def test_the_shipped_matrix_says_what_to_run_first(
     monkeypatch.setattr(axes, "model_spec", _catalogue_without_tuned)
     with pytest.raises(HerdError, match=r"before_after\.yml, line \d+: .*First run `fab finetune"):
         load_matrix(BEFORE_AFTER)
+    told = r"prompts\.yml, line \d+: .*adapter.*First run `fab finetune \S+prompts\.yml`"
+    with pytest.raises(HerdError, match=told):
+        load_matrix(PROMPTS)
 
 
 def test_the_shipped_matrix_is_valid_once_its_model_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held_out = tmp_path / "held_out.jsonl"
-    line = '{"document": "fox", "text": "The fox went home and ate his dinner."}\n'
-    held_out.write_text(line)
     monkeypatch.setattr(axes, "model_spec", lambda name: name)
-    copy = tmp_path / "before_after.yml"
-    shipped = BEFORE_AFTER.read_text()
-    copy.write_text(
-        shipped.replace("models/tuned/stories15m-tales/data/held_out.jsonl", str(held_out))
-    )
-    matrix = load_matrix(copy)
+    matrix = load_matrix(once_made(BEFORE_AFTER, "stories15m-tales", tmp_path))
     assert list(matrix.parts) == ["tales", "general", "questions", "speed"]
     assert matrix.parts["tales"].repeats == 1
     assert matrix.parts["general"].repeats == 12
     assert matrix.axes["model"] == ("stories15m", "stories15m-tales")
+
+
+def test_the_matrix_of_prompts_is_valid_once_they_are_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(axes, "not_made_yet", lambda name: None)
+    matrix = load_matrix(once_made(PROMPTS, "stories15m-prompts", tmp_path))
+    assert list(matrix.parts) == ["tales", "general", "questions", "speed"]
+    assert matrix.axes["adapter"] == ("none", "stories15m-prompts")
+
+
+def once_made(shipped: Path, name: str, folder: Path) -> Path:
+    """A copy of a matrix that has documents in place of the ones that a training held out."""
+    held_out = folder / "held_out.jsonl"
+    held_out.write_text('{"document": "fox", "text": "The fox went home and ate his dinner."}\n')
+    copy = folder / shipped.name
+    text = shipped.read_text()
+    copy.write_text(text.replace(f"models/tuned/{name}/data/held_out.jsonl", str(held_out)))
+    return copy
 
 
 def _catalogue_without_tuned(name: str) -> str:

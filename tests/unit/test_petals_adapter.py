@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from collect.attempt import load_attempt
 from collect.labels import cell_label
+from collect.parsers.distributed_llama import PARSER as DLLAMA
+from collect.parsers.petals import PARSER as PETALS
 from collect.run import Benchmark, Greedy, Perplexity
+from collect.tables import build_tables
 from experiments.engines import ENGINES, petals_prompts
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec
@@ -18,6 +23,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
 from models import tuned
 from models.tuned import Change, Parentage, Split, TunedRecord
+from tests.doubles.scripted_run import matrix, run, world
 from tests.unit.test_petals import cell, cluster
 
 ENGINE = ENGINES["petals"]
@@ -150,3 +156,47 @@ def test_an_arm_with_prompts_is_a_cell_of_its_own_and_the_others_keep_their_ids(
     petals_prompts._read.cache_clear()
     keep(folder.parent, record(b"others"), b"others")
     assert make_plan(both, cluster()).cells[1].cell_id != with_it.cell_id
+
+
+# -- what the client read
+
+
+def test_a_client_says_its_prompts_before_all_else() -> None:
+    told = json.dumps({"event": "adapter", "sha256": "ab" * 32, "prompts": 8})
+    assert PETALS.adapter_read("root", f"{told}\n".encode()) == "ab" * 32
+    step = json.dumps({"event": "step", "text": told})
+    assert PETALS.adapter_read("root", f"{step}\n{told}\n".encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("planned", "read", "cause"),
+    [
+        ("ab" * 32, "ab" * 32, None),
+        ("ab" * 32, None, "read none, but the cell has the adapter abababababab…"),
+        ("ab" * 32, "cd" * 32, "read the adapter cdcdcdcdcdcd…, but the cell has the adapter abab"),
+        (None, "ab" * 32, "read the adapter abababababab…, but the cell has none"),
+    ],
+)
+def test_an_attempt_keeps_the_hash_that_its_client_says_and_fails_for_another(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    planned: str | None,
+    read: str | None,
+    cause: str | None,
+) -> None:
+    scripted = type(ENGINES["distributed-llama"])
+    identity, added = scripted.identity, {"adapter": planned} if planned else {}
+    both = lambda self, cell, cluster: {**identity(self, cell, cluster), **added}  # noqa: E731
+    monkeypatch.setattr(scripted, "identity", both)
+    monkeypatch.setattr(type(DLLAMA), "adapter_read", lambda self, role, out: read)
+    asked = matrix(axes={**matrix().axes, "nodes": (1,)}, repeats=1, warmup=0, max_attempts=1)
+
+    folder = run(tmp_path, world(tmp_path), 1, asked=asked).folder
+
+    (attempt,) = map(load_attempt, (folder / "attempts").iterdir())
+    assert attempt.adapter_sha256 == read
+    assert attempt.outcome == ("failed" if cause else "done")
+    assert cause is None or cause in str(attempt.cause)
+    attempts = build_tables(folder).attempts
+    assert ("adapter_sha256" in attempts) == (read is not None)
+    assert read is None or list(attempts["adapter_sha256"]) == [read]

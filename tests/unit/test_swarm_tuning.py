@@ -20,7 +20,13 @@ from experiments.engines.common import model_spec
 from experiments.finetune.data.prepare import Example, Prepared
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.swarm import prompts as swarm_prompts
-from experiments.finetune.swarm.jobs import JOB_BYTES, fitting, require_small, state_arguments
+from experiments.finetune.swarm.jobs import (
+    JOB_BYTES,
+    fitting,
+    require_fitting_batches,
+    require_small,
+    state_arguments,
+)
 from experiments.finetune.swarm.log import read_job
 from experiments.finetune.swarm.prompts import SwarmTuning, tune_through_swarm, write_prompts
 from experiments.finetune.training.checkpoints import Checkpoints
@@ -148,6 +154,7 @@ def tune(
             recipe(**changed),
             SPEC,
             folder,
+            "c" * 64,
             prepared(),
             Checkpoints(folder / "checkpoints", TRAINING, say),
             TRAINING,
@@ -239,6 +246,14 @@ def test_prompts_that_do_not_fit_on_a_command_line_are_refused_with_what_would()
     require_small("petals-ptune", 18, 4096, 32, "large")
     whole = state_arguments(b"0" * 900_000)
     assert sum(len(word) + 9 for word in whole) < JOB_BYTES - 400_000 - 131_071
+
+
+def test_batches_that_no_node_takes_are_refused_before_training() -> None:
+    short, long = (example(number, length) for number, length in ((1, 6), (2, 30_000)))
+    require_fitting_batches([short] * 40, 32)
+    require_fitting_batches([long, short], 1)
+    with pytest.raises(HerdError, match="smaller `batch` or `sequence`"):
+        require_fitting_batches([short, long, short, long], 2)
 
 
 def test_a_batch_that_no_node_takes_is_refused_with_what_is_to_be_smaller() -> None:

@@ -12,6 +12,7 @@ from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
 from collect.columns import (
     ATTEMPTS,
+    ATTEMPTS_WITH_ADAPTERS,
     ATTEMPTS_WITH_WEIGHTS,
     NODES,
     NODES_ON_GPUS,
@@ -242,7 +243,7 @@ def test_the_page_about_the_tables_has_every_column_and_no_other() -> None:
         "trials": [*TRIALS_BEFORE_AXES, *TRIALS_AFTER_AXES],
         "tokens": [*TOKENS],
         "nodes": [*NODES, *NODES_ON_GPUS],
-        "attempts": [*ATTEMPTS, *ATTEMPTS_WITH_WEIGHTS],
+        "attempts": [*ATTEMPTS, *ATTEMPTS_WITH_WEIGHTS, *ATTEMPTS_WITH_ADAPTERS],
     }
     for table, columns in expected.items():
         told = re.findall(r"^\| `(\w+)` \|", parts[table], re.MULTILINE)

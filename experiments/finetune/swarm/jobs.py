@@ -67,6 +67,16 @@ def state_arguments(state: bytes | None) -> tuple[str, ...]:
     return tuple(word for one in pieces(state or b"") for word in ("--state", one))
 
 
+def require_fitting_batches(examples: Sequence[Example], batch: int) -> None:
+    """Refuse batches that a node does not take, before any is trained.
+
+    Raises:
+        HerdError: the largest batch that could be drawn is too large; with what to make smaller.
+    """
+    largest = sorted(examples, key=lambda one: len(batch_argument([one])))[-batch:]
+    fitting([batch_argument(largest, rate=1.0)], JOB_BYTES)
+
+
 def fitting(arguments: Sequence[str], room_bytes: int) -> int:
     """How many of some arguments fit into a job.
 

@@ -5,7 +5,7 @@ Processes are started, watched, ended and their logs fetched as those of a trial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,15 +40,22 @@ class SwarmNodes:
         herd: its nodes.
         cell: what is deployed.
         cluster: the nodes of the cell.
+        base_sha256: of the weights that servers must read.
         say: hears why a job is done again.
     """
 
     def __init__(
-        self, herd: Herd, cell: Cell, cluster: Cluster, say: Callable[[str], None]
+        self,
+        herd: Herd,
+        cell: Cell,
+        cluster: Cluster,
+        base_sha256: str,
+        say: Callable[[str], None],
     ) -> None:
         self._herd = herd
         self._cell = cell
         self._cluster = cluster
+        self._base_sha256 = base_sha256
         self._say = say
         self._runner = TrialRunner(herd, lambda _tail: None)
         self._jobs = 0
@@ -67,7 +74,7 @@ class SwarmNodes:
             What it printed.
 
         Raises:
-            HerdError: it failed each time, or a node is lost.
+            HerdError: it failed each time, a node is lost or has another base.
         """
         cause = ""
         for number in range(TRIES):
@@ -75,6 +82,7 @@ class SwarmNodes:
                 self._say(f"A job failed and is done again with other servers: {cause}.")
                 self._begin_anew()
             execution = self._execute(arguments)
+            self._require_base(execution.weights)
             out, cause = _told(execution)
             if not cause:
                 return out
@@ -90,6 +98,16 @@ class SwarmNodes:
         argv = (*petals.swarm_program("tune", self._cell, root.node), *arguments)
         deployment = replace(deployment, root=replace(root, argv=argv))
         return self._runner.execute(deployment, f"tune-{self._jobs}", keep=True)
+
+    def _require_base(self, read: Mapping[str, str]) -> None:
+        """Refuse what was trained on other weights than those of the record."""
+        for node, sha256 in read.items():
+            if sha256 != self._base_sha256:
+                raise HerdError(
+                    f"Training through the swarm: {node} has other weights of {self._cell.model} "
+                    f"({sha256[:12]}…) than this machine ({self._base_sha256[:12]}…). First run "
+                    f"`{commands.provision('models', limit=[node])}`."
+                )
 
     def _begin_anew(self) -> None:
         """Stop the servers that are left, and find lost nodes again.
@@ -112,6 +130,7 @@ class SwarmNodes:
 @contextmanager
 def swarm_for(
     spec: ModelSpec,
+    base_sha256: str,
     longest: int,
     project: Path,
     inventory: str | None,
@@ -121,6 +140,7 @@ def swarm_for(
 
     Args:
         spec: the model that it has.
+        base_sha256: of its weights on this machine.
         longest: positions of the longest example, its prompts among them.
         project: folder of `fabfile.py`.
         inventory: another inventory than that of `ansible.cfg`.
@@ -138,7 +158,7 @@ def swarm_for(
         herd = Herd(launcher, cluster.nodes, Owner.me())
         herd.own_all()
         try:
-            nodes = SwarmNodes(herd, cell, cluster, say)
+            nodes = SwarmNodes(herd, cell, cluster, base_sha256, say)
             yield nodes
             nodes.stop()
         finally:

@@ -1,7 +1,7 @@
 """Prompt tuning through the private swarm of the cluster: methods `petals-ptune` and `-deep-ptune`.
 
 The controller plans the steps and keeps checkpoints; a client on the root node trains a job of
-some steps through servers on all nodes (`swarm_jobs.py`) and prints the prompts in its log. If a
+some steps through servers on all nodes (`jobs.py`) and prints the prompts in its log. If a
 client, a server, a node or this process is killed, training continues from the newest whole
 checkpoint. The bytes may differ then: a swarm does not promise the order of its sums.
 """
@@ -21,7 +21,7 @@ from experiments.finetune.swarm.jobs import (
     batch_argument,
     fitting,
     read_together,
-    require_small,
+    require_fitting_batches,
     room_beside,
     state_arguments,
 )
@@ -73,6 +73,7 @@ def tune_through_swarm(
     recipe: Recipe,
     spec: ModelSpec,
     base: Path,
+    base_sha256: str,
     prepared: Prepared,
     checkpoints: Checkpoints,
     training: str,
@@ -88,6 +89,7 @@ def tune_through_swarm(
         recipe: how; of a method `petals-*`.
         spec: the base.
         base: its Hugging Face directory on this machine.
+        base_sha256: of its weights, which the servers must read, too.
         prepared: the data.
         checkpoints: keeps the states.
         training: hash of recipe, data and base.
@@ -99,11 +101,11 @@ def tune_through_swarm(
     Raises:
         HerdError: no swarm is available, or a job failed three times.
     """
-    plain = spec.unpadded or spec
-    require_small(recipe.method, recipe.prompts, plain.shape.dim, plain.shape.layers, recipe.model)
+    require_fitting_batches(prepared.train, recipe.batch)
     longest = max(len(one.ids) for one in (*prepared.train, *prepared.held_out))
-    with swarm_for(plain, longest + recipe.prompts, project, inventory, say) as nodes:
-        tuning = _Tuning(recipe, plain, prepared, nodes, progress)
+    room = longest + recipe.prompts
+    with swarm_for(spec, base_sha256, room, project, inventory, say) as nodes:
+        tuning = _Tuning(recipe, spec, prepared, nodes, progress)
         tuning.restore(checkpoints)
         progress.begin(tuning.step, tuning.steps)
         try:
