@@ -6,10 +6,10 @@ from collect.attempt import AttemptRecord
 from collect.parsers.parser import parser_of
 from experiments.trials.execution import Execution
 
-SHORT = 12
+_SHORT = 12
 
 
-def adapter_of(
+def adapter_that_was_read(
     draft: AttemptRecord, planned: str | None, execution: Execution
 ) -> tuple[str | None, str | None]:
     """Find the hash of the adapter that was read, and whether it is that of the cell.
@@ -33,5 +33,5 @@ def adapter_of(
     read = next(filter(None, told), None)
     if read == planned:
         return read, None
-    asked, found = (f"the adapter {one[:SHORT]}…" if one else "none" for one in (planned, read))
+    asked, found = (f"the adapter {one[:_SHORT]}…" if one else "none" for one in (planned, read))
     return read, f"its log says that it read {found}, but the cell has {asked}"

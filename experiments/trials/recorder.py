@@ -15,7 +15,7 @@ from core.foreign import one_line, whole
 from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import Request
 from experiments.nodes.told import first_of, unread
-from experiments.trials.adapters import adapter_of
+from experiments.trials.adapters import adapter_that_was_read
 from experiments.trials.devices import devices_of
 from experiments.trials.execution import Execution
 from experiments.trials.validity import failure, invalidity, is_told_by_logs
@@ -72,7 +72,7 @@ class Recorder:
             draft = self._draft(trial, number, execution, expected)
         cell = self._cells[trial.cell_id]
         devices, elsewhere = devices_of(draft, cell.nodes, execution)
-        adapter, other = adapter_of(draft, cell.identity.get("adapter"), execution)
+        adapter, other = adapter_that_was_read(draft, cell.identity.get("adapter"), execution)
         outcome, cause, samples = self._verdict(folder, draft, execution, elsewhere or other)
         told = None if cause is None else one_line(cause, LONGEST_CAUSE)
         return draft.model_copy(

@@ -14,14 +14,11 @@ from collect.run import Benchmark, Greedy, Perplexity
 from collect.tables import tables_of
 from core.paths import PROJECT_FOLDER
 from experiments.engines.common import encoder, model_spec
-from experiments.finetune.data.examples import Example
-from experiments.finetune.data.prepare import Prepared
 from experiments.planning.matrix import Matrix
 from models import tuned
-from models.build import ensure_artifact
 from models.fetch import open_checkpoint
 from models.reference import Reference
-from models.tuned import Split
+from models.tuned import TunedRecord
 from tests.doubles.lab_run import run
 from tests.lab.virtual_lab import VirtualLab
 from tests.petals.conftest import FIRST, MODEL, SECOND
@@ -32,8 +29,8 @@ PROGRAMS = "/opt/llama-herd/engines/petals/bin"
 ENVIRONMENTS = "/opt/llama-herd/engines/petals/environments"
 PROMPTS = ("Once upon a time", "One day, a big bear")
 TEXT = "Once upon a time, there was a little girl named Lily."
-TEXT_FILE = "experiments/texts/alice.txt"
-SPLIT = Split(train_documents=1, held_out_documents=1, train_tokens=1, held_out_tokens=1)
+TEXT_FILE = "experiments/texts/everyday.txt"
+NAME = "stories15m-everyday"
 KILLER = """
 cd /var/lib/llama-herd/attempts
 until grep -qs rpc_inference.open herd-*-a1-worker.err; do sleep 0.1; done
@@ -56,6 +53,17 @@ for number in range(60):
     print(number, flush=True)
 end(0)
 """
+
+
+def write_recipe(folder: Path) -> Path:
+    """A recipe of some seconds on paragraphs about everyday things."""
+    recipe = folder / "prompts.yml"
+    recipe.write_text(
+        f"name: {NAME}\nmodel: {MODEL}\nmethod: petals-deep-ptune\n"
+        f"data: {PROJECT_FOLDER / TEXT_FILE}\nheld_out: 0.2\nsteps: 8\nbatch: 4\nprompts: 4\n"
+        "sequence: 96\nlearning_rate: 0.03\nevaluate_every: 4\n"
+    )
+    return recipe
 
 
 def study(workload: Benchmark | Greedy | Perplexity, **settings: object) -> Matrix:
@@ -107,45 +115,40 @@ def test_prompts_are_trained_through_the_swarm_and_the_client_reads_with_them(
     petals_lab: VirtualLab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from experiments.finetune.swarm.prompts import tune_through_swarm, write_prompts  # noqa: PLC0415
-    from experiments.finetune.training.checkpoints import Checkpoints  # noqa: PLC0415 - it needs PyTorch
-    from tests.unit.test_petals_adapter import NAME, record  # noqa: PLC0415
-    from tests.unit.test_swarm_tuning import TRAINING, ProgressHeard, recipe  # noqa: PLC0415
+    from experiments.finetune.recipe import load_recipe  # noqa: PLC0415 - it needs PyTorch
+    from experiments.finetune.run import finetune  # noqa: PLC0415
+    from tests.unit.test_swarm_tuning import ProgressHeard  # noqa: PLC0415
 
-    spec, splitter = model_spec(MODEL), encoder(MODEL)
-    ids = tuple(splitter.encode(text := (PROJECT_FOLDER / TEXT_FILE).read_text()[:400]))
-    weights = ensure_artifact(spec, "huggingface", "f32").file("model")
-    whole = Example("d", text, ids, (False, *[True] * (len(ids) - 1)))
-    done = tune_through_swarm(
-        recipe(method="petals-deep-ptune", steps=6, evaluate_every=3, learning_rate=0.03),
-        spec,
-        weights.path.parent,
-        weights.sha256,
-        Prepared((whole,), (whole,), SPLIT, "b" * 64),
-        Checkpoints(tmp_path / "checkpoints", TRAINING, print),
-        TRAINING,
-        PROJECT_FOLDER,
-        say=print,
-        progress=ProgressHeard(),
-        inventory=petals_lab.inventory,
-    )
-    losses = [point.held_out_loss or 0.0 for point in done.curve]
-    assert [point.step for point in done.curve] == [0, 3, 6]
-    assert losses[2] < losses[1]
-    assert done.held_out.after < 0.9 * done.held_out.before
+    recipe = load_recipe(write_recipe(tmp_path))
+    heard: list[str] = []
+
+    def train() -> TunedRecord:
+        progress = ProgressHeard()
+        inventory = petals_lab.inventory
+        return finetune(
+            recipe, say=heard.append, progress=progress, tuned=tmp_path, inventory=inventory
+        )
+
+    record = train()
+    assert [point.step for point in record.curve] == [0, 4, 8]
+    assert (record.curve[2].held_out_loss or 9.0) < (record.curve[0].held_out_loss or 0.0)
+    assert record.held_out_bits_per_byte.after < record.held_out_bits_per_byte.before
+    assert record.device == f"a swarm of 2 ({FIRST}, {SECOND})"
+    assert petals_lab.units() == {}
+    assert train() == record
+    assert heard[-1] == f"{NAME} is finished: nothing was to be done."
 
     monkeypatch.setattr(tuned, "TUNED_FOLDER", tmp_path)
-    (tmp_path / NAME / "adapter").mkdir(parents=True)
-    write_prompts(done, recipe(method="petals-deep-ptune"), tmp_path / NAME / "adapter")
-    content = (tmp_path / NAME / "adapter" / "prompts.safetensors").read_bytes()
-    (tmp_path / NAME / "tuned.json").write_text(record(content).model_dump_json())
     asked = study(Perplexity(text=TEXT_FILE, characters=400))
     axes = {**asked.axes, "adapter": ("none", NAME)}
     result = run(petals_lab.inventory, tmp_path, asked.model_copy(update={"axes": axes}))
 
     assert result.counts["done"] == 2
-    trials = tables_of(Account.read(result.folder)).trials.set_index("adapter")
-    assert trials.loc[NAME, "perplexity"] < 0.9 * trials.loc["none", "perplexity"]
+    tables = tables_of(Account.read(result.folder))
+    trials = tables.trials.set_index("adapter")
+    assert trials.loc[NAME, "perplexity"] < trials.loc["none", "perplexity"]
+    read = set(tables.attempts["adapter_sha256"].dropna())
+    assert read == {record.adapter["prompts.safetensors"]}
 
 
 def test_a_server_that_dies_while_tokens_are_made_fails_the_attempt_and_not_the_next(

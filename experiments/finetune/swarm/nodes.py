@@ -79,7 +79,7 @@ class SwarmNodes:
         cause = ""
         for number in range(TRIES):
             if number:
-                self._say(f"A job failed and is done again with other servers: {cause}.")
+                self._say(f"A job failed and is done again with new servers: {cause}.")
                 self._begin_anew()
             execution = self._execute(arguments)
             self._require_base(execution.weights)
