@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
-
-from tokenizers import Tokenizer
 
 from experiments.finetune.data.prepare import look_at_data
 from experiments.finetune.training.estimate import memory_need, require_room, time_need, told
 from experiments.finetune.training.pytorch import choose_computer, require_pytorch
 from models.build import ensure_artifact
+from models.formats.huggingface.vocabulary_reader import read_vocabulary
+from models.tokenizer import byte_piece
 
 if TYPE_CHECKING:
     from core.progress import Reporter
     from experiments.finetune.data.prepare import Example
     from experiments.finetune.recipe import Recipe
     from models.catalogue import ModelSpec
+    from models.tokenizer import Tokenizer
 
 SHOWN = 3
 """Examples that are printed token by token."""
@@ -42,8 +42,9 @@ def dry_run(
     require_pytorch()
     base = ensure_artifact(spec, "huggingface", "f32", reporter).file("model").path.parent
     looked = look_at_data(recipe, base, spec, say)
+    vocabulary = read_vocabulary(base)
     for number, example in enumerate(looked.train[:SHOWN], 1):
-        for line in example_lines(number, example, base):
+        for line in example_lines(number, example, vocabulary):
             say(line)
     say(_lengths("to train on", looked.train))
     say(_lengths("held out", looked.held_out))
@@ -60,22 +61,26 @@ def dry_run(
         say(line)
 
 
-def example_lines(number: int, example: Example, base: Path) -> Iterator[str]:
-    """An example token by token: its position, id, whether the loss counts it, and its piece.
+def example_lines(number: int, example: Example, vocabulary: Tokenizer) -> Iterator[str]:
+    """An example token by token: its position, id, whether the loss counts it, and its text.
 
     Args:
         number: of the example, from 1.
         example: what the model reads.
-        base: has the vocabulary.
+        vocabulary: of the base.
     """
-    pieces = Tokenizer.from_file(str(base / "tokenizer.json"))
     counted = sum(example.trained[1:])
     yield f"Example {number}: {len(example.ids)} tokens, {counted} with a loss ({example.document})"
-    for position, (piece_id, is_trained) in enumerate(
-        zip(example.ids, example.trained, strict=True)
-    ):
+    for position, (token, is_trained) in enumerate(zip(example.ids, example.trained, strict=True)):
         mark = "loss" if is_trained and position else "    "
-        yield f"{position:6} {piece_id:7} {mark} {pieces.id_to_token(piece_id)!r}"
+        yield f"{position:6} {token:7} {mark} {readable(vocabulary.piece_bytes(token))}"
+
+
+def readable(piece: bytes) -> str:
+    """The text of a token in quotes; bytes that are part of a character as `<0xEA>`."""
+    text = piece.decode(errors="surrogateescape")
+    parts = (byte_piece(ord(one) - 0xDC00) if "\udc80" <= one <= "\udcff" else one for one in text)
+    return repr("".join(parts))
 
 
 def _lengths(which: str, examples: Sequence[Example]) -> str:

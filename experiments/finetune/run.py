@@ -207,7 +207,7 @@ class _Run:
         record = TunedRecord(
             name=self.recipe.name,
             about=f"{self.recipe.model} fine-tuned on {self.recipe.data} ({self.recipe.method})",
-            licence=self.spec.licence,
+            licence=prepared.licence_with(self.spec.licence),
             parentage=parentage,
             shape=self.spec.shape,
             split=prepared.split,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from ast import literal_eval
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,11 @@ from core.errors import HerdError
 from experiments.finetune.data.chat_forms import form_of
 from experiments.finetune.data.documents import Document, Turn
 from experiments.finetune.data.examples import ExampleWriter
-from experiments.finetune.data.prepare import prepare_data
+from experiments.finetune.data.prepare import Prepared, prepare_data
 from experiments.finetune.data.tokens import BaseTokens
+from experiments.finetune.dry_run import example_lines, readable
+from models.formats.huggingface.vocabulary_reader import read_vocabulary
+from models.tuned import Split
 from tests.doubles.finetune_data import base_folder, recipe, spec, write_jsonl
 
 _SOME = ["Lily", "ate", "12", "cakes", "고양이가", "놀고", "[end]", "😀", "ﬁn"]
@@ -142,3 +147,58 @@ def test_a_form_is_asked_for_where_the_model_has_none(tmp_path: Path) -> None:
     asked = recipe(tmp_path, "p.jsonl", columns=PAIR)
     with pytest.raises(HerdError, match=r"has no chat template.*chat_template: llama2"):
         prepare_data(asked, base_folder(), spec(), tmp_path / "t", lambda _: None)
+
+
+def test_the_time_to_cut_a_text_is_in_proportion(
+    tokens: BaseTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    split = BaseTokens._split
+    monkeypatch.setattr(
+        BaseTokens, "_split", lambda self, text: read.append(len(text)) or split(self, text)
+    )
+    for text in ("Lily ate 12 cakes. " * 300, "가나다" * 500, ("a " + " " * 900) * 6):
+        read.clear()
+        pieces = tokens.windows(text, 64)
+        assert sum(read) < 4 * len(text)
+        assert all(len(tokens.encode(piece)) <= 64 for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("piece", "shown"),
+    [
+        (b" the", "' the'"),
+        ("가".encode(), "'가'"),
+        (" 가".encode()[:-1], "' <0xEA><0xB0>'"),
+        ("가".encode()[2:], "'<0x80>'"),
+        (b"\n\x1b[2J", r"'\n\x1b[2J'"),
+        (b"<|im_end|>", "'<|im_end|>'"),
+    ],
+)
+def test_a_token_is_shown_so_that_it_can_be_read(piece: bytes, shown: str) -> None:
+    assert readable(piece) == shown
+
+
+def test_an_example_is_printed_token_by_token() -> None:
+    base = base_folder("byte-level")
+    tokens = BaseTokens(base)
+    turns = (Turn("user", "고양이가 12"), Turn("assistant", "Lily"))
+    written = _writer(tokens, 400).write([Document("a:1", turns=turns)], ["a:1"])
+    lines = list(example_lines(1, written.examples[0], read_vocabulary(base)))
+    said = [literal_eval(line[20:]) for line in lines[1:]]
+    raw = [part for one in said for part in re.split(r"(<0x[0-9A-F]{2}>)", one)]
+    together = b"".join(
+        bytes([int(part[3:5], 16)]) if part.startswith("<0x") else part.encode() for part in raw
+    )
+    assert together.decode() == written.examples[0].text
+    assert [int(line[:6]) for line in lines[1:]] == list(range(len(said)))
+    counted = [one for one, line in zip(said, lines[1:], strict=True) if "loss" in line]
+    assert counted == ["Li", "ly", "<|im_end|>"]
+
+
+def test_the_licence_of_the_data_is_joined_to_that_of_the_base() -> None:
+    split = Split(train_documents=1, held_out_documents=1, train_tokens=1, held_out_tokens=1)
+    listed = Prepared((), (), split, "", licence="BSD")
+    assert listed.licence_with("MIT") == "MIT (base); BSD (data)"
+    own = Prepared((), (), split, "")
+    assert own.licence_with("MIT") == "MIT (base); not stated, files of yours (data)"

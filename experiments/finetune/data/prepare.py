@@ -33,12 +33,19 @@ class Prepared:
         held_out: what it does not.
         split: counts, and what was left out.
         data_sha256: of every example of both parts, in order.
+        licence: of the data; None for files of the user.
     """
 
     train: tuple[Example, ...]
     held_out: tuple[Example, ...]
     split: Split
     data_sha256: str
+    licence: str | None = None
+
+    def licence_with(self, base: str) -> str:
+        """What the publishers of the base and of the data allow; files of the user say nothing."""
+        data = "not stated, files of yours" if self.licence is None else self.licence
+        return f"{base} (base); {data} (data)"
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ def prepare_data(
     looked = look_at_data(recipe, base_folder, spec, say)
     parts = (looked.train, looked.held_out)
     sha256 = store(folder, recipe, parts, looked.read.files, looked.split, looked.removed)
-    return Prepared(looked.train, looked.held_out, looked.split, sha256)
+    return Prepared(looked.train, looked.held_out, looked.split, sha256, looked.read.licence)
 
 
 def look_at_data(
@@ -109,25 +116,44 @@ def look_at_data(
         removed=(*cleaned.removed, *too_long),
         read=read,
     )
-    say(summary(looked))
+    say(summary(looked, recipe.sequence))
     return looked
 
 
-def summary(looked: Looked) -> str:
-    """What is in both parts and what was left out, in sentences."""
+def summary(looked: Looked, sequence: int) -> str:
+    """What is in both parts, and what was left out or cut, in sentences."""
     split = looked.split
     left_out = {
         "exact duplicates": split.exact_duplicates,
         "near duplicates": split.near_duplicates,
         "with a question of experiments/questions/": split.question_overlaps,
-        "too long to have room for an answer": sum(r.why == "too long" for r in looked.removed),
+        "too long to have room for an answer": _too_long(looked),
     }
     told = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
     return (
         f"Data: {split.train_documents} documents to train on ({len(looked.train)} examples, "
         f"{split.train_tokens} tokens with a loss), {split.held_out_documents} held out "
         f"({len(looked.held_out)} examples, {split.held_out_tokens} tokens). "
-        f"Left out: {told or 'nothing'}. Longer than an example may be: {split.cut}."
+        f"Left out: {told or 'nothing'}. {_cut(looked, sequence)}"
+    )
+
+
+def _too_long(looked: Looked) -> int:
+    return sum(one.why == "too long" for one in looked.removed)
+
+
+def _cut(looked: Looked, sequence: int) -> str:
+    count = looked.split.cut - _too_long(looked)
+    if not count:
+        return "Nothing is cut."
+    if any(document.turns for document in looked.read.documents):
+        return (
+            f"Cut: {count} conversations are longer than {sequence} tokens (`sequence`), and the "
+            "model does not see what comes after these, nor where the answer ends."
+        )
+    return (
+        f"Cut: {count} documents are longer than {sequence} tokens (`sequence`), and make several "
+        "examples each."
     )
 
 

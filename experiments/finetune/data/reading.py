@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,10 +36,12 @@ class ReadData:
     Attributes:
         documents: in the order of the files.
         files: name to sha256 of what was read.
+        licence: what its publisher allows; None for files of the user.
     """
 
     documents: tuple[Document, ...]
     files: dict[str, str]
+    licence: str | None = None
 
 
 def read_data(recipe: Recipe, say: Callable[[str], None]) -> ReadData:
@@ -74,7 +76,8 @@ def _listed(recipe: Recipe, entry: DataEntry, say: Callable[[str], None]) -> Rea
         )
     files = fetch_data(recipe.data, entry, _Says(say))
     faults = Faults()
-    return _whole(read_entry(entry, files, faults), files, faults, DATA_LIST)
+    read = _whole(read_entry(entry, files, faults), files, faults, DATA_LIST)
+    return replace(read, licence=entry.licence)
 
 
 def _whole(documents: list[Document], files: list[Path], faults: Faults, where: Path) -> ReadData:

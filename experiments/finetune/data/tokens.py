@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from core.errors import HerdError
 from models.formats.huggingface.json_file import read_object
 
 _CHARACTERS_PER_TOKEN = 8
-"""How much of a text is split at once to find the end of a window; more than nearly all need."""
-_LAST_BLANK = re.compile(r"\s+(?=\S*$)")
+"""How much of a text is split at first to find the end of a window; more than nearly all need."""
+_FEW = 8
+"""Characters more than a quarter of the piece before, that are split for the next one."""
+_WORD = re.compile(r"\S")
+_ENDS_A_LINE = re.compile(r"\S\n\Z")
+"""The word before such an end is cut off: so it was from the start, and data stays what it was."""
 
 
 class BaseTokens:
@@ -64,8 +69,7 @@ class BaseTokens:
 
     def encode(self, text: str) -> tuple[int, ...]:
         """The ids of a text with the sign that begins one, once."""
-        ids = tuple(self._library.encode(text, add_special_tokens=False).ids)
-        return ids if self._begin and ids[:1] == self._begin else (*self._begin, *ids)
+        return self._begun(self._split(text).ids)
 
     def encode_more(self, before: str, more: str) -> tuple[int, ...]:
         """The ids of a text that follows one which was read before.
@@ -95,32 +99,60 @@ class BaseTokens:
     def windows(self, text: str, most: int) -> list[str]:
         """Cut a text between words into pieces of at most so many tokens each.
 
+        The time is in proportion to the text: a little more of it is split than a piece holds.
+
         Args:
             text: a document.
             most: tokens of a piece, with the sign that begins it.
         """
-        pieces, left = [], text.strip()
-        while left:
-            end = self._end_of_window(left, most)
-            pieces.append(left[:end].strip())
-            left = left[end:].strip()
+        pieces, at, text = [], 0, text.strip()
+        guess = most * _CHARACTERS_PER_TOKEN
+        while at < len(text):
+            length = self._window_length(text, at, most, guess)
+            piece = text[at : at + length].rstrip()
+            pieces.append(piece)
+            guess = len(piece) + len(piece) // 4 + _FEW
+            at = _next_word(text, at + length)
         return pieces
 
-    def _end_of_window(self, text: str, most: int) -> int:
-        piece = text[: most * _CHARACTERS_PER_TOKEN]
-        if len(piece) < len(text):
-            piece = piece[: _between_words(piece)]
-        while len(self.encode(piece)) > most:
-            offsets = self._library.encode(piece, add_special_tokens=False).offsets
-            fits = offsets[max(1, most - len(self._begin) - 1)][0]
-            piece = piece[: _between_words(piece[: max(1, min(fits, len(piece) - 1))])]
-        return len(piece)
+    def _window_length(self, text: str, at: int, most: int, guess: int) -> int:
+        """Characters of the piece that begins there, if about so many fit."""
+        while True:
+            piece = text[at : at + guess]
+            is_all = at + guess >= len(text)
+            if not is_all:
+                piece = piece[: _between_words(piece)]
+            tokens = self._split(piece)
+            if not is_all and len(self._begun(tokens.ids)) <= most:
+                guess *= 2
+                continue
+            while len(self._begun(tokens.ids)) > most and len(piece) > 1:
+                fits = tokens.offsets[max(1, most - len(self._begin) - 1)][0]
+                piece = piece[: _between_words(piece[: max(1, min(fits, len(piece) - 1))])]
+                tokens = self._split(piece)
+            return len(piece)
+
+    def _begun(self, ids: Sequence[int]) -> tuple[int, ...]:
+        """The ids with the sign that begins a text, once."""
+        has_it = self._begin and tuple(ids[:1]) == self._begin
+        return tuple(ids) if has_it else (*self._begin, *ids)
 
     def _plain(self, text: str) -> tuple[int, ...]:
-        return tuple(self._library.encode(text, add_special_tokens=False).ids)
+        return tuple(self._split(text).ids)
+
+    def _split(self, text: str) -> Encoding:
+        return self._library.encode(text, add_special_tokens=False)
 
 
 def _between_words(piece: str) -> int:
-    """Where the last word of a piece begins, which may be cut; its end if it is one word."""
-    found = _LAST_BLANK.search(piece, max(0, len(piece) - 2000))
-    return found.start() if found and found.start() else len(piece)
+    """Where the last word of a piece ends that is not cut; the piece's end if it is one word."""
+    if piece[-1:].isspace() and not _ENDS_A_LINE.search(piece, len(piece) - 2):
+        return len(piece.rstrip()) or len(piece)
+    before = piece.rsplit(None, 1)[:-1]
+    return len(before[0]) if before else len(piece)
+
+
+def _next_word(text: str, at: int) -> int:
+    """Where the next word begins; the end of the text if none does."""
+    found = _WORD.search(text, at)
+    return found.start() if found else len(text)
