@@ -73,10 +73,10 @@ def example_lines(number: int, example: Example, vocabulary: Tokenizer) -> Itera
     yield f"Example {number}: {len(example.ids)} tokens, {counted} with a loss ({example.document})"
     for position, (token, is_trained) in enumerate(zip(example.ids, example.trained, strict=True)):
         mark = "loss" if is_trained and position else "    "
-        yield f"{position:6} {token:7} {mark} {readable(vocabulary.piece_bytes(token))}"
+        yield f"{position:6} {token:7} {mark} {shown_text(vocabulary.piece_bytes(token))}"
 
 
-def readable(piece: bytes) -> str:
+def shown_text(piece: bytes) -> str:
     """The text of a token in quotes; bytes that are part of a character as `<0xEA>`."""
     text = piece.decode(errors="surrogateescape")
     parts = (byte_piece(ord(one) - 0xDC00) if "\udc80" <= one <= "\udcff" else one for one in text)

@@ -17,7 +17,7 @@ from experiments.finetune.data.documents import Document, Turn
 from experiments.finetune.data.examples import ExampleWriter
 from experiments.finetune.data.prepare import Prepared, prepare_data
 from experiments.finetune.data.tokens import BaseTokens
-from experiments.finetune.dry_run import example_lines, readable
+from experiments.finetune.dry_run import example_lines, shown_text
 from models.formats.huggingface.vocabulary_reader import read_vocabulary
 from models.tuned import Split
 from tests.doubles.finetune_data import base_folder, recipe, spec, write_jsonl
@@ -176,7 +176,7 @@ def test_the_time_to_cut_a_text_is_in_proportion(
     ],
 )
 def test_a_token_is_shown_so_that_it_can_be_read(piece: bytes, shown: str) -> None:
-    assert readable(piece) == shown
+    assert shown_text(piece) == shown
 
 
 def test_an_example_is_printed_token_by_token() -> None:
