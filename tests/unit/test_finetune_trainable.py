@@ -19,8 +19,10 @@ from tests.tuned_models import tuned_here, tuned_model
         ("name: x\nmodel: storys15m", "line 2: `model` is storys15m. The catalogue has no model"),
         (
             "name: x\nmodel: stories15m+kv12",
-            "line 2: `model` has added heads, which are not trained. Write stories15m; in a matrix "
-            "the tuned model can have them, too, as x+kvN.",
+            (
+                "line 2: `model` has added heads, which are not trained. Write stories15m; in a "
+                "matrix the tuned model can have them, too, as x+kvN."
+            ),
         ),
         (
             "name: x\nmodel: deepseek-r1-distill-llama-8b",
@@ -32,8 +34,10 @@ from tests.tuned_models import tuned_here, tuned_model
         ),
         (
             "name: x\nmodel: stories15m\nsequence: 256\nmethod: petals-ptune\nprompts: 10",
-            "line 3: `sequence` is 256 with 10 trained positions before it, but stories15m reads "
-            "at most 256 tokens. Write at most 246",
+            (
+                "line 3: `sequence` is 256 with 10 trained positions before it, but stories15m "
+                "reads at most 256 tokens. Write at most 246"
+            ),
         ),
     ],
 )
