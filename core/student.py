@@ -12,12 +12,12 @@ from functools import lru_cache
 PRECISION = 1e-13
 
 
-def two_sided_p(t: float, degrees: int) -> float:
+def two_sided_p(t: float, degrees: float) -> float:
     """How often chance alone gives a t at least so far from 0, to either side.
 
     Args:
         t: any number, also infinite.
-        degrees: of freedom, 1 or more.
+        degrees: of freedom, 1 or more, whole or not.
     """
     if math.isinf(t):
         return 0.0
@@ -29,7 +29,7 @@ def two_sided_p(t: float, degrees: int) -> float:
 
 
 @lru_cache(maxsize=1024)
-def quantile(level: float, degrees: int) -> float:
+def quantile(level: float, degrees: float) -> float:
     """The t that chance stays below, to both sides, with that probability: 2.571 for 0.95 and 5."""
     low, high = 0.0, 1.0
     while two_sided_p(high, degrees) > 1.0 - level:

@@ -11,7 +11,7 @@ from analysis.cells.cells import CellResult, Series, thing
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import nodes, number, plural
 from collect.run import Documents, RunManifest
-from core.bootstrap import paired_interval
+from core.bootstrap import paired_change
 
 COUNTS_FROM = 0.001
 """Bits per byte; engines add up in another order on more nodes, which changes far less."""
@@ -87,15 +87,15 @@ def _of_series(series: Series) -> Iterator[ScoredCell]:
         by_document = texts.groupby("document", sort=False)[["document_bits", "document_bytes"]]
         sums = by_document.sum().astype(float)
         values, sizes = sums["document_bits"] / sums["document_bytes"], sums["document_bytes"]
-        ends = paired_interval([0.0] * len(values), values.tolist(), sizes.tolist())
+        drawn = paired_change([0.0] * len(values), values.tolist(), sizes.tolist())
         yield ScoredCell(
             series=series,
             cell=cell,
             texts=texts,
             size=int(sizes.sum()),
             bits_per_byte=float(sums["document_bits"].sum() / sizes.sum()),
-            low=ends[0] if ends else None,
-            high=ends[1] if ends else None,
+            low=drawn.low if drawn else None,
+            high=drawn.high if drawn else None,
             largest_change=None if fewest is None else _largest_change(fewest, texts),
         )
         fewest = texts if fewest is None else fewest

@@ -23,7 +23,7 @@ from analysis.tuning.pairs import (
     sign_flip_p,
 )
 from collect.run import RunManifest
-from core.bootstrap import paired_interval
+from core.bootstrap import paired_change
 
 COLUMNS = (
     "tuned", "base", "part", "cells", "quantity", "before", "after", "change", "low", "high",
@@ -157,17 +157,16 @@ def _change_of_ratings(
     if not shared:
         return None
     of_before, of_after = ([arm[name] for name in shared] for arm in (before, after))
-    is_enough = len(shared) >= FEWEST_TO_NAME
-    low, high = (paired_interval(of_before, of_after) if is_enough else None) or (None, None)
+    found = paired_change(of_before, of_after) if len(shared) >= FEWEST_TO_NAME else None
     changes = [new - old for old, new in zip(of_before, of_after, strict=True)]
     return PairedChange(
         before=sum(of_before) / len(shared),
         after=sum(of_after) / len(shared),
-        low=low,
-        high=high,
+        low=found.low if found else None,
+        high=found.high if found else None,
         count=len(shared),
         fewest=FEWEST_TO_NAME,
-        p_value=sign_flip_p(changes) if is_enough else None,
+        p_value=max(found.p_value, sign_flip_p(changes)) if found else None,
         less_is_better=False,
     )
 

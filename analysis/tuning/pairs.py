@@ -1,9 +1,10 @@
 """A base and its tuned model on the same documents or questions: the change, and what it shows.
 
 The interval is the paired bootstrap's over documents or questions (`core.bootstrap`). The p-value
-is that of the sign-flip test: had tuning changed nothing, each document's change would be as
-likely with the other sign (R. A. Fisher, "The Design of Experiments", 1935, section 21). For
-answers that are right or wrong this is the exact McNemar test.
+is the larger of two: that of the same draws, which allows for skew, and that of the sign-flip
+test, which is exact for few: had tuning changed nothing, each document's change would be as likely
+with the other sign (R. A. Fisher, "The Design of Experiments", 1935, section 21). For answers that
+are right or wrong it is the exact McNemar test's.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import product
 import numpy as np
 
 from analysis.statistics.proportions import FEWEST_TO_NAME, LEVEL, discordance, holm
-from core.bootstrap import FEWEST_TO_DRAW, paired_interval
+from core.bootstrap import FEWEST_TO_DRAW, paired_change, paired_shares
 
 MOST_TO_TRY_ALL = 12
 """Documents up to which all signs are tried; of more, `FLIPS` are drawn."""
@@ -112,18 +113,18 @@ def change_of_documents(
     sizes = np.array([before[name].size for name in shared], dtype=np.float64)
     bits_before = np.array([before[name].bits for name in shared])
     bits_after = np.array([after[name].bits for name in shared])
-    ends = paired_interval(
+    found = paired_change(
         (bits_before / sizes).tolist(), (bits_after / sizes).tolist(), sizes.tolist()
     )
-    low, high = ends or (None, None)
+    changes = (bits_after - bits_before).tolist()
     return PairedChange(
         before=float(bits_before.sum() / sizes.sum()),
         after=float(bits_after.sum() / sizes.sum()),
-        low=low,
-        high=high,
+        low=found.low if found else None,
+        high=found.high if found else None,
         count=len(shared),
         fewest=FEWEST_TO_DRAW,
-        p_value=sign_flip_p((bits_after - bits_before).tolist()) if ends else None,
+        p_value=max(found.p_value, sign_flip_p(changes)) if found else None,
         less_is_better=True,
     )
 
@@ -146,7 +147,7 @@ def change_of_questions(
     right_before = [float(before[name]) for name in shared]
     right_after = [float(after[name]) for name in shared]
     is_enough = len(shared) >= FEWEST_TO_NAME
-    ends = paired_interval(right_before, right_after) if is_enough else None
+    ends = paired_shares(right_before, right_after) if is_enough else None
     low, high = ends or (None, None)
     return PairedChange(
         before=sum(right_before) / len(shared),

@@ -38,7 +38,7 @@ MEMORISED = (
 MEMORISED_MORE = "with more copied lines after tuning, interval of the change {low} to {high}"
 MEMORISED_LESS = "with fewer copied lines after tuning, interval of the change {low} to {high}"
 MEMORISED_SAME = "no difference shown, interval of the change {low} to {high}"
-MEMORISED_FEW = "too few lines for an interval"
+MEMORISED_FEW = "from too few documents for an interval"
 TRAINING_SAID = (
     "Training itself found {after} bits per byte on {documents} that it held out, and {before} for "
     "{base}, both in 32 bits."

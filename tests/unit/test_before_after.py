@@ -345,7 +345,7 @@ def test_many_pairs_are_summed_up() -> None:
         (0.01, 0.05, "with more copied lines after tuning"),
         (-0.05, -0.01, "with fewer copied lines after tuning"),
         (-0.01, 0.05, "no difference shown"),
-        (None, None, "too few lines for an interval"),
+        (None, None, "from too few documents for an interval"),
     ],
 )
 def test_memorised_lines_are_said(low: float | None, high: float | None, words: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.bootstrap import paired_interval
+from core.bootstrap import paired_change
 from core.errors import HerdError
 from experiments.finetune.training.modelling import load_model
 from experiments.finetune.training.pytorch import quiet_torch
@@ -130,17 +130,16 @@ def change_of(before: dict[str, DocumentScore], after: dict[str, DocumentScore])
             "more data, or hold out more of it (`held_out`)."
         )
     sizes = [score.bytes for score in before.values()]
-    ends = paired_interval(
+    found = paired_change(
         [score.bits_per_byte for score in before.values()],
         [after[name].bits_per_byte for name in before],
         sizes,
     )
-    low, high = ends or (None, None)
     return Change(
         before=sum(score.bits for score in before.values()) / sum(sizes),
         after=sum(after[name].bits for name in before) / sum(sizes),
-        low=low,
-        high=high,
+        low=found.low if found else None,
+        high=found.high if found else None,
         count=len(before),
     )
 

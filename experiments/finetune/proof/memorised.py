@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.bootstrap import paired_interval
+from core.bootstrap import paired_shares
 from experiments.finetune.training.modelling import load_model
 from experiments.finetune.training.pytorch import quiet_torch
 from experiments.finetune.training.scoring import logits_of
@@ -68,7 +68,8 @@ def memorised_change(
         computer: where it is computed, in float32.
 
     Returns:
-        The interval is paired over lines; None where no line is long enough.
+        The interval is paired over lines, those of one document drawn together. None where no line
+        is long enough.
     """
     lines = chosen_lines(lines_of(examples, read_vocabulary(base_folder)), seed)
     if not lines:
@@ -77,7 +78,8 @@ def memorised_change(
         repeated(load_model(folder, computer).eval(), lines)
         for folder in (base_folder, merged_folder)
     )
-    low, high = paired_interval(before, after) or (None, None)
+    owners = [line.document for line in lines]
+    low, high = paired_shares(before, after, owners) or (None, None)
     return Change(
         before=sum(before) / len(lines),
         after=sum(after) / len(lines),
