@@ -28,7 +28,7 @@ from experiments.engines.common import unreadable
 from experiments.engines.gpu_checks import gpu_missing
 from experiments.finetune.recipe import Recipe
 from experiments.finetune.started import again
-from experiments.finetune.swarm.nodes import _with_petals
+from experiments.finetune.swarm.nodes import _require_base, _with_petals
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.facts import HELPER_VERSION, ask_facts
@@ -158,6 +158,7 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: _machine_with_another_key(folder)
     yield _training_that_goes_on
     yield lambda: _model_not_made_yet(folder)
+    yield lambda: _require_base("stories15m", "a" * 64, {NODE: "b" * 64})
     yield lambda: _with_petals(Cluster((EMPTY,)), load_catalogue().get("stories15m"))
 
 

@@ -40,6 +40,7 @@ MENTIONS = {
     ("experiments/rating/sheet.py", "run-matrix"),
     ("analysis/verdict/caveats.py", "run-matrix"),
     ("fabfile.py", "compare"),
+    ("models/fine_tuned.py", "finetune"),
 }
 """Verbs that read an inventory, named in a sentence and not as what to paste."""
 

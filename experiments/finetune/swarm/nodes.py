@@ -82,7 +82,7 @@ class SwarmNodes:
                 self._say(f"A job failed and is done again with new servers: {cause}.")
                 self._begin_anew()
             execution = self._execute(arguments)
-            self._require_base(execution.weights)
+            _require_base(self._cell.model, self._base_sha256, execution.weights)
             out, cause = _told(execution)
             if not cause:
                 return out
@@ -98,16 +98,6 @@ class SwarmNodes:
         argv = (*petals.swarm_program("tune", self._cell, root.node), *arguments)
         deployment = replace(deployment, root=replace(root, argv=argv))
         return self._runner.execute(deployment, f"tune-{self._jobs}", keep=True)
-
-    def _require_base(self, read: Mapping[str, str]) -> None:
-        """Refuse what was trained on other weights than those of the record."""
-        for node, sha256 in read.items():
-            if sha256 != self._base_sha256:
-                raise HerdError(
-                    f"Training through the swarm: {node} has other weights of {self._cell.model} "
-                    f"({sha256[:12]}…) than this machine ({self._base_sha256[:12]}…). First run "
-                    f"`{commands.provision('models', limit=[node])}`."
-                )
 
     def _begin_anew(self) -> None:
         """Stop the servers that are left, and find lost nodes again.
@@ -165,6 +155,23 @@ def swarm_for(
             herd.close()
     finally:
         launcher.close()
+
+
+def _require_base(model: str, base_sha256: str, read: Mapping[str, str]) -> None:
+    """Refuse what was trained on other weights than those of the record.
+
+    Args:
+        model: its name.
+        base_sha256: of its weights on this machine.
+        read: node to the hash of what its process read.
+    """
+    for node, sha256 in read.items():
+        if sha256 != base_sha256:
+            raise HerdError(
+                f"Training through the swarm: {node} has other weights of {model} "
+                f"({sha256[:12]}…) than this machine ({base_sha256[:12]}…). First run "
+                f"`{commands.provision('models', limit=[node])}`."
+            )
 
 
 def _with_petals(cluster: Cluster, spec: ModelSpec) -> Cluster:
