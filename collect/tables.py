@@ -80,9 +80,12 @@ class Tables:
             name: frame[frame["trial_id"].isin(ids)].reset_index(drop=True)
             for name, frame in found.items()
         }
+        trials = rows["trials"]
         columns = {**TRIALS_BEFORE_AXES, **_axis_columns(part), **TRIALS_AFTER_AXES}
-        kept = [n for n in rows["trials"] if n in columns or n in TRIALS_OF_GPUS]
-        return Tables(**{**rows, "trials": rows["trials"][kept]})
+        for further in (TRIALS_OF_GPUS, TRIALS_OF_DOCUMENTS):
+            if trials[[name for name in further if name in trials]].notna().any(axis=None):
+                columns |= further
+        return Tables(**{**rows, "trials": trials[[name for name in trials if name in columns]]})
 
     def write(self, run_folder: Path) -> tuple[Path, ...]:
         """Write `tables/<name>.parquet`, each whole or not at all; the same run, the same bytes.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
+from collect.columns import TRIALS_OF_DOCUMENTS
 from collect.load import load_run
 from collect.run import Benchmark, Greedy, RunManifest
-from collect.tables import build_tables
+from collect.tables import Tables, build_tables
 from core.errors import HerdError
 from experiments.nodes.facts import ask_facts
 from experiments.planning.compare import comparison
@@ -20,6 +22,7 @@ from experiments.planning.matrix import Matrix, load_matrix
 from experiments.planning.plan import make_plan, plan_id
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.parts_run import make_parts_run
+from tests.doubles.run_kinds import documents_run
 from tests.doubles.run_folder import make_run
 from tests.doubles.scripted import GENERATED_TOKENS, PROMPT_TOKENS, ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, run, world
@@ -211,6 +214,23 @@ def test_a_part_is_a_run_of_its_own(mixed: Path) -> None:
             assert_frame_equal(_rows(getattr(found, table)), _rows(getattr(before, table)))
     with pytest.raises(KeyError):
         whole.of_part("none")
+
+
+def test_only_a_part_that_scored_documents_has_their_columns() -> None:
+    run, tables = documents_run()
+    first = run.trials[0].trial_id
+    empty = tables.trials.copy()
+    for name in TRIALS_OF_DOCUMENTS:
+        empty.loc[empty["trial_id"] == first, name] = pd.NA
+    others = {table.name: empty[["trial_id"]] for table in fields(tables)}
+    whole = Tables(**{**others, "trials": empty})
+
+    scored = whole.of_part(run.model_copy(update={"trials": run.trials[1:]}))
+    other = whole.of_part(run.model_copy(update={"trials": run.trials[:1]}))
+
+    assert_frame_equal(scored.trials, empty[empty["trial_id"] != first].reset_index(drop=True))
+    assert len(other.trials) == 1
+    assert not set(other.trials) & set(TRIALS_OF_DOCUMENTS)
 
 
 def test_the_column_workload_is_right_per_trial(mixed: Path) -> None:
