@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from core.errors import HerdError
 from core.record import Record, Words
 from core.yaml_file import key_line, load_yaml_file
 from models.tuned import Method
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 Target = Literal["q", "k", "v", "o", "gate", "up", "down"]
 
 
@@ -66,10 +68,10 @@ class Recipe(Record):
         file: where it was read from.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    name: str
     model: Words
     method: Method = "lora"
-    data: Words
+    data: Annotated[Words, Field(min_length=1)]
     columns: Columns | None = None
     chat_template: Literal["model", "llama2", "llama3"] = "model"
     held_out: Annotated[float, Field(gt=0.0, le=0.5, allow_inf_nan=False)] = 0.1
@@ -88,11 +90,27 @@ class Recipe(Record):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
-            raise ValueError("write either `steps` or `epochs`")
-        twice = next((name for name in self.targets if self.targets.count(name) > 1), None)
-        if twice:
-            raise ValueError(f"`targets` names {twice} twice")
+            told = ": neither is there" if self.steps is None else ", not both"
+            raise ValueError(f"write either `steps` or `epochs`{told}")
         return self
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_model(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                "use lower-case letters a to z, digits, `.`, `_` and `-`, a letter or digit first, "
+                "at most 64 of all"
+            )
+        return name
+
+    @field_validator("targets")
+    @classmethod
+    def _names_each_once(cls, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+        twice = next((name for name in targets if targets.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"it names {twice} twice")
+        return targets
 
 
 def load_recipe(path: Path) -> Recipe:

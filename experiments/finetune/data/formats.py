@@ -27,8 +27,19 @@ from experiments.finetune.data.rows import RowError, document_of, lacking, named
 if TYPE_CHECKING:
     from experiments.finetune.recipe import Columns
 
+_ROWS = 16
+"""Of a Parquet file that are unpacked at once: each may have as much as the file may in all."""
 TABLE_SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_JSON_WORDS = (
+    (
+        re.compile(r"^the whole: .*"),
+        "an entry must be `{…}`; in JSONL each has one line, and a list belongs in a .json file",
+    ),
+    (re.compile(r"^Exceeds the limit.*"), "it has a number of thousands of digits"),
+    (re.compile(r": line 1 column (\d+) \(char \d+\)$"), r" (character \1 of the line)"),
+    (re.compile(r"^maximum recursion depth .*"), "it is nested too deeply"),
+)
 _BLANKS = re.compile(r"[ \t\n]*")
 
 
@@ -45,7 +56,8 @@ def read_bounded(path: Path) -> bytes:
     try:
         return read_file(path.parent.resolve(), path.name, MOST_BYTES)
     except OSError as error:
-        raise HerdError(f"Reading the data {path}: {why(error)}.") from None
+        remedy = " Give the file itself in its place." if path.is_symlink() else ""
+        raise HerdError(f"Reading the data {path}: {why(error)}.{remedy}") from None
 
 
 def read_table(path: Path, columns: Columns, faults: Faults) -> list[Document]:
@@ -61,9 +73,13 @@ def read_table(path: Path, columns: Columns, faults: Faults) -> list[Document]:
         ".parquet": _parquet,
     }[path.suffix.lower()]
     documents: list[Document] = []
+    characters = 0
     for document in reader(path, columns, faults):
         documents.append(document)
         require_not_many(len(documents), path)
+        characters += len(document.whole)
+        if characters > MOST_BYTES:  # a packed file repeats a text for a few bytes
+            raise HerdError(f"{path} has more than {MOST_BYTES >> 20} MiB of text: write less.")
     return documents
 
 
@@ -97,7 +113,7 @@ def _jsonl(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]:
         faults.add(path, 1, "this is UTF-16 text: save the file as UTF-8")
         return
     lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    if not lines[-1].strip():
+    while lines and not lines[-1].strip():
         del lines[-1]
     for number, line in enumerate(lines, 1):
         try:
@@ -121,7 +137,15 @@ def _object(line: bytes) -> Mapping[str, object]:
     try:
         return parse_record(line.strip(), _Object).root
     except UnfitError as error:
-        raise RowError(f"it is no JSON object: {error}") from None
+        raise RowError(f"it is no JSON object: {_said_of_json(str(error))}") from None
+
+
+def _said_of_json(wrong: str) -> str:
+    """Put into words for its author why a text is no JSON object."""
+    return next(
+        (pattern.sub(words, wrong) for pattern, words in _JSON_WORDS if pattern.search(wrong)),
+        wrong,
+    )
 
 
 def _json(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]:
@@ -149,12 +173,17 @@ def _entries(text: str, path: Path, faults: Faults) -> Iterator[tuple[int, str]]
         try:
             _value, end = decoder.raw_decode(text, at)
         except (ValueError, RecursionError) as error:
-            faults.add(path, line, f"it is not valid JSON: {error}")
+            wrong = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+            at_line = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            faults.add(path, at_line, f"it is not valid JSON: {_said_of_json(wrong)}")
             return
         yield line, text[at:end]
         at = _next(text, end)
         if text[at : at + 1] == ",":
             at = _next(text, at + 1)
+            if text[at : at + 1] == "]":
+                faults.add(path, line, "after the last entry there must be no `,`")
+                return
         elif text[at : at + 1] != "]":
             faults.add(path, line, "after this entry there must be `,` or `]`")
             return
@@ -171,14 +200,13 @@ def _next(text: str, at: int) -> int:
 
 
 def _csv(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]:
-    content = read_bounded(path)
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        faults.add(path, line, "it contains a NUL character")
-        return
-    text = decoded(content, path, faults)
+    text = decoded(read_bounded(path), path, faults)
     if text is None:
         return
+    if "\0" in text:
+        faults.add(path, text.count("\n", 0, text.index("\0")) + 1, "it contains a NUL character")
+        return
+    csv.field_size_limit(LONGEST_LINE_BYTES)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] | None = None
     began = 1
@@ -196,14 +224,20 @@ def _csv(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]:
                     faults.add(path, began, str(error))
             began = reader.line_num + 1
     except csv.Error as error:
-        faults.add(path, began, f"it is not valid CSV: {error}")
+        is_open = "unexpected end" in str(error)
+        wrong = 'a quote (") that opens here is not closed' if is_open else str(error)
+        faults.add(path, began, f"it is not valid CSV: {wrong}")
 
 
 def _header_fault(header: list[str], columns: Columns) -> str | None:
     twice = next((name for name in header if header.count(name) > 1), None)
     if twice is not None:
         return f"the column `{twice}` appears twice"
-    return lacking(columns, header)
+    wrong = lacking(columns, header)
+    between = next((mark for mark in (";", "\t") if len(header) == 1 and mark in header[0]), None)
+    if wrong and between:
+        return f"{wrong}. Save the file with commas between the columns, not with {between!r}"
+    return wrong
 
 
 def _csv_row(header: list[str], values: list[str], columns: Columns, place: str) -> Document:
@@ -226,10 +260,10 @@ def _parquet(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]
             require_not_many(file.metadata.num_rows, path)
             groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
             unpacked = sum(group.total_byte_size for group in groups)
-            if unpacked > 4 * MOST_BYTES:
+            if unpacked > MOST_BYTES:
                 raise HerdError(f"{path} has {unpacked >> 20} MiB unpacked: write less data.")
             number = 0
-            for batch in file.iter_batches(columns=list(wanted), batch_size=1024):
+            for batch in file.iter_batches(columns=list(wanted), batch_size=_ROWS):
                 for row in batch.to_pylist():
                     number += 1
                     try:
@@ -237,4 +271,5 @@ def _parquet(path: Path, columns: Columns, faults: Faults) -> Iterator[Document]
                     except RowError as error:
                         faults.add(path, number, str(error), of="row")
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        faults.add(path, 1, f"it is not a readable Parquet file: {error}", of="row")
+        wrong = str(error).rstrip(".")
+        faults.add(path, 1, f"it is not a readable Parquet file: {wrong}", of="row")

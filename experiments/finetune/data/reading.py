@@ -129,11 +129,16 @@ def _files_of(path: Path) -> list[Path]:
     if len(files) > _MOST_FILES:
         raise HerdError(f"{path} has {len(files)} files; at most {_MOST_FILES} are read.")
     for file in files:
-        if not file.is_file() or file.suffix.lower() not in _SUFFIXES:
-            what = "a folder" if file.is_dir() else "no file of a known kind"
+        if not file.name.isprintable():
             raise HerdError(
-                f"{file} is {what}. Data must be files that end in {', '.join(_SUFFIXES)}: "
-                "rename it, or move it out of the folder."
+                f"{file.parent} has a file with a name that cannot be printed, {file.name!r}: "
+                "rename it."
+            )
+        if not file.is_file() or file.suffix.lower() not in _SUFFIXES:
+            kind = "no file of a known kind" if file.is_file() else "no regular file"
+            raise HerdError(
+                f"{file} is {'a folder' if file.is_dir() else kind}. Data must be files that end "
+                f"in {', '.join(_SUFFIXES)}: rename it, or move it out of the folder."
             )
     size = sum(file.stat().st_size for file in files)
     if size > MOST_BYTES:

@@ -64,7 +64,7 @@ def _text(row: Mapping[str, object], column: str) -> str:
 def lacking_one(row: Mapping[str, object], column: str) -> str:
     """Say that a row lacks a column, and what it has."""
     there = ", ".join(list(row)[:_NAMED]) or "nothing"
-    return f"it has no `{column}`, only {there}"
+    return f"it has no `{column}`, which `columns` names, only {there}"
 
 
 def _conversation(row: Mapping[str, object], column: str) -> tuple[Turn, ...]:
@@ -97,6 +97,5 @@ def _turn(message: object, where: str) -> Turn:
 
 def _kind(value: object) -> str:
     names = {bool: "true or false", int: "a number", float: "a number", list: "a list"}
-    if value is None:
-        return "null"
-    return names.get(type(value), "an object" if isinstance(value, dict) else "no text")
+    names |= {str: "a text", dict: "an object", type(None): "null"}
+    return names.get(type(value), f"of the type {type(value).__name__}")
