@@ -61,6 +61,34 @@ def test_a_text_with_a_few_other_words_is_nearly_the_same(words: int) -> None:
     assert nearly_same([shingles_of(" ".join(text))], [shingles_of(told(1, words))]) == {0: 0}
 
 
+TASK = (
+    "Below is an instruction that describes a task. Write a response that completes the request. "
+    "Instruction: translate the sentence into Korean, and answer with nothing else. Input: "
+)
+
+
+@pytest.mark.parametrize("task", [TASK, "Translate into French: "])
+def test_what_very_many_texts_begin_with_does_not_count(task: str) -> None:
+    """Otherwise all prompts of one task were nearly the same, and nothing was left to train on."""
+    said = [f"{task}{told(seed, 8)}" for seed in range(60)]
+    texts = [shingles_of(one) for one in said]
+    assert nearly_same(texts[:50], texts[50:]) == {}
+    again = shingles_of(f"{said[55]} also")
+    assert nearly_same([*texts[:49], again], texts[50:]) == {49: 5}
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("What is 12 + 5?", "What is 12 - 5?"), ("x = a * b", "x = a / b"), ("😀😀", "😢😢")],
+)
+def test_texts_with_other_signs_are_not_the_same(tmp_path: Path, one: str, other: str) -> None:
+    texts = [f"{text} said {name}" for text in (one, other) for name in ("Ann", "Bartholomew")]
+    documents = [Document(f"a:{n}", text=text) for n, text in enumerate(texts, 1)]
+    for seed in range(4):
+        cleaned = clean(documents, recipe(tmp_path, "a", held_out=0.5, seed=seed))
+        assert cleaned.removed == []
+
+
 @given(
     keys=st.lists(st.text(max_size=4), min_size=2, max_size=40),
     share=st.floats(0.01, 0.5),

@@ -9,7 +9,7 @@ from collect.questions import load_questions
 from core.paths import PROJECT_FOLDER
 from experiments.finetune.data.documents import Document
 from experiments.finetune.data.near import nearly_same, shingles_of
-from experiments.finetune.data.splitting import bare_text
+from experiments.finetune.data.splitting import bare_text, signs_of
 
 QUESTIONS = PROJECT_FOLDER / "experiments" / "questions"
 _SHORTEST = 12
@@ -31,15 +31,16 @@ def documents_with_questions(
     Raises:
         HerdError: a file of questions has a mistake.
     """
-    asked = {
-        f"{path.name}: {question.id}": bare_text(question.text)
+    questions = {
+        f"{path.name}: {question.id}": question.text
         for path in sorted(folder.glob("*.yml"))
         for question in load_questions(path)
     }
-    names, texts = list(asked), list(asked.values())
-    prompts = [bare_text(document.prompt) for document in documents]
+    asked = {name: bare_text(text) for name, text in questions.items()}
+    names = list(asked)
     near = nearly_same(
-        [shingles_of(prompt) for prompt in prompts], [shingles_of(text) for text in texts]
+        [shingles_of(bare_text(one.prompt), signs_of(one.prompt)) for one in documents],
+        [shingles_of(bare_text(text), signs_of(text)) for text in questions.values()],
     )
     found = {documents[place].place: names[of] for place, of in near.items()}
     for document in documents:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from experiments.finetune.data.asked_questions import documents_with_questions
 from experiments.finetune.data.documents import Document
 from experiments.finetune.data.near import nearly_same, shingles_of
-from experiments.finetune.data.splitting import bare_text, held_out_keys
+from experiments.finetune.data.splitting import bare_text, held_out_keys, signs_of
 from experiments.finetune.recipe import Recipe
 
 
@@ -77,7 +77,10 @@ def clean(documents: Sequence[Document], recipe: Recipe) -> Cleaned:
 
 def _nearly_held_out(train: Sequence[Document], held_out: Sequence[Document]) -> dict[str, Removed]:
     """Documents to train on whose prompt, or text, is nearly one that is held out."""
-    sides = [[shingles_of(bare_text(one.prompt)) for one in part] for part in (train, held_out)]
+    sides = [
+        [shingles_of(bare_text(one.prompt), signs_of(one.prompt)) for one in part]
+        for part in (train, held_out)
+    ]
     return {
         train[at].place: Removed(train[at].place, "near duplicate", held_out[of].place)
         for at, of in nearly_same(sides[0], sides[1]).items()
@@ -85,11 +88,12 @@ def _nearly_held_out(train: Sequence[Document], held_out: Sequence[Document]) ->
 
 
 def _without_repeats(documents: Sequence[Document]) -> tuple[list[Document], list[Removed]]:
-    """The documents without those whose words are the same as of an earlier one."""
-    first: dict[tuple[str, str], str] = {}
+    """The documents without those whose words and signs are the same as of an earlier one."""
+    first: dict[tuple[str, str, str], str] = {}
     kept, removed = [], []
     for document in documents:
-        words = (bare_text(document.prompt), bare_text(document.whole))
+        whole = document.whole
+        words = (bare_text(document.prompt), bare_text(whole), signs_of(whole))
         if words in first:
             removed.append(Removed(document.place, "exact duplicate", first[words]))
         else:

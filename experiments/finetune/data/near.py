@@ -3,6 +3,8 @@
 Texts are sets of runs of characters, so words of any script count. A short text has runs of four.
 Long texts of one language have most of these in common, even about different things: in them,
 runs of twelve count. Of those, different chapters of one book had 12 % in common at most.
+
+What very many texts have in common, such as an instruction before each, does not count.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ _SHORT = 2 * LONG
 """Characters below which a text is compared as a short one as well: no pair falls in between."""
 _RUN, _LONG_RUN = 4, 12
 _FEW = 20
+_MANY, _MANY_SHARE = 25, 0.2
+"""A run that more texts have, and a larger share of them, is usual."""
 _MULTIPLIER = np.uint32(0x01000193)
 
 
@@ -41,14 +45,19 @@ class Shingled:
     long: Runs | None
 
 
-def shingles_of(text: str) -> Shingled:
-    """The runs of a text, which has single blanks and no punctuation (`bare_text`).
+def shingles_of(text: str, signs: str = "") -> Shingled:
+    """The runs of a text.
 
-    Short texts with other numbers have nothing in common: they ask something else.
+    Short texts with other numbers or signs have nothing in common: they ask something else.
+
+    Args:
+        text: with single blanks and no punctuation (`bare_text`).
+        signs: its operators and pictures (`signs_of`).
     """
     short = _runs(text, _RUN) if len(text) < _SHORT else None
-    if short is not None and len(text) < LONG and (numbers := "".join(filter(str.isdigit, text))):
-        short = np.unique(short ^ np.uint32(zlib.crc32(numbers.encode())))
+    other = "".join(filter(str.isdigit, text)) + signs
+    if short is not None and len(text) < LONG and other:
+        short = np.unique(short ^ np.uint32(zlib.crc32(other.encode())))
     return Shingled(short, _runs(text, _LONG_RUN) if len(text) >= LONG else None)
 
 
@@ -67,6 +76,8 @@ def _compared(
     left: Sequence[Runs | None], right: Sequence[Runs | None], *, inside: bool
 ) -> dict[int, int]:
     """As `nearly_same`; with `inside`, a text that is nearly all inside another one counts."""
+    usual = _usual([one for one in (*left, *right) if one is not None])
+    left, right = ([_without(one, usual) for one in side] for side in (left, right))
     places = [place for place, one in enumerate(right) if one is not None]
     if not places:
         return {}
@@ -77,6 +88,24 @@ def _compared(
         if near is not None:
             found[place] = places[near]
     return found
+
+
+def _usual(texts: Sequence[Runs]) -> Runs:
+    """Runs that so many different texts have that they say nothing of one: of a form or a task."""
+    different = list({one.tobytes(): one for one in texts}.values())
+    if len(different) <= _MANY:
+        return np.array([], dtype=np.uint32)
+    runs, counts = np.unique(np.concatenate(different), return_counts=True)
+    usual: Runs = runs[counts > max(_MANY, _MANY_SHARE * len(different))]
+    return usual
+
+
+def _without(one: Runs | None, usual: Runs) -> Runs | None:
+    """The runs that are not usual; None where all are, which is no reason to leave a text out."""
+    if one is None or not len(usual):
+        return one
+    rest = np.setdiff1d(one, usual, assume_unique=True)
+    return rest if len(rest) else None
 
 
 class _Index:

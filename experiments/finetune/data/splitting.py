@@ -8,11 +8,18 @@ import unicodedata
 from collections.abc import Sequence
 
 _NO_WORD = re.compile(r"[\W_]+")
+_SIGN = re.compile(r"[+*/%^=<>|&~\u2190-\u22ff\u2600-\u27bf\U0001f000-\U0001faff]|(?<=\s)-(?=\s)")
+"""Operators, arrows, and pictures; a line between blanks, which may be a minus."""
 
 
 def bare_text(text: str) -> str:
     """The words of a text alone: no case, no punctuation, single blanks; any script."""
     return _NO_WORD.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def signs_of(text: str) -> str:
+    """The operators and pictures of a text, in order: `5 + 3` is not the same as `5 - 3`."""
+    return "".join(_SIGN.findall(unicodedata.normalize("NFKC", text)))
 
 
 def held_out_keys(keys: Sequence[str], share: float, seed: int) -> frozenset[str]:
