@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -293,7 +294,18 @@ def _identity(spec: ModelSpec) -> str:
 
 def _hashes(folder: Path) -> dict[str, str]:
     """File name to sha256 of a model that has no record yet."""
-    return {path.name: sha256_of(path) for path in folder.iterdir() if path.is_file()}
+    return {path.name: _hash_of(path) for path in folder.iterdir() if path.is_file()}
+
+
+def _hash_of(path: Path) -> str:
+    status = path.stat()
+    return _hash_once(path, (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=64)
+def _hash_once(path: Path, _stamp: tuple[int, int, int]) -> str:
+    """Hash a file once for as long as it stays the same: several of its forms ask for that."""
+    return sha256_of(path)
 
 
 def _require_weights(spec: ModelSpec, file_format: Format, weights: Weights) -> None:

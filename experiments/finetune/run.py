@@ -101,6 +101,7 @@ def finetune(
         with only_one_at_a_time(lock, f"Training {recipe.name}", _Says(say), elsewhere=""):
             if new:
                 put_aside(folder, say)
+            _require_real(folder)
             if started := read_started(folder):
                 require_unchanged(recipe, started)
             if record := _finished(recipe, folder):
@@ -280,6 +281,15 @@ class _Says:
 
     def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
         pass
+
+
+def _require_real(folder: Path) -> None:
+    """Refuse a link before training: the catalogue would not have the model."""
+    if folder.is_symlink():
+        raise HerdError(
+            f"{folder} is a link. A fine-tuned model is read only from a real folder: put the "
+            "folder itself there."
+        )
 
 
 def _base_of(recipe: Recipe) -> ModelSpec:

@@ -6,10 +6,12 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from core.durable import land, replace_file, writing
 from core.errors import HerdError
-from core.foreign import Count
 from core.record import Record, Words, read_record
 from experiments.finetune.recipe import Recipe
 from experiments.fleet import commands
@@ -18,6 +20,7 @@ from models.tuned import Sha256
 STARTED = "started.json"
 ASIDE = ".aside"
 """Folder next to the tuned models, for those that `--new` made room for."""
+_MOST_THREADS = 4096
 _REMEDY = "Start again with `--new`, which moves what is there aside."
 
 
@@ -36,7 +39,7 @@ class Started(Record):
     recipe: Recipe
     data_sha256: Sha256
     base_sha256: Sha256
-    threads: Count
+    threads: Annotated[int, Field(strict=True, ge=1, le=_MOST_THREADS)]
     computer: Words
     libraries: Mapping[str, Words]
 

@@ -12,18 +12,21 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
+from invoke import Exit
 
 from core.errors import HerdError
 
 pytest.importorskip("torch")
 pytest.importorskip("peft")
 
+import fabfile
 from experiments.finetune import run
 from experiments.finetune.training.adapter import hashes_of
 from models.build import ensure_artifact
@@ -187,7 +190,7 @@ def test_five_kills_at_random_moments_change_no_byte(
     assert bytes_of(tmp_path) == bytes_of(undisturbed.folder)
 
 
-@pytest.mark.parametrize("at", ["Data: ", "merging", "files of engines", "llama.cpp's file"])
+@pytest.mark.parametrize("at", ["Data: ", "merging", "llama.cpp's file"])
 def test_ctrl_c_is_one_sentence_and_the_same_command_continues(
     undisturbed: Undisturbed, trained: Path, at: str
 ) -> None:
@@ -207,7 +210,6 @@ def test_ctrl_c_is_one_sentence_and_the_same_command_continues(
     "at",
     [
         ".tmp-data/train.jsonl",
-        ".tmp-started.json",
         ".tmp-step-00000003/tensors.safetensors",
         ".tmp-adapter/adapter_config.json",
         ".tmp-merged/model.safetensors",
@@ -220,9 +222,8 @@ def test_a_full_disk_is_named_and_costs_nothing_that_was_finished(
     durable = os.fsync
     own = trained / "tuned" / NAME
     for part in ("checkpoints", "data"):
-        if "step" in at or "data" in at or "started" in at:
+        if "step" in at or "data" in at:
             shutil.rmtree(own / part)
-            (own / "started.json").unlink(missing_ok=True)
 
     def full(descriptor: int) -> None:
         if at in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
@@ -264,19 +265,22 @@ def test_a_file_of_a_finished_model_that_changed_is_named(finished: Path, name: 
     assert "--new`, which moves what is there aside." in str(refused.value)
 
 
-def test_a_model_with_a_fault_is_proved_again(
-    undisturbed: Undisturbed, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was wrong, such as a damaged file in the cache, may be mended meanwhile."""
-    prove = run.prove_sameness
+def faulty(record: TunedRecord) -> TunedRecord:
+    assert record.sameness is not None
+    wrong = record.sameness.model_copy(update={"faults": ("A fault.",)})
+    return record.model_copy(update={"sameness": wrong})
 
-    def faulty(*words: object) -> object:
-        return prove(*words).model_copy(update={"faults": ("A fault.",)})  # type: ignore[arg-type]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(run, "prove_sameness", faulty)
-        assert finetune_tiny(trained).sameness.faults == ("A fault.",)  # type: ignore[union-attr]
-    assert figures_of(finetune_tiny(trained)) == figures_of(undisturbed.record)
+def test_a_model_with_a_fault_is_proved_again(undisturbed: Undisturbed, finished: Path) -> None:
+    """What was wrong, such as an adapter that is another one, may be mended meanwhile."""
+    own = finished / "tuned" / NAME
+    (own / "tuned.json").write_text(faulty(undisturbed.record).model_dump_json())
+    path = own / "adapter" / "adapter_model.safetensors"
+    path.write_bytes(bytes(path.stat().st_size))
+    said: list[str] = []
+    assert figures_of(finetune_tiny(finished, said.append)) == figures_of(undisturbed.record)
+    assert f"{own / 'adapter'} is not what the training ended in: it is written again." in said
+    assert bytes_of(finished) == bytes_of(undisturbed.folder)
 
 
 def test_new_moves_everything_aside_and_begins_again(
@@ -309,6 +313,14 @@ def test_a_training_continues_with_nothing_but_its_data(trained: Path) -> None:
     with pytest.raises(HerdError, match=rf"The data of {NAME} is not what .*: tales.txt changed"):
         finetune_tiny(trained)
     assert times_of(trained / "tuned" / NAME) == before
+
+
+@pytest.mark.parametrize("threads", [0, -1, 2**40, "1"])
+def test_a_number_of_threads_that_cannot_be_is_damage(trained: Path, threads: object) -> None:
+    path = trained / "tuned" / NAME / "started.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"threads": threads}))
+    with pytest.raises(HerdError, match=r"started.json is damaged .*threads: .*--new"):
+        finetune_tiny(trained)
 
 
 def test_a_training_continues_with_nothing_but_its_base(trained: Path) -> None:
@@ -348,6 +360,18 @@ def test_a_second_command_waits_for_the_first(undisturbed: Undisturbed, finished
     assert said[0].startswith("waiting for another command that is using ")
 
 
+def test_a_model_behind_a_link_is_refused_before_a_step(tmp_path: Path) -> None:
+    """The catalogue would not have it."""
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "tuned" / NAME).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(
+        HerdError, match=rf"{NAME} is a link\. A fine-tuned model is read only from a"
+    ):
+        finetune_tiny(tmp_path)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
 def test_a_folder_that_refuses_is_named(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tuned = finished / "tuned"
     make = Path.mkdir
@@ -363,3 +387,22 @@ def test_a_folder_that_refuses_is_named(finished: Path, monkeypatch: pytest.Monk
     ) as refused:
         finetune_tiny(finished)
     assert "LLAMA_HERD_CACHE" not in str(refused.value)
+
+
+def test_the_verb_says_what_came_of_it_and_fails_where_forms_differ(
+    undisturbed: Undisturbed,
+    finished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(run, "finetune", partial(run.finetune, tuned=finished / "tuned"))
+    fabfile.finetune.body(None, str(finished / "tiny.yml"))
+    told = capsys.readouterr().out
+    assert f"{NAME} is finished: nothing was to be done." in told
+    assert "All forms are the same model: base + adapter, merged, and 7 files of engines." in told
+    assert f"Write `{NAME}` in the axis `model` of any matrix." in told
+    monkeypatch.setattr(run, "finetune", lambda *_recipe, **_how: faulty(undisturbed.record))
+    with pytest.raises(Exit) as ended:
+        fabfile.finetune.body(None, str(finished / "tiny.yml"))
+    assert ended.value.code == 1
+    assert "so the catalogue does not have it:\n- A fault." in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import random
@@ -17,7 +18,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from safetensors.numpy import load_file, save_file
 
+from core.digest import sha256_of
 from core.errors import HerdError
 
 pytest.importorskip("torch")
@@ -211,6 +214,18 @@ def swell_text(folder: Path) -> None:
     os.truncate(newest(folder) / "state.json", 1 << 34)
 
 
+def spoil(folder: Path) -> None:
+    """Values that are no numbers, under hashes that are right."""
+    tensors = newest(folder) / "tensors.safetensors"
+    values = load_file(tensors)
+    first = next(name for name in values if name.startswith("trained."))
+    values[first][:] = float("nan")
+    save_file(values, tensors)
+    seal = newest(folder) / "seal.json"
+    told = json.loads(seal.read_text()) | {"tensors": sha256_of(tensors)}
+    seal.write_text(json.dumps(told))
+
+
 def lose_seal(folder: Path) -> None:
     (newest(folder) / "seal.json").unlink()
 
@@ -234,6 +249,7 @@ DAMAGE: dict[str, Callable[[Path], None]] = {
     "its hash is another": flip,
     "at most": swell,
     "are read": swell_text,
+    "has values that are not numbers": spoil,
     "No such file": lose_seal,
     "a link or no folder": link,
     "it is of step 24": rename,

@@ -144,6 +144,34 @@ def test_a_tensor_of_merged_that_is_another_is_named(place: Place, name: str) ->
     assert fault.endswith(f"The first tensor that differs is {name}.")
 
 
+def test_a_merge_that_was_done_twice_or_left_a_tensor_out_is_named(
+    place: Place, tmp_path: Path
+) -> None:
+    merge(place.merged, place.adapter, tmp_path / "twice")
+    shutil.copyfile(tmp_path / "twice" / WEIGHTS, place.merged / WEIGHTS)
+    assert place.figures()[2][0].endswith(" is model.layers.0.self_attn.q_proj.weight.")
+    place.merge()
+    tensors = load_file(place.merged / WEIGHTS)
+    tensors[QUERY] = load_file(place.base / WEIGHTS)[QUERY]
+    save_file(tensors, place.merged / WEIGHTS, {"format": "pt"})
+    assert place.figures()[2][0].endswith(f" is {QUERY}.")
+
+
+def test_an_adapter_of_no_weight_changes_nothing(place: Place) -> None:
+    path = place.adapter / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 0}))
+    place.merge()
+    assert place.figures()[2][0].startswith("The adapter changes nothing: ")
+
+
+def test_an_adapter_for_other_matrices_is_refused(place: Place) -> None:
+    path = place.adapter / "adapter_model.safetensors"
+    tensors = load_file(path)
+    save_file({name.replace("q_proj", "w_proj"): one for name, one in tensors.items()}, path)
+    with pytest.raises(HerdError, match=r"another base: model.layers.0.self_attn.w_proj.weight"):
+        place.merge()
+
+
 def test_whole_tensors_are_compared_where_no_adapter_is(place: Place) -> None:
     shutil.rmtree(place.adapter)
     place.adapter.mkdir()

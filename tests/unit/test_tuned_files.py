@@ -23,6 +23,7 @@ from models.convert import write_folder
 from models.formats.gguf.reader import read_gguf
 from models.formats.gguf.writer import write_gguf
 from models.formats.huggingface.reader import read_huggingface
+from models.reference import Reference
 from models.shape import ModelShape
 from models.synthetic import synthetic_checkpoint
 
@@ -178,6 +179,53 @@ def test_a_tensor_that_was_changed_is_named(
     assert "first in row 5" in wrong[0]
 
 
+def test_tensors_of_two_layers_that_were_swapped_are_named(
+    prover: FileProver, damaged: Callable[[Damage], None]
+) -> None:
+    swapped = {"layers.0.v": "layers.1.v", "layers.1.v": "layers.0.v"}
+    damaged(
+        rewritten(
+            lambda read: replace(read, load=lambda name: read.load(swapped.get(name, name))), "f16"
+        )
+    )
+    _, wrong = prover.export(F16)
+    assert wrong[0].startswith("has another layers.0.v than f16 weights make of the merged ")
+
+
+def test_the_bases_file_under_the_name_of_the_tuned_model_is_named(
+    prover: FileProver, damaged: Callable[[Damage], None]
+) -> None:
+    base = ensure_artifact(prover.base.spec, "gguf", "q8_0").file("model").path
+
+    def damage(artifact: Artifact) -> None:
+        path = artifact.file("model").path
+        path.write_bytes(base.read_bytes())
+
+    damaged(damage)
+    _, wrong = prover.export(Q8)
+    assert wrong[0].startswith("has another layers.0.q than q8_0 weights make of the merged ")
+    assert wrong[-1].startswith("changes log p of the held-out text by ")
+
+
+def test_files_of_the_same_values_are_computed_once(
+    prover: FileProver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = FileProver(prover.base, prover.tuned, prover._asked, str.split, lambda _line: None)
+    computed: list[Checkpoint] = []
+
+    class Counted(Reference):
+        def __init__(self, checkpoint: Checkpoint) -> None:
+            computed.append(checkpoint)
+            super().__init__(checkpoint)
+
+    monkeypatch.setattr("experiments.finetune.proof.same_texts.Reference", Counted)
+    found = [asked.export(form)[0] for form in (Q4, M_Q4)]
+    assert len(computed) == 2  # the base's and the tuned model's
+    assert found[0] is not None
+    assert found[1] is not None
+    assert found[0].mean_change == found[1].mean_change > 0
+
+
 @pytest.mark.parametrize("form", [Q4, M_Q4])
 def test_a_single_scale_that_was_changed_is_named(
     form: Form, prover: FileProver, damaged: Callable[[Damage], None]
@@ -266,10 +314,10 @@ def test_a_token_that_was_changed_is_named(
     prover: FileProver, damaged: Callable[[Damage], None]
 ) -> None:
     pieces = list(prover.base.checkpoint.tokenizer.pieces)
-    pieces[390] = "zebra"
+    pieces[300], pieces[301] = pieces[301], pieces[300]
     damaged(rewritten(with_tokenizer(pieces=tuple(pieces)), "f16"))
     _, wrong = prover.export(F16)
-    assert wrong[0].startswith("has for token 390 'zebra', the base ")
+    assert wrong[0] == f"has for token 300 {pieces[300]!r}, the base {pieces[301]!r}"
 
 
 def test_a_file_that_cannot_be_read_is_a_fault_where_the_bases_can(

@@ -20,7 +20,13 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.progress import SilentReporter
 from experiments.finetune.proof.exports import build_and_read_back
-from experiments.finetune.proof.same_texts import FileDifference, ProofTexts, Said, compare_file
+from experiments.finetune.proof.same_texts import (
+    FileComparison,
+    FileDifference,
+    ProofTexts,
+    Said,
+    in_memory,
+)
 from experiments.finetune.proof.vocabularies import Split, differences
 from models.checkpoint import tensor_shapes
 from models.formats.gguf.writer import tensor_weights
@@ -62,6 +68,8 @@ class FileProver:
         self.base, self.tuned = base, tuned
         self.split = split
         self._asked, self._say = asked, say
+        self._of_base = FileComparison(asked, base.said)
+        self._of_tuned = FileComparison(asked, tuned.said)
 
     def export(self, form: Form) -> tuple[Export | None, tuple[str, ...]]:
         """Compare a file of the tuned model and the base's.
@@ -79,15 +87,16 @@ class FileProver:
             of_tuned = self._read(self.tuned, form)
         except HerdError as error:
             return None, (one_line(f"cannot be written or read, the base's can: {error}"),)
+        before = self._of_base.with_file(in_memory(of_base.checkpoint))
+        file = in_memory(of_tuned.checkpoint)
         wrong = (
             *differences(of_tuned.tokenizer, of_base.tokenizer, self.split),
-            *other_shape(of_tuned.checkpoint, of_base.checkpoint),
-            *other_tensors(of_tuned.checkpoint, self.tuned.checkpoint, form.weights),
+            *other_shape(file, of_base.checkpoint),
+            *other_tensors(file, self.tuned.checkpoint, form.weights),
         )
-        if tensor_shapes(of_tuned.checkpoint.shape) != tensor_shapes(self.base.checkpoint.shape):
+        if tensor_shapes(file.shape) != tensor_shapes(self.base.checkpoint.shape):
             return None, tuple(map(one_line, wrong))
-        before = compare_file(of_base.checkpoint, self._asked, self.base.said)
-        after = compare_file(of_tuned.checkpoint, self._asked, self.tuned.said)
+        after = self._of_tuned.with_file(file)
         if not math.isfinite(after.mean_change):
             return None, (*map(one_line, wrong), "computes values that are not numbers")
         export = Export(

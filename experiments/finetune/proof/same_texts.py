@@ -6,13 +6,15 @@ difference comes from the file and from no engine.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from models.checkpoint import tensor_shapes
 from models.reference import Reference
 
 if TYPE_CHECKING:
@@ -111,14 +113,47 @@ def say_in_float32(checkpoint: Checkpoint, asked: ProofTexts) -> Said:
     )
 
 
-def compare_file(checkpoint: Checkpoint, asked: ProofTexts, said: Said) -> FileDifference:
-    """Compare what the reference says with the tensors of a file.
+class FileComparison:
+    """Compares the files of a model with it in float32.
+
+    Files of different formats that hold the same values say the same, so that is computed once.
 
     Args:
-        checkpoint: as it was read back.
         asked: the same as in float32.
         said: what the model in float32 said to it.
     """
+
+    def __init__(self, asked: ProofTexts, said: Said) -> None:
+        self._asked, self._said = asked, said
+        self._known: dict[str, FileDifference] = {}
+
+    def with_file(self, checkpoint: Checkpoint) -> FileDifference:
+        """Compare what the reference says with the values of a file.
+
+        Args:
+            checkpoint: as it was read back.
+        """
+        values = _values_sha256(checkpoint)
+        if values not in self._known:
+            self._known[values] = _compare(checkpoint, self._asked, self._said)
+        return self._known[values]
+
+
+def in_memory(checkpoint: Checkpoint) -> Checkpoint:
+    """Read every tensor of a file now, and once: 4 bytes a parameter."""
+    tensors = {name: checkpoint.tensor(name) for name in tensor_shapes(checkpoint.shape)}
+    return replace(checkpoint, load=tensors.__getitem__)
+
+
+def _values_sha256(checkpoint: Checkpoint) -> str:
+    """Hash of all that the reference computes with."""
+    digest = hashlib.sha256(checkpoint.shape.model_dump_json().encode())
+    for name in tensor_shapes(checkpoint.shape):
+        digest.update(np.ascontiguousarray(checkpoint.tensor(name)).data)
+    return digest.hexdigest()
+
+
+def _compare(checkpoint: Checkpoint, asked: ProofTexts, said: Said) -> FileDifference:
     reference = Reference(checkpoint)
     told = list(zip(asked.prompts, said.continuations, strict=True))
     read = reference.likeliest([(*prompt, *wanted[:-1]) for prompt, wanted in told]) if told else []

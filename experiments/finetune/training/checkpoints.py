@@ -36,6 +36,7 @@ from core.record import (
     read_file,
     why,
 )
+from experiments.finetune.training.random_states import PYTHON_STATE
 from models.tuned import CurvePoint, Sha256
 
 KEPT = 2
@@ -214,6 +215,8 @@ def _tensors(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
                 f"{name} is {there.dtype} {tuple(there.shape)}, but this training has "
                 f"{tensor.dtype} {tuple(tensor.shape)}"
             )
+        if name != PYTHON_STATE and not bool(there.isfinite().all()):
+            raise UnfitError(f"{name} has values that are not numbers")
     return found
 
 

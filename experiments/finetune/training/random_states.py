@@ -8,12 +8,9 @@ from typing import Any
 
 import numpy as np
 
-_PYTHON, _NUMPY, _TORCH, _CUDA = (
-    "random.python",
-    "random.numpy",
-    "random.torch",
-    "random.cuda",
-)
+PYTHON_STATE = "random.python"
+"""Its last value is no number where Python has none."""
+_NUMPY, _TORCH, _CUDA = "random.numpy", "random.torch", "random.cuda"
 _NUMPY_WORDS = 624
 
 
@@ -29,7 +26,7 @@ def random_states(torch: Any) -> dict[str, Any]:  # noqa: ANN401
     _version, words, next_gauss = random.getstate()
     _name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
     found = {
-        _PYTHON: torch.tensor(
+        PYTHON_STATE: torch.tensor(
             [*words, math.nan if next_gauss is None else next_gauss], dtype=torch.float64
         ),
         _NUMPY: torch.tensor([*map(int, keys), position, has_gauss, gauss], dtype=torch.float64),
@@ -42,7 +39,7 @@ def random_states(torch: Any) -> dict[str, Any]:  # noqa: ANN401
 
 def restore_random_states(torch: Any, found: dict[str, Any]) -> None:  # noqa: ANN401
     """Set them to what `random_states` gave."""
-    *words, next_gauss = found[_PYTHON].tolist()
+    *words, next_gauss = found[PYTHON_STATE].tolist()
     random.setstate((3, tuple(map(int, words)), None if math.isnan(next_gauss) else next_gauss))
     numbers = found[_NUMPY].tolist()
     keys = np.array(numbers[:_NUMPY_WORDS], dtype=np.uint32)
