@@ -120,15 +120,19 @@ def test_what_is_nearly_held_out_is_not_trained_on(tmp_path: Path) -> None:
 
 def test_a_question_that_is_asked_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "own.yml").write_text(
-        "title: Own\nquestions:\n  - {id: sea, text: Which sea is the deepest of all?}\n"
+        "title: Own\nquestions:\n  - {id: sum, text: What is 17 + 26?}\n"
+        "  - {id: sea, text: Which sea is the deepest of all?}\n"
         "  - {id: 바다, text: 가장 깊은 바다는 어디에 있습니까?}\n"
     )
     documents = [
         Document("a:1", text="He asked: which sea is the DEEPEST of all? No one knew."),
         Document("a:2", text="가장 깊은 바다는 어디에 있습니까"),
         Document("a:3", text="The sea is deep."),
+        Document("a:4", text="What is 17 - 26?"),
+        Document("a:5", text="He wrote: what is 17 + 26? And she knew."),
     ]
     assert documents_with_questions(documents, tmp_path) == {
         "a:1": "own.yml: sea",
         "a:2": "own.yml: 바다",
+        "a:5": "own.yml: sum",
     }

@@ -44,8 +44,14 @@ def documents_with_questions(
     )
     found = {documents[place].place: names[of] for place, of in near.items()}
     for document in documents:
-        words = f" {bare_text(document.whole)} "
-        inside = (n for n, text in asked.items() if len(text) >= _SHORTEST and f" {text} " in words)
+        words, signs = f" {bare_text(document.whole)} ", signs_of(document.whole)
+        inside = (
+            name
+            for name, text in asked.items()
+            if len(text) >= _SHORTEST
+            and f" {text} " in words
+            and signs_of(questions[name]) in signs
+        )
         name = next(inside, None)
         if name is not None:
             found.setdefault(document.place, name)
