@@ -103,8 +103,11 @@ ADAPTER_SPEED: Mapping[Claim, str] = {
 }
 FIGURES = (
     "{after} {unit} instead of {before} (change {change}, 95 % interval {low} to {high}, paired "
-    "over {things})"
+    "over {things}; {p_value})"
 )
+P_VALUE, SMALL_P = "p = {p_value} after correction", "p < {least} after correction"
+LEAST_P = 0.001
+"""Below it a p-value is not given in digits."""
 FEW_FIGURES = "{after} {unit} instead of {before} over {things}; it takes {fewest}"
 ALL_GAINED = (
     "Gained on {part}: {tuned} is better than {base} in all {pairs} ({quantity}, change {changes})."
@@ -162,12 +165,18 @@ def sentence_of(row: Changed, margin: float) -> Sentence:
         **named,
         part=row.part or WHOLE_RUN,
         rubric=row.rubric,
-        figures=figures(row.quantity, row.change),
+        figures=figures(row.quantity, row.change, row.p_adjusted),
     )
 
 
-def figures(quantity: Quantity, change: PairedChange) -> Sentence:
-    """Both figures, the change with its interval, and over how many documents or questions."""
+def figures(quantity: Quantity, change: PairedChange, p_adjusted: float | None) -> Sentence:
+    """Both figures, the change with its interval, and over how many documents or questions.
+
+    Args:
+        quantity: what the figures are of.
+        change: the figures.
+        p_adjusted: after correction for all changes of the report; None where none was tried.
+    """
     thing = "document" if quantity is Quantity.BITS else "question"
     named = {
         "before": level(quantity, change.before),
@@ -175,11 +184,13 @@ def figures(quantity: Quantity, change: PairedChange) -> Sentence:
         "unit": UNITS[quantity],
         "things": plural(change.count, thing),
     }
-    if change.low is None or change.high is None:
+    if change.low is None or change.high is None or p_adjusted is None:
         return say(FEW_FIGURES, **named, fewest=change.fewest)
     low, high = (signed(quantity, end) for end in (change.low, change.high))
     told = signed(quantity, change.change)
-    return say(FIGURES, **named, change=told, low=low, high=high)
+    is_small = p_adjusted < LEAST_P
+    told_p = say(SMALL_P if is_small else P_VALUE, p_value=f"{p_adjusted:.3f}", least=LEAST_P)
+    return say(FIGURES, **named, change=told, low=low, high=high, p_value=told_p)
 
 
 def level(quantity: Quantity, value: float) -> str:
