@@ -72,6 +72,8 @@ def section_of(run: RunManifest, found: BeforeAfter) -> Section:
     margin = run.equivalence_margin
     records = tuple(run.tuned.values())
     blocks: list[Block] = list(_warnings(found, records))
+    if not found.rows and not found.refusals:
+        blocks.append(Prose((say(NOTHING_YET),)))
     blocks += _words(found.rows, records, margin)
     blocks += charted(filter(None, [change_chart(found.rows)]))
     if found.rows:
@@ -99,8 +101,6 @@ def _warnings(found: BeforeAfter, records: Sequence[TunedRecord]) -> Iterator[Bu
 def _words(
     rows: Sequence[Changed], records: Sequence[TunedRecord], margin: float
 ) -> Iterator[Block]:
-    if not rows:
-        yield Prose((say(NOTHING_YET),))
     told = [sentence_of(row, margin) for row in rows]
     if len(told) <= MOST_OPEN:
         yield from (Prose((one,)) for one in told)

@@ -12,8 +12,8 @@ from analysis.blocks import Bullets, Prose, blocks_in, charts_in, files_in
 from analysis.cells.family import Claim
 from analysis.sections.tuning import section_of, sections
 from analysis.study import study_of
-from analysis.text.sentence import Sentence
-from analysis.tuning.changes import Changed, PartFigures, before_after_of
+from analysis.text.sentence import Sentence, say
+from analysis.tuning.changes import BeforeAfter, Changed, PartFigures, before_after_of
 from analysis.tuning.figures import documents_scored
 from analysis.tuning.pairs import Effect, ScoredText
 from analysis.tuning.sentences import MINUS, verdict_sentences
@@ -182,6 +182,16 @@ def test_arms_that_read_the_same_weights_are_refused() -> None:
     (why,) = refused({BASE: READ_BASE, TUNED: READ_BASE})
     assert why.endswith(f"with llama.cpp, f32, one node are not compared: both read the same "
                         f"weights ({READ_BASE[:12]}).")  # fmt: skip
+
+
+@pytest.mark.parametrize("refusals", [(), ("Both read the same weights.",)])
+def test_a_refused_comparison_is_not_said_to_come_later(refusals: tuple[str, ...]) -> None:
+    run, _ = documents([0.8] * 20)
+    empty = BeforeAfter((), tuple(say("{what}", what=one) for one in refusals), ())
+    told = str(section_of(run, empty).blocks)
+
+    assert ("Nothing can be compared yet" in told) == (not refusals)
+    assert all(one in told for one in refusals)
 
 
 def test_weights_that_are_not_those_of_the_proof_are_refused() -> None:
