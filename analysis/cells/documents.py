@@ -21,7 +21,8 @@ COLUMNS = (
 )  # fmt: skip
 """Of `documents.csv`."""
 ONE_CELL = "{cell} needs {bits} bits per byte over {documents}."
-BEST = "{cell} needs the fewest bits per byte of {cells}: {bits} over {documents}."
+SEVERAL = "{cells} need {least} to {most} bits per byte over {documents}."
+ALL_ALIKE = "{cells} need {least} bits per byte over {documents}."
 NODES_CHANGE_NOTHING = (
     "More nodes change the bits per byte of no document by more than {most}, which counts for "
     "nothing."
@@ -144,18 +145,24 @@ def text_frame(found: Sequence[ScoredCell]) -> pd.DataFrame:
 
 
 def document_headline(found: Sequence[ScoredCell], all_series: Sequence[Series]) -> Sentence:
-    """Which cell predicts the documents best, of those that scored most of them; one sentence."""
+    """How well the cells that scored most documents predict them; one sentence.
+
+    It names no best cell: without a paired comparison that may be chance.
+    """
     most = max(len(one.texts) for one in found)
     found = [one for one in found if len(one.texts) == most]
-    best = min(found, key=lambda one: one.bits_per_byte)
-    told = {
-        "cell": named_cell(best, all_series),
-        "bits": number(best.bits_per_byte),
-        "documents": plural(best.documents, "document"),
-    }
+    documents = plural(found[0].documents, "document")
+    least, largest = (number(end(one.bits_per_byte for one in found)) for end in (min, max))
     if len(found) == 1:
-        return say(ONE_CELL, **told)
-    return say(BEST, cells=plural(len(found), "cell"), **told)
+        cell = named_cell(found[0], all_series)
+        return say(ONE_CELL, cell=cell, bits=least, documents=documents)
+    return say(
+        ALL_ALIKE if least == largest else SEVERAL,
+        cells=plural(len(found), "cell"),
+        least=least,
+        most=largest,
+        documents=documents,
+    )
 
 
 def change_by_nodes(found: Sequence[ScoredCell], all_series: Sequence[Series]) -> Sentence | None:

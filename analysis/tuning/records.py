@@ -41,8 +41,9 @@ MEMORISED_SAME = "no difference shown, interval of the change {low} to {high}"
 MEMORISED_FEW = "from too few documents for an interval"
 TRAINING_SAID = (
     "Training itself found {after} bits per byte on {documents} that it held out, and {before} for "
-    "{base}, both in 32 bits."
+    "{base}, both in 32 bits{ends}."
 )
+TRAINING_ENDS = " (95 % interval of the change: {low} to {high})"
 
 
 def sameness_frame(records: Iterable[TunedRecord]) -> pd.DataFrame:
@@ -145,8 +146,11 @@ def _memorised(change: Change) -> Sentence:
 def training_sentence(record: TunedRecord) -> Sentence:
     """Say what training computed of the documents that it held out."""
     found = record.held_out_bits_per_byte
+    has_ends = found.low is not None and found.high is not None
+    low, high = (f"{end:+.3f}" if has_ends else "" for end in (found.low, found.high))
     return say(
         TRAINING_SAID,
+        ends=say(TRAINING_ENDS, low=low, high=high) if has_ends else "",
         before=f"{found.before:.3f}",
         after=f"{found.after:.3f}",
         documents=plural(found.count, "document"),
@@ -199,7 +203,7 @@ def _data(record: TunedRecord) -> Iterator[tuple[str, str]]:
         ("Left out: the same as another", split.exact_duplicates),
         ("Left out: nearly the same as one of the other side", split.near_duplicates),
         ("Left out: contains a question that models are asked", split.question_overlaps),
-        ("Cut: longer than the recipe allows", split.cut),
+        ("Longer than an example (texts make several)", split.cut),
     ):
         yield name, in_thousands(count)
 
