@@ -13,6 +13,7 @@ from analysis.text.wording import NOTHING, number, percent, plural
 from analysis.tuning.changes import Quantity
 from analysis.tuning.sentences import signed
 from models.tuned import Change, Sameness, TunedRecord
+from models.tuned_prompts import PROMPT_METHODS
 
 SAMENESS = (
     "tuned", "engine", "format", "weights", "sha256", "texts", "same_texts", "base_same_texts",
@@ -88,7 +89,7 @@ def sameness_table(records: Iterable[TunedRecord]) -> Table:
 def proof_sentences(record: TunedRecord) -> tuple[Sentence, ...]:
     """Say what the proof of sameness found, where it found no fault."""
     if record.sameness is None:
-        is_apart = record.parentage.method.startswith("petals")
+        is_apart = record.parentage.method in PROMPT_METHODS
         template = NEVER_MERGED if is_apart else NOT_PROVED
         return (say(template, name=record.name, base=record.parentage.base),)
     found = record.sameness
