@@ -280,7 +280,9 @@ def test_a_model_that_learned_its_lines_by_heart_is_seen(place: Place) -> None:
     change = memorised_change(place.base, place.merged, examples, 1, CPU)
     assert change is not None
     assert (change.before, change.after, change.count) == (0.0, 1.0, 8)
-    assert (change.low, change.high) == (1.0, 1.0)
+    assert change.low is not None
+    assert 0.3 < change.low < 0.4  # eight lines of eight: one made-up line of each kind is drawn
+    assert change.high == 1.0
 
 
 def test_lines_are_cut_where_the_text_has_line_feeds_and_follow_what_is_asked(place: Place) -> None:
