@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from core.terminal import complain
@@ -28,6 +29,24 @@ class SilentReporter:
 
     def note(self, text: str) -> None:
         """Drop the line."""
+
+    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
+        """Drop the figure."""
+
+
+class LineReporter:
+    """Passes on lines, and no progress in bytes.
+
+    Args:
+        say: hears each line.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def note(self, text: str) -> None:
+        """Pass the line on."""
+        self._say(text)
 
     def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
         """Drop the figure."""

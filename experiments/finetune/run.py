@@ -16,6 +16,7 @@ from core.digest import sha256_of
 from core.durable import replace_file, write_file, writing
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
+from core.progress import LineReporter
 from core.record import read_record
 from core.version import version
 from experiments.finetune.data.prepare import prepare_data
@@ -98,7 +99,7 @@ def finetune(
     spec = _base_of(recipe)
     folder, lock = tuned / recipe.name, tuned / LOCKS / recipe.name
     try:
-        with only_one_at_a_time(lock, f"Training {recipe.name}", _Says(say), elsewhere=""):
+        with only_one_at_a_time(lock, f"Training {recipe.name}", LineReporter(say), elsewhere=""):
             if new:
                 put_aside(folder, say)
             _require_real(folder)
@@ -116,7 +117,7 @@ def finetune(
 
 def try_recipe(recipe: Recipe, *, say: Callable[[str], None]) -> None:
     """Print what `finetune` would read and what it would take (`dry_run`), and train nothing."""
-    dry_run(recipe, _base_of(recipe), say, _Says(say))
+    dry_run(recipe, _base_of(recipe), say, LineReporter(say))
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class _Run:
     inventory: str | None
 
     def to_the_end(self) -> TunedRecord:
-        artifact = ensure_artifact(self.spec, "huggingface", "f32", _Says(self.say))
+        artifact = ensure_artifact(self.spec, "huggingface", "f32", LineReporter(self.say))
         weights = artifact.file("model")
         base = weights.path.parent
         prepared = prepare_data(self.recipe, base, self.spec, self.folder, self.say)
@@ -268,19 +269,6 @@ class _Run:
                 return True
         require_room(need, computer, self.recipe)
         return False
-
-
-class _Says:
-    """Passes on notes about downloads and files."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-
-    def note(self, text: str) -> None:
-        self._say(text)
-
-    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
-        pass
 
 
 def _require_real(folder: Path) -> None:

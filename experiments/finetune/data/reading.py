@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from core.digest import sha256_of
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
+from core.progress import LineReporter
 from experiments.finetune.data.documents import MOST_BYTES, Document, Faults
 from experiments.finetune.data.formats import TABLE_SUFFIXES, read_table, require_not_many
 from experiments.finetune.data.listed_data import (
@@ -74,7 +75,7 @@ def _listed(recipe: Recipe, entry: DataEntry, say: Callable[[str], None]) -> Rea
         raise recipe_mistake(
             recipe, "columns", f"says nothing about {recipe.data}, which is read in its own way"
         )
-    files = fetch_data(recipe.data, entry, _Says(say))
+    files = fetch_data(recipe.data, entry, LineReporter(say))
     faults = Faults()
     read = _whole(read_entry(entry, files, faults), files, faults, DATA_LIST)
     return replace(read, licence=entry.licence)
@@ -85,19 +86,6 @@ def _whole(documents: list[Document], files: list[Path], faults: Faults, where: 
     if not documents:
         raise HerdError(f"{where} has nothing to train on: it is empty.")
     return ReadData(tuple(documents), {file.name: sha256_of(file) for file in files})
-
-
-class _Says:
-    """Passes on what is fetched; it is small, so its progress is not shown."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-
-    def note(self, text: str) -> None:
-        self._say(text)
-
-    def progress(self, what: str, done_bytes: int, total_bytes: int) -> None:
-        pass
 
 
 def data_path(recipe: Recipe, known: Iterable[str] = ()) -> Path:
