@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -16,11 +17,12 @@ from experiments.finetune.training.batches import steps_per_pass, total_steps
 from experiments.finetune.training.checkpoints import KEPT
 from experiments.finetune.training.pytorch import Computer, choose_computer, quiet_torch, repeatable
 from experiments.finetune.training.trainer import Training
+from models.checkpoint import CLASSIFIER, EMBEDDING, layer_tensor, tensor_shapes
 from models.shape import packed_bytes
 
 if TYPE_CHECKING:
     from experiments.finetune.data.prepare import Example
-    from experiments.finetune.recipe import Recipe, Target
+    from experiments.finetune.recipe import Recipe
     from models.shape import ModelShape
 
 _FLOAT = 4
@@ -103,19 +105,12 @@ def memory_need(
 
 def trained_values(recipe: Recipe, shape: ModelShape) -> int:
     """How many values a method trains."""
+    shapes = tensor_shapes(shape)
     if recipe.method == "full":
-        norms = 2 * shape.dim + (2 * shape.head_dim if shape.has_head_norms else 0)
-        return shape.layers * (shape.layer_matrix_values + norms) + shape.dim
-    sides: dict[Target, tuple[int, int]] = {
-        "q": (shape.dim, shape.q_dim),
-        "k": (shape.dim, shape.kv_dim),
-        "v": (shape.dim, shape.kv_dim),
-        "o": (shape.q_dim, shape.dim),
-        "gate": (shape.dim, shape.hidden_dim),
-        "up": (shape.dim, shape.hidden_dim),
-        "down": (shape.hidden_dim, shape.dim),
-    }
-    return shape.layers * recipe.rank * sum(sum(sides[name]) for name in set(recipe.targets))
+        kept = (EMBEDDING, CLASSIFIER)
+        return sum(math.prod(size) for name, size in shapes.items() if name not in kept)
+    sides = (sum(shapes[layer_tensor(0, name)]) for name in set(recipe.targets))
+    return shape.layers * recipe.rank * sum(sides)
 
 
 def disk_need(recipe: Recipe, shape: ModelShape) -> int:
