@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,8 +15,9 @@ LEDGER = "import fabric.main, experiments.disk.ledger, core.terminal"
 
 def fab_in(folder: Path) -> list[str | Path]:
     """`fab` whose project, with `results/` and reports, is that folder."""
-    (folder / "fabfile.py").write_bytes((PROJECT / "fabfile.py").read_bytes())
-    return [FAB, "--search-root", folder]
+    shutil.copy(PROJECT / "fabfile.py", folder)
+    shutil.copytree(PROJECT / "verbs", folder / "verbs")
+    return [sys.executable, folder / "fabfile.py"]
 
 
 def list_verbs(_folder: Path) -> Measured:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import fabfile
 from analysis.report import write_report
 from collect.account import Account
 from collect.later import LATER_FOLDER
@@ -28,6 +27,7 @@ from tests.doubles.asking_run import systems_file
 from tests.doubles.lab_run import CHAT_MODEL
 from tests.doubles.scripted import ScriptedConversation, ScriptedLauncher, World, cluster
 from tests.doubles.scripted_run import world
+from verbs import matrices
 
 
 @pytest.fixture(autouse=True)
@@ -450,7 +450,7 @@ def test_names_to_leave_out_are_those_of_nodes(without: tuple[str, ...], told: s
 
 
 def test_names_to_leave_out_are_given_with_commas_or_several_times() -> None:
-    assert fabfile._names(["pi3, desk", "pi3"]) == ("pi3", "desk")
-    assert fabfile._names(None) == ()
+    assert matrices.names_of(["pi3, desk", "pi3"]) == ("pi3", "desk")
+    assert matrices.names_of(None) == ()
     with pytest.raises(HerdError, match="name nodes from the inventory"):
-        fabfile._names(["pi3,"])
+        matrices.names_of(["pi3,"])

@@ -37,7 +37,7 @@ from experiments.fleet import commands
 def test_bare_words_are_machines(given: str, marked: str) -> None:
     words = given.split()
 
-    fabfile._name_machines(words)
+    fabfile.name_machines(words)
 
     assert words == marked.split()
 

@@ -22,6 +22,7 @@ PLACES = (
     "collect",
     "core",
     "fabfile.py",
+    "verbs",
     "provision.yml",
 )
 CONNECTING = re.compile(

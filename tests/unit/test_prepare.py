@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-import fabfile
 from collect.run import Benchmark
 from core.errors import HerdError
 from core.progress import SilentReporter
@@ -27,6 +26,8 @@ from experiments.planning.lacks import Wanted, lacks_of
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
 from experiments.prepare import have_models, prepare_on, run_ansible
+from verbs.matrices import matrix_of
+from verbs.runs import AGREEMENT_MATRIX
 
 MODEL = "synthetic:tiny"
 INVENTORY = "inventory/home.yml"
@@ -274,9 +275,7 @@ def test_what_ansible_could_not_do_is_told_with_the_reason_that_the_node_has() -
 def test_the_published_files_that_a_reference_reads_are_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wanted = fabfile._matrix(
-        fabfile.AGREEMENT_MATRIX, [], {"nodes": "1", "model": "stories15m"}, None, None
-    )
+    wanted = matrix_of(AGREEMENT_MATRIX, [], {"nodes": "1", "model": "stories15m"}, None, None)
     lacks = lacks_of(wanted.cells(), bare(1))
     assert lacks.originals == ("stories15m",)
 
@@ -297,9 +296,7 @@ def test_apis_need_no_node(tmp_path: Path) -> None:
 
 
 def test_a_plan_names_the_command_that_brings_what_is_missing() -> None:
-    asked = fabfile._matrix(
-        None, ["workers=fresh"], {"nodes": "1,2", "engine": "llama.cpp"}, None, None
-    )
+    asked = matrix_of(None, ["workers=fresh"], {"nodes": "1,2", "engine": "llama.cpp"}, None, None)
     lines = describe(make_plan(asked, bare(2)))
 
     at = lines.index("To install the missing engines and models:")

@@ -31,15 +31,17 @@ cluster:
     {NODE}: {{ansible_host: 192.0.2.7}}
 """
 ASKED = "playbooks/parts/asked.yml"
-PARTS = (*(PROJECT / name for name in ("experiments", "models", "collect", "analysis", "core")),)
-CODE = [path for part in PARTS for path in part.rglob("*.py")] + [PROJECT / "fabfile.py"]
+PARTS = (
+    *(PROJECT / name for name in ("experiments", "models", "collect", "analysis", "core", "verbs")),
+)
+CODE = [path for part in PARTS for path in part.rglob("*.py")]
 COMMAND = re.compile(r"(?:ansible-playbook|ansible) +\S|\bfab ([a-z]+(?:-[a-z]+)?)\b(?! of)")
 MENTIONS = {
     ("experiments/nodes/facts.py", "plan"),
     ("experiments/disk/ledger.py", "run-matrix"),
     ("experiments/rating/sheet.py", "run-matrix"),
     ("analysis/verdict/caveats.py", "run-matrix"),
-    ("fabfile.py", "compare"),
+    ("verbs/plans.py", "compare"),
     ("models/fine_tuned.py", "finetune"),
 }
 """Verbs that read an inventory, named in a sentence and not as what to paste."""
@@ -177,7 +179,7 @@ def test_fab_has_the_verbs_and_flags(printed: list[Printed]) -> None:
     assert {words[1] for words in found} >= {"adopt", "prepare", "run-matrix"}
     for words in found:
         typed = words[1:]
-        fabfile._name_machines(typed)
+        fabfile.name_machines(typed)
         verbs()[words[1]].parse_argv(typed)
         assert ("--inventory" in words) == (words[1] in commands.VERBS_WITH_INVENTORY)
 

@@ -12,7 +12,6 @@ from invoke import Context
 from rich.cells import cell_len
 from rich.console import Console
 
-import fabfile
 from core import terminal
 from core.terminal import say_text, wrapped
 from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
@@ -28,6 +27,8 @@ from models.listing import models_table
 from tests.doubles.on_terminal import on_terminal
 from tests.doubles.scripted import ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, world
+from verbs.lab import lab_status
+from verbs.outcome import print_status
 
 PROJECT = Path(__file__).resolve().parents[2]
 FAB = str(Path(sys.executable).with_name("fab"))
@@ -74,11 +75,11 @@ def the_models(width: int) -> None:
 
 
 def the_lab(_width: int) -> None:
-    fabfile.lab_status(Context())
+    lab_status(Context())
 
 
 def a_status(_width: int) -> None:
-    fabfile._print_status({"run": "scaling-of-eight-nodes-20260131-101530", **COUNTS})
+    print_status({"run": "scaling-of-eight-nodes-20260131-101530", **COUNTS})
 
 
 def a_live_run(width: int) -> None:

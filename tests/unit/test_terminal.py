@@ -10,7 +10,6 @@ from invoke import Context
 from invoke.exceptions import Exit
 from rich.console import Console
 
-import fabfile
 from core.errors import HerdError
 from core.foreign import visible
 from core.progress import StderrReporter
@@ -18,6 +17,7 @@ from core.terminal import complain, say_json, say_text
 from experiments.doctor.finding import Diagnosis, Finding, NodeAnswer, Severity
 from experiments.doctor.show import show_diagnoses
 from experiments.sessions.progress import Progress, RunningTrial, make_progress
+from verbs.verb import verb
 
 COUNTS = {"planned": 1, "done": 0, "failed": 0, "unavailable": 0, "pending": 1}
 HOSTILE = [
@@ -104,7 +104,7 @@ def test_json_means_the_same_and_acts_on_nothing(
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_an_error_that_ends_a_verb_shows_what_was_said(text: str) -> None:
-    @fabfile.verb()
+    @verb()
     def failing(_context: Context) -> None:
         """Fail."""
         raise HerdError(text)

@@ -77,6 +77,7 @@ def test_fab_as_it_is_installed_prints_the_version(tmp_path: Path, flag: str) ->
     (folder / ".venv" / "bin").mkdir(parents=True)
     for name in ("Makefile", "fabfile.py", "pyproject.toml"):
         shutil.copy(PROJECT / name, folder)
+    shutil.copytree(PROJECT / "verbs", folder / "verbs")
     for name in ("core", "models", "experiments", "collect"):
         (folder / name).symlink_to(PROJECT / name)
     fab = folder / ".venv" / "bin" / "fab"

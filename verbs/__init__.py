@@ -1,0 +1,1 @@
+"""The verbs of `fab`, a module a subject: parse, call, print."""

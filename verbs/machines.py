@@ -1,0 +1,101 @@
+"""Verbs for machines: what each is, and how more are added."""
+
+from __future__ import annotations
+
+import json as json_module
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+from verbs.matrices import MATRIX_HELP
+from verbs.verb import PROJECT, say, verb
+
+
+def name_machines(words: list[str]) -> None:
+    """Mark the bare words after `adopt` as machines: Invoke's tasks take a fixed number of them.
+
+    Args:
+        words: the command line after `fab` and its own flags; changed in place.
+    """
+    if "adopt" not in words:
+        return
+    marked: list[str] = []
+    is_value = False
+    for word in words[words.index("adopt") + 1 :]:
+        is_flag = word.startswith("-")
+        marked += [word] if is_flag or is_value else ["--machine", word]
+        is_value = is_flag and "=" not in word and not is_value
+    words[words.index("adopt") + 1 :] = marked
+
+
+@verb(
+    help={
+        "limit": "names of nodes, such as pi3,desk (default: all)",
+        "deep": "also import PyTorch and bitsandbytes wherever they are installed",
+        "json": "findings and facts as one JSON object",
+        "inventory": MATRIX_HELP["inventory"],
+    }
+)
+def doctor(
+    _context: Context,
+    limit: str | None = None,
+    deep: bool = False,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Show what each machine is, what will not work on it, and how to fix it. Changes nothing."""
+    from rich.console import Console
+
+    from experiments.doctor.diagnose import worst
+    from experiments.doctor.finding import Severity
+    from experiments.doctor.run import examine
+    from experiments.doctor.show import as_json, show_diagnoses
+
+    diagnoses = examine(PROJECT, inventory, limit, deep=deep)
+    if json:
+        print(json_module.dumps(as_json(diagnoses)))
+    else:
+        show_diagnoses(diagnoses, Console())
+    if worst(diagnoses) is Severity.PROBLEM:
+        raise Exit(code=1)
+
+
+@verb(
+    help={
+        "machine": "[name=][user@]host[:port]; bare words after `adopt` are also machines",
+        "inventory": "the inventory file, created if missing (default inventory/fleet.yml)",
+        "fingerprint": "fingerprint of a host key that you trust, instead of a question; may be "
+        "given several times",
+        "key": "private key for the login, added to the inventory (default: SSH's own choice)",
+    },
+    iterable=["machine", "fingerprint"],
+)
+def adopt(
+    _context: Context,
+    machine: list[str] | None = None,
+    inventory: str | None = None,
+    fingerprint: list[str] | None = None,
+    key: str | None = None,
+) -> None:
+    """Add machines to the inventory: fab adopt pi@192.0.2.11 pi@192.0.2.12 …; the first is root."""
+    from rich.console import Console
+
+    from experiments.adopt.fleet import DEFAULT
+    from experiments.adopt.run import adopt as adopt_machines
+    from experiments.adopt.screen import Terminal, next_commands
+    from experiments.doctor.diagnose import worst
+    from experiments.doctor.finding import Severity
+    from experiments.doctor.run import examine
+    from experiments.doctor.show import show_diagnoses
+
+    chosen = inventory or DEFAULT
+    adopted = adopt_machines(
+        PROJECT, machine or [], chosen, Terminal(), fingerprints=fingerprint or [], key=key
+    )
+    say("")
+    diagnoses = examine(PROJECT, chosen, ",".join(adopted.names), deep=False)
+    show_diagnoses(diagnoses, Console())
+    for line in next_commands(adopted.nodes, diagnoses):
+        say(line)
+    if not adopted.is_all or worst(diagnoses) is Severity.PROBLEM:
+        raise Exit(code=1)
