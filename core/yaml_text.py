@@ -34,6 +34,7 @@ _ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|.*:.*")
 """Octal (`010` is 8) and of base 60 (`1:30` is 90), as YAML 1.1 has it and 1.2 does not."""
 _PREFIX = "tag:yaml.org,2002:"
 _TEXT_TAG = f"{_PREFIX}str"
+_TRUTH_TAG = f"{_PREFIX}bool"
 _RARE_TAGS = {f"{_PREFIX}{name}" for name in ("binary", "omap", "pairs", "set")}
 """PyYAML makes of them what no file of ours has."""
 _UNREADABLE = (ValueError, ArithmeticError, LookupError, AttributeError, TypeError)
@@ -133,6 +134,7 @@ def _values(text: str) -> tuple[yaml.Node | None, Any]:
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
+        _keep_words_as_keys(root)
         _refuse_repeated_keys(root)  # before merge keys are written out, which may repeat others
         return root, None if root is None else loader.construct_document(root)
     finally:
@@ -189,6 +191,18 @@ def _refuse_beyond(line: int, size: _Size, depth: int) -> None:
         raise YamlTextError(
             line, f"lists or mappings are nested more than {MOST_DEPTH} levels deep"
         )
+
+
+def _keep_words_as_keys(node: yaml.Node | None) -> None:
+    """Let `on`, `off`, `yes` and `no` be keys: YAML 1.1 reads true and false there, 1.2 words."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _keep_words_as_keys(item)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.tag == _TRUTH_TAG:
+                key.tag = _TEXT_TAG
+            _keep_words_as_keys(value)
 
 
 def _refuse_repeated_keys(node: yaml.Node | None) -> None:

@@ -190,3 +190,14 @@ def test_any_text_is_taken_or_told(tmp_path_factory: pytest.TempPathFactory, tex
         told = str(error)
 
     assert str(path) in told
+
+
+@pytest.mark.parametrize("word", ["on", "off", "yes", "no", "On", "true"])
+def test_a_key_that_reads_as_true_or_false_is_a_word(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "words.yml"
+    path.write_text(f"a:\n  {word}: {word}\nb: [{{{word}: 1}}]\n")
+
+    _, found = read_yaml(path)
+    assert list(found["a"]) == [word]
+    assert isinstance(found["a"][word], bool)
+    assert found["b"] == [{word: 1}]
