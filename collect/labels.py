@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from collect.run import Scalar
 
-PLACED_AXES = ("system", "engine", "model", "nodes", "group", "threads", "context", "adapter")
+PLACED_AXES = ("system", "engine", "model", "nodes", "group", "on", "threads", "context", "adapter")
 """Axes whose words a label has at a fixed place."""
 LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
@@ -25,9 +25,7 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     words = [f"{system}{params['engine']}", str(params["model"])]
     if not params["nodes"]:  # an API: what is left to say is whether it is asked
         return " ".join((*words, str(params.get("answers", ""))))
-    words.append("1 node" if params["nodes"] == 1 else f"{params['nodes']} nodes")
-    if "group" in params:
-        words.append(f"of {params['group']}")
+    words.append(_machines(params))
     skipped = (*PLACED_AXES, *LINK)
     for name, value in params.items():
         if name not in skipped:
@@ -43,6 +41,17 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     if params.get("threads"):
         words.append(f"{params['threads']} threads")
     return " ".join(words)
+
+
+def _machines(params: Mapping[str, Scalar]) -> str:
+    """`2 nodes of pis`, `the first node`, `2 nodes (desk+pi1)`."""
+    on, count = params.get("on"), params["nodes"]
+    thing = "node" if count == 1 else "nodes"
+    number = "" if on == "first" and count == 1 else f"{count} "
+    first = "the first " if on == "first" else ""
+    group = f" of {params['group']}" if "group" in params else ""
+    names = f" ({on})" if on not in (None, "first") else ""
+    return f"{first}{number}{thing}{group}{names}"
 
 
 def _link_words(params: Mapping[str, Scalar]) -> list[str]:

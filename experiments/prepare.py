@@ -149,8 +149,8 @@ def prepare_on(
         reporter: hears what happens while models are fetched and built.
         first: name of the inventory's first node, to which models go in any case.
     """
-    cells = [cell for cell in matrix.cells() if cell.endpoint is None]
     cluster = look_again()
+    cells = [cell for cell in matrix.cells(cluster) if cell.endpoint is None]
     for node in _away(cluster.nodes):
         say(f"{node.name} is skipped. {node.away}")
     lacks = lacks_of(cells, cluster)

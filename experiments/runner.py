@@ -142,7 +142,7 @@ def run_on(
         account, cluster = known_run(matrix, cluster, results, new=new)
         if account is not None and not is_left(account):
             return RunResult(account.folder, account.counts(), already_complete=True)
-        cells = matrix.cells()
+        cells = matrix.cells(cluster)
         check_controller(cells, cluster)
         cluster = look(cluster, launcher)
         start = start_of(matrix, cluster, account)

@@ -1,6 +1,7 @@
 """The cells of a run with what was measured in them, and the series that they form.
 
-A series is all cells that differ in nothing but the number of nodes.
+A series is all cells that differ in nothing but the number of nodes. Cells that name their machines
+(axis `on`) are a series each: other machines are no step on the way to more nodes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.cells.gpus import UsedGpu, gpus_used
-from analysis.cells.labels import in_words, named_by, varying_axes
+from analysis.cells.labels import FIRST_NODES, ON, in_words, named_by, varying_axes
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import listing, plural
 from collect.account import STATES
@@ -185,6 +186,11 @@ class Series:
     def weights(self) -> str:
         """Type of the weights."""
         return str(self.params.get("weights", ""))
+
+    @property
+    def is_named(self) -> bool:
+        """Its machines are named: it has one number of nodes, and was to have no other."""
+        return self.params.get(ON, FIRST_NODES) != FIRST_NODES
 
     @property
     def is_remote(self) -> bool:

@@ -7,8 +7,10 @@ from collections.abc import Collection, Iterable, Mapping
 from analysis.text.wording import plural
 from collect.run import Scalar
 
-DEVICE, GROUP = "device", "group"
-"""Axes: on what a cell computes, and which machines of the cluster take part."""
+DEVICE, GROUP, ON = "device", "group", "on"
+"""Axes: on what a cell computes, which machines it takes its nodes from, and which it names."""
+FIRST_NODES = "first"
+"""The value of `ON` for a cell that takes the first nodes of its group; others name them."""
 ON_GPU = "gpu"
 """The value of `DEVICE` for a cell that computes on GPUs."""
 
@@ -44,9 +46,17 @@ def in_words(axis: str, value: Scalar) -> str:
         "link_delay_ms": f"+{value} ms round trip" if value else "no delay",
         "net_turbo": f"net-turbo {switch}",
         "split_mode": f"split by {value}",
+        ON: _named(str(value)),
         DEVICE: "GPU" if value == ON_GPU else str(value).upper(),
     }
     return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
+
+
+def _named(machines: str) -> str:
+    """The value of `ON` in words."""
+    if machines == FIRST_NODES:
+        return "the first nodes"
+    return machines if "+" in machines else f"{machines} alone"
 
 
 def named_by(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from analysis.cells.cells import CellResult, Series, link_of, thing
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
-from analysis.cells.labels import DEVICE, GROUP, ON_GPU
+from analysis.cells.labels import DEVICE, GROUP, ON, ON_GPU
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
 from collect.run import Scalar
@@ -116,9 +116,10 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
     """What of the speeds of a run is compared; it depends on what was planned and done.
 
     Always each number of nodes of a series with its baseline, and each link with the fastest of
-    the same cell. Then each cell of a setup with the setup's base, then neighbouring numbers of
-    nodes, then every two numbers of a series, then every two cells of different series of one model
-    and weights; a kind that would make them more than `MOST_PAIRS` is left out whole.
+    the same cell. Then every two machines alone and every two orders of the same machines, if some
+    are named. Then each cell of a setup with the setup's base, then neighbouring numbers of nodes,
+    then every two numbers of a series, then every two cells of different series of one model and
+    weights; a kind that would make them more than `MOST_PAIRS` is left out whole.
     """
     by_series = [_speeding(series) for series in all_series]
     base = [(cell, cells[0]) for cells in by_series for cell in cells[1:]]
@@ -129,7 +130,13 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
     ]
     chosen = _with({}, [*base, *links])
     cells = {cell.record.cell_id: cell for cells in by_series for cell in cells}
-    for further in (_additions(all_series), steps, within, _rivals(all_series)):
+    for further in (
+        _over_machines(all_series),
+        _additions(all_series),
+        steps,
+        within,
+        _rivals(all_series),
+    ):
         more = _with(chosen, further)
         chosen = more if len(more) <= MOST_PAIRS else chosen
     names = {
@@ -181,6 +188,25 @@ def _over_links(cells: Iterable[CellResult]) -> Iterator[tuple[CellResult, CellR
     for group in groups.values():
         fastest, *slower = sorted(group, key=lambda cell: link_of(cell)[1] or (0, 0.0))
         yield from ((cell, fastest) for cell in slower)
+
+
+def _over_machines(all_series: Iterable[Series]) -> list[tuple[CellResult, CellResult]]:
+    """Every two machines alone, and every two orders of the same machines, with all else equal."""
+    groups: dict[object, list[CellResult]] = {}
+    for placed in places_of(all_series):
+        for cell in (cell for series in placed for cell in _speeding(series)):
+            alike = None if cell.nodes == 1 else frozenset(cell.record.nodes)
+            groups.setdefault((id(placed), alike), []).append(cell)
+    return [pair for cells in groups.values() for pair in itertools.combinations(cells, 2)]
+
+
+def places_of(all_series: Iterable[Series]) -> list[list[Series]]:
+    """Series that differ only in their machines (axis `on`), where some of them are named."""
+    found: dict[object, list[Series]] = {}
+    for series in all_series:
+        rest = tuple(sorted((axis, v) for axis, v in series.params.items() if axis != ON))
+        found.setdefault(rest, []).append(series)
+    return [placed for placed in found.values() if any(series.is_named for series in placed)]
 
 
 def shared_params(series: Series) -> dict[str, Scalar]:

@@ -245,7 +245,7 @@ def _n(point: Point) -> str:
 def _why_base(scaling: Scaling) -> str:
     """Why the baseline is not one node, where it is not."""
     base = scaling.baseline.nodes
-    if base == 1:
+    if base == 1 or scaling.series.is_named:
         return ""
     if not scaling.missing:
         return say(NOT_PLANNED, nodes=count(base))

@@ -39,7 +39,8 @@ class Cell:
 
     Attributes:
         params: axis name to value; `engine`, `model`, `nodes`, `weights`, `workers` are always
-        there, with the engine's own axes; `device`, `group` and links where the matrix names them.
+        there, with the engine's own axes; `device`, `group`, `on` and links where the matrix names
+        them.
         deadline_s: no process of a trial may live longer (the matrix's `deadline_s`).
         repeat: which trial of the cell, from 1; with `greedy` and `documents` each does another
             thing.
@@ -79,8 +80,14 @@ class Cell:
 
     @property
     def group(self) -> str:
-        """The inventory's group whose first nodes take part."""
+        """The inventory's group that its nodes are from."""
         return str(self.params.get(GROUP_AXIS.name, GROUP_AXIS.default))
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The names of its nodes, root first; empty where it takes the first ones of its group."""
+        written = str(self.params.get(ON_AXIS.name, FIRST))
+        return () if written == FIRST else tuple(written.split(PLUS))
 
     @property
     def keeps_workers(self) -> bool:
@@ -164,3 +171,15 @@ class Axis:
 
 DEVICE_AXIS = Axis("device", str, default="cpu", values=("cpu", "gpu"), born_as="cpu")
 GROUP_AXIS = Axis("group", str, default=CLUSTER, born_as=CLUSTER)
+FIRST, EACH, EACH_ROOT = "first", "each", "each_root"
+"""Words of the axis `on`: the first nodes of the group; each alone; all, with each as the root."""
+PLUS = "+"
+"""Between the names of nodes on the axis `on`."""
+ON_AXIS = Axis(
+    "on",
+    str,
+    default=FIRST,
+    values=(FIRST, EACH, EACH_ROOT),
+    form=(r"[^+]+(\+[^+]+)*", "names of nodes, root first, such as desk+pi1"),
+    born_as=FIRST,
+)

@@ -11,7 +11,7 @@ from collect.attempt import ScoredRecord
 from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from core.paths import MODELS_FOLDER, PROJECT_FOLDER
-from experiments.engines.base import Cell
+from experiments.engines.base import EACH, EACH_ROOT, Cell
 from experiments.fleet.cluster import CLUSTER, Backend, Cluster, Gpu, Node
 from experiments.fleet.commands import python_module
 from models.catalogue import ModelSpec, load_catalogue
@@ -32,12 +32,15 @@ def model_spec(name: str) -> ModelSpec:
 
 
 def taking_part(cell: Cell, cluster: Cluster) -> tuple[Node, ...]:
-    """The nodes of a cell: the first ones of its group in the cluster's order, root first.
+    """The nodes of a cell, root first: those that it names, else the first ones of its group.
 
     Fewer than it asks for where the group has fewer; none of an API.
     """
     nodes = (n for n in cluster.nodes if cell.group == CLUSTER or cell.group in n.groups)
-    return tuple(islice(nodes, cell.nodes))
+    if not cell.on:
+        return tuple(islice(nodes, cell.nodes))
+    by_name = {node.name: node for node in nodes}
+    return tuple(by_name[name] for name in cell.on if name in by_name)
 
 
 def gpu_of(cell: Cell, node: Node) -> Gpu | None:
@@ -231,13 +234,16 @@ def _unsplittable(model: str, *, of_documents: bool = False) -> str | None:
 
 
 def too_few_nodes(cell: Cell, cluster: Cluster) -> str | None:
-    """That a cell's group has too few nodes, one sentence; None if it has enough."""
-    there = len(taking_part(cell, cluster))
-    if cell.nodes <= there:
+    """That a cell's group lacks nodes, one sentence; None if it has what the cell takes."""
+    there = [node.name for node in taking_part(cell, cluster)]
+    if cell.nodes <= len(there):
         return None
     group = "the cluster" if cell.group == CLUSTER else f"the group {cell.group}"
+    if cell.on and not set(cell.on) <= {EACH, EACH_ROOT}:
+        lacking = ", ".join(name for name in cell.on if name not in there)
+        return f"it needs {lacking}, but of its nodes {group} has {', '.join(there) or 'none'}"
     plural = "node" if cell.nodes == 1 else "nodes"
-    return f"it needs {cell.nodes} {plural}, but {group} has {there}"
+    return f"it needs {cell.nodes} {plural}, but {group} has {len(there)}"
 
 
 def missing(

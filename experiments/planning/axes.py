@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
@@ -16,7 +16,7 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
-from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, Axis
+from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, ON_AXIS, PLUS, Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.engines.petals_prompts import ADAPTER
@@ -36,7 +36,7 @@ COMMON_AXES: tuple[Axis, ...] = (
 )
 PART = Axis("part", str, default="")
 """Which part of a matrix with several workloads; cells of others do not have it."""
-PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, *LINK_AXES)
+PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, ON_AXIS, *LINK_AXES)
 """Where a cell runs. All engines have them; cells only where the matrix names them."""
 
 ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
@@ -140,11 +140,25 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
         allowed = [_spelled(other) for other in dict.fromkeys(listed)]
         allowed += [spelled for _, spelled in forms]
         return f"invalid value {_shown(value)} for axis {name}{_nearest(_spelled(value), allowed)}."
-    if name == "engine":
-        return incomplete(ENGINES[str(value)])
-    if name == ADAPTER.name:
-        return not_made_yet(str(value))
-    return _model_problem(str(value)) if name == "model" else _count_problem(name, value)
+    own = _OF_WORDS.get(name)
+    return own(str(value)) if own else _count_problem(name, value)
+
+
+def _unfinished(engine: str) -> str | None:
+    return incomplete(ENGINES[engine])
+
+
+def _repeated(names: str) -> str | None:
+    """Say that a node is named twice; None if none is."""
+    seen: set[str] = set()
+    for name in names.split(PLUS):
+        if name in seen:
+            return (
+                f"invalid value {_shown(names)} for axis {ON_AXIS.name}: it names the node "
+                f"{one_line(name, LONGEST_SHOWN)} twice."
+            )
+        seen.add(name)
+    return None
 
 
 def _count_problem(name: str, value: Scalar) -> str | None:
@@ -170,6 +184,15 @@ def _model_problem(name: str) -> str | None:
     except HerdError as error:
         return not_made_yet(name) or str(error)
     return None
+
+
+_OF_WORDS: Mapping[str, Callable[[str], str | None]] = {
+    "engine": _unfinished,
+    "model": _model_problem,
+    ADAPTER.name: not_made_yet,
+    ON_AXIS.name: _repeated,
+}
+"""What else may be wrong with a value of these axes: a sentence, or None."""
 
 
 def _spelled(value: Scalar) -> str:

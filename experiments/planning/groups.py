@@ -1,7 +1,8 @@
-"""What a matrix asks of the inventory's groups: that they are there, and have enough nodes."""
+"""What a matrix asks of the inventory: that its groups and machines are there, and are enough."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,7 +10,16 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
 from core.yaml_file import LONGEST_SHOWN, line_of
-from experiments.engines.base import GROUP_AXIS, Cell
+from experiments.engines.base import (
+    EACH,
+    EACH_ROOT,
+    FIRST,
+    GROUP_AXIS,
+    ON_AXIS,
+    PLUS,
+    Axis,
+    Cell,
+)
 from experiments.engines.common import taking_part
 from experiments.fleet.cluster import CLUSTER, Cluster
 from experiments.planning.axes import SYSTEM
@@ -25,19 +35,67 @@ def refuse_unknown_groups(matrix: Matrix, cells: Iterable[Cell], cluster: Cluste
     known = {CLUSTER, *(group for node in cluster.nodes for group in node.groups)}
     for cell in cells:
         if cell.endpoint is None and cell.group not in known:
-            raise _unknown(cell.group, _where_named(matrix, cell), known, cluster)
-    for group, keys in _in_constraints(matrix):
+            raise _unknown(cell.group, _where_named(matrix, cell, GROUP_AXIS), known, cluster)
+    for group, where in _in_constraints(matrix, GROUP_AXIS):
         if group not in known:
-            line = line_of(Path(matrix.file), keys, group)
-            raise _unknown(group, f"{matrix.file}, line {line}", known, cluster)
+            raise _unknown(group, where, known, cluster)
 
 
-def _in_constraints(matrix: Matrix) -> Iterator[tuple[str, Sequence[str | int]]]:
-    """Groups in constraints, and where: a wrong one would leave out no cell, or all of them."""
+def refuse_unknown_machines(matrix: Matrix, cells: Sequence[Cell], cluster: Cluster) -> None:
+    """See that each node that the axis `on` names is there, in the group of its cell.
+
+    Raises:
+        HerdError: one is not, with where it is named; or the name of a node reads as something else
+            on this axis.
+    """
+    there = {node.name: node.groups for node in cluster.nodes}
+    named = [
+        (value, where) for value, where in _in_constraints(matrix, ON_AXIS) if value not in _WORDS
+    ]
+    if named or any(cell.on for cell in cells):
+        _refuse_ambiguous(there)
+    for on, where in named:
+        _require_there(on.split(PLUS), where, list(there), f"the inventory's group {CLUSTER}")
+    for cell in cells:
+        if cell.on:
+            nodes = [n for n, groups in there.items() if cell.group in (CLUSTER, *groups)]
+            group = f"the inventory's group {cell.group}"
+            _require_there(cell.on, _where_named(matrix, cell, ON_AXIS), nodes, group)
+
+
+_WORDS = (FIRST, EACH, EACH_ROOT)
+
+
+def _refuse_ambiguous(names: Iterable[str]) -> None:
+    for name in names:
+        if PLUS in name or name in _WORDS:
+            raise HerdError(
+                f"Planning: the axis {ON_AXIS.name} cannot name the node "
+                f"{one_line(name, LONGEST_SHOWN)}, because it joins names with `{PLUS}`, and "
+                f"{', '.join(_WORDS)} are words of it. Rename the node in the inventory, or leave "
+                "the axis out."
+            )
+
+
+def _require_there(names: Iterable[str], where: str, nodes: Sequence[str], group: str) -> None:
+    for name in names:
+        if name not in nodes:
+            near = difflib.get_close_matches(name[:LONGEST_SHOWN], [*nodes, *_WORDS], n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise HerdError(
+                f"{where}: {group} has no node {one_line(name, LONGEST_SHOWN)}{meant} Its nodes "
+                f"are {', '.join(nodes)}. The axis {ON_AXIS.name} takes their names, joined with "
+                f"`{PLUS}`, or {FIRST}, {EACH} or {EACH_ROOT}."
+            )
+
+
+def _in_constraints(matrix: Matrix, axis: Axis) -> Iterator[tuple[str, str]]:
+    """Values of an axis in constraints, and where: a wrong one would leave out no cell, or all."""
     for index, constraint in enumerate(matrix.constraints):
         for key, axes in (("when", constraint.when), ("only", constraint.only)):
-            for group in axes.get(GROUP_AXIS.name, ()):
-                yield str(group), ("constraints", index, key, GROUP_AXIS.name)
+            for value in map(str, axes.get(axis.name, ())):
+                line = line_of(Path(matrix.file), ("constraints", index, key, axis.name), value)
+                yield value, f"{matrix.file}, line {line}"
 
 
 def _unknown(group: str, where: str, known: Iterable[str], cluster: Cluster) -> HerdError:
@@ -57,14 +115,14 @@ def _what_it_is(group: str, cluster: Cluster) -> str:
     return f"the inventory has no group {shown} with nodes of the cluster"
 
 
-def _where_named(matrix: Matrix, cell: Cell) -> str:
-    """The file and line that name the group of a cell, or the flag."""
-    keys: tuple[str, ...] = ("axes", GROUP_AXIS.name)
-    file, otherwise = Path(matrix.file), f"--set {GROUP_AXIS.name}"
-    if GROUP_AXIS.name not in matrix.axes:
+def _where_named(matrix: Matrix, cell: Cell, axis: Axis) -> str:
+    """The file and line that name the value of a cell on an axis, or the flag."""
+    keys: tuple[str, ...] = ("axes", axis.name)
+    file, otherwise = Path(matrix.file), f"--set {axis.name}"
+    if axis.name not in matrix.axes:
         file = PROJECT_FOLDER / matrix.systems_file
         keys, otherwise = ("systems", str(cell.params[SYSTEM.name]), *keys), str(file)
-    line = line_of(file, keys, cell.group)
+    line = line_of(file, keys, str(cell.params[axis.name]))
     return f"{file}, line {line}" if line else otherwise
 
 
@@ -75,7 +133,8 @@ def refuse_too_many_nodes(cells: Iterable[Cell], cluster: Cluster) -> None:
         HerdError: none has.
     """
     asked: dict[int, dict[str, list[str]]] = {}
-    for cell in {(cell.group, cell.nodes): cell for cell in cells}.values():
+    firsts = (cell for cell in cells if not cell.on)
+    for cell in {(cell.group, cell.nodes): cell for cell in firsts}.values():
         nodes = [node.name for node in taking_part(cell, cluster)]
         asked.setdefault(cell.nodes, {})[cell.group] = nodes
     for number in sorted(asked, reverse=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +28,7 @@ from core.paths import PROJECT_FOLDER
 from core.yaml_file import line_of, load_yaml_file
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
+from experiments.fleet.cluster import Cluster
 from experiments.planning.axes import (
     COMMON_AXES,
     PART,
@@ -49,6 +50,7 @@ from experiments.planning.parts import (
     question_problem,
     repeats_problem,
 )
+from experiments.planning.places import each_place_once, placed, require_number
 from experiments.planning.systems import load_systems
 
 OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
@@ -58,17 +60,25 @@ OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
 class Constraint(Record):
     """Cells that match `when` are kept only if they match `only`, too.
 
-    An axis that a cell does not have matches no `when` and blocks no `only`.
+    An axis that a cell does not have matches no `when` and blocks no `only`. A cell on `each` node
+    matches this word and the name of its node.
     """
 
     when: Axes
     only: Axes
 
-    def allows(self, params: Mapping[str, Scalar]) -> bool:
-        """Whether a cell of these parameters stays."""
-        if not all(axis in params and among(params[axis], v) for axis, v in self.when.items()):
+    def allows(self, *params: Mapping[str, Scalar]) -> bool:
+        """Whether a cell stays, given its parameters: as written, and with words spelled out."""
+        if not all(_matches(axis, v, params) for axis, v in self.when.items()):
             return True
-        return all(axis not in params or among(params[axis], v) for axis, v in self.only.items())
+        return all(
+            axis not in params[0] or _matches(axis, v, params) for axis, v in self.only.items()
+        )
+
+
+def _matches(axis: str, values: Iterable[Scalar], params: Iterable[Mapping[str, Scalar]]) -> bool:
+    """Whether some of these parameters have one of the values of an axis."""
+    return any(axis in one and among(one[axis], values) for one in params)
 
 
 class Matrix(Record):
@@ -230,11 +240,15 @@ class Matrix(Record):
         for name, part in self.chosen_parts.items():
             yield {PART.name: name}, part.workload
 
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self, cluster: Cluster | None = None) -> tuple[Cell, ...]:
         """Every combination once, without axes that its engine lacks.
 
+        Args:
+            cluster: the nodes whose names stand for `each` on the axis `on`; without it, such a
+                cell keeps the word.
+
         Raises:
-            HerdError: the constraints leave nothing.
+            HerdError: the constraints leave nothing, or a system is on another number of nodes.
         """
         found: dict[tuple[tuple[str, Scalar], ...], Cell] = {}
         for fixed, endpoint in self._beginnings():
@@ -245,16 +259,19 @@ class Matrix(Record):
             combinations = itertools.product(*(self.values(axis) for axis in axes))
             for combination, (part, workload) in itertools.product(combinations, self._tasks()):
                 chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
-                params = _in_order({**fixed, **chosen, **part}, own)
-                if all(constraint.allows(params) for constraint in self.constraints):
-                    cell = Cell(params, workload, self.deadline_s, endpoint=endpoint)
-                    found.setdefault(tuple(params.items()), cell)
+                written = _in_order({**fixed, **chosen, **part}, own)
+                for params in placed(written, cluster):
+                    if all(one.allows(params, written) for one in self.constraints):
+                        if cluster:
+                            require_number(params, fixed)
+                        cell = Cell(params, workload, self.deadline_s, endpoint=endpoint)
+                        found.setdefault(tuple(params.items()), cell)
         if not found:
             raise HerdError(
                 f"Reading the matrix {self.file}: its constraints leave no cell. Relax `only`, "
                 "or name more values."
             )
-        return tuple(found.values())
+        return each_place_once(found.values(), cluster) if cluster else tuple(found.values())
 
     def _beginnings(self) -> Iterator[tuple[dict[str, Scalar], Endpoint | None]]:
         """What cells begin with: a system and what it fixes, or an engine."""

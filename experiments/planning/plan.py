@@ -27,7 +27,11 @@ from experiments.engines.gpu_checks import gpu_words
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.links import links
-from experiments.planning.groups import refuse_too_many_nodes, refuse_unknown_groups
+from experiments.planning.groups import (
+    refuse_too_many_nodes,
+    refuse_unknown_groups,
+    refuse_unknown_machines,
+)
 from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix
 
@@ -67,20 +71,21 @@ class Plan:
 
 
 def trim(cluster: Cluster, matrix: Matrix) -> Cluster:
-    """The nodes that the matrix needs: of each group the first ones.
+    """The nodes that the matrix needs: those that it names, and of each group the first ones.
 
     Raises:
-        HerdError: the inventory has no such group, or too few nodes in all of them.
+        HerdError: the inventory has no such group or node, or too few nodes in all groups.
     """
-    cells = matrix.cells()
+    cells = matrix.cells(cluster)
     refuse_unknown_groups(matrix, cells, cluster)
+    refuse_unknown_machines(matrix, cells, cluster)
     refuse_too_many_nodes(cells, cluster)
     return needed(cells, cluster)
 
 
 def needed(cells: Iterable[Cell], cluster: Cluster) -> Cluster:
     """The nodes that some cell takes, in the cluster's order."""
-    places = {(cell.group, cell.nodes): cell for cell in cells}
+    places = {(cell.group, cell.nodes, cell.on): cell for cell in cells}
     names = {node.name for cell in places.values() for node in taking_part(cell, cluster)}
     return replace(cluster, nodes=tuple(node for node in cluster.nodes if node.name in names))
 
@@ -130,7 +135,8 @@ def leave_out(cluster: Cluster, without: Sequence[str]) -> Cluster:
 def those_left(cluster: Cluster, matrix: Matrix) -> Cluster:
     """The nodes that a matrix gets: the first ones of those that are not left out."""
     left = tuple(node for node in cluster.nodes if node.away != LEFT_OUT)
-    return needed(matrix.cells(), replace(cluster, nodes=left))
+    rest = replace(cluster, nodes=left)
+    return needed(matrix.cells(rest), rest)
 
 
 def make_plan(
@@ -144,7 +150,7 @@ def make_plan(
         results: folder of all runs, for what trials took so far; None if that is of no interest.
         account: of one of these runs that was read already.
     """
-    asked = matrix.cells()
+    asked = matrix.cells(cluster)
     cluster = needed(asked, cluster)
     cells = {}
     for cell in asked:
@@ -167,7 +173,7 @@ def make_plan(
 
 def plan_id(matrix: Matrix, cluster: Cluster) -> str:
     """What the user asked for, on which nodes: the same again continues the run."""
-    cells = matrix.cells()
+    cells = matrix.cells(cluster)
     return digest(
         {
             "title": matrix.title,

@@ -16,7 +16,7 @@ from collect.run import Price, Record, Scalar
 from core.errors import HerdError
 from core.yaml_file import load_yaml_file
 from experiments.engines import APIS, ENGINES
-from experiments.engines.base import Axis, Endpoint
+from experiments.engines.base import EACH, EACH_ROOT, ON_AXIS, Axis, Endpoint
 from experiments.engines.common import model_spec
 from experiments.planning.axes import COMMON_AXES, PLACE_AXES, axis_problems
 
@@ -121,6 +121,10 @@ class System(Record):
         strange = [name for name in self.axes if name not in own]
         if strange:
             return f"{self.engine} has no axis {strange[0]}"
+        if self.axes.get(ON_AXIS.name) in (EACH, EACH_ROOT):
+            return (
+                f"a system is one cell, and `on: {self.axes[ON_AXIS.name]}` are several: name nodes"
+            )
         # A fine-tuned model may be there later: `Systems.get` asks for it.
         values = {name: (value,) for name, value in self.params().items() if name != "model"}
         return " ".join(problem for _, problem in axis_problems(values)) or None

@@ -1,0 +1,84 @@
+"""The axis `on` with its words spelled out: which machines a cell takes, by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from collect.run import Scalar
+from core.errors import HerdError
+from experiments.engines.base import (
+    EACH,
+    EACH_ROOT,
+    FIRST,
+    GROUP_AXIS,
+    ON_AXIS,
+    PLUS,
+    Cell,
+)
+from experiments.engines.common import taking_part
+from experiments.fleet.cluster import CLUSTER, Cluster
+
+Params = Mapping[str, Scalar]
+
+
+def placed(params: Params, cluster: Cluster | None) -> Iterator[dict[str, Scalar]]:
+    """The combination on each place that its value of `on` stands for, with its number of nodes.
+
+    Args:
+        params: axis name to value.
+        cluster: the nodes; without it, or where the group has none of them, a word that stands for
+            names stays.
+    """
+    written = str(params.get(ON_AXIS.name, FIRST))
+    if written == FIRST:
+        yield dict(params)
+        return
+    group = str(params.get(GROUP_AXIS.name, CLUSTER))
+    nodes = cluster.nodes if cluster else ()
+    names = [node.name for node in nodes if group == CLUSTER or group in node.groups]
+    for on in _spelled(written, names) or [written]:
+        yield {**params, ON_AXIS.name: on, "nodes": on.count(PLUS) + 1}
+
+
+def _spelled(written: str, names: Sequence[str]) -> list[str]:
+    """A value of `on` with the names of a group in place of a word."""
+    if written == EACH:
+        return list(names)
+    if written == EACH_ROOT:
+        return [PLUS.join((root, *(n for n in names if n != root))) for root in names]
+    return [written]
+
+
+def each_place_once(cells: Iterable[Cell], cluster: Cluster) -> tuple[Cell, ...]:
+    """Without cells that name just the nodes, in order, that another takes as the first ones."""
+    cells = tuple(cells)
+    firsts = {
+        (_rest(cell), tuple(node.name for node in taking_part(cell, cluster)))
+        for cell in cells
+        if cell.endpoint is None and not cell.on
+    }
+    return tuple(cell for cell in cells if not cell.on or (_rest(cell), cell.on) not in firsts)
+
+
+def _rest(cell: Cell) -> tuple[tuple[str, Scalar], ...]:
+    return tuple((name, value) for name, value in cell.params.items() if name != ON_AXIS.name)
+
+
+def require_number(params: Params, fixed: Params) -> None:
+    """See that a system which fixes a number of nodes is on so many.
+
+    Args:
+        params: of a cell, with names on the axis `on`.
+        fixed: what its system fixes; empty where it is of none.
+
+    Raises:
+        HerdError: it is on another number.
+    """
+    number = fixed.get("nodes", params["nodes"])
+    if number != params["nodes"]:
+        raise HerdError(
+            f"The system {fixed['system']} runs on {number} "
+            f"{'node' if number == 1 else 'nodes'}, and axis on has {params[ON_AXIS.name]} for it, "
+            f"which is {params['nodes']}: name as many nodes as the system has, or limit the axis "
+            "to other systems with `constraints`."
+        )
