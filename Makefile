@@ -148,6 +148,7 @@ test-releases: .venv/test.stamp
 simulate: setup
 	@$(BIN)/python -m tests.benchmarks.false_findings $(if $(RUNS),--runs $(RUNS))
 	@$(BIN)/python -m tests.benchmarks.tuning_findings $(RUNS)
+	@$(BIN)/python -m tests.benchmarks.law_coverage $(RUNS)
 
 # ONLY=NAME measures one row; `python -m tests.benchmarks --list` names them.
 bench: setup

@@ -70,7 +70,12 @@ def percent(share: float | None) -> str:
 
 def within(margin: float) -> str:
     """`±3 %`: what counts as the same."""
-    return f"\N{PLUS-MINUS SIGN}{100 * margin:g} %"
+    return f"\N{PLUS-MINUS SIGN}{bare_percent(margin)}"
+
+
+def bare_percent(share: float) -> str:
+    """`3 %`: a share that someone wrote, with the digits that it was written with."""
+    return f"{100 * share:g} %"
 
 
 def interval(estimate: Estimate | None, *, brief: bool = False) -> str:
@@ -85,6 +90,16 @@ def interval(estimate: Estimate | None, *, brief: bool = False) -> str:
         return f"{number(estimate.value)} (one value)"
     decimals = _decimals(estimate.high - estimate.low, estimate.value)
     return _with_ends(estimate, decimals, brief=brief)
+
+
+def with_ends(value: float, low: float, high: float, digits: int = 3) -> str:
+    """`12.3 (11.8-12.9)`: a fitted figure with its interval, each with that many digits."""
+    return f"{number(value, digits)} ({number(low, digits)}{DASH}{number(high, digits)})"
+
+
+def share_with_ends(value: float, low: float, high: float) -> str:
+    """`12 % (9.1 %-15 %)`: a fitted share with its interval."""
+    return f"{percent(value)} ({percent(low)}{DASH}{percent(high)})"
 
 
 def ratio(estimate: Ratio, *, brief: bool = False) -> str:

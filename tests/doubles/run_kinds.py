@@ -63,6 +63,15 @@ FRAMES: Mapping[str, tuple[Outcomes, Mapping[str, Any]]] = {
         },
         {},
     ),
+    "laws": (
+        {
+            (engine, nodes): [1000 / (ms + added * (nodes - 1)) / (1 + step % 3 / 50)
+                              for step in range(6)]
+            for engine, added in ((DLLAMA, 0.0), (LLAMA, 9.0))
+            for nodes, ms in ((1, 100.0), (2, 60.0), (4, 40.0), (8, 30.0))
+        },
+        {},
+    ),
     "lab": ({(DLLAMA, 1): [10.0, 10.2], (DLLAMA, 2): [17.0, 17.4]}, {"is_lab": True}),
     "one trial": ({(DLLAMA, 1): [10.0], (LLAMA, 2): [20.0]}, {"link_mbit": None}),
     "links": (

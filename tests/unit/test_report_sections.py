@@ -54,7 +54,7 @@ READER = MarkdownIt("commonmark").enable("table")
 ANCHORS = (
     "verdict", "ledger", "before-after", "tuning", "sameness", "answers", "waiting", "accuracy",
     "detail", "price", "strengths",
-    "side-by-side", "ratings", "additions", "decode", "scaling", "time", "links", "prompt",
+    "side-by-side", "ratings", "additions", "decode", "scaling", "laws", "time", "links", "prompt",
     "agreement", "documents", "energy", "stability", "cells", "failures", "published", "provenance",
     "reproduce",
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Models of what was measured: laws with few numbers, fitted with their uncertainty."""
