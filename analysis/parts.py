@@ -21,6 +21,7 @@ from analysis.tuning.figures import figures_of
 from analysis.tuning.verdict_text import with_tuning
 from analysis.verdict.verdict import Verdict
 from collect.account import STATES
+from collect.arms import first_arms
 from collect.judging import Judged
 from collect.run import Greedy, RunManifest
 from collect.tables import Tables, by_part
@@ -95,6 +96,8 @@ def _judges_of(part: RunManifest, judges: Sequence[Judged]) -> list[Judged]:
 def _whole(
     run: RunManifest, tables: Tables, parts: dict[str, Study], warnings: tuple[str, ...]
 ) -> Study:
+    readings = tables.nodes
+    run, tables = first_arms(run, tables)
     all_series: tuple[Series, ...] = tuple(s for study in parts.values() for s in study.all_series)
     pairs = [row.pair for study in parts.values() for row in study.family.rows]
     counts = {str(state): sum(s.counts[str(state)] for s in parts.values()) for state in STATES}
@@ -115,7 +118,7 @@ def _whole(
         steadiness=Steadiness(
             trials=stability_of(()),
             course=course_of(all_series, tables.trials, tables.attempts, tables.nodes),
-            nodes=node_frame(tables.nodes),
+            nodes=node_frame(readings),
         ),
         warnings=warnings,
         agreement=None,

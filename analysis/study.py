@@ -8,10 +8,12 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from analysis.agreement.report import Agreed
+from analysis.answers.arms import noise_with_answers
 from analysis.answers.comparison import Comparison, comparison_of
 from analysis.answers.llm_judges import Opinion, opinions
 from analysis.answers.ratings import Ratings
 from analysis.cells.additions import Setup, additions_of
+from analysis.cells.arms import Noise
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
 from analysis.cells.documents import change_by_nodes, document_headline, scored_cells
 from analysis.cells.family import Family, Pair
@@ -27,8 +29,10 @@ from analysis.tuning.changes import BeforeAfter, PartFigures, before_after_of
 from analysis.tuning.figures import figures_of
 from analysis.tuning.verdict_text import with_tuning
 from analysis.verdict.additions_text import with_additions
+from analysis.verdict.noise_text import with_noise
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
+from collect.arms import first_arms
 from collect.judging import Judged
 from collect.run import RunManifest
 from collect.tables import Tables
@@ -72,6 +76,8 @@ class Study:
         opinions: of systems that judged answers.
         figures: what each cell gave, for comparing before and after.
         tuning: what fine-tuning changed; None for a run without tuned models.
+        noise: what identical arms showed, which are nowhere else; None if nothing was measured
+            twice.
         parts: name to what each part of a run means; empty for a run without parts.
     """
 
@@ -91,6 +97,7 @@ class Study:
     opinions: tuple[Opinion, ...]
     figures: PartFigures
     tuning: BeforeAfter | None
+    noise: Noise | None = None
     parts: Mapping[str, Study] = field(default_factory=dict)
 
     @property
@@ -102,6 +109,14 @@ class Study:
     def cells(self) -> list[CellResult]:
         """Every cell of the run."""
         return [cell for series in self.all_series for cell in series.cells]
+
+    @property
+    def every_cell(self) -> list[CellResult]:
+        """Every cell, those that are second arms included."""
+        if self.parts:
+            return [cell for part in self.parts.values() for cell in part.every_cell]
+        arms = self.noise.arms if self.noise else self.all_series
+        return [cell for series in arms for cell in series.cells]
 
     @property
     def is_lab(self) -> bool:
@@ -131,21 +146,30 @@ def study_of(
         others: what the other parts of the report compare; None for a whole run, which alone
             says what tuning changed.
     """
+    noise, readings = noise_with_answers(run, tables), tables.nodes
+    run, tables = first_arms(run, tables)
     cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
     speeds = (*speed_pairs(on_nodes), *control_pairs(run, cells))
-    comparison = comparison_of(run, tables, all_series, ratings, speeds, others or ())
+    floors = noise.floors if noise else {}
+    comparison = comparison_of(run, tables, all_series, ratings, speeds, others or (), floors)
     family = (
-        comparison.family if comparison else Family(speeds, run.equivalence_margin, others or ())
+        comparison.family
+        if comparison
+        else Family(speeds, run.equivalence_margin, others or (), floors)
     )
     scalings = scalings_of(on_nodes, family)
     setups = additions_of(on_nodes, family, machines_known(run.nodes, cells))
-    counts = {str(state): sum(cell.counts[state] for cell in cells) for state in STATES}
+    second = noise.counts if noise else {}
+    counts = {
+        str(state): sum(cell.counts[state] for cell in cells) + second.get(state, 0)
+        for state in STATES
+    }
     steadiness = Steadiness(
         trials=stability_of(all_series),
         course=course_of(all_series, tables.trials, tables.attempts, tables.nodes),
-        nodes=node_frame(tables.nodes),
+        nodes=node_frame(readings),
     )
     has_speed = comparison is None or any(len(scaling.points) > 1 for scaling in scalings)
     is_lab = run.share_machine(run.nodes)
@@ -160,6 +184,8 @@ def study_of(
         headline = document_headline(scored, all_series)
         verdict = replace(verdict, headline=headline, details=(change,) if change else ())
     verdict = _with_oddities(verdict, steadiness.oddities)
+    if noise is not None:
+        verdict = with_noise(verdict, noise, family)
     if comparison is not None:
         verdict = comparison.verdict(verdict, has_speed=has_speed)
     figures = figures_of(run, tables, cells, comparison, family)
@@ -183,6 +209,7 @@ def study_of(
         opinions=opinions(comparison.systems, judges) if comparison else (),
         figures=figures,
         tuning=tuning,
+        noise=noise,
     )
 
 

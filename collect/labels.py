@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from collect.run import Scalar
 
-PLACED_AXES = ("system", "engine", "model", "nodes", "group", "on", "threads", "context", "adapter")
+PLACED_AXES = (
+    "system", "engine", "model", "nodes", "group", "on", "threads", "context", "adapter", "arm",
+)  # fmt: skip
 """Axes whose words a label has at a fixed place."""
 LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
@@ -40,6 +42,8 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
         words.append(f"context {params['context']}")
     if params.get("threads"):
         words.append(f"{params['threads']} threads")
+    if "arm" in params:
+        words.append(f"arm {params['arm']}")
     return " ".join(words)
 
 

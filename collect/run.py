@@ -251,7 +251,7 @@ class SystemRecord(Record):
 _AXES_OF_ALL = ("engine", "model", "nodes", "weights")
 _WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms"})
 _TEXT_AXES = frozenset(
-    {"engine", "model", "weights", "workers", "system", "device", "group", "on", "part"}
+    {"engine", "model", "weights", "workers", "system", "device", "group", "on", "part", "arm"}
 )
 """What these are is known to more than one engine, and to reports."""
 

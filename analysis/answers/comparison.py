@@ -21,6 +21,7 @@ from analysis.blocks import Figure
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family, Pair
 from analysis.cells.tabulate import Table
+from analysis.statistics.floor import Floor
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import bare, count, interval, listing, nodes, percent, plural
@@ -126,6 +127,7 @@ def comparison_of(
     ratings: Ratings | None = None,
     speeds: Sequence[Pair] = (),
     others: Sequence[Pair] = (),
+    floors: Mapping[str, Floor] | None = None,
 ) -> Comparison | None:
     """Compare the answers of a run; None if it asked none or has none.
 
@@ -136,6 +138,7 @@ def comparison_of(
         ratings: what raters gave; None where no one was asked.
         speeds: what else the report compares: all is corrected together.
         others: what other parts of the page compare: that, too.
+        floors: quantity to how far identical arms differ in it.
     """
     if not isinstance(run.workload, Questions) or tables.answers.empty:
         return None
@@ -148,7 +151,7 @@ def comparison_of(
     graded = accuracy.accuracy_of(questions, systems)
     scores = rated.scores if rated else None
     pairs = question_pairs(systems, graded, scores)
-    family = Family((*speeds, *pairs), run.equivalence_margin, others)
+    family = Family((*speeds, *pairs), run.equivalence_margin, others, floors)
     details = {system.name: detail_of(questions, system) for system in systems}
     cells = [cell for series in all_series for cell in series.cells]
     traits = traits_of(systems, graded, details, tables, family, scores)

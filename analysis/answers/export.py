@@ -16,6 +16,7 @@ from analysis.cells.cells import cell_results, series_of
 from analysis.text.wording import nodes, number, plural
 from analysis.verdict.caveats import caveats_of
 from collect.account import Account
+from collect.arms import first_arms
 from collect.run import Questions, RunManifest
 from collect.tables import Tables, by_part, tables_of
 from core.errors import HerdError
@@ -36,7 +37,7 @@ def export_answers(run_folder: Path, file: Path) -> Path:
             be written.
     """
     account = Account.read(run_folder)
-    parts = by_part(account.manifest, tables_of(account))
+    parts = by_part(*first_arms(account.manifest, tables_of(account)))
     texts = [text for part in parts.values() if (text := _text(*part)) is not None]
     if not texts:
         raise HerdError(

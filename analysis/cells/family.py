@@ -6,16 +6,17 @@ because it looked good would be right less often than its p-value says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pandas as pd
 
+from analysis.statistics.floor import Floor
 from analysis.statistics.proportions import holm
 from analysis.statistics.stats import FEWEST, FINEST, Ratio
 from analysis.text.sentence import say, together
-from analysis.text.wording import within
+from analysis.text.wording import percent, within
 from collect.run import EQUIVALENCE_MARGIN
 
 NONE_TRIED = "All {few} comparisons have too few values."
@@ -28,11 +29,17 @@ RULES = (
 )
 REST = "{few} more comparisons have too few values."
 REST_ONE = "One more comparison has too few values."
+BELOW = "the difference is below the noise floor of {floor}"
+COARSE = "the noise floor of {floor} is wider than {margin}"
+REFUSED = "{n} more would be called different or the same, but the noise does not allow it."
+REFUSED_ONE = "One more would be called different or the same, but the noise does not allow it."
 LEVEL = 0.05
 """Share of reports without any true difference that may report one."""
 COLUMNS = (
     "what", "numerator", "denominator", "n", "ratio", "low", "high", "p_adjusted", "verdict",
 )  # fmt: skip
+WHY = "why"
+"""A further column, only where some verdict was refused: the reason."""
 
 
 class Claim(StrEnum):
@@ -105,11 +112,13 @@ class Compared:
     Attributes:
         p_adjusted: after Holm over all comparisons of the report; None where there are too few
             values to compare.
+        why: the reason why there is no verdict although the figures would allow one; else empty.
     """
 
     pair: Pair
     p_adjusted: float | None
     finding: Claim
+    why: str = ""
 
     @property
     def ratio(self) -> Ratio | None:
@@ -150,6 +159,7 @@ class Family:
         pairs: Iterable[Pair],
         margin: float = EQUIVALENCE_MARGIN,
         others: Iterable[Pair] = (),
+        floors: Mapping[str, Floor] | None = None,
     ) -> None:
         """Correct comparisons together.
 
@@ -157,10 +167,12 @@ class Family:
             pairs: the comparisons, each once.
             margin: relative difference below which two speeds count as the same.
             others: what other parts of the same page compare: corrected together with these.
+            floors: quantity to how far identical arms differ in it, where that was measured: no
+                difference below it is spoken of.
         """
         unique = list({pair.key: pair for pair in reversed(list(pairs))}.values())[::-1]
         self.margin = margin
-        together_with = tuple(_compared([*unique, *others], margin))
+        together_with = tuple(_compared([*unique, *others], margin, floors or {}))
         self.rows: tuple[Compared, ...] = together_with[: len(unique)]
         self.tried = sum(row.is_tried for row in together_with)
         self._by_key = {row.pair.key: row for row in self.rows}
@@ -175,7 +187,9 @@ class Family:
         corrected = say(CORRECTED if self.tried > 1 else ALONE, n=self.tried)
         rules = say(RULES, level=LEVEL, margin=within(self.margin))
         rest = say(REST_ONE if few == 1 else REST, few=few) if few else ""
-        return together([corrected, rules, rest])
+        n = sum(bool(row.why) for row in self.rows)
+        refused = say(REFUSED_ONE if n == 1 else REFUSED, n=n) if n else ""
+        return together([corrected, rules, rest, refused])
 
     def find(self, what: str, numerator: str, denominator: str) -> Compared | None:
         """The comparison of two sides by their keys, whichever way round it was named."""
@@ -186,7 +200,9 @@ class Family:
 
     def frame(self) -> pd.DataFrame:
         """`comparisons.csv`: a row a comparison, numbers as numbers, the columns always."""
-        return pd.DataFrame([_cells(row) for row in self.rows], columns=list(COLUMNS))
+        made = pd.DataFrame([_cells(row) for row in self.rows], columns=list(COLUMNS))
+        reasons = [row.why for row in self.rows]
+        return made.assign(**{WHY: reasons}) if any(reasons) else made
 
 
 def standing(
@@ -212,13 +228,29 @@ def _cells(row: Compared) -> list[object]:
     return [pair.what, pair.numerator.name, pair.denominator.name, pair.n, *told, str(row.finding)]
 
 
-def _compared(pairs: Sequence[Pair], margin: float) -> Iterable[Compared]:
+def _compared(
+    pairs: Sequence[Pair], margin: float, floors: Mapping[str, Floor]
+) -> Iterable[Compared]:
     least = _least_spread(pairs)
     given = [pair.p_value(least) for pair in pairs]
     raised = iter(holm([p_value for p_value in given if p_value is not None]))
     for pair, p_value in zip(pairs, given, strict=True):
         adjusted = None if p_value is None else next(raised)
-        yield Compared(pair, adjusted, _finding(pair, adjusted, margin))
+        finding = _finding(pair, adjusted, margin)
+        floor = floors.get(pair.what)
+        why = _refusal(pair, finding, margin, floor) if floor else ""
+        yield Compared(pair, adjusted, Claim.UNKNOWN if why else finding, why)
+
+
+def _refusal(pair: Pair, finding: Claim, margin: float, floor: Floor) -> str:
+    """Why a finding may not be spoken where identical arms differ by so much; empty if it may."""
+    told = percent(floor.ratio - 1)
+    if finding is Claim.SAME and floor.ratio > 1 + margin:
+        return say(COARSE, floor=told, margin=within(margin))
+    if finding not in (Claim.FASTER, Claim.SLOWER) or pair.ratio is None:
+        return ""
+    is_below = max(pair.ratio.value, 1 / pair.ratio.value) < floor.ratio
+    return say(BELOW, floor=told) if is_below else ""
 
 
 def _least_spread(pairs: Sequence[Pair]) -> float:

@@ -103,14 +103,16 @@ def _ratio(found: Ratio) -> str:
 
 
 def _failures(study: Study) -> Iterator[Block]:
-    trials, attempts = study.tables.trials, study.tables.attempts
-    failures = failure_table(study.all_series, trials, attempts)
+    tables = study.noise.tables if study.noise else study.tables
+    attempts = tables.attempts
+    of_all = study.noise.arms if study.noise else study.all_series
+    failures = failure_table(of_all, tables.trials, attempts)
     if failures is not None:
         file = File("failures", as_frame(failures))
         yield Tabled("What did not work", failures, (say(LOGS),), file)
     else:
         yield Prose((say(NOT_BEGUN if attempts.empty else ALL_WELL),))
-    flags = flag_table(study.all_series)
+    flags = flag_table(of_all)
     if flags is not None:
         shown = Tabled("Log warnings", flags, file=File("flags", as_frame(flags)))
         yield Part("Log warnings", (shown,))

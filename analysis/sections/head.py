@@ -28,7 +28,7 @@ def sections(study: Study) -> Iterator[Section]:
         study.all_series, study.scalings, study.family
     )
     figures = () if study.parts else figures
-    tally = Tally("ledger", "Ledger", "planned", study.counts, thrown_away(study.cells))
+    tally = Tally("ledger", "Ledger", "planned", study.counts, thrown_away(study.every_cell))
     blocks: list[Block] = list(_findings(study))
     blocks += [Bullets(verdict.caveats, is_warning=True)] if verdict.caveats else []
     blocks += [Figures(figures)] if figures else []

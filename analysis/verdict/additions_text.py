@@ -10,7 +10,7 @@ from analysis.cells.family import Claim, Compared
 from analysis.cells.scaling import DECODE
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import interval, listing, ratio
-from analysis.verdict.scaling_text import compared, unsure
+from analysis.verdict.scaling_text import compared, unsure, with_why
 from analysis.verdict.verdict import Verdict
 
 ABOUT = "for {model} with {label}"
@@ -98,7 +98,7 @@ def _beside(one: Addition, base: Addition, margin: str) -> str:
     return compared(who, base.machines, _owner(base), found, margin)
 
 
-def _steps(setup: Setup, base: Addition, margin: str) -> Iterator[Sentence]:
+def _steps(setup: Setup, base: Addition, margin: str) -> Iterator[str]:
     for one in setup.comparable:
         if not one.added_to_base:
             continue
@@ -114,13 +114,13 @@ def _steps(setup: Setup, base: Addition, margin: str) -> Iterator[Sentence]:
             yield say(WITH_BASE, step=step, finding=beside)
 
 
-def _clause(added: str, found: Compared | None, margin: str) -> Sentence:
+def _clause(added: str, found: Compared | None, margin: str) -> str:
     if found is None or found.ratio is None:
         return say(NOT_COMPARED, added=added)
     if found.finding is Claim.SAME:
         return say(SAME, added=added, margin=margin, times=ratio(found.ratio))
     if found.finding is Claim.UNKNOWN:
-        return say(UNSURE, added=added, times=unsure(found))
+        return with_why(say(UNSURE, added=added, times=unsure(found)), found)
     return say(CHANGES, added=added, times=ratio(found.ratio))
 
 

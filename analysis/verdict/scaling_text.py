@@ -195,7 +195,13 @@ def compared(
         return say(FASTER, who=who, times=told, other=other)
     if found.finding is Claim.SAME:
         return say(AS_FAST, who=who, other=other, margin=margin, times=told)
-    return say(UNSURE_WHETHER, who=who, other=other, times=unsure(found), whose=owner)
+    told = unsure(found)
+    return with_why(say(UNSURE_WHETHER, who=who, other=other, times=told, whose=owner), found)
+
+
+def with_why(clause: str, found: Compared) -> str:
+    """Add to a clause that decides nothing why a verdict was refused, if one was."""
+    return say(WITH_REASON, what=clause, why=found.why) if found.why else clause
 
 
 def unsure(found: Compared) -> str:
@@ -230,7 +236,8 @@ def _beside_base(point: Point, base: int, margin: str) -> str:
     if found.finding is Claim.SLOWER:
         return say(ARE_SLOWER, nodes=n, times=told, whose=_owner(base))
     if found.finding is Claim.UNKNOWN:
-        return say(ARE_UNSURE, nodes=n, times=unsure(found), whose=_owner(base))
+        told = say(ARE_UNSURE, nodes=n, times=unsure(found), whose=_owner(base))
+        return with_why(told, found)
     return compared(f"{n} are", count(base), _owner(base), found, margin, point.speed_up)
 
 

@@ -183,3 +183,5 @@ ON_AXIS = Axis(
     form=(r"[^+]+(\+[^+]+)*", "names of nodes, root first, such as desk+pi1"),
     born_as=FIRST,
 )
+ARM_AXIS = Axis("arm", str, default="a", values=("a", "b"), born_as="a")
+"""Which of two identical cells one is; a matrix does not name it, but says `noise: true`."""

@@ -16,7 +16,7 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
-from experiments.engines.base import DEVICE_AXIS, GROUP_AXIS, ON_AXIS, PLUS, Axis
+from experiments.engines.base import ARM_AXIS, DEVICE_AXIS, GROUP_AXIS, ON_AXIS, PLUS, Axis
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.engines.petals_prompts import ADAPTER
@@ -114,6 +114,9 @@ def axis_problems(
     """Axes and values that do not exist: place and sentence of each."""
     known = known_axes()
     for name, values in axes.items():
+        if name == ARM_AXIS.name:
+            yield (name,), "arm is no axis that a matrix names: write `noise: true` instead."
+            continue
         if name not in known:
             nearest = _nearest(name, known, "Known axes")
             yield (name,), f"unknown axis {one_line(name, LONGEST_SHOWN)}{nearest}."

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from collect.run import Scalar
 from core.record import BornAs
 from experiments.engines import ENGINES
+from experiments.engines.base import ARM_AXIS
 from experiments.planning.axes import COMMON_AXES, PLACE_AXES, among
 
 
@@ -21,7 +22,7 @@ def canonical(params: Mapping[str, Scalar]) -> list[list[Scalar]]:
     An axis that was added later is left out where it has the value of then (`Axis.born_as`).
     """
     engine = ENGINES.get(str(params.get("engine")))
-    axes = (*COMMON_AXES, *PLACE_AXES, *(engine.axes if engine else ()))
+    axes = (*COMMON_AXES, *PLACE_AXES, ARM_AXIS, *(engine.axes if engine else ()))
     born = {axis.name: axis.born_as for axis in axes if axis.born_as is not None}
     return [
         [name, params[name]]

@@ -29,6 +29,7 @@ from core.yaml_file import line_of, load_yaml_file
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint
 from experiments.fleet.cluster import Cluster
+from experiments.planning.arms import noise_problem, with_arms
 from experiments.planning.axes import (
     COMMON_AXES,
     PART,
@@ -93,6 +94,8 @@ class Matrix(Record):
         seed: of the order of trials.
         warmup: unmeasured trials of a cell before its first measured one, in each session.
         max_attempts: attempts of a trial before it counts as failed.
+        noise: measure each cell as two identical arms, where its workload has a speed and it runs
+            on nodes.
         equivalence_margin: relative difference below which two speeds count as the same.
         deadline_s: no process of a trial may live longer, in seconds.
         systems_file: what the values of the axis `system` are, relative to the project.
@@ -109,6 +112,7 @@ class Matrix(Record):
     seed: int = 1
     warmup: int = Field(default=1, ge=0, le=100)
     max_attempts: int = Field(default=3, ge=1, le=100)
+    noise: bool = False
     equivalence_margin: Margin = EQUIVALENCE_MARGIN
     deadline_s: float = Field(default=1800.0, ge=1.0, le=86_400.0)
     constraints: tuple[Constraint, ...] = ()
@@ -145,6 +149,8 @@ class Matrix(Record):
         if self.parts and "repeats" in self.model_fields_set:
             yield ("repeats",), "each part has its own `repeats`: write it there"
         yield from part_problems(self.parts)
+        if self.noise and (problem := noise_problem(self.workloads)):
+            yield ("noise",), problem
         named: list[tuple[Place, Mapping[str, Sequence[Scalar]]]] = [(("axes",), self.axes)]
         for index, one in enumerate(self.constraints):
             at: Place = ("constraints", index)
@@ -162,6 +168,7 @@ class Matrix(Record):
         axes: Mapping[str, str | Sequence[Scalar]] | None = None,
         repeats: int | str | None = None,
         seed: int | str | None = None,
+        noise: bool = False,
     ) -> Self:
         """The same matrix with what the command line says instead.
 
@@ -172,6 +179,7 @@ class Matrix(Record):
             axes: the same for any axis, by name.
             repeats: trials of each cell.
             seed: of the order of trials.
+            noise: measure each cell as two arms, also if the matrix does not say so.
 
         Raises:
             HerdError: an unknown axis or value; the message lists the allowed ones.
@@ -209,7 +217,10 @@ class Matrix(Record):
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
         for _, problem in (*exclusion_problems(merged), *name_problems(merged, self.parts)):
             raise HerdError(f"Reading the command line: {problem}.")
-        return self.model_copy(update={"axes": merged, **numbers})
+        made = self.model_copy(update={"axes": merged, **numbers, "noise": self.noise or noise})
+        if made.noise and (refusal := noise_problem(made.workloads)):
+            raise HerdError(f"Reading the command line: --noise: {refusal}.")
+        return made
 
     def values(self, axis: Axis) -> tuple[Scalar, ...]:
         """The values asked for on an axis, its default where the matrix does not name it."""
@@ -271,7 +282,8 @@ class Matrix(Record):
                 f"Reading the matrix {self.file}: its constraints leave no cell. Relax `only`, "
                 "or name more values."
             )
-        return each_place_once(found.values(), cluster) if cluster else tuple(found.values())
+        cells = each_place_once(found.values(), cluster) if cluster else tuple(found.values())
+        return with_arms(cells, self.file) if self.noise else cells
 
     def _beginnings(self) -> Iterator[tuple[dict[str, Scalar], Endpoint | None]]:
         """What cells begin with: a system and what it fixes, or an engine."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import Field
 
 from collect.account import Account
+from collect.arms import is_second
 from collect.load import load_run
 from collect.questions import Question
 from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
@@ -169,7 +170,9 @@ def texts_to_rate(account: Account) -> dict[str, dict[str, str]]:
     """What there is to judge: of each cell its first answer to each question, equal ones once."""
     found: dict[str, dict[str, str]] = {}
     seen: set[tuple[str, str]] = set()
-    for given in sorted(given_answers(account), key=lambda given: given.repeat):
+    second = {cell.cell_id for cell in account.manifest.cells if is_second(cell)}
+    first_arms = (given for given in given_answers(account) if given.cell_id not in second)
+    for given in sorted(first_arms, key=lambda given: given.repeat):
         if (given.cell_id, given.question) not in seen:
             seen.add((given.cell_id, given.question))
             texts = found.setdefault(given.question, {})

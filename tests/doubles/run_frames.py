@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
-from collect.columns import ANSWERS, ATTEMPTS, NODES, TEXTS
+from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
 from collect.run import Benchmark, CellRecord, Perplexity, RunManifest, Scalar, TrialRecord
 from collect.tables import Tables
 
@@ -100,8 +100,8 @@ def make_frames(
     )
     tables = Tables(
         trials=pd.DataFrame(rows),
-        tokens=pd.DataFrame(),
-        servers=pd.DataFrame(),
+        tokens=pd.DataFrame(columns=[*TOKENS]),
+        servers=pd.DataFrame(columns=[*SERVERS]),
         nodes=pd.DataFrame(nodes, columns=[*NODES]),
         attempts=pd.DataFrame(attempts, columns=[*ATTEMPTS]),
         answers=pd.DataFrame(columns=[*ANSWERS]),

@@ -36,6 +36,7 @@ from collect.tables import Tables, tables_of
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
+from tests.doubles.noisy_run import noisy_frames
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
@@ -271,6 +272,8 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "energy and prices": _energy_and_prices,
     "energy unknown": _energy_unknown,
     "ratings and judges": _rated,
+    "noise": lambda _folder: study_of(*noisy_frames({1: 10.0, 2: 10.2, 4: 25.0})),
+    "noise, broken": lambda _folder: study_of(*noisy_frames({1: 10.0, 2: 15.0}, second=1.3)),
     "fine-tuned, speeds": lambda _folder: study_of(*make_benchmark(TUNED_SPEEDS)),
     "fine-tuned, questions": lambda _folder: asked_before_and_after({BASE: 1, TUNED: 3}, 4),
     "fine-tuned, refused": lambda _folder: study_of(

@@ -55,8 +55,8 @@ ANCHORS = (
     "verdict", "ledger", "before-after", "tuning", "sameness", "answers", "waiting", "accuracy",
     "detail", "price", "strengths",
     "side-by-side", "ratings", "additions", "decode", "scaling", "laws", "time", "links", "prompt",
-    "agreement", "documents", "energy", "stability", "cells", "failures", "published", "provenance",
-    "reproduce",
+    "agreement", "documents", "energy", "noise", "stability", "cells", "failures", "published",
+    "provenance", "reproduce",
 )  # fmt: skip
 """Links into pages rest on them, and on their order."""
 
