@@ -23,6 +23,7 @@ MATRIX_HELP = {
     "matrix": f"the matrix file (default {DEFAULT_MATRIX})",
     "inventory": "Ansible inventory (default: that of ansible.cfg)",
 }
+NOISE_HELP = "measure each cell as two identical arms, to see how far they differ by chance"
 WITHOUT_HELP = "nodes to leave out, as if they were not in the inventory, such as pi3,desk"
 MAX_COST_HELP = "what the APIs may cost in the whole run, in the currency of their prices"
 
@@ -33,6 +34,8 @@ def matrix_of(
     named: dict[str, str | None],
     repeats: int | None,
     seed: int | None,
+    *,
+    noise: bool = False,
 ) -> Matrix:
     """Read a matrix as a command line names it.
 
@@ -42,6 +45,7 @@ def matrix_of(
         named: axis to the values that its flag has; None where it was not given.
         repeats: trials of each cell; None for those of the file.
         seed: of the order of trials; None for that of the file.
+        noise: measure each cell as two arms, also if the file does not say so.
 
     Raises:
         HerdError: no such matrix, axis or value; with what would be right.
@@ -62,7 +66,7 @@ def matrix_of(
     if path:
         flags = ["--matrix", from_project(path), *flags]
     matrix = load_matrix(Path(path) if path else PROJECT / DEFAULT_MATRIX)
-    matrix = matrix.override(axes=overrides, repeats=repeats, seed=seed)
+    matrix = matrix.override(axes=overrides, repeats=repeats, seed=seed, noise=noise)
     return matrix.model_copy(update={"flags": tuple(flags)})
 
 

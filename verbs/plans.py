@@ -6,11 +6,14 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from core.errors import HerdError
-from verbs.matrices import MATRIX_HELP, WITHOUT_HELP, leaving_out, matrix_of, names_of
+from verbs.matrices import MATRIX_HELP, NOISE_HELP, WITHOUT_HELP, leaving_out, matrix_of, names_of
 from verbs.verb import PROJECT, say, verb
 
 
-@verb(help={**MATRIX_HELP, "without": WITHOUT_HELP}, iterable=["set", "without"])
+@verb(
+    help={**MATRIX_HELP, "without": WITHOUT_HELP, "noise": NOISE_HELP},
+    iterable=["set", "without"],
+)
 def plan(
     _context: Context,
     nodes: str | None = None,
@@ -23,6 +26,7 @@ def plan(
     matrix: str | None = None,
     inventory: str | None = None,
     without: list[str] | None = None,
+    noise: bool = False,
 ) -> None:
     """Show the trials of a matrix, their order, time and cost, and why a cell cannot run."""
     from experiments.planner import plan_matrix
@@ -30,7 +34,8 @@ def plan(
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     left_out = names_of(without)
-    wanted = leaving_out(matrix_of(matrix, set or [], named, repeats, seed), left_out)
+    wanted = matrix_of(matrix, set or [], named, repeats, seed, noise=noise)
+    wanted = leaving_out(wanted, left_out)
     found = plan_matrix(wanted, PROJECT, inventory=inventory, without=left_out)
     for line in describe(found):
         say(line)

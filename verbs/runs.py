@@ -9,7 +9,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from core.errors import HerdError
-from verbs.matrices import MATRIX_HELP, MAX_COST_HELP, WITHOUT_HELP, matrix_of
+from verbs.matrices import MATRIX_HELP, MAX_COST_HELP, NOISE_HELP, WITHOUT_HELP, matrix_of
 from verbs.outcome import export_answers_of, measure, write_report_of
 from verbs.verb import PROJECT, say, verb
 
@@ -24,6 +24,7 @@ AGREEMENT_MATRIX = "experiments/matrices/agreement.yml"
         **MATRIX_HELP,
         "without": WITHOUT_HELP,
         "max-cost": MAX_COST_HELP,
+        "noise": NOISE_HELP,
         "new": "start a new run even if an unfinished one could continue",
     },
     iterable=["set", "without"],
@@ -41,13 +42,14 @@ def run_matrix(
     inventory: str | None = None,
     without: list[str] | None = None,
     max_cost: str | None = None,
+    noise: bool = False,
     new: bool = False,
 ) -> None:
     """Run a matrix, or continue an unfinished run, and write its report."""
     from experiments.planning.money import parse_sum
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
-    wanted = matrix_of(matrix, set or [], named, repeats, seed)
+    wanted = matrix_of(matrix, set or [], named, repeats, seed, noise=noise)
     result = measure(wanted, inventory, without, new=new, max_cost=parse_sum(max_cost))
     write_report_of(result.folder)
     if result.exit_code:

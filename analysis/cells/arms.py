@@ -170,7 +170,7 @@ def name_of(series: Series, cell: CellResult, arms: Sequence[Series]) -> str:
     plain = [one for one in arms if one.params.get(ARM) != SECOND]
     models = {(one.model, one.weights) for one in plain}
     who = subject(series, plain, with_model=len(models) > 1)
-    who = who.removeprefix("for ").removeprefix("with ")
+    who = str(series.params.get("system", who.removeprefix("for ").removeprefix("with ")))
     return f"{who} on {nodes(cell.nodes)}" if cell.nodes else who
 
 

@@ -33,8 +33,8 @@ BROKEN = (
 BROKEN_ONE = "{name} is {times} times itself ({what})"
 SAME_TEXTS = "Both arms gave the same texts: {answers} of {cells}."
 OTHER_TEXTS = (
-    "Identical arms gave different texts: {cells}. With temperature 0 and one seed they should be "
-    "the same, so the engine's answers do not depend on the question alone."
+    "Identical arms gave different texts: {cells}. The same question, settings and seed should "
+    "give the same text, so the engine's answers do not depend on these alone."
 )
 OTHER_TEXTS_ONE = "{differing} of {answers} of {name}"
 SHORT = "identical arms differ, see Noise"

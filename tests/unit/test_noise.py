@@ -18,10 +18,13 @@ from analysis.sections import cells
 from analysis.statistics.floor import noise_floor
 from analysis.statistics.stats import paired_ratio
 from analysis.study import Study, study_of
+from analysis.verdict.noise_text import noise_sentences
 from collect.arms import ARM, first_arms, has_arms
+from collect.questions import Question
 from core.errors import HerdError
 from experiments.planning.identity import canonical
 from experiments.planning.matrix import Matrix, load_matrix
+from tests.doubles.asked import Asked, make_asked
 from tests.doubles.noisy_run import noisy_frames
 from tests.doubles.run_kinds import KINDS
 
@@ -256,3 +259,53 @@ def test_an_arm_is_no_axis_to_write() -> None:
         Matrix(title="t", axes={"arm": ("a",)})
     with pytest.raises(HerdError, match="noise: true"):
         Matrix(title="t").override(axes={"arm": "a"})
+
+
+# -- questions
+
+
+def asked(*, other: str = "four", slower: float = 1.0) -> Study:
+    questions = [Question(id=f"q{n}", text=f"What is {n}?") for n in range(30)]
+
+    def answers(text: str, factor: float) -> list[list[dict[str, object]]]:
+        return [
+            [
+                {"text": text, "total_ms": factor * ms, "ttft_ms": 0.1 * factor * ms}
+                for ms in 2000 * np.exp(0.02 * RNG.normal(size=30))
+            ]
+        ]
+
+    params = {"engine": "llama.cpp", "model": "m", "nodes": 1, "weights": "q4_0"}
+    first = Asked("mine", answers("four", 1.0), {**params, ARM: "a"})
+    second = Asked("mine", answers(other, slower), {**params, ARM: "b"})
+    rival = Asked("yours", answers("four", 1.003), {**params, "model": "n", ARM: "a"})
+    twin = Asked("yours", answers("four", 1.003), {**params, "model": "n", ARM: "b"})
+    run, tables = make_asked(questions, [first, second, rival, twin])
+    trials = tables.trials.assign(
+        arm=tables.trials["cell_id"].map({c.cell_id: c.params[ARM] for c in run.cells})
+    )
+    return study_of(run, replace(tables, trials=trials))
+
+
+def test_times_of_answers_have_floors_and_texts_must_be_the_same() -> None:
+    study = asked()
+    assert study.noise is not None
+    assert {"first token", "whole answer"} <= study.noise.floors.keys()
+    assert not study.noise.broken
+    assert study.comparison is not None
+    assert [one.name for one in study.comparison.systems] == ["mine", "yours"]
+    said = " ".join(noise_sentences(study.noise))
+    assert "Both arms gave the same texts: 60 answers of 2 cells." in said
+
+
+def test_other_texts_of_the_same_arm_are_said() -> None:
+    study = asked(other="five")
+    assert study.noise is not None
+    assert "different texts: 30 of 30 answers of mine" in " ".join(noise_sentences(study.noise))
+
+
+def test_arms_that_answer_at_another_speed_are_said_loudly() -> None:
+    study = asked(slower=1.3)
+    assert study.noise is not None
+    assert {one.what for one in study.noise.broken} == {"first token", "whole answer"}
+    assert study.verdict.caveats[0].startswith("Identical arms differ")
