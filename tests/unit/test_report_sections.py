@@ -52,12 +52,38 @@ UNREAD = {"header", "nav", "script", "style", "caption", "title"}
 """Of a page: what is no part of the report's text, or is there for who hears it only."""
 READER = MarkdownIt("commonmark").enable("table")
 ANCHORS = (
-    "verdict", "ledger", "before-after", "tuning", "sameness", "answers", "waiting", "accuracy",
-    "detail", "price", "strengths",
-    "side-by-side", "ratings", "additions", "decode", "scaling", "laws", "time", "links", "prompt",
-    "agreement", "documents", "energy", "noise", "stability", "cells", "failures", "published",
-    "provenance", "reproduce",
-)  # fmt: skip
+    "verdict",
+    "ledger",
+    "before-after",
+    "tuning",
+    "sameness",
+    "answers",
+    "waiting",
+    "accuracy",
+    "detail",
+    "price",
+    "strengths",
+    "side-by-side",
+    "ratings",
+    "limits",
+    "additions",
+    "decode",
+    "scaling",
+    "laws",
+    "time",
+    "links",
+    "prompt",
+    "agreement",
+    "documents",
+    "energy",
+    "noise",
+    "stability",
+    "cells",
+    "failures",
+    "published",
+    "provenance",
+    "reproduce",
+)
 """Links into pages rest on them, and on their order."""
 
 

@@ -1,0 +1,1 @@
+"""What limits each engine and model, what it is good at, and what would help."""

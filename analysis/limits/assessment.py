@@ -1,0 +1,201 @@
+"""A finding as a row of numbers and names, and the sentence that it makes.
+
+A sentence is made of its row and of nothing else, so `limits.csv` has everything that the section
+says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+
+from analysis.statistics.stats import FEWEST, LEVEL, Estimate, Ratio, range_coverage
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import interval, number, percent, ratio
+
+
+class Kind(StrEnum):
+    """What a finding is, as the table and the file call it."""
+
+    LIMIT = "limit"
+    STRENGTH = "strength"
+    IMPROVEMENT = "to improve"
+
+
+class Source(StrEnum):
+    """Where the figure of a finding comes from."""
+
+    MEASURED = "measured"
+    BOUND = "upper bound"
+    CALCULATED = "calculated"
+    NOT_MEASURED = "not measured"
+
+
+TEMPLATES: Mapping[str, str] = {
+    "computing": (
+        "Computing limits it: on {subject}, waiting for other nodes and for the network takes "
+        "{share} of a decoded token's time."
+    ),
+    "waiting": (
+        "Other nodes and the network limit it: on {subject}, waiting for them takes {share} of a "
+        "decoded token's time."
+    ),
+    "computing and waiting": (
+        "Computing and waiting both limit it: on {subject}, waiting for other nodes and for the "
+        "network takes {share} of a decoded token's time."
+    ),
+    "unknown": (
+        "What limits it on {subject} is unknown: the engine does not report how a token's time "
+        "divides into computing and waiting."
+    ),
+    "unknown share": (
+        "What limits it on {subject} is unknown: the engine rounds its times, and what is cut off "
+        "is too much of them."
+    ),
+    "server": "On {other}, {subject} takes longest in the chain: {share} of a token's time.",
+    "network of the chain": (
+        "The network limits it: on {other}, {subject} take {share} of a token's time, more than "
+        "any server."
+    ),
+    "memory": (
+        "Memory limits where it runs: {subject} would need about {high} MiB and had {low} MiB free."
+    ),
+    "prompt": (
+        "The prompt takes longer than the text: on {subject}, prefill takes {share} of the time "
+        "that both take."
+    ),
+    "throttling": "{subject} was throttled in {value} of {n} attempts, which do not count.",
+    "fastest": "The fastest that was found for this model: {subject} with {rate} tokens/s.",
+    "speed-up": "More nodes help: {subject} are {times} times as fast as {other}.",
+    "memory of several": (
+        "It runs on {subject}, although fewer nodes ({other}) have too little memory."
+    ),
+    "same text": "It generated the same text on {subject}, in every trial.",
+    "nodes": "Use {subject} instead of {other}: {times} times as fast.",
+    "setting": "Use {subject} instead of {other}: {times} times as fast.",
+    "engine": "For this model {subject} is {times} times as fast as {other}.",
+    "machines": "Take {subject} instead of {other}: {times} times as fast.",
+    "link": "With {subject} instead of {other} it is {times} times as fast.",
+    "no waiting": (
+        "If {subject} never waited for each other or for the network, they would be at most "
+        "{value} times as fast: no faster link gains more."
+    ),
+    "spans": (
+        "Share the layers as {subject} instead of {other}: by the measured speed of each server "
+        "{value} times as fast."
+    ),
+    "cooling": "Cool {subject}, or give it a stronger power supply: by how much is not measured.",
+    "less memory": (
+        "Fewer bits for each weight, a smaller context or another node would let it run on "
+        "{subject}."
+    ),
+}  # fmt: skip
+"""What a finding is about to its sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A finding on an engine with a model.
+
+    Attributes:
+        engine: its name.
+        model: its name, with its weights.
+        kind: limit, strength or what to improve.
+        what: a key of `TEMPLATES`.
+        subject: what it is about: nodes, a setting, a machine.
+        other: what that is compared with; may be empty.
+        value: a share (0 to 1), a ratio, tokens/s or a number of attempts; NaN for none.
+        low: lower end of its interval, range or bounds; NaN for none. Of memory: MiB free.
+        high: upper end. Of memory: MiB needed.
+        n: values behind it; 0 where that means nothing.
+        source: where the figure is from.
+        where: id of the part of the page that shows it; may be empty.
+    """
+
+    engine: str
+    model: str
+    kind: Kind
+    what: str
+    subject: str
+    other: str = ""
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 0
+    source: Source = Source.MEASURED
+    where: str = ""
+
+    @property
+    def sentence(self) -> Sentence:
+        """The finding in words."""
+        template = TEMPLATES[self.what]
+        places: dict[str, Callable[[], object]] = {
+            "subject": lambda: self.subject,
+            "other": lambda: self.other,
+            "share": self._share,
+            "times": lambda: ratio(self._ratio(), brief=True),
+            "rate": lambda: interval(self._estimate(), brief=True),
+            "value": lambda: number(self.value),
+            "low": lambda: number(self.low),
+            "high": lambda: number(self.high),
+            "n": lambda: self.n,
+        }
+        named = {name: told() for name, told in places.items() if f"{{{name}}}" in template}
+        return say(template, **named)
+
+    def _share(self) -> str:
+        if math.isnan(self.low) or percent(self.low) == percent(self.high):
+            return percent(self.value)
+        return f"{percent(self.low).removesuffix(' %')} to {percent(self.high)}"
+
+    def _estimate(self) -> Estimate:
+        return Estimate(self.value, *self._ends(), (self.value,) * self.n, self._coverage())
+
+    def _ratio(self) -> Ratio:
+        ends, values = self._ends(), (self.value,) * self.n
+        return Ratio(self.value, *ends, values, self._coverage(), tuple(range(self.n)))
+
+    def _ends(self) -> tuple[float | None, float | None]:
+        return (None, None) if math.isnan(self.low) else (self.low, self.high)
+
+    def _coverage(self) -> float:
+        return range_coverage(self.n) if 0 < self.n < FEWEST else LEVEL
+
+
+COLUMNS = (*(field.name for field in fields(Assessment)), "sentence")
+
+
+def frame(findings: Iterable[Assessment]) -> pd.DataFrame:
+    """`limits.csv`: a row a finding, with its sentence; the columns always."""
+    rows: list[dict[str, Any]] = [
+        {**asdict(one), "kind": str(one.kind), "source": str(one.source), "sentence": one.sentence}
+        for one in findings
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def from_row(row: Mapping[str, Any]) -> Assessment:
+    """Make a finding of a row of `limits.csv`. Raises ValueError for a kind that does not exist."""
+
+    def text(name: str) -> str:
+        return "" if pd.isna(row[name]) else str(row[name])
+
+    return Assessment(
+        engine=text("engine"),
+        model=text("model"),
+        kind=Kind(text("kind")),
+        what=text("what"),
+        subject=text("subject"),
+        other=text("other"),
+        value=float(row["value"]),
+        low=float(row["low"]),
+        high=float(row["high"]),
+        n=int(row["n"]),
+        source=Source(text("source")),
+        where=text("where"),
+    )

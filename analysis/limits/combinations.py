@@ -1,0 +1,77 @@
+"""The cells of an engine with a model: what its limits and strengths are looked for in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.labels import named_by, varying_axes
+from analysis.cells.scaling import DECODE, Point, Scaling
+from analysis.text.wording import nodes
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """An engine with a model and weights, on nodes.
+
+    Attributes:
+        engine: its name.
+        model: its name, with its weights in brackets.
+        series: all of it.
+        scalings: those whose speed was measured and may be compared.
+    """
+
+    engine: str
+    model: str
+    series: tuple[Series, ...]
+    scalings: tuple[Scaling, ...]
+
+    @property
+    def cells(self) -> tuple[CellResult, ...]:
+        """Every cell, measured or not."""
+        return tuple(cell for series in self.series for cell in series.cells)
+
+    @property
+    def best(self) -> tuple[Scaling, Point] | None:
+        """The best point of the series whose best has the highest median; None without a speed."""
+        pairs = [(scaling, scaling.best) for scaling in self.scalings]
+        return max(pairs, key=lambda pair: _rate(pair[1].cell), default=None)
+
+    def series_of(self, cell: CellResult) -> Series:
+        """The series that has a cell."""
+        return next(series for series in self.series if any(own is cell for own in series.cells))
+
+    def setting(self, cell: CellResult) -> str:
+        """`eight nodes (net-turbo off)`: what distinguishes a cell from the others here."""
+        return self.with_distinction(nodes(cell.nodes), cell)
+
+    def with_distinction(self, words: str, cell: CellResult) -> str:
+        """Add to some words what else than the number of nodes distinguishes a cell."""
+        varying = varying_axes(series.params for series in self.series)
+        distinction = named_by(cell.record.params, varying)
+        return f"{words} ({distinction})" if distinction else words
+
+
+def _rate(cell: CellResult) -> float:
+    found = cell.estimate(DECODE)
+    return found.value if found else 0.0
+
+
+def combinations_of(
+    all_series: Iterable[Series], scalings: Sequence[Scaling]
+) -> Iterator[Combination]:
+    """Put series on nodes together that have an engine, a model and weights in common."""
+    found: dict[tuple[str, str, str], list[Series]] = {}
+    for series in all_series:
+        if not series.is_remote:
+            key = (series.engine, series.model, series.weights)
+            found.setdefault(key, []).append(series)
+    for (engine, model, weights), members in found.items():
+        ids = {id(series) for series in members}
+        yield Combination(
+            engine=engine,
+            model=f"{model} ({weights})" if weights else model,
+            series=tuple(members),
+            scalings=tuple(one for one in scalings if id(one.series) in ids),
+        )

@@ -1,0 +1,175 @@
+"""What limits an engine with a model: computing, waiting, memory, the prompt, heat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.cells.cells import CellResult
+from analysis.cells.sync import SyncShare, sync_share
+from analysis.limits.assessment import Assessment, Kind, Source
+from analysis.limits.combinations import Combination
+from analysis.network.servers import REST, chain_times
+from analysis.statistics.stats import estimate
+from collect.tables import Tables
+
+HALF = 0.5
+"""Share of the time from which something limits it."""
+TOO_LITTLE = re.compile(
+    r"(?P<node>\S+) has (?P<free>\d+) MiB of memory free but would need about (?P<need>\d+) MiB"
+)
+"""How a cell that has too little memory says so."""
+
+
+def limits_of(
+    combination: Combination, tables: Tables, node_rows: Sequence[Mapping[Hashable, Any]]
+) -> Iterator[Assessment]:
+    """Find what limits an engine with a model.
+
+    Args:
+        combination: its cells.
+        tables: of the run.
+        node_rows: of `node_frame`.
+    """
+    shared = _last_of_best(combination)
+    if shared is not None:
+        yield from _chain(combination, shared, tables) or [_divided(combination, shared)]
+    yield from _prompt(combination)
+    yield from _memory(combination)
+    yield from _throttled(combination, node_rows)
+
+
+def _last_of_best(combination: Combination) -> CellResult | None:
+    """The cell of the most nodes of the best series; None where it ran on one only."""
+    if combination.best is None:
+        return None
+    cell = combination.best[0].points[-1].cell
+    return cell if cell.nodes > 1 else None
+
+
+def _divided(combination: Combination, cell: CellResult) -> Assessment:
+    """Say whether computing or waiting takes most of a token's time."""
+    found = sync_share(cell)
+    subject, where = combination.setting(cell), "time" if found else ""
+    if found is None or not found.is_known:
+        return Assessment(
+            combination.engine,
+            combination.model,
+            Kind.LIMIT,
+            "unknown" if found is None else "unknown share",
+            subject,
+            source=Source.NOT_MEASURED,
+            where=where,
+        )
+    return Assessment(
+        combination.engine,
+        combination.model,
+        Kind.LIMIT,
+        _dominating(found),
+        subject,
+        value=(found.low + found.high) / 2,
+        low=found.low,
+        high=found.high,
+        n=len(cell.by_block("sync_ms_per_token")),
+        where=where,
+    )
+
+
+def _dominating(share: SyncShare) -> str:
+    if share.low > HALF:
+        return "waiting"
+    return "computing" if share.high < HALF else "computing and waiting"
+
+
+def _chain(combination: Combination, cell: CellResult, tables: Tables) -> list[Assessment]:
+    """Say which part of a chain of servers takes longest; nothing where they do not report it."""
+    times = chain_times([combination.series_of(cell)], tables)
+    own = times[times["nodes"] == cell.nodes].sort_values("share", ascending=False)
+    if own.empty:
+        return []
+    longest = own.iloc[0]
+    return [
+        Assessment(
+            combination.engine,
+            combination.model,
+            Kind.LIMIT,
+            "network of the chain" if longest["part"] == REST else "server",
+            str(longest["part"]),
+            other=combination.setting(cell),
+            value=float(longest["share"]),
+            n=int(longest["trials"]),
+            where="time",
+        )
+    ]
+
+
+def _prompt(combination: Combination) -> Iterator[Assessment]:
+    """Where prefill takes more of a trial than decoding, at the best number of nodes."""
+    if combination.best is None:
+        return
+    cell = combination.best[1].cell
+    prompt, decode = cell.by_block("prompt_ms"), cell.by_block("decode_ms")
+    shares = [
+        prompt[block] / (prompt[block] + decode[block])
+        for block in prompt.keys() & decode.keys()
+        if prompt[block] + decode[block] > 0
+    ]
+    found = estimate(shares)
+    if found is None or found.low is None or found.high is None or found.low <= HALF:
+        return
+    yield Assessment(
+        combination.engine,
+        combination.model,
+        Kind.LIMIT,
+        "prompt",
+        combination.setting(cell),
+        value=found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        where="prompt",
+    )
+
+
+def _memory(combination: Combination) -> Iterator[Assessment]:
+    """The cells that cannot run because a node has too little memory: the smallest need of each."""
+    needs: dict[str, tuple[int, int, str]] = {}
+    for cell in combination.cells:
+        if said := TOO_LITTLE.search(cell.record.unavailable or ""):
+            need = (int(said["need"]), int(said["free"]), combination.setting(cell))
+            needs[said["node"]] = min(needs.get(said["node"], need), need)
+    for node, (need_mib, free_mib, setting) in needs.items():
+        yield Assessment(
+            combination.engine,
+            combination.model,
+            Kind.LIMIT,
+            "memory",
+            node,
+            other=setting,
+            low=free_mib,
+            high=need_mib,
+            where="failures",
+        )
+
+
+def _throttled(
+    combination: Combination, node_rows: Sequence[Mapping[Hashable, Any]]
+) -> Iterator[Assessment]:
+    names = {name for cell in combination.cells for name in cell.record.nodes}
+    for row in node_rows:
+        times = row["throttled_attempts"]
+        if row["node"] in names and not pd.isna(times) and times > 0:
+            yield Assessment(
+                combination.engine,
+                combination.model,
+                Kind.LIMIT,
+                "throttling",
+                str(row["node"]),
+                other=str(row["throttling"]),
+                value=float(times),
+                n=int(row["attempts"]),
+                where="stability",
+            )

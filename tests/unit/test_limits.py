@@ -1,0 +1,211 @@
+"""What limits an engine, what it is good at, what would help: on runs whose truth is known."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.blocks import Tabled, blocks_in, files_in
+from analysis.limits.assessment import COLUMNS, Assessment, Kind, Source, from_row
+from analysis.limits.limits import TOO_LITTLE
+from analysis.sections import sections_of
+from analysis.sections.limits import sections
+from analysis.study import Study, study_of
+from experiments.engines import common
+from experiments.fleet.cluster import Node
+from models.memory import NodeMemory
+from tests.doubles.run_frames import Outcomes, make_frames
+from tests.doubles.run_kinds import KINDS
+from tests.unit.test_scaling import steady
+
+DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
+
+
+def findings(study: Study) -> list[Assessment]:
+    """Those of a study, as its CSV file has them."""
+    files = [file for file in files_in(sections(study)) if file.stem == "limits"]
+    text = "".join(file.data.to_csv(index=False) for file in files)
+    return [from_row(row) for row in _rows(text)] if text else []
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    return pd.read_csv(io.StringIO(text), keep_default_na=True).to_dict("records")
+
+
+def of(outcomes: Outcomes, **options: Any) -> list[Assessment]:  # noqa: ANN401 - handed on
+    return findings(study_of(*make_frames(outcomes, **options)))
+
+
+def named(found: list[Assessment], what: str) -> list[Assessment]:
+    return [one for one in found if one.what == what]
+
+
+def _of_each_part(study: Study) -> Iterator[Study]:
+    yield from study.parts.values() or [study]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_sentence_is_derived_again_from_its_row(kind: str, tmp_path: Path) -> None:
+    """What the page says is what the file says: nothing of a sentence comes from elsewhere."""
+    for study in _of_each_part(KINDS[kind](tmp_path)):
+        made = list(sections(study))
+        said = [
+            row[1].text
+            for section in made
+            for block in blocks_in(section)
+            if isinstance(block, Tabled)
+            for row in block.table.rows
+        ]
+        files = [file for file in files_in(made) if file.stem == "limits"]
+        rows = [row for file in files for row in _rows(file.data.to_csv(index=False))]
+        assert said == [row["sentence"] for row in rows]
+        assert said == [from_row(row).sentence for row in rows]
+        assert all(list(file.data.columns) == list(COLUMNS) for file in files)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_link_leads_to_a_place_of_the_page(kind: str, tmp_path: Path) -> None:
+    made = list(sections_of(KINDS[kind](tmp_path)))
+    anchors = {section.anchor for section in made}
+    links = [
+        cell.anchor
+        for section in made
+        if section.anchor.endswith("limits")
+        for block in blocks_in(section)
+        if isinstance(block, Tabled)
+        for row in block.table.rows
+        for cell in row
+        if cell.anchor
+    ]
+    assert set(links) <= anchors
+
+
+@pytest.mark.parametrize(
+    ("share", "limit"), [(0.1, "computing"), (0.8, "waiting"), (None, "unknown")]
+)
+def test_what_takes_most_of_a_token_limits_it(share: float | None, limit: str) -> None:
+    found = of({(DLLAMA, 1): steady(10), (DLLAMA, 4): steady(20)}, sync_share=share)
+    (one,) = [row for row in found if row.kind is Kind.LIMIT]
+    assert one.what == limit
+    if share is not None:
+        assert one.value == pytest.approx(share)
+        (bound,) = named(found, "no waiting")
+        assert bound.value == pytest.approx(1 / (1 - share))
+        assert bound.source is Source.BOUND
+    else:
+        assert one.source is Source.NOT_MEASURED
+        assert not named(found, "no waiting")
+
+
+def test_bounds_that_rounding_leaves_open_name_both() -> None:
+    ends = {"sync_share_low": 0.4, "sync_share_high": 0.6}
+    found = of({(DLLAMA, 1): steady(10), (DLLAMA, 2): steady(15)}, columns=ends)
+    assert named(found, "computing and waiting")[0].sentence.count("40 to 60 %") == 1
+    far = {"sync_share_low": 0.05, "sync_share_high": 0.9}
+    found = of({(DLLAMA, 1): steady(10), (DLLAMA, 2): steady(15)}, columns=far)
+    assert named(found, "unknown share")
+    assert not named(found, "no waiting")
+
+
+def test_fewer_nodes_help_only_where_more_were_found_slower() -> None:
+    turned = {(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 170), (4, 85))}
+    (one,) = named(of(turned), "nodes")
+    assert (one.subject, one.other) == ("two nodes", "four nodes")
+    assert one.value == pytest.approx(2.0)
+    assert one.low <= 2.0 <= one.high
+    level = {(DLLAMA, n): steady(v) for n, v in ((1, 100), (2, 170), (4, 169))}
+    assert not named(of(level), "nodes")
+    few = {(DLLAMA, n): steady(v, 5) for n, v in ((1, 100), (2, 170), (4, 85))}
+    assert not named(of(few), "nodes")
+
+
+def test_a_setting_helps_only_where_nothing_else_differs() -> None:
+    axes = ("engine", "nodes", "net_turbo", "threads")
+    outcomes: Outcomes = {
+        (DLLAMA, 2, False, 0): steady(100),
+        (DLLAMA, 2, True, 0): steady(10),
+        (DLLAMA, 2, True, 2): steady(9),
+    }
+    found = named(of(outcomes, axes=axes), "setting")
+    assert [(one.subject, one.other) for one in found] == [
+        ("net-turbo off", "net-turbo on on two nodes"),
+        ("all cores", "2 threads on two nodes"),
+    ]
+    assert found[0].value == pytest.approx(10.0)
+
+
+def test_an_engine_is_compared_at_its_best_with_the_same_model_and_weights() -> None:
+    axes = ("engine", "nodes", "weights")
+    outcomes: Outcomes = {
+        (DLLAMA, 1, "f32"): steady(10),
+        (LLAMA, 1, "f32"): steady(20),
+        (LLAMA, 1, "q4_0"): steady(80),
+    }
+    (one,) = named(of(outcomes, axes=axes), "engine")
+    assert one.engine == DLLAMA
+    assert one.value == pytest.approx(2.0)
+    assert one.subject.startswith(f"{LLAMA} on one node")
+
+
+def test_a_faster_link_is_told_by_comparison_of_the_same_cell() -> None:
+    axes = ("engine", "nodes", "link_mbit", "link_delay_ms")
+    outcomes: Outcomes = {(DLLAMA, 2, 1000, 0): steady(100), (DLLAMA, 2, 100, 0): steady(40)}
+    (one,) = named(of(outcomes, axes=axes), "link")
+    assert one.value == pytest.approx(2.5)
+    assert (one.subject, one.other) == (
+        "1000 Mbit/s, no delay",
+        "100 Mbit/s, no delay on two nodes",
+    )
+
+
+def test_prefill_limits_it_where_it_takes_most_of_the_time() -> None:
+    slow = {"prompt_ms": 900.0, "decode_ms": 100.0}
+    (one,) = named(of({(DLLAMA, 1): steady(10)}, columns=slow), "prompt")
+    assert one.value == pytest.approx(0.9)
+    quick = {"prompt_ms": 100.0, "decode_ms": 900.0}
+    assert not named(of({(DLLAMA, 1): steady(10)}, columns=quick), "prompt")
+
+
+def test_too_little_memory_is_a_limit_and_holding_the_model_a_strength() -> None:
+    run, tables = make_frames({(LLAMA, 1): ["unavailable"], (LLAMA, 2): steady(3)})
+    why = "pi1 has 900 MiB of memory free but would need about 4000 MiB: give a smaller `context`"
+    cells = tuple(
+        cell.model_copy(update={"unavailable": why}) if cell.unavailable else cell
+        for cell in run.cells
+    )
+    found = findings(study_of(run.model_copy(update={"cells": cells}), tables))
+    (limit,) = named(found, "memory")
+    assert (limit.subject, limit.low, limit.high) == ("pi1", 900, 4000)
+    assert named(found, "less memory")[0].source is Source.NOT_MEASURED
+    (strength,) = named(found, "memory of several")
+    assert (strength.subject, strength.other) == ("two nodes", "one")
+
+
+def test_an_engine_says_too_little_memory_in_the_words_that_are_looked_for() -> None:
+    node = Node("pi1", "192.0.2.1", "192.0.2.1", memory_mib=1000, available_mib=900, away=None)
+    told = common._lacking_memory((node,), [NodeMemory(4000 << 20)], "")
+    assert told is not None
+    match = TOO_LITTLE.search(told)
+    assert match is not None
+    assert match.groupdict() == {"node": "pi1", "free": "900", "need": "4000"}
+
+
+def test_a_throttled_node_is_named_with_what_to_do() -> None:
+    run, tables = make_frames({(DLLAMA, 1): steady(10), (DLLAMA, 2): steady(15)})
+    hot = tables.nodes["node"] == "pi2"
+    nodes = tables.nodes.assign(throttled_before=0, throttled_after=0, throttled_meanwhile=0)
+    nodes.loc[hot, "throttled_meanwhile"] = 4
+    found = findings(study_of(run, replace(tables, nodes=nodes)))
+    (limit,) = named(found, "throttling")
+    assert (limit.subject, limit.value, limit.n) == ("pi2", 6, 6)
+    assert [one.subject for one in named(found, "cooling")] == ["pi2"]
+
+
+def test_a_run_without_a_speed_has_no_such_section() -> None:
+    assert of({(DLLAMA, 1): ["failed"], (DLLAMA, 2): ["pending"]}) == []
