@@ -62,6 +62,7 @@ TEMPLATES: Mapping[str, str] = {
         "The network limits it: on {other}, {subject} take {share} of a token's time, more than "
         "any server."
     ),
+    "slowest machine": "{subject} is the slowest machine: alone, {other} is {times} times as fast.",
     "memory": (
         "Memory limits where it runs: {subject} would need about {high} MiB and had {low} MiB free."
     ),
@@ -79,6 +80,7 @@ TEMPLATES: Mapping[str, str] = {
     "nodes": "Use {subject} instead of {other}: {times} times as fast.",
     "setting": "Use {subject} instead of {other}: {times} times as fast.",
     "engine": "For this model {subject} is {times} times as fast as {other}.",
+    "root": "Make {subject} the root instead of {other}: {times} times as fast.",
     "machines": "Take {subject} instead of {other}: {times} times as fast.",
     "link": "With {subject} instead of {other} it is {times} times as fast.",
     "no waiting": (

@@ -38,6 +38,12 @@ class Combination:
         pairs = [(scaling, scaling.best) for scaling in self.scalings]
         return max(pairs, key=lambda pair: _rate(pair[1].cell), default=None)
 
+    @property
+    def shared(self) -> CellResult | None:
+        """Of the cells with the most nodes of each series, the fastest on several; else None."""
+        last = (scaling.points[-1].cell for scaling in self.scalings)
+        return max((cell for cell in last if cell.nodes > 1), key=_rate, default=None)
+
     def series_of(self, cell: CellResult) -> Series:
         """The series that has a cell."""
         return next(series for series in self.series if any(own is cell for own in series.cells))

@@ -9,12 +9,12 @@ from analysis.cells.additions import Setup
 from analysis.cells.cells import LINK_DELAY, LINK_RATE, CellResult, link_of
 from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.labels import DEVICE, GROUP, in_words, link_in_words
-from analysis.cells.scaling import compare
 from analysis.cells.sync import sync_share
 from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
+from analysis.limits.gains import faster, gain, times
+from analysis.limits.machines import machines_to_change
 from analysis.network.servers import chain_times, spans_by_speed
-from analysis.statistics.stats import Ratio
 from analysis.text.wording import nodes
 from collect.run import Scalar
 from collect.tables import Tables
@@ -47,6 +47,7 @@ def improvements_of(
         limits: what was found to limit this combination.
     """
     yield from list(_machines(combination, setups)) or _fewer_nodes(combination, family)
+    yield from machines_to_change(combination, family)
     yield from _settings(combination, family)
     yield from _engine(combination, others, family)
     yield from _links(combination, family)
@@ -71,32 +72,6 @@ def _advice(combination: Combination, what: str, limit: Assessment) -> Assessmen
     )
 
 
-def _gain(
-    combination: Combination, what: str, found: Ratio | None, subject: str, other: str, where: str
-) -> Iterator[Assessment]:
-    """A ratio as a finding, where it has ends."""
-    if found is not None and found.low is not None and found.high is not None:
-        yield Assessment(
-            combination.engine,
-            combination.model,
-            Kind.IMPROVEMENT,
-            what,
-            subject,
-            other=other,
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            n=found.n,
-            where=where,
-        )
-
-
-def _faster(one: CellResult, other: CellResult, family: Family) -> Compared | None:
-    """The comparison of two cells if it found the first faster."""
-    found = compare(one, other, family)
-    return found if found and found.finding is Claim.FASTER else None
-
-
 def _fewer_nodes(combination: Combination, family: Family) -> Iterator[Assessment]:
     """The best number of nodes instead of the largest, where that is slower."""
     if combination.best is None:
@@ -105,9 +80,9 @@ def _fewer_nodes(combination: Combination, family: Family) -> Iterator[Assessmen
     last = scaling.points[-1].cell
     if last is best.cell:
         return
-    if found := _faster(best.cell, last, family):
+    if found := faster(best.cell, last, family):
         names = combination.setting(best.cell), combination.setting(last)
-        yield from _gain(combination, "nodes", found.ratio, *names, "scaling")
+        yield from gain(combination, "nodes", found, names, "scaling")
 
 
 def _settings(combination: Combination, family: Family) -> Iterator[Assessment]:
@@ -118,15 +93,15 @@ def _settings(combination: Combination, family: Family) -> Iterator[Assessment]:
     ]
     for one, other in itertools.permutations(measured, 2):
         axis = _only_difference(one.record.params, other.record.params)
-        if axis is None or not (found := _faster(one, other, family)) or found.ratio is None:
+        if axis is None or not (found := faster(one, other, family)):
             continue
         held = largest.get(axis)
-        if held is None or (held[0].ratio and found.ratio.value > held[0].ratio.value):
+        if held is None or times(found) > times(held[0]):
             largest[axis] = (found, one, other)
     for axis, (found, one, other) in largest.items():
         subject, instead = (in_words(axis, cell.record.params[axis]) for cell in (one, other))
         at = f"{instead} on {nodes(other.nodes)}"
-        yield from _gain(combination, "setting", found.ratio, subject, at, "decode")
+        yield from gain(combination, "setting", found, (subject, at), "decode")
 
 
 def _only_difference(one: Mapping[str, Scalar], other: Mapping[str, Scalar]) -> str | None:
@@ -149,12 +124,12 @@ def _engine(
         for one in others
         if one.model == combination.model and one.engine != combination.engine and one.best
     ]
-    found = [(one, cell, said) for one, cell in rivals if (said := _faster(cell, own, family))]
+    found = [(one, cell, said) for one, cell in rivals if (said := faster(cell, own, family))]
     if found:
-        rival, cell, said = max(found, key=lambda one: one[2].ratio.value if one[2].ratio else 0.0)
+        rival, cell, said = max(found, key=lambda one: times(one[2]))
         subject = f"{rival.engine} on {rival.setting(cell)}"
-        other = f"{combination.engine} on {combination.setting(own)}"
-        yield from _gain(combination, "engine", said.ratio, subject, other, "decode")
+        names = subject, f"{combination.engine} on {combination.setting(own)}"
+        yield from gain(combination, "engine", said, names, "decode")
 
 
 def _machines(combination: Combination, setups: Iterable[Setup]) -> Iterator[Assessment]:
@@ -169,13 +144,9 @@ def _machines(combination: Combination, setups: Iterable[Setup]) -> Iterator[Ass
             if one.added_to_base and (found := one.against_base) and found.finding is Claim.SLOWER
         ]
         if slower:
-            worst, found = max(slower, key=lambda pair: _value(pair[1]))
+            worst, found = max(slower, key=lambda pair: times(pair[1]))
             names = setup.base.machines, worst.machines
-            yield from _gain(combination, "machines", found.ratio, *names, "additions")
-
-
-def _value(found: Compared) -> float:
-    return found.ratio.value if found.ratio else 0.0
+            yield from gain(combination, "machines", found, names, "additions")
 
 
 def _links(combination: Combination, family: Family) -> Iterator[Assessment]:
@@ -188,11 +159,11 @@ def _links(combination: Combination, family: Family) -> Iterator[Assessment]:
     gains = []
     for cells in by_rest.values():
         fastest, *slower = sorted(cells, key=lambda cell: link_of(cell)[1] or (0, 0.0))
-        gains += [(said, fastest, o) for o in slower if (said := _faster(fastest, o, family))]
+        gains += [(said, fastest, o) for o in slower if (said := faster(fastest, o, family))]
     if gains:
-        found, fastest, slowest = max(gains, key=lambda one: _value(one[0]))
-        subject, other = _link(fastest), f"{_link(slowest)} on {nodes(slowest.nodes)}"
-        yield from _gain(combination, "link", found.ratio, subject, other, "links")
+        found, fastest, slowest = max(gains, key=lambda one: times(one[0]))
+        names = _link(fastest), f"{_link(slowest)} on {nodes(slowest.nodes)}"
+        yield from gain(combination, "link", found, names, "links")
 
 
 def _link(cell: CellResult) -> str:
@@ -231,11 +202,9 @@ def _spans(combination: Combination, tables: Tables) -> Iterator[Assessment]:
 
 def _no_waiting(combination: Combination) -> Iterator[Assessment]:
     """What a faster network could gain at most: all that is spent waiting now."""
-    if combination.best is None:
-        return
-    cell = combination.best[0].points[-1].cell
-    share = sync_share(cell) if cell.nodes > 1 else None
-    if share is not None and share.is_known and 0 < share.high < 1:
+    cell = combination.shared
+    share = sync_share(cell) if cell is not None else None
+    if cell is not None and share is not None and share.is_known and 0 < share.high < 1:
         yield Assessment(
             combination.engine,
             combination.model,

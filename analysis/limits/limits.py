@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells.cells import CellResult
+from analysis.cells.family import Family
 from analysis.cells.sync import SyncShare, sync_share
 from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
+from analysis.limits.machines import slowest_machine
 from analysis.network.servers import REST, chain_times
 from analysis.statistics.stats import estimate
 from collect.tables import Tables
@@ -25,29 +27,26 @@ TOO_LITTLE = re.compile(
 
 
 def limits_of(
-    combination: Combination, tables: Tables, node_rows: Sequence[Mapping[Hashable, Any]]
+    combination: Combination,
+    family: Family,
+    tables: Tables,
+    node_rows: Sequence[Mapping[Hashable, Any]],
 ) -> Iterator[Assessment]:
     """Find what limits an engine with a model.
 
     Args:
         combination: its cells.
+        family: every comparison of the report.
         tables: of the run.
         node_rows: of `node_frame`.
     """
-    shared = _last_of_best(combination)
+    shared = combination.shared
     if shared is not None:
         yield from _chain(combination, shared, tables) or [_divided(combination, shared)]
+    yield from slowest_machine(combination, family)
     yield from _prompt(combination)
     yield from _memory(combination)
     yield from _throttled(combination, node_rows)
-
-
-def _last_of_best(combination: Combination) -> CellResult | None:
-    """The cell of the most nodes of the best series; None where it ran on one only."""
-    if combination.best is None:
-        return None
-    cell = combination.best[0].points[-1].cell
-    return cell if cell.nodes > 1 else None
 
 
 def _divided(combination: Combination, cell: CellResult) -> Assessment:

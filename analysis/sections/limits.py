@@ -55,7 +55,7 @@ def _findings(
     combination: Combination, combinations: tuple[Combination, ...], study: Study
 ) -> tuple[Assessment, ...]:
     node_rows = study.steadiness.nodes.to_dict("records")
-    limits = tuple(limits_of(combination, study.tables, node_rows))
+    limits = tuple(limits_of(combination, study.family, study.tables, node_rows))
     strengths = strengths_of(combination, fastest_of(study.scalings, study.family))
     helping = improvements_of(
         combination, combinations, study.setups, study.family, study.tables, limits

@@ -20,6 +20,7 @@ from analysis.study import Study, study_of
 from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory
+from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.doubles.run_kinds import KINDS
 from tests.unit.test_scaling import steady
@@ -205,6 +206,23 @@ def test_a_throttled_node_is_named_with_what_to_do() -> None:
     (limit,) = named(found, "throttling")
     assert (limit.subject, limit.value, limit.n) == ("pi2", 6, 6)
     assert [one.subject for one in named(found, "cooling")] == ["pi2"]
+
+
+def test_the_slowest_machine_the_best_root_and_those_to_leave_out_are_named() -> None:
+    found = findings(study_of(*placed_frames(each_and_roots())))
+    told = {one.what: (one.subject, one.other, one.value) for one in found}
+    assert told["slowest machine"] == ("pi2", "desk", pytest.approx(10.0, rel=0.02))
+    assert told["root"] == ("desk", "pi2", pytest.approx(7 / 4, rel=0.02))
+    assert told["machines"] == ("desk alone", "pi2+desk+pi1", pytest.approx(5.0, rel=0.02))
+
+
+def test_of_machines_as_fast_as_each_other_none_is_slowest() -> None:
+    alike: dict[tuple[str, str, int], list[float]] = {
+        (LLAMA, "desk", 1): [20.0, 20.3, 19.8, 20.1, 20.2, 19.9],
+        (LLAMA, "pi1", 1): [20.1, 20.0, 20.2, 19.9, 19.8, 20.3],
+        (LLAMA, "pi2", 1): steady(30.0),
+    }
+    assert not named(findings(study_of(*placed_frames(alike))), "slowest machine")
 
 
 def test_a_run_without_a_speed_has_no_such_section() -> None:
