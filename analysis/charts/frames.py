@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.scaling import Scaling
 from analysis.cells.sync import LinkUse, link_use_of, sync_share
-from analysis.cells.traffic import RootTraffic
+from analysis.model.wire import RootTraffic
 from analysis.statistics.stats import Estimate
 
 Row = dict[str, Any]

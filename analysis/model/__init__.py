@@ -1,1 +1,1 @@
-"""Models of what was measured: laws with few numbers, fitted with their uncertainty."""
+"""Models of what was measured, fitted with their uncertainty: laws, and where time goes."""

@@ -9,6 +9,7 @@ from typing import Annotated, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from core.record import Scalar
 from core.yaml_file import load_yaml_file
 
 FOLDER = Path(__file__).parents[1] / "published"
@@ -19,13 +20,23 @@ class _Strict(BaseModel):
 
 
 class Timing(_Strict):
-    """Mean times of a generated token, in milliseconds."""
+    """Mean times of a generated token, in milliseconds.
+
+    Attributes:
+        compute_ms: None, like `sync_ms`, where only the total was published.
+    """
 
     model: str
     nodes: PositiveInt
     total_ms: PositiveFloat
-    compute_ms: PositiveFloat
-    sync_ms: PositiveFloat
+    compute_ms: PositiveFloat | None = None
+    sync_ms: PositiveFloat | None = None
+
+    @model_validator(mode="after")
+    def _has_both_parts_or_none(self) -> Self:
+        if (self.compute_ms is None) != (self.sync_ms is None):
+            raise ValueError("give compute_ms and sync_ms, or neither where only total_ms is known")
+        return self
 
 
 class Traffic(_Strict):
@@ -75,6 +86,9 @@ class Publication(_Strict):
         weights: type of the weights; None where figures do not depend on it.
         exchanged: type of the exchanged activations; None where figures do not depend on it.
         samples: tokens behind each mean; None where it was not published.
+        version: of the engine; None where figures do not depend on it or it was not published.
+        axes: values of the engine's own axes that decide how nodes exchange.
+        link_mbit: rate of the links; None where it was not published.
     """
 
     engine: str
@@ -84,6 +98,9 @@ class Publication(_Strict):
     weights: str | None = None
     exchanged: str | None = None
     samples: PositiveInt | None = None
+    version: str | None = None
+    axes: dict[str, Scalar] = Field(default_factory=dict)
+    link_mbit: PositiveFloat | None = None
     timings: tuple[Timing, ...] = ()
     traffic: tuple[Traffic, ...] = ()
     links: tuple[OverLink, ...] = ()
@@ -113,7 +130,7 @@ def published_timings(engines: Iterable[str]) -> pd.DataFrame:
             "machines": table.machines,
             **timing.model_dump(),
             "tokens_per_s": 1000 / timing.total_ms,
-            "sync_share": timing.sync_ms / timing.total_ms,
+            "sync_share": _share(timing),
             "samples": table.samples,
             "source": table.source,
             "published": table.published,
@@ -127,6 +144,10 @@ def published_timings(engines: Iterable[str]) -> pd.DataFrame:
         of_series = frame.groupby(["source", "machines", "model"], sort=False)["total_ms"]
         frame["speed_up"] = of_series.transform("first") / frame["total_ms"]
     return frame
+
+
+def _share(timing: Timing) -> float | None:
+    return None if timing.sync_ms is None else timing.sync_ms / timing.total_ms
 
 
 def published_over_links(

@@ -7,34 +7,32 @@ from collections.abc import Iterable
 import pandas as pd
 
 from analysis.cells.cells import CellResult, Series
-from analysis.cells.traffic import RootTraffic, formula_holds, root_traffic
 from analysis.charts.frames import Predict
+from analysis.model.wire import RootTraffic, exchanged_with, is_chain, traffic, wire_of
 from collect.run import RunManifest
 from core.errors import HerdError
 from models.catalogue import load_catalogue
 
 
 def predictor(run: RunManifest) -> Predict:
-    """What a cell's root must send and receive for a token by the engine's algorithm.
+    """What a cell's root must send and receive for a token by the way its engine exchanges.
 
-    It knows nothing (None) of engines other than distributed-llama, of releases with another
-    algorithm, and of models that the catalogue does not have.
+    It knows nothing (None) of engines that pass activations along a chain, which report no
+    traffic, of releases without a formula, and of models that the catalogue does not have.
     """
     catalogue = load_catalogue()
-    version = run.engines.get("distributed-llama", {}).get("version")
-    holds = formula_holds(None if version is None else str(version))
 
     def predict(cell: CellResult) -> RootTraffic | None:
-        if cell.engine != "distributed-llama" or not holds:
-            return None
         params = cell.record.params
+        version = run.engines.get(cell.engine, {}).get("version")
+        wire = wire_of(cell.engine, None if version is None else str(version), params)
+        if wire is None or is_chain(wire):
+            return None
         try:
             shape = catalogue.get(str(params["model"])).shape
         except HerdError:
             return None
-        return root_traffic(
-            cell.nodes, shape.dim, shape.layers, shape.vocab, weights=str(params["weights"])
-        )
+        return traffic(wire, shape, cell.nodes, exchanged_with(str(params["weights"])))
 
     return predict
 

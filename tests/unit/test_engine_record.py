@@ -166,7 +166,6 @@ def test_every_role_describes_its_variables(name: str) -> None:
 THEIRS = ("llama.cpp", "distributed-llama", "petals")
 KNOWING = {
     "analysis/verdict/caveats.py": "Petals' own caveat",
-    "analysis/network/network.py": "the theory of distributed-llama's traffic",
     "analysis/cells/token_times.py": "distributed-llama's whole milliseconds",
     "collect/parsers/dllama_source.py": "logs of another engine are refused by name",
     "experiments/doctor/checks/advice.py": "how Petals' Python comes onto a node",

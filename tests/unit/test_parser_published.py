@@ -105,7 +105,7 @@ def test_every_cell_comes_out_of_the_report(tmp_path: Path, model: str) -> None:
         assert f"{parts.loc[nodes, 'compute_ms']:.2f}" == printed(row, "inference_ms")
         assert f"{parts.loc[nodes, 'sync_ms']:.2f}" == printed(row, "transfer_ms")
     assert "What others have published" in (folder / "index.html").read_text()
-    assert len(pd.read_csv(folder / "published.csv")) == 8 + 9 + 5
+    assert len(pd.read_csv(folder / "published.csv")) == 8 + 9 + 5 + 6 + 2 + 2 + 2
 
 
 def test_the_shipped_table_is_the_published_one() -> None:

@@ -12,10 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.cells.scaling import scalings_of
-from analysis.cells.traffic import RootTraffic
 from analysis.charts import charts, frames, plots, style
 from analysis.charts.charts import Chart
 from analysis.charts.selection import selection_of
+from analysis.model.wire import NOTHING
 from tests.doubles.run_frames import Outcomes, make_series
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
@@ -35,7 +35,7 @@ def drawn(outcomes: Outcomes = RUN) -> dict[str, Chart]:
     made = (
         *charts.decode_charts(series, shown),
         *charts.scaling_charts(scalings_of(series), shown),
-        *charts.time_charts(series, shown, lambda _cell: RootTraffic(10, 20)),
+        *charts.time_charts(series, shown, lambda _cell: NOTHING),
         *charts.prompt_charts(series, shown),
     )
     return {chart.name: chart for chart in made}

@@ -1,0 +1,233 @@
+"""The time of a decoded token as a sum of terms, for any number of settings and draws at once.
+
+T = weights / (n x memory bandwidth) + arithmetic + layers x cost + steps x latency
+    + bytes / link rate + waiting for the slowest node
+
+Units: milliseconds, megabytes (10^6), Mbit/s. docs/cost-model.md explains each term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from analysis.model.wire import (
+    Exchanged,
+    Wire,
+    exchanged_with,
+    is_chain,
+    root_has_classifier,
+    traffic,
+)
+from models.shape import ModelShape, Weights, packed_bytes
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Term: TypeAlias = Literal["memory", "computing", "latency", "transfer", "waiting"]
+TERMS: tuple[Term, ...] = get_args(Term)
+COMPUTED: tuple[Term, ...] = ("memory", "computing")
+"""Terms of the root's own work; the others are of the nodes' synchronising."""
+MB = 1e6
+CACHE_BYTES = 4
+"""Of a value of the KV cache."""
+USUAL_LINK_MBIT = 1000.0
+"""Rate of a link that is not known: what it loses or gains is fitted, too."""
+
+Coefficient: TypeAlias = Literal[
+    "memory", "arithmetic", "head", "layer", "latency", "rate", "waiting", "capacity"
+]
+COEFFICIENTS: tuple[Coefficient, ...] = get_args(Coefficient)
+"""memory: ms for a MB of weights. arithmetic: ms for the arithmetic on what is a MB as q4_0.
+head: how many times longer the root alone takes for the logits than for as many other weights.
+layer: ms for a layer. latency: ms for a step. rate: share of the link's rate that is reached.
+waiting: how much longer than the root's the slowest slice takes, as a share. capacity: how many
+nodes' work the one machine that they share does at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a token's time depends on.
+
+    Attributes:
+        shape: of the model.
+        weights: their type.
+        nodes: how many take part.
+        wire: how they exchange.
+        exchanged: type of exchanged values; None for that which belongs to the weights.
+        link_mbit: rate of the links; None where it is not known.
+        delay_ms: added to a round trip between two nodes.
+        position: tokens in the KV cache, on average over the decoded ones.
+        slowness: time of each node for the same work relative to the first measured one, root
+            first; empty where all are alike or nothing is known.
+        shared: the nodes are virtual ones of one machine.
+        memory_gain: how many times faster the memory is than that of the fit.
+        compute_gain: the same for arithmetic and cost of layers.
+        latency_gain: the same for the latency of a step.
+    """
+
+    shape: ModelShape
+    weights: Weights
+    nodes: int
+    wire: Wire
+    exchanged: Exchanged | None = None
+    link_mbit: float | None = None
+    delay_ms: float = 0.0
+    position: float = 0.0
+    slowness: tuple[float, ...] = ()
+    shared: bool = False
+    memory_gain: float = 1.0
+    compute_gain: float = 1.0
+    latency_gain: float = 1.0
+
+    @property
+    def sends(self) -> Exchanged:
+        """The type of exchanged values."""
+        return self.exchanged or exchanged_with(self.weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the formula needs of settings, a value each.
+
+    Attributes:
+        nodes: how many share the work that is shared.
+        split_mb: MB that they read together.
+        root_mb: MB that the root reads alone.
+        split_q4: arithmetic that they share, in MB that its weights take as q4_0.
+        root_q4: arithmetic of the root alone.
+        layers: of the model.
+        steps: messages that are waited for.
+        delay_ms: what links add to these altogether.
+        line_kbit: kilobits that pass the busiest link.
+        link_mbit: its rate.
+        root_slowness: of the root, or of the mean node of a chain.
+        lag: how much slower than the root the slowest node is, from measurements of each.
+        others: 1 where there are other nodes to wait for, else 0.
+        shared: 1 where the nodes share a machine, else 0.
+        memory_gain: as in `Setting`, like the next two.
+    """
+
+    nodes: Floats
+    split_mb: Floats
+    root_mb: Floats
+    split_q4: Floats
+    root_q4: Floats
+    layers: Floats
+    steps: Floats
+    delay_ms: Floats
+    line_kbit: Floats
+    link_mbit: Floats
+    root_slowness: Floats
+    lag: Floats
+    others: Floats
+    shared: Floats
+    memory_gain: Floats
+    compute_gain: Floats
+    latency_gain: Floats
+
+
+FEATURES = tuple(part.name for part in fields(Features))
+
+
+def features_of(settings: Sequence[Setting]) -> Features:
+    """Work out what the formula needs of settings."""
+    rows = [features_of_one(setting) for setting in settings]
+    return Features(**{name: np.array([row[name] for row in rows]) for name in FEATURES})
+
+
+def features_of_one(setting: Setting) -> dict[str, float]:
+    """Name of a feature to its value, of one setting."""
+    shape, nodes = setting.shape, setting.nodes
+    moved = traffic(setting.wire, shape, nodes, setting.sends)
+    classifier = shape.vocab * shape.dim
+    shared_values = shape.layers * shape.layer_matrix_values
+    alone = classifier if root_has_classifier(setting.wire) else 0
+    shared_values += classifier - alone
+    cache = 2 * shape.layers * shape.kv_dim * CACHE_BYTES * setting.position
+    root, lag = _pace(setting)
+    return {
+        "nodes": 1.0 if is_chain(setting.wire) else float(nodes),
+        "split_mb": (packed_bytes(shared_values, setting.weights) + cache) / MB,
+        "root_mb": packed_bytes(alone, setting.weights) / MB,
+        "split_q4": packed_bytes(shared_values, "q4_0") / MB,
+        "root_q4": packed_bytes(alone, "q4_0") / MB,
+        "layers": float(shape.layers),
+        "steps": float(moved.steps),
+        "delay_ms": moved.remote_steps * setting.delay_ms / 2,
+        "line_kbit": moved.line_bytes * 8 / 1000,
+        "link_mbit": setting.link_mbit or USUAL_LINK_MBIT,
+        "root_slowness": root,
+        "lag": lag,
+        "others": float(nodes > 1 and not is_chain(setting.wire)),
+        "shared": float(setting.shared),
+        "memory_gain": setting.memory_gain,
+        "compute_gain": setting.compute_gain,
+        "latency_gain": setting.latency_gain,
+    }
+
+
+def _pace(setting: Setting) -> tuple[float, float]:
+    """How slow the root is, and by how much more the slowest node: of a chain, the mean and 0."""
+    if not setting.slowness:
+        return 1.0, 0.0
+    if is_chain(setting.wire):
+        return sum(setting.slowness) / len(setting.slowness), 0.0
+    root = setting.slowness[0]
+    return root, max(setting.slowness) - root
+
+
+def terms_of(values: Mapping[Coefficient, Floats], of: Features) -> dict[Term, Floats]:
+    """Milliseconds of each term.
+
+    Args:
+        values: coefficients, each an array whose last axis is 1 long.
+        of: settings.
+
+    Returns:
+        Term to an array whose last axis is that of the settings.
+    """
+    at_once = np.where(of.shared > 0, np.minimum(of.nodes, values["capacity"]), of.nodes)
+    crowd = of.nodes / at_once
+    reading = values["memory"] / of.memory_gain
+    counting = values["arithmetic"] / of.compute_gain
+    split_memory, split_sum = reading * of.split_mb / at_once, counting * of.split_q4 / at_once
+    slices = split_memory + split_sum
+    layers = values["layer"] * of.layers / of.compute_gain
+    pace = of.root_slowness
+    return {
+        "memory": pace * (split_memory + reading * of.root_mb * values["head"]),
+        "computing": pace * (split_sum + counting * of.root_q4 * values["head"] + layers),
+        "latency": values["latency"] * of.steps * crowd / of.latency_gain + of.delay_ms,
+        "transfer": of.line_kbit / (of.link_mbit * values["rate"]),
+        "waiting": of.others * slices * (of.lag + values["waiting"] * pace),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A measured cell.
+
+    Attributes:
+        setting: what was measured.
+        total_ms: of a decoded token.
+        sync_ms: the part of it that the engine reports as synchronising; None where it does not.
+        error: standard error of the logarithm of these; 0 where it is not known.
+        label: of the cell, for tables.
+        model: its name.
+    """
+
+    setting: Setting
+    total_ms: float
+    sync_ms: float | None = None
+    error: float = 0.0
+    label: str = ""
+    model: str = ""
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether computing and synchronising are known apart."""
+        return self.sync_ms is not None and 0 <= self.sync_ms < self.total_ms

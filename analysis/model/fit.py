@@ -1,0 +1,223 @@
+"""A fit of the cost model: draws of its coefficients, and how it does on cells that it never saw.
+
+Errors are judged by leaving out all cells of a number of nodes in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from analysis.model.cost import (
+    COEFFICIENTS,
+    COMPUTED,
+    TERMS,
+    Coefficient,
+    Features,
+    Floats,
+    Observation,
+    Term,
+    features_of,
+    terms_of,
+)
+from analysis.model.posterior import (
+    DEGREES,
+    DIMENSIONS,
+    Priors,
+    Problem,
+    coefficients_at,
+    log_density,
+    problem_of,
+    sum_of,
+    walkers_at,
+)
+from analysis.model.sampling import draw
+
+WALKERS = 36
+BURN, KEEP, EVERY = 500, 20, 25
+DRAWS = 400
+"""Of the whole fit that are kept; the noise of each belongs to it."""
+LEVEL = 0.9
+TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+AS_BEFORE = 0.7
+"""Share of a prior's spread from which a coefficient counts as unknown after a fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """A cell as a fit predicts it that saw no cell of its number of nodes.
+
+    Attributes:
+        observation: what was measured.
+        predicted_ms: median of the prediction.
+        low_ms: lower end of its 90 % interval.
+        high_ms: upper end.
+    """
+
+    observation: Observation
+    predicted_ms: float
+    low_ms: float
+    high_ms: float
+
+    @property
+    def error(self) -> float:
+        """The relative error, without its sign."""
+        return abs(self.predicted_ms / self.observation.total_ms - 1)
+
+    @property
+    def is_covered(self) -> bool:
+        """Whether the interval has what was measured."""
+        return self.low_ms <= self.observation.total_ms <= self.high_ms
+
+
+@dataclass(frozen=True, slots=True)
+class CostFit:
+    """The cost model fitted to cells.
+
+    Attributes:
+        observations: the cells.
+        version: of the engine, as recorded.
+        draws: coefficient to its draws, in its unit, (draws, 1).
+        noise: factor on computing and on syncing of each draw, (draws, 1) each.
+        inner: median prediction of each cell by the fit that saw it, in ms.
+        inner_sync: the same of its syncing.
+        left_out: each cell by a fit that did not see it.
+        apart: computing and syncing were known apart.
+        spreads: prior and posterior standard deviation of each coefficient's logarithm.
+        priors: what was believed beforehand.
+    """
+
+    observations: tuple[Observation, ...]
+    version: str | None
+    draws: dict[Coefficient, Floats]
+    noise: tuple[Floats, Floats]
+    inner: tuple[float, ...]
+    inner_sync: tuple[float, ...]
+    left_out: tuple[Unseen, ...]
+    apart: bool
+    spreads: dict[str, tuple[float, float]]
+    priors: Priors = field(default_factory=dict)
+
+    @property
+    def median_error(self) -> float:
+        """Median relative error over cells that were left out."""
+        return float(np.median([one.error for one in self.left_out]))
+
+    @property
+    def coverage(self) -> float:
+        """Share of the cells that are inside their 90 % interval when they are left out."""
+        return float(np.mean([one.is_covered for one in self.left_out]))
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of nodes, each once."""
+        return tuple(sorted({one.setting.nodes for one in self.observations}))
+
+    def terms(self, of: Features) -> dict[Term, Floats]:
+        """Milliseconds of each term, (draws, settings)."""
+        return terms_of(self.draws, of)
+
+    def totals(self, of: Features) -> Floats:
+        """Milliseconds of a token with what the formula leaves, (draws, settings)."""
+        return totals_of(self.terms(of), self.noise)
+
+    def unknown(self) -> tuple[Coefficient, ...]:
+        """Coefficients on which the cells have next to no bearing: their spread is the prior's."""
+        return tuple(
+            name
+            for name in COEFFICIENTS
+            if self.spreads[name][1] > AS_BEFORE * self.spreads[name][0] and self._matters(name)
+        )
+
+    def _matters(self, name: Coefficient) -> bool:
+        of = features_of([one.setting for one in self.observations])
+        absent = {"capacity": of.shared, "head": of.root_mb}
+        return name not in absent or bool(np.any(absent[name]))
+
+
+def totals_of(terms: dict[Term, Floats], noise: tuple[Floats, Floats]) -> Floats:
+    """Sum terms with a factor of noise on computing and on syncing."""
+    synced = sum_of(terms, ("latency", "transfer", "waiting"))
+    return sum_of(terms, COMPUTED) * noise[0] + synced * noise[1]
+
+
+def fit_of(
+    observations: Sequence[Observation],
+    version: str | None = None,
+    priors: Priors | None = None,
+    seed: int = 1,
+) -> CostFit:
+    """CostFit the model, and fit it again without each number of nodes.
+
+    Args:
+        observations: cells of one wire on one set of machines, of two numbers of nodes at least.
+        version: of the engine.
+        priors: what a probe knows, by coefficient; the rest is as usual for machines.
+        seed: of the draws.
+    """
+    problem = problem_of(observations, priors or {})
+    counts = sorted({one.setting.nodes for one in observations})
+    nodes = np.array([one.setting.nodes for one in observations])
+    weights = np.stack([np.ones(len(nodes)), *((nodes != count) * 1.0 for count in counts)])
+    begin = np.stack([walkers_at(problem, WALKERS, seed) for _ in weights])
+    points = draw(
+        lambda point: log_density(problem, weights, point),
+        begin, burn=BURN, keep=KEEP, every=EVERY, seed=seed,
+    )  # fmt: skip
+    apart = bool(problem.has_sync.any())
+    left_out = [
+        _left_out(observations, problem, points[1 + counts.index(count)], place, apart, seed)
+        for place, count in enumerate(nodes)
+    ]
+    whole = points[0]
+    chosen = whole[np.linspace(0, len(whole) - 1, DRAWS).astype(int)]
+    draws = coefficients_at(chosen, problem.layer_mb)
+    terms = terms_of(draws, problem.of)
+    return CostFit(
+        observations=tuple(observations),
+        version=version,
+        draws=draws,
+        noise=_noise(chosen, seed, apart=apart),
+        inner=tuple(np.median(sum_of(terms), axis=0)),
+        inner_sync=tuple(np.median(sum_of(terms, ("latency", "transfer", "waiting")), axis=0)),
+        left_out=tuple(left_out),
+        apart=apart,
+        spreads={
+            name: (problem.priors[name].spread, float(np.std(whole[:, place])))
+            for place, name in enumerate(DIMENSIONS)
+        },
+        priors=problem.priors,
+    )
+
+
+def _left_out(
+    observations: Sequence[Observation],
+    problem: Problem,
+    points: Floats,
+    place: int,
+    apart: bool,  # noqa: FBT001 - of one private call
+    seed: int,
+) -> Unseen:
+    of = features_of([observations[place].setting])
+    terms = terms_of(coefficients_at(points, problem.layer_mb), of)
+    noise = _noise(points, seed + place + 1, apart=apart)
+    error = np.exp(
+        problem.error[place] * np.random.default_rng(place).standard_normal((len(points), 1))
+    )
+    totals = totals_of(terms, noise) * error
+    low, middle, high = np.quantile(totals[:, 0], (TAILS[0], 0.5, TAILS[1]))
+    return Unseen(observations[place], float(middle), float(low), float(high))
+
+
+def _noise(points: Floats, seed: int, *, apart: bool) -> tuple[Floats, Floats]:
+    """Draw what the formula leaves, as factors; the same for all terms where nothing is apart."""
+    generator = np.random.default_rng(seed)
+    off = generator.standard_t(DEGREES, size=(len(points), 2))
+    computing = np.exp(off[:, :1] * np.exp(points[:, -2:-1]))
+    syncing = np.exp(off[:, 1:] * np.exp(points[:, -1:])) if apart else computing
+    return computing, syncing
+
+
+__all__ = ["LEVEL", "TAILS", "TERMS", "CostFit", "Unseen", "fit_of", "totals_of"]
