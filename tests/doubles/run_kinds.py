@@ -37,6 +37,7 @@ from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
 from tests.doubles.noisy_run import noisy_frames
+from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
@@ -264,6 +265,7 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "petals": _petals,
     "GPU and Pis": _gpu_and_pis,
     "software GPU": _software_gpu,
+    "named machines": lambda _folder: study_of(*placed_frames(each_and_roots())),
     "greedy": _greedy,
     "documents": _scored_documents,
     "questions": _questions,

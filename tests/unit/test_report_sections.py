@@ -67,6 +67,7 @@ ANCHORS = (
     "ratings",
     "limits",
     "additions",
+    "machines",
     "decode",
     "scaling",
     "laws",
