@@ -7,7 +7,7 @@ import sys
 from fabric.main import program
 
 from verbs.lab import lab_down, lab_status, lab_up
-from verbs.machines import adopt, doctor, name_machines
+from verbs.machines import adopt, doctor, name_machines, probe
 from verbs.models import convert, finetune, models
 from verbs.plans import plan, prepare
 from verbs.results import parse_log, rate, report, status
@@ -28,6 +28,7 @@ __all__ = [
     "parse_log",
     "plan",
     "prepare",
+    "probe",
     "rate",
     "report",
     "run_matrix",

@@ -19,7 +19,16 @@ from collect.run import MOST_NODES, Scalar
 from core.durable import MEASURED_IS_SAFE, replace_file, writing
 from core.errors import HerdError
 from core.foreign import Count, FileName
-from core.record import Moment, Record, Seconds, Words, all_differ, own_folder, read_record
+from core.record import (
+    Moment,
+    Positive,
+    Record,
+    Seconds,
+    Words,
+    all_differ,
+    own_folder,
+    read_record,
+)
 
 PROBES_FOLDER = "probes"
 _NAMED = "%Y%m%d-%H%M%S"
@@ -54,6 +63,8 @@ class NodeProbe(Record):
         threads: how many threads computed at once for the figures of all cores.
         memory_one_gbs: read from memory by one thread, in GB/s; None if it was not measured.
         memory_all_gbs: read from memory by all threads together, in GB/s.
+        memory_spread: by how much the figures of all threads differed in the times that they
+            were measured: the largest less the smallest, as a share of the median.
         memory_loop: the function of the C library that read fastest, such as `memchr`.
         array_mib: size of what was read, in MiB.
         cache_mib: size of the node's last caches together, in MiB; None if unknown.
@@ -68,6 +79,7 @@ class NodeProbe(Record):
     threads: Annotated[int, Field(strict=True, ge=1, le=65_536)]
     memory_one_gbs: GigabytesPerSecond | None = None
     memory_all_gbs: GigabytesPerSecond | None = None
+    memory_spread: Positive | None = None
     memory_loop: Words | None = None
     array_mib: Count | None = None
     cache_mib: Count | None = None

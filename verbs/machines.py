@@ -8,7 +8,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from verbs.matrices import MATRIX_HELP
-from verbs.verb import PROJECT, say, verb
+from verbs.verb import PROJECT, say, say_besides, verb
 
 
 def name_machines(words: list[str]) -> None:
@@ -57,6 +57,35 @@ def doctor(
     else:
         show_diagnoses(diagnoses, Console())
     if worst(diagnoses) is Severity.PROBLEM:
+        raise Exit(code=1)
+
+
+@verb(
+    help={
+        "limit": "names of nodes, such as pi3,desk (default: all)",
+        "json": "the stored record as JSON",
+        "inventory": MATRIX_HELP["inventory"],
+    }
+)
+def probe(
+    _context: Context,
+    limit: str | None = None,
+    json: bool = False,
+    inventory: str | None = None,
+) -> None:
+    """Measure memory and arithmetic of each node, and latency and rate of links. No engine runs."""
+    from rich.console import Console
+
+    from experiments.probing.run import probe as measure
+    from experiments.probing.show import show_probe
+
+    record, path = measure(PROJECT, inventory, limit, say_besides)
+    if json:
+        print(record.model_dump_json())
+    else:
+        show_probe(record, Console())
+        say(f"Stored as {path.relative_to(PROJECT)}")
+    if record.left_out or record.links_left_out:
         raise Exit(code=1)
 
 

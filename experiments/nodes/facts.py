@@ -18,7 +18,7 @@ from experiments.nodes.launcher import Conversation, Launcher, Reply, Request, a
 from experiments.nodes.together import in_parallel
 from experiments.nodes.told import FactSheet, Hardware, Manifest, Stamp, read_told, unread, wrong
 
-HELPER_VERSION = "11"
+HELPER_VERSION = "12"
 """VERSION of `roles/node_base/files/herd_node/` that this toolkit speaks with."""
 FACTS_S = 30.0
 HASH_S = 900.0

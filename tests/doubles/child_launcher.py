@@ -12,16 +12,19 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from collect.attempt import NodeReading
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
+from core.paths import PROBE as PROBE_FOLDER
 from experiments.fleet.cluster import Node
 from experiments.nodes.facts import HELPER_VERSION
 from experiments.nodes.launcher import Reply, Request, UnitState
 
+PROBE = "/usr/local/libexec/llama-herd/herd-probe"
 FACTS = b'{"machine_id": "m", "boot_id": "b", "cores": 4, "memory_mib": 4096, "link_mbit": 1000}'
 TAIL_BYTES = 1024
 LISTENS = "0A"
@@ -215,6 +218,8 @@ class ChildConversation:
     def _begin(self, request: Request) -> Child:
         fields = dict(request.fields)
         argv = [self._here(value) for key, value in request.fields if key == "arg"]
+        if argv[0] == PROBE:
+            argv[:1] = [sys.executable, "-IS", str(PROBE_FOLDER)]
         environment = dict(value.split("=", 1) for key, value in request.fields if key == "env")
         stem = self._folder / "logs" / f"{self.node.name}.{fields['unit']}"
         out, err = stem.with_suffix(".out"), stem.with_suffix(".err")

@@ -43,6 +43,7 @@ MATRICES = [
     path for path in Path("experiments/matrices").glob("*.yml") if path.stem not in NEEDS_TRAINING
 ]
 CLIENT = "/usr/local/libexec/llama-herd/herd-ask"
+PROBE = "/usr/local/libexec/llama-herd/herd-probe"
 PRIVILEGED = {
     *("kill", "killpg", "pidfd_send_signal", "unlink", "remove", "rmdir", "rename", "replace"),
     *("chmod", "chown", "flock", "lockf", "ftruncate", "truncate", "run", "Popen", "system"),
@@ -188,6 +189,47 @@ def test_no_argument_leads_to_another_program_or_a_file_that_is_no_model(
 def test_the_client_asks_servers_on_this_node_and_nothing_else(arguments: list[str]) -> None:
     with pytest.raises(RefusalError):
         check_program(Request(["run", *(f"arg={word}" for word in (CLIENT, *arguments))]))
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("arguments", "listened"),
+    [
+        (("node", "256", "4"), None),
+        (("links", "9999", "10.0.0.2", "10.0.0.3"), None),
+        (("listen", "10.0.0.1", "9999"), 9999),
+    ],
+)
+def test_the_probe_measures_and_its_port_is_one_that_the_firewall_must_guard(
+    arguments: tuple[str, ...], listened: int | None
+) -> None:
+    request = Request(["run", *(f"arg={word}" for word in (PROBE, *arguments))])
+    assert request.ports(check_program(request)) == {None, listened}
+    assert not request.engine()
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["node"],
+        ["node", "256"],
+        ["node", "-1", "4"],
+        ["node", "256", "4", "/etc/shadow"],
+        ["node", "256 4"],
+        ["links", "9999"],
+        ["links", "9999", "example.org"],
+        ["links", "9999", "10.0.0.2", "--option"],
+        ["listen", "10.0.0.1"],
+        ["listen", "/run/socket", "9999"],
+        ["listen", "10.0.0.1", "9999", "9998"],
+        ["shell", "sh"],
+    ],
+)
+def test_the_probe_does_nothing_but_measure(arguments: list[str]) -> None:
+    with pytest.raises(RefusalError, match="nothing that the probe measures"):
+        check_program(Request(["run", *(f"arg={word}" for word in (PROBE, *arguments))]))
 
 
 @pytest.mark.usefixtures("installed")

@@ -47,6 +47,8 @@ ALLOWED = [
         "made = http.client.HTTPSConnection(*first, timeout=self.connect_s, context=context)",
     ),
     (f"{CLIENT}/server.py", "return http.client.HTTPConnection(*first, timeout=self.connect_s)"),
+    # The probe: to the port on which it has itself begun to listen, on nodes that it owns.
+    ("roles/node_base/files/herd_probe/links.py", "connection.connect((address, port))"),
     # Petals' first peer: a swarm, which takes connections of strangers, and no engine of others.
     (
         "roles/petals/files/programs/herd_petals/server.py",

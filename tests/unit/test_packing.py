@@ -15,7 +15,7 @@ from core.packing import modules_of, packed
 from core.paths import CLIENT
 
 FILES = Path(__file__).resolve().parents[2] / "roles" / "node_base" / "files"
-PACKAGES = ("herd_node", "herd_ask", "herd_gpu")
+PACKAGES = ("herd_node", "herd_ask", "herd_gpu", "herd_probe")
 CHECK = "import runpy, sys; runpy.run_path(sys.argv[1])"
 """As role `node_base` looks at a file before it takes the old one's place."""
 

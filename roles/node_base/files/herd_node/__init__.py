@@ -1,7 +1,7 @@
 """The only program of llama-herd that runs as root on a node after provisioning.
 
-It starts engines, and the client that asks them, as confined transient units under the user `herd`
-and reports what they did.
+It starts engines, the client that asks them and the program that measures nodes, as confined
+transient units under the user `herd`, and reports what they did.
 
     herd-node serve                          requests on standard input, replies on standard output
     herd-node facts|clean|space|firewall|gpu one request, for people and roles (`gpu engine=…`);
@@ -21,4 +21,4 @@ through a pidfd. It needs only Python 3.9 and its standard library, which every 
 these modules are one file (`core/packing.py`).
 """
 
-VERSION = "11"
+VERSION = "12"

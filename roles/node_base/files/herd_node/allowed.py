@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from herd_node.ground import RefusalError
-from herd_node.places import CLIENT, ENGINES, MODELS
+from herd_node.places import CLIENT, ENGINES, MODELS, PROBE
 
 PROGRAM = re.compile(re.escape(ENGINES) + r"/([a-z0-9][a-z0-9.-]*)/bin/[A-Za-z0-9][A-Za-z0-9.-]*")
 SWARMING = "petals"
@@ -24,6 +24,11 @@ PORT_OPTION = re.compile("--(?:[a-z0-9-]+-)?(?:port|listen)")
 MODEL_PATH = re.compile(re.escape(MODELS) + r"(?:/[^/.][^/]*){1,2}")
 CLIENT_URL = re.compile(r"http://127\.0\.0\.1:[0-9]{1,5}/[A-Za-z0-9/_.-]{0,100}")
 NUMBER = re.compile(r"[0-9][0-9.e+]{0,14}")
+PROBED = re.compile(
+    r"node [0-9]{1,7} [0-9]{1,5}|links [0-9]{1,5}(?: [0-9]{1,3}(?:\.[0-9]{1,3}){3}){1,1000}"
+    r"|listen [0-9]{1,3}(?:\.[0-9]{1,3}){3} (?P<port>[0-9]{1,5})"
+)
+"""What the program that measures may be given. It reads and writes no file that is named."""
 ARGUMENT_BYTES = 131_071
 """The longest that the kernel takes (MAX_ARG_STRLEN)."""
 ALL_ARGUMENTS_BYTES = 2_000_000
@@ -94,7 +99,7 @@ def is_of_options(words: list[object]) -> bool:
 
 
 def engine_of(program: str) -> str:
-    """Whose program it is; empty for the client, and for what may not be started."""
+    """Whose program it is; empty for the client, the probe, and what may not be started."""
     match = PROGRAM.fullmatch(program)
     return match[1] if match else ""
 
@@ -121,7 +126,7 @@ def is_of_gpu(assignment: str, gpu: Wish | None) -> bool:
 def check(
     argv: list[str], environment: list[str], gpu: Wish | None, told: Callable[[str], Words]
 ) -> Words:
-    """Refuse everything but engines and the client, as the toolkit itself would start them.
+    """Refuse everything but engines, the client and the probe, as the toolkit would start them.
 
     Args:
         argv: program and arguments.
@@ -130,17 +135,31 @@ def check(
         told: reads what an engine may be given.
 
     Returns:
-        What the program may be given; nothing of the client, which gets no options.
+        What the program may be given; nothing of the client and the probe, which get no options.
     """
     program, *arguments = argv or [""]
     engine = engine_of(program)
-    if not engine and program != CLIENT:
+    if not engine and program not in (CLIENT, PROBE):
         raise RefusalError(f"its program {program[:200]!r} is not below {ENGINES}")
     if not os.access(program, os.X_OK):
         raise RefusalError(f"its program {program} is not there: provision the node")
     for assignment in environment:
         if not VARIABLE.fullmatch(assignment) and not is_of_gpu(assignment, gpu):
             raise RefusalError(f"{assignment[:200]!r} is no variable for an engine")
+    check_words(arguments)
+    if program == PROBE:
+        probed(arguments)
+        return NO_WORDS
+    if not engine:
+        check_questions(arguments)
+        return NO_WORDS
+    words = told(engine)
+    check_options(engine, words, arguments)
+    return words
+
+
+def check_words(arguments: list[str]) -> None:
+    """Refuse arguments that the kernel does not take, or that systemd would change."""
     for word in arguments:
         if len(word.encode()) > ARGUMENT_BYTES:
             raise RefusalError(f"an argument has more than {ARGUMENT_BYTES} bytes: {word[:60]!r} …")
@@ -151,12 +170,6 @@ def check(
         raise RefusalError(
             f"its arguments have {whole} bytes, and {ALL_ARGUMENTS_BYTES} can be given"
         )
-    if not engine:
-        check_questions(arguments)
-        return NO_WORDS
-    words = told(engine)
-    check_options(engine, words, arguments)
-    return words
 
 
 def check_options(engine: str, words: Words, arguments: list[str]) -> None:
@@ -202,6 +215,18 @@ def check_questions(arguments: list[str]) -> None:
     for question in filter(None, questions):
         if not question.startswith("{"):
             raise RefusalError(f"{question[:200]!r} is no question for the client")
+
+
+def probed(arguments: list[str]) -> int | None:
+    """The port on which the probe is to listen; None if it is to do something else.
+
+    Raises:
+        RefusalError: it is to do what it cannot.
+    """
+    given = PROBED.fullmatch(" ".join(arguments))
+    if not given or any(" " in word for word in arguments):
+        raise RefusalError(f"{' '.join(arguments)[:200]!r} is nothing that the probe measures")
+    return port_of(given["port"]) if given["port"] else None
 
 
 def ports_in(words: Words, arguments: list[str]) -> list[int]:

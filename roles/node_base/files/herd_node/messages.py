@@ -6,9 +6,10 @@ import os
 import re
 from collections.abc import Mapping
 
-from herd_node.allowed import Wish, Words, engine_of, ports_in
+from herd_node.allowed import Wish, Words, engine_of, ports_in, probed
 from herd_node.cards import BACKENDS, MOST_GPUS
 from herd_node.ground import RefusalError, printable
+from herd_node.places import PROBE
 
 UNIT_NAME = re.compile(r"herd-[a-z0-9.-]{1,110}")
 LINE_BUFFERED = ["/usr/bin/stdbuf", "-oL"]
@@ -56,7 +57,7 @@ class Request:
         return self.number("port", 65_535, least=1) if self.text("port") else None
 
     def ports(self, words: Words) -> set[int | None]:
-        """Those on which an engine is to listen; None for one that does not.
+        """Those on which an engine or the probe is to listen; None for one that does not.
 
         Args:
             words: what the engine may be given.
@@ -64,8 +65,10 @@ class Request:
         Raises:
             RefusalError: it is to listen on a port that is not named.
         """
-        named = ports_in(words, self.program()[1:]) if self.engine() else []
-        return {self.port(), *named}
+        program, *arguments = self.program() or [""]
+        if program == PROBE:
+            return {self.port(), probed(arguments)}
+        return {self.port(), *(ports_in(words, arguments) if self.engine() else [])}
 
     def gpu(self) -> Wish | None:
         """Which GPU it is to use; None for one that is to use none.
@@ -94,7 +97,7 @@ class Request:
         return argv[2:] if argv[:2] == LINE_BUFFERED else argv
 
     def engine(self) -> str:
-        """Whose program it is; empty for the client."""
+        """Whose program it is; empty for the client and the probe."""
         return engine_of(next(iter(self.program()), ""))
 
 

@@ -2,7 +2,7 @@
 
 In this order:
 
-    start     an engine's program or the client, as `herd`, fenced in, with limits
+    start     an engine's program, the client or the probe, as `herd`, fenced in, with limits
     devices   have the GPU's made for an engine that was built for it, and show it those
     stop      a unit that this program started, and no other
     lock      the node, by a file that only root can open; end the helper that holds it

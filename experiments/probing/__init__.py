@@ -1,0 +1,1 @@
+"""`fab probe`: what nodes and links can do, measured without any engine."""
