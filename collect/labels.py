@@ -10,6 +10,8 @@ PLACED_AXES = (
     "system", "engine", "model", "nodes", "group", "on", "threads", "context", "adapter", "arm",
 )  # fmt: skip
 """Axes whose words a label has at a fixed place."""
+PROMPTS = {"prompt_tokens": "a prompt of {} tokens", "generate_tokens": "{} generated tokens"}
+"""Axes of the numbers of tokens of a benchmark, and how they are labelled."""
 LINK = ("link_mbit", "link_delay_ms")
 """Axes of links, which are labelled by their units."""
 
@@ -28,7 +30,7 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     if not params["nodes"]:  # an API: what is left to say is whether it is asked
         return " ".join((*words, str(params.get("answers", ""))))
     words.append(_machines(params))
-    skipped = (*PLACED_AXES, *LINK)
+    skipped = (*PLACED_AXES, *LINK, *PROMPTS)
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
@@ -37,6 +39,7 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     if "adapter" in params:
         adapter = params["adapter"]
         words.append("without an adapter" if adapter == "none" else f"with the adapter {adapter}")
+    words += [told.format(params[axis]) for axis, told in PROMPTS.items() if axis in params]
     words += _link_words(params)
     if params.get("context"):
         words.append(f"context {params['context']}")

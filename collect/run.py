@@ -70,6 +70,12 @@ Axis = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
+FEWEST_TOKENS, MOST_TOKENS = 2, 4096
+"""Of a prompt, and of what is generated after it."""
+PROMPT_AXES = ("prompt_tokens", "generate_tokens")
+"""Axes that are fields of a benchmark: a cell that has them has its own numbers."""
+
+
 class Benchmark(Record):
     """Fixed token counts: read a prompt, then generate.
 
@@ -79,8 +85,8 @@ class Benchmark(Record):
     """
 
     kind: Literal["benchmark"] = "benchmark"
-    prompt_tokens: int = Field(default=32, ge=2, le=4096)
-    generate_tokens: int = Field(default=64, ge=2, le=4096)
+    prompt_tokens: int = Field(default=32, ge=FEWEST_TOKENS, le=MOST_TOKENS)
+    generate_tokens: int = Field(default=64, ge=FEWEST_TOKENS, le=MOST_TOKENS)
 
 
 class Perplexity(Record):
@@ -249,7 +255,7 @@ class SystemRecord(Record):
 
 
 _AXES_OF_ALL = ("engine", "model", "nodes", "weights")
-_WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms"})
+_WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms", *PROMPT_AXES})
 _TEXT_AXES = frozenset(
     {"engine", "model", "weights", "workers", "system", "device", "group", "on", "part", "arm"}
 )
@@ -261,6 +267,8 @@ def _check_axis(axis: str, value: Scalar) -> None:
     is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
     if axis in _WHOLE_AXES and not is_count:
         raise ValueError(f"its axis {axis} must be a whole number from 0 on")
+    if axis in PROMPT_AXES and not FEWEST_TOKENS <= int(value) <= MOST_TOKENS:
+        raise ValueError(f"its axis {axis} must be from {FEWEST_TOKENS} to {MOST_TOKENS}")
     if axis in _TEXT_AXES and not isinstance(value, str):
         raise ValueError(f"its axis {axis} must be a text")
 
@@ -290,7 +298,7 @@ class CellRecord(Record):
         for axis, value in self.params.items():
             _check_axis(axis, value)
         all_differ("the node", self.nodes)
-        taken = sorted(_COLUMNS & self.params.keys())
+        taken = sorted(_COLUMNS & self.params.keys() - set(PROMPT_AXES))
         if taken:
             raise ValueError(f"{taken[0]} is a column of every run, not an axis")
         return self
@@ -432,8 +440,12 @@ class RunManifest(Record):
         )
 
     def workload_of(self, cell: CellRecord) -> Workload:
-        """What a cell is asked to do."""
-        return self.workload or self.parts[str(cell.params["part"])].workload
+        """What a cell is asked to do; a benchmark with the cell's own numbers of tokens."""
+        workload = self.workload or self.parts[str(cell.params["part"])].workload
+        if not isinstance(workload, Benchmark):
+            return workload
+        own = {axis: cell.params[axis] for axis in PROMPT_AXES if axis in cell.params}
+        return workload.model_copy(update=own) if own else workload
 
     def of_part(self, name: str) -> RunManifest:
         """A part as a separate run, which has one workload and no axis `part`.

@@ -169,7 +169,13 @@ def _axis_columns(manifest: RunManifest) -> dict[str, str]:
         for name, value in cell.params.items():
             values.setdefault(name, []).append(value)
     first = [name for name in FIRST_AXES if name in values]
-    return {name: _dtype(values[name]) for name in (*first, *sorted(set(values).difference(first)))}
+    ordered = (*first, *sorted(set(values).difference(first)))
+    return {column_of(name): _dtype(values[name]) for name in ordered}
+
+
+def column_of(axis: str) -> str:
+    """The column of an axis; it has another name where a measured figure has the axis's own."""
+    return f"asked_{axis}" if axis in TRIALS_AFTER_AXES else axis
 
 
 def _dtype(values: Sequence[Scalar]) -> str:
@@ -189,7 +195,7 @@ def _trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
         "trial_id": state.trial.trial_id,
         "cell_id": state.cell.cell_id,
         **{
-            name: str(value) if axes[name] == "string" else value
+            (column := column_of(name)): str(value) if axes[column] == "string" else value
             for name, value in state.cell.params.items()
         },
         "workload": run.workload_of(state.cell).kind,

@@ -42,6 +42,8 @@ def in_words(axis: str, value: Scalar) -> str:
         if axis == "threads"
         else "",
         "context": "the model's context" if value == 0 else f"a context of {value} tokens",
+        "prompt_tokens": f"a prompt of {value} tokens",
+        "generate_tokens": f"{value} generated tokens",
         "link_mbit": f"{value} Mbit/s" if value else "the lab's link",
         "link_delay_ms": f"+{value} ms round trip" if value else "no delay",
         "net_turbo": f"net-turbo {switch}",

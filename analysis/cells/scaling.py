@@ -11,9 +11,10 @@ from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.labels import DEVICE, GROUP, ON, ON_GPU
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
-from collect.run import Scalar
+from collect.run import PROMPT_AXES, Scalar
 
 DECODE = "decode_tokens_per_s"
+LENGTH = PROMPT_AXES[0]
 SPEED = "tokens/s"
 """What comparisons of this module are of, as `comparisons.csv` calls it."""
 _Chosen = dict[tuple[str, str], None]
@@ -115,20 +116,22 @@ class Scaling:
 def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
     """What of the speeds of a run is compared; it depends on what was planned and done.
 
-    Always each number of nodes of a series with its baseline, and each link with the fastest of
-    the same cell. Then every two machines alone and every two orders of the same machines, if some
-    are named. Then each cell of a setup with the setup's base, then neighbouring numbers of nodes,
-    then every two numbers of a series, then every two cells of different series of one model and
-    weights; a kind that would make them more than `MOST_PAIRS` is left out whole.
+    Always each number of nodes of a series with its baseline, each link with the fastest of the
+    same cell, and each length of the prompt with the shortest of the same cell. Then every two
+    machines alone and every two orders of the same machines, if some are named. Then each cell of
+    a setup with the setup's base, then neighbouring numbers of nodes, then every two numbers of a
+    series, then every two cells of different series of one model, weights and numbers of tokens; a
+    kind that would make them more than `MOST_PAIRS` is left out whole.
     """
     by_series = [_speeding(series) for series in all_series]
     base = [(cell, cells[0]) for cells in by_series for cell in cells[1:]]
-    links = list(_over_links(itertools.chain.from_iterable(by_series)))
+    every = list(itertools.chain.from_iterable(by_series))
+    others = [*_over_links(every), *_over_lengths(every)]
     steps = [(cell, before) for cells in by_series for before, cell in itertools.pairwise(cells)]
     within = [
         (cell, before) for cells in by_series for before, cell in itertools.combinations(cells, 2)
     ]
-    chosen = _with({}, [*base, *links])
+    chosen = _with({}, [*base, *others])
     cells = {cell.record.cell_id: cell for cells in by_series for cell in cells}
     for further in (
         _over_machines(all_series),
@@ -190,6 +193,19 @@ def _over_links(cells: Iterable[CellResult]) -> Iterator[tuple[CellResult, CellR
         yield from ((cell, fastest) for cell in slower)
 
 
+def _over_lengths(cells: Iterable[CellResult]) -> Iterator[tuple[CellResult, CellResult]]:
+    """Each cell with a prompt whose length is an axis with the same cell's shortest prompt."""
+    groups: dict[object, list[CellResult]] = {}
+    for cell in cells:
+        params = cell.record.params
+        if LENGTH in params:
+            rest = tuple(sorted((axis, v) for axis, v in params.items() if axis != LENGTH))
+            groups.setdefault(rest, []).append(cell)
+    for group in groups.values():
+        shortest, *longer = sorted(group, key=lambda cell: int(cell.record.params[LENGTH]))
+        yield from ((cell, shortest) for cell in longer)
+
+
 def _over_machines(all_series: Iterable[Series]) -> list[tuple[CellResult, CellResult]]:
     """Every two machines alone, and every two orders of the same machines, with all else equal."""
     groups: dict[object, list[CellResult]] = {}
@@ -207,6 +223,11 @@ def places_of(all_series: Iterable[Series]) -> list[list[Series]]:
         rest = tuple(sorted((axis, v) for axis, v in series.params.items() if axis != ON))
         found.setdefault(rest, []).append(series)
     return [placed for placed in found.values() if any(series.is_named for series in placed)]
+
+
+def task_of(series: Series) -> tuple[tuple[str, Scalar], ...]:
+    """The numbers of tokens of a series, where they are axes: only the same ones compete."""
+    return tuple((axis, series.params[axis]) for axis in PROMPT_AXES if axis in series.params)
 
 
 def shared_params(series: Series) -> dict[str, Scalar]:
@@ -247,9 +268,10 @@ def _additions(all_series: Iterable[Series]) -> list[tuple[CellResult, CellResul
 
 
 def _rivals(all_series: Sequence[Series]) -> list[tuple[CellResult, CellResult]]:
-    groups: dict[tuple[str, str], list[Series]] = {}
+    groups: dict[object, list[Series]] = {}
     for series in all_series:
-        groups.setdefault((series.model, series.weights), []).append(series)
+        key = (series.model, series.weights, task_of(series))
+        groups.setdefault(key, []).append(series)
     return [
         (one, other)
         for group in groups.values()

@@ -8,10 +8,10 @@ from analysis.blocks import Block, Bullets, Figures, Folded, Prose, Section, Tal
 from analysis.cells.cells import constants
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
-from analysis.text.wording import plural
+from analysis.text.wording import listing, plural
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
-from collect.run import Benchmark, Documents, Greedy, Questions, Workload
+from collect.run import PROMPT_AXES, Benchmark, Documents, Greedy, Questions, RunManifest, Workload
 
 OF_PARTS = (
     "Each part has its own repeats; the trials of all parts alternate in randomised blocks (seed "
@@ -47,7 +47,7 @@ def _findings(study: Study) -> Iterator[Block]:
 def _protocol(study: Study) -> Iterator[Sentence]:
     run = study.run
     if run.workload is not None:
-        yield say("Each trial: {workload}.", workload=workload_in_words(run.workload))
+        yield say("Each trial: {workload}.", workload=workload_in_words(run.workload, run))
     if study.parts:
         yield say(OF_PARTS, seed=run.seed)
         return
@@ -63,13 +63,19 @@ def _protocol(study: Study) -> Iterator[Sentence]:
         yield say("The same in all series: {same}.", same=same)
 
 
-def workload_in_words(workload: Workload) -> Sentence:
-    """Say what the engines were asked to do."""
+def workload_in_words(workload: Workload, run: RunManifest) -> Sentence:
+    """Say what the engines were asked to do.
+
+    Args:
+        workload: of the run.
+        run: its plan: cells may have their own numbers of tokens.
+    """
     if isinstance(workload, Benchmark):
+        prompt, generated = (_numbers(workload, run, axis) for axis in PROMPT_AXES)
         return say(
             "process a prompt of {prompt} tokens, then generate {generated} tokens",
-            prompt=workload.prompt_tokens,
-            generated=workload.generate_tokens,
+            prompt=prompt,
+            generated=generated,
         )
     if isinstance(workload, Questions):
         return say(
@@ -101,3 +107,10 @@ def workload_in_words(workload: Workload) -> Sentence:
         characters=workload.characters,
         text=workload.text,
     )
+
+
+def _numbers(workload: Benchmark, run: RunManifest, axis: str) -> str:
+    """`16, 256 or 1024`: the numbers of tokens of the cells."""
+    asked = [run.workload_of(cell) for cell in run.cells] or [workload]
+    found = sorted({int(getattr(one, axis)) for one in asked if isinstance(one, Benchmark)})
+    return listing([str(number) for number in found], "or")

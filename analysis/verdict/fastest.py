@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from analysis.cells.cells import Series, subject
 from analysis.cells.family import Family
-from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten
+from analysis.cells.labels import named_by, varying_axes
+from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten, task_of
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import interval, listing, nodes
 from analysis.verdict.scaling_text import compared
@@ -39,6 +40,7 @@ class Fastest:
     """The cells of one model and weights that no comparison found slower than another of them.
 
     Attributes:
+        task: the numbers of tokens, where they differ between cells of the run; else empty.
         cells: they, highest median first.
         of: how many cells were measured.
         is_known: some of these were compared with each other.
@@ -48,10 +50,17 @@ class Fastest:
 
     model: str
     weights: str
+    task: str
     cells: tuple[tuple[Scaling, Point], ...]
     of: int
     is_known: bool
     is_compared: bool
+
+    @property
+    def what(self) -> str:
+        """The model with its weights and, where it matters, what was asked of it."""
+        model = f"{self.model} ({self.weights})" if self.weights else self.model
+        return f"{model} with {self.task}" if self.task else model
 
     @property
     def is_told(self) -> bool:
@@ -61,16 +70,17 @@ class Fastest:
 
 
 def fastest_of(scalings: Sequence[Scaling], family: Family) -> tuple[Fastest, ...]:
-    """Find the fastest cells of every model and weights for which several were measured."""
-    groups: dict[tuple[str, str], list[tuple[Scaling, Point]]] = {}
+    """Find the fastest cells of every model and weights for which several were measured.
+
+    Cells with other numbers of tokens have their own: a shorter prompt is no better choice.
+    """
+    groups: dict[tuple[str, str, str], list[tuple[Scaling, Point]]] = {}
+    varying = varying_axes(dict(task_of(scaling.series)) for scaling in scalings)
     for scaling in scalings:
-        key = (scaling.series.model, scaling.series.weights)
+        series = scaling.series
+        key = (series.model, series.weights, named_by(dict(task_of(series)), varying))
         groups.setdefault(key, []).extend((scaling, point) for point in scaling.points)
-    return tuple(
-        _fastest(model, weights, group, family)
-        for (model, weights), group in groups.items()
-        if len(group) > 1
-    )
+    return tuple(_fastest(*key, group, family) for key, group in groups.items() if len(group) > 1)
 
 
 def fastest_clauses(
@@ -83,18 +93,18 @@ def fastest_clauses(
         return told
     if len(rest) == 1:
         return [*told, fastest_clause(rest[0], all_series)]
-    names = [_what(found) for found in rest]
+    names = [found.what for found in rest]
     many = brief or len(rest) > MOST_NAMED
     about = f"{len(rest)} of {len(fastest)} models" if many else listing(names)
     return [*told, say(UNKNOWN_FOR, models=about)]
 
 
-def _what(found: Fastest) -> str:
-    return f"{found.model} ({found.weights})" if found.weights else found.model
-
-
 def _fastest(
-    model: str, weights: str, group: Sequence[tuple[Scaling, Point]], family: Family
+    model: str,
+    weights: str,
+    task: str,
+    group: Sequence[tuple[Scaling, Point]],
+    family: Family,
 ) -> Fastest:
     cells = [point.cell for _, point in group]
     ids = {cell.record.cell_id for cell in cells}
@@ -102,6 +112,7 @@ def _fastest(
     return Fastest(
         model=model,
         weights=weights,
+        task=task,
         cells=tuple(sorted(unbeaten, key=lambda pair: -rate_of(pair[1]))),
         of=len(group),
         is_known=any(
@@ -123,7 +134,7 @@ def rate_of(point: Point) -> float:
 
 def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> Sentence:
     """Say which cells are fastest, or that it is not known, as a clause without its full stop."""
-    model = _what(found)
+    model = found.what
     if not found.is_told:
         template = UNKNOWN
         if found.is_known and len(found.cells) < found.of:
@@ -150,10 +161,10 @@ def rival_sentences(
     scalings: Sequence[Scaling], all_series: Sequence[Series], family: Family, margin: str
 ) -> list[Sentence]:
     """Engine against engine, each at its best number of nodes, for each model and weights."""
-    groups: dict[tuple[str, str], dict[str, Scaling]] = {}
+    groups: dict[object, dict[str, Scaling]] = {}
     for scaling in scalings:
         series = scaling.series
-        engines = groups.setdefault((series.model, series.weights), {})
+        engines = groups.setdefault((series.model, series.weights, task_of(series)), {})
         held = engines.get(series.engine)
         if held is None or rate_of(scaling.best) > rate_of(held.best):
             engines[series.engine] = scaling

@@ -49,7 +49,7 @@ def _speed(scaling: Scaling) -> Figure:
 
 
 def _fastest_of(found: Fastest, models: int) -> Figure:
-    model = f"{found.model} ({found.weights}): " if models > 1 else ""
+    model = f"{found.what}: " if models > 1 else ""
     if not found.is_told:
         few = "" if found.is_known else "; too few trials to compare"
         few = few or ("" if found.is_compared else "; not all are compared with each other")

@@ -246,6 +246,8 @@ def _other_protocol(version: str, handshake: re.Match[str] | None) -> str:
 class _LlamaCpp(Parser):
     """Programs that measure by themselves, and `llama-server` asked for its tokens."""
 
+    decodes_after_prompt = False  # llama-bench reads and generates in two separate tests
+
     def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:
         """Read the output of whichever program it is."""
         if llama_server.is_asked(argv):

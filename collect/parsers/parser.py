@@ -45,9 +45,12 @@ class Parser(ABC):
     Attributes:
         stops_without_reason: its server says `stop` also of an answer that was cut off, and samples
             at the temperature from its command line, no matter what a request asks for.
+        decodes_after_prompt: its benchmark generates after the prompt that it read; False if it
+            generates from an empty context.
     """
 
     stops_without_reason = False
+    decodes_after_prompt = True
 
     @abstractmethod
     def measurement(self, argv: Sequence[str], out: bytes, err: bytes) -> Measurement:

@@ -21,6 +21,8 @@ from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.engines.petals_prompts import ADAPTER
 from experiments.links.links import LINK_AXES, MOST
+from experiments.planning.prompt_axes import AXES as PROMPTS
+from experiments.planning.prompt_axes import count_problem
 from experiments.planning.recipes import not_made_yet
 from models.shape import Weights
 
@@ -87,7 +89,7 @@ def _with_words(axes: Mapping[str, tuple[Scalar, ...]]) -> dict[str, tuple[Scala
 def known_axes() -> dict[str, tuple[Axis, ...]]:
     """Every axis that some engine or all have, by name (an axis may differ between engines)."""
     known: dict[str, tuple[Axis, ...]] = {axis.name: (axis,) for axis in (SYSTEM, *COMMON_AXES)}
-    known |= {axis.name: (axis,) for axis in (PART, *PLACE_AXES)}
+    known |= {axis.name: (axis,) for axis in (PART, *PLACE_AXES, *PROMPTS)}
     for engine in ENGINES.values():
         for axis in engine.axes:
             known[axis.name] = (*known.get(axis.name, ()), axis)
@@ -178,7 +180,7 @@ def _count_problem(name: str, value: Scalar) -> str | None:
                 f"invalid value {value} for axis {name}: give 1 to {most} {unit}, or 0 for the "
                 "lab's own."
             )
-    return None
+    return count_problem(name, value)
 
 
 def _model_problem(name: str) -> str | None:

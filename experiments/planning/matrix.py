@@ -52,6 +52,8 @@ from experiments.planning.parts import (
     repeats_problem,
 )
 from experiments.planning.places import each_place_once, placed, require_number
+from experiments.planning.prompt_axes import AXES as PROMPTS
+from experiments.planning.prompt_axes import each_length, other_workload_problems
 from experiments.planning.systems import load_systems
 
 OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
@@ -158,6 +160,8 @@ class Matrix(Record):
         for place, axes in named:
             for where, text in name_problems(axes, self.parts):
                 yield (*place, *where), text
+        for where, text in other_workload_problems(self.axes, self.workloads):
+            yield ("axes", *where), text
 
     def override(
         self,
@@ -215,7 +219,11 @@ class Matrix(Record):
                 "once each. Leave out --repeats, or change `count` in the matrix."
             )
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
-        for _, problem in (*exclusion_problems(merged), *name_problems(merged, self.parts)):
+        for _, problem in (
+            *exclusion_problems(merged),
+            *name_problems(merged, self.parts),
+            *other_workload_problems(merged, self.workloads),
+        ):
             raise HerdError(f"Reading the command line: {problem}.")
         made = self.model_copy(update={"axes": merged, **numbers, "noise": self.noise or noise})
         if made.noise and (refusal := noise_problem(made.workloads)):
@@ -247,9 +255,10 @@ class Matrix(Record):
     def _tasks(self) -> Iterator[tuple[dict[str, Scalar], Workload]]:
         """What is to be done with each combination, and what that adds to its parameters."""
         if self.workload is not None:
-            yield {}, self.workload
+            yield from each_length(self.workload, self.axes)
         for name, part in self.chosen_parts.items():
-            yield {PART.name: name}, part.workload
+            for lengths, workload in each_length(part.workload, self.axes):
+                yield {PART.name: name, **lengths}, workload
 
     def cells(self, cluster: Cluster | None = None) -> tuple[Cell, ...]:
         """Every combination once, without axes that its engine lacks.
@@ -299,7 +308,7 @@ class Matrix(Record):
 
 def _in_order(params: Mapping[str, Scalar], own: Sequence[Axis]) -> dict[str, Scalar]:
     """Axes in the order in which all cells have them: common ones first."""
-    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, PART, *PLACE_AXES, *own)]
+    names = [axis.name for axis in (SYSTEM, *COMMON_AXES, PART, *PROMPTS, *PLACE_AXES, *own)]
     return {name: params[name] for name in names if name in params}
 
 

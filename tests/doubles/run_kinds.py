@@ -144,6 +144,35 @@ def _petals(_folder: Path) -> Study:
     return study_of(run, made)
 
 
+def prompt_lengths(
+    engine: str = DLLAMA, *, ms_per_1000: float = 5.0, trials: int = 6
+) -> tuple[RunManifest, Tables]:
+    """A run with prompts of three lengths, in which each token takes a little longer.
+
+    Args:
+        engine: that reports the time of each token.
+        ms_per_1000: by how much a token takes longer 1000 positions later.
+        trials: of each cell.
+    """
+    outcomes = {
+        (engine, nodes, prompt, 64): [
+            1000 / (100 / nodes + ms_per_1000 * prompt / 1000 + step % 3 / 10)
+            for step in range(trials)
+        ]
+        for nodes in (1, 2)
+        for prompt in (16, 256, 1024)
+    }
+    axes = ("engine", "nodes", "prompt_tokens", "generate_tokens")
+    run, tables = make_frames(outcomes, axes=axes)
+    tokens = [
+        {"trial_id": row.trial_id, "index": i, "phase": "prediction", "tokens": 1,
+         "total_ms": row.decode_ms_per_token + ms_per_1000 * i / 1000}
+        for row in tables.trials.itertuples()
+        for i in range(64)
+    ]  # fmt: skip
+    return run, replace(tables, tokens=_frame(tokens, TOKENS))
+
+
 def _frame(rows: list[dict[str, Any]], columns: Columns) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))
 
@@ -263,6 +292,8 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     **{name: _of_frames(name) for name in FRAMES},
     "on disk": _on_disk,
     "petals": _petals,
+    "prompt lengths": lambda _folder: study_of(*prompt_lengths()),
+    "prompts before nothing": lambda _folder: study_of(*prompt_lengths(LLAMA)),
     "GPU and Pis": _gpu_and_pis,
     "software GPU": _software_gpu,
     "named machines": lambda _folder: study_of(*placed_frames(each_and_roots())),

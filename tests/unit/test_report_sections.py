@@ -74,6 +74,7 @@ ANCHORS = (
     "time",
     "links",
     "prompt",
+    "prompt-length",
     "agreement",
     "documents",
     "energy",
