@@ -3,6 +3,7 @@
     results/<run>/attempts/<attempt>/
         <node>.<role>.out      standard output of a process, verbatim
         <node>.<role>.err      standard error, verbatim (absent when empty)
+        power.csv              readings of smart plugs (absent without plugs)
         attempt.json           written last; its presence says that the folder is whole
 
 The folder is written under a name that begins with `.tmp-`, made durable, then renamed.
@@ -18,6 +19,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from collect.plugs import Energy, PlugEnergy
 from collect.run import MOST_NODES, Axis, PlaceNumber, Sha256
 from core.errors import HerdError
 from core.foreign import Count, FileName
@@ -163,10 +165,6 @@ class NodeRecord(Record):
     after: NodeReading | None = None
 
 
-Energy = Annotated[float, Field(strict=True, ge=0, le=1e15)]
-"""Joules; the most is what a power station gives in a fortnight, so that sums stay numbers."""
-
-
 class NodeEnergy(Record):
     """What a node used while the main process of the trial ran.
 
@@ -230,6 +228,7 @@ class AttemptRecord(Record):
         processes: every process on every node.
         nodes: node name to its readings.
         energy: node name to what it used, where it has counters.
+        plugs: name of a smart plug to what it counted, of those that feed anything of the cell.
         file_bytes: file name to size; a log shorter than this was torn later.
         file_sha256: file name to hash; a log with another was changed later. Runs of before have
             none.
@@ -260,6 +259,9 @@ class AttemptRecord(Record):
     processes: Annotated[tuple[ProcessRecord, ...], Field(max_length=4 * MOST_NODES)]
     nodes: Annotated[dict[FileName, NodeRecord], Field(max_length=MOST_NODES)]
     energy: dict[FileName, NodeEnergy] = Field(default_factory=dict)
+    plugs: Annotated[dict[FileName, PlugEnergy], Field(max_length=1000)] = Field(
+        default_factory=dict
+    )
     file_bytes: Annotated[dict[FileName, Count], Field(max_length=8 * MOST_NODES)]
     file_sha256: dict[FileName, Sha256] = Field(default_factory=dict)
     link: LinkRecord | None = None

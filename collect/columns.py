@@ -67,6 +67,23 @@ TRIALS_OF_GPUS: Columns = MappingProxyType(
     }
 )
 """Further columns of `trials`, only in runs that counted the energy of a GPU that computed."""
+TRIALS_OF_PLUGS: Columns = MappingProxyType(
+    {
+        "wall_energy_j": "Float64",
+        "wall_energy_j_per_token": "Float64",
+        "wall_energy_j_per_answer": "Float64",
+        "wall_error_j": "Float64",
+        "wall_above_idle_j": "Float64",
+        "wall_above_idle_j_per_token": "Float64",
+        "wall_above_idle_j_per_answer": "Float64",
+        "wall_tokens_per_wh": "Float64",
+        "wall_idle_w": "Float64",
+        "wall_window_s": "Float64",
+        "wall_scope": "string",
+        "wall_by": "string",
+    }
+)
+"""Further columns of `trials`, only in runs whose nodes are behind smart plugs."""
 TRIALS_OF_DOCUMENTS: Columns = MappingProxyType(
     {
         "document": "string",
@@ -179,6 +196,34 @@ ANSWERS: Columns = MappingProxyType(
         "replayed": "boolean",
         "served_model": "string",
         "status": "Int64",
+    }
+)
+PLUGS: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "plug": "string",
+        "nodes": "string",
+        "feeds_switch": "boolean",
+        "energy_j": "Float64",
+        "error_j": "Float64",
+        "by": "string",
+        "window_s": "Float64",
+        "readings": "Int64",
+        "idle_w": "Float64",
+        "reason": "string",
+    }
+)
+POWER: Columns = MappingProxyType(
+    {
+        "run": "string",
+        "trial_id": "string",
+        "attempt_id": "string",
+        "plug": "string",
+        "at_s": "Float64",
+        "watts": "Float64",
+        "counter_j": "Float64",
     }
 )
 ATTEMPTS: Columns = MappingProxyType(

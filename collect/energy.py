@@ -8,6 +8,7 @@ from typing import Any
 from collect.attempt import AttemptRecord, NodeEnergy
 from collect.measurement import Measurement
 from collect.run import RunManifest
+from collect.wall import J_PER_WH, wall_energy
 
 GPU_COUNTER = "NVML gpu-"
 """Beginning of the names of counters that count a GPU's board."""
@@ -49,15 +50,17 @@ def trial_energy(
 ) -> dict[str, Any]:
     """Columns of table `trials`; joules of all nodes only if each counted, for itself alone.
 
+    What plugs counted is in separate columns: it is more than what counters in machines count.
+
     Args:
         run: of the trial.
         nodes: of its cell, root first; none of an API.
         record: of the attempt that counts.
         measured: what it gave.
     """
+    columns = _at_the_wall(nodes, record, measured)
     if not nodes or run.share_machine(nodes):
-        return {}
-    columns: dict[str, Any] = {}
+        return columns
     shares = gpu_energy(record)
     # One GPU without a counter, and the sum of the others would pass for that of all.
     if shares and record.devices.keys() - set(record.software_devices) <= shares.keys():
@@ -71,6 +74,27 @@ def trial_energy(
         **_divided("energy_j", total_j, measured),
         "energy_window_s": used[0].window_s,
         "energy_counters": "; ".join(dict.fromkeys(", ".join(one.joules) for one in used)),
+    }
+
+
+def _at_the_wall(
+    nodes: Sequence[str], record: AttemptRecord, measured: Measurement
+) -> dict[str, Any]:
+    """What plugs counted, where each node is behind one; apart from all other counters."""
+    wall = wall_energy(record, nodes)
+    if wall is None:
+        return {}
+    total = _divided("wall_energy_j", wall.joules, measured)
+    above_j, each_j = wall.above_idle_j, total["wall_energy_j_per_token"]
+    return {
+        **total,
+        **({} if above_j is None else _divided("wall_above_idle_j", above_j, measured)),
+        "wall_error_j": wall.error_j,
+        "wall_tokens_per_wh": J_PER_WH / each_j if each_j else None,
+        "wall_idle_w": wall.idle_w,
+        "wall_window_s": wall.window_s,
+        "wall_scope": wall.scope,
+        "wall_by": wall.by,
     }
 
 

@@ -22,8 +22,10 @@ from collect.columns import (
     TRIALS_BEFORE_AXES,
     TRIALS_OF_DOCUMENTS,
     TRIALS_OF_GPUS,
+    TRIALS_OF_PLUGS,
 )
 from collect.documents import LONGEST, SHORTEST, DocumentPart, LeftOut
+from collect.plugs import Electricity
 from collect.questions import Question
 from core.foreign import Count, FileName, RelativePath, visible
 from core.record import Moment, Record, Scalar, Whole, Words, all_differ
@@ -308,6 +310,7 @@ _COLUMNS = (
     TRIALS_BEFORE_AXES.keys()
     | TRIALS_AFTER_AXES.keys()
     | TRIALS_OF_GPUS.keys()
+    | TRIALS_OF_PLUGS.keys()
     | TRIALS_OF_DOCUMENTS.keys()
 )
 
@@ -357,6 +360,7 @@ class RunManifest(Record):
         systems: the APIs among its systems, by name.
         tuned: of each fine-tuned model of its cells, how it was made.
         equivalence_margin: relative difference below which two speeds count as the same.
+        electricity: what it costs; None where the inventory does not say.
     """
 
     schema_version: Literal[1] = 1
@@ -382,6 +386,7 @@ class RunManifest(Record):
     tuned: dict[FileName, TunedRecord] = Field(default_factory=dict)
     parts: dict[PartName, PartRecord] = Field(default_factory=dict)
     equivalence_margin: Margin = EQUIVALENCE_MARGIN
+    electricity: Electricity | None = None
 
     @model_validator(mode="after")
     def _is_one_plan(self) -> Self:

@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from collect.columns import (
     NODES,
     NODES_OF_GPUS,
     NODES_ON_GPUS,
+    PLUGS,
+    POWER,
     SERVERS,
     TEXTS,
     TOKENS,
@@ -42,23 +44,26 @@ from collect.columns import (
     TRIALS_BEFORE_AXES,
     TRIALS_OF_DOCUMENTS,
     TRIALS_OF_GPUS,
+    TRIALS_OF_PLUGS,
     Columns,
 )
 from collect.energy import gpu_energy, node_energy, trial_energy
 from collect.measurement import Measurement, Phase, SaidToken
 from collect.parsers.of_attempt import answers_of
 from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
+from collect.wall import plug_rows, power_rows
 from core.durable import land, writing
 from core.errors import HerdError
 from core.record import own_folder
 
 Row = dict[str, Any]
+OF_PLUGS = ("plugs", "power")
 _KEPT = "Nothing is lost: `fab report` makes them again from the attempts."
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a run."""
+    """The tables of a run; `plugs` and `power` are files only in runs with smart plugs."""
 
     trials: pd.DataFrame
     tokens: pd.DataFrame
@@ -67,6 +72,8 @@ class Tables:
     attempts: pd.DataFrame
     answers: pd.DataFrame
     texts: pd.DataFrame
+    plugs: pd.DataFrame = field(default_factory=lambda: _frame((), PLUGS))
+    power: pd.DataFrame = field(default_factory=lambda: _frame((), POWER))
 
     def of_part(self, part: RunManifest) -> Tables:
         """The rows of a part, as the tables of a separate run would have them.
@@ -82,7 +89,7 @@ class Tables:
         }
         trials = rows["trials"]
         columns = {**TRIALS_BEFORE_AXES, **_axis_columns(part), **TRIALS_AFTER_AXES}
-        for further in (TRIALS_OF_GPUS, TRIALS_OF_DOCUMENTS):
+        for further in (TRIALS_OF_GPUS, TRIALS_OF_PLUGS, TRIALS_OF_DOCUMENTS):
             if trials[[name for name in further if name in trials]].notna().any(axis=None):
                 columns |= further
         return Tables(**{**rows, "trials": trials[[name for name in trials if name in columns]]})
@@ -100,6 +107,7 @@ class Tables:
             return tuple(
                 _write(getattr(self, table.name), folder / f"{table.name}.parquet")
                 for table in fields(self)
+                if table.name not in OF_PLUGS or len(getattr(self, table.name))
             )
 
 
@@ -132,6 +140,8 @@ def tables_of(account: Account) -> Tables:
     if any(attempt.record and gpu_energy(attempt.record) for _, attempt in attempts):
         columns |= TRIALS_OF_GPUS
         of_nodes |= NODES_OF_GPUS
+    if any(attempt.record and attempt.record.plugs for _, attempt in attempts):
+        columns |= TRIALS_OF_PLUGS
     if any(attempt.record and attempt.record.scored for _, attempt in attempts):
         columns |= TRIALS_OF_DOCUMENTS
     of_attempts = {**ATTEMPTS}
@@ -147,6 +157,8 @@ def tables_of(account: Account) -> Tables:
         attempts=_frame([_attempt_row(run, *pair) for pair in attempts], of_attempts),
         answers=_frame(_answer_rows(run, attempts), ANSWERS),
         texts=_frame(_text_rows(account.manifest, trials), TEXTS),
+        plugs=_frame(_plug_rows(run, attempts), PLUGS),
+        power=_frame(_power_rows(run, trials), POWER),
     )
 
 
@@ -379,6 +391,24 @@ def _processes(record: AttemptRecord) -> Iterator[Row]:
     for node in record.nodes:
         if node not in used:
             yield {"node": node, **_of_node(record, node)}
+
+
+def _plug_rows(run: str, attempts: Iterable[tuple[TrialState, AttemptState]]) -> Iterator[Row]:
+    for trial, attempt in attempts:
+        if attempt.record is not None:
+            names = {"trial_id": trial.trial.trial_id, "attempt_id": attempt.attempt_id}
+            for row in plug_rows(attempt.record):
+                yield {"run": run, **names, **row}
+
+
+def _power_rows(run: str, trials: Iterable[TrialState]) -> Iterator[Row]:
+    """Readings of the attempts that count."""
+    for trial in trials:
+        chosen = trial.chosen
+        if chosen is not None and chosen.record is not None:
+            names = {"trial_id": trial.trial.trial_id, "attempt_id": chosen.attempt_id}
+            for row in power_rows(chosen.folder, chosen.record):
+                yield {"run": run, **names, **row}
 
 
 _OF_PROCESS = tuple(name for name in NODES if name in ProcessRecord.model_fields)

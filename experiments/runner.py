@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from experiments.planning.money import Purse, run_purse
 from experiments.planning.plan import Plan, inventory_of
 from experiments.planning.preflight import check_controller
 from experiments.planning.shared_gpus import shared_gpus
+from experiments.plugs.watch import PlugWatch
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
@@ -173,7 +175,8 @@ def run_on(
             ):
                 progress.note(line)
             account = start.write(results, command, toolkit)
-            return _measure(account, start.plan, herd, links, progress, purse)
+            with closing(PlugWatch(cluster.plugs)) as plugs:
+                return _measure(account, start.plan, herd, links, progress, purse, plugs)
         finally:
             links.close()
             herd.close()
@@ -203,9 +206,10 @@ def _measure(
     links: Links,
     progress: Progress,
     purse: Purse,
+    plugs: PlugWatch,
 ) -> RunResult:
     folder = account.folder
-    session = Session(plan, account, Ledger(folder), herd, progress, purse, links)
+    session = Session(plan, account, Ledger(folder), herd, progress, purse, links, plugs)
     progress.begin(folder.name, session.book.counts(), session.left_s())
     try:
         notes = session.measure()

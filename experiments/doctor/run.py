@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from experiments.doctor.ask import ask_nodes
+from experiments.doctor.checks.plugs import try_plugs, with_plugs
 from experiments.doctor.diagnose import diagnose
 from experiments.doctor.finding import Diagnosis
 from experiments.fleet.inventory import read_cluster
@@ -21,4 +22,7 @@ def examine(
     """
     cluster = read_cluster(project, inventory, must_resolve=False)
     nodes = chosen(cluster.nodes, names)
-    return diagnose(ask_nodes(nodes, project, deep=deep, root=cluster.root.name))
+    diagnoses = diagnose(ask_nodes(nodes, project, deep=deep, root=cluster.root.name))
+    given = {node.name for node in nodes}
+    asked = [plug for plug in cluster.plugs if not plug.nodes or given & set(plug.nodes)]
+    return with_plugs(diagnoses, try_plugs(asked))

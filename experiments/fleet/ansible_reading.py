@@ -27,6 +27,7 @@ from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
 
 GROUP = "cluster"
+PLUGS = "smart_plugs"
 LARGEST_PORT = 65_535
 OWN_VARIABLES = (
     "herd_known_hosts",
@@ -34,8 +35,20 @@ OWN_VARIABLES = (
     "herd_forwarded_from",
     "herd_gpu",
     "herd_gpu_index",
+    "herd_electricity_price",
+    "herd_electricity_currency",
     "lab_gateway",
     "lab_link_mbit",
+)
+PLUG_VARIABLES = (
+    "ansible_host",
+    "plug_kind",
+    "plug_port",
+    "plug_channel",
+    "plug_nodes",
+    "plug_switch",
+    "plug_user",
+    "plug_password",
 )
 PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
 BECOME = ("ansible_become_method", "ansible_become_exe", "ansible_sudo_exe")
@@ -65,8 +78,9 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
     """`ansible-inventory`, which answers with what a run needs to know.
 
     Attributes:
-        answer: `nodes` and `groups` (names of all), or else `unfinished`: the host, the value that
-            cannot be evaluated, and the reason. A node has its `name`, `groups` and `variables`,
+        answer: `nodes`, `plugs` and `groups` (names of all), or else `unfinished`: the host, the
+            value that cannot be evaluated, and the reason. A plug has its `name` and `variables`,
+            a node has its `name`, `groups` and `variables`,
             which of PASSWORDS are `given`, `connection`, how root is `become` there, and of
             SSH_OPTIONS those that are set (`options`) with their `origins`.
     """
@@ -92,24 +106,39 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
                 {**self._node(name, password), "groups": [g for g in groups if name in groups[g]]}
                 for name in names
             ]
+            plugs = [self._plug(name) for name in groups.get(PLUGS, []) if names]
         except _UnfinishedError as error:
             Reading.answer = {"unfinished": error.args}
         else:
-            Reading.answer = {"groups": list(groups), "nodes": nodes}
+            Reading.answer = {"groups": list(groups), "nodes": nodes, "plugs": plugs}
         return 0
 
-    def _node(self, name: str, password: str | None) -> dict[str, Any]:
+    def _known(self, name: str) -> dict[str, Any]:
         with _told(name, "a variable"):
-            known = self.variables.get_vars(host=self.inventory.get_host(name))
+            known: dict[str, Any] = self.variables.get_vars(host=self.inventory.get_host(name))
+        return known
+
+    def _finished(
+        self, name: str, known: dict[str, Any], variables: Iterable[str]
+    ) -> dict[str, Any]:
+        """Evaluate those of the variables that a host has."""
         templar = Templar(loader=self.loader, variables=known)
+        told = {}
+        for variable in variables:
+            if known.get(variable) is not None:
+                with _told(name, variable):
+                    told[variable] = templar.template(known[variable])
+        return told
+
+    def _plug(self, name: str) -> dict[str, Any]:
+        variables = self._finished(name, self._known(name), PLUG_VARIABLES)
+        return {"name": name, "variables": variables}
+
+    def _node(self, name: str, password: str | None) -> dict[str, Any]:
+        known = self._known(name)
 
         def finished(variables: Iterable[str]) -> dict[str, Any]:
-            told = {}
-            for variable in variables:
-                if known.get(variable) is not None:
-                    with _told(name, variable):
-                        told[variable] = templar.template(known[variable])
-            return told
+            return self._finished(name, known, variables)
 
         connection = finished(["ansible_connection"]).get("ansible_connection")
         of_ssh = finished(config.get_plugin_vars("connection", "ssh"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from collect.plugs import Electricity
 from collect.run import Scalar
 
 CLUSTER = "cluster"
@@ -175,6 +176,37 @@ class Node:
         return "0.0.0.0" if self.forwarded_from else self.engine_address  # noqa: S104 - behind NAT
 
 
+HTTP_PORT = 80
+PLUG_USER = "admin"
+"""Shelly of the second generation has no other user; it is Tasmota's default, too."""
+PlugKind = Literal["shelly_gen1", "shelly_gen2", "shelly_pm", "tasmota"]
+"""Which interface a smart plug has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """A smart plug, which counts what it feeds.
+
+    Attributes:
+        host: its address or name.
+        channel: which of its meters, from 0.
+        nodes: names of the nodes that it feeds.
+        feeds_switch: whether it feeds the network switch.
+        user: to log in as, where it has a password.
+        password: None where it asks for none.
+    """
+
+    name: str
+    kind: PlugKind
+    host: str
+    port: int = HTTP_PORT
+    channel: int = 0
+    nodes: tuple[str, ...] = ()
+    feeds_switch: bool = False
+    user: str = PLUG_USER
+    password: Secret | None = None
+
+
 LEFT_OUT = "it is left out (`--without`)"
 """Why a node is away that the user left out; it is not searched for."""
 CONTROLLER = Node(name="controller", address="", engine_address="")
@@ -183,9 +215,16 @@ CONTROLLER = Node(name="controller", address="", engine_address="")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Nodes in the inventory's order; the first is the root."""
+    """Nodes in the inventory's order; the first is the root.
+
+    Attributes:
+        plugs: the smart plugs that feed them.
+        electricity: what it costs; None where the inventory does not say.
+    """
 
     nodes: tuple[Node, ...]
+    plugs: tuple[Plug, ...] = ()
+    electricity: Electricity | None = None
 
     @property
     def root(self) -> Node:

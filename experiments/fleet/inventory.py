@@ -17,6 +17,7 @@ from experiments.fleet import commands
 from experiments.fleet.addresses import NodeAddress, ipv4, refusals
 from experiments.fleet.cluster import CLUSTER, Backend, Cluster, Node, Secret, SshSettings
 from experiments.fleet.lab import LAB_IS_DOWN, lab_is_up
+from experiments.fleet.plugs import read_electricity, read_plugs
 from experiments.fleet.programs import ask_ansible, beside_python, of_config, with_remedy
 
 SSH_PORT = 22
@@ -79,7 +80,11 @@ def read_cluster(
     places = [_place(one) for one in told]
     if must_resolve and (wrong := refusals(places)):
         raise HerdError(f"{DOING}: {' '.join(wrong)}")
-    return Cluster(tuple(_node(one, place) for one, place in zip(told, places, strict=True)))
+    return Cluster(
+        tuple(_node(one, place) for one, place in zip(told, places, strict=True)),
+        plugs=read_plugs(content["plugs"], [place.name for place in places]),
+        electricity=read_electricity(told[0]["variables"]),
+    )
 
 
 def listed(project: Path, inventory: str | None) -> dict[str, Any]:

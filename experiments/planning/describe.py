@@ -9,6 +9,7 @@ from collect.run import CellRecord
 from core.progress import spoken_time
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster
+from experiments.fleet.plugs import spoken
 from experiments.planning.documents import document_lines
 from experiments.planning.lacks import lacks_of
 from experiments.planning.money import Purse, left_of, unpriced
@@ -41,11 +42,24 @@ def describe(plan: Plan) -> list[str]:
         ["Models:", *models] if models else [],
         ["Memory needed / available (MiB):", *memory] if memory else [],
         shared_gpus(plan),
+        plug_lines(plan.cluster),
         [_time(plan, possible)],
         _money(plan, possible),
     ]
     lines = [line for section in sections if section for line in ("", *section)]
     return lines[1:]
+
+
+def plug_lines(cluster: Cluster) -> list[str]:
+    """What smart plugs feed, a line each, and the nodes without one; none where there are none."""
+    if not cluster.plugs:
+        return []
+    fed = {name for plug in cluster.plugs for name in plug.nodes}
+    bare = ", ".join(node.name for node in cluster.nodes if node.name not in fed)
+    lines = [f"  {plug.name}: {spoken(plug)}" for plug in cluster.plugs]
+    if bare:
+        lines.append(f"  none: {bare}; cells with them have no energy at the wall")
+    return ["Smart plugs (`fab doctor` shows what they read):", *lines]
 
 
 def _told(plan: Plan, cell: CellRecord) -> str:

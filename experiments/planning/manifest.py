@@ -59,6 +59,7 @@ def run_manifest(plan: Plan, run: str, command: Sequence[str], toolkit: str) -> 
             if cell.endpoint is not None
         },
         tuned=_fine_tuned(plan),
+        electricity=plan.cluster.electricity,
     )
 
 

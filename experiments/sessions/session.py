@@ -25,6 +25,7 @@ from experiments.nodes.herd import Herd
 from experiments.nodes.told import unread
 from experiments.planning.money import Purse, most_of_trial, spending_of
 from experiments.planning.plan import Plan, warm_ups
+from experiments.plugs.watch import PlugWatch
 from experiments.sessions.book import TrialBook
 from experiments.sessions.lineup import Lineup, why_left
 from experiments.sessions.progress import Progress, RunningTrial
@@ -50,6 +51,7 @@ class Session:
         progress: hears what happens.
         purse: the budget.
         links: between the nodes.
+        plugs: that feed nodes; the caller closes them.
     """
 
     def __init__(
@@ -61,8 +63,10 @@ class Session:
         progress: Progress,
         purse: Purse,
         links: Links,
+        plugs: PlugWatch | None = None,
     ) -> None:
         self._links = links
+        self._plugs = plugs or PlugWatch()
         self._purse = purse
         self._ledger = ledger
         self._herd = herd
@@ -73,7 +77,7 @@ class Session:
         self._engine = ""
         self._is_emulated = False
         self._looked_at = time.monotonic()
-        self._trials = TrialRunner(herd, self._live)
+        self._trials = TrialRunner(herd, self._live, self._plugs)
         self.book = TrialBook(account.trials)
         self._lineup = Lineup(plan, account.manifest, self.book, ledger, herd, links, progress.note)
         self._recorder = Recorder(account.manifest, herd)
@@ -95,6 +99,7 @@ class Session:
         Raises:
             HerdError: the ledger cannot be written.
         """
+        self._read_idle()
         in_vain = 0
         while in_vain < MOST_IN_VAIN:
             recorded = self._once_through()
@@ -106,6 +111,12 @@ class Session:
                 break
         self._trials.stop_kept()
         return self._left()
+
+    def _read_idle(self) -> None:
+        """Read what the machines take that do nothing yet, where plugs count it."""
+        if self._plugs.are_there and not all(map(self._must_wait, self._pending())):
+            for line in self._plugs.read_idle():
+                self._progress.note(line)
 
     def _once_through(self) -> int:
         """Measure all that can run, block by block; how many attempts were recorded."""

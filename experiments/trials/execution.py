@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from collect.attempt import LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
+from collect.plugs import PlugEnergy
 from experiments.engines.base import Process
 from experiments.nodes.launcher import Reply, UnitState
 
@@ -36,6 +37,7 @@ class Execution:
     processes: list[ProcessRecord] = field(default_factory=list)
     readings: dict[str, NodeRecord] = field(default_factory=dict)
     energy: dict[str, NodeEnergy] = field(default_factory=dict)
+    plugs: dict[str, PlugEnergy] = field(default_factory=dict)
     logs: dict[str, bytes] = field(default_factory=dict)
     link: LinkRecord | None = None
     beginnings: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)

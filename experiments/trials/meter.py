@@ -2,7 +2,8 @@
 
 The counters of the root's node are read by its helper just before it starts the process and just
 after that ended. Other nodes are asked then, at once, where they have counters or compute on a GPU:
-two round trips.
+two round trips. Smart plugs are read by threads of the controller (`experiments/plugs/`): a trial
+only marks when it begins and ends.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from collect.attempt import NodeEnergy
+from collect.plugs import POWER_FILE, power_file
 from core.foreign import decimal, one_line
 from experiments.engines.base import Deployment
 from experiments.nodes.facts import COUNTERS
 from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import Reply, Request
+from experiments.plugs.watch import PlugWatch
 from experiments.trials.execution import Execution
 from experiments.trials.lookout import ANSWER_S
 
@@ -31,14 +34,19 @@ class Meter:
         herd: the nodes.
         deployment: which of them take part.
         execution: records what was used, and which node did not answer.
+        plugs: that feed nodes.
     """
 
-    def __init__(self, herd: Herd, deployment: Deployment, execution: Execution) -> None:
+    def __init__(
+        self, herd: Herd, deployment: Deployment, execution: Execution, plugs: PlugWatch
+    ) -> None:
         self._herd = herd
+        self._plugs = plugs
         self._execution = execution
         self._root = deployment.root.node.name
         taking_part = {worker.node.name: worker.node for worker in deployment.workers}
         computing = {worker.node.name for worker in deployment.workers if worker.gpu is not None}
+        self._taking_part = {self._root, *taking_part}
         self._others = [
             name
             for name, node in taking_part.items()
@@ -49,9 +57,14 @@ class Meter:
     def begin(self) -> None:
         """The process is about to start."""
         self._before = self._ask()
+        self._plugs.begin()
 
     def end(self, reply: Reply) -> None:
         """It ended; `reply` is its node's."""
+        if self._plugs.are_there:
+            self._execution.plugs, readings = self._plugs.end(self._taking_part)
+            if readings:
+                self._execution.logs[POWER_FILE] = power_file(readings)
         after = self._ask()
         self._before[self._root] = reply.pairs("energy_before")
         after[self._root] = reply.pairs("energy_after")

@@ -105,6 +105,7 @@ class Recorder:
             processes=tuple(execution.processes),
             nodes=execution.readings,
             energy=execution.energy,
+            plugs=execution.plugs,
             file_bytes={name: len(content) for name, content in execution.logs.items()},
             file_sha256={
                 name: hashlib.sha256(content).hexdigest()

@@ -15,6 +15,7 @@ from collect.attempt import NodeReading, NodeRecord
 from experiments.engines.base import Deployment, Process
 from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import NodeLostError, Reply, Request
+from experiments.plugs.watch import PlugWatch
 from experiments.trials.execution import Execution
 from experiments.trials.kept_workers import KeptWorker, KeptWorkers
 from experiments.trials.lookout import ANSWER_S, Lookout
@@ -37,11 +38,15 @@ class TrialRunner:
     Args:
         herd: the nodes.
         live: called with the end of the root's log while it works.
+        plugs: that feed nodes; the caller closes them.
     """
 
-    def __init__(self, herd: Herd, live: Callable[[str], None]) -> None:
+    def __init__(
+        self, herd: Herd, live: Callable[[str], None], plugs: PlugWatch | None = None
+    ) -> None:
         self._herd = herd
         self._live = live
+        self._plugs = plugs or PlugWatch()
         self._kept = KeptWorkers()
         self._weights = WeightsRead(herd)
 
@@ -164,7 +169,7 @@ class TrialRunner:
     def _run(self, deployment: Deployment, name: str, execution: Execution) -> None:
         root = deployment.root
         unit = _unit(name, root)
-        meter = Meter(self._herd, deployment, execution)
+        meter = Meter(self._herd, deployment, execution, self._plugs)
         meter.begin()
         if execution.cause is not None:
             return

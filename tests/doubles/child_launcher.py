@@ -133,6 +133,7 @@ class ChildConversation:
         """See whether the root has ended, or what is being started is ready."""
         if self._running is not None and self._running.has_ended():
             child, self._running = self._running, None
+            del self._children[child.unit]  # it is nothing that should still run
             self._replies.append(self._account("run", child))
         if self._starting is not None:
             child, request = self._starting

@@ -11,23 +11,15 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
-import requests
 import yaml
 
 from analysis.network import literature
-from collect.attempt import NodeEnergy
 from experiments.engines.llama_cpp import ENGINE
-from experiments.nodes.launcher import Reply
 from experiments.planning.identity import canonical
-from experiments.trials.execution import Execution
-from experiments.trials.meter import Meter
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "extending.md").read_text()
@@ -117,15 +109,24 @@ def test_these_are_the_places_of_a_workload() -> None:
     assert [name for name in listed if "perplexity" not in (PROJECT / name).read_text()] == []
 
 
-class Plug(http.server.BaseHTTPRequestHandler):
-    """A plug with Tasmota's answer; each reading is an hour at 3 W later."""
+READ_PLUG = """
+import sys
+from experiments.fleet.plugs import read_plugs
+from experiments.plugs.kinds import PlugReader
 
-    total_kwh = 12.0
+variables = {"ansible_host": "127.0.0.1", "plug_port": sys.argv[1], "plug_kind": "mystrom"}
+(plug,) = read_plugs([{"name": "p", "variables": {**variables, "plug_nodes": ["n1"]}}], ["n1"])
+reading = PlugReader(plug).read()
+print(reading.watts, reading.counter_j)
+"""
+
+
+class Plug(http.server.BaseHTTPRequestHandler):
+    """A plug with myStrom's answer."""
 
     def do_GET(self) -> None:
-        assert self.path == "/cm?cmnd=Status%208"
-        told = {"StatusSNS": {"ENERGY": {"Total": round(Plug.total_kwh, 3), "Power": 3}}}
-        Plug.total_kwh += 0.003
+        assert self.path == "/report"
+        told = {"power": 3.25, "Ws": 3.2, "relay": True, "energy_since_boot": 1234.5}
         self.send_response(200)
         self.end_headers()
         self.wfile.write(json.dumps(told).encode())
@@ -134,36 +135,19 @@ class Plug(http.server.BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-@pytest.fixture
-def plug() -> Iterator[str]:
+def test_another_kind_of_plug_is_read(tmp_path: Path) -> None:
+    for name in PACKAGES:
+        shutil.copytree(PROJECT / name, tmp_path / name)
+    changes = re.findall(r"^```diff\n(.*?)^```", section("A power meter"), re.MULTILINE | re.DOTALL)
+    for change in changes:
+        apply(change, tmp_path)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plug) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
+        argv = [sys.executable, "-c", READ_PLUG, str(server.server_port)]
+        done = subprocess.run(argv, cwd=tmp_path, check=False, capture_output=True, text=True)
         server.shutdown()
 
-
-def test_a_meter_that_the_controller_asks_gives_joules(plug: str) -> None:
-    names: dict[str, Any] = {
-        "Mapping": Mapping, "Execution": Execution, "NodeEnergy": NodeEnergy, "Reply": Reply,
-        "requests": requests, "time": time,
-    }  # fmt: skip
-    exec(block("A power meter", "python"), names)  # noqa: S102 - the page's own example
-    execution = Execution(started_at=0.0)
-    meter = names["Plugs"]({"n1": plug}, execution)
-
-    meter.begin()
-    meter.end(None)
-
-    assert execution.energy["n1"].joules["socket"] == pytest.approx(0.003 * 3.6e6)
-    assert 0 < execution.energy["n1"].window_s < 60
-
-
-def test_a_meter_has_the_methods_that_a_trial_calls() -> None:
-    shown = set(re.findall(r"^    def ([a-z]+)\(", block("A power meter", "python"), re.MULTILINE))
-    assert shown == {name for name in vars(Meter) if not name.startswith("_")}
-    called = re.findall(r"\bmeter\.(\w+)\(", (PROJECT / "experiments/trials/trial.py").read_text())
-    assert set(called) == shown
-    assert "Meter(" in (PROJECT / "experiments/trials/trial.py").read_text()
+    assert done.stdout == "3.25 1234.5\n", done.stderr
 
 
 def test_a_published_table_stands_next_to_runs_of_its_engine(

@@ -1,0 +1,201 @@
+"""Plugs that are read once a second during a session, each by its own thread of the controller.
+
+A trial only marks two moments. It waits for no plug: what was read until then is what counts.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+from collect.plugs import MOST_READINGS, PlugEnergy, PowerReading
+from core.foreign import one_line
+from experiments.fleet.cluster import Plug
+from experiments.plugs.energy import Sample, used_between
+from experiments.plugs.http import DEADLINE_S, PlugError
+from experiments.plugs.kinds import PlugReader, PlugReading
+
+EVERY_S = 1.0
+LASTING_S = 30.0
+"""Between two questions to a plug that refuses."""
+IDLE_READINGS = 10
+"""That make the idle power; nodes do nothing meanwhile."""
+MOST_SAMPLES = 100_000
+"""Of one window: a day and more."""
+KEPT_SAMPLES = 15
+"""Outside of windows; the window that begins next may need the last of them."""
+
+
+class _Watched:
+    """One plug and what it said."""
+
+    def __init__(self, plug: Plug, read: Callable[[], PlugReading]) -> None:
+        self.plug = plug
+        self.idle_w: float | None = None
+        self._read = read
+        self._lock = threading.Lock()
+        self._samples: list[Sample] = []
+        self._is_open = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name=f"plug {plug.name}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def join(self) -> None:
+        self._thread.join(DEADLINE_S)
+
+    def open(self) -> None:
+        """Keep what is read from now on, and the last reading before."""
+        with self._lock:
+            del self._samples[:-KEPT_SAMPLES]
+            self._is_open = True
+
+    def shut(self) -> list[Sample]:
+        """Return what was read since `open`, and the last readings before."""
+        with self._lock:
+            self._is_open = False
+            return list(self._samples)
+
+    def latest(self) -> list[Sample]:
+        """Return what was read last."""
+        with self._lock:
+            return self._samples[-KEPT_SAMPLES:]
+
+    def _ask(self) -> None:
+        wait_s = 0.0
+        while not self._ended.wait(wait_s):
+            begun_s, every_s = time.monotonic(), EVERY_S
+            reading, reason = None, ""
+            try:
+                reading = self._read()
+            except PlugError as error:
+                reason = str(error)
+                every_s = LASTING_S if error.is_lasting else EVERY_S
+            except Exception as error:  # noqa: BLE001 - what a plug says may raise anything
+                reason = f"its answer could not be read ({type(error).__name__})"
+            ended_s = time.monotonic()
+            self._keep(Sample((begun_s + ended_s) / 2, reading, reason))
+            wait_s = max(0.0, begun_s + every_s - ended_s)
+
+    def _keep(self, sample: Sample) -> None:
+        with self._lock:
+            if not self._is_open:
+                del self._samples[:-KEPT_SAMPLES]
+            if len(self._samples) < MOST_SAMPLES:
+                self._samples.append(sample)
+
+
+class PlugWatch:
+    """The plugs of a session, from its begin to `close`.
+
+    Args:
+        plugs: of the inventory; with none, nothing is done.
+    """
+
+    def __init__(
+        self,
+        plugs: Iterable[Plug] = (),
+        reader: Callable[[Plug], Callable[[], PlugReading]] = lambda plug: PlugReader(plug).read,
+    ) -> None:
+        self._watched = [_Watched(plug, reader(plug)) for plug in plugs]
+        self._begun_s = 0.0
+
+    def close(self) -> None:
+        """Stop reading."""
+        for watched in self._watched:
+            watched.close()
+        for watched in self._watched:
+            watched.join()
+
+    @property
+    def are_there(self) -> bool:
+        """Whether the inventory has plugs."""
+        return bool(self._watched)
+
+    def read_idle(self) -> Iterator[str]:
+        """Read the power of nodes that do nothing yet; yield a line about each plug.
+
+        It takes a second for each reading, and no longer if plugs do not answer.
+        """
+        time.sleep((IDLE_READINGS - 0.5) * EVERY_S)
+        for watched in self._watched:
+            known = [one.reading.watts for one in watched.latest() if one.reading is not None]
+            known = known[-IDLE_READINGS:]
+            if known:
+                watched.idle_w = statistics.median(known)
+                yield f"{watched.plug.name}: {watched.idle_w:.1f} W idle"
+            else:
+                reasons = [one.reason for one in watched.latest() if one.reason] or ["no answer"]
+                yield f"{watched.plug.name}: {reasons[-1]}; trials are measured without it"
+
+    def begin(self) -> None:
+        """Begin a window."""
+        for watched in self._watched:
+            watched.open()
+        self._begun_s = time.monotonic()
+
+    def end(self, nodes: Collection[str]) -> tuple[dict[str, PlugEnergy], list[PowerReading]]:
+        """End the window; return what the plugs of these nodes counted, and that of the switch.
+
+        Args:
+            nodes: names of the nodes of the trial's cell.
+        """
+        ended_s = time.monotonic()
+        found: dict[str, PlugEnergy] = {}
+        readings: list[PowerReading] = []
+        is_fed = any(set(nodes) & set(watched.plug.nodes) for watched in self._watched)
+        for watched in self._watched:
+            samples, plug = watched.shut(), watched.plug
+            if is_fed and (set(plug.nodes) & set(nodes) or not plug.nodes):
+                found[plug.name] = _energy(watched, samples, self._begun_s, ended_s)
+                readings += _readings(plug.name, samples, self._begun_s, ended_s)
+        return found, readings
+
+
+def _energy(
+    watched: _Watched, samples: Sequence[Sample], begun_s: float, ended_s: float
+) -> PlugEnergy:
+    plug = watched.plug
+    known = PlugEnergy(
+        nodes=plug.nodes,
+        feeds_switch=plug.feeds_switch,
+        window_s=ended_s - begun_s,
+        idle_w=watched.idle_w,
+    )
+    if len(samples) >= MOST_SAMPLES:
+        return _without(known, f"the window has more than {MOST_SAMPLES} readings")
+    try:
+        used = used_between(samples, begun_s, ended_s)
+    except PlugError as error:
+        return _without(known, str(error))
+    return known.model_copy(
+        update={
+            "joules": used.joules,
+            "error_j": used.error_j,
+            "by": used.by,
+            "readings": used.readings,
+        }
+    )
+
+
+def _without(known: PlugEnergy, reason: str) -> PlugEnergy:
+    """Return the same without joules, and why."""
+    return known.model_copy(update={"reason": one_line(reason, 300)})
+
+
+def _readings(
+    name: str, samples: Sequence[Sample], begun_s: float, ended_s: float
+) -> list[PowerReading]:
+    """Return what was read in the window, and the last reading before it."""
+    told = [
+        PowerReading(name, one.at_s - begun_s, one.reading.watts, one.reading.counter_j)
+        for one in samples
+        if one.reading is not None and one.at_s <= ended_s
+    ]
+    before = sum(one.at_s < 0 for one in told)
+    told = told[max(0, before - 1) :]
+    return told[:: 1 + len(told) // MOST_READINGS]
