@@ -12,6 +12,7 @@ from verbs.models import convert, finetune, models
 from verbs.plans import plan, prepare
 from verbs.results import parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
+from verbs.tuning import tune
 from verbs.verb import PROJECT
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "report",
     "run_matrix",
     "status",
+    "tune",
 ]
 
 if getattr(program, "core", None) is not None:  # not where a test imports this file

@@ -113,6 +113,15 @@ def ratio(estimate: Ratio, *, brief: bool = False) -> str:
     return _with_ends(estimate, _ratio_decimals(estimate), brief=brief)
 
 
+def ends(estimate: Ratio) -> tuple[str, str, str]:
+    """`1.4`, `1.3` and `1.5`: a ratio and the ends of its interval or range, rounded as `ratio`."""
+    decimals = _ratio_decimals(estimate)
+    low, value, high = (
+        _decimal(one, decimals) for one in (estimate.low, estimate.value, estimate.high)
+    )
+    return value, low, high
+
+
 def between(estimate: Ratio) -> str:
     """`0.9 and 3.9`: the ends of a ratio's interval or range, where the value misleads."""
     decimals = _ratio_decimals(estimate)

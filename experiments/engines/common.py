@@ -97,6 +97,26 @@ def threads(cell: Cell, node: Node) -> int:
     return int(cell.params.get("threads", 0)) or max(1, node.cores)
 
 
+def thread_counts(cell: Cell, nodes: Sequence[Node]) -> tuple[int, ...]:
+    """Numbers of threads that may be faster than all cores (0) on these nodes: fewer.
+
+    One core less leaves one to the network; half of them may be all that are real, or that the
+    memory can feed; where nodes differ, as many as the smallest has.
+    """
+    cores = [node.cores for node in nodes if node.cores and gpu_of(cell, node) is None]
+    if not cores:
+        return ()
+    fewest, most = min(cores), max(cores)
+    counts = {fewest - 1, fewest // 2, 1, *([fewest] if fewest < most else [])}
+    return tuple(sorted((count for count in counts if 0 < count < most), reverse=True))
+
+
+def differ_in_memory(cell: Cell, nodes: Sequence[Node]) -> bool:
+    """Whether what computes on one of these nodes has a tenth more memory than on another."""
+    sizes = [memory_mib(cell, node) for node in nodes]
+    return bool(sizes) and max(sizes) * 10 > min(sizes) * 11
+
+
 def beyond_context(cell: Cell, tokens: int, context: int) -> str | None:
     """That so many tokens are more than the context holds, one sentence; None if they fit."""
     if tokens <= context:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Scalar
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
@@ -77,6 +77,10 @@ class DistributedLlama(NodeEngine):
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:
         """As its slices can be cut."""
         return node_counts(spec.shape, weights)
+
+    def candidates(self, cell: Cell, nodes: Sequence[Node]) -> Mapping[str, Sequence[Scalar]]:
+        """Polling of sockets, and threads; the type of the buffers follows from the weights."""
+        return {"net_turbo": (True, False), "threads": common.thread_counts(cell, nodes)}
 
     def context(self, cell: Cell) -> int:
         """Tokens that there is room for: the axis, or the model's own where the axis says 0."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from collect.parsers.parser import slug_of
+from collect.run import Scalar
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment
@@ -175,6 +176,13 @@ class NodeEngine(Engine):
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:  # noqa: ARG002 - likewise
         """The numbers of nodes that can share a model."""
         return range(1, MOST_NODES + 1)
+
+    def candidates(self, cell: Cell, nodes: Sequence[Node]) -> Mapping[str, Sequence[Scalar]]:  # noqa: ARG002 - likewise
+        """The values of its axes that may make a cell faster on its nodes, by axis.
+
+        `fab tune` tries them, and the default of each axis.
+        """
+        return {}
 
     def tokens(self, cell: Cell) -> int:
         """Tokens of the longest sequence that a cell puts into the context; 0 if unknown yet."""

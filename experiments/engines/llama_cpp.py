@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from collect.parsers.llama_cpp_device import SERVES
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Scalar
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
@@ -77,6 +77,14 @@ class LlamaCpp(NodeEngine):
             or _not_exact(cell)
             or scoring.unscorable(cell)
         )
+
+    def candidates(self, cell: Cell, nodes: Sequence[Node]) -> Mapping[str, Sequence[Scalar]]:
+        """Threads; on several nodes how the model is split and shared."""
+        found: dict[str, Sequence[Scalar]] = {"threads": common.thread_counts(cell, nodes)}
+        if cell.nodes > 1:
+            found["split_mode"] = ("layer", "tensor")
+            found["shares"] = shares.candidates(cell, nodes)
+        return found
 
     def tokens(self, cell: Cell) -> int:
         """Prefill and decode are separate sequences upstream."""

@@ -26,6 +26,11 @@ SHARES = Axis(
 )
 
 
+def candidates(cell: Cell, nodes: Sequence[Node]) -> tuple[str, ...]:
+    """Shares that may be faster: by memory only where nodes differ in it."""
+    return ("free", "even", *(["memory"] if common.differ_in_memory(cell, nodes) else []))
+
+
 def layers_of(cell: Cell, nodes: Sequence[Node]) -> tuple[int, ...]:
     """Layers of each node; nothing where upstream shares them out by the memory that is free.
 

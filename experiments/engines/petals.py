@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
+from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Scalar
 from core.paths import ENGINES_FOLDER
 from experiments.engines import chat_server as asking
 from experiments.engines import common
@@ -89,6 +89,11 @@ class Petals(NodeEngine):
     def node_counts(self, spec: ModelSpec, weights: Weights) -> Sequence[int]:  # noqa: ARG002 - the seam's signature
         """One node for each layer at most."""
         return range(1, min(MOST_NODES, _plain(spec).shape.layers) + 1)
+
+    def candidates(self, cell: Cell, nodes: Sequence[Node]) -> Mapping[str, Sequence[Scalar]]:
+        """Threads; spans by memory only where nodes differ in it."""
+        by_memory = ["memory"] if common.differ_in_memory(cell, nodes) else []
+        return {"spans": ("even", *by_memory), "threads": common.thread_counts(cell, nodes)}
 
     def tokens(self, cell: Cell) -> int:
         """Tokens that a session needs room for."""

@@ -24,7 +24,10 @@ from core.paths import PROJECT_FOLDER
 from experiments.fleet.programs import beside_python
 
 VERBS_WITH_INVENTORY = frozenset(
-    {"adopt", "check-agreement", "compare", "doctor", "finetune", "plan", "prepare", "run-matrix"}
+    {
+        *("adopt", "check-agreement", "compare", "doctor", "finetune"),
+        *("plan", "prepare", "run-matrix", "tune"),
+    }
 )
 """Verbs of `fab` that read an inventory."""
 PASSWORDS = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")

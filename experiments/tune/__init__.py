@@ -1,0 +1,1 @@
+"""Finds the best settings of an engine on a cluster: successive halving over runs of trials."""
