@@ -23,6 +23,7 @@ from analysis.model.cost import (
     terms_of,
 )
 from analysis.model.posterior import (
+    CLASS_PRIORS,
     DEGREES,
     DIMENSIONS,
     Priors,
@@ -79,6 +80,7 @@ class CostFit:
     Attributes:
         observations: the cells.
         version: of the engine, as recorded.
+        device: what computed, `cpu` or `gpu`; None where it is not recorded.
         draws: coefficient to its draws, in its unit, (draws, 1).
         noise: factor on computing and on syncing of each draw, (draws, 1) each.
         inner: median prediction of each cell by the fit that saw it, in ms.
@@ -91,6 +93,7 @@ class CostFit:
 
     observations: tuple[Observation, ...]
     version: str | None
+    device: str | None
     draws: dict[Coefficient, Floats]
     noise: tuple[Floats, Floats]
     inner: tuple[float, ...]
@@ -127,14 +130,27 @@ class CostFit:
         """Coefficients on which the cells have next to no bearing: their spread is the prior's."""
         return tuple(
             name
-            for name in COEFFICIENTS
-            if self.spreads[name][1] > AS_BEFORE * self.spreads[name][0] and self._matters(name)
+            for name in self.relevant()
+            if self.spreads[name][1] > AS_BEFORE * self.spreads[name][0]
+            or (name == "arithmetic" and not self._arithmetic_is_apart())
         )
 
-    def _matters(self, name: Coefficient) -> bool:
+    def _arithmetic_is_apart(self) -> bool:
+        """Whether something distinguishes arithmetic from memory: types of weights, or a probe."""
+        types = {one.setting.weights for one in self.observations}
+        return len(types) > 1 or self.priors["arithmetic"].source != CLASS_PRIORS["memory"].source
+
+    def relevant(self) -> tuple[Coefficient, ...]:
+        """Coefficients that some cell's time depends on."""
         of = features_of([one.setting for one in self.observations])
-        absent = {"capacity": of.shared, "head": of.root_mb}
-        return name not in absent or bool(np.any(absent[name]))
+        absent = {
+            "capacity": of.shared,
+            "head": of.root_mb,
+            "waiting": of.others,
+            "rate": of.line_kbit,
+            "latency": of.steps,
+        }
+        return tuple(n for n in COEFFICIENTS if n not in absent or bool(np.any(absent[n])))
 
 
 def totals_of(terms: dict[Term, Floats], noise: tuple[Floats, Floats]) -> Floats:
@@ -147,6 +163,8 @@ def fit_of(
     observations: Sequence[Observation],
     version: str | None = None,
     priors: Priors | None = None,
+    *,
+    device: str | None = None,
     seed: int = 1,
 ) -> CostFit:
     """CostFit the model, and fit it again without each number of nodes.
@@ -154,6 +172,7 @@ def fit_of(
     Args:
         observations: cells of one wire on one set of machines, of two numbers of nodes at least.
         version: of the engine.
+        device: what computed, `cpu` or `gpu`.
         priors: what a probe knows, by coefficient; the rest is as usual for machines.
         seed: of the draws.
     """
@@ -178,6 +197,7 @@ def fit_of(
     return CostFit(
         observations=tuple(observations),
         version=version,
+        device=device,
         draws=draws,
         noise=_noise(chosen, seed, apart=apart),
         inner=tuple(np.median(sum_of(terms), axis=0)),

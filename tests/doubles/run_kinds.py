@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.agreement.report import agreed
@@ -35,7 +36,9 @@ from collect.run import (
 from collect.tables import Tables, tables_of
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
+from tests.doubles.cost_run import cost_frames
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
+from tests.doubles.known_machines import incast, machine
 from tests.doubles.noisy_run import noisy_frames
 from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.run_folder import make_run
@@ -105,6 +108,14 @@ FRAMES: Mapping[str, tuple[Outcomes, Mapping[str, Any]]] = {
         {"axes": ("engine", "nodes", "threads")},
     ),
 }  # fmt: skip
+
+
+def _cost(_folder: Path) -> Study:
+    return study_of(*cost_frames(machine(np.random.default_rng(5))))
+
+
+def _no_cost(_folder: Path) -> Study:
+    return study_of(*cost_frames(machine(np.random.default_rng(5)), distort=incast))
 
 
 def _of_frames(name: str) -> Callable[[Path], Study]:
@@ -305,6 +316,8 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "energy and prices": _energy_and_prices,
     "energy unknown": _energy_unknown,
     "ratings and judges": _rated,
+    "cost model": _cost,
+    "cost model, refused": _no_cost,
     "noise": lambda _folder: study_of(*noisy_frames({1: 10.0, 2: 10.2, 4: 25.0})),
     "noise, broken": lambda _folder: study_of(*noisy_frames({1: 10.0, 2: 15.0}, second=1.3)),
     "fine-tuned, speeds": lambda _folder: study_of(*make_benchmark(TUNED_SPEEDS)),

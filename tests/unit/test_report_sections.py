@@ -72,6 +72,7 @@ ANCHORS = (
     "scaling",
     "laws",
     "time",
+    "cost-model",
     "links",
     "prompt",
     "prompt-length",

@@ -1,0 +1,242 @@
+"""Cells of a run as the cost model wants them: grouped by engine and by everything it ignores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import get_args
+
+import numpy as np
+
+from analysis.cells.cells import LINK_DELAY, LINK_RATE, CellResult, Series
+from analysis.cells.labels import ON, named_by, varying_axes
+from analysis.model.cost import Observation, Setting
+from analysis.model.wire import Wire, is_chain, wire_of
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import listing
+from collect.run import RunManifest, Scalar
+from core.errors import HerdError
+from models.shape import ModelShape, Weights
+
+DECODE, SYNC = "decode_ms_per_token", "sync_ms_per_token"
+GROUPS = "groups"
+"""Axis of cells in which several deployments ran at once: their time is no deployment's."""
+EXPLAINED = frozenset(
+    {"nodes", "model", "weights", LINK_RATE, LINK_DELAY, "prompt_tokens", "generate_tokens", ON}
+)
+"""Axes over which one fit goes: the formula has them."""
+WIDEST_SHARE = 0.1
+"""Width of what rounding hides of syncing's share from which it is not used."""
+RESAMPLES = 400
+ONE_TRIAL = 0.05
+"""Standard error of a logarithm that a single trial is given."""
+
+NO_WIRE = "No fit: no formula is known for what {engine} exchanges here."
+NO_SHAPE = "No fit: the sizes of {model} are not known."
+MIXED = (
+    "No fit: the machines differ ({machines}), and not each of them was measured alone. An axis "
+    "`on: [each, first]` measures them."
+)
+SOFT = "No fit: a GPU that is software has the processor's speed."
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredGroup:
+    """Cells that one fit may explain.
+
+    Attributes:
+        engine: its name.
+        label: names what distinguishes the group from the others of the run.
+        version: of the engine.
+        wire: how nodes exchange; None where no formula is known.
+        device: what computed: `cpu` or `gpu`.
+        kinds: kinds of machines, each once.
+        observations: a cell each.
+        refusal: why there is nothing to fit; None if there is.
+        cell_ids: of the observations, in their order.
+        names: nodes of any of the cells.
+        counts: numbers of nodes, each once, also where there is nothing to fit.
+    """
+
+    engine: str
+    label: str
+    version: str | None
+    wire: Wire | None
+    device: str
+    kinds: tuple[str, ...]
+    observations: tuple[Observation, ...]
+    refusal: Sentence | None = None
+    cell_ids: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+Shapes = Callable[[str], ModelShape]
+"""Find the sizes of a model by its name; raises HerdError for one that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    run: RunManifest
+    shapes: Shapes
+    links: Mapping[str, float]
+    slowness: Mapping[str, float] = field(default_factory=dict)
+
+
+def groups_of(
+    run: RunManifest, all_series: Iterable[Series], shapes: Shapes, links: Mapping[str, float]
+) -> tuple[MeasuredGroup, ...]:
+    """Group the cells of a run with a decoding time.
+
+    Args:
+        run: the run's plan.
+        all_series: those on nodes.
+        shapes: sizes of models by name.
+        links: cell id to the rate of its slowest link in Mbit/s, where nodes report it.
+    """
+    cells: dict[tuple[tuple[str, Scalar], ...], list[CellResult]] = {}
+    for series in all_series:
+        for cell in series.measured:
+            params = cell.record.params
+            if cell.by_block(DECODE) and GROUPS not in params:
+                rest = sorted((k, v) for k, v in params.items() if k not in EXPLAINED)
+                cells.setdefault(tuple(rest), []).append(cell)
+    varying = varying_axes([dict(rest) for rest in cells])
+    return tuple(
+        _group(_Run(run, shapes, links, _slowness(members)), members, dict(rest), varying)
+        for rest, members in cells.items()
+    )
+
+
+def _group(
+    about: _Run, cells: Sequence[CellResult], params: Mapping[str, Scalar], varying: Sequence[str]
+) -> MeasuredGroup:
+    engine = str(params["engine"])
+    version = about.run.engines.get(engine, {}).get("version")
+    told = None if version is None else str(version)
+    wire = wire_of(engine, told, params)
+    names = dict.fromkeys(name for cell in cells for name in cell.record.nodes)
+    kinds = tuple(dict.fromkeys(_kind(about.run, name) for name in names))
+    found: list[tuple[CellResult, Observation]] = []
+    refusal = _refusal(about, cells, wire, engine, kinds)
+    if refusal is None and wire is not None:
+        found = [(cell, _observation(about, cell, wire)) for cell in cells]
+    return MeasuredGroup(
+        engine=engine,
+        label=named_by(params, varying, otherwise=engine),
+        version=told,
+        wire=wire,
+        device="gpu" if any(cell.gpus for cell in cells) else "cpu",
+        kinds=kinds,
+        observations=tuple(one for _, one in found),
+        refusal=refusal,
+        cell_ids=tuple(cell.record.cell_id for cell, _ in found),
+        names=tuple(names),
+        counts=tuple(sorted({cell.nodes for cell in cells})),
+    )
+
+
+def _refusal(
+    about: _Run, cells: Sequence[CellResult], wire: Wire | None, engine: str, kinds: Sequence[str]
+) -> Sentence | None:
+    if wire is None:
+        return say(NO_WIRE, engine=engine)
+    if any(cell.software for cell in cells):
+        return say(SOFT)
+    for model in dict.fromkeys(str(cell.record.params["model"]) for cell in cells):
+        try:
+            about.shapes(model)
+        except HerdError:
+            return say(NO_SHAPE, model=model)
+    together = {name for cell in cells for name in cell.record.nodes}
+    if len(kinds) > 1 and not together <= about.slowness.keys():
+        return say(MIXED, machines=listing(list(kinds)))
+    return None
+
+
+def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
+    params = cell.record.params
+    model = str(params["model"])
+    total = cell.by_block(DECODE)
+    names = cell.record.nodes
+    known = all(name in about.slowness for name in names)
+    shaped = float(params.get(LINK_RATE, 0))
+    sync = _sync(cell)
+    setting = Setting(
+        shape=about.shapes(model),
+        weights=_weights(str(params["weights"])),
+        nodes=cell.nodes,
+        wire=wire,
+        link_mbit=shaped or about.links.get(cell.record.cell_id),
+        delay_ms=float(params.get(LINK_DELAY, 0)),
+        position=_position(cell),
+        slowness=tuple(about.slowness[name] for name in names) if known and names else (),
+        shared=about.run.share_machine(names) and not is_chain(wire),
+    )
+    return Observation(
+        setting=setting,
+        total_ms=float(np.median(list(total.values()))),
+        sync_ms=sync,
+        error=_error(list(total.values())),
+        label=f"{model}, {cell.nodes}",
+        model=model,
+    )
+
+
+def _weights(name: str) -> Weights:
+    return next(known for known in get_args(Weights) if known == name)
+
+
+def _sync(cell: CellResult) -> float | None:
+    """Median time for synchronising, where whole milliseconds do not hide it."""
+    values = list(cell.by_block(SYNC).values())
+    low, high = cell.by_block("sync_share_low"), cell.by_block("sync_share_high")
+    widths = [high[block] - low[block] for block in low if block in high]
+    if not values or (widths and float(np.median(widths)) > WIDEST_SHARE):
+        return None
+    return float(np.median(values))
+
+
+def _position(cell: CellResult) -> float:
+    """How many tokens the KV cache has while tokens are decoded, on average."""
+    read, made = (cell.by_block(name) for name in ("prompt_tokens", "generated_tokens"))
+    tokens = [read[block] + made.get(block, 0.0) / 2 for block in read]
+    return float(np.median(tokens)) if tokens else 0.0
+
+
+def _error(values: Sequence[float]) -> float:
+    """Standard error of the logarithm of a cell's median, by drawing its blocks again."""
+    if len(values) == 1:
+        return ONE_TRIAL
+    drawn = np.random.default_rng(1).choice(np.log(values), size=(RESAMPLES, len(values)))
+    return float(np.std(np.median(drawn, axis=1)))
+
+
+def _kind(run: RunManifest, name: str) -> str:
+    """A machine by its board, else by its processor."""
+    facts = run.nodes.get(name, {})
+    return str(facts.get("board") or facts.get("cpu_model") or "a machine that says nothing")
+
+
+def _slowness(cells: Sequence[CellResult]) -> dict[str, float]:
+    """Node to its time relative to the first node's, where several were measured alone."""
+    alone: dict[tuple[Scalar, ...], dict[str, float]] = {}
+    for cell in cells:
+        if cell.nodes == 1 and len(cell.record.nodes) == 1:
+            rest = sorted((k, v) for k, v in cell.record.params.items() if k != ON)
+            times = alone.setdefault(tuple(value for _, value in rest), {})
+            times[cell.record.nodes[0]] = float(np.median(list(cell.by_block(DECODE).values())))
+    return _relative([times for times in alone.values() if len(times) > 1])
+
+
+def _relative(by_task: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    if not by_task:
+        return {}
+    first = next(iter(by_task[0]))
+    ratios: dict[str, list[float]] = {}
+    for times in by_task:
+        if first in times:
+            for name, taken in times.items():
+                ratios.setdefault(name, []).append(math.log(taken / times[first]))
+    return {name: math.exp(float(np.median(found))) for name, found in ratios.items()}

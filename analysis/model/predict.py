@@ -1,0 +1,211 @@
+"""What a fit says about a setting that was not measured: how sure it is, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.model.cost import TERMS, Floats, Setting, Term, features_of
+from analysis.model.fit import TAILS, CostFit
+from analysis.model.posterior import sum_of
+from analysis.model.wire import limit
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import listing, nodes, number
+from core.errors import HerdError
+
+MOST_GAIN = 4.0
+"""How many times faster or slower a machine may be and still count as the same class."""
+NEAR = 2.0
+"""How far beyond what was measured a size or a rate may be without counting as extrapolation."""
+STEP = 1.01
+LEVERS: Mapping[str, str] = {
+    "memory": "memory bandwidth",
+    "computing": "arithmetic and cost of a layer",
+    "link": "link rate",
+    "latency": "latency of a step",
+    "waiting": "waiting for the slowest node",
+    "nodes": "number of nodes",
+}
+
+OTHER_WIRE = (
+    "The fit is of the way in which {fitted} exchanges ({wire}); this release or engine has "
+    "another one ({other}). Measure a run with it."
+)
+OTHER_VERSION = (
+    "The fit is of version {fitted}, and {asked} may compute differently. Measure a run with it."
+)
+OTHER_CLASS = (
+    "A machine {gain} times as fast is outside the class of those that were measured (at most "
+    "{most} times). On 17 boards a prediction from memory and arithmetic was off by 14 % in its "
+    "class, and by up to 92 % outside it."
+)
+OTHER_DEVICE = "The fit is of cells that computed on a {fitted}; it does not apply to a {asked}."
+CANNOT = "{nodes} cannot take part: {reason}."
+MORE_NODES = "{asked} were not measured ({least} to {most} were)"
+OTHER_LINK = "links of {asked} Mbit/s were not measured"
+NO_LINK = "the rate of the links that were measured is not recorded"
+OTHER_WEIGHTS = "{asked} weights were not measured ({measured} were), so arithmetic is a guess"
+OTHER_MODEL = "a model with layers of this size was not measured"
+FASTER = "machines of another speed were not measured"
+LONGER = "so long a text was not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Lever:
+    """How the time changes with one of the things that it depends on.
+
+    Attributes:
+        name: a key of `LEVERS`.
+        elasticity: d ln T / d ln x, median: -0.4 means that 1 % more of it saves 0.4 %.
+        low: lower end of the 90 % interval.
+        high: upper end.
+    """
+
+    name: str
+    elasticity: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The time of a decoded token in a setting.
+
+    Attributes:
+        setting: it.
+        total_ms: median.
+        low_ms: lower end of the 90 % interval of what would be measured.
+        high_ms: upper end.
+        terms: term to its median, in ms.
+        levers: what it depends on, the strongest first.
+        extrapolates: what of the setting is beyond the measured cells, a clause each.
+    """
+
+    setting: Setting
+    total_ms: float
+    low_ms: float
+    high_ms: float
+    terms: Mapping[Term, float]
+    levers: tuple[Lever, ...]
+    extrapolates: tuple[Sentence, ...]
+
+    @property
+    def tokens_per_s(self) -> float:
+        """The same as a rate."""
+        return 1000 / self.total_ms
+
+
+def predict(
+    fit: CostFit, setting: Setting, *, version: str | None = None, device: str | None = None
+) -> Prediction:
+    """Predict the time of a decoded token.
+
+    Args:
+        fit: of cells with the same engine on the same kind of machine.
+        setting: more nodes, another link, model, type of weights, root or speed.
+        version: of the engine; None for that of the fit.
+        device: `cpu` or `gpu`; None for that of the fit.
+
+    Raises:
+        HerdError: the fit says nothing about it; the message has the reason.
+    """
+    if (refused := out_of_scope(fit, setting, version=version, device=device)) is not None:
+        raise HerdError(refused)
+    of = features_of([setting])
+    terms = fit.terms(of)
+    low, middle, high = np.quantile(fit.totals(of)[:, 0], (TAILS[0], 0.5, TAILS[1]))
+    return Prediction(
+        setting=setting,
+        total_ms=float(middle),
+        low_ms=float(low),
+        high_ms=float(high),
+        terms={name: float(np.median(terms[name])) for name in TERMS},
+        levers=levers_of(fit, setting),
+        extrapolates=tuple(beyond(fit, setting)),
+    )
+
+
+def out_of_scope(
+    fit: CostFit, setting: Setting, *, version: str | None = None, device: str | None = None
+) -> Sentence | None:
+    """Why a fit says nothing about a setting; None if it does."""
+    fitted = fit.observations[0].setting
+    if setting.wire != fitted.wire:
+        name = fit.version or "the fitted release"
+        return say(OTHER_WIRE, fitted=name, wire=fitted.wire, other=setting.wire)
+    if version is not None and fit.version is not None and version != fit.version:
+        return say(OTHER_VERSION, fitted=fit.version, asked=version)
+    if device is not None and fit.device is not None and device != fit.device:
+        return say(OTHER_DEVICE, fitted=fit.device.upper(), asked=device.upper())
+    for gain in (setting.memory_gain, setting.compute_gain):
+        if not 1 / MOST_GAIN <= gain <= MOST_GAIN:
+            return say(OTHER_CLASS, gain=number(gain), most=number(MOST_GAIN))
+    reason = limit(setting.wire, setting.shape, setting.weights, setting.nodes)
+    return None if reason is None else say(CANNOT, nodes=nodes(setting.nodes), reason=reason)
+
+
+def beyond(fit: CostFit, setting: Setting) -> Iterator[Sentence]:
+    """Yield what of a setting is beyond the cells of a fit."""
+    measured = [one.setting for one in fit.observations]
+    counts = fit.counts
+    if not counts[0] <= setting.nodes <= counts[-1]:
+        asked = nodes(setting.nodes)
+        yield say(MORE_NODES, asked=asked, least=counts[0], most=counts[-1])
+    if setting.nodes > 1:
+        yield from _beyond_links(measured, setting)
+    types: list[str] = list(dict.fromkeys(one.weights for one in measured))
+    if setting.weights not in types:
+        yield say(OTHER_WEIGHTS, asked=setting.weights, measured=listing(types))
+    sizes = [one.shape.layer_matrix_values for one in measured]
+    if not _near(setting.shape.layer_matrix_values, sizes):
+        yield say(OTHER_MODEL)
+    if (setting.memory_gain, setting.compute_gain, setting.latency_gain) != (1.0, 1.0, 1.0):
+        yield say(FASTER)
+    if setting.position > max(NEAR * max(one.position for one in measured), 64):
+        yield say(LONGER)
+
+
+def _beyond_links(measured: list[Setting], setting: Setting) -> Iterator[Sentence]:
+    known = [one.link_mbit for one in measured if one.link_mbit]
+    if setting.link_mbit is None:
+        return
+    if not known:
+        yield say(NO_LINK)
+    elif not min(known) / 1.05 <= setting.link_mbit <= max(known) * 1.05:
+        yield say(OTHER_LINK, asked=number(setting.link_mbit))
+
+
+def _near(value: float, measured: list[int]) -> bool:
+    return min(measured) / NEAR <= value <= NEAR * max(measured)
+
+
+def levers_of(fit: CostFit, setting: Setting) -> tuple[Lever, ...]:
+    """How the time changes with each thing, the strongest first; without what changes nothing."""
+    link = setting.link_mbit or features_of([setting]).link_mbit[0]
+    changed = {
+        "memory": replace(setting, memory_gain=setting.memory_gain * STEP),
+        "computing": replace(setting, compute_gain=setting.compute_gain * STEP),
+        "latency": replace(setting, latency_gain=setting.latency_gain * STEP),
+        "link": replace(setting, link_mbit=link * STEP),
+    }
+    before = np.log(sum_of(fit.terms(features_of([setting]))))
+    found = {
+        name: (np.log(sum_of(fit.terms(features_of([other])))) - before) / np.log(STEP)
+        for name, other in changed.items()
+    }
+    terms = fit.terms(features_of([setting]))
+    found["waiting"] = terms["waiting"] / sum_of(terms)
+    double = replace(setting, nodes=2 * setting.nodes, slowness=())
+    if limit(setting.wire, setting.shape, setting.weights, double.nodes) is None:
+        more = np.log(sum_of(fit.terms(features_of([double]))))
+        found["nodes"] = (more - before) / np.log(2)
+    levers = [_lever(name, values) for name, values in found.items()]
+    kept = [one for one in levers if max(abs(one.low), abs(one.high)) > 0.0]
+    return tuple(sorted(kept, key=lambda one: -abs(one.elasticity)))
+
+
+def _lever(name: str, values: Floats) -> Lever:
+    low, middle, high = (float(one) for one in np.quantile(values, (TAILS[0], 0.5, TAILS[1])))
+    return Lever(name, middle, low, high)

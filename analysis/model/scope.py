@@ -1,0 +1,130 @@
+"""Where the cost model applies, and why it is refused elsewhere.
+
+A fit that cannot predict the cells it did not see is not used, however well it follows the others.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from analysis.model.cost import Observation
+from analysis.model.fit import LEVEL, CostFit, fit_of
+from analysis.model.posterior import Priors
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import listing, nodes, number, percent, plural
+
+FEWEST_COUNTS = 3
+"""Numbers of nodes below which no cell can be left out."""
+ENOUGH_COUNTS = 4
+"""Numbers of nodes from which errors of cells left out say something about further ones."""
+MOST_ERROR = 0.10
+"""Median relative error of cells left out from which a fit is refused."""
+WORST_ERROR = 0.25
+"""Relative error of a cell that the fit saw, from which the formula does not describe it."""
+UNLIKELY = 0.05
+"""Chance of a coverage so low, were the intervals right, below which a fit is refused."""
+
+TOO_FEW = (
+    "No fit: {cells} on {counts}. At least three numbers of nodes are needed to see whether the "
+    "model describes them."
+)
+ERRS = (
+    "Refused: of {cells}, each predicted from the other numbers of nodes, half are off by more "
+    "than {error} (at most {most} is allowed)."
+)
+UNCOVERED = (
+    "Refused: the 90 % intervals hold {covered} of {cells} that were left out; were they right, "
+    "so few would be a chance of {chance}."
+)
+ODD_TOTAL = (
+    "Refused: {cell} takes {measured} ms, and no coefficients that fit the other cells give more "
+    "than a few percent of a difference to {fitted} ms."
+)
+ODD_SYNC = (
+    "Refused: the time for synchronising {model} does not follow from steps and bytes: {series}. "
+    "The formula gives {fitted}. Look for lost packets, for a switch that cannot take several "
+    "senders at once, and at the speed of each link."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FitOutcome:
+    """What came of an attempt to fit.
+
+    Attributes:
+        fit: it, also where it is refused; None where there was nothing to fit.
+        refusals: why it must not be used, a sentence each; empty if it may.
+    """
+
+    fit: CostFit | None
+    refusals: tuple[Sentence, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the fit may be used."""
+        return self.fit is not None and not self.refusals
+
+
+def fit_judged(
+    observations: Sequence[Observation],
+    version: str | None = None,
+    priors: Priors | None = None,
+    device: str | None = None,
+) -> FitOutcome:
+    """CostFit cells of one wire on one set of machines, and say whether that may be used.
+
+    Args:
+        observations: the cells.
+        version: of the engine.
+        priors: what a probe knows.
+        device: what computed, `cpu` or `gpu`.
+    """
+    counts = sorted({one.setting.nodes for one in observations})
+    if len(counts) < FEWEST_COUNTS:
+        told = listing([str(count) for count in counts]) + " node" + "s" * (counts != [1])
+        return FitOutcome(
+            None, (say(TOO_FEW, cells=plural(len(observations), "cell"), counts=told),)
+        )
+    fit = fit_of(observations, version, priors, device=device)
+    return FitOutcome(fit, tuple(_refusals(fit)))
+
+
+def _refusals(fit: CostFit) -> Iterator[Sentence]:
+    cells = plural(len(fit.left_out), "cell")
+    yield from _odd(fit)
+    if fit.median_error > MOST_ERROR:
+        yield say(ERRS, cells=cells, error=percent(fit.median_error), most=percent(MOST_ERROR))
+    covered = sum(one.is_covered for one in fit.left_out)
+    chance = _at_most(covered, len(fit.left_out))
+    if chance < UNLIKELY:
+        yield say(UNCOVERED, covered=covered, cells=cells, chance=percent(chance))
+
+
+def _at_most(hits: int, tries: int) -> float:
+    """The chance of no more hits, were each as likely as the level says."""
+    return sum(math.comb(tries, k) * LEVEL**k * (1 - LEVEL) ** (tries - k) for k in range(hits + 1))
+
+
+def _odd(fit: CostFit) -> Iterator[Sentence]:
+    """Yield what is wrong with the worst cell, where it is far from what was fitted to it."""
+    pairs = list(zip(fit.observations, fit.inner, strict=True))
+    off = [abs(math.log(inner / one.total_ms)) for one, inner in pairs]
+    worst = max(range(len(off)), key=off.__getitem__)
+    if off[worst] <= math.log(1 + WORST_ERROR):
+        return
+    cell = fit.observations[worst]
+    if not fit.apart or cell.sync_ms is None:
+        told = f"{cell.model} on {nodes(cell.setting.nodes)}"
+        measured, fitted = number(cell.total_ms), number(fit.inner[worst])
+        yield say(ODD_TOTAL, cell=told, measured=measured, fitted=fitted)
+        return
+    alike = [
+        (one, inner)
+        for one, inner in zip(fit.observations, fit.inner_sync, strict=True)
+        if one.model == cell.model and one.setting.nodes > 1 and one.sync_ms is not None
+    ]
+    series = [f"{number(one.sync_ms)} ms on {nodes(one.setting.nodes)}" for one, _ in alike]
+    fitted = listing([f"{number(inner)}" for _, inner in alike]) + " ms"
+    yield say(ODD_SYNC, model=cell.model, series=listing(series), fitted=fitted)

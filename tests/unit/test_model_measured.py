@@ -1,0 +1,145 @@
+"""Cells of a run become cells of the cost model, and its section says only what its CSV has."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.blocks import Bullets, Prose, files_in
+from analysis.cells.cells import cell_results, series_of
+from analysis.model.measured import MeasuredGroup, groups_of
+from analysis.network.run_fits import fits_of
+from analysis.sections import cost
+from analysis.study import study_of
+from collect.run import RunManifest
+from collect.tables import Tables
+from models.catalogue import load_catalogue
+from tests.doubles.cost_run import MODEL, cost_frames
+from tests.doubles.known_machines import Machine, incast, machine, truth
+from tests.doubles.run_frames import make_frames
+
+
+def known() -> Machine:
+    return machine(np.random.default_rng(5))
+
+
+def groups(run: RunManifest, tables: Tables) -> tuple[MeasuredGroup, ...]:
+    series = series_of(cell_results(run, tables.trials, tables.attempts, tables.nodes))
+    catalogue = load_catalogue()
+    return groups_of(run, series, lambda name: catalogue.get(name).shape, {})
+
+
+def test_a_cell_keeps_its_times_and_the_error_of_its_median() -> None:
+    of = known()
+    [group] = groups(*cost_frames(of))
+    assert group.wire == "mesh2"
+    assert group.counts == (1, 2, 4, 8)
+    for one in group.observations:
+        computed, synced = truth(of, replace(one.setting, link_mbit=of.link_mbit))
+        assert one.total_ms == pytest.approx(computed + synced, rel=0.15)
+        assert one.sync_ms == pytest.approx(synced / (computed + synced) * one.total_ms, rel=0.05)
+        assert 0 < one.error < 0.05
+        assert one.setting.position == 64
+
+
+def test_models_and_weights_share_a_fit_and_other_axes_do_not() -> None:
+    outcomes = {
+        (nodes, model, turbo): [10.0 * nodes]
+        for nodes in (1, 2, 4)
+        for model in (MODEL, "llama3.2-1b-instruct")
+        for turbo in (True, False)
+    }
+    made = make_frames(outcomes, axes=("nodes", "model", "net_turbo"))
+    found = groups(*made)
+    assert len(found) == 2
+    assert all(len(group.observations) == 6 for group in found)
+    assert {group.label for group in found} == {"net-turbo on", "net-turbo off"}
+
+
+def test_rounding_that_hides_the_share_of_syncing_leaves_the_total_alone() -> None:
+    run, tables = cost_frames(known())
+    tables.trials["sync_share_low"] = 0.1
+    tables.trials["sync_share_high"] = 0.4
+    [group] = groups(run, tables)
+    assert all(one.sync_ms is None for one in group.observations)
+
+
+def test_machines_that_differ_need_to_be_measured_alone() -> None:
+    run, tables = cost_frames(known())
+    facts = {name: dict(told) for name, told in run.nodes.items()}
+    facts["pi1"] = {**facts["pi1"], "board": None, "cpu_model": "a PC's"}
+    [group] = groups(run.model_copy(update={"nodes": facts}), tables)
+    assert group.refusal is not None
+    assert "the machines differ" in group.refusal
+    assert "`on: [each, first]`" in group.refusal
+    assert group.observations == ()
+
+
+def test_machines_measured_alone_have_a_slowness() -> None:
+    times = {"pi1": 100.0, "pi2": 200.0}
+    outcomes = {(1, name): [1000 / ms] for name, ms in times.items()} | {(2, "pi1+pi2"): [8.0]}
+    run, tables = make_frames(outcomes, axes=("nodes", "on"))
+    cells = [
+        cell.model_copy(update={"nodes": tuple(str(cell.params["on"]).split("+"))})
+        for cell in run.cells
+    ]
+    run = run.model_copy(update={"cells": tuple(cells)})
+    [group] = groups(run, tables)
+    together = next(one for one in group.observations if one.setting.nodes == 2)
+    assert together.setting.slowness == pytest.approx((1.0, 2.0))
+    alone = [one.setting.slowness for one in group.observations if one.setting.nodes == 1]
+    assert alone == [pytest.approx((1.0,)), pytest.approx((2.0,))]
+
+
+def test_an_engine_without_a_formula_is_refused() -> None:
+    outcomes = {("llama.cpp", n, "tensor"): [10.0] for n in (1, 2, 4)}
+    run, tables = make_frames(outcomes, axes=("engine", "nodes", "split_mode"))
+    [found] = fits_of(run, study_of(run, tables).on_nodes, tables.nodes)
+    assert "no formula" in found.refusals[0]
+
+
+def test_fewer_than_three_numbers_of_nodes_make_no_section() -> None:
+    run, tables = make_frames({(1,): [10.0] * 3, (2,): [15.0] * 3}, axes=("nodes",))
+    assert list(cost.sections(study_of(run, tables))) == []
+
+
+def test_every_figure_of_the_sentences_is_in_the_csv() -> None:
+    [section] = cost.sections(study_of(*cost_frames(known(), models=(MODEL,))))
+    files = {file.stem: file.data for file in files_in([section])}
+    data = files["cost-model"]
+    told = " ".join(block.text for block in section.blocks if isinstance(block, Prose))
+    last = data[data["nodes"] == data["nodes"].max()].iloc[0]
+    terms = {
+        name.removesuffix("_ms"): last[name]
+        for name in ("memory_ms", "computing_ms", "latency_ms", "transfer_ms", "waiting_ms")
+    }
+    largest = max(terms, key=lambda name: float(terms[name]))
+    share = float(terms[largest]) / sum(map(float, terms.values()))
+    assert f"{100 * share:.0f} %" in told
+    assert cost.NAMED[largest] in told  # type: ignore[index]
+    assert f"{100 * data['left_out_error'].median():.1f} %" in told
+    assert f"{data['left_out_covered'].sum()} of them" in told
+    unknown = re.findall(r"do not determine (.+?):", told)
+    determined = files["cost-coefficients"].set_index("coefficient")["determined"]
+    assert all(not determined[name] for name in re.split(", | and ", unknown[0]))
+
+
+def test_a_refused_fit_draws_nothing_and_says_why() -> None:
+    made = cost_frames(known(), distort=incast)
+    [section] = cost.sections(study_of(*made))
+    [warning] = [block for block in section.blocks if isinstance(block, Bullets)]
+    assert any("Refused" in item for item in warning.items)
+    assert not any(isinstance(block, Prose) for block in section.blocks)
+    [file] = files_in([section])
+    assert list(file.data["used"].unique()) == [False]
+
+
+def test_a_run_without_a_benchmark_has_no_section() -> None:
+    run, tables = cost_frames(known())
+    other = replace(tables, trials=pd.DataFrame(tables.trials))
+    study = study_of(run.model_copy(update={"workload": None}), other)
+    assert list(cost.sections(study)) == []

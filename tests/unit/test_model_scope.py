@@ -1,0 +1,163 @@
+"""What the cost model predicts, and what it refuses with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from analysis.model.cost import TERMS, Observation, Setting
+from analysis.model.exported import to_json
+from analysis.model.fit import CostFit, fit_of
+from analysis.model.predict import predict
+from analysis.model.scope import fit_judged
+from analysis.model.shapes import shape_named
+from analysis.network.literature import load_publications
+from analysis.network.published_fits import cells_of
+from core.errors import HerdError
+from tests.doubles.known_machines import Machine, cells, incast, machine, throttled, truth
+
+MODELS = ("Llama-3.2-1B", "Llama-3-8B")
+COUNTS = (1, 2, 4, 8)
+
+
+def made(seed: int, **options: object) -> tuple[Machine, list[Observation]]:
+    generator = np.random.default_rng(seed)
+    of = machine(generator)
+    return of, cells(of, COUNTS, MODELS, generator, **options)  # type: ignore[arg-type]
+
+
+@cache
+def fitted() -> tuple[Machine, CostFit]:
+    of, observations = made(11)
+    return of, fit_of(observations, "v0.16.4", device="cpu")
+
+
+def test_the_eight_pi_4_are_refused_with_their_times_of_synchronising() -> None:
+    [table] = [one for one in load_publications() if "4B 8 GB, switch" in one.machines]
+    outcome = fit_judged(cells_of(table).observations, table.version)
+    assert not outcome.holds
+    told = " ".join(outcome.refusals)
+    assert "synchronising" in told
+    assert "on eight nodes" in told
+    assert "each link" in told
+
+
+def test_two_numbers_of_nodes_are_too_few() -> None:
+    [table] = [one for one in load_publications() if "NUC" in one.machines]
+    outcome = fit_judged(cells_of(table).observations, table.version)
+    assert outcome.fit is None
+    assert "2 cells on 1 and 2 nodes" in outcome.refusals[0]
+
+
+@pytest.mark.parametrize("distort", [incast, throttled], ids=lambda one: str(one.__name__))
+def test_what_the_formula_does_not_have_is_refused(distort: object) -> None:
+    refused = [not fit_judged(made(seed, distort=distort)[1]).holds for seed in range(5)]
+    assert sum(refused) >= 4
+
+
+def test_what_follows_the_formula_is_not() -> None:
+    held = [fit_judged(made(seed)[1]).holds for seed in range(5)]
+    assert sum(held) >= 4
+
+
+def test_a_prediction_has_the_truth_in_its_interval_and_its_terms() -> None:
+    of, fit = fitted()
+    shape = shape_named("Llama-3.2-3B")
+    assert shape is not None
+    setting = replace(fit.observations[0].setting, shape=shape, nodes=4)
+    found = predict(fit, setting)
+    assert found.low_ms < sum(truth(of, setting)) < found.high_ms
+    assert set(found.terms) == set(TERMS)
+    assert sum(found.terms.values()) == pytest.approx(found.total_ms, rel=0.1)
+    assert found.extrapolates == ()
+    assert found.tokens_per_s == pytest.approx(1000 / found.total_ms)
+
+
+def test_levers_have_the_signs_of_their_terms() -> None:
+    _, fit = fitted()
+    setting = next(one.setting for one in fit.observations if one.setting.nodes == 4)
+    levers = {one.name: one for one in predict(fit, setting).levers}
+    for name in ("memory", "computing", "link", "latency"):
+        assert -1 <= levers[name].elasticity <= 0
+        assert levers[name].low <= levers[name].elasticity <= levers[name].high
+    parts = -sum(levers[name].elasticity for name in ("memory", "computing", "link", "latency"))
+    assert parts == pytest.approx(1, abs=0.1), "a time that is a sum of these and of nothing else"
+
+
+def test_a_faster_link_saves_what_the_transfer_takes() -> None:
+    _, fit = fitted()
+    setting = next(one.setting for one in fit.observations if one.setting.nodes == 8)
+    slow, fast = (
+        predict(fit, replace(setting, link_mbit=rate)) for rate in (setting.link_mbit, 1e6)
+    )
+    assert fast.total_ms < slow.total_ms
+    assert fast.terms["transfer"] < 0.1 * slow.terms["transfer"] + 1e-9
+    assert "links of" in fast.extrapolates[0]
+
+
+def test_what_was_not_measured_is_said() -> None:
+    _, fit = fitted()
+    base = fit.observations[0].setting
+    big = shape_named("Llama-3.1-405B")
+    assert big is not None
+    told = predict(fit, replace(base, shape=big, weights="f32", memory_gain=2.0)).extrapolates
+    assert [sentence.template.split()[0] for sentence in told] == ["{asked}", "a", "machines"]
+    assert "f32 weights were not measured (q4_0 were)" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "reason"),
+    [
+        ({"wire": "star4"}, {}, "another one (star4)"),
+        ({}, {"version": "v0.12.0"}, "The fit is of version v0.16.4"),
+        ({}, {"device": "gpu"}, "computed on a CPU"),
+        ({"memory_gain": 10.0}, {}, "outside the class"),
+        ({"nodes": 16}, {}, "sixteen nodes cannot take part: the model has 8 KV heads"),
+        ({"nodes": 3}, {}, "cannot be divided evenly among 3 nodes"),
+    ],
+)
+def test_what_a_fit_says_nothing_about_is_refused(
+    change: dict[str, object], options: dict[str, str], reason: str
+) -> None:
+    _, fit = fitted()
+    setting = replace(fit.observations[0].setting, **change)  # type: ignore[arg-type]
+    with pytest.raises(HerdError) as refused:
+        predict(fit, setting, **options)
+    assert reason in str(refused.value)
+
+
+def test_the_same_version_and_device_are_not_refused() -> None:
+    _, fit = fitted()
+    predict(fit, fit.observations[0].setting, version="v0.16.4", device="cpu")
+
+
+def test_json_has_what_a_page_needs() -> None:
+    _, fit = fitted()
+    shape = shape_named("Llama-3-8B")
+    assert shape is not None
+    told = to_json(fit, {"Llama-3-8B": shape}, ("q4_0", "f32"))
+    draws = {len(values) for values in told["coefficients"].values()}
+    assert draws == {len(told["noise"]["computing"])} == {400}
+    by_nodes = {(c["weights"], c["nodes"]): c for c in told["choices"]}
+    assert by_nodes["q4_0", 8]["limit"] is None
+    assert by_nodes["q4_0", 8]["beyond"] == []
+    assert "8 KV heads" in by_nodes["q4_0", 16]["limit"]
+    assert "f32 weights" in by_nodes["f32", 2]["beyond"][0]
+
+
+def test_slower_nodes_are_waited_for() -> None:
+    _, fit = fitted()
+    base = next(one.setting for one in fit.observations if one.setting.nodes == 2)
+    even, uneven = (predict(fit, replace(base, slowness=pace)) for pace in ((1, 1), (1, 2)))
+    slice_ms = even.terms["memory"]
+    assert uneven.terms["waiting"] - even.terms["waiting"] >= slice_ms
+    fast_root = predict(fit, replace(base, slowness=(0.5, 1)))
+    assert fast_root.terms["memory"] == pytest.approx(slice_ms / 2, rel=0.01)
+
+
+def test_a_setting_needs_no_slowness() -> None:
+    setting = Setting(shape_named("Llama-3-8B"), "q4_0", 2, "mesh2")  # type: ignore[arg-type]
+    assert setting.sends == "q80"
