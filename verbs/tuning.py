@@ -87,11 +87,10 @@ def tune(
         return
     if out:
         require_ours(Path(out))
-    record = None if new else find_search(results, asked.key)
-    if record is None:
-        record = begin(asked, results, look, run, say)
-    say(f"Search {record.name}: {len(record.settings)} settings.")
     try:
+        record = None if new else find_search(results, asked.key)
+        record = record or begin(asked, results, look, run, say)
+        say(f"Search {record.name}: {len(record.settings)} settings.")
         found = search(asked.matrix, record, run, say)
     except UnfinishedError as error:
         say(str(error))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, note
+from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, charted, note
 from analysis.cells.labels import in_words, named_by
 from analysis.cells.tabulate import Text, frame_table, table
 from analysis.pages import write_pages
-from analysis.settings.judgement import CURSE, WHAT, TuningVerdict, setting_in_words
+from analysis.settings.chart import setting_chart
+from analysis.settings.judgement import WHAT, TuningVerdict, setting_in_words
 from analysis.text.sentence import say
 from analysis.text.wording import NOTHING, number, plural, ratio
 from collect.search import Confirmation, TriedSetting, TuningResult
@@ -31,7 +32,15 @@ KEPT = (
     "After each rung the better half is kept, and what the noise cannot distinguish from the best, "
     "as far as the budget pays for it."
 )
-CUT = "In rung {rung}, {settings} as fast as the best within the noise were left out."
+CUT = (
+    "After rung {rung}, the budget paid for no more: left out were {settings} that the noise "
+    "cannot distinguish from the best."
+)
+LAST = "After the last rung, the noise cannot distinguish {settings} from the one that was chosen."
+OF_THE_SEARCH = (
+    "The ratios are those of the search. Of settings that were chosen for it, they are too high on "
+    "average, so only the confirmation is to be quoted."
+)
 FATES = {
     "best": "best, went to the confirmation",
     "slower": "slower",
@@ -85,7 +94,7 @@ def tuning_sections(
     yield Section("answer", judged.answer, (*blocks, *_asked(searched)))
     if searched.confirmation is not None and judged.family is not None:
         yield _confirmation(searched.confirmation, judged)
-    yield _tried(searched)
+    yield _tried(searched, judged)
     yield _rungs(searched)
     if failures := [one for one in searched.tried if one.cause is not None]:
         yield _failures(searched, failures)
@@ -169,7 +178,7 @@ def setting_frame(searched: TuningResult) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*axes, *names])
 
 
-def _tried(searched: TuningResult) -> Section:
+def _tried(searched: TuningResult, judged: TuningVerdict) -> Section:
     rows = [
         [
             _named(searched, one),
@@ -186,8 +195,11 @@ def _tried(searched: TuningResult) -> Section:
     columns = ("Setting", "In the search, to the default", "Last rung", "Trials", "Failed", "Fate")
     file = File("settings", setting_frame(searched))
     shown = table(columns, rows, columns[1:5])
-    tabled = Tabled("Settings tried", shown, (say(CURSE),), file, is_sortable=True)
-    return Section("settings", "Settings tried", (tabled,), menu="Settings")
+    tabled = Tabled("Settings tried", shown, (say(OF_THE_SEARCH),), file, is_sortable=True)
+    row = judged.family.rows[0] if judged.family and judged.family.rows else None
+    chart = setting_chart(searched, row)
+    charts = charted([chart] if chart else [])
+    return Section("settings", "Settings tried", (*charts, tabled), menu="Settings")
 
 
 def _named(searched: TuningResult, one: TriedSetting) -> str:
@@ -219,7 +231,11 @@ def _rungs(searched: TuningResult) -> Section:
     ]
     frame = pd.DataFrame(rows, columns=list(columns))
     cut = [
-        say(CUT, rung=one.number, settings=plural(one.undecided, "setting"))
+        say(
+            CUT if one.is_short_of_budget else LAST,
+            rung=one.number,
+            settings=plural(one.undecided, "setting"),
+        )
         for one in searched.rungs
         if one.undecided
     ]

@@ -16,7 +16,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.plan import SECONDS_ASSUMED, Plan, make_plan
 from experiments.tune.budget import Allowed, BudgetShare, schedule_lines, share_out
 from experiments.tune.halving import plain_trials
-from experiments.tune.measuring import Run, matrix_of, title_of
+from experiments.tune.measuring import Run, matrix_of, measure_whole, title_of
 from experiments.tune.record import (
     Impossible,
     TuningRecord,
@@ -150,7 +150,7 @@ def begin(asked: TuningQuestion, results: Path, look: Look, run: Run, say: Say) 
             repeats=PILOT_TRIALS,
             seed=int(asked.key[:7], 16),
         )
-        run(pilot)
+        measure_whole(pilot, run, "the pilot")
         found = settings_of(asked, results, look)
     share = _share(asked, found)
     record = TuningRecord(

@@ -33,6 +33,7 @@ class Outcome:
         causes: setting to why its last attempt failed.
         wall_s: setting to what a trial of it takes, in seconds.
         spent_s: what all trials took.
+        cells: setting to the id of its cell.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Outcome:
     causes: Mapping[int, str] = field(default_factory=dict)
     wall_s: Mapping[int, float] = field(default_factory=dict)
     spent_s: float = 0.0
+    cells: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

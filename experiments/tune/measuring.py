@@ -82,7 +82,7 @@ def measure_rung(
     seed = record.seed(number)
     title = title_of(base, f"rung {number}")
     matrix = matrix_of(base, settings, title=title, repeats=trials, seed=seed)
-    account = _measured(matrix, run, f"rung {number}")
+    account = measure_whole(matrix, run, f"rung {number}")
     index_of = {
         key_of(cell.params): index for cell, index in zip(matrix.cells(), chosen, strict=True)
     }
@@ -106,14 +106,20 @@ def measure_pairs(base: Matrix, record: TuningRecord, run: Run, best: Setting) -
         seed=record.seed(CONFIRMATION),
         warmup=max(1, base.warmup),
     )
-    account = _measured(matrix, run, "the confirmation")
+    account = measure_whole(matrix, run, "the confirmation")
     cells = {key_of(cell.params): cell for cell in account.manifest.cells}
     frame = tables_of(account).trials
     ours, default = (_arm(cells[key_of(cell.params)], account, frame) for cell in matrix.cells())
     return Confirmation(account.manifest.run, record.pairs, ours, default)
 
 
-def _measured(matrix: Matrix, run: Run, what: str) -> Account:
+def measure_whole(matrix: Matrix, run: Run, what: str) -> Account:
+    """Measure a matrix, or what is left of it.
+
+    Raises:
+        UnfinishedError: trials are left.
+        HerdError: its run cannot begin or continue.
+    """
     result = run(matrix)
     if result.interrupted or result.counts["pending"]:
         pending = result.counts["pending"]
@@ -149,6 +155,7 @@ def _outcome(account: Account, cells: Mapping[str, int], number: int, speed: str
         causes=causes,
         wall_s={index: statistics.median(found) for index, found in walls.items() if found},
         spent_s=sum(sum(found) for found in walls.values()),
+        cells={index: cell_id for cell_id, index in cells.items()},
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from collect.run import Benchmark
 from collect.search import Fate, Rung, Setting, TriedSetting, TuningResult
+from core.errors import HerdError
 from experiments.planning.matrix import Matrix
 from experiments.tune.halving import Outcome, RungStep, SearchBudget, halve
 from experiments.tune.measuring import Run, measure_pairs, measure_rung
@@ -30,10 +31,13 @@ def search(matrix: Matrix, record: TuningRecord, run: Run, say: Say) -> TuningRe
         HerdError: a run cannot begin or continue.
     """
     base = default_matrix(matrix)
+    cells: dict[int, str] = {}
 
     def measure(number: int, chosen: tuple[int, ...], trials: int) -> Outcome:
         say(f"Rung {number}: {len(chosen)} settings, {trials} trials each.")
-        return measure_rung(base, record, run, number, chosen, trials)
+        outcome = measure_rung(base, record, run, number, chosen, trials)
+        _require_same(cells, outcome, record.name)
+        return outcome
 
     budget = SearchBudget(record.search, record.in_seconds)
     steps = halve(
@@ -68,15 +72,34 @@ def search(matrix: Matrix, record: TuningRecord, run: Run, say: Say) -> TuningRe
     )
 
 
+def _require_same(cells: dict[int, str], outcome: Outcome, name: str) -> None:
+    """See that the settings of a rung are what they were in the rungs before.
+
+    Args:
+        cells: setting to the id of its cell so far; those of this rung are added.
+        outcome: of the rung.
+        name: of the search.
+
+    Raises:
+        HerdError: a program or a model was replaced since.
+    """
+    if any(cells.get(index, cell_id) != cell_id for index, cell_id in outcome.cells.items()):
+        raise HerdError(
+            f"Continuing the search {name}: programs or models were replaced between its rungs, so "
+            f"{outcome.run} cannot be compared with the runs before. Begin another one with --new."
+        )
+    cells.update(outcome.cells)
+
+
 def rung_line(step: RungStep, settings: Sequence[Setting]) -> str:
     """A rung's result, for the terminal."""
     if not step.kept:
         return f"Rung {step.number}: all settings failed."
     out = len(step.began) - len(step.kept) - len(step.failed)
-    parts = [f"Rung {step.number}: {words_of(settings[step.kept[0]])} leads, {out} are left out"]
+    parts = [f"Rung {step.number}: {words_of(settings[step.kept[0]])} leads, {out} left out"]
     if step.undecided:
         why = "the budget pays for no more" if step.is_short_of_budget else "one is chosen"
-        parts.append(f"{len(step.undecided)} of them as fast within the noise, because {why}")
+        parts.append(f"{len(step.undecided)} of these as fast within the noise, because {why}")
     if step.failed:
         parts.append(f"{len(step.failed)} failed")
     return "; ".join(parts) + "."

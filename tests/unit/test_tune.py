@@ -22,7 +22,8 @@ from collect.load import load_run
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.planning.matrix import Matrix, load_matrix
-from experiments.tune.beginning import search_lines
+from experiments.runner import RunResult
+from experiments.tune.beginning import begin, search_lines
 from experiments.tune.record import TUNINGS, UnfinishedError
 from experiments.tune.winner import require_ours, write_winner
 from tests.doubles.tuned_machine import Bench, asked_for, matrix
@@ -204,6 +205,30 @@ def test_a_rung_that_is_not_whole_ends_the_search_by_name(
 
     assert raised.value.exit_code == code
     assert "pi2 is away." in str(raised.value)
+
+
+def test_a_pilot_that_is_not_whole_ends_the_search_by_name(tmp_path: Path) -> None:
+    bench, asked = Bench(tmp_path), asked_for(budget="30min")
+
+    def run(_matrix: Matrix) -> Cut:
+        return Cut(tmp_path / "tune-1", {"pending": 2}, interrupted=True)
+
+    with pytest.raises(UnfinishedError, match="The pilot has 2 trials left"):
+        begin(asked, bench.results, bench.look, run, bench.lines.append)
+
+
+def test_a_program_that_is_replaced_between_rungs_ends_the_search(tmp_path: Path) -> None:
+    bench, asked = Bench(tmp_path), asked_for(matrix(threads=(2, 3), net_turbo=(False,)))
+    stamp = bench.machine / "engines" / "distributed-llama" / "install.json"
+
+    def run(one: Matrix) -> RunResult:
+        if one.title.endswith("rung 2"):
+            told = json.loads(stamp.read_text())
+            stamp.write_text(json.dumps({**told, "binary_sha256": {"dllama": "0" * 64}}))
+        return bench.run(one)
+
+    with pytest.raises(HerdError, match="programs or models were replaced between its rungs"):
+        bench.search(asked, run)
 
 
 def test_a_search_of_other_values_is_another_search(searched: Bench) -> None:
