@@ -20,6 +20,7 @@ from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
+from analysis.model.together import together_pairs
 from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of
@@ -151,7 +152,7 @@ def study_of(
     cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
-    speeds = (*speed_pairs(on_nodes), *control_pairs(run, cells))
+    speeds = (*speed_pairs(on_nodes), *together_pairs(on_nodes), *control_pairs(run, cells))
     floors = noise.floors if noise else {}
     comparison = comparison_of(run, tables, all_series, ratings, speeds, others or (), floors)
     family = (

@@ -50,7 +50,7 @@ class Times:
         """Geometric mean of each number's times in ms."""
         return np.exp(self.logs)
 
-    def distances(self, seed: int, draws: int = DRAWS) -> Floats:
+    def distances(self, seed: int, draws: int = DRAWS, level: float = LEVEL) -> Floats:
         """How far the logarithms of other blocks' means are from these: draws by numbers.
 
         Apart from what blocks did to all, no number of nodes is steadier than `FINEST`: trials
@@ -59,6 +59,7 @@ class Times:
         Args:
             seed: the same one gives the same draws.
             draws: how many.
+            level: of the interval that is read off them: its ends are as far out as Student's t.
         """
         rng = np.random.default_rng(seed)
         blocks = len(self.residuals)
@@ -69,12 +70,12 @@ class Times:
         spreads = own.std(axis=0, ddof=1)
         lacking = np.sqrt(np.maximum(FINEST**2 - spreads**2, 0) / blocks)
         moved += lacking * rng.normal(size=moved.shape)
-        return moved * self._stretch()
+        return moved * self._stretch(level)
 
-    def _stretch(self) -> Floats:
+    def _stretch(self, level: float) -> Floats:
         blocks = len(self.residuals)
         trials: Floats = np.asarray(self.trials, dtype=np.float64)
-        student = quantile(LEVEL, min(self.trials) - 1) / quantile(LEVEL, _MANY)
+        student = quantile(level, min(self.trials) - 1) / quantile(level, _MANY)
         lost: Floats = blocks / trials  # what is filled in has no noise of its own
         return lost * (student * math.sqrt(blocks / (blocks - 1)))
 

@@ -26,6 +26,7 @@ from analysis.sections import (
     ratings,
     speed,
     stability,
+    together,
     tuning,
 )
 from analysis.study import Study
@@ -38,6 +39,7 @@ SUBJECTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     limits.sections,
     additions.sections,
     machines.sections,
+    together.sections,
     speed.decoding,
     speed.scaling,
     laws.sections,

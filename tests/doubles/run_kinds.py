@@ -37,10 +37,10 @@ from collect.tables import Tables, tables_of
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.cost_run import cost_frames
-from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
+from tests.doubles.gpu_run import PC, SOFTWARE, around, gpu_frames, pc_and_pis
 from tests.doubles.known_machines import incast, machine
 from tests.doubles.noisy_run import noisy_frames
-from tests.doubles.placed_run import each_and_roots, placed_frames
+from tests.doubles.placed_run import FLEET, each_and_roots, placed_frames
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
@@ -299,10 +299,35 @@ def _rated(_folder: Path) -> Study:
     return study_of(run, tables, ratings={"kim": given, "lee": given}, judges=judges)
 
 
+def together_runs(at_once: float | None = None) -> Study:
+    """A PC and two Pis, each alone and all together; with a rate also all alone at once."""
+    outcomes: dict[tuple[Any, ...], Any] = {
+        (LLAMA, name, "", nodes): around(speed)
+        for name, speed, nodes in (
+            ("desk", 20.0, 1), ("pi1", 5.0, 1), ("pi2", 4.0, 1), ("desk+pi1+pi2", 12.0, 3),
+        )
+    }  # fmt: skip
+    if at_once is not None:
+        outcomes[LLAMA, "desk+pi1+pi2", "3x1", 3] = around(at_once / 3)
+    axes = ("engine", "on", "groups", "nodes")
+    run, tables = placed_frames(outcomes, axes=axes, fleet=FLEET)
+    cells = tuple(
+        cell.model_copy(update={"params": {k: v for k, v in cell.params.items() if v != ""}})
+        for cell in run.cells
+    )
+    prefill = 32_000 / tables.trials["prompt_tokens_per_s"]
+    speeds = tables.trials["decode_tokens_per_s"].where(tables.trials["groups"] == "3x1")
+    columns = {"prompt_ms": prefill, "sum_tokens_per_s": 3 * speeds,
+               "all_overlap": speeds.where(speeds.isna(), 0.75)}  # fmt: skip
+    told = replace(tables, trials=tables.trials.assign(**columns))
+    return study_of(run.model_copy(update={"cells": cells}), told)
+
+
 KINDS: Mapping[str, Callable[[Path], Study]] = {
     **{name: _of_frames(name) for name in FRAMES},
     "on disk": _on_disk,
     "petals": _petals,
+    "together or apart": lambda _folder: together_runs(at_once=22.0),
     "prompt lengths": lambda _folder: study_of(*prompt_lengths()),
     "prompts before nothing": lambda _folder: study_of(*prompt_lengths(LLAMA)),
     "GPU and Pis": _gpu_and_pis,

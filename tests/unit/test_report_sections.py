@@ -68,6 +68,7 @@ ANCHORS = (
     "limits",
     "additions",
     "machines",
+    "together",
     "decode",
     "scaling",
     "laws",
