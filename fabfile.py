@@ -10,6 +10,7 @@ from verbs.lab import lab_down, lab_status, lab_up
 from verbs.machines import adopt, doctor, name_machines, probe
 from verbs.models import convert, finetune, models
 from verbs.plans import plan, prepare
+from verbs.predictions import what_if
 from verbs.results import parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
 from verbs.tuning import tune
@@ -35,6 +36,7 @@ __all__ = [
     "run_matrix",
     "status",
     "tune",
+    "what_if",
 ]
 
 if getattr(program, "core", None) is not None:  # not where a test imports this file

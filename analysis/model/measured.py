@@ -57,6 +57,7 @@ class MeasuredGroup:
         cell_ids: of the observations, in their order.
         names: nodes of any of the cells.
         counts: numbers of nodes, each once, also where there is nothing to fit.
+        slowness: node to its time alone, relative to the first one's; of nodes measured alone.
     """
 
     engine: str
@@ -70,6 +71,7 @@ class MeasuredGroup:
     cell_ids: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+    slowness: Mapping[str, float] = field(default_factory=dict)
 
 
 Shapes = Callable[[str], ModelShape]
@@ -134,6 +136,7 @@ def _group(
         cell_ids=tuple(cell.record.cell_id for cell, _ in found),
         names=tuple(names),
         counts=tuple(sorted({cell.nodes for cell in cells})),
+        slowness=about.slowness,
     )
 
 

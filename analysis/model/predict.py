@@ -21,12 +21,12 @@ NEAR = 2.0
 """How far beyond what was measured a size or a rate may be without counting as extrapolation."""
 STEP = 1.01
 LEVERS: Mapping[str, str] = {
-    "memory": "memory bandwidth",
-    "computing": "arithmetic and cost of a layer",
-    "link": "link rate",
-    "latency": "latency of a step",
-    "waiting": "waiting for the slowest node",
-    "nodes": "number of nodes",
+    "memory": "more memory bandwidth",
+    "computing": "faster arithmetic and layers",
+    "link": "more link rate",
+    "latency": "less latency of a step",
+    "waiting": "no waiting for the slowest node",
+    "nodes": "more nodes",
 }
 
 OTHER_WIRE = (
