@@ -27,6 +27,7 @@ TOO_FEW = (
     "{law} takes {fewest} numbers of nodes or more: measured were {measured}. Add numbers of "
     "nodes to the matrix."
 )
+NONE_OFTEN = "{law} takes {fewest} numbers of nodes or more: none was measured often enough."
 TOO_FEW_ONE = (
     "{law} takes {fewest} numbers of nodes or more: only {measured} was measured. Add numbers "
     "of nodes to the matrix."
@@ -69,8 +70,8 @@ def enough(law: Law, measured: Collection[int]) -> str:
     """
     if len(measured) >= law.fewest:
         return ""
-    told = listing([count(nodes) for nodes in sorted(measured)]) or "none"
-    template = TOO_FEW_ONE if len(measured) == 1 else TOO_FEW
+    told = listing([count(nodes) for nodes in sorted(measured)])
+    template = {0: NONE_OFTEN, 1: TOO_FEW_ONE}.get(len(measured), TOO_FEW)
     return say(template, law=law, fewest=count(law.fewest), measured=told)
 
 

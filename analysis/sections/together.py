@@ -61,6 +61,10 @@ READ = (
     "speeds of all added up, each over its own time. A sum was not measured at once: a shared "
     "switch or host may make it too high. The axis groups measures it."
 )
+SHARED = (
+    "These nodes are virtual and share one machine: apart at the same time, they would not reach a "
+    "sum."
+)
 COLUMNS = {
     "series": "Series", "kind": "How", "machines": "Machines", "users": "Users",
     "one_tokens_per_s": "One user, tokens/s", "first_token_s": "First token, s",
@@ -83,7 +87,8 @@ def sections(study: Study) -> Iterator[Section]:
     chart = together_chart(choices)
     blocks += charted([chart] if chart else [])
     file = File("users", user_frame(choices))
-    blocks.append(Tabled(say(TITLE), _table(choices), (say(READ),), file))
+    notes = (say(READ), *((say(SHARED),) if study.is_lab else ()))
+    blocks.append(Tabled(say(TITLE), _table(choices), notes, file))
     yield Section("together", say(TITLE), tuple(blocks), say(MENU))
 
 
@@ -112,7 +117,7 @@ def _unable(choice: Choice, what: str) -> Iterator[Sentence]:
 
 def _one_user(choice: Choice, what: str, family: Family) -> Iterator[Sentence]:
     able = sorted(choice.able, key=_speed)
-    shown = [*able[-1:], *choice.together[-MOST_FIGURES:]]
+    shown = [*able[-1:], *sorted(choice.together, key=_speed)[-MOST_FIGURES:]]
     if shown:
         yield say(ONE_USER, what=what, figures=listing([_figure(one) for one in shown]))
     if len(able) > 1:
@@ -145,8 +150,10 @@ def _figure(one: Option) -> str:
 
 
 def _matches(choice: Choice) -> list[Match]:
-    """The largest sets of machines that serve one user together, one of each."""
-    found = {frozenset(m.option.machines): m for m in choice.matches if m.option.users == 1}
+    """The largest sets of machines that serve one user together, each in its fastest order."""
+    matches = [match for match in choice.matches if match.option.users == 1]
+    matches.sort(key=lambda match: _speed(match.option))
+    found = {frozenset(match.option.machines): match for match in matches}
     return sorted(found.values(), key=lambda m: -len(m.option.machines))[:MOST_MATCHES]
 
 

@@ -114,6 +114,7 @@ def test_too_few_numbers_of_nodes_are_named() -> None:
         Law.USL, [1, 2, 4]
     )
     assert "only one was measured" in enough(Law.AMDAHL, [1])
+    assert "none was measured often enough" in enough(Law.AMDAHL, [])
 
 
 def test_a_number_of_nodes_counts_from_six_trials_on() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.blocks import Prose, Section, blocks_in, charts_in, files_in
+from analysis.blocks import Prose, Section, Tabled, blocks_in, charts_in, files_in
 from analysis.cells.family import Claim
 from analysis.model.together import choices_of, claim_of
 from analysis.sections import together as section
@@ -79,6 +79,25 @@ def test_few_trials_support_no_verdict() -> None:
     assert "users on" not in told
     assert "It is unclear whether the sum of these machines alone is faster" in told
     assert "better:" not in told
+
+
+def test_of_several_orders_the_fastest_is_compared_with_the_sum() -> None:
+    orders = {"desk+pi1+pi2": 9.0, "pi2+desk+pi1": 12.0, "pi1+desk+pi2": 7.0}
+    told = said(studied({**alone(), **{(LLAMA, on, 3): around(v) for on, v in orders.items()}}))
+    assert "machines alone is 2.42" in told
+    assert "times as fast as pi2+desk+pi1." in told
+    assert "times as fast as desk+pi1+pi2" not in told
+
+
+def test_virtual_nodes_of_one_machine_are_not_said_to_reach_a_sum() -> None:
+    outcomes = {**alone(), (LLAMA, "desk+pi1+pi2", 3): around(7.0)}
+    run, tables = placed_frames(outcomes, fleet=FLEET)
+    nodes = {name: {**facts, "boot_id": "one"} for name, facts in run.nodes.items()}
+    lab = study_of(run.model_copy(update={"nodes": nodes}), tables)
+    notes = [
+        note for block in blocks_in(made(lab)) if isinstance(block, Tabled) for note in block.notes
+    ]
+    assert any("virtual and share one machine" in note for note in notes)
 
 
 def test_a_model_that_fits_no_machine_alone_leaves_together_alone() -> None:
