@@ -15,6 +15,7 @@ from analysis.answers.ratings import Ratings
 from analysis.cells.additions import Setup, additions_of
 from analysis.cells.arms import Noise
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.divisions import division_pairs
 from analysis.cells.documents import change_by_nodes, document_headline, scored_cells
 from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
@@ -152,7 +153,12 @@ def study_of(
     cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
     all_series = series_of(cells)
     on_nodes = tuple(series for series in all_series if not series.is_remote)
-    speeds = (*speed_pairs(on_nodes), *together_pairs(on_nodes), *control_pairs(run, cells))
+    speeds = (
+        *speed_pairs(on_nodes),
+        *together_pairs(on_nodes),
+        *division_pairs(on_nodes),
+        *control_pairs(run, cells),
+    )
     floors = noise.floors if noise else {}
     comparison = comparison_of(run, tables, all_series, ratings, speeds, others or (), floors)
     family = (

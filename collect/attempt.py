@@ -212,6 +212,18 @@ class ScoredRecord(Record):
     size: Count
 
 
+class DeploymentRecord(Record):
+    """One of several deployments that a trial ran at once.
+
+    Attributes:
+        nodes: those that it took, its root first.
+        ended_s: when its main process ended, since the trial began, by the controller's clock.
+    """
+
+    nodes: Annotated[tuple[FileName, ...], Field(min_length=1, max_length=MOST_NODES)]
+    ended_s: Seconds
+
+
 class AttemptRecord(Record):
     """One execution of a trial.
 
@@ -239,6 +251,7 @@ class AttemptRecord(Record):
         weights_sha256: node name to the hash of the weights that its process read, of nodes whose
             process reads weights. Attempts of before have none.
         adapter_sha256: hash of the trained prompts that its client read; None without any.
+        deployments: of a trial that ran several at once (axis `groups`), in order; empty of others.
         software_devices: those of these nodes whose GPU is software, which their CPU runs.
     """
 
@@ -274,6 +287,7 @@ class AttemptRecord(Record):
         default_factory=dict
     )
     adapter_sha256: Sha256 | None = None
+    deployments: Annotated[tuple[DeploymentRecord, ...], Field(max_length=MOST_NODES)] = ()
 
     @property
     def in_vain(self) -> bool:
@@ -295,6 +309,13 @@ class AttemptRecord(Record):
     def root(self) -> ProcessRecord | None:
         """The process whose end was the end, or None when the attempt failed before its start."""
         return next((process for process in self.processes if process.role in LAST_ROLES), None)
+
+    def roots(self) -> tuple[ProcessRecord | None, ...]:
+        """The same of each deployment."""
+        if not self.deployments:
+            return (self.root(),)
+        last = {p.node: p for p in self.processes if p.role in LAST_ROLES}
+        return tuple(last.get(one.nodes[0]) for one in self.deployments)
 
 
 def load_attempt(folder: Path, *, closely: bool = True) -> AttemptRecord:

@@ -84,6 +84,17 @@ TRIALS_OF_PLUGS: Columns = MappingProxyType(
     }
 )
 """Further columns of `trials`, only in runs whose nodes are behind smart plugs."""
+TRIALS_OF_GROUPS: Columns = MappingProxyType(
+    {
+        "deployments": "Int64",
+        "all_tokens_per_s": "Float64",
+        "all_window_s": "Float64",
+        "all_overlap": "Float64",
+        "sum_tokens_per_s": "Float64",
+        "slowest_tokens_per_s": "Float64",
+    }
+)
+"""Further columns of `trials`, only in runs with several deployments at once (axis `groups`)."""
 TRIALS_OF_DOCUMENTS: Columns = MappingProxyType(
     {
         "document": "string",

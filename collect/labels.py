@@ -8,6 +8,7 @@ from collect.run import Scalar
 
 PLACED_AXES = (
     "system", "engine", "model", "nodes", "group", "on", "threads", "context", "adapter", "arm",
+    "groups",
 )  # fmt: skip
 """Axes whose words a label has at a fixed place."""
 PROMPTS = {"prompt_tokens": "a prompt of {} tokens", "generate_tokens": "{} generated tokens"}
@@ -58,7 +59,15 @@ def _machines(params: Mapping[str, Scalar]) -> str:
     first = "the first " if on == "first" else ""
     group = f" of {params['group']}" if "group" in params else ""
     names = f" ({on})" if on not in (None, "first") else ""
-    return f"{first}{number}{thing}{group}{names}"
+    several = f", {deployments(str(params['groups']))}" if "groups" in params else ""
+    return f"{first}{number}{thing}{group}{names}{several}"
+
+
+def deployments(groups: str) -> str:
+    """`4 deployments at once, each on 1 node`, of a value of the axis `groups`."""
+    number, _, size = groups.partition("x")
+    nodes = "1 node" if size == "1" else f"{size} nodes"
+    return f"1 deployment on {nodes}" if number == "1" else f"{number} at once, each on {nodes}"
 
 
 def _link_words(params: Mapping[str, Scalar]) -> list[str]:

@@ -179,6 +179,32 @@ class SaidToken:
 
 
 @dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What several deployments made that ran at the same time.
+
+    Attributes:
+        deployments: how many.
+        tokens: that all generated.
+        window_s: from the moment at which the first began to generate until the last ended.
+        overlap: share of the window in which all generated (0 to 1).
+        slowest_tokens_per_s: of the slowest.
+        sum_tokens_per_s: of the speeds of all, each over its own time.
+    """
+
+    deployments: int
+    tokens: int
+    window_s: float
+    overlap: float
+    slowest_tokens_per_s: float
+    sum_tokens_per_s: float
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Tokens of all over the window."""
+        return self.tokens / self.window_s
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
     """Everything that the logs of one attempt say.
 
@@ -195,6 +221,7 @@ class Measurement:
         answers: to questions, in the order of asking.
         said: tokens with their probabilities, where the engine reports these.
         servers: parts of servers, step by step and along the chain, where there is one.
+        at_once: of several deployments; the phases are then those of the median deployment.
     """
 
     samples: int
@@ -208,3 +235,4 @@ class Measurement:
     answers: tuple[Answer, ...] = ()
     said: tuple[SaidToken, ...] = ()
     servers: tuple[ServerTime, ...] = ()
+    at_once: AtOnce | None = None

@@ -22,6 +22,7 @@ from collect.columns import (
     TRIALS_BEFORE_AXES,
     TRIALS_OF_DOCUMENTS,
     TRIALS_OF_GPUS,
+    TRIALS_OF_GROUPS,
     TRIALS_OF_PLUGS,
 )
 from collect.documents import LONGEST, SHORTEST, DocumentPart, LeftOut
@@ -259,8 +260,8 @@ class SystemRecord(Record):
 _AXES_OF_ALL = ("engine", "model", "nodes", "weights")
 _WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms", *PROMPT_AXES})
 _TEXT_AXES = frozenset(
-    {"engine", "model", "weights", "workers", "system", "device", "group", "on", "part", "arm"}
-)
+    ("engine", "model", "weights", "workers", "system", "device", "group", "on", "groups", "part")
+) | {"arm"}
 """What these are is known to more than one engine, and to reports."""
 
 
@@ -292,6 +293,12 @@ class CellRecord(Record):
     nodes: Annotated[tuple[FileName, ...], Field(max_length=MOST_NODES)]
     unavailable: Words | None = None
 
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The root of each deployment: one, or several at once where the axis `groups` says so."""
+        size = str(self.params.get("groups", "")).partition("x")[2]
+        return self.nodes[:: int(size)] if size.isdecimal() and int(size) else self.nodes[:1]
+
     @model_validator(mode="after")
     def _says_what_it_runs(self) -> Self:
         for axis in _AXES_OF_ALL:
@@ -312,6 +319,7 @@ _COLUMNS = (
     | TRIALS_OF_GPUS.keys()
     | TRIALS_OF_PLUGS.keys()
     | TRIALS_OF_DOCUMENTS.keys()
+    | TRIALS_OF_GROUPS.keys()
 )
 
 

@@ -44,13 +44,14 @@ from collect.columns import (
     TRIALS_BEFORE_AXES,
     TRIALS_OF_DOCUMENTS,
     TRIALS_OF_GPUS,
+    TRIALS_OF_GROUPS,
     TRIALS_OF_PLUGS,
     Columns,
 )
 from collect.energy import gpu_energy, node_energy, trial_energy
-from collect.measurement import Measurement, Phase, SaidToken
+from collect.measurement import AtOnce, Measurement, Phase, SaidToken
 from collect.parsers.of_attempt import answers_of
-from collect.run import TABLES_FOLDER, Greedy, RunManifest, Scalar
+from collect.run import TABLES_FOLDER, CellRecord, Greedy, RunManifest, Scalar
 from collect.wall import plug_rows, power_rows
 from core.durable import land, writing
 from core.errors import HerdError
@@ -89,7 +90,12 @@ class Tables:
         }
         trials = rows["trials"]
         columns = {**TRIALS_BEFORE_AXES, **_axis_columns(part), **TRIALS_AFTER_AXES}
-        for further in (TRIALS_OF_GPUS, TRIALS_OF_PLUGS, TRIALS_OF_DOCUMENTS):
+        for further in (
+            TRIALS_OF_GPUS,
+            TRIALS_OF_PLUGS,
+            TRIALS_OF_DOCUMENTS,
+            TRIALS_OF_GROUPS,
+        ):
             if trials[[name for name in further if name in trials]].notna().any(axis=None):
                 columns |= further
         return Tables(**{**rows, "trials": trials[[name for name in trials if name in columns]]})
@@ -144,6 +150,8 @@ def tables_of(account: Account) -> Tables:
         columns |= TRIALS_OF_PLUGS
     if any(attempt.record and attempt.record.scored for _, attempt in attempts):
         columns |= TRIALS_OF_DOCUMENTS
+    if any("groups" in cell.params for cell in account.manifest.cells):
+        columns |= TRIALS_OF_GROUPS
     of_attempts = {**ATTEMPTS}
     if any(attempt.record and attempt.record.weights_sha256 for _, attempt in attempts):
         of_attempts |= ATTEMPTS_WITH_WEIGHTS
@@ -230,6 +238,25 @@ def _trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
         **_figures(chosen.measurement),
         **trial_energy(run, state.cell.nodes, chosen.record, chosen.measurement),
         **_document(chosen.record, chosen.measurement),
+        **_at_once(state.cell, chosen.measurement),
+    }
+
+
+def _at_once(cell: CellRecord, measurement: Measurement) -> Row:
+    """What several deployments made at once; a single one is alone in its window."""
+    found, decode = measurement.at_once, measurement.decode
+    if "groups" not in cell.params or decode is None:
+        return {}
+    if found is None:
+        speed = decode.tokens_per_s
+        found = AtOnce(1, decode.tokens, decode.total_ms / 1000, 1.0, speed, speed)
+    return {
+        "deployments": found.deployments,
+        "all_tokens_per_s": found.tokens_per_s,
+        "all_window_s": found.window_s,
+        "all_overlap": found.overlap,
+        "sum_tokens_per_s": found.sum_tokens_per_s,
+        "slowest_tokens_per_s": found.slowest_tokens_per_s,
     }
 
 

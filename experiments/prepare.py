@@ -17,6 +17,7 @@ from core.progress import Reporter, StderrReporter
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
+from experiments.engines.several import obstacle
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.programs import NOT_INSTALLED, ansible_environment
@@ -273,7 +274,7 @@ def _obstacle(cell: Cell, cluster: Cluster, refused: Refused) -> str | None:
         refused.get(wanted)
         or refused.get(cell.model)
         or obstacle_beyond(cell, cluster)
-        or ENGINES[cell.engine].check(cell, cluster)
+        or obstacle(ENGINES[cell.engine], cell, cluster)
     )
 
 

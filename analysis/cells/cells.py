@@ -1,7 +1,8 @@
 """The cells of a run with what was measured in them, and the series that they form.
 
 A series is all cells that differ in nothing but the number of nodes. Cells that name their machines
-(axis `on`) are a series each: other machines are no step on the way to more nodes.
+(axis `on`) or divide them (axis `groups`) are a series each: other machines are no step on the way
+to more nodes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.cells.gpus import UsedGpu, gpus_used
-from analysis.cells.labels import FIRST_NODES, ON, in_words, named_by, varying_axes
+from analysis.cells.labels import FIRST_NODES, GROUPS, ON, in_words, named_by, varying_axes
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import listing, plural
 from collect.account import STATES
@@ -191,6 +192,11 @@ class Series:
     def is_named(self) -> bool:
         """Its machines are named: it has one number of nodes, and was to have no other."""
         return self.params.get(ON, FIRST_NODES) != FIRST_NODES
+
+    @property
+    def is_of_one_number(self) -> bool:
+        """Its machines are named, or divided: it was to have no other number of nodes."""
+        return self.is_named or GROUPS in self.params
 
     @property
     def is_remote(self) -> bool:

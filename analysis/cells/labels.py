@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from analysis.text.wording import plural
+from collect.labels import deployments
 from collect.run import Scalar
 
-DEVICE, GROUP, ON = "device", "group", "on"
-"""Axes: on what a cell computes, which machines it takes its nodes from, and which it names."""
+DEVICE, GROUP, ON, GROUPS = "device", "group", "on", "groups"
+"""Axes: on what a cell computes, which machines it takes its nodes from, which it names, and how it
+divides them among deployments at once."""
 FIRST_NODES = "first"
 """The value of `ON` for a cell that takes the first nodes of its group; others name them."""
 ON_GPU = "gpu"
@@ -49,6 +51,7 @@ def in_words(axis: str, value: Scalar) -> str:
         "net_turbo": f"net-turbo {switch}",
         "split_mode": f"split by {value}",
         ON: _named(str(value)),
+        GROUPS: _divided(str(value)),
         DEVICE: "GPU" if value == ON_GPU else str(value).upper(),
     }
     return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
@@ -59,6 +62,12 @@ def _named(machines: str) -> str:
     if machines == FIRST_NODES:
         return "the first nodes"
     return machines if "+" in machines else f"{machines} alone"
+
+
+def _divided(groups: str) -> str:
+    """A value of `GROUPS` in words: figures of such a cell are those of one user."""
+    told = deployments(groups)
+    return told if groups.startswith("1x") else f"one user of {told}"
 
 
 def named_by(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Compared
-from analysis.cells.labels import in_words, varying_axes
+from analysis.cells.labels import GROUPS, in_words, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling
 from analysis.statistics.stats import FEWEST, Ratio
 from analysis.text.sentence import say, together
@@ -29,6 +29,7 @@ THROWN = "{thrown} of {attempts}{where} were thrown away"
 ONE_THROWN_OF_CELLS = "{thrown} of {attempts} was thrown away, {most} of {of}{where}"
 THROWN_OF_CELLS = "{thrown} of {attempts} were thrown away, {most} of {of}{where}"
 ALONE = "{nodes} decodes {rate} tokens/s {about}"
+ONE_USER = "a user gets {rate} tokens/s {about}"
 ALONE_TOGETHER = "{nodes} decode {rate} tokens/s {about}"
 GAIN = "{nodes} are {times} times as fast as {base} {about}"
 BASE = "{nodes} ({rate} tokens/s)"
@@ -127,6 +128,8 @@ def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
 
 def _alone(scaling: Scaling, about: str) -> str:
     n, rate = scaling.baseline.nodes, interval(scaling.baseline.estimate(DECODE))
+    if GROUPS in scaling.series.params:
+        return say(ONE_USER, rate=rate, about=about)
     return say(ALONE if n == 1 else ALONE_TOGETHER, nodes=nodes(n), rate=rate, about=about)
 
 
@@ -252,7 +255,7 @@ def _n(point: Point) -> str:
 def _why_base(scaling: Scaling) -> str:
     """Why the baseline is not one node, where it is not."""
     base = scaling.baseline.nodes
-    if base == 1 or scaling.series.is_named:
+    if base == 1 or scaling.series.is_of_one_number:
         return ""
     if not scaling.missing:
         return say(NOT_PLANNED, nodes=count(base))

@@ -12,6 +12,7 @@ from pathlib import Path
 from collect.attempt import LAST_ROLES, AttemptRecord, ProcessRecord, read_log
 from collect.measurement import Answer, Measurement
 from collect.parsers import answers
+from collect.parsers.at_once import measured_at_once
 from collect.parsers.parser import Ended, Parser, parser_of
 from core.errors import HerdError
 from core.foreign import one_line
@@ -54,7 +55,14 @@ def parse_attempt(folder: Path, record: AttemptRecord) -> Measurement:
 
 
 def _measurement(folder: Path, record: AttemptRecord) -> Measurement:
-    root = record.root()
+    found = [_measured(folder, record, root) for root in record.roots()]
+    if not record.deployments:
+        return found[0]
+    return measured_at_once(found, [one.ended_s for one in record.deployments])
+
+
+def _measured(folder: Path, record: AttemptRecord, root: ProcessRecord | None) -> Measurement:
+    """What the main process of a deployment says."""
     if root is None or root.out_file is None:
         raise HerdError(f"The attempt {record.attempt_id} has no log of a root process.")
     out = read_log(folder, root.out_file)

@@ -90,6 +90,13 @@ class Cell:
         return () if written == FIRST else tuple(written.split(PLUS))
 
     @property
+    def groups(self) -> tuple[int, int] | None:
+        """How many deployments run at once, and the nodes of each; None for a single one."""
+        written = str(self.params.get(GROUPS_AXIS.name, ""))
+        number, _, size = written.partition("x")
+        return (int(number), int(size)) if size else None
+
+    @property
     def keeps_workers(self) -> bool:
         """Whether workers live on from one trial to the next."""
         return self.params["workers"] == "kept"
@@ -185,3 +192,10 @@ ON_AXIS = Axis(
 )
 ARM_AXIS = Axis("arm", str, default="a", values=("a", "b"), born_as="a")
 """Which of two identical cells one is; a matrix does not name it, but says `noise: true`."""
+GROUPS_AXIS = Axis(
+    "groups",
+    str,
+    default="1x1",
+    values=("1x1",),
+    form=(r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}", "DEPLOYMENTSxNODES, such as 4x1"),
+)

@@ -16,7 +16,15 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
-from experiments.engines.base import ARM_AXIS, DEVICE_AXIS, GROUP_AXIS, ON_AXIS, PLUS, Axis
+from experiments.engines.base import (
+    ARM_AXIS,
+    DEVICE_AXIS,
+    GROUP_AXIS,
+    GROUPS_AXIS,
+    ON_AXIS,
+    PLUS,
+    Axis,
+)
 from experiments.engines.common import model_spec
 from experiments.engines.parts import incomplete
 from experiments.engines.petals_prompts import ADAPTER
@@ -38,7 +46,7 @@ COMMON_AXES: tuple[Axis, ...] = (
 )
 PART = Axis("part", str, default="")
 """Which part of a matrix with several workloads; cells of others do not have it."""
-PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, ON_AXIS, *LINK_AXES)
+PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, ON_AXIS, GROUPS_AXIS, *LINK_AXES)
 """Where a cell runs. All engines have them; cells only where the matrix names them."""
 
 ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}

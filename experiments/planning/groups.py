@@ -133,16 +133,18 @@ def refuse_too_many_nodes(cells: Iterable[Cell], cluster: Cluster) -> None:
         HerdError: none has.
     """
     asked: dict[int, dict[str, list[str]]] = {}
-    firsts = (cell for cell in cells if not cell.on)
+    firsts = [cell for cell in cells if not cell.on]
+    in_groups = {cell.nodes for cell in firsts if cell.groups}
     for cell in {(cell.group, cell.nodes): cell for cell in firsts}.values():
         nodes = [node.name for node in taking_part(cell, cluster)]
         asked.setdefault(cell.nodes, {})[cell.group] = nodes
     for number in sorted(asked, reverse=True):
         group, names = max(asked[number].items(), key=lambda one: len(one[1]))
         if number > len(names):
+            also = ", and `groups` that take no more" if number in in_groups else ""
             which = "" if len(asked[number]) == 1 else ", the largest that it names,"
             raise HerdError(
                 f"Planning: the matrix asks for {number} nodes and the inventory's group "
                 f"{group}{which} has {len(names)} ({', '.join(names)}). Add nodes to the "
-                f"inventory, or give `--nodes` with numbers up to {len(names)}."
+                f"inventory, or give `--nodes` with numbers up to {len(names)}{also}."
             )

@@ -9,6 +9,7 @@ from collect.run import Documents, Greedy
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.common import below_models, model_spec, taking_part, unreadable
+from experiments.engines.several import deployed_cells, obstacle
 from experiments.fleet.cluster import Cluster, Gpu, Installation, Node
 from experiments.links import links
 from models.build import artifact_file_names
@@ -60,7 +61,8 @@ def lacks_of(cells: Iterable[Cell], cluster: Cluster) -> Lacks:
     engines: dict[str, set[str]] = {}
     models: dict[Wanted, set[str]] = {}
     originals: dict[str, None] = {}
-    for cell in _worth_it(cells, cluster):
+    each = (one for cell in _worth_it(cells, cluster) for one in deployed_cells(cell, cluster))
+    for cell in each:
         root, *_ = nodes = taking_part(cell, cluster)
         there = [node for node in nodes if node.away is None]
         all_read = ON_NODES[cell.engine].reads_model_on_every_node
@@ -95,7 +97,8 @@ def _worth_it(cells: Iterable[Cell], cluster: Cluster) -> Iterator[Cell]:
 def obstacle_beyond(cell: Cell, cluster: Cluster) -> str | None:
     """What keeps a cell from running even where its engine and model are, such as memory."""
     promised = _promised(cell, cluster)
-    return ENGINES[cell.engine].check(cell, promised) or links.unavailable(cell, promised)
+    found = obstacle(ENGINES[cell.engine], cell, promised)
+    return found or links.unavailable(cell, promised)
 
 
 def _promised(cell: Cell, cluster: Cluster) -> Cluster:

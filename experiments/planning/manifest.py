@@ -71,7 +71,7 @@ def _below_project(file: str) -> str:
 
 def _roots(plan: Plan) -> dict[str, Node]:
     """The nodes that cells begin on and that reported what they have, by name, in their order."""
-    roots = {cell.nodes[0] for cell in plan.cells if cell.nodes}
+    roots = {name for cell in plan.cells for name in cell.roots}
     return {
         node.name: node for node in plan.cluster.nodes if node.name in roots and node.away is None
     }

@@ -51,7 +51,7 @@ from experiments.planning.parts import (
     question_problem,
     repeats_problem,
 )
-from experiments.planning.places import each_place_once, placed, require_number
+from experiments.planning.places import each_place_once, placed, require_groups, require_number
 from experiments.planning.prompt_axes import AXES as PROMPTS
 from experiments.planning.prompt_axes import each_length, other_workload_problems
 from experiments.planning.systems import load_systems
@@ -284,6 +284,7 @@ class Matrix(Record):
                     if all(one.allows(params, written) for one in self.constraints):
                         if cluster:
                             require_number(params, fixed)
+                            require_groups(params)
                         cell = Cell(params, workload, self.deadline_s, endpoint=endpoint)
                         found.setdefault(tuple(params.items()), cell)
         if not found:

@@ -11,6 +11,7 @@ from experiments.engines.base import (
     EACH_ROOT,
     FIRST,
     GROUP_AXIS,
+    GROUPS_AXIS,
     ON_AXIS,
     PLUS,
     Cell,
@@ -30,14 +31,36 @@ def placed(params: Params, cluster: Cluster | None) -> Iterator[dict[str, Scalar
             names stays.
     """
     written = str(params.get(ON_AXIS.name, FIRST))
+    number = _nodes_of_groups(params)
     if written == FIRST:
-        yield dict(params)
+        yield dict(params) if number is None else {**params, "nodes": number}
         return
     group = str(params.get(GROUP_AXIS.name, CLUSTER))
     nodes = cluster.nodes if cluster else ()
     names = [node.name for node in nodes if group == CLUSTER or group in node.groups]
     for on in _spelled(written, names) or [written]:
         yield {**params, ON_AXIS.name: on, "nodes": on.count(PLUS) + 1}
+
+
+def _nodes_of_groups(params: Params) -> int | None:
+    """How many nodes all deployments at once take; None for a single one."""
+    number, _, size = str(params.get(GROUPS_AXIS.name, "")).partition("x")
+    return int(number) * int(size) if size else None
+
+
+def require_groups(params: Params) -> None:
+    """See that machines that are named are as many as the deployments at once take.
+
+    Raises:
+        HerdError: they are not.
+    """
+    number = _nodes_of_groups(params)
+    if number is not None and number != params["nodes"]:
+        raise HerdError(
+            f"The axis groups has {params[GROUPS_AXIS.name]}, which takes {number} "
+            f"{'node' if number == 1 else 'nodes'}, and axis on has {params[ON_AXIS.name]} for it, "
+            f"which is {params['nodes']}: name as many nodes, or limit the axes with `constraints`."
+        )
 
 
 def _spelled(written: str, names: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.common import taking_part
 from experiments.engines.gpu_checks import gpu_words
+from experiments.engines.several import identity_of, obstacle
 from experiments.fleet.cluster import LEFT_OUT, Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.links import links
@@ -291,8 +292,8 @@ def warm_ups(cell: Cell, asked_for: int) -> int:
 
 def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
     engine = ENGINES[cell.engine]
-    unavailable = engine.check(cell, cluster) or links.unavailable(cell, cluster)
-    identity = dict(engine.identity(cell, cluster))
+    unavailable = obstacle(engine, cell, cluster) or links.unavailable(cell, cluster)
+    identity = dict(identity_of(engine, cell, cluster))
     hashed = {
         "params": canonical(cell.params),
         "workload": content(cell.workload),

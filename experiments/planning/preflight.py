@@ -11,6 +11,7 @@ from experiments.engines.base import Cell
 from experiments.engines.common import model_spec, taking_part
 from experiments.engines.gpu_checks import gpus_in
 from experiments.engines.openai import is_replayed
+from experiments.engines.several import deployed_cells
 from experiments.fleet.cluster import CONTROLLER, Cluster, Gpu, Node
 from models.build import expected_size_bytes, weights_of
 from models.memory import NodeMemory
@@ -41,7 +42,7 @@ def describe_memory(cells: Iterable[Cell], cluster: Cluster) -> list[str]:
     In a cell on GPUs, also each GPU and what is free of its memory.
     """
     lines: dict[str, None] = {}
-    for cell in cells:
+    for cell in (one for whole in cells for one in deployed_cells(whole, cluster)):
         nodes = taking_part(cell, cluster)
         if cell.endpoint is not None or cell.nodes > len(nodes):
             continue

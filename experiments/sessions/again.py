@@ -64,7 +64,7 @@ def node_difference(manifest: RunManifest, node: Node) -> str | None:
             for key in sorted(_gpus(facts).keys() & _gpus(node.facts).keys())
             if facts[key] != node.facts[key] and not key.endswith("_mib")
         ]
-    if node.name in {cell.nodes[0] for cell in manifest.cells if cell.nodes}:  # a root has models
+    if node.name in {root for cell in manifest.cells for root in cell.roots}:  # a root has models
         found += [
             f"the model file {name} changed"
             for name in sorted(manifest.models.keys() & node.model_sha256.keys())

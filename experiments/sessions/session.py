@@ -18,6 +18,7 @@ from experiments.disk.rescue import rescued
 from experiments.disk.reserve import reserved, room_for
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
+from experiments.engines.several import deploy_all
 from experiments.fleet.cluster import CONTROLLER
 from experiments.links.keeper import KeeperError
 from experiments.links.links import Links
@@ -36,6 +37,8 @@ from experiments.trials.validity import failure
 
 LOOK_AGAIN_S = 60.0
 """Between two looks for nodes that are lost."""
+Deployments = tuple[Deployment, ...]
+"""Those of a trial: one, or several at once."""
 MOST_IN_VAIN = 2
 """Times that all is gone through without one attempt: a node that comes and goes blocks no one."""
 
@@ -214,45 +217,45 @@ class Session:
             return 0
         plan = self._lineup.plan
         cell = replace(plan.by_id[trial.cell_id], repeat=trial.repeat)
-        deployment = ENGINES[cell.engine].deploy(cell, plan.cluster)
+        deployments = deploy_all(ENGINES[cell.engine], cell, plan.cluster)
         self._engine = cell.engine
         used = self._cells[trial.cell_id].nodes
         self._is_emulated = any(self._manifest.nodes[name].get("emulated") for name in used)
         recorded = 0
         while self.book.state(trial.trial_id) == "pending" and not self._must_wait(trial):
-            self._warm_up(trial, cell, deployment)
+            self._warm_up(trial, cell, deployments)
             if self._must_wait(trial):
                 break
-            self._attempt(trial, cell, deployment)
+            self._attempt(trial, cell, deployments)
             recorded += 1
         return recorded
 
-    def _warm_up(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
+    def _warm_up(self, trial: TrialRecord, cell: Cell, deployments: Deployments) -> None:
         """Run a cell unmeasured: first in the session, or when its reused workers are new."""
-        cold = cell.keeps_workers and not self._trials.is_warm(deployment)
+        cold = cell.keeps_workers and not all(map(self._trials.is_warm, deployments))
         if trial.cell_id in self._warmed and not cold:
             return
         for number in range(1, warm_ups(cell, self._manifest.warmup) + 1):
             self._progress.step(self._step(trial, 0))
             name = f"{trial.cell_id}-w{number}"
-            execution = self._execute(cell, deployment, name)
+            execution = self._execute(cell, deployments, name)
             if failure(execution):
                 self._trials.stop_kept()
                 return
         self._warmed.add(trial.cell_id)
 
-    def _attempt(self, trial: TrialRecord, cell: Cell, deployment: Deployment) -> None:
+    def _attempt(self, trial: TrialRecord, cell: Cell, deployments: Deployments) -> None:
         self._purse.refuse_beyond(most_of_trial(cell))
         number = self.book.attempts[trial.trial_id] + 1
         attempt_id = f"{trial.trial_id}-a{number}"
         self._progress.step(self._step(trial, number))
         with reserved(self._ledger.attempts, room_for(cell)):
-            execution = self._execute(cell, deployment, attempt_id)
+            execution = self._execute(cell, deployments, attempt_id)
 
         def make_record(folder: Path) -> AttemptRecord:
-            expected = deployment.expected_samples
+            expected = sum(one.expected_samples for one in deployments)
             record = self._recorder.record_of(folder, trial, number, execution, expected)
-            return record.model_copy(update={"scored": deployment.scored})
+            return record.model_copy(update={"scored": deployments[0].scored})
 
         def write(folder: Path) -> AttemptRecord:
             return write_attempt(folder, execution.logs, make_record)
@@ -271,7 +274,7 @@ class Session:
             self._use_up(trial, record)
         self._progress.settled(self.book.counts(), self.left_s())
 
-    def _execute(self, cell: Cell, deployment: Deployment, name: str) -> Execution:
+    def _execute(self, cell: Cell, deployments: Deployments, name: str) -> Execution:
         """Carry out a trial over the links that its cell asks for."""
         try:
             link = self._links.have(cell)
@@ -280,18 +283,18 @@ class Session:
             execution = Execution(started_at=time.time())
             execution.lose({error.node: str(error)}, "its link was set")
             return execution
-        execution = self._carried_out(cell, deployment, name)
+        execution = self._carried_out(cell, deployments, name)
         execution.link = link
         problem = self._links.problem(cell)
         if problem is not None:
             execution.blame(f"{problem}, after the trial")
         return execution
 
-    def _carried_out(self, cell: Cell, deployment: Deployment, name: str) -> Execution:
+    def _carried_out(self, cell: Cell, deployments: Deployments, name: str) -> Execution:
         """Carry out a trial; it has ended afterwards, no matter what reading the nodes raises."""
         started_at = time.time()
         try:
-            return self._trials.execute(deployment, name, keep=cell.keeps_workers)
+            return self._trials.execute_all(deployments, name, keep=cell.keeps_workers)
         except HerdError:
             raise
         except Exception as error:  # noqa: BLE001 - what others say may raise anything

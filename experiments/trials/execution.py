@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from collect.attempt import LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
+from collect.attempt import DeploymentRecord, LinkRecord, NodeEnergy, NodeRecord, ProcessRecord
 from collect.plugs import PlugEnergy
 from experiments.engines.base import Process
 from experiments.nodes.launcher import Reply, UnitState
@@ -26,6 +26,8 @@ class Execution:
         weights: node to the sha256 of the weights that its process read.
         software: nodes whose processes compute on a GPU that is software.
         link: the links of the nodes, where the matrix names them.
+        root_ended: when the controller heard that the root ended (`time.perf_counter`).
+        deployments: of several at once.
     """
 
     started_at: float
@@ -43,6 +45,8 @@ class Execution:
     beginnings: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     software: set[str] = field(default_factory=set)
+    root_ended: float = 0.0
+    deployments: list[DeploymentRecord] = field(default_factory=list)
 
     def blame(self, cause: str) -> None:
         """Name a cause; the first thing that went wrong is it, the rest follows from it."""

@@ -113,6 +113,7 @@ class Recorder:
             },
             link=execution.link,
             weights_sha256=execution.weights,
+            deployments=tuple(execution.deployments),
         )
 
     def _verdict(

@@ -16,6 +16,7 @@ from experiments.engines.base import Deployment, Process
 from experiments.nodes.herd import Herd
 from experiments.nodes.launcher import NodeLostError, Reply, Request
 from experiments.plugs.watch import PlugWatch
+from experiments.trials.at_once import execute_at_once
 from experiments.trials.execution import Execution
 from experiments.trials.kept_workers import KeptWorker, KeptWorkers
 from experiments.trials.lookout import ANSWER_S, Lookout
@@ -39,32 +40,71 @@ class TrialRunner:
         herd: the nodes.
         live: called with the end of the root's log while it works.
         plugs: that feed nodes; the caller closes them.
+        weights: knows what was hashed before; nothing by default.
     """
 
     def __init__(
-        self, herd: Herd, live: Callable[[str], None], plugs: PlugWatch | None = None
+        self,
+        herd: Herd,
+        live: Callable[[str], None],
+        plugs: PlugWatch | None = None,
+        weights: WeightsRead | None = None,
     ) -> None:
         self._herd = herd
         self._live = live
         self._plugs = plugs or PlugWatch()
         self._kept = KeptWorkers()
-        self._weights = WeightsRead(herd)
+        self._weights = weights or WeightsRead(herd)
 
     def is_warm(self, deployment: Deployment) -> bool:
         """Whether all its workers live on from an earlier trial."""
         return not self._kept.missing(deployment)
 
-    def execute(self, deployment: Deployment, name: str, *, keep: bool) -> Execution:
-        """Carry out a trial.
+    def execute_all(self, deployments: Sequence[Deployment], name: str, *, keep: bool) -> Execution:
+        """Carry out a trial of one deployment, or of several at once, which keep no workers.
+
+        Args:
+            deployments: on disjoint nodes.
+            name: of their units, after `herd-`.
+            keep: use the workers of earlier trials and leave them to later ones.
+        """
+        if len(deployments) == 1:
+            return self.execute(deployments[0], name, keep=keep)
+        self.stop_kept()
+        return execute_at_once(
+            deployments,
+            lambda one, into, wait, is_first: self._for_several(is_shown=is_first).execute(
+                one, name, keep=False, wait=wait, into=into
+            ),
+        )
+
+    def _for_several(self, *, is_shown: bool) -> TrialRunner:
+        """Return what carries out one of several: plugs have one window, and one rate is shown."""
+        return TrialRunner(
+            self._herd, self._live if is_shown else lambda _: None, weights=self._weights
+        )
+
+    def execute(
+        self,
+        deployment: Deployment,
+        name: str,
+        *,
+        keep: bool,
+        wait: Callable[[], str | None] = lambda: None,
+        into: Execution | None = None,
+    ) -> Execution:
+        """Carry out one deployment.
 
         Args:
             deployment: its processes.
             name: of its units, after `herd-`.
             keep: use the workers of earlier trials and leave them to later ones.
+            wait: is called before its root starts; says why it must not, or None.
+            into: its account, where others look at it meanwhile.
         """
         self.stop_kept(self._kept.strangers(deployment, keep=keep))
         before: dict[str, NodeReading] = {}
-        execution = Execution(started_at=time.time())
+        execution = into or Execution(started_at=time.time())
         served = () if deployment.server is None else (deployment.server,)
         self._weights.learn((*deployment.workers, *served, deployment.root), execution)
         if keep:
@@ -78,6 +118,8 @@ class TrialRunner:
         if not keep:
             longest_s = deployment.deadline_s + GRACE_S
             self._start(deployment.workers, name, longest_s, before, execution)
+        if execution.cause is None and (why := wait()):
+            execution.blame(why)
         if execution.cause is None:
             self._work(deployment, name, execution)
         if keep:
@@ -185,6 +227,7 @@ class TrialRunner:
                 self._live,
             )
             reply = lookout.wait("run", deployment.deadline_s, execution)
+            execution.root_ended = time.perf_counter()
         except NodeLostError as error:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, f"the {root.role} was running there")

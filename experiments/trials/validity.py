@@ -38,8 +38,9 @@ def failure(execution: Execution) -> str | None:
     """Why an execution failed, as its processes show it; None if they succeeded."""
     if execution.cause is not None:
         return execution.cause
-    root = next((p for p in execution.processes if p.role in LAST_ROLES), None)
-    if root is None or root.exit_code == 0:
+    roots = (p for p in execution.processes if p.role in LAST_ROLES)
+    root = next((p for p in roots if p.exit_code != 0), None)
+    if root is None:
         return None
     return f"the {root.role} on {root.node} ended with {root.result or 'no result'}"
 

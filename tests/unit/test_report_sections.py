@@ -69,6 +69,7 @@ ANCHORS = (
     "additions",
     "machines",
     "together",
+    "several",
     "decode",
     "scaling",
     "laws",

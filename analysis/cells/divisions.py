@@ -1,0 +1,125 @@
+"""The same nodes divided among several deployments at once (axis `groups`)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.cells.cells import CellResult, Series, thing
+from analysis.cells.family import Compared, Family, Pair, Side
+from analysis.cells.labels import GROUPS
+from analysis.cells.scaling import DECODE
+from analysis.statistics.stats import Estimate, paired_ratio
+from collect.labels import deployments
+
+ALL_RATE, OVERLAP = "all_tokens_per_s", "all_overlap"
+OF_ALL = "tokens/s of all"
+"""What is compared, as `comparisons.csv` calls it."""
+COLUMNS = (
+    "model", "weights", "engine", "groups", "deployments", "nodes_of_each", "trials", "one_user",
+    "one_user_low", "one_user_high", "slowest", "all", "all_low", "all_high", "sum", "overlap",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Nodes that were divided in one way.
+
+    Attributes:
+        cell: its trials.
+        words: `4 at once, each on 1 node`.
+    """
+
+    series: Series
+    cell: CellResult
+    words: str
+
+    @property
+    def one_user(self) -> Estimate | None:
+        """Tokens/s of the median deployment."""
+        return self.cell.estimate(DECODE)
+
+    @property
+    def of_all(self) -> Estimate | None:
+        """Tokens/s of all deployments together."""
+        return self.cell.estimate(ALL_RATE)
+
+    @property
+    def overlap(self) -> float:
+        """Median share of the window in which all generated (0 to 1)."""
+        found = self.cell.estimate(OVERLAP)
+        return found.value if found else 0.0
+
+
+def divisions_of(all_series: Iterable[Series]) -> list[list[Division]]:
+    """Return the divisions of a run that differ in nothing else, in the order of the plan."""
+    found: dict[object, list[Division]] = {}
+    for series in all_series:
+        if GROUPS not in series.params:
+            continue
+        rest = tuple(sorted((axis, v) for axis, v in series.params.items() if axis != GROUPS))
+        for cell in series.cells:
+            key = (rest, frozenset(cell.record.nodes))
+            words = deployments(str(series.params[GROUPS]))
+            found.setdefault(key, []).append(Division(series, cell, words))
+    return list(found.values())
+
+
+def division_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
+    """What of all deployments' tokens/s is compared: every two divisions of the same nodes."""
+    return tuple(
+        _pair(one, other, all_series)
+        for group in divisions_of(all_series)
+        for one, other in itertools.combinations(group, 2)
+        if one.of_all and other.of_all and not (one.cell.software or other.cell.software)
+    )
+
+
+def _pair(one: Division, other: Division, all_series: Sequence[Series]) -> Pair:
+    ratio = paired_ratio(one.cell.by_block(ALL_RATE), other.cell.by_block(ALL_RATE))
+    first, second = (
+        Side(side.cell.record.cell_id, thing(side.series, all_series)) for side in (one, other)
+    )
+    return Pair(OF_ALL, first, second, len(ratio.blocks) if ratio else 0, ratio)
+
+
+def compared_with(one: Division, other: Division, family: Family) -> Compared | None:
+    """Return the comparison of two divisions' tokens/s of all; None if none was made."""
+    return family.find(OF_ALL, one.cell.record.cell_id, other.cell.record.cell_id)
+
+
+def division_frame(groups: Iterable[Iterable[Division]]) -> pd.DataFrame:
+    """Return the table of the section: a row a division."""
+    rows = [_row(one) for group in groups for one in group]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(one: Division) -> dict[str, object]:
+    user, every = one.one_user, one.of_all
+    slowest, total = (
+        one.cell.estimate(name) for name in ("slowest_tokens_per_s", "sum_tokens_per_s")
+    )
+    number, _, size = str(one.series.params[GROUPS]).partition("x")
+    return {
+        "model": one.series.model,
+        "weights": one.series.weights,
+        "engine": one.series.engine,
+        "groups": one.words,
+        "deployments": int(number),
+        "nodes_of_each": int(size),
+        "trials": one.cell.counts["done"],
+        **_ends("one_user", user),
+        "slowest": slowest and slowest.value,
+        **_ends("all", every),
+        "sum": total and total.value,
+        "overlap": one.overlap if every else None,
+    }
+
+
+def _ends(name: str, found: Estimate | None) -> dict[str, float | None]:
+    if found is None:
+        return {}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

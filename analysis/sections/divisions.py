@@ -1,0 +1,99 @@
+"""Several deployments at once: the speed of one user against the tokens/s of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analysis.blocks import File, Prose, Section, Tabled
+from analysis.cells.cells import Series
+from analysis.cells.divisions import (
+    Division,
+    compared_with,
+    division_frame,
+    divisions_of,
+)
+from analysis.cells.family import Claim, Compared
+from analysis.cells.labels import GROUPS, named_by, varying_axes
+from analysis.cells.tabulate import frame_table
+from analysis.study import Study
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import TIMES, interval, percent, ratio, within
+
+TITLE, MENU = "Several at once", "At once"
+CAPTION = "The same nodes, divided"
+MADE = (
+    "For {model} ({weights}) with {who}, {division}: one user gets {one} tokens/s, and all "
+    "together {every} tokens/s."
+)
+MORE = "All together, {one} make {times} times the tokens/s of {other}."
+AS_MANY = "All together, {one} make as many tokens/s as {other} within {margin}, {times} times."
+UNKNOWN = "It is unclear whether {one} make more tokens/s together than {other}: {times} times."
+APART = (
+    "With {division}, all generated at the same time in {overlap} of the window; in the rest some "
+    "had ended or not begun."
+)
+READ = (
+    "One user: tokens/s of the median deployment. All: tokens that all generated, over the window "
+    "from the first one's first token to the last one's last. Sum: of the speeds of all, each over "
+    "the time in which it generated. At once: the share of the window in which all generated."
+)
+ENOUGH = 0.8
+"""Share of the window from which deployments count as at the same time."""
+SHOWN = {
+    "model": "Model", "engine": "Engine", "groups": "Deployments", "trials": "Trials",
+    "one_user": "One user", "slowest": "Slowest", "all": "All", "sum": "Sum", "overlap": "At once",
+}  # fmt: skip
+
+
+def sections(study: Study) -> Iterator[Section]:
+    """Make the section of a run that ran several deployments at once."""
+    groups = [g for g in divisions_of(study.on_nodes) if any(one.of_all for one in g)]
+    if not groups:
+        return
+    said = tuple(sentence for group in groups for sentence in _sentences(study, group))
+    frame = division_frame(groups)
+    shown = frame_table(frame, SHOWN, percents=("overlap",))
+    table = Tabled(CAPTION, shown, (say(READ),), File("several-at-once", frame))
+    yield Section("several", say(TITLE), (Prose(said), table), say(MENU))
+
+
+def _sentences(study: Study, group: Sequence[Division]) -> Iterator[Sentence]:
+    measured = [one for one in group if one.of_all and one.one_user]
+    for one in measured:
+        yield say(
+            MADE,
+            model=one.series.model,
+            weights=one.series.weights,
+            who=_who(one, study.on_nodes),
+            division=one.words,
+            one=interval(one.one_user, brief=True),
+            every=interval(one.of_all, brief=True),
+        )
+        if one.overlap < ENOUGH:
+            yield say(APART, division=one.words, overlap=percent(one.overlap))
+    for index, one in enumerate(measured):
+        for other in measured[index + 1 :]:
+            found = compared_with(one, other, study.family)
+            if found is not None and found.ratio is not None:
+                yield _beside(one, other, found, within(study.family.margin))
+
+
+def _beside(one: Division, other: Division, found: Compared, margin: str) -> Sentence:
+    if found.finding is Claim.SLOWER:
+        return _beside(other, one, found.turned(), margin)
+    template = {Claim.FASTER: MORE, Claim.SAME: AS_MANY}.get(found.finding, UNKNOWN)
+    times = ratio(found.ratio, brief=True) if found.ratio else ""
+    return say(template, one=_these(one), other=_these(other), margin=margin, times=times)
+
+
+def _these(one: Division) -> str:
+    number, _, size = str(one.series.params[GROUPS]).partition("x")
+    return f"{number} {TIMES} {size} node{'' if size == '1' else 's'}"
+
+
+def _who(one: Division, all_series: Sequence[Series]) -> str:
+    """The engine, with what else distinguishes the series from others."""
+    fixed = ("engine", "model", "weights", GROUPS)
+    varying = varying_axes(other.params for other in all_series)
+    extra = named_by(one.series.params, [axis for axis in varying if axis not in fixed])
+    return f"{one.series.engine} ({extra})" if extra else one.series.engine
