@@ -18,6 +18,8 @@ from collect.plugs import POWER_FILE, By, PlugEnergy, read_power
 from core.errors import HerdError
 
 J_PER_WH = 3600.0
+LARGEST_POWER_BYTES = 1 << 24
+"""Of the readings of an attempt: those of 64 plugs, which is more than a run has."""
 NODES_ONLY, WITH_SWITCH = "whole nodes, without the switch", "whole nodes and the switch"
 TAKING_NO_PART = "with {names}, which took no part"
 
@@ -88,7 +90,7 @@ def plug_rows(record: AttemptRecord) -> Iterator[dict[str, Any]]:
 
 def power_rows(folder: Path, record: AttemptRecord) -> Iterator[dict[str, Any]]:
     """Yield rows of table `power`, without the names of run and attempt."""
-    if POWER_FILE not in record.file_bytes:
+    if not 0 < record.file_bytes.get(POWER_FILE, 0) <= LARGEST_POWER_BYTES:
         return
     with suppress(HerdError):  # the account has said why a file cannot be read
         for one in read_power(read_log(folder, POWER_FILE)):

@@ -13,6 +13,7 @@ from analysis.text.wording import listing
 from collect.run import RunManifest
 
 NOT_MEASURED, REASON = "Not measured: {reasons}.", "{names}: {reason}"
+NOT_INSIDE = "Not counted inside machines: {reasons}."
 ONE_MACHINE = "virtual nodes on one machine, whose counters count for all of them"
 API = "an API does not report it"
 COLUMNS: Mapping[str, str] = {
@@ -99,10 +100,17 @@ def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
     }
 
 
-def unmeasured(run: RunManifest, all_series: Sequence[Series]) -> str | None:
+def unmeasured(
+    run: RunManifest, all_series: Sequence[Series], *, at_the_wall: bool = False
+) -> str | None:
     """Say in a sentence which cells' energy is unknown, and why; None if all are known.
 
     None also for runs from before energy was measured.
+
+    Args:
+        run: the plan.
+        all_series: its series.
+        at_the_wall: whether plugs count there, so that only counters in machines are meant.
     """
     cells = [cell for series in all_series for cell in series.measured]
     used = dict.fromkeys(name for cell in cells for name in cell.record.nodes)
@@ -117,4 +125,5 @@ def unmeasured(run: RunManifest, all_series: Sequence[Series]) -> str | None:
     if used and (why or counting):
         why |= {API: names} if (names := [s.label for s in all_series if s.is_remote]) else {}
     clauses = [say(REASON, names=listing(n), reason=reason) for reason, n in why.items()]
-    return say(NOT_MEASURED, reasons=together(clauses, "; ")) if clauses else None
+    told = NOT_INSIDE if at_the_wall else NOT_MEASURED
+    return say(told, reasons=together(clauses, "; ")) if clauses else None

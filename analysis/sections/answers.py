@@ -25,6 +25,7 @@ from analysis.blocks import (
 )
 from analysis.cells.energy import energy_frame
 from analysis.cells.tabulate import Table, Text, table
+from analysis.cells.wall import wall_frame
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import FEWEST
 from analysis.study import Study
@@ -173,7 +174,8 @@ def _price(study: Study, found: Comparison) -> Iterator[Part]:
     notes = [PRICES]
     notes += [FREE_REPLAYS] if any(system.has_replayed for system in found.systems) else []
     if any(system.path == CLUSTER for system in found.systems):
-        notes.append(NO_JOULES if energy_frame(study.all_series).empty else JOULES)
+        frames = (energy_frame(study.all_series), wall_frame(study.all_series))
+        notes.append(NO_JOULES if all(frame.empty for frame in frames) else JOULES)
     shown = Tabled("Price", found.price, tuple(map(say, notes)), _file(found, "price"))
     yield Part("Price", (shown,), "price")
 

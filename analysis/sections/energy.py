@@ -15,8 +15,9 @@ from analysis.cells.energy import (
     unmeasured,
 )
 from analysis.cells.tabulate import Table, frame_table
+from analysis.sections.wall import wall_parts
 from analysis.study import Study
-from analysis.text.sentence import say
+from analysis.text.sentence import Sentence, say
 from collect.run import Questions
 
 COUNTERS = (
@@ -50,10 +51,16 @@ def sections(study: Study) -> Iterator[Section]:
         table = _table(shares, GPU_COLUMNS)
         file = File("gpu_energy", shares)
         blocks.append(Tabled("The GPUs' share", table, (say(GPU_SHARE),), file))
-    if obstacles := unmeasured(study.run, study.all_series):
+    at_the_wall = list(wall_parts(study, _window(study)))
+    if obstacles := unmeasured(study.run, study.all_series, at_the_wall=bool(at_the_wall)):
         blocks.append(note(obstacles, say(HOW)))
-    if blocks:
-        yield Section("energy", "Energy", tuple(blocks), "Energy")
+    if blocks or at_the_wall:
+        yield Section("energy", "Energy", (*blocks, *at_the_wall), "Energy")
+
+
+def _window(study: Study) -> Sentence:
+    """Say from when to when is counted."""
+    return say(OF_ANSWERS if isinstance(study.run.workload, Questions) else OF_PROCESS)
 
 
 def _measured(study: Study, data: pd.DataFrame) -> Tabled:
@@ -62,7 +69,7 @@ def _measured(study: Study, data: pd.DataFrame) -> Tabled:
     has_answers = bool(data["j_per_answer"].notna().any())
     notes = [
         say(COUNTERS, counters=", ".join(kinds)),
-        say(OF_ANSWERS if isinstance(study.run.workload, Questions) else OF_PROCESS),
+        _window(study),
     ]
     if data["lowest"].notna().any():
         notes.append(say(SPREAD, figure="J/answer" if has_answers else "J/token"))

@@ -40,8 +40,9 @@ def read_plugs(told: Sequence[Mapping[str, Any]], nodes: Collection[str]) -> tup
 
 
 def _plug(name: str, variables: Mapping[str, Any], nodes: Collection[str]) -> Plug:
-    if not is_file_name(name):
-        raise _wrong(name, "Its name", name, "start with a letter or digit, without `/` or `\\`")
+    if not is_file_name(name) or "," in name:
+        right = "start with a letter or digit, without `/`, `\\` or a comma"
+        raise _wrong(name, "The name", name, right)
     feeds, switch = _fed(name, variables, nodes), _truth(name, "plug_switch", variables)
     if not feeds and not switch:
         raise HerdError(

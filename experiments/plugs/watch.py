@@ -8,6 +8,7 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from collect.plugs import MOST_READINGS, PlugEnergy, PowerReading
@@ -22,10 +23,8 @@ LASTING_S = 30.0
 """Between two questions to a plug that refuses."""
 IDLE_READINGS = 10
 """That make the idle power; nodes do nothing meanwhile."""
-MOST_SAMPLES = 100_000
-"""Of one window: a day and more."""
-KEPT_SAMPLES = 15
-"""Outside of windows; the window that begins next may need the last of them."""
+MOST_SAMPLES = 50_000
+"""That are kept of a plug: more than 13 hours."""
 
 
 class _Watched:
@@ -36,8 +35,7 @@ class _Watched:
         self.idle_w: float | None = None
         self._read = read
         self._lock = threading.Lock()
-        self._samples: list[Sample] = []
-        self._is_open = False
+        self._samples: deque[Sample] = deque(maxlen=MOST_SAMPLES)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._ask, name=f"plug {plug.name}", daemon=True)
         self._thread.start()
@@ -45,25 +43,18 @@ class _Watched:
     def close(self) -> None:
         self._ended.set()
 
-    def join(self) -> None:
-        self._thread.join(DEADLINE_S)
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
 
-    def open(self) -> None:
-        """Keep what is read from now on, and the last reading before."""
+    def since(self, moment_s: float) -> list[Sample]:
+        """Return what was read from a moment on, and the last reading before it, in their order."""
+        found: list[Sample] = []
         with self._lock:
-            del self._samples[:-KEPT_SAMPLES]
-            self._is_open = True
-
-    def shut(self) -> list[Sample]:
-        """Return what was read since `open`, and the last readings before."""
-        with self._lock:
-            self._is_open = False
-            return list(self._samples)
-
-    def latest(self) -> list[Sample]:
-        """Return what was read last."""
-        with self._lock:
-            return self._samples[-KEPT_SAMPLES:]
+            for sample in reversed(self._samples):
+                found.append(sample)
+                if sample.at_s < moment_s:
+                    break
+        return found[::-1]
 
     def _ask(self) -> None:
         wait_s = 0.0
@@ -83,10 +74,7 @@ class _Watched:
 
     def _keep(self, sample: Sample) -> None:
         with self._lock:
-            if not self._is_open:
-                del self._samples[:-KEPT_SAMPLES]
-            if len(self._samples) < MOST_SAMPLES:
-                self._samples.append(sample)
+            self._samples.append(sample)
 
 
 class PlugWatch:
@@ -102,14 +90,14 @@ class PlugWatch:
         reader: Callable[[Plug], Callable[[], PlugReading]] = lambda plug: PlugReader(plug).read,
     ) -> None:
         self._watched = [_Watched(plug, reader(plug)) for plug in plugs]
-        self._begun_s = 0.0
 
     def close(self) -> None:
         """Stop reading."""
         for watched in self._watched:
             watched.close()
+        until_s = time.monotonic() + DEADLINE_S
         for watched in self._watched:
-            watched.join()
+            watched.join(max(0.0, until_s - time.monotonic()))
 
     @property
     def are_there(self) -> bool:
@@ -121,38 +109,43 @@ class PlugWatch:
 
         It takes a second for each reading, and no longer if plugs do not answer.
         """
-        time.sleep((IDLE_READINGS - 0.5) * EVERY_S)
+        seconds = (IDLE_READINGS - 0.5) * EVERY_S
+        yield f"Reading what smart plugs measure while the nodes are idle ({seconds:.0f} s)."
+        begun_s = time.monotonic()
+        time.sleep(seconds)
         for watched in self._watched:
-            known = [one.reading.watts for one in watched.latest() if one.reading is not None]
-            known = known[-IDLE_READINGS:]
+            samples = watched.since(begun_s)
+            known = [one.reading.watts for one in samples if one.reading is not None]
             if known:
                 watched.idle_w = statistics.median(known)
                 yield f"{watched.plug.name}: {watched.idle_w:.1f} W idle"
             else:
-                reasons = [one.reason for one in watched.latest() if one.reason] or ["no answer"]
+                reasons = [one.reason for one in samples if one.reason] or ["it did not answer"]
                 yield f"{watched.plug.name}: {reasons[-1]}; trials are measured without it"
 
-    def begin(self) -> None:
-        """Begin a window."""
-        for watched in self._watched:
-            watched.open()
-        self._begun_s = time.monotonic()
+    def begin(self) -> float:
+        """Return the moment at which a window begins; several may be open at a time."""
+        return time.monotonic()
 
-    def end(self, nodes: Collection[str]) -> tuple[dict[str, PlugEnergy], list[PowerReading]]:
-        """End the window; return what the plugs of these nodes counted, and that of the switch.
+    def end(
+        self, begun_s: float, nodes: Collection[str]
+    ) -> tuple[dict[str, PlugEnergy], list[PowerReading]]:
+        """Return what the plugs of these nodes counted until now, and that of the switch.
 
         Args:
+            begun_s: what `begin` returned.
             nodes: names of the nodes of the trial's cell.
         """
         ended_s = time.monotonic()
         found: dict[str, PlugEnergy] = {}
         readings: list[PowerReading] = []
         is_fed = any(set(nodes) & set(watched.plug.nodes) for watched in self._watched)
-        for watched in self._watched:
-            samples, plug = watched.shut(), watched.plug
-            if is_fed and (set(plug.nodes) & set(nodes) or not plug.nodes):
-                found[plug.name] = _energy(watched, samples, self._begun_s, ended_s)
-                readings += _readings(plug.name, samples, self._begun_s, ended_s)
+        for watched in self._watched if is_fed else ():
+            plug = watched.plug
+            if set(plug.nodes) & set(nodes) or not plug.nodes:
+                samples = watched.since(begun_s)
+                found[plug.name] = _energy(watched, samples, begun_s, ended_s)
+                readings += _readings(plug.name, samples, begun_s, ended_s)
         return found, readings
 
 
@@ -166,12 +159,12 @@ def _energy(
         window_s=ended_s - begun_s,
         idle_w=watched.idle_w,
     )
-    if len(samples) >= MOST_SAMPLES:
-        return _without(known, f"the window has more than {MOST_SAMPLES} readings")
     try:
         used = used_between(samples, begun_s, ended_s)
     except PlugError as error:
         return _without(known, str(error))
+    except Exception as error:  # noqa: BLE001 - a trial is not lost for the sake of its joules
+        return _without(known, f"its readings could not be added up ({type(error).__name__})")
     return known.model_copy(
         update={
             "joules": used.joules,
@@ -196,6 +189,4 @@ def _readings(
         for one in samples
         if one.reading is not None and one.at_s <= ended_s
     ]
-    before = sum(one.at_s < 0 for one in told)
-    told = told[max(0, before - 1) :]
     return told[:: 1 + len(told) // MOST_READINGS]

@@ -53,16 +53,17 @@ class Meter:
             if name != self._root and (node.facts.get(COUNTERS) or name in computing)
         ]
         self._before: dict[str, Reading] = {}
+        self._begun_s = 0.0
 
     def begin(self) -> None:
         """The process is about to start."""
         self._before = self._ask()
-        self._plugs.begin()
+        self._begun_s = self._plugs.begin()
 
     def end(self, reply: Reply) -> None:
         """It ended; `reply` is its node's."""
         if self._plugs.are_there:
-            self._execution.plugs, readings = self._plugs.end(self._taking_part)
+            self._execution.plugs, readings = self._plugs.end(self._begun_s, self._taking_part)
             if readings:
                 self._execution.logs[POWER_FILE] = power_file(readings)
         after = self._ask()

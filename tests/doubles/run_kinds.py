@@ -41,6 +41,7 @@ from tests.doubles.gpu_run import PC, SOFTWARE, around, gpu_frames, pc_and_pis
 from tests.doubles.known_machines import incast, machine
 from tests.doubles.noisy_run import noisy_frames
 from tests.doubles.placed_run import FLEET, each_and_roots, placed_frames
+from tests.doubles.plug_run import plug_in
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
@@ -270,6 +271,27 @@ def _energy_and_prices(folder: Path) -> Study:
     return _written(run)
 
 
+def _plugs(folder: Path) -> Study:
+    run = make_run(folder, nodes=(1, 2), repeats=3)
+    fed = {"one": (("pi1",), False), "two": (("pi2",), False)}
+    return _written(plug_in(run, fed, lambda _name, at_s: 4.0 + (at_s % 10 > 5)))
+
+
+def _plugs_and_prices(folder: Path) -> Study:
+    _energy_and_prices(folder)
+    (run,) = folder.iterdir()
+    price = {"per_kwh": 0.32, "currency": "EUR"}
+    fed = {"strip": (("ask1", "ask9"), True)}
+    return _written(plug_in(run, fed, lambda *_: 9.0, electricity=price))
+
+
+def _broken_plugs(folder: Path) -> Study:
+    run = make_run(folder, engines=(DLLAMA,), nodes=(1, 2), repeats=2)
+    fed = {"one": (("pi1", "pi2"), True)}
+    reason = "it refuses its password (401): check plug_user and plug_password"
+    return _written(plug_in(run, fed, lambda *_: 5.0, broken={"one": reason}))
+
+
 def _energy_unknown(_folder: Path) -> Study:
     run, tables = make_frames({(DLLAMA, 1): [10.0, 10.1]})
     nodes = {name: {**facts, "energy_obstacle": "no counter"} for name, facts in run.nodes.items()}
@@ -340,6 +362,9 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "replayed answers": _replayed,
     "energy and prices": _energy_and_prices,
     "energy unknown": _energy_unknown,
+    "smart plugs": _plugs,
+    "smart plugs and prices": _plugs_and_prices,
+    "broken smart plugs": _broken_plugs,
     "ratings and judges": _rated,
     "cost model": _cost,
     "cost model, refused": _no_cost,

@@ -82,13 +82,13 @@ def test_known_loads_give_their_joules_within_the_stated_error(
     windows: list[tuple[float, float]] = []
     begin, end = watch.PlugWatch.begin, watch.PlugWatch.end
 
-    def beginning(self: watch.PlugWatch) -> None:
-        begin(self)
-        windows.append((time.monotonic(), 0.0))
+    def beginning(self: watch.PlugWatch) -> float:
+        windows.append((begin(self), 0.0))
+        return windows[-1][0]
 
-    def ending(self: watch.PlugWatch, names: Any) -> Any:  # noqa: ANN401 - passed on
+    def ending(self: watch.PlugWatch, *given: Any) -> Any:  # noqa: ANN401 - passed on
         windows[-1] = (windows[-1][0], time.monotonic())
-        return end(self, names)
+        return end(self, *given)
 
     monkeypatch.setattr(watch.PlugWatch, "begin", beginning)
     monkeypatch.setattr(watch.PlugWatch, "end", ending)

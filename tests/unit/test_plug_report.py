@@ -1,0 +1,125 @@
+"""Energy at the wall in the report: each figure is in a CSV, each reason once, no scopes mixed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis.report import write_report
+from collect.tables import build_tables
+from tests.doubles.plug_run import plug_in
+from tests.doubles.run_folder import make_run
+
+EACH = {"one": (("pi1",), False), "two": (("pi2",), False)}
+
+
+def report_of(run: Path) -> tuple[str, Path]:
+    """The section's text, and the folder of its files."""
+    index = write_report(run, run.parents[1] / "reports").index
+    _, _, section = (index.parent / "report.md").read_text().partition("## Energy\n")
+    return section.partition("\n## ")[0], index.parent
+
+
+def plugged(folder: Path, *, nodes: tuple[int, ...] = (1, 2), **options: object) -> Path:
+    run = make_run(folder / "results", engines=("llama.cpp",), nodes=nodes, repeats=3,
+                   unavailable={}, failed=(), retried=())  # fmt: skip
+    feeds = options.pop("feeds", EACH)
+    return plug_in(run, feeds, lambda _name, at_s: 4.0 + (at_s > 20), **options)  # type: ignore[arg-type]
+
+
+def test_joules_of_tokens_tokens_of_a_watt_hour_and_what_is_above_idle(tmp_path: Path) -> None:
+    section, folder = report_of(plugged(tmp_path))
+    data = pd.read_csv(folder / "energy-wall.csv").set_index("nodes")
+
+    total_j = sum(4.0 + (second + 0.5 > 20) for second in range(60))
+    for nodes in (1, 2):
+        row = data.loc[nodes]
+        assert row["trial_j"] == pytest.approx(nodes * total_j)
+        assert row["j_per_token"] == pytest.approx(nodes * total_j / 16)
+        assert row["above_idle_j_per_token"] == pytest.approx(nodes * (total_j - 180) / 16)
+        assert row["tokens_per_wh"] == pytest.approx(3600 * 16 / total_j / nodes)
+        assert row["error_share"] == pytest.approx(5 / total_j)
+        assert row["trials"] == 3
+        assert row["watts"] == pytest.approx(nodes * total_j / 60)
+        assert f"| llama.cpp | {nodes} |" in section
+    assert "All figures include: whole nodes, without the switch." in section
+    assert "Power during a typical trial" in section
+    assert "distributing it to the workers and prefill" in section
+    assert math.isnan(data["j_per_answer"].iloc[0])
+    assert "Not measured" not in section
+    curve = pd.read_csv(folder / "power.csv")
+    assert set(curve["plug"]) == {"one", "two"}
+    assert len(curve) == 120
+    assert not (folder / "energy.csv").exists(), "nothing was counted inside machines"
+
+
+def test_other_scopes_are_other_rows_and_are_named(tmp_path: Path) -> None:
+    run = plugged(tmp_path, feeds={"strip": (("pi1", "pi2"), True)})
+    section, folder = report_of(run)
+    scopes = pd.read_csv(folder / "energy-wall.csv").set_index("nodes")["scope"]
+    assert scopes[1] == "whole nodes and the switch, with pi2, which took no part"
+    assert scopes[2] == "whole nodes and the switch"
+    assert "Compare only rows that include the same." in section
+    assert section.count("whole nodes and the switch") >= 2
+
+
+def test_a_plug_that_was_moved_makes_a_row_of_each_scope(tmp_path: Path) -> None:
+    run = plugged(tmp_path, nodes=(1,))
+    (first, *_) = sorted((run / "attempts").iterdir())
+    record = (first / "attempt.json").read_text()
+    (first / "attempt.json").write_text(
+        record.replace('"feeds_switch": false', '"feeds_switch": true')
+    )
+    _, folder = report_of(run)
+    data = pd.read_csv(folder / "energy-wall.csv").set_index("scope")
+    assert data["trials"].to_dict() == {
+        "whole nodes and the switch": 1,
+        "whole nodes, without the switch": 2,
+    }
+
+
+def test_why_a_plug_failed_is_told_once(tmp_path: Path) -> None:
+    reason = "it did not answer within 2 s"
+    section, folder = report_of(plugged(tmp_path, broken={"two": reason}))
+    assert section.count(reason) == 1
+    assert "| llama.cpp | 1 |" in section
+    assert "| llama.cpp | 2 |" not in section
+    plugs = pd.read_csv(folder / "energy-plugs.csv").set_index("plug")
+    assert plugs.loc["two", "measured"] == 0
+    assert plugs.loc["two", "reason"] == reason
+
+
+def test_a_node_without_a_plug_is_named(tmp_path: Path) -> None:
+    section, _ = report_of(plugged(tmp_path, feeds={"one": (("pi1",), False)}))
+    assert "No figure for cells with pi2: not behind a plug." in section
+
+
+def test_electricity_has_its_price(tmp_path: Path) -> None:
+    price = {"per_kwh": 0.36, "currency": "EUR"}
+    _, folder = report_of(plugged(tmp_path, electricity=price))
+    wall = pd.read_csv(folder / "energy-wall.csv").set_index("nodes")
+    data = pd.read_csv(folder / "energy-prices.csv").set_index("nodes")
+    for nodes in (1, 2):
+        assert data.loc[nodes, "million_tokens"] == pytest.approx(
+            wall.loc[nodes, "j_per_token"] * 1e6 / 3.6e6 * 0.36
+        )
+        assert data.loc[nodes, "currency"] == "EUR"
+
+
+def test_what_counts_twice_has_no_total(tmp_path: Path) -> None:
+    feeds = {"a": (("pi1",), False), "b": (("pi1", "pi2"), False)}
+    section, _ = report_of(plugged(tmp_path, feeds=feeds))
+    assert "J/token" not in section
+
+
+def test_readings_of_a_stranger_do_not_break_a_report(tmp_path: Path) -> None:
+    run = plugged(tmp_path)
+    for path in (run / "attempts").glob("*/power.csv"):
+        content = path.read_bytes()
+        hostile = b"plug,at_s,watts,counter_j\nzero,1,1,1\none,nan,5,\n\xff,\x1b,1,1\n" * 9
+        path.write_bytes(hostile[: len(content)].ljust(len(content)))
+    assert build_tables(run).power.empty
+    report_of(run)
