@@ -9,6 +9,7 @@ from typing import Annotated, Self
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from analysis.model.machines import MACHINES_FILE
 from core.record import Scalar
 from core.yaml_file import load_yaml_file
 
@@ -107,7 +108,7 @@ class Publication(_Strict):
 
 
 def load_publications(folder: Path = FOLDER) -> tuple[Publication, ...]:
-    """All tables of a folder, by file name.
+    """All tables of a folder, by file name; the catalogue of machines is not one.
 
     Raises:
         HerdError: a file is wrong; the message has file, line and what would be right.
@@ -115,6 +116,7 @@ def load_publications(folder: Path = FOLDER) -> tuple[Publication, ...]:
     return tuple(
         load_yaml_file(path, Publication, "the published table")
         for path in sorted(folder.glob("*.yml"))
+        if path.name != MACHINES_FILE
     )
 
 
