@@ -21,7 +21,7 @@ from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
-from analysis.model.together import together_pairs
+from analysis.model.ways import together_pairs
 from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of

@@ -13,7 +13,8 @@ from matplotlib.lines import Line2D
 
 from analysis.charts import style
 from analysis.charts.charts import Chart
-from analysis.model.together import Choice, Match, Option
+from analysis.model.together import Choice, Match
+from analysis.model.ways import Option
 from analysis.statistics.stats import Estimate
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing, number

@@ -139,11 +139,9 @@ class Fit:
 
     @cached_property
     def serial(self) -> Interval:
-        """The part of one node's time that is never divided, 0 to 1."""
-        whole = self.drawn[:, 0] + self.drawn[:, 1]
-        return _interval(
-            float(self.parts[0] / (self.parts[0] + self.parts[1])), self.drawn[:, 0] / whole
-        )
+        """The part of one node's time that is never divided, 0 to 1; 1 where nothing is divided."""
+        shares = _serial(np.vstack([self.parts, self.drawn]))
+        return _interval(float(shares[0]), shares[1:])
 
     def ms(self, nodes: Floats) -> Floats:
         """The law's time of a token in ms on some numbers of nodes."""
@@ -272,6 +270,11 @@ def _first_lost(ms: Floats, margin: float) -> npt.NDArray[np.int64]:
     lost[:, :-1] = ms[:, :-1] < (1 + margin) * ms[:, 1:]
     first: npt.NDArray[np.int64] = lost.argmax(axis=1)
     return first
+
+
+def _serial(parts: Floats) -> Floats:
+    whole = parts[:, 0] + parts[:, 1]
+    return np.divide(parts[:, 0], whole, out=np.ones_like(whole), where=whole > 0)
 
 
 def _interval(value: float, drawn: Floats) -> Interval:

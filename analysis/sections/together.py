@@ -12,7 +12,8 @@ from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.scaling import SPEED
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.together import together_chart, together_frame
-from analysis.model.together import Choice, Match, Option, choices_of, claim_of
+from analysis.model.together import Choice, Match, choices_of, claim_of
+from analysis.model.ways import Option
 from analysis.study import Study
 from analysis.text.sentence import Sentence, capital, say
 from analysis.text.wording import bare, interval, listing, percent, plural, within

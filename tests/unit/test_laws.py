@@ -48,6 +48,15 @@ def test_a_law_that_is_true_to_the_digit_is_found() -> None:
     assert not found.misses
 
 
+def test_time_that_only_grows_with_the_nodes_has_no_share_that_is_divided() -> None:
+    found = fit(Law.USL, {2: 10, 4: 30, 6: 50, 8: 70})
+    assert found.parts == pytest.approx([0, 0, 10], abs=0.2)
+    assert 0 <= found.serial.low <= found.serial.value <= found.serial.high <= 1
+    pays = found.last_that_pays(0.03)
+    assert pays is not None
+    assert pays.value == 2
+
+
 def test_no_part_is_below_zero() -> None:
     found = fit(Law.USL, {1: 100, 2: 45, 4: 20, 8: 9})
     assert (found.parts >= 0).all()

@@ -1,0 +1,182 @@
+"""Ways to use machines: each alone, several together, several deployments at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from analysis.cells.cells import CellResult, Series
+from analysis.cells.family import Pair, Side
+from analysis.cells.labels import GROUPS, ON
+from analysis.cells.scaling import DECODE, SPEED
+from analysis.statistics.stats import Estimate, estimate, paired_ratio
+from analysis.text.wording import listing
+from collect.run import Scalar
+
+TIME, PREFILL = "decode_ms_per_token", "prompt_ms"
+OF_ALL, OVERLAP = "sum_tokens_per_s", "all_overlap"
+"""Columns of cells that measure several deployments at once: the sum of the speeds of all, each
+over its own time, and the share of the time in which all were at work."""
+SUM, ALL = "{names}, each alone, in sum", "all users of {name}"
+Rest = tuple[tuple[str, Scalar], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Machines that serve one user, or with the axis `groups` several.
+
+    Attributes:
+        users: who is served at once.
+    """
+
+    cell: CellResult
+    users: int = 1
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Their names, root first."""
+        return self.cell.record.nodes
+
+    @property
+    def name(self) -> str:
+        """`desk+pi1`, or with `groups` `desk+pi1+pi2+pi3 as 2x2`."""
+        names = "+".join(self.machines)
+        return f"{names} as {self.cell.record.params[GROUPS]}" if self.users > 1 else names
+
+    @property
+    def is_measured(self) -> bool:
+        """Its speed was measured, and may be compared: its GPU is none of software."""
+        return bool(self.cell.by_block(DECODE)) and not self.cell.software
+
+    @property
+    def key(self) -> str:
+        """Identifies the tokens/s of all its users among the sides of comparisons."""
+        cell_id = self.cell.record.cell_id
+        return f"all users of {cell_id}" if self.users > 1 else cell_id
+
+    @property
+    def all_by_block(self) -> Mapping[int, float]:
+        """Block to the tokens/s of all its users."""
+        return self.cell.by_block(OF_ALL if self.users > 1 else DECODE)
+
+    @property
+    def all(self) -> Estimate | None:
+        """Tokens/s of all its users."""
+        found = estimate(list(self.all_by_block.values()), of_rates=True)
+        return found if self.is_measured else None
+
+    @property
+    def one(self) -> Estimate | None:
+        """Tokens/s of one of its users: with several, of the one in the middle."""
+        return self.cell.estimate(DECODE) if self.is_measured else None
+
+    @property
+    def overlap(self) -> Estimate | None:
+        """Share of the time in which all its users were served; None for one user."""
+        return self.cell.estimate(OVERLAP) if self.users > 1 else None
+
+    @property
+    def first_token_s(self) -> Estimate | None:
+        """Seconds until a user sees the first token: prefill of the prompt, and one token.
+
+        None where the engine does not report prefill, and with several users at once.
+        """
+        prefill, token = self.cell.by_block(PREFILL), self.cell.by_block(TIME)
+        if self.users > 1 or not self.is_measured:
+            return None
+        return estimate([(prefill[b] + token[b]) / 1000 for b in prefill if b in token])
+
+
+def sum_key(machines: Iterable[Option]) -> str:
+    """The key of a sum among the sides of comparisons."""
+    return "+".join(sorted(one.cell.record.cell_id for one in machines))
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Series that differ only in their machines and in how these are used."""
+
+    params: Mapping[str, Scalar]
+    series: tuple[Series, ...]
+
+    @property
+    def cells(self) -> list[CellResult]:
+        """All, those on the fewest nodes first."""
+        cells = (cell for series in self.series for cell in series.cells if cell.record.nodes)
+        return sorted(cells, key=lambda cell: cell.nodes)
+
+    @property
+    def alone(self) -> dict[str, Option]:
+        """Machine to its cell."""
+        return {
+            cell.record.nodes[0]: Option(cell) for cell in self.cells if len(cell.record.nodes) == 1
+        }
+
+    @property
+    def options(self) -> list[Option]:
+        """Several machines together, then several deployments at once."""
+        found = [Option(cell, users_of(cell)) for cell in self.cells if len(cell.record.nodes) > 1]
+        return sorted(found, key=lambda one: one.users > 1)
+
+
+def users_of(cell: CellResult) -> int:
+    """How many deployments of a cell run at once."""
+    return int(str(cell.record.params.get(GROUPS, "1x1")).partition("x")[0])
+
+
+def ways_of(all_series: Iterable[Series]) -> list[Ways]:
+    """Those of a run in which several machines were to be measured alone, or several at once."""
+    found: dict[Rest, list[Series]] = {}
+    for series in all_series:
+        rest = {axis: v for axis, v in series.params.items() if axis not in (ON, GROUPS)}
+        found.setdefault(tuple(sorted(rest.items())), []).append(series)
+    groups = [Ways(dict(rest), tuple(own)) for rest, own in found.items()]
+    return [one for one in groups if one.options and (len(one.alone) > 1 or _at_once(one))]
+
+
+def _at_once(group: Ways) -> bool:
+    return any(one.users > 1 for one in group.options)
+
+
+def together_pairs(all_series: Iterable[Series]) -> tuple[Pair, ...]:
+    """Compare machines apart with the same ones together; it depends on what was planned and done.
+
+    Args:
+        all_series: those on nodes.
+    """
+    return tuple(pair for group in ways_of(all_series) for pair in _pairs(group))
+
+
+def _pairs(group: Ways) -> Iterator[Pair]:
+    measured = [one for one in group.options if one.is_measured]
+    for option in measured:
+        if (machines := measured_alone(option, group.alone)) is not None:
+            names = listing([one.name for one in machines])
+            side = Side(sum_key(machines), SUM.format(names=names))
+            yield _pair(side, block_sums(machines), option)
+        for other in measured:
+            if option.users > 1 == other.users and set(option.machines) == set(other.machines):
+                side = Side(option.key, ALL.format(name=option.name))
+                yield _pair(side, option.all_by_block, other)
+
+
+def _pair(side: Side, speeds: Mapping[int, float], option: Option) -> Pair:
+    ratio = paired_ratio(speeds, option.all_by_block)
+    name = ALL.format(name=option.name) if option.users > 1 else option.name
+    blocks = len(ratio.blocks) if ratio else 0
+    return Pair(SPEED, side, Side(option.key, name), blocks, ratio)
+
+
+def measured_alone(option: Option, alone: Mapping[str, Option]) -> tuple[Option, ...] | None:
+    """The machines of a cell that run the model alone; None if of some that is not known yet."""
+    own = [alone.get(name) for name in option.machines]
+    known = [one for one in own if one and (one.is_measured or one.cell.record.unavailable)]
+    able = tuple(one for one in known if one.is_measured)
+    return able if able and len(known) == len(own) else None
+
+
+def block_sums(machines: Sequence[Option]) -> dict[int, float]:
+    """Block to the sum of tokens/s, in blocks that hold a trial of each machine."""
+    own = [one.cell.by_block(DECODE) for one in machines]
+    blocks = set.intersection(*(set(one) for one in own))
+    return {block: sum(one[block] for one in own) for block in sorted(blocks)}
