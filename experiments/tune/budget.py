@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 
 from core.errors import HerdError
-from experiments.tune.halving import plain_trials, rungs_for, trials_in
+from experiments.tune.halving import FEWEST_RUNGS, plain_rungs, plain_trials, trials_in
 
 SLACK = 1.5
 """The usual budget, in searches that only halve: the rest is for settings that are alike."""
+FEW = 4
+"""Settings of which, where they are alike, each may have the trials of the fewest rungs."""
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 FORM = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|trials?)?")
 FEWEST_PAIRS, MOST_PAIRS = 10, 1000
@@ -106,8 +108,7 @@ def share_out(
     elif allowed.trials is not None:
         most, in_seconds, unit_cost = float(allowed.trials - last), False, 1.0
     else:
-        most = math.floor(SLACK * plain_trials(settings))
-        return BudgetShare(settings, most, in_seconds=False)
+        return BudgetShare(settings, usual_trials(settings), in_seconds=False)
     fits = [n for n in range(2, settings + 1) if plain_trials(n) <= most]
     if not fits:
         needs = plain_trials(2) + last
@@ -119,10 +120,15 @@ def share_out(
     return BudgetShare(max(fits), most * unit_cost, in_seconds=in_seconds)
 
 
+def usual_trials(settings: int) -> float:
+    """Trials of the search of so many settings where the user sets no limit."""
+    alike = min(settings, FEW) * sum(trials_in(rung + 1) for rung in range(FEWEST_RUNGS))
+    return float(max(math.floor(SLACK * plain_trials(settings)), alike))
+
+
 def schedule_lines(settings: int) -> list[str]:
     """The rungs of a search that only halves, a line each."""
-    lines, left = [], settings
-    for rung in range(1, rungs_for(settings) + 1):
-        lines.append(f"  rung {rung}: {left} settings, {trials_in(rung)} trials each")
-        left = math.ceil(left / 2)
-    return lines
+    return [
+        f"  rung {rung}: {left} settings, {trials_in(rung)} trials each"
+        for rung, left in plain_rungs(settings)
+    ]

@@ -7,7 +7,7 @@ and the list of settings must survive a kill. docs/tune.md says why this is no l
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from experiments.tune.ranking import Speeds, Standing, merged, rank_settings
@@ -15,6 +15,8 @@ from experiments.tune.ranking import Speeds, Standing, merged, rank_settings
 FIRST_TRIALS = 2
 MOST_TRIALS = 8
 """Of a setting, in the first rung and in any."""
+FEWEST_RUNGS = 3
+"""For settings that are alike, also where these are few: so each gets 14 trials."""
 FORGIVEN = 1
 """Attempts of a setting that may fail, in the whole search; a cable may be pulled once."""
 MOST_CRASHES = 0.25
@@ -104,8 +106,8 @@ def _silent(_step: RungStep) -> None:
 
 
 def rungs_for(settings: int) -> int:
-    """How many rungs it takes until one of so many settings is left."""
-    return max(1, math.ceil(math.log2(max(2, settings))))
+    """How many rungs there are at most for so many settings; few ones may need as many trials."""
+    return max(FEWEST_RUNGS, math.ceil(math.log2(max(2, settings))))
 
 
 def trials_in(rung: int) -> int:
@@ -115,11 +117,15 @@ def trials_in(rung: int) -> int:
 
 def plain_trials(settings: int) -> int:
     """Trials of a search in which every rung halves."""
-    left, total = settings, 0
-    for rung in range(1, rungs_for(settings) + 1):
-        total += left * trials_in(rung)
-        left = math.ceil(left / 2)
-    return total
+    return sum(left * trials_in(rung) for rung, left in plain_rungs(settings))
+
+
+def plain_rungs(settings: int) -> Iterator[tuple[int, int]]:
+    """Give number and settings of each rung of a search in which every rung halves."""
+    rung, left = 1, settings
+    while rung == 1 or left > 1:
+        yield rung, left
+        rung, left = rung + 1, math.ceil(left / 2)
 
 
 def halve(

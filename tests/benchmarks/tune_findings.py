@@ -17,8 +17,8 @@ import numpy as np
 
 from analysis.settings.judgement import judge
 from collect.search import Arm, Confirmation, TriedSetting, TuningResult
-from experiments.tune.budget import SLACK
-from experiments.tune.halving import Outcome, SearchBudget, halve, plain_trials
+from experiments.tune.budget import usual_trials
+from experiments.tune.halving import Outcome, SearchBudget, halve
 
 PAIRS = 10
 ATTEMPTS = 3
@@ -129,7 +129,7 @@ class Machine:
 def search(world: World, rng: np.random.Generator) -> tuple[int | None, bool, int]:
     """Search once: the setting that it ended with, whether a gain is claimed, trials it took."""
     machine, number = Machine(world, rng), len(world.speeds)
-    steps = halve(number, SearchBudget(SLACK * plain_trials(number)), machine.rung)
+    steps = halve(number, SearchBudget(usual_trials(number)), machine.rung)
     best = next(iter(steps[-1].kept), None)
     trials = machine.trials
     failed = {index: cause for step in steps for index, cause in step.failed.items()}
@@ -208,6 +208,8 @@ def worlds() -> dict[str, World]:
         "one 1.3 times as fast, bursts": World(one_better(12), 0.03, is_bursty=True),
         "the fastest crashes in half": World((*ladder(11), 1.6), 0.03, crashes={11: 0.5}),
         "alike, 2 settings": World(alike(2), 0.03),
+        "one 1.1 times as fast, 2 settings": World(one_better(2, 1.1), 0.05),
+        "one 1.1 times as fast, 4 settings": World(one_better(4, 1.1), 0.05),
         "alike, 48 settings": World(alike(48), 0.03),
         "ladder, 48 settings": World(ladder(48), 0.03),
     }

@@ -76,7 +76,7 @@ def test_the_better_half_gets_twice_as_many_trials() -> None:
     assert [(len(step.began), step.trials) for step in steps] == [(8, 2), (4, 4), (2, 8)]
     assert steps[-1].kept == (7,)
     assert sum(len(step.began) * step.trials for step in steps) == plain_trials(8) == 48
-    assert [rungs_for(n) for n in (2, 3, 4, 5, 48)] == [1, 2, 2, 3, 6]
+    assert [rungs_for(n) for n in (2, 3, 4, 5, 48)] == [3, 3, 3, 3, 6]
 
 
 def test_what_is_alike_is_kept_until_the_budget_demands_otherwise() -> None:
