@@ -148,6 +148,11 @@ class TuningResult:
     margin: float = EQUIVALENCE_MARGIN
 
     @property
+    def default(self) -> Setting:
+        """The setting with the default of each axis."""
+        return {name: values[0] for name, values in self.axes.items()}
+
+    @property
     def best(self) -> TriedSetting | None:
         """The setting that the search ended with; None where all failed."""
         return next((one for one in self.tried if one.fate == "best"), None)

@@ -63,7 +63,7 @@ def setting_chart(found: TuningResult, row: Compared | None) -> Chart | None:
 
 
 def _rows(found: TuningResult, row: Compared | None) -> Iterator[tuple[object, ...]]:
-    default = {name: values[0] for name, values in found.axes.items()}
+    default = found.default
     drawn = [one for one in found.tried if one.gain is not None][:MOST]
     for one in drawn:
         yield setting_in_words(one.setting, default), SEARCH, None, one.gain, None, None

@@ -72,18 +72,12 @@ def setting_in_words(setting: Setting, default: Setting) -> str:
     return named_by(setting, axes, otherwise="the default")
 
 
-def default_of(searched: TuningResult) -> dict[str, object]:
-    """The setting with the default of each axis."""
-    return {name: values[0] for name, values in searched.axes.items()}
-
-
 def judge(searched: TuningResult) -> TuningVerdict:
     """Decide whether the best setting is to be used."""
     best = searched.best
     if best is None:
         return TuningVerdict(say(ALL_FAIL), (), is_gain=False)
-    default = {name: values[0] for name, values in searched.axes.items()}
-    named = capital(setting_in_words(best.setting, default))
+    named = capital(setting_in_words(best.setting, searched.default))
     if searched.default_fails is not None:
         only = say(ONLY, cause=bare(searched.default_fails), best=named)
         return TuningVerdict(only, (), is_gain=True)

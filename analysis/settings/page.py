@@ -203,8 +203,7 @@ def _tried(searched: TuningResult, judged: TuningVerdict) -> Section:
 
 
 def _named(searched: TuningResult, one: TriedSetting) -> str:
-    default = {name: values[0] for name, values in searched.axes.items()}
-    return setting_in_words(one.setting, default)
+    return setting_in_words(one.setting, searched.default)
 
 
 def _rungs(searched: TuningResult) -> Section:

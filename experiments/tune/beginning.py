@@ -123,6 +123,9 @@ def settings_of(asked: TuningQuestion, results: Path, look: Look) -> KnownSettin
         possible.append(setting)
     if not possible:
         raise HerdError("Tuning: no setting can run here.\n" + "\n".join(cannot_run(whole)))
+    if possible == [space.default]:
+        told = "\n".join(cannot_run(whole))
+        raise HerdError(f"Tuning: no other setting than the default can run here.\n{told}")
     default_fails = next((one.cause for one in refused if one.setting == space.default), None)
     return KnownSettings(space.axes, tuple(possible), tuple(refused), default_fails, seconds, whole)
 

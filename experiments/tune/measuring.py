@@ -20,7 +20,11 @@ from experiments.tune.settings import SettingsMatrix, default_cell, key_of
 
 CONFIRMATION = 0
 """Number of the confirmation among the rungs, for its seed."""
-MATRIX_FIELDS = tuple(name for name in Matrix.model_fields if name not in ("repeats", "seed"))
+MATRIX_FIELDS = (
+    "workload", "axes", "max_attempts", "equivalence_margin", "deadline_s", "constraints",
+    "systems_file", "file", "flags",
+)  # fmt: skip
+"""What a rung has from the matrix of the default cell: not how often it measures."""
 
 
 class MeasuredRun(Protocol):

@@ -228,18 +228,14 @@ def sample(settings: Sequence[Setting], most: int, seed: int) -> list[dict[str, 
     """
     if len(settings) <= most:
         return [dict(one) for one in settings]
-    default = settings[0]
-    single = [one for one in settings[1:] if _changed(one, default) == 1]
-    others = [one for one in settings[1:] if _changed(one, default) > 1]
+    places = range(1, len(settings))
+    changes = [sum(one[name] != value for name, value in settings[0].items()) for one in settings]
+    single = [place for place in places if changes[place] == 1]
+    others = [place for place in places if changes[place] > 1]
     shuffler = random.Random(seed)  # noqa: S311 - a choice that can be repeated, not a secret
     shuffler.shuffle(single)
     shuffler.shuffle(others)
-    chosen = [default, *single, *others][:most]
-    return [dict(one) for one in settings if one in chosen]
-
-
-def _changed(one: Setting, other: Setting) -> int:
-    return sum(one[name] != other[name] for name in one)
+    return [dict(settings[place]) for place in sorted([0, *single, *others][:most])]
 
 
 def words_of(setting: Setting) -> str:

@@ -231,6 +231,26 @@ def test_a_program_that_is_replaced_between_rungs_ends_the_search(tmp_path: Path
         bench.search(asked, run)
 
 
+def test_where_only_the_default_can_run_nothing_is_searched(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    asked = asked_for(matrix(context=(0, 9999), net_turbo=(True,), threads=(0,)))
+
+    with pytest.raises(HerdError, match=r"no other setting than the default can run here\.\nCells"):
+        bench.search(asked)
+
+
+def test_a_setting_that_cannot_run_is_listed_with_its_reason(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    asked = asked_for(matrix(context=(0, 9999), net_turbo=(True, False), threads=(0,)))
+
+    found = bench.search(asked)
+
+    refused = [one for one in found.tried if one.fate == "impossible"]
+    assert [one.setting["context"] for one in refused] == [9999, 9999]
+    assert all("has a context of 256 tokens" in str(one.cause) for one in refused)
+    assert found.combinations == 2
+
+
 def test_a_search_of_other_values_is_another_search(searched: Bench) -> None:
     assert asked_for(matrix(threads=(2, 3))).key != asked_for().key
     assert asked_for(budget="30min").key != asked_for().key
