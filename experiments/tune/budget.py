@@ -12,7 +12,7 @@ from experiments.tune.halving import FEWEST_RUNGS, plain_rungs, plain_trials, tr
 SLACK = 1.5
 """The usual budget, in searches that only halve: the rest is for settings that are alike."""
 FEW = 4
-"""Settings of which, where they are alike, each may have the trials of the fewest rungs."""
+"""Up to so many settings that are alike may each have the trials of `FEWEST_RUNGS`."""
 SECONDS = {"s": 1, "min": 60, "h": 3600}
 FORM = re.compile(r"(\d+(?:\.\d+)?) *(s|min|h|trials?)?")
 FEWEST_PAIRS, MOST_PAIRS = 10, 1000
