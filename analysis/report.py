@@ -16,6 +16,7 @@ from analysis.sections import sections_of
 from analysis.study import study_of
 from collect.account import Account
 from collect.judging import Judged, read_judges
+from collect.probe import ProbeRecord, newest_for
 from collect.ratings import read_ratings
 from collect.run import RunManifest
 from collect.tables import Tables, by_part, tables_of
@@ -84,6 +85,7 @@ def write_report(
                 agreement=agreement,
                 ratings=read_ratings(run_folder),
                 judges=read_judges(run_folder),
+                probe=newest_for(run_folder.parent, run.nodes, at=run.created_at).record,
                 tell=tell if len(run.trials) >= MANY_TRIALS else _silent,
             )
             shutil.rmtree(target, ignore_errors=True)
@@ -105,6 +107,7 @@ def compose(
     agreement: Agreed | None = None,
     ratings: Ratings | None = None,
     judges: Sequence[Judged] = (),
+    probe: ProbeRecord | None = None,
     tell: Callable[[str], None] = _silent,
 ) -> str:
     """Write the files of a report into an empty folder.
@@ -117,6 +120,7 @@ def compose(
         agreement: of a greedy run with the reference.
         ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
+        probe: what its machines can do without an engine; None if they were not probed.
         tell: gets the progress, a line at a time.
 
     Returns:
@@ -127,6 +131,7 @@ def compose(
     study = understand(
         run, tables, warnings=warnings, agreement=agreement, ratings=ratings, judges=judges
     )
-    write_pages(folder, run.title, run.run, list(sections_of(study)), tell)
+    sections = list(sections_of(study.with_probe(probe)))
+    write_pages(folder, run.title, run.run, sections, tell)
     details = study.verdict.details if study.parts else ()
     return "\n".join((study.verdict.spoken, *details))

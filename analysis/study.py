@@ -36,6 +36,7 @@ from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
 from collect.arms import first_arms
 from collect.judging import Judged
+from collect.probe import ProbeRecord
 from collect.run import RunManifest
 from collect.tables import Tables
 
@@ -80,6 +81,7 @@ class Study:
         tuning: what fine-tuning changed; None for a run without tuned models.
         noise: what identical arms showed, which are nowhere else; None if nothing was measured
             twice.
+        probe: what its machines can do without an engine; None if they were not probed.
         parts: name to what each part of a run means; empty for a run without parts.
     """
 
@@ -100,6 +102,7 @@ class Study:
     figures: PartFigures
     tuning: BeforeAfter | None
     noise: Noise | None = None
+    probe: ProbeRecord | None = None
     parts: Mapping[str, Study] = field(default_factory=dict)
 
     @property
@@ -119,6 +122,11 @@ class Study:
             return [cell for part in self.parts.values() for cell in part.every_cell]
         arms = self.noise.arms if self.noise else self.all_series
         return [cell for series in arms for cell in series.cells]
+
+    def with_probe(self, probe: ProbeRecord | None) -> Study:
+        """The same with a probe of its machines, in its parts, too."""
+        parts = {name: part.with_probe(probe) for name, part in self.parts.items()}
+        return replace(self, probe=probe, parts=parts)
 
     @property
     def is_lab(self) -> bool:

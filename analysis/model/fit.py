@@ -37,7 +37,7 @@ from analysis.model.posterior import (
 from analysis.model.sampling import draw
 
 WALKERS = 36
-BURN, KEEP, EVERY = 500, 20, 25
+BURN, KEEP, EVERY = 600, 40, 25
 DRAWS = 400
 """Of the whole fit that are kept; the noise of each belongs to it."""
 LEVEL = 0.9

@@ -119,7 +119,7 @@ def _group(
     told = None if version is None else str(version)
     wire = wire_of(engine, told, params)
     names = dict.fromkeys(name for cell in cells for name in cell.record.nodes)
-    kinds = tuple(dict.fromkeys(_kind(about.run, name) for name in names))
+    kinds = _kinds(about.run, cells)
     found: list[tuple[CellResult, Observation]] = []
     refusal = _refusal(about, cells, wire, engine, kinds)
     if refusal is None and wire is not None:
@@ -216,10 +216,15 @@ def _error(values: Sequence[float]) -> float:
     return float(np.std(np.median(drawn, axis=1)))
 
 
-def _kind(run: RunManifest, name: str) -> str:
-    """A machine by its board, else by its processor."""
-    facts = run.nodes.get(name, {})
-    return str(facts.get("board") or facts.get("cpu_model") or "a machine that says nothing")
+def _kinds(run: RunManifest, cells: Iterable[CellResult]) -> tuple[str, ...]:
+    """The kinds of machines, each once: by board, else by processor, with the GPU that computed."""
+    found: dict[str, None] = {}
+    for cell in cells:
+        for name in cell.record.nodes:
+            facts = run.nodes.get(name, {})
+            machine = facts.get("board") or facts.get("cpu_model") or "a machine without a name"
+            found[f"{machine}{' (GPU)' if name in cell.gpus else ''}"] = None
+    return tuple(found)
 
 
 def _slowness(cells: Sequence[CellResult]) -> dict[str, float]:

@@ -55,8 +55,8 @@ CLASS_PRIORS: Priors = {
     "rate": Prior(0.6, 0.5),
     "waiting": Prior(0.08, 1.2),
     "capacity": Prior(4.0, 1.0),
-    "noise_total": Prior(0.03, 0.7),
-    "noise_sync": Prior(0.12, 0.7),
+    "noise_total": Prior(0.035, 0.8),
+    "noise_sync": Prior(0.12, 0.8),
 }
 """memory: 10 GB/s, between 0.2 and 500. arithmetic and layer: shares of the time in which memory
 reads the same weights as q4_0, and a layer. latency: 0.06 ms for a step. rate: a share of the

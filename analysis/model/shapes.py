@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from core.yaml_file import load_yaml_file
 from models.shape import ModelShape
 
+OF_NO_SIZE = re.compile(r"(instruct|chat|base|it|hf|3t|gguf|q\d(k[sml]?|\d)?|f16|f32|bf16|km?)+$")
+"""Ends of names that change nothing of the sizes."""
 SHAPES_FILE = Path(__file__).with_name("shapes.yml")
 
 
@@ -28,7 +30,10 @@ class _Shapes(_Strict):
 
 
 def shape_named(name: str) -> ModelShape | None:
-    """The sizes of a model, by a name as people write it; None for one that is not known."""
+    """The sizes of a model, by a name as people write it; None for one that is not known.
+
+    What follows the size in a name, such as `Instruct` or `Q40`, changes no sizes.
+    """
     return _by_name().get(_plain(name))
 
 
@@ -39,4 +44,5 @@ def _by_name() -> dict[str, ModelShape]:
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9.]", "", name.lower())
+    bare = re.sub(r"[^a-z0-9.]", "", name.lower())
+    return re.sub(OF_NO_SIZE, "", bare) or bare

@@ -13,7 +13,7 @@ from analysis.network.literature import Publication
 from models.shape import Weights
 
 USUAL_WEIGHTS: Weights = "q4_0"
-"""Of tables that do not say."""
+"""Of tables that do not say, or name a type of another program: its rate is part of the fit."""
 
 
 @dataclass(frozen=True, slots=True)

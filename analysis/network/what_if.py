@@ -16,6 +16,7 @@ from analysis.network.run_fits import GroupFit, fits_of
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, listing, nodes, number, percent, plural
 from collect.account import Account
+from collect.arms import first_arms
 from collect.probe import newest_for
 from collect.run import RunManifest
 from collect.tables import Tables, tables_of
@@ -132,7 +133,7 @@ def what_if(folder: Path, wish: Wish) -> Iterator[Sentence]:
         HerdError: the run has no fit that says something about it; the message has the reason.
     """
     account = Account.read(folder)
-    run, tables = account.manifest, tables_of(account)
+    run, tables = first_arms(account.manifest, tables_of(account))
     source = _source(run, tables, folder.parent, wish)
     base = _base(source, wish)
     setting = _setting(source, base, wish)

@@ -52,7 +52,7 @@ TABLE = (
 )
 PRIORS = (
     "The interval holds 90 % of the draws. A coefficient that the cells do not determine keeps "
-    "what was believed of usual machines, or what `fab probe` measured."
+    "what was believed of usual machines, or what a probe of the machines measured."
 )
 NAMED: dict[Term, str] = {
     "memory": "reading memory", "computing": "computing", "latency": "latency",
@@ -82,7 +82,7 @@ def sections(study: Study) -> Iterator[Section]:
     """Make the section of a benchmark on at least three numbers of nodes."""
     if not isinstance(study.run.workload, Benchmark):
         return
-    found = fits_of(study.run, study.on_nodes, study.tables.nodes)
+    found = fits_of(study.run, study.on_nodes, study.tables.nodes, study.probe)
     if not found:
         return
     blocks: list[Block] = [Prose((told,)) for one in found for told in _told(one)]

@@ -14,7 +14,7 @@ from analysis.model.shapes import shape_named
 from analysis.network.literature import load_publications
 from analysis.network.published_fits import PublishedCells, cells_of
 
-FOLDER = Path(__file__).parents[2] / "analysis" / "published"
+PAGE = Path(__file__).parents[2] / "docs" / "cost-model.md"
 
 
 def table(machines: str) -> PublishedCells:
@@ -77,3 +77,32 @@ def test_terms_add_up_as_the_formula_says() -> None:
     assert terms["latency"] == pytest.approx(66 * 0.1 + 66 * 1)
     assert terms["transfer"] == pytest.approx(1192.5 * 1024 * 8 / 1000 / 500, rel=0.01)
     assert terms["waiting"] == pytest.approx(0.1 * weights_mb / 4)  # the last node takes twice
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("Llama 3.1 8B Instruct Q40", "Llama-3-8B"),
+        ("llama3.1_8b_instruct_q40", "Llama-3.1-8B-Instruct"),
+        ("meta-llama-3-8b", "Llama-3-8B"),
+        ("Llama 2 7B", "LLaMA-2-7B"),
+        ("TinyLlama 1.1B 3T Q40", "TinyLlama-1.1B"),
+        ("Llama-3.3-70B-Instruct-Q4_K_M", "Llama-3.3-70B"),
+        ("qwen3_14b_q40", "Qwen3-14B"),
+    ],
+)
+def test_a_model_is_found_by_the_names_that_people_write(name: str, same: str) -> None:
+    assert shape_named(name) == shape_named(same) != None  # noqa: E711
+    assert shape_named("a model") is None
+
+
+def test_the_errors_on_the_page_are_those_of_the_fits() -> None:
+    rows = [line.split("|")[1:-1] for line in PAGE.read_text().splitlines() if "| yes |" in line]
+    assert len(rows) == 3
+    by_page = {"c3d": CLOUD, "first table": "Raspberry Pi 4B 8 GB", "Pi 5": PI_5}
+    for row in rows:
+        machines = next(full for part, full in by_page.items() if part in row[0])
+        found = fit(machines)
+        assert float(row[4].split()[0]) == pytest.approx(100 * found.median_error, abs=1.5)
+        assert int(row[5]) == pytest.approx(round(found.coverage * len(found.left_out)), abs=1)
+        assert int(row[3]) == len(found.left_out)

@@ -21,6 +21,7 @@ from models.catalogue import load_catalogue
 from tests.doubles.cost_run import MODEL, cost_frames
 from tests.doubles.known_machines import Machine, incast, machine, truth
 from tests.doubles.run_frames import make_frames
+from tests.unit.test_model_probed import record
 
 
 def known() -> Machine:
@@ -126,6 +127,14 @@ def test_every_figure_of_the_sentences_is_in_the_csv() -> None:
     unknown = re.findall(r"do not determine (.+?):", told)
     determined = files["cost-coefficients"].set_index("coefficient")["determined"]
     assert all(not determined[name] for name in re.split(", | and ", unknown[0]))
+
+
+def test_a_probe_of_the_machines_is_where_the_fit_begins() -> None:
+    study = study_of(*cost_frames(known()))
+    for probe, source in ((None, "usual machines"), (record(), "fab probe")):
+        [section] = cost.sections(study.with_probe(probe))
+        data = {file.stem: file.data for file in files_in([section])}["cost-coefficients"]
+        assert data.set_index("coefficient")["before"]["memory"] == source
 
 
 def test_a_refused_fit_draws_nothing_and_says_why() -> None:
