@@ -9,6 +9,7 @@ from typing import Literal
 
 from experiments.fleet.cluster import Node
 
+MOST_AT_ONCE = 20
 MOST_FOR_ALL_PAIRS = 8
 """Up to so many nodes each pair is measured: 28 pairs take half a minute."""
 
@@ -41,10 +42,15 @@ def links_to_measure(nodes: Sequence[Node]) -> tuple[Literal["all", "star and ri
 
 
 def by_asking(pairs: Sequence[Linked]) -> Iterator[tuple[Node, list[Node]]]:
-    """Each node that connects, and those that it connects to, one after the other."""
+    """Each node that connects, and those that it connects to, one after the other.
+
+    A node has several turns if these are many: what a node that dies has measured is lost.
+    """
     asking = {pair.asks.name: pair.asks for pair in pairs}
     for name, node in asking.items():
-        yield node, [pair.listens for pair in pairs if pair.asks.name == name]
+        listens = [pair.listens for pair in pairs if pair.asks.name == name]
+        for begin in range(0, len(listens), MOST_AT_ONCE):
+            yield node, listens[begin : begin + MOST_AT_ONCE]
 
 
 def machine_of(node: Node) -> object:

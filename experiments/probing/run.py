@@ -29,6 +29,7 @@ LISTENING, MEASURING = "herd-probe-listen", "herd-probe-measure"
 """Units on nodes."""
 NODE_S = 60
 """A node's own measurement takes 3 s; with a slow compiler some more."""
+MOST_S = 86_400
 LINK_S = 45
 """Of one link, where everything is as slow as the program lets it be."""
 READY_S, ANSWER_S = 20, 10.0
@@ -100,7 +101,7 @@ def probe_on(
         kind, pairs = links_to_measure(measured)
         if pairs:
             hear(f"Measuring {len(pairs)} links, one after the other: about {len(pairs)} s")
-            listening = probing.listen([pair.listens for pair in pairs])
+            listening = probing.listen([pair.listens for pair in pairs], LINK_S * len(pairs))
             for asks, listens in by_asking(pairs):
                 probing.measure_links(asks, [one for one in listens if one.name in listening])
     finally:
@@ -171,11 +172,11 @@ class Probing:
                 self.left_out[node.name] = str(error)
         return found
 
-    def listen(self, nodes: Iterable[Node]) -> set[str]:
+    def listen(self, nodes: Iterable[Node], longest_s: int) -> set[str]:
         """Start the programs that answer; the names of the nodes where one does."""
         asked = {node.name: node for node in nodes}
-        # The root's links alone may take long; the program ends with the conversation anyhow.
-        deadline_s = LINK_S * len(asked) * len(self.nodes) + NODE_S
+        # They end with the conversation; this is for one that is not ended.
+        deadline_s = min(MOST_S, longest_s + NODE_S)
         requests = {name: _start(node, deadline_s) for name, node in asked.items()}
         replies, silent = self.herd.ask_each(requests, "listen", READY_S + ANSWER_S)
         refused = {name: reply.why() for name, reply in replies.items() if not reply.ok}

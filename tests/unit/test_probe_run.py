@@ -19,7 +19,7 @@ from experiments.fleet.limit import chosen
 from experiments.nodes.facts import HELPER_VERSION
 from experiments.nodes.launcher import NodeLostError, Reply, Request, UnitState
 from experiments.nodes.owner import Owner
-from experiments.probing.order import links_to_measure, rounds
+from experiments.probing.order import by_asking, links_to_measure, rounds
 from experiments.probing.run import port, probe_on
 from experiments.probing.show import show_probe, troubles, verdicts
 from tests.doubles.child_launcher import ChildLauncher
@@ -333,6 +333,22 @@ def test_of_many_nodes_the_root_with_all_and_a_ring_is_measured() -> None:
     assert named[:8] == [("n0", f"n{i}") for i in range(1, 9)]
     assert named[8:] == [(f"n{i}", f"n{i + 1}") for i in range(1, 8)]
     assert links_to_measure(cluster("n0").nodes) == ("all", [])
+
+
+def test_a_thousand_nodes_get_requests_that_a_helper_takes() -> None:
+    nodes = cluster(*(f"n{i}" for i in range(1000)), network="10.0")
+    named = [
+        replace(n, engine_address=f"10.0.{i >> 8}.{i & 255}") for i, n in enumerate(nodes.nodes)
+    ]
+    _, pairs = links_to_measure(named)
+    turns = list(by_asking(pairs))
+    assert max(len(listens) for _, listens in turns) <= 20
+    assert sum(len(listens) for _, listens in turns) == len(pairs) == 999 + 998
+    script = Scripted()
+    probe_on(Cluster(tuple(named[:30])), script, hear=lambda _: None)
+    for _, request in script.asked:
+        for key, value in request.fields:
+            assert key != "deadline" or 0 < int(value) <= 86_400
 
 
 def test_the_slowest_node_and_link_are_named_with_their_figures() -> None:
