@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from experiments.nodes.launcher import Launcher, Reply, Request
 from experiments.nodes.owner import Owner
 from experiments.nodes.ssh.launcher import SshLauncher
 from experiments.probing.order import by_asking, links_to_measure, machine_of, rounds
+from experiments.probing.second_look import suspects, with_better
 from experiments.probing.told import link_probes, node_probe
 
 PROGRAM = "/usr/local/libexec/llama-herd/herd-probe"
@@ -104,6 +105,7 @@ def probe_on(
             listening = probing.listen([pair.listens for pair in pairs], LINK_S * len(pairs))
             for asks, listens in by_asking(pairs):
                 probing.measure_links(asks, [one for one in listens if one.name in listening])
+            probing.look_again({node.name: node for node in measured}, hear)
     finally:
         herd.close()
     return ProbeRecord(
@@ -188,29 +190,43 @@ class Probing:
         """Have a node measure its links to others, one after the other."""
         if not listens:
             return
-        addresses = [node.engine_address for node in listens]
-        argv = (PROGRAM, "links", str(port()), *addresses)
-        longest_s = LINK_S * len(listens)
-        replies, silent = self.herd.ask_each(
-            {asks.name: _run(argv, longest_s)}, "measure its links", longest_s + ANSWER_S
-        )
-        reasons: dict[str, str] = {}
-        because = silent.get(asks.name)
-        if because is None:
-            reply = replies[asks.name]
-            because = _why_ended(reply) or "it did not come to it"
-            try:
-                found, reasons = link_probes(asks, listens, _out(asks, reply))
-                self.links += found
-            except HerdError as error:
-                because = str(error).rstrip(".")
-        known = {(link.source, link.target) for link in self.links}
+        found, reasons, because = self._linked(asks, listens)
+        self.links += found
+        known = {(link.source, link.target) for link in found}
         for node in listens:
             if (asks.name, node.name) not in known:
                 why = reasons.get(node.name, because).rstrip(".")
                 self.links_left_out.append(
                     f"The link {asks.name} to {node.name} was not measured: {why}."
                 )
+
+    def look_again(self, nodes: Mapping[str, Node], hear: Hears) -> None:
+        """Measure links that look slow a second time; of both figures the better one counts."""
+        pairs = suspects(self.links)
+        if pairs:
+            hear(f"Measuring {len(pairs)} links that look slow again")
+        for asks, listens in pairs:
+            again, _, _ = self._linked(nodes[asks], [nodes[listens]])
+            self.links = with_better(self.links, again)
+
+    def _linked(
+        self, asks: Node, listens: list[Node]
+    ) -> tuple[list[LinkProbe], dict[str, str], str]:
+        """The links of a node, by target why there is none, and why there are no others."""
+        addresses = [node.engine_address for node in listens]
+        argv = (PROGRAM, "links", str(port()), *addresses)
+        longest_s = LINK_S * len(listens)
+        replies, silent = self.herd.ask_each(
+            {asks.name: _run(argv, longest_s)}, "measure its links", longest_s + ANSWER_S
+        )
+        if asks.name in silent:
+            return [], {}, silent[asks.name]
+        reply = replies[asks.name]
+        try:
+            found, reasons = link_probes(asks, listens, _out(asks, reply))
+        except HerdError as error:
+            return [], {}, str(error)
+        return found, reasons, _why_ended(reply) or "it did not come to it"
 
 
 def port() -> int:

@@ -11,10 +11,8 @@ from rich.table import Table
 
 from collect.probe import LinkProbe, NodeProbe, ProbeRecord
 from core.terminal import shown
+from experiments.probing.second_look import ALIKE
 
-ALIKE = 0.2
-"""A node or a link is named as the slowest if it differs from the median by more than this share,
-and a node also by more than the figures of any node differ from each other: less may be luck."""
 MISSING = "-"
 
 
@@ -90,6 +88,7 @@ def _slowest_node(nodes: Sequence[NodeProbe]) -> Iterator[str]:
     if len(speeds) > 1:
         name = min(speeds, key=lambda one: speeds[one])
         middle = statistics.median(speeds.values())
+        # And by more than the figures of any node differ from each other: less may be luck.
         margin = max(ALIKE, *(one.memory_spread or 0.0 for one in nodes))
         if speeds[name] < middle * (1 - margin):
             yield (

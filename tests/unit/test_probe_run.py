@@ -370,6 +370,54 @@ def test_the_slowest_node_and_link_are_named_with_their_figures() -> None:
     assert all(word in printed for word in ("GB/s", "GFLOP/s", "Mbit/s", "us", "pi1, pi3"))
 
 
+def test_a_link_that_was_slow_once_is_not_called_slow() -> None:
+    turns: list[str] = []
+
+    def says(address: str) -> dict[str, Any]:
+        turns.append(address)
+        is_first = turns.count(address) == 1 and address.endswith("3")
+        slow = {"out": [1000, 0.25], "half_us": [700.0, 800.0, 900.0]}
+        return link(address, **(slow if is_first else {}))
+
+    record = probed(Scripted(links={"pi1": says}))
+    assert turns == ["127.91.0.2", "127.91.0.3", "127.91.0.3"]
+    again = record.link("pi1", "pi3")
+    assert again is not None
+    assert again.rate_mbit == pytest.approx(928.0)
+    assert again.latency_us == pytest.approx(100.0)
+    assert list(verdicts(record))[1:] == ["No link is slower than the median by more than 20%."]
+
+
+def test_a_second_look_that_fails_leaves_the_first_figure() -> None:
+    turns: list[str] = []
+
+    def says(address: str) -> dict[str, Any]:
+        turns.append(address)
+        if turns.count(address) > 1:
+            return {"kind": "remark", "text": "Connection refused", "address": address}
+        return link(address, **({"out": [1000, 0.25]} if address.endswith("3") else {}))
+
+    record = probed(Scripted(links={"pi1": says}))
+    first = record.link("pi1", "pi3")
+    assert first is not None
+    assert first.rate_mbit == pytest.approx(0.032)
+    assert record.links_left_out == ()
+
+
+def test_at_most_eight_links_are_measured_again() -> None:
+    names = [f"n{i}" for i in range(9)]
+    turns: list[str] = []
+
+    def says(address: str) -> dict[str, Any]:
+        turns.append(address)
+        slow = {"out": [1000, 0.25], "in": [1000, 0.25]}
+        far = {"half_us": [900.0, 900.0, 900.0]}
+        return link(address, **[slow, far][len(turns) % 2]) if len(turns) < 15 else link(address)
+
+    probed(Scripted(links=dict.fromkeys(names, says)), *names)
+    assert len(turns) == 8 + 7 + 8
+
+
 def test_alike_nodes_have_no_slowest() -> None:
     record = probed(Scripted(out={"pi2": text(memory(3.5), END)}))
     assert list(verdicts(record)) == [
