@@ -40,6 +40,11 @@ ALLOWED = [
         "experiments/doctor/probe/peers.py",
         'with socket.create_connection((peer["address"], peer["port"]), PEER_S) as connection:',
     ),
+    # Smart plugs: HTTP servers of their own, at the addresses that the inventory gives them.
+    (
+        "experiments/plugs/http.py",
+        "with socket.create_connection((host, port), timeout=_left_s(until_s)) as connection:",
+    ),
     # The client itself: its question is the first thing that the server hears.
     (f"{CLIENT}/asking.py", "connection.connect()"),
     (
