@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.blocks import Block, File, Prose, Section, Tabled, charted
 from analysis.cells.cells import thing
+from analysis.cells.scaling import SPEED
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.laws import law_chart
 from analysis.model.laws import Fit, Interval, Law, Miss
@@ -80,7 +81,7 @@ NAMES = ("a", "b", "c")
 
 def sections(study: Study) -> Iterator[Section]:
     """Make the section of a run that measured a speed on several numbers of nodes."""
-    margin = study.family.margin
+    margin = _margin(study)
     found = laws_of(study.scalings, margin)
     if not found:
         return
@@ -94,9 +95,15 @@ def sections(study: Study) -> Iterator[Section]:
     yield Section("laws", say(TITLE), tuple(blocks), say(MENU))
 
 
+def _margin(study: Study) -> float:
+    """Below which two speeds are the same: the matrix's margin, or the noise floor if larger."""
+    floor = study.noise.floors.get(SPEED) if study.noise else None
+    return max(study.family.margin, round(floor.ratio - 1, 3) if floor else 0.0)
+
+
 def _sentences(found: Sequence[LawsOf], study: Study) -> list[Sentence]:
     """Say for each series what its laws are, then for all others why they have none."""
-    margin, told = study.family.margin, []
+    margin, told = _margin(study), []
     why: dict[str, list[str]] = {}
     for laws in found:
         who = thing(laws.scaling.series, study.on_nodes)

@@ -13,6 +13,7 @@ from analysis.sections import laws as section
 from analysis.study import study_of
 from tests.benchmarks.law_coverage import AMDAHL, USL, Truth, seen
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
+from tests.doubles.noisy_run import noisy_frames
 from tests.doubles.run_frames import Outcomes, make_frames
 
 DLLAMA = "distributed-llama"
@@ -192,3 +193,15 @@ def test_software_gpus_and_single_numbers_of_nodes_have_no_such_section() -> Non
     for found in laws_of(software.scalings, 0.03):
         assert not any(point.cell.software for point in found.scaling.points)
     assert not list(section.sections(study_of(*make_frames({(DLLAMA, 1): [10.0] * 6}))))
+
+
+def test_a_step_within_the_noise_floor_does_not_pay() -> None:
+    """Identical arms that differ by 30 % leave no step of 15 % that pays."""
+    speeds = {n: 1000 / (20 + 80 / n) for n in (1, 2, 4, 8)}
+    study = study_of(*noisy_frames(speeds, noise=0.005, second=1.3))
+    (made,) = section.sections(study)
+    (file,) = [file for file in files_in([made]) if file.stem == "scaling-laws"]
+    floor = study.noise.floors["tokens/s"].ratio - 1 if study.noise else 0.0
+    assert floor > 0.1
+    assert file.data["margin"].dropna().unique() == pytest.approx([floor], abs=1e-3)
+    assert "less than 3 %" not in str(made.blocks)

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from analysis.blocks import Prose, Section, blocks_in, charts_in, files_in
 from analysis.cells.family import Claim
 from analysis.cells.prompt_lengths import lengths_of, positions_of
+from analysis.report import write_report
 from analysis.sections import prompt_lengths as section
 from analysis.sections import sections_of
 from analysis.study import Study, study_of
@@ -29,6 +30,7 @@ from experiments.planning.plan import make_plan
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import make_frames
 from tests.doubles.run_kinds import DLLAMA, LLAMA, prompt_lengths
+from tests.doubles.scripted_run import matrix, run, world
 from tests.unit.test_engines import cluster
 from tests.unit.test_identity import cluster as four_pis
 from tests.unit.test_matrix import complaint, written
@@ -87,8 +89,8 @@ def test_cells_that_differ_in_a_number_alone_are_other_cells_and_old_ones_stay()
 
 
 def test_a_prompt_beyond_the_context_cannot_run_and_the_others_can() -> None:
-    matrix = Matrix(title="x", axes={"prompt_tokens": (16, 1024), "model": ("stories15m",)})
-    short, long = make_plan(matrix, four_pis()).cells
+    named = Matrix(title="x", axes={"prompt_tokens": (16, 1024), "model": ("stories15m",)})
+    short, long = make_plan(named, four_pis()).cells
 
     assert "1024" not in str(short.unavailable)
     assert "a context of 256 tokens here, but 1024 are requested" in str(long.unavailable)
@@ -148,9 +150,9 @@ parts:
 
 
 def test_a_run_knows_the_numbers_of_each_cell() -> None:
-    matrix = Matrix(title="x", axes={"prompt_tokens": (16, 128)}, file="x.yml")
-    run = run_manifest(make_plan(matrix, four_pis()), "x", (), "1")
-    read = RunManifest.model_validate_json(run.model_dump_json())
+    named = Matrix(title="x", axes={"prompt_tokens": (16, 128)}, file="x.yml")
+    manifest = run_manifest(make_plan(named, four_pis()), "x", (), "1")
+    read = RunManifest.model_validate_json(manifest.model_dump_json())
 
     assert [read.workload_of(cell).prompt_tokens for cell in read.cells] == [16, 128]
     assert "a prompt of 128 tokens" in cell_label(read.cells[1].params)
@@ -177,8 +179,7 @@ def test_the_table_keeps_what_was_asked_apart_from_what_was_read(tmp_path: Path)
 
 
 def test_the_ready_matrix_plans_all_lengths() -> None:
-    matrix = load_matrix(PROJECT_FOLDER / "experiments/matrices/prompt_length.yml")
-    cells = matrix.cells()
+    cells = load_matrix(PROJECT_FOLDER / "experiments/matrices/prompt_length.yml").cells()
     assert {c.workload.prompt_tokens for c in cells} == {16, 256, 1024}
     assert {c.workload.generate_tokens for c in cells} == {128}
 
@@ -241,7 +242,7 @@ def test_the_slope_over_positions_is_that_of_the_tokens() -> None:
 def test_the_interval_of_a_slope_is_over_trials_and_holds_the_truth() -> None:
     """Noise of single tokens and a state of each trial; 95 % intervals, 200 runs of 6 trials."""
     rng = np.random.default_rng(1)
-    run, tables = prompt_lengths(ms_per_1000=0.0)
+    plan, tables = prompt_lengths(ms_per_1000=0.0)
     held = []
     for _ in range(34):
         states = rng.normal(0, 3, size=len(tables.trials))
@@ -250,7 +251,7 @@ def test_the_interval_of_a_slope_is_over_trials_and_holds_the_truth() -> None:
         slope = 4.0 + tables.tokens["trial_id"].map(own).to_numpy(float)
         noise = rng.normal(0, 0.05, size=len(index))
         tokens = tables.tokens.assign(total_ms=50 + slope * index / 1000 + noise)
-        study = study_of(run, tables)
+        study = study_of(plan, tables)
         groups = lengths_of(study.run, study.on_nodes, study.family)
         held += [o.slope.low <= 4.0 <= o.slope.high for o in positions_of(groups, tokens)]
     assert 0.9 <= np.mean(held) <= 1.0
@@ -263,6 +264,20 @@ def test_every_figure_is_in_a_file() -> None:
     assert pd.api.types.is_float_dtype(files["position-slopes"]["ms_more_per_1000"])
     slower = files["prompt-lengths"].set_index(["nodes", "prompt_tokens"])
     assert slower.loc[(1, 1024), "decode_of_shortest_verdict"] == "slower"
+
+
+def test_a_run_over_lengths_is_measured_continued_and_reported(tmp_path: Path) -> None:
+    axes = {**matrix().axes, "nodes": (1,), "prompt_tokens": (16, 32)}
+    asked = matrix(axes=axes, repeats=1)
+
+    begun = run(tmp_path, world(tmp_path), asked=asked)
+    again = run(tmp_path, world(tmp_path), asked=asked)
+
+    assert begun.counts["done"] == 2
+    assert again.folder == begun.folder
+    page = write_report(begun.folder, tmp_path / "reports").index.read_text()
+    assert "Prompt length and position" in page
+    assert "process a prompt of 16 or 32 tokens" in page
 
 
 def test_a_run_without_such_an_axis_has_no_such_section() -> None:
