@@ -12,9 +12,18 @@ from analysis.model.measured import DECODE, MeasuredGroup, groups_of
 from analysis.model.probed import priors_from
 from analysis.model.scope import FEWEST_COUNTS, FitOutcome, fit_judged
 from analysis.network.network import link_speeds
+from analysis.text.sentence import say
+from analysis.text.wording import plural
 from collect.probe import ProbeRecord
 from collect.run import RunManifest
 from models.catalogue import load_catalogue
+
+MOST_FITS = 12
+"""A fit takes about a second."""
+NOT_FITTED = (
+    "No fit: this is the first of {groups} of cells beyond the {most} that a report fits. "
+    "`fab what-if --engine` fits any of them."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,7 @@ def fits_of(
     on_nodes: Iterable[Series],
     nodes: pd.DataFrame,
     probe: ProbeRecord | None = None,
+    named: str | None = None,
 ) -> tuple[GroupFit, ...]:
     """Fit the cost model to the cells of a run.
 
@@ -49,20 +59,31 @@ def fits_of(
         on_nodes: its series on nodes.
         nodes: the nodes table.
         probe: what was measured of its machines by themselves.
+        named: only groups of this engine or with this label; None: all.
 
     Returns:
-        A fit for each group with three numbers of nodes; a group with fewer is not in it.
+        A fit for each group with three numbers of nodes, of many only for the first `MOST_FITS`;
+        a group with fewer numbers is not in it.
     """
     series = [one for one in on_nodes if len(_counts(one)) > 0]
     # The link of a virtual node is memory; what its interface reports is not a speed.
     links = {} if run.share_machine(run.nodes) else link_speeds(series, nodes)
     catalogue = load_catalogue()
     groups = groups_of(run, series, lambda name: catalogue.get(name).shape, links)
-    return tuple(
-        GroupFit(group, _fit(group, probe))
+    wanted = [
+        group
         for group in groups
-        if len(group.counts) >= FEWEST_COUNTS
+        if len(group.counts) >= FEWEST_COUNTS and named in (None, group.engine, group.label)
+    ]
+    rest = len(wanted) - MOST_FITS
+    return tuple(
+        GroupFit(group, _fit(group, probe) if place < MOST_FITS else _not_fitted(rest))
+        for place, group in enumerate(wanted[: MOST_FITS + 1])
     )
+
+
+def _not_fitted(rest: int) -> FitOutcome:
+    return FitOutcome(None, (say(NOT_FITTED, groups=plural(rest, "group"), most=MOST_FITS),))
 
 
 def _counts(series: Series) -> set[int]:

@@ -28,6 +28,10 @@ NO_FIT = (
     "The run {run} has no cell whose speed was measured on three numbers of nodes. A cost model "
     "needs them: run a matrix with an axis such as `nodes: [1, 2, 4]`."
 )
+NOT_NAMED = (
+    "The run {run} has no cells of `{engine}` on three numbers of nodes. --engine takes an engine, "
+    "or a series as the section on the cost model of the report calls it."
+)
 NONE_HOLDS = "No prediction from the run {run}. {why}"
 WHICH = "The run {run} has {n} fits. Choose one with --engine: {names}."
 ASKED = (
@@ -143,10 +147,10 @@ def what_if(folder: Path, wish: Wish) -> Iterator[Sentence]:
 def _source(run: RunManifest, tables: Tables, results: Path, wish: Wish) -> Answering:
     series = series_of(cell_results(run, tables.trials, tables.attempts, tables.nodes))
     probe = newest_for(results, run.nodes, at=run.created_at).record
-    found = fits_of(run, [one for one in series if not one.is_remote], tables.nodes, probe)
-    if wish.engine:
-        named = [one for one in found if wish.engine in (one.group.engine, one.group.label)]
-        found = tuple(named) or found
+    on_nodes = [one for one in series if not one.is_remote]
+    found = fits_of(run, on_nodes, tables.nodes, probe, wish.engine)
+    if not found and wish.engine:
+        raise HerdError(say(NOT_NAMED, run=run.run, engine=wish.engine))
     if not found:
         raise HerdError(say(NO_FIT, run=run.run))
     held = [one for one in found if not one.refusals]

@@ -103,6 +103,20 @@ def test_an_engine_without_a_formula_is_refused() -> None:
     assert "no formula" in found.refusals[0]
 
 
+def test_of_many_groups_only_some_are_fitted_and_the_rest_is_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("analysis.network.run_fits.MOST_FITS", 1)
+    outcomes = {(n, t): [10.0 * n, 10.1 * n, 9.9 * n] for n in (1, 2, 4) for t in (1, 2, 3)}
+    run, tables = make_frames(outcomes, axes=("nodes", "threads"))
+    on_nodes = study_of(run, tables).on_nodes
+    first, second = fits_of(run, on_nodes, tables.nodes)
+    assert first.outcome.fit is not None
+    assert "the first of 2 groups" in second.refusals[0]
+    [named] = fits_of(run, on_nodes, tables.nodes, None, "3 threads")
+    assert named.outcome.fit is not None
+
+
 def test_fewer_than_three_numbers_of_nodes_make_no_section() -> None:
     run, tables = make_frames({(1,): [10.0] * 3, (2,): [15.0] * 3}, axes=("nodes",))
     assert list(cost.sections(study_of(run, tables))) == []

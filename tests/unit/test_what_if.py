@@ -91,6 +91,7 @@ def test_the_same_call_gives_the_same_answer(good: Path) -> None:
         ({"memory": "20"}, "outside the class"),
         ({"weights": "q5"}, "There are no q5 weights; known are: f32, f16,"),
         ({"root": "desk"}, "The speed of desk is not known next to the others."),
+        ({"engine": "petal"}, "has no cells of `petal` on three numbers of nodes"),
         ({"model": "lama"}, "The catalogue has no model `lama`."),
     ],
 )
