@@ -52,6 +52,8 @@ PRICE_COLUMNS: Mapping[str, str] = {
 }
 ELECTRICITY, API = "electricity", "API"
 J_PER_KWH = 3.6e6
+MOST_DRAWN = 300
+"""Readings of a plug in the chart."""
 WORDS = {"counter": "counter", "power": "readings of power", "mixed": "both"}
 
 
@@ -189,9 +191,15 @@ def typical_curve(
     names = [str(name) for name in own["plug"]]
     feeds = dict(zip(names, (_feeds(*pair) for pair in _fed(own)), strict=True))
     idle = dict(zip(names, own["idle_w"], strict=True))
+    data = pd.concat(_thinned(found) for _, found in data.groupby("plug", sort=False))
     data = data[["plug", "at_s", "watts"]].reset_index(drop=True)
     data = data.assign(feeds=data["plug"].map(feeds), idle_w=data["plug"].map(idle))
     return Curve(series, cell, int(trial["block"]), data)
+
+
+def _thinned(readings: pd.DataFrame) -> pd.DataFrame:
+    """Return as many readings of a plug as a chart can show, evenly chosen."""
+    return readings.iloc[:: 1 + (len(readings) - 1) // MOST_DRAWN]
 
 
 def _longest(cell: CellResult) -> tuple[float, int]:

@@ -28,11 +28,13 @@ class Sample:
 
     Attributes:
         at_s: by the controller's monotonic clock, half way between question and answer.
+        within_s: half the time between them: the plug read its meter so long before or after.
     """
 
     at_s: float
     reading: PlugReading | None
     reason: str = ""
+    within_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class _Point:
     at_s: float
     watts: float
     counter_j: float | None
+    within_s: float = 0.0
 
 
 def used_between(samples: Sequence[Sample], begin_s: float, end_s: float) -> Used:
@@ -61,7 +64,8 @@ def used_between(samples: Sequence[Sample], begin_s: float, end_s: float) -> Use
 
     The power between two readings is taken to be between theirs. So the sum of the trapezoids is
     wrong by at most half of each change times its duration; before the first reading and after the
-    last, each up to a second, by at most the whole range of the power.
+    last, each up to a second, by at most the whole range of the power. And a plug read its meter at
+    some moment between question and answer.
 
     Args:
         samples: in their order, from the last before the window on.
@@ -71,24 +75,32 @@ def used_between(samples: Sequence[Sample], begin_s: float, end_s: float) -> Use
     Raises:
         PlugError: the readings do not say, and why.
     """
-    readings = [(one.at_s, one.reading) for one in samples if one.reading is not None]
-    inside = [at_s for at_s, _ in readings if begin_s <= at_s <= end_s]
+    known = [
+        _Point(one.at_s, one.reading.watts, one.reading.counter_j, one.within_s)
+        for one in samples
+        if one.reading is not None and one.at_s <= end_s
+    ]
+    inside = [point for point in known if point.at_s >= begin_s]
     if len(inside) < LEAST_READINGS:
         raise PlugError(_too_few(samples, len(inside), end_s - begin_s))
-    known = [pair for pair in readings if pair[0] <= end_s]
     points = list(_points(known, begin_s, end_s))
     _require_whole(points, [one.reason for one in samples if one.reason])
     trapezoids = [_trapezoid(*pair) for pair in pairwise(points)]
-    edges_j = _error_of_edges(points, [reading.watts for _, reading in known])
-    counted = _counted(points, trapezoids, min(one.counter_step_j for _, one in known))
+    edges_j = _error_of_edges(points, [point.watts for point in known])
+    steps = [one.reading for one in samples if one.reading is not None]
+    counted = _counted(points, trapezoids, min(one.counter_step_j for one in steps))
     if counted is not None:
         joules, step_j = counted
-        return Used(joules, step_j + edges_j, "counter", len(inside))
-    changes_j = sum(
-        abs(b.watts - a.watts) * (b.at_s - a.at_s) / 2 for a, b in pairwise(points[1:-1])
-    )
-    written_j = (end_s - begin_s) * min(one.watts_step for _, one in known) / 2
+        moments_j = max(point.watts for point in known) * (inside[0].within_s + inside[-1].within_s)
+        return Used(joules, step_j + edges_j + moments_j, "counter", len(inside))
+    changes_j = sum(_error_of_change(*pair) for pair in pairwise(inside))
+    written_j = (end_s - begin_s) * min(one.watts_step for one in steps) / 2
     return Used(sum(trapezoids), changes_j + edges_j + written_j, "power", len(inside))
+
+
+def _error_of_change(a: _Point, b: _Point) -> float:
+    """Return by how much the energy between two readings may be wrong."""
+    return abs(b.watts - a.watts) * ((b.at_s - a.at_s) / 2 + max(a.within_s, b.within_s))
 
 
 def _error_of_edges(points: Sequence[_Point], watts: Sequence[float]) -> float:
@@ -99,26 +111,21 @@ def _error_of_edges(points: Sequence[_Point], watts: Sequence[float]) -> float:
         watts: all readings, also the one before the window.
     """
     (begin, first), (last, end) = points[:2], points[-2:]
-    ends_s = (first.at_s - begin.at_s) + (end.at_s - last.at_s)
+    ends_s = (first.at_s - begin.at_s) + (end.at_s - last.at_s) + first.within_s + last.within_s
     return ends_s * (max(watts) - min(watts))
 
 
-def _points(
-    readings: Sequence[tuple[float, PlugReading]], begin_s: float, end_s: float
-) -> Iterator[_Point]:
+def _points(known: Sequence[_Point], begin_s: float, end_s: float) -> Iterator[_Point]:
     """Yield the power at the begin, at each reading in the window, and at the end."""
-    before = [pair for pair in readings if pair[0] < begin_s][-1:]
-    inside = [pair for pair in readings if pair[0] >= begin_s]
-    (first_s, first), (last_s, last) = inside[0], inside[-1]
-    watts = first.watts
-    if before and first_s - before[0][0] <= LONGEST_GAP_S:
-        at_s, reading = before[0]
-        share = (begin_s - at_s) / (first_s - at_s)
-        watts = reading.watts + share * (first.watts - reading.watts)
+    before = [point for point in known if point.at_s < begin_s][-1:]
+    inside = known[len(known) - sum(point.at_s >= begin_s for point in known) :]
+    first, watts = inside[0], inside[0].watts
+    if before and first.at_s - before[0].at_s <= LONGEST_GAP_S:
+        share = (begin_s - before[0].at_s) / (first.at_s - before[0].at_s)
+        watts = before[0].watts + share * (first.watts - before[0].watts)
     yield _Point(begin_s, watts, None)
-    for at_s, reading in inside:
-        yield _Point(at_s, reading.watts, reading.counter_j)
-    yield _Point(max(end_s, last_s), last.watts, None)
+    yield from inside
+    yield _Point(end_s, inside[-1].watts, None)
 
 
 def _require_whole(points: Sequence[_Point], reasons: Sequence[str]) -> None:

@@ -69,7 +69,8 @@ class _Watched:
             except Exception as error:  # noqa: BLE001 - what a plug says may raise anything
                 reason = f"its answer could not be read ({type(error).__name__})"
             ended_s = time.monotonic()
-            self._keep(Sample((begun_s + ended_s) / 2, reading, reason))
+            within_s = (ended_s - begun_s) / 2
+            self._keep(Sample(begun_s + within_s, reading, reason, within_s))
             wait_s = max(0.0, begun_s + every_s - ended_s)
 
     def _keep(self, sample: Sample) -> None:

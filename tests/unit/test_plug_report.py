@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from analysis.blocks import Tabled, blocks_in, charts_in, files_in
 from analysis.report import write_report
-from collect.tables import build_tables
+from analysis.sections import energy
+from analysis.study import study_of
+from collect.account import Account
+from collect.tables import build_tables, tables_of
+from tests.doubles.parts_run import make_parts_run
 from tests.doubles.plug_run import plug_in
 from tests.doubles.run_folder import make_run
 
 EACH = {"one": (("pi1",), False), "two": (("pi2",), False)}
 
 
-def report_of(run: Path) -> tuple[str, Path]:
-    """The section's text, and the folder of its files."""
-    index = write_report(run, run.parents[1] / "reports").index
-    _, _, section = (index.parent / "report.md").read_text().partition("## Energy\n")
-    return section.partition("\n## ")[0], index.parent
+def report_of(run: Path) -> tuple[str, dict[str, pd.DataFrame]]:
+    """The section's tables and sentences as text, and its files by their names."""
+    account = Account.read(run)
+    (section,) = energy.sections(study_of(account.manifest, tables_of(account)))
+    told = []
+    for block in blocks_in(section):
+        if isinstance(block, Tabled):
+            told.append(" | ".join(block.table.columns))
+            told += [" | ".join(cell.text for cell in row) for row in block.table.rows]
+        told.append(str(getattr(block, "text", "")))
+    frames = {file.stem: file.data for file in files_in([section])}
+    charts = {chart.name: chart.data for chart in charts_in([section])}
+    return "\n".join([*told, *(chart.title for chart in charts_in([section]))]), frames | charts
 
 
 def plugged(folder: Path, *, nodes: tuple[int, ...] = (1, 2), **options: object) -> Path:
@@ -31,8 +43,8 @@ def plugged(folder: Path, *, nodes: tuple[int, ...] = (1, 2), **options: object)
 
 
 def test_joules_of_tokens_tokens_of_a_watt_hour_and_what_is_above_idle(tmp_path: Path) -> None:
-    section, folder = report_of(plugged(tmp_path))
-    data = pd.read_csv(folder / "energy-wall.csv").set_index("nodes")
+    section, files = report_of(plugged(tmp_path))
+    data = files["energy-wall"].set_index("nodes")
 
     total_j = sum(4.0 + (second + 0.5 > 20) for second in range(60))
     for nodes in (1, 2):
@@ -44,22 +56,22 @@ def test_joules_of_tokens_tokens_of_a_watt_hour_and_what_is_above_idle(tmp_path:
         assert row["error_share"] == pytest.approx(5 / total_j)
         assert row["trials"] == 3
         assert row["watts"] == pytest.approx(nodes * total_j / 60)
-        assert f"| llama.cpp | {nodes} |" in section
+        assert f"llama.cpp | {nodes} |" in section
     assert "All figures include: whole nodes, without the switch." in section
     assert "Power during a typical trial" in section
     assert "distributing it to the workers and prefill" in section
-    assert math.isnan(data["j_per_answer"].iloc[0])
+    assert data["j_per_answer"].isna().all()
     assert "Not measured" not in section
-    curve = pd.read_csv(folder / "power.csv")
+    curve = files["power"]
     assert set(curve["plug"]) == {"one", "two"}
     assert len(curve) == 120
-    assert not (folder / "energy.csv").exists(), "nothing was counted inside machines"
+    assert "energy" not in files, "nothing was counted inside machines"
 
 
 def test_other_scopes_are_other_rows_and_are_named(tmp_path: Path) -> None:
     run = plugged(tmp_path, feeds={"strip": (("pi1", "pi2"), True)})
-    section, folder = report_of(run)
-    scopes = pd.read_csv(folder / "energy-wall.csv").set_index("nodes")["scope"]
+    section, files = report_of(run)
+    scopes = files["energy-wall"].set_index("nodes")["scope"]
     assert scopes[1] == "whole nodes and the switch, with pi2, which took no part"
     assert scopes[2] == "whole nodes and the switch"
     assert "Compare only rows that include the same." in section
@@ -73,8 +85,8 @@ def test_a_plug_that_was_moved_makes_a_row_of_each_scope(tmp_path: Path) -> None
     (first / "attempt.json").write_text(
         record.replace('"feeds_switch": false', '"feeds_switch": true')
     )
-    _, folder = report_of(run)
-    data = pd.read_csv(folder / "energy-wall.csv").set_index("scope")
+    _, files = report_of(run)
+    data = files["energy-wall"].set_index("scope")
     assert data["trials"].to_dict() == {
         "whole nodes and the switch": 1,
         "whole nodes, without the switch": 2,
@@ -83,11 +95,11 @@ def test_a_plug_that_was_moved_makes_a_row_of_each_scope(tmp_path: Path) -> None
 
 def test_why_a_plug_failed_is_told_once(tmp_path: Path) -> None:
     reason = "it did not answer within 2 s"
-    section, folder = report_of(plugged(tmp_path, broken={"two": reason}))
+    section, files = report_of(plugged(tmp_path, broken={"two": reason}))
     assert section.count(reason) == 1
-    assert "| llama.cpp | 1 |" in section
-    assert "| llama.cpp | 2 |" not in section
-    plugs = pd.read_csv(folder / "energy-plugs.csv").set_index("plug")
+    assert "llama.cpp | 1 |" in section
+    assert "llama.cpp | 2 |" not in section
+    plugs = files["energy-plugs"].set_index("plug")
     assert plugs.loc["two", "measured"] == 0
     assert plugs.loc["two", "reason"] == reason
 
@@ -99,14 +111,30 @@ def test_a_node_without_a_plug_is_named(tmp_path: Path) -> None:
 
 def test_electricity_has_its_price(tmp_path: Path) -> None:
     price = {"per_kwh": 0.36, "currency": "EUR"}
-    _, folder = report_of(plugged(tmp_path, electricity=price))
-    wall = pd.read_csv(folder / "energy-wall.csv").set_index("nodes")
-    data = pd.read_csv(folder / "energy-prices.csv").set_index("nodes")
+    _, files = report_of(plugged(tmp_path, electricity=price))
+    wall = files["energy-wall"].set_index("nodes")
+    data = files["energy-prices"].set_index("nodes")
     for nodes in (1, 2):
         assert data.loc[nodes, "million_tokens"] == pytest.approx(
             wall.loc[nodes, "j_per_token"] * 1e6 / 3.6e6 * 0.36
         )
         assert data.loc[nodes, "currency"] == "EUR"
+
+
+def test_a_long_trial_is_drawn_with_fewer_readings(tmp_path: Path) -> None:
+    _, files = report_of(plugged(tmp_path, nodes=(1,), window_s=2000.0))
+    curve = files["power"]
+    assert 200 < len(curve) <= 301
+    assert curve["at_s"].max() > 1900
+
+
+def test_each_part_of_a_run_has_its_own_figures(tmp_path: Path) -> None:
+    speed = plugged(tmp_path / "speed")
+    whole = make_parts_run(tmp_path / "results", {"speed": speed})
+    index = write_report(whole, tmp_path / "reports").index
+    names = {path.name for path in index.parent.glob("*.csv")}
+    assert {"part-speed-energy-wall.csv", "part-speed-energy-plugs.csv"} <= names
+    assert 'id="part-speed-wall"' in index.read_text()
 
 
 def test_what_counts_twice_has_no_total(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -101,7 +102,7 @@ def test_known_loads_give_their_joules_within_the_stated_error(
         row = next(row for row in rows.values() if row.order == order)
         fed = [one, two][: int(row.nodes)]
         known_j = sum(double.joules(begun_s, ended_s) for double in fed)
-        assert abs(row.wall_energy_j - known_j) <= row.wall_error_j + 0.2
+        assert abs(row.wall_energy_j - known_j) <= row.wall_error_j + 0.05
         assert row.wall_window_s == pytest.approx(ended_s - begun_s, abs=0.01)
         assert row.wall_scope == NODES_ONLY
         assert row.wall_by == "power"
@@ -192,18 +193,28 @@ def test_a_plug_that_restarts_in_a_trial_leaves_that_trial_without_energy(
 
 
 def test_plugs_cost_trials_no_time(
-    tmp_path: Path,
-    machine: Path,
-    doubles: ExitStack,
+    tmp_path: Path, machine: Path, doubles: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Trials of some hundredths of a second, with a plug that never answers and without any."""
+    """With a plug that never answers, all that plugs take of a trial is less than a millisecond."""
     bad = doubles.enter_context(PlugDouble("shelly_gen2", fault="silent"))
     good = doubles.enter_context(PlugDouble("tasmota"))
-    seconds: dict[str, float] = {}
-    for name, plugs in (("with", (bad.plug("a", "pi1"), good.plug("b", "pi2"))), ("without", ())):
-        for turn in range(2):  # the quickest, as other work on this machine only adds
-            result = measure(tmp_path / f"{name}{turn}", machine, plugs, repeats=4)
-            assert result.counts["done"] == 8
-            took_s = build_tables(result.folder).trials["trial_wall_s"].min()
-            seconds[name] = min(seconds.get(name, took_s), took_s)
-    assert seconds["with"] < seconds["without"] + 0.05
+    took_s: list[float] = []
+
+    def timed(name: str) -> None:
+        method = getattr(watch.PlugWatch, name)
+
+        def timing(self: watch.PlugWatch, *given: Any) -> Any:  # noqa: ANN401 - passed on
+            begun_s = time.perf_counter()
+            found = method(self, *given)
+            took_s.append(time.perf_counter() - begun_s)
+            return found
+
+        monkeypatch.setattr(watch.PlugWatch, name, timing)
+
+    timed("begin")
+    timed("end")
+    result = measure(tmp_path, machine, (bad.plug("a", "pi1"), good.plug("b", "pi2")), repeats=8)
+
+    assert result.counts["done"] == 16
+    assert len(took_s) == 32
+    assert statistics.median(took_s) < 0.001
