@@ -18,6 +18,7 @@ _WORDS = (
 NEAR_ONE = (0.9, 1.1)
 """Between these a ratio has a decimal more: a margin is a few percent wide, and the verdict depends
 on which side of it an end of the interval is."""
+TEN = 10
 THOUSANDS = 3
 """Digits before the point, less one, from which no decimal is printed."""
 
@@ -114,8 +115,11 @@ def ratio(estimate: Ratio, *, brief: bool = False) -> str:
 
 
 def ends(estimate: Ratio) -> tuple[str, str, str]:
-    """`1.4`, `1.3` and `1.5`: a ratio and the ends of its interval or range, rounded as `ratio`."""
-    decimals = _ratio_decimals(estimate)
+    """`1.4`, `1.3` and `1.5`: a ratio and the ends of its interval or range.
+
+    They are rounded as by `ratio`, and to whole numbers from ten on.
+    """
+    decimals = _ratio_decimals(estimate) if (estimate.low or 0) < TEN else 0
     low, value, high = (
         _decimal(one, decimals) for one in (estimate.low, estimate.value, estimate.high)
     )

@@ -208,8 +208,8 @@ def worlds() -> dict[str, World]:
         "one 1.3 times as fast, bursts": World(one_better(12), 0.03, is_bursty=True),
         "the fastest crashes in half": World((*ladder(11), 1.6), 0.03, crashes={11: 0.5}),
         "alike, 2 settings": World(alike(2), 0.03),
-        "one 1.1 times as fast, 2 settings": World(one_better(2, 1.1), 0.05),
-        "one 1.1 times as fast, 4 settings": World(one_better(4, 1.1), 0.05),
+        "one 1.1 times as fast, noise 5%, 2 settings": World(one_better(2, 1.1), 0.05),
+        "one 1.1 times as fast, noise 5%, 4 settings": World(one_better(4, 1.1), 0.05),
         "alike, 48 settings": World(alike(48), 0.03),
         "ladder, 48 settings": World(ladder(48), 0.03),
     }
