@@ -9,6 +9,7 @@ results/<run>/
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
@@ -257,6 +258,8 @@ class SystemRecord(Record):
     price: Price | None = None
 
 
+GROUPS_FORM = r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}"
+"""A value of the axis `groups`: deployments at once, and the nodes of each."""
 _AXES_OF_ALL = ("engine", "model", "nodes", "weights")
 _WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms", *PROMPT_AXES})
 _TEXT_AXES = frozenset(
@@ -274,6 +277,8 @@ def _check_axis(axis: str, value: Scalar) -> None:
         raise ValueError(f"its axis {axis} must be from {FEWEST_TOKENS} to {MOST_TOKENS}")
     if axis in _TEXT_AXES and not isinstance(value, str):
         raise ValueError(f"its axis {axis} must be a text")
+    if axis == "groups" and not re.fullmatch(GROUPS_FORM, str(value)):
+        raise ValueError("its axis groups must be deployments and nodes of each, such as 4x1")
 
 
 class CellRecord(Record):
@@ -297,7 +302,7 @@ class CellRecord(Record):
     def roots(self) -> tuple[str, ...]:
         """The root of each deployment: one, or several at once where the axis `groups` says so."""
         size = str(self.params.get("groups", "")).partition("x")[2]
-        return self.nodes[:: int(size)] if size.isdecimal() and int(size) else self.nodes[:1]
+        return self.nodes[:: int(size)] if size else self.nodes[:1]
 
     @model_validator(mode="after")
     def _says_what_it_runs(self) -> Self:

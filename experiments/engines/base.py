@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from collect.attempt import Role, ScoredRecord
-from collect.run import Price, Scalar, Workload
+from collect.run import GROUPS_FORM, Price, Scalar, Workload
 from experiments.fleet.cluster import CLUSTER, Backend, Node
 from models.shape import Weights
 
@@ -197,5 +197,5 @@ GROUPS_AXIS = Axis(
     str,
     default="1x1",
     values=("1x1",),
-    form=(r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}", "DEPLOYMENTSxNODES, such as 4x1"),
+    form=(GROUPS_FORM, "DEPLOYMENTSxNODES, such as 4x1"),
 )

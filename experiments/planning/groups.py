@@ -57,6 +57,12 @@ def refuse_unknown_machines(matrix: Matrix, cells: Sequence[Cell], cluster: Clus
     for on, where in named:
         _require_there(on.split(PLUS), where, list(there), f"the inventory's group {CLUSTER}")
     for cell in cells:
+        if len(str(cell.params.get(ON_AXIS.name, ""))) > LONGEST_NAMED:
+            raise HerdError(
+                f"{_where_named(matrix, cell, ON_AXIS)}: a cell names {cell.nodes} nodes, whose "
+                f"names have more than the {LONGEST_NAMED} characters that a run keeps of a "
+                "value. Name fewer, or limit the cells to a smaller group."
+            )
         if cell.on:
             nodes = [n for n, groups in there.items() if cell.group in (CLUSTER, *groups)]
             group = f"the inventory's group {cell.group}"
@@ -64,6 +70,8 @@ def refuse_unknown_machines(matrix: Matrix, cells: Sequence[Cell], cluster: Clus
 
 
 _WORDS = (FIRST, EACH, EACH_ROOT)
+LONGEST_NAMED = 4000
+"""Characters of all names of a cell's nodes together."""
 
 
 def _refuse_ambiguous(names: Iterable[str]) -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, check_logs
 from collect.measurement import Measurement, Phase
 from collect.parsers.at_once import measured_at_once
-from collect.run import Perplexity
+from collect.run import CellRecord, Perplexity
 from collect.tables import build_tables
 from core.errors import HerdError
 from experiments.engines import ENGINES
@@ -317,3 +318,11 @@ def test_records_of_before_have_no_deployments_and_tables_no_such_column(tmp_pat
     assert record.roots() == (record.root(),)
     trials: pd.DataFrame = build_tables(result.folder).trials
     assert "all_tokens_per_s" not in trials
+
+
+@pytest.mark.parametrize("value", ["abc", "0x1", "2x0", "9" * 5000 + "x1", "1x" + "9" * 5000])
+def test_a_record_with_another_division_is_refused(value: str) -> None:
+    params = {"engine": "llama.cpp", "model": "m", "nodes": 1, "weights": "f32", "groups": value}
+    record = {"cell_id": "c", "params": params, "identity": {}, "nodes": ["a", "b"]}
+    with pytest.raises(ValidationError, match=r"such as 4x1|at most"):
+        CellRecord.model_validate(record)

@@ -423,3 +423,20 @@ def test_a_model_that_changed_on_any_root_keeps_its_cells_waiting(tmp_path: Path
 
     assert [node.away is None for node in now.nodes] == [True, False, True]
     assert "the model file" in str(now.nodes[1].away)
+
+
+def test_more_names_than_a_run_can_keep_are_refused() -> None:
+    (one,) = cluster(1).nodes
+    many = Cluster(tuple(replace(one, name=f"machine-{n:0100}") for n in range(40)))
+
+    with pytest.raises(HerdError, match="a cell names 40 nodes, whose names have more than"):
+        trim(many, study("each_root"))
+    assert len(trim(many, study("each")).nodes) == 40
+
+
+def test_kept_workers_serve_each_root_in_turn(tmp_path: Path) -> None:
+    the_world = world(tmp_path, has_model=lambda _: True)
+    asked = study("each_root", nodes=(1,), workers=("kept", "fresh"))
+    result, _ = measure(tmp_path, the_world, asked, nodes=2)
+    assert result.counts["done"] == 8
+    assert not the_world.units()
