@@ -135,7 +135,8 @@ def _params(given: Mapping[str, Scalar]) -> dict[str, Scalar]:
     own: dict[str, Scalar] = (
         {"net_turbo": False} if params["engine"] == "distributed-llama" else {"split_mode": "layer"}
     )
-    return own | params
+    # A cell that divides no nodes does not have the axis.
+    return {k: v for k, v in (own | params).items() if (k, v) != ("groups", "")}
 
 
 def _cell(params: Mapping[str, Scalar], results: Sequence[Outcome]) -> CellRecord:
