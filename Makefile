@@ -147,6 +147,7 @@ test-releases: .venv/test.stamp
 # How often reports of known truth speak of a difference that is not there: half an hour, or RUNS=100.
 simulate: setup
 	@$(BIN)/python -m tests.benchmarks.false_findings $(if $(RUNS),--runs $(RUNS))
+	@$(BIN)/python -m tests.benchmarks.aa $(if $(RUNS),--runs $(RUNS))
 	@$(BIN)/python -m tests.benchmarks.tuning_findings $(RUNS)
 	@$(BIN)/python -m tests.benchmarks.law_coverage $(RUNS)
 

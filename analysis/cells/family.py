@@ -6,12 +6,14 @@ because it looked good would be right less often than its p-value says.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import pandas as pd
 
+from analysis.statistics.alike import flipped_p, neighbours_alike, widening
 from analysis.statistics.floor import Floor
 from analysis.statistics.proportions import holm
 from analysis.statistics.stats import FEWEST, FINEST, Ratio
@@ -31,6 +33,9 @@ REST = "{few} more comparisons have too few values."
 REST_ONE = "One more comparison has too few values."
 BELOW = "the difference is below the noise floor of {floor}"
 COARSE = "the noise floor of {floor} is wider than {margin}"
+LASTING = (
+    "neighbouring blocks are alike (correlation {alike}), so blocks do not cancel all that changes"
+)
 REFUSED = "{n} more would be called different or the same, but the noise does not allow it."
 REFUSED_ONE = "One more would be called different or the same, but the noise does not allow it."
 LEVEL = 0.05
@@ -96,13 +101,31 @@ class Pair:
         """Identify it among the pairs."""
         return self.what, self.numerator.key, self.denominator.key
 
-    def p_value(self, least_spread: float) -> float | None:
-        """Before correction; None where the sides may not be compared."""
+    def p_value(self, least_spread: float, alike: float = 0.0) -> float | None:
+        """Before correction; None where the sides may not be compared.
+
+        Args:
+            least_spread: a smaller spread is taken to be luck.
+            alike: correlation of neighbouring blocks.
+        """
         if self.n < self.fewest:
             return None
         if self.exact_p is not None or self.ratio is None:
             return self.exact_p
-        return self.ratio.p_value(least_spread)
+        wider = widening(alike, self.n) if alike and self.logs else 1.0
+        found = self.ratio.p_value(least_spread, wider)
+        if found is None or found >= LEVEL:
+            return found
+        by_signs = flipped_p(list(self.logs.values()))
+        return found if by_signs is None or by_signs < LEVEL else max(found, by_signs)
+
+    @property
+    def logs(self) -> dict[int, float]:
+        """Block of trials to the logarithm of its ratio; empty if it is of something else."""
+        if self.ratio is None or len(self.ratio.blocks) != self.ratio.n:
+            return {}
+        pairs = zip(self.ratio.blocks, self.ratio.values, strict=True)
+        return {block: math.log(value) for block, value in pairs if isinstance(block, int)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,14 +255,30 @@ def _compared(
     pairs: Sequence[Pair], margin: float, floors: Mapping[str, Floor]
 ) -> Iterable[Compared]:
     least = _least_spread(pairs)
-    given = [pair.p_value(least) for pair in pairs]
-    raised = iter(holm([p_value for p_value in given if p_value is not None]))
-    for pair, p_value in zip(pairs, given, strict=True):
-        adjusted = None if p_value is None else next(raised)
+    usual = _adjusted(pairs, least, 0.0)
+    alike = _alike(pairs, usual)
+    wider = _adjusted(pairs, least, alike) if alike else usual
+    for pair, adjusted, without in zip(pairs, wider, usual, strict=True):
         finding = _finding(pair, adjusted, margin)
         floor = floors.get(pair.what)
         why = _refusal(pair, finding, margin, floor) if floor else ""
+        if finding is Claim.UNKNOWN and _finding(pair, without, margin) is not Claim.UNKNOWN:
+            why = say(LASTING, alike=f"{alike:.2f}")
         yield Compared(pair, adjusted, Claim.UNKNOWN if why else finding, why)
+
+
+def _alike(pairs: Sequence[Pair], adjusted: Sequence[float | None]) -> float:
+    """The correlation of neighbouring blocks; not looked for where no difference was found."""
+    tried = [pair.logs for pair, found in zip(pairs, adjusted, strict=True) if found is not None]
+    is_found = any(found is not None and found < LEVEL for found in adjusted)
+    return neighbours_alike(tried) if is_found else 0.0
+
+
+def _adjusted(pairs: Sequence[Pair], least: float, alike: float) -> list[float | None]:
+    """The p-value of each pair after Holm; None where it has none."""
+    given = [pair.p_value(least, alike) for pair in pairs]
+    raised = iter(holm([p_value for p_value in given if p_value is not None]))
+    return [None if p_value is None else next(raised) for p_value in given]
 
 
 def _refusal(pair: Pair, finding: Claim, margin: float, floor: Floor) -> str:

@@ -20,10 +20,11 @@ from typing import TypeVar
 
 import numpy as np
 
+from core import median
 from core.student import quantile, two_sided_p
 
-LEVEL = 0.95
-FEWEST = 6
+LEVEL = median.LEVEL
+FEWEST = median.FEWEST
 """Values from which there is an interval, and from which two sides may be compared."""
 FINEST = 0.001
 """Least relative spread that a ratio is taken to have: no engine reports times more exactly."""
@@ -93,18 +94,19 @@ class Ratio(Estimate):
     blocks: tuple[int | str, ...] = ()
     spread: float | None = None
 
-    def p_value(self, least_spread: float = FINEST) -> float | None:
+    def p_value(self, least_spread: float = FINEST, wider: float = 1.0) -> float | None:
         """How often chance alone gives such a ratio where the truth is 1: Student's t, two-sided.
 
         Args:
             least_spread: a smaller spread is taken to be luck, and counts as this one.
+            wider: how many times its error by the t the mean has.
 
         Returns:
             None with fewer than six blocks: they are too few.
         """
         if self.n < FEWEST or self.spread is None:
             return None
-        error = max(self.spread, least_spread) / math.sqrt(self.n)
+        error = wider * max(self.spread, least_spread) / math.sqrt(self.n)
         return two_sided_p(math.log(self.value) / error, self.n - 1)
 
     def inverse(self) -> Ratio:
@@ -124,27 +126,6 @@ class Ratio(Estimate):
 def range_coverage(n: int) -> float:
     """Return the probability that the range of n values holds the true median: 1 - 2^(1-n)."""
     return 1.0 - 2.0 ** (1 - n)
-
-
-@lru_cache(maxsize=1024)
-def interval_rank(n: int) -> tuple[int, float]:
-    """Which order statistics, from either end, are the interval of a median, and what it covers.
-
-    The k-th smallest of n is above the true median as often as a fair coin shows fewer than k
-    heads in n throws. With fewer than six the first already is too rarely right.
-    """
-    below = 0.5**n
-    rank = 1
-    while (wider := below + _coins(n, rank)) <= (1 - LEVEL) / 2:
-        below = wider
-        rank += 1
-    return rank, 1.0 - 2.0 * below
-
-
-def _coins(n: int, heads: int) -> float:
-    """How often a fair coin shows so many heads in n throws."""
-    ways = math.lgamma(n + 1) - math.lgamma(heads + 1) - math.lgamma(n - heads + 1)
-    return math.exp(ways - n * math.log(2))
 
 
 def estimate(values: Sequence[float], *, of_rates: bool = False) -> Estimate | None:
@@ -171,7 +152,7 @@ def estimate(values: Sequence[float], *, of_rates: bool = False) -> Estimate | N
         return Estimate(value, None, None, told, 0.0)
     if n < FEWEST:
         return Estimate(value, ordered[0], ordered[-1], told, range_coverage(n))
-    rank, coverage = interval_rank(n)
+    rank, coverage = median.interval_rank(n)
     return Estimate(value, ordered[rank - 1], ordered[n - rank], told, coverage)
 
 

@@ -21,6 +21,7 @@ def pair(ratios: Sequence[float], name: str = "a") -> Pair:
 def around(ratio: float, spread: float, n: int = 6) -> list[float]:
     """Ratios whose logarithms have that mean and standard deviation."""
     steps = np.linspace(-1, 1, n)
+    steps = np.random.default_rng(2).permutation(steps)  # blocks without a trend
     return list(ratio * np.exp(spread * steps / steps.std(ddof=1)))
 
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from analysis.statistics import stats
 from analysis.statistics.stats import (
     estimate,
-    interval_rank,
     karp_flatt,
     mean,
     paired_ratio,
     range_coverage,
 )
+from core.median import interval_rank
 from core.student import quantile, two_sided_p
 
 SPEEDS = st.lists(st.floats(0.01, 1e5), min_size=1, max_size=12)
