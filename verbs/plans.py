@@ -11,7 +11,13 @@ from verbs.verb import PROJECT, say, verb
 
 
 @verb(
-    help={**MATRIX_HELP, "without": WITHOUT_HELP, "noise": NOISE_HELP},
+    help={
+        **MATRIX_HELP,
+        "without": WITHOUT_HELP,
+        "noise": NOISE_HELP,
+        "precision": "say how many repeats make the 95 % interval that narrow, such as 3%",
+        "pilot": "a run whose trials show how they vary (default: any with the same cells)",
+    },
     iterable=["set", "without"],
 )
 def plan(
@@ -27,10 +33,18 @@ def plan(
     inventory: str | None = None,
     without: list[str] | None = None,
     noise: bool = False,
+    precision: str | None = None,
+    pilot: str | None = None,
 ) -> None:
     """Show the trials of a matrix, their order, time and cost, and why a cell cannot run."""
-    from experiments.planner import plan_matrix
+    from core.paths import RESULTS_FOLDER
+    from experiments.planner import pilots_of, plan_matrix
     from experiments.planning.describe import describe
+    from experiments.planning.precision import precision_lines, share_of
+
+    if pilot and not precision:
+        raise HerdError(f"--pilot {pilot}: give --precision, too, such as --precision 3%.")
+    share = share_of(precision, "precision") if precision else None
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     left_out = names_of(without)
@@ -39,6 +53,10 @@ def plan(
     found = plan_matrix(wanted, PROJECT, inventory=inventory, without=left_out)
     for line in describe(found):
         say(line)
+    if share is not None:
+        pilots = pilots_of(PROJECT / RESULTS_FOLDER, found, pilot)
+        for line in ("", *precision_lines(found, pilots, share)):
+            say(line)
 
 
 @verb(

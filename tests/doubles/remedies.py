@@ -39,6 +39,7 @@ from experiments.planning.describe import remedies
 from experiments.planning.lacks import lacks_of
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import make_plan
+from experiments.planning.precision import Pilot, precision_lines
 from experiments.planning.recipes import not_made_yet
 from experiments.prepare import steps_of
 from models.catalogue import load_catalogue
@@ -150,6 +151,8 @@ def _situations(folder: Path) -> Iterator[Callable[[], object]]:
     yield lambda: _asked(world(folder, model_bytes=8, model_sha256="bad" * 21 + "b"))
     yield _text_that_cannot_be_split
     yield lambda: remedies(make_plan(_matrix(), Cluster((EMPTY,))))
+    yield lambda: _precision(has_pilots=False)
+    yield lambda: _precision(has_pilots=True)
     lacks = lacks_of(_matrix().cells(), Cluster((EMPTY, replace(EMPTY, name=OTHER))))
     yield lambda: [(step.command(), step.argv()) for step in steps_of(lacks, "pi1")]
     yield _gpu_that_is_not_set_up
@@ -213,6 +216,15 @@ def _text_that_cannot_be_split() -> None:
     params = {"engine": "llama.cpp", "model": "smollm2-135m", "nodes": 1, "weights": "f32"}
     with patch("experiments.engines.common.is_fetched", return_value=False):
         unreadable(Cell(params={**params, "workers": "fresh"}, workload=workload))
+
+
+def _precision(*, has_pilots: bool) -> None:
+    """What `fab plan --precision` advises: a pilot, or to measure until it is reached."""
+    plan = make_plan(_matrix(), Cluster((EMPTY,)))
+    able = tuple(cell.model_copy(update={"unavailable": None}) for cell in plan.cells)
+    pilot = Pilot("a-run", (10.0, 10.1, 10.2))
+    pilots = {cell.cell_id: pilot for cell in able} if has_pilots else {}
+    precision_lines(replace(plan, cells=able), pilots, 0.03)
 
 
 def _gpu_that_is_not_set_up() -> None:
