@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from collect.reference import References
-from collect.run import MOST_CELLS, MOST_NODES, CellRecord, RunManifest
+from collect.run import MOST_CELLS, MOST_NODES, MOST_TRIALS, CellRecord, RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import FileName, RelativePath, one_line
 from core.record import Moment, Record, Scalar, Words, own_folder, read_record, why
@@ -39,6 +39,7 @@ class Later(Record):
         models: path of an artifact to sha256, of those that were not there.
         cells: the id that a cell had so far to what it is now: another id and identity, if nothing
             of it was tried yet, and whether it can run.
+        trials: one more block: trials to add to the plan's, of cells whose interval is still wide.
         references: references for texts of models that the run had none for.
     """
 
@@ -53,12 +54,13 @@ class Later(Record):
     cells: Annotated[dict[FileName, CellRecord], Field(max_length=MOST_CELLS)] = Field(
         default_factory=dict
     )
+    trials: Annotated[tuple[TrialRecord, ...], Field(max_length=MOST_TRIALS)] = ()
     references: References | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether it says nothing that was not known."""
-        return not (self.nodes or self.engines or self.models or self.cells)
+        return not (self.nodes or self.engines or self.models or self.cells or self.trials)
 
 
 def added(manifest: RunManifest, later: Later) -> RunManifest:
@@ -96,7 +98,8 @@ def added(manifest: RunManifest, later: Later) -> RunManifest:
                 if ids.get(trial.cell_id, trial.cell_id) != trial.cell_id
                 else trial
                 for trial in manifest.trials
-            ),
+            )
+            + later.trials,
         }
     )
 

@@ -31,6 +31,7 @@ from experiments.plugs.watch import PlugWatch
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
+from experiments.sessions.until import Until, is_wanting, require_speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ def run_matrix(
     inventory: str | None = None,
     without: Sequence[str] = (),
     max_cost: float | None = None,
+    until: Until | None = None,
 ) -> RunResult:
     """Begin or continue the run of a matrix on the inventory's cluster.
 
@@ -83,6 +85,7 @@ def run_matrix(
         inventory: another inventory than that of `ansible.cfg`.
         without: names of nodes to leave out (`plan.leave_out`).
         max_cost: what asking APIs may cost in the whole run; None for no ceiling.
+        until: when cells are measured enough; None to measure what the matrix plans.
 
     Raises:
         HerdError: the lab is down, nothing can run because nodes do not answer, belong to another
@@ -101,6 +104,7 @@ def run_matrix(
             command=command,
             toolkit=version(project),
             max_cost=max_cost,
+            until=until,
         )
     finally:
         launcher.close()
@@ -118,6 +122,7 @@ def run_on(
     toolkit: str = "",
     owner: Owner | None = None,
     max_cost: float | None = None,
+    until: Until | None = None,
 ) -> RunResult:
     """Begin or continue a run on nodes that a launcher reaches.
 
@@ -133,22 +138,25 @@ def run_on(
         toolkit: version of this toolkit.
         owner: who runs; this process if not given.
         max_cost: what asking APIs may cost in the whole run; None for no ceiling.
+        until: when cells are measured enough; None to measure what the matrix plans.
 
     Raises:
         HerdError: as `run_matrix`.
     """
     owner = owner or Owner.me()
+    require_speed(matrix.workloads, until)
     with own_results(results, owner):
         for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
             remove_folder(leftover)
         account, cluster = known_run(matrix, cluster, results, new=new)
-        if account is not None and not is_left(account):
+        more = account is not None and is_wanting(account, until)
+        if account is not None and not is_left(account) and not more:
             return RunResult(account.folder, account.counts(), already_complete=True)
         cells = matrix.cells(cluster)
         check_controller(cells, cluster)
         cluster = look(cluster, launcher)
         start = start_of(matrix, cluster, account)
-        if start.account is not None and not start.pending:
+        if start.account is not None and not start.pending and not more:
             return _nothing_left(start, results, progress)
         start.require_runnable()
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
@@ -176,7 +184,7 @@ def run_on(
                 progress.note(line)
             account = start.write(results, command, toolkit)
             with closing(PlugWatch(cluster.plugs)) as plugs:
-                return _measure(account, start.plan, herd, links, progress, purse, plugs)
+                return _measure(account, start.plan, herd, links, progress, purse, plugs, until)
         finally:
             links.close()
             herd.close()
@@ -207,9 +215,11 @@ def _measure(
     progress: Progress,
     purse: Purse,
     plugs: PlugWatch,
+    until: Until | None,
 ) -> RunResult:
     folder = account.folder
-    session = Session(plan, account, Ledger(folder), herd, progress, purse, links, plugs)
+    ledger = Ledger(folder)
+    session = Session(plan, account, ledger, herd, progress, purse, links, plugs, until)
     progress.begin(folder.name, session.book.counts(), session.left_s())
     try:
         notes = session.measure()

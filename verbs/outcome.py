@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from analysis.report import Report
     from experiments.planning.matrix import Matrix
     from experiments.runner import RunResult
+    from experiments.sessions.until import Until
 
 
 def measure(
@@ -23,6 +24,7 @@ def measure(
     *,
     new: bool,
     max_cost: float | None = None,
+    until: Until | None = None,
 ) -> RunResult:
     """Run a matrix and print how that went."""
     from rich.console import Console
@@ -40,6 +42,7 @@ def measure(
         inventory=inventory,
         without=left_out,
         max_cost=max_cost,
+        until=until,
     )
     for line in (*result.notes, *result.bill):
         say(line)

@@ -25,6 +25,8 @@ AGREEMENT_MATRIX = "experiments/matrices/agreement.yml"
         "without": WITHOUT_HELP,
         "max-cost": MAX_COST_HELP,
         "noise": NOISE_HELP,
+        "until": "add blocks until the 95 % interval of each cell's tokens/s is that narrow, as 3%",
+        "most": "trials of a cell at most with --until (default 60)",
         "new": "start a new run even if an unfinished one could continue",
     },
     iterable=["set", "without"],
@@ -43,14 +45,20 @@ def run_matrix(
     without: list[str] | None = None,
     max_cost: str | None = None,
     noise: bool = False,
+    until: str | None = None,
+    most: int | None = None,
     new: bool = False,
 ) -> None:
     """Run a matrix, or continue an unfinished run, and write its report."""
     from experiments.planning.money import parse_sum
+    from experiments.sessions.until import until_of
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = matrix_of(matrix, set or [], named, repeats, seed, noise=noise)
-    result = measure(wanted, inventory, without, new=new, max_cost=parse_sum(max_cost))
+    enough = until_of(until, most)
+    result = measure(
+        wanted, inventory, without, new=new, max_cost=parse_sum(max_cost), until=enough
+    )
     write_report_of(result.folder)
     if result.exit_code:
         raise Exit(code=result.exit_code)

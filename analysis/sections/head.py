@@ -17,6 +17,10 @@ OF_PARTS = (
     "Each part has its own repeats; the trials of all parts alternate in randomised blocks (seed "
     "{seed})."
 )
+ADDED = (
+    "Blocks were added until the intervals of the cells that are compared were narrow, or the "
+    "ceiling was reached: up to {most} trials of a cell."
+)
 MOST_OPEN = 4
 """Findings that are not folded."""
 
@@ -57,6 +61,9 @@ def _protocol(study: Study) -> Iterator[Sentence]:
         else "{repeats} (seed {seed})."
     )
     yield say(repeats, repeats=plural(run.repeats, "repeat"), seed=run.seed)
+    most = max((cell.planned for cell in study.cells), default=0)
+    if most > run.repeats and not run.parts:
+        yield say(ADDED, most=most)
     if run.warmup:
         yield say("Warm-up trials of each cell, not counted: {warmup}.", warmup=run.warmup)
     if same := constants(study.all_series):

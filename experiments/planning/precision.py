@@ -31,7 +31,7 @@ LEAST_PILOT = 3
 """Trials that say anything about a spread."""
 DRAWS = 1000
 MOST_REPEATS = 2000
-"""More are not looked for: nobody waits for them."""
+"""More are not looked for: no one waits for them."""
 SEED = 1
 NARROWEST, WIDEST = 0.001, 0.5
 _SHARE = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*%\s*")

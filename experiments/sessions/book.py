@@ -39,6 +39,14 @@ class TrialBook:
         self.pending_of[trial.cell_id] -= 1
         self._state[trial.trial_id] = state
 
+    def plan(self, trials: Sequence[TrialRecord]) -> None:
+        """Trials were added to the plan; they are pending."""
+        for trial in trials:
+            self.attempts[trial.trial_id] = self.used[trial.trial_id] = 0
+            self._state[trial.trial_id] = "pending"
+        self._counts["pending"] += len(trials)
+        self.pending_of.update(trial.cell_id for trial in trials)
+
     def learn(
         self,
         before: Sequence[TrialRecord],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from collect.labels import cell_label
@@ -63,6 +64,18 @@ class Lineup:
         for trial in self.manifest.trials:
             blocks.setdefault(trial.block, []).append(trial)
         self.blocks = tuple(blocks.values())
+
+    def extend(self, trials: Sequence[TrialRecord]) -> None:
+        """Add one more block to the run, on disk first.
+
+        Raises:
+            HerdError: it cannot be written.
+        """
+        later = Later(run=self.manifest.run, at=time.time(), trials=tuple(trials))
+        self._ledger.add(later)
+        self.manifest = added(self.manifest, later)
+        self._book.plan(trials)
+        self._arrange()
 
     def take_up(self) -> bool:
         """Let nodes that came back take part, unless they are others than before.

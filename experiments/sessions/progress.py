@@ -125,6 +125,7 @@ class TerminalProgress:
         if self._task is not None:
             self._bar.update(
                 self._task,
+                total=counts["planned"],
                 completed=_settled(counts),
                 counts=_told(counts),
                 left=spoken_time(left_s),

@@ -30,6 +30,7 @@ from experiments.plugs.watch import PlugWatch
 from experiments.sessions.book import TrialBook
 from experiments.sessions.lineup import Lineup, why_left
 from experiments.sessions.progress import Progress, RunningTrial
+from experiments.sessions.until import Until, next_block, rate_of_attempt, rates_of, wanting
 from experiments.trials.execution import Execution
 from experiments.trials.recorder import Recorder
 from experiments.trials.trial import TrialRunner
@@ -55,6 +56,7 @@ class Session:
         purse: the budget.
         links: between the nodes.
         plugs: that feed nodes; the caller closes them.
+        until: when cells are measured enough; None to measure what was planned.
     """
 
     def __init__(
@@ -67,9 +69,12 @@ class Session:
         purse: Purse,
         links: Links,
         plugs: PlugWatch | None = None,
+        until: Until | None = None,
     ) -> None:
         self._links = links
         self._plugs = plugs or PlugWatch()
+        self._until = until
+        self._rates = rates_of(account) if until else {}
         self._purse = purse
         self._ledger = ledger
         self._herd = herd
@@ -110,7 +115,7 @@ class Session:
             if self._missed():
                 self._herd.regain()
                 self._take_up()
-            if all(self._must_wait(trial) for trial in self._pending()):
+            if all(self._must_wait(trial) for trial in self._pending()) and not self._extend():
                 break
         self._trials.stop_kept()
         return self._left()
@@ -120,6 +125,18 @@ class Session:
         if self._plugs.are_there and not all(map(self._must_wait, self._pending())):
             for line in self._plugs.read_idle():
                 self._progress.note(line)
+
+    def _extend(self) -> bool:
+        """Plan one more block of cells whose interval is still wide; whether there are such."""
+        if self._until is None:
+            return False
+        waiting = {trial.cell_id for trial in self._pending()}
+        cells = wanting(self._manifest, self._rates, self._until, waiting)
+        if not cells:
+            return False
+        self._lineup.extend(next_block(self._manifest, cells))
+        self._recorder = Recorder(self._manifest, self._herd)
+        return True
 
     def _once_through(self) -> int:
         """Measure all that can run, block by block; how many attempts were recorded."""
@@ -266,6 +283,7 @@ class Session:
         self._purse.pay(spending_of(self._ledger.attempts / attempt_id, record, cell))
         if record.outcome == "done":
             self.book.settle(trial, "done")
+            self._learn_rate(trial, attempt_id, record)
             self._seconds[trial.cell_id] = record.trial_wall_s
         else:
             self._trials.stop_kept()
@@ -273,6 +291,13 @@ class Session:
             self._progress.note(f"{label}, attempt {number}: {record.outcome}: {record.cause}")
             self._use_up(trial, record)
         self._progress.settled(self.book.counts(), self.left_s())
+
+    def _learn_rate(self, trial: TrialRecord, attempt_id: str, record: AttemptRecord) -> None:
+        if self._until is None:
+            return
+        rate = rate_of_attempt(self._ledger.attempts / attempt_id, record)
+        if rate is not None:
+            self._rates.setdefault(trial.cell_id, {})[trial.block] = rate
 
     def _execute(self, cell: Cell, deployments: Deployments, name: str) -> Execution:
         """Carry out a trial over the links that its cell asks for."""

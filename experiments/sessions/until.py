@@ -1,0 +1,176 @@
+"""Measure until intervals are narrow: which cells get one more block, decided from what is on disk.
+
+A cell is narrow if half the width of the 95 % interval of its tokens/s is at most a share of their
+median, with all its trials and also without the last one. Once alone would not do: a rule that
+looks after each trial stops where the interval is narrow by luck.
+
+Blocks stay complete among the cells that a report compares: cells of one model and weights get a
+further trial each until all of them are narrow. If each stopped by itself, comparisons would have
+as many pairs as the cell that was narrow by luck.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from collect.account import Account
+from collect.attempt import AttemptRecord
+from collect.parsers.of_attempt import parse_attempt
+from collect.run import Benchmark, CellRecord, RunManifest, TrialRecord, Workload
+from core.errors import HerdError
+from core.median import FEWEST, half_width
+from experiments.planning.precision import share_of
+from models.padding import split_name
+
+MOST_REPEATS = 60
+"""Trials of a cell by default, however wide its interval is."""
+MOST_ASKED = 10_000
+"""As many as a matrix may have repeats."""
+Rates = Mapping[str, Mapping[int, float]]
+"""Cell to block to tokens/s of the trials that are done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When cells are measured enough.
+
+    Attributes:
+        share: half the width of the interval, as a share of the median.
+        most: trials of a cell at most.
+    """
+
+    share: float
+    most: int = MOST_REPEATS
+
+
+def until_of(share: str | None, most: int | None) -> Until | None:
+    """What `--until` and `--most` say; None without `--until`.
+
+    Raises:
+        HerdError: a value that cannot be, or `--most` alone.
+    """
+    if share is None:
+        if most is not None:
+            raise HerdError(f"--most {most}: give --until, too, such as --until 3%.")
+        return None
+    if most is not None and not FEWEST < most <= MOST_ASKED:
+        raise HerdError(
+            f"--most {most}: give {FEWEST + 1} to {MOST_ASKED} trials of a cell. An interval needs "
+            f"{FEWEST}, and it must be narrow twice."
+        )
+    return Until(share_of(share, "until"), most or MOST_REPEATS)
+
+
+def is_narrow(rates: Sequence[float], share: float) -> bool:
+    """Whether an interval is narrow, and was one trial before.
+
+    Args:
+        rates: tokens/s in the order of measuring.
+        share: half the width, as a share of the median.
+    """
+    widths = (half_width(rates), half_width(rates[:-1]))
+    return all(width is not None and width <= share for width in widths)
+
+
+def wanting(
+    manifest: RunManifest, rates: Rates, until: Until, waiting: Collection[str] = ()
+) -> tuple[CellRecord, ...]:
+    """The cells that need one more trial, each with all that it is compared with.
+
+    Args:
+        manifest: the run.
+        rates: what was measured.
+        until: when it is enough.
+        waiting: ids of cells that have trials left: nothing is added to what they are compared
+            with, before these are measured.
+    """
+    planned = Counter(trial.cell_id for trial in manifest.trials)
+    waits = {_compared_with(manifest, cell) for cell in manifest.cells if cell.cell_id in waiting}
+    groups: dict[object, list[CellRecord]] = {}
+    for cell in manifest.cells:
+        is_timed = isinstance(manifest.workload_of(cell), Benchmark) and rates.get(cell.cell_id)
+        if is_timed and cell.unavailable is None and planned[cell.cell_id] < until.most:
+            groups.setdefault(_compared_with(manifest, cell), []).append(cell)
+    return tuple(
+        cell
+        for key, group in groups.items()
+        if key not in waits
+        and not all(is_narrow(_in_order(rates[one.cell_id]), until.share) for one in group)
+        for cell in group
+    )
+
+
+def _in_order(rates: Mapping[int, float]) -> list[float]:
+    return [rates[block] for block in sorted(rates)]
+
+
+def _compared_with(manifest: RunManifest, cell: CellRecord) -> tuple[object, ...]:
+    """What cells share that a report compares: a tuned model is compared with its base."""
+    model = split_name(str(cell.params["model"]))[0]
+    tuned = manifest.tuned.get(model)
+    base = tuned.parentage.base if tuned else model
+    return cell.params.get("part"), base, cell.params["weights"]
+
+
+def next_block(manifest: RunManifest, cells: Iterable[CellRecord]) -> tuple[TrialRecord, ...]:
+    """One more trial of each of these cells, shuffled as the blocks of the plan are."""
+    block = 1 + max(trial.block for trial in manifest.trials)
+    order = max(trial.order for trial in manifest.trials)
+    repeats = Counter[str]()
+    for trial in manifest.trials:
+        repeats[trial.cell_id] = max(repeats[trial.cell_id], trial.repeat)
+    ids = [cell.cell_id for cell in cells]
+    random.Random(f"{manifest.seed}-{block}").shuffle(ids)  # noqa: S311 - an order, not a secret
+    return tuple(
+        TrialRecord(
+            trial_id=f"{cell_id}-r{repeats[cell_id] + 1}",
+            cell_id=cell_id,
+            repeat=repeats[cell_id] + 1,
+            block=block,
+            order=order + place,
+        )
+        for place, cell_id in enumerate(ids, start=1)
+    )
+
+
+def rate_of_attempt(folder: Path, record: AttemptRecord) -> float | None:
+    """Tokens/s of an attempt that is done; None where its engine reports none."""
+    try:
+        decode = parse_attempt(folder, record).decode
+    except HerdError:
+        return None
+    return decode.tokens_per_s if decode and decode.tokens_per_s else None
+
+
+def rates_of(account: Account) -> dict[str, dict[int, float]]:
+    """What a run measured so far."""
+    found: dict[str, dict[int, float]] = {}
+    for state in account.trials:
+        chosen = state.chosen
+        rate = rate_of_attempt(chosen.folder, chosen.record) if chosen and chosen.record else None
+        if rate is not None:
+            found.setdefault(state.cell.cell_id, {})[state.trial.block] = rate
+    return found
+
+
+def require_speed(workloads: Iterable[Workload], until: Until | None) -> None:
+    """See that something of a matrix has a speed to wait for.
+
+    Raises:
+        HerdError: it has no benchmark.
+    """
+    kinds = [workload.kind for workload in workloads]
+    if until is not None and Benchmark().kind not in kinds:
+        raise HerdError(
+            f"--until {100 * until.share:g}%: it is about tokens/s of the workload benchmark, and "
+            f"this matrix has {' and '.join(dict.fromkeys(kinds))}. Leave out --until."
+        )
+
+
+def is_wanting(account: Account, until: Until | None) -> bool:
+    """Whether a run whose trials are all settled needs more of them."""
+    return until is not None and bool(wanting(account.manifest, rates_of(account), until))
