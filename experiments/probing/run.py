@@ -279,6 +279,9 @@ def _why_ended(reply: Reply) -> str | None:
     if state.exit_code == 0:
         return None
     said = one_line(reply.text("err")[-300:])
-    how = f"signal {state.signal}" if state.signal is not None else f"status {state.exit_code}"
+    if state.signal is not None:
+        how = f"signal {state.signal}"
+    else:
+        how = "no status" if state.exit_code is None else f"status {state.exit_code}"
     result = f", {one_line(state.result, 40)}" if state.result not in {None, "success"} else ""
     return f"{how}{result}{f': {said}' if said else ''}"

@@ -298,6 +298,20 @@ def test_what_was_measured_before_a_program_was_killed_is_kept() -> None:
     assert node.remarks == ("the program that measures ended early: signal 9, oom-kill",)
 
 
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (UnitState(), "no status"),
+        (UnitState(exit_code=1), "status 1"),
+        (UnitState(signal=15, result="timeout"), "signal 15, timeout"),
+    ],
+)
+def test_how_a_program_ended_early_is_said(state: UnitState, why: str) -> None:
+    ended = Reply("run", ok=True, parts={"out": text(memory())}, state=state)
+    (node,) = probed(Scripted(replies={("pi1", "run"): ended}), "pi1").nodes
+    assert node.remarks == (f"the program that measures ended early: {why}",)
+
+
 def test_no_node_at_all_is_an_error_with_every_reason() -> None:
     script = Scripted(out={"pi1": b"", "pi2": b"nonsense\n"})
     with pytest.raises(HerdError, match=r"No node could be measured\. pi1: .*pi2: "):
