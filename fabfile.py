@@ -10,11 +10,11 @@ from verbs.lab import lab_down, lab_status, lab_up
 from verbs.machines import adopt, doctor, name_machines, probe
 from verbs.models import convert, finetune, models
 from verbs.plans import plan, prepare
-from verbs.predictions import what_if
 from verbs.results import parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
 from verbs.tuning import tune
 from verbs.verb import PROJECT
+from verbs.what_if import what_if
 
 __all__ = [
     "adopt",

@@ -6,11 +6,13 @@ block holds is text: no template takes any of it for markup.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts import frames
@@ -243,6 +245,30 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Controls:
+    """Controls with which a reader of the page asks what would be (`templates/what_if.js`).
+
+    Other pages have no controls: another block has the same for these.
+
+    Attributes:
+        anchor: its id on the page.
+        data: what the controls offer and compute from, as JSON has it.
+    """
+
+    kind: ClassVar[str] = "controls"
+    anchor: str
+    data: Mapping[str, object]
+
+    @property
+    def script(self) -> Markup:
+        """The data as text inside a script element: nothing in it ends that element."""
+        text = json.dumps(self.data, separators=(",", ":"))
+        for mark in "<>&":
+            text = text.replace(mark, f"\\u{ord(mark):04x}")
+        return Markup(text)  # noqa: S704 - nothing in it is markup any more
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A part of a section with its own heading.
 
@@ -260,7 +286,7 @@ class Part:
 
 Block: TypeAlias = (
     Prose | Bullets | Tabled | Charted | Card | Grid | Folded | Searched | Code | Figures | Tally
-    | Part
+    | Controls | Part
 )  # fmt: skip
 
 

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analysis.blocks import Part, Section, charts_in, files_in
+from analysis.blocks import Controls, Part, Section, blocks_in, charts_in, files_in
 from analysis.charts import charts
 from analysis.text.csv_file import write_csv
 from analysis.text.markdown import as_block, as_markdown
 from core.foreign import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
+FORMULAS = Path(__file__).with_name("model")
+"""Folder of the script that a panel shares with the cost model."""
 BLANK_LINES = re.compile(r"\n{3,}")
 WORDS: Mapping[str, str] = {
     "drawing": "drawing",
@@ -63,6 +65,13 @@ class Page:
             places += [section, *(block for block in section.blocks if isinstance(block, Part))]
         return tuple((place.anchor, place.menu) for place in places if place.menu)
 
+    @property
+    def has_controls(self) -> bool:
+        """Whether a reader can ask what would be: only then the page has the script for it."""
+        return any(
+            isinstance(block, Controls) for section in self.sections for block in blocks_in(section)
+        )
+
 
 def write_pages(
     folder: Path,
@@ -95,7 +104,7 @@ def write_pages(
 def render(page: Page, ending: str) -> str:
     """Print a page by the template with this ending: `html` or `md`."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader((TEMPLATES, FORMULAS)),
         # Of Markdown, too: there `as_markdown` has escaped all that is not the template's own.
         autoescape=True,
         undefined=StrictUndefined,

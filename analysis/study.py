@@ -22,6 +22,7 @@ from analysis.cells.machines import machines_known
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
 from analysis.model.ways import together_pairs
+from analysis.network.run_fits import GroupFit, fits_of
 from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of
@@ -33,6 +34,7 @@ from analysis.tuning.verdict_text import with_tuning
 from analysis.verdict.additions_text import with_additions
 from analysis.verdict.noise_text import with_noise
 from analysis.verdict.verdict import Verdict, verdict_of
+from analysis.what_if.basis import Basis, bases_of
 from collect.account import STATES
 from collect.arms import first_arms
 from collect.judging import Judged
@@ -104,6 +106,22 @@ class Study:
     noise: Noise | None = None
     probe: ProbeRecord | None = None
     parts: Mapping[str, Study] = field(default_factory=dict)
+    _fits: list[tuple[GroupFit, ...]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+    """Fits are made when they are first wanted, and then kept: several sections use them."""
+
+    @property
+    def fits(self) -> tuple[GroupFit, ...]:
+        """What the cost model makes of the run."""
+        if not self._fits:
+            self._fits.append(fits_of(self.run, self.on_nodes, self.tables.nodes, self.probe))
+        return self._fits[0]
+
+    @property
+    def bases(self) -> tuple[Basis, ...]:
+        """What questions about settings that were not measured start from."""
+        return bases_of(self.run, self.on_nodes, self.fits)
 
     @property
     def on_nodes(self) -> tuple[Series, ...]:

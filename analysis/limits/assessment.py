@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.statistics.stats import FEWEST, LEVEL, Estimate, Ratio, range_coverage
 from analysis.text.sentence import Sentence, say
-from analysis.text.wording import interval, number, percent, ratio
+from analysis.text.wording import interval, number, percent, ratio, with_ends
 
 
 class Kind(StrEnum):
@@ -33,6 +33,7 @@ class Source(StrEnum):
     MEASURED = "measured"
     BOUND = "upper bound"
     CALCULATED = "calculated"
+    FITTED = "fitted"
     NOT_MEASURED = "not measured"
 
 
@@ -91,6 +92,12 @@ TEMPLATES: Mapping[str, str] = {
         "Share the layers as {subject} instead of {other}: by the measured speed of each server "
         "{value} times as fast."
     ),
+    "predicted change": (
+        "By the cost model, {subject} would be {fitted} times as fast with {other}."
+    ),
+    "predicted nodes": (
+        "By the cost model, {other} would be {fitted} times as fast as {subject}."
+    ),
     "cooling": "Cool {subject}, or give it a stronger power supply: by how much is not measured.",
     "less memory": (
         "Fewer bits for each weight, a smaller context or another node would let it run on "
@@ -112,7 +119,8 @@ class Assessment:
         subject: what it is about: nodes, a setting, a machine.
         other: what that is compared with; may be empty.
         value: a share (0 to 1), a ratio, tokens/s or a number of attempts; NaN for none.
-        low: lower end of its interval, range or bounds; NaN for none. Of memory: MiB free.
+        low: lower end of its interval, range or bounds; NaN for none. Of memory: MiB free. Of what
+            is fitted: of a 90 % interval.
         high: upper end. Of memory: MiB needed.
         n: values behind it; 0 where that means nothing.
         source: where the figure is from.
@@ -143,6 +151,7 @@ class Assessment:
             "times": lambda: ratio(self._ratio(), brief=True),
             "rate": lambda: interval(self._estimate(), brief=True),
             "value": lambda: number(self.value),
+            "fitted": lambda: with_ends(self.value, self.low, self.high),
             "low": lambda: number(self.low),
             "high": lambda: number(self.high),
             "n": lambda: self.n,

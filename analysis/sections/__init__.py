@@ -29,6 +29,7 @@ from analysis.sections import (
     stability,
     together,
     tuning,
+    what_if,
 )
 from analysis.study import Study
 
@@ -47,6 +48,7 @@ SUBJECTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     laws.sections,
     speed.time,
     cost.sections,
+    what_if.sections,
     links.sections,
     speed.prompt,
     prompt_lengths.sections,

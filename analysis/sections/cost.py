@@ -15,7 +15,7 @@ from analysis.charts.terms import term_bars
 from analysis.model.cost import TERMS, Coefficient, Observation, Term, features_of
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.scope import ENOUGH_COUNTS
-from analysis.network.run_fits import GroupFit, fits_of
+from analysis.network.run_fits import GroupFit
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, listing, nodes, number, percent, plural
@@ -82,7 +82,7 @@ def sections(study: Study) -> Iterator[Section]:
     """Make the section of a benchmark on at least three numbers of nodes."""
     if not isinstance(study.run.workload, Benchmark):
         return
-    found = fits_of(study.run, study.on_nodes, study.tables.nodes, study.probe)
+    found = study.fits
     if not found:
         return
     blocks: list[Block] = [Prose((told,)) for one in found for told in _told(one)]

@@ -8,24 +8,27 @@ from analysis.blocks import File, Part, Section, Tabled, note
 from analysis.cells.tabulate import Table, Text, table
 from analysis.limits.assessment import Assessment, Kind, frame
 from analysis.limits.combinations import Combination, combinations_of
+from analysis.limits.fitted import fitted_of
 from analysis.limits.improvements import improvements_of
 from analysis.limits.limits import limits_of
 from analysis.limits.strengths import strengths_of
 from analysis.study import Study
 from analysis.text.sentence import say
 from analysis.verdict.fastest import fastest_of
+from analysis.what_if.gains import Gain, gains_of
+from collect.run import Benchmark
 
 TITLE = "Limits, strengths and what would help"
 READ = (
     "Measured: a comparison of this report found it, or it was read from logs. Upper bound: no "
-    "more than that is possible. Calculated: from measured parts, not tried. Each sentence is made "
-    "from its row in the file."
+    "more than that is possible. Calculated: from measured parts, not tried. Fitted: by the cost "
+    "model, not tried, with a 90 % interval. Each sentence is made from its row in the file."
 )
 NAMES = {Kind.LIMIT: "Limit", Kind.STRENGTH: "Strength", Kind.IMPROVEMENT: "To improve"}
 PLACES = {
     "time": "Time and traffic", "prompt": "Prefill", "failures": "What did not work",
     "stability": "Stability", "decode": "Decoding", "scaling": "Speed-up", "cells": "Cells",
-    "additions": "Machines", "links": "Slower links",
+    "additions": "Machines", "links": "Slower links", "what-if": "What if",
 }  # fmt: skip
 
 
@@ -34,10 +37,11 @@ def sections(study: Study) -> Iterator[Section]:
     if not study.scalings:
         return
     combinations = tuple(combinations_of(study.on_nodes, study.scalings))
+    gains = gains_of(study.bases) if isinstance(study.run.workload, Benchmark) else ()
     by_group = [
         (combination, findings)
         for combination in combinations
-        if (findings := _findings(combination, combinations, study))
+        if (findings := _findings(combination, combinations, study, gains))
     ]
     if not by_group:
         return
@@ -52,7 +56,10 @@ def sections(study: Study) -> Iterator[Section]:
 
 
 def _findings(
-    combination: Combination, combinations: tuple[Combination, ...], study: Study
+    combination: Combination,
+    combinations: tuple[Combination, ...],
+    study: Study,
+    gains: tuple[Gain, ...],
 ) -> tuple[Assessment, ...]:
     node_rows = study.steadiness.nodes.to_dict("records")
     limits = tuple(limits_of(combination, study.family, study.tables, node_rows))
@@ -60,7 +67,8 @@ def _findings(
     helping = improvements_of(
         combination, combinations, study.setups, study.family, study.tables, limits
     )
-    return (*limits, *strengths, *helping)
+    fitted = fitted_of(combination, gains, study.family.margin)
+    return (*limits, *strengths, *helping, *fitted)
 
 
 def _table(findings: tuple[Assessment, ...]) -> Table:

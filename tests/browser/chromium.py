@@ -22,6 +22,7 @@ NO_NETWORK = "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
 KEYS = {
     "Enter": ("Enter", 13), "Space": (" ", 32), "Escape": ("Escape", 27),
     "ArrowUp": ("ArrowUp", 38), "ArrowDown": ("ArrowDown", 40),
+    "ArrowRight": ("ArrowRight", 39), "Tab": ("Tab", 9),
     **{f"Digit{digit}": (str(digit), 48 + digit) for digit in range(10)},
     **{f"Key{chr(letter)}": (chr(letter + 32), letter) for letter in range(65, 91)},
 }  # fmt: skip

@@ -22,6 +22,7 @@ from analysis.blocks import (
     Bullets,
     Card,
     Code,
+    Controls,
     Figure,
     Figures,
     File,
@@ -75,6 +76,7 @@ ANCHORS = (
     "laws",
     "time",
     "cost-model",
+    "what-if",
     "links",
     "prompt",
     "prompt-length",
@@ -312,6 +314,7 @@ def one_of_each() -> list[Block]:
         Code("code"),
         Figures((Figure("figure", "7", "unit", "about"),)),
         Tally("ledger", "tally", "planned", {"done": 2, "failed": 1}, "rest of it"),
+        Controls("panel", {"words": {}, "fits": []}),
         Part("part", (Prose(("in a part",)),), "anchor"),
     ]
 

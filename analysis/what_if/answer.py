@@ -1,0 +1,172 @@
+"""What a fit answers to a question: a time with its interval, or why the setting cannot run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from analysis.model.cost import Floats, Observation, Setting
+from analysis.model.fit import TAILS, CostFit
+from analysis.model.predict import Prediction, out_of_scope, predict
+from analysis.model.wire import is_chain, limit
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import listing, nodes
+from analysis.what_if.basis import Basis
+from analysis.what_if.supposed import Supposed, setting_of, starting_cell
+from models.dllama_memory import dllama_need
+from models.memory import MIB
+from models.shape import ALL_WEIGHTS, BLOCK_BYTES, Weights, packed_bytes
+
+TOO_LITTLE = (
+    "{nodes} with the memory of those of the run cannot hold it with room for {context} tokens: "
+    "the {which} needs about {need} MiB and has {have} MiB"
+)
+TOGETHER = (
+    "{nodes} with the memory of those of the run cannot hold it: the weights alone take {need} "
+    "MiB, and they have {have} MiB together"
+)
+NO_WEIGHTS = "the engine has no {asked} weights where these cells were measured ({measured})"
+RANGE = "Measured: {nodes}, {weights} weights{links}."
+LINKS = ", links of {rates} Mbit/s"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a fit says.
+
+    Attributes:
+        basis: whose fit it is.
+        asked: the question.
+        model: name of the model.
+        setting: what was asked, in full.
+        prediction: None where the setting cannot run.
+        reason: why it cannot; empty if it can.
+        best: the fastest measured cell of the model; None for a model that was not measured.
+        times: how many times as fast as that, with its 90 % interval; None without one.
+    """
+
+    basis: Basis
+    asked: Supposed
+    model: str
+    setting: Setting
+    prediction: Prediction | None
+    reason: str
+    best: Observation | None
+    times: tuple[float, float, float] | None
+
+
+def answer(basis: Basis, fit: CostFit, asked: Supposed) -> Predicted:
+    """Predicted a question.
+
+    Raises:
+        HerdError: it asks for what the run does not know.
+    """
+    model, _, _ = starting_cell(basis, asked.model)
+    setting = setting_of(basis, asked)
+    best = basis.best(model)
+    if reason := cannot(basis, fit, setting):
+        return Predicted(basis, asked, model, setting, None, reason, best, None)
+    found = predict(fit, setting)
+    times = None
+    if best is not None:
+        ends = (found.total_ms, found.high_ms, found.low_ms)
+        middle, low, high = (best.total_ms / end for end in ends)
+        times = (middle, low, high)
+    return Predicted(basis, asked, model, setting, found, "", best, times)
+
+
+def ends_of(values: Floats) -> tuple[float, float, float]:
+    """The median of draws, and the ends of their 90 % interval."""
+    low, middle, high = np.quantile(values, (TAILS[0], 0.5, TAILS[1]))
+    return float(middle), float(low), float(high)
+
+
+def offered(basis: Basis, setting: Setting) -> tuple[Weights, ...]:
+    """Types of weights that may be asked for: those measured, and the others that files have.
+
+    Servers of a chain that pass activations on load one type: only what was measured is known.
+    """
+    own = tuple(dict.fromkeys(one.setting.weights for one in basis.measured))
+    if setting.wire == "chain_push":
+        return own
+    others = [kind for kind in ALL_WEIGHTS if kind not in own]
+    alone = [kind for kind in others if limit(setting.wire, setting.shape, kind, 1) is None]
+    return (*own, *alone)
+
+
+def cannot(basis: Basis, fit: CostFit, setting: Setting) -> str:
+    """Why a setting cannot run, a clause by the engine's own limits; empty if it can."""
+    if reason := limit(setting.wire, setting.shape, setting.weights, setting.nodes):
+        return reason
+    if setting.wire == "chain_push" and setting.weights not in offered(basis, setting):
+        own = listing(list(offered(basis, setting)))
+        return say(NO_WEIGHTS, asked=setting.weights, measured=own)
+    return too_little(basis, setting) or out_of_scope(fit, setting) or ""
+
+
+def too_little(basis: Basis, setting: Setting) -> str:
+    """Why the memory of the nodes is too small; empty if it is not, or not known.
+
+    Nodes that the run does not have count as the smallest of those that it has.
+    """
+    known = basis.memory_mib
+    if not known or not all(known) or _has_run(basis, setting):
+        return ""
+    have = (known + (min(known),) * setting.nodes)[: setting.nodes]
+    if is_chain(setting.wire):
+        return _together(setting, have)
+    context = basis.context or setting.shape.context
+    need = dllama_need(setting.shape, setting.weights, setting.nodes, context)
+    for which, needed, smallest in (
+        ("root", need.root_mib, have[0]),
+        ("smallest worker", need.worker_mib, min(have[1:], default=need.worker_mib)),
+    ):
+        if needed > smallest:
+            said = nodes(setting.nodes)
+            return say(
+                TOO_LITTLE, nodes=said, which=which, need=needed, have=smallest, context=context
+            )
+    return ""
+
+
+def _has_run(basis: Basis, setting: Setting) -> bool:
+    """Whether no fewer bits of the same model were measured on no more nodes."""
+    return any(
+        one.setting.shape == setting.shape
+        and one.setting.nodes <= setting.nodes
+        and BLOCK_BYTES[one.setting.weights] >= BLOCK_BYTES[setting.weights]
+        for one in basis.measured
+    )
+
+
+def _together(setting: Setting, have: tuple[int, ...]) -> Sentence | str:
+    shape = setting.shape
+    values = shape.layers * shape.layer_matrix_values + shape.vocab * shape.dim
+    need = packed_bytes(values, setting.weights) // MIB
+    if need <= sum(have):
+        return ""
+    return say(TOGETHER, nodes=nodes(setting.nodes), need=need, have=sum(have))
+
+
+def measured_range(basis: Basis) -> Sentence:
+    """From where to where was measured."""
+    settings = [one.setting for one in basis.measured]
+    counts = sorted({one.nodes for one in settings})
+    rates = sorted({one.link_mbit for one in settings if one.link_mbit})
+    links = say(LINKS, rates=_ends(rates)) if rates else ""
+    kinds = listing(list(dict.fromkeys(one.weights for one in settings)))
+    return say(RANGE, nodes=_counts(counts), weights=kinds, links=links)
+
+
+def _ends(values: list[float]) -> str:
+    ends = dict.fromkeys([f"{values[0]:g}", f"{values[-1]:g}"])
+    return " to ".join(ends)
+
+
+def _counts(counts: list[int]) -> str:
+    """`1 to 4 nodes`, `1, 2 and 8 nodes`."""
+    if len(counts) > 1 and all(after - before == 1 for before, after in pairwise(counts)):
+        return f"{counts[0]} to {counts[-1]} nodes"
+    return f"{listing([str(count) for count in counts])} node{'' if counts == [1] else 's'}"

@@ -1,0 +1,144 @@
+"""The fits of a run that questions start from, and what they know of its machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+
+from analysis.cells.cells import CellResult, Series
+from analysis.model.cost import COEFFICIENTS, Observation, Setting
+from analysis.model.fit import CostFit
+from analysis.network.run_fits import GroupFit
+from collect.run import RunManifest
+
+ALL_DRAWS, MOST_DRAWS, FEWEST_DRAWS = 600, 400, 100
+"""Draws of all fits of a page together, of one fit at most, and of one at least: a page may grow by
+100 kB. `fab what-if` computes from the same ones."""
+MOST_SHOWN = ALL_DRAWS // FEWEST_DRAWS
+"""Fits of a page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Cells of a run that one fit explains, or why it does not.
+
+    Attributes:
+        engine: its name.
+        label: names what distinguishes the cells from the others of the run.
+        fit: of the cells; None where there was nothing to fit.
+        refusals: why the fit must not be used, a sentence each; empty if it may.
+        measured: the cells.
+        nodes: names of the machines that took part, in the run's order.
+        slowness: node to its time for the same work relative to the first measured one; empty
+            where all are alike or nothing is known.
+        memory_mib: memory of each of `nodes`; 0 where it is not known.
+        context: tokens that the cells had room for; 0 for the model's own number.
+    """
+
+    engine: str
+    label: str
+    fit: CostFit | None
+    refusals: tuple[str, ...]
+    measured: tuple[Observation, ...] = ()
+    nodes: tuple[str, ...] = ()
+    slowness: Mapping[str, float] = field(default_factory=dict)
+    memory_mib: tuple[int, ...] = ()
+    context: int = 0
+
+    @property
+    def usable(self) -> CostFit | None:
+        """The fit, if it may be used."""
+        return None if self.refusals else self.fit
+
+    @property
+    def name(self) -> str:
+        """The engine, with what distinguishes the cells."""
+        return self.engine if self.label == self.engine else f"{self.engine}, {self.label}"
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models that were measured, each once."""
+        return tuple(dict.fromkeys(one.model for one in self.measured))
+
+    def best(self, model: str) -> Observation | None:
+        """The fastest measured cell of a model; None for one that was not measured."""
+        own = [one for one in self.measured if one.model == model]
+        return min(own, key=lambda one: one.total_ms, default=None)
+
+    def link_mbit(self, start: Setting) -> float | None:
+        """The rate of the links of a measured setting, or of the others if it has none."""
+        known = [one.setting.link_mbit for one in self.measured if one.setting.link_mbit]
+        return start.link_mbit or max(known, default=None)
+
+    def pace_of(self, nodes: int, root: str | None) -> tuple[float, ...]:
+        """The slowness of the machines that take part, the root first; empty where not known.
+
+        Machines that the run does not have count as one in the middle of those that it has.
+        """
+        known = [name for name in self.nodes if name in self.slowness]
+        if len(known) < len(self.nodes) or not known:
+            return ()
+        order = ([root] if root else []) + [name for name in known if name != root]
+        usual = median(self.slowness.values())
+        return tuple([self.slowness[name] for name in order] + [usual] * nodes)[:nodes]
+
+
+def bases_of(
+    run: RunManifest, on_nodes: Iterable[Series], fits: Sequence[GroupFit]
+) -> tuple[Basis, ...]:
+    """Make of the fits of a run what questions start from.
+
+    Args:
+        run: the run's plan.
+        on_nodes: its series on nodes.
+        fits: of its cells (`fits_of`).
+    """
+    results = {cell.record.cell_id: cell for series in on_nodes for cell in series.cells}
+    found = [_basis(run, one, results) for one in fits]
+    fitted = sum(basis.usable is not None for basis in found)
+    draws = max(FEWEST_DRAWS, min(MOST_DRAWS, ALL_DRAWS // max(fitted, 1)))
+    return tuple(_thinned(basis, draws) for basis in found)
+
+
+def _basis(run: RunManifest, one: GroupFit, results: Mapping[str, CellResult]) -> Basis:
+    group = one.group
+    cells = [results[cell_id] for cell_id in group.cell_ids]
+    took_part = {name for cell in cells for name in cell.record.nodes}
+    nodes = tuple(name for name in run.nodes if name in took_part)
+    contexts = [int(cell.record.params.get("context", 0)) for cell in cells]
+    return Basis(
+        engine=group.engine,
+        label=group.label,
+        fit=one.outcome.fit,
+        refusals=one.refusals,
+        measured=group.observations,
+        nodes=nodes,
+        slowness=group.slowness,
+        memory_mib=tuple(_memory(run, name) for name in nodes),
+        context=max(contexts, default=0),
+    )
+
+
+def _memory(run: RunManifest, name: str) -> int:
+    told = run.nodes.get(name, {}).get("memory_mib")
+    return int(told) if isinstance(told, int | float) else 0
+
+
+def _thinned(basis: Basis, draws: int) -> Basis:
+    """The same with fewer draws."""
+    fit = basis.fit
+    if fit is None or len(fit.noise[0]) <= draws:
+        return basis
+    kept = [place * len(fit.noise[0]) // draws for place in range(draws)]
+    fewer = replace(
+        fit,
+        draws={name: fit.draws[name][kept] for name in COEFFICIENTS},
+        noise=(fit.noise[0][kept], fit.noise[1][kept]),
+    )
+    return replace(basis, fit=fewer)
+
+
+def usable(bases: Iterable[Basis]) -> list[tuple[Basis, CostFit]]:
+    """The bases with a fit that may be used, each with it."""
+    return [(basis, fit) for basis in bases if (fit := basis.usable) is not None]

@@ -1,0 +1,183 @@
+"""Answers in words, for a terminal, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from analysis.model.cost import TERMS
+from analysis.model.fit import CostFit
+from analysis.model.scope import ENOUGH_COUNTS
+from analysis.text.sentence import say
+from analysis.text.wording import listing, nodes, number, percent, plural, with_ends
+from analysis.what_if.answer import Predicted, measured_range
+from analysis.what_if.asking import Consulted
+from analysis.what_if.basis import Basis
+
+FITTED = (
+    "{who}: fitted to {cells}. Each number of nodes was predicted from the others: half of the "
+    "cells are off by less than {error}, and {covered} of {all} are in their 90 % interval."
+)
+FEW = "Only {counts} numbers of nodes: from four on, these errors say something about further ones."
+NOT_FITTED = "{who}: not fitted. {why}"
+ASKED = "{model}, {weights} weights, {nodes}{rest}"
+TIME = "{ms} ms per token ({low} to {high} in 90 of 100 cases), {rate} tokens/s ({slow} to {fast})"
+TERMS_TOLD = "consists of (medians, ms): {terms}"
+FASTER = "{times} times as fast as the fastest measured cell ({nodes}, {weights}: {ms} ms)"
+UNMEASURED = "{model} was not measured in this run: its sizes are from the catalogue"
+EXTRAPOLATED = "extrapolation: {why}"
+CANNOT = "cannot run: {why}"
+LINK, LATENCY = "links of {rate} Mbit/s", "latency of a step x {times}"
+MEMORY, PROCESSOR = "memory x {times}", "processor x {times}"
+ROOT = "root {name}"
+
+
+def consulted_lines(asked: Consulted) -> Iterator[str]:
+    """Say what was fitted, then what each fit answers: one answer in full, several as a table."""
+    for basis in asked.bases:
+        yield from _heading(basis)
+        own = [one for one in asked.answers if one.basis is basis]
+        yield from (_table_lines(own) if len(own) > 1 else chain(*map(_lines_of, own)))
+
+
+def _heading(basis: Basis) -> Iterator[str]:
+    """Say what was fitted and how well, or why it is not used; then what was measured."""
+    fit = basis.fit
+    if fit is not None:
+        yield say(FITTED, who=basis.name, **_quality(fit))
+        if len(fit.counts) < ENOUGH_COUNTS:
+            yield say(FEW, counts=len(fit.counts))
+    if basis.refusals:
+        yield say(NOT_FITTED, who=basis.name, why=" ".join(basis.refusals))
+    if basis.measured:
+        yield measured_range(basis)
+
+
+def _quality(fit: CostFit) -> dict[str, object]:
+    return {
+        "cells": plural(len(fit.left_out), "cell"),
+        "error": percent(fit.median_error),
+        "covered": sum(one.is_covered for one in fit.left_out),
+        "all": len(fit.left_out),
+    }
+
+
+def _lines_of(found: Predicted) -> Iterator[str]:
+    """Say an answer, a line for each thing."""
+    yield _setting_words(found)
+    predicted, setting = found.prediction, found.setting
+    if predicted is None:
+        yield f"  {say(CANNOT, why=found.reason)}"
+        return
+    ends = (predicted.total_ms, predicted.low_ms, predicted.high_ms)
+    ms, low, high = map(number, ends)
+    rate, fast, slow = (number(1000 / end) for end in ends)
+    yield f"  {say(TIME, ms=ms, low=low, high=high, rate=rate, slow=slow, fast=fast)}"
+    terms = listing([f"{term} {number(predicted.terms[term])}" for term in TERMS])
+    yield f"  {say(TERMS_TOLD, terms=terms)}"
+    if found.best is not None and found.times is not None:
+        best = found.best.setting
+        times = with_ends(*found.times)
+        ms = number(found.best.total_ms)
+        yield f"  {say(FASTER, times=times, nodes=nodes(best.nodes), weights=best.weights, ms=ms)}"
+    else:
+        yield f"  {say(UNMEASURED, model=found.model)}"
+    if predicted.extrapolates:
+        yield f"  {say(EXTRAPOLATED, why='; '.join(predicted.extrapolates))}"
+    if setting.nodes > len(found.basis.nodes) and setting.slowness:
+        yield "  further machines count as the middle one of those that were measured"
+
+
+def _setting_words(found: Predicted) -> str:
+    """`stories15m, q4_0 weights, eight nodes, links of 2500 Mbit/s`."""
+    setting, asked = found.setting, found.asked
+    told = [
+        say(LINK, rate=f"{setting.link_mbit:g}") if setting.link_mbit else "",
+        say(LATENCY, times=f"{asked.latency:g}") if asked.latency != 1 else "",
+        say(MEMORY, times=f"{asked.memory:g}") if asked.memory != 1 else "",
+        say(PROCESSOR, times=f"{asked.processor:g}") if asked.processor != 1 else "",
+        say(ROOT, name=asked.root) if asked.root else "",
+    ]
+    rest = "".join(f", {one}" for one in told if one)
+    return say(
+        ASKED, model=found.model, weights=setting.weights, nodes=nodes(setting.nodes), rest=rest
+    )
+
+
+HEAD = ("ms per token", "90 % interval", "tokens/s", "against the best", "")
+
+
+def _table_lines(found: Sequence[Predicted]) -> Iterator[str]:
+    """Print several answers as a table, a line each."""
+    rows = [("setting", *HEAD), *((_setting_words(one), *_row(one)) for one in found)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [text.ljust(width) for text, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, row[-1]]).rstrip()
+
+
+def _row(found: Predicted) -> tuple[str, ...]:
+    predicted = found.prediction
+    if predicted is None:
+        return ("-", "-", "-", "-", say(CANNOT, why=found.reason))
+    times = f"x {with_ends(*found.times)}" if found.times else "-"
+    why = say(EXTRAPOLATED, why="; ".join(predicted.extrapolates))
+    return (
+        number(predicted.total_ms),
+        f"{number(predicted.low_ms)} to {number(predicted.high_ms)}",
+        number(predicted.tokens_per_s),
+        times,
+        why if predicted.extrapolates else "",
+    )
+
+
+def consulted_json(asked: Consulted) -> dict[str, Any]:
+    """The same as data: `fits` and `answers`, times in ms."""
+    return {
+        "fits": [_fit_json(basis) for basis in asked.bases],
+        "answers": [_answer_json(one) for one in asked.answers],
+    }
+
+
+def _fit_json(basis: Basis) -> dict[str, Any]:
+    fit = basis.fit
+    return {
+        "engine": basis.engine,
+        "series": basis.label,
+        "used": basis.usable is not None,
+        "refusals": list(basis.refusals),
+        "cells": len(basis.measured),
+        "measured_nodes": list(fit.counts) if fit else [],
+        "median_error": fit.median_error if fit else None,
+        "coverage": fit.coverage if fit else None,
+    }
+
+
+def _answer_json(found: Predicted) -> dict[str, Any]:
+    predicted, best, setting = found.prediction, found.best, found.setting
+    told: dict[str, Any] = {
+        "engine": found.basis.engine,
+        "series": found.basis.label,
+        "model": found.model,
+        "weights": setting.weights,
+        "nodes": setting.nodes,
+        "link_mbit": setting.link_mbit,
+        "root": found.asked.root,
+        "latency": found.asked.latency,
+        "memory": found.asked.memory,
+        "processor": found.asked.processor,
+        "cannot": found.reason or None,
+    }
+    if predicted is None:
+        return told
+    return told | {
+        "ms_per_token": predicted.total_ms,
+        "low_ms": predicted.low_ms,
+        "high_ms": predicted.high_ms,
+        "tokens_per_s": predicted.tokens_per_s,
+        "terms_ms": dict(predicted.terms),
+        "extrapolates": list(predicted.extrapolates),
+        "best_measured_ms": best.total_ms if best else None,
+        "times_as_fast": list(found.times) if found.times else None,
+    }

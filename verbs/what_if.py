@@ -1,0 +1,55 @@
+"""The verb that asks what would be."""
+
+from __future__ import annotations
+
+import json as json_module
+
+from invoke.context import Context
+
+from verbs.verb import PROJECT, say, verb
+
+
+@verb(
+    help={
+        "run": "name of the run (default: the latest)",
+        "engine": "whose fit, by its engine or as the report calls it (default: each)",
+        "model": "model, of the run or of the catalogue (default: the fastest that was measured)",
+        "nodes": "how many; several values with commas, as for each of these: 2,4,8",
+        "weights": "type of weights: q4_0",
+        "link": "rate of the links in Mbit/s, such as 2500, or 10x for ten times as fast as now",
+        "latency": "how long a step waits, as a multiple of now: 0.5 is half as long",
+        "memory": "how many times as fast the memory is",
+        "processor": "how many times as fast the processors are",
+        "root": "name of the machine that is the root",
+        "json": "as one JSON object",
+    }
+)
+def what_if(
+    _context: Context,
+    run: str | None = None,
+    engine: str | None = None,
+    model: str | None = None,
+    nodes: str | None = None,
+    weights: str | None = None,
+    link: str | None = None,
+    latency: str | None = None,
+    memory: str | None = None,
+    processor: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Predict the time of a token in a setting that was not measured, from a run's cells."""
+    from analysis.what_if.asking import about_run
+    from analysis.what_if.told import consulted_json, consulted_lines
+    from experiments.disk.ledger import find_run
+
+    given = {
+        "model": model, "nodes": nodes, "weights": weights, "link": link, "latency": latency,
+        "memory": memory, "processor": processor, "root": root,
+    }  # fmt: skip
+    asked = about_run(find_run(PROJECT / "results", run), engine, given)
+    if json:
+        print(json_module.dumps(consulted_json(asked)))
+        return
+    for line in consulted_lines(asked):
+        say(line)
