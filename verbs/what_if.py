@@ -21,6 +21,7 @@ from verbs.verb import PROJECT, say, verb
         "memory": "how many times as fast the memory is",
         "processor": "how many times as fast the processors are",
         "root": "name of the machine that is the root",
+        "machine": "without a run: a machine of the catalogue, such as `Raspberry Pi 5 8GB`",
         "json": "as one JSON object",
     }
 )
@@ -36,6 +37,7 @@ def what_if(
     memory: str | None = None,
     processor: str | None = None,
     root: str | None = None,
+    machine: str | None = None,
     json: bool = False,
 ) -> None:
     """Predict the time of a token in a setting that was not measured, from a run's cells."""
@@ -47,6 +49,15 @@ def what_if(
         "model": model, "nodes": nodes, "weights": weights, "link": link, "latency": latency,
         "memory": memory, "processor": processor, "root": root,
     }  # fmt: skip
+    if machine:
+        from analysis.what_if.bought import bought_json, bought_lines, bought_of
+
+        guessed = bought_of(machine, engine, given | {"run": run})
+        if json:
+            print(json_module.dumps(bought_json(guessed)))
+        for line in () if json else bought_lines(guessed):
+            say(line)
+        return
     asked = about_run(find_run(PROJECT / "results", run), engine, given)
     if json:
         print(json_module.dumps(consulted_json(asked)))

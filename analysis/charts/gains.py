@@ -24,6 +24,7 @@ READ = (
 SAID = "{who}: {gains}."
 ONE = "{change} {times} ({low} to {high})"
 ROW_IN = 0.3
+TITLE_CHARACTERS = 34
 
 
 def gain_chart(data: pd.DataFrame) -> Chart | None:
@@ -52,12 +53,12 @@ _KEYS = ["engine", "series", "model", "weights"]
 def _figure(panels: list[pd.DataFrame]) -> Figure:
     with mpl.rc_context(dict(style.RC)):
         heights = [len(rows) + 1 for rows in panels]
-        size = (style.WIDTH_IN, ROW_IN * sum(heights) + 0.6 * len(panels))
+        size = (style.WIDTH_IN, ROW_IN * sum(heights) + 0.75 * len(panels))
         figure = Figure(figsize=size, layout="constrained")
-        grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)
+        grid = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)
         for rows, axes in zip(panels, grid[:, 0], strict=True):
             _panel(axes, rows)
-            axes.set_title(_who(rows)[: style.TITLE_CHARACTERS])
+            axes.set_title(_title(rows))
         grid[-1, 0].set_xlabel("times as fast")
     return figure
 
@@ -80,6 +81,16 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
 def _who(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     return f"{first['model']} ({first['weights']}), {first['series']}, {nodes(int(first['nodes']))}"
+
+
+def _title(rows: pd.DataFrame) -> str:
+    """What the panel is about, on two lines that fit next to the names of the bars."""
+    first = rows.iloc[0]
+    lines = (
+        f"{first['model']} ({first['weights']})",
+        f"{first['series']}, {nodes(int(first['nodes']))}",
+    )
+    return "\n".join(line[:TITLE_CHARACTERS] for line in lines)
 
 
 def _said(rows: pd.DataFrame) -> str:

@@ -20,11 +20,11 @@ from models.memory import MIB
 from models.shape import ALL_WEIGHTS, BLOCK_BYTES, Weights, packed_bytes
 
 TOO_LITTLE = (
-    "{nodes} with the memory of those of the run cannot hold it with room for {context} tokens: "
+    "{nodes} with this memory cannot hold it with room for {context} tokens: "
     "the {which} needs about {need} MiB and has {have} MiB"
 )
 TOGETHER = (
-    "{nodes} with the memory of those of the run cannot hold it: the weights alone take {need} "
+    "{nodes} with this memory cannot hold it: the weights alone take {need} "
     "MiB, and they have {have} MiB together"
 )
 NO_WEIGHTS = "the engine has no {asked} weights where these cells were measured ({measured})"
@@ -115,9 +115,19 @@ def too_little(basis: Basis, setting: Setting) -> str:
     if not known or not all(known) or _has_run(basis, setting):
         return ""
     have = (known + (min(known),) * setting.nodes)[: setting.nodes]
+    return too_little_of(setting, have, basis.context or setting.shape.context)
+
+
+def too_little_of(setting: Setting, have: tuple[int, ...], context: int) -> str:
+    """Why nodes with so many MiB each cannot hold a model; empty if they can.
+
+    Args:
+        setting: the model, its weights and the number of nodes.
+        have: MiB of each node, the root first.
+        context: tokens that there must be room for.
+    """
     if is_chain(setting.wire):
         return _together(setting, have)
-    context = basis.context or setting.shape.context
     need = dllama_need(setting.shape, setting.weights, setting.nodes, context)
     for which, needed, smallest in (
         ("root", need.root_mib, have[0]),
