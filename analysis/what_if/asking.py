@@ -41,7 +41,7 @@ class Consulted:
 
 
 def about_run(folder: Path, engine: str | None, given: Mapping[str, str | None]) -> Consulted:
-    """Predicted questions by the fits of a run.
+    """Answer questions by the fits of a run.
 
     Args:
         folder: of the run.
@@ -54,9 +54,12 @@ def about_run(folder: Path, engine: str | None, given: Mapping[str, str | None])
     questions = supposed_of(given)
     account = Account.read(folder)
     known = newest_for(folder.parent, account.manifest.nodes, at=account.manifest.created_at)
-    bases = bases_of_run(account.manifest, tables_of(account), known.record)
+    run, tables = account.manifest, tables_of(account)
+    bases = bases_of_run(run, tables, known.record, engine)
+    if engine is not None and not bases:
+        bases = bases_of_run(run, tables, known.record)
     if not bases:
-        raise HerdError(say(NO_FIT, run=account.manifest.run))
+        raise HerdError(say(NO_FIT, run=run.run))
     wanted = _chosen(bases, engine, {asked.model for asked in questions})
     return Consulted(wanted, tuple(predicted_of(wanted, questions)))
 
@@ -84,7 +87,7 @@ def predicted_of(bases: Iterable[Basis], questions: Iterable[Supposed]) -> list[
 
 
 def bases_of_run(
-    run: RunManifest, tables: Tables, probe: ProbeRecord | None = None
+    run: RunManifest, tables: Tables, probe: ProbeRecord | None = None, engine: str | None = None
 ) -> tuple[Basis, ...]:
     """Fit the cells of a run; of a run with parts, those of each part.
 
@@ -92,12 +95,13 @@ def bases_of_run(
         run: the run's plan.
         tables: what was measured.
         probe: what was measured of its machines by themselves.
+        engine: whose, or the label of the cells; None for all.
     """
     found: list[Basis] = []
     for name, (part, rows) in by_part(run, tables).items():
         first, own = first_arms(part, rows)
         cells = cell_results(first, own.trials, own.attempts, own.nodes)
         series = [one for one in series_of(cells) if not one.is_remote]
-        made = bases_of(first, series, fits_of(first, series, own.nodes, probe))
+        made = bases_of(first, series, fits_of(first, series, own.nodes, probe, engine))
         found += [replace(one, label=f"{name}: {one.label}") if name else one for one in made]
     return tuple(found)

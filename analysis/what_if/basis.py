@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+import numpy as np
+
 from analysis.cells.cells import CellResult, Series
-from analysis.model.cost import COEFFICIENTS, Observation, Setting
+from analysis.model.cost import COEFFICIENTS, Floats, Observation, Setting
 from analysis.model.fit import CostFit
 from analysis.network.run_fits import GroupFit
 from collect.run import RunManifest
@@ -15,6 +17,8 @@ from collect.run import RunManifest
 ALL_DRAWS, MOST_DRAWS, FEWEST_DRAWS = 600, 400, 100
 """Draws of all fits of a page together, of one fit at most, and of one at least: a page may grow by
 100 kB. `fab what-if` computes from the same ones."""
+DIGITS = 5
+"""Significant ones of a draw. Python computes from these, too."""
 MOST_SHOWN = ALL_DRAWS // FEWEST_DRAWS
 """Fits of a page."""
 
@@ -126,17 +130,23 @@ def _memory(run: RunManifest, name: str) -> int:
 
 
 def _thinned(basis: Basis, draws: int) -> Basis:
-    """The same with fewer draws."""
+    """The same with fewer draws, of as many digits as a page gets."""
     fit = basis.fit
-    if fit is None or len(fit.noise[0]) <= draws:
+    if fit is None:
         return basis
-    kept = [place * len(fit.noise[0]) // draws for place in range(draws)]
+    there = len(fit.noise[0])
+    kept = [place * there // min(draws, there) for place in range(min(draws, there))]
     fewer = replace(
         fit,
-        draws={name: fit.draws[name][kept] for name in COEFFICIENTS},
-        noise=(fit.noise[0][kept], fit.noise[1][kept]),
+        draws={name: _short(fit.draws[name][kept]) for name in COEFFICIENTS},
+        noise=(_short(fit.noise[0][kept]), _short(fit.noise[1][kept])),
     )
     return replace(basis, fit=fewer)
+
+
+def _short(values: Floats) -> Floats:
+    """Values with `DIGITS` significant digits."""
+    return np.array([[float(f"{value:.{DIGITS}g}") for value in row] for row in values])
 
 
 def usable(bases: Iterable[Basis]) -> list[tuple[Basis, CostFit]]:

@@ -38,7 +38,8 @@ from analysis.what_if.supposed import (
 from core.foreign import visible
 from models.shape import Weights
 
-DIGITS = 5
+DIGITS = 8
+"""Of what is no draw."""
 MOST_COUNT = 16
 """Nodes up to which the page offers each number; beyond, doublings up to twice the measured."""
 MOST_CHOICES = 600
@@ -230,7 +231,7 @@ def _paces(basis: Basis, asked: Supposed) -> list[list[float]]:
 
 
 def _list(values: Floats) -> list[float]:
-    return [_rounded(value) for value in np.ravel(values)]
+    return [float(value) for value in np.ravel(values)]
 
 
 def _rounded(value: float) -> float:

@@ -204,7 +204,7 @@ def test_the_page_gets_what_python_computes_from() -> None:
                     one = found.prediction
                     ends = [one.total_ms, one.low_ms, one.high_ms]
                     expected = [*ends, *(one.terms[term] for term in TERMS)]
-                    assert told[0] == pytest.approx(expected, rel=1e-4)
+                    assert told[0] == pytest.approx(expected, rel=1e-7)
                     assert told[1] == list(one.extrapolates)
 
 
