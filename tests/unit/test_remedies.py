@@ -43,6 +43,9 @@ MENTIONS = {
     ("analysis/verdict/caveats.py", "run-matrix"),
     ("verbs/plans.py", "compare"),
     ("models/fine_tuned.py", "finetune"),
+    ("experiments/planning/describe.py", "doctor"),
+    ("experiments/tune/winner.py", "tune"),
+    ("analysis/what_if/asking.py", "run-matrix"),
 }
 """Verbs that read an inventory, named in a sentence and not as what to paste."""
 
