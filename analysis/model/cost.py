@@ -9,7 +9,7 @@ Units: milliseconds, megabytes (10^6), Mbit/s. docs/cost-model.md explains each 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
@@ -66,6 +66,8 @@ class Setting:
         memory_gain: how many times faster the memory is than that of the fit.
         compute_gain: the same for arithmetic and cost of layers.
         latency_gain: the same for the latency of a step.
+        names: of the machines that take part, root first; those that are not known are left out.
+            The time depends on their slowness alone.
     """
 
     shape: ModelShape
@@ -81,6 +83,7 @@ class Setting:
     memory_gain: float = 1.0
     compute_gain: float = 1.0
     latency_gain: float = 1.0
+    names: tuple[str, ...] = ()
 
     @property
     def sends(self) -> Exchanged:
@@ -225,7 +228,6 @@ class Observation:
     error: float = 0.0
     label: str = ""
     model: str = ""
-    extra: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_parts(self) -> bool:

@@ -1,4 +1,4 @@
-// The cost model of docs/cost-model.md, evaluated from a fit as JSON (analysis/model/exported.py).
+// The cost model of docs/cost-model.md, evaluated from the JSON of analysis/what_if/payload.py.
 // It is the same sum as `terms_of` in analysis/model/cost.py; tests compare the two.
 "use strict";
 

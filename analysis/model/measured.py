@@ -73,6 +73,35 @@ class MeasuredGroup:
     counts: tuple[int, ...] = ()
     slowness: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def reference(self) -> str:
+        """The machine to which `slowness` refers; empty where machines were not measured alone."""
+        return next((name for name, taken in self.slowness.items() if taken == 1.0), "")
+
+    @property
+    def fitted(self) -> tuple[Observation, ...]:
+        """The observations that a fit may be judged by.
+
+        A machine alone gave its own slowness, so that its time follows from that of the reference
+        for the same task, and a fit predicts nothing there. Such cells are left out.
+        """
+        alone = [one for one in self.observations if one.setting.nodes == 1]
+        known = {_task(one) for one in alone if one.setting.names == (self.reference,)}
+        return tuple(
+            one
+            for one in self.observations
+            if one.setting.nodes > 1
+            or one.setting.names == (self.reference,)
+            or not set(one.setting.names) & self.slowness.keys()
+            or _task(one) not in known
+        )
+
+
+def _task(one: Observation) -> tuple[object, ...]:
+    """What a machine does in a cell, but for the machine itself."""
+    setting = one.setting
+    return one.model, setting.weights, setting.link_mbit, setting.delay_ms
+
 
 Shapes = Callable[[str], ModelShape]
 """Find the sizes of a model by its name; raises HerdError for one that is not known."""
@@ -176,6 +205,7 @@ def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
         position=_position(cell),
         slowness=tuple(about.slowness[name] for name in names) if known and names else (),
         shared=about.run.share_machine(names) and not is_chain(wire),
+        names=tuple(names),
     )
     return Observation(
         setting=setting,

@@ -1,15 +1,14 @@
-"""What a fit says about a setting that was not measured: how sure it is, and what would help."""
+"""What a fit says about a setting that was not measured, and how sure it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.model.cost import TERMS, Floats, Setting, Term, features_of
+from analysis.model.cost import TERMS, Setting, Term, features_of
 from analysis.model.fit import TAILS, CostFit
-from analysis.model.posterior import sum_of
 from analysis.model.wire import limit
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing, nodes, number
@@ -19,15 +18,6 @@ MOST_GAIN = 4.0
 """How many times faster or slower a machine may be and still count as the same class."""
 NEAR = 2.0
 """How far beyond what was measured a size or a rate may be without counting as extrapolation."""
-STEP = 1.01
-LEVERS: Mapping[str, str] = {
-    "memory": "more memory bandwidth",
-    "computing": "faster arithmetic and layers",
-    "link": "more link rate",
-    "latency": "less latency of a step",
-    "waiting": "no waiting for the slowest node",
-    "nodes": "more nodes",
-}
 
 OTHER_WIRE = (
     "The fit is of the way in which {fitted} exchanges ({wire}); this release or engine has "
@@ -53,23 +43,6 @@ LONGER = "so long a text was not measured"
 
 
 @dataclass(frozen=True, slots=True)
-class Lever:
-    """How the time changes with one of the things that it depends on.
-
-    Attributes:
-        name: a key of `LEVERS`.
-        elasticity: d ln T / d ln x, median: -0.4 means that 1 % more of it saves 0.4 %.
-        low: lower end of the 90 % interval.
-        high: upper end.
-    """
-
-    name: str
-    elasticity: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Prediction:
     """The time of a decoded token in a setting.
 
@@ -79,7 +52,6 @@ class Prediction:
         low_ms: lower end of the 90 % interval of what would be measured.
         high_ms: upper end.
         terms: term to its median, in ms.
-        levers: what it depends on, the strongest first.
         extrapolates: what of the setting is beyond the measured cells, a clause each.
     """
 
@@ -88,7 +60,6 @@ class Prediction:
     low_ms: float
     high_ms: float
     terms: Mapping[Term, float]
-    levers: tuple[Lever, ...]
     extrapolates: tuple[Sentence, ...]
 
     @property
@@ -122,7 +93,6 @@ def predict(
         low_ms=float(low),
         high_ms=float(high),
         terms={name: float(np.median(terms[name])) for name in TERMS},
-        levers=levers_of(fit, setting),
         extrapolates=tuple(beyond(fit, setting)),
     )
 
@@ -179,33 +149,3 @@ def _beyond_links(measured: list[Setting], setting: Setting) -> Iterator[Sentenc
 
 def _near(value: float, measured: list[int]) -> bool:
     return min(measured) / NEAR <= value <= NEAR * max(measured)
-
-
-def levers_of(fit: CostFit, setting: Setting) -> tuple[Lever, ...]:
-    """How the time changes with each thing, the strongest first; without what changes nothing."""
-    link = setting.link_mbit or features_of([setting]).link_mbit[0]
-    changed = {
-        "memory": replace(setting, memory_gain=setting.memory_gain * STEP),
-        "computing": replace(setting, compute_gain=setting.compute_gain * STEP),
-        "latency": replace(setting, latency_gain=setting.latency_gain * STEP),
-        "link": replace(setting, link_mbit=link * STEP),
-    }
-    before = np.log(sum_of(fit.terms(features_of([setting]))))
-    found = {
-        name: (np.log(sum_of(fit.terms(features_of([other])))) - before) / np.log(STEP)
-        for name, other in changed.items()
-    }
-    terms = fit.terms(features_of([setting]))
-    found["waiting"] = terms["waiting"] / sum_of(terms)
-    double = replace(setting, nodes=2 * setting.nodes, slowness=())
-    if limit(setting.wire, setting.shape, setting.weights, double.nodes) is None:
-        more = np.log(sum_of(fit.terms(features_of([double]))))
-        found["nodes"] = (more - before) / np.log(2)
-    levers = [_lever(name, values) for name, values in found.items()]
-    kept = [one for one in levers if max(abs(one.low), abs(one.high)) > 0.0]
-    return tuple(sorted(kept, key=lambda one: -abs(one.elasticity)))
-
-
-def _lever(name: str, values: Floats) -> Lever:
-    low, middle, high = (float(one) for one in np.quantile(values, (TAILS[0], 0.5, TAILS[1])))
-    return Lever(name, middle, low, high)

@@ -94,4 +94,4 @@ def _fit(group: MeasuredGroup, probe: ProbeRecord | None) -> FitOutcome:
     if group.refusal is not None:
         return FitOutcome(None, ())
     priors = priors_from(probe, group.names) if probe else {}
-    return fit_judged(group.observations, group.version, priors, group.device)
+    return fit_judged(group.fitted, group.version, priors, group.device)

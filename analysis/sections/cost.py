@@ -34,6 +34,10 @@ FEW = (
     "That is {counts} numbers of nodes. From four on, these errors say something about further "
     "ones."
 )
+ALONE = (
+    "How fast each machine is relative to {first} follows from its own cells alone. So only those "
+    "of {first} count among these."
+)
 CLOSE = "The cells do not determine {names}: these are as they were believed beforehand."
 REFUSED = "{who}: {why}"
 ONE_BAR = "{who}, {model} on {nodes}: {parts}"
@@ -122,6 +126,8 @@ def _told(one: GroupFit) -> Iterator[Sentence]:
     cells = plural(len(fit.left_out), "cell")
     covered = sum(cell.is_covered for cell in fit.left_out)
     yield say(ERRORS, cells=cells, error=percent(fit.median_error), covered=covered)
+    if len(fit.observations) < len(one.group.observations):
+        yield say(ALONE, first=one.group.reference)
     if len(fit.counts) < ENOUGH_COUNTS:
         yield say(FEW, counts=len(fit.counts))
     if unknown := fit.unknown():

@@ -104,7 +104,7 @@
       nodes.limits(Math.min(...counts), Math.max(...counts));
       nodes.set(own.best[0]);
       weights.value = own.best[1];
-      if (fitted().roots.length) root.selectedIndex = 0;
+      if (fitted().roots.length) root.selectedIndex = own.root;
       const isRate = own.link !== null;
       link.label(isRate ? words.link : words.link_times);
       link.limits(...(isRate ? data.ranges.rate : data.ranges.times));

@@ -111,10 +111,9 @@ def too_little(basis: Basis, setting: Setting) -> str:
 
     Nodes that the run does not have count as the smallest of those that it has.
     """
-    known = basis.memory_mib
-    if not known or not all(known) or _has_run(basis, setting):
+    have = basis.memory_of(setting)
+    if not have or _has_run(basis, setting):
         return ""
-    have = (known + (min(known),) * setting.nodes)[: setting.nodes]
     return too_little_of(setting, have, basis.context or setting.shape.context)
 
 
@@ -142,13 +141,20 @@ def too_little_of(setting: Setting, have: tuple[int, ...], context: int) -> str:
 
 
 def _has_run(basis: Basis, setting: Setting) -> bool:
-    """Whether no fewer bits of the same model were measured on no more nodes."""
+    """Whether no fewer bits of the same model were measured on no more nodes, nor larger ones."""
+    have = basis.memory_of(setting)
     return any(
         one.setting.shape == setting.shape
         and one.setting.nodes <= setting.nodes
         and BLOCK_BYTES[one.setting.weights] >= BLOCK_BYTES[setting.weights]
+        and _no_larger(basis.memory_of(one.setting), have)
         for one in basis.measured
     )
+
+
+def _no_larger(measured: tuple[int, ...], have: tuple[int, ...]) -> bool:
+    """Whether neither the root nor the smallest of the measured machines has more memory."""
+    return measured[0] <= have[0] and min(measured) <= min(have)
 
 
 def _together(setting: Setting, have: tuple[int, ...]) -> Sentence | str:

@@ -12,6 +12,7 @@ from analysis.cells.cells import CellResult, Series
 from analysis.model.cost import COEFFICIENTS, Floats, Observation, Setting
 from analysis.model.fit import CostFit
 from analysis.network.run_fits import GroupFit
+from analysis.text.wording import nodes
 from collect.run import RunManifest
 
 ALL_DRAWS, MOST_DRAWS, FEWEST_DRAWS = 600, 400, 100
@@ -75,17 +76,45 @@ class Basis:
         known = [one.setting.link_mbit for one in self.measured if one.setting.link_mbit]
         return start.link_mbit or max(known, default=None)
 
-    def pace_of(self, nodes: int, root: str | None) -> tuple[float, ...]:
-        """The slowness of the machines that take part, the root first; empty where not known.
+    def lineup(self, start: Setting, count: int, root: str | None) -> tuple[str, ...]:
+        """The machines that take part: those of a measured setting first, then others of the run.
 
-        Machines that the run does not have count as one in the middle of those that it has.
+        Args:
+            start: the measured setting.
+            count: how many take part. Fewer names mean that the run has no more machines.
+            root: who comes first; None for the root of the measured setting.
         """
-        known = [name for name in self.nodes if name in self.slowness]
-        if len(known) < len(self.nodes) or not known:
+        own = dict.fromkeys([*([root] if root else []), *start.names, *self.nodes])
+        return tuple(own)[:count]
+
+    def pace_of(self, names: Sequence[str], count: int) -> tuple[float, ...]:
+        """The slowness of machines that take part; empty where not each is known.
+
+        Those that the run does not have count as one in the middle of those that it has.
+        """
+        if not self.slowness or not set(self.nodes) <= self.slowness.keys():
             return ()
-        order = ([root] if root else []) + [name for name in known if name != root]
         usual = median(self.slowness.values())
-        return tuple([self.slowness[name] for name in order] + [usual] * nodes)[:nodes]
+        return tuple([self.slowness[name] for name in names] + [usual] * count)[:count]
+
+    def who(self, setting: Setting) -> str:
+        """`two nodes`; where machines differ, with the one that is the root: `(root desk)`."""
+        said = nodes(setting.nodes)
+        if not self.slowness or not setting.names:
+            return said
+        return f"{said} ({'root ' if setting.nodes > 1 else ''}{setting.names[0]})"
+
+    def memory_of(self, setting: Setting) -> tuple[int, ...]:
+        """MiB of the machines that take part, the root first; empty where not each is known.
+
+        Those that the run does not have count as the smallest of those that it has.
+        """
+        known = dict(zip(self.nodes, self.memory_mib, strict=False))
+        if not known or not all(known.values()):
+            return ()
+        names = [name for name in setting.names if name in known] or self.nodes
+        smallest = min(known.values())
+        return tuple([known[name] for name in names] + [smallest] * setting.nodes)[: setting.nodes]
 
 
 def bases_of(
@@ -109,7 +138,7 @@ def _basis(run: RunManifest, one: GroupFit, results: Mapping[str, CellResult]) -
     group = one.group
     cells = [results[cell_id] for cell_id in group.cell_ids]
     took_part = {name for cell in cells for name in cell.record.nodes}
-    nodes = tuple(name for name in run.nodes if name in took_part)
+    names = tuple(name for name in run.nodes if name in took_part)
     contexts = [int(cell.record.params.get("context", 0)) for cell in cells]
     return Basis(
         engine=group.engine,
@@ -117,9 +146,9 @@ def _basis(run: RunManifest, one: GroupFit, results: Mapping[str, CellResult]) -
         fit=one.outcome.fit,
         refusals=one.refusals,
         measured=group.observations,
-        nodes=nodes,
+        nodes=names,
         slowness=group.slowness,
-        memory_mib=tuple(_memory(run, name) for name in nodes),
+        memory_mib=tuple(_memory(run, name) for name in names),
         context=max(contexts, default=0),
     )
 

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.model.cost import Floats, Observation, features_of
 from analysis.model.fit import CostFit, totals_of
 from analysis.text.sentence import Sentence, say
-from analysis.text.wording import count, nodes
+from analysis.text.wording import count
 from analysis.what_if.answer import cannot, ends_of, offered
 from analysis.what_if.basis import Basis, usable
 from analysis.what_if.supposed import Link, Supposed, setting_of
@@ -132,6 +132,6 @@ def gain_frame(gains: Iterable[Gain]) -> pd.DataFrame:
 
 def starting_from(gain: Gain) -> str:
     """`four nodes`, with what distinguishes the cells of the fit where the engine has several."""
-    said = nodes(gain.start.setting.nodes)
+    said = gain.basis.who(gain.start.setting)
     label = gain.basis.label
     return said if label == gain.basis.engine else f"{said} ({label})"

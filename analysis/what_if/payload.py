@@ -23,7 +23,7 @@ from analysis.model.cost import (
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.predict import FASTER, MOST_GAIN, NO_LINK, OTHER_LINK, beyond
 from analysis.text.sentence import say
-from analysis.text.wording import nodes, plural
+from analysis.text.wording import plural
 from analysis.what_if.answer import cannot, measured_range, offered
 from analysis.what_if.basis import MOST_SHOWN, Basis
 from analysis.what_if.supposed import (
@@ -179,7 +179,8 @@ def _model(
     asked = [Supposed(model=best.model, nodes=count, weights=kind) for kind, count in wanted]
     return {
         "name": visible(best.model),
-        "best": [start.nodes, start.weights, _rounded(best.total_ms), nodes(start.nodes)],
+        "best": [start.nodes, start.weights, _rounded(best.total_ms), basis.who(start)],
+        "root": basis.nodes.index(start.names[0]) if basis.slowness and start.names else 0,
         "link": basis.link_mbit(start),
         "choices": [_choice(basis, fit, one, pool) for one in asked],
     }

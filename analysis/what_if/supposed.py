@@ -182,8 +182,9 @@ def setting_of(basis: Basis, asked: Supposed) -> Setting:
     usual = start.setting
     nodes = asked.nodes or usual.nodes
     if asked.root:
-        _check_root(basis, asked.root, nodes)
+        _check_root(basis, asked.root)
     weights = asked.weights or usual.weights
+    names = basis.lineup(usual, nodes, asked.root)
     return replace(
         usual,
         shape=shape,
@@ -191,7 +192,8 @@ def setting_of(basis: Basis, asked: Supposed) -> Setting:
         exchanged=usual.exchanged if weights == usual.weights else None,
         nodes=nodes,
         link_mbit=_rate(basis, usual, asked.link),
-        slowness=basis.pace_of(nodes, asked.root),
+        slowness=basis.pace_of(names, nodes),
+        names=names,
         shared=any(one.setting.shared for one in basis.measured),
         memory_gain=asked.memory,
         compute_gain=asked.processor,
@@ -213,13 +215,13 @@ def _rate(basis: Basis, usual: Setting, link: Link | None) -> float | None:
     return link.mbit
 
 
-def _check_root(basis: Basis, root: str, nodes: int) -> None:
+def _check_root(basis: Basis, root: str) -> None:
     if root not in basis.nodes:
         raise HerdError(
             f"--root {one_line(root)}: no such machine took part. It must be one of "
             f"{', '.join(map(one_line, basis.nodes))}."
         )
-    if not basis.pace_of(nodes, root):
+    if not basis.pace_of([root], 1):
         raise HerdError(
             f"--root {one_line(root)}: how fast each machine is alone was not measured. A matrix "
             "with `on: [each, first]` measures it."

@@ -10,7 +10,7 @@ from analysis.model.cost import TERMS
 from analysis.model.fit import CostFit
 from analysis.model.scope import ENOUGH_COUNTS
 from analysis.text.sentence import say
-from analysis.text.wording import listing, nodes, number, percent, plural, with_ends
+from analysis.text.wording import listing, number, percent, plural, with_ends
 from analysis.what_if.answer import Predicted, measured_range
 from analysis.what_if.asking import Consulted
 from analysis.what_if.basis import Basis
@@ -24,13 +24,12 @@ NOT_FITTED = "{who}: not fitted. {why}"
 ASKED = "{model}, {weights} weights, {nodes}{rest}"
 TIME = "{ms} ms per token ({low} to {high} in 90 of 100 cases), {rate} tokens/s ({slow} to {fast})"
 TERMS_TOLD = "consists of (medians, ms): {terms}"
-FASTER = "{times} times as fast as the fastest measured cell ({nodes}, {weights}: {ms} ms)"
+FASTER = "{times} times as fast as the fastest measured cell: {ms} ms on {nodes} with {weights}"
 UNMEASURED = "{model} was not measured in this run: its sizes are from the catalogue"
 EXTRAPOLATED = "extrapolation: {why}"
 CANNOT = "cannot run: {why}"
 LINK, LATENCY = "links of {rate} Mbit/s", "latency of a step x {times}"
 MEMORY, PROCESSOR = "memory x {times}", "processor x {times}"
-ROOT = "root {name}"
 
 
 def consulted_lines(asked: Consulted) -> Iterator[str]:
@@ -80,7 +79,8 @@ def _lines_of(found: Predicted) -> Iterator[str]:
         best = found.best.setting
         times = with_ends(*found.times)
         ms = number(found.best.total_ms)
-        yield f"  {say(FASTER, times=times, nodes=nodes(best.nodes), weights=best.weights, ms=ms)}"
+        who = found.basis.who(best)
+        yield f"  {say(FASTER, times=times, nodes=who, weights=best.weights, ms=ms)}"
     else:
         yield f"  {say(UNMEASURED, model=found.model)}"
     if predicted.extrapolates:
@@ -97,12 +97,10 @@ def _setting_words(found: Predicted) -> str:
         say(LATENCY, times=f"{asked.latency:g}") if asked.latency != 1 else "",
         say(MEMORY, times=f"{asked.memory:g}") if asked.memory != 1 else "",
         say(PROCESSOR, times=f"{asked.processor:g}") if asked.processor != 1 else "",
-        say(ROOT, name=asked.root) if asked.root else "",
     ]
     rest = "".join(f", {one}" for one in told if one)
-    return say(
-        ASKED, model=found.model, weights=setting.weights, nodes=nodes(setting.nodes), rest=rest
-    )
+    who = found.basis.who(setting)
+    return say(ASKED, model=found.model, weights=setting.weights, nodes=who, rest=rest)
 
 
 HEAD = ("ms per token", "90 % interval", "tokens/s", "against the best", "")
@@ -164,6 +162,7 @@ def _answer_json(found: Predicted) -> dict[str, Any]:
         "nodes": setting.nodes,
         "link_mbit": setting.link_mbit,
         "root": found.asked.root,
+        "machines": list(setting.names),
         "latency": found.asked.latency,
         "memory": found.asked.memory,
         "processor": found.asked.processor,

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from analysis.report import compose
-from analysis.study import Study
+from analysis.study import Study, study_of
 from analysis.text.wording import number
 from analysis.what_if.answer import Predicted, answer
 from analysis.what_if.basis import usable
 from analysis.what_if.supposed import Link, Supposed
 from tests.browser.chromium import CHROMIUM, Page, browsing
+from tests.doubles.paced_run import paced_frames
 from tests.doubles.predicted_run import (
     DLLAMA,
     LLAMA,
@@ -187,3 +188,22 @@ def test_it_fits_the_screen(index: Path, tmp_path: Path, width: int) -> None:
             " one.getBoundingClientRect().right)) - innerWidth"
         )
         assert wide <= 0
+
+
+def test_the_panel_begins_with_the_machines_of_the_fastest_cell(tmp_path: Path) -> None:
+    run, tables = paced_frames((DLLAMA,))
+    (tmp_path / "report").mkdir()
+    compose(run, tables, tmp_path / "report")
+    [(basis, fit)] = usable(study_of(run, tables).bases)
+    found = answer(basis, fit, Supposed()).prediction
+    assert found is not None
+    with browsing(tmp_path / "profile") as page:
+        page.open((tmp_path / "report" / "index.html").as_uri())
+        assert page.value("document.getElementById('what-if-panel-root').value") == "desk"
+        told = str(page.value(TEXT))
+        assert told.startswith(f"{number(found.total_ms)} ms per token")
+        assert "on one node (desk) with q4_0 weights" in told
+        set_to(page, "root", "pi3")
+        slow = answer(basis, fit, Supposed(root="pi3")).prediction
+        assert slow is not None
+        assert str(page.value(TEXT)).startswith(f"{number(slow.total_ms)} ms per token")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from collect.run import RunManifest, Scalar
 from collect.tables import Tables
@@ -34,9 +35,10 @@ def placed_frames(
     *,
     axes: Sequence[str] = ("engine", "on", "nodes"),
     fleet: Sequence[str] = FLEET,
+    **options: Any,  # noqa: ANN401 - handed on to make_frames
 ) -> tuple[RunManifest, Tables]:
     """Such a run from the outcome of every trial; cells on `first` take the first of the fleet."""
-    run, tables = make_frames(outcomes, axes=axes)
+    run, tables = make_frames(outcomes, axes=axes, **options)
     facts = next(iter(run.nodes.values()))
     boards = {name: PI_5 if name.startswith("pi") else "OptiPlex 7050" for name in fleet}
     cells = tuple(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from analysis.model.cost import TERMS, Observation, Setting
-from analysis.model.exported import to_json
 from analysis.model.fit import CostFit, fit_of
 from analysis.model.predict import predict
 from analysis.model.scope import fit_judged
@@ -76,17 +75,6 @@ def test_a_prediction_has_the_truth_in_its_interval_and_its_terms() -> None:
     assert found.tokens_per_s == pytest.approx(1000 / found.total_ms)
 
 
-def test_levers_have_the_signs_of_their_terms() -> None:
-    _, fit = fitted()
-    setting = next(one.setting for one in fit.observations if one.setting.nodes == 4)
-    levers = {one.name: one for one in predict(fit, setting).levers}
-    for name in ("memory", "computing", "link", "latency"):
-        assert -1 <= levers[name].elasticity <= 0
-        assert levers[name].low <= levers[name].elasticity <= levers[name].high
-    parts = -sum(levers[name].elasticity for name in ("memory", "computing", "link", "latency"))
-    assert parts == pytest.approx(1, abs=0.1), "a time that is a sum of these and of nothing else"
-
-
 def test_a_faster_link_saves_what_the_transfer_takes() -> None:
     _, fit = fitted()
     setting = next(one.setting for one in fit.observations if one.setting.nodes == 8)
@@ -132,20 +120,6 @@ def test_what_a_fit_says_nothing_about_is_refused(
 def test_the_same_version_and_device_are_not_refused() -> None:
     _, fit = fitted()
     predict(fit, fit.observations[0].setting, version="v0.16.4", device="cpu")
-
-
-def test_json_has_what_a_page_needs() -> None:
-    _, fit = fitted()
-    shape = shape_named("Llama-3-8B")
-    assert shape is not None
-    told = to_json(fit, {"Llama-3-8B": shape}, ("q4_0", "f32"))
-    draws = {len(values) for values in told["coefficients"].values()}
-    assert draws == {len(told["noise"]["computing"])} == {400}
-    by_nodes = {(c["weights"], c["nodes"]): c for c in told["choices"]}
-    assert by_nodes["q4_0", 8]["limit"] is None
-    assert by_nodes["q4_0", 8]["beyond"] == []
-    assert "8 KV heads" in by_nodes["q4_0", 16]["limit"]
-    assert "f32 weights" in by_nodes["f32", 2]["beyond"][0]
 
 
 def test_slower_nodes_are_waited_for() -> None:

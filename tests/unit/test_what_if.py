@@ -163,8 +163,9 @@ def test_another_root_needs_machines_that_were_measured_alone() -> None:
     with pytest.raises(HerdError, match="pi1, pi2"):
         answer(basis, fit, Supposed(root="desk"))
     paced = replace(basis, slowness={name: 1 + at / 2 for at, name in enumerate(basis.nodes)})
-    assert paced.pace_of(3, "pi3") == (2.0, 1.0, 1.5)
-    assert paced.pace_of(10, None)[8:] == (2.75, 2.75)
+    start = paced.measured[0].setting
+    assert paced.pace_of(paced.lineup(start, 3, "pi3"), 3) == (2.0, 1.0, 1.5)
+    assert paced.pace_of(paced.lineup(start, 10, None), 10)[8:] == (2.75, 2.75)
     slow, quick = (answer(paced, fit, Supposed(MODEL, 4, root=name)) for name in ("pi4", "pi1"))
     assert slow.prediction is not None
     assert quick.prediction is not None
