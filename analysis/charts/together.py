@@ -37,8 +37,10 @@ CUT = "{drawn} of {all} are drawn. All are in the CSV."
 SAID = "{who}: {ways}."
 WAY = "{name} ({kind}) {one} tokens/s for one user and {all} of all"
 MOST_PANELS = 4
-MOST_NAMES = 24
-"""Characters of a name next to a mark."""
+MOST_NAMES = 36
+"""Characters of names next to a mark."""
+NEAR = 0.04
+"""Share of an axis by which marks may differ and still touch."""
 COLUMNS = (
     "model", "series", "kind", "machines", "users", "one_tokens_per_s", "slowest_user",
     "fastest_user", "all_tokens_per_s", "all_low", "all_high", "first_token_s", "overlap",
@@ -168,11 +170,43 @@ def _panel(axes: Axes, own: pd.DataFrame) -> None:
         if pd.notna(row["slowest_user"]):
             axes.vlines(x, row["slowest_user"], row["fastest_user"], color=color, linewidth=1)
         axes.plot(x, y, marker, color=color, markersize=7)
-        axes.annotate(
-            str(row["machines"])[:MOST_NAMES], (x, y), xytext=(7, 5), textcoords="offset points",
-            fontsize=7.5, color=style.INK,
-        ).set_in_layout(False)  # fmt: skip
     axes.set_xlim(0, axes.get_xlim()[1] * 1.15)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.1)
     axes.set_xlabel("tokens/s of all users")
     axes.set_ylabel("tokens/s of one user")
+    right, top = axes.get_xlim()[1], axes.get_ylim()[1]
+    for kind, x, y, names in labels_of(own, NEAR * right, NEAR * top):
+        is_right = x > right / 2
+        aside = (-7 if is_right else 7, -10 if kind == SUM else 5)
+        axes.annotate(
+            names, (x, y), xytext=aside, textcoords="offset points",
+            ha="right" if is_right else "left", fontsize=7.5, color=style.INK,
+        ).set_in_layout(False)  # fmt: skip
+
+
+def labels_of(own: pd.DataFrame, wide: float, high: float) -> list[tuple[str, float, float, str]]:
+    """Kind, place and names of each label: marks of a kind that touch have one.
+
+    Args:
+        own: rows of a panel.
+        wide: tokens/s of all users by which marks may differ and touch.
+        high: the same for one user.
+    """
+    found: list[tuple[str, float, float, list[str]]] = []
+    for row in own.to_dict("records"):
+        x, y = float(row["all_tokens_per_s"]), float(row["one_tokens_per_s"])
+        touching = (
+            names
+            for kind, other_x, other_y, names in found
+            if kind == row["kind"] and abs(x - other_x) < wide and abs(y - other_y) < high
+        )
+        names = next(touching, None)
+        if names is None:
+            found.append((str(row["kind"]), x, y, [str(row["machines"])]))
+        else:
+            names.append(str(row["machines"]))
+    return [(kind, x, y, _short("; ".join(names))) for kind, x, y, names in found]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_NAMES else f"{name[: MOST_NAMES - 1]}…"

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.blocks import Prose, Section, Tabled, blocks_in, charts_in, files_in
 from analysis.cells.family import Claim
+from analysis.charts.together import labels_of
 from analysis.model.together import choices_of, claim_of
 from analysis.sections import together as section
 from analysis.study import Study, study_of
@@ -210,3 +212,14 @@ def test_deployments_at_once_need_no_machine_alone() -> None:
     assert "pi1+pi2 as 2x1, measured at once: 18" in told
     assert "All users of pi1+pi2 as 2x1 together are 1.5" in told
     assert "alone" not in told
+
+
+def test_marks_that_touch_share_a_label_and_long_names_are_cut() -> None:
+    rows = [
+        {"kind": "alone", "machines": name, "all_tokens_per_s": x, "one_tokens_per_s": x}
+        for name, x in (("desk", 10.0), ("pi1", 2.0), ("pi2", 2.1), ("a" * 50, 5.0))
+    ]
+    rows.append({"kind": "together", "machines": "pi1+pi2", "all_tokens_per_s": 2.0,
+                 "one_tokens_per_s": 2.0})  # fmt: skip
+    labels = [names for _, _, _, names in labels_of(pd.DataFrame(rows), 0.4, 0.4)]
+    assert labels == ["desk", "pi1; pi2", "a" * 35 + "…", "pi1+pi2"]
