@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,28 @@ LISTENS = "0A"
 """State of a socket in /proc/net/tcp."""
 
 
+class ProcessGroup:
+    """Processes that end with this one, also when it is killed: as a node's helper ends its own.
+
+    The leader waits for a pipe that nothing writes to. The kernel closes it when this process ends.
+    """
+
+    def __init__(self) -> None:
+        self._leader = subprocess.Popen(
+            ["/bin/sh", "-c", "read -r _; kill -KILL 0"], stdin=subprocess.PIPE, process_group=0
+        )
+        self.end = weakref.finalize(self, _end, self._leader)
+
+    @property
+    def number(self) -> int:
+        """Of the group, for processes that are to join."""
+        return self._leader.pid
+
+
+def _end(leader: subprocess.Popen[bytes]) -> None:
+    leader.communicate()
+
+
 class ChildLauncher:
     """Starts processes of this machine.
 
@@ -40,18 +63,20 @@ class ChildLauncher:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._group = ProcessGroup()
         for name in ("locks", "logs"):
             (folder / name).mkdir(parents=True, exist_ok=True)
 
     def open(self, node: Node) -> ChildConversation:
         """Nothing is in the way."""
-        return ChildConversation(node, self._folder)
+        return ChildConversation(node, self._folder, self._group)
 
     def drop(self, node: Node) -> None:
         """Nothing to forget."""
 
     def close(self) -> None:
-        """Nothing to end."""
+        """End what is left."""
+        self._group.end()
 
 
 @dataclass
@@ -95,9 +120,10 @@ class Child:
 class ChildConversation:
     """Answers every verb of the seam."""
 
-    def __init__(self, node: Node, folder: Path) -> None:
+    def __init__(self, node: Node, folder: Path, group: ProcessGroup) -> None:
         self.node = node
         self._folder = folder
+        self._group = group
         self._children: dict[str, Child] = {}
         self._replies: list[Reply] = []
         self._lock: int | None = None
@@ -227,7 +253,11 @@ class ChildConversation:
         before = _reading()
         with out.open("wb") as out_file, err.open("wb") as err_file:
             process = subprocess.Popen(
-                argv, stdout=out_file, stderr=err_file, env={**os.environ, **environment}
+                argv,
+                stdout=out_file,
+                stderr=err_file,
+                env={**os.environ, **environment},
+                process_group=self._group.number,
             )
         child = Child(fields["unit"], process, out, err, before)
         if "weights" in fields:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from rich.console import Console
 from collect.attempt import AttemptRecord, load_attempt
 from collect.tables import build_tables
 from core.errors import HerdError
+from core.paths import PROJECT_FOLDER
 from experiments.fleet.cluster import Cluster, Node
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
@@ -182,3 +185,36 @@ def test_one_runner_has_the_nodes(tmp_path: Path, machine: Path) -> None:
             measure(tmp_path, machine)
     finally:
         herd.close()
+
+
+STARTS_ONE = """\
+import pathlib, sys, time
+from experiments.fleet.cluster import Node
+from experiments.nodes.launcher import Request
+from tests.doubles.child_launcher import ChildLauncher
+conversation = ChildLauncher(pathlib.Path(sys.argv[1])).open(Node("pi1", "127.0.0.1", "127.0.0.1"))
+conversation.send(Request("start", (("unit", "u"), ("arg", "sleep"), ("arg", "600"))))
+print(conversation._children["u"].process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_what_a_killed_process_started_ends_with_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", STARTS_ONE, str(tmp_path)]
+    with subprocess.Popen(words, cwd=PROJECT_FOLDER, stdout=subprocess.PIPE, text=True) as killed:
+        assert killed.stdout is not None
+        started = Path("/proc", killed.stdout.readline().strip())
+        assert started.is_dir()
+        killed.kill()
+    until = time.monotonic() + 10
+    while _is_alive(started) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not _is_alive(started)
+
+
+def _is_alive(process: Path) -> bool:
+    """Whether a process runs; one that ended may wait for whoever inherits it."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
