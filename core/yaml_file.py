@@ -25,6 +25,8 @@ HIDDEN = "hidden"
 MOST_MISTAKES = 20
 """The limit of mistakes reported for one file."""
 LONGEST_SHOWN = 80
+_PLAIN = dict.fromkeys(("bool_type", "bool_parsing"), "give true or false")
+"""What pydantic says about the program, for the writer of a file."""
 UNQUOTED = "YAML reads plain yes, no, on and off as true and false: put the word in quotes."
 
 
@@ -78,7 +80,7 @@ def _describe(
     elif detail["type"] in ("model_type", "dict_type"):
         wrong, right = f"`{where}` must be a mapping (lines of `key: value`)", ""
     else:
-        message = detail["msg"].removeprefix("Value error, ")
+        message = _PLAIN.get(detail["type"], detail["msg"].removeprefix("Value error, "))
         given = detail["input"]
         can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
         shown = f" (`{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""

@@ -32,8 +32,8 @@ def matrix_of(
     path: str | None,
     axes: list[str],
     named: dict[str, str | None],
-    repeats: int | None,
-    seed: int | None,
+    repeats: str | None,
+    seed: str | None,
     *,
     noise: bool = False,
 ) -> Matrix:

@@ -26,8 +26,8 @@ def plan(
     engine: str | None = None,
     model: str | None = None,
     weights: str | None = None,
-    repeats: int | None = None,
-    seed: int | None = None,
+    repeats: str | None = None,
+    seed: str | None = None,
     set: list[str] | None = None,  # noqa: A002  # the flag is called --set
     matrix: str | None = None,
     inventory: str | None = None,
@@ -42,9 +42,9 @@ def plan(
     from experiments.planning.describe import describe
     from experiments.planning.precision import precision_lines, share_of
 
-    if pilot and not precision:
+    if pilot is not None and precision is None:
         raise HerdError(f"--pilot {pilot}: give --precision, too, such as --precision 3%.")
-    share = share_of(precision, "precision") if precision else None
+    share = None if precision is None else share_of(precision, "precision")
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     left_out = names_of(without)

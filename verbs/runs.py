@@ -37,8 +37,8 @@ def run_matrix(
     engine: str | None = None,
     model: str | None = None,
     weights: str | None = None,
-    repeats: int | None = None,
-    seed: int | None = None,
+    repeats: str | None = None,
+    seed: str | None = None,
     set: list[str] | None = None,  # noqa: A002  # the flag is called --set
     matrix: str | None = None,
     inventory: str | None = None,
@@ -46,7 +46,7 @@ def run_matrix(
     max_cost: str | None = None,
     noise: bool = False,
     until: str | None = None,
-    most: int | None = None,
+    most: str | None = None,
     new: bool = False,
 ) -> None:
     """Run a matrix, or continue an unfinished run, and write its report."""
@@ -134,7 +134,7 @@ def compare(
     questions: str | None = None,
     systems: str | None = None,
     systems_file: str | None = None,
-    repeats: int | None = None,
+    repeats: str | None = None,
     max_cost: str | None = None,
     replay: bool = False,
     matrix: str | None = None,

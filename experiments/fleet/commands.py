@@ -26,7 +26,7 @@ from experiments.fleet.programs import beside_python
 VERBS_WITH_INVENTORY = frozenset(
     {
         *("adopt", "check-agreement", "compare", "doctor", "finetune"),
-        *("plan", "prepare", "run-matrix", "tune"),
+        *("plan", "prepare", "probe", "run-matrix", "tune"),
     }
 )
 """Verbs of `fab` that read an inventory."""

@@ -13,8 +13,8 @@ from experiments.engines.base import Cell
 
 def noise_problem(workloads: Sequence[Workload]) -> str | None:
     """Say why no cell of these workloads can have two arms; None where some can."""
-    if any(map(may_have_arms, workloads)):
-        return None
+    if not workloads or any(map(may_have_arms, workloads)):
+        return None  # of no workload at all another sentence tells
     kinds = " and ".join(dict.fromkeys(workload.kind for workload in workloads))
     return (
         f"two identical arms show how far speeds differ, and a workload {kinds} is about texts, "

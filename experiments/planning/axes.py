@@ -13,8 +13,8 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from collect.run import Scalar
 from core.errors import HerdError
-from core.foreign import one_line
-from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES
+from core.foreign import LARGEST_COUNT, one_line
+from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES, UNQUOTED
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
 from experiments.engines.base import (
     ARM_AXIS,
@@ -49,6 +49,8 @@ PART = Axis("part", str, default="")
 PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, ON_AXIS, GROUPS_AXIS, *LINK_AXES)
 """Where a cell runs. All engines have them; cells only where the matrix names them."""
 
+LONGEST_VALUE = 1000
+"""Characters of a value; names of machines together have a limit of their own."""
 ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
 """Axes of counts that stand for something of the machine or the model where they are 0."""
 
@@ -140,7 +142,10 @@ def axis_problems(
 def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
     name = axes[0].name
     if type(value) is not axes[0].kind:
-        return f"invalid value {_shown(value)} for axis {name}: {_expected(axes[0])}."
+        quoted = f" {UNQUOTED}" if type(value) is bool and axes[0].kind is str else ""
+        return f"invalid value {_shown(value)} for axis {name}: {_expected(axes[0])}.{quoted}"
+    if problem := _size_problem(axes[0], value):
+        return problem
     listed = tuple(other for axis in axes for other in axis.values or ())
     if name == "engine" and value in APIS:
         return (
@@ -155,6 +160,16 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
         return f"invalid value {_shown(value)} for axis {name}{_nearest(_spelled(value), allowed)}."
     own = _OF_WORDS.get(name)
     return own(str(value)) if own else _count_problem(name, value)
+
+
+def _size_problem(axis: Axis, value: Scalar) -> str | None:
+    """Say that a run cannot keep a value, for its size; None if it can."""
+    limit = None
+    if isinstance(value, str) and axis.name != ON_AXIS.name and len(value) > LONGEST_VALUE:
+        limit = f"give at most {LONGEST_VALUE} characters"
+    if isinstance(value, int) and abs(value) > LARGEST_COUNT:
+        limit = f"give a number up to {LARGEST_COUNT}"
+    return f"invalid value {_shown(value)} for axis {axis.name}: {limit}." if limit else None
 
 
 def _unfinished(engine: str) -> str | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from core.errors import HerdError
 from core.foreign import one_line
-from core.paths import PROJECT_FOLDER
 from core.yaml_file import LONGEST_SHOWN, line_of
 from experiments.engines.base import (
     EACH,
@@ -22,8 +21,8 @@ from experiments.engines.base import (
 )
 from experiments.engines.common import taking_part
 from experiments.fleet.cluster import CLUSTER, Cluster
-from experiments.planning.axes import SYSTEM
 from experiments.planning.matrix import Matrix
+from experiments.planning.named import where_named
 
 
 def refuse_unknown_groups(matrix: Matrix, cells: Iterable[Cell], cluster: Cluster) -> None:
@@ -124,14 +123,7 @@ def _what_it_is(group: str, cluster: Cluster) -> str:
 
 
 def _where_named(matrix: Matrix, cell: Cell, axis: Axis) -> str:
-    """The file and line that name the value of a cell on an axis, or the flag."""
-    keys: tuple[str, ...] = ("axes", axis.name)
-    file, otherwise = Path(matrix.file), f"--set {axis.name}"
-    if axis.name not in matrix.axes:
-        file = PROJECT_FOLDER / matrix.systems_file
-        keys, otherwise = ("systems", str(cell.params[SYSTEM.name]), *keys), str(file)
-    line = line_of(file, keys, str(cell.params[axis.name]))
-    return f"{file}, line {line}" if line else otherwise
+    return where_named(matrix.file, matrix.systems_file, matrix.axes, axis.name, cell.params)
 
 
 def refuse_too_many_nodes(cells: Iterable[Cell], cluster: Cluster) -> None:

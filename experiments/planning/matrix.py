@@ -23,7 +23,7 @@ from collect.run import (
     Workload,
 )
 from core.errors import HerdError
-from core.foreign import one_line
+from core.foreign import LARGEST_COUNT, one_line
 from core.paths import PROJECT_FOLDER
 from core.yaml_file import line_of, load_yaml_file
 from experiments.engines import ENGINES
@@ -42,6 +42,7 @@ from experiments.planning.axes import (
     from_flag,
 )
 from experiments.planning.documents import repeats_of_documents, with_documents
+from experiments.planning.named import where_named
 from experiments.planning.parts import (
     PartOfMatrix,
     PartsOfMatrix,
@@ -51,13 +52,21 @@ from experiments.planning.parts import (
     question_problem,
     repeats_problem,
 )
-from experiments.planning.places import each_place_once, placed, require_groups, require_number
+from experiments.planning.places import each_place_once, number_problem, placed
 from experiments.planning.prompt_axes import AXES as PROMPTS
 from experiments.planning.prompt_axes import each_length, other_workload_problems
 from experiments.planning.systems import load_systems
 
+MOST_REPEATS = 10_000
 OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
 """Axes with a flag of their name; others are given with `--set`."""
+
+FLAGS_ONLY = dict.fromkeys(
+    ("until", "most"),
+    "how long a run goes on is no part of a matrix: leave it out, and give `--until 3%` to "
+    "`fab run-matrix`; `fab tune` decides for each setting how many trials it gets",
+)
+"""Keys that someone may look for, and what would be right."""
 
 
 class Constraint(Record):
@@ -110,8 +119,8 @@ class Matrix(Record):
     workload: Workload | None = None
     parts: PartsOfMatrix = Field(default_factory=dict)
     axes: Axes = Field(default_factory=dict)
-    repeats: int = Field(default=6, ge=1, le=10_000)
-    seed: int = 1
+    repeats: int = Field(default=6, ge=1, le=MOST_REPEATS)
+    seed: int = Field(default=1, ge=-LARGEST_COUNT, le=LARGEST_COUNT)
     warmup: int = Field(default=1, ge=0, le=100)
     max_attempts: int = Field(default=3, ge=1, le=100)
     noise: bool = False
@@ -125,6 +134,10 @@ class Matrix(Record):
     @model_validator(mode="before")
     @classmethod
     def _usual_workload(cls, given: object) -> object:
+        if isinstance(given, Mapping) and (flags := [name for name in FLAGS_ONLY if name in given]):
+            told = PydanticCustomError("matrix", FLAGS_ONLY[flags[0]])
+            error = InitErrorDetails(type=told, loc=(flags[0],), input=None)
+            raise ValidationError.from_exception_data("matrix", [error])
         if isinstance(given, Mapping) and not {"workload", "parts"} & given.keys():
             return {**given, "workload": Benchmark()}
         return given
@@ -282,9 +295,8 @@ class Matrix(Record):
                 written = _in_order({**fixed, **chosen, **part}, own)
                 for params in placed(written, cluster):
                     if all(one.allows(params, written) for one in self.constraints):
-                        if cluster:
-                            require_number(params, fixed)
-                            require_groups(params)
+                        if cluster and (problem := number_problem(params, fixed)):
+                            raise self._wrong(*problem, written)
                         cell = Cell(params, workload, self.deadline_s, endpoint=endpoint)
                         found.setdefault(tuple(params.items()), cell)
         if not found:
@@ -294,6 +306,10 @@ class Matrix(Record):
             )
         cells = each_place_once(found.values(), cluster) if cluster else tuple(found.values())
         return with_arms(cells, self.file) if self.noise else cells
+
+    def _wrong(self, axis: Axis, told: str, params: Mapping[str, Scalar]) -> HerdError:
+        where = where_named(self.file, self.systems_file, self.axes, axis.name, params)
+        return HerdError(f"{where}: {told}")
 
     def _beginnings(self) -> Iterator[tuple[dict[str, Scalar], Endpoint | None]]:
         """What cells begin with: a system and what it fixes, or an engine."""
@@ -368,10 +384,12 @@ def _flag(axis: str) -> str:
 
 
 def _number_of_flag(name: str, value: int | str) -> int:
+    shown = one_line(str(value), 40)
     try:
         number = int(value)
     except ValueError:
-        raise HerdError(f"--{name} {value}: give a whole number.") from None
-    if name == "repeats" and number < 1:
-        raise HerdError(f"--repeats {number}: give 1 or more.")
+        raise HerdError(f"--{name} {shown}: give a whole number.") from None
+    least, most = (1, MOST_REPEATS) if name == "repeats" else (-LARGEST_COUNT, LARGEST_COUNT)
+    if not least <= number <= most:
+        raise HerdError(f"--{name} {shown}: give {least} to {most}.")
     return number

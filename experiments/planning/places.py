@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collect.run import Scalar
-from core.errors import HerdError
 from experiments.engines.base import (
     EACH,
     EACH_ROOT,
@@ -14,6 +13,7 @@ from experiments.engines.base import (
     GROUPS_AXIS,
     ON_AXIS,
     PLUS,
+    Axis,
     Cell,
 )
 from experiments.engines.common import taking_part
@@ -48,19 +48,37 @@ def _nodes_of_groups(params: Params) -> int | None:
     return int(number) * int(size) if size else None
 
 
-def require_groups(params: Params) -> None:
-    """See that machines that are named are as many as the deployments at once take.
+def number_problem(params: Params, fixed: Params) -> tuple[Axis, str] | None:
+    """Find that a cell is on another number of nodes than it may be.
 
-    Raises:
-        HerdError: they are not.
+    Args:
+        params: of the cell, with names on the axis `on`.
+        fixed: what its system fixes; empty where it is of none.
+
+    Returns:
+        The axis that says so, and a sentence; None if the numbers agree.
     """
-    number = _nodes_of_groups(params)
-    if number is not None and number != params["nodes"]:
-        raise HerdError(
-            f"The axis groups has {params[GROUPS_AXIS.name]}, which takes {number} "
-            f"{'node' if number == 1 else 'nodes'}, and axis on has {params[ON_AXIS.name]} for it, "
-            f"which is {params['nodes']}: name as many nodes, or limit the axes with `constraints`."
+    named = str(params.get(ON_AXIS.name, FIRST))
+    taken, given = _nodes_of_groups(params), params["nodes"]
+    if taken is not None and taken != given:
+        return GROUPS_AXIS, (
+            f"The axis groups has {params[GROUPS_AXIS.name]}, which takes {_nodes(taken)}, and "
+            f"axis on has {named} for it, which is {given}: name as many nodes, or limit the axes "
+            "with `constraints`."
         )
+    fixed_number = fixed.get("nodes", given)
+    if fixed_number == given:
+        return None
+    axis = GROUPS_AXIS if named == FIRST else ON_AXIS
+    return axis, (
+        f"The system {fixed['system']} runs on {_nodes(fixed_number)}, and axis {axis.name} has "
+        f"{params[axis.name]} for it, which is {given}: take as many nodes as the system has, or "
+        "limit the axis to other systems with `constraints`."
+    )
+
+
+def _nodes(number: Scalar) -> str:
+    return f"{number} {'node' if number == 1 else 'nodes'}"
 
 
 def _spelled(written: str, names: Sequence[str]) -> list[str]:
@@ -85,23 +103,3 @@ def each_place_once(cells: Iterable[Cell], cluster: Cluster) -> tuple[Cell, ...]
 
 def _rest(cell: Cell) -> tuple[tuple[str, Scalar], ...]:
     return tuple((name, value) for name, value in cell.params.items() if name != ON_AXIS.name)
-
-
-def require_number(params: Params, fixed: Params) -> None:
-    """See that a system which fixes a number of nodes is on so many.
-
-    Args:
-        params: of a cell, with names on the axis `on`.
-        fixed: what its system fixes; empty where it is of none.
-
-    Raises:
-        HerdError: it is on another number.
-    """
-    number = fixed.get("nodes", params["nodes"])
-    if number != params["nodes"]:
-        raise HerdError(
-            f"The system {fixed['system']} runs on {number} "
-            f"{'node' if number == 1 else 'nodes'}, and axis on has {params[ON_AXIS.name]} for it, "
-            f"which is {params['nodes']}: name as many nodes as the system has, or limit the axis "
-            "to other systems with `constraints`."
-        )

@@ -37,6 +37,8 @@ from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix
 
 ID_LENGTH = 10
+LONGEST_REASON = 4000
+"""Characters of a reason that a run keeps."""
 SECONDS_ASSUMED = 10.0
 """Guess for a trial of a cell that was never measured."""
 
@@ -305,5 +307,5 @@ def _cell_record(cell: Cell, cluster: Cluster) -> CellRecord:
         params=dict(cell.params),
         identity=identity,
         nodes=tuple(node.name for node in taking_part(cell, cluster)),
-        unavailable=unavailable,
+        unavailable=None if unavailable is None else one_line(unavailable, LONGEST_REASON),
     )

@@ -149,7 +149,7 @@ def _cell_lines(plan: Plan, pilots: Mapping[str, Pilot], precision: float) -> It
 
 def _advice(plan: Plan, pilots: Mapping[str, Pilot], precision: float) -> list[str]:
     """What to do next: measure a pilot of cells that have none, or let cells stop by themselves."""
-    flags = plan.matrix.flags or ()
+    flags = (*(plan.matrix.flags or ()), *(("--noise",) if plan.matrix.noise else ()))
     lacking = [
         cell
         for cell in plan.cells

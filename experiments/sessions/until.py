@@ -12,6 +12,7 @@ as many pairs as the cell that was narrow by luck.
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,9 @@ from collect.attempt import AttemptRecord
 from collect.parsers.of_attempt import parse_attempt
 from collect.run import Benchmark, CellRecord, RunManifest, TrialRecord, Workload
 from core.errors import HerdError
+from core.foreign import one_line
 from core.median import FEWEST, half_width
+from core.yaml_file import LONGEST_SHOWN
 from experiments.planning.precision import share_of
 from models.padding import split_name
 
@@ -47,22 +50,30 @@ class Until:
     most: int = MOST_REPEATS
 
 
-def until_of(share: str | None, most: int | None) -> Until | None:
-    """What `--until` and `--most` say; None without `--until`.
+def until_of(share: str | None, most: str | int | None) -> Until | None:
+    """What `--until` and `--most` say, as words of the command line; None without `--until`.
 
     Raises:
         HerdError: a value that cannot be, or `--most` alone.
     """
     if share is None:
         if most is not None:
-            raise HerdError(f"--most {most}: give --until, too, such as --until 3%.")
+            told = one_line(str(most), LONGEST_SHOWN)
+            raise HerdError(f"--most {told}: give --until, too, such as --until 3%.")
         return None
-    if most is not None and not FEWEST < most <= MOST_ASKED:
+    return Until(share_of(share, "until"), MOST_REPEATS if most is None else _trials_of(most))
+
+
+def _trials_of(given: str | int) -> int:
+    """Read `--most`. Raises HerdError where it is no number of trials that can decide."""
+    told = str(given).strip()
+    most = int(told) if re.fullmatch("[0-9]{1,9}", told) else 0
+    if not FEWEST < most <= MOST_ASKED:
         raise HerdError(
-            f"--most {most}: give {FEWEST + 1} to {MOST_ASKED} trials of a cell. An interval needs "
-            f"{FEWEST}, and it must be narrow twice."
+            f"--most {one_line(told, LONGEST_SHOWN)}: give {FEWEST + 1} to {MOST_ASKED} trials of "
+            f"a cell. An interval needs {FEWEST}, and it must be narrow twice."
         )
-    return Until(share_of(share, "until"), most or MOST_REPEATS)
+    return most
 
 
 def is_narrow(rates: Sequence[float], share: float) -> bool:

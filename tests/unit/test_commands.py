@@ -147,3 +147,13 @@ def test_verbs_with_an_inventory_are_those_that_fab_has() -> None:
         if hasattr(task, "body") and "inventory" in inspect.signature(task.body).parameters
     }
     assert taking <= commands.VERBS_WITH_INVENTORY
+
+
+def test_a_flag_that_may_be_left_out_is_text() -> None:
+    """Invoke turns a flag's text into the type of its default alone, and None has none."""
+    tasks = [task for task in vars(fabfile).values() if hasattr(task, "body")]
+    assert tasks
+    for task in tasks:
+        for one in inspect.signature(task.body).parameters.values():
+            if one.default is None:
+                assert one.annotation in {"str | None", "list[str] | None"}, (task.name, one)

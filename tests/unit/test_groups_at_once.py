@@ -77,6 +77,19 @@ def test_named_machines_are_divided_in_their_order() -> None:
         study("2x2", axes={"on": ("each",)}).cells(cluster(4))
 
 
+def test_a_system_of_another_number_is_refused_where_the_matrix_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "systems.yml"
+    path.write_text("title: T\naxes:\n  system: distributed-llama\n  groups: [2x2, 1x2]\n")
+
+    with pytest.raises(HerdError) as raised:
+        load_matrix(path).cells(cluster(4))
+
+    assert str(raised.value).startswith(
+        f"{path}, line 4: The system distributed-llama runs on 4 nodes, and axis groups has 1x2 "
+        "for it, which is 2: take as many nodes"
+    )
+
+
 @pytest.mark.parametrize("engine", ["distributed-llama", "llama.cpp", "petals"])
 def test_every_engine_deploys_each_on_its_own_nodes(engine: str) -> None:
     cell = cell_of(engine, nodes=4, groups="2x2")

@@ -167,3 +167,53 @@ def test_the_matrices_that_come_with_the_toolkit_are_sound() -> None:
     for path in (folder / name for name in sorted(names)):
         assert load_matrix(path).cells(), path
     assert isinstance(load_matrix(folder / "scaling.yml"), Matrix)
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "right"),
+    [
+        ("threads", 2**60, "give a number up to"),
+        ("context", -(2**60), "give a number up to"),
+        ("spans", "1-" * 3000 + "1", "give at most 1000 characters"),
+        ("shares", "1-" * 3000 + "1", "give at most 1000 characters"),
+    ],
+)
+def test_a_value_that_no_run_could_keep_is_refused(axis: str, value: object, right: str) -> None:
+    matrix = Matrix(title="T")
+    with pytest.raises(HerdError, match=right) as raised:
+        matrix.override(axes={axis: str(value)})
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("repeats", "1e5", "give a whole number"),
+        ("repeats", "0", "give 1 to 10000"),
+        ("repeats", "10001", "give 1 to 10000"),
+        ("repeats", "9" * 5000, "give a whole number"),
+        ("seed", str(2**60), "give -9007199254740992 to"),
+    ],
+)
+def test_a_number_of_a_flag_has_the_bounds_of_the_file(name: str, value: str, right: str) -> None:
+    with pytest.raises(HerdError, match=right) as raised:
+        Matrix(title="T").override(**{name: value})  # type: ignore[arg-type]
+    assert len(str(raised.value)) < 150
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("until: 3%", "line 2: invalid `until`: how long a run goes on is no part of a matrix"),
+        ("noise: maybe", "line 2: invalid `noise` (`maybe`): give true or false"),
+        ("axes: {on: no}", "give a word. YAML reads plain yes, no, on and off as true and false"),
+    ],
+)
+def test_what_belongs_elsewhere_or_is_read_as_something_else_is_named(
+    tmp_path: Path, written: str, told: str
+) -> None:
+    path = tmp_path / "m.yml"
+    path.write_text(f"title: T\n{written}\n")
+    with pytest.raises(HerdError) as raised:
+        load_matrix(path)
+    assert told in str(raised.value)

@@ -16,11 +16,12 @@ from collect.attempt import AttemptRecord
 from collect.run import Perplexity, RunManifest
 from core.errors import HerdError
 from core.median import half_width
-from experiments.planning.precision import repeats_for, share_of
+from experiments.planning.plan import make_plan
+from experiments.planning.precision import precision_lines, repeats_for, share_of
 from experiments.sessions import session, until
 from experiments.sessions.until import Until, is_narrow, next_block, until_of, wanting
 from tests.benchmarks.repeats import covered, false_findings, reached
-from tests.doubles import scripted_run
+from tests.doubles import scripted, scripted_run
 from tests.doubles.run_frames import make_frames
 from tests.unit.test_crash_safety import ended, forked
 
@@ -115,9 +116,23 @@ def test_flags_that_do_not_go_together_are_refused() -> None:
     assert until_of("3%", None) == Until(0.03, 60)
     assert until_of(None, None) is None
     with pytest.raises(HerdError, match="give --until, too"):
-        until_of(None, 20)
-    with pytest.raises(HerdError, match="give 7 to 10000"):
-        until_of("3%", 6)
+        until_of(None, "20")
+
+
+@pytest.mark.parametrize("words", ["6", "x", "", "-7", "1e3", "\uff17", "10001", "9" * 5000])
+def test_a_ceiling_that_is_none_is_refused(words: str) -> None:
+    assert until_of("3%", " 20 ") == Until(0.03, 20)
+    with pytest.raises(HerdError, match="give 7 to 10000") as raised:
+        until_of("3%", words)
+    assert len(str(raised.value)) < 300
+
+
+def test_the_pilot_that_is_advised_is_of_the_same_cells(tmp_path: Path) -> None:
+    for noise, flags in ((True, ("--nodes", "1", "--noise")), (False, ("--nodes", "1"))):
+        asked = scripted_run.matrix(noise=noise, flags=("--nodes", "1"))
+        plan = make_plan(asked, scripted.cluster(3), tmp_path)
+        words = precision_lines(plan, {}, 0.03)[-1].partition(" run-matrix ")[2].split()
+        assert words == [*flags, "--until", "3%"]
 
 
 # -- the runner
