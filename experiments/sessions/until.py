@@ -65,7 +65,7 @@ def until_of(share: str | None, most: str | int | None) -> Until | None:
 
 
 def _trials_of(given: str | int) -> int:
-    """Read `--most`. Raises HerdError where it is no number of trials that can decide."""
+    """Read `--most`. Raises HerdError if it is not a whole number in its bounds."""
     told = str(given).strip()
     most = int(told) if re.fullmatch("[0-9]{1,9}", told) else 0
     if not FEWEST < most <= MOST_ASKED:
