@@ -50,7 +50,7 @@ PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, ON_AXIS, GROUPS_AXIS, *
 """Where a cell runs. All engines have them; cells only where the matrix names them."""
 
 LONGEST_VALUE = 1000
-"""Characters of a value; names of machines together have a limit of their own."""
+"""Characters of a value, except names of machines, which have another limit."""
 ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
 """Axes of counts that stand for something of the machine or the model where they are 0."""
 

@@ -63,7 +63,7 @@ OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
 
 FLAGS_ONLY = dict.fromkeys(
     ("until", "most"),
-    "how long a run goes on is no part of a matrix: leave it out, and give `--until 3%` to "
+    "a matrix does not say how long a run measures: leave it out, and give `--until 3%` to "
     "`fab run-matrix`; `fab tune` decides for each setting how many trials it gets",
 )
 """Keys that someone may look for, and what would be right."""

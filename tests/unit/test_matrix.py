@@ -204,7 +204,7 @@ def test_a_number_of_a_flag_has_the_bounds_of_the_file(name: str, value: str, ri
 @pytest.mark.parametrize(
     ("written", "told"),
     [
-        ("until: 3%", "line 2: invalid `until`: how long a run goes on is no part of a matrix"),
+        ("until: 3%", "line 2: invalid `until`: a matrix does not say how long a run measures"),
         ("noise: maybe", "line 2: invalid `noise` (`maybe`): give true or false"),
         ("axes: {on: no}", "give a word. YAML reads plain yes, no, on and off as true and false"),
     ],
