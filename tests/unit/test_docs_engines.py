@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from collect.run import PROMPT_AXES
 from experiments.engines import ENGINES, ON_NODES
 from experiments.planning.axes import COMMON_AXES, PART, PLACE_AXES, SYSTEM
 
@@ -43,6 +44,7 @@ def test_the_table_has_exactly_the_axes_that_there_are() -> None:
     assert set(rows()) == {
         SYSTEM.name,
         *OWN,
+        *PROMPT_AXES,
         *(axis.name for axis in (*COMMON_AXES, PART, *PLACE_AXES)),
     }
 
