@@ -23,6 +23,7 @@ from collect.questions import load_questions
 from collect.run import Greedy, Perplexity, Questions, Workload
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
+from experiments.engines.several import deploy_all
 from experiments.fleet.cluster import Cluster
 from experiments.nodes.ssh.wire import encode
 from experiments.planning.matrix import load_matrix
@@ -123,8 +124,12 @@ def test_what_the_projects_matrices_deploy_is_allowed_and_guarded(matrix: Path) 
     asked = load_matrix(matrix)
     groups = frozenset(map(str, asked.axes.get("group", ())))
     fleet = Cluster(tuple(replace(node, groups=groups) for node in cluster(8).nodes))
-    for one in asked.cells():
-        deployment = ENGINES[str(one.params["engine"])].deploy(one, fleet)
+    made = [
+        deployment
+        for one in asked.cells(fleet)
+        for deployment in deploy_all(ENGINES[one.engine], one, fleet)
+    ]
+    for deployment in made:
         server = [deployment.server] if deployment.server else []
         for process in (*deployment.workers, *server, deployment.root):
             asked = encode(_launch("run", process, "a1", 60.0)).decode()
