@@ -24,6 +24,8 @@ FOLDED = 30
 """Rows from which the page folds a table."""
 MOST_FOOTNOTES = 8
 """Footnotes that a chart shows."""
+COUNTS = ("trials", "planned")
+"""Columns of a chart's table that count."""
 CHART_ROWS = 40
 """Rows of the table that is shown below a chart."""
 
@@ -336,6 +338,9 @@ def _table_of(chart: Chart) -> Table:
     if "kind" in data:
         data = data[~data["kind"].isin([frames.TRIAL, frames.ANSWER])]
         data = data.drop(columns=["kind", "block", "reason"], errors="ignore")
+        # Rows of trials have none of these, so the chart's table holds them as other numbers.
+        counts = [name for name in COUNTS if name in data and data[name].notna().all()]
+        data = data.astype(dict.fromkeys(counts, int))
     data = data.dropna(axis="columns", how="all")
     if "model" in data and len(data["model"].unique()) == 1:
         data = data.drop(columns="model")

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from analysis.cells.cells import CellResult, Series, thing
 from analysis.cells.family import Compared, Family, Pair, Side
-from analysis.cells.labels import GROUPS
+from analysis.cells.labels import GROUPS, users_at_once
 from analysis.cells.scaling import DECODE
-from analysis.statistics.stats import Estimate, paired_ratio
+from analysis.statistics.stats import Estimate, estimate, paired_ratio
 from collect.labels import deployments
 
-ALL_RATE, OVERLAP = "all_tokens_per_s", "all_overlap"
+SUM_RATE, OVERLAP = "sum_tokens_per_s", "all_overlap"
+"""Columns of cells that measure several deployments at once: the sum of the speeds of all, each
+over its own time, and the share of the window in which all were at work."""
+WINDOW_RATE = "all_tokens_per_s"
+"""Tokens of all over the window: less, where some ended earlier and left others alone."""
+SLOWEST_RATE = "slowest_tokens_per_s"
 OF_ALL = "tokens/s of all"
 """What is compared, as `comparisons.csv` calls it."""
 COLUMNS = (
     "model", "weights", "engine", "groups", "deployments", "nodes_of_each", "trials", "one_user",
-    "one_user_low", "one_user_high", "slowest", "all", "all_low", "all_high", "sum", "overlap",
+    "one_user_low", "one_user_high", "slowest", "all", "all_low", "all_high", "over_window",
+    "overlap",
 )  # fmt: skip
 
 
@@ -44,8 +50,13 @@ class Division:
 
     @property
     def of_all(self) -> Estimate | None:
-        """Tokens/s of all deployments together."""
-        return self.cell.estimate(ALL_RATE)
+        """Tokens/s of all deployments, their speeds added up."""
+        return estimate(list(self.all_by_block.values()), of_rates=True)
+
+    @property
+    def all_by_block(self) -> Mapping[int, float]:
+        """Block to tokens/s of all; of a single deployment its own."""
+        return self.cell.by_block(SUM_RATE if users_at_once(self.series.params) > 1 else DECODE)
 
     @property
     def overlap(self) -> float:
@@ -79,7 +90,7 @@ def division_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
 
 
 def _pair(one: Division, other: Division, all_series: Sequence[Series]) -> Pair:
-    ratio = paired_ratio(one.cell.by_block(ALL_RATE), other.cell.by_block(ALL_RATE))
+    ratio = paired_ratio(one.all_by_block, other.all_by_block)
     first, second = (
         Side(side.cell.record.cell_id, thing(side.series, all_series)) for side in (one, other)
     )
@@ -99,9 +110,7 @@ def division_frame(groups: Iterable[Iterable[Division]]) -> pd.DataFrame:
 
 def _row(one: Division) -> dict[str, object]:
     user, every = one.one_user, one.of_all
-    slowest, total = (
-        one.cell.estimate(name) for name in ("slowest_tokens_per_s", "sum_tokens_per_s")
-    )
+    slowest, window = (one.cell.estimate(name) for name in (SLOWEST_RATE, WINDOW_RATE))
     number, _, size = str(one.series.params[GROUPS]).partition("x")
     return {
         "model": one.series.model,
@@ -114,7 +123,7 @@ def _row(one: Division) -> dict[str, object]:
         **_ends("one_user", user),
         "slowest": slowest and slowest.value,
         **_ends("all", every),
-        "sum": total and total.value,
+        "over_window": window and window.value,
         "overlap": one.overlap if every else None,
     }
 

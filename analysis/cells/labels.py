@@ -17,6 +17,11 @@ ON_GPU = "gpu"
 """The value of `DEVICE` for a cell that computes on GPUs."""
 
 
+def users_at_once(params: Mapping[str, Scalar]) -> int:
+    """How many deployments of a cell run at once; one without the axis `groups`."""
+    return int(str(params.get(GROUPS, "1x1")).partition("x")[0])
+
+
 def varying_axes(all_params: Iterable[Mapping[str, Scalar]]) -> tuple[str, ...]:
     """Axes with more than one value; an axis that only some engines have may still not vary."""
     values: dict[str, set[Scalar]] = {}

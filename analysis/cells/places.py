@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Claim, Family
-from analysis.cells.labels import FIRST_NODES, ON, named_by, varying_axes
+from analysis.cells.labels import FIRST_NODES, ON, named_by, users_at_once, varying_axes
 from analysis.cells.scaling import DECODE, compare, places_of
 
 ALONE, TOGETHER = "alone", "together"
@@ -71,14 +71,19 @@ class Contest:
         return tuple(place for place in self.places if place.is_compared)
 
     @property
+    def is_of_roots(self) -> bool:
+        """Each place has another root; otherwise some orders have the same."""
+        return len({place.root for place in self.places}) == len(self.places)
+
+    @property
     def fastest(self) -> tuple[Contender, ...]:
-        """Those that were not found slower than another."""
-        return self._without(Claim.SLOWER)
+        """Those that were not found slower than another, the highest median first."""
+        return tuple(sorted(self._without(Claim.SLOWER), key=_rate, reverse=True))
 
     @property
     def slowest(self) -> tuple[Contender, ...]:
-        """Those that were not found faster than another."""
-        return self._without(Claim.FASTER)
+        """Those that were not found faster than another, the lowest median first."""
+        return tuple(sorted(self._without(Claim.FASTER), key=_rate))
 
     @property
     def is_even(self) -> bool:
@@ -118,6 +123,17 @@ class Contests:
     contests: tuple[Contest, ...]
     places: tuple[Contender, ...]
 
+    @property
+    def compared(self) -> tuple[Contender, ...]:
+        """Every place whose speed may be compared."""
+        every = (*(place for one in self.contests for place in one.places), *self.places)
+        return tuple(place for place in every if place.is_compared)
+
+
+def _rate(place: Contender) -> float:
+    found = place.cell.estimate(DECODE)
+    return found.value if found else 0.0
+
 
 def contests_of(all_series: Sequence[Series], family: Family) -> tuple[Contests, ...]:
     """Return the contests of a run that names machines; none of another run.
@@ -126,7 +142,8 @@ def contests_of(all_series: Sequence[Series], family: Family) -> tuple[Contests,
         all_series: those on nodes.
         family: the comparisons of the report.
     """
-    groups = places_of(all_series)
+    # What one of several users gets is no speed of these machines together.
+    groups = places_of([one for one in all_series if users_at_once(one.params) == 1])
     rests = [{k: v for k, v in group[0].params.items() if k != ON} for group in groups]
     varying = [a for a in varying_axes(rests) if a not in ("engine", "model", "weights")]
     found = []

@@ -71,8 +71,36 @@ TEMPLATES: Mapping[str, str] = {
         "The prompt takes longer than the text: on {subject}, prefill takes {share} of the time "
         "that both take."
     ),
-    "throttling": "{subject} was throttled in {value} of {n} attempts, which do not count.",
+    "throttling": "{subject} was throttled in {whole} of {n} attempts, which do not count.",
+    "attempts": "{whole} of {n} attempts on {subject} failed or do not count ({other}).",
+    "fitted computing": (
+        "By the cost model computing limits it: on {subject}, reading memory and computing take "
+        "{share} of a decoded token's time."
+    ),
+    "fitted network": (
+        "By the cost model the network limits it: on {subject}, latency and transfer take {share} "
+        "of a decoded token's time."
+    ),
+    "fitted waiting": (
+        "By the cost model waiting limits it: on {subject}, waiting for the slowest node takes "
+        "{share} of a decoded token's time."
+    ),
+    "fitted waiting for": (
+        "By the cost model waiting limits it: on {subject}, waiting for the slowest node, {other}, "
+        "takes {share} of a decoded token's time."
+    ),
+    "fitted several": (
+        "By the cost model nothing alone limits it: on {subject}, reading memory and computing "
+        "take {share} of a decoded token's time, the network and waiting the rest."
+    ),
     "fastest": "The fastest that was found for this model: {subject} with {rate} tokens/s.",
+    "fastest for a task": (
+        "The fastest that was found for this model with {other}: {subject} with {rate} tokens/s."
+    ),
+    "one of the fastest": (
+        "It may be the fastest for this model: {subject} with {rate} tokens/s is one of {other} "
+        "that no comparison distinguishes."
+    ),
     "speed-up": "More nodes help: {subject} are {times} times as fast as {other}.",
     "memory of several": (
         "It runs on {subject}, although fewer nodes ({other}) have too little memory."
@@ -100,8 +128,8 @@ TEMPLATES: Mapping[str, str] = {
     ),
     "cooling": "Cool {subject}, or give it a stronger power supply: by how much is not measured.",
     "less memory": (
-        "Fewer bits for each weight, a smaller context or another node would let it run on "
-        "{subject}."
+        "Fewer bits for each weight, a smaller context or more nodes need less memory on "
+        "{subject}: whether it runs then is not measured."
     ),
 }  # fmt: skip
 """What a finding is about to its sentence."""
@@ -152,6 +180,7 @@ class Assessment:
             "rate": lambda: interval(self._estimate(), brief=True),
             "value": lambda: number(self.value),
             "fitted": lambda: with_ends(self.value, self.low, self.high),
+            "whole": lambda: f"{self.value:.0f}",
             "low": lambda: number(self.low),
             "high": lambda: number(self.high),
             "n": lambda: self.n,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from analysis.cells.cells import CellResult, Series
-from analysis.cells.labels import named_by, varying_axes
+from analysis.cells.labels import named_by, users_at_once, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling
 from analysis.text.wording import nodes
 
@@ -42,7 +42,8 @@ class Combination:
     def shared(self) -> CellResult | None:
         """Of the cells with the most nodes of each series, the fastest on several; else None."""
         last = (scaling.points[-1].cell for scaling in self.scalings)
-        return max((cell for cell in last if cell.nodes > 1), key=_rate, default=None)
+        several = (cell for cell in last if cell.nodes > 1 and not _each_alone(cell))
+        return max(several, key=_rate, default=None)
 
     def series_of(self, cell: CellResult) -> Series:
         """The series that has a cell."""
@@ -52,11 +53,22 @@ class Combination:
         """`eight nodes (net-turbo off)`: what distinguishes a cell from the others here."""
         return self.with_distinction(nodes(cell.nodes), cell)
 
-    def with_distinction(self, words: str, cell: CellResult) -> str:
-        """Add to some words what else than the number of nodes distinguishes a cell."""
+    def with_distinction(self, words: str, cell: CellResult, without: Sequence[str] = ()) -> str:
+        """Add to some words what else than the number of nodes distinguishes a cell.
+
+        Args:
+            words: that name the cell.
+            cell: a cell.
+            without: axes that the words have already.
+        """
         varying = varying_axes(series.params for series in self.series)
-        distinction = named_by(cell.record.params, varying)
+        distinction = named_by(cell.record.params, [one for one in varying if one not in without])
         return f"{words} ({distinction})" if distinction else words
+
+
+def _each_alone(cell: CellResult) -> bool:
+    """Several deployments of one node each: none shares its work."""
+    return users_at_once(cell.record.params) == cell.nodes
 
 
 def _rate(cell: CellResult) -> float:

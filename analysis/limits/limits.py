@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -13,13 +13,14 @@ from analysis.cells.family import Family
 from analysis.cells.sync import SyncShare, sync_share
 from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
+from analysis.limits.fitted import HALF, fitted_limit
 from analysis.limits.machines import slowest_machine
+from analysis.network.run_fits import GroupFit
 from analysis.network.servers import REST, chain_times
 from analysis.statistics.stats import estimate
+from analysis.text.wording import bare, listing
 from collect.tables import Tables
 
-HALF = 0.5
-"""Share of the time from which something limits it."""
 TOO_LITTLE = re.compile(
     r"(?P<node>\S+) has (?P<free>\d+) MiB of memory free but would need about (?P<need>\d+) MiB"
 )
@@ -31,6 +32,7 @@ def limits_of(
     family: Family,
     tables: Tables,
     node_rows: Sequence[Mapping[Hashable, Any]],
+    fits: Iterable[GroupFit] = (),
 ) -> Iterator[Assessment]:
     """Find what limits an engine with a model.
 
@@ -39,14 +41,42 @@ def limits_of(
         family: every comparison of the report.
         tables: of the run.
         node_rows: of `node_frame`.
+        fits: of the cost model: asked where the engine does not report what takes the time.
     """
+    yield from _attempts(combination)
     shared = combination.shared
     if shared is not None:
-        yield from _chain(combination, shared, tables) or [_divided(combination, shared)]
+        found = _chain(combination, shared, tables) or [_divided(combination, shared)]
+        is_unknown = found[0].source is Source.NOT_MEASURED
+        fitted = fitted_limit(combination, shared, fits) if is_unknown else None
+        yield from [fitted] if fitted else found
     yield from slowest_machine(combination, family)
     yield from _prompt(combination)
     yield from _memory(combination)
     yield from _throttled(combination, node_rows)
+
+
+def _attempts(combination: Combination) -> Iterator[Assessment]:
+    """The cells that lost half of their attempts or more."""
+    lost = [
+        cell
+        for cell in combination.cells
+        if cell.attempts.made and cell.attempts.thrown >= HALF * cell.attempts.made
+    ]
+    if lost:
+        causes = dict.fromkeys(cause for cell in lost for cause in cell.attempts.causes)
+        first = bare(next(iter(causes), "no cause is known"))
+        yield Assessment(
+            combination.engine,
+            combination.model,
+            Kind.LIMIT,
+            "attempts",
+            listing([combination.setting(cell) for cell in lost]),
+            other=f"{first}; …" if len(causes) > 1 else first,
+            value=sum(cell.attempts.thrown for cell in lost),
+            n=sum(cell.attempts.made for cell in lost),
+            where="failures",
+        )
 
 
 def _divided(combination: Combination, cell: CellResult) -> Assessment:

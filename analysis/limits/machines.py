@@ -6,12 +6,13 @@ Only where cells name their machines (axis `on`), and only as far as comparisons
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from analysis.cells.cells import CellResult
-from analysis.cells.family import Family
+from analysis.cells.family import Compared, Family
 from analysis.cells.labels import ON, in_words
-from analysis.cells.scaling import DECODE, places_of
+from analysis.cells.places import ALONE, Contest, Contests, contests_of
+from analysis.cells.scaling import DECODE, is_unbeaten
 from analysis.limits.assessment import Assessment, Kind
 from analysis.limits.combinations import Combination
 from analysis.limits.gains import faster, gain, times
@@ -20,43 +21,85 @@ from analysis.text.wording import nodes
 
 def slowest_machine(combination: Combination, family: Family) -> Iterator[Assessment]:
     """Name the machine that each other was found faster than, with each alone."""
-    for cells in _places(combination):
-        alone = [cell for cell in cells if cell.nodes == 1]
-        for cell in alone:
-            tried = [faster(other, cell, family) for other in alone if other is not cell]
-            found = [one for one in tried if one is not None]
-            if found and len(found) == len(tried):
-                most = max(found, key=times)
-                fastest = next(
-                    other for other in alone if other.record.cell_id == most.pair.numerator.key
+    for contest in _contests(combination, family, alone=True):
+        slowest = contest.slowest
+        if len(slowest) == 1 and contest.is_apart(slowest[0]):
+            low, top = slowest[0].cell, contest.fastest[0].cell
+            if found := faster(top, low, family):
+                names = _named(combination, low.record.nodes[0], low), top.record.nodes[0]
+                yield from gain(
+                    combination, "slowest machine", found, names, "machines", Kind.LIMIT
                 )
-                names = cell.record.nodes[0], fastest.record.nodes[0]
-                yield from gain(combination, "slowest machine", most, names, "decode", Kind.LIMIT)
 
 
 def machines_to_change(combination: Combination, family: Family) -> Iterator[Assessment]:
     """Name the best root instead of the worst, and the fewer machines that were found faster."""
-    for cells in _places(combination):
-        roots, fewer = [], []
-        for one, other in itertools.permutations(cells, 2):
-            found = faster(one, other, family)
-            if found is None:
-                continue
-            mine, theirs = set(one.record.nodes), set(other.record.nodes)
-            if mine == theirs:
-                roots.append((found, (one.record.nodes[0], other.record.nodes[0])))
-            elif mine < theirs:
-                fewer.append((found, (_machines(one), _machines(other))))
-        for what, gains in (("root", roots), ("machines", fewer)):
-            if gains:
-                found, names = max(gains, key=lambda gain: times(gain[0]))
-                yield from gain(combination, what, found, names, "decode")
+    for contest in _contests(combination, family, alone=False):
+        yield from _order(combination, contest, family)
+    for contests in contests_of(combination.series, family):
+        found = list(_fewer(contests, family))
+        if found:
+            most, fewer, more = max(found, key=lambda one: times(one[0]))
+            names = _machines(fewer), _named(combination, _machines(more), more)
+            yield from gain(combination, "machines", most, names, _shown_in(contests))
 
 
-def _places(combination: Combination) -> Iterator[Sequence[CellResult]]:
-    """The measured cells of each setting that names machines."""
-    for placed in places_of(combination.series):
-        yield [cell for series in placed for cell in series.cells if cell.by_block(DECODE)]
+def _contests(combination: Combination, family: Family, *, alone: bool) -> Iterator[Contest]:
+    for contests in contests_of(combination.series, family):
+        for contest in contests.contests:
+            if (contest.kind == ALONE) is alone and len(contest.compared) > 1:
+                yield contest
+
+
+def _order(combination: Combination, contest: Contest, family: Family) -> Iterator[Assessment]:
+    """The best order of the same machines instead of the worst."""
+    if not (contest.fastest and contest.slowest):
+        return
+    best, worst = contest.fastest[0], contest.slowest[0]
+    if found := faster(best.cell, worst.cell, family):
+        what = "root" if contest.is_of_roots else "machines"
+        names = best.name, _named(combination, worst.name, worst.cell)
+        yield from gain(combination, what, found, names, "machines")
+
+
+def _fewer(contests: Contests, family: Family) -> Iterator[tuple[Compared, CellResult, CellResult]]:
+    """Fewer machines that were found faster than more of them in every order, and the best one.
+
+    Nothing that another place was found faster than is advised.
+    """
+    sets: dict[frozenset[str], list[CellResult]] = {}
+    for cell in (place.cell for place in contests.compared):
+        sets.setdefault(frozenset(cell.record.nodes), []).append(cell)
+    every = [cell for cells in sets.values() for cell in cells]
+    for (few, ones), (many, others) in itertools.permutations(sets.items(), 2):
+        if few < many:
+            best = max(others, key=_rate)
+            for one in (cell for cell in ones if is_unbeaten(cell, every, family)):
+                if all(faster(one, other, family) for other in others):
+                    yield from _pair(one, best, family)
+
+
+def _pair(
+    one: CellResult, other: CellResult, family: Family
+) -> Iterator[tuple[Compared, CellResult, CellResult]]:
+    if found := faster(one, other, family):
+        yield found, one, other
+
+
+def _rate(cell: CellResult) -> float:
+    found = cell.estimate(DECODE)
+    return found.value if found else 0.0
+
+
+def _shown_in(contests: Contests) -> str:
+    """The section that has the speeds of fewer machines and of more."""
+    is_apart = any(one.kind == ALONE and len(one.places) > 1 for one in contests.contests)
+    return "together" if is_apart else "machines"
+
+
+def _named(combination: Combination, words: str, cell: CellResult) -> str:
+    """Words for a cell, with what else distinguishes it, such as the length of its prompt."""
+    return combination.with_distinction(words, cell, without=(ON,))
 
 
 def _machines(cell: CellResult) -> str:

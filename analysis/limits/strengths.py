@@ -9,8 +9,9 @@ from analysis.cells.scaling import DECODE
 from analysis.limits.assessment import Assessment, Kind
 from analysis.limits.combinations import Combination
 from analysis.limits.limits import TOO_LITTLE
-from analysis.text.wording import count, listing, nodes
+from analysis.text.wording import count, listing, nodes, plural
 from analysis.verdict.fastest import Fastest
+from collect.run import PROMPT_AXES
 
 
 def strengths_of(combination: Combination, fastest: Iterable[Fastest]) -> Iterator[Assessment]:
@@ -32,18 +33,32 @@ def _fastest(combination: Combination, fastest: Iterable[Fastest]) -> Iterator[A
         own = [point.cell for _, point in found.cells if point.cell.record.cell_id in ids]
         rate = own[0].estimate(DECODE) if own and found.is_told else None
         if rate is not None and rate.low is not None and rate.high is not None:
+            what, other = _how_fast(found)
             yield Assessment(
                 combination.engine,
                 combination.model,
                 Kind.STRENGTH,
-                "fastest",
-                combination.setting(own[0]),
+                what,
+                combination.with_distinction(nodes(own[0].nodes), own[0], _named_anyway(found)),
+                other=other,
                 value=rate.value,
                 low=rate.low,
                 high=rate.high,
                 n=rate.n,
                 where="decode",
             )
+
+
+def _how_fast(found: Fastest) -> tuple[str, str]:
+    """What is known of the fastest cells, and what else the sentence names."""
+    if len(found.cells) > 1:
+        return "one of the fastest", plural(len(found.cells), "cell")
+    return ("fastest for a task", found.task) if found.task else ("fastest", "")
+
+
+def _named_anyway(found: Fastest) -> tuple[str, ...]:
+    """Axes that a cell need not name because the sentence names the task."""
+    return PROMPT_AXES if len(found.cells) == 1 and found.task else ()
 
 
 def _speed_up(combination: Combination) -> Iterator[Assessment]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.cells.cells import Series
 from analysis.cells.family import Claim, Compared, Family
-from analysis.cells.labels import named_by, varying_axes
+from analysis.cells.labels import GROUPS, named_by, varying_axes
 from analysis.cells.scaling import DECODE, SPEED, compare, is_unbeaten
 from analysis.model.draws import Floats, times_of
 from analysis.model.ways import Option, Ways, block_sums, measured_alone, sum_key, ways_of
@@ -108,6 +108,17 @@ class Choice:
     def able(self) -> tuple[Option, ...]:
         """The machines that were measured alone."""
         return tuple(one for one in self.alone if one.is_measured)
+
+    @property
+    def missing(self) -> tuple[Option, ...]:
+        """The ways to serve one user that were to be measured, could be, and were not."""
+        ways = (one for one in (*self.alone, *self.options) if one.users == 1)
+        return tuple(one for one in ways if not one.is_measured and not one.cell.record.unavailable)
+
+    @property
+    def is_divided(self) -> bool:
+        """Every way with several machines is a division of the same nodes (axis `groups`)."""
+        return all(GROUPS in one.cell.record.params for one in self.options)
 
     @property
     def unable(self) -> tuple[Option, ...]:

@@ -6,17 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.cells.cells import CellResult, Series
+from analysis.cells.divisions import OVERLAP, SUM_RATE
 from analysis.cells.family import Pair, Side
-from analysis.cells.labels import GROUPS, ON
+from analysis.cells.labels import GROUPS, ON, users_at_once
 from analysis.cells.scaling import DECODE, SPEED
 from analysis.statistics.stats import Estimate, estimate, paired_ratio
 from analysis.text.wording import listing
 from collect.run import Scalar
 
 TIME, PREFILL = "decode_ms_per_token", "prompt_ms"
-OF_ALL, OVERLAP = "sum_tokens_per_s", "all_overlap"
-"""Columns of cells that measure several deployments at once: the sum of the speeds of all, each
-over its own time, and the share of the time in which all were at work."""
 SUM, ALL = "{names}, each alone, in sum", "all users of {name}"
 Rest = tuple[tuple[str, Scalar], ...]
 
@@ -43,6 +41,15 @@ class Option:
         names = "+".join(self.machines)
         return f"{names} as {self.cell.record.params[GROUPS]}" if self.users > 1 else names
 
+    def is_at_once_beside(self, other: Option) -> bool:
+        """It serves several users, and the other one user with the same machines.
+
+        Two ways to divide the same nodes (axis `groups`) are compared as such.
+        """
+        is_same = set(self.machines) == set(other.machines)
+        is_division = GROUPS in other.cell.record.params
+        return is_same and self.users > 1 == other.users and not is_division
+
     @property
     def is_measured(self) -> bool:
         """Its speed was measured, and may be compared: its GPU is none of software."""
@@ -57,7 +64,7 @@ class Option:
     @property
     def all_by_block(self) -> Mapping[int, float]:
         """Block to the tokens/s of all its users."""
-        return self.cell.by_block(OF_ALL if self.users > 1 else DECODE)
+        return self.cell.by_block(SUM_RATE if self.users > 1 else DECODE)
 
     @property
     def all(self) -> Estimate | None:
@@ -115,13 +122,12 @@ class Ways:
     @property
     def options(self) -> list[Option]:
         """Several machines together, then several deployments at once."""
-        found = [Option(cell, users_of(cell)) for cell in self.cells if len(cell.record.nodes) > 1]
+        found = [
+            Option(cell, users_at_once(cell.record.params))
+            for cell in self.cells
+            if len(cell.record.nodes) > 1
+        ]
         return sorted(found, key=lambda one: one.users > 1)
-
-
-def users_of(cell: CellResult) -> int:
-    """How many deployments of a cell run at once."""
-    return int(str(cell.record.params.get(GROUPS, "1x1")).partition("x")[0])
 
 
 def ways_of(all_series: Iterable[Series]) -> list[Ways]:
@@ -155,7 +161,7 @@ def _pairs(group: Ways) -> Iterator[Pair]:
             side = Side(sum_key(machines), SUM.format(names=names))
             yield _pair(side, block_sums(machines), option)
         for other in measured:
-            if option.users > 1 == other.users and set(option.machines) == set(other.machines):
+            if option.is_at_once_beside(other):
                 side = Side(option.key, ALL.format(name=option.name))
                 yield _pair(side, option.all_by_block, other)
 

@@ -33,15 +33,17 @@ APART = (
     "had ended or not begun."
 )
 READ = (
-    "One user: tokens/s of the median deployment. All: tokens that all generated, over the window "
-    "from the first one's first token to the last one's last. Sum: of the speeds of all, each over "
-    "the time in which it generated. At once: the share of the window in which all generated."
+    "One user: tokens/s of the median deployment. All: the speeds of all added up, each over the "
+    "time in which it generated. Over the window: tokens that all generated, over the window from "
+    "the first one's first token to the last one's last; it is less where some end earlier. At "
+    "once: the share of the window in which all generated."
 )
 ENOUGH = 0.8
 """Share of the window from which deployments count as at the same time."""
 SHOWN = {
     "model": "Model", "engine": "Engine", "groups": "Deployments", "trials": "Trials",
-    "one_user": "One user", "slowest": "Slowest", "all": "All", "sum": "Sum", "overlap": "At once",
+    "one_user": "One user", "slowest": "Slowest", "all": "All", "over_window": "Over the window",
+    "overlap": "At once",
 }  # fmt: skip
 
 

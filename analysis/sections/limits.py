@@ -28,7 +28,8 @@ NAMES = {Kind.LIMIT: "Limit", Kind.STRENGTH: "Strength", Kind.IMPROVEMENT: "To i
 PLACES = {
     "time": "Time and traffic", "prompt": "Prefill", "failures": "What did not work",
     "stability": "Stability", "decode": "Decoding", "scaling": "Speed-up", "cells": "Cells",
-    "additions": "Machines", "links": "Slower links", "what-if": "What if",
+    "additions": "What each addition brings", "links": "Slower links", "what-if": "What if",
+    "machines": "Which machines", "together": "Together or apart", "cost-model": "Cost model",
 }  # fmt: skip
 
 
@@ -62,7 +63,8 @@ def _findings(
     gains: tuple[Gain, ...],
 ) -> tuple[Assessment, ...]:
     node_rows = study.steadiness.nodes.to_dict("records")
-    limits = tuple(limits_of(combination, study.family, study.tables, node_rows))
+    fits = study.fits if isinstance(study.run.workload, Benchmark) else ()
+    limits = tuple(limits_of(combination, study.family, study.tables, node_rows, fits))
     strengths = strengths_of(combination, fastest_of(study.scalings, study.family))
     helping = improvements_of(
         combination, combinations, study.setups, study.family, study.tables, limits

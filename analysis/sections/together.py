@@ -16,33 +16,34 @@ from analysis.model.together import Choice, Match, choices_of, claim_of
 from analysis.model.ways import Option
 from analysis.study import Study
 from analysis.text.sentence import Sentence, capital, say
-from analysis.text.wording import bare, interval, listing, percent, plural, within
+from analysis.text.wording import bare, count, interval, listing, plural, within
 from analysis.verdict.scaling_text import compared
 
 TITLE, MENU = "Together or apart", "Together or apart"
 ONE_USER = "{what}, one user: {figures}."
+HIGHEST = "{what}, one user, the highest medians alone and together: {figures}."
 FIGURE = "{name} {speed} tokens/s"
 FIGURE_WAIT = "{name} {speed} tokens/s with the first token after {wait} s"
-LOWEST = "Of {n} alone, {name} has the lowest median: {rate} tokens/s."
-BETTER = "For one user together is better: {name} is faster than each machine alone."
-WORSE = "For one user a machine alone is better: {name} is faster than machines together."
+BETTER = "{about} together is better: {name} is faster than {others}."
+WORSE = "{about} a machine alone is better: {name} is faster than {others}."
+EACH_ALONE, SOME_ALONE = "each machine alone", "{names} alone"
+EACH_WAY = "each of {n} ways of machines together"
+ONE, ONE_SO_FAR = "For one user", "For one user, of what was measured,"
+MISSING = "Not measured: {names}."
 SAME = "For one user it makes no difference within {margin}."
 UNCLEAR = "For one user it is unclear whether together is better."
 SUMMED = (
     "{machines} apart, each with its own user: {total} tokens/s of all users, summed from cells "
     "that were measured one at a time."
 )
-AT_ONCE = (
-    "{name}, measured at once: {total} tokens/s of {users}, {one} for the one in the middle; all "
-    "generated at the same time in {overlap} of the time."
-)
+AT_ONCE = "{name}, measured at once: {total} tokens/s of {users}."
 MANY = "{finding}."
 SUM_IS = "the sum of these machines alone is"
 AT_ONCE_IS = "all users of {name} together are"
 THAT = "its"
 FROM = (
-    "From {users} on (95 % interval: {low} to {high}) the fastest machines apart make more "
-    "tokens/s in all than {name}."
+    "From {users} on at the latest, and from {low} on at the earliest (95 % interval), the fastest "
+    "machines apart make more tokens/s in all than {name}."
 )
 FROM_ALONE = (
     "From {users} on (the 95 % interval has no other number) the fastest machines apart make more "
@@ -71,7 +72,7 @@ COLUMNS = {
     "one_tokens_per_s": "One user, tokens/s", "first_token_s": "First token, s",
     "all_tokens_per_s": "All, tokens/s", "state": "State",
 }  # fmt: skip
-MOST_FIGURES, MOST_MATCHES = 4, 4
+MOST_MATCHES = 4
 
 
 def sections(study: Study) -> Iterator[Section]:
@@ -83,11 +84,12 @@ def sections(study: Study) -> Iterator[Section]:
         for told in map(tuple, _paragraphs(choice, study.family))
         if told
     ]
-    if not blocks:
-        return
     chart = together_chart(choices)
+    if not blocks and not chart:
+        return
     blocks += charted([chart] if chart else [])
-    file = File("users", user_frame(choices))
+    users = user_frame(choices)
+    file = None if users.empty else File("users", users)
     notes = (say(READ), *((say(SHARED),) if study.is_lab else ()))
     blocks.append(Tabled(say(TITLE), _table(choices), notes, file))
     yield Section("together", say(TITLE), tuple(blocks), say(MENU))
@@ -117,23 +119,40 @@ def _unable(choice: Choice, what: str) -> Iterator[Sentence]:
 
 
 def _one_user(choice: Choice, what: str, family: Family) -> Iterator[Sentence]:
-    able = sorted(choice.able, key=_speed)
-    shown = [*able[-1:], *sorted(choice.together, key=_speed)[-MOST_FIGURES:]]
-    if shown:
-        yield say(ONE_USER, what=what, figures=listing([_figure(one) for one in shown]))
-    if len(able) > 1:
-        low = able[0]
-        yield say(
-            LOWEST,
-            n=plural(len(able), "machine"),
-            name=low.name,
-            rate=interval(low.all, brief=True),
-        )
-    if able and choice.together:
-        claim, named = claim_of(choice, family)
-        template = {Claim.FASTER: BETTER, Claim.SLOWER: WORSE, Claim.SAME: SAME}.get(claim, UNCLEAR)
-        name = named.name if named else ""
-        yield say(template, name=name, margin=within(family.margin))
+    able, together = (sorted(ones, key=_speed) for ones in (choice.able, choice.together))
+    shown = [*able[-1:], *together[-1:]]
+    if shown and (choice.alone or not choice.is_divided):
+        template = ONE_USER if len(shown) == len(able) + len(together) else HIGHEST
+        yield say(template, what=what, figures=listing([_figure(one) for one in shown]))
+    if able and together:
+        yield _verdict(choice, family)
+        if choice.missing:
+            yield say(MISSING, names=listing([one.name for one in choice.missing]))
+
+
+def _verdict(choice: Choice, family: Family) -> Sentence:
+    """Which is better for one user."""
+    claim, named = claim_of(choice, family)
+    if named is None:
+        template = SAME if claim is Claim.SAME else UNCLEAR
+        return say(template, margin=within(family.margin))
+    about = say(ONE_SO_FAR if choice.missing else ONE)
+    if claim is Claim.FASTER:
+        return say(BETTER, about=about, name=named.name, others=_alone(choice))
+    return say(WORSE, about=about, name=named.name, others=_together(choice))
+
+
+def _alone(choice: Choice) -> str:
+    """The machines that a way together was found faster than."""
+    if len(choice.able) == len(choice.alone):
+        return say(EACH_ALONE)
+    return say(SOME_ALONE, names=listing([one.name for one in choice.able]))
+
+
+def _together(choice: Choice) -> str:
+    """The ways together that a machine alone was found faster than."""
+    ways = choice.together
+    return ways[0].name if len(ways) == 1 else say(EACH_WAY, n=count(len(ways)))
 
 
 def _speed(one: Option) -> float:
@@ -160,13 +179,15 @@ def _matches(choice: Choice) -> list[Match]:
 
 def _many(match: Match, choice: Choice, family: Family) -> Iterator[Sentence]:
     apart, option = match.apart, match.option
+    if len(apart.machines) == 1:
+        return  # it is a machine alone
     if not _measured_at_once(match, choice):
         names = listing([one.name for one in apart.machines])
         yield say(SUMMED, machines=names, total=interval(apart.total, brief=True))
         yield from _finding(say(SUM_IS), match.against, option.name, family)
     crossing, most = match.crossing, len(apart.machines)
-    if crossing is None:
-        return
+    if crossing is None or crossing.high == 1:
+        return  # that one machine is faster than all together is told for one user
     if crossing.low > most:
         yield say(NEVER, name=option.name)
     elif crossing.high > most:
@@ -175,9 +196,8 @@ def _many(match: Match, choice: Choice, family: Family) -> Iterator[Sentence]:
         is_sure = crossing.low == crossing.high
         yield say(
             FROM_ALONE if is_sure else FROM,
-            users=plural(crossing.value, "user"),
+            users=plural(crossing.high, "user"),
             low=crossing.low,
-            high=crossing.high,
             name=option.name,
         )
 
@@ -199,19 +219,27 @@ def _finding(who: str, found: Compared | None, other: str, family: Family) -> It
 
 
 def _at_once(option: Option, choice: Choice, family: Family) -> Iterator[Sentence]:
-    yield say(
-        AT_ONCE,
-        name=option.name,
-        total=interval(option.all, brief=True),
-        users=plural(option.users, "user"),
-        one=interval(option.one, brief=True),
-        overlap=percent(option.overlap.value if option.overlap else None),
-    )
-    who = say(AT_ONCE_IS, name=option.name)
-    for other in choice.together:
-        if set(other.machines) == set(option.machines):
-            found = family.find(SPEED, option.key, other.key)
-            yield from _finding(who, found, other.name, family)
+    """Compare several at once with what is in this section; *Several at once* has the rest."""
+    findings = [*_beside_one_user(option, choice, family), *_beside_sum(option, choice, family)]
+    if findings:
+        yield say(
+            AT_ONCE,
+            name=option.name,
+            total=interval(option.all, brief=True),
+            users=plural(option.users, "user"),
+        )
+        yield from findings
+
+
+def _beside_one_user(option: Option, choice: Choice, family: Family) -> Iterator[Sentence]:
+    """Against the fastest order of the same machines that serve one user."""
+    same = [other for other in choice.together if option.is_at_once_beside(other)]
+    for other in sorted(same, key=_speed)[-1:]:
+        found = family.find(SPEED, option.key, other.key)
+        yield from _finding(say(AT_ONCE_IS, name=option.name), found, other.name, family)
+
+
+def _beside_sum(option: Option, choice: Choice, family: Family) -> Iterator[Sentence]:
     for match in choice.matches:
         if match.option is option and match.against:
             yield from _finding(say(SUM_IS), match.against, option.name, family)

@@ -18,13 +18,15 @@ NOT_SLOWER = "no machine alone was found slower than {names}"
 EVEN = "the {n} machines are equally fast alone, within {margin}"
 UNKNOWN = "no machine of {n} was found faster or slower alone than another"
 BEST_ROOT = (
-    "the best root of the same {n} machines is {name}, with {rate} tokens/s: {times} times the "
-    "speed with {other} as the root"
+    "the best of {tried} {orders} of the same {n} machines is {name}, with {rate} tokens/s: "
+    "{times} times the speed with {other}"
 )
-NOT_BETTER = "no root of the same {n} machines was found better than {names}"
-NOT_WORSE = "no root of the same {n} machines was found worse than {names}"
-EVEN_ROOTS = "of the same {n} machines, each is as good a root as another, within {margin}"
-UNKNOWN_ROOTS = "no root of the same {n} machines was found better or worse than another"
+NOT_BETTER = "none of {tried} {orders} of the same {n} machines was found faster than {names}"
+NOT_WORSE = "none of {tried} {orders} of the same {n} machines was found slower than {names}"
+EVEN_ROOTS = "the {tried} {orders} of the same {n} machines are equally fast, within {margin}"
+UNKNOWN_ROOTS = (
+    "none of {tried} {orders} of the same {n} machines was found faster or slower than another"
+)
 TOO_FEW = "{clause} (with fewer than {fewest} shared blocks, nothing can be found)"
 WITH_RATE = "{name} ({rate} tokens/s)"
 
@@ -51,17 +53,33 @@ def place_sentences(fleet: Contests, margin: str) -> tuple[Sentence, ...]:
 
 def _clauses(contest: Contest, margin: str) -> Iterator[Sentence]:
     is_alone = contest.kind == ALONE
-    n = len(contest.compared) if is_alone else contest.places[0].cell.nodes
     fastest, slowest = contest.fastest, contest.slowest
     if contest.is_even:
-        yield say(EVEN if is_alone else EVEN_ROOTS, n=n, margin=margin)
+        yield (
+            say(EVEN, n=len(contest.compared), margin=margin)
+            if is_alone
+            else say(EVEN_ROOTS, **_orders(contest), margin=margin)
+        )
     elif len(fastest) == len(slowest) == len(contest.compared):
-        clause = say(UNKNOWN if is_alone else UNKNOWN_ROOTS, n=n)
+        clause = (
+            say(UNKNOWN, n=len(contest.compared))
+            if is_alone
+            else say(UNKNOWN_ROOTS, **_orders(contest))
+        )
         yield say(TOO_FEW, clause=clause, fewest=FEWEST) if _is_untried(contest) else clause
     elif is_alone:
         yield from _alone(contest, fastest, slowest)
     else:
-        yield from _together(contest, n, fastest, slowest)
+        yield from _together(contest, fastest, slowest)
+
+
+def _orders(contest: Contest) -> dict[str, object]:
+    """How many orders of how many machines were compared, as places of a sentence."""
+    return {
+        "tried": len(contest.compared),
+        "orders": "roots" if contest.is_of_roots else "orders",
+        "n": contest.places[0].cell.nodes,
+    }
 
 
 def _alone(
@@ -86,21 +104,21 @@ def _alone(
 
 
 def _together(
-    contest: Contest, n: int, fastest: Sequence[Contender], slowest: Sequence[Contender]
+    contest: Contest, fastest: Sequence[Contender], slowest: Sequence[Contender]
 ) -> Iterator[Sentence]:
     if len(fastest) == 1 and contest.is_apart(fastest[0]):
         best, worst = fastest[0], slowest[0]
         yield say(
             BEST_ROOT,
-            n=n,
+            **_orders(contest),
             name=best.name,
             rate=_rate(best),
             times=_times(contest, best, worst),
             other=worst.name,
         )
     else:
-        yield say(NOT_BETTER, n=n, names=_rated(fastest))
-        yield say(NOT_WORSE, n=n, names=_rated(slowest))
+        yield say(NOT_BETTER, **_orders(contest), names=_rated(fastest))
+        yield say(NOT_WORSE, **_orders(contest), names=_rated(slowest))
 
 
 def _is_untried(contest: Contest) -> bool:

@@ -21,6 +21,7 @@ from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory
 from tests.doubles.placed_run import each_and_roots, placed_frames
+from tests.doubles.predicted_run import MODEL, SMALL, a_machine, predicted_study
 from tests.doubles.run_frames import Outcomes, make_frames
 from tests.doubles.run_kinds import KINDS
 from tests.unit.test_scaling import steady
@@ -213,7 +214,77 @@ def test_the_slowest_machine_the_best_root_and_those_to_leave_out_are_named() ->
     told = {one.what: (one.subject, one.other, one.value) for one in found}
     assert told["slowest machine"] == ("pi2", "desk", pytest.approx(10.0, rel=0.02))
     assert told["root"] == ("desk", "pi2", pytest.approx(7 / 4, rel=0.02))
-    assert told["machines"] == ("desk alone", "pi2+desk+pi1", pytest.approx(5.0, rel=0.02))
+    assert told["machines"] == ("desk alone", "desk+pi1+pi2", pytest.approx(20 / 7, rel=0.02))
+
+
+def test_a_bad_root_is_no_reason_to_leave_machines_out() -> None:
+    """In another order the same machines are the fastest: nothing says that one should be alone."""
+    outcomes: dict[tuple[str, str, int], list[float]] = {
+        (LLAMA, "desk", 1): steady(20.0),
+        (LLAMA, "pi1", 1): steady(5.0),
+        (LLAMA, "desk+pi1", 2): steady(25.0),
+        (LLAMA, "pi1+desk", 2): steady(10.0),
+    }
+    found = findings(study_of(*placed_frames(outcomes)))
+    assert not named(found, "machines")
+    assert [(one.subject, one.other) for one in named(found, "root")] == [("desk", "pi1")]
+
+
+def test_machines_of_each_prompt_are_named_with_it_and_shown_in_their_sections() -> None:
+    axes = ("engine", "on", "nodes", "prompt_tokens", "generate_tokens")
+    outcomes = {
+        (*key, prompt, 64): speeds
+        for key, speeds in each_and_roots().items()
+        for prompt in (16, 256)
+    }
+    found = findings(study_of(*placed_frames(outcomes, axes=axes)))
+    for what, where in (("slowest machine", "machines"), ("root", "machines")):
+        rows = named(found, what)
+        assert [row.where for row in rows] == [where] * 2
+        assert len({row.sentence for row in rows}) == 2
+    assert [row.where for row in named(found, "machines")] == ["together"] * 2
+
+
+def test_the_fastest_of_cells_that_cannot_be_told_apart_is_not_called_the_fastest() -> None:
+    alike: dict[tuple[str, str, int], list[float]] = {
+        (LLAMA, "desk", 1): [20.0, 20.9, 19.2, 20.1, 20.2, 19.1],
+        (LLAMA, "pi1", 1): [20.1, 19.0, 21.2, 19.9, 19.1, 20.3],
+        (LLAMA, "desk+pi1", 2): steady(5.0),
+    }
+    found = findings(study_of(*placed_frames(alike)))
+    assert not named(found, "fastest")
+    (one,) = named(found, "one of the fastest")
+    assert one.sentence.endswith("is one of 2 cells that no comparison distinguishes.")
+
+
+def test_an_engine_that_failed_everywhere_and_a_cell_that_lost_most_attempts_are_named() -> None:
+    lost = ["failed", "failed", *steady(30, 2)]
+    found = of({(DLLAMA, 1): steady(10), (DLLAMA, 2): lost, (LLAMA, 1): ["failed"] * 6})
+    rows = {row.engine: row for row in named(found, "attempts")}
+    assert (rows[DLLAMA].subject, rows[DLLAMA].value, rows[DLLAMA].n) == ("two nodes", 4, 6)
+    assert rows[LLAMA].sentence == (
+        "12 of 12 attempts on one node failed or do not count (worker on pi4: killed by signal 9)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("truth", "models", "limit"),
+    [({}, (MODEL,), "fitted computing"), ({"rate": 0.3}, (SMALL, MODEL), "fitted network")],
+)
+def test_the_cost_model_says_what_limits_an_engine_that_does_not(
+    truth: dict[str, float], models: tuple[str, ...], limit: str
+) -> None:
+    found = findings(predicted_study(a_machine(**truth), models=models))
+    assert not named(found, "unknown")
+    (one,) = named(found, limit)
+    assert one.source is Source.FITTED
+    assert one.where == "cost-model"
+    assert 0.5 < one.low <= one.value <= one.high < 1
+
+
+def test_a_fit_that_is_refused_says_nothing_about_limits() -> None:
+    found = findings(predicted_study(slow={8: 6.0}))
+    assert [row.what for row in found if row.kind is Kind.LIMIT] == ["unknown"]
 
 
 def test_of_machines_as_fast_as_each_other_none_is_slowest() -> None:

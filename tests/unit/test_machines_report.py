@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.blocks import Charted, blocks_in
 from analysis.cells.cells import Series
 from analysis.cells.places import contests_of
 from analysis.cells.scaling import places_of
 from analysis.charts.places import place_frame
-from analysis.sections import machines
+from analysis.sections import machines, sections_of
 from analysis.study import Study, study_of
 from analysis.text.wording import DASH
 from analysis.verdict.places_text import place_sentences
@@ -94,9 +95,9 @@ def test_the_slowest_machine_and_the_best_root_are_named(study: Study) -> None:
     assert told(study).replace(DASH, "-") == (
         "For stories15m (f32) with llama.cpp, desk is the fastest of 3 machines alone, with 20.0 "
         "(19.8-20.2) tokens/s; pi2 is the slowest alone, with 2.00 (1.98-2.02) tokens/s: 0.10 "
-        "(0.10-0.10) times the speed of desk. For stories15m (f32) with llama.cpp, the best root "
-        "of the same 3 machines is desk, with 7.00 (6.93-7.07) tokens/s: 1.75 (1.75-1.75) times "
-        "the speed with pi2 as the root."
+        "(0.10-0.10) times the speed of desk. For stories15m (f32) with llama.cpp, the best of 3 "
+        "roots of the same 3 machines is desk, with 7.00 (6.93-7.07) tokens/s: 1.75 (1.75-1.75) "
+        "times the speed with pi2."
     )
 
 
@@ -118,7 +119,7 @@ def test_machines_of_the_same_speed_are_called_so() -> None:
     same = around(5.0)
     said = told(placed({"a": same, "b": [*same], "a+b": same, "b+a": [*same]}))
     assert "the 2 machines are equally fast alone, within ±3 %" in said
-    assert "of the same 2 machines, each is as good a root as another, within ±3 %" in said
+    assert "the 2 roots of the same 2 machines are equally fast, within ±3 %" in said
 
 
 def test_two_slow_machines_are_both_named() -> None:
@@ -181,3 +182,16 @@ def test_a_run_without_names_has_no_such_section() -> None:
     study = study_of(*placed_frames(firsts))
     assert list(machines.sections(study)) == []
     assert not any(isinstance(one, Series) and one.is_named for one in study.all_series)
+
+
+def test_tables_of_charts_count_trials_in_whole_numbers(study: Study) -> None:
+    made = [block for section in sections_of(study) for block in blocks_in(section)]
+    tables = [block.table.table for block in made if isinstance(block, Charted)]
+    counted = [
+        row[table.columns.index("trials")].text
+        for table in tables
+        if "trials" in table.columns
+        for row in table.rows
+    ]
+    assert counted
+    assert set(counted) == {"6"}

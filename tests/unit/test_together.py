@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 
 from analysis.blocks import Prose, Section, Tabled, blocks_in, charts_in, files_in
+from analysis.cells.divisions import OF_ALL
 from analysis.cells.family import Claim
 from analysis.charts.together import labels_of
 from analysis.model.together import choices_of, claim_of
+from analysis.sections import divisions
 from analysis.sections import together as section
 from analysis.study import Study, study_of
 from tests.doubles.gpu_run import around
@@ -49,7 +51,8 @@ def test_together_that_is_faster_than_every_machine_is_better_for_one_user() -> 
     assert (
         "For one user together is better: desk+pi1+pi2 is faster than each machine alone." in told
     )
-    assert "pi2 has the lowest median: 4.0" in told
+    assert "the highest medians alone and together: desk 20.0" in told
+    assert "lowest" not in told  # the section on machines says which is slow, if one was found so
     assert "desk, pi1 and pi2 apart, each with its own user: 29.0" in told
     assert "summed from cells that were measured one at a time" in told
     assert "From 3 users on" in told
@@ -60,7 +63,7 @@ def test_together_that_is_slower_than_a_machine_alone_is_worse_for_all() -> None
     told = said(study)
     assert "For one user a machine alone is better: desk is faster" in told
     assert "The sum of these machines alone is 4.1" in told
-    assert "From 1 user on" in told
+    assert "users on" not in told  # one machine alone does: that is told for one user
 
 
 def test_what_cannot_be_told_apart_is_unclear_and_what_is_alike_the_same() -> None:
@@ -192,7 +195,7 @@ def test_deployments_measured_at_once_replace_the_sum() -> None:
     told = said(study)
     assert "desk+pi1+pi2 as 3x1, measured at once: 22" in told
     assert "apart, each with its own user" not in told
-    assert "in 75 % of the time" in told
+    assert "in the middle" not in told  # told by the section on several at once
     assert "The sum of these machines alone is 1.32" in told
     assert "All users of desk+pi1+pi2 as 3x1 together are 1.83 (" in told
     assert "times as fast as desk+pi1+pi2." in told
@@ -208,10 +211,46 @@ def test_deployments_at_once_need_no_machine_alone() -> None:
         sum_tokens_per_s=(2 * tables.trials["decode_tokens_per_s"]).where(several),
         all_overlap=1.0,
     )
-    told = said(study_of(run, replace(tables, trials=trials)))
-    assert "pi1+pi2 as 2x1, measured at once: 18" in told
-    assert "All users of pi1+pi2 as 2x1 together are 1.5" in told
-    assert "alone" not in told
+    study = study_of(run, replace(tables, trials=trials))
+    assert said(study) == ""  # the section on several at once says it
+    (told,) = (section for section in divisions.sections(study))
+    sentences = " ".join(block.text for block in blocks_in(told) if isinstance(block, Prose))
+    assert "2 at once, each on 1 node: one user gets 9.00" in sentences
+    assert "all together 18.0" in sentences
+    assert "make 1.50 (1.50" in sentences
+    rows = study.family.frame()
+    assert rows["what"].tolist().count(OF_ALL) == 1
+    assert not rows["numerator"].str.contains("all users").any()
+    (chart,) = charts_in([made(study)])
+    assert set(chart.data["kind"]) == {"together", "at once"}
+
+
+def test_a_machine_that_failed_is_not_said_to_be_slower() -> None:
+    study = studied({**alone(desk=["failed"] * 6), (LLAMA, "desk+pi1+pi2", 3): around(7.0)})
+    told = said(study)
+    assert (
+        "For one user, of what was measured, together is better: desk+pi1+pi2 is faster than pi1 "
+        "and pi2 alone. Not measured: desk." in told
+    )
+    assert "each machine alone" not in told
+
+
+def test_one_machine_that_can_run_it_makes_no_sum() -> None:
+    none = ["unavailable"] * 6
+    study = studied({**alone(pi1=none, pi2=none), (LLAMA, "desk+pi1+pi2", 3): around(30.0)})
+    told = said(study)
+    assert "desk+pi1+pi2 is faster than desk alone." in told
+    assert "sum of these machines" not in told
+    assert "users" not in told
+
+
+def test_from_how_many_users_on_does_not_contradict_what_one_user_gets() -> None:
+    alike = {(LLAMA, "a", 1): [10.0, 10.01, 9.99, 10.0, 10.02, 9.98],
+             (LLAMA, "b", 1): [9.99, 10.0, 10.01, 10.02, 9.98, 10.0],
+             (LLAMA, "a+b", 2): [10.0, 9.99, 10.0, 9.98, 10.01, 10.02]}  # fmt: skip
+    told = said(study_of(*placed_frames(alike, fleet=("a", "b"))))
+    assert "it makes no difference" in told
+    assert "From 2 users on at the latest, and from 1 on at the earliest" in told
 
 
 def test_marks_that_touch_share_a_label_and_long_names_are_cut() -> None:
