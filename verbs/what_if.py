@@ -49,7 +49,7 @@ def what_if(
         "model": model, "nodes": nodes, "weights": weights, "link": link, "latency": latency,
         "memory": memory, "processor": processor, "root": root,
     }  # fmt: skip
-    if machine:
+    if machine is not None:
         from analysis.what_if.bought import bought_json, bought_lines, bought_of
 
         guessed = bought_of(machine, engine, given | {"run": run})

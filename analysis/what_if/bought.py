@@ -38,6 +38,8 @@ from models.shape import ModelShape, Weights, packed_bytes
 
 DRAWS = 2000
 USUAL_WEIGHTS: Weights = "q4_0"
+FLOATS = ("f32", "f16")
+"""Weights of servers of a chain that pass activations on. They make smaller ones on GPUs only."""
 ENGINE_MEDIAN, ENGINE_SPREAD = 1.22, 0.25
 """How much longer another program takes than that of the published token rates: up to half as
 long again."""
@@ -62,6 +64,8 @@ TIME = (
 )
 SPLIT = "  consists of (medians, ms): {terms}"
 CANNOT = "  cannot run: {why}"
+NO_WEIGHTS = "on a processor its servers compute with f32 or f16 weights, not with {asked}"
+EMPTY = "--machine needs the name of a machine, such as `Raspberry Pi 5 8GB`."
 UNKNOWN = "  whether it fits in memory is not checked: write the size, such as `{name} 8GB`"
 
 
@@ -121,6 +125,8 @@ def bought_of(machine: str, engine: str | None, given: Mapping[str, str | None])
 
 
 def _machine(text: str) -> tuple[KnownMachine, float | None]:
+    if not text.strip():
+        raise HerdError(EMPTY)
     catalogue = load_machines()
     named = re.fullmatch(r"(.*\S)\s+(\d+(?:\.\d+)?)\s?Gi?B", text.strip(), re.IGNORECASE)
     if named is None:
@@ -153,6 +159,8 @@ def _bought(
         link_mbit=rate,
     )
     reason = limit(wire, setting.shape, setting.weights, setting.nodes) or ""
+    if not reason and wire == "chain_push" and setting.weights not in FLOATS:
+        reason = say(NO_WEIGHTS, asked=setting.weights)
     if not reason and size is not None:
         have = (int(size * MIB),) * setting.nodes
         reason = too_little_of(setting, have, min(setting.shape.context, CONTEXT))

@@ -63,10 +63,21 @@ def test_a_faster_link_and_a_chain() -> None:
     assert chain.ms[0] > quick.ms[0]
 
 
+def test_servers_that_pass_activations_on_are_asked_for_weights_that_they_load() -> None:
+    usual, floats = (
+        bought_of("Raspberry Pi 5 16GB", "petals", {"model": MODEL, "nodes": "4"} | weights)[0]
+        for weights in ({}, {"weights": "f32"})
+    )
+    assert usual.ms is None
+    assert "f32 or f16 weights, not with q4_0" in usual.reason
+    assert floats.ms is not None
+
+
 @pytest.mark.parametrize(
     ("machine", "engine", "flags", "reason"),
     [
         ("Raspberry Pi 9", DLLAMA, {"model": MODEL}, "has no Raspberry Pi 9"),
+        (" ", DLLAMA, {"model": MODEL}, "--machine needs the name of a machine"),
         ("Apple Mac Studio M3 Ultra", DLLAMA, {"model": MODEL}, "Nothing can be guessed"),
         ("HiFive Premier P550", DLLAMA, {"model": MODEL}, "RISC-V"),
         ("Raspberry Pi 5 3GB", DLLAMA, {"model": MODEL}, "it is sold with"),
