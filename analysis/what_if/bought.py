@@ -24,7 +24,8 @@ from analysis.model.cost import (
     terms_of,
 )
 from analysis.model.fit import totals_of
-from analysis.model.machines import Guess, KnownMachine, guess, load_machines
+from analysis.model.guesses import Guess, guess
+from analysis.model.machines import KnownMachine, load_machines
 from analysis.model.posterior import CLASS_PRIORS, DEGREES
 from analysis.model.wire import Wire, limit, wire_of
 from analysis.text.sentence import say

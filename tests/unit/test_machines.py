@@ -11,19 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.model.machines import (
-    CATALOGUE,
-    CLASS_W,
+from analysis.model.guesses import (
     FEWEST,
     SAME_PROCESSOR,
-    KnownMachine,
-    Published,
     guess,
     guess_errors,
     guess_errors_of,
-    load_machines,
     machines_with_rates,
 )
+from analysis.model.machines import CATALOGUE, CLASS_W, KnownMachine, Published, load_machines
 from analysis.network.literature import load_publications
 from core.errors import HerdError
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from analysis.model.machines import guess
+from analysis.model.guesses import guess
 from analysis.network.literature import load_publications
 from analysis.network.published_fits import cells_of
 from analysis.what_if.bought import ERROR, bought_json, bought_lines, bought_of, time_of
