@@ -84,7 +84,8 @@ class Basis:
             count: how many take part. Fewer names mean that the run has no more machines.
             root: who comes first; None for the root of the measured setting.
         """
-        own = dict.fromkeys([*([root] if root else []), *start.names, *self.nodes])
+        first = [name for name in start.names if name in self.nodes]
+        own = dict.fromkeys([*([root] if root else []), *first, *self.nodes])
         return tuple(own)[:count]
 
     def pace_of(self, names: Sequence[str], count: int) -> tuple[float, ...]:

@@ -179,8 +179,8 @@ def _model(
     asked = [Supposed(model=best.model, nodes=count, weights=kind) for kind, count in wanted]
     return {
         "name": visible(best.model),
-        "best": [start.nodes, start.weights, _rounded(best.total_ms), basis.who(start)],
-        "root": basis.nodes.index(start.names[0]) if basis.slowness and start.names else 0,
+        "best": [start.nodes, start.weights, _rounded(best.total_ms), visible(basis.who(start))],
+        "root": basis.nodes.index(basis.lineup(start, 1, None)[0]) if basis.nodes else 0,
         "link": basis.link_mbit(start),
         "choices": [_choice(basis, fit, one, pool) for one in asked],
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -131,3 +133,13 @@ def test_the_memory_that_counts_is_that_of_the_machines_that_take_part() -> None
     )
     assert not large.reason
     assert "has 8192 MiB" in small.reason
+
+
+def test_machines_that_the_run_does_not_know_take_no_part() -> None:
+    basis = basis_of(DLLAMA)
+    strange = replace(basis.measured[0].setting, names=("\u202egone", "pi2"))
+    assert basis.lineup(strange, 2, None) == ("pi2", "pi1")
+    assert "\u202e" not in json.dumps(
+        payload_of([replace(basis, measured=(replace(basis.measured[1], setting=strange),))]),
+        ensure_ascii=False,
+    )
