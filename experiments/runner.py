@@ -31,7 +31,7 @@ from experiments.plugs.watch import PlugWatch
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
-from experiments.sessions.until import Until, is_wanting, require_speed
+from experiments.sessions.until import Until, require_speed, wide_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +149,14 @@ def run_on(
         for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
             remove_folder(leftover)
         account, cluster = known_run(matrix, cluster, results, new=new)
-        more = account is not None and is_wanting(account, until)
-        if account is not None and not is_left(account) and not more:
+        wide = wide_cells(account, until) if account is not None else frozenset()
+        if account is not None and not is_left(account) and not wide:
             return RunResult(account.folder, account.counts(), already_complete=True)
         cells = matrix.cells(cluster)
         check_controller(cells, cluster)
         cluster = look(cluster, launcher)
-        start = start_of(matrix, cluster, account)
-        if start.account is not None and not start.pending and not more:
+        start = start_of(matrix, cluster, account, wide)
+        if start.is_complete:
             return _nothing_left(start, results, progress)
         start.require_runnable()
         here = (CONTROLLER,) if any(cell.endpoint for cell in cells) else ()
@@ -170,7 +170,7 @@ def run_on(
         try:
             herd.own_those_there()
             cluster = _with_reasons(cluster, herd.reasons())
-            start = start_of(matrix, cluster, account).with_seconds(results)
+            start = start_of(matrix, cluster, account, wide).with_seconds(results)
             start.require_runnable()
             purse = run_purse(start.plan.by_id, start.account, start.pending, max_cost)
             purse.require()

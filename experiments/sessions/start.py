@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,12 +29,19 @@ class Start:
         account: of the continued run, with what became known since; None of a new one.
         later: what that is; None if nothing.
         pending: trials that are left of each cell that can run or waits.
+        wide: ids of cells that can run and whose interval is still too wide.
     """
 
     plan: Plan
     account: Account | None
     later: Later | None
     pending: Counter[str]
+    wide: frozenset[str] = frozenset()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of a run that continues can be measured."""
+        return self.account is not None and not self.pending and not self.wide
 
     def with_seconds(self, results: Path) -> Start:
         """The same, with what trials of its cells took so far."""
@@ -61,7 +68,7 @@ class Start:
         Raises:
             HerdError: it does; with the reasons.
         """
-        left = [cell for cell in self.plan.cells if self.pending[cell.cell_id]]
+        left = [c for c in self.plan.cells if self.pending[c.cell_id] or c.cell_id in self.wide]
         away = [self.plan.waits_for(cell) for cell in left]
         if not left or not all(away):
             return
@@ -128,13 +135,16 @@ def is_left(account: Account) -> bool:
     return bool(counts["pending"] or counts["unavailable"])
 
 
-def start_of(matrix: Matrix, cluster: Cluster, account: Account | None) -> Start:
+def start_of(
+    matrix: Matrix, cluster: Cluster, account: Account | None, wide: Collection[str] = ()
+) -> Start:
     """What can run now, of a new run or of what is left of one.
 
     Args:
         matrix: what to measure.
         cluster: the nodes, asked as far as they are there.
         account: of the continued run.
+        wide: ids of its cells that get more trials, if they can still run.
 
     Raises:
         HerdError: the run cannot go on: its cells are other ones.
@@ -148,11 +158,13 @@ def start_of(matrix: Matrix, cluster: Cluster, account: Account | None) -> Start
     again = look_again(
         manifest,
         {one.cell.cell_id for one in account.trials if one.attempts},
-        {one.cell.cell_id for one in account.trials if one.state in ("pending", "unavailable")},
+        {one.cell.cell_id for one in account.trials if one.state in ("pending", "unavailable")}
+        | set(wide),
         make_plan(matrix, held_against(manifest, cluster)),
     )
     later = None if again.later.is_empty else again.later
     if later is not None:
         account = account.known_as(added(manifest, later))
     pending = Counter(one.cell.cell_id for one in account.trials if one.state == "pending")
-    return Start(again.plan, account, later, pending)
+    possible = (c.cell_id for c in account.manifest.cells if c.unavailable is None)
+    return Start(again.plan, account, later, pending, frozenset(wide) & frozenset(possible))

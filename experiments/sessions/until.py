@@ -182,6 +182,9 @@ def require_speed(workloads: Iterable[Workload], until: Until | None) -> None:
         )
 
 
-def is_wanting(account: Account, until: Until | None) -> bool:
-    """Whether a run whose trials are all settled needs more of them."""
-    return until is not None and bool(wanting(account.manifest, rates_of(account), until))
+def wide_cells(account: Account, until: Until | None) -> frozenset[str]:
+    """Ids of the cells of a run that get more trials; none without `--until`."""
+    if until is None:
+        return frozenset()
+    cells = wanting(account.manifest, rates_of(account), until)
+    return frozenset(cell.cell_id for cell in cells)

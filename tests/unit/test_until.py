@@ -168,6 +168,15 @@ def test_a_run_that_was_complete_goes_on(varied: Path) -> None:
     assert account.counts()["done"] > 12
 
 
+def test_nothing_is_added_to_a_cell_that_cannot_run_any_more(varied: Path) -> None:
+    asked = scripted_run.matrix(repeats=6)
+    before = scripted_run.run(varied, scripted_run.world(varied), asked=asked)
+    world = scripted_run.world(varied, has_model=lambda _: False)
+    result = scripted_run.run(varied, world, asked=asked, until=Until(0.05, 30))
+    assert result.folder == before.folder
+    assert result.counts == before.counts
+
+
 def test_the_ceiling_holds(varied: Path) -> None:
     asked = scripted_run.matrix(repeats=6)
     world = scripted_run.world(varied)
