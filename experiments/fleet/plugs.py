@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast, get_args
 
@@ -12,6 +13,10 @@ from experiments.fleet.cluster import CLUSTER, HTTP_PORT, PLUG_USER, Plug, PlugK
 
 PLUGS = "smart_plugs"
 """The inventory's group of plugs; none of them is a node."""
+PREFIX = "plug_"
+VARIABLES = tuple(
+    f"{PREFIX}{word}" for word in ("kind", "nodes", "switch", "channel", "port", "user", "password")
+)
 MOST_PLUGS = 64
 MOST_CHANNELS = 16
 LARGEST_PORT = 65_535
@@ -43,6 +48,7 @@ def _plug(name: str, variables: Mapping[str, Any], nodes: Collection[str]) -> Pl
     if not is_file_name(name) or "," in name:
         right = "start with a letter or digit, without `/`, `\\` or a comma"
         raise _wrong(name, "The name", name, right)
+    _refuse_unknown(name, variables)
     feeds, switch = _fed(name, variables, nodes), _truth(name, "plug_switch", variables)
     if not feeds and not switch:
         raise HerdError(
@@ -61,6 +67,18 @@ def _plug(name: str, variables: Mapping[str, Any], nodes: Collection[str]) -> Pl
         user=_user(name, variables),
         password=Secret(str(password)) if password else None,
     )
+
+
+def _refuse_unknown(name: str, variables: Mapping[str, Any]) -> None:
+    """See that no variable is misspelt: its default would count. Raises HerdError."""
+    for variable in variables:
+        if variable.startswith(PREFIX) and variable not in VARIABLES:
+            near = difflib.get_close_matches(variable[:60], VARIABLES, n=1)
+            meant = f"; did you mean {near[0]}?" if near else "."
+            raise HerdError(
+                f"{DOING}: {one_line(variable, 60)} of the plug `{name}` is not known{meant} "
+                f"A plug has {', '.join(VARIABLES)}."
+            )
 
 
 def _kind(name: str, variables: Mapping[str, Any]) -> PlugKind:

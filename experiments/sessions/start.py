@@ -166,5 +166,5 @@ def start_of(
     if later is not None:
         account = account.known_as(added(manifest, later))
     pending = Counter(one.cell.cell_id for one in account.trials if one.state == "pending")
-    possible = (c.cell_id for c in account.manifest.cells if c.unavailable is None)
-    return Start(again.plan, account, later, pending, frozenset(wide) & frozenset(possible))
+    runnable = (c.cell_id for c in account.manifest.cells if c.unavailable is None)
+    return Start(again.plan, account, later, pending, frozenset(wide) & frozenset(runnable))

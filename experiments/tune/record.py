@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from collect.run import Axis, Benchmark, Scalar, Sha256
+from collect.search import SPEEDS
 from core.durable import replace_file, sync, writing
 from core.errors import HerdError
-from core.foreign import FileName
-from core.record import Moment, Positive, Record, Whole, Words, own_folder, read_record
+from core.foreign import FileName, one_line
+from core.record import Moment, Positive, Record, Whole, Words, all_differ, own_folder, read_record
+from experiments.planning.axes import among, axis_problems
 from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix
-from experiments.tune.budget import Allowed
-from experiments.tune.settings import default_cell, default_matrix
+from experiments.tune.budget import FEWEST_PAIRS, MOST_PAIRS, Allowed
+from experiments.tune.settings import default_cell, default_matrix, words_of
 
 TUNINGS = "tunings"
 RECORD_FILE = "tuning.json"
@@ -69,8 +71,24 @@ class TuningRecord(Record):
     search: Positive
     in_seconds: bool
     budget: Words = ""
-    pairs: Whole
+    pairs: Annotated[int, Field(strict=True, ge=FEWEST_PAIRS, le=MOST_PAIRS)]
     speed: Words
+
+    @model_validator(mode="after")
+    def _is_one_search(self) -> Self:
+        """Its settings are values of its axes, each once: nothing else was ever written."""
+        if self.speed not in SPEEDS:
+            raise ValueError(f"speed: give one of {', '.join(SPEEDS)}")
+        for _, problem in axis_problems(self.axes):
+            raise ValueError(problem)
+        for setting in (*self.settings, *(one.setting for one in self.impossible)):
+            if setting.keys() != self.axes.keys():
+                raise ValueError("a setting does not name each axis that is tuned")
+            for axis, value in setting.items():
+                if not among(value, self.axes[axis]):
+                    raise ValueError(f"a setting has {value!r}, which axis {axis} does not list")
+        all_differ("the setting", map(words_of, self.settings))
+        return self
 
     def seed(self, rung: int) -> int:
         """Of the order of trials in a rung; other searches have others, so none takes its runs."""
@@ -125,7 +143,11 @@ def find_search(results: Path, asked: str) -> TuningRecord | None:
 def _read(folder: Path) -> TuningRecord | None:
     doing = f"Looking for searches in {folder.parent}"
     remedy = f"Delete {folder} if its search is of no use any more."
-    return read_record(folder, RECORD_FILE, TuningRecord, doing, remedy)
+    found = read_record(folder, RECORD_FILE, TuningRecord, doing, remedy)
+    if found is not None and found.name != folder.name:
+        path = folder / RECORD_FILE
+        raise HerdError(f"{doing}: {path} is of the search {one_line(found.name)}. {remedy}")
+    return found
 
 
 def write_search(results: Path, record: TuningRecord) -> None:

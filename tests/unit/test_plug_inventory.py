@@ -96,6 +96,11 @@ def test_the_example_has_plugs_that_are_read() -> None:
         ({"plug_port": 0}, "it must be a number from 1 to 65535"),
         ({"plug_port": True}, "it must be a number from 1 to 65535"),
         ({"plug_channel": 99}, "it must be a number from 0 to 15"),
+        (
+            {"plug_chanel": 1},
+            "plug_chanel of the plug `p1` is not known; did you mean plug_channel?",
+        ),
+        ({"plug_x": 1}, "A plug has plug_kind, plug_nodes, plug_switch, plug_channel, plug_port"),
         ({"plug_channel": "first"}, "it must be a number from 0 to 15"),
         ({"ansible_host": "http://192.0.2.1/"}, "without `http://`, port or path"),
         ({"ansible_host": "a b"}, "be an address or a name"),

@@ -24,7 +24,7 @@ from core.paths import PROJECT_FOLDER
 from experiments.planning.matrix import Matrix, load_matrix
 from experiments.runner import RunResult
 from experiments.tune.beginning import begin, search_lines
-from experiments.tune.record import TUNINGS, UnfinishedError
+from experiments.tune.record import TUNINGS, UnfinishedError, find_search
 from experiments.tune.winner import require_ours, write_winner
 from tests.doubles.tuned_machine import Bench, asked_for, matrix
 
@@ -179,6 +179,33 @@ def test_a_time_budget_begins_with_two_trials_that_say_how_long_one_takes(tmp_pa
     assert "2 trials are measured first" in bench.lines[0]
     first = min(bench.results.glob("tune-*"))
     assert load_run(first).title.endswith("pilot")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pairs": 2**53}, "pairs: Input should be less than or equal to 1000"),
+        ({"pairs": 9}, "pairs: Input should be greater than or equal to 10"),
+        ({"speed": "fast"}, "speed: give one of answer, decode, prefill"),
+        ({"axes": {"nope": [1, 2]}}, "unknown axis nope"),
+        ({"settings": [{"net_turbo": True}]}, "does not name each axis that is tuned"),
+        ({"settings": [{"net_turbo": True, "threads": 5}]}, "a setting has 5, which axis threads"),
+        ({"settings": [BEST, BEST]}, "net_turbo=false, threads=3 appears twice"),
+        ({"name": "tune-other"}, "tuning.json is of the search tune-other"),
+    ],
+)
+def test_a_record_that_no_search_wrote_is_refused_by_its_file(
+    searched: Bench, tmp_path: Path, change: dict[str, object], told: str
+) -> None:
+    [written] = (searched.results / TUNINGS).glob("*/tuning.json")
+    path = tmp_path / TUNINGS / written.parent.name / written.name
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({**json.loads(written.read_text()), **change}))
+
+    with pytest.raises(HerdError, match=re.escape(told)) as raised:
+        find_search(tmp_path, asked_for().key)
+
+    assert str(path) in str(raised.value)
 
 
 @dataclass(frozen=True)
