@@ -5,6 +5,7 @@ Errors are judged by leaving out all cells of a number of nodes in turn.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +19,7 @@ from analysis.model.cost import (
     Features,
     Floats,
     Observation,
+    Setting,
     Term,
     features_of,
     terms_of,
@@ -35,6 +37,7 @@ from analysis.model.posterior import (
     walkers_at,
 )
 from analysis.model.sampling import draw
+from analysis.model.wire import is_chain
 
 WALKERS = 36
 BURN, KEEP, EVERY = 600, 40, 25
@@ -42,6 +45,9 @@ DRAWS = 400
 """Of the whole fit that are kept; the noise of each belongs to it."""
 LEVEL = 0.9
 TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+BEYOND = 0.05
+"""Standard deviation of the logarithm of what each doubling of nodes, beyond the measured numbers,
+may add to a time that the formula does not have (docs/cost-model.md has what was simulated)."""
 AS_BEFORE = 0.7
 """Share of a prior's spread from which a coefficient counts as unknown after a fit."""
 
@@ -83,6 +89,7 @@ class CostFit:
         device: what computed, `cpu` or `gpu`; None where it is not recorded.
         draws: coefficient to its draws, in its unit, (draws, 1).
         noise: factor on computing and on syncing of each draw, (draws, 1) each.
+        strays: logarithm of a factor for each doubling beyond the measured nodes, (draws, 1).
         inner: median prediction of each cell by the fit that saw it, in ms.
         inner_sync: the same of its syncing.
         left_out: each cell by a fit that did not see it.
@@ -96,6 +103,7 @@ class CostFit:
     device: str | None
     draws: dict[Coefficient, Floats]
     noise: tuple[Floats, Floats]
+    strays: Floats
     inner: tuple[float, ...]
     inner_sync: tuple[float, ...]
     left_out: tuple[Unseen, ...]
@@ -122,9 +130,28 @@ class CostFit:
         """Milliseconds of each term, (draws, settings)."""
         return terms_of(self.draws, of)
 
-    def totals(self, of: Features) -> Floats:
-        """Milliseconds of a token with what the formula leaves, (draws, settings)."""
-        return totals_of(self.terms(of), self.noise)
+    def totals(self, setting: Setting, without: Sequence[Term] = ()) -> Floats:
+        """Milliseconds of a token with what the formula leaves, a draw each.
+
+        Args:
+            setting: measured or not.
+            without: terms that are taken to be 0.
+        """
+        terms = self.terms(features_of([setting]))
+        kept = {name: 0 * found if name in without else found for name, found in terms.items()}
+        beyond = np.exp(self.doublings(setting) * self.strays)
+        totals: Floats = (totals_of(kept, self.noise) * beyond)[:, 0]
+        return totals
+
+    def doublings(self, setting: Setting) -> float:
+        """How often the measured numbers of nodes must be doubled, or halved, to get there.
+
+        A chain divides no work among nodes, so more of them are nothing new.
+        """
+        if is_chain(setting.wire):
+            return 0.0
+        least, most = self.counts[0], self.counts[-1]
+        return math.log2(max(1.0, setting.nodes / most, least / setting.nodes))
 
     def unknown(self) -> tuple[Coefficient, ...]:
         """Coefficients on which the cells have next to no bearing: their spread is the prior's."""
@@ -200,6 +227,7 @@ def fit_of(
         device=device,
         draws=draws,
         noise=_noise(chosen, seed, apart=apart),
+        strays=BEYOND * np.random.default_rng(seed + 1).standard_normal((len(chosen), 1)),
         inner=tuple(np.median(sum_of(terms), axis=0)),
         inner_sync=tuple(np.median(sum_of(terms, ("latency", "transfer", "waiting")), axis=0)),
         left_out=tuple(left_out),

@@ -31,6 +31,7 @@ function herdQuantile(values, share) {
 }
 
 // Median, ends of the interval, and the median of each term, in milliseconds of a token.
+// `doublings` of the choice: how far its nodes are beyond the measured ones.
 // `changes` replaces features of the choice, such as link_mbit or memory_gain.
 function herdPredict(fit, choice, changes) {
   const features = Object.assign({}, choice.features, changes || {});
@@ -47,8 +48,9 @@ function herdPredict(fit, choice, changes) {
       terms[name].push(found[name]);
     }
     totals.push(
-      (found.memory + found.computing) * fit.noise.computing[draw]
-      + (found.latency + found.transfer + found.waiting) * fit.noise.syncing[draw]
+      ((found.memory + found.computing) * fit.noise.computing[draw]
+        + (found.latency + found.transfer + found.waiting) * fit.noise.syncing[draw])
+      * Math.exp(choice.doublings * fit.noise.strays[draw])
     );
   }
   const medians = {};

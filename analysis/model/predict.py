@@ -84,9 +84,8 @@ def predict(
     """
     if (refused := out_of_scope(fit, setting, version=version, device=device)) is not None:
         raise HerdError(refused)
-    of = features_of([setting])
-    terms = fit.terms(of)
-    low, middle, high = np.quantile(fit.totals(of)[:, 0], (TAILS[0], 0.5, TAILS[1]))
+    terms = fit.terms(features_of([setting]))
+    low, middle, high = np.quantile(fit.totals(setting), (TAILS[0], 0.5, TAILS[1]))
     return Prediction(
         setting=setting,
         total_ms=float(middle),

@@ -153,10 +153,10 @@
       const found = own.choices.find(
         (choice) => choice[0] === weights.value && choice[1] === nodes.get());
       if (!found) return null;
-      const [kind, count, values, reason, outside, paces] = found;
+      const [kind, count, values, reason, outside, paces, doublings] = found;
       const varying = fitted().features.map((name, at) => [name, values[at]]);
       const features = {...fitted().same, ...Object.fromEntries(varying)};
-      return {kind, nodes: count, features, reason, beyond: outside, paces};
+      return {kind, nodes: count, features, reason, beyond: outside, paces, doublings};
     };
 
     const answer = () => {

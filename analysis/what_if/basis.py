@@ -20,6 +20,8 @@ ALL_DRAWS, MOST_DRAWS, FEWEST_DRAWS = 600, 400, 100
 100 kB. `fab what-if` computes from the same ones."""
 DIGITS = 5
 """Significant ones of a draw. Python computes from these, too."""
+STRAY_DIGITS = 4
+"""Of a stray, after the point: it is a logarithm."""
 MOST_SHOWN = ALL_DRAWS // FEWEST_DRAWS
 """Fits of a page."""
 
@@ -170,6 +172,7 @@ def _thinned(basis: Basis, draws: int) -> Basis:
         fit,
         draws={name: _short(fit.draws[name][kept]) for name in COEFFICIENTS},
         noise=(_short(fit.noise[0][kept]), _short(fit.noise[1][kept])),
+        strays=np.round(fit.strays[kept], STRAY_DIGITS),
     )
     return replace(basis, fit=fewer)
 

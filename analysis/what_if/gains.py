@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
-from analysis.model.cost import Floats, Observation, features_of
-from analysis.model.fit import CostFit, totals_of
+from analysis.model.cost import Floats, Observation
+from analysis.model.fit import CostFit
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import count
 from analysis.what_if.answer import cannot, ends_of, offered
@@ -102,11 +101,7 @@ def _gains(basis: Basis, fit: CostFit, start: Observation) -> Iterator[Gain]:
 
 
 def _totals(basis: Basis, fit: CostFit, asked: Supposed, *, waiting: bool = True) -> Floats:
-    terms = fit.terms(features_of([setting_of(basis, asked)]))
-    if not waiting:
-        terms = {**terms, "waiting": np.zeros_like(terms["waiting"])}
-    totals: Floats = totals_of(terms, fit.noise)[:, 0]
-    return totals
+    return fit.totals(setting_of(basis, asked), () if waiting else ("waiting",))
 
 
 def _gain(

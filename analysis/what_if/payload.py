@@ -138,7 +138,11 @@ def _fit(basis: Basis, pool: _Pool, room: int) -> Json:
     return {
         "name": visible(basis.name),
         "coefficients": {name: _list(fit.draws[name]) for name in COEFFICIENTS},
-        "noise": {"computing": _list(fit.noise[0]), "syncing": _list(fit.noise[1])},
+        "noise": {
+            "computing": _list(fit.noise[0]),
+            "syncing": _list(fit.noise[1]),
+            "strays": _list(fit.strays),
+        },
         "measured": measured_range(basis),
         "links": [min(links), max(links)] if links else None,
         "roots": [visible(name) for name in basis.nodes] if basis.slowness else [],
@@ -205,7 +209,10 @@ def _shorten(choices: Sequence[list[Any]]) -> tuple[list[str], dict[str, float]]
 
 
 def _choice(basis: Basis, fit: CostFit, asked: Supposed, pool: _Pool) -> list[Any]:
-    """Make `[weights, nodes, features, why it cannot run or -1, what was not measured, roots]`."""
+    """Make `[weights, nodes, features, why it cannot run or -1, what was not measured, roots, …]`.
+
+    The last is how often the measured numbers of nodes must be doubled to get there.
+    """
     setting = setting_of(basis, asked)
     reason = cannot(basis, fit, setting)
     values = {} if reason else features_of_one(setting)
@@ -216,6 +223,7 @@ def _choice(basis: Basis, fit: CostFit, asked: Supposed, pool: _Pool) -> list[An
         pool.place(reason) if reason else -1,
         [] if reason else [pool.place(told) for told in beyond(fit, setting)],
         [] if reason else _paces(basis, asked),
+        _rounded(fit.doublings(setting)),
     ]
 
 

@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 
-from analysis.model.cost import Coefficient, Observation, features_of
+from analysis.model.cost import Coefficient, Observation
 from analysis.model.fit import TAILS, fit_of
 from analysis.model.scope import fit_judged
 from tests.doubles.known_machines import (
@@ -98,9 +98,7 @@ def score(design: Design, seed: int) -> Score:
     of = machine(generator)
     found = fit_of(cells(of, design.counts, design.models, generator, apart=design.apart))
     new = _new_cell(of, design, generator)
-    low, middle, high = np.quantile(
-        found.totals(features_of([new.setting]))[:, 0], (TAILS[0], 0.5, TAILS[1])
-    )
+    low, middle, high = np.quantile(found.totals(new.setting), (TAILS[0], 0.5, TAILS[1]))
     ends = {name: np.quantile(found.draws[name], TAILS) for name in RECOVERED}
     sums = np.quantile(found.draws["memory"] + found.draws["arithmetic"], TAILS)
     truth = float((of.values["memory"] + of.values["arithmetic"])[0])

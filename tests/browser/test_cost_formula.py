@@ -40,9 +40,9 @@ def test_the_page_gives_the_numbers_of_python(tmp_path: Path, wire: str) -> None
     assert {choice[0] for choice in possible} >= {"q4_0", "f32"}
     with browsing(tmp_path / "profile") as page:
         page.open(page_file.as_uri())
-        for kind, count, values, *_ in possible:
+        for kind, count, values, *_, doublings in possible:
             features = told["same"] | dict(zip(told["features"], values, strict=True))
-            choice = json.dumps({"features": features})
+            choice = json.dumps({"features": features, "doublings": doublings})
             asked = f"herdPredict(fit, {choice}, {json.dumps(changes)})"
             found = json.loads(page.value(f"JSON.stringify({asked})"))
             setting = replace(

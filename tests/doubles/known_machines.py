@@ -148,3 +148,8 @@ def drifting(setting: Setting, computed: float, synced: float) -> tuple[float, f
     """Cells with more nodes were measured later, on machines that became slower by 2 % each."""
     slower = 1.02 ** (setting.nodes.bit_length() - 1)
     return slower * computed, slower * synced
+
+
+def uneven(setting: Setting, computed: float, synced: float) -> tuple[float, float]:
+    """Each doubling of nodes brings a slower one, which the others wait for."""
+    return computed, synced + 0.04 * computed * np.log2(setting.nodes)

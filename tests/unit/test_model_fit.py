@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import numpy as np
 import pytest
 
 from analysis.model.cost import Setting, features_of, terms_of
-from analysis.model.fit import CostFit, fit_of
+from analysis.model.fit import TAILS, CostFit, fit_of
+from analysis.model.scope import fit_judged
 from analysis.model.shapes import shape_named
 from analysis.network.literature import load_publications
 from analysis.network.published_fits import PublishedCells, cells_of
+from tests.doubles.known_machines import cells, machine, truth, uneven
 
 PAGE = Path(__file__).parents[2] / "docs" / "cost-model.md"
 
@@ -106,3 +109,32 @@ def test_the_errors_on_the_page_are_those_of_the_fits() -> None:
         assert float(row[4].split()[0]) == pytest.approx(100 * found.median_error, abs=1.5)
         assert int(row[5]) == pytest.approx(round(found.coverage * len(found.left_out)), abs=1)
         assert int(row[3]) == len(found.left_out)
+
+
+def test_what_twice_the_nodes_gain_is_in_its_interval_on_machines_that_differ() -> None:
+    """Each doubling brings a slower node, which the formula does not have."""
+    held = []
+    for seed in range(16):
+        generator = np.random.default_rng(seed)
+        of = machine(generator)
+        measured = cells(
+            of, (1, 2, 4, 8), ("LLaMA-2-7B",), generator, apart=False, distort=uneven
+        )  # fmt: skip
+        outcome = fit_judged(measured)
+        if outcome.fit is None or outcome.refusals:
+            continue
+        now = measured[-1].setting
+        more = replace(now, nodes=16)
+        real = sum(uneven(now, *truth(of, now))) / sum(uneven(more, *truth(of, more)))
+        low, high = np.quantile(outcome.fit.totals(now) / outcome.fit.totals(more), TAILS)
+        held.append(low <= real <= high)
+    assert len(held) >= 12
+    assert np.mean(held) >= 0.85
+
+
+def test_only_numbers_of_nodes_beyond_the_measured_ones_widen_a_prediction() -> None:
+    found = fit(CLOUD)
+    base = found.observations[0].setting
+    steps = [found.doublings(replace(base, nodes=count)) for count in (1, 2, 3, 4, 8, 16)]
+    assert steps == [0, 0, 0, 0, 1, 2]
+    assert found.doublings(replace(base, nodes=16, wire="chain_client")) == 0

@@ -14,7 +14,7 @@ import pytest
 
 from analysis.blocks import Controls, Section, blocks_in, files_in
 from analysis.limits.assessment import Source, from_row
-from analysis.model.cost import COEFFICIENTS, FEATURES, TERMS, Features, features_of, terms_of
+from analysis.model.cost import COEFFICIENTS, FEATURES, TERMS, Features, terms_of
 from analysis.model.fit import TAILS, totals_of
 from analysis.pages import Page, render
 from analysis.sections import limits as limits_section
@@ -184,7 +184,8 @@ def page_answer(payload: dict[str, Any], fit: int, model: str, kind: str, count:
     draws: Any = {name: np.array(one["coefficients"][name])[:, None] for name in COEFFICIENTS}
     noise = tuple(np.array(one["noise"][name])[:, None] for name in ("computing", "syncing"))
     terms = terms_of(draws, features)
-    totals = totals_of(terms, noise)[:, 0]  # type: ignore[arg-type]
+    strays = np.exp(choice[6] * np.array(one["noise"]["strays"]))
+    totals = totals_of(terms, noise)[:, 0] * strays  # type: ignore[arg-type]
     ends = np.quantile(totals, (0.5, *TAILS))
     outside = [payload["texts"][at] for at in choice[4]]
     return [*ends, *(float(np.median(terms[term])) for term in TERMS)], outside
@@ -317,10 +318,10 @@ def held(seed: int) -> list[bool]:
     found = []
     for basis, fit in usable(told.bases):
         before = setting_of(basis, Supposed(MODEL))
-        old = totals_of(fit.terms(features_of([before])), fit.noise)
+        old = fit.totals(before)
         for change in CHANGES:
             after = setting_of(basis, replace(change, model=MODEL))
-            new = totals_of(fit.terms(features_of([after])), fit.noise)
+            new = fit.totals(after)
             low, high = np.quantile(old / new, TAILS)
             real = sum(truth(known, before)) / sum(truth(known, after))
             found.append(bool(low * 0.99 <= real <= high * 1.01))
