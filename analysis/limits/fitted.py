@@ -9,7 +9,7 @@ import numpy as np
 from analysis.cells.cells import CellResult
 from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
-from analysis.model.cost import COMPUTED, TERMS, Floats, Term, features_of
+from analysis.model.cost import COMPUTED, TERMS, Floats, Setting, Term, features_of
 from analysis.model.fit import CostFit
 from analysis.network.run_fits import GroupFit
 from analysis.text.wording import nodes
@@ -66,7 +66,7 @@ def fitted_limit(
         fit = None if one.refusals else one.outcome.fit
         if fit is not None and cell.record.cell_id in one.group.cell_ids:
             place = one.group.cell_ids.index(cell.record.cell_id)
-            shares = _shares(fit, place)
+            shares = _shares(fit, one.group.observations[place].setting)
             what = next((name for name, drawn in shares.items() if ends_of(drawn)[1] > HALF), "")
             slowest = _slowest(one, cell) if what == "waiting" else ""
             key = f"fitted {what or 'several'}{' for' if slowest else ''}"
@@ -87,9 +87,9 @@ def fitted_limit(
     return None
 
 
-def _shares(fit: CostFit, place: int) -> dict[str, Floats]:
+def _shares(fit: CostFit, setting: Setting) -> dict[str, Floats]:
     """What takes the time of a cell to its share in each draw."""
-    terms = fit.terms(features_of([fit.observations[place].setting]))
+    terms = fit.terms(features_of([setting]))
     drawn = {term: terms[term][:, 0] for term in TERMS}
     total: Floats = np.sum([drawn[term] for term in TERMS], axis=0)
     parts = {"computing": COMPUTED, "network": NETWORK, "waiting": ("waiting",)}

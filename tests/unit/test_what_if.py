@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from analysis.blocks import Controls, Section, blocks_in, files_in
-from analysis.limits.assessment import Source, from_row
+from analysis.limits.assessment import Kind, Source, from_row
 from analysis.model.cost import COEFFICIENTS, FEATURES, TERMS, Features, terms_of
 from analysis.model.fit import TAILS, totals_of
 from analysis.pages import Page, render
@@ -292,7 +292,8 @@ def test_a_page_without_a_panel_has_no_script_for_it() -> None:
 def test_limits_say_what_the_fit_expects_with_its_source() -> None:
     files = files_in(limits_section.sections(study()))
     [rows] = [file.data.to_dict("records") for file in files if file.stem == "limits"]
-    fitted = [from_row(row) for row in rows if row["source"] == Source.FITTED]  # type: ignore[arg-type]
+    found = [from_row(row) for row in rows if row["source"] == Source.FITTED]  # type: ignore[arg-type]
+    fitted = [one for one in found if one.kind == Kind.IMPROVEMENT]
     assert fitted
     for one in fitted:
         assert one.sentence.startswith("By the cost model, ")
