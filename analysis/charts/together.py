@@ -43,8 +43,8 @@ NEAR = 0.04
 """Share of an axis by which marks may differ and still touch."""
 COLUMNS = (
     "model", "series", "kind", "machines", "users", "one_tokens_per_s", "slowest_user",
-    "fastest_user", "all_tokens_per_s", "all_low", "all_high", "first_token_s", "overlap",
-    "state", "reason",
+    "fastest_user", "all_tokens_per_s", "all_low", "all_high", "first_token_s", "first_token_low",
+    "first_token_high", "overlap", "state", "reason",
 )  # fmt: skip
 Row = dict[str, Any]
 
@@ -98,6 +98,8 @@ def _option(one: Option, kind: str) -> Row:
         "one_tokens_per_s": speed.value if speed else None,
         **_all(one.all),
         "first_token_s": first.value if first else None,
+        "first_token_low": first.low if first else None,
+        "first_token_high": first.high if first else None,
         "overlap": one.overlap.value if one.overlap else None,
         "state": one.cell.state,
         "reason": "; ".join(one.cell.reasons) or None,

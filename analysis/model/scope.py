@@ -96,10 +96,15 @@ def _refusals(fit: CostFit) -> Iterator[Sentence]:
     yield from _odd(fit)
     if fit.median_error > MOST_ERROR:
         yield say(ERRS, cells=cells, error=percent(fit.median_error), most=percent(MOST_ERROR))
-    covered = sum(one.is_covered for one in fit.left_out)
-    chance = _at_most(covered, len(fit.left_out))
+    chance = chance_of_coverage(fit)
     if chance < UNLIKELY:
+        covered = sum(one.is_covered for one in fit.left_out)
         yield say(UNCOVERED, covered=covered, cells=cells, chance=percent(chance))
+
+
+def chance_of_coverage(fit: CostFit) -> float:
+    """The chance of no more cells in their 90 % intervals than are, were the intervals right."""
+    return _at_most(sum(one.is_covered for one in fit.left_out), len(fit.left_out))
 
 
 def _at_most(hits: int, tries: int) -> float:

@@ -12,9 +12,9 @@ from analysis.blocks import Block, Bullets, File, Prose, Section, Tabled, charte
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.charts import Chart
 from analysis.charts.terms import term_bars
-from analysis.model.cost import TERMS, Coefficient, Observation, Term, features_of
+from analysis.model.cost import COMPUTED, TERMS, Coefficient, Observation, Term, features_of
 from analysis.model.fit import TAILS, CostFit
-from analysis.model.scope import ENOUGH_COUNTS
+from analysis.model.scope import ENOUGH_COUNTS, chance_of_coverage
 from analysis.network.run_fits import GroupFit
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
@@ -62,6 +62,7 @@ NAMED: dict[Term, str] = {
     "memory": "reading memory", "computing": "computing", "latency": "latency",
     "transfer": "transfer", "waiting": "waiting for the slowest node",
 }  # fmt: skip
+COMPUTED_NAME = "reading memory and computing"
 UNITS: dict[Coefficient, tuple[str, float]] = {
     "memory": ("ms for a MB of weights", 1),
     "arithmetic": ("ms for the arithmetic on a MB of q4_0", 1),
@@ -115,12 +116,12 @@ def _told(one: GroupFit) -> Iterator[Sentence]:
     if fit is None or one.refusals:
         return
     last = max(fit.observations, key=lambda cell: cell.setting.nodes)
-    terms = _terms(fit, last)
-    total = sum(terms.values())
-    term = max(terms, key=terms.__getitem__)
+    parts = _parts_known_apart(fit, last)
+    total = sum(parts.values())
+    name = max(parts, key=parts.__getitem__)
     yield say(
         LARGEST, who=one.group.label, nodes=nodes(last.setting.nodes), model=last.model,
-        share=percent(terms[term] / total), term=NAMED[term], ms=number(terms[term]),
+        share=percent(parts[name] / total), term=name, ms=number(parts[name]),
         total=number(total),
     )  # fmt: skip
     cells = plural(len(fit.left_out), "cell")
@@ -132,6 +133,15 @@ def _told(one: GroupFit) -> Iterator[Sentence]:
         yield say(FEW, counts=len(fit.counts))
     if unknown := fit.unknown():
         yield say(CLOSE, names=listing(list(unknown)))
+
+
+def _parts_known_apart(fit: CostFit, cell: Observation) -> dict[str, float]:
+    """Name to ms: with one type of weights, reading memory and computing are one part."""
+    terms = _terms(fit, cell)
+    if "arithmetic" not in fit.unknown():
+        return {NAMED[term]: ms for term, ms in terms.items()}
+    rest = {NAMED[term]: ms for term, ms in terms.items() if term not in COMPUTED}
+    return {COMPUTED_NAME: sum(terms[term] for term in COMPUTED), **rest}
 
 
 def _terms(fit: CostFit, cell: Observation) -> dict[Term, float]:
@@ -149,8 +159,9 @@ def _rows(one: GroupFit) -> Iterator[dict[str, Any]]:
     fit = one.outcome.fit
     if fit is None:
         return
-    for cell, unseen in zip(fit.observations, fit.left_out, strict=True):
-        setting = cell.setting
+    seen = zip(fit.observations, fit.left_out, fit.inner, fit.inner_sync, strict=True)
+    for cell, unseen, inner, inner_sync in seen:
+        setting, terms = cell.setting, _terms(fit, cell)
         yield {
             "series": one.group.label,
             "engine": one.group.engine,
@@ -161,7 +172,11 @@ def _rows(one: GroupFit) -> Iterator[dict[str, Any]]:
             "delay_ms": setting.delay_ms,
             "measured_ms": cell.total_ms,
             "measured_sync_ms": cell.sync_ms,
-            **{f"{term}_ms": value for term, value in _terms(fit, cell).items()},
+            **{f"{term}_ms": value for term, value in terms.items()},
+            "memory_and_computing_ms": sum(terms[term] for term in COMPUTED),
+            "all_terms_ms": sum(terms.values()),
+            "fitted_ms": inner,
+            "fitted_sync_ms": inner_sync if fit.apart else None,
             "left_out_ms": unseen.predicted_ms,
             "left_out_low_ms": unseen.low_ms,
             "left_out_high_ms": unseen.high_ms,
@@ -169,6 +184,7 @@ def _rows(one: GroupFit) -> Iterator[dict[str, Any]]:
             "left_out_covered": unseen.is_covered,
             "median_error": fit.median_error,
             "coverage": fit.coverage,
+            "chance_of_coverage": chance_of_coverage(fit),
             "used": not one.refusals,
         }
 

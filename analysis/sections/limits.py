@@ -14,7 +14,7 @@ from analysis.limits.limits import limits_of
 from analysis.limits.strengths import strengths_of
 from analysis.study import Study
 from analysis.text.sentence import say
-from analysis.verdict.fastest import fastest_of
+from analysis.verdict.fastest import Fastest, fastest_of
 from analysis.what_if.gains import Gain, gains_of
 from collect.run import Benchmark
 
@@ -38,11 +38,12 @@ def sections(study: Study) -> Iterator[Section]:
     if not study.scalings:
         return
     combinations = tuple(combinations_of(study.on_nodes, study.scalings))
+    fastest = fastest_of(study.scalings, study.family)
     gains = gains_of(study.bases) if isinstance(study.run.workload, Benchmark) else ()
     by_group = [
         (combination, findings)
         for combination in combinations
-        if (findings := _findings(combination, combinations, study, gains))
+        if (findings := _findings(combination, combinations, study, fastest, gains))
     ]
     if not by_group:
         return
@@ -60,12 +61,13 @@ def _findings(
     combination: Combination,
     combinations: tuple[Combination, ...],
     study: Study,
+    fastest: tuple[Fastest, ...],
     gains: tuple[Gain, ...],
 ) -> tuple[Assessment, ...]:
     node_rows = study.steadiness.nodes.to_dict("records")
     fits = study.fits if isinstance(study.run.workload, Benchmark) else ()
     limits = tuple(limits_of(combination, study.family, study.tables, node_rows, fits))
-    strengths = strengths_of(combination, fastest_of(study.scalings, study.family))
+    strengths = strengths_of(combination, fastest)
     helping = improvements_of(
         combination, combinations, study.setups, study.family, study.tables, limits
     )

@@ -345,11 +345,40 @@ def together_runs(at_once: float | None = None) -> Study:
     return study_of(run.model_copy(update={"cells": cells}), told)
 
 
+def combined() -> Study:
+    """Named machines, prompts of two lengths, two arms of each cell, and three users at once."""
+    speeds = (
+        ("desk", 20.0, 1, ""), ("pi1", 5.0, 1, ""), ("pi2", 4.9, 1, ""),
+        ("desk+pi1+pi2", 12.0, 3, ""), ("pi1+desk+pi2", 11.0, 3, ""),
+        ("desk+pi1+pi2", 7.0, 3, "3x1"),
+    )  # fmt: skip
+    noise = np.random.default_rng(3)
+    outcomes: dict[tuple[Any, ...], Any] = {
+        (LLAMA, on, nodes, groups, prompt, 64, arm): list(
+            rate * (1 - prompt / 2560) * np.exp(0.02 * noise.normal(size=6))
+        )
+        for prompt in (16, 256)
+        for on, rate, nodes, groups in speeds
+        for arm in ("a", "b")
+    }
+    axes = ("engine", "on", "nodes", "groups", "prompt_tokens", "generate_tokens", "arm")
+    run, tables = placed_frames(outcomes, axes=axes)
+    trials = tables.trials
+    one = trials["decode_tokens_per_s"].where(trials["groups"] == "3x1")
+    columns = {
+        "prompt_ms": 32_000 / trials["prompt_tokens_per_s"], "sum_tokens_per_s": 3 * one,
+        "all_tokens_per_s": 2.5 * one, "slowest_tokens_per_s": 0.5 * one,
+        "all_overlap": one.where(one.isna(), 0.75),
+    }  # fmt: skip
+    return study_of(run, replace(tables, trials=trials.assign(**columns)))
+
+
 KINDS: Mapping[str, Callable[[Path], Study]] = {
     **{name: _of_frames(name) for name in FRAMES},
     "on disk": _on_disk,
     "petals": _petals,
     "together or apart": lambda _folder: together_runs(at_once=22.0),
+    "machines and prompts and groups and noise": lambda _folder: combined(),
     "prompt lengths": lambda _folder: study_of(*prompt_lengths()),
     "prompts before nothing": lambda _folder: study_of(*prompt_lengths(LLAMA)),
     "GPU and Pis": _gpu_and_pis,

@@ -20,6 +20,7 @@ from collect.tables import Tables
 from models.catalogue import load_catalogue
 from tests.doubles.cost_run import MODEL, cost_frames
 from tests.doubles.known_machines import Machine, incast, machine, truth
+from tests.doubles.predicted_run import a_machine, predicted_study
 from tests.doubles.run_frames import make_frames
 from tests.unit.test_model_probed import record
 
@@ -141,6 +142,18 @@ def test_every_figure_of_the_sentences_is_in_the_csv() -> None:
     unknown = re.findall(r"do not determine (.+?):", told)
     determined = files["cost-coefficients"].set_index("coefficient")["determined"]
     assert all(not determined[name] for name in re.split(", | and ", unknown[0]))
+
+
+def test_one_type_of_weights_does_not_say_what_memory_and_what_computing_takes() -> None:
+    """Only their sum is measured, so only the sum is said, and weights of two types divide it."""
+    for weights, is_apart in ((("q4_0",), False), (("q4_0", "f32"), True)):
+        study = predicted_study(a_machine(), weights=weights)
+        (fit,) = (one.outcome.fit for one in study.fits)
+        assert fit is not None
+        assert ("arithmetic" not in fit.unknown()) is is_apart
+        [section] = cost.sections(study)
+        told = " ".join(block.text for block in section.blocks if isinstance(block, Prose))
+        assert (cost.COMPUTED_NAME in told) is not is_apart
 
 
 def test_a_probe_of_the_machines_is_where_the_fit_begins() -> None:
