@@ -91,7 +91,7 @@ def _values(name: str, text: str) -> Iterator[object]:
 
 
 HELP = {
-    "model": "llama-3.2-1b",
+    "model": "llama3.2-1b-instruct",
     "nodes": "2,4,8",
     "weights": "q4_0",
     "link": "2500",

@@ -15,7 +15,7 @@ from collect.run import Benchmark, Scalar
 from collect.search import Setting
 from core.errors import HerdError
 from experiments.engines import APIS, ENGINES
-from experiments.engines.base import ON_AXIS, PLUS, Axis, Cell
+from experiments.engines.base import EACH, EACH_ROOT, ON_AXIS, PLUS, Axis, Cell
 from experiments.engines.common import taking_part
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
@@ -125,7 +125,7 @@ def default_matrix(matrix: Matrix) -> Matrix:
     tuned = {axis.name: axis for axis in _axes_to_tune(matrix)}
     changed = {}
     for name, values in matrix.axes.items():
-        if len(set(values)) > 1:
+        if _are_several(values):
             if name not in tuned:
                 raise HerdError(
                     f"Tuning: axis {name} has several values, and it can only be fixed. Give one "
@@ -133,6 +133,11 @@ def default_matrix(matrix: Matrix) -> Matrix:
                 )
             changed[name] = (tuned[name].default,)
     return matrix.model_copy(update={"axes": {**matrix.axes, **changed}})
+
+
+def _are_several(values: Sequence[Scalar]) -> bool:
+    """Whether these are several values, or a word that stands for several."""
+    return len(set(values)) > 1 or bool({EACH, EACH_ROOT} & set(values))
 
 
 def _kind(matrix: Matrix) -> str:
@@ -182,7 +187,7 @@ def space_of(matrix: Matrix, cluster: Cluster) -> Space:
     axes = {}
     for axis in _axes_to_tune(matrix):
         given = matrix.axes.get(axis.name, ())
-        if len(set(given)) == 1:
+        if given and not _are_several(given):
             continue
         values = given or proposed.get(axis.name, ())
         if axis is ON_AXIS:

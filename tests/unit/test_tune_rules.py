@@ -294,10 +294,20 @@ def test_settings_that_name_the_same_nodes_are_one() -> None:
     assert {one["on"] for one in found} == {"first", "n1+n0"}
 
 
-def test_the_word_for_each_root_becomes_names() -> None:
-    space = space_of(asked("llama.cpp", threads=(0,), on=("first", "each_root")), machines(4, 4))
+@pytest.mark.parametrize(
+    ("on", "names"),
+    [
+        (("first", "each_root"), ("first", "n0+n1", "n1+n0")),
+        (("each_root",), ("first", "n0+n1", "n1+n0")),
+        (("each",), ("first", "n0", "n1")),
+    ],
+)
+def test_a_word_for_several_becomes_names(on: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """One such word is several values, so the axis is not fixed by it."""
+    space = space_of(asked("llama.cpp", threads=(0,), on=on), machines(4, 4))
 
-    assert space.axes["on"] == ("first", "n0+n1", "n1+n0")
+    assert space.axes["on"] == names
+    assert "on" not in space.base.axes or space.base.axes["on"] == ("first",)
 
 
 @pytest.mark.parametrize(
