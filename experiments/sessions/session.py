@@ -30,7 +30,7 @@ from experiments.plugs.watch import PlugWatch
 from experiments.sessions.book import TrialBook
 from experiments.sessions.lineup import Lineup, why_left
 from experiments.sessions.progress import Progress, RunningTrial
-from experiments.sessions.until import Until, next_block, rate_of_attempt, rates_of, wanting
+from experiments.sessions.until import Narrowing, Until
 from experiments.trials.execution import Execution
 from experiments.trials.recorder import Recorder
 from experiments.trials.trial import TrialRunner
@@ -73,8 +73,7 @@ class Session:
     ) -> None:
         self._links = links
         self._plugs = plugs or PlugWatch()
-        self._until = until
-        self._rates = rates_of(account) if until else {}
+        self._narrowing = Narrowing(account, until)
         self._purse = purse
         self._ledger = ledger
         self._herd = herd
@@ -128,15 +127,11 @@ class Session:
 
     def _extend(self) -> bool:
         """Plan one more block of cells whose interval is still wide; whether there are such."""
-        if self._until is None:
-            return False
-        waiting = {trial.cell_id for trial in self._pending()}
-        cells = wanting(self._manifest, self._rates, self._until, waiting)
-        if not cells:
-            return False
-        self._lineup.extend(next_block(self._manifest, cells))
-        self._recorder = Recorder(self._manifest, self._herd)
-        return True
+        block = self._narrowing.block(self._manifest, {one.cell_id for one in self._pending()})
+        if block:
+            self._lineup.extend(block)
+            self._recorder = Recorder(self._manifest, self._herd)
+        return bool(block)
 
     def _once_through(self) -> int:
         """Measure all that can run, block by block; how many attempts were recorded."""
@@ -283,7 +278,7 @@ class Session:
         self._purse.pay(spending_of(self._ledger.attempts / attempt_id, record, cell))
         if record.outcome == "done":
             self.book.settle(trial, "done")
-            self._learn_rate(trial, attempt_id, record)
+            self._narrowing.learn(trial, self._ledger.attempts / attempt_id, record)
             self._seconds[trial.cell_id] = record.trial_wall_s
         else:
             self._trials.stop_kept()
@@ -291,13 +286,6 @@ class Session:
             self._progress.note(f"{label}, attempt {number}: {record.outcome}: {record.cause}")
             self._use_up(trial, record)
         self._progress.settled(self.book.counts(), self.left_s())
-
-    def _learn_rate(self, trial: TrialRecord, attempt_id: str, record: AttemptRecord) -> None:
-        if self._until is None:
-            return
-        rate = rate_of_attempt(self._ledger.attempts / attempt_id, record)
-        if rate is not None:
-            self._rates.setdefault(trial.cell_id, {})[trial.block] = rate
 
     def _execute(self, cell: Cell, deployments: Deployments, name: str) -> Execution:
         """Carry out a trial over the links that its cell asks for."""

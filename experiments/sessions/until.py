@@ -188,3 +188,32 @@ def wide_cells(account: Account, until: Until | None) -> frozenset[str]:
         return frozenset()
     cells = wanting(account.manifest, rates_of(account), until)
     return frozenset(cell.cell_id for cell in cells)
+
+
+class Narrowing:
+    """Decides during a session which cells get one more trial.
+
+    Args:
+        account: the run when the session begins.
+        until: when cells are measured enough; None to add nothing.
+    """
+
+    def __init__(self, account: Account, until: Until | None) -> None:
+        self._until = until
+        self._rates = rates_of(account) if until else {}
+
+    def learn(self, trial: TrialRecord, folder: Path, record: AttemptRecord) -> None:
+        """Take in an attempt that is done."""
+        rate = None if self._until is None else rate_of_attempt(folder, record)
+        if rate is not None:
+            self._rates.setdefault(trial.cell_id, {})[trial.block] = rate
+
+    def block(self, manifest: RunManifest, waiting: Collection[str]) -> tuple[TrialRecord, ...]:
+        """One more trial of each cell that needs it; none if all are narrow.
+
+        Args:
+            manifest: the run so far.
+            waiting: ids of cells that have trials left.
+        """
+        cells = wanting(manifest, self._rates, self._until, waiting) if self._until else ()
+        return next_block(manifest, cells) if cells else ()

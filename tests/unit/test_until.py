@@ -18,7 +18,7 @@ from core.errors import HerdError
 from core.median import half_width
 from experiments.planning.plan import make_plan
 from experiments.planning.precision import precision_lines, repeats_for, share_of
-from experiments.sessions import session, until
+from experiments.sessions import until
 from experiments.sessions.until import Until, is_narrow, next_block, until_of, wanting
 from tests.benchmarks.repeats import covered, false_findings, reached
 from tests.doubles import scripted, scripted_run
@@ -45,8 +45,7 @@ def varied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     plain = scripted_run.run(tmp_path / "plain", scripted_run.world(tmp_path / "plain"))
     cells = Account.read(plain.folder, Scrutiny.RECORDS).manifest.cells
     monkeypatch.setattr(f"{__name__}.WIDE", cells[1].cell_id)
-    for module in (until, session):
-        monkeypatch.setattr(module, "rate_of_attempt", rate)
+    monkeypatch.setattr(until, "rate_of_attempt", rate)
     return tmp_path
 
 
