@@ -15,7 +15,6 @@ from collect.run import (
     EQUIVALENCE_MARGIN,
     Benchmark,
     Documents,
-    Greedy,
     Margin,
     Questions,
     Record,
@@ -23,7 +22,7 @@ from collect.run import (
     Workload,
 )
 from core.errors import HerdError
-from core.foreign import LARGEST_COUNT, one_line
+from core.foreign import LARGEST_COUNT
 from core.paths import PROJECT_FOLDER
 from core.yaml_file import line_of, load_yaml_file
 from experiments.engines import ENGINES
@@ -42,6 +41,13 @@ from experiments.planning.axes import (
     from_flag,
 )
 from experiments.planning.documents import repeats_of_documents, with_documents
+from experiments.planning.flags import (
+    FLAGS_ONLY,
+    MOST_REPEATS,
+    flag_of,
+    number_of_flag,
+    refuse_repeats,
+)
 from experiments.planning.named import where_named
 from experiments.planning.parts import (
     PartOfMatrix,
@@ -56,17 +62,6 @@ from experiments.planning.places import each_place_once, number_problem, placed
 from experiments.planning.prompt_axes import AXES as PROMPTS
 from experiments.planning.prompt_axes import each_length, other_workload_problems
 from experiments.planning.systems import load_systems
-
-MOST_REPEATS = 10_000
-OWN_FLAGS = frozenset({"nodes", "engine", "model", "weights"})
-"""Axes with a flag of their name; others are given with `--set`."""
-
-FLAGS_ONLY = dict.fromkeys(
-    ("until", "most"),
-    "a matrix does not say how long a run measures: leave it out, and give `--until 3%` to "
-    "`fab run-matrix`; `fab tune` decides for each setting how many trials it gets",
-)
-"""Keys that someone may look for, and what would be right."""
 
 
 class Constraint(Record):
@@ -206,31 +201,17 @@ class Matrix(Record):
             name: from_flag(name, value) for name, value in given.items() if value is not None
         }
         problems = [
-            f"{_flag(str(location[0]))}: {problem}" for location, problem in axis_problems(values)
+            f"{flag_of(str(location[0]))}: {problem}" for location, problem in axis_problems(values)
         ]
         if problems:
             raise HerdError("Reading the command line: " + " ".join(problems))
         numbers = {
-            name: _number_of_flag(name, value)
+            name: number_of_flag(name, value)
             for name, value in (("repeats", repeats), ("seed", seed))
             if value is not None
         }
-        if self.parts and "repeats" in numbers:
-            raise HerdError(
-                f"--repeats {numbers['repeats']}: each part of {self.title} has its own repeats. "
-                "Leave out --repeats, or change them in the matrix."
-            )
-        if isinstance(self.workload, Greedy) and "repeats" in numbers:
-            raise HerdError(
-                f"--repeats {numbers['repeats']}: the trials of {self.title} are its prompts "
-                "and its text, once each. Leave out --repeats, or change the prompts in the "
-                "matrix."
-            )
-        if isinstance(self.workload, Documents) and "repeats" in numbers:
-            raise HerdError(
-                f"--repeats {numbers['repeats']}: the trials of {self.title} are its documents, "
-                "once each. Leave out --repeats, or change `count` in the matrix."
-            )
+        if "repeats" in numbers:
+            refuse_repeats(numbers["repeats"], self.title, self.workload)
         merged = {**self.axes, **{name: tuple(value) for name, value in values.items()}}
         for _, problem in (
             *exclusion_problems(merged),
@@ -376,20 +357,3 @@ def _from_files(one: Matrix | PartOfMatrix, path: Path, *, only_ascii: bool) -> 
 def _plain(text: str) -> str:
     """Text without braces, which pydantic would take for placeholders."""
     return text.replace("{", "(").replace("}", ")")
-
-
-def _flag(axis: str) -> str:
-    """Return how an axis is given on the command line: by its own flag, or with `--set`."""
-    return f"--{axis}" if axis in OWN_FLAGS else f"--set {one_line(axis, 80)}"
-
-
-def _number_of_flag(name: str, value: int | str) -> int:
-    shown = one_line(str(value), 40)
-    try:
-        number = int(value)
-    except ValueError:
-        raise HerdError(f"--{name} {shown}: give a whole number.") from None
-    least, most = (1, MOST_REPEATS) if name == "repeats" else (-LARGEST_COUNT, LARGEST_COUNT)
-    if not least <= number <= most:
-        raise HerdError(f"--{name} {shown}: give {least} to {most}.")
-    return number
