@@ -6,11 +6,16 @@ import json
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 
+from analysis.blocks import files_in
 from analysis.cells.cells import cell_results, series_of
+from analysis.limits.assessment import Kind, Source, from_row
+from analysis.model.cost import features_of
 from analysis.model.measured import groups_of
-from analysis.sections import cost
+from analysis.model.posterior import sum_of
+from analysis.sections import cost, limits
 from analysis.sections.what_if import answer_frame
 from analysis.study import Study, study_of
 from analysis.what_if.answer import Predicted, answer
@@ -143,3 +148,18 @@ def test_machines_that_the_run_does_not_know_take_no_part() -> None:
         payload_of([replace(basis, measured=(replace(basis.measured[1], setting=strange),))]),
         ensure_ascii=False,
     )
+
+
+def test_limits_speak_of_the_cell_that_they_name_where_machines_were_measured_alone() -> None:
+    files = files_in(limits.sections(study()))
+    [rows] = [file.data.to_dict("records") for file in files if file.stem == "limits"]
+    found = [from_row(row) for row in rows if row["source"] == Source.FITTED]  # type: ignore[arg-type]
+    [one, _] = [one for one in found if one.kind == Kind.LIMIT]
+    assert "four nodes (desk+pi1+pi2+pi3), waiting for the slowest node, pi3" in one.sentence
+    basis = basis_of(DLLAMA)
+    names = ("desk", "pi1", "pi2", "pi3")
+    [cell] = [cell for cell in basis.measured if cell.setting.names == names]
+    assert basis.fit is not None
+    terms = basis.fit.terms(features_of([cell.setting]))
+    share = float(np.median(terms["waiting"] / sum_of(terms)))
+    assert one.value == pytest.approx(share, rel=0.02)
