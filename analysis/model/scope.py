@@ -47,6 +47,11 @@ ODD_SYNC = (
     "The formula gives {fitted}. Look for lost packets, for a switch that cannot take several "
     "senders at once, and at the speed of each link."
 )
+ODD_COMPUTING = (
+    "Refused: the time for computing {model} does not follow from its weights and the number of "
+    "nodes: {series}. The formula gives {fitted}. Look for a node that slows down when it is hot, "
+    "for memory that belongs to another processor socket, and for slices that fit into a cache."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +130,25 @@ def _odd(fit: CostFit) -> Iterator[Sentence]:
         measured, fitted = number(cell.total_ms), number(fit.inner[worst])
         yield say(ODD_TOTAL, cell=told, measured=measured, fitted=fitted)
         return
-    alike = [
-        (one, inner)
-        for one, inner in zip(fit.observations, fit.inner_sync, strict=True)
-        if one.model == cell.model and one.setting.nodes > 1 and one.sync_ms is not None
+    yield _odd_part(fit, worst, cell.sync_ms)
+
+
+def _odd_part(fit: CostFit, worst: int, sync_ms: float) -> Sentence:
+    """Say which part of a cell is further from what was fitted: computing or synchronising."""
+    cell, inner, inner_sync = fit.observations[worst], fit.inner[worst], fit.inner_sync[worst]
+    off_sync = abs(inner_sync - sync_ms)
+    off_computing = abs((inner - inner_sync) - (cell.total_ms - sync_ms))
+    is_sync = off_sync >= off_computing
+    parts = [
+        (one, one.sync_ms, synced) if is_sync else (one, one.total_ms - one.sync_ms, both - synced)
+        for one, both, synced in zip(fit.observations, fit.inner, fit.inner_sync, strict=True)
+        if one.model == cell.model and one.sync_ms is not None
     ]
-    series = [f"{number(one.sync_ms)} ms on {nodes(one.setting.nodes)}" for one, _ in alike]
-    fitted = listing([f"{number(inner)}" for _, inner in alike]) + " ms"
-    yield say(ODD_SYNC, model=cell.model, series=listing(series), fitted=fitted)
+    told = [one for one in parts if one[0].setting.nodes > 1 or not is_sync]
+    series = [f"{number(ms)} ms on {nodes(one.setting.nodes)}" for one, ms, _ in told]
+    return say(
+        ODD_SYNC if is_sync else ODD_COMPUTING,
+        model=cell.model,
+        series=listing(series),
+        fitted=f"{listing([number(ms) for _, _, ms in told])} ms",
+    )

@@ -14,6 +14,8 @@ from core.record import Scalar
 from core.yaml_file import load_yaml_file
 
 FOLDER = Path(__file__).parents[1] / "published"
+ROUNDED = 1.01
+"""By how much the parts of a printed time may exceed it, because each is rounded."""
 
 
 class _Strict(BaseModel):
@@ -37,6 +39,12 @@ class Timing(_Strict):
     def _has_both_parts_or_none(self) -> Self:
         if (self.compute_ms is None) != (self.sync_ms is None):
             raise ValueError("give compute_ms and sync_ms, or neither where only total_ms is known")
+        parts = (self.compute_ms or 0.0) + (self.sync_ms or 0.0)
+        if parts > ROUNDED * self.total_ms:
+            raise ValueError(
+                f"compute_ms and sync_ms are {parts:g} ms together, and total_ms is "
+                f"{self.total_ms:g}: it must not be less"
+            )
         return self
 
 
@@ -105,6 +113,14 @@ class Publication(_Strict):
     timings: tuple[Timing, ...] = ()
     traffic: tuple[Traffic, ...] = ()
     links: tuple[OverLink, ...] = ()
+
+    @model_validator(mode="after")
+    def _times_each_cell_once(self) -> Self:
+        cells = [(row.model, row.nodes) for row in self.timings]
+        twice = next((cell for cell in cells if cells.count(cell) > 1), None)
+        if twice is not None:
+            raise ValueError(f"{twice[0]} on {twice[1]} nodes is in `timings` twice: keep one")
+        return self
 
 
 def load_publications(folder: Path = FOLDER) -> tuple[Publication, ...]:

@@ -44,6 +44,18 @@ def test_the_eight_pi_4_are_refused_with_their_times_of_synchronising() -> None:
     assert "each link" in told
 
 
+def test_computing_that_is_odd_is_not_called_synchronising() -> None:
+    """One node reads memory more slowly than a part of it: no time of synchronising is odd."""
+
+    def slow_alone(setting: Setting, computed: float, synced: float) -> tuple[float, float]:
+        return (1.8 * computed if setting.nodes == 1 else computed), synced
+
+    outcomes = [fit_judged(made(seed, distort=slow_alone)[1]) for seed in range(3)]
+    odd = [why for one in outcomes for why in one.refusals if "does not follow" in why]
+    assert len(odd) >= 2
+    assert all("the time for computing" in why and "ms on one node" in why for why in odd)
+
+
 def test_two_numbers_of_nodes_are_too_few() -> None:
     [table] = [one for one in load_publications() if "NUC" in one.machines]
     outcome = fit_judged(cells_of(table).observations, table.version)

@@ -6,6 +6,7 @@ where its sum, 7373, gives 460.8125: its author cut a digit off.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from analysis.report import write_report
 from collect.parsers.distributed_llama import measurement
 from collect.run import ATTEMPTS_FOLDER, Benchmark
 from collect.tables import build_tables
+from core.errors import HerdError
 from tests.doubles.engine_logs import dllama_era_a
 from tests.doubles.run_folder import make_run, replace_log
 
@@ -146,3 +148,26 @@ def test_a_published_speed_up_is_against_the_fewest_nodes_of_its_table() -> None
     assert list(of_13b["nodes"]) == [2, 4, 8]
     assert list(of_13b["speed_up"].round(3)) == [1, 1.765, 1.343]
     assert published_timings(["an engine of which nothing is known"]).empty
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (
+            ["model: a, nodes: 1, total_ms: 10, compute_ms: 8, sync_ms: 3"],
+            "compute_ms and sync_ms are 11 ms together, and total_ms is 10",
+        ),
+        (
+            ["model: a, nodes: 1, total_ms: 10", "model: a, nodes: 1, total_ms: 11"],
+            "a on 1 nodes is in `timings` twice",
+        ),
+    ],
+)
+def test_a_table_that_contradicts_itself_is_refused(
+    tmp_path: Path, rows: list[str], reason: str
+) -> None:
+    head = 'engine: e\nsource: s\npublished: "2025-01"\nmachines: m\ntimings:\n'
+    text = head + "".join(f"  - {{{row}}}\n" for row in rows)
+    (tmp_path / "mine.yml").write_text(text)
+    with pytest.raises(HerdError, match=re.escape(reason)):
+        load_publications(tmp_path)
