@@ -119,7 +119,7 @@ class Publication(_Strict):
         cells = [(row.model, row.nodes) for row in self.timings]
         twice = next((cell for cell in cells if cells.count(cell) > 1), None)
         if twice is not None:
-            raise ValueError(f"{twice[0]} on {twice[1]} nodes is in `timings` twice: keep one")
+            raise ValueError(f"{twice[0]}, nodes: {twice[1]} is in `timings` twice: keep one row")
         return self
 
 

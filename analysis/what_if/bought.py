@@ -55,7 +55,7 @@ HEAD = (
     "weights of 4 bits, by {source}."
 )
 ERROR = (
-    "For 23 published cells of Raspberry Pi 4B and 5 on 1 to 8 nodes such guesses are off by 12 % "
+    "For 25 published cells of Raspberry Pi 4B and 5 on 1 to 8 nodes such guesses are off by 12 % "
     "in the median and by 42 % at most, and all are in their 90 % interval. Other machines, and "
     "engines that pass activations along a chain, were not checked."
 )
