@@ -376,7 +376,8 @@ def constants(series: Iterable[Series]) -> str:
     by_engine: dict[str, dict[str, Scalar]] = {}
     for params in all_params:
         own = {axis: value for axis, value in params.items() if axis not in varying}
-        by_engine.setdefault(str(params["engine"]), {}).update(own)
+        held = by_engine.setdefault(str(params["engine"]), own)
+        by_engine[str(params["engine"])] = {axis: v for axis, v in held.items() if axis in own}
     shared = {
         axis: value
         for own in by_engine.values()

@@ -63,7 +63,10 @@ TEMPLATES: Mapping[str, str] = {
         "The network limits it: on {other}, {subject} take {share} of a token's time, more than "
         "any server."
     ),
-    "slowest machine": "{subject} is the slowest machine: alone, {other} is {times} times as fast.",
+    "slowest machine": (
+        "Of the machines that were measured alone, {subject} is the slowest: {other} is {times} "
+        "times as fast."
+    ),
     "memory": (
         "Memory limits where it runs: {subject} would need about {high} MiB and had {low} MiB free."
     ),

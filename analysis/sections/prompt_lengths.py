@@ -42,8 +42,8 @@ FROM_NOTHING = (
     "does not depend on the prompt."
 )
 SLOPE = (
-    "{who} on {nodes}: from position {first} to {last} a token takes {slope} ms more for every "
-    "{per} positions."
+    "{who} on {nodes}, with a prompt of {prompt} tokens: from position {first} to {last} a token "
+    "takes {slope} ms more for every {per} positions."
 )
 SLOPES = (
     "The slope of a straight line through the times of each trial's decoded tokens: the median "
@@ -205,6 +205,7 @@ def _slope(one: Positions) -> Sentence:
         SLOPE,
         who=f"{one.group.model} with {one.group.label}",
         nodes=nodes(one.of.nodes),
+        prompt=one.of.prompt,
         first=one.first,
         last=one.last,
         slope=interval(one.slope),

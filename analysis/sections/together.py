@@ -22,6 +22,8 @@ from analysis.verdict.scaling_text import compared
 TITLE, MENU = "Together or apart", "Together or apart"
 ONE_USER = "{what}, one user: {figures}."
 HIGHEST = "{what}, one user, the highest medians alone and together: {figures}."
+HIGHEST_ALONE = "{what}, one user, the highest median of a machine alone: {figures}."
+HIGHEST_TOGETHER = "{what}, one user, the highest median of machines together: {figures}."
 FIGURE = "{name} {speed} tokens/s"
 FIGURE_WAIT = "{name} {speed} tokens/s with the first token after {wait} s"
 BETTER = "{about} together is better: {name} is faster than {others}."
@@ -122,7 +124,8 @@ def _one_user(choice: Choice, what: str, family: Family) -> Iterator[Sentence]:
     able, together = (sorted(ones, key=_speed) for ones in (choice.able, choice.together))
     shown = [*able[-1:], *together[-1:]]
     if shown and (choice.alone or not choice.is_divided):
-        template = ONE_USER if len(shown) == len(able) + len(together) else HIGHEST
+        highest = HIGHEST if able and together else HIGHEST_ALONE if able else HIGHEST_TOGETHER
+        template = ONE_USER if len(shown) == len(able) + len(together) else highest
         yield say(template, what=what, figures=listing([_figure(one) for one in shown]))
     if able and together:
         yield _verdict(choice, family)

@@ -287,6 +287,12 @@ def test_a_fit_that_is_refused_says_nothing_about_limits() -> None:
     assert [row.what for row in found if row.kind is Kind.LIMIT] == ["unknown"]
 
 
+def test_the_slowest_of_those_measured_is_not_called_the_slowest_of_all() -> None:
+    outcomes = {**each_and_roots(), (LLAMA, "pi2", 1): ["failed"] * 6}
+    (one,) = named(findings(study_of(*placed_frames(outcomes))), "slowest machine")
+    assert one.sentence.startswith("Of the machines that were measured alone, pi1 is the slowest")
+
+
 def test_of_machines_as_fast_as_each_other_none_is_slowest() -> None:
     alike: dict[tuple[str, str, int], list[float]] = {
         (LLAMA, "desk", 1): [20.0, 20.3, 19.8, 20.1, 20.2, 19.9],

@@ -127,6 +127,13 @@ def test_what_only_one_engine_has_is_not_said_of_all() -> None:
     assert llama == "those of llama.cpp split by layer"
 
 
+def test_what_only_some_cells_of_an_engine_have_is_not_the_same_in_all() -> None:
+    cells = {(LLAMA, "", 1): [1.0], (LLAMA, "2x1", 2): [1.0]}
+    told = constants(make_series(cells, axes=("engine", "groups", "nodes")))
+    assert "split by layer" in told
+    assert "at once" not in told
+
+
 def test_energy_is_called_unmeasured_only_where_it_is(tmp_path: Path) -> None:
     price = Price.model_validate({"input": 1, "output": 2, "currency": "EUR", "date": "2026-11-01"})
     apis = {"chatgpt": SystemRecord(url="https://a.example/v1", model="gpt", price=price)}

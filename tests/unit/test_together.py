@@ -262,3 +262,10 @@ def test_marks_that_touch_share_a_label_and_long_names_are_cut() -> None:
                  "one_tokens_per_s": 2.0})  # fmt: skip
     labels = [names for _, _, _, names in labels_of(pd.DataFrame(rows), 0.4, 0.4)]
     assert labels == ["desk", "pi1; pi2", "a" * 35 + "…", "pi1+pi2"]
+
+
+def test_machines_alone_are_not_called_together() -> None:
+    failed = {(LLAMA, "desk+pi1+pi2", 3): ["failed"] * 6}
+    told = said(studied({**alone(), **failed}))
+    assert "the highest median of a machine alone: desk 20.0" in told
+    assert "together" not in told
