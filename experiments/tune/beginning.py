@@ -11,6 +11,7 @@ from collect.run import Scalar
 from collect.search import Setting
 from core.errors import HerdError
 from core.progress import spoken_time
+from experiments.nodes.owner import Owner, own_results
 from experiments.planning.describe import impossible as cannot_run
 from experiments.planning.matrix import Matrix
 from experiments.planning.plan import SECONDS_ASSUMED, Plan, make_plan
@@ -140,7 +141,8 @@ def begin(asked: TuningQuestion, results: Path, look: Look, run: Run, say: Say) 
     Where time is the budget and nothing is known of it, two trials of the default come first.
 
     Raises:
-        HerdError: as `settings_of`; the budget pays for no search; it cannot be written.
+        HerdError: as `settings_of`; the budget pays for no search; another process measures; it
+            cannot be written.
     """
     found = settings_of(asked, results, look)
     if asked.allowed.seconds is not None and not found.seconds:
@@ -171,7 +173,9 @@ def begin(asked: TuningQuestion, results: Path, look: Look, run: Run, say: Say) 
         pairs=asked.pairs,
         speed=asked.speed,
     )
-    write_search(results, record)
+    # While another process measures, a second search of the same question would replace its own.
+    with own_results(results, Owner.me()):
+        write_search(results, record)
     return record
 
 

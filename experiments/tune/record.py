@@ -158,7 +158,7 @@ def write_search(results: Path, record: TuningRecord) -> None:
     """
     folder = results / TUNINGS / record.name
     with writing(f"the search {record.name}", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True)
         sync(folder.parent)
         replace_file(folder / RECORD_FILE, record.model_dump_json(indent=1).encode())
 

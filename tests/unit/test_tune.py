@@ -21,6 +21,7 @@ from collect.account import Account
 from collect.load import load_run
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
+from experiments.nodes.owner import Owner, own_results
 from experiments.planning.matrix import Matrix, load_matrix
 from experiments.runner import RunResult
 from experiments.tune.beginning import begin, search_lines
@@ -242,6 +243,16 @@ def test_a_pilot_that_is_not_whole_ends_the_search_by_name(tmp_path: Path) -> No
 
     with pytest.raises(UnfinishedError, match="The pilot has 2 trials left"):
         begin(asked, bench.results, bench.look, run, bench.lines.append)
+
+
+def test_no_search_begins_while_another_process_measures(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    other = Owner("eve", "desk", 1, "2026-01-01T00:00:00")
+
+    with own_results(bench.results, other), pytest.raises(HerdError, match="eve@desk"):
+        bench.search(asked_for())
+
+    assert not (bench.results / TUNINGS).exists()
 
 
 def test_a_program_that_is_replaced_between_rungs_ends_the_search(tmp_path: Path) -> None:
