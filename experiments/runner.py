@@ -25,13 +25,14 @@ from experiments.planning.describe import impossible, waiting_lines
 from experiments.planning.matrix import Matrix
 from experiments.planning.money import Purse, run_purse
 from experiments.planning.plan import Plan, inventory_of
+from experiments.planning.precision import require_speed
 from experiments.planning.preflight import check_controller
 from experiments.planning.shared_gpus import shared_gpus
 from experiments.plugs.watch import PlugWatch
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
-from experiments.sessions.until import Until, require_speed, wide_cells
+from experiments.sessions.until import Until, wide_cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def run_on(
         HerdError: as `run_matrix`.
     """
     owner = owner or Owner.me()
-    require_speed(matrix.workloads, until)
+    require_speed(matrix.workloads, None if until is None else until.share, "until")
     with own_results(results, owner):
         for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
             remove_folder(leftover)

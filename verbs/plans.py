@@ -40,7 +40,7 @@ def plan(
     from core.paths import RESULTS_FOLDER
     from experiments.planner import pilots_of, plan_matrix
     from experiments.planning.describe import describe
-    from experiments.planning.precision import precision_lines, share_of
+    from experiments.planning.precision import precision_lines, require_speed, share_of
 
     if pilot is not None and precision is None:
         raise HerdError(f"--pilot {pilot}: give --precision, too, such as --precision 3%.")
@@ -50,6 +50,7 @@ def plan(
     left_out = names_of(without)
     wanted = matrix_of(matrix, set or [], named, repeats, seed, noise=noise)
     wanted = leaving_out(wanted, left_out)
+    require_speed(wanted.workloads, share, "precision")
     found = plan_matrix(wanted, PROJECT, inventory=inventory, without=left_out)
     for line in describe(found):
         say(line)

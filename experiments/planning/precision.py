@@ -12,13 +12,13 @@ import itertools
 import math
 import re
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
 
-from collect.run import Benchmark
+from collect.run import Benchmark, Workload
 from core.errors import HerdError
 from core.foreign import one_line
 from core.median import FEWEST, interval_rank
@@ -69,6 +69,25 @@ def share_of(text: str, flag: str) -> float:
             f"as a share of it, from 0.1% to 50%, such as --{flag} 3%."
         )
     return share
+
+
+def require_speed(workloads: Iterable[Workload], share: float | None, flag: str) -> None:
+    """See that something of a matrix has a speed that can be known precisely.
+
+    Args:
+        workloads: of the matrix.
+        share: that the flag asks for; None where it was not given.
+        flag: its name, without dashes.
+
+    Raises:
+        HerdError: it has no benchmark.
+    """
+    kinds = [workload.kind for workload in workloads]
+    if share is not None and Benchmark().kind not in kinds:
+        raise HerdError(
+            f"--{flag} {100 * share:g}%: it is about tokens/s of the workload benchmark, and this "
+            f"matrix has {' and '.join(dict.fromkeys(kinds))}. Leave out --{flag}."
+        )
 
 
 def repeats_for(pilot: Sequence[float], precision: float) -> int | None:

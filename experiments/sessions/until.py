@@ -21,7 +21,7 @@ from pathlib import Path
 from collect.account import Account
 from collect.attempt import AttemptRecord
 from collect.parsers.of_attempt import parse_attempt
-from collect.run import Benchmark, CellRecord, RunManifest, TrialRecord, Workload
+from collect.run import Benchmark, CellRecord, RunManifest, TrialRecord
 from core.errors import HerdError
 from core.foreign import one_line
 from core.median import FEWEST, half_width
@@ -166,20 +166,6 @@ def rates_of(account: Account) -> dict[str, dict[int, float]]:
         if rate is not None:
             found.setdefault(state.cell.cell_id, {})[state.trial.block] = rate
     return found
-
-
-def require_speed(workloads: Iterable[Workload], until: Until | None) -> None:
-    """See that something of a matrix has a speed to wait for.
-
-    Raises:
-        HerdError: it has no benchmark.
-    """
-    kinds = [workload.kind for workload in workloads]
-    if until is not None and Benchmark().kind not in kinds:
-        raise HerdError(
-            f"--until {100 * until.share:g}%: it is about tokens/s of the workload benchmark, and "
-            f"this matrix has {' and '.join(dict.fromkeys(kinds))}. Leave out --until."
-        )
 
 
 def wide_cells(account: Account, until: Until | None) -> frozenset[str]:

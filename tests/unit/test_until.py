@@ -13,11 +13,11 @@ import pytest
 
 from collect.account import Account, Scrutiny
 from collect.attempt import AttemptRecord
-from collect.run import Perplexity, RunManifest
+from collect.run import Benchmark, Perplexity, RunManifest
 from core.errors import HerdError
 from core.median import half_width
 from experiments.planning.plan import make_plan
-from experiments.planning.precision import precision_lines, repeats_for, share_of
+from experiments.planning.precision import precision_lines, repeats_for, require_speed, share_of
 from experiments.sessions import until
 from experiments.sessions.until import Until, is_narrow, next_block, until_of, wanting
 from tests.benchmarks.repeats import covered, false_findings, reached
@@ -124,6 +124,15 @@ def test_a_ceiling_that_is_none_is_refused(words: str) -> None:
     with pytest.raises(HerdError, match="give 7 to 10000") as raised:
         until_of("3%", words)
     assert len(str(raised.value)) < 300
+
+
+def test_the_precision_of_a_matrix_without_a_speed_is_refused() -> None:
+    """Or the command that is advised next would be refused."""
+    workloads = [Perplexity(text="a.txt")]
+    require_speed(workloads, None, "precision")
+    require_speed([*workloads, Benchmark()], 0.03, "precision")
+    with pytest.raises(HerdError, match=r"--precision 3%: .* has perplexity\. Leave out"):
+        require_speed(workloads, 0.03, "precision")
 
 
 def test_the_pilot_that_is_advised_is_of_the_same_cells(tmp_path: Path) -> None:
