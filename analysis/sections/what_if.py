@@ -11,6 +11,7 @@ from analysis.blocks import Block, Bullets, Controls, File, Prose, Section, Tabl
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.gains import gain_chart
 from analysis.model.cost import TERMS
+from analysis.model.scope import ENOUGH_COUNTS
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import NOTHING, percent, plural, with_ends
@@ -20,6 +21,7 @@ from analysis.what_if.basis import MOST_SHOWN, Basis, usable
 from analysis.what_if.gains import gain_frame, gains_of
 from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
+from analysis.what_if.told import FEW
 from collect.run import Benchmark
 
 TITLE, MENU = "What if", "What if"
@@ -74,6 +76,8 @@ def _introduced(shown: Sequence[Basis]) -> Iterator[Sentence]:
     yield say(INTRO)
     for basis, fit in usable(shown[:MOST_SHOWN]):
         yield say(ERROR, who=basis.name, error=percent(fit.median_error), n=len(fit.left_out))
+        if len(fit.counts) < ENOUGH_COUNTS:
+            yield say(FEW, counts=len(fit.counts))
     if (rest := len(shown) - MOST_SHOWN) > 0:
         yield say(LEFT_OUT, n=plural(rest, "more group"))
 

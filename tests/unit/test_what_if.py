@@ -226,6 +226,16 @@ def test_the_section_has_a_panel_a_table_and_a_chart_and_is_small() -> None:
     assert 10_000 < size_of([section]) < ROOM
 
 
+def test_the_section_says_when_its_errors_say_little() -> None:
+    words = "from four on, these errors say something about further ones"
+    few, enough = (
+        made(predicted_study(counts=counts))[0].blocks[0].text  # type: ignore[union-attr]
+        for counts in ((1, 2, 4), (1, 2, 4, 8))
+    )
+    assert words in few
+    assert words not in enough
+
+
 def test_a_page_of_very_many_models_offers_what_there_is_room_for() -> None:
     told = predicted_study(models=MANY, counts=(1, 2, 4), engines=(LLAMA,))
     payload = payload_of(told.bases)
