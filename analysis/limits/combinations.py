@@ -36,14 +36,14 @@ class Combination:
     def best(self) -> tuple[Scaling, Point] | None:
         """The best point of the series whose best has the highest median; None without a speed."""
         pairs = [(scaling, scaling.best) for scaling in self.scalings]
-        return max(pairs, key=lambda pair: _rate(pair[1].cell), default=None)
+        return max(pairs, key=lambda pair: median_rate(pair[1].cell), default=None)
 
     @property
     def shared(self) -> CellResult | None:
         """Of the cells with the most nodes of each series, the fastest on several; else None."""
         last = (scaling.points[-1].cell for scaling in self.scalings)
         several = (cell for cell in last if cell.nodes > 1 and not _each_alone(cell))
-        return max(several, key=_rate, default=None)
+        return max(several, key=median_rate, default=None)
 
     def series_of(self, cell: CellResult) -> Series:
         """The series that has a cell."""
@@ -71,7 +71,8 @@ def _each_alone(cell: CellResult) -> bool:
     return users_at_once(cell.record.params) == cell.nodes
 
 
-def _rate(cell: CellResult) -> float:
+def median_rate(cell: CellResult) -> float:
+    """Median tokens/s of a cell; 0 without any."""
     found = cell.estimate(DECODE)
     return found.value if found else 0.0
 

@@ -12,9 +12,9 @@ from analysis.cells.cells import CellResult
 from analysis.cells.family import Compared, Family
 from analysis.cells.labels import ON, in_words
 from analysis.cells.places import ALONE, Contest, Contests, contests_of
-from analysis.cells.scaling import DECODE, is_unbeaten
+from analysis.cells.scaling import is_unbeaten
 from analysis.limits.assessment import Assessment, Kind
-from analysis.limits.combinations import Combination
+from analysis.limits.combinations import Combination, median_rate
 from analysis.limits.gains import faster, gain, times
 from analysis.text.wording import nodes
 
@@ -73,7 +73,7 @@ def _fewer(contests: Contests, family: Family) -> Iterator[tuple[Compared, CellR
     every = [cell for cells in sets.values() for cell in cells]
     for (few, ones), (many, others) in itertools.permutations(sets.items(), 2):
         if few < many:
-            best = max(others, key=_rate)
+            best = max(others, key=median_rate)
             for one in (cell for cell in ones if is_unbeaten(cell, every, family)):
                 if all(faster(one, other, family) for other in others):
                     yield from _pair(one, best, family)
@@ -84,11 +84,6 @@ def _pair(
 ) -> Iterator[tuple[Compared, CellResult, CellResult]]:
     if found := faster(one, other, family):
         yield found, one, other
-
-
-def _rate(cell: CellResult) -> float:
-    found = cell.estimate(DECODE)
-    return found.value if found else 0.0
 
 
 def _shown_in(contests: Contests) -> str:

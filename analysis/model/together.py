@@ -230,7 +230,7 @@ def claim_of(choice: Choice, family: Family) -> tuple[Claim, Option | None]:
         (Claim.SLOWER, choice.able, choice.together),
     )
     for claim, ones, others in sides:
-        for one in sorted(ones, key=lambda one: -_median(one)):
+        for one in sorted(ones, key=lambda one: -speed_of(one)):
             if others and all(_is(Claim.FASTER, one, other, family) for other in others):
                 return claim, one
     pairs = [
@@ -246,5 +246,6 @@ def _is(claim: Claim, one: Option, other: Option, family: Family) -> bool:
     return found is not None and found.finding is claim
 
 
-def _median(one: Option) -> float:
+def speed_of(one: Option) -> float:
+    """Median tokens/s of all users of a way; 0 without any."""
     return one.all.value if one.all else 0.0

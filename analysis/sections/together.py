@@ -12,7 +12,7 @@ from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.scaling import SPEED
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.together import together_chart, together_frame
-from analysis.model.together import Choice, Match, choices_of, claim_of
+from analysis.model.together import Choice, Match, choices_of, claim_of, speed_of
 from analysis.model.ways import Option
 from analysis.study import Study
 from analysis.text.sentence import Sentence, capital, say
@@ -121,7 +121,7 @@ def _unable(choice: Choice, what: str) -> Iterator[Sentence]:
 
 
 def _one_user(choice: Choice, what: str, family: Family) -> Iterator[Sentence]:
-    able, together = (sorted(ones, key=_speed) for ones in (choice.able, choice.together))
+    able, together = (sorted(ones, key=speed_of) for ones in (choice.able, choice.together))
     shown = [*able[-1:], *together[-1:]]
     if shown and (choice.alone or not choice.is_divided):
         highest = HIGHEST if able and together else HIGHEST_ALONE if able else HIGHEST_TOGETHER
@@ -158,10 +158,6 @@ def _together(choice: Choice) -> str:
     return ways[0].name if len(ways) == 1 else say(EACH_WAY, n=count(len(ways)))
 
 
-def _speed(one: Option) -> float:
-    return one.all.value if one.all else 0.0
-
-
 def _figure(one: Option) -> str:
     wait = one.first_token_s
     return say(
@@ -175,7 +171,7 @@ def _figure(one: Option) -> str:
 def _matches(choice: Choice) -> list[Match]:
     """The largest sets of machines that serve one user together, each in its fastest order."""
     matches = [match for match in choice.matches if match.option.users == 1]
-    matches.sort(key=lambda match: _speed(match.option))
+    matches.sort(key=lambda match: speed_of(match.option))
     found = {frozenset(match.option.machines): match for match in matches}
     return sorted(found.values(), key=lambda m: -len(m.option.machines))[:MOST_MATCHES]
 
@@ -237,7 +233,7 @@ def _at_once(option: Option, choice: Choice, family: Family) -> Iterator[Sentenc
 def _beside_one_user(option: Option, choice: Choice, family: Family) -> Iterator[Sentence]:
     """Against the fastest order of the same machines that serve one user."""
     same = [other for other in choice.together if option.is_at_once_beside(other)]
-    for other in sorted(same, key=_speed)[-1:]:
+    for other in sorted(same, key=speed_of)[-1:]:
         found = family.find(SPEED, option.key, other.key)
         yield from _finding(say(AT_ONCE_IS, name=option.name), found, other.name, family)
 
@@ -261,7 +257,7 @@ def user_frame(choices: Sequence[Choice]) -> pd.DataFrame:
                     "series": choice.who,
                     "together": match.option.name,
                     "users_at_once": match.option.users,
-                    "together_tokens_per_s": _speed(match.option),
+                    "together_tokens_per_s": speed_of(match.option),
                     "apart": ", ".join(one.name for one in match.apart.machines),
                     "apart_tokens_per_s": match.apart.total.value,
                     "apart_low": match.apart.total.low,
