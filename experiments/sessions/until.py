@@ -33,6 +33,8 @@ MOST_REPEATS = 60
 """Trials of a cell by default, however wide its interval is."""
 MOST_ASKED = 10_000
 """As many as a matrix may have repeats."""
+IN_VAIN = 3
+"""After so many failed trials in succession a cell gets no more: each may take hours."""
 Rates = Mapping[str, Mapping[int, float]]
 """Cell to block to tokens/s of the trials that are done."""
 
@@ -100,11 +102,13 @@ def wanting(
             with, before these are measured.
     """
     planned = Counter(trial.cell_id for trial in manifest.trials)
+    latest = _latest_blocks(manifest)
     waits = {_compared_with(manifest, cell) for cell in manifest.cells if cell.cell_id in waiting}
     groups: dict[object, list[CellRecord]] = {}
     for cell in manifest.cells:
-        is_timed = isinstance(manifest.workload_of(cell), Benchmark) and rates.get(cell.cell_id)
-        if is_timed and cell.unavailable is None and planned[cell.cell_id] < until.most:
+        is_timed = isinstance(manifest.workload_of(cell), Benchmark)
+        works = any(block in rates.get(cell.cell_id, ()) for block in latest[cell.cell_id])
+        if is_timed and works and cell.unavailable is None and planned[cell.cell_id] < until.most:
             groups.setdefault(_compared_with(manifest, cell), []).append(cell)
     return tuple(
         cell
@@ -113,6 +117,14 @@ def wanting(
         and not all(is_narrow(_in_order(rates[one.cell_id]), until.share) for one in group)
         for cell in group
     )
+
+
+def _latest_blocks(manifest: RunManifest) -> dict[str, list[int]]:
+    """Cell to the blocks of its last trials, as many as may fail."""
+    found: dict[str, list[int]] = {cell.cell_id: [] for cell in manifest.cells}
+    for trial in sorted(manifest.trials, key=lambda one: one.order):
+        found[trial.cell_id] = [*found[trial.cell_id], trial.block][-IN_VAIN:]
+    return found
 
 
 def _in_order(rates: Mapping[int, float]) -> list[float]:

@@ -95,6 +95,18 @@ def test_nothing_is_added_beyond_the_ceiling_or_while_a_compared_cell_waits() ->
     assert wanting(run, wide, NARROW, {run.cells[0].cell_id}) == ()
 
 
+def test_a_cell_whose_last_three_trials_failed_gets_no_more_and_the_others_do() -> None:
+    run = manifest({("distributed-llama", n): [10.0] * 9 for n in (1, 2)})
+    one, two = run.cells
+    blocks = sorted({trial.block for trial in run.trials})
+    wide = {cell.cell_id: {block: 10.0 + block for block in blocks} for cell in run.cells}
+    for block in blocks[-2:]:
+        del wide[two.cell_id][block]
+    assert wanting(run, wide, NARROW) == (one, two)
+    del wide[two.cell_id][blocks[-3]]
+    assert wanting(run, wide, NARROW) == (one,)
+
+
 def test_a_further_block_has_new_places_and_an_order_of_its_own() -> None:
     run = manifest({("distributed-llama", n): [10.0] * 7 for n in range(1, 9)})
     block = next_block(run, run.cells)
