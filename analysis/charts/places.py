@@ -7,6 +7,7 @@ the median's ratio to the fastest place of its kind that may be compared, paired
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -91,6 +92,11 @@ def _title(fleet: Contests, contest: Contest) -> str:
     return say(HEAD_TOGETHER, who=_who(fleet), n=plural(contest.places[0].cell.nodes, "machine"))
 
 
+def two_lines(title: str) -> str:
+    """A title on two lines at most."""
+    return "\n".join(textwrap.wrap(title, style.TITLE_CHARACTERS)[:2])
+
+
 def _who(fleet: Contests) -> str:
     return f"{fleet.model} ({fleet.weights}) with {fleet.who}"
 
@@ -153,8 +159,8 @@ def _figure(all_contests: Sequence[Contests]) -> Figure:
         at = 0.0
         for title, kind, places in groups:
             axes.annotate(
-                title, (0.01, at + HEAD_IN / 2), xycoords=("figure fraction", "data"), va="center",
-                fontweight="bold", fontsize=9, color=style.INK,
+                two_lines(title), (0.01, at + HEAD_IN / 2), xycoords=("figure fraction", "data"),
+                va="center", fontweight="bold", fontsize=9, color=style.INK,
             ).set_in_layout(False)  # fmt: skip
             at += HEAD_IN
             for place in places:

@@ -8,7 +8,8 @@ from analysis.blocks import Charted, blocks_in
 from analysis.cells.cells import Series
 from analysis.cells.places import contests_of
 from analysis.cells.scaling import places_of
-from analysis.charts.places import place_frame
+from analysis.charts import style
+from analysis.charts.places import place_frame, two_lines
 from analysis.sections import machines, sections_of
 from analysis.study import Study, study_of
 from analysis.text.wording import DASH
@@ -195,3 +196,10 @@ def test_tables_of_charts_count_trials_in_whole_numbers(study: Study) -> None:
     ]
     assert counted
     assert set(counted) == {"6"}
+
+
+def test_titles_of_the_chart_are_as_wide_as_it_is() -> None:
+    made = "stories15m (f32) with llama.cpp (a prompt of 256 tokens): each machine alone"
+    lines = two_lines(made).split("\n")
+    assert " ".join(lines) == made
+    assert max(map(len, lines)) <= style.TITLE_CHARACTERS
