@@ -46,6 +46,10 @@ MENTIONS = {
     ("experiments/planning/describe.py", "doctor"),
     ("experiments/tune/winner.py", "tune"),
     ("analysis/what_if/asking.py", "run-matrix"),
+    ("analysis/model/probed.py", "probe"),
+    ("collect/probe.py", "probe"),
+    ("experiments/planning/flags.py", "run-matrix"),
+    ("experiments/planning/flags.py", "tune"),
 }
 """Verbs that read an inventory, named in a sentence and not as what to paste."""
 
