@@ -397,10 +397,23 @@ def _spelled(params: Mapping[str, Scalar]) -> str:
     return ", ".join(in_words(axis, params[axis]) for axis in (*first, *rest))
 
 
-def subject(series: Series, all_series: Iterable[Series], *, with_model: bool = True) -> str:
-    """`for stories15m (f32) with distributed-llama (net-turbo off)`, or from `with` on."""
+def subject(
+    series: Series,
+    all_series: Iterable[Series],
+    *,
+    with_model: bool = True,
+    without: Collection[str] = (),
+) -> str:
+    """`for stories15m (f32) with distributed-llama (net-turbo off)`, or from `with` on.
+
+    Args:
+        series: to be named.
+        all_series: what it is distinguished from.
+        with_model: name its model, too.
+        without: axes that need no name here.
+    """
     varying = varying_axes(other.params for other in all_series)
-    rest = [axis for axis in varying if axis not in ("engine", "model", "weights")]
+    rest = [axis for axis in varying if axis not in ("engine", "model", "weights", *without)]
     extra = named_by(series.params, rest, software=series.software)
     weights = f" ({series.weights})" if series.weights else ""
     model = f"for {series.model}{weights} " if with_model else ""

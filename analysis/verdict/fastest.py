@@ -13,6 +13,7 @@ from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten,
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import interval, listing, nodes
 from analysis.verdict.scaling_text import compared
+from collect.run import PROMPT_AXES
 
 FASTEST = "fastest for {model} is {cells}"
 FASTEST_OF_SEVERAL = "fastest for {model}, and not distinguishable, are {cells}"
@@ -140,20 +141,26 @@ def fastest_clause(found: Fastest, all_series: Sequence[Series]) -> Sentence:
         if found.is_known and len(found.cells) < found.of:
             template = UNKNOWN_OF_LEFT if found.is_compared else UNKNOWN_UNCOMPARED
         return say(template, cells=found.of, model=model, left=len(found.cells))
-    named = [_with_rate(scaling, point, all_series) for scaling, point in found.cells]
+    without = PROMPT_AXES if found.task else ()
+    named = [_with_rate(scaling, point, all_series, without) for scaling, point in found.cells]
     return say(
         FASTEST if len(named) == 1 else FASTEST_OF_SEVERAL, model=model, cells=listing(named)
     )
 
 
-def _with_rate(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> str:
+def _with_rate(
+    scaling: Scaling, point: Point, all_series: Sequence[Series], without: Sequence[str] = ()
+) -> str:
     rate = interval(point.cell.estimate(DECODE))
-    return say(WITH_RATE, cell=short_name(scaling, point, all_series), rate=rate)
+    return say(WITH_RATE, cell=short_name(scaling, point, all_series, without), rate=rate)
 
 
-def short_name(scaling: Scaling, point: Point, all_series: Sequence[Series]) -> str:
-    """`distributed-llama (net-turbo off) on two nodes`."""
-    who = subject(scaling.series, all_series, with_model=False).removeprefix("with ")
+def short_name(
+    scaling: Scaling, point: Point, all_series: Sequence[Series], without: Sequence[str] = ()
+) -> str:
+    """`distributed-llama (net-turbo off) on two nodes`, without axes that are named anyway."""
+    named = subject(scaling.series, all_series, with_model=False, without=without)
+    who = named.removeprefix("with ")
     return f"{who} on {nodes(point.nodes)}"
 
 

@@ -17,6 +17,7 @@ from analysis.limits.limits import TOO_LITTLE
 from analysis.sections import sections_of
 from analysis.sections.limits import sections
 from analysis.study import Study, study_of
+from analysis.verdict.fastest import fastest_clauses, fastest_of
 from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory
@@ -304,3 +305,15 @@ def test_of_machines_as_fast_as_each_other_none_is_slowest() -> None:
 
 def test_a_run_without_a_speed_has_no_such_section() -> None:
     assert of({(DLLAMA, 1): ["failed"], (DLLAMA, 2): ["pending"]}) == []
+
+
+def test_a_prompt_is_named_once_of_the_fastest_cell_with_it() -> None:
+    axes = ("engine", "nodes", "prompt_tokens", "generate_tokens")
+    outcomes: Outcomes = {
+        (LLAMA, nodes, prompt, 64): steady(10 * nodes - prompt / 256)
+        for nodes in (1, 2)
+        for prompt in (16, 256)
+    }
+    study = study_of(*make_frames(outcomes, axes=axes))
+    said = " ".join(fastest_clauses(fastest_of(study.scalings, study.family), study.all_series))
+    assert "with a prompt of 256 tokens is llama.cpp on two nodes with" in said
