@@ -100,9 +100,7 @@ def test_a_quarter_of_a_core_and_a_slow_link_are_seen(record: ProbeRecord) -> No
     assert f"Slowest link: {SLOW} to " in said
 
 
-def test_it_ends_soon_and_leaves_nothing(
-    four: VirtualLab, record: ProbeRecord
-) -> None:
+def test_it_ends_soon_and_leaves_nothing(four: VirtualLab, record: ProbeRecord) -> None:
     # Less than 20 s on an idle machine. Other tests run beside this one.
     assert record.took_s < 120
     assert four.units() == {}
