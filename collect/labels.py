@@ -64,10 +64,10 @@ def _machines(params: Mapping[str, Scalar]) -> str:
 
 
 def deployments(groups: str) -> str:
-    """`4 deployments at once, each on 1 node`, of a value of the axis `groups`."""
+    """`4 at once, each of 1 node`, of a value of the axis `groups`."""
     number, _, size = groups.partition("x")
     nodes = "1 node" if size == "1" else f"{size} nodes"
-    return f"1 deployment on {nodes}" if number == "1" else f"{number} at once, each on {nodes}"
+    return f"1 deployment of {nodes}" if number == "1" else f"{number} at once, each of {nodes}"
 
 
 def _link_words(params: Mapping[str, Scalar]) -> list[str]:

@@ -51,9 +51,9 @@ def text(study: Study) -> str:
 
 def test_one_user_and_all_are_said_of_every_division(study: Study) -> None:
     said = text(study)
-    assert "4 at once, each on 1 node: one user gets 5.00 (4.95-5.05) tokens/s, and all" in said
+    assert "4 at once, each of 1 node: one user gets 5.00 (4.95-5.05) tokens/s, and all" in said
     assert "all together 19.5 (19.3-19.7) tokens/s" in said
-    assert "1 deployment on 4 nodes: one user gets 7.00" in said
+    assert "1 deployment of 4 nodes: one user gets 7.00" in said
 
 
 def test_divisions_are_compared_by_what_all_make_together(study: Study) -> None:
@@ -90,7 +90,7 @@ def test_nothing_is_claimed_that_was_not_found() -> None:
 
 def test_a_cell_without_figures_is_in_the_table_and_in_no_sentence() -> None:
     study = divided({"4x1": ["failed"] * 6, "1x4": around(7.0)}, SUM)
-    assert "4 at once, each on 1 node: one user" not in text(study)
+    assert "4 at once, each of 1 node: one user" not in text(study)
     assert division_frame(divisions_of(study.on_nodes))["all"].isna().tolist() == [True, False]
 
 

@@ -155,9 +155,9 @@ def test_a_plan_says_how_many_run_at_once(tmp_path: Path) -> None:
     asked = study()
     told = ask_facts(cluster(4), ScriptedLauncher(everywhere(tmp_path)))
     said = "\n".join(describe(make_plan(asked, told)))
-    assert "4 nodes, 4 at once, each on 1 node" in said
-    assert "4 nodes, 2 at once, each on 2 nodes" in said
-    assert "4 nodes, 1 deployment on 4 nodes" in said
+    assert "4 nodes, 4 at once, each of 1 node" in said
+    assert "4 nodes, 2 at once, each of 2 nodes" in said
+    assert "4 nodes, 1 deployment of 4 nodes" in said
 
 
 # -- runs

@@ -215,7 +215,7 @@ def test_deployments_at_once_need_no_machine_alone() -> None:
     assert said(study) == ""  # the section on several at once says it
     (told,) = (section for section in divisions.sections(study))
     sentences = " ".join(block.text for block in blocks_in(told) if isinstance(block, Prose))
-    assert "2 at once, each on 1 node: one user gets 9.00" in sentences
+    assert "2 at once, each of 1 node: one user gets 9.00" in sentences
     assert "all together 18.0" in sentences
     assert "make 1.50 (1.50" in sentences
     rows = study.family.frame()
