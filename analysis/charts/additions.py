@@ -7,7 +7,7 @@ are ratios of speeds, paired by block; both are empty where a GPU is software.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -23,7 +23,7 @@ from analysis.cells.labels import DEVICE, GROUP
 from analysis.cells.scaling import DECODE
 from analysis.charts import style
 from analysis.charts.charts import Chart, Notes, footnotes_of, legend_of
-from analysis.charts.frames import MEDIAN, MISSING, TRIAL
+from analysis.charts.frames import Row, cell_rows
 from analysis.charts.plots import LOG_FROM
 from analysis.text.sentence import say, together
 from analysis.text.wording import TIMES, listing, number, ratio
@@ -86,7 +86,7 @@ def addition_frame(setups: Iterable[Setup]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _rows(setup: Setup, one: Addition) -> Iterator[dict[str, Any]]:
+def _rows(setup: Setup, one: Addition) -> list[Row]:
     cell = one.cell
     head = {
         "model": one.series.model,
@@ -95,29 +95,11 @@ def _rows(setup: Setup, one: Addition) -> Iterator[dict[str, Any]]:
         "nodes": cell.nodes,
         "gpus": "; ".join(f"{node}: {gpu.name}" for node, gpu in cell.gpus.items()) or None,
     }
-    count = {
-        "trials": cell.counts["done"],
-        "planned": cell.planned,
-        "state": cell.state,
-        "reason": "; ".join(cell.reasons) or None,
-    }
-    found = cell.estimate(DECODE)
-    if found is None:
-        yield {**head, "kind": MISSING, **count}
-        return
-    for block, value in cell.by_block(DECODE).items():
-        yield {**head, "kind": TRIAL, "block": block, "value": value}
-    yield {
-        **head,
-        **count,
-        "kind": MEDIAN,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "coverage": found.coverage,
+    compared = {
         **_beside("of_base", one.against_base),
         **_beside("of_before", one.against_before),
     }
+    return cell_rows(cell, DECODE, head, compared)
 
 
 def _beside(name: str, found: Compared | None) -> dict[str, Any]:

@@ -38,18 +38,27 @@ def measured(all_series: Iterable[Series], column: str) -> pd.DataFrame:
         if not any(cell.by_block(column) for cell in series.cells):
             continue
         for cell in series.cells:
-            rows += _cell_rows(series, cell, column)
+            rows += cell_rows(cell, column, _head(series, cell))
     return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
 
 
-def _cell_rows(series: Series, cell: CellResult, column: str) -> list[Row]:
+def cell_rows(
+    cell: CellResult, column: str, head: Row, with_median: Mapping[str, object] | None = None
+) -> list[Row]:
+    """Make a row a trial and one for the median, or one that says why there is none.
+
+    Args:
+        cell: what was measured.
+        column: of the trials table.
+        head: what all rows begin with.
+        with_median: what the row of the median has in addition.
+    """
     values = cell.by_block(column)
     found = cell.estimate(column)
     if found is None:
-        return [_missing(series, cell)]
-    head = _head(series, cell)
+        return [{**head, "kind": MISSING, **_count(cell)}]
     rows = [{**head, "kind": TRIAL, "block": b, "value": v} for b, v in values.items()]
-    return [*rows, {**head, **_median(found), **_count(cell)}]
+    return [*rows, {**head, **_median(found), **_count(cell), **(with_median or {})}]
 
 
 def _median(found: Estimate) -> Row:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
@@ -20,7 +19,7 @@ from analysis.cells.places import ALONE, TOGETHER, Contender, Contest, Contests
 from analysis.cells.scaling import DECODE
 from analysis.charts import style
 from analysis.charts.charts import Chart, legend_of
-from analysis.charts.frames import MEDIAN, MISSING, TRIAL
+from analysis.charts.frames import Row, cell_rows
 from analysis.statistics.stats import paired_ratio
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing, number, plural
@@ -105,9 +104,7 @@ def _fastest(places: Iterable[Contender]) -> Contender | None:
     return max((one for one in places if one.is_compared), key=_median, default=None)
 
 
-def _rows(
-    fleet: Contests, kind: str, place: Contender, fastest: Contender | None
-) -> Iterator[dict[str, Any]]:
+def _rows(fleet: Contests, kind: str, place: Contender, fastest: Contender | None) -> list[Row]:
     cell = place.cell
     head = {
         "model": fleet.model,
@@ -117,20 +114,7 @@ def _rows(
         "root": place.root,
         "nodes": cell.nodes,
     }
-    count = {
-        "trials": cell.counts["done"],
-        "planned": cell.planned,
-        "state": cell.state,
-        "reason": "; ".join(cell.reasons) or None,
-    }
-    found = cell.estimate(DECODE)
-    if found is None:
-        yield {**head, "kind": MISSING, **count}
-        return
-    for block, value in cell.by_block(DECODE).items():
-        yield {**head, "kind": TRIAL, "block": block, "value": value}
-    ends = {"low": found.low, "high": found.high, "coverage": found.coverage}
-    yield {**head, **count, "kind": MEDIAN, "value": found.value, **ends, **_times(place, fastest)}
+    return cell_rows(cell, DECODE, head, _times(place, fastest))
 
 
 def _times(place: Contender, fastest: Contender | None) -> dict[str, float | None]:

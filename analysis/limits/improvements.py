@@ -173,10 +173,10 @@ def _link(cell: CellResult) -> str:
 
 def _spans(combination: Combination, tables: Tables) -> Iterator[Assessment]:
     """Layers shared by the measured speed of each server, where the chain would be faster."""
-    times = chain_times(combination.series, tables)
-    if times.empty:
+    chain = chain_times(combination.series, tables)
+    if chain.empty:
         return
-    for _, own in times.groupby(["model", "series", "nodes"], sort=False):
+    for _, own in chain.groupby(["model", "series", "nodes"], sort=False):
         advised = spans_by_speed(own)
         servers = own[own["layers"].notna()]
         layers = [int(count) for count in servers["layers"]]
