@@ -29,6 +29,14 @@ KEYS = {
 """Place of a key on the keyboard to what it types and its Windows code."""
 
 
+REPLACED = ("navigated or closed", "context was destroyed", "Cannot find context")
+"""What Chromium says about an expression whose page went away while it was asked."""
+
+
+class RefusedError(AssertionError):
+    """Chromium did not do what it was told."""
+
+
 class Page:
     """A page in a browser, by the DevTools protocol (messages that end with a zero byte)."""
 
@@ -50,12 +58,26 @@ class Page:
         self._call("Page.navigate", url=url)
         self.wait(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
 
+    def reload(self) -> None:
+        """Load the page anew, and wait until it is there in place of the old one."""
+        self.value("window.isOld = true")
+        self._call("Page.reload")
+        self.wait("!window.isOld && document.readyState === 'complete'")
+
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true."""
-        end = time.monotonic() + 30
-        while not self.value(condition):
-            assert time.monotonic() < end, f"not within 30 s: {condition}; {self.said}"
+        """Wait until an expression is true; while the page is replaced, it is not."""
+        end = time.monotonic() + 60
+        while not self._holds(condition):
+            assert time.monotonic() < end, f"not within 60 s: {condition}; {self.said}"
             time.sleep(0.05)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.value(condition))
+        except RefusedError as error:
+            if any(words in str(error) for words in REPLACED):
+                return False
+            raise
 
     def value(self, expression: str) -> Any:  # noqa: ANN401 - whatever JSON holds
         """What an expression gives on the page."""
@@ -88,7 +110,8 @@ class Page:
         while True:
             reply = self._next()
             if reply.get("id") == self._last:
-                assert "error" not in reply, (method, reply)
+                if "error" in reply:
+                    raise RefusedError(method, reply)
                 result: dict[str, Any] = reply["result"]
                 return result
             if reply.get("method") in {"Log.entryAdded", "Runtime.exceptionThrown"}:

@@ -225,6 +225,7 @@ def by_ansible(world: World, hosts: Mapping[str, Setting]) -> set[str]:
             *("-m", "ansible.builtin.raw", "-a", "echo reached"),
         ],
         cwd=world.project,
+        env={**os.environ, "ANSIBLE_TIMEOUT": "60"},  # twenty at once beside other tests
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
