@@ -23,8 +23,9 @@ from analysis.verdict.verdict import Verdict
 from collect.account import STATES
 from collect.arms import first_arms
 from collect.judging import Judged
-from collect.run import Greedy, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables, by_part
+from collect.workloads import Greedy
 
 MEASURED = "{parts} were measured: {titles} ({done} of {planned} are done)."
 ONE_MEASURED = "One part was measured: {titles} ({done} of {planned} are done)."

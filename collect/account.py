@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from collect.attempt import TEMPORARY_PREFIX, AttemptRecord, check_logs, load_attempt
+from collect.cells import CellRecord, TrialRecord
 from collect.load import load_run
-from collect.run import ATTEMPTS_FOLDER, CellRecord, RunManifest, TrialRecord
+from collect.run import ATTEMPTS_FOLDER, RunManifest
 from core.errors import HerdError
 from core.foreign import one_line
 from core.record import own_folder, why

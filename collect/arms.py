@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collect.run import Benchmark, CellRecord, Questions, RunManifest, Workload
+from collect.cells import CellRecord
+from collect.run import RunManifest
+from collect.workloads import Benchmark, Questions, Workload
 
 if TYPE_CHECKING:  # plans need no tables, which take a while to load
     from collect.tables import Tables

@@ -19,8 +19,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from collect.cells import MOST_NODES, Axis, PlaceNumber
 from collect.plugs import Energy, PlugEnergy
-from collect.run import MOST_NODES, Axis, PlaceNumber, Sha256
+from collect.run import Sha256
 from core.errors import HerdError
 from core.foreign import Count, FileName
 from core.record import (

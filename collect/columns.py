@@ -257,3 +257,8 @@ ATTEMPTS_WITH_WEIGHTS: Columns = MappingProxyType({"weights_sha256": "string"})
 """Only where the weights were hashed that processes read."""
 ATTEMPTS_WITH_ADAPTERS: Columns = MappingProxyType({"adapter_sha256": "string"})
 """Only where a client read trained prompts."""
+
+
+def column_of(axis: str) -> str:
+    """The column of an axis; it has another name where a measured figure has the axis's own."""
+    return f"asked_{axis}" if axis in TRIALS_AFTER_AXES else axis

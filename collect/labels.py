@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from collect.run import Scalar
+from core.record import Scalar
 
 PLACED_AXES = (
     "system", "engine", "model", "nodes", "group", "on", "threads", "context", "adapter", "arm",

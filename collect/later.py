@@ -15,8 +15,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from collect.cells import MOST_CELLS, MOST_NODES, MOST_TRIALS, CellRecord, TrialRecord
 from collect.reference import References
-from collect.run import MOST_CELLS, MOST_NODES, MOST_TRIALS, CellRecord, RunManifest, TrialRecord
+from collect.run import RunManifest
 from core.errors import HerdError
 from core.foreign import FileName, RelativePath, one_line
 from core.record import Moment, Record, Scalar, Words, own_folder, read_record, why

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from collect.run import MOST_NODES, Scalar
+from collect.cells import MOST_NODES
 from core.durable import MEASURED_IS_SAFE, replace_file, writing
 from core.errors import HerdError
 from core.foreign import Count, FileName
@@ -23,6 +23,7 @@ from core.record import (
     Moment,
     Positive,
     Record,
+    Scalar,
     Seconds,
     Words,
     all_differ,

@@ -9,7 +9,6 @@ results/<run>/
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
@@ -18,17 +17,20 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
-from collect.columns import (
-    TRIALS_AFTER_AXES,
-    TRIALS_BEFORE_AXES,
-    TRIALS_OF_DOCUMENTS,
-    TRIALS_OF_GPUS,
-    TRIALS_OF_GROUPS,
-    TRIALS_OF_PLUGS,
+from collect.cells import (
+    MOST_ATTEMPTS,
+    MOST_CELLS,
+    MOST_NODES,
+    MOST_TRIALS,
+    Axis,
+    CellRecord,
+    PlaceNumber,
+    TrialRecord,
+    check_axis,
 )
-from collect.documents import LONGEST, SHORTEST, DocumentPart, LeftOut
 from collect.plugs import Electricity
 from collect.questions import Question
+from collect.workloads import PROMPT_AXES, Benchmark, Questions, Workload
 from core.foreign import Count, FileName, RelativePath, visible
 from core.record import Moment, Record, Scalar, Whole, Words, all_differ
 from models.tuned import TunedRecord
@@ -39,14 +41,6 @@ PROTOCOL_VERSION = 1
 RUN_FILE = "run.json"
 ATTEMPTS_FOLDER = "attempts"
 TABLES_FOLDER = "tables"
-
-__all__ = ["Record", "Scalar"]
-
-MOST_NODES = 10_000
-MOST_CELLS = 100_000
-MOST_TRIALS = 500_000
-MOST_ATTEMPTS = 1000
-"""Of one trial. Far more than anyone measures; a plan beyond these is none of this toolkit's."""
 
 EQUIVALENCE_MARGIN = 0.03
 """Relative difference below which two speeds count as the same, where a matrix does not say."""
@@ -70,144 +64,9 @@ def _as_path(text: str) -> str:
 
 FilePath = Annotated[Words, AfterValidator(_as_path)]
 """Where a file was on the machine that made the run: shown, and never opened."""
-Axis = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-FEWEST_TOKENS, MOST_TOKENS = 2, 4096
-"""Of a prompt, and of what is generated after it."""
-PROMPT_AXES = ("prompt_tokens", "generate_tokens")
-"""Axes that are fields of a benchmark: a cell that has them has its own numbers."""
-
-
-class Benchmark(Record):
-    """Fixed token counts: read a prompt, then generate.
-
-    Attributes:
-        prompt_tokens: tokens of the prompt, beginning-of-sequence included.
-        generate_tokens: tokens generated after it.
-    """
-
-    kind: Literal["benchmark"] = "benchmark"
-    prompt_tokens: int = Field(default=32, ge=FEWEST_TOKENS, le=MOST_TOKENS)
-    generate_tokens: int = Field(default=64, ge=FEWEST_TOKENS, le=MOST_TOKENS)
-
-
-class Perplexity(Record):
-    """How well a model predicts a text.
-
-    Attributes:
-        text: path of a UTF-8 text file, relative to the project.
-        characters: how much of it, from its beginning.
-        context_tokens: length of the windows that llama.cpp cuts it into (it needs two at
-            least); distributed-llama reads the text as one.
-    """
-
-    kind: Literal["perplexity"] = "perplexity"
-    text: str
-    characters: int = Field(default=800, ge=16, le=100_000)
-    context_tokens: int = Field(default=64, ge=8, le=4096)
-
-
-class Questions(Record):
-    """Chat answers: every question once, one after the other, each in its own conversation.
-
-    Attributes:
-        file: path of a YAML file of questions, relative to the project (`collect.questions`).
-        asked: its questions as they were when the run was planned; a user does not write them.
-        max_tokens: after that many an answer is cut off.
-        temperature: of the sampler; 0 takes the likeliest token.
-        seed: of the sampler.
-        system: the system prompt before every question; None for nothing.
-        chat_template: how a conversation is written out: `model` as the model says, or a named
-            one for models that do not say.
-        silence_s: a server that says nothing for so long will not answer, in seconds.
-    """
-
-    kind: Literal["questions"] = "questions"
-    file: str
-    asked: tuple[Question, ...] = ()
-    max_tokens: int = Field(default=128, ge=1, le=8192)
-    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    seed: int = Field(default=1, ge=0, le=2**31 - 1)
-    system: str | None = None
-    chat_template: Literal["model", "llama2", "llama3"] = "model"
-    silence_s: float = Field(default=300.0, ge=1.0, le=86_400.0)
-
-
-def _as_engines_read_it(text: str) -> str:
-    is_plain = text.isascii() and text.isprintable() and all(text.split(" "))
-    if len(text) > _LONGEST_LINE or not is_plain:
-        raise ValueError(
-            "it must be ASCII words with single spaces between them, on one line of at most "
-            f"{_LONGEST_LINE} characters: engines split other texts differently"
-        )
-    return text
-
-
-_LONGEST_LINE = 4000
-Line = Annotated[str, AfterValidator(_as_engines_read_it)]
-"""One line of printable ASCII with single spaces: every engine reads it as the same tokens."""
-
-
-class Greedy(Record):
-    """Greedy generation, compared with the reference implementation.
-
-    Repeat k of a cell continues prompt k; the last repeat scores the text, token by token.
-
-    Attributes:
-        prompts: beginnings of texts.
-        positions: tokens that the model reads, those of the prompt and those it generates
-            together; a prompt of n tokens gets positions - n + 1 new ones.
-        text: is scored: the probability of each token after those before it.
-    """
-
-    kind: Literal["greedy"] = "greedy"
-    prompts: tuple[Line, ...] = Field(min_length=1, max_length=999)
-    positions: int = Field(default=72, ge=8, le=4096)
-    text: Line
-
-    @property
-    def repeats(self) -> int:
-        """Trials of a cell: one for each prompt, and one for the text."""
-        return len(self.prompts) + 1
-
-    def prompt(self, repeat: int) -> str | None:
-        """The prompt of a repeat (from 1); None for the repeat that scores the text."""
-        return self.prompts[repeat - 1] if repeat <= len(self.prompts) else None
-
-
-class Documents(Record):
-    """How well a model predicts documents: bits per byte of each.
-
-    Repeat k of a cell scores part k, token by token, as `Greedy` scores its text.
-
-    Attributes:
-        file: path of a file of documents, relative to the project (`collect.documents`).
-        count: how many parts of documents are scored at most, one in each trial of a cell.
-        characters: of each part at most; the rest of its text is cut off.
-        scored: the parts as they were when the run was planned; a user does not write them.
-        left_out: what of the file is not scored; a user does not write it.
-    """
-
-    kind: Literal["documents"] = "documents"
-    file: str
-    count: int = Field(default=40, ge=1, le=999)
-    characters: int = Field(default=600, ge=SHORTEST, le=LONGEST)
-    scored: tuple[DocumentPart, ...] = ()
-    left_out: LeftOut = LeftOut()
-
-    def part(self, repeat: int) -> DocumentPart:
-        """The part that a repeat (from 1) scores. Raises IndexError when there is none."""
-        return self.scored[repeat - 1]
-
-
-Workload = Annotated[
-    Benchmark | Perplexity | Questions | Greedy | Documents, Field(discriminator="kind")
-]
-
-
-PlaceNumber = Annotated[int, Field(strict=True, ge=1, le=MOST_TRIALS)]
 PartName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 
 
@@ -258,96 +117,9 @@ class SystemRecord(Record):
     price: Price | None = None
 
 
-GROUPS_FORM = r"[1-9][0-9]{0,3}x[1-9][0-9]{0,3}"
-"""A value of the axis `groups`: deployments at once, and the nodes of each."""
-_AXES_OF_ALL = ("engine", "model", "nodes", "weights")
-_WHOLE_AXES = frozenset({"nodes", "threads", "context", "link_mbit", "link_delay_ms", *PROMPT_AXES})
-_TEXT_AXES = frozenset(
-    ("engine", "model", "weights", "workers", "system", "device", "group", "on", "groups", "part")
-) | {"arm"}
-"""What these are is known to more than one engine, and to reports."""
-
-
-def _check_axis(axis: str, value: Scalar) -> None:
-    """See that an axis has values of its kind. Raises ValueError."""
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if axis in _WHOLE_AXES and not is_count:
-        raise ValueError(f"its axis {axis} must be a whole number from 0 on")
-    if axis in PROMPT_AXES and not FEWEST_TOKENS <= int(value) <= MOST_TOKENS:
-        raise ValueError(f"its axis {axis} must be from {FEWEST_TOKENS} to {MOST_TOKENS}")
-    if axis in _TEXT_AXES and not isinstance(value, str):
-        raise ValueError(f"its axis {axis} must be a text")
-    if axis == "groups" and not re.fullmatch(GROUPS_FORM, str(value)):
-        raise ValueError("its axis groups must be deployments and nodes of each, such as 4x1")
-
-
-class CellRecord(Record):
-    """One combination of axis values.
-
-    Attributes:
-        cell_id: hash of `params`, `identity` and the workload.
-        params: axis name to value.
-        identity: what else makes the cell what it is: binary hash, model hash, protocol.
-        nodes: the nodes it runs on, root first; none of an API.
-        unavailable: why it cannot run here, one sentence; None if it can.
-    """
-
-    cell_id: FileName
-    params: dict[Axis, Scalar]
-    identity: dict[str, Words]
-    nodes: Annotated[tuple[FileName, ...], Field(max_length=MOST_NODES)]
-    unavailable: Words | None = None
-
-    @property
-    def roots(self) -> tuple[str, ...]:
-        """The root of each deployment: one, or several at once where the axis `groups` says so."""
-        size = str(self.params.get("groups", "")).partition("x")[2]
-        return self.nodes[:: int(size)] if size else self.nodes[:1]
-
-    @model_validator(mode="after")
-    def _says_what_it_runs(self) -> Self:
-        for axis in _AXES_OF_ALL:
-            if axis not in self.params:
-                raise ValueError(f"its axis {axis} must be there")
-        for axis, value in self.params.items():
-            _check_axis(axis, value)
-        all_differ("the node", self.nodes)
-        taken = sorted(_COLUMNS & self.params.keys() - set(PROMPT_AXES))
-        if taken:
-            raise ValueError(f"{taken[0]} is a column of every run, not an axis")
-        return self
-
-
-_COLUMNS = (
-    TRIALS_BEFORE_AXES.keys()
-    | TRIALS_AFTER_AXES.keys()
-    | TRIALS_OF_GPUS.keys()
-    | TRIALS_OF_PLUGS.keys()
-    | TRIALS_OF_DOCUMENTS.keys()
-    | TRIALS_OF_GROUPS.keys()
-)
-
-
 def _without_part(cell: CellRecord) -> CellRecord:
     params = {axis: value for axis, value in cell.params.items() if axis != "part"}
     return cell.model_copy(update={"params": params})
-
-
-class TrialRecord(Record):
-    """One repeat of a cell.
-
-    Attributes:
-        trial_id: `<cell_id>-r<repeat>`.
-        repeat: from 1.
-        block: from 1; every block holds each cell once, shuffled.
-        order: position in the run, from 1.
-    """
-
-    trial_id: FileName
-    cell_id: FileName
-    repeat: PlaceNumber
-    block: PlaceNumber
-    order: PlaceNumber
 
 
 class RunManifest(Record):
@@ -406,7 +178,7 @@ class RunManifest(Record):
         """What it names is there, once."""
         for axis, values in self.axes.items():
             for value in values:
-                _check_axis(axis, value)
+                check_axis(axis, value)
         all_differ("the cell", (cell.cell_id for cell in self.cells))
         all_differ("the trial", (trial.trial_id for trial in self.trials))
         cells = {cell.cell_id for cell in self.cells}

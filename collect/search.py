@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from collect.run import EQUIVALENCE_MARGIN, Scalar
+from collect.run import EQUIVALENCE_MARGIN
+from core.record import Scalar
 
 SPEEDS = ("answer", "decode", "prefill")
 """What can be made fast: a whole answer (the prompt and all tokens), generating, or reading."""

@@ -87,7 +87,7 @@ def check_agreement(
     new: bool = False,
 ) -> None:
     """Compare engines' texts with the reference implementation, token by token."""
-    from collect.run import Greedy
+    from collect.workloads import Greedy
 
     named = {"nodes": nodes, "engine": engine, "model": model, "weights": weights}
     wanted = matrix_of(matrix or str(PROJECT / AGREEMENT_MATRIX), set or [], named, None, None)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.cells.cells import CellResult, Series
 from collect.reference import References, ReferenceSays, ReferenceText
-from collect.run import Greedy
+from collect.workloads import Greedy
 
 LOG_PROBABILITY_LIMIT = 1e-3
 """How far the logarithm of a token's probability may be from the reference's in 32 bits."""

@@ -18,8 +18,9 @@ from analysis.text.sentence import say, together
 from analysis.text.wording import NOTHING, count, listing, nodes, number, plural
 from collect.load import load_references
 from collect.reference import References
-from collect.run import Greedy, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables
+from collect.workloads import Greedy
 
 NOT_COMPARED = "Nothing with 32-bit weights was compared with the reference."
 ALL_AGREE = (

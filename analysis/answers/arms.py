@@ -23,8 +23,9 @@ from analysis.cells.cells import Series
 from analysis.cells.family import Pair
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import paired_ratio
-from collect.run import Questions, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables
+from collect.workloads import Questions
 
 
 def noise_with_answers(run: RunManifest, tables: Tables) -> Noise | None:

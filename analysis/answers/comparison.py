@@ -28,8 +28,9 @@ from analysis.text.wording import bare, count, interval, listing, nodes, percent
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.verdict import Verdict
 from collect.questions import Question
-from collect.run import Questions, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables
+from collect.workloads import Questions
 
 UNTIMED = "On {scope}, {systems} answered; no time was measured."
 ON_SOFTWARE = (

@@ -17,8 +17,9 @@ from analysis.text.wording import nodes, number, plural
 from analysis.verdict.caveats import caveats_of
 from collect.account import Account
 from collect.arms import first_arms
-from collect.run import Questions, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables, by_part, tables_of
+from collect.workloads import Questions
 from core.errors import HerdError
 from core.foreign import visible
 

@@ -15,7 +15,7 @@ from analysis.cells.family import Compared, Family
 from analysis.cells.labels import DEVICE, named_by, varying_axes
 from analysis.cells.machines import Machines
 from analysis.cells.scaling import DECODE, base_of, compare, setups_of, shared_params
-from collect.run import Scalar
+from core.record import Scalar
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,12 @@ from analysis.cells.labels import FIRST_NODES, GROUPS, ON, in_words, named_by, v
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.wording import listing, plural
 from collect.account import STATES
+from collect.cells import CellRecord
 from collect.columns import FIGURES
-from collect.run import CellRecord, Documents, Greedy, RunManifest, Scalar
+from collect.run import RunManifest
+from collect.workloads import Documents, Greedy
 from core.foreign import one_line
+from core.record import Scalar
 
 API_ENGINE = "openai"
 """It has no nodes; its times are those of a network and of a service with other customers."""

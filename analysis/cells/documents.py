@@ -10,7 +10,8 @@ import pandas as pd
 from analysis.cells.cells import CellResult, Series, thing
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import nodes, number, plural
-from collect.run import Documents, RunManifest
+from collect.run import RunManifest
+from collect.workloads import Documents
 from core.bootstrap import paired_change
 
 COUNTS_FROM = 0.001

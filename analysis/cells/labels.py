@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from analysis.text.wording import plural
 from collect.labels import deployments
-from collect.run import Scalar
+from core.record import Scalar
 
 DEVICE, GROUP, ON, GROUPS = "device", "group", "on", "groups"
 """Axes: on what a cell computes, which machines it takes its nodes from, which it names, and how it

@@ -9,7 +9,7 @@ from analysis.cells.cells import SOFTWARE_GPU, CellResult
 from analysis.cells.gpus import UsedGpu
 from analysis.cells.labels import DEVICE, ON_GPU
 from analysis.text.wording import TIMES, listing, plural
-from collect.run import Scalar
+from core.record import Scalar
 
 PI = "Raspberry Pi"
 """What the boards of all of them begin with."""

@@ -17,7 +17,9 @@ from analysis.cells.scaling import DECODE, LENGTH, compare
 from analysis.cells.token_times import DECODE_PHASE
 from analysis.statistics.stats import Estimate, Ratio, estimate, paired_ratio
 from collect.parsers.parser import parser_of
-from collect.run import PROMPT_AXES, Benchmark, RunManifest, Scalar
+from collect.run import RunManifest
+from collect.workloads import PROMPT_AXES, Benchmark
+from core.record import Scalar
 
 PREFILL = "prompt_tokens_per_s"
 FEWEST_TOKENS = 32

@@ -11,7 +11,8 @@ from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.labels import DEVICE, GROUP, ON, ON_GPU
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.wording import nodes as in_nodes
-from collect.run import PROMPT_AXES, Scalar
+from collect.workloads import PROMPT_AXES
+from core.record import Scalar
 
 DECODE = "decode_tokens_per_s"
 LENGTH = PROMPT_AXES[0]

@@ -12,7 +12,8 @@ from analysis.cells.cells import CellResult, Series
 from analysis.cells.scaling import Point, Scaling
 from analysis.statistics.stats import karp_flatt
 from analysis.text.wording import DASH, NOTHING, interval, number, percent, ratio
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest
+from core.record import Scalar
 
 HASH = re.compile(r"^[0-9a-f]{20,}$")
 SHORT = 12

@@ -16,8 +16,8 @@ from analysis.limits.gains import faster, gain, times
 from analysis.limits.machines import machines_to_change
 from analysis.network.servers import chain_times, spans_by_speed
 from analysis.text.wording import nodes
-from collect.run import Scalar
 from collect.tables import Tables
+from core.record import Scalar
 
 NOT_SETTINGS = frozenset(
     {

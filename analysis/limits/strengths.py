@@ -11,7 +11,7 @@ from analysis.limits.combinations import Combination
 from analysis.limits.limits import TOO_LITTLE
 from analysis.text.wording import count, listing, nodes, plural
 from analysis.verdict.fastest import Fastest
-from collect.run import PROMPT_AXES
+from collect.workloads import PROMPT_AXES
 
 
 def strengths_of(combination: Combination, fastest: Iterable[Fastest]) -> Iterator[Assessment]:

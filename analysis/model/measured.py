@@ -15,8 +15,9 @@ from analysis.model.cost import Observation, Setting
 from analysis.model.wire import Wire, is_chain, wire_of
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest
 from core.errors import HerdError
+from core.record import Scalar
 from models.shape import ModelShape, Weights
 
 DECODE, SYNC = "decode_ms_per_token", "sync_ms_per_token"

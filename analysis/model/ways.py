@@ -12,7 +12,7 @@ from analysis.cells.labels import GROUPS, ON, users_at_once
 from analysis.cells.scaling import DECODE, SPEED
 from analysis.statistics.stats import Estimate, estimate, paired_ratio
 from analysis.text.wording import listing
-from collect.run import Scalar
+from core.record import Scalar
 
 TIME, PREFILL = "decode_ms_per_token", "prompt_ms"
 SUM, ALL = "{names}, each alone, in sum", "all users of {name}"

@@ -19,7 +19,7 @@ from analysis.cells.labels import link_in_words
 from analysis.cells.scaling import DECODE
 from analysis.network.literature import published_over_links
 from analysis.statistics.stats import Ratio, paired_ratio
-from collect.run import Scalar
+from core.record import Scalar
 
 TRIP = "link_round_trip_ms"
 COLUMNS = (

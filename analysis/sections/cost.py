@@ -19,7 +19,7 @@ from analysis.network.run_fits import GroupFit
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, listing, nodes, number, percent, plural
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 
 TITLE, MENU = "What a token's time consists of", "Cost model"
 LARGEST = (

@@ -17,7 +17,7 @@ from analysis.cells.tabulate import frame_table, naming
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import DASH, NOTHING, listing, number, plural
-from collect.run import Documents
+from collect.workloads import Documents
 from core.bootstrap import FEWEST_TO_DRAW
 
 MEANS = (

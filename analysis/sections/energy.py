@@ -18,7 +18,7 @@ from analysis.cells.tabulate import Table, frame_table
 from analysis.sections.wall import wall_parts
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
-from collect.run import Questions
+from collect.workloads import Questions
 
 COUNTERS = (
     "Energy of all nodes of a cell together, idle power included, from the counters in their "

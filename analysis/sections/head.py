@@ -11,7 +11,8 @@ from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing, plural
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
-from collect.run import PROMPT_AXES, Benchmark, Documents, Greedy, Questions, RunManifest, Workload
+from collect.run import RunManifest
+from collect.workloads import PROMPT_AXES, Benchmark, Documents, Greedy, Questions, Workload
 
 OF_PARTS = (
     "Each part has its own repeats; the trials of all parts alternate in randomised blocks (seed "

@@ -16,7 +16,7 @@ from analysis.study import Study
 from analysis.text.sentence import say
 from analysis.verdict.fastest import Fastest, fastest_of
 from analysis.what_if.gains import Gain, gains_of
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 
 TITLE = "Limits, strengths and what would help"
 READ = (

@@ -9,7 +9,7 @@ from analysis.cells.tabulate import frame_table
 from analysis.network.literature import published_timings
 from analysis.study import Study
 from analysis.text.sentence import say
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 
 OTHERS = (
     "Other machines, models and versions: compare the shape of the curves, not the speeds. "

@@ -22,7 +22,7 @@ from analysis.what_if.gains import gain_frame, gains_of
 from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
 from analysis.what_if.told import FEW
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 
 TITLE, MENU = "What if", "What if"
 INTRO = (

@@ -13,7 +13,8 @@ from analysis.cells.tabulate import SHORT
 from analysis.statistics.stats import paired_ratio
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import nodes
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest
+from core.record import Scalar
 from models.padding import split_name
 from models.tuned import TunedRecord
 from models.tuned_prompts import PROMPTS_FILE

@@ -15,8 +15,9 @@ from analysis.tuning.arms import Read
 from analysis.tuning.changes import PartFigures
 from analysis.tuning.pairs import ScoredText
 from collect.ratings import RUBRICS
-from collect.run import Benchmark, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables
+from collect.workloads import Benchmark
 
 
 def figures_of(

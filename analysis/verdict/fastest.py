@@ -13,7 +13,7 @@ from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten,
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import interval, listing, nodes
 from analysis.verdict.scaling_text import compared
-from collect.run import PROMPT_AXES
+from collect.workloads import PROMPT_AXES
 
 FASTEST = "fastest for {model} is {cells}"
 FASTEST_OF_SEVERAL = "fastest for {model}, and not distinguishable, are {cells}"

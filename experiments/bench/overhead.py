@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines import ENGINES, ON_NODES

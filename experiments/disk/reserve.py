@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from collect.attempt import TEMPORARY_PREFIX
-from collect.run import Questions
+from collect.workloads import Questions
 from core.durable import writing
 from experiments.engines.base import Cell
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from collect.attempt import Role, ScoredRecord
-from collect.run import GROUPS_FORM, Price, Scalar, Workload
+from collect.cells import GROUPS_FORM
+from collect.run import Price
+from collect.workloads import Workload
+from core.record import Scalar
 from experiments.fleet.cluster import CLUSTER, Backend, Node
 from models.shape import Weights
 

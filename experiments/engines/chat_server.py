@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from collect.questions import Question
-from collect.run import Questions
+from collect.workloads import Questions
 from experiments.engines.base import Cell, Deployment, Process
 from experiments.fleet.cluster import Node
 from models.catalogue import ModelSpec

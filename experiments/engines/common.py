@@ -8,7 +8,7 @@ from functools import cache
 from itertools import islice
 
 from collect.attempt import ScoredRecord
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions
+from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from core.paths import MODELS_FOLDER, PROJECT_FOLDER
 from experiments.engines.base import EACH, EACH_ROOT, Cell

@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Scalar
+from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
+from core.record import Scalar
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from collect.parsers.llama_cpp_device import SERVES
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Scalar
+from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
+from core.record import Scalar
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines import llama_cpp_gpu as gpu

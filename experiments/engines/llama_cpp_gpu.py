@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell
 from experiments.fleet.cluster import Backend, Node

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from collect.run import Documents, Greedy
+from collect.workloads import Documents, Greedy
 from core.foreign import one_line
 from experiments.engines import chat_server as asking
 from experiments.engines import common

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from collect.questions import Question
-from collect.run import Questions
+from collect.workloads import Questions
 from core.errors import HerdError
 from experiments.engines import chat_server as asking
 from experiments.engines import common

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from collect.parsers.parser import parser_of
-from collect.run import Workload
+from collect.workloads import Workload
 from core.foreign import one_line
 from core.paths import PROJECT_FOLDER
 from experiments.engines.base import Device

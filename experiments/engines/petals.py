@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Scalar
+from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.paths import ENGINES_FOLDER
+from core.record import Scalar
 from experiments.engines import chat_server as asking
 from experiments.engines import common
 from experiments.engines.base import Axis, Cell, Deployment, Process

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from collect.run import Greedy
+from collect.workloads import Greedy
 from core.errors import HerdError
 from core.foreign import is_file_name
 from experiments.engines import common

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from experiments.engines.base import GROUPS_AXIS, ON_AXIS, PLUS, Cell, Deployment
 from experiments.engines.common import taking_part, too_few_nodes
 from experiments.engines.engine import Engine

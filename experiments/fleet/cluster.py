@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from collect.plugs import Electricity
-from collect.run import Scalar
+from core.record import Scalar
 
 CLUSTER = "cluster"
 """The inventory's group of nodes: all of them are in it."""

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from shlex import quote
 
-from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
 from core.paths import ENGINES_FOLDER, MODELS_FOLDER
+from core.record import Scalar
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster, Installation, Node
 from experiments.nodes.gpus import gpu_facts, gpus_of

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from collect.run import Scalar
 from core.foreign import Count, one_line
+from core.record import Scalar
 from experiments.fleet.cluster import Backend, Gpu, GpuKind, Installation, Node
 from experiments.nodes.launcher import Conversation, Request, expect
 from experiments.nodes.told import Words, first_of

@@ -11,9 +11,9 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, RootModel, ValidationError
 
-from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import LARGEST_COUNT, Count, FileName, one_line
+from core.record import Scalar
 from experiments.fleet import commands
 from experiments.fleet.cluster import Backend
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from collect.arms import ARM, FIRST, SECOND, may_have_arms
-from collect.run import Workload
+from collect.workloads import Workload
 from core.errors import HerdError
 from experiments.engines.base import Cell
 

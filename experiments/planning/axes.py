@@ -11,9 +11,9 @@ from typing import Annotated, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from collect.run import Scalar
 from core.errors import HerdError
 from core.foreign import LARGEST_COUNT, one_line
+from core.record import Scalar
 from core.yaml_file import LONGEST_SHOWN, MOST_MISTAKES, UNQUOTED
 from experiments.engines import APIS, DEFAULT, ENGINES, ON_NODES
 from experiments.engines.base import (

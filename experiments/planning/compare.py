@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from collect.questions import load_questions
-from collect.run import Questions
+from collect.workloads import Questions
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.fleet.commands import from_project

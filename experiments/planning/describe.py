@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from collect.run import CellRecord
+from collect.cells import CellRecord
 from core.progress import spoken_time
 from experiments.fleet import commands
 from experiments.fleet.cluster import Cluster

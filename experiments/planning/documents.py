@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from collect.documents import summary_of, take_documents
-from collect.run import Documents, Workload
+from collect.workloads import Documents, Workload
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 

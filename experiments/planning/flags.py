@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collect.run import Documents, Greedy, Workload
+from collect.workloads import Documents, Greedy, Workload
 from core.errors import HerdError
 from core.foreign import LARGEST_COUNT, one_line
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from collect.run import Scalar
-from core.record import BornAs
+from core.record import BornAs, Scalar
 from experiments.engines import ENGINES
 from experiments.engines.base import ARM_AXIS
 from experiments.planning.axes import COMMON_AXES, PLACE_AXES, among

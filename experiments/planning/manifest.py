@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from collect.run import RunManifest, Scalar, SystemRecord
+from collect.run import RunManifest, SystemRecord
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
+from core.record import Scalar
 from experiments.engines.common import model_spec
 from experiments.engines.petals_prompts import ADAPTER, NO_ADAPTER
 from experiments.fleet.cluster import Installation, Node

@@ -11,19 +11,12 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from collect.questions import load_questions
-from collect.run import (
-    EQUIVALENCE_MARGIN,
-    Benchmark,
-    Documents,
-    Margin,
-    Questions,
-    Record,
-    Scalar,
-    Workload,
-)
+from collect.run import EQUIVALENCE_MARGIN, Margin
+from collect.workloads import Benchmark, Documents, Questions, Workload
 from core.errors import HerdError
 from core.foreign import LARGEST_COUNT
 from core.paths import PROJECT_FOLDER
+from core.record import Record, Scalar
 from core.yaml_file import line_of, load_yaml_file
 from experiments.engines import ENGINES
 from experiments.engines.base import Axis, Cell, Endpoint

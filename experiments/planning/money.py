@@ -16,7 +16,8 @@ from collect.account import Account
 from collect.attempt import AttemptRecord
 from collect.measurement import Answer
 from collect.parsers.of_attempt import answers_of
-from collect.run import Price, Questions
+from collect.run import Price
+from collect.workloads import Questions
 from core.errors import HerdError
 from experiments.engines.base import Cell, Endpoint
 from experiments.engines.chat_server import most_prompt_tokens

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import Field
 
-from collect.run import Greedy, PartName, PartRecord, Questions, Record, Workload
+from collect.run import PartName, PartRecord
+from collect.workloads import Greedy, Questions, Workload
 from core.foreign import one_line
-from core.record import Scalar, Words
+from core.record import Record, Scalar, Words
 from core.yaml_file import LONGEST_SHOWN
 
 Place = tuple[str | int, ...]

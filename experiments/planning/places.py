@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from collect.run import Scalar
+from core.record import Scalar
 from experiments.engines.base import (
     EACH,
     EACH_ROOT,

@@ -11,13 +11,9 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
+from collect.cells import CellRecord, TrialRecord
 from collect.labels import cell_label
-from collect.run import (
-    ATTEMPTS_FOLDER,
-    PROTOCOL_VERSION,
-    CellRecord,
-    TrialRecord,
-)
+from collect.run import ATTEMPTS_FOLDER, PROTOCOL_VERSION
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.engines import ENGINES

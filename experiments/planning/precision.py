@@ -18,7 +18,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from collect.run import Benchmark, Workload
+from collect.workloads import Benchmark, Workload
 from core.errors import HerdError
 from core.foreign import one_line
 from core.median import FEWEST, interval_rank

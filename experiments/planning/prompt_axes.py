@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from collect.run import FEWEST_TOKENS, MOST_TOKENS, PROMPT_AXES, Benchmark, Workload
+from collect.workloads import FEWEST_TOKENS, MOST_TOKENS, PROMPT_AXES, Benchmark, Workload
 from core.record import Scalar
 from experiments.engines.base import Axis
 from experiments.planning.parts import Place

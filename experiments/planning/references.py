@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from collect.reference import References, ReferenceSays, ReferenceText
-from collect.run import Greedy
+from collect.workloads import Greedy
 from experiments.engines.base import Cell
 from experiments.engines.common import encoder, model_spec
 from experiments.planning.plan import Plan

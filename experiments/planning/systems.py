@@ -12,8 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from collect.run import Price, Record, Scalar
+from collect.run import Price
 from core.errors import HerdError
+from core.record import Record, Scalar
 from core.yaml_file import load_yaml_file
 from experiments.engines import APIS, ENGINES
 from experiments.engines.base import EACH, EACH_ROOT, ON_AXIS, Axis, Endpoint

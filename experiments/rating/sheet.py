@@ -19,7 +19,8 @@ from collect.arms import is_second
 from collect.load import load_run
 from collect.questions import Question
 from collect.ratings import RATINGS_FOLDER, answer_hash, given_answers
-from collect.run import Questions, RunManifest, Sha256
+from collect.run import RunManifest, Sha256
+from collect.workloads import Questions
 from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.foreign import FileName, inside

@@ -11,9 +11,11 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from collect.cells import CellRecord
 from collect.later import Facts, Later
-from collect.run import CellRecord, RunManifest, Scalar
+from collect.run import RunManifest
 from core.errors import HerdError
+from core.record import Scalar
 from experiments.fleet.cluster import Cluster, Node
 from experiments.nodes.gpus import GPU_FACT
 from experiments.planning.identity import canonical

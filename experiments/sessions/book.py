@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 from collect.account import STATES, State, TrialState
-from collect.run import TrialRecord
+from collect.cells import TrialRecord
 
 
 class TrialBook:

@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from collect.cells import TrialRecord
 from collect.labels import cell_label
 from collect.later import Later, added
 from collect.load import load_references
-from collect.run import Greedy, RunManifest, TrialRecord
+from collect.run import RunManifest
+from collect.workloads import Greedy
 from core.errors import HerdError
 from experiments.disk.ledger import Ledger
 from experiments.fleet.cluster import CONTROLLER, LEFT_OUT, Node

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
+from collect.cells import CellRecord, TrialRecord
 from collect.labels import cell_label
-from collect.run import CellRecord, RunManifest, TrialRecord
+from collect.run import RunManifest
 from core.errors import HerdError
 from experiments.disk.ledger import Ledger, write_attempt
 from experiments.disk.rescue import rescued

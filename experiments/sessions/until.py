@@ -20,8 +20,10 @@ from pathlib import Path
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
+from collect.cells import CellRecord, TrialRecord
 from collect.parsers.of_attempt import parse_attempt
-from collect.run import Benchmark, CellRecord, RunManifest, TrialRecord
+from collect.run import RunManifest
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from core.foreign import one_line
 from core.median import FEWEST, half_width

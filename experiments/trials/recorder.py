@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from collect.attempt import AttemptRecord, Outcome
+from collect.cells import TrialRecord
 from collect.parsers.of_attempt import failure_of_attempt, parse_attempt
-from collect.run import RunManifest, TrialRecord
+from collect.run import RunManifest
 from core.errors import HerdError
 from core.foreign import one_line, whole
 from experiments.nodes.herd import Herd

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from collect.run import Scalar
 from collect.search import Setting
 from core.errors import HerdError
 from core.progress import spoken_time
+from core.record import Scalar
 from experiments.nodes.owner import Owner, own_results
 from experiments.planning.describe import impossible as cannot_run
 from experiments.planning.matrix import Matrix

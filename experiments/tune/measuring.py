@@ -10,7 +10,7 @@ from typing import Protocol
 import pandas as pd
 
 from collect.account import Account, TrialState
-from collect.run import CellRecord
+from collect.cells import CellRecord
 from collect.search import SPEEDS, Arm, Confirmation, Setting
 from collect.tables import tables_of
 from experiments.planning.matrix import Matrix

@@ -12,12 +12,24 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from collect.run import Axis, Benchmark, Scalar, Sha256
+from collect.cells import Axis
+from collect.run import Sha256
 from collect.search import SPEEDS
+from collect.workloads import Benchmark
 from core.durable import replace_file, sync, writing
 from core.errors import HerdError
 from core.foreign import FileName, one_line
-from core.record import Moment, Positive, Record, Whole, Words, all_differ, own_folder, read_record
+from core.record import (
+    Moment,
+    Positive,
+    Record,
+    Scalar,
+    Whole,
+    Words,
+    all_differ,
+    own_folder,
+    read_record,
+)
 from experiments.planning.axes import among, axis_problems
 from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix

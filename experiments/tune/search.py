@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from collect.run import Benchmark
 from collect.search import Fate, Rung, Setting, TriedSetting, TuningResult
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from experiments.planning.matrix import Matrix
 from experiments.tune.halving import Outcome, RungStep, SearchBudget, halve

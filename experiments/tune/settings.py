@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from pydantic import Field
 
-from collect.run import Benchmark, Scalar
 from collect.search import Setting
+from collect.workloads import Benchmark
 from core.errors import HerdError
+from core.record import Scalar
 from experiments.engines import APIS, ENGINES
 from experiments.engines.base import EACH, EACH_ROOT, ON_AXIS, PLUS, Axis, Cell
 from experiments.engines.common import taking_part

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import yaml
 
-from collect.run import Benchmark, Scalar
 from collect.search import TuningResult
+from collect.workloads import Benchmark
 from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.foreign import one_line
-from core.record import read_file, why
+from core.record import Scalar, read_file, why
 from experiments.planning.matrix import Matrix, load_matrix
 
 LARGEST_BYTES = 1 << 20

@@ -29,7 +29,8 @@ from analysis.verdict.additions_text import addition_sentences, with_additions
 from analysis.verdict.summary import key_figures
 from analysis.verdict.verdict import verdict_of
 from collect.account import STATES
-from collect.run import EQUIVALENCE_MARGIN, CellRecord
+from collect.cells import CellRecord
+from collect.run import EQUIVALENCE_MARGIN
 
 Floats = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, ...]], Floats]

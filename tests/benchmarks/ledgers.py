@@ -13,7 +13,7 @@ from typing import Any
 
 from collect.account import Account, Scrutiny
 from collect.load import load_run
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from tests.benchmarks.bars import PROJECT, Measured, Row, against, run
 from tests.benchmarks.starting import fab_in
 from tests.doubles.run_folder import make_run

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from collect.cells import CellRecord, TrialRecord
 from collect.columns import (
     ANSWERS,
     ATTEMPTS,
@@ -20,8 +21,10 @@ from collect.columns import (
     Columns,
 )
 from collect.questions import Question
-from collect.run import CellRecord, Questions, RunManifest, Scalar, SystemRecord, TrialRecord
+from collect.run import RunManifest, SystemRecord
 from collect.tables import Tables
+from collect.workloads import Questions
+from core.record import Scalar
 
 AXES: Columns = {
     "system": "string",

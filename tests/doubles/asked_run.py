@@ -7,15 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from collect.attempt import ATTEMPT_FILE, AttemptRecord, load_attempt
+from collect.cells import CellRecord, TrialRecord
 from collect.questions import Question
-from collect.run import (
-    ATTEMPTS_FOLDER,
-    RUN_FILE,
-    CellRecord,
-    Questions,
-    RunManifest,
-    TrialRecord,
-)
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
+from collect.workloads import Questions
 
 RECORDED = Path(__file__).resolve().parents[1] / "data" / "questions" / "llama_server_n1"
 ENGINE, MODEL = "llama.cpp", "stories15m+kv16"

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from collect.questions import Question
-from collect.run import Questions
+from collect.workloads import Questions
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster
 from experiments.nodes.launcher import Conversation, Launcher

@@ -9,8 +9,9 @@ import numpy as np
 
 from analysis.model.cost import Setting
 from analysis.model.wire import Wire, exchanged_with
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest
 from collect.tables import Tables
+from core.record import Scalar
 from models.catalogue import load_catalogue
 from tests.doubles.known_machines import Distort, Machine, truth
 from tests.doubles.run_frames import make_frames

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pandas as pd
 
+from collect.cells import CellRecord
 from collect.columns import NODES, NODES_ON_GPUS
-from collect.run import CellRecord, RunManifest, Scalar
+from collect.run import RunManifest
 from collect.tables import Tables
+from core.record import Scalar
 from tests.doubles.run_frames import Outcome, make_frames
 
 PC, PIS = "desk", ("pi1", "pi2", "pi3", "pi4")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
 from experiments.nodes.ssh.launcher import SshLauncher

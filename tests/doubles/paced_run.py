@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from analysis.model.cost import Setting
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest
 from collect.tables import Tables
+from core.record import Scalar
 from models.catalogue import load_catalogue
 from tests.doubles.known_machines import truth
 from tests.doubles.placed_run import placed_frames

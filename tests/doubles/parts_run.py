@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from collect.attempt import ATTEMPT_FILE
+from collect.cells import CellRecord, TrialRecord
 from collect.load import load_run
-from collect.run import ATTEMPTS_FOLDER, RUN_FILE, CellRecord, PartRecord, RunManifest, TrialRecord
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, PartRecord, RunManifest
 
 
 def make_parts_run(results: Path, parts: Mapping[str, Path]) -> Path:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collect.run import RunManifest, Scalar
+from collect.run import RunManifest
 from collect.tables import Tables
+from core.record import Scalar
 from tests.doubles.gpu_run import PI_5, around
 from tests.doubles.run_frames import Outcome, make_frames
 

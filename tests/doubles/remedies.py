@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import patch
 
-from collect.run import Benchmark, Greedy
+from collect.workloads import Benchmark, Greedy
 from core.errors import HerdError
 from experiments.adopt import machine, trust
 from experiments.adopt.keys import State

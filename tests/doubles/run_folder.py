@@ -23,16 +23,10 @@ from collect.attempt import (
     Role,
     load_attempt,
 )
-from collect.run import (
-    ATTEMPTS_FOLDER,
-    RUN_FILE,
-    Benchmark,
-    CellRecord,
-    Perplexity,
-    RunManifest,
-    Scalar,
-    TrialRecord,
-)
+from collect.cells import CellRecord, TrialRecord
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
+from collect.workloads import Benchmark, Perplexity
+from core.record import Scalar
 from tests.doubles import engine_logs
 from tests.doubles.engine_logs import Step
 

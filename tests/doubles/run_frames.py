@@ -10,9 +10,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells.cells import CellResult, Series, cell_results, series_of
+from collect.cells import CellRecord, TrialRecord
 from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
-from collect.run import Benchmark, CellRecord, Perplexity, RunManifest, Scalar, TrialRecord
+from collect.run import RunManifest
 from collect.tables import Tables
+from collect.workloads import Benchmark, Perplexity
+from core.record import Scalar
 
 MODEL = "stories15m"
 Outcome = float | str

@@ -24,16 +24,9 @@ from collect.documents import DocumentPart
 from collect.judging import Judge, Judged, Ruling
 from collect.questions import AnswerKey, Question
 from collect.ratings import Judgement, answer_hash
-from collect.run import (
-    ATTEMPTS_FOLDER,
-    RUN_FILE,
-    Documents,
-    Perplexity,
-    Price,
-    RunManifest,
-    SystemRecord,
-)
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Price, RunManifest, SystemRecord
 from collect.tables import Tables, tables_of
+from collect.workloads import Documents, Perplexity
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.cost_run import cost_frames

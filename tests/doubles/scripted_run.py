@@ -19,7 +19,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from collect.run import Benchmark
 from collect.search import TuningResult
+from collect.workloads import Benchmark
 from experiments.fleet.cluster import Cluster, Node
 from experiments.nodes.facts import look
 from experiments.planning.matrix import Matrix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collect.documents import DocumentPart
 from collect.questions import load_questions
-from collect.run import Benchmark, Documents, Greedy, Perplexity, Questions, Workload
+from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions, Workload
 from core.paths import PROJECT_FOLDER
 
 WORKLOADS: dict[str, Workload] = {

@@ -14,8 +14,8 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
-from collect.run import Benchmark
 from collect.tables import tables_of
+from collect.workloads import Benchmark
 from experiments.engines import distributed_llama
 from experiments.planning.matrix import Matrix
 from tests.doubles.lab_run import run

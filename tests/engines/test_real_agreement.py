@@ -6,8 +6,8 @@ from pathlib import Path
 
 from analysis.agreement.report import agreed
 from collect.load import load_run
-from collect.run import Greedy
 from collect.tables import build_tables
+from collect.workloads import Greedy
 from experiments.planning.matrix import Matrix
 from tests.doubles.lab_run import run
 from tests.engines.conftest import TWELVE_HEADS, RealLab

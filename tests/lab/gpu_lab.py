@@ -11,7 +11,7 @@ from typing import Any
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
-from collect.run import Greedy
+from collect.workloads import Greedy
 from experiments.fleet.cluster import Cluster
 from experiments.fleet.inventory import read_cluster
 from experiments.nodes.facts import ask_facts

@@ -13,8 +13,8 @@ from analysis.agreement.report import Agreed, agreed
 from analysis.report import write_report
 from collect.load import load_run
 from collect.reference import REFERENCE_FILE
-from collect.run import Greedy
 from collect.tables import build_tables
+from collect.workloads import Greedy
 from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult
 from tests.doubles.lab_run import MODEL, run

@@ -12,8 +12,8 @@ from analysis.report import write_report
 from collect.account import Account
 from collect.attempt import load_attempt
 from collect.questions import load_questions
-from collect.run import Questions
 from collect.tables import tables_of
+from collect.workloads import Questions
 from experiments.planning.matrix import Matrix
 from experiments.runner import RunResult
 from tests.doubles.lab_run import CHAT_MODEL, MODEL, run

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from experiments.engines.base import Cell
 from experiments.links.keeper import MARKS
 from experiments.links.links import Links

@@ -10,8 +10,8 @@ import pytest
 
 from collect.account import Account
 from collect.attempt import load_attempt
-from collect.run import Benchmark, Greedy, Perplexity
 from collect.tables import tables_of
+from collect.workloads import Benchmark, Greedy, Perplexity
 from core.paths import PROJECT_FOLDER
 from experiments.engines.common import encoder, model_spec
 from experiments.planning.matrix import Matrix

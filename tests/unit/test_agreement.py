@@ -15,10 +15,12 @@ from analysis.agreement.report import agreed, agreement_table
 from analysis.cells.cells import Series, cell_results, series_of
 from analysis.cells.tabulate import lines
 from analysis.report import compose
+from collect.cells import CellRecord, TrialRecord
 from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
 from collect.reference import REFERENCE_FILE, References, ReferenceSays, ReferenceText
-from collect.run import CellRecord, Greedy, RunManifest, TrialRecord
+from collect.run import RunManifest
 from collect.tables import Tables
+from collect.workloads import Greedy
 from core.errors import HerdError
 
 WORKLOAD = Greedy(prompts=("Once upon", "A cat"), positions=8, text="Once upon a time")

@@ -9,7 +9,7 @@ import pytest
 from analysis.cells.divisions import OF_ALL, division_frame, divisions_of
 from analysis.study import Study, study_of
 from analysis.text.wording import DASH, TIMES
-from collect.run import Scalar
+from core.record import Scalar
 from tests.doubles.gpu_run import around
 from tests.doubles.run_frames import Outcome, make_frames
 from tests.unit.test_additions import page_of, sentences

@@ -9,7 +9,8 @@ import pytest
 
 from collect.parsers.distributed_llama import PARSER
 from collect.parsers.dllama_failures import failure_cause
-from collect.run import Benchmark, Question, Questions
+from collect.questions import Question
+from collect.workloads import Benchmark, Questions
 from experiments.engines import ON_NODES, common
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Gpu, Installation, Node

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from collect.run import PROMPT_AXES
+from collect.workloads import PROMPT_AXES
 from experiments.engines import ENGINES, ON_NODES
 from experiments.planning.axes import COMMON_AXES, PART, PLACE_AXES, SYSTEM
 

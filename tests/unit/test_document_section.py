@@ -10,7 +10,7 @@ from analysis.blocks import Tabled
 from analysis.cells.documents import scored_cells
 from analysis.sections.documents import sections
 from analysis.study import study_of
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from tests.doubles.run_kinds import documents_run
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from collect.documents import DocumentPart, LeftOut, summary_of, take_documents
-from collect.run import Documents
+from collect.workloads import Documents
 from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell

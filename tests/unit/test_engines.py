@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from collect.run import Benchmark, Perplexity
+from collect.workloads import Benchmark, Perplexity
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Installation, Node

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from collect.attempt import AttemptRecord, ProcessRecord
+from collect.cells import CellRecord
 from collect.parsers.of_attempt import answers_of, parse_attempt
-from collect.run import CellRecord, Greedy
+from collect.workloads import Greedy
 from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment

@@ -16,10 +16,11 @@ from pydantic import ValidationError
 
 from collect.account import Account
 from collect.attempt import AttemptRecord, check_logs
+from collect.cells import CellRecord
 from collect.measurement import Measurement, Phase
 from collect.parsers.at_once import measured_at_once
-from collect.run import CellRecord, Perplexity
 from collect.tables import build_tables
+from collect.workloads import Perplexity
 from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.engines.several import deploy_all, deployed_cells, identity_of, obstacle

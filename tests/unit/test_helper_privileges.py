@@ -20,7 +20,7 @@ from typing import Self
 import pytest
 
 from collect.questions import load_questions
-from collect.run import Greedy, Perplexity, Questions, Workload
+from collect.workloads import Greedy, Perplexity, Questions, Workload
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell
 from experiments.engines.several import deploy_all

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.report import write_report
 from collect.account import Account
-from collect.run import Benchmark, Greedy, Perplexity, Workload
+from collect.workloads import Benchmark, Greedy, Perplexity, Workload
 from core.paths import PROJECT_FOLDER
 from core.record import BornAs
 from experiments.engines import ON_NODES

@@ -14,7 +14,8 @@ from collect.account import Account
 from collect.later import LATER_FOLDER, all_later
 from collect.load import load_references, load_run
 from collect.reference import ReferenceSays
-from collect.run import RUN_FILE, Greedy
+from collect.run import RUN_FILE
+from collect.workloads import Greedy
 from core.errors import HerdError
 from experiments.disk.ledger import Ledger, runs
 from tests.doubles.absent_run import measure

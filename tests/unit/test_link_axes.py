@@ -13,7 +13,7 @@ import pytest
 
 from collect.attempt import LinkRecord
 from collect.labels import LINK, cell_label
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from experiments import runner
 from experiments.engines.base import Cell

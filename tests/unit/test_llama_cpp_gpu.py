@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from collect.run import Greedy, Perplexity
+from collect.workloads import Greedy, Perplexity
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell
 from experiments.engines.engine import NodeEngine

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from collect.account import Account
-from collect.run import Questions
+from collect.workloads import Questions
 from core.errors import HerdError
 from experiments.fleet.cluster import Cluster
 from experiments.planning.compare import comparison, require_writable

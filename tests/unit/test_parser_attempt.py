@@ -6,7 +6,8 @@ import pytest
 
 from collect.attempt import ProcessRecord, Role, load_attempt
 from collect.parsers.of_attempt import failure_of_attempt, parse_attempt
-from collect.run import ATTEMPTS_FOLDER, Perplexity
+from collect.run import ATTEMPTS_FOLDER
+from collect.workloads import Perplexity
 from core.errors import HerdError
 from tests.doubles.run_folder import make_run
 

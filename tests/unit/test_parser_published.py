@@ -16,8 +16,9 @@ import pytest
 from analysis.network.literature import Timing, load_publications, published_timings
 from analysis.report import write_report
 from collect.parsers.distributed_llama import measurement
-from collect.run import ATTEMPTS_FOLDER, Benchmark
+from collect.run import ATTEMPTS_FOLDER
 from collect.tables import build_tables
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from tests.doubles.engine_logs import dllama_era_a
 from tests.doubles.run_folder import make_run, replace_log

@@ -12,8 +12,9 @@ from pandas.testing import assert_frame_equal
 
 from collect.columns import TRIALS_OF_DOCUMENTS
 from collect.load import load_run
-from collect.run import Benchmark, Greedy, RunManifest
+from collect.run import RunManifest
 from collect.tables import Tables, build_tables
+from collect.workloads import Benchmark, Greedy
 from core.errors import HerdError
 from experiments.nodes.facts import ask_facts
 from experiments.planning.compare import comparison

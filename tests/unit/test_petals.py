@@ -14,7 +14,7 @@ import pytest
 from collect.attempt import ProcessRecord
 from collect.parsers import petals
 from collect.parsers.of_attempt import failure_of_attempt
-from collect.run import Benchmark, Greedy, Perplexity, Questions
+from collect.workloads import Benchmark, Greedy, Perplexity, Questions
 from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell

@@ -14,8 +14,8 @@ from collect.attempt import load_attempt
 from collect.labels import cell_label
 from collect.parsers.distributed_llama import PARSER as DLLAMA
 from collect.parsers.petals import PARSER as PETALS
-from collect.run import Benchmark, Greedy, Perplexity
 from collect.tables import build_tables
+from collect.workloads import Benchmark, Greedy, Perplexity
 from experiments.engines import ENGINES, petals_prompts
 from experiments.engines.base import Cell
 from experiments.engines.common import model_spec

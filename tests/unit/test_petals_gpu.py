@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from collect.parsers.petals import PARSER
-from collect.run import Benchmark, Greedy
+from collect.workloads import Benchmark, Greedy
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines.base import Cell, Process
 from experiments.engines.common import below_models

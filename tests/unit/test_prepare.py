@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from core.progress import SilentReporter
 from experiments import prepare

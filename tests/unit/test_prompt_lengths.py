@@ -18,9 +18,11 @@ from analysis.sections import prompt_lengths as section
 from analysis.sections import sections_of
 from analysis.study import Study, study_of
 from collect.account import Account
+from collect.cells import CellRecord
 from collect.labels import cell_label
-from collect.run import RUN_FILE, Benchmark, CellRecord, RunManifest
+from collect.run import RUN_FILE, RunManifest
 from collect.tables import tables_of
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines import ENGINES

@@ -14,13 +14,15 @@ import pytest
 from analysis.report import compose, write_report
 from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
+from collect.cells import CellRecord, TrialRecord
 from collect.measurement import Measurement
 from collect.parsers import answers
 from collect.parsers.of_attempt import failure_of_attempt, parse_attempt
 from collect.parsers.parser import parser_of
 from collect.questions import Question, load_questions
-from collect.run import CellRecord, Questions, RunManifest, TrialRecord
+from collect.run import RunManifest
 from collect.tables import Tables, build_tables
+from collect.workloads import Questions
 from core.errors import HerdError
 from experiments.engines import ENGINES, ON_NODES
 from experiments.engines import chat_server as asking

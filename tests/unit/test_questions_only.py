@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from collect.run import Workload
+from collect.workloads import Workload
 from experiments.engines import ENGINES, ON_NODES, common
 from experiments.engines.base import Cell, Endpoint
 from experiments.fleet.cluster import Cluster, Installation

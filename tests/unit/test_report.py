@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from analysis.report import compose, write_report
 from collect.account import Account
-from collect.run import Perplexity
+from collect.workloads import Perplexity
 from core.errors import HerdError
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import Outcomes, make_frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from experiments.engines.base import Cell
 from experiments.fleet.cluster import Cluster, Gpu, Installation, Node
 from experiments.planning.plan import Plan

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from collect.labels import cell_label
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from experiments.engines import ENGINES
 from experiments.fleet.cluster import Cluster

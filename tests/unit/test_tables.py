@@ -20,8 +20,9 @@ from collect.columns import (
     TRIALS_AFTER_AXES,
     TRIALS_BEFORE_AXES,
 )
-from collect.run import ATTEMPTS_FOLDER, Perplexity
+from collect.run import ATTEMPTS_FOLDER
 from collect.tables import build_tables
+from collect.workloads import Perplexity
 from core.errors import HerdError
 from tests.doubles.run_folder import make_run, replace_log
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from analysis.settings.judgement import judge
-from collect.run import Benchmark, Questions
 from collect.search import Arm, Confirmation, TriedSetting, TuningResult
+from collect.workloads import Benchmark, Questions
 from core.errors import HerdError
 from experiments.engines import ON_NODES
 from experiments.fleet.cluster import Cluster, Node

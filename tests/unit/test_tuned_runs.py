@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from collect.run import Benchmark, RunManifest
+from collect.run import RunManifest
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from core.paths import PROJECT_FOLDER
 from experiments.engines import ON_NODES

@@ -13,7 +13,8 @@ import pytest
 
 from collect.account import Account, Scrutiny
 from collect.attempt import AttemptRecord
-from collect.run import Benchmark, Perplexity, RunManifest
+from collect.run import RunManifest
+from collect.workloads import Benchmark, Perplexity
 from core.errors import HerdError
 from core.median import half_width
 from experiments.planning.plan import make_plan

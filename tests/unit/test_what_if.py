@@ -27,7 +27,8 @@ from analysis.what_if.gains import gains_of
 from analysis.what_if.payload import offered_counts, payload_of
 from analysis.what_if.supposed import Link, Supposed, setting_of, supposed_of
 from analysis.what_if.told import consulted_json, consulted_lines
-from collect.run import ATTEMPTS_FOLDER, Benchmark
+from collect.run import ATTEMPTS_FOLDER
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from tests.doubles import run_folder
 from tests.doubles.engine_logs import dllama_era_a

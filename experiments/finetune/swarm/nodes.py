@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from collect.parsers import petals as parser
-from collect.run import Benchmark
+from collect.workloads import Benchmark
 from core.errors import HerdError
 from experiments.engines import petals
 from experiments.engines.base import Cell
