@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.agreement.report import Agreed, agreed
-from analysis.answers.ratings import Ratings
+from analysis.agreement.report import Agreed
 from analysis.pages import write_pages
-from analysis.parts import study_of_parts
+from analysis.reading import Evidence, evidence_of, understood
 from analysis.sections import sections_of
-from analysis.study import study_of
 from collect.account import Account
-from collect.judging import Judged, read_judges
-from collect.probe import ProbeRecord, newest_for
-from collect.ratings import read_ratings
 from collect.run import RunManifest
-from collect.tables import Tables, by_part, tables_of
+from collect.tables import Tables, tables_of
 from core.errors import HerdError
 from core.foreign import inside
 
@@ -75,19 +70,9 @@ def write_report(
         with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:
             folder = Path(name) / run.run
             folder.mkdir()
-            greedy = (agreed(*one, run_folder) for one in by_part(run, tables).values())
-            agreement = next(filter(None, greedy), None)
-            verdict = compose(
-                run,
-                tables,
-                folder,
-                warnings=warnings,
-                agreement=agreement,
-                ratings=read_ratings(run_folder),
-                judges=read_judges(run_folder),
-                probe=newest_for(run_folder.parent, run.nodes, at=run.created_at).record,
-                tell=tell if len(run.trials) >= MANY_TRIALS else _silent,
-            )
+            evidence = evidence_of(run, tables, run_folder, warnings)
+            told = tell if len(run.trials) >= MANY_TRIALS else _silent
+            verdict = compose(run, tables, folder, evidence, tell=told)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     except OSError as error:
@@ -95,19 +80,15 @@ def write_report(
             f"Writing the report of {run.run} to {target}: {error.strerror or error}. "
             f"Free some space or allow writing there, then run `fab report --run {run.run}`."
         ) from None
-    return Report(target / "index.html", verdict, agreement)
+    return Report(target / "index.html", verdict, evidence.agreement)
 
 
 def compose(
     run: RunManifest,
     tables: Tables,
     folder: Path,
+    evidence: Evidence | None = None,
     *,
-    warnings: Sequence[str] = (),
-    agreement: Agreed | None = None,
-    ratings: Ratings | None = None,
-    judges: Sequence[Judged] = (),
-    probe: ProbeRecord | None = None,
     tell: Callable[[str], None] = _silent,
 ) -> str:
     """Write the files of a report into an empty folder.
@@ -116,22 +97,15 @@ def compose(
         run: the run's plan.
         tables: what was measured.
         folder: an empty folder.
-        warnings: what is wrong with the run's folder, a sentence each.
-        agreement: of a greedy run with the reference.
-        ratings: what raters thought of its answers; None if there are none.
-        judges: what systems thought of them.
-        probe: what its machines can do without an engine; None if they were not probed.
+        evidence: what else is known about the run; None: nothing.
         tell: gets the progress, a line at a time.
 
     Returns:
         What the run found, a sentence and its reservations; of a run with parts, a line each.
     """
     tell(f"Report: {len(run.cells)} cells, {len(tables.attempts)} attempts")
-    understand = study_of_parts if run.parts else study_of
-    study = understand(
-        run, tables, warnings=warnings, agreement=agreement, ratings=ratings, judges=judges
-    )
-    sections = list(sections_of(study.with_probe(probe)))
+    study = understood(run, tables, evidence or Evidence())
+    sections = list(sections_of(study))
     write_pages(folder, run.title, run.run, sections, tell)
     details = study.verdict.details if study.parts else ()
     return "\n".join((study.verdict.spoken, *details))

@@ -14,6 +14,7 @@ from analysis.agreement.agreement import Agreement, agreements
 from analysis.agreement.report import agreed, agreement_table
 from analysis.cells.cells import Series, cell_results, series_of
 from analysis.cells.tabulate import lines
+from analysis.reading import Evidence
 from analysis.report import compose
 from collect.cells import CellRecord, TrialRecord
 from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
@@ -223,7 +224,7 @@ def test_a_cell_that_differs_is_told_in_words_and_on_the_page(tmp_path: Path) ->
 
     page_folder = tmp_path / "page"
     page_folder.mkdir()
-    spoken = compose(manifest("f32"), made, page_folder, agreement=whole)
+    spoken = compose(manifest("f32"), made, page_folder, Evidence(agreement=whole))
     assert spoken.startswith(whole.headline)
     page = (page_folder / "index.html").read_text()
     assert "DIFFERS" in page

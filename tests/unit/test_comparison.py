@@ -16,6 +16,7 @@ import pytest
 from analysis.answers.comparison import Comparison, comparison_of
 from analysis.answers.detail import said_again, script_of
 from analysis.cells.cells import cell_results, series_of
+from analysis.reading import Evidence
 from analysis.report import compose
 from analysis.text.wording import DASH
 from collect.questions import AnswerKey, Question
@@ -329,7 +330,7 @@ def test_what_raters_gave_is_a_strength_where_most_questions_agree(tmp_path: Pat
         for place, (text, (quality, detail)) in enumerate(given.items())
     ]
     run, tables = make_asked(questions, systems)
-    compose(run, tables, tmp_path, ratings={"ann": judged})
+    compose(run, tables, tmp_path, Evidence(ratings={"ann": judged}))
 
     told = pd.read_csv(tmp_path / "strengths.csv").groupby(["system", "kind"])["what"].apply(list)
     assert (
