@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from verbs.verb import say, verb
+from verbs.verb import JSON_HELP, say, say_json, verb
 
 LAB_NODES = 8
 
@@ -41,12 +41,15 @@ def lab_down(_context: Context) -> None:
     lab.lab_down()
 
 
-@verb()
-def lab_status(_context: Context) -> None:
+@verb(help={"json": JSON_HELP})
+def lab_status(_context: Context, json: bool = False) -> None:
     """List the virtual nodes and the state of each."""
     from experiments.fleet import lab
 
     nodes = lab.lab_status()
+    if json:
+        say_json(lab.LabAnswer(nodes=tuple(nodes)))
+        return
     if not nodes:
         say("The lab is down. Bring it up with: fab lab-up --nodes 8")
     for node in nodes:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_module
-
 from invoke.context import Context
 from invoke.exceptions import Exit
 
 from verbs.matrices import MATRIX_HELP
-from verbs.verb import PROJECT, say, say_besides, verb
+from verbs.verb import PROJECT, say, say_besides, say_json, verb
 
 
 def name_machines(words: list[str]) -> None:
@@ -32,7 +30,7 @@ def name_machines(words: list[str]) -> None:
     help={
         "limit": "names of nodes, such as pi3,desk (default: all)",
         "deep": "also import PyTorch and bitsandbytes wherever they are installed",
-        "json": "findings and facts as one JSON object",
+        "json": "findings and facts as one JSON object (docs/json.md)",
         "inventory": MATRIX_HELP["inventory"],
     }
 )
@@ -49,11 +47,13 @@ def doctor(
     from experiments.doctor.diagnose import worst
     from experiments.doctor.finding import Severity
     from experiments.doctor.run import examine
-    from experiments.doctor.show import as_json, show_diagnoses
+    from experiments.doctor.show import show_diagnoses
 
     diagnoses = examine(PROJECT, inventory, limit, deep=deep)
     if json:
-        print(json_module.dumps(as_json(diagnoses)))
+        from experiments.doctor.doctor_answer import doctor_answer
+
+        say_json(doctor_answer(diagnoses))
     else:
         show_diagnoses(diagnoses, Console())
     if worst(diagnoses) is Severity.PROBLEM:
@@ -63,7 +63,7 @@ def doctor(
 @verb(
     help={
         "limit": "names of nodes, such as pi3,desk (default: all)",
-        "json": "the stored record as JSON",
+        "json": "the stored record as one JSON object (docs/json.md)",
         "inventory": MATRIX_HELP["inventory"],
     }
 )
@@ -81,7 +81,9 @@ def probe(
 
     record, path = measure(PROJECT, inventory, limit, say_besides)
     if json:
-        print(record.model_dump_json())
+        from experiments.probing.probe_answer import probe_answer
+
+        say_json(probe_answer(record))
     else:
         show_probe(record, Console())
         say(f"Stored as {path.relative_to(PROJECT)}")

@@ -7,12 +7,18 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from verbs.verb import say, verb
+from verbs.verb import JSON_HELP, say, say_json, verb
 
 
-@verb()
-def models(_context: Context) -> None:
+@verb(help={"json": JSON_HELP})
+def models(_context: Context, json: bool = False) -> None:
     """List the models that can be used."""
+    if json:
+        from models.catalogue import load_catalogue
+        from models.models_answer import models_answer
+
+        say_json(models_answer(load_catalogue()))
+        return
     from models.__main__ import main as models_main
 
     code = models_main(["list"])

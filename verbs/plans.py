@@ -7,7 +7,7 @@ from invoke.exceptions import Exit
 
 from core.errors import HerdError
 from verbs.matrices import MATRIX_HELP, NOISE_HELP, WITHOUT_HELP, leaving_out, matrix_of, names_of
-from verbs.verb import PROJECT, say, verb
+from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 
 
 @verb(
@@ -17,6 +17,7 @@ from verbs.verb import PROJECT, say, verb
         "noise": NOISE_HELP,
         "precision": "say how many repeats make the 95 % interval that narrow, such as 3%",
         "pilot": "a run whose trials show how they vary (default: any with the same cells)",
+        "json": JSON_HELP,
     },
     iterable=["set", "without"],
 )
@@ -35,6 +36,7 @@ def plan(
     noise: bool = False,
     precision: str | None = None,
     pilot: str | None = None,
+    json: bool = False,
 ) -> None:
     """Show the trials of a matrix, their order, time and cost, and why a cell cannot run."""
     from core.paths import RESULTS_FOLDER
@@ -52,10 +54,15 @@ def plan(
     wanted = leaving_out(wanted, left_out)
     require_speed(wanted.workloads, share, "precision")
     found = plan_matrix(wanted, PROJECT, inventory=inventory, without=left_out)
+    pilots = {} if share is None else pilots_of(PROJECT / RESULTS_FOLDER, found, pilot)
+    if json:
+        from experiments.planning.plan_answer import plan_answer
+
+        say_json(plan_answer(found, share, pilots))
+        return
     for line in describe(found):
         say(line)
     if share is not None:
-        pilots = pilots_of(PROJECT / RESULTS_FOLDER, found, pilot)
         for line in ("", *precision_lines(found, pilots, share)):
             say(line)
 

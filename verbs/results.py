@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 from pathlib import Path
 
 from invoke.context import Context
@@ -10,10 +9,10 @@ from invoke.exceptions import Exit
 
 from core.errors import HerdError
 from verbs.outcome import export_answers_of, print_status, write_report_of
-from verbs.verb import PROJECT, say, verb
+from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 
 
-@verb(help={"run": "name of the run (default: the latest)", "json": "as one JSON object"})
+@verb(help={"run": "name of the run (default: the latest)", "json": JSON_HELP})
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
     from collect.account import Account, Scrutiny
@@ -21,7 +20,9 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
 
     account = Account.read(find_run(PROJECT / "results", run), Scrutiny.RECORDS)
     if json:
-        print(json_module.dumps(status_of(account)))
+        from experiments.disk.status import status_answer
+
+        say_json(status_answer(account))
     else:
         print_status(status_of(account))
         for line in reasons_of(account):

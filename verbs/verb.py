@@ -10,15 +10,19 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fabric import task
 from invoke.exceptions import Exit
 
 from core.errors import HerdError
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 PROJECT = Path(__file__).resolve().parent.parent
 """Folder of `fabfile.py`."""
+JSON_HELP = "as one JSON object (docs/json.md)"
 
 
 def verb(
@@ -48,6 +52,13 @@ def say(text: str) -> None:
     from core.terminal import say_text
 
     say_text(text)
+
+
+def say_json(answer: BaseModel) -> None:
+    """Print a verb's answer as one JSON object; nothing else may go to standard output then."""
+    from core.json_answer import json_text
+
+    print(json_text(answer))
 
 
 def say_besides(line: str) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json as json_module
-
 from invoke.context import Context
 
-from verbs.verb import PROJECT, say, verb
+from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 
 
 @verb(
@@ -22,7 +20,7 @@ from verbs.verb import PROJECT, say, verb
         "processor": "how many times as fast the processors are",
         "root": "name of the machine that is the root",
         "machine": "without a run: a machine of the catalogue, such as `Raspberry Pi 5 8GB`",
-        "json": "as one JSON object",
+        "json": JSON_HELP,
     }
 )
 def what_if(
@@ -42,7 +40,8 @@ def what_if(
 ) -> None:
     """Predict the time of a token in a setting that was not measured, from a run's cells."""
     from analysis.what_if.asking import about_run
-    from analysis.what_if.told import consulted_json, consulted_lines
+    from analysis.what_if.told import consulted_lines
+    from analysis.what_if.what_if_answer import what_if_answer, what_if_machine_answer
     from experiments.disk.ledger import find_run
 
     given = {
@@ -50,17 +49,17 @@ def what_if(
         "memory": memory, "processor": processor, "root": root,
     }  # fmt: skip
     if machine is not None:
-        from analysis.what_if.bought import bought_json, bought_lines, bought_of
+        from analysis.what_if.bought import bought_lines, bought_of
 
         guessed = bought_of(machine, engine, given | {"run": run})
         if json:
-            print(json_module.dumps(bought_json(guessed)))
+            say_json(what_if_machine_answer(guessed))
         for line in () if json else bought_lines(guessed):
             say(line)
         return
     asked = about_run(find_run(PROJECT / "results", run), engine, given)
     if json:
-        print(json_module.dumps(consulted_json(asked)))
+        say_json(what_if_answer(asked))
         return
     for line in consulted_lines(asked):
         say(line)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -235,37 +234,3 @@ def bought_lines(guessed: Sequence[Bought]) -> Iterator[str]:
         yield say(SPLIT, terms=listing(terms))
         if one.memory_gib is None:
             yield say(UNKNOWN, name=one.machine.name)
-
-
-def bought_json(guessed: Sequence[Bought]) -> dict[str, Any]:
-    """The same as data, times in ms."""
-    first = guessed[0]
-    return {
-        "machine": first.machine.name,
-        "memory_gib": first.memory_gib,
-        "weights_gbs": first.found.weights_gbs,
-        "source": first.found.source,
-        "answers": [_json(one) for one in guessed],
-    }
-
-
-def _json(one: Bought) -> dict[str, Any]:
-    setting = one.setting
-    told = {
-        "engine": one.engine,
-        "model": one.model,
-        "weights": setting.weights,
-        "nodes": setting.nodes,
-        "link_mbit": setting.link_mbit,
-        "cannot": one.reason or None,
-    }
-    if one.ms is None:
-        return told
-    middle, low, high = one.ms
-    return told | {
-        "ms_per_token": middle,
-        "low_ms": low,
-        "high_ms": high,
-        "tokens_per_s": 1000 / middle,
-        "terms_ms": dict(one.terms),
-    }

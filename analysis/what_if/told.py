@@ -1,10 +1,9 @@
-"""Answers in words, for a terminal, and as JSON."""
+"""Answers in words, for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
 
 from analysis.model.cost import TERMS
 from analysis.model.fit import CostFit
@@ -128,55 +127,3 @@ def _row(found: Predicted) -> tuple[str, ...]:
         times,
         why if predicted.extrapolates else "",
     )
-
-
-def consulted_json(asked: Consulted) -> dict[str, Any]:
-    """The same as data: `fits` and `answers`, times in ms."""
-    return {
-        "fits": [_fit_json(basis) for basis in asked.bases],
-        "answers": [_answer_json(one) for one in asked.answers],
-    }
-
-
-def _fit_json(basis: Basis) -> dict[str, Any]:
-    fit = basis.fit
-    return {
-        "engine": basis.engine,
-        "series": basis.label,
-        "used": basis.usable is not None,
-        "refusals": list(basis.refusals),
-        "cells": len(basis.measured),
-        "measured_nodes": list(fit.counts) if fit else [],
-        "median_error": fit.median_error if fit else None,
-        "coverage": fit.coverage if fit else None,
-    }
-
-
-def _answer_json(found: Predicted) -> dict[str, Any]:
-    predicted, best, setting = found.prediction, found.best, found.setting
-    told: dict[str, Any] = {
-        "engine": found.basis.engine,
-        "series": found.basis.label,
-        "model": found.model,
-        "weights": setting.weights,
-        "nodes": setting.nodes,
-        "link_mbit": setting.link_mbit,
-        "root": found.asked.root,
-        "machines": list(setting.names),
-        "latency": found.asked.latency,
-        "memory": found.asked.memory,
-        "processor": found.asked.processor,
-        "cannot": found.reason or None,
-    }
-    if predicted is None:
-        return told
-    return told | {
-        "ms_per_token": predicted.total_ms,
-        "low_ms": predicted.low_ms,
-        "high_ms": predicted.high_ms,
-        "tokens_per_s": predicted.tokens_per_s,
-        "terms_ms": dict(predicted.terms),
-        "extrapolates": list(predicted.extrapolates),
-        "best_measured_ms": best.total_ms if best else None,
-        "times_as_fast": list(found.times) if found.times else None,
-    }

@@ -1,10 +1,8 @@
-"""Findings for people, one screen a node, and for programs."""
+"""Findings for people, one screen a node."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -12,7 +10,6 @@ from rich.text import Text
 
 from core.foreign import visible
 from core.terminal import shown, wrapped
-from experiments.doctor.diagnose import worst
 from experiments.doctor.finding import Diagnosis, Finding, Severity
 
 MARK_COLUMNS = 9
@@ -70,21 +67,3 @@ def _lines(findings: Sequence[Finding], width: int) -> Iterator[Text]:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def as_json(diagnoses: Sequence[Diagnosis]) -> dict[str, Any]:
-    """The worst verdict, and for each node its findings and the facts behind them."""
-    return {"verdict": worst(diagnoses), "nodes": [_node(diagnosis) for diagnosis in diagnoses]}
-
-
-def _node(diagnosis: Diagnosis) -> dict[str, Any]:
-    answer = diagnosis.answer
-    return {
-        "node": answer.node,
-        "address": answer.address,
-        "engine_address": answer.engine_address,
-        "clock_offset_s": answer.offset_s if answer.facts else None,
-        "clock_offset_error_s": answer.offset_error_s if answer.facts else None,
-        "findings": [dataclasses.asdict(finding) for finding in diagnosis.findings],
-        "facts": answer.facts.model_dump(mode="json") if answer.facts else None,
-    }

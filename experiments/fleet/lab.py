@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import HerdError
+from core.json_answer import JsonAnswer
 from core.paths import PROJECT_FOLDER
 from experiments.fleet.programs import ansible_environment, beside_python
 
@@ -54,6 +55,12 @@ class LabNode:
     release: str
     is_emulated: bool
     gpu: str = "none"
+
+
+class LabAnswer(JsonAnswer):
+    """What `fab lab-status --json` prints; no nodes while the lab is down."""
+
+    nodes: tuple[LabNode, ...]
 
 
 def lab_is_up(gateway: str) -> bool:

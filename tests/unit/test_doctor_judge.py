@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from core.json_answer import json_text
 from experiments.doctor.diagnose import diagnose, worst
+from experiments.doctor.doctor_answer import doctor_answer
 from experiments.doctor.finding import Finding, NodeAnswer, Severity, problem
-from experiments.doctor.show import as_json, show_diagnoses
+from experiments.doctor.show import show_diagnoses
 from tests.doubles.doctor_facts import (
     GPU,
     PC,
@@ -600,7 +602,7 @@ def test_the_screen_names_verdict_subject_sentence_and_remedy() -> None:
 
 
 def test_json_holds_findings_and_the_facts_that_they_rest_on() -> None:
-    told = json.loads(json.dumps(as_json(diagnose([answer(PC_GPU, "desk"), SILENT]))))
+    told = json.loads(json_text(doctor_answer(diagnose([answer(PC_GPU, "desk"), SILENT]))))
 
     desk, gone = told["nodes"]
     assert (told["verdict"], desk["node"]) == ("problem", "desk")

@@ -26,10 +26,12 @@ from analysis.what_if.basis import usable
 from analysis.what_if.gains import gains_of
 from analysis.what_if.payload import offered_counts, payload_of
 from analysis.what_if.supposed import Link, Supposed, setting_of, supposed_of
-from analysis.what_if.told import consulted_json, consulted_lines
+from analysis.what_if.told import consulted_lines
+from analysis.what_if.what_if_answer import what_if_answer
 from collect.run import ATTEMPTS_FOLDER
 from collect.workloads import Benchmark
 from core.errors import HerdError
+from core.json_answer import json_text
 from tests.doubles import run_folder
 from tests.doubles.engine_logs import dllama_era_a
 from tests.doubles.known_machines import machine, truth
@@ -379,7 +381,7 @@ def test_the_answer_in_words_says_what_was_fitted_and_what_it_consists_of(run: P
 
 
 def test_the_answer_as_json_has_fits_and_answers(run: Path) -> None:
-    told = json.loads(json.dumps(consulted_json(about_run(run, None, {"nodes": "2,4"}))))
+    told = json.loads(json_text(what_if_answer(about_run(run, None, {"nodes": "2,4"}))))
     assert {fit["engine"] for fit in told["fits"]} == {DLLAMA, LLAMA}
     for found in told["answers"]:
         assert found["cannot"] or found["low_ms"] <= found["ms_per_token"] <= found["high_ms"]

@@ -10,7 +10,8 @@ import pytest
 from analysis.model.guesses import guess
 from analysis.network.literature import load_publications
 from analysis.network.published_fits import cells_of
-from analysis.what_if.bought import ERROR, bought_json, bought_lines, bought_of, time_of
+from analysis.what_if.bought import ERROR, bought_lines, bought_of, time_of
+from analysis.what_if.what_if_answer import what_if_machine_answer
 from core.errors import HerdError
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
@@ -47,9 +48,9 @@ def test_more_nodes_and_less_memory() -> None:
     lines = list(bought_lines([one, four, small]))
     assert lines[0].startswith("A guess, because nothing was measured here: Raspberry Pi 5 ")
     assert sum("ms per token" in line for line in lines) == 2
-    told = bought_json([one, small])["answers"]
-    assert told[0]["ms_per_token"] == one.ms[0]
-    assert told[1]["cannot"] == small.reason
+    told = what_if_machine_answer([one, small]).answers
+    assert told[0].ms_per_token == one.ms[0]
+    assert told[1].cannot == small.reason
 
 
 def test_a_faster_link_and_a_chain() -> None:

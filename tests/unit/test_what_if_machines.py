@@ -24,7 +24,8 @@ from analysis.what_if.basis import Basis, usable
 from analysis.what_if.gains import gains_of, starting_from
 from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
-from analysis.what_if.told import consulted_json, consulted_lines
+from analysis.what_if.told import consulted_lines
+from analysis.what_if.what_if_answer import what_if_answer
 from models.catalogue import load_catalogue
 from tests.doubles.paced_run import SLOWNESS, paced_frames
 from tests.doubles.predicted_run import DLLAMA, LLAMA, MODEL
@@ -122,8 +123,8 @@ def test_the_answer_names_the_machines() -> None:
     told = "\n".join(consulted_lines(consulted))
     for words in ("one node (desk)", "one node (pi3)", "four nodes (root desk)", "(root pi3)"):
         assert words in told
-    answers = consulted_json(consulted)["answers"]
-    assert answers[3]["machines"] == ["pi3", "desk", "pi1", "pi2"]
+    answers = what_if_answer(consulted).answers
+    assert answers[3].machines == ("pi3", "desk", "pi1", "pi2")
     one = "\n".join(consulted_lines(Consulted(bases[:1], (consulted.answers[0],))))
     assert "as fast as the fastest measured cell: " in one
     assert " ms on one node (desk) with q4_0" in one
