@@ -10,7 +10,7 @@ from verbs.lab import lab_down, lab_status, lab_up
 from verbs.machines import adopt, doctor, name_machines, probe
 from verbs.models import convert, finetune, models
 from verbs.plans import plan, prepare
-from verbs.results import parse_log, rate, report, status
+from verbs.results import history, parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
 from verbs.tuning import tune
 from verbs.verb import PROJECT
@@ -23,6 +23,7 @@ __all__ = [
     "convert",
     "doctor",
     "finetune",
+    "history",
     "lab_down",
     "lab_status",
     "lab_up",

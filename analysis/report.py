@@ -15,8 +15,10 @@ from analysis.sections import sections_of
 from collect.account import Account
 from collect.run import RunManifest
 from collect.tables import Tables, tables_of
+from collect.told import VERDICT_FILE, VerdictRecord
+from core.durable import write_file
 from core.errors import HerdError
-from core.foreign import inside
+from core.foreign import inside, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def write_report(
             evidence = evidence_of(run, tables, run_folder, warnings)
             told = tell if len(run.trials) >= MANY_TRIALS else _silent
             verdict = compose(run, tables, folder, evidence, tell=told)
+            write_file(folder / VERDICT_FILE, _told(run, tables, verdict))
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     except OSError as error:
@@ -81,6 +84,15 @@ def write_report(
             f"Free some space or allow writing there, then run `fab report --run {run.run}`."
         ) from None
     return Report(target / "index.html", verdict, evidence.agreement)
+
+
+def _told(run: RunManifest, tables: Tables, verdict: str) -> bytes:
+    """What lists of runs print about this one."""
+    done = int((tables.trials["state"] == "done").sum())
+    said = VerdictRecord(
+        run=run.run, verdict=visible(verdict)[:4000], done=done, planned=len(run.trials)
+    )
+    return said.model_dump_json(indent=1).encode()
 
 
 def compose(

@@ -15,6 +15,7 @@ from core.json_answer import schema_of
 
 ANSWERS = {
     "doctor": "experiments.doctor.doctor_answer:DoctorAnswer",
+    "history": "experiments.disk.history:HistoryAnswer",
     "lab-status": "experiments.fleet.lab:LabAnswer",
     "models": "models.models_answer:ModelsAnswer",
     "plan": "experiments.planning.plan_answer:PlanAnswer",

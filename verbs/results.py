@@ -31,6 +31,29 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
 
 @verb(
     help={
+        "last": "only so many of the latest runs (default: all)",
+        "json": JSON_HELP,
+    }
+)
+def history(_context: Context, last: str | None = None, json: bool = False) -> None:
+    """List every run: its date, what it asked, what it found, its state. Changes nothing."""
+    from experiments.disk.history import HistoryAnswer, history_lines, past_runs
+
+    if last is not None and not (last.isdecimal() and int(last[:9]) > 0):
+        raise HerdError(f"--last {last[:40]}: give a number of runs, such as --last 10.")
+    found = past_runs(PROJECT / "results", PROJECT / "analysis" / "reports")
+    found = found[-int(last[:9]) :] if last else found
+    if json:
+        say_json(HistoryAnswer(runs=tuple(found)))
+        return
+    if not found:
+        say("There are no runs yet. `fab run-matrix` creates one.")
+    for line in history_lines(found):
+        say(line)
+
+
+@verb(
+    help={
         "run": "name of the run (default: the latest)",
         "export": "write only this text file: every question with every system's answer",
     }
