@@ -6,6 +6,7 @@ import sys
 
 from fabric.main import program
 
+from verbs.diary import log, name_words
 from verbs.lab import lab_down, lab_status, lab_up
 from verbs.machines import adopt, doctor, name_machines, probe
 from verbs.models import convert, finetune, models
@@ -27,6 +28,7 @@ __all__ = [
     "lab_down",
     "lab_status",
     "lab_up",
+    "log",
     "models",
     "parse_log",
     "plan",
@@ -40,8 +42,15 @@ __all__ = [
     "what_if",
 ]
 
+
+def mark_words(words: list[str]) -> None:
+    """Mark bare words of verbs that take any number of them; Invoke's tasks take a fixed one."""
+    name_machines(words)
+    name_words(words)
+
+
 if getattr(program, "core", None) is not None:  # not where a test imports this file
-    name_machines(program.core.unparsed)
+    mark_words(program.core.unparsed)
 
 
 def main() -> None:

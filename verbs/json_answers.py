@@ -17,6 +17,7 @@ ANSWERS = {
     "doctor": "experiments.doctor.doctor_answer:DoctorAnswer",
     "history": "experiments.disk.history:HistoryAnswer",
     "lab-status": "experiments.fleet.lab:LabAnswer",
+    "log": "collect.diary.log_answer:LogAnswer",
     "models": "models.models_answer:ModelsAnswer",
     "plan": "experiments.planning.plan_answer:PlanAnswer",
     "probe": "experiments.probing.probe_answer:ProbeAnswer",

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from verbs.diary import LOG_HELP, record
 from verbs.verb import JSON_HELP, say, say_json, verb
+
+if TYPE_CHECKING:
+    from analysis.week.recorded import RecordedLine
+    from collect.diary.keep import RunLink
+    from models.tuned import TunedRecord
 
 
 @verb(help={"json": JSON_HELP})
@@ -53,6 +60,7 @@ def convert(
         "file": "the recipe, such as experiments/finetunes/stories.yml",
         "dry-run": "print what the model would read, and the memory and time; train nothing",
         "new": "start again; what was trained under this name is moved aside",
+        "log": LOG_HELP,
         "inventory": "of a training through Petals, another inventory than that of ansible.cfg",
     }
 )
@@ -62,6 +70,7 @@ def finetune(
     dry_run: bool = False,
     new: bool = False,
     inventory: str | None = None,
+    log: bool = True,
 ) -> None:
     """Fine-tune a model by a recipe, or continue after a stop, and prove what changed."""
     from rich.console import Console
@@ -76,10 +85,25 @@ def finetune(
     if dry_run:
         try_recipe(recipe, say=say)
         return
-    record = finetune_model(
+    tuned = finetune_model(
         recipe, say=say, progress=training_progress(Console()), new=new, inventory=inventory
     )
-    for line in finished_lines(record):
+    for line in finished_lines(tuned):
         say(line)
-    if record.sameness and record.sameness.faults:
+    record("model", lambda: _recorded(tuned), wanted=log)
+    if tuned.sameness and tuned.sameness.faults:
         raise Exit(code=1)
+
+
+def _recorded(tuned: TunedRecord) -> tuple[RunLink, RecordedLine]:
+    """The line of a tuned model for the research log; a model may be trained again by its name."""
+    from analysis.week.recorded import tuned_line
+    from collect.diary.keep import RunLink
+    from experiments.finetune.outcome import finished_lines
+    from models.tuned import TUNED_FILE, TUNED_FOLDER
+
+    _, *found = finished_lines(tuned)
+    steps, base = tuned.parentage.steps, tuned.parentage.base
+    line = tuned_line(base, steps, " ".join(found), tuned.finished_at)
+    name = f"{tuned.name}, {line.moment:%Y-%m-%d %H:%M:%S}"
+    return RunLink(name, TUNED_FOLDER / tuned.name / TUNED_FILE), line

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from verbs.diary import record
 from verbs.matrices import leaving_out, names_of
 from verbs.verb import PROJECT, say, say_besides
 
 if TYPE_CHECKING:
     from analysis.report import Report
+    from analysis.week.recorded import RecordedLine
+    from collect.diary.keep import RunLink
     from experiments.planning.matrix import Matrix
     from experiments.runner import RunResult
     from experiments.sessions.until import Until
@@ -82,6 +85,22 @@ def write_report_of(folder: Path) -> Report:
     written = write_report(folder, PROJECT / "analysis" / "reports", say_besides)
     say(f"Report: {written.index}")
     say(written.verdict)
+    return written
+
+
+def conclude(result: RunResult, *, log: bool) -> Report:
+    """Write the report of a run, and the line of a finished one into the research log."""
+    written = write_report_of(result.folder)
+
+    def made() -> tuple[RunLink, RecordedLine]:
+        from analysis.week.recorded import run_line
+        from collect.diary.keep import RunLink
+
+        line = run_line(result.folder, written.verdict)
+        return RunLink(result.folder.name, written.index), line
+
+    is_finished = not result.interrupted and not result.counts["pending"]
+    record("run", made, wanted=log and is_finished)
     return written
 
 

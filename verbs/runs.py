@@ -9,8 +9,9 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from core.errors import HerdError
+from verbs.diary import LOG_HELP
 from verbs.matrices import MATRIX_HELP, MAX_COST_HELP, NOISE_HELP, WITHOUT_HELP, matrix_of
-from verbs.outcome import export_answers_of, measure, write_report_of
+from verbs.outcome import conclude, export_answers_of, measure
 from verbs.verb import PROJECT, say, verb
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ AGREEMENT_MATRIX = "experiments/matrices/agreement.yml"
         "until": "add blocks until the 95 % interval of each cell's tokens/s is that narrow, as 3%",
         "most": "trials of a cell at most with --until (default 60)",
         "new": "start a new run even if an unfinished one could continue",
+        "log": LOG_HELP,
     },
     iterable=["set", "without"],
 )
@@ -48,6 +50,7 @@ def run_matrix(
     until: str | None = None,
     most: str | None = None,
     new: bool = False,
+    log: bool = True,
 ) -> None:
     """Run a matrix, or continue an unfinished run, and write its report."""
     from experiments.planning.money import parse_sum
@@ -59,7 +62,7 @@ def run_matrix(
     result = measure(
         wanted, inventory, without, new=new, max_cost=parse_sum(max_cost), until=enough
     )
-    write_report_of(result.folder)
+    conclude(result, log=log)
     if result.exit_code:
         raise Exit(code=result.exit_code)
 
@@ -71,6 +74,7 @@ def run_matrix(
         "inventory": MATRIX_HELP["inventory"],
         "without": WITHOUT_HELP,
         "new": "start a new run even if an unfinished one could continue",
+        "log": LOG_HELP,
     },
     iterable=["set", "without"],
 )
@@ -85,6 +89,7 @@ def check_agreement(
     inventory: str | None = None,
     without: list[str] | None = None,
     new: bool = False,
+    log: bool = True,
 ) -> None:
     """Compare engines' texts with the reference implementation, token by token."""
     from collect.workloads import Greedy
@@ -98,7 +103,7 @@ def check_agreement(
             f"{AGREEMENT_MATRIX}."
         )
     result = measure(wanted, inventory, without, new=new)
-    agreement = write_report_of(result.folder).agreement
+    agreement = conclude(result, log=log).agreement
     if agreement:
         _print_agreement(agreement)
     if result.exit_code or (agreement and agreement.is_wrong):
@@ -125,6 +130,7 @@ def _print_agreement(agreement: Agreed) -> None:
         "inventory": MATRIX_HELP["inventory"],
         "without": WITHOUT_HELP,
         "new": "start a new run even if an unfinished one could continue",
+        "log": LOG_HELP,
         "export": "also write this text file: every question with every system's answer",
     },
     iterable=["without"],
@@ -141,6 +147,7 @@ def compare(
     inventory: str | None = None,
     without: list[str] | None = None,
     new: bool = False,
+    log: bool = True,
     export: str | None = None,
 ) -> None:
     """Ask systems the same questions, or continue an unfinished run, and write the report."""
@@ -158,7 +165,7 @@ def compare(
         replay=replay,
     )
     result = measure(wanted, inventory, without, new=new, max_cost=parse_sum(max_cost))
-    write_report_of(result.folder)
+    conclude(result, log=log)
     if export:
         export_answers_of(result.folder, export)
     if result.exit_code:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from core.errors import HerdError
+from verbs.diary import LOG_HELP, record
 from verbs.matrices import MATRIX_HELP, WITHOUT_HELP, leaving_out, matrix_of, names_of
 from verbs.verb import PROJECT, say, verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from analysis.week.recorded import RecordedLine
+    from collect.diary.keep import RunLink
     from collect.search import TuningResult
     from experiments.planning.matrix import Matrix
     from experiments.planning.plan import Plan
@@ -41,6 +45,7 @@ TUNE_MATRIX = "experiments/matrices/tune.yml"
         "inventory": MATRIX_HELP["inventory"],
         "without": WITHOUT_HELP,
         "new": "begin another search even if this one could continue",
+        "log": LOG_HELP,
     },
     iterable=["set", "without"],
 )
@@ -60,6 +65,7 @@ def tune(
     inventory: str | None = None,
     without: list[str] | None = None,
     new: bool = False,
+    log: bool = True,
 ) -> None:
     """Find the best settings of an engine on these nodes, or continue, and confirm the gain."""
     from experiments.tune.beginning import begin, search_lines
@@ -95,7 +101,7 @@ def tune(
     except UnfinishedError as error:
         say(str(error))
         raise Exit(code=error.exit_code) from None
-    _tell(asked, found, results, out)
+    _tell(asked, found, results, out, log=log)
 
 
 def _run(matrix: Matrix, inventory: str | None, left_out: Sequence[str]) -> RunResult:
@@ -138,7 +144,9 @@ def _asked(
     return TuningQuestion(wanted, allowed, number, speed, names)
 
 
-def _tell(asked: TuningQuestion, found: TuningResult, results: Path, out: str | None) -> None:
+def _tell(
+    asked: TuningQuestion, found: TuningResult, results: Path, out: str | None, *, log: bool
+) -> None:
     """Print the answer, and write the page and the matrix of a gain."""
     from analysis.settings.judgement import judge
     from analysis.settings.page import write_search_page
@@ -156,8 +164,20 @@ def _tell(asked: TuningQuestion, found: TuningResult, results: Path, out: str | 
     say(f"Report: {page}")
     for sentence in (judged.answer, *judged.details):
         say(sentence)
+    record("tuning", lambda: _recorded(found, page, judged.answer), wanted=log)
     if judged.is_gain:
         write_winner(path, default_matrix(asked.matrix), found, judged.answer)
         say(f"Matrix: {path}. Measure with it: {command}")
     elif found.best is None:
         raise Exit(code=1)
+
+
+def _recorded(found: TuningResult, page: Path, answer: str) -> tuple[RunLink, RecordedLine]:
+    """The line of a search for the research log."""
+    from analysis.week.recorded import search_line
+    from collect.diary.keep import RunLink
+
+    tried = sum(one.rung > 0 for one in found.tried)
+    engine, model = (str(found.fixed[name]) for name in ("engine", "model"))
+    line = search_line(engine, model, tried, found.trials, answer, time.time())
+    return RunLink(found.name, page), line

@@ -85,7 +85,7 @@ def wrong_with_fab(words: list[str], *, whole: bool) -> str:
     if whole:
         try:
             typed = words[1:]
-            fabfile.name_machines(typed)
+            fabfile.mark_words(typed)
             parser.parse_argv(typed)
         except ParseError as error:
             return str(error)

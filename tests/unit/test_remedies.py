@@ -186,7 +186,7 @@ def test_fab_has_the_verbs_and_flags(printed: list[Printed]) -> None:
     assert {words[1] for words in found} >= {"adopt", "prepare", "run-matrix"}
     for words in found:
         typed = words[1:]
-        fabfile.name_machines(typed)
+        fabfile.mark_words(typed)
         verbs()[words[1]].parse_argv(typed)
         assert ("--inventory" in words) == (words[1] in commands.VERBS_WITH_INVENTORY)
 

@@ -1,0 +1,89 @@
+"""The lines that a research log gets by itself: of a run, a search for settings, a tuned model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from analysis.text.markdown import escaped
+from analysis.text.sentence import say
+from analysis.text.wording import plural
+from collect.account import Account, Scrutiny
+from core.foreign import one_line
+
+RUN = "{title}: {cells}, {done} of {trials} done. {verdict}"
+RUN_WITH_FAILURES = "{title}: {cells}, {done} of {trials} done, {failed} failed. {verdict}"
+SEARCH = "{engine}, {model}: {settings} tried, {trials}. {verdict}"
+TUNED = "{base}, {steps}. {verdict}"
+LONGEST_VERDICT = 600
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedLine:
+    """A line for a log.
+
+    Attributes:
+        text: one line of Markdown.
+        moment: when that ended, in local time.
+    """
+
+    text: str
+    moment: datetime
+
+
+def run_line(folder: Path, verdict: str) -> RecordedLine:
+    """Make the line of a run.
+
+    Args:
+        folder: `results/<run>`.
+        verdict: what its report found; the first line counts.
+
+    Raises:
+        HerdError: the folder is damaged.
+    """
+    account = Account.read(folder, Scrutiny.RECORDS)
+    counts, run = account.counts(), account.manifest
+    records = [one.record for trial in account.trials for one in trial.attempts if one.record]
+    ends = [record.started_at + record.trial_wall_s for record in records]
+    text = say(
+        RUN_WITH_FAILURES if counts["failed"] else RUN,
+        title=_shown(run.title),
+        cells=plural(len(run.cells), "cell"),
+        done=counts["done"],
+        failed=counts["failed"],
+        trials=plural(counts["planned"], "trial"),
+        verdict=_shown(verdict),
+    )
+    return RecordedLine(text, local_time(max(ends, default=run.created_at)))
+
+
+def search_line(
+    engine: str, model: str, settings: int, trials: int, verdict: str, moment: float
+) -> RecordedLine:
+    """Make the line of a search for the best settings; `moment` is Unix time in seconds."""
+    text = say(
+        SEARCH,
+        engine=_shown(engine),
+        model=_shown(model),
+        settings=plural(settings, "setting"),
+        trials=plural(trials, "trial"),
+        verdict=_shown(verdict),
+    )
+    return RecordedLine(text, local_time(moment))
+
+
+def tuned_line(base: str, steps: int, verdict: str, moment: float) -> RecordedLine:
+    """Make the line of a fine-tuned model; `moment` is Unix time in seconds."""
+    text = say(TUNED, base=_shown(base), steps=plural(steps, "step"), verdict=_shown(verdict))
+    return RecordedLine(text, local_time(moment))
+
+
+def local_time(moment: float) -> datetime:
+    """Return a Unix time in seconds as local time, by this machine's time zone at that moment."""
+    return datetime.fromtimestamp(moment).astimezone()
+
+
+def _shown(text: str) -> str:
+    """Text from anywhere as Markdown on one line."""
+    return escaped(one_line(text.strip().partition("\n")[0], LONGEST_VERDICT))
