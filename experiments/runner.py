@@ -29,6 +29,7 @@ from experiments.planning.precision import require_speed
 from experiments.planning.preflight import check_controller
 from experiments.planning.shared_gpus import shared_gpus
 from experiments.plugs.watch import PlugWatch
+from experiments.sessions.live import WrittenProgress
 from experiments.sessions.progress import Progress
 from experiments.sessions.session import Session
 from experiments.sessions.start import Start, is_left, known_run, start_of
@@ -145,6 +146,7 @@ def run_on(
         HerdError: as `run_matrix`.
     """
     owner = owner or Owner.me()
+    progress = WrittenProgress(progress, results)
     require_speed(matrix.workloads, None if until is None else until.share, "until")
     with own_results(results, owner):
         for leftover in results.glob(f"{TEMPORARY_PREFIX}*"):
