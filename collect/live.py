@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from collect.run import PlaceNumber
+from collect.cells import PlaceNumber
 from core.errors import HerdError
 from core.foreign import Count, FileName
 from core.process import ProcessMark
