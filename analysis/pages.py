@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ WORDS: Mapping[str, str] = {
     "picture": "picture:",
     "theme": "Switch between light and dark",
     "menu": "Sections",
+    "lost": "No answer: fab watch has ended, or the way to it is closed. This is from before.",
 }
 """The words of the templates."""
 
@@ -50,12 +52,14 @@ class Page:
         run: its name.
         sections: in their order; the first is the head of the page.
         drawings: name of a chart to its drawing as part of an HTML page.
+        has_files: the data and pictures behind it are next to it as files.
     """
 
     title: str
     run: str
     sections: tuple[Section, ...]
     drawings: Mapping[str, str]
+    has_files: bool = True
 
     @property
     def menu(self) -> tuple[tuple[str, str], ...]:
@@ -101,8 +105,22 @@ def write_pages(
         (folder / file_name).write_text(render(page, ending), encoding="utf-8")
 
 
-def render(page: Page, ending: str) -> str:
-    """Print a page by the template with this ending: `html` or `md`."""
+def render(page: Page, ending: str, template: str = "page") -> str:
+    """Print a page by a template with this ending.
+
+    Args:
+        page: what is printed.
+        ending: `html` or `md`.
+        template: stem of the template's name: `page`, or one that extends it.
+    """
+    printed = _environment(ending).get_template(f"{template}.{ending}.j2")
+    text = printed.render(page=page, words=WORDS)
+    return BLANK_LINES.sub("\n\n", text) if ending == "md" else text
+
+
+@functools.cache
+def _environment(ending: str) -> Environment:
+    """The templates with one ending; compiling them takes longer than a small page."""
     environment = Environment(
         loader=FileSystemLoader((TEMPLATES, FORMULAS)),
         # Of Markdown, too: there `as_markdown` has escaped all that is not the template's own.
@@ -113,5 +131,4 @@ def render(page: Page, ending: str) -> str:
         finalize=PAGES[ending],
     )
     environment.filters["block"] = as_block
-    printed = environment.get_template(f"page.{ending}.j2").render(page=page, words=WORDS)
-    return BLANK_LINES.sub("\n\n", printed) if ending == "md" else printed
+    return environment

@@ -308,11 +308,21 @@ def write(chart: Chart, folder: Path) -> str:
     with mpl.rc_context(dict(style.RC)):
         chart.figure.savefig(folder / f"{chart.name}.png", dpi=style.PNG_DPI)
         chart.figure.set_layout_engine("none")  # laid out once; it takes a third of the time
-        buffer = io.StringIO()
-        chart.figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": chart.title})
-    svg = buffer.getvalue()
+        svg = _svg(chart)
     (folder / f"{chart.name}.svg").write_text(svg, encoding="utf-8")
     return inline_svg(svg, chart)
+
+
+def drawn(chart: Chart) -> str:
+    """Draw a chart as part of a page that has no files."""
+    with mpl.rc_context(dict(style.RC)):
+        return inline_svg(_svg(chart), chart)
+
+
+def _svg(chart: Chart) -> str:
+    buffer = io.StringIO()
+    chart.figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": chart.title})
+    return buffer.getvalue()
 
 
 def inline_svg(svg: str, chart: Chart) -> str:

@@ -37,17 +37,18 @@
   const order = (a, b) =>
     typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
 
-  for (const table of document.querySelectorAll("table.sortable")) {
+  // On the document, because a live page gets other tables.
+  document.addEventListener("click", ({ target }) => {
+    const heading = target.closest?.("table.sortable thead button")?.closest("th");
+    if (!heading) return;
+    const table = heading.closest("table");
     const headings = [...table.tHead.rows[0].cells];
-    headings.forEach((heading, column) => {
-      heading.querySelector("button").addEventListener("click", () => {
-        const down = heading.ariaSort === "ascending";
-        headings.forEach((other) => { other.ariaSort = "none"; });
-        heading.ariaSort = down ? "descending" : "ascending";
-        const rows = [...table.tBodies[0].rows];
-        rows.sort((a, b) => (down ? -1 : 1) * order(value(a, column), value(b, column)));
-        table.tBodies[0].append(...rows);
-      });
-    });
-  }
+    const down = heading.ariaSort === "ascending";
+    headings.forEach((other) => { other.ariaSort = "none"; });
+    heading.ariaSort = down ? "descending" : "ascending";
+    const column = headings.indexOf(heading);
+    const rows = [...table.tBodies[0].rows];
+    rows.sort((a, b) => (down ? -1 : 1) * order(value(a, column), value(b, column)));
+    table.tBodies[0].append(...rows);
+  });
 })();
