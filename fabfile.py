@@ -15,6 +15,7 @@ from verbs.results import history, parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
 from verbs.tuning import tune
 from verbs.verb import PROJECT
+from verbs.watching import watch
 from verbs.what_if import what_if
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "run_matrix",
     "status",
     "tune",
+    "watch",
     "what_if",
 ]
 

@@ -10,7 +10,7 @@ import enum
 import gc
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,10 +126,27 @@ class Account:
         Raises:
             HerdError: there is no run, or its plan cannot be read.
         """
-        manifest = load_run(run_folder)
+        return Account.of(run_folder, load_run(run_folder), look)
+
+    @staticmethod
+    def of(
+        run_folder: Path, manifest: RunManifest, look: Scrutiny, before: Account | None = None
+    ) -> Account:
+        """Read the attempts of a run whose plan is known.
+
+        Args:
+            run_folder: `results/<run>`.
+            manifest: its plan.
+            look: how closely its attempts are looked at.
+            before: as it was read before, as closely: only attempts that are new are read then.
+
+        Raises:
+            HerdError: the folder cannot be read.
+        """
         warnings: list[str] = []
         with _no_collecting():
-            attempts = _attempts(run_folder, manifest, look, warnings)
+            known = _read_before(before)
+            attempts = _attempts(run_folder, manifest, look, warnings, known)
         cells = {cell.cell_id: cell for cell in manifest.cells}
         trials = tuple(
             _trial_state(
@@ -176,8 +193,18 @@ def _no_collecting() -> Iterator[None]:
             gc.enable()
 
 
+def _read_before(account: Account | None) -> dict[str, AttemptState]:
+    """Attempts that could be read, by name: a record never changes after it has its name."""
+    trials = account.trials if account else ()
+    return {one.attempt_id: one for trial in trials for one in trial.attempts if one.record}
+
+
 def _attempts(
-    run_folder: Path, manifest: RunManifest, look: Scrutiny, warnings: list[str]
+    run_folder: Path,
+    manifest: RunManifest,
+    look: Scrutiny,
+    warnings: list[str],
+    known: Mapping[str, AttemptState],
 ) -> dict[str, list[AttemptState]]:
     """Attempts of the trials of a run, by trial."""
     planned = {trial.trial_id: trial for trial in manifest.trials}
@@ -189,7 +216,9 @@ def _attempts(
             left_out = f"{one_line(path.name)} is not an attempt of a trial of this run"
             warnings.append(f"{left_out} and is left out.")
             continue
-        state = _attempt_state(path, int(name[2]), manifest.run, trial, look)
+        state = known.get(path.name)
+        if state is None:
+            state = _attempt_state(path, int(name[2]), manifest.run, trial, look)
         found.setdefault(trial.trial_id, []).append(state)
     for attempts in found.values():
         attempts.sort(key=lambda attempt: attempt.attempt)

@@ -35,7 +35,11 @@ class ProcessMark(Record):
     @classmethod
     def me(cls) -> ProcessMark:
         """This process."""
-        pid = os.getpid()
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessMark:
+        """Name a process of this machine that lives."""
         return cls(host=socket.gethostname(), boot=_boot(), pid=pid, started=_started(pid) or 0)
 
     def lives(self) -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
@@ -100,6 +101,20 @@ class Page:
     def write(self, text: str) -> None:
         """Put text where the cursor is, as an input method does."""
         self._call("Input.insertText", text=text)
+
+    def resize(self, width: int, height: int, *, is_phone: bool = False) -> None:
+        """Show the page on a screen of that many CSS pixels."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=2 if is_phone else 1,
+            mobile=is_phone,
+        )
+
+    def picture(self) -> bytes:
+        """The screen as PNG."""
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
 
     def _call(self, method: str, **params: Any) -> dict[str, Any]:  # noqa: ANN401
         self._last += 1

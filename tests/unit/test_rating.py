@@ -17,7 +17,7 @@ import pytest
 
 from collect.ratings import Judgement, answer_hash, read_judgements, read_ratings
 from core.errors import HerdError
-from core.site.answers import HEADERS
+from core.local_site.answers import HEADERS
 from experiments.rating import lines as lines_module
 from experiments.rating.server import Rating, RatingServer
 from experiments.rating.sheet import SheetKey, find_asked, label_of, load_key, open_sheet

@@ -1,0 +1,197 @@
+"""Follows the run that is measured: looks at files, and keeps a state that requests can read.
+
+All reading and drawing is done in one thread of the lowest priority. Requests only print what is
+there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analysis.live.drawing import Drawn, draw_charts, settled
+from analysis.live.left import time_left_of
+from analysis.live.state import LiveState, RunPhase, phase_of
+from collect.following import Following
+from collect.live import LIVE_FILE, Live, read_live
+from core.errors import HerdError
+from core.foreign import one_line
+
+LOOK_S = 1.0
+IDLE_S = 5.0
+"""Between two looks while no page is open."""
+SHARE = 0.005
+"""Of one core, for looking at a run with very many attempts."""
+LOWEST_PRIORITY = 19
+
+
+@dataclass(slots=True)
+class _Watched:
+    """The run that is followed."""
+
+    following: Following
+    drawn: Drawn | None = None
+    problem: str | None = None
+
+
+class Follower:
+    """Follows the runs of a results folder.
+
+    Args:
+        results: folder of all runs.
+        reports: folder of all reports.
+        run: name of the one to follow; None for the one that is measured, or the next.
+    """
+
+    def __init__(self, results: Path, reports: Path, run: str | None = None) -> None:
+        self._results = results
+        self._reports = reports
+        self._name = run
+        self._watched: _Watched | None = None
+        self._live: Live | None = None
+        self._live_stamp: tuple[int, int] | None = None
+        self._live_problem: str | None = None
+        self._over_before: float | None = None
+        self._is_wanted = threading.Event()
+        self.state = LiveState(RunPhase.WAITING, 0)
+
+    def want(self) -> None:
+        """Say that a page is open: looks come each second, and charts are drawn."""
+        self._is_wanted.set()
+
+    def follow(self, stop: threading.Event) -> None:
+        """Look again and again until `stop` is set; in a separate thread."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        is_wanted = True
+        while not stop.is_set():
+            begun_s = time.thread_time()
+            self.look()
+            pause_s = max(LOOK_S, (time.thread_time() - begun_s) / SHARE)
+            if is_wanted:
+                self.draw()
+            self._is_wanted.clear()
+            stop.wait(pause_s)
+            if not self._is_wanted.is_set():
+                self._wait_for_one(stop)
+            is_wanted = self._is_wanted.is_set()
+
+    def _wait_for_one(self, stop: threading.Event) -> None:
+        """Let time pass while no page is open."""
+        end = time.monotonic() + IDLE_S - LOOK_S
+        while not stop.is_set() and time.monotonic() < end and not self._is_wanted.wait(LOOK_S):
+            pass
+
+    def look(self) -> None:
+        """Read what is new."""
+        self._look_at_runner()
+        has_news = self._choose()
+        watched = self._watched
+        if watched is None:
+            self._publish(
+                LiveState(RunPhase.WAITING, self.state.version, problem=self._live_problem)
+            )
+            return
+        has_news |= watched.following.look()
+        if self._was_over_before(watched):
+            return
+        folder, account = watched.following.folder, watched.following.account
+        live = self._live if self._live and self._live.run == folder.name else None
+        left = self.state.left
+        if has_news or live is None or self.state.live is None or live.began != self._began():
+            left = time_left_of(account, live.began if live else 0.0) if account else None
+        problem = watched.following.problem or watched.problem or self._live_problem
+        self._publish(
+            LiveState(
+                phase_of(account, live),
+                self.state.version + has_news,
+                folder,
+                account,
+                live,
+                problem,
+                left,
+                self._reports / folder.name / "index.html",
+                watched.drawn,
+            )
+        )
+
+    def _was_over_before(self, watched: _Watched) -> bool:
+        """Whether the run ended before it was watched, so that the next one is waited for."""
+        is_first = self.state.folder is None and self._over_before is None
+        if self._name is not None or self._live is None or not is_first:
+            return False
+        if phase_of(watched.following.account, self._live) is not RunPhase.FINISHED:
+            return False
+        self._over_before, self._watched = self._live.began, None
+        return True
+
+    def draw(self) -> None:
+        """Draw the charts again, if a trial has ended since and it is time."""
+        watched, account = self._watched, self.state.account
+        if watched is None or account is None or not settled(account):
+            return
+        before = watched.drawn
+        is_over = self.state.phase in (RunPhase.ENDING, RunPhase.STOPPED, RunPhase.FINISHED)
+        if before is not None and (
+            before.trials == settled(account) or (time.time() < before.next_at and not is_over)
+        ):
+            return
+        try:
+            watched.drawn, watched.problem = draw_charts(account), None
+        except HerdError as error:
+            watched.problem = str(error)
+        except Exception as error:  # noqa: BLE001 - what was measured may be anything
+            watched.problem = f"The charts cannot be drawn: {one_line(repr(error))}"
+        self._publish(
+            replace(
+                self.state,
+                drawn=watched.drawn,
+                problem=watched.following.problem or watched.problem,
+                version=self.state.version + 1,
+            )
+        )
+
+    def _publish(self, state: LiveState) -> None:
+        """Replace the state; its version grows where more than the trial at work differs."""
+        before = self.state
+        is_other = (before.phase, before.folder, before.problem, _notes(before)) != (
+            state.phase, state.folder, state.problem, _notes(state),
+        )  # fmt: skip
+        self.state = replace(state, version=state.version + 1) if is_other else state
+
+    def _began(self) -> float | None:
+        return self.state.live.began if self.state.live else None
+
+    def _look_at_runner(self) -> None:
+        """Read what the runner does, if its file is another one."""
+        try:
+            found = os.lstat(self._results / LIVE_FILE)
+            stamp = (found.st_ino, found.st_mtime_ns)
+        except OSError:
+            stamp = None
+        if stamp is not None and stamp == self._live_stamp:
+            return
+        self._live_stamp = stamp
+        try:
+            self._live, self._live_problem = read_live(self._results), None
+        except HerdError as error:
+            self._live, self._live_problem = None, str(error)
+
+    def _choose(self) -> bool:
+        """Decide which run is followed; whether it is another one than before."""
+        is_new = self._live is not None and self._live.began != self._over_before
+        name = self._name or (self._live.run if self._live and is_new else None)
+        is_other = name is not None and (
+            self._watched is None or self._watched.following.folder.name != name
+        )
+        if is_other:
+            self._watched = _Watched(Following(self._results / str(name)))
+        return is_other
+
+
+def _notes(state: LiveState) -> object:
+    return state.live and (state.live.notes, state.live.ended)

@@ -1,0 +1,42 @@
+"""The verb that shows a run while it is measured."""
+
+from __future__ import annotations
+
+from invoke.context import Context
+
+from core.errors import HerdError
+from verbs.verb import PROJECT, say, verb
+
+HIGHEST_PORT = 65_535
+
+
+@verb(
+    help={
+        "run": "name of the run (default: the one that is measured, or else the next)",
+        "port": "port of this machine (default: any that is free)",
+        "ipv6": "listen on ::1 instead of 127.0.0.1",
+    }
+)
+def watch(
+    _context: Context, run: str | None = None, port: str | None = None, ipv6: bool = False
+) -> None:
+    """Show a run while it is measured, on a local page that also fits a phone."""
+    from analysis.live.watch import watch as watch_run
+    from core.paths import RESULTS_FOLDER
+
+    watch_run(
+        PROJECT / RESULTS_FOLDER,
+        PROJECT / "analysis" / "reports",
+        say,
+        run=run,
+        port=_port(port),
+        use_ipv6=ipv6,
+    )
+
+
+def _port(text: str | None) -> int:
+    if text is None:
+        return 0
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= HIGHEST_PORT:
+        raise HerdError(f"--port {text}: give a number from 1 to {HIGHEST_PORT}, such as 8765.")
+    return int(text)
