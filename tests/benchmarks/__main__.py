@@ -14,12 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks import lab, ledgers, nodes, parser_speed, reports, starting
+from tests.benchmarks import lab, ledgers, nodes, parser_speed, reports, starting, watching
 from tests.benchmarks.bars import HEADER, Measured, Row, SkippedError, line
 
 ROWS: tuple[Row, ...] = (
     *(*starting.ROWS, *parser_speed.ROWS, *ledgers.ROWS),
-    *(*reports.ROWS, *nodes.ROWS, *lab.ROWS),
+    *(*reports.ROWS, *nodes.ROWS, *watching.ROWS, *lab.ROWS),
 )
 
 
