@@ -286,9 +286,60 @@ class Part:
     menu: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Cite:
+    """Something with where it comes from.
+
+    Attributes:
+        what: a method, an engine, a table of others.
+        keys: of its references (`analysis/references/references.bib`).
+        numbers: of these on the page; empty until the page is put together.
+    """
+
+    what: str
+    keys: tuple[str, ...]
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def marks(self) -> tuple[tuple[str, int], ...]:
+        """Each key with its number."""
+        return tuple(zip(self.keys, self.numbers, strict=bool(self.numbers)))
+
+
+@dataclass(frozen=True, slots=True)
+class Cited:
+    """What the blocks before it draw on."""
+
+    kind: ClassVar[str] = "cited"
+    cites: tuple[Cite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSource:
+    """A reference in the list at the end of a page.
+
+    Attributes:
+        text: of authors, title, place and year.
+        address: on the web; may be empty.
+    """
+
+    number: int
+    key: str
+    text: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The list of references."""
+
+    kind: ClassVar[str] = "sources"
+    sources: tuple[ListedSource, ...]
+
+
 Block: TypeAlias = (
     Prose | Bullets | Tabled | Charted | Card | Grid | Folded | Searched | Code | Figures | Tally
-    | Controls | Part
+    | Controls | Part | Cited | Sources
 )  # fmt: skip
 
 
@@ -314,6 +365,19 @@ class Section:
 def note(*sentences: str, file: File | None = None) -> Prose:
     """Make a paragraph in small type of the sentences that are not empty."""
     return Prose(tuple(filter(None, sentences)), is_note=True, file=file)
+
+
+def cited(*cites: tuple[str, str | tuple[str, ...]] | None) -> tuple[Cited, ...]:
+    """Make a line of what a section draws on; nothing of nothing.
+
+    Args:
+        cites: a name and the key of its reference, or several; None for what is not used here.
+    """
+    named = (
+        (what, (keys,) if isinstance(keys, str) else keys) for what, keys in filter(None, cites)
+    )
+    made = tuple(Cite(what, keys) for what, keys in named if keys)
+    return (Cited(made),) if made else ()
 
 
 def charted(charts: Iterable[Chart]) -> tuple[Block, ...]:

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from analysis.blocks import Controls, Part, Section, blocks_in, charts_in, files_in
 from analysis.charts import charts
 from analysis.text.csv_file import write_csv
-from analysis.text.markdown import as_block, as_markdown
+from analysis.text.markdown import as_block, as_link, as_markdown
 from core.foreign import visible
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -28,6 +28,7 @@ WORDS: Mapping[str, str] = {
     "picture": "picture:",
     "theme": "Switch between light and dark",
     "menu": "Sections",
+    "sources": "Sources:",
     "lost": "No answer: fab watch has ended, or the way to it is closed. This is from before.",
 }
 """The words of the templates."""
@@ -131,4 +132,5 @@ def _environment(ending: str) -> Environment:
         finalize=PAGES[ending],
     )
     environment.filters["block"] = as_block
+    environment.filters["link"] = as_link
     return environment

@@ -11,6 +11,7 @@ from pathlib import Path
 from analysis.agreement.report import Agreed
 from analysis.pages import write_pages
 from analysis.reading import Evidence, evidence_of, understood
+from analysis.references import with_references
 from analysis.sections import sections_of
 from collect.account import Account
 from collect.run import RunManifest
@@ -117,7 +118,7 @@ def compose(
     """
     tell(f"Report: {len(run.cells)} cells, {len(tables.attempts)} attempts")
     study = understood(run, tables, evidence or Evidence())
-    sections = list(sections_of(study))
+    sections = with_references(run, sections_of(study))
     write_pages(folder, run.title, run.run, sections, tell)
     details = study.verdict.details if study.parts else ()
     return "\n".join((study.verdict.spoken, *details))

@@ -29,11 +29,13 @@ class MachineSource(_Strict):
 
     Attributes:
         title: what it is and where.
+        reference: key of its reference (`analysis/references/references.bib`); empty for none.
         published: the day, or the month, of its publication or its last change (ISO 8601).
         read: the day when it was read, where it has no date.
     """
 
     title: Name | Annotated[str, Field(max_length=300)]
+    reference: str = ""
     published: Day | None = None
     read: Day | None = None
 

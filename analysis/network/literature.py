@@ -91,6 +91,7 @@ class Publication(_Strict):
     """A published table.
 
     Attributes:
+        reference: key of its reference (`analysis/references/references.bib`); empty for none.
         published: the day, or the month, of publication (ISO 8601).
         weights: type of the weights; None where figures do not depend on it.
         exchanged: type of the exchanged activations; None where figures do not depend on it.
@@ -102,6 +103,7 @@ class Publication(_Strict):
 
     engine: str
     source: str
+    reference: str = ""
     published: Annotated[str, Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$")]
     machines: str
     weights: str | None = None
@@ -190,6 +192,20 @@ def published_over_links(
                 share = row.steps_per_s / base[row.tokens]
                 found.setdefault((row.mbit, row.delay_ms), {})[row.tokens] = share
     return found
+
+
+def timing_references(engines: Iterable[str]) -> tuple[str, ...]:
+    """Keys of the references of every published table of times of these engines."""
+    wanted = set(engines)
+    tables = (one for one in load_publications() if one.engine in wanted and one.timings)
+    return tuple(dict.fromkeys(table.reference for table in tables if table.reference))
+
+
+def link_references(engines: Iterable[str]) -> tuple[str, ...]:
+    """The same of every table over slower links."""
+    wanted = set(engines)
+    tables = (one for one in load_publications() if one.engine in wanted and one.links)
+    return tuple(dict.fromkeys(table.reference for table in tables if table.reference))
 
 
 def link_sources(engines: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.agreement.report import Agreed, agreement_table, difference_table
-from analysis.blocks import Block, File, Folded, Section, Tabled
+from analysis.blocks import Block, File, Folded, Section, Tabled, cited
 from analysis.study import Study
 from analysis.text.sentence import say
 
@@ -37,7 +37,8 @@ def sections(study: Study) -> Iterator[Section]:
     title = say("Agreement with the reference")
     made = agreement_table(found.cells)
     shown = Tabled(title, made, tuple(map(say, _notes(found))), File("agreement", found.cells))
-    blocks = (shown, *_differing(found))
+    sources = cited(("Reference implementation", ("touvron2023llama", "su2021roformer")))
+    blocks = (shown, *_differing(found), *sources)
     files = (File("differing-texts", found.differing),)
     yield Section("agreement", title, blocks, "Agreement", files)
 

@@ -21,6 +21,7 @@ from analysis.blocks import (
     Section,
     Tabled,
     charted,
+    cited,
     note,
 )
 from analysis.cells.energy import energy_frame
@@ -146,6 +147,8 @@ def _accuracy(found: Comparison, repeats: int) -> Iterator[Part]:
         return
     keyed = sum(question.key is not None for question in found.questions)
     pairs = say(MCNEMAR) if keyed >= FEWEST_TO_NAME else say(TOO_FEW_KEYS, least=FEWEST_TO_NAME)
+    is_tested = found.accuracy_pairs is not None and keyed >= FEWEST_TO_NAME
+    tested = ("McNemar's test", "mcnemar1947") if is_tested else None
     notes = (say(BY_KEY), *([say(MAJORITY)] if repeats > 1 else []))
     blocks: tuple[Block, ...] = (
         Tabled("Correct answers", found.accuracy, notes, _file(found, "accuracy")),
@@ -157,6 +160,7 @@ def _accuracy(found: Comparison, repeats: int) -> Iterator[Part]:
             found, say("Every two systems, question by question"), found.accuracy_pairs,
             say("Correct answers of every two systems"), "accuracy-pairs", pairs,
         ),
+        *cited(("Wilson's interval", "wilson1927"), tested),
     )  # fmt: skip
     yield Part("Correct answers", blocks, "accuracy")
 

@@ -6,7 +6,18 @@ from collections.abc import Iterator
 
 from analysis.answers.accuracy import p_in_words
 from analysis.answers.numbers import cell_frame
-from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, Tabled
+from analysis.blocks import (
+    Block,
+    Bullets,
+    Cited,
+    File,
+    Folded,
+    Part,
+    Prose,
+    Section,
+    Tabled,
+    cited,
+)
 from analysis.cells.family import Family
 from analysis.cells.tabulate import Table, as_frame, cell_table, failure_table, flag_table, table
 from analysis.statistics.stats import FEWEST, Ratio
@@ -55,11 +66,25 @@ def sections(study: Study) -> Iterator[Section]:
     title = say("Every cell")
     shown = Tabled(title, made, tuple(_notes(study, made)), file, ALL_CELLS, is_sortable=True)
     comparisons = File("comparisons", study.family.frame())
-    yield Section(
-        "cells", title, (shown, *_comparisons(study.family, comparisons)), title, (comparisons,)
-    )
+    told = _comparisons(study.family, comparisons)
+    blocks: tuple[Block, ...] = (shown, *told, *_cited(study, made))
+    yield Section("cells", title, blocks, title, (comparisons,))
     yield Section(
         "failures", say("What did not work"), tuple(_failures(study)), say("What did not work")
+    )
+
+
+def _cited(study: Study, made: Table) -> tuple[Cited, ...]:
+    rows = study.family.rows
+    has_medians = any("median" in column for column in made.columns)
+    often = [cell for cell in study.cells if cell.is_measured and cell.counts["done"] >= FEWEST]
+    is_paired = any(row.ratio is not None and row.ratio.has_interval for row in rows)
+    is_tested = any(row.p_adjusted is not None for row in rows)
+    return cited(
+        ("Interval of a median", "david2003") if often and has_medians else None,
+        ("Karp-Flatt", "karp1990") if "Karp-Flatt" in made.columns else None,
+        ("Ratios by block", "student1908") if is_paired else None,
+        ("Correction for several comparisons", "holm1979") if is_tested else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.blocks import Block, Bullets, File, Prose, Section, Tabled, charted
+from analysis.blocks import Block, Bullets, File, Prose, Section, Tabled, charted, cited
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.charts import Chart
 from analysis.charts.terms import term_bars
@@ -107,6 +107,11 @@ def sections(study: Study) -> Iterator[Section]:
         file = File("cost-coefficients", data)
         caption = say("Coefficients of the cost model")
         blocks.append(Tabled(caption, _coefficients(data), (say(PRIORS),), file))
+    if fitted:
+        blocks += cited(
+            ("Latency and bytes of a message", "hockney1994"),
+            ("Draws of the coefficients", "terbraak2006"),
+        )
     yield Section("cost-model", say(TITLE), tuple(blocks), say(MENU))
 
 

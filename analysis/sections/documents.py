@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis.blocks import File, Section, Tabled
+from analysis.blocks import File, Section, Tabled, cited
 from analysis.cells.documents import (
     ScoredCell,
     change_by_nodes,
@@ -30,6 +30,8 @@ FIRST_UNSCORED = (
     "The vocabulary of {models} puts nothing before a text, so the first token of a text has no "
     "probability, and its bytes do not count."
 )
+BOOTSTRAP = ("efron1979", "efron1993", "shao1995", "kish1965")
+"""References of an interval over documents."""
 SPLIT = (
     "{cells} split some texts into other tokens than the vocabulary of the model: {texts}. These "
     "count as the engine read them."
@@ -58,7 +60,11 @@ def sections(study: Study) -> Iterator[Section]:
     notes = tuple(_notes(study, workload, found))
     table = Tabled(title, frame_table(shown, columns), notes, File("documents", data))
     files = (File("documents-each", text_frame(found)),)
-    yield Section("documents", title, (table,), "Documents", files)
+    has_intervals = any(one.low is not None for one in found)
+    sources = cited(
+        ("Bits per byte", "gao2020pile"), ("Bootstrap", BOOTSTRAP) if has_intervals else None
+    )
+    yield Section("documents", title, (table, *sources), "Documents", files)
 
 
 def _interval(one: ScoredCell) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Section, Tabled, note
+from analysis.blocks import Block, File, Section, Tabled, cited, note
 from analysis.cells.energy import (
     COLUMNS,
     GPU_COLUMNS,
@@ -51,6 +51,11 @@ def sections(study: Study) -> Iterator[Section]:
         table = _table(shares, GPU_COLUMNS)
         file = File("gpu_energy", shares)
         blocks.append(Tabled("The GPUs' share", table, (say(GPU_SHARE),), file))
+    counters = "" if data.empty else " ".join(data["counters"])
+    blocks += cited(
+        ("RAPL", "david2010rapl") if "RAPL" in counters else None,
+        ("NVML", "nvml") if "NVML" in counters or not shares.empty else None,
+    )
     at_the_wall = list(wall_parts(study, _window(study)))
     if obstacles := unmeasured(study.run, study.all_series, at_the_wall=bool(at_the_wall)):
         blocks.append(note(obstacles, say(HOW)))

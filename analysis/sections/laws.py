@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Prose, Section, Tabled, charted
+from analysis.blocks import Block, File, Prose, Section, Tabled, charted, cited
 from analysis.cells.cells import thing
 from analysis.cells.scaling import SPEED
 from analysis.cells.tabulate import Table, frame_table
@@ -92,6 +92,12 @@ def sections(study: Study) -> Iterator[Section]:
         notes = (say(READ), say(PAYS, margin=bare_percent(margin)))
         file = File("scaling-laws", law_frame(found, margin))
         blocks.append(Tabled(TITLE, _table(found, margin), notes, file))
+    fits = [law for laws in found for law in laws.fits]
+    blocks += cited(
+        ("Amdahl's law", "amdahl1967") if Law.AMDAHL in fits else None,
+        ("Universal scalability law", "gunther2007") if Law.USL in fits else None,
+        ("Bootstrap over blocks", ("efron1979", "davison1997")) if fits else None,
+    )
     yield Section("laws", say(TITLE), tuple(blocks), say(MENU))
 
 

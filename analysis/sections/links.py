@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping
 
-from analysis.blocks import File, Section, Tabled
+from analysis.blocks import File, Section, Tabled, cited
 from analysis.cells.tabulate import frame_table, naming
 from analysis.network.links import over_links
-from analysis.network.literature import link_sources
+from analysis.network.literature import link_references, link_sources
 from analysis.statistics.stats import LEVEL
 from analysis.study import Study
 from analysis.text.sentence import say
@@ -18,6 +18,7 @@ SHARES = (
     "Tokens/s, and their share of the speed over the fastest link of the same engine, paired by "
     "block: geometric mean with Student's interval, or the range below six blocks."
 )
+TABLES = "Published tables"
 TRIP = "Round trip: of a ping between two nodes before each trial."
 PUBLISHED = (
     "Published: the same share for another model on other machines. It shows how losses compare, "
@@ -49,7 +50,9 @@ def sections(study: Study) -> Iterator[Section]:
             )
         )
     table = Tabled("Slower links", made, tuple(notes), File("links", data))
-    yield Section("links", "Slower links", (table,), "Slower links")
+    keys = link_references(series.engine for series in study.all_series) if published else ()
+    sources = cited((TABLES, keys) if keys else None)
+    yield Section("links", "Slower links", (table, *sources), "Slower links")
 
 
 def _share(row: Mapping[Hashable, object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.answers.accuracy import p_in_words
-from analysis.blocks import Block, File, Prose, Section, Tabled, charted
+from analysis.blocks import Block, File, Prose, Section, Tabled, charted, cited
 from analysis.cells.arms import Noise
 from analysis.cells.tabulate import table
 from analysis.charts.noise import noise_chart
@@ -34,6 +34,8 @@ def sections(study: Study) -> Iterator[Section]:
     chart = noise_chart(noise.twice, noise.floors)
     blocks += charted([chart]) if chart else ()
     blocks += _rows(noise)
+    if noise.floors:
+        blocks += cited(("Student's bound", "student1908"), ("Chi-square", "wilson1931"))
     floors = File("noise-floor", noise.floor_frame)
     yield Section("noise", say(TITLE), tuple(blocks), say(TITLE), (floors,))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analysis.answers.llm_judges import Opinion
 from analysis.answers.ratings import Rated
-from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled
+from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled, cited
 from analysis.statistics.stats import FEWEST
 from analysis.study import Study
 from analysis.text.sentence import say
@@ -38,6 +38,11 @@ def sections(study: Study) -> Iterator[Section]:
         return
     blocks: list[Block] = list(_rated(rated)) if rated else []
     blocks += map(_opinion, study.opinions)
+    agreement = rated.agreement if rated else None
+    blocks += cited(
+        ("Agreement between raters", "cohen1968") if agreement is not None else None,
+        ("Judgement by a model", ("zheng2023judging", "shi2024judges")) if study.opinions else None,
+    )
     yield Section("ratings", "Ratings", tuple(blocks), "Ratings")
 
 

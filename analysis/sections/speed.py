@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Part, Section, Tabled, charted
+from analysis.blocks import Block, File, Part, Section, Tabled, charted, cited
 from analysis.cells.tabulate import Table, frame_table, naming
 from analysis.charts import charts, frames
 from analysis.network.network import link_speeds, predictor
@@ -113,13 +113,13 @@ def prompt(study: Study) -> Iterator[Section]:
     made = charted(charts.prompt_charts(study.on_nodes, study.shown))
     perplexity = list(_perplexity(study))
     if made:
-        parts = tuple(Part("Perplexity", (one,)) for one in perplexity)
+        parts = (Part("Perplexity", tuple(perplexity)),) if perplexity else ()
         yield Section("prompt", "Prefill (prompt processing)", (*made, *parts), "Prefill")
     elif perplexity:
         yield Section("prompt", "Perplexity", tuple(perplexity), "Perplexity")
 
 
-def _perplexity(study: Study) -> Iterator[Tabled]:
+def _perplexity(study: Study) -> Iterator[Block]:
     data = frames.perplexities(study.all_series)
     if data.empty:
         return
@@ -130,3 +130,4 @@ def _perplexity(study: Study) -> Iterator[Tabled]:
     made = frame_table(data, columns, percents=["change"])
     notes = [PERPLEXITY, *([OWN_WINDOWS] if len(data["series"].unique()) > 1 else [])]
     yield Tabled("Perplexity", made, tuple(map(say, notes)), File("perplexity", data))
+    yield from cited(("Perplexity", "jelinek1977"))

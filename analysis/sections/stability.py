@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted, note
+from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted, cited, note
 from analysis.cells.tabulate import Table, table
 from analysis.cells.token_times import SHARES, token_time_frame
 from analysis.stability.course import Course
@@ -52,6 +52,12 @@ def sections(study: Study) -> Iterator[Section]:
     blocks: list[Block] = [Prose((sentence,)) for sentence in sentences]
     blocks += charted([chart]) if chart else _attempts(found.course)
     blocks += [*_cells(found.trials), *_nodes(found), *_token_times(study), *_blocks(found)]
+    trends = any(one.trend for one in found.trials.cells)
+    blocks += cited(
+        ("Rank correlation", "spearman1904") if trends else None,
+        ("Median slope", "sen1968") if trends else None,
+        ("Trials that are far off", "iglewicz1993") if found.trials.cells else None,
+    )
     files = {
         "stability": found.trials.frame,
         "blocks": found.course.blocks,

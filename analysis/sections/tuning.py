@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis.blocks import Block, Bullets, File, Folded, Part, Prose, Section, Tabled, charted
+from analysis.blocks import (
+    Block,
+    Bullets,
+    Cited,
+    File,
+    Folded,
+    Part,
+    Prose,
+    Section,
+    Tabled,
+    charted,
+    cited,
+)
 from analysis.cells.tabulate import Table, table
+from analysis.sections.documents import BOOTSTRAP
 from analysis.study import Study
 from analysis.text.sentence import say
 from analysis.text.wording import NOTHING, TIMES, listing, ratio, within
 from analysis.tuning.arms import UNCHECKED
-from analysis.tuning.changes import BeforeAfter, Changed, frame_of
+from analysis.tuning.changes import BeforeAfter, Changed, Quantity, frame_of
 from analysis.tuning.chart import change_chart, curve_chart
 from analysis.tuning.records import (
     fault_sentences,
@@ -81,8 +94,20 @@ def section_of(run: RunManifest, found: BeforeAfter) -> Section:
         notes += [say(CONTROL, margin=within(margin))] if _has_speed(found.rows) else []
         file = File("before-after", frame_of(found.rows))
         blocks.append(Tabled(say(TITLE), change_table(found.rows), tuple(notes), file))
+    blocks += _cited(found.rows)
     blocks += [_training(records), _sameness(records)]
     return Section("before-after", say(TITLE), tuple(blocks), say(MENU))
+
+
+def _cited(rows: Sequence[Changed]) -> tuple[Cited, ...]:
+    kinds = {row.quantity for row in rows if row.change is not None and row.change.low is not None}
+    is_right = Quantity.RIGHT in kinds
+    return cited(
+        ("Bootstrap", BOOTSTRAP) if kinds else None,
+        ("Sign-flip test", "pitman1937") if kinds - {Quantity.RIGHT} else None,
+        ("McNemar's test", ("mcnemar1947", "bonett2012")) if is_right else None,
+        ("Correction for several comparisons", "holm1979") if kinds else None,
+    )
 
 
 def _has_speed(rows: Sequence[Changed]) -> bool:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, charted, note
+from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, charted, cited, note
 from analysis.cells.labels import in_words, named_by
 from analysis.cells.tabulate import Text, frame_table, table
 from analysis.pages import write_pages
+from analysis.references import with_numbers
 from analysis.settings.chart import setting_chart
 from analysis.settings.judgement import WHAT, TuningVerdict, setting_in_words
 from analysis.text.sentence import say
@@ -78,7 +79,7 @@ def write_search_page(
         with tempfile.TemporaryDirectory(prefix=".report-", dir=reports) as name:
             folder = Path(name) / searched.name
             folder.mkdir()
-            sections = list(tuning_sections(searched, judged, winner))
+            sections = with_numbers(tuning_sections(searched, judged, winner))
             write_pages(folder, title, searched.name, sections, lambda _line: None)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
@@ -91,7 +92,8 @@ def tuning_sections(
     """Make the sections of the page."""
     blocks: list[Block] = [Bullets(judged.details)] if judged.details else []
     blocks += [Code(winner)] if winner else []
-    yield Section("answer", judged.answer, (*blocks, *_asked(searched)))
+    sources = cited(("Successive halving", "karnin2013"))
+    yield Section("answer", judged.answer, (*blocks, *_asked(searched), *sources))
     if searched.confirmation is not None and judged.family is not None:
         yield _confirmation(searched.confirmation, judged)
     yield _tried(searched, judged)

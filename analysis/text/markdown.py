@@ -21,6 +21,7 @@ _ACTIVE = re.compile(
     r"|(?<=\w):(?=//)|(?i:(?<=www)\.|(?<=mailto):|(?<=xmpp):|(?<=script):)|@(?=\w)"
 )
 _AT_START = re.compile(r"#{1,6}(?=\s|$)|[-+](?=\s|$)|[-=]{2,}|=|:(?=\s)")
+_ADDRESS = re.compile(r"https?://[\w.~:/?#@!$&'()*+,;=%-]{1,2000}", re.ASCII)
 _NUMBERED = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
 
 
@@ -41,6 +42,13 @@ def escaped(text: str) -> str:
 def as_markdown(value: object) -> object:
     """What a template of Markdown prints of a value; what a macro has made stays."""
     return value if hasattr(value, "__html__") else Markup(escaped(str(value)))  # noqa: S704
+
+
+def as_link(address: str) -> Markup:
+    """An address as a link to itself; as text where it is not a plain one of the web."""
+    if _ADDRESS.fullmatch(address):
+        return Markup(f"<{address}>")  # noqa: S704 - nothing in it ends the link
+    return Markup(escaped(address))  # noqa: S704
 
 
 def as_block(text: str) -> Markup:

@@ -259,7 +259,7 @@ class _LlamaCpp(Parser):
         told, logged = (log.decode(errors="replace") for log in (out, err))
         if role == "worker":
             return llama_cpp_device.served(told, logged)
-        return llama_cpp_device.used(told, logged)
+        return llama_cpp_device.computed_by(told, logged)
 
     def idle_workers(self, role: Role, out: bytes, err: bytes) -> frozenset[int]:  # noqa: ARG002 - the seam's signature
         """Read which workers got no layers."""

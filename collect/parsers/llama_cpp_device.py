@@ -44,7 +44,7 @@ def served(*logs: str) -> str | None:
     return None
 
 
-def used(out: str, err: str) -> str | None:
+def computed_by(out: str, err: str) -> str | None:
     """The GPU on which a program put as many layers as it was asked to; None if there is none.
 
     Args:

@@ -21,6 +21,8 @@ from analysis.blocks import (
     Block,
     Bullets,
     Card,
+    Cite,
+    Cited,
     Code,
     Controls,
     Figure,
@@ -28,10 +30,12 @@ from analysis.blocks import (
     File,
     Folded,
     Grid,
+    ListedSource,
     Part,
     Prose,
     Searched,
     Section,
+    Sources,
     Tabled,
     Tally,
     blocks_in,
@@ -42,6 +46,7 @@ from analysis.blocks import (
 from analysis.cells.tabulate import table
 from analysis.charts.charts import Chart
 from analysis.pages import Page, render, write_pages
+from analysis.references import with_references
 from analysis.sections import sections_of
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
@@ -90,6 +95,7 @@ ANCHORS = (
     "published",
     "provenance",
     "reproduce",
+    "references",
 )
 """Links into pages rest on them, and on their order."""
 
@@ -160,7 +166,7 @@ def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def made(study: Study) -> list[Section]:
-    return list(sections_of(study))
+    return with_references(study.run, sections_of(study))
 
 
 @pytest.fixture(scope="module")
@@ -316,6 +322,13 @@ def one_of_each() -> list[Block]:
         Tally("ledger", "tally", "planned", {"done": 2, "failed": 1}, "rest of it"),
         Controls("panel", {"words": {}, "fits": []}),
         Part("part", (Prose(("in a part",)),), "anchor"),
+        Cited((Cite("method", ("one", "two"), (1, 2)), Cite("other", ("one",), (1,)))),
+        Sources(
+            (
+                ListedSource(1, "one", "A. One. Book.", "https://one.example/a_b"),
+                ListedSource(2, "two", "B. Two.", ""),
+            )
+        ),
     ]
 
 
@@ -329,7 +342,8 @@ def test_every_kind_of_block_has_a_place_on_both_pages() -> None:
     assert {"prose CSV", "bullet", "row", "note CSV", "1 more row not shown here. CSV",
             "card right", "answer", "fact · another", "lead summary", "inside", "found", "code",
             "figure 7 unit about", "tally planned 3 = done 2 + failed 1; rest of it", "part",
-            "in a part"} <= page  # fmt: skip
+            "in a part", "Sources: method [1] [2]; other [1]",
+            "A. One. Book. https://one.example/a_b", "B. Two."} <= page  # fmt: skip
     assert "other" not in page
 
 
