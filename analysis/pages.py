@@ -54,6 +54,7 @@ class Page:
         sections: in their order; the first is the head of the page.
         drawings: name of a chart to its drawing as part of an HTML page.
         has_files: the data and pictures behind it are next to it as files.
+        beside: where the files of charts and tables are, from the page: empty, or `FOLDER/`.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Page:
     sections: tuple[Section, ...]
     drawings: Mapping[str, str]
     has_files: bool = True
+    beside: str = ""
 
     @property
     def menu(self) -> tuple[tuple[str, str], ...]:
@@ -84,6 +86,8 @@ def write_pages(
     run: str,
     sections: Sequence[Section],
     tell: Callable[[str], None],
+    *,
+    beside: str = "",
 ) -> None:
     """Write a report: both pages, and every file of the charts and tables on them.
 
@@ -93,6 +97,7 @@ def write_pages(
         run: its name.
         sections: in the order of the page.
         tell: gets the progress, a line a chart.
+        beside: of pages that are moved away from their files: where these are from there.
     """
     for file in files_in(sections):
         write_csv(file.data, folder / f"{file.stem}.csv")
@@ -101,7 +106,7 @@ def write_pages(
     for place, chart in enumerate(found, start=1):
         tell(f"Report: writing chart {place} of {len(found)}, {chart.title}")
         drawings[chart.name] = charts.write(chart, folder)
-    page = Page(title, run, tuple(sections), drawings)
+    page = Page(title, run, tuple(sections), drawings, beside)
     for ending, file_name in FILES.items():
         (folder / file_name).write_text(render(page, ending), encoding="utf-8")
 
