@@ -106,7 +106,7 @@ def write_pages(
     for place, chart in enumerate(found, start=1):
         tell(f"Report: writing chart {place} of {len(found)}, {chart.title}")
         drawings[chart.name] = charts.write(chart, folder)
-    page = Page(title, run, tuple(sections), drawings, beside)
+    page = Page(title, run, tuple(sections), drawings, beside=beside)
     for ending, file_name in FILES.items():
         (folder / file_name).write_text(render(page, ending), encoding="utf-8")
 

@@ -29,6 +29,7 @@ FLAGS = {
     "done": ("day",),
     "show": ("week", "day", "json"),
     "run": (),
+    "report": ("week",),
 }
 """What `fab log` can do, and the flags of each; all have --study and --lang."""
 _WITH_VALUE = ("--by", "--run", "--study", "--lang", "--word")
@@ -88,7 +89,7 @@ def log(
     study: str | None = None,
     lang: str | None = None,
 ) -> None:
-    """Keep a research log: today "…", goal "…", question "…", finding "…", done N, show, run."""
+    """Keep a log: today "…", goal "…", question "…", finding "…", done N, show, report, run."""
     from datetime import datetime
 
     from collect.diary.dates import asked_day
@@ -118,6 +119,8 @@ def log(
             say(task_line(task, now.date()))
     elif what == "run":
         _record_again(file, words)
+    elif what == "report":
+        _report(file, week)
     else:
         _show(file, words, week, day, as_json=json)
 
@@ -182,6 +185,28 @@ def _show(
         return
     for line in day_lines(read, asked_day(day, today)) if day else week_lines(found, today):
         say(line)
+    for line in read.wrong:
+        say_besides(line)
+
+
+def _report(file: LogFile, week: str | None) -> None:
+    """Write the page of a week."""
+    from datetime import datetime
+
+    from analysis.week.page import week_sections
+    from analysis.week.runs_of_week import runs_in_week, runs_of_week
+    from analysis.week.write import write_week_page
+    from collect.diary.dates import asked_week
+    from collect.diary.week import title_of_log, week_of_log
+    from experiments.disk.ledger import plans
+
+    today = datetime.now().astimezone().date()
+    read, chosen = file.read(), asked_week(week or "this", today)
+    folders = runs_in_week(plans(PROJECT / "results"), chosen)
+    sections = list(week_sections(week_of_log(read, chosen), runs_of_week(folders), today))
+    title = title_of_log(read) or "Research log"
+    page = write_week_page(file.folder, title, str(chosen), sections, say_besides)
+    say(f"Week: {page}")
     for line in read.wrong:
         say_besides(line)
 

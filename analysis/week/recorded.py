@@ -10,13 +10,14 @@ from analysis.text.markdown import escaped
 from analysis.text.sentence import say
 from analysis.text.wording import plural
 from collect.account import Account, Scrutiny
+from collect.told import question_of
 from core.foreign import one_line
 
-RUN = "{title}: {cells}, {done} of {trials} done. {verdict}"
-RUN_WITH_FAILURES = "{title}: {cells}, {done} of {trials} done, {failed} failed. {verdict}"
+RUN = "{question}. {cells}, {done} of {trials} done. {verdict}"
+RUN_WITH_FAILURES = "{question}. {cells}, {done} of {trials} done, {failed} failed. {verdict}"
 SEARCH = "{engine}, {model}: {settings} tried, {trials}. {verdict}"
 TUNED = "{base}, {steps}. {verdict}"
-LONGEST_VERDICT = 600
+LONGEST_VERDICT = 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def run_line(folder: Path, verdict: str) -> RecordedLine:
     ends = [record.started_at + record.trial_wall_s for record in records]
     text = say(
         RUN_WITH_FAILURES if counts["failed"] else RUN,
-        title=_shown(run.title),
+        question=_shown(question_of(run)),
         cells=plural(len(run.cells), "cell"),
         done=counts["done"],
         failed=counts["failed"],

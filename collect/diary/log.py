@@ -16,6 +16,8 @@ _COUNTER = re.compile(r"<!-- fab log: last number ([0-9]{1,6}) -->")
 _DAY_TITLE = re.compile(rf"\W*({DAY_FORM})(?![0-9])(?!.*(?:{DAY_FORM}))")
 """A heading that begins with a day and names no second one."""
 _LINKED = re.compile(r"\[([^\]\s]+)\]\(")
+_LINKS_AT_END = re.compile(r"\s*\((?:\[[^\]\s]+\]\([^()\s]*\)(?:, )?)+\)$")
+"""As `fab log finding --run` writes them."""
 _CODED = re.compile(r"`([^`\s]+)`")
 _LEADING_DAY = re.compile(rf"\W*({DAY_FORM})\W*\s")
 
@@ -264,6 +266,7 @@ def _findings(outline: Outline, region: Region) -> Iterator[NotedFinding]:
         day = _day_in(text) if leading else None
         words = text[leading.end() :] if leading and day else text
         if words.strip():
+            words = _LINKS_AT_END.sub("", words.rstrip()) or words
             named = (*_LINKED.findall(whole), *_CODED.findall(whole))
             yield NotedFinding(day, plain_text(" ".join(words.split())), named, item.first + 1)
 

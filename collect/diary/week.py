@@ -73,3 +73,9 @@ def _days(log: Log, week: Week) -> Iterator[tuple[date, tuple[Entry, ...]]]:
     for day in week.days:
         if found := entries_of(log, day):
             yield day, found
+
+
+def title_of_log(log: Log) -> str:
+    """Return the heading that a log begins with; empty if it begins with something else."""
+    first = log.regions[1].heading if len(log.regions) > 1 else None
+    return first.title if first and first.level == 1 else ""
