@@ -57,7 +57,7 @@ class Follower:
         self._live_problem: str | None = None
         self._over_before: float | None = None
         self._is_wanted = threading.Event()
-        self.state = LiveState(RunPhase.WAITING, 0)
+        self.state = LiveState(RunPhase.READING, 0)
 
     def want(self) -> None:
         """Say that a page is open: looks come each second, and charts are drawn."""
@@ -91,19 +91,17 @@ class Follower:
         self._look_at_runner()
         has_news = self._choose()
         watched = self._watched
-        if watched is None:
-            self._publish(
-                LiveState(RunPhase.WAITING, self.state.version, problem=self._live_problem)
-            )
-            return
-        has_news |= watched.following.look()
-        if self._was_over_before(watched):
+        if watched is not None:
+            has_news |= watched.following.look()
+        if watched is None or self._was_over_before(watched):
+            waiting, version = RunPhase.WAITING, self.state.version
+            self._publish(LiveState(waiting, version, problem=self._live_problem))
             return
         folder, account = watched.following.folder, watched.following.account
         live = self._live if self._live and self._live.run == folder.name else None
         left = self.state.left
-        if has_news or live is None or self.state.live is None or live.began != self._began():
-            left = time_left_of(account, live.began if live else 0.0) if account else None
+        if has_news or (live and live.began != self._began()):
+            left = time_left_of(account, live.began) if account and live else None
         problem = watched.following.problem or watched.problem or self._live_problem
         self._publish(
             LiveState(

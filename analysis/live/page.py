@@ -30,9 +30,11 @@ from core.progress import spoken_time
 
 TOP = "now"
 LONGEST_COMMAND = 2000
+UNREADABLE = "Measuring; the run's folder cannot be read"
 MEASURING = frozenset({"run-matrix", "compare", "check-agreement", "tune"})
 """Verbs that continue a run."""
 TITLES = {
+    RunPhase.READING: "Reading what was measured so far",
     RunPhase.WAITING: "Waiting for a run to begin",
     RunPhase.MEASURING: "Measuring: {settled} of {due} trials have ended",
     RunPhase.ENDING: "Measuring has ended; the runner is writing the report",
@@ -68,6 +70,8 @@ NOT_DRAWN = "Charts appear when the first trial has ended."
 
 def live_title(state: LiveState) -> Sentence:
     """What the window is called."""
+    if state.phase is RunPhase.MEASURING and state.account is None:
+        return say(UNREADABLE)
     counts = Counter(state.account.counts() if state.account else {})
     settled = counts["done"] + counts["failed"]
     due = counts["planned"] - counts["unavailable"]

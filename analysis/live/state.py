@@ -15,6 +15,8 @@ from collect.live import Live
 class RunPhase(enum.Enum):
     """Where a run is."""
 
+    READING = "reading"
+    """What there is, is read for the first time."""
     WAITING = "waiting"
     """No run has begun."""
     MEASURING = "measuring"
@@ -66,8 +68,10 @@ def phase_of(account: Account | None, live: Live | None) -> RunPhase:
         account: of the run; None if it cannot be read.
         live: what its runner does or did last; None if it has none.
     """
-    if live is not None and live.runner.lives() is not False:
-        return RunPhase.MEASURING if live.ended is None else RunPhase.ENDING
+    if live is not None and live.ended is None and live.runner.lives() is not False:
+        return RunPhase.MEASURING
+    if live is not None and live.runner.lives():
+        return RunPhase.ENDING
     if account is None:
         return RunPhase.DAMAGED
     return RunPhase.STOPPED if account.counts()["pending"] else RunPhase.FINISHED

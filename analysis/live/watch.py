@@ -49,7 +49,6 @@ def watch(
     follower = Follower(results, reports, run)
     site = LiveSite(follower)
     with _served(site, say, LOOPBACK_6 if use_ipv6 else LOOPBACK, port) as server:
-        follower.look()
         stop = threading.Event()
         following = threading.Thread(target=follower.follow, args=(stop,), daemon=True)
         serving = threading.Thread(target=server.serve_forever, daemon=True)

@@ -23,10 +23,10 @@ from tests.unit.test_watching import make_live
 WATCHED_S = 60
 POLL_S = 2.0
 """As often as the page asks."""
-ROUNDS = 8
-REPEATS = 6
-HASHES = 1_500_000
-"""About a second of one core."""
+ROUNDS = 7
+REPEATS = 3
+HASHES = 1_000_000
+"""Some tenths of a second of one core."""
 SERVE = """
 import sys; from pathlib import Path
 from analysis.live.watch import watch

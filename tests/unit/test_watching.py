@@ -76,6 +76,7 @@ def make_live(results: Path, run: str, **changed: object) -> Live:
     return live
 
 
+ELSEWHERE = ProcessMark.me().model_copy(update={"boot": "another", "host": "elsewhere"})
 DEAD = ProcessMark.me().model_copy(update={"started": 1})
 
 
@@ -84,6 +85,7 @@ DEAD = ProcessMark.me().model_copy(update={"started": 1})
 
 def test_a_run_is_followed_from_before_it_begins_through_a_kill_to_its_end(tmp_path: Path) -> None:
     follower = Follower(tmp_path / "results", tmp_path / "reports")
+    assert "Reading what was measured so far" in page_text(follower.state)
     follower.look()
     assert follower.state.phase is RunPhase.WAITING
 
@@ -162,6 +164,8 @@ def test_the_next_run_is_shown_after_the_one_before(tmp_path: Path) -> None:
         ({"runner": DEAD}, 1, RunPhase.STOPPED),
         ({"runner": DEAD, "ended": 5.0}, 1, RunPhase.STOPPED),
         ({"runner": DEAD, "ended": 5.0}, 0, RunPhase.FINISHED),
+        ({"runner": ELSEWHERE}, 1, RunPhase.MEASURING),
+        ({"runner": ELSEWHERE, "ended": 5.0}, 1, RunPhase.STOPPED),
     ],
 )
 def test_where_a_run_is(
@@ -274,6 +278,10 @@ def test_a_folder_that_cannot_be_read_is_shown_and_followed_again(tmp_path: Path
     told = page_text(state)
     assert "damaged or from another version" in told
     assert "cannot be read" in told
+    make_live(tmp_path, run.name)
+    told = page_text(follow(follower, is_phase(RunPhase.MEASURING)))
+    assert "Measuring; the run&#39;s folder cannot be read" in told
+    (tmp_path / LIVE_FILE).unlink()
     (run / "run.json").write_bytes(whole)
     follow(follower, is_phase(RunPhase.STOPPED))
     shutil.rmtree(run / "attempts")
