@@ -25,7 +25,8 @@ LOOK_S = 1.0
 IDLE_S = 5.0
 """Between two looks while no page is open."""
 SHARE = 0.005
-"""Of one core, for looking at a run with very many attempts."""
+"""Of one core, for reading attempts, once those that were there have been read."""
+LONGEST_PAUSE_S = 60.0
 LOWEST_PRIORITY = 19
 
 
@@ -67,15 +68,19 @@ class Follower:
         """Look again and again until `stop` is set; in a separate thread."""
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-        is_wanted = True
+        is_wanted, next_at, is_first = True, 0.0, True
         while not stop.is_set():
+            is_due = time.monotonic() >= next_at
             begun_s = time.thread_time()
-            self.look()
-            pause_s = max(LOOK_S, (time.thread_time() - begun_s) / SHARE)
+            self.look(at_attempts=is_due)
+            if is_due and not is_first:
+                took_s = time.thread_time() - begun_s
+                next_at = time.monotonic() + min(took_s / SHARE, LONGEST_PAUSE_S)
+            is_first = False
             if is_wanted:
                 self.draw()
             self._is_wanted.clear()
-            stop.wait(pause_s)
+            stop.wait(LOOK_S)
             if not self._is_wanted.is_set():
                 self._wait_for_one(stop)
             is_wanted = self._is_wanted.is_set()
@@ -86,12 +91,16 @@ class Follower:
         while not stop.is_set() and time.monotonic() < end and not self._is_wanted.wait(LOOK_S):
             pass
 
-    def look(self) -> None:
-        """Read what is new."""
+    def look(self, *, at_attempts: bool = True) -> None:
+        """Read what is new.
+
+        Args:
+            at_attempts: not only at what the runner does.
+        """
         self._look_at_runner()
         has_news = self._choose()
         watched = self._watched
-        if watched is not None:
+        if watched is not None and (at_attempts or has_news):
             has_news |= watched.following.look()
         if watched is None or self._was_over_before(watched):
             waiting, version = RunPhase.WAITING, self.state.version
