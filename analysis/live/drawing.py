@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from analysis.blocks import Section, blocks_in, charts_in
+from analysis.blocks import Block, Cited, Part, Section, blocks_in, charts_in
 from analysis.charts.charts import drawn as drawn_chart
 from analysis.reading import Evidence, understood
 from analysis.sections import noise, speed, stability
@@ -88,4 +88,15 @@ def _of(
     study: Study, subjects: Iterable[Callable[[Study], Iterator[Section]]]
 ) -> Iterator[Section]:
     for subject in subjects:
-        yield from subject(study)
+        for section in subject(study):
+            yield replace(section, blocks=tuple(_uncited(section.blocks)))
+
+
+def _uncited(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The blocks without their sources: the list of references is in the report."""
+    for block in blocks:
+        if isinstance(block, Part):
+            if kept := tuple(_uncited(block.blocks)):
+                yield replace(block, blocks=kept)
+        elif not isinstance(block, Cited):
+            yield block

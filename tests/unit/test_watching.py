@@ -342,6 +342,7 @@ def test_charts_are_drawn_when_a_trial_has_ended_and_not_too_often(
     follower.draw()
     follower.draw()
     assert len(times) == 1, "no trial has ended since"
+    assert "Sources:" not in page_text(follower.state)
     gone = min((run / "attempts").iterdir())
     gone.rename(tmp_path / "gone")
     follow(follower, lambda state: state.version > 2)
