@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from analysis.answers.prices import in_currency
 from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
-from analysis.text.sentence import say
+from analysis.text.sentence import Sentence, say
 from collect.judging import Judge, Judged, Ruling
 from collect.ratings import answer_hash
+from core.record import Scalar
 
 LEANS = (
     "Of two answers it chose the one shown first in {first} of {decisions} decisions, and for "
@@ -25,6 +26,7 @@ COST = "Its replies cost {cost} ({read} tokens read, {generated} generated, pric
 UNKNOWN_COST = "The server did not report the cost of {replies} more."
 Outcome = Literal["better", "worse", "tie", "same", "unknown"]
 """Of one answer against another: `same` are equal texts, `unknown` what has no verdict."""
+Figures = dict[str, Scalar]
 Replies = Mapping[tuple[str, str, str], Ruling]
 """Question, answer shown first, answer shown second to what the judge said."""
 
@@ -35,11 +37,13 @@ class Opinion:
 
     Attributes:
         outcomes: a row a pair of systems.
+        figures: name to value of what the notes say.
         notes: what must be known of this judge, a sentence each.
     """
 
     judge: Judge
     outcomes: Table
+    figures: Figures
     notes: tuple[str, ...]
 
 
@@ -62,10 +66,12 @@ def _opinion(systems: Sequence[SystemAnswers], judged: Judged) -> Opinion:
         shown = (str(counts[name]) for name in ("better", "worse", "tie", "same", "unknown"))
         rows.append([one, other, *shown])
     columns = ("System", "Against", "Better", "Worse", "Tie", "Same text", "No verdict")
+    figures = _figures(judged, replies, systems)
     return Opinion(
         judge=judged.judge,
         outcomes=table(columns, rows, columns[2:]),
-        notes=tuple(_notes(judged, replies, systems)),
+        figures=figures,
+        notes=tuple(_notes(figures, judged.judge, systems)),
     )
 
 
@@ -93,8 +99,8 @@ def outcome(replies: Replies, question: str, one: str, other: str) -> Outcome:
     return "tie"
 
 
-def _notes(judged: Judged, replies: Replies, systems: Sequence[SystemAnswers]) -> list[str]:
-    """How the judge leans."""
+def _figures(judged: Judged, replies: Replies, systems: Sequence[SystemAnswers]) -> Figures:
+    """How the judge leans, and what it cost by the tokens that its server reported."""
     texts = [text.strip() for system in systems for text in system.first_texts().values()]
     by_hash = {answer_hash(text): text for text in texts}
     pairs = {(q, min(one, other), max(one, other)) for q, one, other in replies}
@@ -107,41 +113,55 @@ def _notes(judged: Judged, replies: Replies, systems: Sequence[SystemAnswers]) -
     )
     chosen = [one.choice for one in judged.comparisons if one.choice in ("first", "second")]
     decided = [pair for pair in both if found[pair] in ("better", "worse")]
-    longer = sum(_longer_won(pair, found[pair], by_hash) for pair in decided)
-    notes: list[str] = [
-        say(
-            LEANS,
-            first=chosen.count("first"),
-            decisions=len(chosen),
-            turned=turned,
-            pairs=len(both),
-        ),
-        say(LONGER, longer=longer, decided=len(decided)),
-    ]
-    own = [system.name for system in systems if _model(system) == judged.judge.model]
+    return {
+        "judge": judged.judge.name,
+        "temperature": judged.judge.temperature,
+        "first": chosen.count("first"),
+        "decisions": len(chosen),
+        "turned": turned,
+        "pairs": len(both),
+        "longer": sum(_longer_won(pair, found[pair], by_hash) for pair in decided),
+        "decided": len(decided),
+        **_bill(judged),
+    }
+
+
+def _notes(found: Figures, judge: Judge, systems: Sequence[SystemAnswers]) -> Iterator[Sentence]:
+    """Say how the judge leans, and what it cost; nothing of that where it has no price."""
+    leans = ("first", "decisions", "turned", "pairs")
+    yield say(LEANS, **{name: found[name] for name in leans})
+    yield say(LONGER, longer=found["longer"], decided=found["decided"])
+    own = [system.name for system in systems if _model(system) == judge.model]
     if own:
-        notes.append(say(OWN_MODEL, systems=", ".join(own)))
-    return [*notes, *_bill(judged)]
+        yield say(OWN_MODEL, systems=", ".join(own))
+    if judge.price is not None:
+        yield say(
+            COST,
+            cost=in_currency(float(found["cost"]), judge.price),
+            read=found["read"],
+            generated=found["generated"],
+            date=found["prices_of"],
+        )
+        if found["not_reported"]:
+            yield say(UNKNOWN_COST, replies=found["not_reported"])
 
 
-def _bill(judged: Judged) -> list[str]:
-    """Say what it cost, by the tokens that its server reported; nothing where it has no price."""
+def _bill(judged: Judged) -> Figures:
     price = judged.judge.price
     if price is None:
-        return []
+        return {}
     asked = (*judged.comparisons, *judged.broken)
     told = [one for one in asked if None not in (one.read_tokens, one.generated_tokens)]
     read = sum(one.read_tokens or 0 for one in told)
     generated = sum(one.generated_tokens or 0 for one in told)
-    untold = len(asked) - len(told)
-    cost = say(
-        COST,
-        cost=in_currency(price.of(read, generated), price),
-        read=read,
-        generated=generated,
-        date=price.date.isoformat(),
-    )
-    return [cost, say(UNKNOWN_COST, replies=untold)] if untold else [cost]
+    return {
+        "read": read,
+        "generated": generated,
+        "not_reported": len(asked) - len(told),
+        "cost": price.of(read, generated),
+        "currency": price.currency,
+        "prices_of": price.date.isoformat(),
+    }
 
 
 def _model(system: SystemAnswers) -> str:

@@ -19,6 +19,7 @@ from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswe
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Family
 from analysis.cells.scaling import DECODE, Scaling
+from analysis.cells.sync import sync_share
 from analysis.statistics.stats import Estimate, karp_flatt
 
 Row = dict[str, Any]
@@ -53,6 +54,8 @@ def _cell(series: Series, cell: CellResult, scaling: Scaling | None) -> Row:
     ends = (point.speed_up.high, point.speed_up.low) if point else (None, None)
     low, high = (None if end is None else karp_flatt(end, cell.nodes) for end in ends)
     told = serial is not None and 0 <= serial <= 1
+    sent, received = (cell.estimate(f"{way}_kib_per_token") for way in ("sent", "received"))
+    share = sync_share(cell)
     return {
         "model": series.model,
         "series": series.label,
@@ -74,6 +77,9 @@ def _cell(series: Series, cell: CellResult, scaling: Scaling | None) -> Row:
         "serial_fraction": serial if told else None,
         "serial_fraction_low": low if told else None,
         "serial_fraction_high": high if told else None,
+        "sync_share_low": share and share.low,
+        "sync_share_high": share and share.high,
+        "root_kib_per_token": sent.value + received.value if sent and received else None,
     }
 
 

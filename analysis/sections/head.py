@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis.blocks import Block, Bullets, Figures, Folded, Prose, Section, Tally, note
+import pandas as pd
+
+from analysis.blocks import Block, Bullets, Figures, File, Folded, Prose, Section, Tally, note
 from analysis.cells.cells import constants
+from analysis.cells.planned import asked_tokens, plan_frame
+from analysis.charts.selection import MOST_SERIES
+from analysis.model.laws import Law
+from analysis.stability.course import moment
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing, plural
+from analysis.verdict.caveats import padded_heads
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
 from collect.run import RunManifest
 from collect.workloads import PROMPT_AXES, Benchmark, Documents, Greedy, Questions, Workload
+from core.record import Scalar
 
 OF_PARTS = (
     "Each part has its own repeats; the trials of all parts alternate in randomised blocks (seed "
@@ -37,7 +45,17 @@ def sections(study: Study) -> Iterator[Section]:
     blocks: list[Block] = list(_findings(study))
     blocks += [Bullets(verdict.caveats, is_warning=True)] if verdict.caveats else []
     blocks += [Figures(figures)] if figures else []
-    yield Section("verdict", verdict.headline, (*blocks, tally, note(*_protocol(study))))
+    protocol = note(*_protocol(study), file=File("plan", plan_frame(study.run, _further(study))))
+    states = File("ledger", pd.DataFrame(study.counts.items(), columns=["state", "trials"]))
+    yield Section("verdict", verdict.headline, (*blocks, tally, protocol), files=(states,))
+
+
+def _further(study: Study) -> dict[str, Scalar]:
+    most = max((cell.planned for cell in study.cells), default=0)
+    begun = {"begun": moment(study.run.created_at), **study.steadiness.course.facts}
+    drawn = {"most trials of a cell": most, "most series in colour": MOST_SERIES}
+    laws = {f"fewest numbers of nodes, {law}": law.fewest for law in Law}
+    return {**drawn, **laws, **begun, **padded_heads(study.all_series)}
 
 
 def _findings(study: Study) -> Iterator[Block]:
@@ -79,7 +97,8 @@ def workload_in_words(workload: Workload, run: RunManifest) -> Sentence:
         run: its plan: cells may have their own numbers of tokens.
     """
     if isinstance(workload, Benchmark):
-        prompt, generated = (_numbers(workload, run, axis) for axis in PROMPT_AXES)
+        asked = (asked_tokens(workload, run, axis) for axis in PROMPT_AXES)
+        prompt, generated = (listing([*map(str, tokens)], "or") for tokens in asked)
         return say(
             "process a prompt of {prompt} tokens, then generate {generated} tokens",
             prompt=prompt,
@@ -115,10 +134,3 @@ def workload_in_words(workload: Workload, run: RunManifest) -> Sentence:
         characters=workload.characters,
         text=workload.text,
     )
-
-
-def _numbers(workload: Benchmark, run: RunManifest, axis: str) -> str:
-    """`16, 256 or 1024`: the numbers of tokens of the cells."""
-    asked = [run.workload_of(cell) for cell in run.cells] or [workload]
-    found = sorted({int(getattr(one, axis)) for one in asked if isinstance(one, Benchmark)})
-    return listing([str(number) for number in found], "or")

@@ -43,12 +43,9 @@ def sections(study: Study) -> Iterator[Section]:
     made = frame_table(shown, columns, percents=published)
     notes = [say(SHARES), *([say(TRIP)] if has_trip else [])]
     if published:
-        notes.append(
-            say(
-                PUBLISHED,
-                sources="; ".join(link_sources(series.engine for series in study.all_series)),
-            )
-        )
+        published_by = "; ".join(link_sources(series.engine for series in study.all_series))
+        notes.append(say(PUBLISHED, sources=published_by))
+        data = data.assign(sources=published_by)
     table = Tabled("Slower links", made, tuple(notes), File("links", data))
     keys = link_references(series.engine for series in study.all_series) if published else ()
     sources = cited((TABLES, keys) if keys else None)

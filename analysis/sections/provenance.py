@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from analysis.blocks import Block, Code, File, Folded, Grid, Part, Prose, Section, Tabled, note
+from analysis.cells.planned import matrix_name
 from analysis.cells.tabulate import (
     as_frame,
     fact_table,
@@ -96,9 +96,3 @@ def _software(study: Study) -> Iterator[Grid]:
         parts.append(Part("Model files", (Tabled("Model files", files),)))
     if parts:
         yield Grid(tuple(parts), "columns")
-
-
-def matrix_name(path: str) -> str:
-    """The path of a matrix below the project, or its file name when it is elsewhere."""
-    parts = Path(path).parts
-    return str(Path(*parts[parts.index("experiments") :])) if "experiments" in parts else parts[-1]

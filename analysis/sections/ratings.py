@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
 
 from analysis.answers.llm_judges import Opinion
 from analysis.answers.ratings import Rated
 from analysis.blocks import Block, Code, File, Folded, Part, Section, Tabled, cited
+from analysis.cells.tabulate import as_frame
 from analysis.statistics.stats import FEWEST
 from analysis.study import Study
 from analysis.text.sentence import say
@@ -43,7 +46,15 @@ def sections(study: Study) -> Iterator[Section]:
         ("Agreement between raters", "cohen1968") if agreement is not None else None,
         ("Judgement by a model", ("zheng2023judging", "shi2024judges")) if study.opinions else None,
     )
-    yield Section("ratings", "Ratings", tuple(blocks), "Ratings")
+    yield Section("ratings", "Ratings", tuple(blocks), "Ratings", (*_files(study.opinions),))
+
+
+def _files(judged: Sequence[Opinion]) -> Iterator[File]:
+    """What judges chose of each two systems, and how each of them leans."""
+    if judged:
+        found = [as_frame(one.outcomes).assign(Judge=one.judge.name) for one in judged]
+        yield File("judged", pd.concat(found, ignore_index=True))
+        yield File("judges", pd.DataFrame([one.figures for one in judged]))
 
 
 def _rated(rated: Rated) -> Iterator[Block]:

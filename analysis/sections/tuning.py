@@ -34,6 +34,7 @@ from analysis.tuning.records import (
     sameness_frame,
     sameness_table,
     training_sentence,
+    tuned_frame,
 )
 from analysis.tuning.sentences import level, sentence_of, signed, speeds, verdict_sentences
 from collect.run import RunManifest
@@ -183,7 +184,7 @@ def _training(records: Sequence[TunedRecord]) -> Part:
     title = say("How it was made")
     told = tuple(training_sentence(record) for record in records)
     blocks: tuple[Block, ...] = (
-        Prose(told),
+        Prose(told, file=File("tuned", tuned_frame(records))),
         *charted(filter(None, [curve_chart(records)])),
         Tabled(say("Parentage"), parentage_table(records)),
         Tabled(say("Data"), hygiene_table(records), (say(HYGIENE),)),

@@ -14,6 +14,7 @@ from analysis.cells.tabulate import Table, table
 from analysis.stability.machines import throttled_bits
 from analysis.text.sentence import say
 from analysis.text.wording import plural
+from core.record import Scalar
 
 TIMES = (
     "The first attempt began at {first} and the last ended at {last}, {elapsed} later; attempts "
@@ -59,6 +60,18 @@ class Course:
             elapsed=duration(self.elapsed_s),
             attempts=duration(float(self.frame["wall_s"].sum())),
         )
+
+    @property
+    def facts(self) -> dict[str, Scalar]:
+        """The same as numbers and moments; nothing where no attempt has a time."""
+        if self.began_at is None:
+            return {}
+        return {
+            "first attempt began": moment(self.began_at),
+            "last attempt ended": moment(self.began_at + self.elapsed_s),
+            "seconds from first to last": self.elapsed_s,
+            "seconds of attempts": float(self.frame["wall_s"].sum()),
+        }
 
     @property
     def blocks(self) -> pd.DataFrame:

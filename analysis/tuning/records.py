@@ -47,6 +47,26 @@ TRAINING_SAID = (
 TRAINING_ENDS = " (95 % interval of the change: {low} to {high})"
 
 
+def tuned_frame(records: Iterable[TunedRecord]) -> pd.DataFrame:
+    """`tuned.csv`: a row a tuned model: what training found of it, and what merging changed."""
+    return pd.DataFrame([dict(_of_record(record)) for record in records])
+
+
+def _of_record(record: TunedRecord) -> Iterator[tuple[str, object]]:
+    yield from (("tuned", record.name), ("base", record.parentage.base))
+    yield from _change("held_out", record.held_out_bits_per_byte)
+    yield from _change("memorised", record.memorised)
+    if record.sameness is not None:
+        yield "merge_change", record.sameness.merge_change
+        yield "base_change", record.sameness.base_change
+
+
+def _change(name: str, found: Change | None) -> Iterator[tuple[str, object]]:
+    if found is not None:
+        for part in ("before", "after", "low", "high", "count"):
+            yield f"{name}_{part}", getattr(found, part)
+
+
 def sameness_frame(records: Iterable[TunedRecord]) -> pd.DataFrame:
     """`sameness.csv`: a row a file of an engine."""
     rows = [

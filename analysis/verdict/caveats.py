@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from analysis.cells.cells import CellResult, Series, subject
 from analysis.cells.scaling import DECODE
@@ -11,6 +12,7 @@ from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, count, listing, nodes, percent, plural
 from analysis.verdict.scaling_text import thrown_away
 from core.errors import HerdError
+from core.record import Scalar
 from models.catalogue import load_catalogue
 
 LAB = (
@@ -166,25 +168,33 @@ def _texts(all_series: Sequence[Series]) -> list[Sentence]:
 
 def _padded(all_series: Sequence[Series]) -> list[Sentence]:
     """Zero heads let more nodes share a model; who computes them like all others."""
-    catalogue = load_catalogue()
     sentences = []
-    for name in dict.fromkeys(series.model for series in all_series if series.measured):
-        try:
-            spec = catalogue.get(name)
-        except HerdError:  # gone from the catalogue since the run
-            continue
-        if spec.unpadded is not None:
-            without = any(s.model == name and s.engine == PLAIN for s in all_series if s.measured)
-            padded = say(
-                PADDED,
-                model=name,
-                unpadded=spec.unpadded.name,
-                heads=spec.shape.heads,
-                before=spec.unpadded.shape.heads,
-            )
-            fairness = say(UNPADDED_ALONE, engine=PLAIN) if without else say(ALL_PADDED)
-            sentences.append(together([padded, fairness]))
+    for name, (heads, unpadded, before) in _padded_models(all_series).items():
+        without = any(s.model == name and s.engine == PLAIN for s in all_series if s.measured)
+        padded = say(PADDED, model=name, unpadded=unpadded, heads=heads, before=before)
+        fairness = say(UNPADDED_ALONE, engine=PLAIN) if without else say(ALL_PADDED)
+        sentences.append(together([padded, fairness]))
     return sentences
+
+
+def padded_heads(all_series: Sequence[Series]) -> dict[str, Scalar]:
+    """Count the heads of each model that has added ones, and of the same without them."""
+    return {
+        f"heads of {name}": count
+        for padded, (heads, unpadded, before) in _padded_models(all_series).items()
+        for name, count in ((padded, heads), (unpadded, before))
+    }
+
+
+def _padded_models(all_series: Sequence[Series]) -> dict[str, tuple[int, str, int]]:
+    """Models with added heads: how many heads, the model without them, and how many that has."""
+    catalogue, found = load_catalogue(), {}
+    for name in dict.fromkeys(series.model for series in all_series if series.measured):
+        with suppress(HerdError):  # gone from the catalogue since the run
+            spec = catalogue.get(name)
+            if (before := spec.unpadded) is not None:
+                found[name] = (spec.shape.heads, before.name, before.shape.heads)
+    return found
 
 
 def _where(cells: Sequence[CellResult]) -> str:
