@@ -68,7 +68,7 @@ def test_each_part_has_its_sections_under_its_title(report: Report) -> None:
     assert "Decoding" in of_speed
     assert "Questions and answers" not in of_speed
     assert {"Questions and answers", "Ratings"} <= set(of_asked)
-    assert headings[-2:] == ["Provenance", "Reproduce"]
+    assert headings[-3:] == ["Provenance", "Reproduce", "References"]
     assert Counter(headings)["Provenance"] == 1
 
 
