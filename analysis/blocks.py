@@ -17,7 +17,7 @@ from markupsafe import Markup
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts import frames
 from analysis.charts.charts import Chart
-from analysis.text.sentence import say
+from analysis.text.sentence import say, together, translated
 from analysis.text.wording import plural
 
 FOLDED = 30
@@ -63,7 +63,7 @@ class Prose:
     @property
     def text(self) -> str:
         """The whole paragraph."""
-        return " ".join(self.sentences)
+        return together(self.sentences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Tabled:
     @property
     def text(self) -> str:
         """The notes as one paragraph."""
-        return " ".join(self.notes)
+        return together(self.notes)
 
     @property
     def is_long(self) -> bool:
@@ -264,10 +264,19 @@ class Controls:
     @property
     def script(self) -> Markup:
         """The data as text inside a script element: nothing in it ends that element."""
-        text = json.dumps(self.data, separators=(",", ":"))
+        text = json.dumps(_spoken_data(self.data), separators=(",", ":"))
         for mark in "<>&":
             text = text.replace(mark, f"\\u{ord(mark):04x}")
         return Markup(text)  # noqa: S704 - nothing in it is markup any more
+
+
+def _spoken_data(data: object) -> object:
+    """Data for a script with all its texts in the language in force; keys are the script's own."""
+    if isinstance(data, Mapping):
+        return {key: _spoken_data(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_spoken_data(value) for value in data]
+    return translated(data) if isinstance(data, str) else data
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from analysis.blocks import Controls, Part, Section, blocks_in, charts_in, files_in
 from analysis.charts import charts
+from analysis.charts.languages import ending_of_files
+from analysis.charts.page_font import font_of
 from analysis.text.csv_file import write_csv
 from analysis.text.markdown import as_block, as_link, as_markdown
+from analysis.text.sentence import translated
 from core.foreign import visible
+from core.language.choice import ENGLISH, LANGUAGES, language, speaking, switch_to
 
 TEMPLATES = Path(__file__).with_name("templates")
 FORMULAS = Path(__file__).with_name("model")
@@ -30,6 +35,8 @@ WORDS: Mapping[str, str] = {
     "menu": "Sections",
     "sources": "Sources:",
     "lost": "No answer: fab watch has ended, or the way to it is closed. This is from before.",
+    "found": "{hits} of {all}",
+    "languages": "Language",
 }
 """The words of the templates."""
 
@@ -41,7 +48,7 @@ def _as_html(value: object) -> object:
 
 PAGES: Mapping[str, Callable[[object], object]] = {"html": _as_html, "md": as_markdown}
 """Ending of a template to what is done with every value that it prints."""
-FILES: Mapping[str, str] = {"html": "index.html", "md": "report.md"}
+INDEX, MARKDOWN = "index.html", "report{ending}.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,11 @@ class Page:
         title: of the run.
         run: its name.
         sections: in their order; the first is the head of the page.
-        drawings: name of a chart to its drawing as part of an HTML page.
+        drawings: name of a chart, with the ending of a language, to its drawing as part of an
+            HTML page.
         has_files: the data and pictures behind it are next to it as files.
         beside: where the files of charts and tables are, from the page: empty, or `FOLDER/`.
+        languages: in which the page can be read, the one that it shows first at the front.
     """
 
     title: str
@@ -63,6 +72,12 @@ class Page:
     drawings: Mapping[str, str]
     has_files: bool = True
     beside: str = ""
+    languages: tuple[str, ...] = (ENGLISH,)
+
+    @property
+    def is_english(self) -> bool:
+        """Whether it can be read in no other language."""
+        return self.languages == (ENGLISH,)
 
     @property
     def menu(self) -> tuple[tuple[str, str], ...]:
@@ -88,8 +103,13 @@ def write_pages(
     tell: Callable[[str], None],
     *,
     beside: str = "",
+    languages: tuple[str, ...] = (ENGLISH,),
 ) -> None:
-    """Write a report: both pages, and every file of the charts and tables on them.
+    """Write a report: its pages, and every file of the charts and tables on them.
+
+    In English, a chart's picture is `NAME.png` and the Markdown is `report.md`; in another
+    language `NAME.ko.png` and `report.ko.md`. The one HTML page has all languages that are asked
+    for. What CSV files hold is the same in all.
 
     Args:
         folder: of the report.
@@ -98,6 +118,7 @@ def write_pages(
         sections: in the order of the page.
         tell: gets the progress, a line a chart.
         beside: of pages that are moved away from their files: where these are from there.
+        languages: in which the report is written.
     """
     for file in files_in(sections):
         write_csv(file.data, folder / f"{file.stem}.csv")
@@ -105,10 +126,22 @@ def write_pages(
     drawings = {}
     for place, chart in enumerate(found, start=1):
         tell(f"Report: writing chart {place} of {len(found)}, {chart.title}")
-        drawings[chart.name] = charts.write(chart, folder)
-    page = Page(title, run, tuple(sections), drawings, beside=beside)
-    for ending, file_name in FILES.items():
-        (folder / file_name).write_text(render(page, ending), encoding="utf-8")
+        for code in languages:
+            with speaking(code):
+                drawings[f"{chart.name}{ending_of_files(code)}"] = charts.write(chart, folder)
+    page = Page(title, run, tuple(sections), drawings, beside=beside, languages=languages)
+    (folder / INDEX).write_text(render(page, "html"), encoding="utf-8")
+    for code in languages:
+        name = MARKDOWN.format(ending=ending_of_files(code))
+        text = render(replace(page, languages=(code,)), "md")
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+@pass_context
+def _mark(context: Context) -> str:
+    """What ids of the page begin with: in every language but its first, with the language."""
+    page: Page = context["page"]
+    return "" if language() == page.languages[0] else f"{language()}-"
 
 
 def render(page: Page, ending: str, template: str = "page") -> str:
@@ -120,8 +153,11 @@ def render(page: Page, ending: str, template: str = "page") -> str:
         template: stem of the template's name: `page`, or one that extends it.
     """
     printed = _environment(ending).get_template(f"{template}.{ending}.j2")
-    text = printed.render(page=page, words=WORDS)
-    return BLANK_LINES.sub("\n\n", text) if ending == "md" else text
+    with speaking(page.languages[0]):
+        text = printed.render(page=page, words=WORDS)
+    if ending == "md":
+        return BLANK_LINES.sub("\n\n", text)
+    return text if page.is_english else _with_font(text)
 
 
 @functools.cache
@@ -136,6 +172,16 @@ def _environment(ending: str) -> Environment:
         lstrip_blocks=True,
         finalize=PAGES[ending],
     )
-    environment.filters["block"] = as_block
-    environment.filters["link"] = as_link
+    environment.filters |= {"block": as_block, "link": as_link, "said": translated}
+    environment.globals |= {
+        "names": LANGUAGES,
+        "speak": switch_to,
+        "mark": _mark,
+        "pictures": lambda: ending_of_files(language()),
+    }
     return environment
+
+
+def _with_font(page: str) -> str:
+    """A page of HTML with a font of its letters that are not Latin."""
+    return page.replace("</head>", f"<style>\n{font_of(page)}</style>\n</head>", 1)

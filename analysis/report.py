@@ -13,6 +13,7 @@ from analysis.pages import write_pages
 from analysis.reading import Evidence, evidence_of, understood
 from analysis.references import with_references
 from analysis.sections import sections_of
+from analysis.text.sentence import verbatim
 from collect.account import Account
 from collect.run import RunManifest
 from collect.tables import Tables, tables_of
@@ -20,6 +21,7 @@ from collect.told import VERDICT_FILE, VerdictRecord
 from core.durable import write_file
 from core.errors import HerdError
 from core.foreign import inside, visible
+from core.language.choice import ENGLISH
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,10 @@ def _silent(_line: str) -> None:
 
 
 def write_report(
-    run_folder: Path, reports_folder: Path, tell: Callable[[str], None] = _silent
+    run_folder: Path,
+    reports_folder: Path,
+    tell: Callable[[str], None] = _silent,
+    languages: tuple[str, ...] = (ENGLISH,),
 ) -> Report:
     """Write the report of a run to `<reports_folder>/<run>/`.
 
@@ -58,6 +63,7 @@ def write_report(
         run_folder: `results/<run>`.
         reports_folder: where reports are written.
         tell: gets the progress of a large report, a line at a time.
+        languages: in which it is written; the page shows the first one first.
 
     Raises:
         HerdError: the run's folder is damaged, or the report cannot be written.
@@ -75,7 +81,7 @@ def write_report(
             folder.mkdir()
             evidence = evidence_of(run, tables, run_folder, warnings)
             told = tell if len(run.trials) >= MANY_TRIALS else _silent
-            verdict = compose(run, tables, folder, evidence, tell=told)
+            verdict = compose(run, tables, folder, evidence, tell=told, languages=languages)
             write_file(folder / VERDICT_FILE, _told(run, tables, verdict))
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
@@ -103,6 +109,7 @@ def compose(
     evidence: Evidence | None = None,
     *,
     tell: Callable[[str], None] = _silent,
+    languages: tuple[str, ...] = (ENGLISH,),
 ) -> str:
     """Write the files of a report into an empty folder.
 
@@ -112,6 +119,7 @@ def compose(
         folder: an empty folder.
         evidence: what else is known about the run; None: nothing.
         tell: gets the progress, a line at a time.
+        languages: in which it is written.
 
     Returns:
         What the run found, a sentence and its reservations; of a run with parts, a line each.
@@ -119,6 +127,6 @@ def compose(
     tell(f"Report: {len(run.cells)} cells, {len(tables.attempts)} attempts")
     study = understood(run, tables, evidence or Evidence())
     sections = with_references(run, sections_of(study))
-    write_pages(folder, run.title, run.run, sections, tell)
+    write_pages(folder, verbatim(run.title), run.run, sections, tell, languages=languages)
     details = study.verdict.details if study.parts else ()
     return "\n".join((study.verdict.spoken, *details))

@@ -78,11 +78,18 @@ def print_status(counts: Mapping[str, str | int]) -> None:
     )
 
 
-def write_report_of(folder: Path) -> Report:
-    """Write the report of a run, and print where it is and what it found."""
-    from analysis.report import write_report
+def write_report_of(folder: Path, languages: tuple[str, ...] | None = None) -> Report:
+    """Write the report of a run, and print where it is and what it found.
 
-    written = write_report(folder, PROJECT / "analysis" / "reports", say_besides)
+    Args:
+        folder: of the run.
+        languages: in which it is written; None: as the environment says.
+    """
+    from analysis.report import write_report
+    from core.language.choice import languages_of
+
+    reports = PROJECT / "analysis" / "reports"
+    written = write_report(folder, reports, say_besides, languages or languages_of())
     say(f"Report: {written.index}")
     say(written.verdict)
     return written

@@ -56,17 +56,22 @@ def history(_context: Context, last: str | None = None, json: bool = False) -> N
     help={
         "run": "name of the run (default: the latest)",
         "export": "write only this text file: every question with every system's answer",
+        "lang": "en, ko or both (default: what LLAMA_HERD_LANG says, else en)",
     }
 )
-def report(_context: Context, run: str | None = None, export: str | None = None) -> None:
+def report(
+    _context: Context, run: str | None = None, export: str | None = None, lang: str | None = None
+) -> None:
     """Rebuild the report of a run from the data in results/."""
+    from core.language.choice import languages_of
     from experiments.disk.ledger import find_run
 
+    languages = languages_of(lang)
     folder = find_run(PROJECT / "results", run)
     if export:
         export_answers_of(folder, export)
     else:
-        write_report_of(folder)
+        write_report_of(folder, languages)
 
 
 @verb(

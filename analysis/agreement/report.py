@@ -124,7 +124,7 @@ def _reference_rows(references: References) -> Iterator[dict[str, object]]:
         for weights, says in by_weights.items():
             row: dict[str, object] = {
                 "model": model,
-                "series": f"reference, {weights}",
+                "series": say("reference, {weights}", weights=weights),
                 "perplexity": math.exp(-sum(says.scored) / len(says.scored)),
                 "judgement": "the measure",
             }
@@ -245,7 +245,9 @@ def _sentence(one: Agreement, all_series: Sequence[Series]) -> str:
     if one.beyond:
         tokens, most = plural(len(one.changes), "scored token"), f"{max(one.changes):.2g}"
         parts.append(say(PROBABILITIES, tokens=tokens, beyond=one.beyond, most=most))
-    about = f"{thing(one.series, all_series)} on {nodes(one.cell.nodes)}"
+    about = say(
+        "{thing} on {nodes}", thing=thing(one.series, all_series), nodes=nodes(one.cell.nodes)
+    )
     return say(CELL_DIFFERS, cell=about, how=together(parts, "; "))
 
 

@@ -140,7 +140,8 @@ def topic_table(found: Accuracy) -> Table | None:
     for topic in topics:
         ids = [q.id for q in found.questions if (q.topic or "other") == topic]
         cells = [
-            f"{sum(grades[name] for name in ids)} of {len(ids)}" for grades in found.grades.values()
+            say("{right} of {asked}", right=sum(grades[name] for name in ids), asked=len(ids))
+            for grades in found.grades.values()
         ]
         rows.append([topic, *cells])
     return table(("Topic", *found.grades), rows, tuple(found.grades))
@@ -172,14 +173,18 @@ def accuracy_pairs(found: Accuracy, family: Family) -> Table | None:
 
 def _finding(pair: AccuracyPair) -> str:
     if pair.p_value is None:
-        return f"{plural(pair.found.questions, 'question')}: too few to name one"
-    return f"{pair.better} is right more often" if pair.better else "cannot tell"
+        return say(
+            "{questions}: too few to name one", questions=plural(pair.found.questions, "question")
+        )
+    return say("{better} is right more often", better=pair.better) if pair.better else "cannot tell"
 
 
 def sentences(found: Accuracy, family: Family) -> list[Sentence]:
     """What may be said of the systems' accuracy."""
     asked = len(found.questions)
-    shares = [f"{name} {_short(found.share(name))}" for name in found.grades]
+    shares = [
+        say("{name} {short}", name=name, short=_short(found.share(name))) for name in found.grades
+    ]
     told = [say(RIGHT_OF, questions=plural(asked, "question"), shares=listing(shares))]
     if len(found.grades) == 1:
         return told

@@ -12,6 +12,7 @@ from analysis.answers.asked_pairs import WHOLE
 from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswers, with_waiting
 from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.tabulate import Table, table
+from analysis.text.sentence import say, together
 from analysis.text.wording import NOTHING, interval, number, plural, ratio
 from collect.grading import is_right
 from collect.questions import Question
@@ -81,7 +82,17 @@ def waiting_table(systems: Sequence[SystemAnswers]) -> Table:
             str(len(system.by_question("total_ms"))),
             *(interval(system.estimate(name, scale), brief=True) for name, scale in TIMES),
             *([interval(system.estimate("total_ms", 1e-3), brief=True)] if again else []),
-            *([f"{system.asked_again} of {len(system.timed)}"] if again else []),
+            *(
+                [
+                    say(
+                        "{asked_again} of {timed}",
+                        asked_again=system.asked_again,
+                        timed=len(system.timed),
+                    )
+                ]
+                if again
+                else []
+            ),
             how_timed(system),
         ]
         for system in systems
@@ -100,9 +111,21 @@ def how_timed(system: SystemAnswers) -> str:
         return "not: an emulated processor"
     if system.timed.empty:
         return "not: replayed answers"
-    where = system.path if system.is_comparable else f"{system.path}, with a software GPU"
+    where = (
+        system.path
+        if system.is_comparable
+        else say("{path}, with a software GPU", path=system.path)
+    )
     replayed = int(system.answers["replayed"].sum())
-    return f"{where}; {plural(replayed, 'replayed answer')} left out" if replayed else where
+    return (
+        say(
+            "{where}; {replayed} left out",
+            where=where,
+            replayed=plural(replayed, "replayed answer"),
+        )
+        if replayed
+        else where
+    )
 
 
 def time_pairs(systems: Sequence[SystemAnswers], family: Family) -> Table | None:
@@ -115,7 +138,7 @@ def time_pairs(systems: Sequence[SystemAnswers], family: Family) -> Table | None
         one, other = (system.by_question(ASKED_TO_WHOLE) for system in (first, second))
         sooner = sum(one[question] < other[question] for question in map(str, found.ratio.blocks))
         times = ratio(found.ratio, brief=True)
-        how_often = f"{sooner} of {found.pair.n}"
+        how_often = say("{sooner} of {n}", sooner=sooner, n=found.pair.n)
         rows.append([first.name, second.name, how_often, times, _so(found)])
     columns = ("System", "Against", "Faster on", "Ratio of times (95 %)", "Verdict")
     return table(columns, rows, [columns[3]]) if rows else None
@@ -124,7 +147,7 @@ def time_pairs(systems: Sequence[SystemAnswers], family: Family) -> Table | None
 def _so(second: Compared) -> str:
     """Say how the first system compares with the second, from the opposite comparison."""
     if not second.is_tried:
-        return f"{plural(second.pair.n, 'question')}: too few to generalise"
+        return say("{n}: too few to generalise", n=plural(second.pair.n, "question"))
     told = {Claim.FASTER: "slower", Claim.SLOWER: "faster"}
     return told.get(second.finding, str(second.finding))
 
@@ -151,7 +174,13 @@ def _card(question: Question, system: SystemAnswers, answers: pd.DataFrame) -> S
     others = sum(text != texts[0] for text in texts)
     facts = [_tokens(answers), *_times(system, question), *_cut(answers), *_troubles(answers)]
     if others:
-        facts.append(f"different answer in {others} of {plural(len(texts), 'trial')}")
+        facts.append(
+            say(
+                "different answer in {others} of {texts}",
+                others=others,
+                texts=plural(len(texts), "trial"),
+            )
+        )
     mark = ""
     if question.key is not None:
         mark = "right" if is_right(question.key, texts[0]) else "wrong"
@@ -162,10 +191,10 @@ def _tokens(answers: pd.DataFrame) -> str:
     # A piece may hold several tokens, but not more are generated than are allowed.
     at_least = (answers["tokens_from"] == "pieces") & (answers["truncated"] != True)  # noqa: E712
     counts = dict.fromkeys(
-        f"{count} or more" if more else str(count)
+        say("{count} or more", count=count) if more else str(count)
         for count, more in zip(answers["tokens"], at_least.fillna(value=True), strict=True)
     )
-    return f"{', '.join(counts)} tokens"
+    return say("{counts} tokens", counts=together(counts, ", "))
 
 
 def _times(system: SystemAnswers, question: Question) -> list[str]:
@@ -176,11 +205,15 @@ def _times(system: SystemAnswers, question: Question) -> list[str]:
         return ["replayed, not timed"] if system.has_replayed else ["not timed"]
     first, whole = (_each(timed[name] * scale) for name, scale in TIMES[:2])
     rate = _each(timed["tokens_per_s"])
-    return [f"TTFT {first} s", f"whole answer {whole} s", f"{rate} tokens/s"]
+    return [
+        say("TTFT {first} s", first=first),
+        say("whole answer {whole} s", whole=whole),
+        say("{rate} tokens/s", rate=rate),
+    ]
 
 
 def _each(values: pd.Series) -> str:
-    return ", ".join(number(float(value)) for value in values.dropna()) or NOTHING
+    return together((number(float(value)) for value in values.dropna()), ", ") or NOTHING
 
 
 def _cut(answers: pd.DataFrame) -> list[str]:
@@ -195,5 +228,11 @@ def _troubles(answers: pd.DataFrame) -> list[str]:
     tries = answers["tries"].fillna(1)
     if tries.max() > 1:
         waited_s = float(answers["waited_ms"].max()) / 1000
-        told.append(f"asked {tries.max()} times, {number(waited_s)} s of it before the last try")
+        told.append(
+            say(
+                "asked {most} times, {waited_s} s of it before the last try",
+                most=tries.max(),
+                waited_s=number(waited_s),
+            )
+        )
     return [*told, *(str(error) for error in answers["error"].dropna().unique())]

@@ -11,6 +11,7 @@ from analysis.answers.systems import INTERNET, SystemAnswers
 from analysis.blocks import Figure
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Family, standing
+from analysis.text.sentence import say
 from analysis.text.wording import DASH, listing, number
 from analysis.verdict.scaling_text import thrown_away
 
@@ -65,7 +66,9 @@ def asked_figures(
         found += _most_right(graded, family)
     if thrown := thrown_away(cells):
         good, made = (sum(getattr(c.attempts, name) for c in cells) for name in ("good", "made"))
-        found.append(Figure("Attempts that count", f"{good} of {made}", "", thrown))
+        found.append(
+            Figure("Attempts that count", say("{good} of {made}", good=good, made=made), "", thrown)
+        )
     remote = {system.name for system in systems if system.is_remote}
     return tuple(_with_path(figure, remote) for figure in found)
 
@@ -78,15 +81,20 @@ def _figure(shown: _Shown, values: Mapping[str, float], family: Family, scope: s
     if number(ordered[-1]) != value:
         value += f"{DASH}{number(ordered[-1])}"
     if len(left) == len(values):
-        why = "not distinguishable" if tried else f"on {scope}"
-        return Figure(shown.title, value, shown.unit, f"{_each(values, shown.unit)}; {why}")
+        why = "not distinguishable" if tried else say("on {scope}", scope=scope)
+        return Figure(
+            shown.title,
+            value,
+            shown.unit,
+            say("{each}; {why}", each=_each(values, shown.unit), why=why),
+        )
     apart = " (not distinguishable)" if len(left) > 1 else ""
     return Figure(shown.best, value, shown.unit, f"{listing(left)}{apart}")
 
 
 def _each(values: Mapping[str, float], unit: str) -> str:
     if len(values) > MOST_NAMED:
-        return f"medians of {len(values)} systems"
+        return say("medians of {values} systems", values=len(values))
     return listing([f"{name} {number(value)} {unit}" for name, value in values.items()])
 
 
@@ -101,7 +109,7 @@ def _most_right(graded: Accuracy, family: Family) -> list[Figure]:
     hits = sorted(graded.share(name).hits for name in left)
     value = str(hits[0]) if hits[0] == hits[-1] else f"{hits[0]}{DASH}{hits[-1]}"
     apart = " (not distinguishable)" if len(left) > 1 else ""
-    unit = f"of {len(graded.questions)}"
+    unit = say("of {questions}", questions=len(graded.questions))
     return [Figure("Most correct answers", value, unit, f"{listing(left)}{apart}")]
 
 
@@ -110,5 +118,14 @@ def _with_path(figure: Figure, remote: set[str]) -> Figure:
     named = [name for name in sorted(remote) if name in figure.about]
     if not named or figure.name.startswith(("Most correct", "Attempts")):
         return figure
-    whose = "" if len(named) == 1 and figure.about == named[0] else f"{listing(named)} "
-    return Figure(figure.name, figure.value, figure.unit, f"{figure.about}; {whose}{INTERNET}")
+    whose = (
+        ""
+        if len(named) == 1 and figure.about == named[0]
+        else say("{named} ", named=listing(named))
+    )
+    return Figure(
+        figure.name,
+        figure.value,
+        figure.unit,
+        say("{about}; {whose}{INTERNET}", about=figure.about, whose=whose, INTERNET=INTERNET),
+    )

@@ -12,6 +12,7 @@ from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswe
 from analysis.cells.family import Pair, Side
 from analysis.statistics.proportions import FEWEST_TO_NAME, discordance
 from analysis.statistics.stats import Ratio, paired_ratio
+from analysis.text.sentence import say
 from collect.ratings import RUBRICS
 
 FIRST, WHOLE, RATE = "first token", "whole answer", "tokens/s of an answer"
@@ -28,7 +29,7 @@ Figures = Mapping[str, Mapping[str, float]]
 
 def rated_for(rubric: str) -> str:
     """What a comparison of ratings is called."""
-    return f"rated for {rubric}"
+    return say("rated for {rubric}", rubric=rubric)
 
 
 def ratings_of(systems: Sequence[SystemAnswers], scores: pd.DataFrame, rubric: str) -> Figures:

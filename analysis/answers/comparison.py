@@ -156,7 +156,11 @@ def comparison_of(
     details = {system.name: detail_of(questions, system) for system in systems}
     cells = [cell for series in all_series for cell in series.cells]
     traits = traits_of(systems, graded, details, tables, family, scores)
-    scope = f"these {count(len(questions))} questions" if len(questions) > 1 else "this question"
+    scope = (
+        say("these {questions} questions", questions=count(len(questions)))
+        if len(questions) > 1
+        else "this question"
+    )
     return Comparison(
         systems=systems,
         questions=questions,
@@ -251,8 +255,12 @@ def _headline(systems: Sequence[SystemAnswers], scope: str, cells: Sequence[Cell
 def _without(all_series: Sequence[Series]) -> list[str]:
     """Systems that were to answer and have no answer that counts."""
     missing = [
-        f"{series.label} on {nodes(cell.nodes)} "
-        f"({bare(cell.reasons[0]) if cell.reasons else cell.state})"
+        say(
+            "{label} on {nodes} ({value})",
+            label=series.label,
+            nodes=nodes(cell.nodes),
+            value=bare(cell.reasons[0]) if cell.reasons else cell.state,
+        )
         for series in all_series
         for cell in series.cells
         if not cell.is_measured
@@ -271,7 +279,15 @@ def _caveats(systems: Sequence[SystemAnswers], scope: str, questions: int) -> li
         found.append(together([say(FEW_QUESTIONS, scope=scope), ranges]))
     again = [system for system in systems if system.asked_again]
     if again:
-        told = [f"{s.name} for {s.asked_again} of {len(s.timed)} answers" for s in again]
+        told = [
+            say(
+                "{name} for {asked_again} of {timed} answers",
+                name=s.name,
+                asked_again=s.asked_again,
+                timed=len(s.timed),
+            )
+            for s in again
+        ]
         found.append(say(ASKED_AGAIN, systems=listing(told)))
     remote = [system.name for system in systems if system.is_remote]
     if remote:

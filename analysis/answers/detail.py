@@ -12,6 +12,7 @@ import numpy as np
 
 from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
+from analysis.text.sentence import say
 from analysis.text.wording import NOTHING, percent
 from collect.questions import Question
 from collect.spoken_numbers import numbers_in
@@ -79,9 +80,15 @@ def detail_table(details: dict[str, Detail]) -> Table:
             name,
             *(f"{value:g}" for value in (found.words, found.sentences, found.numbers)),
             percent(found.again),
-            f"{found.own_writing} of {found.of_writing}" if found.of_writing else NOTHING,
-            f"{found.cut_off} of {found.answers}",
-            f"{found.refused} of {found.answers}",
+            say(
+                "{own_writing} of {of_writing}",
+                own_writing=found.own_writing,
+                of_writing=found.of_writing,
+            )
+            if found.of_writing
+            else NOTHING,
+            say("{cut_off} of {answers}", cut_off=found.cut_off, answers=found.answers),
+            say("{refused} of {answers}", refused=found.refused, answers=found.answers),
         ]
         for name, found in details.items()
     ]

@@ -126,7 +126,8 @@ def _row(axes: Axes, row: int, data: pd.DataFrame, look: style.Look) -> None:
     name = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
     remote = " (over the Internet)" if median["measured"] == INTERNET else ""
     axes.annotate(
-        f"{name}{remote}: {number(value)} s", (0, row - 0.42),
+        say("{name}{remote}: {s} s", name=name, remote=remote, s=number(value)),
+        (0, row - 0.42),
         xycoords=axes.get_yaxis_transform(), va="center", fontsize=8.5, color=style.INK,
     )  # fmt: skip
 

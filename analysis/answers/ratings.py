@@ -14,6 +14,7 @@ from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
 from analysis.statistics.kappa import weighted_kappa
 from analysis.statistics.stats import mean
+from analysis.text.sentence import say
 from analysis.text.wording import DASH, NOTHING, plural
 from collect.ratings import RUBRICS, Judgement, answer_hash
 
@@ -97,7 +98,7 @@ def _rater_table(ratings: Ratings, there: set[tuple[str, str]]) -> Table:
         rows.append(
             [
                 rater,
-                f"{whole} of {len(there)}",
+                say("{whole} of {there}", whole=whole, there=len(there)),
                 str(sum(bool(one.scores) and not one.is_whole for one in judged)),
                 _date(min(one.at for one in judged)),
                 _date(max(one.at for one in judged)),
@@ -118,7 +119,10 @@ def _mean_table(scores: pd.DataFrame) -> Table:
         by_question = own.groupby("question")[list(RUBRICS)].mean()
         means = [_mean(list(by_question[rubric].dropna())) for rubric in RUBRICS]
         rows.append([str(system), *means])
-    columns = ("System", *(f"{rubric.capitalize()}: mean (95 %)" for rubric in RUBRICS))
+    columns = (
+        "System",
+        *(say("{rubric}: mean (95 %)", rubric=rubric.capitalize()) for rubric in RUBRICS),
+    )
     return table(columns, rows, columns[1:])
 
 
@@ -129,11 +133,11 @@ def _mean(points: Sequence[float]) -> str:
         return NOTHING
     over = plural(found.n, "question")
     if found.low is None or found.high is None:
-        return f"{found.value:.1f}, {over}"
+        return say("{value:.1f}, {over}", value=found.value, over=over)
     ends = f"{max(found.low, LOWEST):.1f}{DASH}{min(found.high, HIGHEST):.1f}"
     if found.has_interval:
-        return f"{found.value:.1f} ({ends}), {over}"
-    return f"{found.value:.1f} (range {ends}), {over}"
+        return say("{value:.1f} ({ends}), {over}", value=found.value, ends=ends, over=over)
+    return say("{value:.1f} (range {ends}), {over}", value=found.value, ends=ends, over=over)
 
 
 def _point_table(scores: pd.DataFrame) -> Table:
@@ -171,7 +175,9 @@ def _agreement_table(ratings: Ratings) -> Table:
             row.append(f"{NOTHING if kappa is None else f'{kappa:.2f}'} (n = {len(pairs)})")
         rows.append(row)
     if len(rows) > 1:
-        rows.append([f"Mean of {len(rows)} pairs", *(_mean_kappa(k) for k in found.values())])
+        rows.append(
+            [say("Mean of {rows} pairs", rows=len(rows)), *(_mean_kappa(k) for k in found.values())]
+        )
     columns = ("Raters", *(rubric.capitalize() for rubric in RUBRICS))
     return table(columns, rows, columns[1:])
 
@@ -179,4 +185,6 @@ def _agreement_table(ratings: Ratings) -> Table:
 def _mean_kappa(kappas: Sequence[float]) -> str:
     if not kappas:
         return NOTHING
-    return f"{float(np.mean(kappas)):.2f} ({plural(len(kappas), 'pair')})"
+    return say(
+        "{mean:.2f} ({kappas})", mean=float(np.mean(kappas)), kappas=plural(len(kappas), "pair")
+    )

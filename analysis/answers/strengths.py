@@ -15,6 +15,7 @@ from analysis.answers.detail import Detail
 from analysis.answers.prices import cost_of_system, in_currency
 from analysis.answers.systems import INTERNET, SystemAnswers
 from analysis.cells.family import Family, standing
+from analysis.text.sentence import say
 from analysis.text.wording import bare, listing, number, percent, plural
 from collect.ratings import RUBRICS
 from collect.tables import Tables
@@ -94,8 +95,10 @@ TIMED = (
 )  # fmt: skip
 RATED = {
     rubric: _Quantity(
-        rated_for(rubric), f"Rated for {rubric}", f"Rated best for {rubric}",
-        f"Rated lowest for {rubric}", "of 5", "above", "below", "ratings", middle=statistics.fmean,
+        rated_for(rubric), say("Rated for {rubric}", rubric=rubric),
+        say("Rated best for {rubric}", rubric=rubric),
+        say("Rated lowest for {rubric}", rubric=rubric), "of 5", "above", "below", "ratings",
+        middle=statistics.fmean,
     )
     for rubric in RUBRICS
 }  # fmt: skip
@@ -158,7 +161,7 @@ def _extremes(
     few = any(not row.is_tried for row in family.rows if row.pair.what == quantity.what)
     for name in figures:
         told = f"{number(_middle(figures, quantity, name) * quantity.scale)} {quantity.unit}"
-        over = f" ({INTERNET})" if name in remote else ""
+        over = say(" ({INTERNET})", INTERNET=INTERNET) if name in remote else ""
         told += over
         for lines, is_best in ((good, True), (bad, False)):
             make = _counted if few else _proved
@@ -192,7 +195,16 @@ def _counted(
         return ""
     word = quantity.ahead if is_best else quantity.behind
     than = "the other" if len(rivals) == 1 else "all others"
-    return f"{quantity.title} on {_these(of)}: {told}, {word} {than} on {times} of {of}"
+    return say(
+        "{title} on {these}: {shown}, {word} {than} on {times} of {of}",
+        title=quantity.title,
+        these=_these(of),
+        shown=told,
+        word=word,
+        than=than,
+        times=times,
+        of=of,
+    )
 
 
 def _proved(
@@ -211,12 +223,23 @@ def _proved(
         return ""
     title = quantity.best if is_best else quantity.worst
     word = quantity.ahead if is_best else quantity.behind
-    apart = f"; not distinguishable from {listing(rest)}" if rest else ""
-    return f"{title}: {told}, {word} {listing(over)}{apart}"
+    apart = say("; not distinguishable from {rest}", rest=listing(rest)) if rest else ""
+    return say(
+        "{title}: {shown}, {word} {over}{apart}",
+        title=title,
+        shown=told,
+        word=word,
+        over=listing(over),
+        apart=apart,
+    )
 
 
 def _these(questions: int) -> str:
-    return f"these {questions} questions" if questions > 1 else "this question"
+    return (
+        say("these {questions} questions", questions=questions)
+        if questions > 1
+        else "this question"
+    )
 
 
 def _ahead(
@@ -237,42 +260,69 @@ def _right(
     hits = {name: accuracy.share(name).hits for name in accuracy.grades}
     for name in accuracy.grades:
         share = accuracy.share(name)
-        told = f"{share.hits} of {plural(share.of, 'keyed question')}"
+        told = say("{hits} of {of}", hits=share.hits, of=plural(share.of, "keyed question"))
         if not accuracy.may_name and max(hits.values()) > min(hits.values()):
             lines = good if hits[name] == max(hits.values()) else bad
             if hits[name] in (max(hits.values()), min(hits.values())):
                 lines[name].append(
-                    Statement(f"Right on {_these(share.of)}: {share.hits}", "accuracy")
+                    Statement(
+                        say("Right on {these}: {hits}", these=_these(share.of), hits=share.hits),
+                        "accuracy",
+                    )
                 )
         ahead, behind, _ = standing(family, RIGHT, name, accuracy.grades)
         if ahead:
             good[name].append(
-                Statement(f"Right more often than {listing(ahead)}: {told}", "accuracy")
+                Statement(
+                    say("Right more often than {ahead}: {shown}", ahead=listing(ahead), shown=told),
+                    "accuracy",
+                )
             )
         if behind:
             bad[name].append(
-                Statement(f"Right less often than {listing(behind)}: {told}", "accuracy")
+                Statement(
+                    say(
+                        "Right less often than {behind}: {shown}",
+                        behind=listing(behind),
+                        shown=told,
+                    ),
+                    "accuracy",
+                )
             )
         if accuracy.silent[name]:
             nothing = plural(accuracy.silent[name], "keyed question")
-            bad[name].append(Statement(f"Answered {nothing} with nothing", "accuracy"))
+            bad[name].append(
+                Statement(say("Answered {nothing} with nothing", nothing=nothing), "accuracy")
+            )
 
 
 def _shortcomings(found: Detail) -> list[Statement]:
     lines = []
     if found.cut_off:
-        share = f"{found.cut_off} of {plural(found.answers, 'answer')}"
-        lines.append(Statement(f"Cut off at the most tokens allowed: {share}", "detail"))
+        share = say(
+            "{cut_off} of {answers}", cut_off=found.cut_off, answers=plural(found.answers, "answer")
+        )
+        lines.append(
+            Statement(say("Cut off at the most tokens allowed: {share}", share=share), "detail")
+        )
     if found.refused:
-        share = f"{found.refused} of {plural(found.answers, 'answer')}"
-        lines.append(Statement(f"Refused to answer: {share}", "detail"))
+        share = say(
+            "{refused} of {answers}", refused=found.refused, answers=plural(found.answers, "answer")
+        )
+        lines.append(Statement(say("Refused to answer: {share}", share=share), "detail"))
     if found.again >= TURNS_IN_CIRCLES:
-        share = percent(found.again)
-        lines.append(Statement(f"Repeats itself: {share} of its runs of three words", "detail"))
+        told = say("Repeats itself: {share} of its runs of three words", share=percent(found.again))
+        lines.append(Statement(told, "detail"))
     foreign = found.of_writing - found.own_writing
     if foreign:
-        told = f"{foreign} of {plural(found.of_writing, 'answer')}"
-        lines.append(Statement(f"In another writing than the question: {told}", "detail"))
+        told = say(
+            "{foreign} of {of_writing}",
+            foreign=foreign,
+            of_writing=plural(found.of_writing, "answer"),
+        )
+        lines.append(
+            Statement(say("In another writing than the question: {shown}", shown=told), "detail")
+        )
     return lines
 
 
@@ -290,7 +340,11 @@ def _steady(system: SystemAnswers) -> list[Statement]:
         return []
     return [
         Statement(
-            f"The same answer in every trial to {plural(repeated, 'question')}", "side-by-side"
+            say(
+                "The same answer in every trial to {repeated}",
+                repeated=plural(repeated, "question"),
+            ),
+            "side-by-side",
         )
     ]
 
@@ -299,8 +353,12 @@ def _unsteady(system: SystemAnswers) -> list[Statement]:
     differing, repeated = _variants(system)
     if not differing:
         return []
-    told = f"{differing} of {plural(repeated, 'question')}"
-    return [Statement(f"Another answer from trial to trial to {told}", "side-by-side")]
+    told = say(
+        "{differing} of {repeated}", differing=differing, repeated=plural(repeated, "question")
+    )
+    return [
+        Statement(say("Another answer from trial to trial to {shown}", shown=told), "side-by-side")
+    ]
 
 
 def _retries(system: SystemAnswers) -> list[Statement]:
@@ -308,8 +366,12 @@ def _retries(system: SystemAnswers) -> list[Statement]:
     if not again:
         return []
     waited_s = float(system.answers["waited_ms"].max()) / 1000
-    told = f"{again} of {plural(len(system.answers), 'answer')}"
-    text = f"Had to be asked again for {told}, up to {number(waited_s)} s longer, in its times"
+    told = say("{again} of {answers}", again=again, answers=plural(len(system.answers), "answer"))
+    text = say(
+        "Had to be asked again for {shown}, up to {waited_s} s longer, in its times",
+        shown=told,
+        waited_s=number(waited_s),
+    )
     return [Statement(text, "side-by-side")]
 
 
@@ -319,7 +381,14 @@ def _costs(system: SystemAnswers, answers: pd.DataFrame) -> list[Statement]:
         return []
     cost = in_currency(1000 * bill.answer, bill.price)
     return [
-        Statement(f"Costs {cost} for 1000 answers, by the prices of {bill.price.date}", "price")
+        Statement(
+            say(
+                "Costs {cost} for 1000 answers, by the prices of {date}",
+                cost=cost,
+                date=bill.price.date,
+            ),
+            "price",
+        )
     ]
 
 
@@ -329,5 +398,15 @@ def _failures(system: SystemAnswers, attempts: pd.DataFrame) -> list[Statement]:
     if failed.empty:
         return []
     causes = failed["cause"].dropna()
-    why = f": {bare(str(causes.iloc[0]))}" if len(causes) else ""
-    return [Statement(f"{len(failed)} of {plural(len(own), 'attempt')} failed{why}", "failures")]
+    why = say(": {cause}", cause=bare(str(causes.iloc[0]))) if len(causes) else ""
+    return [
+        Statement(
+            say(
+                "{failed} of {own} failed{why}",
+                failed=len(failed),
+                own=plural(len(own), "attempt"),
+                why=why,
+            ),
+            "failures",
+        )
+    ]

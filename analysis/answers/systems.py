@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.cells.cells import API_ENGINE, RATES, CellResult, Series
 from analysis.statistics.stats import Estimate, estimate
+from analysis.text.sentence import say
 from analysis.text.wording import nodes
 from collect.run import SystemRecord
 
@@ -121,7 +122,7 @@ def systems_of(
         for cell in series.measured:
             name = series.label
             if is_told or len(series.cells) > 1:
-                name += f", {nodes(cell.nodes)}"
+                name += say(", {nodes}", nodes=nodes(cell.nodes))
             own = answers[answers["cell_id"] == cell.record.cell_id]
             if len(own):
                 api = apis.get(str(series.params.get("system")))

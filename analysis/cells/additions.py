@@ -15,6 +15,7 @@ from analysis.cells.family import Compared, Family
 from analysis.cells.labels import DEVICE, named_by, varying_axes
 from analysis.cells.machines import Machines
 from analysis.cells.scaling import DECODE, base_of, compare, setups_of, shared_params
+from analysis.text.sentence import say
 from core.record import Scalar
 
 
@@ -109,7 +110,7 @@ def additions_of(
             Setup(
                 params=params,
                 label=named_by(params, varying, otherwise=engine),
-                who=f"{engine} ({extra})" if extra else engine,
+                who=say("{engine} ({extra})", engine=engine, extra=extra) if extra else engine,
                 base=next((one for one in made if one.cell is base), None),
                 additions=made,
             )

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series, cell_results, series_of, subject
+from analysis.cells.cells import CellResult, Series, cell_results, engine_named, series_of, thing
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.scaling import DECODE, SPEED
 from analysis.statistics.floor import Floor, noise_floor
 from analysis.statistics.stats import paired_ratio
+from analysis.text.sentence import say
 from analysis.text.wording import nodes
 from collect.arms import ARM, FIRST, SECOND, has_arms
 from collect.run import RunManifest
@@ -169,9 +170,9 @@ def name_of(series: Series, cell: CellResult, arms: Sequence[Series]) -> str:
     """A cell for readers, without its arm."""
     plain = [one for one in arms if one.params.get(ARM) != SECOND]
     models = {(one.model, one.weights) for one in plain}
-    who = subject(series, plain, with_model=len(models) > 1)
-    who = str(series.params.get("system", who.removeprefix("for ").removeprefix("with ")))
-    return f"{who} on {nodes(cell.nodes)}" if cell.nodes else who
+    named = thing if len(models) > 1 else engine_named
+    who = str(series.params["system"]) if "system" in series.params else named(series, plain)
+    return say("{who} on {nodes}", who=who, nodes=nodes(cell.nodes)) if cell.nodes else who
 
 
 def _key(series: Series) -> frozenset[tuple[str, object]]:
@@ -193,8 +194,8 @@ def speeds_of_arms(arms: Sequence[Series]) -> Iterator[Armed]:
 def sides_of(name: str, cell: CellResult, other: CellResult) -> tuple[Side, Side]:
     """Both arms of a cell as the sides of a comparison."""
     return (
-        Side(cell.record.cell_id, f"{name}, arm {FIRST}"),
-        Side(other.record.cell_id, f"{name}, arm {SECOND}"),
+        Side(cell.record.cell_id, say("{name}, arm {arm}", name=name, arm=FIRST)),
+        Side(other.record.cell_id, say("{name}, arm {arm}", name=name, arm=SECOND)),
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from analysis.cells.gpus import UsedGpu, gpus_used
 from analysis.cells.labels import FIRST_NODES, GROUPS, ON, in_words, named_by, varying_axes
 from analysis.statistics.stats import Estimate, estimate
+from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, plural
 from collect.account import STATES
 from collect.cells import CellRecord
@@ -124,11 +125,18 @@ class CellResult:
         if self.is_complete:
             return "complete, emulated" if self.emulated else "complete"
         if self.is_measured:
-            return f"{self.counts['done']} of {plural(self.planned, 'trial')}"
+            return say(
+                "{done} of {planned}",
+                done=self.counts["done"],
+                planned=plural(self.planned, "trial"),
+            )
         states = [state for state in STATES if self.counts[state]]
         if len(states) == 1:
             return states[0]
-        return ", ".join(f"{self.counts[state]} {state}" for state in states)
+        return together(
+            (say("{counts} {state}", counts=self.counts[state], state=state) for state in states),
+            ", ",
+        )
 
     def by_block(self, column: str) -> dict[int, float]:
         """Block to value of a column, for done trials that have one; not to be changed."""
@@ -297,7 +305,7 @@ def _result(
     ]
     emulated = [name for name in record.nodes if name in all_emulated]
     if emulated:
-        reasons.append(f"the processor of {listing(emulated)} is emulated")
+        reasons.append(say("the processor of {emulated} is emulated", emulated=listing(emulated)))
     return CellResult(
         record=record,
         counts={state: states[state] for state in STATES},
@@ -352,7 +360,7 @@ def _software(cells: Iterable[CellResult]) -> str:
         return ""
     if all(cell.software for cell in measured):
         return SOFTWARE_GPU
-    return f"GPU (software on {listing(list(names))})"
+    return say("GPU (software on {found})", found=listing(list(names)))
 
 
 def _name(params: Mapping[str, Scalar], axes: Collection[str], software: str) -> str:
@@ -390,14 +398,18 @@ def constants(series: Iterable[Series]) -> str:
     parts = [_spelled(shared)]
     for engine, own in by_engine.items():
         rest = {axis: value for axis, value in own.items() if axis not in everywhere}
-        parts.append(f"those of {engine} {_spelled(rest)}" if rest else "")
-    return "; ".join(part for part in parts if part)
+        parts.append(
+            say("those of {engine} {spelled}", engine=engine, spelled=_spelled(rest))
+            if rest
+            else ""
+        )
+    return together((part for part in parts if part), "; ")
 
 
 def _spelled(params: Mapping[str, Scalar]) -> str:
     first = [axis for axis in ("engine", "model", "weights") if axis in params]
     rest = sorted(params.keys() - set(first))
-    return ", ".join(in_words(axis, params[axis]) for axis in (*first, *rest))
+    return together((in_words(axis, params[axis]) for axis in (*first, *rest)), ", ")
 
 
 def subject(
@@ -406,7 +418,7 @@ def subject(
     *,
     with_model: bool = True,
     without: Collection[str] = (),
-) -> str:
+) -> Sentence:
     """`for stories15m (f32) with distributed-llama (net-turbo off)`, or from `with` on.
 
     Args:
@@ -415,14 +427,29 @@ def subject(
         with_model: name its model, too.
         without: axes that need no name here.
     """
+    engine = engine_named(series, all_series, without)
+    if not with_model:
+        return say("with {engine}", engine=engine)
+    return say("for {model} with {engine}", model=_model_named(series), engine=engine)
+
+
+def engine_named(
+    series: Series, all_series: Iterable[Series], without: Collection[str] = ()
+) -> Sentence:
+    """`distributed-llama (net-turbo off)`: the engine, and what else distinguishes a series."""
     varying = varying_axes(other.params for other in all_series)
     rest = [axis for axis in varying if axis not in ("engine", "model", "weights", *without)]
     extra = named_by(series.params, rest, software=series.software)
-    weights = f" ({series.weights})" if series.weights else ""
-    model = f"for {series.model}{weights} " if with_model else ""
-    return f"{model}with {series.engine}" + (f" ({extra})" if extra else "")
+    if not extra:
+        return say("{engine}", engine=series.engine)
+    return say("{engine} ({extra})", engine=series.engine, extra=extra)
 
 
-def thing(series: Series, all_series: Iterable[Series]) -> str:
+def _model_named(series: Series) -> str:
+    return f"{series.model} ({series.weights})" if series.weights else series.model
+
+
+def thing(series: Series, all_series: Iterable[Series]) -> Sentence:
     """`stories15m (f32) with distributed-llama (net-turbo off)`."""
-    return subject(series, all_series).removeprefix("for ")
+    engine = engine_named(series, all_series)
+    return say("{model} with {engine}", model=_model_named(series), engine=engine)

@@ -180,4 +180,6 @@ def change_by_nodes(found: Sequence[ScoredCell], all_series: Sequence[Series]) -
 
 def named_cell(one: ScoredCell, all_series: Sequence[Series]) -> str:
     """Name a cell in a sentence."""
-    return f"{thing(one.series, all_series)} on {nodes(one.cell.nodes)}"
+    return say(
+        "{thing} on {nodes}", thing=thing(one.series, all_series), nodes=nodes(one.cell.nodes)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from analysis.text.sentence import say, together
 from analysis.text.wording import plural
 from collect.labels import deployments
 from core.record import Scalar
@@ -42,37 +43,41 @@ def in_words(axis: str, value: Scalar) -> str:
         "model": str(value),
         "weights": str(value),
         "system": str(value),
-        "workers": f"workers {value}",
+        "workers": say("workers {value}", value=value),
         "threads": "all cores"
         if value == 0
         else plural(int(value), "thread")
         if axis == "threads"
         else "",
-        "context": "the model's context" if value == 0 else f"a context of {value} tokens",
-        "prompt_tokens": f"a prompt of {value} tokens",
-        "generate_tokens": f"{value} generated tokens",
-        "link_mbit": f"{value} Mbit/s" if value else "the lab's link",
-        "link_delay_ms": f"+{value} ms round trip" if value else "no delay",
-        "net_turbo": f"net-turbo {switch}",
-        "split_mode": f"split by {value}",
+        "context": "the model's context"
+        if value == 0
+        else say("a context of {value} tokens", value=value),
+        "prompt_tokens": say("a prompt of {value} tokens", value=value),
+        "generate_tokens": say("{value} generated tokens", value=value),
+        "link_mbit": say("{value} Mbit/s", value=value) if value else "the lab's link",
+        "link_delay_ms": say("+{value} ms round trip", value=value) if value else "no delay",
+        "net_turbo": say("net-turbo {switch}", switch=switch),
+        "split_mode": say("split by {value}", value=value),
         ON: _named(str(value)),
         GROUPS: _divided(str(value)),
         DEVICE: "GPU" if value == ON_GPU else str(value).upper(),
     }
-    return spelled.get(axis, f"{axis.replace('_', ' ')} {switch}")
+    return spelled.get(
+        axis, say("{replace} {switch}", replace=axis.replace("_", " "), switch=switch)
+    )
 
 
 def _named(machines: str) -> str:
     """The value of `ON` in words."""
     if machines == FIRST_NODES:
         return "the first nodes"
-    return machines if "+" in machines else f"{machines} alone"
+    return machines if "+" in machines else say("{machines} alone", machines=machines)
 
 
 def _divided(groups: str) -> str:
     """A value of `GROUPS` in words: figures of such a cell are those of one user."""
     told = deployments(groups)
-    return told if groups.startswith("1x") else f"one user of {told}"
+    return told if groups.startswith("1x") else say("one user of {shown}", shown=told)
 
 
 def named_by(
@@ -97,9 +102,13 @@ def named_by(
     ] or [otherwise]
     if software and software not in words:
         words.append(software)
-    return ", ".join(filter(None, words))
+    return together(filter(None, words), ", ")
 
 
 def link_in_words(mbit: int, delay_ms: int) -> str:
     """`100 Mbit/s, +100 ms round trip`."""
-    return f"{in_words('link_mbit', mbit)}, {in_words('link_delay_ms', delay_ms)}"
+    return say(
+        "{in_words}, {in_words_2}",
+        in_words=in_words("link_mbit", mbit),
+        in_words_2=in_words("link_delay_ms", delay_ms),
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from analysis.cells.cells import SOFTWARE_GPU, CellResult
 from analysis.cells.gpus import UsedGpu
 from analysis.cells.labels import DEVICE, ON_GPU
+from analysis.text.sentence import say
 from analysis.text.wording import TIMES, listing, plural
 from core.record import Scalar
 
@@ -37,7 +38,7 @@ class Machines:
         is_on_gpu = cell.record.params.get(DEVICE) == ON_GPU
         if is_on_gpu and not any(name in self.gpus for name in cell.record.nodes):
             # No attempt says which of them has the GPU; the same machines on their CPUs are others.
-            return f"{told} (device gpu)"
+            return say("{shown} (device gpu)", shown=told)
         return told
 
     def added(self, names: Sequence[str], cell: CellResult) -> str:
@@ -65,7 +66,7 @@ class Machines:
         models = {self._pi(name) for name in self.facts} - {""}
         if len(models) == 1:
             return plural(len(members), PI)
-        return f"{len(members)} {TIMES} {kind}"
+        return say("{members} {TIMES} {kind}", members=len(members), TIMES=TIMES, kind=kind)
 
     def _pi(self, name: str) -> str:
         """The model of a Raspberry Pi, as `Raspberry Pi 5`; empty for another machine."""
@@ -81,7 +82,9 @@ class Machines:
         is_on_gpu = cell.record.params.get(DEVICE) == ON_GPU
         gpu = cell.gpus.get(name) or (None if cell.is_measured else self.gpus.get(name))
         if is_on_gpu and gpu is not None:
-            return f" ({SOFTWARE_GPU})" if gpu.is_software else " (GPU)"
+            return (
+                say(" ({SOFTWARE_GPU})", SOFTWARE_GPU=SOFTWARE_GPU) if gpu.is_software else " (GPU)"
+            )
         return " (CPU)" if name in self.gpus else ""
 
 
@@ -95,5 +98,5 @@ def machines_known(
 
 def _others(names: Sequence[str], mark: str) -> str:
     if len(names) > MOST_NAMED:
-        return f"{len(names)} machines{mark}"
+        return say("{names} machines{mark}", names=len(names), mark=mark)
     return " + ".join(name + mark for name in names)

@@ -13,6 +13,7 @@ from analysis.cells.cells import CellResult, Series
 from analysis.cells.family import Claim, Family
 from analysis.cells.labels import FIRST_NODES, ON, named_by, users_at_once, varying_axes
 from analysis.cells.scaling import DECODE, compare, places_of
+from analysis.text.sentence import say
 
 ALONE, TOGETHER = "alone", "together"
 """Kinds of places: one machine, or several in an order."""
@@ -163,7 +164,7 @@ def contests_of(all_series: Sequence[Series], family: Family) -> tuple[Contests,
             Contests(
                 model=group[0].model,
                 weights=group[0].weights,
-                who=f"{engine} ({extra})" if extra else engine,
+                who=say("{engine} ({extra})", engine=engine, extra=extra) if extra else engine,
                 contests=contests,
                 places=tuple(others),
             )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from analysis.cells.cells import CellResult, Series, link_of, thing
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.labels import DEVICE, GROUP, ON, ON_GPU
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
+from analysis.text.sentence import say
 from analysis.text.wording import nodes as in_nodes
 from collect.workloads import PROMPT_AXES
 from core.record import Scalar
@@ -144,7 +145,7 @@ def speed_pairs(all_series: Sequence[Series]) -> tuple[Pair, ...]:
         more = _with(chosen, further)
         chosen = more if len(more) <= MOST_PAIRS else chosen
     names = {
-        cell.record.cell_id: f"{who} on {in_nodes(cell.nodes)}"
+        cell.record.cell_id: say("{who} on {in_nodes}", who=who, in_nodes=in_nodes(cell.nodes))
         for series in all_series
         if (who := thing(series, all_series))
         for cell in series.cells
@@ -169,7 +170,7 @@ def _ids(pair: tuple[CellResult, CellResult]) -> tuple[str, str]:
     return pair[0].record.cell_id, pair[1].record.cell_id
 
 
-def _pair(one: CellResult, other: CellResult, names: dict[str, str]) -> Pair:
+def _pair(one: CellResult, other: CellResult, names: Mapping[str, str]) -> Pair:
     ratio = paired_ratio(one.by_block(DECODE), other.by_block(DECODE))
     first, second = (Side(cell.record.cell_id, names[cell.record.cell_id]) for cell in (one, other))
     return Pair(SPEED, first, second, len(ratio.blocks) if ratio else 0, ratio)

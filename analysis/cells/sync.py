@@ -14,6 +14,7 @@ import pandas as pd
 
 from analysis.cells.cells import CellResult
 from analysis.cells.traffic import mbit_per_s
+from analysis.text.sentence import say
 from analysis.text.wording import DASH, NOTHING, number, percent
 
 AS_ONE, WIDEST = 0.02, 0.5
@@ -112,7 +113,7 @@ class LinkUse:
 
 def _bounds(low: float, high: float, written: Callable[[float], str]) -> str:
     if high == float("inf"):
-        return f"{written(low)} or more"
+        return say("{written} or more", written=written(low))
     if written(low) == written(high) or high - low <= AS_ONE * high:
         return written((low + high) / 2)
     return f"{written(low).removesuffix(' %')}{DASH}{written(high)}"

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.scaling import Point, Scaling
 from analysis.statistics.stats import karp_flatt
+from analysis.text.sentence import say, together
 from analysis.text.wording import DASH, NOTHING, interval, number, percent, ratio
 from collect.run import RunManifest
 from core.record import Scalar
@@ -152,7 +153,9 @@ def _cell_row(
         "State": cell.state,
         "Trials": f"{cell.counts['done']}/{cell.planned}",
         "Attempts that count": (
-            f"{cell.attempts.good} of {cell.attempts.made}" if with_attempts else NOTHING
+            say("{good} of {made}", good=cell.attempts.good, made=cell.attempts.made)
+            if with_attempts
+            else NOTHING
         ),
     }
 
@@ -184,10 +187,12 @@ def failure_table(
     for series, cell in cells.values():
         head = [series.label, str(cell.nodes)]
         if cell.counts["unavailable"]:
-            reason = cell.record.unavailable or "; ".join(cell.reasons) or NOTHING
+            reason = cell.record.unavailable or together(cell.reasons, "; ") or NOTHING
             rows.append([*head, _how_many(cell, "unavailable"), "unavailable", reason])
         if cell.counts["pending"] and not cell.attempts.made and cell.reasons:
-            rows.append([*head, _how_many(cell, "pending"), "pending", "; ".join(cell.reasons)])
+            rows.append(
+                [*head, _how_many(cell, "pending"), "pending", together(cell.reasons, "; ")]
+            )
     owner = dict(zip(trials["trial_id"], trials["cell_id"], strict=True))
     repeat = dict(zip(trials["trial_id"], trials["repeat"], strict=True))
     states = dict(zip(trials["trial_id"], trials["state"], strict=True))
@@ -200,7 +205,11 @@ def failure_table(
             [
                 series.label,
                 str(cell.nodes),
-                f"trial {repeat[trial]}, attempt {row['attempt']}",
+                say(
+                    "trial {repeat}, attempt {attempt}",
+                    repeat=repeat[trial],
+                    attempt=row["attempt"],
+                ),
                 f"{row['outcome']}{ended.get(str(states[trial]), '')}",
                 plain(row["cause"]),
             ]
@@ -213,7 +222,11 @@ def failure_table(
 def _how_many(cell: CellResult, state: str) -> str:
     """How many of a cell's trials are in a state."""
     count = cell.counts[state]
-    return f"all {count} trials" if count == cell.planned else f"{count} of {cell.planned} trials"
+    return (
+        say("all {count} trials", count=count)
+        if count == cell.planned
+        else say("{count} of {planned} trials", count=count, planned=cell.planned)
+    )
 
 
 def flag_table(all_series: Sequence[Series]) -> Table | None:
@@ -225,7 +238,12 @@ def flag_table(all_series: Sequence[Series]) -> Table | None:
                 continue
             flags = cell.done["flags"].dropna().value_counts()
             rows += [
-                [series.label, str(cell.nodes), f"{times} of {cell.counts['done']}", str(flag)]
+                [
+                    series.label,
+                    str(cell.nodes),
+                    say("{times} of {done}", times=times, done=cell.counts["done"]),
+                    str(flag),
+                ]
                 for flag, times in flags.items()
                 if str(flag)
             ]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.cells.cells import CellResult, Series
 from analysis.statistics.stats import estimate
+from analysis.text.sentence import say
 from analysis.text.wording import listing
 from collect.plugs import Electricity
 
@@ -226,5 +227,5 @@ def electricity_rows(
             "million_tokens": None if per_j is None or pd.isna(token) else 1e6 * token * per_j,
             "thousand_answers": None if per_j is None or pd.isna(answer) else 1e3 * answer * per_j,
             "currency": None if electricity is None else electricity.currency,
-            "pays_for": f"{ELECTRICITY} of {row['scope']}",
+            "pays_for": say("{what} of {scope}", what=ELECTRICITY, scope=row["scope"]),
         }

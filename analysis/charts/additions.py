@@ -52,20 +52,27 @@ def addition_chart(setups: Sequence[Setup]) -> Chart:
     data = addition_frame(setups)
     notes, footnotes = footnotes_of(data.assign(series=data["series"] + data["machines"]))
     bases = [
-        f"{setup.base.machines} ({setup.label})" if len(setups) > 1 else setup.base.machines
+        say("{machines} ({label})", machines=setup.base.machines, label=setup.label)
+        if len(setups) > 1
+        else setup.base.machines
         for setup in setups
         if setup.base
     ]
     understanding = together(
         [
             say(READ),
-            say(BASES, bases="; ".join(bases)) if bases else "",
+            say(BASES, bases=together(bases, "; ")) if bases else "",
             say(SOFTWARE) if any(setup.software for setup in setups) else "",
             *legend_of(data),
         ]
     )
     told = [
-        f"{one.machines} with {setup.label} {number(_median(one))}"
+        say(
+            "{machines} with {label} {median}",
+            machines=one.machines,
+            label=setup.label,
+            median=number(_median(one)),
+        )
         for setup in setups
         for one in setup.measured
     ]
@@ -76,7 +83,7 @@ def addition_chart(setups: Sequence[Setup]) -> Chart:
         data,
         _figure(setups, notes),
         footnotes,
-        f"Tokens/s: {listing(told)}.",
+        say("Tokens/s: {shown}.", shown=listing(told)),
     )
 
 
@@ -158,10 +165,19 @@ def _set(axes: Axes, at: float, one: Addition, told: str, color: str, note: int 
     found = cell.estimate(DECODE)
     if found is None:
         state = "not yet" if cell.state == "pending" else CROSS
-        _written(axes, at, f"{one.machines}: {state}{note or ''}")
+        _written(
+            axes,
+            at,
+            say("{machines}: {state}{value}", machines=one.machines, state=state, value=note or ""),
+        )
         return
     color = style.MUTED if cell.software else color
-    _written(axes, at, f"{one.machines}: {number(found.value)} tokens/s", color=style.INK)
+    _written(
+        axes,
+        at,
+        say("{machines}: {value} tokens/s", machines=one.machines, value=number(found.value)),
+        color=style.INK,
+    )
     _written(axes, at + 0.15, told, fontsize=7.5)
     values = list(cell.by_block(DECODE).values())
     axes.plot(values, [mark] * len(values), "o", color=color, markersize=4, alpha=0.45,
@@ -186,7 +202,7 @@ def _told(one: Addition) -> str:
         for template, found in parts
         if found is not None and found.ratio is not None
     ]
-    return "; ".join(told)
+    return together(told, "; ")
 
 
 def _written(axes: Axes, at: float, text: str, **look: Any) -> None:  # noqa: ANN401 - matplotlib's

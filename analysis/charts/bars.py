@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from analysis.cells.sync import AS_ONE, SyncShare
 from analysis.charts import style
+from analysis.text.sentence import say
 from analysis.text.wording import number, plural
 
 HIDDEN = style.MUTED
@@ -77,7 +78,7 @@ def _bar(axes: Axes, position: float, bar: pd.Series, parts: dict[str, list[_Par
         parts.setdefault(color, []).append((position, part * whole, left))
         left += part * whole
     axes.annotate(
-        f"{number(whole)} ms, sync {share.in_words}",
+        say("{whole} ms, sync {in_words}", whole=number(whole), in_words=share.in_words),
         (whole, position), xytext=(5, 0), textcoords="offset points", va="center",
         fontsize=8.5, color=style.INK,
     ).set_in_layout(False)  # fmt: skip  # it has its room within the axes

@@ -17,12 +17,14 @@ from matplotlib.figure import Figure
 from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE, Scaling
 from analysis.charts import bars, frames, plots, said, style
+from analysis.charts.languages import ending_of_files, in_language
 from analysis.charts.selection import Selection
 from analysis.statistics.stats import LEVEL
 from analysis.text.csv_file import write_csv
-from analysis.text.sentence import Sentence, say, together
+from analysis.text.sentence import Sentence, say, together, translated
 from analysis.text.wording import interval, nodes
 from core.foreign import visible
+from core.language.choice import ENGLISH, language
 
 Notes = dict[tuple[str, str, int], int]
 
@@ -184,11 +186,16 @@ def _baselines(scalings: Sequence[Scaling]) -> str:
     """The baseline of every series with its absolute speed (Hoefler & Belli, rule 1)."""
     if len(scalings) > MOST_BASELINES:
         return "the fewest measured nodes of each series; the table of cells has their speeds"
-    return "; ".join(
-        f"{scaling.series.label} on {nodes(scaling.baseline.nodes)}, "
-        f"{interval(scaling.baseline.estimate(DECODE))} tokens/s"
+    told = [
+        say(
+            "{label} on {nodes}, {estimate} tokens/s",
+            label=scaling.series.label,
+            nodes=nodes(scaling.baseline.nodes),
+            estimate=interval(scaling.baseline.estimate(DECODE)),
+        )
         for scaling in scalings
-    )
+    ]
+    return together(told, "; ")
 
 
 def _efficiency(data: pd.DataFrame, shown: Selection) -> Chart | None:
@@ -294,7 +301,7 @@ def footnotes_of(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
     lines: list[str] = []
     reasons: dict[str, int] = {}
     for key, state, reason in frames.missing_cells(data):
-        text = f"{state}: {reason}" if reason != state else state
+        text = say("{state}: {reason}", state=state, reason=reason) if reason != state else state
         if text not in reasons:
             reasons[text] = len(reasons) + 1
             lines.append(text)
@@ -303,25 +310,30 @@ def footnotes_of(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
 
 
 def write(chart: Chart, folder: Path) -> str:
-    """Write a chart's CSV, PNG and SVG; the SVG for the page comes back."""
+    """Write a chart's CSV, PNG and SVG in the language in force; the page's SVG comes back."""
     write_csv(chart.data, folder / f"{chart.name}.csv")
-    with mpl.rc_context(dict(style.RC)):
-        chart.figure.savefig(folder / f"{chart.name}.png", dpi=style.PNG_DPI)
+    stem = f"{chart.name}{ending_of_files(language())}"
+    with in_language(chart.figure) as settings, mpl.rc_context(settings):
+        engine = chart.figure.get_layout_engine()
+        chart.figure.savefig(folder / f"{stem}.png", dpi=style.PNG_DPI)
         chart.figure.set_layout_engine("none")  # laid out once; it takes a third of the time
         svg = _svg(chart)
-    (folder / f"{chart.name}.svg").write_text(svg, encoding="utf-8")
+        chart.figure.set_layout_engine(engine)
+    (folder / f"{stem}.svg").write_text(svg, encoding="utf-8")
     return inline_svg(svg, chart)
 
 
 def drawn(chart: Chart) -> str:
     """Draw a chart as part of a page that has no files."""
-    with mpl.rc_context(dict(style.RC)):
+    with in_language(chart.figure) as settings, mpl.rc_context(settings):
         return inline_svg(_svg(chart), chart)
 
 
 def _svg(chart: Chart) -> str:
     buffer = io.StringIO()
-    chart.figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": chart.title})
+    chart.figure.savefig(
+        buffer, format="svg", metadata={"Date": None, "Title": translated(chart.title)}
+    )
     return buffer.getvalue()
 
 
@@ -330,7 +342,7 @@ def inline_svg(svg: str, chart: Chart) -> str:
 
     Who cannot see it hears its title and its description.
     """
-    name = chart.name
+    name = chart.name if language() == ENGLISH else f"{language()}-{chart.name}"
     body = svg[svg.index("<svg ") :]
     head_end = body.index(">")
     view_box = re.search(r'viewBox="([^"]+)"', body[:head_end])
@@ -342,6 +354,10 @@ def inline_svg(svg: str, chart: Chart) -> str:
     for color, variable in style.CSS_VARIABLES.items():
         inner = inner.replace(color, f"var({variable})")
     box = view_box[1] if view_box else "0 0 400 300"
-    told = Markup('role="img" aria-label="{}" aria-describedby="{}-said"').format(chart.title, name)
-    said = Markup('<desc id="{}-said">{}</desc>').format(name, visible(chart.description))
+    told = Markup('role="img" aria-label="{}" aria-describedby="{}-said"').format(
+        translated(chart.title), name
+    )
+    said = Markup('<desc id="{}-said">{}</desc>').format(
+        name, visible(translated(chart.description))
+    )
     return f'<svg viewBox="{box}" {told}>{said}{inner}'

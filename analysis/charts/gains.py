@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter
 
 from analysis.charts import style
 from analysis.charts.charts import Chart
-from analysis.text.sentence import say
+from analysis.text.sentence import say, together
 from analysis.text.wording import listing, nodes, number
 
 MOST_DRAWN = 6
@@ -43,7 +43,7 @@ def gain_chart(data: pd.DataFrame) -> Chart | None:
         understanding=READ,
         data=data,
         figure=_figure(panels[:MOST_DRAWN]),
-        description=" ".join(_said(rows) for rows in panels[:MOST_DRAWN]),
+        description=together(_said(rows) for rows in panels[:MOST_DRAWN]),
     )
 
 
@@ -80,7 +80,13 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _who(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
-    return f"{first['model']} ({first['weights']}), {first['series']}, {nodes(int(first['nodes']))}"
+    return say(
+        "{model} ({weights}), {series}, {nodes}",
+        model=first["model"],
+        weights=first["weights"],
+        series=first["series"],
+        nodes=nodes(int(first["nodes"])),
+    )
 
 
 def _title(rows: pd.DataFrame) -> str:
@@ -88,7 +94,7 @@ def _title(rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     lines = (
         f"{first['model']} ({first['weights']})",
-        f"{first['series']}, {nodes(int(first['nodes']))}",
+        say("{series}, {nodes}", series=first["series"], nodes=nodes(int(first["nodes"]))),
     )
     return "\n".join(line[:TITLE_CHARACTERS] for line in lines)
 

@@ -101,7 +101,11 @@ def _figure(data: pd.DataFrame, drawn: Sequence[LawsOf]) -> Figure:
             own = data[(data["model"] == series.model) & (data["series"] == series.panel_label)]
             _panel(axes, own)
             if len(drawn) > 1:
-                axes.set_title(f"{series.model}, {series.panel_label}"[: style.TITLE_CHARACTERS])
+                axes.set_title(
+                    say(
+                        "{model}, {panel_label}", model=series.model, panel_label=series.panel_label
+                    )[: style.TITLE_CHARACTERS]
+                )
         figure.legend(handles=_legend(), loc="outside upper left", ncols=2)
     return figure
 

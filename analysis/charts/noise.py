@@ -45,7 +45,9 @@ def noise_chart(twice: Iterable[Twice], floors: Mapping[str, Floor]) -> Chart | 
         ]
     )
     told = [
-        f"{_label(one, rows)} {one.compared.ratio.value:.3f}" for one in rows if one.compared.ratio
+        say("{label} {value:.3f}", label=_label(one, rows), value=one.compared.ratio.value)
+        for one in rows
+        if one.compared.ratio
     ]
     return Chart(
         name="identical-arms",
@@ -53,7 +55,7 @@ def noise_chart(twice: Iterable[Twice], floors: Mapping[str, Floor]) -> Chart | 
         understanding=understanding,
         data=data,
         figure=_figure(drawn, floors),
-        description=f"Arm a in times of arm b: {listing(told)}.",
+        description=say("Arm a in times of arm b: {shown}.", shown=listing(told)),
     )
 
 
@@ -72,7 +74,7 @@ def noise_frame(twice: Iterable[Twice]) -> pd.DataFrame:
 
 def _label(one: Twice, all_rows: Iterable[Twice]) -> str:
     several = len({each.what for each in all_rows}) > 1
-    return f"{one.name}, {one.what}" if several else one.name
+    return say("{name}, {what}", name=one.name, what=one.what) if several else one.name
 
 
 def _figure(rows: list[Twice], floors: Mapping[str, Floor]) -> Figure:

@@ -49,7 +49,12 @@ def place_chart(all_contests: Sequence[Contests]) -> Chart:
     """Return the chart of all contests of a run."""
     data = place_frame(all_contests)
     told = [
-        f"{place.machines} with {fleet.who} {number(_median(place))}"
+        say(
+            "{machines} with {who} {median}",
+            machines=place.machines,
+            who=fleet.who,
+            median=number(_median(place)),
+        )
         for fleet in all_contests
         for _, _, places in _groups(fleet)
         for place in places
@@ -62,7 +67,7 @@ def place_chart(all_contests: Sequence[Contests]) -> Chart:
         data,
         _figure(all_contests),
         (),
-        f"Tokens/s: {listing(told)}.",
+        say("Tokens/s: {shown}.", shown=listing(told)),
     )
 
 
@@ -97,7 +102,9 @@ def two_lines(title: str) -> str:
 
 
 def _who(fleet: Contests) -> str:
-    return f"{fleet.model} ({fleet.weights}) with {fleet.who}"
+    return say(
+        "{model} ({weights}) with {who}", model=fleet.model, weights=fleet.weights, who=fleet.who
+    )
 
 
 def _fastest(places: Iterable[Contender]) -> Contender | None:
@@ -149,7 +156,7 @@ def _figure(all_contests: Sequence[Contests]) -> Figure:
             at += HEAD_IN
             for place in places:
                 _place(axes, at + ROW_IN / 2, place, style.PALETTE[0 if kind == ALONE else 2])
-                name = f"root {place.name}" if kind == TOGETHER else place.name
+                name = say("root {name}", name=place.name) if kind == TOGETHER else place.name
                 ticks.append((at + ROW_IN / 2, name))
                 at += ROW_IN
         axes.set_yticks([y for y, _ in ticks], [name for _, name in ticks])
@@ -163,7 +170,11 @@ def _place(axes: Axes, at: float, place: Contender, color: str) -> None:
     cell = place.cell
     found = cell.estimate(DECODE)
     if found is None:
-        state = "not yet" if cell.state == "pending" else f"{CROSS} {cell.state}"
+        state = (
+            "not yet"
+            if cell.state == "pending"
+            else say("{CROSS} {state}", CROSS=CROSS, state=cell.state)
+        )
         axes.annotate(
             state, (0, at), xytext=(4, 0), textcoords="offset points", va="center",
             fontsize=8, color=style.MUTED,

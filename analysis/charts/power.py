@@ -36,7 +36,7 @@ def power_chart(data: pd.DataFrame, *, series: str, on: int, block: int) -> Char
         axes = figure.add_subplot(xlabel="seconds since the main process started", ylabel="W")
         for name in names:
             own, look = data[data["plug"] == name], looks[name]
-            label = f"{name}: {own['feeds'].iloc[0]}"
+            label = say("{name}: {feeds}", name=name, feeds=own["feeds"].iloc[0])
             axes.plot(
                 own["at_s"], own["watts"], look.marker, linestyle=look.dash, color=look.color,
                 markersize=3, linewidth=1, label=label,

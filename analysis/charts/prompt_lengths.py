@@ -110,8 +110,8 @@ def _said(own: pd.DataFrame) -> Sentence:
             say(AT_LENGTH, value=number(float(value)), prompt=prompt)
             for value, prompt in zip(rows["value"], rows["prompt_tokens"], strict=True)
         ]
-        told.append(f"{nodes(count)}: {listing(list(map(str, at)))}")
-    return say(SAID, what=own["series"].iloc[0], figures="; ".join(told))
+        told.append(say("{nodes}: {list}", nodes=nodes(count), list=listing(list(map(str, at)))))
+    return say(SAID, what=own["series"].iloc[0], figures=together(told, "; "))
 
 
 def _counts(own: pd.DataFrame) -> list[int]:
@@ -134,7 +134,9 @@ def _figure(panels: Panels, x: str, x_label: str, y_label: str) -> Figure:
             axes.set_xlabel(x_label)
             axes.set_ylabel(y_label)
             if len(drawn) > 1:
-                axes.set_title(f"{model}, {series}"[: style.TITLE_CHARACTERS])
+                axes.set_title(
+                    say("{model}, {series}", model=model, series=series)[: style.TITLE_CHARACTERS]
+                )
         handles = [
             Line2D([], [], color=look.color, marker=look.marker, linestyle=look.dash, label=label)
             for label, look in looks.items()
@@ -196,4 +198,8 @@ def _position_rows(found: Sequence[Positions]) -> Iterator[dict[str, Any]]:
 def _over(one: Positions) -> Sentence:
     (start, first), *_, (end, last) = one.curve.items()
     told = say(OVER, first=number(first), start=start, last=number(last), end=end)
-    return say(SAID, what=f"{one.group.label} on {nodes(one.of.nodes)}", figures=told)
+    return say(
+        SAID,
+        what=say("{label} on {nodes}", label=one.group.label, nodes=nodes(one.of.nodes)),
+        figures=told,
+    )

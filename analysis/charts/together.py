@@ -139,7 +139,7 @@ def _said(own: pd.DataFrame) -> str:
     ]
     return say(
         SAID,
-        who=f"{own['model'].iloc[0]}, {own['series'].iloc[0]}",
+        who=say("{model}, {series}", model=own["model"].iloc[0], series=own["series"].iloc[0]),
         ways=listing(list(map(str, ways))),
     )
 
@@ -152,7 +152,9 @@ def _figure(panels: Sequence[pd.DataFrame]) -> Figure:
         for own, axes in zip(panels, grid[:, 0], strict=True):
             _panel(axes, own)
             if len(panels) > 1:
-                title = f"{own['model'].iloc[0]}, {own['series'].iloc[0]}"
+                title = say(
+                    "{model}, {series}", model=own["model"].iloc[0], series=own["series"].iloc[0]
+                )
                 axes.set_title(title[: style.TITLE_CHARACTERS])
         seen = dict.fromkeys(kind for own in panels for kind in own["kind"])
         handles = [

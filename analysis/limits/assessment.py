@@ -194,7 +194,11 @@ class Assessment:
     def _share(self) -> str:
         if math.isnan(self.low) or percent(self.low) == percent(self.high):
             return percent(self.value)
-        return f"{percent(self.low).removesuffix(' %')} to {percent(self.high)}"
+        return say(
+            "{low} to {high}",
+            low=percent(self.low).removesuffix(" %"),
+            high=percent(self.high),
+        )
 
     def _estimate(self) -> Estimate:
         return Estimate(self.value, *self._ends(), (self.value,) * self.n, self._coverage())

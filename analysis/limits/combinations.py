@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.labels import named_by, users_at_once, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling
+from analysis.text.sentence import say
 from analysis.text.wording import nodes
 
 
@@ -63,7 +64,11 @@ class Combination:
         """
         varying = varying_axes(series.params for series in self.series)
         distinction = named_by(cell.record.params, [one for one in varying if one not in without])
-        return f"{words} ({distinction})" if distinction else words
+        return (
+            say("{words} ({distinction})", words=words, distinction=distinction)
+            if distinction
+            else words
+        )
 
 
 def _each_alone(cell: CellResult) -> bool:

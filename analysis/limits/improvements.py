@@ -15,6 +15,7 @@ from analysis.limits.combinations import Combination
 from analysis.limits.gains import faster, gain, times
 from analysis.limits.machines import machines_to_change
 from analysis.network.servers import chain_times, spans_by_speed
+from analysis.text.sentence import say
 from analysis.text.wording import nodes
 from collect.tables import Tables
 from core.record import Scalar
@@ -100,7 +101,7 @@ def _settings(combination: Combination, family: Family) -> Iterator[Assessment]:
             largest[axis] = (found, one, other)
     for axis, (found, one, other) in largest.items():
         subject, instead = (in_words(axis, cell.record.params[axis]) for cell in (one, other))
-        at = f"{instead} on {nodes(other.nodes)}"
+        at = say("{instead} on {nodes}", instead=instead, nodes=nodes(other.nodes))
         yield from gain(combination, "setting", found, (subject, at), "decode")
 
 
@@ -127,8 +128,13 @@ def _engine(
     found = [(one, cell, said) for one, cell in rivals if (said := faster(cell, own, family))]
     if found:
         rival, cell, said = max(found, key=lambda one: times(one[2]))
-        subject = f"{rival.engine} on {rival.setting(cell)}"
-        names = subject, f"{combination.engine} on {combination.setting(own)}"
+        subject = say("{engine} on {setting}", engine=rival.engine, setting=rival.setting(cell))
+        names = (
+            subject,
+            say(
+                "{engine} on {setting}", engine=combination.engine, setting=combination.setting(own)
+            ),
+        )
         yield from gain(combination, "engine", said, names, "decode")
 
 
@@ -162,7 +168,10 @@ def _links(combination: Combination, family: Family) -> Iterator[Assessment]:
         gains += [(said, fastest, o) for o in slower if (said := faster(fastest, o, family))]
     if gains:
         found, fastest, slowest = max(gains, key=lambda one: times(one[0]))
-        names = _link(fastest), f"{_link(slowest)} on {nodes(slowest.nodes)}"
+        names = (
+            _link(fastest),
+            say("{link} on {nodes}", link=_link(slowest), nodes=nodes(slowest.nodes)),
+        )
         yield from gain(combination, "link", found, names, "links")
 
 
@@ -192,7 +201,11 @@ def _spans(combination: Combination, tables: Tables) -> Iterator[Assessment]:
                     Kind.IMPROVEMENT,
                     "spans",
                     spans,
-                    other=f"{'-'.join(map(str, layers))} on {nodes(len(layers))}",
+                    other=say(
+                        "{division} on {nodes}",
+                        division="-".join(map(str, layers)),
+                        nodes=nodes(len(layers)),
+                    ),
                     value=now / then,
                     n=int(servers["trials"].min()),
                     source=Source.CALCULATED,

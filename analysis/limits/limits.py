@@ -18,6 +18,7 @@ from analysis.limits.machines import slowest_machine
 from analysis.network.run_fits import GroupFit
 from analysis.network.servers import REST, chain_times
 from analysis.statistics.stats import estimate
+from analysis.text.sentence import say
 from analysis.text.wording import bare, listing
 from collect.tables import Tables
 
@@ -72,7 +73,7 @@ def _attempts(combination: Combination) -> Iterator[Assessment]:
             Kind.LIMIT,
             "attempts",
             listing([combination.setting(cell) for cell in lost]),
-            other=f"{first}; …" if len(causes) > 1 else first,
+            other=say("{first}; …", first=first) if len(causes) > 1 else first,
             value=sum(cell.attempts.thrown for cell in lost),
             n=sum(cell.attempts.made for cell in lost),
             where="failures",

@@ -16,6 +16,7 @@ from analysis.cells.scaling import is_unbeaten
 from analysis.limits.assessment import Assessment, Kind
 from analysis.limits.combinations import Combination, median_rate
 from analysis.limits.gains import faster, gain, times
+from analysis.text.sentence import say
 from analysis.text.wording import nodes
 
 
@@ -102,4 +103,4 @@ def _machines(cell: CellResult) -> str:
     named = cell.record.params.get(ON)
     if named == "+".join(cell.record.nodes):
         return in_words(ON, str(named))
-    return f"the first {nodes(cell.nodes)}"
+    return say("the first {nodes}", nodes=nodes(cell.nodes))

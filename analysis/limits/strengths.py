@@ -9,6 +9,7 @@ from analysis.cells.scaling import DECODE
 from analysis.limits.assessment import Assessment, Kind
 from analysis.limits.combinations import Combination
 from analysis.limits.limits import TOO_LITTLE
+from analysis.text.sentence import say
 from analysis.text.wording import count, listing, nodes, plural
 from analysis.verdict.fastest import Fastest
 from collect.workloads import PROMPT_AXES
@@ -128,5 +129,5 @@ def _same_text(combination: Combination) -> Iterator[Assessment]:
 
 def _numbers(combination: Combination, cells: list[CellResult]) -> str:
     """`one, two and four nodes (net-turbo off)`."""
-    numbers = f"{listing([count(cell.nodes) for cell in cells])} nodes"
+    numbers = say("{found} nodes", found=listing([count(cell.nodes) for cell in cells]))
     return combination.with_distinction(numbers, cells[0])

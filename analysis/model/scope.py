@@ -88,7 +88,8 @@ def fit_judged(
     """
     counts = sorted({one.setting.nodes for one in observations})
     if len(counts) < FEWEST_COUNTS:
-        told = listing([str(count) for count in counts]) + " node" + "s" * (counts != [1])
+        template = "{counts} node" if counts == [1] else "{counts} nodes"
+        told = say(template, counts=listing([str(count) for count in counts]))
         return FitOutcome(
             None, (say(TOO_FEW, cells=plural(len(observations), "cell"), counts=told),)
         )
@@ -126,7 +127,7 @@ def _odd(fit: CostFit) -> Iterator[Sentence]:
         return
     cell = fit.observations[worst]
     if not fit.apart or cell.sync_ms is None:
-        told = f"{cell.model} on {nodes(cell.setting.nodes)}"
+        told = say("{model} on {nodes}", model=cell.model, nodes=nodes(cell.setting.nodes))
         measured, fitted = number(cell.total_ms), number(fit.inner[worst])
         yield say(ODD_TOTAL, cell=told, measured=measured, fitted=fitted)
         return
@@ -145,10 +146,13 @@ def _odd_part(fit: CostFit, worst: int, sync_ms: float) -> Sentence:
         if one.model == cell.model and one.sync_ms is not None
     ]
     told = [one for one in parts if one[0].setting.nodes > 1 or not is_sync]
-    series = [f"{number(ms)} ms on {nodes(one.setting.nodes)}" for one, ms, _ in told]
+    series = [
+        say("{ms} ms on {nodes}", ms=number(ms), nodes=nodes(one.setting.nodes))
+        for one, ms, _ in told
+    ]
     return say(
         ODD_SYNC if is_sync else ODD_COMPUTING,
         model=cell.model,
         series=listing(series),
-        fitted=f"{listing([number(ms) for _, _, ms in told])} ms",
+        fitted=say("{found} ms", found=listing([number(ms) for _, _, ms in told])),
     )

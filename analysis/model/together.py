@@ -18,6 +18,7 @@ from analysis.cells.scaling import DECODE, SPEED, compare, is_unbeaten
 from analysis.model.draws import Floats, times_of
 from analysis.model.ways import Option, Ways, block_sums, measured_alone, sum_key, ways_of
 from analysis.statistics.stats import FEWEST, LEVEL, Estimate, estimate
+from analysis.text.sentence import say
 
 ENDS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
@@ -148,7 +149,7 @@ def _choice(group: Ways, family: Family, varying: Sequence[str]) -> Choice:
     return Choice(
         model=first.model,
         weights=first.weights,
-        who=f"{first.engine} ({extra})" if extra else first.engine,
+        who=say("{engine} ({extra})", engine=first.engine, extra=extra) if extra else first.engine,
         alone=tuple(alone.values()),
         options=options,
         matches=tuple(_matches(options, alone, family)),

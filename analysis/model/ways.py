@@ -11,6 +11,7 @@ from analysis.cells.family import Pair, Side
 from analysis.cells.labels import GROUPS, ON, users_at_once
 from analysis.cells.scaling import DECODE, SPEED
 from analysis.statistics.stats import Estimate, estimate, paired_ratio
+from analysis.text.sentence import say
 from analysis.text.wording import listing
 from core.record import Scalar
 
@@ -39,7 +40,11 @@ class Option:
     def name(self) -> str:
         """`desk+pi1`, or with `groups` `desk+pi1+pi2+pi3 as 2x2`."""
         names = "+".join(self.machines)
-        return f"{names} as {self.cell.record.params[GROUPS]}" if self.users > 1 else names
+        return (
+            say("{names} as {params}", names=names, params=self.cell.record.params[GROUPS])
+            if self.users > 1
+            else names
+        )
 
     def is_at_once_beside(self, other: Option) -> bool:
         """It serves several users, and the other one user with the same machines.
@@ -59,7 +64,7 @@ class Option:
     def key(self) -> str:
         """Identifies the tokens/s of all its users among the sides of comparisons."""
         cell_id = self.cell.record.cell_id
-        return f"all users of {cell_id}" if self.users > 1 else cell_id
+        return say("all users of {cell_id}", cell_id=cell_id) if self.users > 1 else cell_id
 
     @property
     def all_by_block(self) -> Mapping[int, float]:

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from analysis.text.sentence import say
 from core.record import Scalar
 from core.yaml_file import load_yaml_file
 from models.limits import dllama_impossible
@@ -174,7 +175,11 @@ def limit(wire: Wire, shape: ModelShape, weights: Weights, nodes: int) -> str | 
     if not is_chain(wire):
         return dllama_impossible(shape, weights, nodes)
     if nodes > shape.layers:
-        return f"the model has {shape.layers} layers, and each of {nodes} nodes needs one"
+        return say(
+            "the model has {layers} layers, and each of {nodes} nodes needs one",
+            layers=shape.layers,
+            nodes=nodes,
+        )
     return None
 
 

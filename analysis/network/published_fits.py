@@ -10,6 +10,7 @@ from analysis.model.cost import Observation, Setting
 from analysis.model.shapes import shape_named
 from analysis.model.wire import Exchanged, Wire, exchanged_with, wire_of
 from analysis.network.literature import Publication
+from analysis.text.sentence import say
 from models.shape import Weights
 
 USUAL_WEIGHTS: Weights = "q4_0"
@@ -37,12 +38,18 @@ def cells_of(table: Publication) -> PublishedCells:
     """Turn a table of times into cells of the cost model."""
     wire = wire_of(table.engine, table.version, table.axes)
     if wire is None:
-        told = f"no formula is known for the traffic of {table.engine} {table.version or ''}"
+        told = say(
+            "no formula is known for the traffic of {engine} {value}",
+            engine=table.engine,
+            value=table.version or "",
+        )
         return PublishedCells(table, None, (), f"{told.strip()}.")
     unknown = sorted({row.model for row in table.timings if shape_named(row.model) is None})
     if unknown:
         names = ", ".join(unknown)
-        return PublishedCells(table, wire, (), f"the sizes of {names} are not known.")
+        return PublishedCells(
+            table, wire, (), say("the sizes of {names} are not known.", names=names)
+        )
     return PublishedCells(table, wire, tuple(_cells(table, wire)))
 
 

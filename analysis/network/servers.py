@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.token_times import DECODE_PHASE
+from analysis.text.sentence import say
 from analysis.text.wording import plural
 from collect.tables import Tables
 from models.shape import share_layers
@@ -55,14 +56,19 @@ def spans_by_speed(times: pd.DataFrame) -> dict[str, str]:
         Layers of each node along the chain, as the axis `spans` takes them (`4-2`). Only for
         cells that shared them otherwise.
     """
-    advised = {}
+    advised: dict[str, str] = {}
     servers = times[times["layers"].notna()]
     for (model, series, _), own in servers.groupby(["model", "series", "nodes"], sort=False):
         layers = tuple(int(count) for count in own["layers"])
         speeds = [count / ms for count, ms in zip(layers, own["ms"], strict=True)]
         counts = share_layers(sum(layers), speeds)
         if counts != layers:
-            cell = f"{model}, {series}, {plural(len(layers), 'node')}"
+            cell = say(
+                "{model}, {series}, {layers}",
+                model=model,
+                series=series,
+                layers=plural(len(layers), "node"),
+            )
             advised[cell] = "-".join(map(str, counts))
     return advised
 

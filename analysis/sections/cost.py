@@ -17,7 +17,7 @@ from analysis.model.fit import TAILS, CostFit
 from analysis.model.scope import ENOUGH_COUNTS, chance_of_coverage
 from analysis.network.run_fits import GroupFit
 from analysis.study import Study
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import DASH, listing, nodes, number, percent, plural
 from collect.workloads import Benchmark
 
@@ -210,15 +210,17 @@ def _chart(used: Sequence[GroupFit]) -> Chart:
     return Chart(
         name="cost-terms",
         title="Terms of a token's time",
-        understanding=" ".join([READ, *([TOGETHER] if alike else [])]),
+        understanding=together([READ, *([TOGETHER] if alike else [])]),
         data=data[["series", "model", "nodes", *(f"{t}_ms" for t in TERMS), "measured_ms"]],
         figure=term_bars(data),
-        description=f"Milliseconds: {listing(list(told))}.",
+        description=say("Milliseconds: {found}.", found=listing(list(told))),
     )
 
 
 def _parts(row: Mapping[Any, Any]) -> str:
-    return ", ".join(f"{term} {number(row[f'{term}_ms'])}" for term in TERMS)
+    return together(
+        (say("{term} {ms}", term=term, ms=number(row[f"{term}_ms"])) for term in TERMS), ", "
+    )
 
 
 def _cells(one: GroupFit) -> Sequence[Observation]:
@@ -238,7 +240,9 @@ def _errors(found: Sequence[GroupFit]) -> Table:
                 "cells": len(fit.left_out),
                 "counts": listing([str(count) for count in fit.counts]),
                 "error": percent(fit.median_error),
-                "covered": f"{covered} of {len(fit.left_out)}",
+                "covered": say(
+                    "{covered} of {left_out}", covered=covered, left_out=len(fit.left_out)
+                ),
                 "state": "no" if one.refusals else "yes",
             }
         )

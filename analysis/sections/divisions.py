@@ -90,7 +90,8 @@ def _beside(one: Division, other: Division, found: Compared, margin: str) -> Sen
 
 def _these(one: Division) -> str:
     number, _, size = str(one.series.params[GROUPS]).partition("x")
-    return f"{number} {TIMES} {size} node{'' if size == '1' else 's'}"
+    template = "{n} {times} {size} node" if size == "1" else "{n} {times} {size} nodes"
+    return say(template, n=number, times=TIMES, size=size)
 
 
 def _who(one: Division, all_series: Sequence[Series]) -> str:
@@ -98,4 +99,8 @@ def _who(one: Division, all_series: Sequence[Series]) -> str:
     fixed = ("engine", "model", "weights", GROUPS)
     varying = varying_axes(other.params for other in all_series)
     extra = named_by(one.series.params, [axis for axis in varying if axis not in fixed])
-    return f"{one.series.engine} ({extra})" if extra else one.series.engine
+    return (
+        say("{engine} ({extra})", engine=one.series.engine, extra=extra)
+        if extra
+        else one.series.engine
+    )

@@ -87,7 +87,11 @@ def _notes(study: Study, workload: Documents, found: Sequence[ScoredCell]) -> It
         yield say(FIRST_UNSCORED, models=listing(list(models)))
     if split := [one for one in found if one.split_differently]:
         texts = [
-            f"{plural(one.split_differently, 'text')} ({named_cell(one, study.all_series)})"
+            say(
+                "{split_differently} ({named_cell})",
+                split_differently=plural(one.split_differently, "text"),
+                named_cell=named_cell(one, study.all_series),
+            )
             for one in split
         ]
         yield say(SPLIT, cells=plural(len(split), "cell"), texts=listing(texts))

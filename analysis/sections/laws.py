@@ -252,4 +252,11 @@ def _pays_briefly(fit: Fit, margin: float) -> str:
         return "" if fit.misses else "not reached"
     value, low, high = (str(int(end)) for end in (found.value, found.low, found.high))
     more = "+" if found.high == most else ""
-    return f"{'not reached' if found.value == most else value} ({low}{DASH}{high}{more})"
+    return say(
+        "{value} ({low}{DASH}{high}{more})",
+        value="not reached" if found.value == most else value,
+        low=low,
+        DASH=DASH,
+        high=high,
+        more=more,
+    )

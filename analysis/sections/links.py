@@ -37,7 +37,7 @@ def sections(study: Study) -> Iterator[Section]:
         **naming(data), "link": "Link",
         **({"round_trip_ms": "Round trip, ms"} if has_trip else {}),
         "value": "Tokens/s, median", "against": "Against the fastest link (95 %)",
-        **{n: f"Published, {n.rpartition('_')[2]} tokens" for n in published},
+        **{n: say("Published, {tokens} tokens", tokens=n.rpartition("_")[2]) for n in published},
     }  # fmt: skip
     shown = data.assign(against=[_share(row) for row in data.to_dict("records")])
     made = frame_table(shown, columns, percents=published)
@@ -61,4 +61,9 @@ def _share(row: Mapping[Hashable, object]) -> str:
     ends = f"{100 * low:.0f}{DASH}{100 * high:.0f}"
     if coverage >= LEVEL:
         return f"{percent(value)} ({ends})"
-    return f"{percent(value)} (range {ends}, {percent(coverage)})"
+    return say(
+        "{value} (range {ends}, {coverage})",
+        value=percent(value),
+        ends=ends,
+        coverage=percent(coverage),
+    )

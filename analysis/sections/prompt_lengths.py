@@ -81,7 +81,7 @@ def sections(study: Study) -> Iterator[Section]:
 def _told(found: Sequence[Lengths], family: Family) -> Iterator[list[Sentence]]:
     """Paragraphs: of each group one a number of nodes, and one that compares these numbers."""
     for group in found[:MOST_SAID]:
-        who = f"{group.model} with {group.label}"
+        who = say("{model} with {label}", model=group.model, label=group.label)
         for own in group.by_nodes.values():
             yield [*_by_length(who, own, family, is_after=group.decodes_after_prompt)]
         yield [*_apart(who, group)]
@@ -164,7 +164,9 @@ def _table(found: Sequence[Lengths]) -> Table:
     several = len({group.model for group in found}) > 1
     rows = [
         [
-            f"{group.model}, {group.label}" if several else group.label,
+            say("{model}, {label}", model=group.model, label=group.label)
+            if several
+            else group.label,
             str(one.nodes),
             str(one.prompt),
             str(one.generated),
@@ -203,7 +205,7 @@ def _positions(found: Sequence[Positions]) -> Part:
 def _slope(one: Positions) -> Sentence:
     return say(
         SLOPE,
-        who=f"{one.group.model} with {one.group.label}",
+        who=say("{model} with {label}", model=one.group.model, label=one.group.label),
         nodes=nodes(one.of.nodes),
         prompt=one.of.prompt,
         first=one.first,

@@ -12,7 +12,7 @@ from analysis.charts import charts, frames
 from analysis.network.network import link_speeds, predictor
 from analysis.network.servers import chain_times, spans_by_speed
 from analysis.study import Study
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import Sentence, say, together
 
 SERVERS = (
     "Medians over trials, for one decoded token. A server's time is measured by its own clock, "
@@ -67,7 +67,7 @@ def _servers(study: Study) -> Iterator[Part]:
     notes: list[Sentence] = [say(SERVERS)]
     if spans := spans_by_speed(data):
         told = [say(SPAN, cell=cell, spans=one) for cell, one in spans.items()]
-        notes.append(say(SPANS, spans="; ".join(told)))
+        notes.append(say(SPANS, spans=together(told, "; ")))
     title = say("Time of each server")
     yield Part(title, (Tabled(title, made, tuple(notes), File("servers", data)),))
 

@@ -14,7 +14,7 @@ from analysis.stability.machines import node_table, silence
 from analysis.stability.stability import Stability
 from analysis.stability.timeline import timeline_chart
 from analysis.study import Steadiness, Study
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import DASH, NOTHING, number, percent, plural
 
 NO_PAIR = "No cell has two trials with a speed, so nothing is known about how steady the run was."
@@ -105,7 +105,7 @@ def _cell_table(found: Stability) -> Table | None:
             number(row["slowest_over_median"], 3),
             _signed(one.trend.change) if one.trend else NOTHING,
             f"{one.trend.rho:.2f}" if one.trend else NOTHING,
-            ", ".join(one.odd) or NOTHING,
+            together(one.odd, ", ") or NOTHING,
         ]
         for one, row in zip(found.cells, frame.to_dict("records"), strict=True)
     ]

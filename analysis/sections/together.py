@@ -98,7 +98,9 @@ def sections(study: Study) -> Iterator[Section]:
 
 
 def _paragraphs(choice: Choice, family: Family) -> Iterator[Iterator[Sentence]]:
-    what = f"{choice.model} ({choice.weights}) with {choice.who}"
+    what = say(
+        "{model} ({weights}) with {who}", model=choice.model, weights=choice.weights, who=choice.who
+    )
     yield _one_user(choice, what, family)
     for match in _matches(choice):
         yield _many(match, choice, family)

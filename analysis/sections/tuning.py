@@ -164,12 +164,17 @@ def _cells(row: Changed) -> dict[str, str]:
         told = ratio(found.ratio, brief=True) if found and found.ratio else NOTHING
         over = str(found.pair.n) if found else NOTHING
         result = str(found.finding) if found else NOTHING
-        return {**head, "Before": before, "After": after, "Change (95 %)": f"{TIMES} {told}",
+        times = say("{times} {shown}", times=TIMES, shown=told)
+        return {**head, "Before": before, "After": after, "Change (95 %)": times,
                 "Over": over, "Result": result}  # fmt: skip
     change, kind = row.change, row.quantity
     told = signed(kind, change.change)
     if change.low is not None and change.high is not None:
-        told += f" ({signed(kind, change.low)} to {signed(kind, change.high)})"
+        told += say(
+            " ({signed} to {signed_2})",
+            signed=signed(kind, change.low),
+            signed_2=signed(kind, change.high),
+        )
     return {
         **head,
         "Before": level(kind, change.before),

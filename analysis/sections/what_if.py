@@ -13,7 +13,7 @@ from analysis.charts.gains import gain_chart
 from analysis.model.cost import TERMS
 from analysis.model.scope import ENOUGH_COUNTS
 from analysis.study import Study
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import NOTHING, percent, plural, with_ends
 from analysis.what_if.answer import Predicted
 from analysis.what_if.asking import predicted_of
@@ -62,7 +62,7 @@ def sections(study: Study) -> Iterator[Section]:
     data = answer_frame(_doublings(shown[:MOST_SHOWN]))
     blocks: list[Block] = [Prose(tuple(_introduced(shown)))]
     if refused := [one for one in shown if not one.usable]:
-        told = [say(NOT_FITTED, who=one.name, why=" ".join(one.refusals)) for one in refused]
+        told = [say(NOT_FITTED, who=one.name, why=together(one.refusals)) for one in refused]
         blocks.append(Bullets(tuple(told)))
     blocks.append(Controls("what-if-panel", payload_of(shown)))
     blocks.append(Tabled(say(SOME), _table(data), (say(READ),), File("what-if", data)))
@@ -117,7 +117,7 @@ def _note(one: Predicted) -> Sentence:
     if one.prediction is None:
         return say(CANNOT, why=one.reason)
     if one.prediction.extrapolates:
-        return say(EXTRAPOLATED, why="; ".join(one.prediction.extrapolates))
+        return say(EXTRAPOLATED, why=together(one.prediction.extrapolates, "; "))
     return say(MEASURED)
 
 

@@ -15,7 +15,7 @@ from analysis.charts import style
 from analysis.charts.charts import Chart
 from analysis.settings.judgement import setting_in_words
 from analysis.statistics.stats import paired_ratio
-from analysis.text.sentence import say
+from analysis.text.sentence import say, together
 from analysis.text.wording import listing, number, plural, ratio
 from collect.search import TuningResult
 
@@ -55,7 +55,7 @@ def setting_chart(found: TuningResult, row: Compared | None) -> Chart | None:
     return Chart(
         name="settings-tried",
         title="Settings next to the default",
-        understanding=" ".join(filter(None, parts)),
+        understanding=together(filter(None, parts)),
         data=data,
         figure=figure,
         description=_said(data, row),
@@ -101,9 +101,15 @@ def _draw(axes: Axes, data: pd.DataFrame, names: list[str]) -> None:
 def _said(data: pd.DataFrame, row: Compared | None) -> str:
     search = data[data["kind"] == SEARCH]
     pairs = zip(search["setting"], search["ratio"].astype(float), strict=True)
-    told = [f"{setting} {number(value)}" for setting, value in pairs]
+    told = [
+        say("{setting} {number}", setting=setting, number=number(value)) for setting, value in pairs
+    ]
     sentence = say(SAID, settings=listing(told))
     if row is None or row.ratio is None:
         return sentence
     best = data[data["kind"] == CONFIRMED]["setting"].iloc[0]
-    return f"{sentence} {say(SAID_CONFIRMED, best=best, ratio=ratio(row.ratio))}"
+    return say(
+        "{sentence} {say}",
+        sentence=sentence,
+        say=say(SAID_CONFIRMED, best=best, ratio=ratio(row.ratio)),
+    )

@@ -16,7 +16,7 @@ from analysis.pages import write_pages
 from analysis.references import with_numbers
 from analysis.settings.chart import setting_chart
 from analysis.settings.judgement import WHAT, TuningVerdict, setting_in_words
-from analysis.text.sentence import say
+from analysis.text.sentence import say, together
 from analysis.text.wording import NOTHING, number, plural, ratio
 from collect.search import Confirmation, TriedSetting, TuningResult
 from core.durable import writing
@@ -104,14 +104,18 @@ def tuning_sections(
 
 def _asked(searched: TuningResult) -> Iterator[Prose]:
     tried = sum(one.rung > 0 for one in searched.tried)
-    axes = "; ".join(
-        f"{axis.replace('_', ' ')}: {', '.join(in_words(axis, value) for value in values)}"
+    axes = [
+        say(
+            "{axis}: {values}",
+            axis=axis.replace("_", " "),
+            values=together((in_words(axis, value) for value in values), ", "),
+        )
         for axis, values in searched.axes.items()
-    )
+    ]
     yield note(
         say(ASKED, workload=searched.workload, what=WHAT[searched.speed]),
         say(FIXED, fixed=named_by(searched.fixed, list(searched.fixed))),
-        say(TUNED, axes=axes),
+        say(TUNED, axes=together(axes, "; ")),
         say(
             SEARCHED,
             tried=tried,

@@ -99,7 +99,7 @@ class Course:
                 str(row["block"]),
                 moment((self.began_at or 0.0) + row["begun_s"]),
                 duration(row["ended_s"] - row["begun_s"]),
-                f"{row['done']} of {row['trials']}",
+                say("{done} of {trials}", done=row["done"], trials=row["trials"]),
                 str(row["attempts"]),
             ]
             for row in blocks.to_dict("records")
@@ -174,16 +174,30 @@ def duration(seconds: float) -> str:
     """`45 s`, `12 min 5 s`, `3 h 20 min`, `2 days 4 h`: two units at most."""
     whole = round(seconds)
     if whole < MINUTE_S:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004
+        return (
+            say("{seconds:.1f} s", seconds=seconds)
+            if seconds < 10  # noqa: PLR2004 - digits
+            else say("{whole} s", whole=whole)
+        )
     if whole < HOUR_S:
         return _two(whole, MINUTE_S, "min", 1, "s")
     if whole < DAY_S:
         return _two(whole, HOUR_S, "h", MINUTE_S, "min")
     days, rest = divmod(whole, DAY_S)
-    return f"{plural(days, 'day')} {rest // HOUR_S} h"
+    return say("{days} {rest} h", days=plural(days, "day"), rest=rest // HOUR_S)
 
 
 def _two(whole: int, large: int, large_name: str, small: int, small_name: str) -> str:
     count, rest = divmod(whole, large)
     less = rest // small
-    return f"{count} {large_name} {less} {small_name}" if less else f"{count} {large_name}"
+    return (
+        say(
+            "{count} {large_name} {less} {small_name}",
+            count=count,
+            large_name=large_name,
+            less=less,
+            small_name=small_name,
+        )
+        if less
+        else say("{count} {large_name}", count=count, large_name=large_name)
+    )

@@ -108,8 +108,18 @@ def _throttled(row: dict[Any, Any]) -> str:
         return NOT_TOLD
     times = int(row["throttled_attempts"])
     silent = row["attempts"] - row["told_throttling"]
-    words = f"in {plural(times, 'attempt')}: {row['throttling']}" if times else "never"
-    return f"{words}; {NOT_TOLD} in {silent}" if silent else words
+    words = (
+        say(
+            "in {times}: {throttling}", times=plural(times, "attempt"), throttling=row["throttling"]
+        )
+        if times
+        else "never"
+    )
+    return (
+        say("{words}; {not_told} in {silent}", words=words, not_told=NOT_TOLD, silent=silent)
+        if silent
+        else words
+    )
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -124,8 +134,13 @@ def machine_sentences(frame: pd.DataFrame) -> tuple[str, ...]:
     if not slowed:
         return ()
     told = [
-        f"{row['node']} in {row['throttled_attempts']:.0f} of {plural(row['attempts'], 'attempt')} "
-        f"({row['throttling']})"
+        say(
+            "{node} in {throttled_attempts:.0f} of {attempts} ({throttling})",
+            node=row["node"],
+            throttled_attempts=row["throttled_attempts"],
+            attempts=plural(row["attempts"], "attempt"),
+            throttling=row["throttling"],
+        )
         for row in slowed
     ]
     return (say(SLOWED, nodes=_listing(told)),)
@@ -154,4 +169,4 @@ MOST_NAMED = 6
 def _listing(names: Sequence[str]) -> str:
     named = list(names[:MOST_NAMED])
     rest = len(names) - len(named)
-    return listing([*named, f"{rest} more"] if rest else named)
+    return listing([*named, say("{rest} more", rest=rest)] if rest else named)

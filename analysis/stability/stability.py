@@ -197,7 +197,15 @@ def _told(
     if not odd:
         return ""
     told = [
-        words(one, f"{thing(one.series, all_series)} on {nodes(one.cell.nodes)}") for one in odd
+        words(
+            one,
+            say(
+                "{thing} on {nodes}",
+                thing=thing(one.series, all_series),
+                nodes=nodes(one.cell.nodes),
+            ),
+        )
+        for one in odd
     ]
     sentence = max(told, key=lambda pair: pair[0])[1]
     others = say(OTHERS, cells=plural(len(odd) - 1, "more cell")) if odd[1:] else ""

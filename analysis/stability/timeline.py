@@ -60,7 +60,9 @@ def _colours(data: pd.DataFrame) -> tuple[pd.Series, str]:
     """What each attempt is coloured by, and that in words: its cell, else its series, else one."""
     several = len(data["model"].unique()) > 1
     series = data["series"] + (", " + data["model"] if several else "")
-    cells = series + data["nodes"].map(lambda count: f" on {nodes(int(count))}" if count else "")
+    cells = series + data["nodes"].map(
+        lambda count: say(" on {nodes}", nodes=nodes(int(count))) if count else ""
+    )
     for keys, words in ((cells, BY_CELL), (series, BY_SERIES)):
         distinct = len(keys.unique())
         if 1 < distinct <= len(style.PALETTE):
@@ -88,7 +90,7 @@ def _figure(data: pd.DataFrame, keys: pd.Series, has_heat: bool) -> Figure:  # n
         axes[0].set_ylabel("times the cell's median")
         if has_heat:
             _heat(axes[1], data, unit_s)
-        axes[-1].set_xlabel(f"{unit} since the first attempt began")
+        axes[-1].set_xlabel(say("{unit} since the first attempt began", unit=unit))
         axes[-1].xaxis.set_major_locator(MaxNLocator(7))
         if len(labels) > 1:
             handles = [

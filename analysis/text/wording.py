@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 from analysis.statistics.stats import Estimate, Ratio
+from analysis.text.sentence import Sentence, reshaped, say, say_number, together
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
@@ -15,6 +18,8 @@ _WORDS = (
     "twelve", "thirteen", "fourteen", "fifteen", "sixteen",
 )  # fmt: skip
 
+_LISTS = {"and": "{rest} and {last}", "or": "{rest} or {last}", "nor": "{rest} nor {last}"}
+
 NEAR_ONE = (0.9, 1.1)
 """Between these a ratio has a decimal more: a margin is a few percent wide, and the verdict depends
 on which side of it an end of the interval is."""
@@ -23,31 +28,31 @@ THOUSANDS = 3
 """Digits before the point, less one, from which no decimal is printed."""
 
 
-def count(n: int) -> str:
-    """A small number as a word, a large one in digits."""
-    return _WORDS[n] if 0 <= n < len(_WORDS) else str(n)
+def count(n: int) -> Sentence:
+    """A small number as a word, a large one in digits; other languages have digits only."""
+    return Sentence(_WORDS[n] if 0 <= n < len(_WORDS) else str(n), {}, lambda: str(n))
 
 
-def nodes(n: int) -> str:
+def nodes(n: int) -> Sentence:
     """`one node`, `eight nodes`."""
-    return f"{count(n)} node{'' if n == 1 else 's'}"
+    return say_number(n, "{count} node", "{count} nodes", count=count(n))
 
 
-def plural(n: int, thing: str) -> str:
-    """`1 trial`, `3 trials`."""
-    return f"{n} {thing}{'' if n == 1 else 's'}"
+def plural(n: int, thing: str) -> Sentence:
+    """`1 trial`, `3 trials`; the catalogue has `{n} trial`, with its plural."""
+    return say_number(n, f"{{n}} {thing}", f"{{n}} {thing}s")
 
 
 def bare(sentence: str) -> str:
     """Return the sentence without its full stop, for use in brackets."""
-    return sentence.rstrip(". ")
+    return reshaped(sentence, lambda text: text.rstrip(". "))
 
 
-def listing(parts: list[str], last: str = "and") -> str:
+def listing(parts: Sequence[str], last: Literal["and", "or", "nor"] = "and") -> str:
     """`a, b and c`."""
     if len(parts) < 2:  # noqa: PLR2004 - nothing to join
-        return "".join(parts)
-    return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+        return parts[0] if parts else ""
+    return say(_LISTS[last], rest=together(parts[:-1], ", "), last=parts[-1])
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -88,7 +93,7 @@ def interval(estimate: Estimate | None, *, brief: bool = False) -> str:
     if estimate is None:
         return NOTHING
     if estimate.low is None or estimate.high is None:
-        return f"{number(estimate.value)} (one value)"
+        return say("{value} (one value)", value=number(estimate.value))
     decimals = _decimals(estimate.high - estimate.low, estimate.value)
     return _with_ends(estimate, decimals, brief=brief)
 
@@ -109,8 +114,8 @@ def ratio(estimate: Ratio, *, brief: bool = False) -> str:
     A range is called one, as `interval` does.
     """
     if estimate.low is None or estimate.high is None:
-        why = "one value" if estimate.blocks else "no shared block"
-        return f"{estimate.value:.2f} ({why})"
+        found = "{value:.2f} (one value)" if estimate.blocks else "{value:.2f} (no shared block)"
+        return say(found, value=estimate.value)
     return _with_ends(estimate, _ratio_decimals(estimate), brief=brief)
 
 
@@ -129,7 +134,11 @@ def ends(estimate: Ratio) -> tuple[str, str, str]:
 def between(estimate: Ratio) -> str:
     """`0.9 and 3.9`: the ends of a ratio's interval or range, where the value misleads."""
     decimals = _ratio_decimals(estimate)
-    return f"{_decimal(estimate.low, decimals)} and {_decimal(estimate.high, decimals)}"
+    return say(
+        "{low} and {high}",
+        low=_decimal(estimate.low, decimals),
+        high=_decimal(estimate.high, decimals),
+    )
 
 
 def _ratio_decimals(estimate: Ratio) -> int:
@@ -155,8 +164,16 @@ def _with_ends(estimate: Estimate, decimals: int, *, brief: bool) -> str:
     if estimate.has_interval:
         return f"{value} ({ends})"
     if brief:
-        return f"{value} (range {ends}, {covers(estimate)})"
-    return f"{value} (range of {estimate.n} values: {ends}, which covers {covers(estimate)})"
+        return say(
+            "{value} (range {ends}, {covers})", value=value, ends=ends, covers=covers(estimate)
+        )
+    return say(
+        "{value} (range of {n} values: {ends}, which covers {covers})",
+        value=value,
+        n=estimate.n,
+        ends=ends,
+        covers=covers(estimate),
+    )
 
 
 def _decimal(value: float | None, decimals: int) -> str:

@@ -134,7 +134,7 @@ def control_pairs(run: RunManifest, cells: Sequence[CellResult]) -> tuple[Pair, 
             continue
         ratio = paired_ratio(arms.after.by_block(DECODE), arms.before.by_block(DECODE))
         after, before = (
-            Side(cell.record.cell_id, f"{name} with {arms.where}")
+            Side(cell.record.cell_id, say("{name} with {where}", name=name, where=arms.where))
             for cell, name in ((arms.after, arms.tuned), (arms.before, arms.base))
         )
         pairs.append(Pair(SPEED, after, before, len(ratio.blocks) if ratio else 0, ratio))
@@ -205,7 +205,7 @@ def _telling(cells: Iterable[CellResult]) -> tuple[str, ...]:
 
 def _where(cell: CellResult, axes: Sequence[str]) -> str:
     where = named_by(cell.record.params, axes)
-    return f"{where}, {nodes(cell.nodes)}" if cell.nodes else where
+    return say("{where}, {nodes}", where=where, nodes=nodes(cell.nodes)) if cell.nodes else where
 
 
 def _hashes(cell: CellResult, read: Read) -> frozenset[str]:

@@ -12,7 +12,7 @@ from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.scaling import DECODE, SPEED
 from analysis.statistics.proportions import FEWEST_TO_NAME, holm
-from analysis.text.sentence import Sentence
+from analysis.text.sentence import Sentence, say
 from analysis.tuning.arms import Arms, Read, arms_of
 from analysis.tuning.pairs import (
     Effect,
@@ -93,7 +93,11 @@ class Changed:
     @property
     def name(self) -> str:
         """The quantity, with the rubric of ratings."""
-        return f"{self.quantity} for {self.rubric}" if self.rubric else str(self.quantity)
+        return (
+            say("{quantity} for {rubric}", quantity=self.quantity, rubric=self.rubric)
+            if self.rubric
+            else str(self.quantity)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def _described(rows: Sequence[Changed]) -> Sentence:
         if row.change is not None
     ]
     rest = len(rows) - len(told)
-    return say("{all}.", all="; ".join([*told, *([say(REST, rest=rest)] if rest > 0 else [])]))
+    return say("{all}.", all=together([*told, *([say(REST, rest=rest)] if rest > 0 else [])], "; "))
 
 
 def _figure(rows: Sequence[Changed], kinds: Sequence[Quantity]) -> Figure:
@@ -119,9 +119,13 @@ def _panel(axes: Axes, rows: Sequence[Changed], kind: Quantity) -> None:
         change, color = row.change, style.PALETTE[0]
         before, after = scale * change.before, scale * change.after
         mark = at + 0.5
-        name = f"{row.arms.tuned}, {row.arms.where}" if several_models else row.arms.where
-        part = f"{row.part}: " if row.part else ""
-        rubric = f", {row.rubric}" if row.rubric else ""
+        name = (
+            say("{tuned}, {where}", tuned=row.arms.tuned, where=row.arms.where)
+            if several_models
+            else row.arms.where
+        )
+        part = say("{part}: ", part=row.part) if row.part else ""
+        rubric = say(", {rubric}", rubric=row.rubric) if row.rubric else ""
         _label(axes, at + 0.12, f"{part}{name}{rubric}")
         axes.plot([before, after], [mark, mark], color=style.MUTED, linewidth=1.2, alpha=0.7)
         if change.low is not None and change.high is not None:
@@ -153,7 +157,7 @@ def curve_chart(records: Sequence[TunedRecord]) -> Chart | None:
     told = [_course(str(name), rows) for name, rows in data.groupby("tuned", sort=False)]
     return Chart(
         "tuning-curve", "Loss during training", understanding, data, _curves(data),
-        description=say("{all}.", all="; ".join(told)),
+        description=say("{all}.", all=together(told, "; ")),
     )  # fmt: skip
 
 

@@ -89,8 +89,10 @@ def sameness_table(records: Iterable[TunedRecord]) -> Table:
             record.name,
             one.engine,
             one.weights,
-            f"{one.same_texts} of {one.texts}",
-            f"{one.base_same_texts} of {one.texts}",
+            say("{same_texts} of {texts}", same_texts=one.same_texts, texts=one.texts),
+            say(
+                "{base_same_texts} of {texts}", base_same_texts=one.base_same_texts, texts=one.texts
+            ),
             number(one.mean_change),
             number(one.base_mean_change),
             "yes" if one.differs else "no",

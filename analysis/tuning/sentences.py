@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from analysis.cells.family import Claim
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import DASH, number, percent, plural, ratio, within
 from analysis.tuning.changes import Changed, Quantity, counts_of, median_speed
 from analysis.tuning.pairs import Effect, PairedChange
@@ -204,7 +204,7 @@ def signed(quantity: Quantity, value: float) -> str:
     """A change with its sign; that of a share in points of percent."""
     size = f"{abs(value):.3f}"
     if quantity is Quantity.RIGHT:
-        size = f"{100 * abs(value):.1f} points"
+        size = say("{value:.1f} points", value=100 * abs(value))
     elif quantity is Quantity.RATED:
         size = f"{abs(value):.2f}"
     sign = "" if value == 0 else "+" if value > 0 else MINUS
@@ -266,7 +266,7 @@ def _changes(rows: Sequence[Changed]) -> Sentence:
         quantity=rows[0].name,
         gained=counts_of(rows, Effect.GAINED),
         lost=counts_of(rows, Effect.FORGOTTEN),
-        changes=" to ".join(dict.fromkeys(ends)),
+        changes=together(dict.fromkeys(ends), " to "),
     )
 
 

@@ -106,14 +106,25 @@ def reservations_of(
     emulated = [cell for cell in measured if cell.emulated]
     software = [cell for cell in measured if cell.software]
     found = (
-        f"emulated processors: no speed of {plural(len(emulated), 'cell')}" if emulated else "",
-        f"software GPU: the speed of {plural(len(software), 'cell')} is not compared"
+        say("emulated processors: no speed of {emulated}", emulated=plural(len(emulated), "cell"))
+        if emulated
+        else "",
+        say(
+            "software GPU: the speed of {software} is not compared",
+            software=plural(len(software), "cell"),
+        )
         if software
         else "",
         thrown_away([cell for series in all_series for cell in series.cells]) if measured else "",
         "generated texts differ" if _texts(all_series) else "",
-        f"{plural(pending, 'trial')} pending" if pending and measured else "",
-        f"{gaps} of {plural(len(measured), 'measured cell')} incomplete" if gaps else "",
+        say("{pending} pending", pending=plural(pending, "trial")) if pending and measured else "",
+        say(
+            "{gaps} of {measured} incomplete",
+            gaps=gaps,
+            measured=plural(len(measured), "measured cell"),
+        )
+        if gaps
+        else "",
         _few_in_short(all_series) if has_speed else "",
         "virtual nodes: about software, not about Raspberry Pis" if is_lab and measured else "",
     )
@@ -277,6 +288,15 @@ def _few_in_short(all_series: Sequence[Series]) -> str:
     who = (
         "each cell has"
         if few == len(trials)
-        else f"{few} of {len(trials)} cells {'has' if few == 1 else 'have'}"
+        else say(
+            "{few} of {trials} cells {value}",
+            few=few,
+            trials=len(trials),
+            value="has" if few == 1 else "have",
+        )
     )
-    return f"{who} fewer than {count(FEWEST)} trials, too few to call one faster"
+    return say(
+        "{who} fewer than {FEWEST} trials, too few to call one faster",
+        who=who,
+        FEWEST=count(FEWEST),
+    )

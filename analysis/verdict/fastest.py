@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cells import Series, subject
+from analysis.cells.cells import Series, engine_named
 from analysis.cells.family import Family
 from analysis.cells.labels import named_by, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten, task_of
@@ -61,7 +61,7 @@ class Fastest:
     def what(self) -> str:
         """The model with its weights and, where it matters, what was asked of it."""
         model = f"{self.model} ({self.weights})" if self.weights else self.model
-        return f"{model} with {self.task}" if self.task else model
+        return say("{model} with {task}", model=model, task=self.task) if self.task else model
 
     @property
     def is_told(self) -> bool:
@@ -96,7 +96,11 @@ def fastest_clauses(
         return [*told, fastest_clause(rest[0], all_series)]
     names = [found.what for found in rest]
     many = brief or len(rest) > MOST_NAMED
-    about = f"{len(rest)} of {len(fastest)} models" if many else listing(names)
+    about = (
+        say("{rest} of {fastest} models", rest=len(rest), fastest=len(fastest))
+        if many
+        else listing(names)
+    )
     return [*told, say(UNKNOWN_FOR, models=about)]
 
 
@@ -159,9 +163,8 @@ def short_name(
     scaling: Scaling, point: Point, all_series: Sequence[Series], without: Sequence[str] = ()
 ) -> str:
     """`distributed-llama (net-turbo off) on two nodes`, without axes that are named anyway."""
-    named = subject(scaling.series, all_series, with_model=False, without=without)
-    who = named.removeprefix("with ")
-    return f"{who} on {nodes(point.nodes)}"
+    who = engine_named(scaling.series, all_series, without)
+    return say("{who} on {nodes}", who=who, nodes=nodes(point.nodes))
 
 
 def rival_sentences(
@@ -193,7 +196,7 @@ def _rival(
     if found is None or found.ratio is None:
         told: str = say(NOT_COMPARED, one=one, other=other)
     else:
-        told = compared(f"{one} is", other, "its", found, margin)
+        told = compared(say("{one} is", one=one), other, "its", found, margin)
     return say(AT_THEIR_BEST if is_best else ENGINES, model=what, finding=told)
 
 

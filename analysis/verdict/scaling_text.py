@@ -119,11 +119,13 @@ def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:
     """` on two nodes with 25 Mbit/s`: what distinguishes a cell from others on as many nodes."""
     params = cell.record.params
     if "system" in params and len(cells) > 1:
-        return f" of {params['system']}"
+        return say(" of {system}", system=params["system"])
     alike = [other.record.params for other in cells if other.nodes == cell.nodes]
-    told = ", ".join(in_words(axis, params[axis]) for axis in varying_axes(alike) if axis in params)
-    where = f" on {nodes(cell.nodes)}" if cell.nodes else ""
-    return where + (f" with {told}" if told else "")
+    told = together(
+        (in_words(axis, params[axis]) for axis in varying_axes(alike) if axis in params), ", "
+    )
+    where = say(" on {nodes}", nodes=nodes(cell.nodes)) if cell.nodes else ""
+    return where + (say(" with {shown}", shown=told) if told else "")
 
 
 def _alone(scaling: Scaling, about: str) -> str:
@@ -175,7 +177,7 @@ def _step(point: Point, before: int, found: Compared, margin: str) -> str:
     n, other = _n(point), count(before)
     if found.ratio is None:
         return say(NO_BLOCKS, one=n, other=other)
-    return compared(f"{n} are", other, _owner(before), found, margin)
+    return compared(say("{n} are", n=n), other, _owner(before), found, margin)
 
 
 def compared(
@@ -212,7 +214,11 @@ def unsure(found: Compared) -> str:
     told = found.ratio
     if told is None:
         return "too few trials"
-    return f"between {between(told)} times" if found.is_tried else f"at {ratio(told)} times"
+    return (
+        say("between {between} times", between=between(told))
+        if found.is_tried
+        else say("at {shown} times", shown=ratio(told))
+    )
 
 
 def _no_gain(scaling: Scaling, points: Sequence[Point], about: str, margin: str) -> str:
@@ -241,7 +247,7 @@ def _beside_base(point: Point, base: int, margin: str) -> str:
     if found.finding is Claim.UNKNOWN:
         told = say(ARE_UNSURE, nodes=n, times=unsure(found), whose=_owner(base))
         return with_why(told, found)
-    return compared(f"{n} are", count(base), _owner(base), found, margin, point.speed_up)
+    return compared(say("{n} are", n=n), count(base), _owner(base), found, margin, point.speed_up)
 
 
 def _owner(before: int) -> str:

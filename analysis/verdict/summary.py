@@ -10,6 +10,7 @@ from analysis.cells.family import Claim, Family
 from analysis.cells.scaling import DECODE, Scaling
 from analysis.cells.sync import SyncShare, sync_share
 from analysis.statistics.stats import Estimate
+from analysis.text.sentence import say
 from analysis.text.wording import DASH, TIMES, count, listing, nodes, number, ratio
 from analysis.verdict.fastest import Fastest, fastest_of
 from analysis.verdict.scaling_text import thrown_away
@@ -42,25 +43,40 @@ def _fastest(scalings: Sequence[Scaling], family: Family) -> list[Figure]:
 
 def _speed(scaling: Scaling) -> Figure:
     found = scaling.baseline.estimate(DECODE)
-    about = f"{scaling.series.label} on {nodes(scaling.baseline.nodes)}"
+    about = say(
+        "{label} on {nodes}", label=scaling.series.label, nodes=nodes(scaling.baseline.nodes)
+    )
     return Figure(
         "Speed", number(found.value if found else None), "tokens/s", f"{_ends(found)}{about}"
     )
 
 
 def _fastest_of(found: Fastest, models: int) -> Figure:
-    model = f"{found.what}: " if models > 1 else ""
+    model = say("{what}: ", what=found.what) if models > 1 else ""
     if not found.is_told:
         few = "" if found.is_known else "; too few trials to compare"
         few = few or ("" if found.is_compared else "; not all are compared with each other")
-        return Figure("Fastest", "cannot tell", "", f"{model}which of {found.of} cells{few}")
-    names = [f"{s.series.label} on {nodes(point.nodes)}" for s, point in found.cells]
+        return Figure(
+            "Fastest",
+            "cannot tell",
+            "",
+            say("{model}which of {of} cells{few}", model=model, of=found.of, few=few),
+        )
+    names = [
+        say("{label} on {nodes}", label=s.series.label, nodes=nodes(point.nodes))
+        for s, point in found.cells
+    ]
     rates = [point.cell.estimate(DECODE) for _, point in found.cells]
     values = sorted({number(rate.value) for rate in rates if rate}, key=_numeric)
     value = values[0] if len(values) == 1 else f"{values[0]}{DASH}{values[-1]}"
     if len(names) == 1:
         return Figure("Fastest", value, "tokens/s", f"{model}{_ends(rates[0])}{names[0]}")
-    return Figure("Fastest", value, "tokens/s", f"{model}not distinguishable: {listing(names)}")
+    return Figure(
+        "Fastest",
+        value,
+        "tokens/s",
+        say("{model}not distinguishable: {names}", model=model, names=listing(names)),
+    )
 
 
 def _numeric(written: str) -> float:
@@ -74,7 +90,11 @@ def _ends(found: Estimate | None) -> str:
     if found.low is None or found.high is None:
         return "one trial; "
     ends = f"{number(found.low)}{DASH}{number(found.high)}"
-    return f"95 %: {ends}; " if found.has_interval else f"range of {found.n} trials: {ends}; "
+    return (
+        say("95 %: {ends}; ", ends=ends)
+        if found.has_interval
+        else say("range of {n} trials: {ends}; ", n=found.n, ends=ends)
+    )
 
 
 def _gain(scalings: Sequence[Scaling]) -> Figure | None:
@@ -90,11 +110,23 @@ def _gain(scalings: Sequence[Scaling]) -> Figure | None:
     gains = sorted(scaling.best.speed_up.value for scaling in gaining)
     value = f"{TIMES} {_from_to([f'{gain:.2f}' for gain in gains])}"
     if len(scaled) > 1:
-        return Figure(name, value, "", f"in {len(gaining)} of {len(scaled)} series")
+        return Figure(
+            name,
+            value,
+            "",
+            say("in {gaining} of {scaled} series", gaining=len(gaining), scaled=len(scaled)),
+        )
     (one,) = gaining
     ends = ratio(one.best.speed_up).rpartition("(")[2].rstrip(")")
-    told = f"{nodes(one.best.nodes)} against {count(one.baseline.nodes)}"
-    return Figure(name, value, "", f"95 %: {ends}; {one.series.label}, {told}")
+    told = say(
+        "{nodes} against {nodes_2}", nodes=nodes(one.best.nodes), nodes_2=count(one.baseline.nodes)
+    )
+    return Figure(
+        name,
+        value,
+        "",
+        say("95 %: {ends}; {label}, {shown}", ends=ends, label=one.series.label, shown=told),
+    )
 
 
 def _no_gain(name: str, scaled: Sequence[Scaling]) -> Figure:
@@ -114,7 +146,7 @@ def _attempts(all_series: Sequence[Series]) -> Figure | None:
     if not thrown or not any(cell.is_measured for cell in cells):
         return None
     good, made = (sum(getattr(c.attempts, name) for c in cells) for name in ("good", "made"))
-    return Figure("Attempts that count", f"{good} of {made}", "", thrown)
+    return Figure("Attempts that count", say("{good} of {made}", good=good, made=made), "", thrown)
 
 
 def _most_nodes(all_series: Sequence[Series], column: str) -> list[tuple[Series, CellResult]]:
@@ -131,8 +163,8 @@ def _most_nodes(all_series: Sequence[Series], column: str) -> list[tuple[Series,
 
 def _of_most(pairs: Sequence[tuple[Series, CellResult]]) -> str:
     (series, cell), *others = pairs
-    who = f"{len(pairs)} series" if others else series.label
-    return f"{who} on {nodes(cell.nodes)}"
+    who = say("{pairs} series", pairs=len(pairs)) if others else series.label
+    return say("{who} on {nodes}", who=who, nodes=nodes(cell.nodes))
 
 
 def _from_to(written: Sequence[str]) -> str:

@@ -54,7 +54,7 @@ class Verdict:
         untold = [told for told in self.reservations if told not in self.headline]
         if not untold:
             return self.headline
-        return say(RESERVED, headline=self.headline, reservations=capital("; ".join(untold)))
+        return say(RESERVED, headline=self.headline, reservations=capital(together(untold, "; ")))
 
 
 def verdict_of(
@@ -162,7 +162,7 @@ def _gains(scalings: Sequence[Scaling]) -> list[str]:
     if not gains:
         return [say(NO_GAIN, series=len(scaled))]
     ends = list(dict.fromkeys(f"{gain:.2f}" for gain in (min(gains), max(gains))))
-    by = " to ".join(ends)
+    by = together(ends, " to ")
     return [say(GAINS, gaining=len(gains), series=len(scaled), times=by)]
 
 
@@ -178,7 +178,9 @@ def _no_speed(all_series: Sequence[Series], counts: Mapping[str, int]) -> str:
 
 
 def _nothing(counts: Mapping[str, int]) -> str:
-    rest = [f"{n} {state}" for state, n in counts.items() if n and state != "done"]
+    rest = [
+        say("{n} {state}", n=n, state=state) for state, n in counts.items() if n and state != "done"
+    ]
     planned = plural(sum(counts.values()), "planned trial")
     return say(NOTHING_YET, planned=planned, states=listing(rest)) if rest else say(NOTHING)
 

@@ -11,7 +11,7 @@ from analysis.model.cost import Floats, Observation, Setting
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.predict import Prediction, out_of_scope, predict
 from analysis.model.wire import is_chain, limit
-from analysis.text.sentence import Sentence, say
+from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, nodes
 from analysis.what_if.basis import Basis
 from analysis.what_if.supposed import Supposed, setting_of, starting_cell
@@ -178,11 +178,12 @@ def measured_range(basis: Basis) -> Sentence:
 
 def _ends(values: list[float]) -> str:
     ends = dict.fromkeys([f"{values[0]:g}", f"{values[-1]:g}"])
-    return " to ".join(ends)
+    return together(ends, " to ")
 
 
 def _counts(counts: list[int]) -> str:
     """`1 to 4 nodes`, `1, 2 and 8 nodes`."""
     if len(counts) > 1 and all(after - before == 1 for before, after in pairwise(counts)):
-        return f"{counts[0]} to {counts[-1]} nodes"
-    return f"{listing([str(count) for count in counts])} node{'' if counts == [1] else 's'}"
+        return say("{least} to {most} nodes", least=counts[0], most=counts[-1])
+    template = "{counts} node" if counts == [1] else "{counts} nodes"
+    return say(template, counts=listing([str(count) for count in counts]))

@@ -12,6 +12,7 @@ from analysis.cells.cells import CellResult, Series
 from analysis.model.cost import COEFFICIENTS, Floats, Observation, Setting
 from analysis.model.fit import CostFit
 from analysis.network.run_fits import GroupFit
+from analysis.text.sentence import say
 from analysis.text.wording import nodes
 from collect.run import RunManifest
 
@@ -105,7 +106,12 @@ class Basis:
         said = nodes(setting.nodes)
         if not self.slowness or not setting.names:
             return said
-        return f"{said} ({'root ' if setting.nodes > 1 else ''}{setting.names[0]})"
+        return say(
+            "{said} ({value}{names})",
+            said=said,
+            value="root " if setting.nodes > 1 else "",
+            names=setting.names[0],
+        )
 
     def memory_of(self, setting: Setting) -> tuple[int, ...]:
         """MiB of the machines that take part, the root first; empty where not each is known.

@@ -230,7 +230,11 @@ def bought_lines(guessed: Sequence[Bought]) -> Iterator[str]:
         ms, low, high = map(number, one.ms)
         rate, fast, slow = (number(1000 / end) for end in one.ms)
         yield say(TIME, ms=ms, low=low, high=high, rate=rate, slow=slow, fast=fast)
-        terms = [f"{term} {number(value)}" for term, value in one.terms.items() if value > 0]
+        terms = [
+            say("{term} {number}", term=term, number=number(value))
+            for term, value in one.terms.items()
+            if value > 0
+        ]
         yield say(SPLIT, terms=listing(terms))
         if one.memory_gib is None:
             yield say(UNKNOWN, name=one.machine.name)

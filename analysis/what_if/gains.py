@@ -129,4 +129,4 @@ def starting_from(gain: Gain) -> str:
     """`four nodes`, with what distinguishes the cells of the fit where the engine has several."""
     said = gain.basis.who(gain.start.setting)
     label = gain.basis.label
-    return said if label == gain.basis.engine else f"{said} ({label})"
+    return said if label == gain.basis.engine else say("{said} ({label})", said=said, label=label)

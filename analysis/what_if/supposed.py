@@ -10,6 +10,7 @@ from typing import get_args
 
 from analysis.model.cost import USUAL_LINK_MBIT, Observation, Setting
 from analysis.model.predict import MOST_GAIN
+from analysis.text.sentence import say
 from analysis.what_if.basis import Basis
 from core.errors import HerdError
 from core.foreign import one_line
@@ -116,7 +117,9 @@ def _value(name: str, text: str) -> object:
         what = "how long a step waits, as a multiple of now: 0.5 is half as long"
         return _factor(name, text, LEAST_TIMES, MOST_TIMES, what)
     thing = "the memory" if name == "memory" else "the processor"
-    what = f"how many times faster {thing} is; beyond that it is another class of machine"
+    what = say(
+        "how many times faster {thing} is; beyond that it is another class of machine", thing=thing
+    )
     return _factor(name, text, LEAST_GAIN, MOST_GAIN, what)
 
 

@@ -72,7 +72,9 @@ def _lines_of(found: Predicted) -> Iterator[str]:
     ms, low, high = map(number, ends)
     rate, fast, slow = (number(1000 / end) for end in ends)
     yield f"  {say(TIME, ms=ms, low=low, high=high, rate=rate, slow=slow, fast=fast)}"
-    terms = listing([f"{term} {number(predicted.terms[term])}" for term in TERMS])
+    terms = listing(
+        [say("{term} {ms}", term=term, ms=number(predicted.terms[term])) for term in TERMS]
+    )
     yield f"  {say(TERMS_TOLD, terms=terms)}"
     if found.best is not None and found.times is not None:
         best = found.best.setting
@@ -122,7 +124,11 @@ def _row(found: Predicted) -> tuple[str, ...]:
     why = say(EXTRAPOLATED, why="; ".join(predicted.extrapolates))
     return (
         number(predicted.total_ms),
-        f"{number(predicted.low_ms)} to {number(predicted.high_ms)}",
+        say(
+            "{low_ms} to {high_ms}",
+            low_ms=number(predicted.low_ms),
+            high_ms=number(predicted.high_ms),
+        ),
         number(predicted.tokens_per_s),
         times,
         why if predicted.extrapolates else "",
