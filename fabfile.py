@@ -10,6 +10,7 @@ from verbs.diary import log, name_words
 from verbs.lab import lab_down, lab_status, lab_up
 from verbs.machines import adopt, doctor, name_machines, probe
 from verbs.models import convert, finetune, models
+from verbs.papers import name_runs, paper
 from verbs.plans import plan, prepare
 from verbs.results import history, parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
@@ -31,6 +32,7 @@ __all__ = [
     "lab_up",
     "log",
     "models",
+    "paper",
     "parse_log",
     "plan",
     "prepare",
@@ -49,6 +51,7 @@ def mark_words(words: list[str]) -> None:
     """Mark bare words of verbs that take any number of them; Invoke's tasks take a fixed one."""
     name_machines(words)
     name_words(words)
+    name_runs(words)
 
 
 if getattr(program, "core", None) is not None:  # not where a test imports this file

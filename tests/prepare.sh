@@ -1,6 +1,6 @@
 #!/bin/sh
 # System packages of the tests: a browser to look at the report, a checker of shell scripts, a compiler
-# for the double of an engine, SSH servers on loopback.
+# for the double of an engine, SSH servers on loopback, TeX.
 set -eu
 packages=""
 [ -x /usr/bin/chromium ] || [ -x /usr/bin/google-chrome ] || packages="$packages chromium fonts-dejavu-core"
@@ -9,6 +9,8 @@ command -v rsync >/dev/null || packages="$packages rsync"
 command -v g++ >/dev/null || packages="$packages g++"
 command -v make >/dev/null || packages="$packages make"
 [ -x /usr/sbin/sshd ] || packages="$packages openssh-server"
+# TeX, to compile the draft of a paper: 190 MB on disk.
+command -v latexmk >/dev/null || packages="$packages texlive-latex-recommended texlive-luatex lmodern latexmk"
 [ -n "$packages" ] || exit 0
 echo "System packages for the tests:$packages …"
 sudo=""

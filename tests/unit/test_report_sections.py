@@ -46,6 +46,7 @@ from analysis.blocks import (
 from analysis.cells.tabulate import table
 from analysis.charts.charts import Chart
 from analysis.pages import Page, render, write_pages
+from analysis.paper.recipes import ANY_OTHER, recipe
 from analysis.references import with_references
 from analysis.sections import sections_of
 from analysis.study import Study
@@ -280,6 +281,15 @@ def test_every_file_that_is_linked_is_written(made: list[Section], pages: tuple[
 def test_no_chart_is_made_twice(made: list[Section]) -> None:
     names = [chart.name for chart in charts_in(made)]
     assert len(names) == len(set(names))
+
+
+def test_a_notebook_has_a_recipe_for_every_chart(made: list[Section]) -> None:
+    for chart in charts_in(made):
+        call = recipe(chart.name)
+        assert call != ANY_OTHER, chart.name
+        words = set(re.findall(r'"([a-z_]+)"', call))
+        assert words & set(map(str, chart.data.columns)), chart.name
+    assert recipe("run2-part-a-decode-rate") == recipe("decode-rate")
 
 
 def a_chart() -> Chart:

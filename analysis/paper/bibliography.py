@@ -1,0 +1,121 @@
+r"""The references of a paper: those that its runs draw on, and those of the user's study.
+
+BibTeX hands fields to LaTeX as they are, and a field may have been fetched from anywhere. So an
+entry of the study is taken only if its commands are accents, signs and forms of letters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from analysis.paper.fonts import Font, font_with
+from analysis.paper.latex import LETTERS, SIGNS
+from analysis.references import bibtex, reference
+from core.bibtex import BibEntry, read_bibtex
+from core.errors import HerdError
+from core.foreign import one_line
+from core.record import read_file, why
+
+NAME = "references.bib"
+LARGEST_BYTES = 1 << 22
+_COMMAND = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
+ALLOWED = frozenset("\"'`^~=.&%$#_{}-,; ") | frozenset(
+    """
+    c v u H k r b d l L o O ss ae AE oe OE aa AA i j th TH dh DH dj DJ ng NG
+    textit textbf texttt textsc textrm textup emph url mathrm mathit
+    alpha beta gamma delta epsilon lambda mu pi sigma omega times pm cdot le ge approx infty
+    ldots dots textendash textemdash textquoteleft textquoteright textquotedblleft
+    textquotedblright textunderscore textasciitilde textsuperscript textsubscript
+    copyright textregistered texttrademark S P pounds
+    """.split()  # noqa: SIM905 - as a list it would be a page
+)
+"""Commands that a field of an entry may have."""
+TORN = "{file}, line {line}: {what}, so it is not among the references of the paper."
+LOADED = (
+    "{file}, line {line}: the entry {key} has {command}, which a paper does not pass to LaTeX, so "
+    "it is not among its references."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PaperReferences:
+    """What BibTeX reads.
+
+    Attributes:
+        text: the file.
+        left_out: what of the user's file is not in it, a sentence each.
+    """
+
+    text: str
+    left_out: tuple[str, ...] = ()
+
+
+def bibliography_of(keys: Iterable[str], own: Path | None) -> PaperReferences:
+    """Put the references of a paper together. Of two with one key, the user's counts.
+
+    Args:
+        keys: of the shipped references that the paper cites.
+        own: the user's file, which need not exist; None for none.
+
+    Raises:
+        HerdError: the user's file cannot be read.
+    """
+    entries: dict[str, str] = {key: bibtex((reference(key),)) for key in dict.fromkeys(keys)}
+    left_out: list[str] = []
+    for entry in _of_study(own, left_out) if own else ():
+        entries[entry.key] = f"{entry.source.strip()}\n\n"
+    return PaperReferences("".join(map(_set, entries.values())), tuple(left_out))
+
+
+def _of_study(own: Path, left_out: list[str]) -> Iterator[BibEntry]:
+    try:
+        text = read_file(own.parent, own.name, LARGEST_BYTES).decode("utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        reason = why(error) if isinstance(error, OSError) else "it is not UTF-8"
+        raise HerdError(f"Reading the references {own}: {reason}.") from None
+    found = read_bibtex(text)
+    left_out += [TORN.format(file=own, line=one.line, what=one.what) for one in found.faults]
+    for entry in found.entries:
+        command = unfit(entry.source)
+        if command is None:
+            yield entry
+        else:
+            told = {"line": entry.line, "key": one_line(entry.key, 60), "command": command}
+            left_out.append(LOADED.format(file=own, **told))
+
+
+def unfit(source: str) -> str | None:
+    """The first thing in an entry that LaTeX must not get; None where all of it is harmless."""
+    if "^^" in source:
+        return "^^"
+    found = (match[0] for match in _COMMAND.finditer(source) if match[1] not in ALLOWED)
+    return one_line(next(found, ""), 40) or None
+
+
+def _set(text: str) -> str:
+    """The text with other alphabets in fonts that have them."""
+    return "".join(_run(font, "".join(run)) for font, run in groupby(text, _font))
+
+
+def _font(character: str) -> Font | None:
+    is_own = character.isascii() or character in LETTERS or character in SIGNS
+    return None if is_own else font_with(character)
+
+
+def _run(font: Font | None, run: str) -> str:
+    if font is not None:
+        return f"{{\\{font.command}{{{run}}}}}"
+    return "".join(map(_own, run))
+
+
+def _own(character: str) -> str:
+    """A character that no font is named for; what BibTeX and LaTeX act on stays as it is."""
+    if character.isascii() or character in LETTERS:
+        return character
+    return SIGNS.get(character, rf"\texttt{{U+{ord(character):04X}}}")

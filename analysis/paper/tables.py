@@ -1,0 +1,147 @@
+"""Tables of a report as tables of a paper: no wider than the room that they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from analysis.blocks import Tabled
+from analysis.cells.tabulate import Table, Text
+from analysis.paper.widths import COLUMN_IN, PAGE_IN, POINTS_AN_INCH, TEXT_IN, Column, columns_of
+from analysis.text.sentence import say, together
+
+MOST_ROWS = 40
+"""Rows of a table in the text of a paper; an appendix has as many as the report."""
+CUT = "{rows} more rows are in {file}."
+LEFT_OUT = "{rows} more rows are not shown."
+WHOLE_VALUES = 200
+"""Characters of a value that was shortened for the page, and is whole in an appendix."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSheet:
+    """A table, or some columns of one, that fit side by side.
+
+    Attributes:
+        columns: how each is set.
+        heads: the name of each.
+        rows: their texts.
+    """
+
+    columns: tuple[Column, ...]
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    @property
+    def form(self) -> LatexText:
+        """The preamble of the table."""
+        return LatexText("".join(column.form for column in self.columns))
+
+
+class LatexText(str):
+    """Text of our own that is LaTeX already."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """Say so to the templates."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A table as a paper has it.
+
+    Attributes:
+        environment: `table`, or `table*` over both columns.
+        notes: how to read it, and how many rows are not here.
+        sheets: one; more where no page is wide enough for all columns.
+    """
+
+    caption: str
+    label: LatexText
+    environment: LatexText
+    notes: str
+    sheets: tuple[TableSheet, ...]
+
+    @property
+    def continued(self) -> LatexText:
+        """The environment of all sheets but the first, which are not counted."""
+        return LatexText(f"{self.environment}*")
+
+
+def laid(block: Tabled, label: str, file: str | None, *, is_further: bool) -> Laid:
+    """Set a table for a paper.
+
+    Args:
+        block: the table with its caption and notes.
+        label: by which the text refers to it.
+        file: the CSV with all of its rows, relative to the paper; None where there is none.
+        is_further: it is in an appendix, which has one column and as many pages as it takes.
+    """
+    most = block.most if is_further else min(block.most, MOST_ROWS)
+    table = replace(block.table, rows=block.table.rows[:most])
+    rest = len(block.table.rows) - most
+    cut = (say(CUT, rows=rest, file=file) if file else say(LEFT_OUT, rows=rest)) if rest > 0 else ""
+    if is_further:
+        environment, sheets = "longtable", tuple(_sheets(_with_whole_values(table), PAGE_IN))
+    else:
+        environment, sheets = "table", tuple(_sheets(table, COLUMN_IN))
+        if len(sheets) > 1 or _is_cramped(sheets[0], table):
+            environment, sheets = "table*", tuple(_sheets(table, TEXT_IN))
+    notes = together((*block.notes, cut))
+    return Laid(block.caption, LatexText(label), LatexText(environment), notes, sheets)
+
+
+def _with_whole_values(table: Table) -> Table:
+    """Whole hashes: an appendix is what others compare with."""
+    rows = tuple(
+        tuple(Text(cell.title) if 0 < len(cell.title) <= WHOLE_VALUES else cell for cell in row)
+        for row in table.rows
+    )
+    return replace(table, rows=rows)
+
+
+def _is_cramped(sheet: TableSheet, table: Table) -> bool:
+    """Some text would be broken into many lines, which room over both columns avoids."""
+    return any(
+        column.width_pt is not None
+        and any(len(row[place].text) > column.width_pt / 2 for row in table.rows)
+        for place, column in enumerate(sheet.columns)
+    )
+
+
+def _sheets(table: Table, width_in: float) -> Iterator[TableSheet]:
+    """The table, or its columns in groups that fit, each beginning with the first column."""
+    most_pt = width_in * POINTS_AN_INCH
+    if columns := columns_of(table, most_pt):
+        yield _sheet(table, columns)
+        return
+    first, place = 0, 1
+    while place < len(table.columns):
+        chosen = [first, place]
+        made = columns_of(_only(table, chosen), most_pt)
+        while place + 1 < len(table.columns):
+            more = columns_of(_only(table, [*chosen, place + 1]), most_pt)
+            if more is None:
+                break
+            place += 1
+            chosen, made = [*chosen, place], more
+        if made is None:  # two columns with words as wide as the page: let them share it
+            half = Column(is_numeric=False, width_pt=most_pt / 2 - 4)
+            made = (half, half)
+        yield _sheet(_only(table, chosen), made)
+        place += 1
+
+
+def _only(table: Table, places: list[int]) -> Table:
+    return Table(
+        tuple(table.columns[place] for place in places),
+        tuple(tuple(row[place] for place in places) for row in table.rows),
+        frozenset(new for new, old in enumerate(places) if old in table.numeric),
+    )
+
+
+def _sheet(table: Table, columns: tuple[Column, ...]) -> TableSheet:
+    rows = tuple(tuple(cell.text for cell in row) for row in table.rows)
+    return TableSheet(columns, table.columns, rows)
