@@ -11,6 +11,8 @@ from fontTools import subset
 from analysis.charts.languages import FONTS, HANGUL
 
 _SYLLABLES = re.compile(r"[\u3131-\u318e\uac00-\ud7a3]")
+LETTERS = "U+3131-318E, U+AC00-D7A3"
+"""The same as a style sheet says it."""
 FIRST = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans"'
 """Families for Latin letters, as in `report.css`."""
 SYSTEM = ("Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", "Noto Sans CJK KR")
@@ -30,11 +32,13 @@ def font_of(page: str) -> str:
     if not letters:
         return ""
     source = base64.b64encode(_part(letters)).decode("ascii")
-    families = ", ".join(f'"{name}"' for name in (*SYSTEM, HANGUL))
+    # The first family, for these letters alone: as a later one, Chromium draws boxes instead of the
+    # first letters of each size.
+    own = ", ".join(f'local("{name}")' for name in SYSTEM)
     return (
-        f'@font-face {{ font-family: "{HANGUL}"; '
-        f'src: url("data:font/woff;base64,{source}") format("woff"); }}\n'
-        f"body {{ font-family: {FIRST}, {families}, sans-serif; word-break: keep-all; }}\n"
+        f'@font-face {{ font-family: "{HANGUL}"; unicode-range: {LETTERS}; '
+        f'src: {own}, url("data:font/woff;base64,{source}") format("woff"); }}\n'
+        f'body {{ font-family: "{HANGUL}", {FIRST}, sans-serif; word-break: keep-all; }}\n'
     )
 
 
