@@ -13,7 +13,7 @@ from analysis.pages import write_pages
 from analysis.reading import Evidence, evidence_of, understood
 from analysis.references import with_references
 from analysis.sections import sections_of
-from analysis.text.sentence import verbatim
+from analysis.text.sentence import together, verbatim
 from collect.account import Account
 from collect.run import RunManifest
 from collect.tables import Tables, tables_of
@@ -129,4 +129,4 @@ def compose(
     sections = with_references(run, sections_of(study))
     write_pages(folder, verbatim(run.title), run.run, sections, tell, languages=languages)
     details = study.verdict.details if study.parts else ()
-    return "\n".join((study.verdict.spoken, *details))
+    return together((study.verdict.spoken, *details), "\n")

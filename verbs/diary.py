@@ -72,7 +72,7 @@ def name_words(words: list[str]) -> None:
         "run": "a run that shows the finding; may be given several times",
         "json": JSON_HELP,
         "study": "folder of the study (default: LLAMA_HERD_STUDY, or study/)",
-        "lang": "language of a new log: en or ko (default: LLAMA_HERD_LANG, or en)",
+        "lang": "language of a new log, or of a page: en, ko or both (default: LLAMA_HERD_LANG)",
     },
     iterable=["word", "run"],
 )
@@ -120,7 +120,7 @@ def log(
     elif what == "run":
         _record_again(file, words)
     elif what == "report":
-        _report(file, week)
+        _report(file, week, lang)
     else:
         _show(file, words, week, day, as_json=json)
 
@@ -137,13 +137,10 @@ def _require_flags(what: str, given: Mapping[str, object]) -> None:
 def log_file(study: str | None, lang: str | None = None) -> LogFile:
     """The log of the study that a command line or the environment names."""
     from collect.diary.file import LogFile
-    from collect.diary.words import LANGUAGES
+    from core.language.choice import languages_of
     from core.paths import study_folder
 
-    chosen = lang or os.environ.get("LLAMA_HERD_LANG") or "en"
-    if lang and lang not in LANGUAGES:
-        raise HerdError(f"--lang {lang}: a log is in one of {', '.join(LANGUAGES)}.")
-    return LogFile(study_folder(study), chosen if chosen in LANGUAGES else "en")
+    return LogFile(study_folder(study), languages_of(lang)[0])
 
 
 def _set_goal(file: LogFile, words: list[str], given: Mapping[str, object], today: date) -> None:
@@ -189,23 +186,28 @@ def _show(
         say_besides(line)
 
 
-def _report(file: LogFile, week: str | None) -> None:
-    """Write the page of a week."""
+def _report(file: LogFile, week: str | None, lang: str | None) -> None:
+    """Write the page of a week, in the language of the log if no other one is asked for."""
     from datetime import datetime
 
+    from analysis.text.sentence import verbatim
     from analysis.week.page import week_sections
     from analysis.week.runs_of_week import runs_in_week, runs_of_week
     from analysis.week.write import write_week_page
     from collect.diary.dates import asked_week
     from collect.diary.week import title_of_log, week_of_log
+    from core.language.choice import VARIABLE, languages_of
     from experiments.disk.ledger import plans
 
     today = datetime.now().astimezone().date()
     read, chosen = file.read(), asked_week(week or "this", today)
     folders = runs_in_week(plans(PROJECT / "results"), chosen)
     sections = list(week_sections(week_of_log(read, chosen), runs_of_week(folders), today))
-    title = title_of_log(read) or "Research log"
-    page = write_week_page(file.folder, title, str(chosen), sections, say_besides)
+    languages = (
+        languages_of(lang) if lang or os.environ.get(VARIABLE) else (file.language_of(read),)
+    )
+    title = verbatim(title_of_log(read)) if title_of_log(read) else "Research log"
+    page = write_week_page(file.folder, title, str(chosen), sections, say_besides, languages)
     say(f"Week: {page}")
     for line in read.wrong:
         say_besides(line)
@@ -224,10 +226,12 @@ def _record_again(file: LogFile, words: list[str]) -> None:
     from analysis.reading import study_in
     from analysis.week.recorded import run_line
     from collect.diary.keep import add_run
+    from core.language.choice import speaking
     from experiments.disk.ledger import find_run
 
     folder = find_run(PROJECT / "results", words[0] if words else None)
-    line = run_line(folder, study_in(folder).verdict.spoken)
+    with speaking(file.language_now()):
+        line = run_line(folder, study_in(folder).verdict.spoken)
     is_new = add_run(file, _link_of(folder.name), "run", line.text, line.moment)
     say(f"{file.path}: {folder.name} {'was added' if is_new else 'has its line already'}.")
 
@@ -244,9 +248,11 @@ def record(label: str, make: Callable[[], tuple[RunLink, RecordedLine]], *, want
         return
     try:
         from collect.diary.keep import add_run
+        from core.language.choice import speaking
 
-        link, line = make()
         file = log_file(None)
+        with speaking(file.language_now()):
+            link, line = make()
         if add_run(file, link, label, line.text, line.moment):
             say_besides(f"Research log: {file.path}")
     except KeyboardInterrupt:

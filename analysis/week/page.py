@@ -18,7 +18,7 @@ from analysis.blocks import (
     note,
 )
 from analysis.cells.tabulate import Text, table
-from analysis.text.sentence import say
+from analysis.text.sentence import say, verbatim
 from analysis.text.wording import DASH, NOTHING, plural
 from analysis.week.runs_of_week import RunOfWeek
 from collect.diary.entries import Entry
@@ -67,7 +67,7 @@ def _figures(week: WeekOfLog, runs: Sequence[RunOfWeek]) -> Iterator[Figure]:
     )
     yield Figure(say("Runs"), str(len(runs)), "", trials if runs else "")
     is_open = sum(not task.is_done for task in week.questions)
-    yield Figure(say("Questions"), str(is_open), "", say("open"))
+    yield Figure(say("Questions"), str(is_open), "", say("unanswered"))
 
 
 def _goals(week: WeekOfLog, today: date) -> Iterator[Block]:
@@ -83,15 +83,12 @@ def _goals(week: WeekOfLog, today: date) -> Iterator[Block]:
         yield Part("Final and intermediate goals", (made,))
 
 
-KINDS = {"final": "final", "intermediate": "intermediate", "weekly": "weekly"}
-
-
 def _tasks(caption: str, tasks: Iterable[Task], today: date, *, with_kind: bool = False) -> Tabled:
     kind = ["Kind"] if with_kind else []
     rows = [
         [
             _named(task),
-            *([KINDS.get(task.place.kind or "", NOTHING)] if with_kind else []),
+            *([_kind(task)] if with_kind else []),
             str(task.due or NOTHING),
             _state(task, today),
         ]
@@ -102,7 +99,13 @@ def _tasks(caption: str, tasks: Iterable[Task], today: date, *, with_kind: bool 
 
 def _named(task: Task) -> str:
     """A goal or a question with its number."""
-    return f"#{task.number} {task.text}" if task.number is not None else task.text
+    return verbatim(f"#{task.number} {task.text}" if task.number is not None else task.text)
+
+
+def _kind(task: Task) -> str:
+    if task.place.kind is None:
+        return NOTHING
+    return say("final") if task.place.kind == "final" else say("intermediate")
 
 
 def _state(task: Task, today: date) -> str:
@@ -110,7 +113,7 @@ def _state(task: Task, today: date) -> str:
         return say("done on {day}", day=task.done) if task.done else say("done")
     if task.due and task.due < today:
         return say("overdue")
-    return say("open")
+    return say("unanswered") if task.place.part == "questions" else say("open")
 
 
 def _days(week: WeekOfLog) -> Iterator[Block]:
@@ -125,12 +128,12 @@ def _entries(entries: Iterable[Entry]) -> Iterator[Block]:
     items: list[str] = []
     for entry in entries:
         if entry.sort == "item":
-            items.append(f"{f'{DASH} ' * entry.depth}{entry.text}")
+            items.append(verbatim(f"{f'{DASH} ' * entry.depth}{entry.text}"))
             continue
         if items:
             yield Bullets(tuple(items))
             items = []
-        yield Code(entry.text) if entry.sort == "code" else Prose((entry.text,))
+        yield Code(entry.text) if entry.sort == "code" else Prose((verbatim(entry.text),))
     if items:
         yield Bullets(tuple(items))
 
@@ -139,7 +142,8 @@ def _findings(week: WeekOfLog, runs: Sequence[RunOfWeek]) -> Iterator[Block]:
     if week.findings:
         anchors = {run.name: run.section.anchor for run in runs}
         rows = [
-            (Text(one.text), Text(str(one.day)), _run_of(one, anchors)) for one in week.findings
+            (Text(verbatim(one.text)), Text(str(one.day)), _run_of(one, anchors))
+            for one in week.findings
         ]
         yield Tabled("Findings", table(["Finding", "Day", "Run"], rows))
     else:
@@ -152,8 +156,8 @@ def _run_of(finding: NotedFinding, anchors: dict[str, str]) -> Text:
     """The run that shows a finding: a link where it is on this page."""
     here = [name for name in finding.named if name in anchors]
     if here:
-        return Text(here[0], anchor=anchors[here[0]])
-    return Text(", ".join(finding.named) or NOTHING)
+        return Text(verbatim(here[0]), anchor=anchors[here[0]])
+    return Text(verbatim(", ".join(finding.named) or NOTHING))
 
 
 def _questions(week: WeekOfLog, today: date) -> Iterator[Block]:

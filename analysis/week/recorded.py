@@ -1,4 +1,7 @@
-"""The lines that a research log gets by itself: of a run, a search for settings, a tuned model."""
+"""The lines that a research log gets by itself: of a run, a search for settings, a tuned model.
+
+They are made in the language in force.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from analysis.text.markdown import escaped
-from analysis.text.sentence import say
+from analysis.text.sentence import say, translated, verbatim
 from analysis.text.wording import plural
 from collect.account import Account, Scrutiny
 from collect.told import question_of
@@ -56,7 +59,7 @@ def run_line(folder: Path, verdict: str) -> RecordedLine:
         trials=plural(counts["planned"], "trial"),
         verdict=_shown(verdict),
     )
-    return RecordedLine(text, local_time(max(ends, default=run.created_at)))
+    return RecordedLine(translated(text), local_time(max(ends, default=run.created_at)))
 
 
 def search_line(
@@ -71,13 +74,13 @@ def search_line(
         trials=plural(trials, "trial"),
         verdict=_shown(verdict),
     )
-    return RecordedLine(text, local_time(moment))
+    return RecordedLine(translated(text), local_time(moment))
 
 
 def tuned_line(base: str, steps: int, verdict: str, moment: float) -> RecordedLine:
     """Make the line of a fine-tuned model; `moment` is Unix time in seconds."""
     text = say(TUNED, base=_shown(base), steps=plural(steps, "step"), verdict=_shown(verdict))
-    return RecordedLine(text, local_time(moment))
+    return RecordedLine(translated(text), local_time(moment))
 
 
 def local_time(moment: float) -> datetime:
@@ -86,5 +89,5 @@ def local_time(moment: float) -> datetime:
 
 
 def _shown(text: str) -> str:
-    """Text from anywhere as Markdown on one line."""
-    return escaped(one_line(text.strip().partition("\n")[0], LONGEST_VERDICT))
+    """Text from anywhere as Markdown on one line, in the language in force."""
+    return verbatim(escaped(one_line(translated(text).strip().partition("\n")[0], LONGEST_VERDICT)))

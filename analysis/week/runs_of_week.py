@@ -11,7 +11,7 @@ from analysis.reading import study_in
 from analysis.sections import sections_of
 from analysis.sections.parts import prefixed
 from analysis.study import Study
-from analysis.text.sentence import say
+from analysis.text.sentence import say, verbatim
 from analysis.text.wording import plural
 from collect.account import Account, Scrutiny
 from collect.diary.dates import Week, local_day
@@ -103,8 +103,8 @@ def run_of_week(folder: Path, place: int, most: int = MOST_CHARTS) -> RunOfWeek:
             folder.name, 0, 0, Section(f"run-{place}", folder.name, (Prose((told,)),)), None
         )
     blocks = tuple(_blocks(study, most))
-    title = say(TITLE, title=study.run.title)
-    made = prefixed(Section("of-week", title, blocks, menu=study.run.run), prefix)
+    title = say(TITLE, title=verbatim(study.run.title))
+    made = prefixed(Section("of-week", title, blocks, menu=verbatim(study.run.run)), prefix)
     section = Section(f"run-{place}", made.title, made.blocks, made.menu)
     counts = study.counts
     return RunOfWeek(study.run.run, counts["done"], sum(counts.values()), section, study)
@@ -118,7 +118,7 @@ def _blocks(study: Study, most: int) -> Iterator[Block]:
     if verdict.caveats:
         yield Bullets(verdict.caveats, is_warning=True)
     yield Tally("ledger", "Ledger", "planned", study.counts)
-    yield note(say(ASKED, run=study.run.run, question=question_of(study.run)))
+    yield note(say(ASKED, run=study.run.run, question=verbatim(question_of(study.run))))
     charts = _charts(study)
     if charts:
         yield Grid(tuple(charts[:most]), "charts")

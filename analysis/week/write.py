@@ -13,6 +13,7 @@ from analysis.pages import write_pages
 from core.digest import sha256_of
 from core.durable import replace_file, writing
 from core.errors import HerdError
+from core.language.choice import ENGLISH
 from core.record import Record, read_record
 
 WEEKS_FOLDER = "weeks"
@@ -37,8 +38,11 @@ def write_week_page(
     name: str,
     sections: Sequence[Section],
     tell: Callable[[str], None],
+    languages: tuple[str, ...] = (ENGLISH,),
 ) -> Path:
     """Write `weeks/<name>.html` and `.md`, with their charts and tables in `weeks/<name>/`.
+
+    In several languages the HTML page has all of them, and each has its own Markdown.
 
     Args:
         study: folder of the study.
@@ -46,6 +50,7 @@ def write_week_page(
         name: of the week, such as `2026-W48`.
         sections: of the page.
         tell: gets the progress, a line at a time.
+        languages: in which the page is written.
 
     Returns:
         The HTML page.
@@ -60,9 +65,13 @@ def write_week_page(
         with tempfile.TemporaryDirectory(prefix=".week-", dir=weeks) as temporary:
             made = Path(temporary)
             (made / name).mkdir()
-            write_pages(made / name, title, name, sections, tell, beside=f"{name}/")
+            write_pages(
+                made / name, title, name, sections, tell, beside=f"{name}/", languages=languages
+            )
             (made / name / "index.html").rename(made / f"{name}.html")
-            (made / name / "report.md").rename(made / f"{name}.md")
+            for page in (made / name).glob("report*.md"):
+                ending = page.name.removeprefix("report") if len(languages) > 1 else ".md"
+                page.rename(made / f"{name}{ending}")
             paths = [path for path in made.rglob("*") if path.is_file()]
             found = {str(path.relative_to(made)): sha256_of(path) for path in paths}
             _require_ours(weeks, before, found)

@@ -71,10 +71,17 @@ class LogFile:
             )
         return log_of(self._text_of(content), self.path.name)
 
-    def words_of(self, log: Log) -> Words:
-        """Return the words that are written into a log: in the language of its headings."""
-        titles = [heading.title for heading in log.outline.headings]
-        return LANGUAGES[language_of(titles, self.language)]
+    def language_of(self, log: Log) -> str:
+        """Return the language of a log, `en` or `ko`, by its headings."""
+        return language_of([heading.title for heading in log.outline.headings], self.language)
+
+    def language_now(self) -> str:
+        """Return the language that is written now: that of the log, or the one of a new log.
+
+        Raises:
+            HerdError: as `read`.
+        """
+        return self.language_of(self.read()) if self._content() is not None else self.language
 
     def change(self, make: Change, place: LogPlace | None = None) -> Log:
         """Change the log, and number what has no number; a log that is not there is begun.
@@ -145,7 +152,7 @@ class LogFile:
     def _changed(self, text: str, make: Change, place: LogPlace | None) -> Log:
         """Return the log after a change, looked at again."""
         log = log_of(text, self.path.name)
-        words = self.words_of(log)
+        words = LANGUAGES[self.language_of(log)]
         log = log_of(patched(text, numbered(log)), self.path.name)
         patches = make(log, words)
         changed = log_of(patched(log.outline.text, patches), self.path.name)

@@ -119,7 +119,7 @@ class Hand:
     def edit(self) -> None:
         edits: list[Callable[[str], str]] = [
             self.insert, self.goal, self.tick, self.reword, self.move, self.ends, self.bare,
-            self.mark, self.blank, self.translate,
+            self.mark, self.blank, self.translate, self.delete,
         ]  # fmt: skip
         content = self.path.read_bytes()
         mark = content[:3] if content.startswith(b"\xef\xbb\xbf") else b""
@@ -161,6 +161,14 @@ class Hand:
             return text
         box = self.data.draw(st.sampled_from(boxes))
         return f"{text[: box.start()]}x{text[box.end() :]}"
+
+    def delete(self, text: str) -> str:
+        """Delete a goal or a question of one line, number and all."""
+        items = list(re.finditer(r"^- \[.\] #\d+ .*\)\r?\n", text, re.MULTILINE))
+        if not items:
+            return text
+        item = self.data.draw(st.sampled_from(items))
+        return text[: item.start()] + text[item.end() :]
 
     def reword(self, text: str) -> str:
         return text.replace("entry", "what was done").replace("goal", "aim")
@@ -287,6 +295,7 @@ class Tool:
             found = re.search(r"\d{4}|by the tool \d+", task.text)
             if found and task.number is not None:
                 assert self.numbers.setdefault(found[0], task.number) == task.number
+        assert len(set(self.numbers.values())) == len(self.numbers)  # also those that are gone
         numbers = [task.number for task in log.tasks if task.number is not None]
         assert len(set(numbers)) == len(numbers)
 

@@ -277,7 +277,7 @@ def test_show_prints_a_week_for_people_and_for_programs(
         (["goal", "x"], {"final": True, "by": "2020-01-01"}, "that day is past"),
         (["finding", "x"], {"run": ["nowhere"]}, "nowhere"),
         (["show", "x"], {}, "give --week"),
-        (["show"], {"lang": "fr"}, "--lang fr"),
+        (["show"], {"lang": "fr"}, "--lang .fr.: it must be one of en, ko or both"),
     ],
 )
 def test_what_a_command_line_may_not_say_is_named(

@@ -16,14 +16,20 @@ from analysis.reading import study_in
 from analysis.week import runs_of_week as of_week
 from analysis.week import write
 from analysis.week.page import week_sections
+from analysis.week.recorded import RecordedLine, run_line
 from analysis.week.runs_of_week import MOST_CHARTS, runs_in_week, runs_of_week
 from analysis.week.write import write_week_page
 from collect.diary.dates import Week
+from collect.diary.keep import RunLink
 from collect.diary.log import log_of
 from collect.diary.week import title_of_log, week_of_log
 from collect.load import load_run
 from core.errors import HerdError
+from core.language import misses
+from core.language.extract import Extracted, texts_of
+from core.paths import PROJECT_FOLDER
 from tests.doubles.run_folder import make_run
+from verbs import diary
 
 WEEK = Week(2026, 48)
 TODAY = date(2026, 11, 29)
@@ -63,6 +69,16 @@ LOG = """\
 <b>code</b>
 ```
 """
+TRANSLATED = {
+    "Goals of the week": "이번 주 목표",
+    "Left from earlier weeks": "이전 주에서 남은 목표",
+    "What was done": "한 일",
+    "Tuesday": "화요일",
+    "overdue": "기한 지남",
+    "final": "최종",
+    "unanswered": "미해결",
+    "Open questions": "열린 질문",
+}
 
 
 @pytest.fixture(scope="module")
@@ -249,3 +265,54 @@ def test_a_kill_while_a_page_is_replaced_does_not_make_it_a_persons(
     write_week_page(copy, "Log", str(WEEK), made, lambda _line: None)
     assert "Paper" in (copy / "weeks/2026-W48.md").read_text()
     assert not list((copy / "weeks").glob(".week-*"))
+
+
+def test_a_page_in_both_languages_has_both_and_nothing_is_left_in_english(
+    results: Path, tmp_path: Path
+) -> None:
+    made = sections(LOG, [results / "scaling-b"])
+    with misses.noted() as missed:
+        page = write_week_page(tmp_path, "Log", str(WEEK), made, lambda _line: None, ("en", "ko"))
+    said = Extracted()
+    for path in (PROJECT_FOLDER / "analysis" / "week").glob("*.py"):
+        texts_of(path.read_text(), path.name, said)
+    assert len(said.plurals) > 30
+    assert not missed & said.plurals.keys()
+    html = text_of(page.read_text())
+    korean = (page.parent / "2026-W48.ko.md").read_text()
+    for english, words in TRANSLATED.items():
+        assert english in html
+        assert words in html
+        assert words in korean
+    assert "Measure eight nodes" in korean
+    assert "(2026-W48/run-1-decode-rate.ko.png)" in korean
+    alone = write_week_page(tmp_path / "b", "Log", str(WEEK), made, lambda _line: None, ("ko",))
+    assert "열린 질문" in (alone.parent / "2026-W48.md").read_text()
+
+
+def test_the_letters_of_a_korean_page_are_those_of_the_first_font(
+    results: Path, tmp_path: Path
+) -> None:
+    """Chromium draws boxes for the first letters of each size if it is a later one."""
+    made = sections(LOG, [])
+    page = write_week_page(tmp_path, "Log", str(WEEK), made, lambda _line: None, ("ko",))
+    html = page.read_text()
+    assert 'body { font-family: "Herd Hangul", system-ui' in html
+    assert "unicode-range: U+3131-318E, U+AC00-D7A3;" in html
+
+
+def test_the_line_of_a_run_is_in_the_language_of_the_log(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_HERD_STUDY", str(tmp_path))
+    (tmp_path / "log.md").write_text("# 연구 노트\n\n## 일지\n")
+    study = study_in(results / "scaling-a")
+
+    def made() -> tuple[RunLink, RecordedLine]:
+        line = run_line(results / "scaling-a", study.verdict.spoken)
+        return RunLink("scaling-a", tmp_path / "index.html"), line
+
+    diary.record("run", made, wanted=True)
+    text = (tmp_path / "log.md").read_text()
+    assert "실행 [scaling-a](index.html): Scaling over nodes (benchmark)" in text
+    assert "셀 4개, 시행 8회 중" in text
