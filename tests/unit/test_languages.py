@@ -238,7 +238,9 @@ def test_a_stored_run_is_written_in_korean(tmp_path: Path) -> None:
 
 
 def test_a_title_that_a_user_gave_is_not_translated() -> None:
-    page = Page(verbatim("Energy"), "a-run", (Section("verdict", "Energy", ()),), {}, ("ko",))
+    page = Page(
+        verbatim("Energy"), "a-run", (Section("verdict", "Energy", ()),), {}, languages=("ko",)
+    )
     made = render(page, "html")
     assert "</span> Energy · a-run" in made
     assert "<h1>에너지</h1>" in made
