@@ -6,6 +6,7 @@ import sys
 
 from fabric.main import program
 
+from verbs.citing import cite, name_cite_words
 from verbs.diary import log, name_words
 from verbs.lab import lab_down, lab_status, lab_up
 from verbs.machines import adopt, doctor, name_machines, probe
@@ -14,6 +15,7 @@ from verbs.papers import name_runs, paper
 from verbs.plans import plan, prepare
 from verbs.results import history, parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
+from verbs.sharing import export_run, import_run
 from verbs.tuning import tune
 from verbs.verb import PROJECT
 from verbs.watching import watch
@@ -22,11 +24,14 @@ from verbs.what_if import what_if
 __all__ = [
     "adopt",
     "check_agreement",
+    "cite",
     "compare",
     "convert",
     "doctor",
+    "export_run",
     "finetune",
     "history",
+    "import_run",
     "lab_down",
     "lab_status",
     "lab_up",
@@ -52,6 +57,7 @@ def mark_words(words: list[str]) -> None:
     name_machines(words)
     name_words(words)
     name_runs(words)
+    name_cite_words(words)
 
 
 if getattr(program, "core", None) is not None:  # not where a test imports this file

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from analysis.agreement.report import Agreed, agreed
@@ -12,9 +12,10 @@ from analysis.parts import study_of_parts
 from analysis.study import Study, study_of
 from collect.account import Account
 from collect.judging import Judged, read_judges
-from collect.probe import ProbeRecord, newest_for
+from collect.probe import ProbeRecord, newest_for, probes_of
 from collect.ratings import read_ratings
 from collect.run import RunManifest
+from collect.sharing.marker import ImportedRecord, imported_of
 from collect.tables import Tables, by_part, tables_of
 
 
@@ -28,6 +29,7 @@ class Evidence:
         ratings: what raters thought of its answers; None if there are none.
         judges: what systems thought of them.
         probe: what its machines can do without an engine; None if they were not probed.
+        origin: how the run came here; None for one that was measured here.
     """
 
     warnings: Sequence[str] = ()
@@ -35,6 +37,7 @@ class Evidence:
     ratings: Ratings | None = None
     judges: Sequence[Judged] = ()
     probe: ProbeRecord | None = None
+    origin: ImportedRecord | None = None
 
 
 def evidence_of(
@@ -57,7 +60,8 @@ def evidence_of(
         agreement=next(filter(None, greedy), None),
         ratings=read_ratings(run_folder),
         judges=read_judges(run_folder),
-        probe=newest_for(run_folder.parent, run.nodes, at=run.created_at).record,
+        probe=newest_for(probes_of(run_folder), run.nodes, at=run.created_at).record,
+        origin=imported_of(run_folder),
     )
 
 
@@ -72,7 +76,7 @@ def understood(run: RunManifest, tables: Tables, evidence: Evidence) -> Study:
         ratings=evidence.ratings,
         judges=evidence.judges,
     )
-    return study.with_probe(evidence.probe)
+    return replace(study.with_probe(evidence.probe), origin=evidence.origin)
 
 
 def study_in(run_folder: Path) -> Study:

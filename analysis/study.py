@@ -40,6 +40,7 @@ from collect.arms import first_arms
 from collect.judging import Judged
 from collect.probe import ProbeRecord
 from collect.run import RunManifest
+from collect.sharing.marker import ImportedRecord
 from collect.tables import Tables
 
 
@@ -85,6 +86,7 @@ class Study:
             twice.
         probe: what its machines can do without an engine; None if they were not probed.
         parts: name to what each part of a run means; empty for a run without parts.
+        origin: how the run came here; None for one that was measured here.
     """
 
     run: RunManifest
@@ -106,6 +108,7 @@ class Study:
     noise: Noise | None = None
     probe: ProbeRecord | None = None
     parts: Mapping[str, Study] = field(default_factory=dict)
+    origin: ImportedRecord | None = None
     _fits: list[tuple[GroupFit, ...]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )

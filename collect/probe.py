@@ -181,6 +181,11 @@ class FoundProbe:
     reasons: tuple[str, ...] = ()
 
 
+def probes_of(run_folder: Path) -> Path:
+    """Where probes of a run's machines are: in its own folder if it was shared, or next to it."""
+    return run_folder if (run_folder / PROBES_FOLDER).is_dir() else run_folder.parent
+
+
 def newest_for(
     results: Path, machines: Mapping[str, Mapping[str, Scalar | None]], *, at: float | None = None
 ) -> FoundProbe:

@@ -30,6 +30,9 @@ LONGEST_BIBTEX = 1 << 22
 logging.getLogger("bibtexparser").setLevel(logging.ERROR)  # what fails is in the result
 
 
+UNENDED = "it is not an entry that ends"
+
+
 @dataclass(frozen=True, slots=True)
 class BibEntry:
     """One reference.
@@ -135,7 +138,7 @@ def _fault(block: model.ParsingFailedBlock) -> Fault:
         names = ", ".join(sorted(block.duplicate_keys))
         return Fault(line, f"it has a field twice: {names}", key)
     begins = one_line(block.raw or "", 60)
-    return Fault(line, f"it is not an entry that ends: `{begins}`")
+    return Fault(line, f"{UNENDED}: `{begins}`")
 
 
 def _misspelt(block: model.Entry) -> Iterator[Fault]:

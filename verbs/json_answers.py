@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from core.json_answer import schema_of
 
 ANSWERS = {
+    "cite": "collect.citing.cite_answer:CiteAnswer",
     "doctor": "experiments.doctor.doctor_answer:DoctorAnswer",
     "history": "experiments.disk.history:HistoryAnswer",
     "lab-status": "experiments.fleet.lab:LabAnswer",

@@ -16,6 +16,7 @@ from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
     from collect.account import Account, Scrutiny
+    from collect.sharing.marker import imported_lines
     from experiments.disk.ledger import find_run, reasons_of, status_of
 
     account = Account.read(find_run(PROJECT / "results", run), Scrutiny.RECORDS)
@@ -25,7 +26,7 @@ def status(_context: Context, run: str | None = None, json: bool = False) -> Non
         say_json(status_answer(account))
     else:
         print_status(status_of(account))
-        for line in reasons_of(account):
+        for line in (*reasons_of(account), *imported_lines(account.folder)):
             say(line)
 
 

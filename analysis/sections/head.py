@@ -30,6 +30,11 @@ ADDED = (
     "Blocks were added until the intervals of the cells that are compared were narrow, or the "
     "ceiling was reached: up to {most} trials of a cell."
 )
+IMPORTED = (
+    "This run was measured elsewhere and imported on {at} from {archive} (sha256 begins with "
+    "{sha256}); this report is made from its logs."
+)
+DIFFERS = "The report in the archive differs: {difference}"
 MOST_OPEN = 4
 """Findings that are not folded."""
 
@@ -69,6 +74,10 @@ def _findings(study: Study) -> Iterator[Block]:
 
 def _protocol(study: Study) -> Iterator[Sentence]:
     run = study.run
+    if study.origin is not None:
+        at, sha256 = moment(study.origin.at), study.origin.sha256[:16]
+        yield say(IMPORTED, archive=study.origin.archive, at=at, sha256=sha256)
+        yield from (say(DIFFERS, difference=told) for told in study.origin.notes)
     if run.workload is not None:
         yield say("Each trial: {workload}.", workload=workload_in_words(run.workload, run))
     if study.parts:

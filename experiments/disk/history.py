@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from collect.account import Account, Scrutiny
+from collect.sharing.marker import imported_of
 from collect.told import question_of, read_verdict
 from core.errors import HerdError
 from core.foreign import one_line
@@ -33,6 +34,7 @@ class PastRun(JsonPart):
         verdict: what its report found; null without a report.
         is_current: whether the report is of all trials that are done.
         reason: why it cannot be read; null if it can.
+        imported_from: archive that it was imported from; null if it was measured here.
     """
 
     run: str
@@ -49,6 +51,7 @@ class PastRun(JsonPart):
     verdict: str | None = None
     is_current: bool = False
     reason: str | None = None
+    imported_from: str | None = None
 
 
 class HistoryAnswer(JsonAnswer):
@@ -74,6 +77,7 @@ def past_runs(results: Path, reports: Path) -> list[PastRun]:
 def _past(folder: Path, report: Path) -> PastRun:
     try:
         account = Account.read(folder, Scrutiny.RECORDS)
+        mark = imported_of(folder)
     except HerdError as error:
         reason = one_line(str(error), 1000)
         return PastRun(run=one_line(folder.name), state="damaged", reason=reason)
@@ -88,6 +92,7 @@ def _past(folder: Path, report: Path) -> PastRun:
         models=tuple(dict.fromkeys(str(cell.params["model"]) for cell in run.cells)),
         verdict=told.verdict if told else None,
         is_current=told is not None and told.done == counts["done"],
+        imported_from=mark.archive if mark else None,
         **counts,
     )
 
@@ -114,6 +119,7 @@ def history_lines(found: Sequence[PastRun]) -> Iterator[str]:
 def _state_words(one: PastRun) -> str:
     rest = [f"{getattr(one, state)} {state}" for state in ("failed", "unavailable", "pending")]
     told = [f"{one.done} of {one.planned} done", *(each for each in rest if each[0] != "0")]
+    told += [f"imported from {one.imported_from}"] if one.imported_from else []
     return f"{one.state}, {', '.join(told)}"
 
 

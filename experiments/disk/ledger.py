@@ -28,6 +28,7 @@ from collect.later import LATER_FOLDER, MOST_LATER, Later, later_names, number_o
 from collect.load import load_run
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
+from collect.sharing.marker import is_imported
 from core.durable import (
     land,
     remove_folder,
@@ -167,8 +168,12 @@ def _named(results: Path, run: str) -> Path:
 
 
 def find_planned(results: Path, plan_id: str) -> Path | None:
-    """The latest run of a plan; None when it was never begun."""
-    same = [folder for folder, manifest in plans(results) if manifest.plan_id == plan_id]
+    """The latest run of a plan that was measured here; None when it was never begun."""
+    same = [
+        folder
+        for folder, manifest in plans(results)
+        if manifest.plan_id == plan_id and not is_imported(folder)
+    ]
     return same[-1] if same else None
 
 

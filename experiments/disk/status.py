@@ -6,6 +6,7 @@ from collections import Counter
 
 from collect.account import Account, State
 from collect.labels import cell_label
+from collect.sharing.marker import imported_of
 from core.json_answer import JsonAnswer, JsonPart
 from experiments.disk.ledger import status_of
 
@@ -34,6 +35,7 @@ class StatusAnswer(JsonAnswer):
     Attributes:
         run: its name.
         unfinished: why trials are not done, where a reason is known.
+        imported_from: archive that it was imported from; null if it was measured here.
     """
 
     run: str
@@ -43,6 +45,7 @@ class StatusAnswer(JsonAnswer):
     unavailable: int
     pending: int
     unfinished: tuple[Unfinished, ...]
+    imported_from: str | None = None
 
 
 def status_answer(account: Account) -> StatusAnswer:
@@ -63,4 +66,11 @@ def status_answer(account: Account) -> StatusAnswer:
         )
         for (cell_id, state, reason), times in told.items()
     ]
-    return StatusAnswer.model_validate({**status_of(account), "unfinished": unfinished})
+    mark = imported_of(account.folder)
+    return StatusAnswer.model_validate(
+        {
+            **status_of(account),
+            "unfinished": unfinished,
+            "imported_from": mark.archive if mark else None,
+        }
+    )

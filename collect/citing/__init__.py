@@ -1,0 +1,1 @@
+"""The references of a user's study: `study/references.bib`, which people edit by hand, too."""

@@ -1,0 +1,233 @@
+"""One archive of a run: logs, attempts, plan, tables, report, each with its hash.
+
+<run>.tar.gz
+    README.md  CITATION.cff  export.json (`ExportRecord`)  SHA256SUMS
+    results/<run>/      as in results/, with tables, and the probe that its report uses
+    reports/<run>/      the report, made of exactly these files
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from collect.account import Account
+from collect.probe import PROBES_FOLDER, newest_for, probes_of
+from collect.sharing.leftovers import leftovers
+from collect.sharing.marker import EXPORT_FILE, SUMS_FILE, ExportRecord
+from collect.sharing.pseudonyms import Pseudonyms
+from collect.sharing.renamed import copy_run, pseudonyms_of, rename_run
+from collect.tables import Tables, tables_of
+from core.digest import sha256_of
+from core.durable import land, writing
+from core.errors import HerdError
+from core.foreign import one_line, visible
+from models.unpack import write_archive
+
+RESULTS, REPORTS = "results", "reports"
+MOST_NAMED = 5
+README = """# A run of llama-herd
+
+`results/` holds the run `{run}`: its plan, the logs of every attempt, and tables. `reports/` holds
+its report: open `index.html` in a browser. `sha256sum -c SHA256SUMS` checks every file.
+
+With llama-herd, `fab import-run FILE` checks the archive, takes the run into `results/`, and makes
+the report again from the logs.
+
+{names}
+"""
+REPLACED = (
+    "Names of machines and people, addresses, paths and serial numbers are replaced: `node-1` is "
+    "the first node of the cluster, its root."
+)
+KEPT = "Names of machines are as they were."
+CITATION = """cff-version: 1.2.0
+message: If you use these measurements, please cite them as below.
+type: dataset
+title: {title}
+authors:
+{authors}
+date-released: '{date}'
+references:
+  - type: software
+    title: llama-herd
+    version: {toolkit}
+    authors:
+      - name: The llama-herd developers
+"""
+
+MakeReport = Callable[[Path, Path], object]
+"""Writes the report of a run's folder below a folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was packed.
+
+    Attributes:
+        archive: the file.
+        sha256: of it.
+        replaced: how many names, addresses and paths were replaced.
+        secrets: how many keys were removed.
+    """
+
+    archive: Path
+    sha256: str
+    files: int
+    replaced: int
+    secrets: int
+
+
+def export_run(
+    folder: Path,
+    archive: Path,
+    make_report: MakeReport,
+    toolkit: str,
+    *,
+    with_names: bool = False,
+    hide: Iterable[str] = (),
+    authors: Iterable[str] = (),
+) -> Exported:
+    """Pack a run into one file; the same run gives the same bytes.
+
+    Args:
+        folder: `results/<run>`.
+        archive: the file, which must not exist.
+        make_report: makes a report.
+        toolkit: version of llama-herd.
+        with_names: leave names of machines and people as they are.
+        hide: further words to replace.
+        authors: whom to cite; empty: no one by name.
+
+    Raises:
+        HerdError: the run is damaged, a name would be left, or the file cannot be written.
+    """
+    if archive.exists() or archive.is_symlink():
+        raise HerdError(f"{archive} exists already. Move it away, or name another file by --out.")
+    account = Account.read(folder)
+    with (
+        writing(f"the run {folder.name}", archive, kept="The run itself is unchanged."),
+        tempfile.TemporaryDirectory(prefix=".export-", dir=archive.parent) as name,
+    ):
+        packed = Path(name) / "packed"
+        names = Pseudonyms({}, hides_forms=False)
+        if with_names:
+            run = copy_run(folder, account, packed / RESULTS)
+        else:
+            names = pseudonyms_of(folder, account, hide)
+            run = rename_run(folder, account, packed / RESULTS, names)
+        _add_probe(folder, account, packed / RESULTS / run, names)
+        again = Account.read(packed / RESULTS / run)
+        _require_same(account, again)
+        make_report(packed / RESULTS / run, packed / REPORTS)
+        record = ExportRecord(run=run, toolkit=toolkit, names="kept" if with_names else "replaced")
+        _describe(
+            packed, record, again, [names.text(author) for author in authors] or ["Anonymous"]
+        )
+        if not with_names:
+            _require_no_name(packed, names)
+        files = _sum_up(packed)
+        temporary = Path(name) / "archive"
+        write_archive(packed, temporary)
+        land(temporary, archive)
+    count = len(names.names) + len(names.exact) + len(names.found)
+    return Exported(archive, sha256_of(archive), files, count, names.secrets)
+
+
+def _add_probe(folder: Path, account: Account, target: Path, names: Pseudonyms) -> None:
+    """Add the probe that the report uses, so that it gives the same figures elsewhere."""
+    run = account.manifest
+    found = newest_for(probes_of(folder), run.nodes, at=run.created_at)
+    if found.record is not None and found.path is not None:
+        (target / PROBES_FOLDER).mkdir()
+        content = found.record.model_dump_json(indent=1)
+        (target / PROBES_FOLDER / found.path.name).write_text(names.text(content), encoding="utf-8")
+
+
+def _require_same(before: Account, after: Account) -> None:
+    """Check that the run has the same figures.
+
+    Raises:
+        HerdError: replacing a name changed one.
+    """
+    states = [[trial.state for trial in account.trials] for account in (before, after)]
+    if states[0] == states[1]:
+        first, second = tables_of(before), tables_of(after)
+        changed = [
+            one.name for one in fields(Tables) if _rows(first, one.name) != _rows(second, one.name)
+        ]
+        if not changed:
+            return
+        what = f"the table {changed[0]}"
+    else:
+        what = "which trials count"
+    raise HerdError(
+        f"Exporting {before.folder.name}: with names replaced, {what} is no longer the same. A "
+        "node has a name that logs use as a word, too. Export with --with-names, or measure again "
+        "with another name in the inventory."
+    )
+
+
+def _rows(tables: Tables, name: str) -> list[int]:
+    """The numbers of a table's rows without their order, which may be by name."""
+    frame: pd.DataFrame = getattr(tables, name)
+    numbers = frame.select_dtypes(["number", "bool"])
+    return sorted(pd.util.hash_pandas_object(numbers, index=False).tolist())
+
+
+def _describe(packed: Path, record: ExportRecord, account: Account, authors: Iterable[str]) -> None:
+    told = README.format(run=record.run, names=REPLACED if record.names == "replaced" else KEPT)
+    (packed / "README.md").write_text(told, encoding="utf-8")
+    day = time.strftime("%Y-%m-%d", time.gmtime(account.manifest.created_at))
+    cited = CITATION.format(
+        title=json.dumps(
+            f"{one_line(account.manifest.title, 200)} ({record.run})", ensure_ascii=False
+        ),
+        authors="\n".join(
+            f"  - name: {json.dumps(one_line(author, 200), ensure_ascii=False)}"
+            for author in authors
+        ),
+        date=day,
+        toolkit=json.dumps(record.toolkit),
+    )
+    (packed / "CITATION.cff").write_text(cited, encoding="utf-8")
+    (packed / EXPORT_FILE).write_text(record.model_dump_json(indent=1), encoding="utf-8")
+
+
+def _require_no_name(packed: Path, names: Pseudonyms) -> None:
+    left = list(dict.fromkeys(leftovers(packed, names)))
+    if not left:
+        return
+    told = "; ".join(
+        f"{visible(what)[:60]} in {one_line(path, 120)}" for path, what in left[:MOST_NAMED]
+    )
+    raise HerdError(
+        f"Nothing was exported: names are left ({told}). Add the word around such a name with "
+        "--hide WORD, or export with --with-names."
+    )
+
+
+def _sum_up(packed: Path) -> int:
+    """Write the hash of every file; return how many there are."""
+    files = sorted(path for path in packed.rglob("*") if path.is_file())
+    lines = [f"{sha256_of(path)}  {path.relative_to(packed).as_posix()}\n" for path in files]
+    (packed / SUMS_FILE).write_text("".join(lines), encoding="utf-8")
+    return len(files)
+
+
+def sums_of(content: bytes) -> dict[str, str]:
+    """Path to hash, of a file of hashes. Raises ValueError for any other text."""
+    found: dict[str, str] = {}
+    for line in content.decode("utf-8").splitlines():
+        digest, blank, path = line.partition("  ")
+        if not blank or len(digest) != 2 * hashlib.sha256().digest_size or path in found:
+            raise ValueError(f"`{one_line(line, 100)}` is not a hash and a path")
+        found[path] = digest
+    return found

@@ -1,0 +1,183 @@
+"""Which name becomes which: the same everywhere in a run, and by the order of its nodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, is_private
+from core.errors import HerdError
+
+SHORTEST = 3
+"""Letters of a name that can be distinguished from ordinary words."""
+WORDS_OF_LOGS = frozenset({"root", "worker", "server", "client", "nodes", "node", "cpu", "gpu"})
+NO_DOMAINS = frozenset(
+    [
+        "out",
+        "err",
+        "json",
+        "jsonl",
+        "csv",
+        "yml",
+        "yaml",
+        "log",
+        "txt",
+        "root",
+        "worker",
+        "server",
+        "client",
+        "py",
+        "parquet",
+    ]
+)
+"""What may follow a name and a point and makes no domain of both."""
+_FORM = {
+    "secret": "secret-{n}",
+    "fingerprint": "fingerprint-{n}",
+    "uuid": "00000000-0000-4000-8000-{n:012x}",
+    "mail": "user-{n}@host-{n}.example",
+    "ipv6": "2001:db8::{n:x}",
+    "path": "/path-{n}{ending}",
+}
+"""What stands for the n-th thing of a kind."""
+_MORE = r"(?P<domain>(?:\.[A-Za-z0-9-]{1,63}){0,8})"
+
+
+@dataclass
+class Pseudonyms:
+    """Names, and what stands for them.
+
+    Attributes:
+        names: each name to its pseudonym; capitals do not matter.
+        exact: the same for names whose capitals matter, such as a user's.
+        hides_forms: also replace what is known by its form (addresses, paths …).
+        found: what was replaced so far because of its form, with its pseudonym.
+        secrets: how many keys were found.
+    """
+
+    names: dict[str, str]
+    exact: dict[str, str] = field(default_factory=dict)
+    hides_forms: bool = True
+    found: dict[str, str] = field(default_factory=dict)
+    secrets: int = 0
+    _counts: dict[str, int] = field(default_factory=dict)
+    _pattern: re.Pattern[str] | None = None
+
+    def add(self, names: Mapping[str, str], *, exact: bool = False) -> None:
+        """Know more names."""
+        own = self.exact if exact else self.names
+        own.update({name: told for name, told in names.items() if name not in own})
+        self._pattern = None
+
+    def number(self, kind: str) -> int:
+        """The next number of a kind of pseudonym."""
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        return self._counts[kind]
+
+    def text(self, value: str) -> str:
+        """The text with every name replaced."""
+        if self._pattern is None:
+            self._pattern = _pattern_of(self.names, self.exact, hides_forms=self.hides_forms)
+        return self._pattern.sub(self._replaced, value)
+
+    def data(self, content: bytes) -> bytes:
+        """The same of a file of any bytes."""
+        text = content.decode("utf-8", "surrogateescape")
+        return self.text(text).encode("utf-8", "surrogateescape")
+
+    def _replaced(self, match: re.Match[str]) -> str:
+        kind = str(match.lastgroup if match.lastgroup != "domain" else "name")
+        whole = match[0]
+        if kind in {"name", "exact"}:
+            return self._name(match)
+        if not is_private(kind, whole):
+            return whole
+        if whole not in self.found:
+            self.found[whole] = self._made(kind, whole)
+        return self.found[whole]
+
+    def _name(self, match: re.Match[str]) -> str:
+        if match["exact"] is not None:
+            return self.exact[match["exact"]]
+        name, domain = match["name"], match["domain"] or ""
+        told = self.names.get(name) or self._by_folded(name)
+        keeps = domain.rpartition(".")[2].lower() in NO_DOMAINS or not domain
+        return told + domain if keeps else told
+
+    def _by_folded(self, name: str) -> str:
+        plain = _unescaped(name).casefold()
+        return next(told for one, told in self.names.items() if one.casefold() == plain)
+
+    def _made(self, kind: str, whole: str) -> str:
+        n = self.number(kind)
+        self.secrets += kind == "secret"
+        if kind == "ipv4":
+            return example_address(n)
+        if kind == "mac":
+            return ":".join(("02", "00", *(f"{n:08x}"[at : at + 2] for at in (0, 2, 4, 6))))
+        return _FORM[kind].format(n=n, ending=_ending(whole))
+
+
+def example_address(n: int) -> str:
+    """The n-th address that belongs to no one, from 1."""
+    if n < 255:  # noqa: PLR2004 - of 192.0.2.0/24
+        return f"192.0.2.{n}"
+    return f"198.{18 + (n >> 16)}.{n >> 8 & 255}.{n & 255}"
+
+
+def _ending(path: str) -> str:
+    found = re.search(r"\.[A-Za-z0-9]{1,8}$", path)
+    return found[0] if found else ""
+
+
+def _pattern_of(
+    names: Mapping[str, str], exact: Mapping[str, str], *, hides_forms: bool
+) -> re.Pattern[str]:
+    begin, end = NAME_ENDS
+    told = "|".join(_spelt(name) for name in _longest_first(names)) or r"(?!)"
+    told_exactly = "|".join(_spelt(name) for name in _longest_first(exact)) or r"(?!)"
+    forms = [f"(?P<{kind}>{form})" for kind, form in FORMS.items()] if hides_forms else []
+    # A path is longer than the names in it, so forms come first; a host's name ends its domain.
+    parts = [
+        *forms,
+        f"{begin}(?P<exact>{told_exactly}){end}",
+        f"{begin}(?P<name>(?i:{told})){end}{_MORE}",
+    ]
+    return re.compile("|".join(parts))
+
+
+def _longest_first(names: Iterable[str]) -> list[str]:
+    return sorted(names, key=lambda name: (-len(name), name))
+
+
+def _spelt(name: str) -> str:
+    """The ways in which a file may spell a name: as it is, in JSON, in an address."""
+    ways = dict.fromkeys((name, name.encode("ascii", "backslashreplace").decode(), quote(name)))
+    return "|".join(re.escape(way) for way in ways)
+
+
+def _unescaped(name: str) -> str:
+    if "\\u" in name:
+        return name.encode("ascii", "replace").decode("unicode_escape")
+    return name
+
+
+def require_nameable(nodes: Iterable[str]) -> None:
+    """Check that names of nodes can be distinguished from ordinary words.
+
+    Raises:
+        HerdError: one cannot.
+    """
+    for name in nodes:
+        if len(name) < SHORTEST or name.casefold() in WORDS_OF_LOGS:
+            raise HerdError(
+                f"The node {name}: logs use this word, too, so it cannot be replaced everywhere. "
+                "Export with --with-names, or measure again with another name in the inventory."
+            )
+
+
+def is_generic(name: str) -> bool:
+    """Whether many machines and users have this name."""
+    return len(name) < SHORTEST or name.casefold() in GENERIC

@@ -1,0 +1,95 @@
+"""Two reports of one run compared: what the one says and the other does not."""
+
+from __future__ import annotations
+
+import csv
+import html
+from collections.abc import Iterator
+from itertools import zip_longest
+from pathlib import Path
+
+from core.foreign import one_line
+
+LARGEST_BYTES = 1 << 28
+PAGE, TEXT = "index.html", "report.md"
+FURTHER = "{file}: {more} more differences."
+MOST_OF_A_FILE = 3
+DRAWN = ("svg", "style", "script")
+"""What of a page is no text."""
+
+
+def lies(theirs: Path, ours: Path) -> Iterator[str]:
+    """Say what a report has that the same logs do not give here, a sentence each.
+
+    Args:
+        theirs: a report's folder, of an archive; may lack.
+        ours: the report that was made here.
+    """
+    if not theirs.is_dir():
+        return
+    made = {path.name for path in ours.iterdir()}
+    for path in sorted(theirs.iterdir()):
+        if not path.is_file() or path.stat().st_size > LARGEST_BYTES:
+            yield f"{one_line(path.name, 100)} is no file of a report."
+        elif path.name not in made:
+            yield f"{one_line(path.name, 100)} is not made from its logs."
+        elif path.suffix == ".csv":
+            yield from _first(path.name, _cells(path, ours / path.name))
+        elif path.name in {PAGE, TEXT}:
+            yield from _first(path.name, _lines(path, ours / path.name))
+
+
+def _first(name: str, found: Iterator[str]) -> Iterator[str]:
+    told = list(found)
+    yield from told[:MOST_OF_A_FILE]
+    if len(told) > MOST_OF_A_FILE:
+        yield FURTHER.format(file=name, more=len(told) - MOST_OF_A_FILE)
+
+
+def _cells(theirs: Path, ours: Path) -> Iterator[str]:
+    first, second = (_rows(path) for path in (theirs, ours))
+    head = second[0] if second else []
+    nothing: list[str] = []
+    for number, (row, made) in enumerate(zip_longest(first, second, fillvalue=nothing), start=1):
+        for at, (cell, right) in enumerate(zip_longest(row, made, fillvalue="")):
+            if cell != right:
+                column = head[at] if at < len(head) else f"column {at + 1}"
+                yield (
+                    f"{theirs.name}, line {number}, {one_line(column, 60)}: it says "
+                    f"`{one_line(cell, 80)}`, and the logs give `{one_line(right, 80)}`."
+                )
+
+
+def _rows(path: Path) -> list[list[str]]:
+    csv.field_size_limit(LARGEST_BYTES)
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        return list(csv.reader(file))
+
+
+def _lines(theirs: Path, ours: Path) -> Iterator[str]:
+    known = set(_said(ours))
+    for line in _said(theirs):
+        if line not in known:
+            yield f"{theirs.name} says `{one_line(line, 160)}`, which its logs do not give."
+
+
+def _said(path: Path) -> list[str]:
+    """What a page says, a piece of text each; drawings are made from the files with numbers."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if path.suffix == ".html":
+        text = html.unescape("\n".join(_pieces(text)))
+    return [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+
+
+def _pieces(page: str) -> Iterator[str]:
+    """The text between the tags of a page."""
+    left_out = ""
+    for part in page.split("<"):
+        tag, _, text = part.partition(">")
+        name = tag.split(None, 1)[0].casefold() if tag.strip() else ""
+        if left_out:
+            left_out = "" if name == f"/{left_out}" else left_out
+        elif name in DRAWN and not tag.endswith("/"):
+            left_out = name
+        if not left_out:
+            yield text

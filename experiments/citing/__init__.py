@@ -1,0 +1,1 @@
+"""Looks up works at doi.org and arXiv, for the references of a study."""

@@ -1,0 +1,212 @@
+"""What doi.org and arXiv say about a work: over https alone, with an end to bytes and seconds.
+
+What comes back is foreign: it is read as BibTeX or as XML without a document type, and only known
+fields of it are kept, as plain text (`collect.citing.works.cleaned`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import time
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from urllib.parse import quote, urljoin, urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from collect.citing.works import Work
+from core.bibtex import read_bibtex
+from core.errors import HerdError
+from core.foreign import one_line
+
+MOST_BYTES = 1 << 20
+MOST_REDIRECTS = 6
+SECONDS = 20.0
+SECONDS_OF_SILENCE = 8.0
+ATOM = "{http://www.w3.org/2005/Atom}"
+ARXIV = "{http://arxiv.org/schemas/atom}"
+_AGENT = "llama-herd (fab cite)"
+BY_HAND = (
+    'Without a network, give the fields yourself: fab cite add {name} --title "…" --author '
+    '"Family, Given and Family, Given" --year 2024'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """Where works are looked up.
+
+    Attributes:
+        doi: answers DOIs.
+        arxiv: answers numbers of arXiv.
+        trust: file of certificates to trust instead of the system's; None for these.
+    """
+
+    doi: str = "https://doi.org"
+    arxiv: str = "https://export.arxiv.org"
+    trust: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundWork:
+    """What a registry says.
+
+    Attributes:
+        kind: of entry, in its words.
+        fields: name to text without LaTeX.
+    """
+
+    kind: str
+    fields: dict[str, str]
+
+
+class _NoAnswerError(Exception):
+    """Why a registry gave nothing, half a sentence."""
+
+
+def look_up(
+    work: Work, registries: Registries | None = None, seconds: float = SECONDS
+) -> FoundWork:
+    """Ask a registry about a work.
+
+    Args:
+        work: a DOI or a number of arXiv.
+        registries: where to ask.
+        seconds: how long it may take in all.
+
+    Raises:
+        HerdError: it cannot be reached, does not know the work, or answers something else.
+    """
+    places = registries or Registries()
+    try:
+        if work.kind == "doi":
+            address = f"{places.doi}/{quote(work.name, safe='/():;.-_')}"
+            text = _get(address, "application/x-bibtex", places, seconds)
+            return _of_bibtex(text)
+        address = f"{places.arxiv}/api/query?id_list={quote(work.name)}&max_results=1"
+        return _of_atom(_get(address, "application/atom+xml", places, seconds))
+    except _NoAnswerError as error:
+        raise HerdError(
+            f"Looking up {one_line(work.name, 200)}: {error}. Nothing was added. "
+            + BY_HAND.format(name=one_line(work.name, 200))
+        ) from None
+
+
+def _get(address: str, accept: str, places: Registries, seconds: float) -> str:
+    """What is at an address, after redirects that were each looked at."""
+    until = time.monotonic() + seconds
+    own = {urlsplit(places.doi).hostname, urlsplit(places.arxiv).hostname}
+    with requests.Session() as session:
+        for _ in range(MOST_REDIRECTS):
+            _require_public(address, own)
+            answer = _ask(session, address, accept, places, until)
+            if answer.is_redirect or answer.is_permanent_redirect:
+                address = urljoin(address, answer.headers.get("location", ""))
+                answer.close()
+                continue
+            if answer.status_code == requests.codes.not_found:
+                raise _NoAnswerError("the registry does not know it")
+            if answer.status_code != requests.codes.ok:
+                raise _NoAnswerError(f"the registry answers with status {answer.status_code}")
+            return _content(answer, until)
+    raise _NoAnswerError(f"the registry redirects more than {MOST_REDIRECTS} times")
+
+
+def _require_public(address: str, own: set[str | None]) -> None:
+    """Check where a redirect leads before it is followed."""
+    parts = urlsplit(address)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or parts.username or not host:
+        raise _NoAnswerError(f"it leads to {one_line(address, 120)}, which is not https")
+    if host in own:
+        return
+    try:
+        found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise _NoAnswerError(
+            f"{one_line(host, 80)} cannot be reached: its name is not known"
+        ) from None
+    for *_, place in found:
+        if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_global:
+            raise _NoAnswerError(f"it leads to {one_line(host, 80)}, which is not on the Internet")
+
+
+def _ask(
+    session: requests.Session, address: str, accept: str, places: Registries, until: float
+) -> requests.Response:
+    left_s = until - time.monotonic()
+    if left_s <= 0:
+        raise _NoAnswerError("the registry took too long")
+    try:
+        return session.get(
+            address,
+            headers={"Accept": accept, "Accept-Encoding": "identity", "User-Agent": _AGENT},
+            timeout=min(left_s, SECONDS_OF_SILENCE),
+            allow_redirects=False,
+            stream=True,
+            verify=places.trust or True,
+        )
+    except requests.Timeout:
+        raise _NoAnswerError("the registry took too long") from None
+    except (requests.RequestException, ValueError) as error:
+        cause = type(error).__name__
+        raise _NoAnswerError(f"{urlsplit(address).hostname} cannot be reached ({cause})") from None
+
+
+def _content(answer: requests.Response, until: float) -> str:
+    parts, size = [], 0
+    try:
+        while part := answer.raw.read1(1 << 14):
+            size += len(part)
+            if size > MOST_BYTES:
+                raise _NoAnswerError(f"the registry sends more than {MOST_BYTES >> 10} KiB")
+            if time.monotonic() > until:
+                raise _NoAnswerError("the registry took too long")
+            parts.append(part)
+    except (requests.RequestException, HTTPError, OSError):
+        raise _NoAnswerError("the answer broke off") from None
+    finally:
+        answer.close()
+    return b"".join(parts).decode("utf-8", "replace")
+
+
+def _of_bibtex(text: str) -> FoundWork:
+    found = read_bibtex(text)
+    if len(found.entries) != 1 or found.faults:
+        raise _NoAnswerError("the registry does not answer with one entry of BibTeX")
+    entry = found.entries[0]
+    return FoundWork(entry.kind, {name: value for name, value in entry.plain.items() if value})
+
+
+def _of_atom(text: str) -> FoundWork:
+    if "<!" in text.replace("<![CDATA[", ""):
+        raise _NoAnswerError("arXiv answers with a document type, which it never has")
+    try:
+        entry = ET.fromstring(text).find(f"{ATOM}entry")  # noqa: S314 - no document type is in it
+    except ET.ParseError:
+        raise _NoAnswerError("arXiv does not answer with XML") from None
+    if entry is None or not _text(entry, f"{ATOM}author/{ATOM}name"):
+        raise _NoAnswerError("arXiv does not know it")
+    names = [_joined(one.text) for one in entry.iterfind(f"{ATOM}author/{ATOM}name")]
+    year = re.match(r"\d{4}", _text(entry, f"{ATOM}published"))
+    category = entry.find(f"{ARXIV}primary_category")
+    fields = {
+        "author": " and ".join(names),
+        "title": _text(entry, f"{ATOM}title"),
+        "year": year[0] if year else "",
+        "primaryclass": category.get("term", "") if category is not None else "",
+        "doi": _text(entry, f"{ARXIV}doi"),
+    }
+    return FoundWork("misc", {name: value for name, value in fields.items() if value})
+
+
+def _text(entry: ET.Element, path: str) -> str:
+    found = entry.find(path)
+    return _joined(found.text) if found is not None else ""
+
+
+def _joined(text: str | None) -> str:
+    return " ".join((text or "").split())

@@ -1,0 +1,193 @@
+"""An exported run names no one, is the same bytes each time, and still gives the same figures."""
+
+from __future__ import annotations
+
+import html
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from pyarrow import parquet
+
+from analysis.report import write_report
+from collect.account import Account
+from collect.attempt import check_logs
+from collect.sharing.exported import Exported, export_run
+from collect.sharing.imported import import_run
+from collect.sharing.marker import imported_of
+from collect.sharing.pseudonyms import Pseudonyms, example_address, require_nameable
+from core.digest import sha256_of
+from core.errors import HerdError
+from experiments.disk.ledger import find_planned
+from tests.doubles.named_run import HIDDEN, SECRETS, named_run
+
+FIGURES = ("decode-rate.csv", "decode-time.csv", "cells.csv", "comparisons.csv", "links.csv")
+
+
+def packed(run: Path, archive: Path, **options) -> Exported:  # noqa: ANN003
+    return export_run(run, archive, write_report, "0.1.0", **options)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return named_run(tmp_path_factory.mktemp("named") / "results")
+
+
+@pytest.fixture(scope="module")
+def made(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return packed(run, tmp_path_factory.mktemp("out") / "run.tar.gz", hide=HIDDEN)
+
+
+@pytest.fixture(scope="module")
+def opened(made: Exported, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("opened")
+    with tarfile.open(made.archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def test_none_of_the_names_is_in_any_file_or_name(opened: Path) -> None:
+    for path in opened.rglob("*"):
+        texts = [path.relative_to(opened).as_posix()]
+        if path.suffix == ".parquet":
+            texts.append(parquet.read_table(path).to_pandas().to_csv())
+        elif path.is_file():
+            text = path.read_bytes().decode("utf-8", "replace")
+            texts += [text, html.unescape(text)]
+        for text in texts:
+            found = [name for name in SECRETS if name.casefold() in text.casefold()]
+            assert found == [], path
+
+
+def test_the_first_node_is_the_root_and_addresses_follow_the_order_of_nodes(opened: Path) -> None:
+    run = json.loads(next(opened.glob("results/*/run.json")).read_text())
+    assert list(run["nodes"]) == ["node-1", "node-2"]
+    assert [facts["address"] for facts in run["nodes"].values()] == ["192.0.2.1", "192.0.2.2"]
+    assert all(cell["nodes"][0] == "node-1" for cell in run["cells"])
+    assert run["matrix_file"].startswith("/path-")
+    log = next(opened.glob("results/*/attempts/*/node-2.worker.out")).read_text()
+    assert "connect to node-1 (192.0.2.1) from node-1\nas user-1@host-1.example" in log
+    assert "loopback 127.0.0.1, version 0.7.0" in log
+    assert "node-2은 192.0.2.2" in log
+
+
+def test_what_was_measured_is_the_same(run: Path, opened: Path, tmp_path: Path) -> None:
+    shared = next(opened.glob("results/*"))
+    before, after = Account.read(run), Account.read(shared)
+    assert before.counts() == after.counts()
+    for trial in after.trials:
+        for attempt in trial.attempts:
+            assert attempt.record is not None
+            check_logs(attempt.folder, attempt.record)
+    write_report(run, tmp_path)
+    for name in FIGURES:
+        first = pd.read_csv(tmp_path / run.name / name)
+        second = pd.read_csv(opened / "reports" / run.name / name)
+        pd.testing.assert_frame_equal(
+            first.select_dtypes("number"), second.select_dtypes("number"), check_exact=True
+        )
+
+
+def test_every_file_has_its_hash(opened: Path) -> None:
+    lines = (opened / "SHA256SUMS").read_text().splitlines()
+    listed = dict(reversed(line.split("  ", 1)) for line in lines)
+    files = {path.relative_to(opened).as_posix() for path in opened.rglob("*") if path.is_file()}
+    assert listed.keys() == files - {"SHA256SUMS"}
+    assert all(sha256_of(opened / name) == digest for name, digest in listed.items())
+
+
+def test_the_same_run_gives_the_same_bytes(run: Path, made: Exported, tmp_path: Path) -> None:
+    again = tmp_path / "elsewhere" / run.name
+    shutil.copytree(run, again)
+    assert packed(again, tmp_path / "other.tar.gz", hide=HIDDEN).sha256 == made.sha256
+
+
+def test_the_citation_names_the_run_its_day_and_authors(
+    opened: Path, run: Path, tmp_path: Path
+) -> None:
+    told = yaml.safe_load((opened / "CITATION.cff").read_text())
+    assert told["cff-version"] == "1.2.0"
+    assert told["type"] == "dataset"
+    assert run.name in told["title"]
+    assert str(told["date-released"]) == "2026-11-28"
+    assert told["authors"] == [{"name": "Anonymous"}]
+
+
+def test_an_imported_run_is_marked_and_no_run_of_this_machine_continues_it(
+    made: Exported, tmp_path: Path
+) -> None:
+    taken = import_run(made.archive, tmp_path / "results", write_report, "0.1.0")
+    mark = imported_of(taken.folder)
+    assert mark is not None
+    assert (mark.archive, mark.sha256, mark.names) == ("run.tar.gz", made.sha256, "replaced")
+    plan = Account.read(taken.folder).manifest.plan_id
+    assert find_planned(tmp_path / "results", plan) is None
+    with pytest.raises(HerdError, match="exists already"):
+        import_run(made.archive, tmp_path / "results", write_report, "0.1.0")
+
+
+def test_with_names_they_stay_but_a_key_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(HerdError, match="looks like a key"):
+        packed(run, tmp_path / "a.tar.gz", with_names=True)
+    assert not (tmp_path / "a.tar.gz").exists()
+
+
+def test_an_archive_that_exists_is_not_replaced(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_text("mine")
+    with pytest.raises(HerdError, match="exists already"):
+        packed(run, tmp_path / "a.tar.gz")
+    assert (tmp_path / "a.tar.gz").read_text() == "mine"
+
+
+def test_a_name_that_is_left_is_found_and_nothing_is_packed(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Pseudonyms, "data", lambda _, content: content)
+    with pytest.raises(HerdError, match="names are left"):
+        packed(run, tmp_path / "a.tar.gz", hide=HIDDEN)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["root", "pi", "a", "Worker"])
+def test_a_node_whose_name_is_a_word_of_logs_is_refused_by_name(name: str) -> None:
+    with pytest.raises(HerdError, match=name):
+        require_nameable([name])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("pi1:9998", "node-1:9998"),
+        ("PI1.local.", "node-1."),
+        ("pi1.root.out", "node-1.root.out"),
+        ("pi10 raspi1 xpi1x", "pi10 raspi1 xpi1x"),
+        ("herd-pi1_2", "herd-node-1_2"),
+        ("10.0.0.7, 10.0.0.8, 10.0.0.7", "192.0.2.1, 192.0.2.2, 192.0.2.1"),
+        ("127.0.0.1 0.0.0.0 300.1.1.1 1.2.3", "127.0.0.1 0.0.0.0 300.1.1.1 1.2.3"),
+        ("v1.2.3.4.5", "v1.2.3.4.5"),
+        ("::1 std::vector a::b 12:34:56", "::1 std::vector 2001:db8::1 12:34:56"),
+        ("AA-BB-CC-DD-EE-FF", "02:00:00:00:00:01"),
+        ("/opt/llama-herd/x /usr/bin/y and/or 1/2", "/opt/llama-herd/x /usr/bin/y and/or 1/2"),
+        ("git@github.com:x", "git@github.com:x"),
+        ("https://u:secretpw@h.example/", "https://secret-1@h.example/"),
+    ],
+)  # fmt: skip
+def test_what_is_replaced(text: str, told: str) -> None:
+    assert Pseudonyms({"pi1": "node-1"}).text(text) == told
+
+
+def test_what_was_replaced_once_stays() -> None:
+    names = Pseudonyms({"pi1": "node-1"})
+    text = " ".join(("pi1", *SECRETS))
+    once = names.text(text)
+    assert names.text(once) == once
+    assert names.secrets == 2
+
+
+def test_addresses_that_belong_to_no_one_are_enough_for_a_large_fleet() -> None:
+    many = {example_address(n) for n in range(1, 100_000)}
+    assert len(many) == 99_999

@@ -1,0 +1,76 @@
+"""Verbs for runs that are sent to others, and taken from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke.context import Context
+
+from verbs.outcome import print_status, write_report_of
+from verbs.verb import PROJECT, say, say_besides, verb
+
+if TYPE_CHECKING:
+    from collect.sharing.marker import ImportedRecord
+
+
+@verb(
+    positional=["run"],
+    help={
+        "run": "name of the run",
+        "out": "the archive (default: <run>.tar.gz in this folder)",
+        "with-names": "leave names of machines and people, addresses and paths as they are",
+        "hide": "a further word to replace, such as the name of a group; may be repeated",
+        "author": "whom to cite for the run; may be repeated",
+    },
+    iterable=["hide", "author"],
+)
+def export_run(
+    _context: Context,
+    run: str,
+    out: str | None = None,
+    with_names: bool = False,
+    hide: list[str] | None = None,
+    author: list[str] | None = None,
+) -> None:
+    """Pack a run into one archive, with names of machines and people replaced."""
+    from analysis.report import write_report
+    from collect.sharing.exported import export_run as pack
+    from core.version import version
+    from experiments.disk.ledger import find_run
+
+    folder = find_run(PROJECT / "results", run)
+    made = pack(
+        folder,
+        Path(out or f"{folder.name}.tar.gz"),
+        write_report,
+        version(PROJECT),
+        with_names=with_names,
+        hide=hide or (),
+        authors=author or (),
+    )
+    say(f"{made.archive}: {made.files} files, sha256 {made.sha256}")
+    if with_names:
+        say("Names of machines and people, addresses and paths are in it.")
+    else:
+        told = f"{made.replaced} names, addresses and paths were replaced"
+        say(f"{told}, {made.secrets} keys removed.")
+
+
+@verb(positional=["file"], help={"file": "an archive that `fab export-run` made"})
+def import_run(_context: Context, file: str) -> None:
+    """Check an archive, take its run into results/, and make its report from the logs."""
+    from analysis.report import write_report
+    from collect.sharing.imported import import_run as take
+    from core.version import version
+    from experiments.disk.ledger import run_status
+
+    taken = take(Path(file), PROJECT / "results", write_report, version(PROJECT))
+    _say_notes(taken.record)
+    print_status(run_status(taken.folder))
+    write_report_of(taken.folder)
+
+
+def _say_notes(record: ImportedRecord) -> None:
+    for told in record.notes:
+        say_besides(f"Made by version {record.toolkit}: {told}")
