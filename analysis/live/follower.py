@@ -123,6 +123,7 @@ class Follower:
                 left,
                 self._reports / folder.name / "index.html",
                 watched.drawn,
+                _lacks_charts(watched),
             )
         )
 
@@ -158,6 +159,7 @@ class Follower:
                 self.state,
                 drawn=watched.drawn,
                 problem=watched.following.problem or watched.problem,
+                lacks_charts=_lacks_charts(watched),
                 version=self.state.version + 1,
             )
         )
@@ -198,6 +200,14 @@ class Follower:
         if is_other:
             self._watched = _Watched(Following(self._results / str(name)))
         return is_other
+
+
+def _lacks_charts(watched: _Watched) -> bool:
+    """Whether a trial has ended that can be drawn and is not."""
+    account, drawn = watched.following.account, watched.drawn
+    if account is None or watched.problem is not None:
+        return False
+    return settled(account) != (drawn.trials if drawn else 0)
 
 
 def _notes(state: LiveState) -> object:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from analysis.live.follower import Follower
 from analysis.live.page import rest, top
-from analysis.live.state import LiveState
+from analysis.live.state import LiveState, RunPhase
 from analysis.pages import TEMPLATES, Page, render
 from core.local_site.answers import CSS, HEADERS, HTML, JAVASCRIPT, Content, nothing_here
 
@@ -105,7 +105,7 @@ class LiveSite:
 
     def is_done(self) -> bool:
         """Whether the run has ended and every page knows, or has had time to."""
-        if not self._follower.state.is_over:
+        if self._follower.state.phase is not RunPhase.FINISHED:
             self._over_at = None
             return False
         now = time.monotonic()

@@ -43,6 +43,7 @@ class LiveState:
         left: how long it will take; None where that is not known.
         report: where its report is, or will be.
         drawn: the charts so far; None before they are drawn.
+        lacks_charts: a trial has ended that is not in them.
     """
 
     phase: RunPhase
@@ -54,11 +55,12 @@ class LiveState:
     left: Left | None = None
     report: Path | None = None
     drawn: Drawn | None = None
+    lacks_charts: bool = False
 
     @property
     def is_over(self) -> bool:
         """Whether there is nothing more to come."""
-        return self.phase is RunPhase.FINISHED
+        return self.phase is RunPhase.FINISHED and not self.lacks_charts
 
 
 def phase_of(account: Account | None, live: Live | None) -> RunPhase:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analysis.live.follower import Follower
 from analysis.live.site import LINGER_S, LiveSite
+from analysis.live.state import RunPhase
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
 from core.local_site.server import LOOPBACK, LOOPBACK_6, LocalServer
@@ -113,7 +114,7 @@ def _here() -> str:
 
 def _ending(follower: Follower) -> str:
     state = follower.state
-    if not state.is_over or state.folder is None:
+    if state.phase is not RunPhase.FINISHED or state.folder is None:
         return "Stopped watching."
     told = f"The run {state.folder.name} has ended."
     if state.report is not None and state.report.is_file():

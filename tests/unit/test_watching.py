@@ -226,6 +226,35 @@ def test_the_runner_writes_what_it_does_and_a_full_disk_does_not_stop_it(
     assert sorted(path.name for path in tmp_path.iterdir()) == [LIVE_FILE]
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_file_is_not_read_as_a_word_of_the_runner(tmp_path: Path, kind: str) -> None:
+    run = make_run(tmp_path / "results", pending=[("llama.cpp", 1, 1)])
+    path = tmp_path / "results" / LIVE_FILE
+    if kind == "link":
+        path.symlink_to(tmp_path / "secret")
+        (tmp_path / "secret").write_text("hf_token")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    follower = Follower(tmp_path / "results", tmp_path, run.name)
+    follower.look()
+    told = page_text(follower.state)
+    assert "no run needs it" in told
+    assert "hf_token" not in told
+
+
+def test_a_page_is_over_only_with_the_last_charts(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    follower = Follower(tmp_path, tmp_path, run.name)
+    follower.look()
+    assert follower.state.phase is RunPhase.FINISHED
+    assert not follower.state.is_over
+    follower.draw()
+    assert follower.state.is_over
+    assert "data-over" in page_text(follower.state)
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff", b'{"run": "../x"}', b"x" * 2**21])
 def test_a_damaged_word_of_the_runner_is_told_and_the_run_is_still_shown(
     tmp_path: Path, content: bytes
