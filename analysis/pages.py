@@ -157,7 +157,8 @@ def render(page: Page, ending: str, template: str = "page") -> str:
         text = printed.render(page=page, words=WORDS)
     if ending == "md":
         return BLANK_LINES.sub("\n\n", text)
-    return text if page.is_english else _with_font(text)
+    # Only a page that is a file brings its font along.
+    return text if page.is_english or not page.has_files else _with_font(text)
 
 
 @functools.cache

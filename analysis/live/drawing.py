@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 
 from analysis.blocks import Block, Cited, Part, Section, blocks_in, charts_in
 from analysis.charts.charts import drawn as drawn_chart
+from analysis.charts.languages import ending_of_files
 from analysis.reading import Evidence, understood
 from analysis.sections import noise, speed, stability
 from analysis.sections.parts import prefixed
 from analysis.study import Study
 from collect.account import Account
 from collect.tables import tables_of
+from core.language.choice import ENGLISH, speaking
 
-SHARE = 0.012
+SHARE = 0.008
 """Of one core."""
 SUBJECTS: tuple[Callable[[Study], Iterator[Section]], ...] = (
     speed.decoding,
@@ -54,8 +56,12 @@ class Drawn:
         return self.at + self.cpu_s / SHARE
 
 
-def draw_charts(account: Account) -> Drawn:
+def draw_charts(account: Account, language: str = ENGLISH) -> Drawn:
     """Draw the charts of a run as far as it is measured.
+
+    Args:
+        account: of the run.
+        language: of the charts.
 
     Raises:
         HerdError: its records do not fit together.
@@ -64,7 +70,9 @@ def draw_charts(account: Account) -> Drawn:
     run, tables = account.manifest, tables_of(account)
     study = understood(run, tables, Evidence(warnings=account.warnings))
     sections = tuple(section for section in _sections(study) if any(blocks_in(section)))
-    drawings = {chart.name: drawn_chart(chart) for chart in charts_in(sections)}
+    ending = ending_of_files(language)
+    with speaking(language):
+        drawings = {f"{one.name}{ending}": drawn_chart(one) for one in charts_in(sections)}
     return Drawn(sections, drawings, at, settled(account), time.thread_time() - begun_s)
 
 

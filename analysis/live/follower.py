@@ -1,7 +1,7 @@
 """Follows the run that is measured: looks at files, and keeps a state that requests can read.
 
-All reading and drawing is done in one thread of the lowest priority. Requests only print what is
-there.
+All reading is done in one thread, and drawing in another one, which has the lowest priority while
+something is measured. Requests only print what is there.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from analysis.live.drawing import SHARE as DRAWING_SHARE
 from analysis.live.drawing import Drawn, draw_charts, settled
 from analysis.live.left import time_left_of
 from analysis.live.state import LiveState, RunPhase, phase_of
+from analysis.text.sentence import say
 from collect.following import Following
 from collect.live import LIVE_FILE, Live, read_live
 from core.errors import HerdError
 from core.foreign import one_line
+from core.language.choice import ENGLISH
 
 LOOK_S = 1.0
 IDLE_S = 5.0
@@ -27,16 +30,24 @@ IDLE_S = 5.0
 SHARE = 0.005
 """Of one core, for reading attempts, once those that were there have been read."""
 LONGEST_PAUSE_S = 60.0
+CANNOT_DRAW = "The charts cannot be drawn: {why}"
 LOWEST_PRIORITY = 19
 
 
 @dataclass(slots=True)
 class _Watched:
-    """The run that is followed."""
+    """The run that is followed.
+
+    Attributes:
+        tried: how many trials had ended when charts were drawn last, or could not be.
+        next_at: when they may be drawn again.
+    """
 
     following: Following
     drawn: Drawn | None = None
     problem: str | None = None
+    tried: int = 0
+    next_at: float = 0.0
 
 
 class Follower:
@@ -46,18 +57,23 @@ class Follower:
         results: folder of all runs.
         reports: folder of all reports.
         run: name of the one to follow; None for the one that is measured, or the next.
+        language: of the charts.
     """
 
-    def __init__(self, results: Path, reports: Path, run: str | None = None) -> None:
+    def __init__(
+        self, results: Path, reports: Path, run: str | None = None, language: str = ENGLISH
+    ) -> None:
         self._results = results
         self._reports = reports
         self._name = run
+        self._language = language
         self._watched: _Watched | None = None
         self._live: Live | None = None
         self._live_stamp: tuple[int, int] | None = None
         self._live_problem: str | None = None
         self._over_before: float | None = None
         self._is_wanted = threading.Event()
+        self._painter: threading.Thread | None = None
         self.state = LiveState(RunPhase.READING, 0)
 
     def want(self) -> None:
@@ -66,8 +82,6 @@ class Follower:
 
     def follow(self, stop: threading.Event) -> None:
         """Look again and again until `stop` is set; in a separate thread."""
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
         is_wanted, next_at, is_first = True, 0.0, True
         while not stop.is_set():
             is_due = time.monotonic() >= next_at
@@ -77,8 +91,9 @@ class Follower:
                 took_s = time.thread_time() - begun_s
                 next_at = time.monotonic() + min(took_s / SHARE, LONGEST_PAUSE_S)
             is_first = False
-            if is_wanted:
-                self.draw()
+            if is_wanted and self._may_draw():
+                self._painter = threading.Thread(target=self._paint, daemon=True)
+                self._painter.start()
             self._is_wanted.clear()
             stop.wait(LOOK_S)
             if not self._is_wanted.is_set():
@@ -102,6 +117,7 @@ class Follower:
         watched = self._watched
         if watched is not None and (at_attempts or has_news):
             has_news |= watched.following.look()
+        has_news |= watched is not None and watched.drawn is not self.state.drawn
         if watched is None or self._was_over_before(watched):
             waiting, version = RunPhase.WAITING, self.state.version
             self._publish(LiveState(waiting, version, problem=self._live_problem))
@@ -139,30 +155,37 @@ class Follower:
 
     def draw(self) -> None:
         """Draw the charts again, if a trial has ended since and it is time."""
+        if self._may_draw():
+            self._paint()
+        self.look()
+
+    def _may_draw(self) -> bool:
+        """Whether a trial has ended that is in no chart, and it is time to draw."""
         watched, account = self._watched, self.state.account
-        if watched is None or account is None or not settled(account):
+        is_busy = self._painter is not None and self._painter.is_alive()
+        if watched is None or account is None or is_busy:
+            return False
+        is_time = self.state.phase is not RunPhase.MEASURING or time.time() >= watched.next_at
+        return is_time and settled(account) != watched.tried
+
+    def _paint(self) -> None:
+        """Draw the charts; the next look finds them."""
+        watched, account = self._watched, self.state.account
+        if watched is None or account is None:
             return
-        before = watched.drawn
-        is_over = self.state.phase in (RunPhase.ENDING, RunPhase.STOPPED, RunPhase.FINISHED)
-        if before is not None and (
-            before.trials == settled(account) or (time.time() < before.next_at and not is_over)
-        ):
-            return
+        is_aside = threading.current_thread() is self._painter
+        if is_aside and self.state.phase is RunPhase.MEASURING:
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        begun_s, at = time.thread_time(), time.time()
         try:
-            watched.drawn, watched.problem = draw_charts(account), None
+            watched.drawn, watched.problem = draw_charts(account, self._language), None
         except HerdError as error:
             watched.problem = str(error)
         except Exception as error:  # noqa: BLE001 - what was measured may be anything
-            watched.problem = f"The charts cannot be drawn: {one_line(repr(error))}"
-        self._publish(
-            replace(
-                self.state,
-                drawn=watched.drawn,
-                problem=watched.following.problem or watched.problem,
-                lacks_charts=_lacks_charts(watched),
-                version=self.state.version + 1,
-            )
-        )
+            watched.problem = say(CANNOT_DRAW, why=one_line(repr(error)))
+        watched.next_at = at + (time.thread_time() - begun_s) / DRAWING_SHARE
+        watched.tried = settled(account)
 
     def _publish(self, state: LiveState) -> None:
         """Replace the state; its version grows where more than the trial at work differs."""
@@ -204,10 +227,8 @@ class Follower:
 
 def _lacks_charts(watched: _Watched) -> bool:
     """Whether a trial has ended that can be drawn and is not."""
-    account, drawn = watched.following.account, watched.drawn
-    if account is None or watched.problem is not None:
-        return False
-    return settled(account) != (drawn.trials if drawn else 0)
+    account = watched.following.account
+    return account is not None and settled(account) != watched.tried
 
 
 def _notes(state: LiveState) -> object:

@@ -13,7 +13,7 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from collect.attempt import AttemptRecord
 
 LEVEL = 0.90
 DRAWS = 400
+LONGEST = 0.975
+"""Share of a cell's trials that take no longer than its longest time."""
 SEED = 1
 ASSUMED_SPREAD = 0.25
 """Of a cell's trials, as a standard deviation of logarithms; about 25 %."""
@@ -44,6 +46,8 @@ class Left:
         high: the upper end.
         trials: from how many trials that is known.
         unseen: pending cells without a trial.
+        longest: id of a pending cell to what a trial of it hardly ever exceeds.
+        is_late: the trial at work exceeds that.
     """
 
     low: float
@@ -51,13 +55,18 @@ class Left:
     high: float
     trials: int
     unseen: int
+    longest: Mapping[str, float] = field(default_factory=dict)
+    is_late: bool = False
 
-    def after(self, elapsed_s: float) -> Left:
-        """The same when the next trial began so long ago."""
+    def after(self, elapsed_s: float, cell_id: str) -> Left:
+        """The same when a trial of a cell began so long ago."""
+        longest_s = self.longest.get(cell_id, elapsed_s)
+        spent_s = min(elapsed_s, longest_s)
         low, likely, high = (
-            max(0.0, value - elapsed_s) for value in (self.low, self.likely, self.high)
+            max(0.0, value - spent_s) for value in (self.low, self.likely, self.high)
         )
-        return Left(low, likely, high, self.trials, self.unseen)
+        is_late = elapsed_s > longest_s
+        return replace(self, low=low, likely=likely, high=high, is_late=is_late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,9 @@ def time_left(pending: Pending) -> Left | None:
     totals = np.maximum(sums, 0.0).sum(axis=1) + pending.gap_s * counts.sum()
     low, likely, high = np.quantile(totals, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
     unseen = sum(cell not in logs for cell in cells)
-    return Left(float(low), float(likely), float(high), trials, unseen)
+    one = np.exp(means + spread * random.standard_normal(means.shape))
+    longest = dict(zip(cells, np.quantile(one, LONGEST, axis=0).tolist(), strict=True))
+    return Left(float(low), float(likely), float(high), trials, unseen, longest)
 
 
 def _within(logs: Mapping[str, Sequence[float]]) -> float:

@@ -18,15 +18,22 @@ from analysis.blocks import (
     Tally,
     note,
 )
-from analysis.live.left import DRAWS
+from analysis.live.left import DRAWS, Left
 from analysis.live.state import LiveState, RunPhase
-from analysis.live.tables import attempt_outcome, attempts, cells, clock, failures, short_labels
+from analysis.live.tables import (
+    attempt_outcome,
+    attempts,
+    cells,
+    clock,
+    failures,
+    lasting,
+    short_labels,
+)
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import NOTHING, number, plural
 from collect.account import Account
 from collect.live import Live, LiveTrial
 from core.foreign import one_line
-from core.progress import spoken_time
 
 TOP = "now"
 LONGEST_COMMAND = 2000
@@ -57,6 +64,9 @@ HOW_LEFT = (
     "trial takes what trials of its cell took, or, of a cell without any, what those of other "
     "cells took. The interval holds 90 % of the draws. Warm-ups and repeated attempts are included."
 )
+ABOUT = "about {left}"
+LATE = "over {left}"
+WHY_LATE = "the trial at work takes longer than those before it"
 UNSEEN = "Cells without a trial so far: {cells}."
 GROWS = "More blocks may be added (--until), which is not included."
 INTERIM = (
@@ -182,23 +192,24 @@ def _figures(state: LiveState, now: float) -> Iterator[Block]:
         rate = trial.tokens_per_s
         since = say("since {clock}", clock=clock(trial.since))
         figures += [
-            Figure(say("At work for"), spoken_time(elapsed_s), "", since),
+            Figure(say("At work for"), lasting(elapsed_s), "", since),
             Figure(
                 say("Decoding now"),
                 NOTHING if rate is None else number(rate),
                 "" if rate is None else "tokens/s",
                 say("over the last lines of the log")
                 if rate is not None
-                else say("the engine's log does not show it"),
+                else say("the log has no line about it so far"),
             ),
         ]
-    left = state.left.after(elapsed_s) if state.left else None
+    left = _left(state, elapsed_s)
     if left is None:
         figures.append(Figure(say("Time left"), NOTHING, "", say("known after the first trial")))
     else:
-        ends = say("90 %: {low} to {high}", low=spoken_time(left.low), high=spoken_time(left.high))
+        ends = say("90 %: {low} to {high}", low=lasting(left.low), high=lasting(left.high))
+        about = say(LATE if left.is_late else ABOUT, left=lasting(left.likely))
         figures += [
-            Figure(say("Time left"), say("about {left}", left=spoken_time(left.likely)), "", ends),
+            Figure(say("Time left"), about, "", say(WHY_LATE) if left.is_late else ends),
             Figure(
                 say("Ends at about"), clock(now + left.likely), "",
                 say("{low} to {high}", low=clock(now + left.low), high=clock(now + left.high)),
@@ -206,6 +217,16 @@ def _figures(state: LiveState, now: float) -> Iterator[Block]:
         ]  # fmt: skip
     yield Figures(tuple(figures))
     yield from _how_left(state)
+
+
+def _left(state: LiveState, elapsed_s: float) -> Left | None:
+    """The time that is left now."""
+    trial = state.live.trial if state.live else None
+    if state.left is None or trial is None or state.account is None:
+        return state.left
+    trials = state.account.trials
+    cell_id = trials[trial.order - 1].cell.cell_id if trial.order <= len(trials) else ""
+    return state.left.after(elapsed_s, cell_id)
 
 
 def _how_left(state: LiveState) -> Iterator[Block]:

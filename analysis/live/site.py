@@ -14,6 +14,7 @@ from analysis.live.follower import Follower
 from analysis.live.page import rest, top
 from analysis.live.state import LiveState, RunPhase
 from analysis.pages import TEMPLATES, Page, render
+from core.language.choice import ENGLISH
 from core.local_site.answers import CSS, HEADERS, HTML, JAVASCRIPT, Content, nothing_here
 
 LINGER_S = 600.0
@@ -21,7 +22,7 @@ LINGER_S = 600.0
 AFTER_S = 3.0
 """Between the moment at which the last page saw the end and the end of the server."""
 MOST_CLIENTS = 256
-STYLES = {"page.css": ("report.css", "live.css")}
+STYLES = {"page.css": ("report.css", "languages.css", "live.css")}
 SCRIPTS = {"page.js": ("report.js", "live.js")}
 POLICY = "Content-Security-Policy"
 LIVE_HEADERS = {**HEADERS, POLICY: f"{HEADERS[POLICY]}; style-src-attr 'unsafe-inline'"}
@@ -51,13 +52,15 @@ class LiveSite:
 
     Args:
         follower: knows the run.
+        language: of the page.
     """
 
     headers: Mapping[str, str] = LIVE_HEADERS
     trouble = "See the terminal of `fab watch` for the reason."
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, language: str = ENGLISH) -> None:
         self._follower = follower
+        self._language = language
         self._lock = threading.Lock()
         self._clients: dict[str, bool] = {}
         self._over_at: float | None = None
@@ -81,7 +84,7 @@ class LiveSite:
         if path == "now":
             self._note(client, state)
         has_rest = path == "now" and asked.get("version") == [_version(state)]
-        return Content(HTML, _printed(state, client, has_rest=has_rest).encode())
+        return Content(HTML, _printed(state, client, self._language, has_rest=has_rest).encode())
 
     def post(self, path: str, body: bytes) -> Content:  # noqa: ARG002 - as the server calls it
         """Refuse: nothing can be changed here."""
@@ -123,7 +126,7 @@ def _version(state: LiveState) -> str:
     return f"{state.folder.name if state.folder else ''}.{state.version}"
 
 
-def _printed(state: LiveState, client: str, *, has_rest: bool) -> str:
+def _printed(state: LiveState, client: str, language: str, *, has_rest: bool) -> str:
     sections = (top(state, time.time()), *(() if has_rest else rest(state)))
     title = state.account.manifest.title if state.account else ""
     page = LivePage(
@@ -132,6 +135,7 @@ def _printed(state: LiveState, client: str, *, has_rest: bool) -> str:
         sections=sections,
         drawings=state.drawn.drawings if state.drawn else {},
         has_files=False,
+        languages=(language,),
         version=_version(state),
         client=client,
         has_rest=has_rest,

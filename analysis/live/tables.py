@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from analysis.blocks import Tabled
 from analysis.cells.tabulate import Table, table
-from analysis.text.sentence import say
+from analysis.text.sentence import Sentence, say
 from analysis.text.wording import NOTHING, TIMES, number, percent
 from collect.account import Account, AttemptState, TrialState
 from collect.labels import cell_label
@@ -136,3 +136,14 @@ def clock(at: float) -> str:
     moment, today = time.localtime(at), time.localtime()
     is_today = moment[:3] == today[:3]
     return time.strftime("%H:%M:%S" if is_today else "%Y-%m-%d %H:%M", moment)
+
+
+def lasting(seconds: float) -> Sentence:
+    """How long something takes, as people say it."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return say("{hours} h {minutes} min", hours=hours, minutes=f"{minutes:02d}")
+    if minutes:
+        return say("{minutes} min {seconds} s", minutes=minutes, seconds=f"{rest:02d}")
+    return say("{seconds} s", seconds=rest)

@@ -17,6 +17,7 @@ from analysis.live.site import LINGER_S, LiveSite
 from analysis.live.state import RunPhase
 from core.errors import HerdError
 from core.foreign import is_file_name, one_line
+from core.language.choice import ENGLISH
 from core.local_site.server import LOOPBACK, LOOPBACK_6, LocalServer
 from core.progress import spoken_time
 
@@ -32,6 +33,7 @@ def watch(
     run: str | None = None,
     port: int = 0,
     use_ipv6: bool = False,
+    language: str = ENGLISH,
 ) -> None:
     """Serve the page of a run until it has ended and was seen, or until Ctrl-C.
 
@@ -42,13 +44,14 @@ def watch(
         run: name of the run; None for the one that is measured, or else the next.
         port: of this machine; 0 for any that is free.
         use_ipv6: listen on ::1 instead of 127.0.0.1.
+        language: of the page.
 
     Raises:
         HerdError: there is no such run, or the port is taken.
     """
     _require_run(results, run)
-    follower = Follower(results, reports, run)
-    site = LiveSite(follower)
+    follower = Follower(results, reports, run, language)
+    site = LiveSite(follower, language)
     with _served(site, say, LOOPBACK_6 if use_ipv6 else LOOPBACK, port) as server:
         stop = threading.Event()
         following = threading.Thread(target=follower.follow, args=(stop,), daemon=True)

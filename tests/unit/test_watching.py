@@ -361,9 +361,9 @@ def test_charts_are_drawn_when_a_trial_has_ended_and_not_too_often(
     make_live(tmp_path, run.name)
     times: list[int] = []
 
-    def counted(account: Account) -> object:
+    def counted(account: Account, language: str) -> object:
         times.append(account.counts()["done"])
-        return draw_charts(account)
+        return draw_charts(account, language)
 
     monkeypatch.setattr(follower_module, "draw_charts", counted)
     follower = Follower(tmp_path, tmp_path)
@@ -391,7 +391,7 @@ def test_what_cannot_be_drawn_is_said_and_the_rest_is_shown(
 ) -> None:
     run = make_run(tmp_path)
 
-    def broken(_account: Account) -> None:
+    def broken(_account: Account, _language: str) -> None:
         raise ZeroDivisionError(HOSTILE)
 
     monkeypatch.setattr(follower_module, "draw_charts", broken)
@@ -588,9 +588,23 @@ def test_the_time_left_is_known_exactly_where_trials_do_not_vary() -> None:
     assert left is not None
     assert left.likely == pytest.approx(10 * 10 + 20 * 1 + 30 * 0.5, rel=0.02)
     assert 0 < left.high - left.low < 20
-    later = left.after(50.0)
-    assert later.likely == pytest.approx(left.likely - 50)
-    assert left.after(1e6).low == 0
+    later = left.after(8.0, "a")
+    assert later.likely == pytest.approx(left.likely - 8)
+    assert not later.is_late
+    late = left.after(1e6, "a")
+    assert late.is_late
+    assert late.likely == pytest.approx(left.likely - 10, abs=3), "the others are still to come"
+
+
+def test_a_trial_that_takes_longer_than_expected_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, pending=[("llama.cpp", 1, 1)])
+    account = Account.read(run, Scrutiny.RECORDS)
+    (order,) = (one.trial.order for one in account.trials if one.state == "pending")
+    trial = LiveTrial(order=order, cell="a cell", attempt=1, since=time.time() - 3600)
+    make_live(tmp_path, run.name, trial=trial)
+    follower = Follower(tmp_path, tmp_path)
+    follower.look()
+    assert "the trial at work takes longer than those before it" in page_text(follower.state)
 
 
 def test_before_the_first_trial_nothing_is_known_of_the_time_left(tmp_path: Path) -> None:
