@@ -5,17 +5,19 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from analysis.blocks import Tabled
 from analysis.cells.tabulate import Table, table
 from analysis.text.sentence import Sentence, say
-from analysis.text.wording import NOTHING, TIMES, number, percent
+from analysis.text.wording import NOTHING, nodes, number, percent
 from collect.account import Account, AttemptState, TrialState
 from collect.labels import cell_label
 from collect.run import RunManifest
+from core.record import Scalar
 
 MOST_CELLS = 600
+ON = "{who} on {in_nodes}"
 MOST_FAILURES = 200
 INVALID = "An invalid attempt succeeded, but a node throttled, swapped or changed meanwhile."
 
@@ -33,9 +35,16 @@ def short_labels(run: RunManifest) -> dict[str, str]:
     labels = {}
     for cell in run.cells:
         kept = {axis: value for axis, value in cell.params.items() if axis not in same}
-        words = cell_label({"model": "", **kept}).split()
-        labels[cell.cell_id] = " ".join(words)
+        labels[cell.cell_id] = _label(kept)
     return labels
+
+
+def _label(params: Mapping[str, Scalar]) -> str:
+    """A cell by these axes: the system, and on how many nodes."""
+    whole = " ".join(cell_label({"model": "", **params}).split())
+    count = int(params["nodes"])
+    who = whole.replace(f" {count} node{'' if count == 1 else 's'}", "", 1)
+    return whole if who == whole else say(ON, who=who, in_nodes=nodes(count))
 
 
 def cells(account: Account) -> Tabled:
@@ -103,12 +112,10 @@ def _failure_table(account: Account) -> Table | None:
         latest.setdefault(key, 0.0)
     if not rows:
         return None
-    columns = ("Cell", "Outcome", "Cause", "Latest")
+    columns = ("Cell", "Outcome", "Times", "Cause", "Latest")
     ordered = sorted(rows, key=lambda key: latest[key], reverse=True)
-    shown = [
-        [key[0], f"{rows[key]} {TIMES} {key[1]}", key[2], _when(latest[key])] for key in ordered
-    ]
-    return table(columns, shown)
+    shown = [[key[0], key[1], str(rows[key]), key[2], _when(latest[key])] for key in ordered]
+    return table(columns, shown, ["Times"])
 
 
 def _when(at: float) -> str:
@@ -145,5 +152,5 @@ def lasting(seconds: float) -> Sentence:
     if hours:
         return say("{hours} h {minutes} min", hours=hours, minutes=f"{minutes:02d}")
     if minutes:
-        return say("{minutes} min {seconds} s", minutes=minutes, seconds=f"{rest:02d}")
-    return say("{seconds} s", seconds=rest)
+        return say("{minutes} min {seconds} sec", minutes=minutes, seconds=f"{rest:02d}")
+    return say("{seconds} sec", seconds=rest)
