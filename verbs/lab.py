@@ -55,7 +55,8 @@ def lab_status(_context: Context, json: bool = False) -> None:
     for node in nodes:
         say(
             f"{node.name:5} {node.address:12} {node.state:7} {node.release:8} {node.architecture} "
-            f"{node.cpus:g} CPU {node.memory} {node.link_mbit} Mbit/s"
+            f"{'?' if node.cpus is None else f'{node.cpus:g}'} CPU {node.memory} "
+            f"{node.link_mbit} Mbit/s"
             f"{' emulated' if node.is_emulated else ''}"
             f"{' software Vulkan' if node.gpu == 'vulkan' else ''}"
         )

@@ -20,6 +20,7 @@ from experiments.fleet.programs import ansible_environment, beside_python
 
 STATE_FILE = PROJECT_FOLDER / ".lab" / "state.json"
 MOST_NODES = 16
+CGROUPS = Path("/sys/fs/cgroup")
 RELEASES = ("bookworm", "trixie")
 """Systems that nodes can have although the controller has another, as role lab_host knows them."""
 LAB_IS_DOWN = "The lab is down. Bring it up with: fab lab-up --nodes 8"
@@ -36,7 +37,7 @@ class LabNode:
         link_mbit: rate of its link in each direction; None if the link is not shaped (as after
             a restart of the node) or the node does not run.
         memory: its limit, `2048 MiB`.
-        cpus: its limit, in cores.
+        cpus: its limit, in cores, that is in force; None if it does not run or has none.
         architecture: of its programs, as Debian names it; empty where the lab came up before this
             was written down.
         release: its system's code name, `trixie`; empty where the lab came up before this was
@@ -50,7 +51,7 @@ class LabNode:
     state: str
     link_mbit: int | None
     memory: str
-    cpus: float
+    cpus: float | None
     architecture: str
     release: str
     is_emulated: bool
@@ -202,8 +203,8 @@ def _node(entry: dict[str, Any], lab: dict[str, Any], container: dict[str, Any] 
         address=entry["address"],
         state=state,
         link_mbit=_link_mbit(pid) if pid else None,
-        memory=f"{lab['memory_mib']} MiB",
-        cpus=float(lab["cpus"]),
+        memory=f"{(lab | entry)['memory_mib']} MiB",
+        cpus=_cpus(container["State"].get("CgroupPath", "")) if container and pid else None,
         architecture=entry.get("architecture", ""),
         release=entry.get("release", ""),
         is_emulated=entry.get("emulated", False),
@@ -225,6 +226,31 @@ def _inspect(network: str) -> dict[str, dict[str, Any]]:
     if not listed:
         return {}
     return {item["Name"]: item for item in json.loads(_ask(["podman", "inspect", *listed]))}
+
+
+def _cpus(group: str) -> float | None:
+    """Cores that a control group may use; None where nothing limits it.
+
+    Args:
+        group: its path as Podman says it, `/libpod_parent/libpod-…`.
+    """
+    at = Path(group.strip("/"))
+    for folder in (CGROUPS / at, CGROUPS / "cpu" / at):
+        quota = _content(folder / "cpu.max") or " ".join(
+            _content(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")
+        )
+        parts = quota.split()
+        if len(parts) == len(("quota", "period")) and all(part.isdigit() for part in parts):
+            return int(parts[0]) / int(parts[1])
+    return None
+
+
+def _content(file: Path) -> str:
+    """Text of a file; empty if it is not there."""
+    try:
+        return file.read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def _link_mbit(pid: int) -> int | None:

@@ -88,13 +88,14 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc] # Ansible ship
         if not nodes:
             raise AnsibleParserError(NONE_OF_THIS_KIND.format(wanted))
         for node in nodes:
-            self._add(node["name"], node["address"], state)
+            self._add(node["name"], node["address"], state | node)
             if node.get("gpu", "none") != "none":
                 self.inventory.set_variable(
                     node["name"], "herd_gpu", trust_as_template(node["gpu"])
                 )
 
     def _add(self, name: str, address: str, state: dict[str, Any]) -> None:
+        """Add a node; `state` is what the lab wrote, with what this node has instead."""
         for group in GROUPS:
             self.inventory.add_host(name, group=group)
         # Ansible marks what it does not trust, and the mark shows in `ansible-inventory --list`.

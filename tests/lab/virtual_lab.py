@@ -217,11 +217,14 @@ class VirtualLab:
             "ansible_ssh_private_key_file": str(self.folder / "lab" / "id_ed25519"),
             "herd_known_hosts": str(self.known_hosts),
             "lab_gateway": state["gateway"],
-            **{f"lab_{key}": state[key] for key in ("link_mbit", "memory_mib", "cpus")},
             "node_facts_folder": str(self.folder / "nodes"),
         }
         hosts = {
-            node["name"]: {"ansible_host": node["address"], "herd_gpu": node["gpu"]}
+            node["name"]: {
+                "ansible_host": node["address"],
+                "herd_gpu": node["gpu"],
+                **{f"lab_{key}": node[key] for key in ("link_mbit", "memory_mib", "cpus")},
+            }
             for node in state["nodes"]
         }
         content: dict[str, object] = {"cluster": {"hosts": hosts, "vars": variables}}

@@ -214,10 +214,10 @@ def test_a_pc_has_null_for_what_only_a_pi_has(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "cores", "memory_mib"),
+    ("limits", "cores", "quota", "memory_mib"),
     [
-        ({"cpu.max": "100000 100000\n", "memory.max": "2147483648\n"}, 1, 2048),
-        ({"cpu.max": "max 100000\n", "memory.max": "max\n"}, None, 15876),
+        ({"cpu.max": "100000 100000\n", "memory.max": "2147483648\n"}, 1, 1.0, 2048),
+        ({"cpu.max": "max 100000\n", "memory.max": "max\n"}, None, None, 15876),
         (
             {
                 "cpu/cpu.cfs_quota_us": "50000\n",
@@ -225,15 +225,21 @@ def test_a_pc_has_null_for_what_only_a_pi_has(tmp_path: Path) -> None:
                 "memory/memory.limit_in_bytes": "9223372036854771712\n",
             },
             1,
+            0.5,
             15876,
         ),
     ],
 )
 def test_a_containers_limits_are_what_it_has(
-    tmp_path: Path, limits: dict[str, str], cores: int | None, memory_mib: int
+    tmp_path: Path,
+    limits: dict[str, str],
+    cores: int | None,
+    quota: float | None,
+    memory_mib: int,
 ) -> None:
     facts = told(tmp_path, {**PC, **{f"sys/fs/cgroup/{k}": v for k, v in limits.items()}})
     assert facts["cores"] == (cores or len(os.sched_getaffinity(0)))
+    assert facts["cpu_quota"] == quota
     assert facts["memory_mib"] == memory_mib
 
 

@@ -49,6 +49,7 @@ options:
   memory_mib: {type: int, default: 2048, description: Memory limit of a node.}
   cpus: {type: float, default: 1, description: CPU limit of a node.}
   pids: {type: int, default: 2000, description: Process limit of a node.}
+  different: {type: dict, default: {}, description: "Of single nodes, other limits by name."}
   architecture: {type: str, description: Of this machine; nodes of another are emulated.}
   board: {type: path, description: Folder with cpuinfo and firmware that emulated nodes show.}
   tmpfs: {type: dict, default: {}, description: Folders to mount as small file systems in memory.}
@@ -80,7 +81,8 @@ class Lab:
         self.network: str = params["network"]
         self.subnet: str = params["subnet"]
         self.gateway = str(network[1])
-        self.shape = Shape(params["link_mbit"])
+        self.link_mbit: int = params["link_mbit"]
+        self.different: dict[str, dict[str, Any]] = params["different"]
         self.check_mode = check_mode
         self.changed = False
         self.architecture: str = params["architecture"]
@@ -96,18 +98,24 @@ class Lab:
     ) -> NodeSpec:
         architecture = kind.split()[1]
         is_emulated = architecture != self.architecture
+        name = f"{params['prefix']}{number}"
+        limits = params | self.different.get(name, {})
         return NodeSpec(
-            name=f"{params['prefix']}{number}",
+            name=name,
             address=str(network[FIRST_HOST + number]),
             image=params["images"][kind],
             network=self.network,
-            memory_mib=params["memory_mib"],
-            cpus=params["cpus"],
+            memory_mib=int(limits["memory_mib"]),
+            cpus=float(limits["cpus"]),
             pids=params["pids"],
             tmpfs=params["tmpfs"],
             emulates=architecture if is_emulated else None,
             board=params["board"] if is_emulated else "",
         )
+
+    def shape_of(self, spec: NodeSpec) -> Shape:
+        """The link of a node."""
+        return Shape(int(self.different.get(spec.name, {}).get("link_mbit", self.link_mbit)))
 
     def ours(self) -> list[Container]:
         """The containers of this lab."""
@@ -191,16 +199,15 @@ class Lab:
             {"name": spec.name, "address": spec.address, "host_key": key}
             for spec, key in zip(self.specs, keys, strict=True)
         ]
-        first = self.specs[0]
         lab = {
             "network": self.network,
             "gateway": self.gateway,
-            "link_mbit": self.shape.mbit,
-            "memory_mib": first.memory_mib,
-            "cpus": first.cpus,
             "nodes": [
                 {
                     "name": spec.name,
+                    "link_mbit": self.shape_of(spec).mbit,
+                    "memory_mib": spec.memory_mib,
+                    "cpus": spec.cpus,
                     "address": spec.address,
                     "release": release,
                     "architecture": spec.emulates or self.architecture,
@@ -215,11 +222,11 @@ class Lab:
     def _settle(self, spec: NodeSpec, pid: int, devices: dict[int, str]) -> str:
         """Wait until a node has booted, shape its link, read its host key."""
         try:
-            shaped = shape_link(spec.name, pid, self.shape, devices)
+            shaped = shape_link(spec.name, pid, self.shape_of(spec), devices)
         except LabError:
             self._replug([spec.name])
             pid = process_ids([spec.name])[spec.name]
-            shaped = shape_link(spec.name, pid, self.shape, host_devices())
+            shaped = shape_link(spec.name, pid, self.shape_of(spec), host_devices())
         self.changed |= shaped
         wait_for_boot(spec.name, pid)
         return Path(f"/proc/{pid}/root/{HOST_KEY}").read_text(encoding="ascii").strip()
@@ -300,6 +307,7 @@ def main() -> None:
             "memory_mib": {"type": "int", "default": 2048},
             "cpus": {"type": "float", "default": 1},
             "pids": {"type": "int", "default": 2000},
+            "different": {"type": "dict", "default": {}},
             "architecture": {"type": "str"},
             "board": {"type": "path"},
             "tmpfs": {"type": "dict", "default": {}},

@@ -141,6 +141,7 @@ def processor() -> dict[str, Fact]:
         if parts
         else found(r"^model name\s*: (.+)$", cpu),
         "cores": cores(),
+        "cpu_quota": quota(),
         "max_frequency_mhz": None if fastest_khz is None else fastest_khz // 1000,
         "governor": content(f"{frequencies}/scaling_governor"),
     }
@@ -149,14 +150,20 @@ def processor() -> dict[str, Fact]:
 def cores() -> int:
     """Cores, or what a container's CPU quota leaves of them."""
     there = len(os.sched_getaffinity(0))
-    quota = content(f"{CGROUPS}/cpu.max")
-    if quota is None:
+    allowed = quota()
+    return there if allowed is None else min(there, max(1, int(allowed)))
+
+
+def quota() -> float | None:
+    """Cores that a container may use on average, `0.25`; None without a quota."""
+    told = content(f"{CGROUPS}/cpu.max")
+    if told is None:
         names = ("cfs_quota_us", "cfs_period_us")
-        quota = " ".join(content(f"{CGROUPS}/cpu/cpu.{name}") or "" for name in names)
-    allowed_us, _, period_us = quota.partition(" ")
-    if number(allowed_us) is None or not number(period_us):
-        return there
-    return min(there, max(1, int(allowed_us) // int(period_us)))
+        told = " ".join(content(f"{CGROUPS}/cpu/cpu.{name}") or "" for name in names)
+    allowed_us, period_us = (number(part) for part in told.partition(" ")[::2])
+    if allowed_us is None or not period_us:
+        return None
+    return round(allowed_us / period_us, 3)
 
 
 def memory() -> dict[str, Fact]:
