@@ -11,11 +11,12 @@ import numpy as np
 
 from analysis.cells.cells import LINK_DELAY, LINK_RATE, CellResult, Series
 from analysis.cells.labels import ON, named_by, varying_axes
+from analysis.cells.prompt_lengths import decodes_after_prompt
 from analysis.model.cost import Observation, Setting
 from analysis.model.wire import Wire, is_chain, wire_of
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing
-from collect.run import RunManifest
+from collect.run import DECODE_AXIS, PROMPT_AXES, RunManifest
 from core.errors import HerdError
 from core.record import Scalar
 from models.shape import ModelShape, Weights
@@ -24,7 +25,7 @@ DECODE, SYNC = "decode_ms_per_token", "sync_ms_per_token"
 GROUPS = "groups"
 """Axis of cells in which several deployments ran at once: their time is no deployment's."""
 EXPLAINED = frozenset(
-    {"nodes", "model", "weights", LINK_RATE, LINK_DELAY, "prompt_tokens", "generate_tokens", ON}
+    {"nodes", "model", "weights", LINK_RATE, LINK_DELAY, *PROMPT_AXES, DECODE_AXIS, ON}
 )
 """Axes over which one fit goes: the formula has them."""
 WIDEST_SHARE = 0.1
@@ -40,6 +41,13 @@ MIXED = (
     "`on: [each, first]` measures them."
 )
 SOFT = "No fit: a GPU that is software has the processor's speed."
+SAVED = (
+    "No fit: a quota gives {nodes} a share of a core on average. In a chain, a node saves its "
+    "quota while it waits for its turn and then computes at the core's full speed, so the time of "
+    "a token does not follow from its work."
+)
+QUOTA = "cpu_quota"
+"""Fact of a node: cores that a container may use on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,9 @@ class MeasuredGroup:
         names: nodes of any of the cells.
         counts: numbers of nodes, each once, also where there is nothing to fit.
         slowness: node to its time alone, relative to the first one's; of nodes measured alone.
+        on_quota: nodes whose threads want more of the processor than a quota gives them. Such a
+            node stops in the middle of a step when it has used its share up, and the others report
+            that as synchronising, so only totals are used.
     """
 
     engine: str
@@ -73,6 +84,7 @@ class MeasuredGroup:
     names: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     slowness: Mapping[str, float] = field(default_factory=dict)
+    on_quota: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -167,6 +179,7 @@ def _group(
         names=tuple(names),
         counts=tuple(sorted({cell.nodes for cell in cells})),
         slowness=about.slowness,
+        on_quota=_on_quota(about.run, cells),
     )
 
 
@@ -182,6 +195,8 @@ def _refusal(
             about.shapes(model)
         except HerdError:
             return say(NO_SHAPE, model=model)
+    if is_chain(wire) and (limited := _on_quota(about.run, cells)):
+        return say(SAVED, nodes=listing(list(limited)))
     together = {name for cell in cells for name in cell.record.nodes}
     if len(kinds) > 1 and not together <= about.slowness.keys():
         return say(MIXED, machines=listing(list(kinds)))
@@ -195,7 +210,7 @@ def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
     names = cell.record.nodes
     known = all(name in about.slowness for name in names)
     shaped = float(params.get(LINK_RATE, 0))
-    sync = _sync(cell)
+    sync = None if _on_quota(about.run, [cell]) else _sync(cell)
     setting = Setting(
         shape=about.shapes(model),
         weights=_weights(str(params["weights"])),
@@ -218,6 +233,19 @@ def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
     )
 
 
+def _on_quota(run: RunManifest, cells: Iterable[CellResult]) -> tuple[str, ...]:
+    """Return nodes of cells whose threads want more than the quota of their container."""
+    found: dict[str, None] = {}
+    for cell in cells:
+        for name in cell.record.nodes:
+            facts = run.nodes.get(name, {})
+            quota, cores = facts.get(QUOTA), facts.get("cores")
+            threads = float(cell.record.params.get("threads") or cores or 1)
+            if quota is not None and float(quota) < threads:
+                found[name] = None
+    return tuple(found)
+
+
 def _weights(name: str) -> Weights:
     return next(known for known in get_args(Weights) if known == name)
 
@@ -235,7 +263,8 @@ def _sync(cell: CellResult) -> float | None:
 def _position(cell: CellResult) -> float:
     """How many tokens the KV cache has while tokens are decoded, on average."""
     read, made = (cell.by_block(name) for name in ("prompt_tokens", "generated_tokens"))
-    tokens = [read[block] + made.get(block, 0.0) / 2 for block in read]
+    before = 1.0 if decodes_after_prompt(cell.record.params) else 0.0
+    tokens = [before * read[block] + made.get(block, 0.0) / 2 for block in read]
     return float(np.median(tokens)) if tokens else 0.0
 
 

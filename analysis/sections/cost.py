@@ -38,6 +38,10 @@ ALONE = (
     "How fast each machine is relative to {first} follows from its own cells alone. So only those "
     "of {first} count among these."
 )
+QUOTA = (
+    "{nodes} may use only a share of a core on average, by a quota. When one has used it up, the "
+    "others report the wait as synchronising. So these fits are of whole tokens."
+)
 CLOSE = "The cells do not determine {names}: these are as they were believed beforehand."
 REFUSED = "{who}: {why}"
 ONE_BAR = "{who}, {model} on {nodes}: {parts}"
@@ -72,6 +76,7 @@ UNITS: dict[Coefficient, tuple[str, float]] = {
     "rate": ("share of the link's rate", 1),
     "waiting": ("more time of the slowest slice, as a share", 1),
     "capacity": ("nodes' work at once on the shared machine", 1),
+    "worker": ("times the usual time, for weights in a worker over RPC", 1),
 }
 COEFFICIENT_COLUMNS = {
     "series": "Series", "coefficient": "Coefficient", "median": "Median",
@@ -134,6 +139,8 @@ def _told(one: GroupFit) -> Iterator[Sentence]:
     yield say(ERRORS, cells=cells, error=percent(fit.median_error), covered=covered)
     if len(fit.observations) < len(one.group.observations):
         yield say(ALONE, first=one.group.reference)
+    if one.group.on_quota:
+        yield say(QUOTA, nodes=listing(list(one.group.on_quota)))
     if len(fit.counts) < ENOUGH_COUNTS:
         yield say(FEW, counts=len(fit.counts))
     if unknown := fit.unknown():

@@ -97,6 +97,46 @@ def test_machines_measured_alone_have_a_slowness() -> None:
     assert alone == [pytest.approx((1.0,)), pytest.approx((2.0,))]
 
 
+def on_quota(run: RunManifest, quota: float | None, cores: int = 1) -> RunManifest:
+    """The same run on nodes whose container has a quota."""
+    facts = {name: {**told, "cores": cores, "cpu_quota": quota} for name, told in run.nodes.items()}
+    return run.model_copy(update={"nodes": facts})
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores", "is_whole"),
+    [(0.25, 1, True), (1.5, 2, True), (1.0, 1, False), (4.0, 2, False), (None, 4, False)],
+)
+def test_nodes_that_a_quota_stops_are_fitted_by_whole_tokens(
+    quota: float | None, cores: int, *, is_whole: bool
+) -> None:
+    run, tables = cost_frames(known())
+    [group] = groups(on_quota(run, quota, cores), tables)
+    assert (group.on_quota != ()) is is_whole
+    assert [one.sync_ms is None for one in group.observations] == [is_whole] * 4
+
+
+def test_more_threads_than_a_quota_gives_cores_are_stopped_by_it() -> None:
+    run, tables = make_frames({(n, 4): [10.0 * n] for n in (1, 2)}, axes=("nodes", "threads"))
+    [group] = groups(on_quota(run, 2.0, cores=2), tables)
+    assert group.on_quota == ("pi1", "pi2")
+
+
+def test_a_chain_on_a_quota_is_refused_because_nodes_save_it() -> None:
+    outcomes = {("llama.cpp", n, "layer"): [10.0] * 3 for n in (1, 2, 4)}
+    run, tables = make_frames(outcomes, axes=("engine", "nodes", "split_mode"))
+    [found] = fits_of(on_quota(run, 0.25), study_of(run, tables).on_nodes, tables.nodes)
+    assert "a node saves its quota while it waits for its turn" in found.refusals[0]
+    assert found.outcome.fit is None
+
+
+def test_the_page_says_why_only_whole_tokens_were_fitted() -> None:
+    run, tables = cost_frames(known())
+    [section] = cost.sections(study_of(on_quota(run, 0.25), tables))
+    told = " ".join(block.text for block in section.blocks if isinstance(block, Prose))
+    assert "may use only a share of a core" in told
+
+
 def test_an_engine_without_a_formula_is_refused() -> None:
     outcomes = {("llama.cpp", n, "tensor"): [10.0] for n in (1, 2, 4)}
     run, tables = make_frames(outcomes, axes=("engine", "nodes", "split_mode"))
