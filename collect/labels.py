@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from collect.workloads import DECODE_AXIS, FROM_EMPTY
 from core.record import Scalar
 
 PLACED_AXES = (
@@ -31,7 +32,7 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
     if not params["nodes"]:  # an API: what is left to say is whether it is asked
         return " ".join((*words, str(params.get("answers", ""))))
     words.append(_machines(params))
-    skipped = (*PLACED_AXES, *LINK, *PROMPTS)
+    skipped = (*PLACED_AXES, *LINK, *PROMPTS, DECODE_AXIS)
     for name, value in params.items():
         if name not in skipped:
             words.append(f"{name} {names[value]}" if isinstance(value, bool) else str(value))
@@ -41,6 +42,7 @@ def cell_label(params: Mapping[str, Scalar], gpus: Iterable[str] = ()) -> str:
         adapter = params["adapter"]
         words.append("without an adapter" if adapter == "none" else f"with the adapter {adapter}")
     words += [told.format(params[axis]) for axis, told in PROMPTS.items() if axis in params]
+    words += ["decode from an empty context"] * (params.get(DECODE_AXIS) == FROM_EMPTY)
     words += _link_words(params)
     if params.get("context"):
         words.append(f"context {params['context']}")

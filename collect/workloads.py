@@ -12,6 +12,8 @@ from core.record import Record
 
 FEWEST_TOKENS, MOST_TOKENS = 2, 4096
 """Of a prompt, and of what is generated after it."""
+DECODE_AXIS, AFTER_PROMPT, FROM_EMPTY = "decode", "after_prompt", "from_empty"
+"""Axis of engines whose benchmark can generate after the prompt or from an empty context."""
 PROMPT_AXES = ("prompt_tokens", "generate_tokens")
 """Axes that are fields of a benchmark: a cell that has them has its own numbers."""
 

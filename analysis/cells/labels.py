@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from analysis.text.sentence import say, together
 from analysis.text.wording import plural
 from collect.labels import deployments
+from collect.workloads import DECODE_AXIS, FROM_EMPTY
 from core.record import Scalar
 
 DEVICE, GROUP, ON, GROUPS = "device", "group", "on", "groups"
@@ -60,6 +61,9 @@ def in_words(axis: str, value: Scalar) -> str:
         "split_mode": say("split by {value}", value=value),
         ON: _named(str(value)),
         GROUPS: _divided(str(value)),
+        DECODE_AXIS: "decode from an empty context"
+        if value == FROM_EMPTY
+        else "decode after the prompt",
         DEVICE: "GPU" if value == ON_GPU else str(value).upper(),
     }
     return spelled.get(

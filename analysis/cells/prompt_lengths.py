@@ -18,7 +18,7 @@ from analysis.cells.token_times import DECODE_PHASE
 from analysis.statistics.stats import Estimate, Ratio, estimate, paired_ratio
 from collect.parsers.parser import parser_of
 from collect.run import RunManifest
-from collect.workloads import PROMPT_AXES, Benchmark
+from collect.workloads import AFTER_PROMPT, DECODE_AXIS, PROMPT_AXES, Benchmark
 from core.record import Scalar
 
 PREFILL = "prompt_tokens_per_s"
@@ -110,16 +110,17 @@ def lengths_of(
                     model=str(params["model"]),
                     label=named_by(params, varying, otherwise=str(params["engine"])),
                     cells=tuple(_cells(run, cells, family)),
-                    decodes_after_prompt=decodes_after_prompt(str(params["engine"])),
+                    decodes_after_prompt=decodes_after_prompt(params),
                 )
             )
     return tuple(found)
 
 
-def decodes_after_prompt(engine: str) -> bool:
-    """Whether an engine's benchmark generates after the prompt; True for one without a parser."""
-    parser = parser_of(engine)
-    return parser is None or parser.decodes_after_prompt
+def decodes_after_prompt(params: Mapping[str, Scalar]) -> bool:
+    """Whether the benchmark of a cell generates after the prompt; True for an unknown engine."""
+    parser = parser_of(str(params["engine"]))
+    is_after = parser is None or parser.decodes_after_prompt
+    return is_after or params.get(DECODE_AXIS) == AFTER_PROMPT
 
 
 def _cells(run: RunManifest, cells: Sequence[CellResult], family: Family) -> Iterator[LengthCell]:

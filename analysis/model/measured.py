@@ -16,7 +16,8 @@ from analysis.model.cost import Observation, Setting
 from analysis.model.wire import Wire, is_chain, wire_of
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing
-from collect.run import DECODE_AXIS, PROMPT_AXES, RunManifest
+from collect.run import RunManifest
+from collect.workloads import DECODE_AXIS, PROMPT_AXES
 from core.errors import HerdError
 from core.record import Scalar
 from models.shape import ModelShape, Weights

@@ -44,6 +44,7 @@ class _Test(LogLine):
 
     n_prompt: Tokens
     n_gen: Tokens
+    n_depth: Tokens = 0
     samples_ns: Annotated[tuple[Nanoseconds, ...], Field(min_length=1, max_length=MOST_TOKENS)]
     avg_ns: Annotated[float, Field(strict=True, ge=0, le=LONGEST_MS * 1e6)]
 
@@ -86,11 +87,16 @@ def measurement(argv: Sequence[str], root_out: bytes, root_err: bytes) -> Measur
 def bench(out: str, err: str) -> Measurement:
     """`llama-bench -o jsonl` or `-o json`: one test of the prompt, one of generating.
 
-    Samples of a test (`-r`) are summed up.
+    Samples of a test (`-r`) are summed up. Of tests at several depths (`-d`), the prompt is the one
+    that was read with the fewest tokens in the context, and generating the one with the most.
     """
     prefill = decode = None
     flags: list[str] = []
-    for test in _tests(out, err):
+    tests = _tests(out, err)
+    depths = [test.n_depth for test in tests]
+    for test in tests:
+        if test.n_depth != (min(depths) if test.n_gen == 0 else max(depths)):
+            continue
         sum_ns, samples = sum(test.samples_ns), len(test.samples_ns)
         phase = Phase(tokens=test.tokens * samples, total_ms=sum_ns / 1e6)
         mean_ns = sum_ns / samples

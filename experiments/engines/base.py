@@ -168,6 +168,7 @@ class Axis:
             cell with that value keeps the id that it had before, also when `default` changes.
             None: no run was made without the axis, or its values were always part of ids.
         is_rare: cells have it only where the matrix names it.
+        goes_with: the axis that brings it: cells have it where the matrix names that one, or it.
     """
 
     name: str
@@ -177,6 +178,7 @@ class Axis:
     form: tuple[str, str] | None = None
     born_as: Scalar | None = None
     is_rare: bool = False
+    goes_with: str = ""
 
 
 DEVICE_AXIS = Axis("device", str, default="cpu", values=("cpu", "gpu"), born_as="cpu")

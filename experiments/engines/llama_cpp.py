@@ -14,6 +14,7 @@ from core.paths import ENGINES_FOLDER
 from core.record import Scalar
 from experiments.engines import chat_server as asking
 from experiments.engines import common
+from experiments.engines import llama_cpp_depth as depth
 from experiments.engines import llama_cpp_gpu as gpu
 from experiments.engines import llama_cpp_memory as memory
 from experiments.engines import llama_cpp_shares as shares
@@ -54,6 +55,7 @@ class LlamaCpp(NodeEngine):
         *("--cache-type-k", "--cache-type-v", "--chat-template", "--ctx-size", "--device"),
         *("--fit", "--flash-attn", "--host", "--log-verbosity", "--model"),
         *("--n-gen", "--n-gpu-layers", "--n-prompt", "--output", "--parallel"),
+        "--n-depth",
         *("--port", "--repetitions", "--rpc", "--split-mode", "--tensor-split"),
         *("--threads", "--ubatch-size"),
     )
@@ -65,6 +67,7 @@ class LlamaCpp(NodeEngine):
         Axis("split_mode", str, default="layer", values=("layer", "tensor")),
         shares.SHARES,
         gpu.GPU_LAYERS,
+        depth.DECODE,
         Axis("threads", int, default=0),
     )
 
@@ -74,6 +77,7 @@ class LlamaCpp(NodeEngine):
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
         return (
             gpu.misplaced(cell)
+            or depth.misplaced(cell)
             or shares.unshareable(cell, common.taking_part(cell, cluster))
             or _not_exact(cell)
             or scoring.unscorable(cell)
@@ -88,7 +92,7 @@ class LlamaCpp(NodeEngine):
         return found
 
     def tokens(self, cell: Cell) -> int:
-        """Prefill and decode are separate sequences upstream."""
+        """Prefill and decode are separate sequences upstream, unless asked otherwise."""
         return _longest(cell)
 
     def memory(self, cell: Cell) -> MemoryNeed:
@@ -238,6 +242,7 @@ def _mode(cell: Cell, nodes: tuple[Node, ...], workload: Benchmark | Perplexity)
         str(workload.prompt_tokens),
         "--n-gen",
         str(workload.generate_tokens),
+        *depth.depths(cell, workload),
         "--repetitions",
         "1",
         "--output",
@@ -272,14 +277,16 @@ def _kv_tokens(cell: Cell) -> int:
         return max(PERPLEXITY_BATCH, cell.workload.context_tokens)
     if isinstance(cell.workload, Questions):
         return -(-_context(cell, cell.workload) // KV_PADDING) * KV_PADDING
-    return -(-_longest(cell) // KV_PADDING) * KV_PADDING
+    workload = cell.workload
+    most = depth.most_kept(cell, workload) if isinstance(workload, Benchmark) else _longest(cell)
+    return -(-most // KV_PADDING) * KV_PADDING
 
 
 def _longest(cell: Cell) -> int:
     """Tokens of the longest sequence."""
     workload = cell.workload
     if isinstance(workload, Benchmark):
-        return max(workload.prompt_tokens, workload.generate_tokens)
+        return depth.longest(cell, workload)
     return workload.context_tokens if isinstance(workload, Perplexity) else common.tokens(cell)
 
 

@@ -261,11 +261,12 @@ class Matrix(Record):
         for fixed, endpoint in self._beginnings():
             own = sorted(ENGINES[str(fixed["engine"])].axes, key=lambda axis: axis.name)
             place = [axis for axis in PLACE_AXES if axis.name in self.axes and endpoint is None]
-            usual = [axis for axis in own if axis.name in self.axes or not axis.is_rare]
+            usual = [axis for axis in own if self._has(axis)]
             axes = [axis for axis in (*COMMON_AXES, *place, *usual) if axis.name not in fixed]
             combinations = itertools.product(*(self.values(axis) for axis in axes))
             for combination, (part, workload) in itertools.product(combinations, self._tasks()):
-                chosen = dict(zip((axis.name for axis in axes), combination, strict=True))
+                values = zip(axes, combination, strict=True)
+                chosen = {one.name: value for one, value in values if self._stays(one, part)}
                 written = _in_order({**fixed, **chosen, **part}, own)
                 for params in placed(written, cluster):
                     if all(one.allows(params, written) for one in self.constraints):
@@ -280,6 +281,16 @@ class Matrix(Record):
             )
         cells = each_place_once(found.values(), cluster) if cluster else tuple(found.values())
         return with_arms(cells, self.file) if self.noise else cells
+
+    def _has(self, axis: Axis) -> bool:
+        """Whether cells have an axis of their engine."""
+        if axis.goes_with:
+            return bool({axis.name, axis.goes_with} & self.axes.keys())
+        return axis.name in self.axes or not axis.is_rare
+
+    def _stays(self, axis: Axis, part: Mapping[str, Scalar]) -> bool:
+        """Whether cells of a part keep an axis: not one that goes with another that it lacks."""
+        return not axis.goes_with or axis.goes_with in part or axis.name in self.axes
 
     def _wrong(self, axis: Axis, told: str, params: Mapping[str, Scalar]) -> HerdError:
         where = where_named(self.file, self.systems_file, self.axes, axis.name, params)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from collect.measurement import Phase
 from collect.parsers import llama_cpp
 from core.errors import HerdError
 from tests.doubles import engine_logs
@@ -64,6 +65,18 @@ def test_a_result_that_cannot_be_is_refused(damage: dict[str, object]) -> None:
     out = "\n".join(json.dumps(test | damage) for test in tests)
     with pytest.raises(HerdError):
         llama_cpp.measurement(BENCH, out.encode(), b"")
+
+
+def test_of_several_depths_the_prompt_is_the_first_and_generating_is_after_it() -> None:
+    def made(prompt: int, generated: int, depth: int, took_ns: int) -> str:
+        test = {"n_prompt": prompt, "n_gen": generated, "n_depth": depth}
+        return json.dumps(test | {"samples_ns": [took_ns], "avg_ns": float(took_ns)})
+
+    lines = [made(16, 0, 0, 10), made(0, 8, 0, 20), made(16, 0, 16, 30), made(0, 8, 16, 40)]
+    found = llama_cpp.bench("\n".join(lines), "")
+    assert found.prefill == Phase(tokens=16, total_ms=10 / 1e6)
+    assert found.decode == Phase(tokens=8, total_ms=40 / 1e6)
+    assert found.flags == ()
 
 
 @pytest.mark.parametrize("out", [b"[" * 100_000, b"[1, 2]", b'{"n_prompt": 1}', b"", b"[]", b"5"])

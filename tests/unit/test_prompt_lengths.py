@@ -58,6 +58,11 @@ def test_a_cell_has_the_number_of_its_axis_in_its_workload(tmp_path: Path) -> No
         for prompt in (16, 1024)
     ]
     assert "generate_tokens" not in cells[0].params
+    assert [cell.params.get("decode") for cell in cells[1:4]] == [
+        None,
+        "after_prompt",
+        "after_prompt",
+    ]
 
 
 @pytest.mark.parametrize("engine", ["distributed-llama", "llama.cpp", "petals"])
@@ -70,10 +75,80 @@ def test_every_engine_is_started_with_the_numbers_of_its_cell(engine: str, tmp_p
     words = " ".join(argv)
     expected = {
         "distributed-llama": "--steps 55",
-        "llama.cpp": "--n-prompt 16 --n-gen 40",
+        "llama.cpp": "--n-prompt 16 --n-gen 40 --n-depth 0,16",
         "petals": "--prompt-tokens 16 --generate 40",
     }
     assert expected[engine] in words
+
+
+OLD_ID = "dc852b621d"
+"""What a cell with a prompt as an axis was called when llama.cpp generated from nothing."""
+LLAMA_ALONE = AXES.replace("distributed-llama, llama.cpp, petals", "llama.cpp")
+
+
+@pytest.mark.parametrize(
+    ("text", "decodes", "has_depth"),
+    [
+        (LLAMA_ALONE, ["after_prompt"] * 2, True),
+        (LLAMA_ALONE.replace("nodes:", "decode: from_empty\n  nodes:"), ["from_empty"] * 2, False),
+        (LLAMA_ALONE.replace("prompt_tokens: [16, 1024]", ""), [None], False),
+        (LLAMA_ALONE.replace("prompt_tokens: [16, 1024]", "generate_tokens: [8]"), [None], False),
+        (
+            LLAMA_ALONE.replace("prompt_tokens: [16, 1024]", "decode: [after_prompt]"),
+            ["after_prompt"],
+            True,
+        ),
+    ],
+)
+def test_only_cells_with_prompts_of_several_lengths_decode_after_them(
+    tmp_path: Path, text: str, decodes: list[str | None], *, has_depth: bool
+) -> None:
+    cells = load_matrix(written(tmp_path, text)).cells()
+    assert [cell.params.get("decode") for cell in cells] == decodes
+    argv = ENGINES["llama.cpp"].deploy(cells[0], cluster()).root.argv
+    assert ("--n-depth" in argv) is has_depth
+
+
+def test_cells_that_decode_from_nothing_keep_the_ids_of_old_runs() -> None:
+    axes = {"engine": ("llama.cpp",), "nodes": (1,), "prompt_tokens": (16,)}
+    as_before = {**axes, "decode": ("from_empty",)}
+    new, old = (
+        make_plan(Matrix(title="x", axes=a), four_pis()).cells[0] for a in (axes, as_before)
+    )
+    assert new.cell_id != old.cell_id
+    assert old.cell_id == OLD_ID
+    assert "decode" not in cell_label(new.params)
+    assert "decode from an empty context" in cell_label(old.params)
+
+
+def test_a_part_without_a_benchmark_lacks_the_axis(tmp_path: Path) -> None:
+    head, _, tail = LLAMA_ALONE.partition(
+        "workload: {kind: benchmark, prompt_tokens: 8, generate_tokens: 16}\n"
+    )
+    parts = """\
+parts:
+  speed: {workload: {kind: benchmark}, repeats: 6}
+  text: {workload: {kind: perplexity, text: experiments/texts/alice.txt}, repeats: 2}
+"""
+    tail = tail.replace("repeats: 6\n", "")
+    cells = load_matrix(written(tmp_path, head + parts + tail)).cells()
+    by_part = [(cell.params["part"], cell.params.get("decode")) for cell in cells]
+    assert by_part == [("speed", "after_prompt")] * 2 + [("text", None)]
+
+
+def test_a_long_prompt_needs_room_for_what_follows_it() -> None:
+    engine = ENGINES["llama.cpp"]
+    found = [
+        load.cells()[0]
+        for load in (
+            Matrix(title="x", axes={"engine": ("llama.cpp",), "decode": (how,)}).model_copy(
+                update={"workload": Benchmark(prompt_tokens=1024, generate_tokens=100)}
+            )
+            for how in ("after_prompt", "from_empty")
+        )
+    ]
+    assert [engine.tokens(cell) for cell in found] == [1124, 1024]
+    assert engine.memory(found[0]).root_bytes > engine.memory(found[1]).root_bytes
 
 
 def test_cells_that_differ_in_a_number_alone_are_other_cells_and_old_ones_stay() -> None:
@@ -95,7 +170,7 @@ def test_a_prompt_beyond_the_context_cannot_run_and_the_others_can() -> None:
     short, long = make_plan(named, four_pis()).cells
 
     assert "1024" not in str(short.unavailable)
-    assert "a context of 256 tokens here, but 1024 are requested" in str(long.unavailable)
+    assert "a context of 256 tokens here, but 1088 are requested" in str(long.unavailable)
 
 
 @pytest.mark.parametrize(
