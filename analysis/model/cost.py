@@ -18,6 +18,7 @@ import numpy.typing as npt
 from analysis.model.wire import (
     Exchanged,
     Wire,
+    computes_elsewhere,
     exchanged_with,
     is_chain,
     root_has_classifier,
@@ -37,14 +38,15 @@ USUAL_LINK_MBIT = 1000.0
 """Rate of a link that is not known: what it loses or gains is fitted, too."""
 
 Coefficient: TypeAlias = Literal[
-    "memory", "arithmetic", "head", "layer", "latency", "rate", "waiting", "capacity"
+    "memory", "arithmetic", "head", "layer", "latency", "rate", "waiting", "capacity", "worker"
 ]
 COEFFICIENTS: tuple[Coefficient, ...] = get_args(Coefficient)
 """memory: ms for a MB of weights. arithmetic: ms for the arithmetic on what is a MB as q4_0.
 head: how many times longer the root alone takes for the logits than for as many other weights.
 layer: ms for a layer. latency: ms for a step. rate: share of the link's rate that is reached.
 waiting: how much longer than the root's the slowest slice takes, as a share. capacity: how many
-nodes' work the one machine that they share does at once."""
+nodes' work the one machine that they share does at once. worker: how many times longer a worker
+over RPC takes for the same weights than the engine's own program on one node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Features:
         lag: how much slower than the root the slowest node is, from measurements of each.
         others: 1 where there are other nodes to wait for, else 0.
         shared: 1 where the nodes share a machine, else 0.
+        elsewhere: 1 where workers compute what the root's own program computes on one node, else 0.
         memory_gain: as in `Setting`, like the next two.
     """
 
@@ -127,6 +130,7 @@ class Features:
     lag: Floats
     others: Floats
     shared: Floats
+    elsewhere: Floats
     memory_gain: Floats
     compute_gain: Floats
     latency_gain: Floats
@@ -166,6 +170,7 @@ def features_of_one(setting: Setting) -> dict[str, float]:
         "lag": lag,
         "others": float(nodes > 1 and not is_chain(setting.wire)),
         "shared": float(setting.shared),
+        "elsewhere": float(nodes > 1 and computes_elsewhere(setting.wire)),
         "memory_gain": setting.memory_gain,
         "compute_gain": setting.compute_gain,
         "latency_gain": setting.latency_gain,
@@ -194,8 +199,9 @@ def terms_of(values: Mapping[Coefficient, Floats], of: Features) -> dict[Term, F
     """
     at_once = np.where(of.shared > 0, np.minimum(of.nodes, values["capacity"]), of.nodes)
     crowd = of.nodes / at_once
-    reading = values["memory"] / of.memory_gain
-    counting = values["arithmetic"] / of.compute_gain
+    slower = np.where(of.elsewhere > 0, values["worker"], 1.0)
+    reading = values["memory"] * slower / of.memory_gain
+    counting = values["arithmetic"] * slower / of.compute_gain
     split_memory, split_sum = reading * of.split_mb / at_once, counting * of.split_q4 / at_once
     slices = split_memory + split_sum
     layers = values["layer"] * of.layers / of.compute_gain

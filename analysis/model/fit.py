@@ -27,10 +27,10 @@ from analysis.model.cost import (
 from analysis.model.posterior import (
     CLASS_PRIORS,
     DEGREES,
-    DIMENSIONS,
     Priors,
     Problem,
     coefficients_at,
+    dimensions_of,
     log_density,
     problem_of,
     sum_of,
@@ -172,6 +172,7 @@ class CostFit:
         of = features_of([one.setting for one in self.observations])
         absent = {
             "capacity": of.shared,
+            "worker": of.elsewhere,
             "head": of.root_mb,
             "waiting": of.others,
             "rate": of.line_kbit,
@@ -234,7 +235,7 @@ def fit_of(
         apart=apart,
         spreads={
             name: (problem.priors[name].spread, float(np.std(whole[:, place])))
-            for place, name in enumerate(DIMENSIONS)
+            for place, name in enumerate(dimensions_of(problem))
         },
         priors=problem.priors,
     )

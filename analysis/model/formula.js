@@ -5,8 +5,9 @@
 // Milliseconds of each term for one draw.
 function herdTerms(coefficients, f) {
   const atOnce = f.shared > 0 ? Math.min(f.nodes, coefficients.capacity) : f.nodes;
-  const reading = coefficients.memory / f.memory_gain;
-  const counting = coefficients.arithmetic / f.compute_gain;
+  const slower = f.elsewhere > 0 ? coefficients.worker : 1;
+  const reading = coefficients.memory * slower / f.memory_gain;
+  const counting = coefficients.arithmetic * slower / f.compute_gain;
   const head = coefficients.head;
   const splitMemory = reading * f.split_mb / atOnce;
   const splitSum = counting * f.split_q4 / atOnce;

@@ -25,7 +25,8 @@ DEGREES = 5.0
 """Of Student's t for what the formula leaves of a logarithm."""
 NOISES = ("noise_total", "noise_sync")
 """What the formula leaves of a total (or of computing, where it is known apart), and of syncing."""
-DIMENSIONS = (*COEFFICIENTS, *NOISES)
+ELSEWHERE: Coefficient = "worker"
+"""The last coefficient: points have it only where something is computed elsewhere."""
 LINK_LIMIT = 0.05
 """How far above a link's rate a fit may go, in logarithms, where the rate is known."""
 
@@ -55,12 +56,14 @@ CLASS_PRIORS: Priors = {
     "rate": Prior(0.6, 0.5),
     "waiting": Prior(0.08, 1.2),
     "capacity": Prior(4.0, 1.0),
+    "worker": Prior(1.5, 0.35),
     "noise_total": Prior(0.035, 0.8),
     "noise_sync": Prior(0.12, 0.8),
 }
 """memory: 10 GB/s, between 0.2 and 500. arithmetic and layer: shares of the time in which memory
 reads the same weights as q4_0, and a layer. latency: 0.06 ms for a step. rate: a share of the
-link's."""
+link's. worker: a worker over RPC may lack the order of weights that suits a processor's
+vectors."""
 UNKNOWN_LINK = Prior(0.6, 1.5)
 
 
@@ -120,26 +123,35 @@ def problem_of(observations: Sequence[Observation], priors: Priors) -> Problem:
 
 
 def coefficients_at(point: Floats, layer_mb: float) -> dict[Coefficient, Floats]:
-    """Turn a point, whose last axis is `DIMENSIONS`, into coefficients in their units.
+    """Turn a point, whose last axis is `dimensions_of`, into coefficients in their units.
 
     arithmetic and layer are given relative to memory at a point, so that their priors fit a fast
     and a slow machine.
     """
-    raw = {name: np.exp(point[..., place, None]) for place, name in enumerate(COEFFICIENTS)}
+    known = COEFFICIENTS[: point.shape[-1] - len(NOISES)]
+    raw = {name: np.exp(point[..., place, None]) for place, name in enumerate(known)}
+    raw.setdefault(ELSEWHERE, np.ones_like(raw["memory"]))
     raw["arithmetic"] = raw["arithmetic"] * raw["memory"]
     raw["layer"] = raw["layer"] * raw["memory"] * layer_mb
     raw["capacity"] = np.maximum(raw["capacity"], 1.0)
     return raw
 
 
+def dimensions_of(problem: Problem) -> tuple[str, ...]:
+    """Name what a point has: coefficients, of which some change nothing here, then noises."""
+    is_elsewhere = bool(np.any(problem.of.elsewhere))
+    return (*(name for name in COEFFICIENTS if name != ELSEWHERE or is_elsewhere), *NOISES)
+
+
 def walkers_at(problem: Problem, walkers: int, seed: int) -> Floats:
     """Where walkers begin: at the priors, with the memory that makes the totals fit."""
     generator = np.random.default_rng(seed)
-    middle = np.array([math.log(problem.priors[name].median) for name in DIMENSIONS])
+    names = dimensions_of(problem)
+    middle = np.array([math.log(problem.priors[name].median) for name in names])
     terms = terms_of(coefficients_at(middle, problem.layer_mb), problem.of)
     computed = sum_of(terms, COMPUTED)
     middle[0] += float(np.median(problem.total - np.log(computed)))
-    return middle + 0.2 * generator.standard_normal((walkers, len(DIMENSIONS)))
+    return middle + 0.2 * generator.standard_normal((walkers, len(names)))
 
 
 def sum_of(terms: Mapping[Term, Floats], names: Sequence[Term] = TERMS) -> Floats:
@@ -174,7 +186,7 @@ def log_density(problem: Problem, weights: Floats, point: Floats) -> Floats:
 def _believed(problem: Problem, point: Floats) -> Floats:
     off = [
         (point[..., place] - math.log(problem.priors[name].median)) / problem.priors[name].spread
-        for place, name in enumerate(DIMENSIONS)
+        for place, name in enumerate(dimensions_of(problem))
     ]
     height = -0.5 * np.sum(np.square(off), axis=0)
     if problem.links_known:

@@ -165,6 +165,11 @@ def is_chain(wire: Wire) -> bool:
     return wire.startswith("chain")
 
 
+def computes_elsewhere(wire: Wire) -> bool:
+    """Whether several nodes compute in another program than one node does: in RPC workers."""
+    return wire == "chain_client"
+
+
 def root_has_classifier(wire: Wire) -> bool:
     """Whether the root alone computes the logits."""
     return wire.startswith("star")

@@ -59,6 +59,7 @@ def machine(generator: np.random.Generator) -> Machine:
         "rate": generator.uniform(0.4, 0.95),
         "waiting": np.exp(generator.normal(np.log(0.06), 0.7)),
         "capacity": 4.0,
+        "worker": 1.6,
     }
     values = {name: np.array([float(value)]) for name, value in drawn.items()}
     return Machine(bandwidth, link, values)  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_terms_add_up_as_the_formula_says() -> None:
     of = features_of([setting])
     values = {
         "memory": 0.1, "arithmetic": 0.0, "head": 1.0, "layer": 0.5, "latency": 0.1, "rate": 0.5,
-        "waiting": 0.0, "capacity": 4.0,
+        "waiting": 0.0, "capacity": 4.0, "worker": 1.6,
     }  # fmt: skip
     terms = terms_of({name: np.array([value]) for name, value in values.items()}, of)  # type: ignore[misc]
     weights_mb = (32 * shape.layer_matrix_values + 128256 * 4096) * 18 / 32 / 1e6
