@@ -77,7 +77,7 @@ class LlamaCpp(NodeEngine):
             return f"llama.cpp takes at most {MOST_WORKERS} RPC workers"
         return (
             gpu.misplaced(cell)
-            or depth.misplaced(cell)
+            or depth.no_benchmark(cell)
             or shares.unshareable(cell, common.taking_part(cell, cluster))
             or _not_exact(cell)
             or scoring.unscorable(cell)

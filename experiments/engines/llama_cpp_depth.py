@@ -26,7 +26,7 @@ def is_after_prompt(cell: Cell) -> bool:
     return cell.params.get(DECODE_AXIS) == AFTER_PROMPT
 
 
-def misplaced(cell: Cell) -> str | None:
+def no_benchmark(cell: Cell) -> str | None:
     """Return why a cell cannot have the axis; None if it can."""
     if DECODE_AXIS not in cell.params or isinstance(cell.workload, Benchmark):
         return None
