@@ -119,7 +119,8 @@ def _ideal(panel: Panel) -> None:
 
 def _knees(panel: Panel, looks: Looks) -> None:
     frame = panel.frame
-    knees = frame[frame["is_knee"].fillna(value=False).astype(bool)]
+    has_colour = frame["series"].isin(panel.labels)
+    knees = frame[frame["is_knee"].fillna(value=False).astype(bool) & has_colour]
     for _, row in knees.iterrows():
         label = str(row["series"])
         x = math.log2(row["nodes"]) + panel.offset(label)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from analysis.cells.scaling import scalings_of
 from analysis.charts import charts, frames, plots, style
 from analysis.charts.charts import Chart
-from analysis.charts.selection import selection_of
+from analysis.charts.selection import MOST_SERIES, selection_of
 from analysis.model.wire import NOTHING
 from tests.doubles.run_frames import Outcomes, make_series
 
@@ -190,6 +190,21 @@ def test_drawing_leaves_no_global_style_behind() -> None:
     before = dict(plots.mpl.rcParams)
     drawn()
     assert dict(plots.mpl.rcParams) == before
+
+
+def test_of_more_series_than_colours_only_those_with_one_have_their_best_number_marked() -> None:
+    steady = (1.0, 1.01, 0.99, 1.005, 0.995, 1.002)
+    outcomes: Outcomes = {
+        (nodes, threads): [speed * threads * one for one in steady]
+        for nodes, speed in ((1, 10.0), (2, 20.0), (4, 10.0))
+        for threads in range(1, len(style.PALETTE) + 3)
+    }
+    series = make_series(outcomes, axes=("nodes", "threads"))
+    chart = charts.scaling_charts(scalings_of(series), selection_of(series))[0]
+    best = chart.data[chart.data["is_knee"].fillna(value=False).astype(bool)]
+    rings = [one for one in chart.figure.axes[0].lines if one.get_markersize() == 15]
+    assert len(best) == len(style.PALETTE) + 2
+    assert len(rings) == MOST_SERIES
 
 
 def test_of_many_cells_the_bars_keep_each_series_from_its_fewest_nodes_to_its_most() -> None:
