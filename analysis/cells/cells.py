@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from analysis.cells.gpus import UsedGpu, gpus_used
 from analysis.cells.labels import FIRST_NODES, GROUPS, ON, in_words, named_by, varying_axes
+from analysis.cells.quota import on_quota
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, plural
@@ -75,6 +76,7 @@ class CellResult:
         emulated: its nodes whose processor is emulated; what they take is the emulator's time, so
             such a cell has no timings, and everything else.
         gpus: node to the GPU on which it computed.
+        on_quota: its nodes that a CPU quota stops (`analysis.cells.quota`).
     """
 
     record: CellRecord
@@ -84,6 +86,7 @@ class CellResult:
     attempts: Attempts = Attempts()
     emulated: tuple[str, ...] = ()
     gpus: Mapping[str, UsedGpu] = field(default_factory=dict)
+    on_quota: tuple[str, ...] = ()
     _read: dict[str, dict[int, float]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -254,12 +257,15 @@ def cell_results(
     tried = _attempts(trials, attempts)
     gpus = gpus_used(trials, nodes)
     return tuple(
-        _result(
-            record,
-            groups.get(record.cell_id, empty),
-            tried.get(record.cell_id, Attempts()),
-            emulated,
-            gpus.get(record.cell_id, {}),
+        replace(
+            _result(
+                record,
+                groups.get(record.cell_id, empty),
+                tried.get(record.cell_id, Attempts()),
+                emulated,
+                gpus.get(record.cell_id, {}),
+            ),
+            on_quota=on_quota(run, record),
         )
         for record in run.cells
     )

@@ -58,6 +58,10 @@ TEMPLATES: Mapping[str, str] = {
         "What limits it on {subject} is unknown: the engine rounds its times, and what is cut off "
         "is too much of them."
     ),
+    "quota": (
+        "A CPU quota stops {other} again and again: on {subject}, the engine reports these stops "
+        "as waiting, too, so what computing and the network take is unknown."
+    ),
     "server": "On {other}, {subject} takes longest in the chain: {share} of a token's time.",
     "network of the chain": (
         "The network limits it: on {other}, {subject} take {share} of a token's time, more than "
@@ -66,6 +70,14 @@ TEMPLATES: Mapping[str, str] = {
     "slowest machine": (
         "Of the machines that were measured alone, {subject} is the slowest: {other} is {times} "
         "times as fast."
+    ),
+    "slow machine": (
+        "Of the machines that were measured alone, {subject} has the lowest speed: {other} is "
+        "{times} times as fast."
+    ),
+    "slow link": (
+        "Look at the link of {subject}: the same machines are {times} times as fast with {other} "
+        "as the root, and {subject} alone is not that much slower."
     ),
     "memory": (
         "Memory limits where it runs: {subject} would need about {high} MiB and had {low} MiB free."

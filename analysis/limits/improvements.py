@@ -216,7 +216,7 @@ def _spans(combination: Combination, tables: Tables) -> Iterator[Assessment]:
 def _no_waiting(combination: Combination) -> Iterator[Assessment]:
     """What a faster network could gain at most: all that is spent waiting now."""
     cell = combination.shared
-    share = sync_share(cell) if cell is not None else None
+    share = sync_share(cell) if cell is not None and not cell.on_quota else None
     if cell is not None and share is not None and share.is_known and 0 < share.high < 1:
         yield Assessment(
             combination.engine,

@@ -14,7 +14,7 @@ from analysis.cells.sync import SyncShare, sync_share
 from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
 from analysis.limits.fitted import HALF, fitted_limit
-from analysis.limits.machines import slowest_machine
+from analysis.limits.machines import slow_links, slowest_machine
 from analysis.network.run_fits import GroupFit
 from analysis.network.servers import REST, chain_times
 from analysis.statistics.stats import estimate
@@ -52,6 +52,7 @@ def limits_of(
         fitted = fitted_limit(combination, shared, fits) if is_unknown else None
         yield from [fitted] if fitted else found
     yield from slowest_machine(combination, family)
+    yield from slow_links(combination, family)
     yield from _prompt(combination)
     yield from _memory(combination)
     yield from _throttled(combination, node_rows)
@@ -84,6 +85,17 @@ def _divided(combination: Combination, cell: CellResult) -> Assessment:
     """Say whether computing or waiting takes most of a token's time."""
     found = sync_share(cell)
     subject, where = combination.setting(cell), "time" if found else ""
+    if cell.on_quota and found is not None:
+        return Assessment(
+            combination.engine,
+            combination.model,
+            Kind.LIMIT,
+            "quota",
+            subject,
+            other=listing(list(cell.on_quota)),
+            source=Source.NOT_MEASURED,
+            where=where,
+        )
     if found is None or not found.is_known:
         return Assessment(
             combination.engine,

@@ -12,7 +12,7 @@ from analysis.cells.cells import CellResult
 from analysis.cells.family import Compared, Family
 from analysis.cells.labels import ON, in_words
 from analysis.cells.places import ALONE, Contest, Contests, contests_of
-from analysis.cells.scaling import is_unbeaten
+from analysis.cells.scaling import compare, is_unbeaten
 from analysis.limits.assessment import Assessment, Kind
 from analysis.limits.combinations import Combination, median_rate
 from analysis.limits.gains import faster, gain, times
@@ -21,16 +21,51 @@ from analysis.text.wording import nodes
 
 
 def slowest_machine(combination: Combination, family: Family) -> Iterator[Assessment]:
-    """Name the machine that each other was found faster than, with each alone."""
+    """Name the slowest machine alone: the lowest median, which the fastest was found faster than.
+
+    It is called the slowest only if each other machine was found faster.
+    """
     for contest in _contests(combination, family, alone=True):
-        slowest = contest.slowest
-        if len(slowest) == 1 and contest.is_apart(slowest[0]):
-            low, top = slowest[0].cell, contest.fastest[0].cell
-            if found := faster(top, low, family):
-                names = _named(combination, low.record.nodes[0], low), top.record.nodes[0]
-                yield from gain(
-                    combination, "slowest machine", found, names, "machines", Kind.LIMIT
-                )
+        if not (contest.slowest and contest.fastest):
+            continue
+        slowest = contest.slowest[0]
+        is_apart = len(contest.slowest) == 1 and contest.is_apart(slowest)
+        low, top = slowest.cell, contest.fastest[0].cell
+        if found := faster(top, low, family):
+            names = _named(combination, low.record.nodes[0], low), top.record.nodes[0]
+            what = "slowest machine" if is_apart else "slow machine"
+            yield from gain(combination, what, found, names, "machines", Kind.LIMIT)
+
+
+def slow_links(combination: Combination, family: Family) -> Iterator[Assessment]:
+    """Name a machine that makes a worse root than its own speed alone explains.
+
+    All traffic passes the root's link, or most of it. So such a machine has a slow link, or another
+    fault that only others notice.
+    """
+    alone = {
+        place.machines: place.cell
+        for contest in _contests(combination, family, alone=True)
+        for place in contest.compared
+    }
+    for contest in _contests(combination, family, alone=False):
+        if not (contest.is_of_roots and contest.fastest):
+            continue
+        best = contest.fastest[0]
+        for place in contest.compared:
+            found = faster(best.cell, place.cell, family)
+            one, other = alone.get(best.root), alone.get(place.root)
+            if found and one and other and _is_unexplained(found, compare(one, other, family)):
+                names = _named(combination, place.root, place.cell), best.root
+                yield from gain(combination, "slow link", found, names, "machines", Kind.LIMIT)
+
+
+def _is_unexplained(roots: Compared, alone: Compared | None) -> bool:
+    """Whether two machines alone differ less than the same machines with each as the root."""
+    if roots.ratio is None or alone is None or alone.ratio is None:
+        return False
+    least, most = roots.ratio.low, alone.ratio.high
+    return least is not None and most is not None and most < least
 
 
 def machines_to_change(combination: Combination, family: Family) -> Iterator[Assessment]:

@@ -47,8 +47,6 @@ SAVED = (
     "quota while it waits for its turn and then computes at the core's full speed, so the time of "
     "a token does not follow from its work."
 )
-QUOTA = "cpu_quota"
-"""Fact of a node: cores that a container may use on average."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +178,7 @@ def _group(
         names=tuple(names),
         counts=tuple(sorted({cell.nodes for cell in cells})),
         slowness=about.slowness,
-        on_quota=_on_quota(about.run, cells),
+        on_quota=_on_quota(cells),
     )
 
 
@@ -196,7 +194,7 @@ def _refusal(
             about.shapes(model)
         except HerdError:
             return say(NO_SHAPE, model=model)
-    if is_chain(wire) and (limited := _on_quota(about.run, cells)):
+    if is_chain(wire) and (limited := _on_quota(cells)):
         return say(SAVED, nodes=listing(list(limited)))
     together = {name for cell in cells for name in cell.record.nodes}
     if len(kinds) > 1 and not together <= about.slowness.keys():
@@ -211,7 +209,7 @@ def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
     names = cell.record.nodes
     known = all(name in about.slowness for name in names)
     shaped = float(params.get(LINK_RATE, 0))
-    sync = None if _on_quota(about.run, [cell]) else _sync(cell)
+    sync = None if cell.on_quota else _sync(cell)
     setting = Setting(
         shape=about.shapes(model),
         weights=_weights(str(params["weights"])),
@@ -234,17 +232,9 @@ def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
     )
 
 
-def _on_quota(run: RunManifest, cells: Iterable[CellResult]) -> tuple[str, ...]:
-    """Return nodes of cells whose threads want more than the quota of their container."""
-    found: dict[str, None] = {}
-    for cell in cells:
-        for name in cell.record.nodes:
-            facts = run.nodes.get(name, {})
-            quota, cores = facts.get(QUOTA), facts.get("cores")
-            threads = float(cell.record.params.get("threads") or cores or 1)
-            if quota is not None and float(quota) < threads:
-                found[name] = None
-    return tuple(found)
+def _on_quota(cells: Iterable[CellResult]) -> tuple[str, ...]:
+    """Return the nodes of cells that a quota stops, each once."""
+    return tuple(dict.fromkeys(name for cell in cells for name in cell.on_quota))
 
 
 def _weights(name: str) -> Weights:

@@ -303,6 +303,44 @@ def test_of_machines_as_fast_as_each_other_none_is_slowest() -> None:
     assert not named(findings(study_of(*placed_frames(alike))), "slowest machine")
 
 
+def test_a_machine_with_the_lowest_speed_is_named_where_not_every_other_is_apart() -> None:
+    outcomes: dict[tuple[str, str, int], list[float]] = {
+        (LLAMA, "desk", 1): steady(20.0),
+        (LLAMA, "pi1", 1): [12.0, 19.0, 9.0, 16.0, 11.0, 20.0],
+        (LLAMA, "pi2", 1): steady(10.0),
+    }
+    found = findings(study_of(*placed_frames(outcomes)))
+    assert not named(found, "slowest machine")
+    (one,) = named(found, "slow machine")
+    assert (one.subject, one.other) == ("pi2", "desk")
+
+
+def test_a_root_that_is_worse_than_its_own_speed_explains_has_a_link_to_look_at() -> None:
+    outcomes: dict[tuple[str, str, int], list[float]] = {
+        **{(LLAMA, name, 1): steady(20.0) for name in ("pi1", "pi2")},
+        (LLAMA, "pi3", 1): steady(10.0),
+        (LLAMA, "pi1+pi2+pi3", 3): steady(8.0),
+        (LLAMA, "pi2+pi1+pi3", 3): steady(4.0),
+        (LLAMA, "pi3+pi1+pi2", 3): steady(6.0),
+    }
+    (one,) = named(findings(study_of(*placed_frames(outcomes))), "slow link")
+    assert (one.subject, one.other) == ("pi2", "pi1")
+    assert one.value == pytest.approx(2.0, rel=0.02)
+    assert one.sentence.startswith("Look at the link of pi2: the same machines are 2.0")
+
+
+def test_waiting_of_nodes_on_a_quota_is_not_the_networks() -> None:
+    run, tables = make_frames({(DLLAMA, n): steady(10.0 * n) for n in (1, 2)}, sync_share=0.9)
+    on_quota = {name: {**told, "cores": 1, "cpu_quota": 0.25} for name, told in run.nodes.items()}
+    usual = findings(study_of(run, tables))
+    found = findings(study_of(run.model_copy(update={"nodes": on_quota}), tables))
+    assert named(usual, "no waiting")
+    assert not named(found, "no waiting")
+    assert not named(found, "waiting")
+    (one,) = named(found, "quota")
+    assert one.other == "pi1 and pi2"
+
+
 def test_a_run_without_a_speed_has_no_such_section() -> None:
     assert of({(DLLAMA, 1): ["failed"], (DLLAMA, 2): ["pending"]}) == []
 
