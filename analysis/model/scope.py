@@ -101,7 +101,9 @@ def _refusals(fit: CostFit) -> Iterator[Sentence]:
     cells = plural(len(fit.left_out), "cell")
     yield from _odd(fit)
     if fit.median_error > MOST_ERROR:
-        yield say(ERRS, cells=cells, error=percent(fit.median_error), most=percent(MOST_ERROR))
+        is_close = percent(fit.median_error) == percent(MOST_ERROR)
+        error = f"{100 * fit.median_error:.2f} %" if is_close else percent(fit.median_error)
+        yield say(ERRS, cells=cells, error=error, most=percent(MOST_ERROR))
     chance = chance_of_coverage(fit)
     if chance < UNLIKELY:
         covered = sum(one.is_covered for one in fit.left_out)

@@ -19,6 +19,10 @@ LAB = (
     "These nodes are virtual and share the cores and memory of one machine: results from a lab are "
     "about software, not about Raspberry Pis or their network."
 )
+QUOTA = (
+    "A CPU quota stops {nodes} again and again: they have less of a core than their threads want. "
+    "Engines report such a stop as synchronising at the other nodes, as if the network were slow."
+)
 EMULATED = (
     "The processor of {nodes} is emulated, so its times say nothing about a real machine. The "
     "speed of {cells} of {measured} is therefore not shown; texts, perplexity and traffic are as "
@@ -66,6 +70,7 @@ FROM_FEW = (
     "the speed of {cells} is from {trials} trials, whose range holds the true median in {coverage} "
     "of runs"
 )
+SYNC = "sync_ms_per_token"
 PLAIN = "petals"
 """The engine that gets a padded model without its padding."""
 MOST_NAMED = 3
@@ -89,11 +94,19 @@ def caveats_of(
         *_thrown(all_series),
         *_texts(all_series),
         *((say(LAB),) if is_lab else ()),
+        *_quota(all_series),
         *_padded(all_series),
         *_pending(all_series),
         *_incomplete(all_series),
         *(_few(all_series) if has_speed else ()),
     )
+
+
+def _quota(all_series: Sequence[Series]) -> tuple[Sentence, ...]:
+    """Say what is wrong with synchronising where nodes are stopped; nothing if none is measured."""
+    cells = (cell for series in all_series for cell in series.measured if cell.nodes > 1)
+    stopped = [name for cell in cells if cell.by_block(SYNC) for name in cell.on_quota]
+    return (say(QUOTA, nodes=listing(list(dict.fromkeys(stopped)))),) if stopped else ()
 
 
 def reservations_of(

@@ -103,7 +103,9 @@ def _slowest_link(links: Sequence[LinkProbe]) -> Iterator[str]:
     if len({frozenset((link.source, link.target)) for link in links}) > 1:
         slow = min(links, key=lambda link: link.rate_mbit)
         middle = statistics.median(link.rate_mbit for link in links)
-        if slow.rate_mbit < middle * (1 - ALIKE):
+        if of_one := _slow_in_all(links):
+            yield of_one
+        elif slow.rate_mbit < middle * (1 - ALIKE):
             yield (
                 f"Slowest link: {slow.source} to {slow.target} carries {_figure(slow.rate_mbit)} "
                 f"Mbit/s; the median of all is {_figure(middle)} Mbit/s."
@@ -117,6 +119,21 @@ def _slowest_link(links: Sequence[LinkProbe]) -> Iterator[str]:
                 f"Longest latency: {far.source} to {far.target} takes {_figure(far.latency_us)} "
                 f"us; the median of all is {_figure(middle)} us."
             )
+
+
+def _slow_in_all(links: Sequence[LinkProbe]) -> str:
+    """Name the node whose every link is slower than those between the others; empty for none."""
+    for name in dict.fromkeys(name for link in links for name in (link.source, link.target)):
+        own, rest = [], []
+        for link in links:
+            (own if name in (link.source, link.target) else rest).append(link.rate_mbit)
+        if rest and max(own) < min(rest) and max(own) < statistics.median(rest) * (1 - ALIKE):
+            middle = _figure(statistics.median(rest))
+            return (
+                f"Slowest link: that of {name}, with {_figure(max(own))} Mbit/s at most to and "
+                f"from each other node; the median between the others is {middle} Mbit/s."
+            )
+    return ""
 
 
 def troubles(record: ProbeRecord) -> Iterator[str]:

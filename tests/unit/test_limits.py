@@ -339,6 +339,8 @@ def test_waiting_of_nodes_on_a_quota_is_not_the_networks() -> None:
     assert not named(found, "waiting")
     (one,) = named(found, "quota")
     assert one.other == "pi1 and pi2"
+    said = study_of(run.model_copy(update={"nodes": on_quota}), tables).verdict.caveats
+    assert any("A CPU quota stops pi1 and pi2 again and again" in one for one in said)
 
 
 def test_a_run_without_a_speed_has_no_such_section() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from collect.probe import ProbeRecord
+from collect.probe import LinkProbe, ProbeRecord
 from core.errors import HerdError
 from experiments.fleet.cluster import Cluster, Node
 from experiments.fleet.limit import chosen
@@ -467,6 +467,21 @@ def test_so_many_links_are_measured_again_and_no_more() -> None:
 
     probed(Scripted(links=dict.fromkeys(names, says)), *names)
     assert len(turns) == 8 + 7 + 8 + 4 + 4
+
+
+@pytest.mark.parametrize("direction", ["both", "from"])
+def test_a_node_whose_every_link_is_slow_is_named_instead_of_one_link(direction: str) -> None:
+    record = probed(Scripted(), "n1", "n2", "n3", "n4")
+
+    def rate(one: LinkProbe) -> float:
+        ends = (one.source, one.target) if direction == "both" else (one.source,)
+        return 19.0 if "n2" in ends else 900.0
+
+    links = tuple(one.model_copy(update={"rate_mbit": rate(one)}) for one in record.links)
+    told = " ".join(verdicts(record.model_copy(update={"links": links})))
+    of_one = "Slowest link: that of n2, with 19.0 Mbit/s at most to and from each other node"
+    assert (of_one in told) is (direction == "both")
+    assert ("Slowest link: n2 to n1 carries 19.0 Mbit/s" in told) is (direction == "from")
 
 
 def test_alike_nodes_have_no_slowest() -> None:
