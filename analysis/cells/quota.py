@@ -6,7 +6,8 @@ their engine reports that as synchronising.
 
 from __future__ import annotations
 
-from collect.run import CellRecord, RunManifest
+from collect.cells import CellRecord
+from collect.run import RunManifest
 
 QUOTA = "cpu_quota"
 """Fact of a node: cores that a container may use on average."""

@@ -102,9 +102,13 @@ def _figure(data: pd.DataFrame, drawn: Sequence[LawsOf]) -> Figure:
             _panel(axes, own)
             if len(drawn) > 1:
                 axes.set_title(
-                    say(
-                        "{model}, {panel_label}", model=series.model, panel_label=series.panel_label
-                    )[: style.TITLE_CHARACTERS]
+                    style.fitting(
+                        say(
+                            "{model}, {panel_label}",
+                            model=series.model,
+                            panel_label=series.panel_label,
+                        )
+                    )
                 )
         figure.legend(handles=_legend(), loc="outside upper left", ncols=2)
     return figure

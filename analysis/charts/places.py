@@ -98,7 +98,8 @@ def _title(fleet: Contests, contest: Contest) -> str:
 
 def two_lines(title: str) -> str:
     """A title on two lines at most."""
-    return "\n".join(textwrap.wrap(title, style.TITLE_CHARACTERS)[:2])
+    first, *rest = textwrap.wrap(title, style.TITLE_CHARACTERS) or [""]
+    return "\n".join([first, *([style.fitting(" ".join(rest))] if rest else [])])
 
 
 def _who(fleet: Contests) -> str:

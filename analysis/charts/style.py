@@ -79,6 +79,17 @@ TITLE_CHARACTERS = 56
 """That fit into the width of a chart."""
 
 
+def fitting(text: str, most: int = TITLE_CHARACTERS) -> str:
+    """Return a text as it is, or without its middle if it is too long.
+
+    What distinguishes titles, such as the engine, is often at their end.
+    """
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[-tail:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """Colour, marker and line of a series, the same in every chart of a report."""

@@ -79,8 +79,7 @@ def _bar(axes: Axes, position: float, row: pd.Series) -> None:
 
 
 def _heading(axes: Axes, position: float, name: str) -> None:
-    shown = name if len(name) <= style.TITLE_CHARACTERS else f"{name[: style.TITLE_CHARACTERS]}…"
     axes.annotate(
-        shown, (0, position), xycoords=axes.get_yaxis_transform(), xytext=(2, 0),
+        style.fitting(name), (0, position), xycoords=axes.get_yaxis_transform(), xytext=(2, 0),
         textcoords="offset points", va="center", fontweight="bold", fontsize=8.5,
     )  # fmt: skip

@@ -32,6 +32,10 @@ APART = (
     "With {division}, all generated at the same time in {overlap} of the window; in the rest some "
     "had ended or not begun."
 )
+HARDLY = (
+    "With {division}, they hardly generated at the same time ({overlap} of the window), so what "
+    "they make together was not measured: let them generate more tokens."
+)
 READ = (
     "One user: tokens/s of the median deployment. All: the speeds of all added up, each over the "
     "time in which it generated. Over the window: tokens that all generated, over the window from "
@@ -40,6 +44,8 @@ READ = (
 )
 ENOUGH = 0.8
 """Share of the window from which deployments count as at the same time."""
+LEAST = 0.05
+"""Share of the window below which a sum is of deployments that were at work one after another."""
 SHOWN = {
     "model": "Model", "engine": "Engine", "groups": "Deployments", "trials": "Trials",
     "one_user": "One user", "slowest": "Slowest", "all": "All", "over_window": "Over the window",
@@ -62,6 +68,9 @@ def sections(study: Study) -> Iterator[Section]:
 def _sentences(study: Study, group: Sequence[Division]) -> Iterator[Sentence]:
     measured = [one for one in group if one.of_all and one.one_user]
     for one in measured:
+        if one.overlap < LEAST:
+            yield say(HARDLY, division=one.words, overlap=percent(one.overlap))
+            continue
         yield say(
             MADE,
             model=one.series.model,
@@ -73,8 +82,9 @@ def _sentences(study: Study, group: Sequence[Division]) -> Iterator[Sentence]:
         )
         if one.overlap < ENOUGH:
             yield say(APART, division=one.words, overlap=percent(one.overlap))
-    for index, one in enumerate(measured):
-        for other in measured[index + 1 :]:
+    at_once = [one for one in measured if one.overlap >= LEAST]
+    for index, one in enumerate(at_once):
+        for other in at_once[index + 1 :]:
             found = compared_with(one, other, study.family)
             if found is not None and found.ratio is not None:
                 yield _beside(one, other, found, within(study.family.margin))

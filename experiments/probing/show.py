@@ -124,9 +124,8 @@ def _slowest_link(links: Sequence[LinkProbe]) -> Iterator[str]:
 def _slow_in_all(links: Sequence[LinkProbe]) -> str:
     """Name the node whose every link is slower than those between the others; empty for none."""
     for name in dict.fromkeys(name for link in links for name in (link.source, link.target)):
-        own, rest = [], []
-        for link in links:
-            (own if name in (link.source, link.target) else rest).append(link.rate_mbit)
+        own = [link.rate_mbit for link in links if name in (link.source, link.target)]
+        rest = [link.rate_mbit for link in links if name not in (link.source, link.target)]
         if rest and max(own) < min(rest) and max(own) < statistics.median(rest) * (1 - ALIKE):
             middle = _figure(statistics.median(rest))
             return (

@@ -100,3 +100,11 @@ def test_divisions_are_no_series_over_nodes(study: Study) -> None:
     assert "odes decode" not in sentences(study)
     assert "not planned" not in text(study)
     assert "more nodes" not in sentences(study)
+
+
+def test_of_deployments_that_were_at_work_one_after_another_no_sum_is_said() -> None:
+    speeds = {"4x1": around(5.0), "2x2": around(6.0)}
+    said = text(divided(speeds, SUM, overlap=0.0))
+    assert "hardly generated at the same time (0 % of the window)" in said
+    assert "All together" not in said
+    assert "and all together" not in said

@@ -203,3 +203,13 @@ def test_titles_of_the_chart_are_as_wide_as_it_is() -> None:
     lines = two_lines(made).split("\n")
     assert " ".join(lines) == made
     assert max(map(len, lines)) <= style.TITLE_CHARACTERS
+
+
+def test_of_a_long_name_the_title_keeps_its_end() -> None:
+    model = "synthetic:dim=512,hidden=1536,layers=8,heads=8,kv_heads=8,vocab=4096,context=512"
+    lines = two_lines(f"{model} (q4_0) with distributed-llama: each machine alone").split("\n")
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= style.TITLE_CHARACTERS
+    assert lines[0].startswith("synthetic:dim=512")
+    assert lines[1].endswith("distributed-llama: each machine alone"[-25:])
+    assert "…" in lines[1]
