@@ -93,4 +93,4 @@ def _group_title(axes: Axes, position: float, name: str) -> None:
 
 def _group_name(frame: pd.DataFrame, model: str, series: str) -> str:
     name = series if len(frame["model"].unique()) == 1 else f"{series}: {model}"
-    return style.fitting(name)
+    return style.cut_to_fit(name)

@@ -96,7 +96,7 @@ def _title(rows: pd.DataFrame) -> str:
         f"{first['model']} ({first['weights']})",
         say("{series}, {nodes}", series=first["series"], nodes=nodes(int(first["nodes"]))),
     )
-    return "\n".join(style.fitting(line, TITLE_CHARACTERS) for line in lines)
+    return "\n".join(style.cut_to_fit(line, TITLE_CHARACTERS) for line in lines)
 
 
 def _said(rows: pd.DataFrame) -> str:

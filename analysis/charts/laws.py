@@ -102,7 +102,7 @@ def _figure(data: pd.DataFrame, drawn: Sequence[LawsOf]) -> Figure:
             _panel(axes, own)
             if len(drawn) > 1:
                 axes.set_title(
-                    style.fitting(
+                    style.cut_to_fit(
                         say(
                             "{model}, {panel_label}",
                             model=series.model,

@@ -99,7 +99,7 @@ def _title(fleet: Contests, contest: Contest) -> str:
 def two_lines(title: str) -> str:
     """A title on two lines at most."""
     first, *rest = textwrap.wrap(title, style.TITLE_CHARACTERS) or [""]
-    return "\n".join([first, *([style.fitting(" ".join(rest))] if rest else [])])
+    return "\n".join([first, *([style.cut_to_fit(" ".join(rest))] if rest else [])])
 
 
 def _who(fleet: Contests) -> str:

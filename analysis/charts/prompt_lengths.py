@@ -134,7 +134,9 @@ def _figure(panels: Panels, x: str, x_label: str, y_label: str) -> Figure:
             axes.set_xlabel(x_label)
             axes.set_ylabel(y_label)
             if len(drawn) > 1:
-                axes.set_title(style.fitting(say("{model}, {series}", model=model, series=series)))
+                axes.set_title(
+                    style.cut_to_fit(say("{model}, {series}", model=model, series=series))
+                )
         handles = [
             Line2D([], [], color=look.color, marker=look.marker, linestyle=look.dash, label=label)
             for label, look in looks.items()

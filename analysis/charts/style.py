@@ -79,7 +79,7 @@ TITLE_CHARACTERS = 56
 """That fit into the width of a chart."""
 
 
-def fitting(text: str, most: int = TITLE_CHARACTERS) -> str:
+def cut_to_fit(text: str, most: int = TITLE_CHARACTERS) -> str:
     """Return a text as it is, or without its middle if it is too long.
 
     What distinguishes titles, such as the engine, is often at their end.

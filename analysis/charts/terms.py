@@ -80,6 +80,6 @@ def _bar(axes: Axes, position: float, row: pd.Series) -> None:
 
 def _heading(axes: Axes, position: float, name: str) -> None:
     axes.annotate(
-        style.fitting(name), (0, position), xycoords=axes.get_yaxis_transform(), xytext=(2, 0),
+        style.cut_to_fit(name), (0, position), xycoords=axes.get_yaxis_transform(), xytext=(2, 0),
         textcoords="offset points", va="center", fontweight="bold", fontsize=8.5,
     )  # fmt: skip

@@ -155,7 +155,7 @@ def _figure(panels: Sequence[pd.DataFrame]) -> Figure:
                 title = say(
                     "{model}, {series}", model=own["model"].iloc[0], series=own["series"].iloc[0]
                 )
-                axes.set_title(style.fitting(title))
+                axes.set_title(style.cut_to_fit(title))
         seen = dict.fromkeys(kind for own in panels for kind in own["kind"])
         handles = [
             Line2D([], [], color=LOOKS[kind][0], marker=LOOKS[kind][1], linestyle="", label=kind)

@@ -138,7 +138,7 @@ def coefficients_at(point: Floats, layer_mb: float) -> dict[Coefficient, Floats]
 
 
 def dimensions_of(problem: Problem) -> tuple[str, ...]:
-    """Name what a point has: coefficients, of which some change nothing here, then noises."""
+    """Name what a point has: the coefficients that change something here, then noises."""
     is_elsewhere = bool(np.any(problem.of.elsewhere))
     return (*(name for name in COEFFICIENTS if name != ELSEWHERE or is_elsewhere), *NOISES)
 

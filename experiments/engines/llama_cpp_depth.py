@@ -41,7 +41,7 @@ def depths(cell: Cell, workload: Benchmark) -> tuple[str, ...]:
 
 
 def longest(cell: Cell, workload: Benchmark) -> int:
-    """Tokens of the longest sequence that somebody asked for."""
+    """Tokens of the longest sequence that was asked for."""
     read, made = workload.prompt_tokens, workload.generate_tokens
     return read + made if is_after_prompt(cell) else max(read, made)
 
