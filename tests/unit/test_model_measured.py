@@ -125,7 +125,8 @@ def test_more_threads_than_a_quota_gives_cores_are_stopped_by_it() -> None:
 def test_a_chain_on_a_quota_is_refused_because_nodes_save_it() -> None:
     outcomes = {("llama.cpp", n, "layer"): [10.0] * 3 for n in (1, 2, 4)}
     run, tables = make_frames(outcomes, axes=("engine", "nodes", "split_mode"))
-    [found] = fits_of(on_quota(run, 0.25), study_of(run, tables).on_nodes, tables.nodes)
+    run = on_quota(run, 0.25)
+    [found] = fits_of(run, study_of(run, tables).on_nodes, tables.nodes)
     assert "a node saves its quota while it waits for its turn" in found.refusals[0]
     assert found.outcome.fit is None
 
