@@ -19,7 +19,8 @@ TITLE = "What would help most"
 READ = (
     "How many times as fast a token would be with one thing changed, by the cost model, and all "
     "else as in the fastest measured cell. The line is the 90 % interval. A bar to the left of 1 "
-    "is slower. None of it was tried."
+    "is slower. No change of links or waiting counts for more than all that the engine itself "
+    "reports as waiting. None of it was tried."
 )
 SAID = "{who}: {gains}."
 ONE = "{change} {times} ({low} to {high})"

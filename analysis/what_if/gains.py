@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from analysis.model.cost import Floats, Observation
@@ -29,6 +30,8 @@ FASTER = {
     LINK: Supposed(link=Link(times=10.0)),
     LATENCY: Supposed(latency=0.5),
 }
+OF_WAITING = (LINK, LATENCY, WAITING)
+"""Changes that shorten nothing but what an engine spends on waiting."""
 NOTHING = 1e-3
 """Relative change from which something changes nothing."""
 COLUMNS = (
@@ -107,10 +110,17 @@ def _totals(basis: Basis, fit: CostFit, asked: Supposed, *, waiting: bool = True
 def _gain(
     basis: Basis, start: Observation, change: Sentence, times: Floats, more_nodes: int
 ) -> Iterator[Gain]:
-    """A gain, unless it changes nothing."""
+    """A gain, unless it changes nothing; no more than ending all that the engine waits."""
+    if change in OF_WAITING and start.has_parts:
+        times = np.minimum(times, without_waiting(start))
     middle, low, high = ends_of(times)
     if max(abs(low - 1), abs(high - 1)) > NOTHING:
         yield Gain(basis, start, change, more_nodes, middle, low, high)
+
+
+def without_waiting(start: Observation) -> float:
+    """How many times as fast a cell would be without all that its engine reports as waiting."""
+    return start.total_ms / (start.total_ms - (start.sync_ms or 0.0))
 
 
 def gain_frame(gains: Iterable[Gain]) -> pd.DataFrame:

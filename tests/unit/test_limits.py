@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from analysis.sections import sections_of
 from analysis.sections.limits import sections
 from analysis.study import Study, study_of
 from analysis.verdict.fastest import fastest_clauses, fastest_of
+from analysis.what_if.gains import LINK, MEMORY, OF_WAITING, gains_of, starting_from
 from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory
@@ -357,3 +359,30 @@ def test_a_prompt_is_named_once_of_the_fastest_cell_with_it() -> None:
     study = study_of(*make_frames(outcomes, axes=axes))
     said = " ".join(fastest_clauses(fastest_of(study.scalings, study.family), study.all_series))
     assert "with a prompt of 256 tokens is llama.cpp on two nodes with" in said
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "predicted"])
+def test_no_fitted_gain_of_a_link_is_beyond_the_bound_of_the_same_cell(
+    kind: str, tmp_path: Path
+) -> None:
+    """“No faster link gains more” holds for what the cost model expects of links, too."""
+    study = predicted_study() if kind == "predicted" else KINDS[kind](tmp_path)
+    for part in _of_each_part(study):
+        bounds = {
+            (one.engine, one.subject): one.value for one in named(findings(part), "no waiting")
+        }
+        for gain in gains_of(part.bases):
+            bound = bounds.get((gain.basis.engine, starting_from(gain)), math.inf)
+            if str(gain.change) in OF_WAITING:
+                assert gain.high <= bound * 1.001
+
+
+def test_a_fit_that_expects_more_of_a_link_than_the_engine_waits_is_held_to_the_bound() -> None:
+    """The engine says that it waits for a twentieth of its time: no link makes up for more."""
+    (basis,) = predicted_study(a_machine(rate=0.3), models=(SMALL, MODEL)).bases
+    free = {str(one.change): one for one in gains_of([basis])}
+    measured = tuple(replace(one, sync_ms=one.total_ms / 20) for one in basis.measured)
+    held = {str(one.change): one for one in gains_of([replace(basis, measured=measured)])}
+    assert free[LINK].times > 20 / 19
+    assert held[LINK].high == pytest.approx(20 / 19)
+    assert held[MEMORY].times == pytest.approx(free[MEMORY].times)
