@@ -51,6 +51,7 @@ def trial_energy(
     """Columns of table `trials`; joules of all nodes only if each counted, for itself alone.
 
     What plugs counted is in separate columns: it is more than what counters in machines count.
+    Of several deployments at once, each node counts while its own root runs; plugs are not read.
 
     Args:
         run: of the trial.
@@ -58,8 +59,6 @@ def trial_energy(
         record: of the attempt that counts.
         measured: what it gave.
     """
-    if record.deployments:  # a window each, and the tokens here are those of one
-        return {}
     columns = _at_the_wall(nodes, record, measured)
     if not nodes or run.share_machine(nodes):
         return columns
@@ -74,9 +73,14 @@ def trial_energy(
     return {
         **columns,
         **_divided("energy_j", total_j, measured),
-        "energy_window_s": used[0].window_s,
+        "energy_window_s": _window_s(used, record),
         "energy_counters": "; ".join(dict.fromkeys(", ".join(one.joules) for one in used)),
     }
+
+
+def _window_s(used: Sequence[NodeEnergy], record: AttemptRecord) -> float:
+    """The root's window, or the longest of several deployments."""
+    return max(one.window_s for one in used) if record.deployments else used[0].window_s
 
 
 def _at_the_wall(
@@ -105,7 +109,7 @@ def _divided(column: str, total_j: float, measured: Measurement) -> dict[str, fl
     answers = measured.answers
     tokens = sum(answer.tokens for answer in answers)
     if not answers and measured.decode is not None:
-        tokens = measured.decode.tokens
+        tokens = (measured.at_once or measured.decode).tokens
     return {
         column: total_j,
         f"{column}_per_token": total_j / tokens if tokens else None,

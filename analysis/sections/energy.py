@@ -14,6 +14,7 @@ from analysis.cells.energy import (
     gpu_energy_frame,
     unmeasured,
 )
+from analysis.cells.labels import users_at_once
 from analysis.cells.tabulate import Table, frame_table
 from analysis.sections.wall import wall_parts
 from analysis.study import Study
@@ -32,6 +33,10 @@ OF_ANSWERS = (
 OF_PROCESS = (
     "Counted from the start of the root's process to its end: this includes loading the model, "
     "distributing it to the workers and prefill."
+)
+OF_ALL = (
+    "Of several deployments at once, each node is counted while its own root runs, and the window "
+    "is the longest of them. Joules are those of all nodes, tokens those of all users."
 )
 GPU_SHARE = (
     "The GPUs' share: the boards of the GPUs that computed, by NVML's counters, and nothing else. "
@@ -76,6 +81,8 @@ def _measured(study: Study, data: pd.DataFrame) -> Tabled:
         say(COUNTERS, counters=", ".join(kinds)),
         _window(study),
     ]
+    if any(users_at_once(series.params) > 1 for series in study.on_nodes):
+        notes.append(say(OF_ALL))
     if data["lowest"].notna().any():
         notes.append(say(SPREAD, figure="J/answer" if has_answers else "J/token"))
     return Tabled("Energy", _table(data, COLUMNS), tuple(notes), File("energy", data))

@@ -15,8 +15,9 @@ import pytest
 from pydantic import ValidationError
 
 from collect.account import Account
-from collect.attempt import AttemptRecord, check_logs
+from collect.attempt import AttemptRecord, NodeEnergy, check_logs
 from collect.cells import CellRecord
+from collect.energy import trial_energy
 from collect.measurement import Measurement, Phase
 from collect.parsers.at_once import measured_at_once
 from collect.tables import build_tables
@@ -187,6 +188,27 @@ def test_a_trial_runs_all_deployments_and_keeps_their_logs(tmp_path: Path) -> No
     assert alone["all_tokens_per_s"].tolist() == alone["decode_tokens_per_s"].tolist()
     assert (rows["all_tokens_per_s"] > 0).all()
     assert (rows["sum_tokens_per_s"] >= rows["slowest_tokens_per_s"]).all()
+
+
+def test_energy_of_all_nodes_is_divided_by_the_tokens_of_all_users(tmp_path: Path) -> None:
+    result, _ = measure(tmp_path, everywhere(tmp_path), study("4x1"))
+    run = Account.read(result.folder).manifest
+    apart = {name: {**facts, "boot_id": name} for name, facts in run.nodes.items()}
+    run = run.model_copy(update={"nodes": apart})
+    record = attempts(tmp_path)[0]
+    used = {
+        name: NodeEnergy(joules={"RAPL package-0": 10.0 + place}, window_s=2.0 + place)
+        for place, name in enumerate(("pi1", "pi2", "pi3", "pi4"))
+    }
+    measured = measured_at_once([alone(100, 10.0)] * 4, [10.0, 10.5, 11.0, 12.0])
+    found = trial_energy(
+        run, run.cells[0].nodes, record.model_copy(update={"energy": used}), measured
+    )
+    assert found["energy_j"] == pytest.approx(46.0)
+    assert found["energy_j_per_token"] == pytest.approx(46.0 / 400)
+    assert found["energy_window_s"] == pytest.approx(5.0)
+    missing = record.model_copy(update={"energy": {"pi1": used["pi1"]}})
+    assert "energy_j" not in trial_energy(run, run.cells[0].nodes, missing, measured)
 
 
 def test_they_run_at_the_same_time(tmp_path: Path) -> None:
