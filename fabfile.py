@@ -17,6 +17,7 @@ from verbs.results import history, parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
 from verbs.sharing import export_run, import_run
 from verbs.tuning import tune
+from verbs.two_runs import compare_runs
 from verbs.verb import PROJECT
 from verbs.watching import watch
 from verbs.what_if import what_if
@@ -26,6 +27,7 @@ __all__ = [
     "check_agreement",
     "cite",
     "compare",
+    "compare_runs",
     "convert",
     "doctor",
     "export_run",

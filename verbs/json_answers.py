@@ -15,6 +15,7 @@ from core.json_answer import schema_of
 
 ANSWERS = {
     "cite": "collect.citing.cite_answer:CiteAnswer",
+    "compare-runs": "analysis.two_runs.compare_runs_answer:CompareRunsAnswer",
     "doctor": "experiments.doctor.doctor_answer:DoctorAnswer",
     "history": "experiments.disk.history:HistoryAnswer",
     "lab-status": "experiments.fleet.lab:LabAnswer",

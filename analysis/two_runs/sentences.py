@@ -1,0 +1,154 @@
+"""What two runs show, in sentences: the verdict, how sure it is, and what it does not cover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from analysis.cells.family import Claim
+from analysis.cells.scaling import SPEED
+from analysis.text.sentence import Sentence, say
+from analysis.text.wording import bare_percent, listing, number, percent, plural, ratio, within
+from analysis.two_runs.changes import METHOD, TOOLKIT
+from analysis.two_runs.comparison import TwoRuns
+from analysis.two_runs.quality import WORDS
+from analysis.two_runs.speeds import SpeedChange
+
+SLOWER = "Slower in {cells} of {all}: {what} of {cell} is {ratio} times that of the baseline{rest}."
+FASTER = "Faster in {cells} of {all}: {what} of {cell} is {ratio} times that of the baseline{rest}."
+BOTH = "{slower} {faster}"
+AND_MORE = "; the others are in the table"
+ALL_SAME = "The same within {margin} in all {all} that were compared."
+NOTHING = "No difference between the runs is shown in {all} that were compared."
+NOT_JUDGED = "Too few trials for a verdict: six of a cell are needed in both runs."
+NO_SPEED = "No speed of these runs can be compared."
+LOST = "Every trial failed in the contender, and not in the baseline: {cells}."
+WORSE = "{what} is worse in {cells}."
+BETTER = "{what} is better in {cells}."
+APART = (
+    "The runs were not measured in turn: {days} are between them. What else was different then, "
+    "such as heat, load or a kernel, is in the ratios, too."
+)
+ASSUMED = (
+    "It is assumed that two runs of the same differ by at most {bound} in 95 % of cases. If they "
+    "differ by more on this cluster, verdicts are wrong more often ({page}). Measure it: from four "
+    "runs of the same matrix on, their differences are used instead."
+)
+PAGE = "docs/compare-runs.md"
+ASSUMED_FEW = "{runs} of the same cells are there, which are too few to know how far runs differ."
+MEASURED = (
+    "How far runs of the same differ was measured on {runs} of the same cells: by at most {bound} "
+    "in 95 % of cases, for {what}."
+)
+UNKNOWN_CAUSE = (
+    "Nothing that is recorded was changed. A difference is then one between two runs of the same."
+)
+CAUSES = (
+    "A ratio is of all that was changed together ({kinds}), and of what was not recorded: two runs "
+    "cannot show which of it is the cause."
+)
+CONTROLS = (
+    "{cells} were not changed. They differ by {most} at most: that is the day. Other cells "
+    "are only called faster or slower if they also differ from these."
+)
+ODD = "In the {side}: {what}"
+BROKEN_LIMIT = "Beyond the limit of {limit}: {cells}."
+SPEED_OF = "{cell} ({what})"
+WITHIN_LIMIT = "No speed is shown to be slower by more than {limit}."
+
+
+def headline(found: TwoRuns) -> Sentence:
+    """The answer, one sentence."""
+    if not found.speeds:
+        return say(NO_SPEED)
+    if not found.is_judged:
+        return say(NOT_JUDGED)
+    slower, faster = found.found(Claim.SLOWER), found.found(Claim.FASTER)
+    told = [
+        _spoken(template, own, len(found.speeds))
+        for template, own in ((SLOWER, slower), (FASTER, faster))
+        if own
+    ]
+    if len(told) > 1:
+        return say(BOTH, slower=told[0], faster=told[1])
+    if told:
+        return told[0]
+    speeds = plural(len(found.speeds), "speed")
+    if len(found.found(Claim.SAME)) == len(found.speeds):
+        return say(ALL_SAME, margin=within(found.margin), all=speeds)
+    return say(NOTHING, all=speeds)
+
+
+def _spoken(template: str, own: Sequence[SpeedChange], count: int) -> Sentence:
+    first = [one for one in own if one.asked.what == SPEED] or own
+    most = max(first, key=lambda one: abs(one.means.log))
+    return say(
+        template,
+        cells=len(own),
+        all=plural(count, "speed"),
+        what=most.asked.what,
+        cell=most.asked.name,
+        ratio=ratio(most.means.ratio),
+        rest=say(AND_MORE) if len(own) > 1 else "",
+    )
+
+
+def details(found: TwoRuns) -> Iterator[Sentence]:
+    """Further findings."""
+    limit = found.asked.limit
+    if limit is not None and found.is_judged:
+        told = bare_percent(limit)
+        cells = [say(SPEED_OF, cell=one.asked.name, what=one.asked.what) for one in found.beyond]
+        yield (
+            say(BROKEN_LIMIT, limit=told, cells=listing(cells))
+            if cells
+            else say(WITHIN_LIMIT, limit=told)
+        )
+    if found.lost:
+        yield say(LOST, cells=listing([pair.name for pair in found.lost]))
+    for verdict, template in zip(list(WORDS.values())[1::-1], (WORSE, BETTER), strict=True):
+        own = [one for one in found.quality if one.verdict == verdict]
+        for what in dict.fromkeys(one.what for one in own):
+            cells = [one.name for one in own if one.what == what]
+            yield say(template, what=what, cells=listing(cells))
+
+
+def caveats(found: TwoRuns) -> Iterator[Sentence]:
+    """What a reader must know before quoting the answer."""
+    between = abs(found.contender.run.created_at - found.baseline.run.created_at) / 86_400
+    days = plural(round(between), "day") if between >= 1 else "hours"
+    yield say(APART, days=days)
+    kinds = [one.kind for one in found.changes if one.kind not in (METHOD, TOOLKIT)]
+    named = listing(list(dict.fromkeys(kinds)))
+    yield say(CAUSES, kinds=named) if kinds else say(UNKNOWN_CAUSE)
+    yield from _between(found)
+    yield from _controls(found)
+    for side, study in (("baseline", found.baseline), ("contender", found.contender)):
+        for odd in (*study.warnings, *study.steadiness.oddities):
+            yield say(ODD, side=side, what=odd)
+
+
+def _between(found: TwoRuns) -> Iterator[Sentence]:
+    told = found.between[SPEED]
+    if told.is_assumed:
+        yield say(ASSUMED, bound=percent(told.bound), page=PAGE)
+        if told.runs:
+            yield say(ASSUMED_FEW, runs=plural(told.runs, "run"))
+        return
+    for what, one in found.between.items():
+        if not one.is_assumed:
+            yield say(MEASURED, runs=plural(one.runs, "run"), bound=percent(one.bound), what=what)
+
+
+def _controls(found: TwoRuns) -> Iterator[Sentence]:
+    controls = [one for one in found.speeds if not one.asked.is_changed and one.means.is_tried]
+    if controls and any(one.asked.is_changed for one in found.speeds):
+        most = max(abs(one.means.log) for one in controls)
+        names = {one.asked.key for one in controls}
+        yield say(CONTROLS, cells=plural(len(names), "cell"), most=percent(math.expm1(most)))
+
+
+def shown_ratio(one: SpeedChange) -> str:
+    """A ratio with its interval; of too few trials without one."""
+    found = one.means.ratio
+    return ratio(found) if found.low is not None else number(found.value)
