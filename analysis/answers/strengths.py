@@ -15,7 +15,7 @@ from analysis.answers.detail import Detail
 from analysis.answers.prices import cost_of_system, in_currency
 from analysis.answers.systems import INTERNET, SystemAnswers
 from analysis.cells.family import Family, standing
-from analysis.text.sentence import say
+from analysis.text.sentence import reported, say
 from analysis.text.wording import bare, listing, number, percent, plural
 from collect.ratings import RUBRICS
 from collect.tables import Tables
@@ -398,7 +398,7 @@ def _failures(system: SystemAnswers, attempts: pd.DataFrame) -> list[Statement]:
     if failed.empty:
         return []
     causes = failed["cause"].dropna()
-    why = say(": {cause}", cause=bare(str(causes.iloc[0]))) if len(causes) else ""
+    why = say(": {cause}", cause=bare(reported(str(causes.iloc[0])))) if len(causes) else ""
     return [
         Statement(
             say(

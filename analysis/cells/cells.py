@@ -18,7 +18,7 @@ from analysis.cells.gpus import UsedGpu, gpus_used
 from analysis.cells.labels import FIRST_NODES, GROUPS, ON, in_words, named_by, varying_axes
 from analysis.cells.quota import on_quota
 from analysis.statistics.stats import Estimate, estimate
-from analysis.text.sentence import Sentence, say, together
+from analysis.text.sentence import Sentence, reported, say, together
 from analysis.text.wording import listing, plural
 from collect.account import STATES
 from collect.cells import CellRecord
@@ -291,7 +291,7 @@ def _attempts(trials: pd.DataFrame, attempts: pd.DataFrame | None) -> dict[str, 
         cell_id: Attempts(
             good[cell_id],
             thrown[cell_id],
-            tuple(cause for cause, _ in causes.get(cell_id, Counter()).most_common()),
+            tuple(reported(cause) for cause, _ in causes.get(cell_id, Counter()).most_common()),
         )
         for cell_id in good | thrown
     }
@@ -307,7 +307,10 @@ def _result(
     states = Counter(rows["state"])
     told = zip(rows["state"], rows["reason"], strict=True)
     reasons = [
-        *dict.fromkeys(str(why) for state, why in told if state != "done" and not pd.isna(why))
+        reported(why)
+        for why in dict.fromkeys(
+            str(why) for state, why in told if state != "done" and not pd.isna(why)
+        )
     ]
     emulated = [name for name in record.nodes if name in all_emulated]
     if emulated:

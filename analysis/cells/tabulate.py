@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.cells.cells import CellResult, Series
 from analysis.cells.scaling import Point, Scaling
 from analysis.statistics.stats import karp_flatt
-from analysis.text.sentence import say, together
+from analysis.text.sentence import reported, say, together
 from analysis.text.wording import DASH, NOTHING, interval, number, percent, ratio
 from collect.run import RunManifest
 from core.record import Scalar
@@ -187,7 +187,9 @@ def failure_table(
     for series, cell in cells.values():
         head = [series.label, str(cell.nodes)]
         if cell.counts["unavailable"]:
-            reason = cell.record.unavailable or together(cell.reasons, "; ") or NOTHING
+            reason = (
+                reported(cell.record.unavailable or "") or together(cell.reasons, "; ") or NOTHING
+            )
             rows.append([*head, _how_many(cell, "unavailable"), "unavailable", reason])
         if cell.counts["pending"] and not cell.attempts.made and cell.reasons:
             rows.append(
@@ -211,7 +213,7 @@ def failure_table(
                     attempt=row["attempt"],
                 ),
                 f"{row['outcome']}{ended.get(str(states[trial]), '')}",
-                plain(row["cause"]),
+                reported(plain(row["cause"])),
             ]
         )
     if not rows:

@@ -21,7 +21,7 @@ from analysis.charts.languages import ending_of_files, in_language
 from analysis.charts.selection import Selection
 from analysis.statistics.stats import LEVEL
 from analysis.text.csv_file import write_csv
-from analysis.text.sentence import Sentence, say, together, translated
+from analysis.text.sentence import Sentence, reported, say, together, translated
 from analysis.text.wording import interval, nodes
 from core.foreign import visible
 from core.language.choice import ENGLISH, language
@@ -300,7 +300,8 @@ def footnotes_of(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
     notes: Notes = {}
     lines: list[str] = []
     reasons: dict[str, int] = {}
-    for key, state, reason in frames.missing_cells(data):
+    for key, state, why in frames.missing_cells(data):
+        reason = reported(why)
         text = say("{state}: {reason}", state=state, reason=reason) if reason != state else state
         if text not in reasons:
             reasons[text] = len(reasons) + 1

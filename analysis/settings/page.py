@@ -16,7 +16,7 @@ from analysis.pages import write_pages
 from analysis.references import with_numbers
 from analysis.settings.chart import setting_chart
 from analysis.settings.judgement import WHAT, TuningVerdict, setting_in_words
-from analysis.text.sentence import say, together
+from analysis.text.sentence import reported, say, together
 from analysis.text.wording import NOTHING, number, plural, ratio
 from collect.search import Confirmation, TriedSetting, TuningResult
 from core.durable import writing
@@ -250,7 +250,7 @@ def _rungs(searched: TuningResult) -> Section:
 
 def _failures(searched: TuningResult, failures: list[TriedSetting]) -> Section:
     rows: list[list[str | Text]] = [
-        [_named(searched, one), FATES[one.fate], Text(one_line(one.cause or "", 300))]
+        [_named(searched, one), FATES[one.fate], Text(reported(one_line(one.cause or "", 300)))]
         for one in failures
     ]
     tabled = Tabled("What did not work", table(("Setting", "Fate", "Cause"), rows))

@@ -14,7 +14,7 @@ from core.language.catalogue import catalogue_of, has_words
 from core.language.choice import ENGLISH, language
 from core.language.filling import filled
 
-_JOINTS = re.compile(r"(; |, | · |: | and )")
+_JOINTS = re.compile(r"(; |, | · |: | and | \(|\))")
 """Where a text of several parts is cut, each part looked up alone."""
 
 
@@ -147,6 +147,22 @@ def verbatim(text: str) -> Sentence:
     return Sentence("{text}", {"text": text}, lambda: text)
 
 
+def reported(text: str) -> Sentence:
+    """Make a message that a run has stored: in another language it is recognised, or quoted."""
+    return Sentence("{text}", {"text": text}, lambda: _recognised_or_quoted(text))
+
+
+def _recognised_or_quoted(text: str) -> str:
+    found = _known(language(), text)
+    if found is None:
+        misses.missed(text)
+    return (
+        f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"
+        if found is None
+        else found
+    )
+
+
 def _of_template(template: str, places: Mapping[str, object]) -> str:
     found = catalogue_of(language()).of(template)
     if found is None and has_words(template):
@@ -172,12 +188,12 @@ def _known(code: str, text: str) -> str | None:
     catalogue = catalogue_of(code)
     if (found := catalogue.of(text)) is not None:
         return found
-    if (made := catalogue.recognised(text)) is not None:
-        return _of_template(made.template, made.places)
     parts = _JOINTS.split(text)
-    if len(parts) == 1:
-        return None
-    known = [_known(code, part) if part != text else None for part in parts]
+    known = [_known(code, part) for part in parts[::2]] if len(parts) > 1 else [None]
+    if not all(known) and (made := catalogue.recognised(text)) is not None:
+        return _of_template(made.template, made.places)
     if not any(known):
         return None
-    return "".join(own or part for own, part in zip(known, parts, strict=True))
+    told = (own or part for own, part in zip(known, parts[::2], strict=True))
+    joints = (catalogue.of(joint) or joint for joint in (*parts[1::2], ""))
+    return "".join(f"{part}{joint}" for part, joint in zip(told, joints, strict=True))

@@ -112,7 +112,7 @@ def thrown_away(cells: Sequence[CellResult]) -> str:
     )
     if not causes:
         return told
-    return say(WITH_REASON, what=told, why=f"{bare(causes[0])}{'; …' if causes[1:] else ''}")
+    return say(WITH_REASON, what=told, why=bare(causes[0]) + ("; …" if causes[1:] else ""))
 
 
 def _where(cell: CellResult, cells: Sequence[CellResult]) -> str:

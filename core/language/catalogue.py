@@ -15,10 +15,10 @@ from core.language.choice import ENGLISH
 
 FOLDER = Path(__file__).parent
 """Has a folder of `.po` files for each language but English."""
-TELLING = 10
-"""Letters outside its places from which a template is recognised, no matter what fills them. With
-fewer, only numbers may."""
-ANY, NUMBERS = ".+?", r"[\d.,%\u202f\u2013 -]+?"
+OF_ONE_PLACE, TELLING = 8, 14
+"""Letters outside its places from which a template is recognised, no matter what fills them: of one
+with a single place, and of others. With fewer, only a number or one word may."""
+ANY, SHORT = ".+?", r"(?:[\d.,%\u202f\u2013 -]+?|[\w.+/-]+)"
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -87,7 +87,7 @@ def _read(code: str) -> Iterator[tuple[str, str]]:
             for message in read_po(file, locale=code, abort_invalid=True):
                 ids, strings = _forms(message.id), _forms(message.string)
                 if ids[0] and strings[0] and not message.fuzzy:
-                    yield ids[0], strings[0]
+                    yield from ((text, strings[0]) for text in ids)
 
 
 def _forms(text: object) -> tuple[str, ...]:
@@ -113,7 +113,8 @@ def _is_telling(template: str) -> bool:
 def _pattern_of(template: str) -> tuple[str, str, re.Pattern[str]]:
     pieces = [(literal, name) for literal, name, *_ in Formatter().parse(template)]
     own = sum(map(len, _LETTERS.findall(literal_of(template))))
-    filling = ANY if own >= TELLING else NUMBERS
+    places = sum(name is not None for _, name in pieces)
+    filling = ANY if own >= (OF_ONE_PLACE if places == 1 else TELLING) else SHORT
     shape = "".join(
         re.escape(literal) + (f"(?P<{name}>{filling})" if name else "") for literal, name in pieces
     )
