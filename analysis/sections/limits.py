@@ -13,7 +13,7 @@ from analysis.limits.improvements import improvements_of
 from analysis.limits.limits import limits_of
 from analysis.limits.strengths import strengths_of
 from analysis.study import Study
-from analysis.text.sentence import say
+from analysis.text.sentence import say, say_of
 from analysis.verdict.fastest import Fastest, fastest_of
 from analysis.what_if.gains import Gain, gains_of
 from collect.workloads import Benchmark
@@ -85,4 +85,4 @@ def _table(findings: tuple[Assessment, ...]) -> Table:
         ]
         for one in findings
     ]
-    return table(("What", "Finding", "From", "See"), rows)
+    return table(("What", "Finding", say_of("From", "how it is known"), "See"), rows)

@@ -95,6 +95,16 @@ def say_number(n: int, one: str, several: str, **values: object) -> Sentence:
     return Sentence(one if n == 1 else several, places, lambda: _of_template(one, places))
 
 
+def say_of(word: str, what: str) -> Sentence:
+    """Make a word that means several things; a catalogue has it as `word (what)`.
+
+    Args:
+        word: a constant.
+        what: which of its meanings it has here, a constant.
+    """
+    return Sentence(word, {}, lambda: _of_template(f"{word} ({what})", {}))
+
+
 def together(sentences: Iterable[str], between: str = " ") -> Sentence:
     """Join the sentences that are not empty, each still with its own template.
 

@@ -35,7 +35,8 @@ NOT_SAID = frozenset(
 """Texts of modules that Matplotlib reads and no one else."""
 BY_HAND = frozenset({"words", "records"})
 """Files whose entries are found by looking at pages, and that nothing removes."""
-MAKERS = {"say": 0, "plural": 1, "say_number": 1, "Prose": 0}
+COMPOSED = frozenset({"plural", "say_number", "say_of"})
+"""Functions that make the text of a catalogue from their arguments."""
 _LOOKS_LIKE_PROSE = re.compile(
     r"[A-Za-z]{2,}('s)?[,.:;]? |[ /][a-z]{3,}|^[A-Z][a-z]+[a-z-]*[.:]?$|^[a-z]+:$"
     r"|\{\w+(:[^}]*)?\}.*[a-z]{2,}"
@@ -72,8 +73,8 @@ def texts_of(source: str, name: str, found: Extracted) -> None:
     tree = ast.parse(source)
     silent = set(_silent(tree))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and (maker := _called(node)) in {"plural", "say_number"}:
-            _add_counted(node, maker, name, found)
+        if isinstance(node, ast.Call) and (maker := _called(node)) in COMPOSED:
+            _add_composed(node, maker, name, found)
         if not isinstance(node, ast.Constant) or id(node) in silent:
             continue
         if isinstance(node.value, str) and _is_said(node.value):
@@ -106,10 +107,12 @@ def _called(node: ast.Call) -> str:
     return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
 
 
-def _add_counted(node: ast.Call, maker: str, name: str, found: Extracted) -> None:
+def _add_composed(node: ast.Call, maker: str, name: str, found: Extracted) -> None:
     for thing in _literals(node.args[1]) if len(node.args) > 1 else ():
         place = (name, node.lineno)
-        if maker == "plural":
+        if maker == "say_of":
+            found.add(f"{next(_literals(node.args[0]))} ({thing})", place)
+        elif maker == "plural":
             found.add(f"{{n}} {thing}", place, f"{{n}} {thing}s")
         else:
             (several,) = _literals(node.args[2])
@@ -135,8 +138,8 @@ def _silent(tree: ast.AST) -> Iterator[int]:
             called = _called(node)
             if called.endswith("Error") or called in _NO_TEXT:
                 parts = [node]
-            elif called in {"plural", "say_number"}:
-                parts = list(node.args[1:3])
+            elif called in COMPOSED:
+                parts = list(node.args[:3])
         yield from (id(inner) for part in parts for inner in ast.walk(part))
 
 
