@@ -29,6 +29,8 @@ Authorization: Bearer {TOKEN} and {KEY}
 host key {PRINT}, machine {MACHINE}, board {BOARD}, desk Kim-Schreibtisch
 owner {USER} (라즈베리2은 192.168.7.22), loopback 127.0.0.1, version 0.7.0
 """
+BOTH = "+".join(NAMES.values())
+"""The axis that names machines, which is part of what ids of cells are hashed from."""
 HIDDEN = ("Kim-Schreibtisch",)
 
 
@@ -63,6 +65,9 @@ def _change(path: Path, change) -> None:  # noqa: ANN001
 def _plan(run) -> None:  # noqa: ANN001
     run["matrix_file"] = f"/home/{USER}/llama-herd/experiments/matrices/petals_links.yml"
     run["command"] = ["fab", "run-matrix", "--inventory", f"/home/{USER}/fleet/raspi-kim.yml"]
+    run["axes"]["on"] = [BOTH]
+    for cell in run["cells"]:
+        cell["params"]["on"] = BOTH
     first, second = run["nodes"].values()
     first |= {
         "address": "192.168.7.21",
@@ -73,6 +78,7 @@ def _plan(run) -> None:  # noqa: ANN001
 
 
 def _vouched(record, attempt: Path) -> None:  # noqa: ANN001
+    record["params"]["on"] = BOTH
     for name in record["file_bytes"]:
         content = (attempt / name).read_bytes()
         record["file_bytes"][name] = len(content)

@@ -75,6 +75,20 @@ def test_the_first_node_is_the_root_and_addresses_follow_the_order_of_nodes(open
     assert "node-2은 192.0.2.2" in log
 
 
+def test_ids_that_are_hashes_of_names_are_others(run: Path, opened: Path) -> None:
+    first, second = (
+        json.loads(next(folder.glob(pattern)).read_text())
+        for folder, pattern in ((run, "run.json"), (opened, "results/*/run.json"))
+    )
+    assert [cell["params"]["on"] for cell in second["cells"]] == ["node-1+node-2"] * 2
+    before, after = ({cell["cell_id"] for cell in one["cells"]} for one in (first, second))
+    assert len(after) == len(before)
+    assert not before & after
+    assert first["plan_id"] != second["plan_id"]
+    names = " ".join(path.as_posix() for path in opened.rglob("*"))
+    assert not any(cell_id in names for cell_id in before)
+
+
 def test_what_was_measured_is_the_same(run: Path, opened: Path, tmp_path: Path) -> None:
     shared = next(opened.glob("results/*"))
     before, after = Account.read(run), Account.read(shared)
