@@ -11,9 +11,13 @@ from core.errors import HerdError
 from verbs.verb import JSON_HELP, say, say_besides, say_json, verb
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from collect.citing.bib_file import BibFile
+    from collect.citing.checking import BibProblem
     from core.bibtex import BibEntry
 
+MOST_UNASKED = 3
 ACTIONS = ("add", "check", "list")
 TYPED = ("author", "title", "journal", "booktitle", "publisher", "year", "volume", "number",
          "pages", "url", "note")  # fmt: skip
@@ -48,6 +52,7 @@ def name_cite_words(words: list[str]) -> None:
         "kind": "of entry: article, book, inproceedings, misc …",
         **dict.fromkeys(TYPED, "the field, typed in: nothing is asked of the network then"),
         "author": "names, as `Family, Given and Family, Given`",
+        "online": "check: also ask each address whether there is still something",
         "json": JSON_HELP,
         "study": "folder of the study (default: LLAMA_HERD_STUDY, or study/)",
     },
@@ -69,6 +74,7 @@ def cite(
     pages: str | None = None,
     url: str | None = None,
     note: str | None = None,
+    online: bool = False,
     json: bool = False,
     study: str | None = None,
 ) -> None:
@@ -84,12 +90,14 @@ def cite(
         raise HerdError(f"fab cite {what}: write one of {', '.join(ACTIONS)} behind `fab cite`.")
     if what != "add" and (words or typed or key or kind):
         raise HerdError(f"fab cite {what} takes only --json and --study.")
+    if online and what != "check":
+        raise HerdError("--online is for fab cite check.")
     if what == "add":
         if json or len(words) > 1:
             raise HerdError("fab cite add: give one DOI, arXiv number or address, without --json.")
         _add(file, words, typed, key or "", kind or "")
     elif what == "check":
-        _check(file, as_json=json)
+        _check(file, online=online, as_json=json)
     else:
         _list(file, as_json=json)
 
@@ -124,13 +132,14 @@ def _add(file: BibFile, words: list[str], typed: dict[str, str], key: str, kind:
         say(f"{file.path}: {added.key} is there already, with all fields.")
 
 
-def _check(file: BibFile, *, as_json: bool) -> None:
+def _check(file: BibFile, *, online: bool, as_json: bool) -> None:
     from analysis.references.shipped import shipped
     from collect.citing.checking import cited_in, problems_of
     from collect.citing.cite_answer import CiteAnswer, CiteProblem, entry_of
 
     found = file.read()
     problems = list(problems_of(file.path, found, cited_in(file.folder), shipped().by_key))
+    problems += _dead(file, found.entries) if online else []
     if as_json:
         say_json(
             CiteAnswer(
@@ -146,6 +155,30 @@ def _check(file: BibFile, *, as_json: bool) -> None:
         say(f"{len(found.entries)} references, {wrong} to fix, {len(problems) - wrong} not cited.")
     if any(one.kind != "unused" for one in problems):
         raise Exit(code=1)
+
+
+def _dead(file: BibFile, entries: Iterable[BibEntry]) -> Iterator[BibProblem]:
+    """Ask the address of each entry, one after the other; three that cannot be asked end it."""
+    from analysis.references.shipped import address
+    from collect.citing.checking import BibProblem
+    from experiments.citing.fetch import is_gone
+
+    unasked = 0
+    for entry in entries:
+        where, place = f"{file.path.name}, line {entry.line}", address(entry)
+        if not place.startswith("https://"):
+            continue
+        try:
+            if is_gone(place):
+                yield BibProblem(
+                    "dead", where, entry.key, f"{place} answers that nothing is there."
+                )
+        except OSError as error:
+            say_besides(f"{where}: {entry.key} was not asked online: {error.strerror}.")
+            unasked += 1
+        if unasked == MOST_UNASKED:
+            say_besides("Nothing further is asked online.")
+            return
 
 
 def _as_dict(problem: object) -> dict[str, str]:

@@ -12,7 +12,7 @@ from collect.citing.works import FIELDS
 from core.bibtex import BibEntry, Bibliography
 from core.foreign import one_line
 
-ProblemKind = Literal["broken", "missing", "empty", "unread", "undefined", "unused"]
+ProblemKind = Literal["broken", "missing", "empty", "unread", "undefined", "unused", "dead"]
 NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "article": (("author",), ("title",), ("journal",), ("year",)),
     "book": (("author", "editor"), ("title",), ("publisher",), ("year",)),

@@ -12,7 +12,8 @@ class CiteProblem(JsonPart):
 
     Attributes:
         kind: `broken` (not BibTeX), `missing` or `empty` (a field), `unread` (a field that no style
-            knows), `undefined` (a text cites it, no entry has it), `unused` (no text cites it).
+            knows), `undefined` (a text cites it, no entry has it), `unused` (no text cites it),
+            `dead` (with `--online`: its address answers that there is nothing).
         where: file and line.
         key: of the entry; empty where there is none.
         text: what is wrong and what would be right.

@@ -28,6 +28,8 @@ SECONDS = 20.0
 SECONDS_OF_SILENCE = 8.0
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
+GONE = frozenset({404, 410})
+"""Statuses of HTTP that say so; any other may be a server that refuses programs."""
 _AGENT = "llama-herd (fab cite)"
 BY_HAND = (
     'Without a network, give the fields yourself: fab cite add {name} --title "…" --author '
@@ -93,6 +95,34 @@ def look_up(
             f"Looking up {one_line(work.name, 200)}: {error}. Nothing was added. "
             + BY_HAND.format(name=one_line(work.name, 200))
         ) from None
+
+
+def is_gone(address: str, registries: Registries | None = None, seconds: float = SECONDS) -> bool:
+    """Whether an address, or a registry of a DOI, answers that there is nothing.
+
+    Args:
+        address: of a reference.
+        registries: where DOIs are asked.
+        seconds: how long it may take in all.
+
+    Raises:
+        OSError: it could not be asked, which says nothing about it.
+    """
+    places = registries or Registries()
+    until = time.monotonic() + seconds
+    own = {urlsplit(places.doi).hostname, urlsplit(places.arxiv).hostname}
+    try:
+        with requests.Session() as session:
+            for _ in range(MOST_REDIRECTS):
+                _require_public(address, own)
+                answer = _ask(session, address, "*/*", places, until)
+                answer.close()
+                if not answer.is_redirect or address.startswith(f"{places.doi}/"):
+                    return answer.status_code in GONE
+                address = urljoin(address, answer.headers.get("location", ""))
+    except _NoAnswerError as error:
+        raise OSError(None, str(error)) from None
+    return False
 
 
 def _get(address: str, accept: str, places: Registries, seconds: float) -> str:

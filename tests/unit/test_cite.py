@@ -27,7 +27,7 @@ from collect.citing.works import Work, citation_key, cleaned, work_of
 from core.bibtex import read_bibtex, without_latex
 from core.errors import HerdError
 from experiments.citing import fetch
-from experiments.citing.fetch import Registries, look_up
+from experiments.citing.fetch import Registries, is_gone, look_up
 
 HAND = """% my own notes: keep!
 @string{cacm = "Communications of the ACM"}
@@ -418,3 +418,25 @@ def test_without_trust_and_without_a_network_nothing_is_taken(registry: Registry
     with pytest.raises(HerdError, match=r"cannot be reached.*give the fields yourself"):
         look_up(DOI, closed)
     assert fetch.Registries().doi.startswith("https://")
+
+
+def test_an_address_is_gone_only_if_its_server_says_so(registry: Registry) -> None:
+    registry.answers |= {
+        "/10.1/moved": says(b"", 302, {"Location": "https://192.168.1.1/"}),
+        "/10.1/gone": says(b"", 404),
+        "/page": says(b"", 301, {"Location": "/page2"}),
+        "/page2": says(b"", 410),
+        "/shy": says(b"", 403),
+        "/busy": says(b"", 503),
+    }
+    at = Registries(registry.url, registry.url, registry.certificate)
+    pages = Registries("https://doi.invalid", registry.url, registry.certificate)
+    assert not is_gone(f"{registry.url}/10.1/moved", at)
+    assert is_gone(f"{registry.url}/10.1/gone", at)
+    assert is_gone(f"{registry.url}/page", pages)
+    assert not is_gone(f"{registry.url}/shy", pages)
+    assert not is_gone(f"{registry.url}/busy", pages)
+    with pytest.raises(OSError, match="not https"):
+        is_gone("http://127.0.0.1/x", pages)
+    with pytest.raises(OSError, match="not on the Internet"):
+        is_gone("https://10.0.0.1/x", pages)
