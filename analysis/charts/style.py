@@ -86,7 +86,7 @@ def cut_to_fit(text: str, most: int = TITLE_CHARACTERS) -> str:
     """
     if len(text) <= most:
         return text
-    tail = (most - 1) // 2
+    tail = (most - 1) * 2 // 3
     return f"{text[: most - 1 - tail]}…{text[-tail:]}"
 
 
