@@ -28,8 +28,8 @@ LOG_FILE = "log.md"
 RECORDED_FILE = ".recorded"
 """Names of the runs whose line was written, one a line: also of those that a person deleted."""
 LARGEST_BYTES = 1 << 24
-LOCK_SECONDS = 10.0
-"""So long another writer is waited for; one takes milliseconds."""
+LOCK_SECONDS = 60.0
+"""So long other writers are waited for; one takes milliseconds, and seconds in a log of years."""
 TRIES = 20
 _BOM = b"\xef\xbb\xbf"
 _CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: [^\r\n]*)?$", re.MULTILINE)
@@ -153,10 +153,13 @@ class LogFile:
         """Return the log after a change, looked at again."""
         log = log_of(text, self.path.name)
         words = LANGUAGES[self.language_of(log)]
-        log = log_of(patched(text, numbered(log)), self.path.name)
+        if numbers := list(numbered(log)):
+            log = log_of(patched(text, numbers), self.path.name)
         patches = make(log, words)
+        if not patches:
+            return log
         changed = log_of(patched(log.outline.text, patches), self.path.name)
-        self._require_found(log, changed, place if patches else None)
+        self._require_found(log, changed, place)
         return changed
 
     def _require_found(self, log: Log, changed: Log, place: LogPlace | None) -> None:
@@ -238,11 +241,17 @@ class LogFile:
         return True
 
 
+def words_of_link(name: str) -> str:
+    """Return the name of a run as the words of a link: none of it is Markdown."""
+    return re.sub(r"([\[\]\\`<>*])", r"\\\1", name)
+
+
 def is_recorded(log: Log, name: str) -> bool:
     """Whether an item of a day links to a run by its name."""
     outline = log.outline
     return any(
-        f"[{name}](" in outline.text[outline.starts[item.first] : outline.starts[item.after]]
+        f"[{words_of_link(name)}]("
+        in outline.text[outline.starts[item.first] : outline.starts[item.after]]
         for region in log.regions
         if region.place.day
         for item in region.items

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from collect.diary import patch
 from collect.diary.dates import asked_day, asked_week
-from collect.diary.file import LogFile
+from collect.diary.file import LogFile, words_of_link
 from collect.diary.log import Log, LogPlace, Task
 from collect.diary.patch import Patch, Wish
 from collect.diary.words import Kind, Words
@@ -173,4 +173,4 @@ def add_run(file: LogFile, link: RunLink, label: str, text: str, moment: datetim
 def link_to(file: LogFile, link: RunLink) -> str:
     """Return a link to a report as Markdown, relative to the log where that is possible."""
     target = os.path.relpath(link.page.resolve(), file.path.resolve().parent)
-    return f"[{link.name}]({quote(Path(target).as_posix())})"
+    return f"[{words_of_link(link.name)}]({quote(Path(target).as_posix())})"

@@ -89,7 +89,7 @@ class Outline:
         self.starts = [0]
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line))
-        tokens = _PARSER.parse(text)
+        tokens = _BLOCKS.parse(text)
         self.headings = tuple(_headings(tokens))
         self.blocks = tuple(self._blocks(tokens))
 
@@ -102,12 +102,6 @@ class Outline:
     def is_blank(self, line: int) -> bool:
         """Whether a line has nothing but blanks; so has one after the end."""
         return line >= len(self.lines) or not self.lines[line].strip()
-
-    def line_of(self, offset: int) -> int:
-        """Return the number of the line that an offset is in, from 1, as editors count."""
-        return (
-            self.text.count("\n", 0, offset) + len(re.findall(r"\r(?!\n)", self.text[:offset])) + 1
-        )
 
     def _blocks(self, tokens: Sequence[Token]) -> Iterator[Block]:
         for place, token in enumerate(tokens):
@@ -157,7 +151,7 @@ class Outline:
 def _headings(tokens: Sequence[Token]) -> Iterator[Heading]:
     for place, token in enumerate(tokens):
         if token.type == "heading_open" and token.level == 0 and token.map:
-            title = text_of(tokens[place + 1])
+            title = plain_text(tokens[place + 1].content)
             yield Heading(int(token.tag[1]), title, token.map[0], token.map[1])
 
 
@@ -181,3 +175,5 @@ def text_of(token: Token) -> str:
 
 
 _PARSER = MarkdownIt("commonmark").enable("strikethrough")
+_BLOCKS = MarkdownIt("commonmark").disable(["inline", "text_join"])
+"""Blocks alone: what is inside them is read where it is shown, which takes most of the time."""

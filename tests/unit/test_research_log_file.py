@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 from analysis.week.recorded import RecordedLine, run_line, tuned_line
 from collect.account import Account, Scrutiny
 from collect.diary import file as diary_file
+from collect.diary.entries import entries_of
 from collect.diary.file import LogFile
 from collect.diary.keep import RunLink, add_entry, add_goal, add_run
 from collect.diary.patch import Wish
@@ -34,6 +35,7 @@ WRITER = """
 import sys
 from datetime import date
 from pathlib import Path
+from collect.diary.entries import entries_of
 from collect.diary.file import LogFile
 from collect.diary.keep import add_entry
 file = LogFile(Path(sys.argv[1]))
@@ -286,3 +288,25 @@ def test_what_a_command_line_may_not_say_is_named(
     with pytest.raises(Exit, match=what):
         diary.log.body(None, word=words, study=str(file.folder), **flags)
     assert not file.path.exists()
+
+
+def test_a_name_of_a_run_that_looks_like_a_link_is_none(file: LogFile) -> None:
+    name = "a](javascript:x)[b`*c*`"
+    link = RunLink(name, file.folder.parent / "reports" / name / "index.html")
+    for _ in range(2):
+        add_run(file, link, "run", "How fast?", MOMENT)
+        (file.folder / diary_file.RECORDED_FILE).unlink(missing_ok=True)
+    (entry,) = entries_of(file.read(), TODAY)
+    assert entry.text == f"16:40 Run {name}: How fast?"
+    assert file.path.read_text().count("16:40 Run") == 1
+
+
+def test_two_years_of_entries_are_read_and_written_in_seconds(file: LogFile) -> None:
+    days = [TODAY - timedelta(days=back) for back in range(730, 0, -1)]
+    entries = "".join(f"- 14:0{n} entry {n} with `code` and [a link](x.html)\n" for n in range(8))
+    file.folder.mkdir()
+    file.path.write_text("## Diary\n\n" + "".join(f"### {day}\n\n{entries}\n" for day in days))
+    began = time.process_time()
+    add_entry(file, "one more", TODAY)
+    assert time.process_time() - began < 10
+    assert entries_of(file.read(), TODAY)[0].text == "one more"
