@@ -91,6 +91,8 @@ class CellResult:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Columns that were read before: a report asks for the same ones again and again."""
+    _texts: list[set[str]] = field(default_factory=list, init=False, repr=False, compare=False)
+    """The texts, once they were read."""
 
     @property
     def nodes(self) -> int:
@@ -167,9 +169,11 @@ class CellResult:
 
     def texts(self) -> set[str]:
         """Hashes of the texts that its trials generated, where the engine prints them."""
-        if "text_sha256" not in self.done:
-            return set()
-        return {str(value) for value in self.done["text_sha256"].dropna()}
+        if not self._texts:
+            has_any = "text_sha256" in self.done
+            told = self.done["text_sha256"].dropna() if has_any else ()
+            self._texts.append({str(value) for value in told})
+        return self._texts[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,7 @@ def fit_of(
         apart=apart,
         spreads={
             name: (problem.priors[name].spread, float(np.std(whole[:, place])))
-            for place, name in enumerate(dimensions_of(problem))
+            for place, name in enumerate(dimensions_of(problem.of))
         },
         priors=problem.priors,
     )

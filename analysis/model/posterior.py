@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -81,6 +82,8 @@ class Problem:
         layer_mb: MB of a usual layer, to which the prior of a layer's cost refers.
         priors: of coefficients and noises.
         links_known: rates of links are known, and cannot be exceeded.
+        middle: logarithms of the priors' medians, in the order of `dimensions_of`.
+        spread: of the priors, in the same order.
     """
 
     of: Features
@@ -92,6 +95,8 @@ class Problem:
     layer_mb: float
     priors: Priors
     links_known: bool
+    middle: Floats
+    spread: Floats
 
 
 def problem_of(observations: Sequence[Observation], priors: Priors) -> Problem:
@@ -109,6 +114,7 @@ def problem_of(observations: Sequence[Observation], priors: Priors) -> Problem:
     is_waiting = apart & (of.steps > 0) & (sync > 0)
     known = all(one.setting.link_mbit for one in observations if one.setting.nodes > 1)
     usual = {**CLASS_PRIORS, **({} if known else {"rate": UNKNOWN_LINK})}
+    every, names = {**usual, **priors}, dimensions_of(of)
     return Problem(
         of=of,
         total=np.log(computed),
@@ -117,8 +123,10 @@ def problem_of(observations: Sequence[Observation], priors: Priors) -> Problem:
         has_sync=is_waiting.astype(float),
         error=np.array([one.error for one in observations]),
         layer_mb=float(np.median(of.split_mb / of.layers)),
-        priors={**usual, **priors},
+        priors=every,
         links_known=known,
+        middle=np.array([math.log(every[name].median) for name in names]),
+        spread=np.array([every[name].spread for name in names]),
     )
 
 
@@ -129,7 +137,8 @@ def coefficients_at(point: Floats, layer_mb: float) -> dict[Coefficient, Floats]
     and a slow machine.
     """
     known = COEFFICIENTS[: point.shape[-1] - len(NOISES)]
-    raw = {name: np.exp(point[..., place, None]) for place, name in enumerate(known)}
+    each = np.exp(point[..., : len(known), None])
+    raw = {name: each[..., place, :] for place, name in enumerate(known)}
     raw.setdefault(ELSEWHERE, np.ones_like(raw["memory"]))
     raw["arithmetic"] = raw["arithmetic"] * raw["memory"]
     raw["layer"] = raw["layer"] * raw["memory"] * layer_mb
@@ -137,27 +146,25 @@ def coefficients_at(point: Floats, layer_mb: float) -> dict[Coefficient, Floats]
     return raw
 
 
-def dimensions_of(problem: Problem) -> tuple[str, ...]:
+def dimensions_of(of: Features) -> tuple[str, ...]:
     """Name what a point has: the coefficients that change something here, then noises."""
-    is_elsewhere = bool(np.any(problem.of.elsewhere))
+    is_elsewhere = bool(np.any(of.elsewhere))
     return (*(name for name in COEFFICIENTS if name != ELSEWHERE or is_elsewhere), *NOISES)
 
 
 def walkers_at(problem: Problem, walkers: int, seed: int) -> Floats:
     """Where walkers begin: at the priors, with the memory that makes the totals fit."""
     generator = np.random.default_rng(seed)
-    names = dimensions_of(problem)
-    middle = np.array([math.log(problem.priors[name].median) for name in names])
+    middle = problem.middle.copy()
     terms = terms_of(coefficients_at(middle, problem.layer_mb), problem.of)
     computed = sum_of(terms, COMPUTED)
     middle[0] += float(np.median(problem.total - np.log(computed)))
-    return middle + 0.2 * generator.standard_normal((walkers, len(names)))
+    return middle + 0.2 * generator.standard_normal((walkers, len(middle)))
 
 
 def sum_of(terms: Mapping[Term, Floats], names: Sequence[Term] = TERMS) -> Floats:
     """The sum of some terms."""
-    total: Floats = np.sum([terms[name] for name in names], axis=0)
-    return total
+    return reduce(np.add, [terms[name] for name in names])
 
 
 def log_density(problem: Problem, weights: Floats, point: Floats) -> Floats:
@@ -177,18 +184,16 @@ def log_density(problem: Problem, weights: Floats, point: Floats) -> Floats:
     mean = computed + np.where(problem.has_parts > 0, 0.0, synced)
     noise_total, noise_sync = (np.exp(point[..., place, None]) for place in (-2, -1))
     fits = _student(problem.total - np.log(mean), np.hypot(noise_total, problem.error))
-    off = problem.sync - np.log(np.maximum(synced, 1e-12))
-    fits = fits + problem.has_sync * _student(off, np.hypot(noise_sync, problem.error))
+    if problem.has_sync.any():
+        off = problem.sync - np.log(np.maximum(synced, 1e-12))
+        fits = fits + problem.has_sync * _student(off, np.hypot(noise_sync, problem.error))
     height: Floats = np.sum(fits * weights[:, None, :], axis=-1) + _believed(problem, point)
     return height
 
 
 def _believed(problem: Problem, point: Floats) -> Floats:
-    off = [
-        (point[..., place] - math.log(problem.priors[name].median)) / problem.priors[name].spread
-        for place, name in enumerate(dimensions_of(problem))
-    ]
-    height = -0.5 * np.sum(np.square(off), axis=0)
+    off = np.square((point - problem.middle) / problem.spread)
+    height = -0.5 * reduce(np.add, [off[..., place] for place in range(off.shape[-1])])
     if problem.links_known:
         over = np.maximum(point[..., COEFFICIENTS.index("rate")], 0.0) / LINK_LIMIT
         height = height - 0.5 * over**2
