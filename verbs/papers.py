@@ -6,9 +6,10 @@ from pathlib import Path
 
 from invoke.context import Context
 
+from core.errors import HerdError
 from verbs.verb import PROJECT, say, verb
 
-SWITCHES = ("--notebook", "-n")
+SWITCHES = ("--notebook", "-n", "--with-names", "-w")
 """Flags without a value."""
 
 
@@ -34,14 +35,18 @@ def name_runs(words: list[str]) -> None:
         "run": "name of a run; bare words after `paper` are also runs (default: the latest)",
         "to": "folder to write (default paper/RUN)",
         "notebook": "also write a Jupyter notebook that draws every chart from its CSV file",
+        "with-names": "leave names of machines, users and places as they are",
+        "hide": "a further word to replace; may be given several times",
     },
-    iterable=["run"],
+    iterable=["run", "hide"],
 )
 def paper(
     _context: Context,
     run: list[str] | None = None,
     to: str | None = None,
     notebook: bool = False,
+    with_names: bool = False,
+    hide: list[str] | None = None,
 ) -> None:
     """Write a draft of a paper on runs: LaTeX with tables and figures, and the data behind them."""
     from analysis.paper.bibliography import NAME
@@ -53,6 +58,10 @@ def paper(
     folders = [find_run(results, name) for name in run] if run else [find_run(results)]
     folder = Path(to) if to else PROJECT / "paper" / "+".join(one.name for one in folders)
     own = study_folder() / NAME
-    made = write_paper(folders, folder, own, with_notebook=notebook)
+    if with_names and hide:
+        raise HerdError("--hide replaces words, and --with-names replaces none: give one of them.")
+    made = write_paper(
+        folders, folder, own, with_notebook=notebook, with_names=with_names, hide=hide or ()
+    )
     for line in paper_lines(made):
         say(line)

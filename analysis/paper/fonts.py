@@ -20,19 +20,36 @@ class Font:
     Attributes:
         command: without the backslash.
         path: where the file is.
+        bold: the same for bold type.
         licence: the file that must travel with it.
     """
 
     command: str
     path: Path
+    bold: Path
     licence: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that travels with a paper."""
+        return (self.path, self.bold, self.licence)
 
 
 _MATPLOTLIB = Path(mpl.get_data_path()) / "fonts" / "ttf"
 _CHARTS = Path(style.__file__).with_name("fonts")
-DEJAVU = Font("herdother", _MATPLOTLIB / "DejaVuSans.ttf", _MATPLOTLIB / "LICENSE_DEJAVU")
+DEJAVU = Font(
+    "herdother",
+    _MATPLOTLIB / "DejaVuSans.ttf",
+    _MATPLOTLIB / "DejaVuSans-Bold.ttf",
+    _MATPLOTLIB / "LICENSE_DEJAVU",
+)
 """It comes with Matplotlib, and has most alphabets and signs."""
-HANGUL = Font("herdhangul", _CHARTS / "HerdHangul.ttf", _CHARTS / "OFL.txt")
+HANGUL = Font(
+    "herdhangul",
+    _CHARTS / "HerdHangul.ttf",
+    _CHARTS / "HerdHangul-Bold.ttf",
+    _CHARTS / "OFL.txt",
+)
 """That of Korean reports."""
 FONTS: tuple[Font, ...] = (DEJAVU, HANGUL)
 """In the order in which they are asked for a character."""

@@ -225,7 +225,7 @@ def files_of(paper: Paper, *, with_notebook: bool = False) -> dict[str, bytes]:
     texts["latexmkrc"] = LATEXMKRC[bool(fonts)]
     files = {name: text.encode() for name, text in texts.items()}
     for font in fonts:
-        files |= {f"fonts/{path.name}": path.read_bytes() for path in (font.path, font.licence)}
+        files |= {f"fonts/{path.name}": path.read_bytes() for path in font.files}
     for run in paper.runs:
         files |= run.printer.pictures
         files |= {name: csv_bytes(frame) for name, frame in run.printer.frames.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.paper.folder import PaperFiles, write_paper_folder
 from analysis.paper.paper import files_of, paper_of
+from analysis.paper.source import study_without_names
 from analysis.reading import study_in
 from analysis.text.wording import listing, plural
 from core.errors import HerdError
@@ -20,11 +21,13 @@ class WrittenPaper:
 
     Attributes:
         left_out: what of the user's references is not in the paper, a sentence each.
+        has_fonts: it has letters that need fonts beyond LaTeX's own, and so LuaLaTeX.
     """
 
     folder: Path
     outcome: PaperFiles
     left_out: tuple[str, ...]
+    has_fonts: bool
 
 
 def write_paper(
@@ -33,6 +36,8 @@ def write_paper(
     own_references: Path | None,
     *,
     with_notebook: bool = False,
+    with_names: bool = False,
+    hide: Sequence[str] = (),
 ) -> WrittenPaper:
     """Write the draft of a paper.
 
@@ -41,6 +46,8 @@ def write_paper(
         folder: of the paper; what its author changed there stays.
         own_references: the BibTeX of the user's study, which need not exist; None for none.
         with_notebook: also write a notebook that draws the charts.
+        with_names: leave names of machines, users and places as they are.
+        hide: further words to replace.
 
     Raises:
         HerdError: a run is named twice or damaged, or the folder cannot be written.
@@ -50,11 +57,14 @@ def write_paper(
         if names.count(name) > 1:
             raise HerdError(f"The run {name} is named twice. Name each run of a paper once.")
     with speaking(ENGLISH):
-        studies = [study_in(one) for one in run_folders]
-        made = paper_of(studies, own_references, with_names=True)
+        studies = [
+            study_in(one) if with_names else study_without_names(one, hide) for one in run_folders
+        ]
+        made = paper_of(studies, own_references, with_names=with_names)
         files = files_of(made, with_notebook=with_notebook)
     outcome = write_paper_folder(folder, names, files)
-    return WrittenPaper(folder, outcome, made.references.left_out)
+    has_fonts = any(name.startswith("fonts/") for name in files)
+    return WrittenPaper(folder, outcome, made.references.left_out, has_fonts)
 
 
 def paper_lines(made: WrittenPaper) -> Iterator[str]:
@@ -67,6 +77,11 @@ def paper_lines(made: WrittenPaper) -> Iterator[str]:
         if names
     ]
     yield f"{listing(counts) if counts else 'Nothing changed'}. Compile it there with: latexmk"
+    if made.has_fonts:
+        yield (
+            "It has letters that LaTeX's own fonts lack, so latexmk takes LuaLaTeX (on Debian: "
+            "texlive-luatex)."
+        )
     if outcome.kept:
         yield (
             f"Left alone, because you changed them: {listing(list(outcome.kept))}. To have one "

@@ -120,12 +120,11 @@ def export_run(
         names = Pseudonyms({}, hides_forms=False)
         if with_names:
             run = copy_run(folder, account, packed / RESULTS)
+            _add_probe(folder, account, packed / RESULTS / run, names)
+            _require_same(account, Account.read(packed / RESULTS / run))
         else:
-            names = pseudonyms_of(folder, account, hide)
-            run = rename_run(folder, account, packed / RESULTS, names)
-        _add_probe(folder, account, packed / RESULTS / run, names)
+            run, names = write_without_names(folder, account, packed / RESULTS, hide)
         again = Account.read(packed / RESULTS / run)
-        _require_same(account, again)
         make_report(packed / RESULTS / run, packed / REPORTS)
         record = ExportRecord(run=run, toolkit=toolkit, names="kept" if with_names else "replaced")
         _describe(
@@ -139,6 +138,31 @@ def export_run(
         land(temporary, archive)
     count = len(names.names) + len(names.exact) + len(names.found)
     return Exported(archive, sha256_of(archive), files, count, names.secrets)
+
+
+def write_without_names(
+    folder: Path, account: Account, target: Path, hide: Iterable[str] = ()
+) -> tuple[str, Pseudonyms]:
+    """Write a run and the probe that its report uses, with pseudonyms, into `target/<run>`.
+
+    Args:
+        folder: `results/<run>`.
+        account: of it.
+        target: where the run is written.
+        hide: further words to replace.
+
+    Returns:
+        The run's name there, and what became which.
+
+    Raises:
+        HerdError: a file cannot be read, a name is an ordinary word, or replacing names changes a
+            figure.
+    """
+    names = pseudonyms_of(folder, account, hide)
+    run = rename_run(folder, account, target, names)
+    _add_probe(folder, account, target / run, names)
+    _require_same(account, Account.read(target / run))
+    return run, names
 
 
 def _add_probe(folder: Path, account: Account, target: Path, names: Pseudonyms) -> None:

@@ -25,8 +25,10 @@ from analysis.paper.figures import GREYS, PATTERNS, TEXT_GREY, is_readable, prin
 from analysis.paper.folder import WRITTEN, write_paper_folder
 from analysis.paper.method import method_of
 from analysis.paper.paper import LATEXMKRC, files_of, paper_of
+from analysis.paper.written import write_paper
 from analysis.sections import sections_of
-from analysis.study import study_of
+from analysis.study import Study, study_of
+from collect.load import load_run
 from core.errors import HerdError
 from tests.doubles.run_frames import make_frames
 from tests.doubles.run_kinds import KINDS
@@ -35,6 +37,8 @@ from tests.unit.test_paper_latex import HOSTILE
 NEEDS_TEX = pytest.mark.skipif(
     not shutil.which("latexmk"), reason="TeX is not installed: docs/paper.md names the packages"
 )
+STORED = Path(__file__).resolve().parents[1] / "data" / "runs"
+TEXTS = {".tex", ".csv", ".bib", ".ipynb"}
 LETTERS_PT = 6.9
 """Smallest type of a figure at the size in which it is printed."""
 
@@ -126,6 +130,24 @@ def test_text_of_a_run_cannot_become_a_command(tmp_path: Path) -> None:
     assert all("-no-shell-escape" in one for one in LATEXMKRC.values())
 
 
+@NEEDS_TEX
+def test_a_hostile_run_compiles_and_does_nothing(tmp_path: Path) -> None:
+    run, tables = make_frames({("llama.cpp", 1): [10.0], ("llama.cpp", 2): ["failed"]})
+    whole = " ".join(HOSTILE)
+    evil = run.model_copy(
+        update={
+            "title": whole,
+            "command": ("fab", *HOSTILE, "x" * 300, "한국어" * 40),
+            "engines": {"llama.cpp": {text[:40]: text for text in HOSTILE}},
+            "models": {f"m/{text[:40]}": "ab" * 32 for text in HOSTILE},
+            "nodes": {name: {"board": whole, "os": HOSTILE[3], "cores": 4} for name in run.nodes},
+        }
+    )
+    log = compiled_paper(tmp_path, [study_of(evil, tables, warnings=HOSTILE)])
+    assert not re.findall(r"Missing character", log)
+    assert not list(tmp_path.rglob("pwned"))
+
+
 def test_a_file_that_its_author_changed_is_never_written_again(tmp_path: Path) -> None:
     folder = tmp_path / "paper"
     first = write_paper_folder(folder, ("a",), {"main.tex": b"one", "parts/x.tex": b"x", "y": b"y"})
@@ -181,6 +203,17 @@ def test_a_folder_that_is_not_this_paper_is_left_alone(tmp_path: Path, what: str
     assert not (tmp_path / "main.tex").exists()
 
 
+def compiled_paper(folder: Path, studies: list[Study]) -> str:
+    """What TeX writes into its log about a paper, which compiles and is as wide as its page."""
+    write_paper_folder(folder, ("run",), files_of(paper_of(studies)))
+    made = subprocess.run(["latexmk"], cwd=folder, capture_output=True, check=False, timeout=300)
+    log = (folder / "main.log").read_text(errors="replace")
+    assert made.returncode == 0, log[-2000:]
+    wide = [float(found) for found in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
+    assert not [points for points in wide if points > 1]
+    return log
+
+
 PAPERS = ("several nodes", "questions", "named machines and failures only")
 
 
@@ -191,11 +224,22 @@ def test_the_paper_compiles_and_nothing_is_wider_than_its_column(kind: str, tmp_
     for place, one in enumerate(kind.split(" and ")):
         (tmp_path / str(place)).mkdir()
         studies.append(KINDS[one](tmp_path / str(place)))
-    folder = tmp_path / "paper"
-    write_paper_folder(folder, ("run",), files_of(paper_of(studies)))
-    made = subprocess.run(["latexmk"], cwd=folder, capture_output=True, check=False, timeout=300)
-    log = (folder / "main.log").read_text(errors="replace")
-    assert made.returncode == 0, log[-2000:]
-    wide = [float(found) for found in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
-    assert not [points for points in wide if points > 1]
+    log = compiled_paper(tmp_path / "paper", studies)
     assert not re.findall(r"Missing character|Reference `[^']+' .* undefined|Citation", log)
+
+
+@pytest.mark.parametrize("run", ["scaling-20261128-212751", "asked-20261124-120000"])
+def test_names_of_machines_are_in_no_file_of_a_paper(run: str, tmp_path: Path) -> None:
+    source = STORED / run
+    nodes = load_run(source).nodes
+    addresses = [str(facts["address"]) for facts in nodes.values() if facts.get("address")]
+    made = write_paper([source], tmp_path / "paper", None, with_notebook=True, hide=["Debian"])
+    texts = [path.read_text() for path in made.folder.rglob("*") if path.suffix in TEXTS]
+    for text in texts:
+        for name in (*nodes, *addresses, "Debian"):
+            assert not re.search(rf"\b{re.escape(name)}\b", text), name
+    assert any("node-1" in text for text in texts)
+    kept = write_paper([source], tmp_path / "with", None, with_names=True)
+    told = "".join(path.read_text() for path in kept.folder.rglob("*.tex"))
+    assert next(iter(nodes)) in told
+    assert "Names of machines" not in told
