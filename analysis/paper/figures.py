@@ -143,20 +143,19 @@ def _grey(color: Any) -> Any:  # noqa: ANN401 - as above; "none" and "auto" stay
 def _fits_column(figure: Figure) -> bool:
     """Give the figure the width of a column if it is readable there, else that of the page."""
     width, height = figure.get_size_inches()
-    height = min(height, TALLEST_IN)
     panels = len([axes for axes in figure.axes if axes.get_subplotspec() is not None])
     saved = style.PANEL_IN * (1 - LOWEST) * max(1, panels) if height >= style.PANEL_IN else 0.0
     legends = _legends(figure)
     columns = [int(getattr(legend, "_ncols", 1)) for legend in legends]  # no method says it
     ends = [axes.get_xlim() for axes in figure.axes]
     for most in (2, 1):
-        figure.set_size_inches(COLUMN_IN, height - saved)
+        figure.set_size_inches(COLUMN_IN, min(height - saved, TALLEST_IN))
         for legend, own in zip(legends, columns, strict=True):
             legend.set_ncols(min(own, most))
         _make_room(figure)
         if is_readable(figure):
             return True
-    figure.set_size_inches(max(WIDE_IN, width), height)
+    figure.set_size_inches(max(WIDE_IN, width), min(height, TALLEST_IN))
     for legend, own in zip(legends, columns, strict=True):
         legend.set_ncols(own)
     for axes, own_ends in zip(figure.axes, ends, strict=True):

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from analysis.blocks import (
     Block,
+    Bullets,
     Cited,
     Folded,
     Grid,
@@ -48,6 +49,9 @@ IN_RESULTS = (
 IN_REPRODUCE = ("provenance", "reproduce")
 IN_NEITHER = ("verdict", "what-if", "references")
 """The verdict is in the text itself; the panel of questions needs a page."""
+MOST_FINDINGS = 6
+MORE = "{findings} more findings are in the appendix."
+MORE_FINDINGS = "More findings"
 WORDS: Mapping[str, str] = {
     "run": "The run",
     "sources": "Sources:",
@@ -95,6 +99,15 @@ class RunInPaper:
     def title(self) -> str:
         """The run's title."""
         return self.study.run.title
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What the text has after the headline; a part's findings are in its section."""
+        if self.study.parts:
+            return ()
+        details = self.study.verdict.details
+        rest = len(details) - MOST_FINDINGS
+        return details if rest <= 0 else (*details[:MOST_FINDINGS], say(MORE, findings=rest))
 
     @property
     def caveats(self) -> tuple[str, ...]:
@@ -177,6 +190,8 @@ def _told(study: Study, prefix: str) -> RunInPaper:
             further += [replace(section, blocks=kept)] if (kept := _folded(section.blocks)) else []
         else:
             further.append(section)
+    if rest := () if study.parts else study.verdict.details[MOST_FINDINGS:]:
+        further.insert(0, Section("more-findings", MORE_FINDINGS, (Bullets(rest),)))
     printer = Printer(prefix)
     printer.take((*results, *further, *reproduce))
     method = method_of(study)
