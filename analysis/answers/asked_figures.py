@@ -89,13 +89,20 @@ def _figure(shown: _Shown, values: Mapping[str, float], family: Family, scope: s
             say("{each}; {why}", each=_each(values, shown.unit), why=why),
         )
     apart = " (not distinguishable)" if len(left) > 1 else ""
-    return Figure(shown.best, value, shown.unit, f"{listing(left)}{apart}")
+    return Figure(
+        shown.best, value, shown.unit, say("{left}{apart}", left=listing(left), apart=apart)
+    )
 
 
 def _each(values: Mapping[str, float], unit: str) -> str:
     if len(values) > MOST_NAMED:
         return say("medians of {values} systems", values=len(values))
-    return listing([f"{name} {number(value)} {unit}" for name, value in values.items()])
+    return listing(
+        [
+            say("{name} {number} {unit}", name=name, number=number(value), unit=unit)
+            for name, value in values.items()
+        ]
+    )
 
 
 def _unbeaten(what: str, names: Sequence[str], family: Family) -> list[str]:
@@ -110,7 +117,14 @@ def _most_right(graded: Accuracy, family: Family) -> list[Figure]:
     value = str(hits[0]) if hits[0] == hits[-1] else f"{hits[0]}{DASH}{hits[-1]}"
     apart = " (not distinguishable)" if len(left) > 1 else ""
     unit = say("of {questions}", questions=len(graded.questions))
-    return [Figure("Most correct answers", value, unit, f"{listing(left)}{apart}")]
+    return [
+        Figure(
+            "Most correct answers",
+            value,
+            unit,
+            say("{left}{apart}", left=listing(left), apart=apart),
+        )
+    ]
 
 
 def _with_path(figure: Figure, remote: set[str]) -> Figure:

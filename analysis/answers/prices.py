@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.answers.systems import SystemAnswers
 from analysis.cells.tabulate import Table, table
+from analysis.text.sentence import say
 from analysis.text.wording import number
 from collect.run import Price
 
@@ -78,10 +79,12 @@ def _row(system: SystemAnswers, bill: SystemCost) -> list[str]:
         system.name,
         f"{price.input:g}, {price.output:g} {price.currency}",
         price.date.isoformat(),
-        f"{least}{bill.read}",
+        say("{least}{read}", least=least, read=bill.read),
         str(bill.generated),
-        f"{least}{in_currency(bill.total, price)}",
-        f"{least}{in_currency(1000 * bill.answer, price)}",
+        say("{least}{in_currency}", least=least, in_currency=in_currency(bill.total, price)),
+        say(
+            "{least}{in_currency}", least=least, in_currency=in_currency(1000 * bill.answer, price)
+        ),
     ]
 
 

@@ -160,7 +160,11 @@ def _extremes(
         return
     few = any(not row.is_tried for row in family.rows if row.pair.what == quantity.what)
     for name in figures:
-        told = f"{number(_middle(figures, quantity, name) * quantity.scale)} {quantity.unit}"
+        told = say(
+            "{middle} {unit}",
+            middle=number(_middle(figures, quantity, name) * quantity.scale),
+            unit=quantity.unit,
+        )
         over = say(" ({INTERNET})", INTERNET=INTERNET) if name in remote else ""
         told += over
         for lines, is_best in ((good, True), (bad, False)):

@@ -212,7 +212,11 @@ def failure_table(
                     repeat=repeat[trial],
                     attempt=row["attempt"],
                 ),
-                f"{row['outcome']}{ended.get(str(states[trial]), '')}",
+                say(
+                    "{outcome}{states}",
+                    outcome=row["outcome"],
+                    states=ended.get(str(states[trial]), ""),
+                ),
                 reported(plain(row["cause"])),
             ]
         )

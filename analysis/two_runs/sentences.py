@@ -109,8 +109,8 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
     for verdict, template in zip(list(WORDS.values())[1::-1], (WORSE, BETTER), strict=True):
         own = [one for one in found.quality if one.verdict == verdict]
         for what in dict.fromkeys(one.what for one in own):
-            cells = [one.name for one in own if one.what == what]
-            yield say(template, what=what, cells=listing(cells))
+            names = [one.name for one in own if one.what == what]
+            yield say(template, what=what, cells=listing(names))
 
 
 def caveats(found: TwoRuns) -> Iterator[Sentence]:

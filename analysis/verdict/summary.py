@@ -47,7 +47,10 @@ def _speed(scaling: Scaling) -> Figure:
         "{label} on {nodes}", label=scaling.series.label, nodes=nodes(scaling.baseline.nodes)
     )
     return Figure(
-        "Speed", number(found.value if found else None), "tokens/s", f"{_ends(found)}{about}"
+        "Speed",
+        number(found.value if found else None),
+        "tokens/s",
+        say("{ends}{about}", ends=_ends(found), about=about),
     )
 
 
@@ -70,7 +73,12 @@ def _fastest_of(found: Fastest, models: int) -> Figure:
     values = sorted({number(rate.value) for rate in rates if rate}, key=_numeric)
     value = values[0] if len(values) == 1 else f"{values[0]}{DASH}{values[-1]}"
     if len(names) == 1:
-        return Figure("Fastest", value, "tokens/s", f"{model}{_ends(rates[0])}{names[0]}")
+        return Figure(
+            "Fastest",
+            value,
+            "tokens/s",
+            say("{model}{ends}{names}", model=model, ends=_ends(rates[0]), names=names[0]),
+        )
     return Figure(
         "Fastest",
         value,

@@ -22,7 +22,7 @@ from core.paths import PROJECT_FOLDER
 from tests.doubles.predicted_run import predicted_study
 from tests.doubles.run_kinds import KINDS
 
-WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
+WORD = re.compile(r"[A-Za-z]{2,}(?:['-][A-Za-z]+)*")
 QUOTED = re.compile(r"“[^”]*”|`[^`]*`|https?://\S+")
 NO_WORDS = re.compile(r"\b[0-9a-f]{8,}\b|\w*\d\w*|[\w-]+\.[a-z]{2,4}\b")
 UNREAD = {"script", "style", "pre", "code"}
