@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import html
+import math
+import re
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -14,6 +17,11 @@ LARGEST_BYTES = 1 << 28
 PAGE, TEXT = "index.html", "report.md"
 FURTHER = "{file}: {more} more differences."
 MOST_OF_A_FILE = 3
+SAME = 1e-5
+"""Relative difference of a figure that another processor may make; seen were differences in the
+seventh digit."""
+NUMBER = re.compile(r"(?<![\d.])\d{1,15}\.\d{1,10}(?![\d.])")
+"""A figure that is rounded; whole numbers are counts and names, and must be equal."""
 DRAWN = ("svg", "style", "script")
 """What of a page is no text."""
 
@@ -52,12 +60,29 @@ def _cells(theirs: Path, ours: Path) -> Iterator[str]:
     nothing: list[str] = []
     for number, (row, made) in enumerate(zip_longest(first, second, fillvalue=nothing), start=1):
         for at, (cell, right) in enumerate(zip_longest(row, made, fillvalue="")):
-            if cell != right:
+            if not _agree(cell, right):
                 column = head[at] if at < len(head) else f"column {at + 1}"
                 yield (
                     f"{theirs.name}, line {number}, {one_line(column, 60)}: it says "
                     f"`{one_line(cell, 80)}`, and the logs give `{one_line(right, 80)}`."
                 )
+
+
+def _agree(cell: str, right: str) -> bool:
+    """Whether two cells are the same figure; processors differ in the last digits of a fit."""
+    if cell == right:
+        return True
+    try:
+        return math.isclose(float(cell), float(right), rel_tol=SAME, abs_tol=SAME**2)
+    except ValueError:
+        return False
+
+
+def _rounds_alike(figure: str, right: str) -> bool:
+    """Whether two figures of a sentence differ by one in the last digit at most."""
+    decimals = len(right.partition(".")[2])
+    is_alike = len(figure.partition(".")[2]) == decimals
+    return is_alike and abs(float(figure) - float(right)) < 1.5 * 10.0**-decimals
 
 
 def _rows(path: Path) -> list[list[str]]:
@@ -67,9 +92,15 @@ def _rows(path: Path) -> list[list[str]]:
 
 
 def _lines(theirs: Path, ours: Path) -> Iterator[str]:
-    known = set(_said(ours))
+    said = _said(ours)
+    known, shapes = set(said), defaultdict(list)
+    for line in said:
+        shapes[NUMBER.sub("#", line)].append(NUMBER.findall(line))
     for line in _said(theirs):
-        if line not in known:
+        figures = NUMBER.findall(line)
+        if line not in known and not any(
+            all(map(_rounds_alike, figures, one)) for one in shapes[NUMBER.sub("#", line)]
+        ):
             yield f"{theirs.name} says `{one_line(line, 160)}`, which its logs do not give."
 
 

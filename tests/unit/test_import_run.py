@@ -21,7 +21,7 @@ import pytest
 
 from analysis.report import write_report
 from collect.account import Account
-from collect.sharing import imported
+from collect.sharing import imported, reports
 from collect.sharing.exported import export_run
 from collect.sharing.imported import WAITING, import_run
 from collect.sharing.renamed import plan_hash
@@ -445,3 +445,33 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing(base: Files, tmp_path: Path)
     shutil.rmtree(results / run, ignore_errors=True)
     import_run(archive, results, no_report, "0.1.0")
     assert not (results / WAITING).exists()
+
+
+def test_the_last_digits_of_another_processor_are_no_lie(base: Files, tmp_path: Path) -> None:
+    figure = re.search(rb",(\d+\.\d{4,}),", base[f"reports/{run_of(base)}/cells.csv"])
+    assert figure is not None
+    value = float(figure[1])
+    for name, factor, is_taken in (("near", 1 + 1e-7, True), ("far", 1 + 1e-3, False)):
+        folder = tmp_path / name
+        folder.mkdir()
+        files = edited("cells.csv", figure[1], repr(value * factor).encode())(base)
+        if is_taken:
+            assert take(folder, tarred(files)).record.notes == ()
+            continue
+        with pytest.raises(HerdError, match=r"cells\.csv, line"):
+            take(folder, tarred(files))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "is_same"),
+    [
+        ("12.3", "12.4", True),
+        ("12.3", "12.5", False),
+        ("12.30", "12.3", False),
+        ("1.0", "1.1", True),
+    ],
+)
+def test_rounded_figures_may_differ_in_the_last_digit(
+    theirs: str, ours: str, *, is_same: bool
+) -> None:
+    assert reports._rounds_alike(theirs, ours) is is_same
