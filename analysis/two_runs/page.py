@@ -34,7 +34,8 @@ from core.record import own_folder
 FOLDER = "comparisons"
 LONGEST = 80
 """Characters of a run's name in the name of the folder."""
-NAMED = "{contender}-against-{baseline}"
+BETWEEN = "-against-"
+"""Between the names of both runs, in the name of the folder."""
 TITLE = "{contender} against {baseline}"
 OF_ONE = "Two runs of {title}"
 ABOUT = (
@@ -122,10 +123,10 @@ def _title(contender: str, baseline: str) -> str:
 
 def folder_name(baseline: str, contender: str) -> str:
     """The name of the folder; long names are cut and then distinguished by a hash."""
-    name = NAMED.format(contender=contender, baseline=baseline)
+    name = BETWEEN.join((contender, baseline))
     if max(len(baseline.encode()), len(contender.encode())) <= LONGEST:
         return name
-    short = NAMED.format(contender=contender[: LONGEST // 4], baseline=baseline[: LONGEST // 4])
+    short = BETWEEN.join((contender[: LONGEST // 4], baseline[: LONGEST // 4]))
     return f"{short}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 

@@ -53,6 +53,7 @@ CONTROLS = (
 )
 ODD = "In the {side}: {what}"
 BROKEN_LIMIT = "Beyond the limit of {limit}: {cells}."
+HOURS = "hours"
 SPEED_OF = "{cell} ({what})"
 WITHIN_LIMIT = "No speed is shown to be slower by more than {limit}."
 
@@ -98,10 +99,9 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
     limit = found.asked.limit
     if limit is not None and found.is_judged:
         told = bare_percent(limit)
-        cells = [say(SPEED_OF, cell=one.asked.name, what=one.asked.what) for one in found.beyond]
         yield (
-            say(BROKEN_LIMIT, limit=told, cells=listing(cells))
-            if cells
+            say(BROKEN_LIMIT, limit=told, cells=_cells(found))
+            if found.beyond
             else say(WITHIN_LIMIT, limit=told)
         )
     if found.lost:
@@ -113,10 +113,17 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
             yield say(template, what=what, cells=listing(names))
 
 
+def _cells(found: TwoRuns) -> str:
+    """List the speeds that break the limit."""
+    return listing(
+        [say(SPEED_OF, cell=one.asked.name, what=one.asked.what) for one in found.beyond]
+    )
+
+
 def caveats(found: TwoRuns) -> Iterator[Sentence]:
     """What a reader must know before quoting the answer."""
     between = abs(found.contender.run.created_at - found.baseline.run.created_at) / 86_400
-    days = plural(round(between), "day") if between >= 1 else "hours"
+    days = plural(round(between), "day") if between >= 1 else say(HOURS)
     yield say(APART, days=days)
     kinds = [one.kind for one in found.changes if one.kind not in (METHOD, TOOLKIT)]
     named = listing(list(dict.fromkeys(kinds)))
