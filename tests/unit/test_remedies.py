@@ -50,6 +50,8 @@ MENTIONS = {
     ("collect/probe.py", "probe"),
     ("experiments/planning/flags.py", "run-matrix"),
     ("experiments/planning/flags.py", "tune"),
+    ("analysis/live/page.py", "run-matrix"),
+    ("verbs/results.py", "run-matrix"),
 }
 """Verbs that read an inventory, named in a sentence and not as what to paste."""
 
