@@ -10,6 +10,7 @@ from fontTools import subset
 
 from analysis.charts.languages import FONTS, HANGUL
 
+SERVED = FONTS / "HerdHangul.ttf"
 _SYLLABLES = re.compile(r"[\u3131-\u318e\uac00-\ud7a3]")
 LETTERS = "U+3131-318E, U+AC00-D7A3"
 """The same as a style sheet says it."""
@@ -32,19 +33,32 @@ def font_of(page: str) -> str:
     if not letters:
         return ""
     source = base64.b64encode(_part(letters)).decode("ascii")
+    return _style(f"data:font/woff;base64,{source}", "woff")
+
+
+def served_font(address: str) -> str:
+    """Return a style sheet with a font that is fetched where a reader's machine has no Korean one.
+
+    Args:
+        address: of the font's file (`SERVED`), as the page reaches it.
+    """
+    return _style(address, "truetype")
+
+
+def _style(source: str, kind: str) -> str:
     # The first family, for these letters alone: as a later one, Chromium draws boxes instead of the
     # first letters of each size.
     own = ", ".join(f'local("{name}")' for name in SYSTEM)
     return (
         f'@font-face {{ font-family: "{HANGUL}"; unicode-range: {LETTERS}; '
-        f'src: {own}, url("data:font/woff;base64,{source}") format("woff"); }}\n'
+        f'src: {own}, url("{source}") format("{kind}"); }}\n'
         f'body {{ font-family: "{HANGUL}", {FIRST}, sans-serif; word-break: keep-all; }}\n'
     )
 
 
 def _part(letters: str) -> bytes:
     options = subset.Options(flavor="woff", hinting=False, layout_features=[], name_IDs=[1, 13, 14])
-    font = subset.load_font(str(FONTS / "HerdHangul.ttf"), options)
+    font = subset.load_font(str(SERVED), options)
     cut = subset.Subsetter(options)
     cut.populate(text=letters)
     cut.subset(font)

@@ -6,10 +6,11 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs
 
+from analysis.charts.page_font import SERVED, served_font
 from analysis.live.follower import Follower
 from analysis.live.page import rest, top
 from analysis.live.state import LiveState, RunPhase
@@ -25,7 +26,11 @@ MOST_CLIENTS = 256
 STYLES = {"page.css": ("report.css", "languages.css", "live.css")}
 SCRIPTS = {"page.js": ("report.js", "live.js")}
 POLICY = "Content-Security-Policy"
-LIVE_HEADERS = {**HEADERS, POLICY: f"{HEADERS[POLICY]}; style-src-attr 'unsafe-inline'"}
+FONT, TRUETYPE = "korean.ttf", "font/ttf"
+LIVE_HEADERS = {
+    **HEADERS,
+    POLICY: f"{HEADERS[POLICY]}; style-src-attr 'unsafe-inline'; font-src 'self'",
+}
 """Charts carry their colours in attributes, which hold no code."""
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{1,40}")
 
@@ -68,10 +73,13 @@ class LiveSite:
 
     def get(self, path: str, query: str) -> Content:
         """Return the page, its head alone where a client has the rest, or a file of it."""
-        for files, kind in ((STYLES, CSS), (SCRIPTS, JAVASCRIPT)):
-            if path in files:
-                text = "\n".join((TEMPLATES / name).read_text("utf-8") for name in files[path])
-                return Content(kind, text.encode())
+        if path in STYLES:
+            font = "" if self._language == ENGLISH else served_font(FONT)
+            return Content(CSS, f"{_joined(STYLES[path])}{font}".encode())
+        if path in SCRIPTS:
+            return Content(JAVASCRIPT, _joined(SCRIPTS[path]).encode())
+        if path == FONT:
+            return Content(TRUETYPE, SERVED.read_bytes())
         if path not in ("", "now", "closed"):
             raise nothing_here()
         asked = parse_qs(query[:1000])
@@ -116,6 +124,10 @@ class LiveSite:
         with self._lock:
             seen_at = self._seen_at
         return (seen_at is not None and now - seen_at > AFTER_S) or now - self._over_at > LINGER_S
+
+
+def _joined(files: Sequence[str]) -> str:
+    return "\n".join((TEMPLATES / name).read_text("utf-8") for name in files)
 
 
 def _known(client: str) -> str | None:

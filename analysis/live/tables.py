@@ -112,9 +112,9 @@ def _failure_table(account: Account) -> Table | None:
         latest.setdefault(key, 0.0)
     if not rows:
         return None
-    columns = ("Cell", "Outcome", "Times", "Cause", "Latest")
+    columns = ("Cell", "Cause", "Outcome", "Times", "Latest")
     ordered = sorted(rows, key=lambda key: latest[key], reverse=True)
-    shown = [[key[0], key[1], str(rows[key]), key[2], _when(latest[key])] for key in ordered]
+    shown = [[key[0], key[2], key[1], str(rows[key]), _when(latest[key])] for key in ordered]
     return table(columns, shown, ["Times"])
 
 

@@ -476,7 +476,7 @@ def site(tmp_path: Path) -> Iterator[LiveSite]:
 
 
 def test_only_the_page_and_its_parts_are_served(site: LiveSite, tmp_path: Path) -> None:
-    for path in ("", "now", "page.css", "page.js"):
+    for path in ("", "now", "page.css", "page.js", "korean.ttf"):
         assert site.get(path, "").content
     for path in ("run.json", "../run.json", "results", "closed/", ".live.json", "index.html"):
         with pytest.raises(RefusedError):
@@ -486,6 +486,22 @@ def test_only_the_page_and_its_parts_are_served(site: LiveSite, tmp_path: Path) 
     whole = text_of(site.get("", ""))
     assert str(tmp_path) not in whole
     assert "http" not in whole.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+
+def test_a_korean_page_has_korean_words_charts_and_a_font(tmp_path: Path) -> None:
+    run = make_run(tmp_path, pending=[("llama.cpp", 1, 1)])
+    make_live(tmp_path, run.name)
+    follower = Follower(tmp_path, tmp_path, language="ko")
+    follower.look()
+    follower.draw()
+    korean = LiveSite(follower, "ko")
+    told = text_of(korean.get("", ""))
+    assert '<html lang="ko">' in told
+    assert "측정 중: 시행 21회 중 20회 종료" in told
+    assert "노드" in told.partition("<svg")[2].partition("</svg>")[0]
+    assert "<style" not in told, "the policy of the page allows none"
+    assert 'url("korean.ttf")' in text_of(korean.get("page.css", ""))
+    assert "korean.ttf" not in text_of(LiveSite(follower).get("page.css", ""))
 
 
 def test_a_page_that_has_the_rest_gets_the_head_alone(site: LiveSite) -> None:
