@@ -16,7 +16,15 @@ from analysis.live.page import rest, top
 from analysis.live.state import LiveState, RunPhase
 from analysis.pages import TEMPLATES, Page, render
 from core.language.choice import ENGLISH
-from core.local_site.answers import CSS, HEADERS, HTML, JAVASCRIPT, Content, nothing_here
+from core.local_site.answers import (
+    CSS,
+    HEADERS,
+    HTML,
+    JAVASCRIPT,
+    TRUETYPE,
+    Content,
+    nothing_here,
+)
 
 LINGER_S = 600.0
 """So long a finished run is served to pages that have not seen its end."""
@@ -26,7 +34,7 @@ MOST_CLIENTS = 256
 STYLES = {"page.css": ("report.css", "languages.css", "live.css")}
 SCRIPTS = {"page.js": ("report.js", "live.js")}
 POLICY = "Content-Security-Policy"
-FONT, TRUETYPE = "korean.ttf", "font/ttf"
+FONT = "korean.ttf"
 LIVE_HEADERS = {
     **HEADERS,
     POLICY: f"{HEADERS[POLICY]}; style-src-attr 'unsafe-inline'; font-src 'self'",

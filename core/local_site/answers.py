@@ -12,6 +12,7 @@ JSON = "application/json"
 HTML = "text/html; charset=utf-8"
 CSS = "text/css; charset=utf-8"
 JAVASCRIPT = "text/javascript; charset=utf-8"
+TRUETYPE = "font/ttf"
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (

@@ -124,6 +124,6 @@ def _trial_s(folder: Path) -> float:
 
 ROWS = (
     Row("watch-page", "CPU of fab watch, a page open, a trial at work", "", 0.01, _share),
-    Row("watch-run", "the same, a trial ends every two seconds", "", 0.03, _share_of_run),
+    Row("watch-run", "the same, a trial ends every two seconds", "", 0.02, _share_of_run),
     Row("watch-trial", "a trial that computes here, a page open", "no page open", 1.02, _trials),
 )
