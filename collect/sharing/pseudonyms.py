@@ -7,12 +7,55 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from pydantic import BaseModel
+
+from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
+from collect.cells import CellRecord, TrialRecord
+from collect.run import RunManifest
 from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, is_private
+from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.errors import HerdError
 
 SHORTEST = 3
 """Letters of a name that can be distinguished from ordinary words."""
-WORDS_OF_LOGS = frozenset({"root", "worker", "server", "client", "nodes", "node", "cpu", "gpu"})
+RECORDS: tuple[type[BaseModel], ...] = (
+    RunManifest, CellRecord, TrialRecord, AttemptRecord, ProcessRecord, NodeRecord, NodeReading,
+    Benchmark, Questions, Greedy, Documents, Perplexity,
+)  # fmt: skip
+WORDS_OF_LOGS = frozenset(
+    [
+        "root",
+        "worker",
+        "server",
+        "client",
+        "node",
+        "cpu",
+        "gpu",
+        "done",
+        "failed",
+        "invalid",
+        "benchmark",
+        "questions",
+        "greedy",
+        "documents",
+        "perplexity",
+        "engine",
+        "model",
+        "system",
+        "device",
+        "group",
+        "part",
+        "workers",
+        "shares",
+        "spans",
+        "weights",
+        "threads",
+        "context",
+        "fresh",
+        "kept",
+    ]
+) | {name for record in RECORDS for name in record.model_fields}
+"""Words that records and logs use themselves, so no name can be found by them."""
 NO_DOMAINS = frozenset(
     [
         "out",
@@ -180,4 +223,4 @@ def require_nameable(nodes: Iterable[str]) -> None:
 
 def is_generic(name: str) -> bool:
     """Whether many machines and users have this name."""
-    return len(name) < SHORTEST or name.casefold() in GENERIC
+    return len(name) < SHORTEST or name.casefold() in GENERIC | WORDS_OF_LOGS

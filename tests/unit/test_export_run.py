@@ -19,7 +19,12 @@ from collect.attempt import check_logs
 from collect.sharing.exported import Exported, export_run
 from collect.sharing.imported import import_run
 from collect.sharing.marker import imported_of
-from collect.sharing.pseudonyms import Pseudonyms, example_address, require_nameable
+from collect.sharing.pseudonyms import (
+    Pseudonyms,
+    example_address,
+    is_generic,
+    require_nameable,
+)
 from core.digest import sha256_of
 from core.errors import HerdError
 from experiments.disk.ledger import find_planned
@@ -166,7 +171,7 @@ def test_a_name_that_is_left_is_found_and_nothing_is_packed(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["root", "pi", "a", "Worker"])
+@pytest.mark.parametrize("name", ["root", "pi", "a", "Worker", "cells", "unit", "benchmark"])
 def test_a_node_whose_name_is_a_word_of_logs_is_refused_by_name(name: str) -> None:
     with pytest.raises(HerdError, match=name):
         require_nameable([name])
@@ -205,3 +210,12 @@ def test_what_was_replaced_once_stays() -> None:
 def test_addresses_that_belong_to_no_one_are_enough_for_a_large_fleet() -> None:
     many = {example_address(n) for n in range(1, 100_000)}
     assert len(many) == 99_999
+
+
+@pytest.mark.parametrize("name", ["model", "run", "root", "ubuntu", "ab"])
+def test_a_user_whose_name_is_a_word_of_records_is_no_name(name: str) -> None:
+    assert is_generic(name)
+
+
+def test_a_users_name_is_one() -> None:
+    assert not is_generic("kimdoyeon")
