@@ -150,6 +150,7 @@ def _tell(
     """Print the answer, and write the page and the matrix of a gain."""
     from analysis.settings.judgement import judge
     from analysis.settings.page import write_search_page
+    from core.language.choice import languages_of
     from experiments.fleet.commands import below, fab
     from experiments.tune.record import folder_of
     from experiments.tune.settings import default_matrix
@@ -158,9 +159,9 @@ def _tell(
     judged = judge(found)
     path = Path(out) if out else folder_of(results, found.name) / "best.yml"
     command = fab("run-matrix", "--matrix", below(path.resolve()))
-    page = write_search_page(
-        found, judged, PROJECT / "analysis" / "reports", command if judged.is_gain else None
-    )
+    winner = command if judged.is_gain else None
+    reports = PROJECT / "analysis" / "reports"
+    page = write_search_page(found, judged, reports, winner, languages_of())
     say(f"Report: {page}")
     for sentence in (judged.answer, *judged.details):
         say(sentence)

@@ -21,6 +21,7 @@ from analysis.text.wording import NOTHING, number, plural, ratio
 from collect.search import Confirmation, TriedSetting, TuningResult
 from core.durable import writing
 from core.foreign import inside, one_line
+from core.language.choice import ENGLISH
 
 TITLE = "Tuning {engine}, {model}"
 ASKED = "Each trial: {workload} tokens. What was to be fast: {what}."
@@ -55,7 +56,11 @@ ONLY_BEST = "best"
 
 
 def write_search_page(
-    searched: TuningResult, judged: TuningVerdict, reports: Path, winner: str | None = None
+    searched: TuningResult,
+    judged: TuningVerdict,
+    reports: Path,
+    winner: str | None = None,
+    languages: tuple[str, ...] = (ENGLISH,),
 ) -> Path:
     """Write the page of a search to `<reports>/<name>/`; one that is there is replaced.
 
@@ -64,6 +69,7 @@ def write_search_page(
         judged: what that means.
         reports: folder of all reports.
         winner: the command that measures with the best setting; None where it is no gain.
+        languages: in which it is written.
 
     Returns:
         The page.
@@ -80,10 +86,14 @@ def write_search_page(
             folder = Path(name) / searched.name
             folder.mkdir()
             sections = with_numbers(tuning_sections(searched, judged, winner))
-            write_pages(folder, title, searched.name, sections, lambda _line: None)
+            write_pages(folder, title, searched.name, sections, _untold, languages=languages)
             shutil.rmtree(target, ignore_errors=True)
             folder.rename(target)
     return target / "index.html"
+
+
+def _untold(_line: str) -> None:
+    """Print no progress."""
 
 
 def tuning_sections(
