@@ -16,7 +16,8 @@ def filled(template: str, places: Mapping[str, object], told: Callable[[object],
     Args:
         template: with named places, as `str.format_map` reads them.
         places: what fills them.
-        told: makes of a value what is printed of it, before its format is applied.
+        told: makes of a value what is printed of it, before its format is applied. A number that
+            is text already, as it was read from a finished sentence, stays as it is.
     """
     made = ""
     for literal, name, form, conversion in _FORMATTER.parse(template):
@@ -24,6 +25,7 @@ def filled(template: str, places: Mapping[str, object], told: Callable[[object],
         if name is None:
             continue
         value, _ = _FORMATTER.get_field(name, (), places)
-        value = _FORMATTER.convert_field(value, conversion or None)
-        made += _FORMATTER.format_field(told(value), form or "")
+        value = told(_FORMATTER.convert_field(value, conversion or None))
+        is_done = isinstance(value, str) and (form or "")[-1:].isalpha()
+        made += _FORMATTER.format_field(value, "" if is_done else form or "")
     return made

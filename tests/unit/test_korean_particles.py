@@ -156,3 +156,7 @@ def test_a_particle_may_follow_words_behind_a_place() -> None:
 def test_formats_of_places_are_kept() -> None:
     told = filled("{x:.2f}은(는) {y!r}", {"x": 1.239, "y": "a"}, lambda value: value)
     assert told == "1.24는 'a'"
+
+
+def test_a_number_that_is_text_already_stays_as_it_is() -> None:
+    assert filled("{x:.2f}은(는) {y:g}", {"x": "1.2", "y": "3"}, lambda value: value) == "1.2는 3"
