@@ -155,13 +155,14 @@ def write_without_names(
         The run's name there, and what became which.
 
     Raises:
-        HerdError: a file cannot be read, a name is an ordinary word, or replacing names changes a
-            figure.
+        HerdError: a file cannot be read, a name is an ordinary word or would be left, or replacing
+            names changes a figure.
     """
     names = pseudonyms_of(folder, account, hide)
     run = rename_run(folder, account, target, names)
     _add_probe(folder, account, target / run, names)
     _require_same(account, Account.read(target / run))
+    _require_no_name(target, names)
     return run, names
 
 
@@ -194,7 +195,7 @@ def _require_same(before: Account, after: Account) -> None:
         what = "which trials count"
     raise HerdError(
         f"Exporting {before.folder.name}: with names replaced, {what} is no longer the same. A "
-        "node has a name that logs use as a word, too. Export with --with-names, or measure again "
+        "node has a name that logs use as a word, too. Give --with-names, or measure again "
         "with another name in the inventory."
     )
 
@@ -233,8 +234,8 @@ def _require_no_name(packed: Path, names: Pseudonyms) -> None:
         f"{visible(what)[:60]} in {one_line(path, 120)}" for path, what in left[:MOST_NAMED]
     )
     raise HerdError(
-        f"Nothing was exported: names are left ({told}). Add the word around such a name with "
-        "--hide WORD, or export with --with-names."
+        f"Nothing was written: names are left ({told}). Add the word around such a name with "
+        "--hide WORD, or give --with-names."
     )
 
 

@@ -217,7 +217,7 @@ def require_nameable(nodes: Iterable[str]) -> None:
         if len(name) < SHORTEST or name.casefold() in WORDS_OF_LOGS:
             raise HerdError(
                 f"The node {name}: logs use this word, too, so it cannot be replaced everywhere. "
-                "Export with --with-names, or measure again with another name in the inventory."
+                "Give --with-names, or measure again with another name in the inventory."
             )
 
 
