@@ -25,7 +25,7 @@ from analysis.model.cost import (
 from analysis.model.fit import totals_of
 from analysis.model.guesses import Guess, guess
 from analysis.model.machines import KnownMachine, load_machines
-from analysis.model.posterior import CLASS_PRIORS, DEGREES
+from analysis.model.posterior import CLASS_PRIORS, DEGREES, ELSEWHERE
 from analysis.model.wire import Wire, limit, wire_of
 from analysis.text.sentence import say
 from analysis.text.wording import listing, nodes, number
@@ -175,7 +175,8 @@ def guess_draws(found: Guess, shape: ModelShape, seed: int = 1) -> dict[Coeffici
     def drawn(median: float, spread: float) -> Floats:
         return median * np.exp(spread * generator.standard_normal((DRAWS, 1)))
 
-    values = {name: drawn(p.median, p.spread) for name, p in CLASS_PRIORS.items()}
+    priors = {name: prior for name, prior in CLASS_PRIORS.items() if name != ELSEWHERE}
+    values = {name: drawn(p.median, p.spread) for name, p in priors.items()}
     rate = drawn(found.weights_gbs / ENGINE_MEDIAN, float(np.hypot(found.spread, ENGINE_SPREAD)))
     share = values["arithmetic"], values["layer"]
     memory = 1 / rate / (1 + share[0] + share[1])
@@ -186,6 +187,8 @@ def guess_draws(found: Guess, shape: ModelShape, seed: int = 1) -> dict[Coeffici
         "layer": memory * share[1] * layer_mb,
         "rate": np.minimum(values["rate"], 1.0),
         "capacity": np.ones((DRAWS, 1)),
+        # Last, so that the other draws are those of before there was this coefficient.
+        ELSEWHERE: drawn(CLASS_PRIORS[ELSEWHERE].median, CLASS_PRIORS[ELSEWHERE].spread),
     }
     return {name: values[name] for name in COEFFICIENTS}
 
