@@ -32,6 +32,7 @@ TOO_FEW_ONE = (
     "{law} takes {fewest} numbers of nodes or more: only {measured} was measured. Add numbers "
     "of nodes to the matrix."
 )
+OFTEN = "{law} takes {fewest} numbers of nodes or more: only {measured} had enough trials."
 MOST_LEFT_OUT = 0.1
 """Relative error, of a number of nodes predicted from the others, below which a law describes the
 data all the same."""
@@ -61,17 +62,20 @@ class Law(StrEnum):
         return np.stack([np.ones_like(nodes), 1 / nodes, nodes - 1], axis=1)[:, : self.parts]
 
 
-def enough(law: Law, measured: Collection[int]) -> str:
+def enough(law: Law, measured: Collection[int], thin: Collection[int] = ()) -> str:
     """Say why so few numbers of nodes do not suffice for a law; empty if they do.
 
     Args:
         law: to be fitted.
         measured: the numbers of nodes with enough trials.
+        thin: those that were measured too few times: no others need to be added.
     """
     if len(measured) >= law.fewest:
         return ""
     told = listing([count(nodes) for nodes in sorted(measured)])
     template = {0: NONE_OFTEN, 1: TOO_FEW_ONE}.get(len(measured), TOO_FEW)
+    if measured and len({*measured, *thin}) >= law.fewest:
+        template = OFTEN
     return say(template, law=law, fewest=count(law.fewest), measured=told)
 
 

@@ -60,12 +60,13 @@ def _measured(scaling: Scaling) -> dict[int, Mapping[int, float]]:
 
 def _laws(scaling: Scaling, measured: Mapping[int, Mapping[int, float]], margin: float) -> LawsOf:
     counted = {nodes: own for nodes, own in measured.items() if len(own) >= FEWEST}
-    lacking = {law: why for law in Law if (why := enough(law, counted))}
+    thin = tuple(nodes for nodes in measured if nodes not in counted)
+    lacking = {law: why for law in Law if (why := enough(law, counted, thin))}
     times = times_of(counted) if len(lacking) < len(Law) else None
     return LawsOf(
         scaling=scaling,
         counted=tuple(counted),
-        thin=tuple(nodes for nodes in measured if nodes not in counted),
+        thin=thin,
         times=times,
         fits={law: fitted(law, times, margin) for law in Law if times and law not in lacking},
         lacking=lacking,

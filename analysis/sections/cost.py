@@ -189,6 +189,7 @@ def _rows(one: GroupFit) -> Iterator[dict[str, Any]]:
             "all_terms_ms": sum(terms.values()),
             "fitted_ms": inner,
             "fitted_sync_ms": inner_sync if fit.apart else None,
+            "fitted_computing_ms": inner - inner_sync if fit.apart else None,
             "left_out_ms": unseen.predicted_ms,
             "left_out_low_ms": unseen.low_ms,
             "left_out_high_ms": unseen.high_ms,

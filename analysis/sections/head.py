@@ -60,7 +60,13 @@ def _further(study: Study) -> dict[str, Scalar]:
     begun = {"begun": moment(study.run.created_at), **study.steadiness.course.facts}
     drawn = {"most trials of a cell": most, "most series in colour": MOST_SERIES}
     laws = {f"fewest numbers of nodes, {law}": law.fewest for law in Law}
-    return {**drawn, **laws, **begun, **padded_heads(study.all_series)}
+    trend = study.steadiness.trials.common
+    trends = (
+        {"change of the whole run": trend.change, "its rank correlation": trend.rho}
+        if trend
+        else {}
+    )
+    return {**drawn, **trends, **laws, **begun, **padded_heads(study.all_series)}
 
 
 def _findings(study: Study) -> Iterator[Block]:

@@ -65,6 +65,10 @@ BETTER_TRIES = (
     "tries."
 )
 FEW = "{coverage}. Below {fewest} trials no cell is called faster or slower: plan {fewest} or more."
+FEW_ARE_LEFT = (
+    "{coverage}. Below {fewest} trials no cell is called faster or slower. As many were planned: "
+    "see what did not work."
+)
 FROM_ONE = "the speed of {cells} is from one trial, without a range"
 FROM_FEW = (
     "the speed of {cells} is from {trials} trials, whose range holds the true median in {coverage} "
@@ -246,7 +250,8 @@ def _incomplete(all_series: Sequence[Series]) -> list[str]:
     gaps = [(series, cell) for series, cell in measured if not cell.is_complete]
     if len(gaps) > MOST_NAMED:
         return [say(MANY_INCOMPLETE, gaps=len(gaps), measured=len(measured))]
-    return [say(INCOMPLETE, gap=_gap(series, cell, all_series)) for series, cell in gaps]
+    told = together((_gap(series, cell, all_series) for series, cell in gaps), "; ")
+    return [say(INCOMPLETE, gap=told)] if gaps else []
 
 
 def _gap(series: Series, cell: CellResult, all_series: Sequence[Series]) -> str:
@@ -281,7 +286,12 @@ def _few(all_series: Sequence[Series]) -> list[str]:
     if not few:
         return []
     told = [_coverage(n, trials.count(n), len(trials)) for n in few]
-    return [say(FEW, coverage=capital(listing(told)), fewest=count(FEWEST))]
+    short = (cell for series in all_series for cell in series.measured if cell.by_block(DECODE))
+    were_planned = all(
+        cell.planned >= FEWEST for cell in short if len(cell.by_block(DECODE)) < FEWEST
+    )
+    template = FEW_ARE_LEFT if were_planned else FEW
+    return [say(template, coverage=capital(listing(told)), fewest=count(FEWEST))]
 
 
 def _coverage(n: int, cells: int, of: int) -> str:

@@ -91,6 +91,23 @@ FRAMES: Mapping[str, tuple[Outcomes, Mapping[str, Any]]] = {
         },
     ),
     "failures only": ({(DLLAMA, 1): ["failed"], (DLLAMA, 8): ["unavailable"]}, {}),
+    "a node dies": (
+        {
+            (DLLAMA, nodes): [nodes * (10 + step / 10) for step in range(done)] + ["failed"] * lost
+            for nodes, done, lost in ((1, 6, 0), (2, 3, 3), (4, 3, 3))
+        },
+        {},
+    ),
+    "all failed": (
+        {(engine, n): ["failed"] * 6 for engine in (DLLAMA, LLAMA) for n in (1, 2, 4)}, {},
+    ),
+    "two speeds": (
+        {
+            (DLLAMA, nodes): [nodes * (rate + step / 20) for step, rate in enumerate(rates)]
+            for nodes, rates in ((1, (10, 14) * 4), (2, (9, 9, 12, 12) * 2))
+        },
+        {},
+    ),
     "nothing yet": ({(DLLAMA, 1): ["pending"], (DLLAMA, 2): ["pending"]}, {}),
     "many series": (
         {

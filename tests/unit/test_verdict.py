@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from analysis.blocks import Prose, blocks_in
 from analysis.cells.cells import Series, cell_results, series_of
 from analysis.cells.family import Family
 from analysis.cells.scaling import scalings_of, speed_pairs
+from analysis.sections import sections_of
 from analysis.verdict.fastest import fastest_clause, fastest_of
 from analysis.verdict.scaling_text import thrown_away
 from analysis.verdict.summary import key_figures
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
 from tests.doubles.run_frames import Outcomes, make_frames, make_series
+from tests.doubles.run_kinds import KINDS
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
 DASH = "\N{EN DASH}"
@@ -350,3 +354,19 @@ def test_a_model_with_added_heads_is_called_by_its_name_and_explained() -> None:
     (sentence,) = (caveat for caveat in found.caveats if "zeros" in caveat)
     assert sentence.startswith("stories15m+kv16 is stories15m with 16 heads instead of 6")
     assert not any("heads" in caveat for caveat in plain.caveats)
+
+
+def test_what_was_planned_and_lost_is_said_once_and_not_to_be_planned_again(
+    tmp_path: Path,
+) -> None:
+    study = KINDS["a node dies"](tmp_path)
+    (gap,) = [one for one in study.verdict.caveats if one.startswith("Incomplete")]
+    assert gap.count("The figures are medians") == 1
+    assert "two nodes" in gap
+    assert "four nodes" in gap
+    (few,) = [one for one in study.verdict.caveats if "no cell is called faster" in one]
+    assert few.endswith("As many were planned: see what did not work.")
+    (laws,) = [section for section in sections_of(study) if section.anchor == "laws"]
+    said = " ".join(block.text for block in blocks_in(laws) if isinstance(block, Prose))
+    assert "only one had enough trials" in said
+    assert "Add numbers of nodes" not in said

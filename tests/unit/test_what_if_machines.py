@@ -12,6 +12,8 @@ import pytest
 from analysis.blocks import files_in
 from analysis.cells.cells import cell_results, series_of
 from analysis.limits.assessment import Kind, Source, from_row
+from analysis.limits.combinations import combinations_of
+from analysis.limits.fitted import fitted_limit
 from analysis.model.cost import features_of
 from analysis.model.measured import groups_of
 from analysis.model.posterior import sum_of
@@ -164,3 +166,27 @@ def test_limits_speak_of_the_cell_that_they_name_where_machines_were_measured_al
     terms = basis.fit.terms(features_of([cell.setting]))
     share = float(np.median(terms["waiting"] / sum_of(terms)))
     assert one.value == pytest.approx(share, rel=0.02)
+
+
+def test_waiting_by_the_cost_model_names_the_machine_that_is_slowest_alone() -> None:
+    """Where machines were measured alone, and the fit has most of a token's time waiting."""
+    found = study()
+    [one] = [group for group in found.fits if group.group.engine == DLLAMA and not group.refusals]
+    fit = one.outcome.fit
+    assert fit is not None
+    longer = replace(fit, draws={**fit.draws, "waiting": 5000 * fit.draws["waiting"]})
+    waits = replace(one, outcome=replace(one.outcome, fit=longer))
+    [combination] = [
+        own for own in combinations_of(found.on_nodes, found.scalings) if own.engine == DLLAMA
+    ]
+    cells = {cell.record.cell_id: cell for cell in combination.cells}
+    cell = max((cells[name] for name in one.group.cell_ids), key=lambda cell: cell.nodes)
+    said = fitted_limit(combination, cell, [waits])
+    assert said is not None
+    assert said.what == "fitted waiting for"
+    assert said.other == max(cell.record.nodes, key=lambda name: SLOWNESS[name])
+    assert f"waiting for the slowest node, {said.other}, takes" in said.sentence
+    alike = replace(waits, group=replace(one.group, slowness={}))
+    unnamed = fitted_limit(combination, cell, [alike])
+    assert unnamed is not None
+    assert (unnamed.what, unnamed.other) == ("fitted waiting", "")
