@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ from core.language.choice import ENGLISH, language
 
 FONTS = Path(__file__).with_name("fonts")
 """Fonts of the project, with the licence of each. `docs/languages.md` says how they are made."""
+LINE = 40
+"""Characters of a line of a text on several lines: those of Hangul are wide."""
 HANGUL = "Herd Hangul"
 """Family of the fonts there."""
 
@@ -61,7 +64,7 @@ def _families() -> tuple[str, ...]:
 def _in_words(families: list[str]) -> Callable[[Text], Callable[[], None]]:
     def change(text: Text) -> Callable[[], None]:
         before, family = text.get_text(), text.get_fontfamily()
-        text.set_text(translated(before))
+        text.set_text(_in_lines(before))
         text.set_fontfamily(families)
 
         def undo() -> None:
@@ -71,6 +74,13 @@ def _in_words(families: list[str]) -> Callable[[Text], Callable[[], None]]:
         return undo
 
     return change
+
+
+def _in_lines(text: str) -> str:
+    """Translate a text; one that was written on several lines is written on several again."""
+    if "\n" not in text:
+        return translated(text)
+    return textwrap.fill(translated(" ".join(text.split("\n"))), LINE)
 
 
 def _ticks_in_words(axis: Axis, families: list[str]) -> Callable[[], None]:
