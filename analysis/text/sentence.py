@@ -14,7 +14,7 @@ from core.language.catalogue import catalogue_of, has_words
 from core.language.choice import ENGLISH, language
 from core.language.filling import filled
 
-_JOINTS = re.compile(r"(; |, | · |: | and | \(|\))")
+_JOINTS = re.compile(r"(; |, | · |: | and | \+ | \(|\))")
 """Where a text of several parts is cut, each part looked up alone."""
 
 

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parent
 OF_ONE_PLACE, TELLING = 8, 14
 """Letters outside its places from which a template is recognised, no matter what fills them: of one
 with a single place, and of others. With fewer, only a number or one word may."""
-ANY, SHORT = ".+?", r"(?:[\d.,%\u202f\u2013 -]+?|[\w.+/-]+)"
+ANY, NUMBER, SHORT = ".+?", r"[\d.,\u202f]+", r"(?:[\d.,%\u202f\u2013 -]+?|[\w.+/-]+)"
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -116,7 +116,8 @@ def _pattern_of(template: str) -> tuple[str, str, re.Pattern[str]]:
     places = sum(name is not None for _, name in pieces)
     filling = ANY if own >= (OF_ONE_PLACE if places == 1 else TELLING) else SHORT
     shape = "".join(
-        re.escape(literal) + (f"(?P<{name}>{filling})" if name else "") for literal, name in pieces
+        re.escape(literal) + (f"(?P<{name}>{NUMBER if name == 'n' else filling})" if name else "")
+        for literal, name in pieces
     )
     longest = max((literal for literal, _ in pieces), key=len)
     return template, longest, re.compile(shape, re.DOTALL)
