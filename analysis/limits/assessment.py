@@ -44,7 +44,7 @@ TEMPLATES: Mapping[str, str] = {
     ),
     "waiting": (
         "Other nodes and the network limit it: on {subject}, waiting for them takes {share} of a "
-        "decoded token's time."
+        "decoded token's time. The engine does not report for which of them."
     ),
     "computing and waiting": (
         "Computing and waiting both limit it: on {subject}, waiting for other nodes and for the "
