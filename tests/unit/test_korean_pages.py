@@ -24,7 +24,7 @@ from tests.doubles.run_kinds import KINDS
 
 WORD = re.compile(r"[A-Za-z]{2,}(?:['-][A-Za-z]+)*")
 QUOTED = re.compile(r"“[^”]*”|'[^']*'|`[^`]*`|https?://\S+")
-NO_WORDS = re.compile(r"\b[0-9a-f]{8,}\b|\w*\d\w*|[\w-]+\.[a-z]{2,4}(?![A-Za-z])")
+NO_WORDS = re.compile(r"…[^,]*|\b[0-9a-f]{8,}\b|\w*\d\w*|[\w-]+\.[a-z]{2,4}(?![A-Za-z])")
 UNREAD = {"script", "style", "pre", "code"}
 TERMS = """
 s ms h min µs J W Wh kWh Hz MHz KiB MiB GiB MB GB kB Mbit Gbit tokens C b a c n p q T

@@ -86,7 +86,7 @@ def test_a_language_is_in_force_inside_only() -> None:
         (capital(nodes(2)), "노드 2대"),
         (bare(say("Baseline: {baselines}.", baselines=nodes(2))), "기준: 노드 2대"),
         ("Energy", "에너지"),
-        ("3 trials", "3 trials"),
+        ("3 trials", "시행 3회"),
         ("llama.cpp", "llama.cpp"),
         (verbatim("Energy"), "Energy"),
         (plural(2, "trial") + ", " + nodes(2), "시행 2회, 노드 2대"),
