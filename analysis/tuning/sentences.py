@@ -208,7 +208,7 @@ def signed(quantity: Quantity, value: float) -> str:
     elif quantity is Quantity.RATED:
         size = f"{abs(value):.2f}"
     sign = "" if value == 0 else "+" if value > 0 else MINUS
-    return f"{sign}{size}"
+    return say("{sign}{size}", sign=sign, size=size)
 
 
 def verdict_sentences(rows: Sequence[Changed], margin: float) -> tuple[Sentence, ...]:
