@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
 from collect.cells import CellRecord, TrialRecord
 from collect.run import RunManifest
-from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, is_private
+from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, STARTS, is_private
 from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.errors import HerdError
 
@@ -106,13 +106,13 @@ class Pseudonyms:
     found: dict[str, str] = field(default_factory=dict)
     secrets: int = 0
     _counts: dict[str, int] = field(default_factory=dict)
-    _pattern: re.Pattern[str] | None = None
+    _patterns: tuple[re.Pattern[str], re.Pattern[str]] | None = None
 
     def add(self, names: Mapping[str, str], *, exact: bool = False) -> None:
         """Know more names."""
         own = self.exact if exact else self.names
         own.update({name: told for name, told in names.items() if name not in own})
-        self._pattern = None
+        self._patterns = None
 
     def number(self, kind: str) -> int:
         """The next number of a kind of pseudonym."""
@@ -121,9 +121,16 @@ class Pseudonyms:
 
     def text(self, value: str) -> str:
         """The text with every name replaced."""
-        if self._pattern is None:
-            self._pattern = _pattern_of(self.names, self.exact, hides_forms=self.hides_forms)
-        return self._pattern.sub(self._replaced, value)
+        everything, _ = self._compiled()
+        return everything.sub(self._replaced, value)
+
+    def _compiled(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
+        """What finds everything, and what finds names alone."""
+        if self._patterns is None:
+            named = _pattern_of(self.names, self.exact, hides_forms=False)
+            everything = _pattern_of(self.names, self.exact, hides_forms=True)
+            self._patterns = (everything if self.hides_forms else named, named)
+        return self._patterns
 
     def data(self, content: bytes) -> bytes:
         """The same of a file of any bytes."""
@@ -135,8 +142,9 @@ class Pseudonyms:
         whole = match[0]
         if kind in {"name", "exact"}:
             return self._name(match)
-        if not is_private(kind, whole):
-            return whole
+        if not is_private(kind, whole):  # `cafe:9998` is no address, and may begin with a name
+            _, named = self._compiled()
+            return named.sub(self._replaced, whole)
         if whole not in self.found:
             self.found[whole] = self._made(kind, whole)
         return self.found[whole]
@@ -188,7 +196,7 @@ def _pattern_of(
         f"{begin}(?P<exact>{told_exactly}){end}",
         f"{begin}(?P<name>(?i:{told})){end}{_MORE}",
     ]
-    return re.compile("|".join(parts))
+    return re.compile(f"{STARTS}(?:{'|'.join(parts)})")
 
 
 def _longest_first(names: Iterable[str]) -> list[str]:

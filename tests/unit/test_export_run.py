@@ -193,10 +193,23 @@ def test_a_node_whose_name_is_a_word_of_logs_is_refused_by_name(name: str) -> No
         ("/opt/llama-herd/x /usr/bin/y and/or 1/2", "/opt/llama-herd/x /usr/bin/y and/or 1/2"),
         ("git@github.com:x", "git@github.com:x"),
         ("https://u:secretpw@h.example/", "https://secret-1@h.example/"),
+        ("\x1b[32mpi1\x1b[0m \x1b[1;38;5;12mpi1", "\x1b[32mnode-1\x1b[0m \x1b[1;38;5;12mnode-1"),
+        (r'{"e":"\npi1\t10.0.0.7\r/home/pi/x"}', r'{"e":"\nnode-1\t192.0.2.1\r/path-1"}'),
+        (r'"\nkim@lab.kr \uc740pi1"', r'"\nuser-1@host-1.example \uc740node-1"'),
+        ("%20pi1%2Fpi1", "%20node-1%2Fnode-1"),
+        ("주소 10.0.0.7에서 eth0_10.0.0.8_1", "주소 192.0.2.1에서 eth0_192.0.2.2_1"),
+        ("at fe80::1ff:fe23. 2a02:8109::5: refused", "at 2001:db8::1. 2001:db8::2: refused"),
+        ("::ffff:10.0.0.7 fe80:: 2a02::5", "2001:db8::1 2001:db8::2 2001:db8::3"),
+        ("cafe:9998 Cafe: git@pi1.lab", "node-2:9998 node-2: git@node-1"),
+        ("cc -I/home/pi/x 파일/mnt/a.yml", "cc -I/path-1 파일/path-2.yml"),
+        ("enxb827eb123456", "enx02:00:00:00:00:01"),
+        ("gsk_abcdefghijklmnopqrstuvwxyz", "secret-1"),
     ],
 )  # fmt: skip
 def test_what_is_replaced(text: str, told: str) -> None:
-    assert Pseudonyms({"pi1": "node-1"}).text(text) == told
+    names = Pseudonyms({"pi1": "node-1", "cafe": "node-2"})
+    assert names.text(text) == told
+    assert names.text(told) == told
 
 
 def test_what_was_replaced_once_stays() -> None:
