@@ -1,7 +1,8 @@
 r"""The references of a paper: those that its runs draw on, and those of the user's study.
 
 BibTeX hands fields to LaTeX as they are, and a field may have been fetched from anywhere. So an
-entry of the study is taken only if its commands are accents, signs and forms of letters.
+entry of the study is taken only if its commands are accents, signs and forms of letters, and its
+fields are written again, each as one text: BibTeX joins texts, also to the name of a command.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from analysis.paper.fonts import Font, font_with
 from analysis.paper.latex import LETTERS, SIGNS
 from analysis.references import bibtex, reference
+from collect.citing.works import AS_THEY_ARE
 from core.bibtex import BibEntry, read_bibtex
 from core.errors import HerdError
 from core.foreign import one_line
@@ -34,6 +36,14 @@ ALLOWED = frozenset("\"'`^~=.&%$#_{}-,; ") | frozenset(
     """.split()  # noqa: SIM905 - as a list it would be a page
 )
 """Commands that a field of an entry may have."""
+MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())  # noqa: SIM905
+"""Words for texts that every style of BibTeX has."""
+_KEY = re.compile(r"[^\s{}()\"#%,=~\\^$&']+")
+_FIELD = re.compile(r"[a-z][a-z0-9_-]*")
+_BARE = re.compile(r"(?<!\\)[&%#]")
+"""Signs that people type as they are, and that end a line or a table for LaTeX."""
+JOINED = "texts that are joined by #"
+UNBALANCED = "a brace that BibTeX does not find the other of"
 TORN = "{file}, line {line}: {what}, so it is not among the references of the paper."
 LOADED = (
     "{file}, line {line}: the entry {key} has {command}, which a paper does not pass to LaTeX, so "
@@ -67,7 +77,7 @@ def bibliography_of(keys: Iterable[str], own: Path | None) -> PaperReferences:
     entries: dict[str, str] = {key: bibtex((reference(key),)) for key in dict.fromkeys(keys)}
     left_out: list[str] = []
     for entry in _of_study(own, left_out) if own else ():
-        entries[entry.key] = f"{entry.source.strip()}\n\n"
+        entries[entry.key] = _written(entry)
     return PaperReferences("".join(map(_set, entries.values())), tuple(left_out))
 
 
@@ -82,12 +92,63 @@ def _of_study(own: Path, left_out: list[str]) -> Iterator[BibEntry]:
     found = read_bibtex(text)
     left_out += [TORN.format(file=own, line=one.line, what=one.what) for one in found.faults]
     for entry in found.entries:
-        command = unfit(entry.source)
+        command = unfit(entry.source) or _unlike_one_text(entry)
         if command is None:
             yield entry
         else:
             told = {"line": entry.line, "key": one_line(entry.key, 60), "command": command}
             left_out.append(LOADED.format(file=own, **told))
+
+
+def _unlike_one_text(entry: BibEntry) -> str | None:
+    """What makes BibTeX read other fields than those that were looked at; None for nothing."""
+    if not _KEY.fullmatch(entry.key):
+        return "such a key"
+    if _joins(entry.source):
+        return JOINED
+    return UNBALANCED if not all(map(_is_balanced, entry.fields.values())) else None
+
+
+def _joins(source: str) -> bool:
+    """Whether a `#` is outside of braces and quotes, where BibTeX joins what is around it."""
+    depth, is_quoted = 0, False
+    for letter in re.split(r"[{(]", source, maxsplit=1)[-1]:
+        depth += (letter == "{") - (letter == "}")
+        if depth == 0 and letter == '"':
+            is_quoted = not is_quoted
+        elif depth == 0 and letter == "#" and not is_quoted:
+            return True
+    return False
+
+
+def _is_balanced(value: str) -> bool:
+    """Whether braces end where they should; for BibTeX a backslash before one changes nothing."""
+    depth = 0
+    for letter in value:
+        depth += (letter == "{") - (letter == "}")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _written(entry: BibEntry) -> str:
+    """The entry with each field as one text, and words that `@string` defines replaced."""
+    fields = (
+        f"  {name} = {_value(name, value)},\n"
+        for name, value in entry.fields.items()
+        if _FIELD.fullmatch(name)
+    )
+    return f"@{entry.kind}{{{entry.key},\n{''.join(fields)}}}\n\n"
+
+
+def _value(name: str, value: str) -> str:
+    if name == "month" and value.lower() in MONTHS:
+        return value
+    return f"{{{value if name in AS_THEY_ARE else _BARE.sub(_escaped, value)}}}"
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    return f"\\{sign[0]}"
 
 
 def unfit(source: str) -> str | None:

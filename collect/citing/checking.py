@@ -119,7 +119,7 @@ def problems_of(
 
 def _of_entry(path: Path, entry: BibEntry) -> Iterator[BibProblem]:
     where = f"{path.name}, line {entry.line}"
-    for name, value in entry.fields.items():
+    for name in entry.fields:
         if not entry.plain[name].strip():
             yield BibProblem(
                 "empty", where, entry.key, f"Its field {name} is empty: fill it in or delete it."
@@ -131,7 +131,6 @@ def _of_entry(path: Path, entry: BibEntry) -> Iterator[BibProblem]:
                 entry.key,
                 f"No style reads its field {one_line(name, 40)}: correct its name.",
             )
-        del value
     for names in NEEDED.get(entry.kind, (("title",),)):
         if not any(entry.plain.get(name, "").strip() for name in names):
             told = " or ".join(names)

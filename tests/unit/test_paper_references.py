@@ -49,6 +49,38 @@ def test_an_entry_with_a_command_that_acts_is_left_out_and_named(tmp_path: Path)
     assert r"\texttt{U+F0000}" in made.text
 
 
+JOINING = r"""@string{jacm = "Journal of the {ACM}"}
+@misc{llamacpp, title = "\i" # "nput{/etc/hostname}"}
+@misc{curled, title = {\i} # {nput{/etc/hostname}}}
+@misc(round, title = "x # y", month = "10~" # feb)
+@misc{hidden, title = {a \} # "\i" # "nput{/etc/hostname}" # {\{ b}}
+@article{good, author = {A & B}, title = "50% of {R\&D}, a # b", journal = jacm, month = Feb,
+  url = {https://x.example/a%20b#c}}
+"""
+
+
+def test_texts_that_bibtex_joins_to_a_command_are_left_out(tmp_path: Path) -> None:
+    own = tmp_path / "references.bib"
+    own.write_text(JOINING)
+    made = bibliography_of(["llamacpp"], own)
+    assert re.findall(r"@\w+\{([\w:]+),", made.text) == ["llamacpp", "good"]
+    assert "hostname" not in made.text
+    assert "title = {llama.cpp: {LLM} inference in {C/C++}}" in made.text
+    assert "line 2: the entry llamacpp has texts that are joined by #" in "\n".join(made.left_out)
+    assert len(made.left_out) == 4
+
+
+def test_an_entry_is_written_so_that_latex_sets_it(tmp_path: Path) -> None:
+    own = tmp_path / "references.bib"
+    own.write_text(JOINING)
+    _, good = bibliography_of(["llamacpp"], own).text.split("@article")
+    assert r"author = {A \& B}" in good
+    assert r"title = {50\% of {R\&D}, a \# b}" in good
+    assert "journal = {Journal of the {ACM}}" in good
+    assert "month = Feb," in good
+    assert "url = {https://x.example/a%20b#c}" in good
+
+
 def test_a_file_that_is_no_text_is_named_and_a_missing_one_is_none(tmp_path: Path) -> None:
     assert bibliography_of([], tmp_path / "references.bib").text == ""
     (tmp_path / "references.bib").write_bytes(b"\xff\xfe")
