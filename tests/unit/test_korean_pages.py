@@ -24,13 +24,13 @@ from tests.doubles.run_kinds import KINDS
 
 WORD = re.compile(r"[A-Za-z]{2,}(?:['-][A-Za-z]+)*")
 QUOTED = re.compile(r"“[^”]*”|'[^']*'|`[^`]*`|https?://\S+")
-NO_WORDS = re.compile(r"…[^,]*|\b[0-9a-f]{8,}\b|\w*\d\w*|[\w-]+\.[a-z]{2,4}(?![A-Za-z])")
+NO_WORDS = re.compile(r"\w+_\w+|…[^,]*|\b[0-9a-f]{8,}\b|\w*\d\w*|[\w-]+\.[a-z]{2,4}(?![A-Za-z])")
 UNREAD = {"script", "style", "pre", "code"}
 TERMS = """
 s ms h min µs J W Wh kWh Hz MHz KiB MiB GiB MB GB kB Mbit Gbit tokens C b a c n p q T
 CPU GPU API HTML CSV SVG PNG PDF RAPL NVML TTFT CV KV RPC RAM SSD HPL SHA UTC CUDA LoRA LLM
 Amdahl McNemar Wilson Holm Karp-Flatt log nat ID DOI arXiv URL
-kim lee judge gpt strip USD
+kim lee ran sat judge gpt strip USD
 llama-herd llama cpp distributed-llama distributed petals Petals openai net-turbo fab what-if
 docs md yml csv npz experiments matrices systems groups on spans shares answers statistics
 llvmpipe LLVM bits NVIDIA GeForce RTX package
