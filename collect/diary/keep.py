@@ -21,6 +21,10 @@ from core.foreign import visible
 
 _BLOCK = re.compile(r"[-+*](\s|$)|#{1,6}(\s|$)|>|`{3}|~{3}|<|[-*_=]{3}")
 """Beginnings of what is more than text in Markdown, where an item begins with it."""
+_NUMBERED = re.compile(r"([0-9]{1,9})(?=[.)](\s|$))")
+_CODE = re.compile(r"(`+[^`]+`+)")
+_PRODUCT = re.compile(r"(?<=[0-9])\*(?=[0-9])")
+"""A product of numbers, which Markdown takes for emphasis."""
 LONGEST = 4000
 """Characters of one item."""
 
@@ -54,7 +58,9 @@ def said(words: Sequence[str], what: str) -> str:
             f"fab log {what}: the text has {len(text)} characters; at most {LONGEST} are one item. "
             "Write longer texts into the file itself."
         )
-    return text
+    parts = _CODE.split(text)
+    parts[::2] = [_PRODUCT.sub(r"\\*", part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def task_numbers(words: Sequence[str]) -> list[int]:
@@ -97,8 +103,9 @@ def wish_of(
 
 def add_entry(file: LogFile, text: str, day: date, clock: str = "") -> Log:
     """Add an entry to a day. Raises HerdError as `LogFile.change`."""
-    if not clock and _BLOCK.match(text):
-        text = f"\\{text}"  # it is shown as it was typed, and begins no list or heading
+    if not clock:  # it is shown as it was typed, and begins no list or heading
+        text = _NUMBERED.sub(r"\1\\", text, count=1) if _NUMBERED.match(text) else text
+        text = f"\\{text}" if _BLOCK.match(text) else text
 
     def make(log: Log, words: Words) -> list[Patch]:
         return [patch.entry_patch(log, text, words, day, clock)]

@@ -19,7 +19,7 @@ _LINKED = re.compile(r"\[([^\]\s]+)\]\(")
 _LINKS_AT_END = re.compile(r"\s*\((?:\[[^\]\s]+\]\([^()\s]*\)(?:, )?)+\)$")
 """As `fab log finding --run` writes them."""
 _CODED = re.compile(r"`([^`\s]+)`")
-_LEADING_DAY = re.compile(rf"\W*({DAY_FORM})\W*\s")
+_LEADING_DAY = re.compile(rf"\W*({DAY_FORM})(?![0-9])[*_~`)\]:.,]*\s+(?:[-\u2013\u2014:|]\s+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +225,12 @@ def _week_in(title: str) -> Week | None:
 
 def _day_in(title: str) -> date | None:
     found = _DAY_TITLE.match(title)
+    return _existing_day(found[1]) if found else None
+
+
+def _existing_day(text: str) -> date | None:
     try:
-        return as_day(found[1]) if found else None
+        return as_day(text)
     except ValueError:
         return None
 
@@ -263,7 +267,7 @@ def _findings(outline: Outline, region: Region) -> Iterator[NotedFinding]:
         text = outline.text[item.begin : item.end]
         whole = outline.text[item.begin : outline.starts[item.after]]
         leading = _LEADING_DAY.match(text)
-        day = _day_in(text) if leading else None
+        day = _existing_day(leading[1]) if leading else None
         words = text[leading.end() :] if leading and day else text
         if words.strip():
             words = _LINKS_AT_END.sub("", words.rstrip()) or words

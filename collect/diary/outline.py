@@ -15,6 +15,12 @@ from markdown_it.token import Token
 
 _LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|$)")
 _MARKER = re.compile(r" {0,3}(?:([-*+])|\d{1,9}[.)])(?:[ \t]+|$)")
+_TAG = re.compile(
+    r"<!--.*|<br\s*/?>|</?(?:a|b|i|u|s|em|strong|sub|sup|small|mark|kbd|code|del|ins|span|font|img)"
+    r"(?:\s[^<>]*=[^<>]*|\s*/?)>",
+    re.DOTALL | re.IGNORECASE,
+)
+"""A comment or a tag that people write into Markdown; others are text, such as `vector<float>`."""
 LEFT_BELOW = ("hr", "html_block")
 """Blocks at the end of a section that what is added goes above: rules and comments."""
 
@@ -156,7 +162,10 @@ def _headings(tokens: Sequence[Token]) -> Iterator[Heading]:
 
 
 def plain_text(markdown: str) -> str:
-    """Return the text of one paragraph as a reader sees it: links by their words, no emphasis."""
+    """Return the text of one paragraph as a reader sees it: links by their words, no emphasis.
+
+    What is struck out keeps its marks, and what only looks like a tag, such as `<b and c>`, stays.
+    """
     tokens = _PARSER.parseInline(markdown)
     return text_of(tokens[0]) if tokens else ""
 
@@ -169,7 +178,11 @@ def text_of(token: Token) -> str:
             parts.append(" ")
         elif child.type == "image":
             parts.append(text_of(child))
-        elif child.type != "html_inline":
+        elif child.type in ("s_open", "s_close"):
+            parts.append(child.markup)
+        elif child.type == "html_inline" and _TAG.fullmatch(child.content):
+            parts.append(" " if child.content[:3].lower() == "<br" else "")
+        else:
             parts.append(child.content)
     return " ".join("".join(parts).split())
 

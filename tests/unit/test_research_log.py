@@ -299,9 +299,46 @@ def test_texts_are_one_line_of_text() -> None:
 
 
 def test_text_that_begins_like_a_list_is_text(file: LogFile) -> None:
-    for text in ("- a", "# b", "```", "<!-- c"):
+    texts = ["- a", "# b", "```", "<!-- c", "1. first", "10) ten", "2026. a year"]
+    for text in texts:
         add_entry(file, text, TODAY)
-    assert [one.text for one in entries_of(file.read(), TODAY)] == ["- a", "# b", "```", "<!-- c"]
+    assert entries_of(file.read(), TODAY) == tuple(Entry("item", text) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("latency x<y and y>z", "latency x<y and y>z"),
+        ("std::vector<float> copied", "std::vector<float> copied"),
+        ("4*8*16 trials", "4*8*16 trials"),
+        ("`4*8*16` trials", "4*8*16 trials"),
+        ("*아주*는 **느림**이다", "아주는 느림이다"),
+        ("~~twice as fast~~ was wrong", "~~twice as fast~~ was wrong"),
+        ("H<sub>2</sub>O<br>kept <!-- hidden -->", "H2O kept"),
+    ],
+)
+def test_what_is_shown_says_what_was_typed(file: LogFile, typed: str, shown: str) -> None:
+    """Figures and words in it are neither lost nor joined, and what is struck out is no fact."""
+    add_entry(file, said([typed], "today"), TODAY, "14:05")
+    asked = add_question(file, said([typed], "question"), TODAY)
+    assert [one.text for one in entries_of(file.read(), TODAY)] == [f"14:05 {shown}"]
+    assert asked.text == shown
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        ("2026-11-24 slower than on 2026-11-20", "slower than on 2026-11-20"),
+        ("2026-11-24 (2026-11-20 was wrong)", "(2026-11-20 was wrong)"),
+        ("2026-11-24 # of trials matters", "# of trials matters"),
+        ("2026-11-24: a", "a"),
+        ("**2026-11-24** - a", "a"),
+        ("(2026년 11월 24일) 가", "가"),
+    ],
+)
+def test_a_finding_that_names_another_day_stays_in_its_week(item: str, text: str) -> None:
+    [found] = week_of_log(log_of(f"## Findings\n\n- {item}\n"), WEEK).findings
+    assert (found.day, found.text) == (date(2026, 11, 24), text)
 
 
 @pytest.mark.parametrize(
