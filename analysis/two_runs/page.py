@@ -68,6 +68,7 @@ CHANGE_HEADS = {
     "baseline": "Baseline",
     "contender": "Contender",
 }
+SIDES = {"baseline": "Baseline", "contender": "Contender", "neither": "Neither"}
 COLUMNS = (
     "cell", "what", "baseline_per_s", "contender_per_s", "n_baseline", "n_contender", "ratio",
     "low", "high", "p_adjusted", "verdict", "why", "changed", "paired_by", "beyond_limit",
@@ -253,7 +254,8 @@ def _left(found: TwoRuns) -> Section:
         [(one.side, one.name, one.why) for one in found.left], columns=["side", "cell", "why"]
     )
     names = {"side": "Measured in", "cell": "Cell", "why": "Why it is not compared"}
-    tabled = Tabled("Not compared", frame_table(frame, names), file=File("not-compared", frame))
+    shown = frame_table(frame.replace({"side": SIDES}), names)
+    tabled = Tabled("Not compared", shown, file=File("not-compared", frame))
     return Section("left", "Not compared", (tabled,), menu="Not compared")
 
 

@@ -23,7 +23,10 @@ from core.record import Scalar
 
 NO_SUCH = "the other run has no such cell"
 OTHER_WORK = "the other run does other work with it"
-NOT_DONE = "not measured in the {side}: {state}"
+NOT_DONE = {
+    "baseline": "not measured in the baseline: {state}",
+    "contender": "not measured in the contender: {state}",
+}
 NEITHER = "baseline: {before}; contender: {after}"
 PART = "{part}: {name}"
 PROGRAM, MODEL, SETTING, MACHINES = "program", "model", "setting", "machines"
@@ -61,9 +64,10 @@ class PairedCell:
 
     @property
     def is_lost(self) -> bool:
-        """The baseline measured it, and every trial of the contender failed."""
-        tried = self.contender.counts["failed"] > 0
-        return self.baseline.is_measured and tried and not self.contender.is_measured
+        """The baseline measured it, and every trial of the contender failed: none is left."""
+        other = self.contender
+        has_failed = other.counts["failed"] > 0 and not other.counts["pending"]
+        return self.baseline.is_measured and has_failed and not other.is_measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def pairing_of(baseline: Study, contender: Study) -> Pairing:
     ]  # fmt: skip
     left = [one for each in found for one in each.left]
     for side, own, rest in (("baseline", ours, others), ("contender", others, ours)):
-        for name in own.keys() - rest.keys():
+        for name in [one for one in own if one not in rest]:
             cells = _names(own[name], name)
             left += [NotPaired(side, label, say(NO_SUCH)) for label in cells.values()]
     settings = dict.fromkeys(one for each in found for one in each.settings)
@@ -155,7 +159,7 @@ def _unmeasured(pairs: Iterable[PairedCell]) -> Iterator[NotPaired]:
         for side, cell, other in sides:
             if other.is_measured and not cell.is_measured:
                 has = "contender" if side == "baseline" else "baseline"
-                yield NotPaired(has, pair.name, say(NOT_DONE, side=side, state=cell.state))
+                yield NotPaired(has, pair.name, say(NOT_DONE[side], state=cell.state))
 
 
 def _names(study: Study, part: str) -> dict[str, str]:

@@ -51,11 +51,16 @@ CONTROLS = (
     "{cells} were not changed. They differ by {most} at most: that is the day. Other cells "
     "are only called faster or slower if they also differ from these."
 )
-ODD = "In the {side}: {what}"
+ODD = {"baseline": "In the baseline: {what}", "contender": "In the contender: {what}"}
 BROKEN_LIMIT = "Beyond the limit of {limit}: {cells}."
 HOURS = "hours"
 SPEED_OF = "{cell} ({what})"
 WITHIN_LIMIT = "No speed is shown to be slower by more than {limit}."
+TOO_FEW = "Not judged, because there are too few trials of it: {cells}."
+ONLY = {
+    "baseline": "Only the baseline measured {cells} (table Not compared).",
+    "contender": "Only the contender measured {cells} (table Not compared).",
+}
 
 
 def headline(found: TwoRuns) -> Sentence:
@@ -100,10 +105,16 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
     if limit is not None and found.is_judged:
         told = bare_percent(limit)
         yield (
-            say(BROKEN_LIMIT, limit=told, cells=_cells(found))
+            say(BROKEN_LIMIT, limit=told, cells=_cells(found.beyond))
             if found.beyond
             else say(WITHIN_LIMIT, limit=told)
         )
+    few = [one for one in found.speeds if not one.means.is_tried]
+    if few and found.is_judged:
+        yield say(TOO_FEW, cells=_cells(few))
+    for side, template in ONLY.items():
+        if count := sum(one.side == side for one in found.left):
+            yield say(template, cells=plural(count, "cell"))
     if found.lost:
         yield say(LOST, cells=listing([pair.name for pair in found.lost]))
     for verdict, template in zip(list(WORDS.values())[1::-1], (WORSE, BETTER), strict=True):
@@ -113,11 +124,9 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
             yield say(template, what=what, cells=listing(names))
 
 
-def _cells(found: TwoRuns) -> str:
-    """List the speeds that break the limit."""
-    return listing(
-        [say(SPEED_OF, cell=one.asked.name, what=one.asked.what) for one in found.beyond]
-    )
+def _cells(found: Sequence[SpeedChange]) -> str:
+    """List speeds with their cells."""
+    return listing([say(SPEED_OF, cell=one.asked.name, what=one.asked.what) for one in found])
 
 
 def caveats(found: TwoRuns) -> Iterator[Sentence]:
@@ -132,7 +141,7 @@ def caveats(found: TwoRuns) -> Iterator[Sentence]:
     yield from _controls(found)
     for side, study in (("baseline", found.baseline), ("contender", found.contender)):
         for odd in (*study.warnings, *study.steadiness.oddities):
-            yield say(ODD, side=side, what=odd)
+            yield say(ODD[side], what=odd)
 
 
 def _between(found: TwoRuns) -> Iterator[Sentence]:

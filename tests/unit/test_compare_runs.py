@@ -132,6 +132,26 @@ def test_cells_that_only_one_has_and_failed_ones_are_named(results: Path) -> Non
     left = {(cell.side, cell.name): cell.why for cell in one.left}
     assert left["contender", f"{DLLAMA} on four nodes"] == "the other run has no such cell"
     assert left["baseline", f"{LLAMA} on two nodes"].startswith("not measured in the contender")
+    assert "Only the baseline measured 1 cell (table Not compared)" in text_of(one)
+    assert "Only the contender measured 2 cells" in text_of(one)
+
+
+def test_what_a_limit_does_not_cover_is_named(results: Path) -> None:
+    """A run that was killed, or whose trials mostly failed, must not pass in silence."""
+    old, killed = pair(
+        results, failed=[(LLAMA, 2, 1)], pending=[(LLAMA, 2, repeat) for repeat in range(2, 9)]
+    )
+    one = found(old, killed, limit=0.05)
+    assert not one.lost, "seven trials are left, so not every trial failed"
+    assert not one.is_regression
+    assert "Only the baseline measured 1 cell" in text_of(one)
+    shaky = [(LLAMA, 2, repeat) for repeat in range(1, 5)]
+    usual: dict[str, Any] = {"nodes": (1, 2), "repeats": 8, "unavailable": {}}
+    one = found(old, make_run(results, name="shaky", failed=shaky, **usual), limit=0.05)
+    assert (
+        "Not judged, because there are too few trials of it: llama.cpp on two nodes (tokens/s) "
+        "and llama.cpp on two nodes (tokens/s of the prompt)."
+    ) in text_of(one)
 
 
 def test_other_work_is_not_compared(results: Path) -> None:
