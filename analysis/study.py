@@ -19,6 +19,7 @@ from analysis.cells.divisions import division_pairs
 from analysis.cells.documents import change_by_nodes, document_headline, scored_cells
 from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
+from analysis.cells.planned import has_grown
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
 from analysis.charts.selection import Selection, selection_of
 from analysis.model.ways import together_pairs
@@ -188,6 +189,8 @@ def study_of(
         *division_pairs(on_nodes),
         *control_pairs(run, cells),
     )
+    if has_grown(run, cells):
+        speeds = tuple(replace(pair, is_stopped=True) for pair in speeds)
     floors = noise.floors if noise else {}
     comparison = comparison_of(run, tables, all_series, ratings, speeds, others or (), floors)
     family = (

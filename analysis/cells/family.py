@@ -40,6 +40,9 @@ REFUSED = "{n} more would be called different or the same, but the noise does no
 REFUSED_ONE = "One more would be called different or the same, but the noise does not allow it."
 LEVEL = 0.05
 """Share of reports without any true difference that may report one."""
+STOPPED = 1.5
+"""A p-value counts that many times where blocks were added until intervals were narrow: they are
+narrow by luck more often than others, and then t is too large (docs/statistics.md)."""
 COLUMNS = (
     "what", "numerator", "denominator", "n", "ratio", "low", "high", "p_adjusted", "verdict",
 )  # fmt: skip
@@ -85,6 +88,7 @@ class Pair:
         exact_p: of a separate test, for what is no ratio by block; None otherwise.
         is_above: the numerator is the larger, where `ratio` does not say; None otherwise.
         fewest: of `n`, from which the sides may be compared.
+        is_stopped: blocks were added until intervals were narrow.
     """
 
     what: str
@@ -95,6 +99,7 @@ class Pair:
     exact_p: float | None = None
     is_above: bool | None = None
     fewest: int = FEWEST
+    is_stopped: bool = False
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -117,7 +122,8 @@ class Pair:
         if found is None or found >= LEVEL:
             return found
         by_signs = flipped_p(list(self.logs.values()))
-        return found if by_signs is None or by_signs < LEVEL else max(found, by_signs)
+        found = found if by_signs is None or by_signs < LEVEL else max(found, by_signs)
+        return min(1.0, found * STOPPED) if self.is_stopped else found
 
     @property
     def logs(self) -> dict[int, float]:

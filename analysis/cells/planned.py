@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.cells.cells import CellResult
 from analysis.cells.documents import COUNTS_FROM
 from analysis.cells.family import LEVEL
 from analysis.cells.prompt_lengths import PER
@@ -37,6 +38,11 @@ def plan_frame(run: RunManifest, others: Mapping[str, Scalar]) -> pd.DataFrame:
     """
     rows = [*_facts(run), *others.items(), *RULES.items()]
     return pd.DataFrame([(name, str(value)) for name, value in rows], columns=list(COLUMNS))
+
+
+def has_grown(run: RunManifest, cells: Iterable[CellResult]) -> bool:
+    """Whether blocks were added until intervals were narrow (`fab run-matrix --until`)."""
+    return not run.parts and any(cell.planned > run.repeats for cell in cells)
 
 
 def _facts(run: RunManifest) -> Iterator[tuple[str, Scalar]]:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
+from analysis.cells.family import STOPPED
+from analysis.cells.planned import has_grown
 from analysis.sections.head import workload_in_words
 from analysis.statistics.stats import FEWEST, LEVEL
 from analysis.study import Study
@@ -47,7 +49,8 @@ PART_BLOCKS = (
 )
 ADDED = (
     "Blocks were added until the intervals of the compared cells were narrow, or {most} trials of "
-    "a cell were reached."
+    "a cell were reached. Because such a stop favours differences, p-values are multiplied by "
+    "{times}."
 )
 WARM_UP = "In each session, a cell began with {warmup} as a warm-up, which no figure contains."
 NO_WARM_UP = "No trial was left out as a warm-up."
@@ -182,9 +185,8 @@ def _order(study: Study) -> Iterator[Sentence]:
         yield say(PART_BLOCKS, seed=run.seed)
     else:
         yield say(BLOCKS, repeats=plural(run.repeats, "trial"), seed=run.seed)
-        most = max((cell.planned for cell in study.cells), default=0)
-        if most > run.repeats:
-            yield say(ADDED, most=most)
+        if has_grown(run, study.cells):
+            yield say(ADDED, most=max(cell.planned for cell in study.cells), times=STOPPED)
     yield say(WARM_UP, warmup=plural(run.warmup, "trial")) if run.warmup else say(NO_WARM_UP)
     yield say(ATTEMPTS, most=run.max_attempts) if run.max_attempts > 1 else say(ONE_ATTEMPT)
     states = [f"{count} are {state}" for state, count in study.counts.items() if count]

@@ -8,7 +8,8 @@ import pandas as pd
 
 from analysis.blocks import Block, Bullets, Figures, File, Folded, Prose, Section, Tally, note
 from analysis.cells.cells import constants
-from analysis.cells.planned import asked_tokens, plan_frame
+from analysis.cells.family import STOPPED
+from analysis.cells.planned import asked_tokens, has_grown, plan_frame
 from analysis.charts.selection import MOST_SERIES
 from analysis.model.laws import Law
 from analysis.stability.course import moment
@@ -28,7 +29,8 @@ OF_PARTS = (
 )
 ADDED = (
     "Blocks were added until the intervals of the cells that are compared were narrow, or the "
-    "ceiling was reached: up to {most} trials of a cell."
+    "ceiling was reached: up to {most} trials of a cell. Such a stop finds more differences than "
+    "there are, so each p-value counts {times} times."
 )
 IMPORTED = (
     "This run was measured elsewhere and imported on {at} from {archive} (sha256 begins with "
@@ -58,7 +60,9 @@ def sections(study: Study) -> Iterator[Section]:
 def _further(study: Study) -> dict[str, Scalar]:
     most = max((cell.planned for cell in study.cells), default=0)
     begun = {"begun": moment(study.run.created_at), **study.steadiness.course.facts}
-    drawn = {"most trials of a cell": most, "most series in colour": MOST_SERIES}
+    drawn: dict[str, Scalar] = {"most trials of a cell": most, "most series in colour": MOST_SERIES}
+    if has_grown(study.run, study.cells):
+        drawn["times that each p-value counts"] = STOPPED
     laws = {f"fewest numbers of nodes, {law}": law.fewest for law in Law}
     trend = study.steadiness.trials.common
     trends = (
@@ -96,8 +100,8 @@ def _protocol(study: Study) -> Iterator[Sentence]:
     )
     yield say(repeats, repeats=plural(run.repeats, "repeat"), seed=run.seed)
     most = max((cell.planned for cell in study.cells), default=0)
-    if most > run.repeats and not run.parts:
-        yield say(ADDED, most=most)
+    if has_grown(run, study.cells):
+        yield say(ADDED, most=most, times=STOPPED)
     if run.warmup:
         yield say("Warm-up trials of each cell, not counted: {warmup}.", warmup=run.warmup)
     if same := constants(study.all_series):

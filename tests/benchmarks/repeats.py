@@ -122,7 +122,9 @@ def _pairs(cells: Sequence[dict[int, float]]) -> list[Pair]:
         for other in range(index):
             ratio = paired_ratio(one, cells[other])
             sides = Side(str(index), ""), Side(str(other), "")
-            pairs.append(Pair("tokens/s", *sides, len(ratio.blocks) if ratio else 0, ratio))
+            pairs.append(
+                Pair("tokens/s", *sides, len(ratio.blocks) if ratio else 0, ratio, is_stopped=True)
+            )
     return pairs
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from analysis.cells.family import Claim, Family, Pair, Side
+from analysis.cells.family import LEVEL, STOPPED, Claim, Family, Pair, Side
 from analysis.statistics.stats import paired_ratio
 
 
@@ -49,6 +50,16 @@ def test_what_counts_as_the_same_is_the_runs() -> None:
     ratios = around(1.05, 0.01)
     assert Family([pair(ratios)], margin=0.03).rows[0].finding is Claim.FASTER
     assert Family([pair(ratios)], margin=0.10).rows[0].finding is Claim.SAME
+
+
+def test_blocks_that_were_added_until_it_was_narrow_ask_for_a_clearer_difference() -> None:
+    near = pair(around(1.1, 0.085))
+    (plain,) = Family([near]).rows
+    (stopped,) = Family([replace(near, is_stopped=True)]).rows
+    assert plain.p_adjusted is not None
+    assert LEVEL / STOPPED < plain.p_adjusted < LEVEL
+    assert stopped.p_adjusted == pytest.approx(STOPPED * plain.p_adjusted)
+    assert (plain.finding, stopped.finding) == (Claim.FASTER, Claim.UNKNOWN)
 
 
 def test_more_comparisons_ask_for_a_clearer_difference() -> None:

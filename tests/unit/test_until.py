@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.reading import study_in
 from collect.account import Account, Scrutiny
 from collect.attempt import AttemptRecord
 from collect.run import RunManifest
@@ -48,6 +49,11 @@ def varied(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(f"{__name__}.WIDE", cells[1].cell_id)
     monkeypatch.setattr(until, "rate_of_attempt", rate)
     return tmp_path
+
+
+def stopped_early(account: Account) -> set[bool]:
+    """What a report takes its comparisons for."""
+    return {row.pair.is_stopped for row in study_in(account.folder).family.rows}
 
 
 def measured(folder: Path, **options: object) -> Account:
@@ -167,6 +173,7 @@ def test_cells_stop_when_all_are_narrow(varied: Path) -> None:
     counts = account.counts()
     assert counts["planned"] == sum(n for state, n in counts.items() if state != "planned")
     assert counts["pending"] == 0
+    assert stopped_early(account) == {True}
 
 
 def test_the_same_command_again_adds_nothing_and_a_narrower_one_does(varied: Path) -> None:
@@ -183,6 +190,7 @@ def test_the_same_command_again_adds_nothing_and_a_narrower_one_does(varied: Pat
 def test_a_run_that_was_complete_goes_on(varied: Path) -> None:
     asked = scripted_run.matrix(repeats=6)
     plain = scripted_run.run(varied, scripted_run.world(varied), asked=asked)
+    assert stopped_early(Account.read(plain.folder, Scrutiny.RECORDS)) == {False}
     assert plain.counts["done"] == 12
     account = measured(varied)
     assert account.folder == plain.folder
