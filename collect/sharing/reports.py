@@ -14,7 +14,11 @@ from pathlib import Path
 from core.foreign import one_line
 
 LARGEST_BYTES = 1 << 28
+LONGER, ROOM_BYTES = 2, 1 << 20
+"""How many times as long as ours, and how much more, a file of theirs may be and still be read: a
+small archive may hold files that take hours."""
 PAGE, TEXT = "index.html", "report.md"
+COMPARED = (".csv", ".html", ".md")
 FURTHER = "{file}: {more} more differences."
 MOST_OF_A_FILE = 3
 SAME = 1e-5
@@ -41,10 +45,16 @@ def lies(theirs: Path, ours: Path) -> Iterator[str]:
             yield f"{one_line(path.name, 100)} is no file of a report."
         elif path.name not in made:
             yield f"{one_line(path.name, 100)} is not made from its logs."
+        elif path.suffix in COMPARED and _is_longer(path, ours / path.name):
+            yield f"{path.name} is several times as long as its logs give."
         elif path.suffix == ".csv":
             yield from _first(path.name, _cells(path, ours / path.name))
         elif path.name in {PAGE, TEXT}:
             yield from _first(path.name, _lines(path, ours / path.name))
+
+
+def _is_longer(theirs: Path, ours: Path) -> bool:
+    return theirs.stat().st_size > LONGER * ours.stat().st_size + ROOM_BYTES
 
 
 def _first(name: str, found: Iterator[str]) -> Iterator[str]:

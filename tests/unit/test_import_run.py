@@ -401,6 +401,21 @@ def test_another_version_may_give_other_figures_and_the_run_says_so(
     assert any("cells.csv, line" in told for told in taken.record.notes)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("cells.csv", b"a\n"), ("index.html", b"<"), ("report.md", b"1.5 2.5\n")],
+)
+def test_a_file_of_a_report_that_is_too_long_is_not_read(
+    name: str, content: bytes, base: Files, tmp_path: Path
+) -> None:
+    files = summed({**base, f"reports/{run_of(base)}/{name}": content * (8 << 20)})
+    begun = time.process_time()
+    with pytest.raises(HerdError, match=f"{name} is several times as long"):
+        take(tmp_path, tarred(files))
+    assert time.process_time() - begun < 60
+    assert nothing_is_visible(tmp_path)
+
+
 def test_a_run_that_is_there_is_not_touched(base: Files, tmp_path: Path) -> None:
     there = tmp_path / "results" / run_of(base)
     there.mkdir(parents=True)
