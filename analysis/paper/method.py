@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 
-from analysis.cells.family import STOPPED
+from analysis.answers.accuracy import RIGHT
+from analysis.cells.family import STOPPED, Compared
 from analysis.cells.planned import has_grown
 from analysis.sections.head import workload_in_words
 from analysis.statistics.stats import FEWEST, LEVEL
@@ -79,13 +80,25 @@ TOO_FEW = (
 )
 CORRECTED = (
     "All {comparisons} of the run are corrected together (Holm). No difference means that the "
-    "interval is within {margin}; faster or slower means that the corrected p-value is below 0.05 "
-    "and the interval excludes that; anything else is reported as undecided."
+    "interval is within {margin}. Otherwise, faster or slower means that the corrected p-value is "
+    "below 0.05; anything else is reported as undecided."
 )
+STEADIEST = (
+    "No comparison is taken to be steadier than the steadiest tenth of all: where one spreads "
+    "less, its p-value uses their spread."
+)
+QUESTIONS = (
+    "Figures of answers are medians over questions. Answers are compared question by question "
+    "instead, from {fewest} questions on."
+)
+RIGHT_BY_KEY = "Which of two systems is right more often is McNemar's exact test."
 FLOOR = (
     "Each cell was measured as two identical arms. No difference smaller than the noise floor of "
-    "{floors} that they showed is reported."
+    "{floors} that they showed is reported, and none is excluded where the floor is wider than "
+    "{margin}."
 )
+ALL_AS_THEY_ARE = 10
+"""Up to so many comparisons, each is used with its own spread."""
 FLOOR_OF = "{floor} for {quantity}"
 MOST_NAMED = 6
 """Kinds of machines and model files that are named one by one."""
@@ -203,14 +216,26 @@ def _statistics(study: Study) -> Iterator[Sentence]:
     if not rows:
         return
     yield say(RATIOS)
+    yield from _of_questions(rows)
     tried = sum(row.is_tried for row in rows)
-    if tried < len(rows):
+    if any(not row.is_tried and row.pair.fewest == FEWEST for row in rows):
         yield say(TOO_FEW, fewest=FEWEST)
+    margin = within(study.run.equivalence_margin)
     if tried:
-        margin = within(study.run.equivalence_margin)
         yield say(CORRECTED, comparisons=plural(tried, "comparison"), margin=margin)
+    if tried > ALL_AS_THEY_ARE:
+        yield say(STEADIEST)
     floors = {what: one for part in parts if part.noise for what, one in part.noise.floors.items()}
     if floors:
         told = [say(FLOOR_OF, floor=percent(one.ratio - 1), quantity=what)
                 for what, one in floors.items()]  # fmt: skip
-        yield say(FLOOR, floors=listing(list(told)))
+        yield say(FLOOR, floors=listing(list(told)), margin=margin)
+
+
+def _of_questions(rows: Iterable[Compared]) -> Iterator[Sentence]:
+    """How answers are compared, whose unit is the question."""
+    asked = [row.pair for row in rows if row.pair.fewest != FEWEST]
+    if asked:
+        yield say(QUESTIONS, fewest=asked[0].fewest)
+    if any(pair.what == RIGHT for pair in asked):
+        yield say(RIGHT_BY_KEY)

@@ -114,6 +114,22 @@ def test_the_method_says_how_it_was_measured() -> None:
     told = " ".join(sentence for paragraph in method_of(few) for sentence in paragraph)
     assert "fewer than 6 trials" in told
     assert "corrected together" not in told
+    assert "question" not in told
+
+
+def test_the_method_has_the_rules_that_docs_statistics_has(tmp_path: Path) -> None:
+    study = KINDS["questions"](tmp_path)
+    told = " ".join(sentence for paragraph in method_of(study) for sentence in paragraph)
+    assert "question by question instead, from 30 questions on" in told
+    assert "McNemar" in told
+    many = study_of(*make_frames(
+        {("llama.cpp", n): [10.0 * n + (7 * step % 5) / 10 for step in range(6)]
+         for n in (1, 2, 4, 6, 8, 9)}
+    ))  # fmt: skip
+    told = " ".join(sentence for paragraph in method_of(many) for sentence in paragraph)
+    assert "steadier than the steadiest tenth" in told
+    assert "within ±3 %. Otherwise, faster or slower means" in told
+    assert "question" not in told
 
 
 def test_text_of_a_run_cannot_become_a_command(tmp_path: Path) -> None:
