@@ -78,10 +78,11 @@ TOO_FEW = (
     "With fewer than {fewest} trials on a side no speed is called higher or lower, no matter "
     "which medians they have."
 )
-CORRECTED = (
-    "All {comparisons} of the run are corrected together (Holm). No difference means that the "
-    "interval is within {margin}. Otherwise, faster or slower means that the corrected p-value is "
-    "below 0.05; anything else is reported as undecided."
+CORRECTED = "All {comparisons} of the run are corrected together (Holm)."
+ALONE = "The run makes 1 comparison, which needs no correction."
+JUDGED = (
+    "No difference means that the interval is within {margin}. Otherwise, faster or slower means "
+    "that the p-value is below 0.05; anything else is reported as undecided."
 )
 STEADIEST = (
     "No comparison is taken to be steadier than the steadiest tenth of all: where one spreads "
@@ -222,7 +223,9 @@ def _statistics(study: Study) -> Iterator[Sentence]:
         yield say(TOO_FEW, fewest=FEWEST)
     margin = within(study.run.equivalence_margin)
     if tried:
-        yield say(CORRECTED, comparisons=plural(tried, "comparison"), margin=margin)
+        all_of_them = plural(tried, "comparison")
+        yield say(CORRECTED, comparisons=all_of_them) if tried > 1 else say(ALONE)
+        yield say(JUDGED, margin=margin)
     if tried > ALL_AS_THEY_ARE:
         yield say(STEADIEST)
     floors = {what: one for part in parts if part.noise for what, one in part.noise.floors.items()}
