@@ -6,7 +6,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from core.errors import HerdError
+from verbs.sharing import require_one_way
 from verbs.verb import PROJECT, say, verb
 
 SWITCHES = ("--notebook", "-n", "--with-names", "-w")
@@ -58,8 +58,7 @@ def paper(
     folders = [find_run(results, name) for name in run] if run else [find_run(results)]
     folder = Path(to) if to else PROJECT / "paper" / "+".join(one.name for one in folders)
     own = study_folder() / NAME
-    if with_names and hide:
-        raise HerdError("--hide replaces words, and --with-names replaces none: give one of them.")
+    require_one_way(with_names=with_names, hide=hide)
     made = write_paper(
         folders, folder, own, with_notebook=notebook, with_names=with_names, hide=hide or ()
     )

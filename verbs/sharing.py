@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
+from core.errors import HerdError
 from verbs.outcome import print_status, write_report_of
 from verbs.verb import PROJECT, say, say_besides, verb
 
@@ -39,6 +40,7 @@ def export_run(
     from core.version import version
     from experiments.disk.ledger import find_run
 
+    require_one_way(with_names=with_names, hide=hide)
     folder = find_run(PROJECT / "results", run)
     made = pack(
         folder,
@@ -55,6 +57,14 @@ def export_run(
     else:
         told = f"{made.replaced} names, addresses and paths were replaced"
         say(f"{told}, {made.secrets} keys removed.")
+    for word in made.not_found:
+        say_besides(f"--hide {word}: the run does not have this word.")
+
+
+def require_one_way(*, with_names: bool, hide: list[str] | None) -> None:
+    """Refuse to replace words and to leave all names at once."""
+    if with_names and hide:
+        raise HerdError("--hide replaces words, and --with-names replaces none: give one of them.")
 
 
 @verb(positional=["file"], help={"file": "an archive that `fab export-run` made"})

@@ -22,7 +22,7 @@ from collect.account import Account
 from collect.probe import PROBES_FOLDER, newest_for, probes_of
 from collect.sharing.leftovers import leftovers
 from collect.sharing.marker import EXPORT_FILE, SUMS_FILE, ExportRecord
-from collect.sharing.pseudonyms import Pseudonyms
+from collect.sharing.pseudonyms import HIDDEN, Pseudonyms
 from collect.sharing.renamed import copy_run, pseudonyms_of, rename_run
 from collect.tables import Tables, tables_of
 from core.digest import sha256_of
@@ -76,6 +76,7 @@ class Exported:
         sha256: of it.
         replaced: how many names, addresses and paths were replaced.
         secrets: how many keys were removed.
+        not_found: words to replace that the run does not have.
     """
 
     archive: Path
@@ -83,6 +84,7 @@ class Exported:
     files: int
     replaced: int
     secrets: int
+    not_found: tuple[str, ...] = ()
 
 
 def export_run(
@@ -127,17 +129,25 @@ def export_run(
         again = Account.read(packed / RESULTS / run)
         make_report(packed / RESULTS / run, packed / REPORTS)
         record = ExportRecord(run=run, toolkit=toolkit, names="kept" if with_names else "replaced")
-        _describe(
-            packed, record, again, [names.text(author) for author in authors] or ["Anonymous"]
-        )
+        _describe(packed, record, again, _cited(authors, names))
         if not with_names:
             _require_no_name(packed, names)
         files = _sum_up(packed)
         temporary = Path(name) / "archive"
         write_archive(packed, temporary)
         land(temporary, archive)
-    count = len(names.names) + len(names.exact) + len(names.found)
-    return Exported(archive, sha256_of(archive), files, count, names.secrets)
+    count = len(names.used) + len(names.found)
+    not_found = tuple(
+        word
+        for word, told in names.names.items()
+        if told.startswith(HIDDEN) and told not in names.used
+    )
+    return Exported(archive, sha256_of(archive), files, count, names.secrets, not_found)
+
+
+def _cited(authors: Iterable[str], names: Pseudonyms) -> list[str]:
+    told = [names.text(author.strip()) for author in authors if author.strip()]
+    return told or ["Anonymous"]
 
 
 def write_without_names(

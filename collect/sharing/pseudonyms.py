@@ -16,6 +16,8 @@ from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, STARTS, is_priva
 from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
 from core.errors import HerdError
 
+HIDDEN = "hidden"
+"""Begins what stands for a further word of the user."""
 SHORTEST = 3
 """Letters of a name that can be distinguished from ordinary words."""
 RECORDS: tuple[type[BaseModel], ...] = (
@@ -98,6 +100,7 @@ class Pseudonyms:
         hides_forms: also replace what is known by its form (addresses, paths …).
         found: what was replaced so far because of its form, with its pseudonym.
         secrets: how many keys were found.
+        used: pseudonyms of names that were somewhere.
     """
 
     names: dict[str, str]
@@ -105,6 +108,7 @@ class Pseudonyms:
     hides_forms: bool = True
     found: dict[str, str] = field(default_factory=dict)
     secrets: int = 0
+    used: set[str] = field(default_factory=set)
     _counts: dict[str, int] = field(default_factory=dict)
     _patterns: tuple[re.Pattern[str], re.Pattern[str]] | None = None
 
@@ -151,9 +155,12 @@ class Pseudonyms:
 
     def _name(self, match: re.Match[str]) -> str:
         if match["exact"] is not None:
-            return self.exact[match["exact"]]
+            told = self.exact[match["exact"]]
+            self.used.add(told)
+            return told
         name, domain = match["name"], match["domain"] or ""
         told = self.names.get(name) or self._by_folded(name)
+        self.used.add(told)
         keeps = domain.rpartition(".")[2].lower() in NO_DOMAINS or not domain
         return told + domain if keeps else told
 
@@ -227,6 +234,22 @@ def require_nameable(nodes: Iterable[str]) -> None:
                 f"The node {name}: logs use this word, too, so it cannot be replaced everywhere. "
                 "Give --with-names, or measure again with another name in the inventory."
             )
+
+
+def hidden_words(words: Iterable[str]) -> list[str]:
+    """The words that a user wants to have replaced, each once.
+
+    Raises:
+        HerdError: one cannot be distinguished from ordinary words.
+    """
+    told = {word.strip().casefold(): word.strip() for word in words}
+    for word in told.values():
+        if len(word) < SHORTEST or word.casefold() in WORDS_OF_LOGS:
+            raise HerdError(
+                f"--hide {word or '(nothing)'}: give a word of {SHORTEST} letters or more that "
+                "records and logs do not use themselves."
+            )
+    return list(told.values())
 
 
 def is_generic(name: str) -> bool:

@@ -23,7 +23,13 @@ from collect.ratings import JUDGEMENTS_SUFFIX, RATINGS_FOLDER
 from collect.reference import REFERENCE_FILE
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
 from collect.sharing.patterns import HOME
-from collect.sharing.pseudonyms import Pseudonyms, is_generic, require_nameable
+from collect.sharing.pseudonyms import (
+    HIDDEN,
+    Pseudonyms,
+    hidden_words,
+    is_generic,
+    require_nameable,
+)
 from core.errors import HerdError
 from core.foreign import as_file_name, one_line
 from core.record import LARGEST_RECORD_BYTES, own_folder, read_file, why
@@ -48,14 +54,14 @@ def pseudonyms_of(folder: Path, account: Account, hide: Iterable[str]) -> Pseudo
         hide: further words.
 
     Raises:
-        HerdError: a node's name cannot be distinguished from ordinary words.
+        HerdError: a node's name or a further word cannot be distinguished from ordinary words.
     """
     run = account.manifest
     require_nameable(run.nodes)
     nodes = {name: f"node-{n}" for n, name in enumerate(run.nodes, start=1)}
     made = Pseudonyms(dict(nodes))
-    for word in hide:
-        made.add({word: f"hidden-{made.number('hidden')}"})
+    for word in hidden_words(hide):
+        made.add({word: f"{HIDDEN}-{made.number(HIDDEN)}"})
     for told in (run.nodes[name].get("address") for name in run.nodes):
         if isinstance(told, str):  # so that node-3 has the third address
             made.text(told)

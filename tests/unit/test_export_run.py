@@ -25,6 +25,7 @@ from collect.sharing.pseudonyms import (
     is_generic,
     require_nameable,
 )
+from collect.sharing.renamed import pseudonyms_of
 from core.digest import sha256_of
 from core.errors import HerdError
 from experiments.disk.ledger import find_planned
@@ -218,6 +219,23 @@ def test_what_was_replaced_once_stays() -> None:
     once = names.text(text)
     assert names.text(once) == once
     assert names.secrets == 2
+
+
+@pytest.mark.parametrize("word", ["", "  ", "ab", "model", "Benchmark", "cells"])
+def test_a_word_to_hide_that_records_use_is_refused_by_name(word: str, run: Path) -> None:
+    with pytest.raises(HerdError, match="--hide"):
+        pseudonyms_of(run, Account.read(run), [word])
+
+
+def test_a_word_to_hide_that_is_nowhere_is_told_and_blanks_around_one_do_not_matter(
+    run: Path, tmp_path: Path
+) -> None:
+    words = (f" {HIDDEN[0]}\t", HIDDEN[0].upper(), "Nirgendwo")
+    made = packed(run, tmp_path / "a.tar.gz", hide=words, authors=["", "Kim"])
+    assert made.not_found == ("Nirgendwo",)
+    with tarfile.open(made.archive) as tar:
+        told = yaml.safe_load(tar.extractfile("./CITATION.cff").read())  # type: ignore[union-attr]
+    assert told["authors"] == [{"name": "Kim"}]
 
 
 def test_addresses_that_belong_to_no_one_are_enough_for_a_large_fleet() -> None:
