@@ -16,7 +16,7 @@ from pathlib import Path
 from analysis.paper.fonts import Font, font_with
 from analysis.paper.latex import LETTERS, SIGNS
 from analysis.references import bibtex, reference
-from collect.citing.works import AS_THEY_ARE
+from collect.citing.works import AS_THEY_ARE, FIELDS
 from core.bibtex import BibEntry, read_bibtex
 from core.errors import HerdError
 from core.foreign import one_line
@@ -39,7 +39,10 @@ ALLOWED = frozenset("\"'`^~=.&%$#_{}-,; ") | frozenset(
 MONTHS = frozenset("jan feb mar apr may jun jul aug sep oct nov dec".split())  # noqa: SIM905
 """Words for texts that every style of BibTeX has."""
 _KEY = re.compile(r"[^\s{}()\"#%,=~\\^$&']+")
-_FIELD = re.compile(r"[a-z][a-z0-9_-]*")
+PRINTED = frozenset(FIELDS) | frozenset(
+    "address chapter crossref institution issn key organization school type version".split()  # noqa: SIM905
+)
+"""Fields that styles print; others, such as `file`, are of the user's own programs and machine."""
 _BARE = re.compile(r"(?<!\\)[&%#]")
 """Signs that people type as they are, and that end a line or a table for LaTeX."""
 JOINED = "texts that are joined by #"
@@ -132,11 +135,11 @@ def _is_balanced(value: str) -> bool:
 
 
 def _written(entry: BibEntry) -> str:
-    """The entry with each field as one text, and words that `@string` defines replaced."""
+    """The entry with each printed field as one text, words that `@string` defines filled in."""
     fields = (
         f"  {name} = {_value(name, value)},\n"
         for name, value in entry.fields.items()
-        if _FIELD.fullmatch(name)
+        if name in PRINTED
     )
     return f"@{entry.kind}{{{entry.key},\n{''.join(fields)}}}\n\n"
 

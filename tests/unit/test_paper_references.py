@@ -55,7 +55,7 @@ JOINING = r"""@string{jacm = "Journal of the {ACM}"}
 @misc(round, title = "x # y", month = "10~" # feb)
 @misc{hidden, title = {a \} # "\i" # "nput{/etc/hostname}" # {\{ b}}
 @article{good, author = {A & B}, title = "50% of {R\&D}, a # b", journal = jacm, month = Feb,
-  url = {https://x.example/a%20b#c}}
+  url = {https://x.example/a%20b#c}, file = {x:/home/kim/Zotero/x.pdf:pdf}, annote = {Prof. Lee}}
 """
 
 
@@ -79,6 +79,8 @@ def test_an_entry_is_written_so_that_latex_sets_it(tmp_path: Path) -> None:
     assert "journal = {Journal of the {ACM}}" in good
     assert "month = Feb," in good
     assert "url = {https://x.example/a%20b#c}" in good
+    assert "Zotero" not in good
+    assert "Lee" not in good
 
 
 def test_a_file_that_is_no_text_is_named_and_a_missing_one_is_none(tmp_path: Path) -> None:
