@@ -112,11 +112,13 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
     few = [one for one in found.speeds if not one.means.is_tried]
     if few and found.is_judged:
         yield say(TOO_FEW, cells=_cells(few))
+    lost = [pair.name for pair in found.lost]
+    if lost:
+        yield say(LOST, cells=listing(lost))
     for side, template in ONLY.items():
-        if count := sum(one.side == side for one in found.left):
+        own = [one for one in found.left if one.side == side]
+        if count := len(own) - (len(lost) if side == "baseline" else 0):
             yield say(template, cells=plural(count, "cell"))
-    if found.lost:
-        yield say(LOST, cells=listing([pair.name for pair in found.lost]))
     for verdict, template in zip(list(WORDS.values())[1::-1], (WORSE, BETTER), strict=True):
         own = [one for one in found.quality if one.verdict == verdict]
         for what in dict.fromkeys(one.what for one in own):
