@@ -173,10 +173,15 @@ POWER = tuple(
 POWER_MEASURED = tuple(
     replace(setting, earlier=9, level=0.005) for setting in POWER if setting.trials == FEW
 )
+POWER_CONTROLS = tuple(
+    Setting(level=0.005, cells=6, unchanged=unchanged, gain=gain)
+    for unchanged in (0, 1, 3)
+    for gain in (0.95, 0.9, 0.8)
+)
 NULL_HEAD = ("trials", "cells", "trials of each", "level of a run", "of a cell", "assumed",
              "earlier runs", "unchanged cells", "any claim", "beyond 5 %")  # fmt: skip
-GAIN_HEAD = ("trials", "trials of each", "earlier runs", "contender", "found, of cells",
-             "wrong way round", "no difference", "beyond 5 %")  # fmt: skip
+GAIN_HEAD = ("trials", "trials of each", "earlier runs", "unchanged cells", "contender",
+             "found, of cells", "wrong way round", "no difference", "beyond 5 %")  # fmt: skip
 
 
 def main() -> None:
@@ -186,7 +191,7 @@ def main() -> None:
     runs = parser.parse_args().runs
     for settings in (HOLDS, BREAKS, (*MEASURED, *REAL), CONTROLS):
         _table(NULL_HEAD, (_null_row(setting, simulate(setting, runs)) for setting in settings))
-    for settings in (POWER, POWER_MEASURED):
+    for settings in (POWER, POWER_MEASURED, POWER_CONTROLS):
         _table(GAIN_HEAD, (_gain_row(setting, simulate(setting, runs)) for setting in settings))
 
 
@@ -201,9 +206,10 @@ def _null_row(setting: Setting, found: Counts) -> tuple[object, ...]:
 
 def _gain_row(setting: Setting, found: Counts) -> tuple[object, ...]:
     return (
-        setting.noise, setting.trials, setting.earlier or "", f"{100 * (setting.gain - 1):+.0f} %",
-        _share(found.share, found.runs), _share(found.wrong, found.runs),
-        _share(found.same, found.runs), _share(found.failed, found.runs),
+        setting.noise, setting.trials, setting.earlier or "", setting.unchanged or "",
+        f"{100 * (setting.gain - 1):+.0f} %", _share(found.share, found.runs),
+        _share(found.wrong, found.runs), _share(found.same, found.runs),
+        _share(found.failed, found.runs),
     )  # fmt: skip
 
 
