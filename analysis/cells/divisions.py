@@ -21,6 +21,8 @@ over its own time, and the share of the window in which all were at work."""
 WINDOW_RATE = "all_tokens_per_s"
 """Tokens of all over the window: less, where some ended earlier and left others alone."""
 SLOWEST_RATE = "slowest_tokens_per_s"
+LEAST_OVERLAP = 0.05
+"""Share of the window below which deployments were at work one after another."""
 OF_ALL = "tokens/s of all"
 """What is compared, as `comparisons.csv` calls it."""
 COLUMNS = (
@@ -50,19 +52,34 @@ class Division:
 
     @property
     def of_all(self) -> Estimate | None:
-        """Tokens/s of all deployments, their speeds added up."""
+        """Tokens/s of all deployments, their speeds added up; None if that was not measured."""
         return estimate(list(self.all_by_block.values()), of_rates=True)
 
     @property
     def all_by_block(self) -> Mapping[int, float]:
         """Block to tokens/s of all; of a single deployment its own."""
-        return self.cell.by_block(SUM_RATE if users_at_once(self.series.params) > 1 else DECODE)
+        return all_by_block(self.cell)
 
     @property
-    def overlap(self) -> float:
-        """Median share of the window in which all generated (0 to 1)."""
-        found = self.cell.estimate(OVERLAP)
-        return found.value if found else 0.0
+    def overlap(self) -> float | None:
+        """Median share of the window in which all generated (0 to 1); None if not measured."""
+        return overlap_of(self.cell)
+
+
+def overlap_of(cell: CellResult) -> float | None:
+    """Return the median share of the window in which all generated (0 to 1); None if unknown."""
+    found = cell.estimate(OVERLAP)
+    return found.value if found else None
+
+
+def all_by_block(cell: CellResult) -> Mapping[int, float]:
+    """Return block to the tokens/s of all users of a cell.
+
+    Speeds of deployments that were at work one after another make no sum: it is empty for them.
+    """
+    if users_at_once(cell.record.params) == 1:
+        return cell.by_block(DECODE)
+    return cell.by_block(SUM_RATE) if (overlap_of(cell) or 0.0) >= LEAST_OVERLAP else {}
 
 
 def divisions_of(all_series: Iterable[Series]) -> list[list[Division]]:
@@ -124,7 +141,7 @@ def _row(one: Division) -> dict[str, object]:
         "slowest": slowest and slowest.value,
         **_ends("all", every),
         "over_window": window and window.value,
-        "overlap": one.overlap if every else None,
+        "overlap": one.overlap,
     }
 
 

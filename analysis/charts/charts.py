@@ -15,6 +15,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from analysis.cells.cells import Series
+from analysis.cells.labels import users_at_once
 from analysis.cells.scaling import DECODE, Scaling
 from analysis.charts import bars, frames, plots, said, style
 from analysis.charts.languages import ending_of_files, in_language
@@ -90,6 +91,8 @@ THEORY = (
 )
 NO_SPLIT = "Not shown: {engines} (the logs do not separate compute and sync)."
 NO_TRAFFIC = "Not shown: {engines} (the logs do not report traffic)."
+NOTHING_MOVED = "A series without traffic, such as a machine alone, is not drawn."
+NO_SEVERAL = "Not shown: several deployments at once (only their speeds are kept)."
 
 
 def decode_charts(all_series: Sequence[Series], shown: Selection) -> tuple[Chart, ...]:
@@ -117,9 +120,12 @@ def time_charts(
         shown: which of them are drawn.
         predict: what an engine's algorithm must move.
     """
+    split, traffic = frames.time_split(all_series), frames.traffic(all_series, predict)
+    is_moved = traffic[["sent_kib", "received_kib"]].max(axis=1) > 0
+    moved = traffic[traffic["series"].isin(traffic.loc[is_moved, "series"])]
     return _made(
-        _time_split(frames.time_split(all_series), shown, all_series),
-        _traffic(frames.traffic(all_series, predict), shown, all_series),
+        _time_split(split, shown.among(split, all_series), all_series),
+        _traffic(traffic, moved, shown.among(moved, all_series), all_series),
     )
 
 
@@ -248,8 +254,11 @@ def _legible(data: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([group.iloc[at.astype(int)] for group, at in zip(groups, kept, strict=True)])
 
 
-def _traffic(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series]) -> Chart | None:
-    if data.empty or float(data[["sent_kib", "received_kib"]].to_numpy().max()) == 0:
+def _traffic(
+    data: pd.DataFrame, moved: pd.DataFrame, shown: Selection, all_series: Sequence[Series]
+) -> Chart | None:
+    """The chart of traffic; of `moved`, the series that send something, since 0 draws nothing."""
+    if moved.empty:
         return None
     has_theory = bool(data["predicted_sent_kib"].notna().any())
     understanding = together(
@@ -257,24 +266,38 @@ def _traffic(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series])
             say(TRAFFIC),
             say(THEORY) if has_theory else "",
             _silent(data, all_series, NO_TRAFFIC),
-            *shown.in_words(data, is_grey=False),
+            say(NOTHING_MOVED) if len(moved) < len(data) else "",
+            *shown.in_words(moved, is_grey=False),
         ]
     )
     return Chart(
         "traffic", "Traffic per token", understanding, data,
-        plots.traffic(shown.only(data), shown.looks), description=said.traffic(data),
+        plots.traffic(shown.only(moved), shown.looks), description=said.traffic(data),
     )  # fmt: skip
 
 
 def _silent(data: pd.DataFrame, all_series: Sequence[Series], template: str) -> str:
-    """Say which engines of the run report nothing for a chart; empty if all do."""
+    """Say what of the run a chart cannot show: engines that do not report it, deployments at once.
+
+    Args:
+        data: of the chart.
+        all_series: of the run.
+        template: for engines.
+    """
     heard = {(row.model, row.series) for row in data.itertuples()}
-    silent = {
-        series.engine
+    unheard = [
+        series
         for series in all_series
         if series.measured and (series.model, series.panel_label) not in heard
-    }
-    return say(template, engines=", ".join(sorted(silent))) if silent else ""
+    ]
+    silent = {one.engine for one in unheard if users_at_once(one.params) == 1}
+    has_several = any(users_at_once(one.params) > 1 for one in unheard)
+    return together(
+        [
+            say(template, engines=", ".join(sorted(silent))) if silent else "",
+            say(NO_SEVERAL) if has_several else "",
+        ]
+    )
 
 
 def legend_of(data: pd.DataFrame) -> list[Sentence]:

@@ -45,6 +45,21 @@ class Selection:
         own = self.drawn(data)
         return own[own["series"].isin(list(self.looks))]
 
+    def among(self, data: pd.DataFrame, all_series: Sequence[Series]) -> Selection:
+        """The selection for a chart of some series only: another one where these lack a colour.
+
+        The fastest series of a run may be those of an engine that does not report what a chart
+        shows.
+
+        Args:
+            data: what the chart could draw.
+            all_series: of the run.
+        """
+        if set(data["series"]) <= set(self.looks):
+            return self
+        own = set(zip(data["model"], data["series"], strict=True))
+        return selection_of([one for one in all_series if (one.model, one.panel_label) in own])
+
     def in_words(self, data: pd.DataFrame, *, is_grey: bool = True) -> list[Sentence]:
         """Say what is not drawn, or not in colour; nothing if all is.
 

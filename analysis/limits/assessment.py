@@ -54,6 +54,10 @@ TEMPLATES: Mapping[str, str] = {
         "What limits it on {subject} is unknown: the engine does not report how a token's time "
         "divides into computing and waiting."
     ),
+    "unknown of several": (
+        "What limits it on {subject} is unknown: of several deployments at once, the report has "
+        "speeds, not how a token's time divides."
+    ),
     "unknown share": (
         "What limits it on {subject} is unknown: the engine rounds its times, and what is cut off "
         "is too much of them."

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Family
+from analysis.cells.labels import users_at_once
 from analysis.cells.sync import SyncShare, sync_share
 from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
@@ -97,11 +98,12 @@ def _divided(combination: Combination, cell: CellResult) -> Assessment:
             where=where,
         )
     if found is None or not found.is_known:
+        unreported = "unknown of several" if users_at_once(cell.record.params) > 1 else "unknown"
         return Assessment(
             combination.engine,
             combination.model,
             Kind.LIMIT,
-            "unknown" if found is None else "unknown share",
+            unreported if found is None else "unknown share",
             subject,
             source=Source.NOT_MEASURED,
             where=where,

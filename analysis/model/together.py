@@ -174,7 +174,7 @@ def _matches(
     options: Iterable[Option], alone: Mapping[str, Option], family: Family
 ) -> Iterator[Match]:
     for option in options:
-        machines = measured_alone(option, alone) if option.is_measured else None
+        machines = measured_alone(option, alone) if option.all else None
         if machines is None:
             continue
         own = [alone[name] for name in option.machines]

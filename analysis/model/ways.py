@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.cells.cells import CellResult, Series
-from analysis.cells.divisions import OVERLAP, SUM_RATE
+from analysis.cells.divisions import OVERLAP, all_by_block
 from analysis.cells.family import Pair, Side
 from analysis.cells.labels import GROUPS, ON, users_at_once
 from analysis.cells.scaling import DECODE, SPEED
@@ -69,11 +69,11 @@ class Option:
     @property
     def all_by_block(self) -> Mapping[int, float]:
         """Block to the tokens/s of all its users."""
-        return self.cell.by_block(SUM_RATE if self.users > 1 else DECODE)
+        return all_by_block(self.cell)
 
     @property
     def all(self) -> Estimate | None:
-        """Tokens/s of all its users."""
+        """Tokens/s of all its users; None if they were not at work at once."""
         found = estimate(list(self.all_by_block.values()), of_rates=True)
         return found if self.is_measured else None
 
@@ -159,7 +159,7 @@ def together_pairs(all_series: Iterable[Series]) -> tuple[Pair, ...]:
 
 
 def _pairs(group: Ways) -> Iterator[Pair]:
-    measured = [one for one in group.options if one.is_measured]
+    measured = [one for one in group.options if one.all]
     for option in measured:
         if (machines := measured_alone(option, group.alone)) is not None:
             names = listing([one.name for one in machines])

@@ -40,7 +40,7 @@ READ = (
     "One user: tokens/s of the median deployment. All: the speeds of all added up, each over the "
     "time in which it generated. Over the window: tokens that all generated, over the window from "
     "the first one's first token to the last one's last; it is less where some end earlier. At "
-    "once: the share of the window in which all generated."
+    "once: the share of the window in which all generated; below 5 % nothing is added up."
 )
 NOT_KEPT = (
     "Of several deployments at once, the times of single tokens are not in the report, and smart "
@@ -48,8 +48,6 @@ NOT_KEPT = (
 )
 ENOUGH = 0.8
 """Share of the window from which deployments count as at the same time."""
-LEAST = 0.05
-"""Share of the window below which a sum is of deployments that were at work one after another."""
 SHOWN = {
     "model": "Model", "engine": "Engine", "groups": "Deployments", "trials": "Trials",
     "one_user": "One user", "slowest": "Slowest", "all": "All", "over_window": "Over the window",
@@ -59,7 +57,7 @@ SHOWN = {
 
 def sections(study: Study) -> Iterator[Section]:
     """Make the section of a run that ran several deployments at once."""
-    groups = [g for g in divisions_of(study.on_nodes) if any(one.of_all for one in g)]
+    groups = [g for g in divisions_of(study.on_nodes) if any(one.one_user for one in g)]
     if not groups:
         return
     said = tuple(sentence for group in groups for sentence in _sentences(study, group))
@@ -70,10 +68,11 @@ def sections(study: Study) -> Iterator[Section]:
 
 
 def _sentences(study: Study, group: Sequence[Division]) -> Iterator[Sentence]:
-    measured = [one for one in group if one.of_all and one.one_user]
+    measured = [one for one in group if one.one_user]
     for one in measured:
-        if one.overlap < LEAST:
-            yield say(HARDLY, division=one.words, overlap=percent(one.overlap))
+        overlap = one.overlap or 0.0
+        if not one.of_all:
+            yield say(HARDLY, division=one.words, overlap=percent(overlap))
             continue
         yield say(
             MADE,
@@ -84,9 +83,9 @@ def _sentences(study: Study, group: Sequence[Division]) -> Iterator[Sentence]:
             one=interval(one.one_user, brief=True),
             every=interval(one.of_all, brief=True),
         )
-        if one.overlap < ENOUGH:
-            yield say(APART, division=one.words, overlap=percent(one.overlap))
-    at_once = [one for one in measured if one.overlap >= LEAST]
+        if overlap < ENOUGH:
+            yield say(APART, division=one.words, overlap=percent(overlap))
+    at_once = [one for one in measured if one.of_all]
     for index, one in enumerate(at_once):
         for other in at_once[index + 1 :]:
             found = compared_with(one, other, study.family)

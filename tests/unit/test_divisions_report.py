@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from analysis.cells.divisions import OF_ALL, division_frame, divisions_of
+from analysis.charts.together import together_frame
+from analysis.model.together import choices_of
 from analysis.study import Study, study_of
 from analysis.text.wording import DASH, TIMES
 from core.record import Scalar
@@ -20,7 +22,10 @@ SUM = {"4x1": 3.9, "2x2": 2.0, "1x4": 1.0}
 
 
 def divided(
-    speeds: Mapping[str, Sequence[Outcome]], all_times: Mapping[str, float], overlap: float = 0.97
+    speeds: Mapping[str, Sequence[Outcome]],
+    all_times: Mapping[str, float],
+    overlap: float = 0.97,
+    engine: str = LLAMA,
 ) -> Study:
     """A run of four nodes, divided in several ways."""
 
@@ -28,7 +33,7 @@ def divided(
         return all_times[str(params["groups"])]
 
     run, tables = make_frames(
-        {(LLAMA, groups, 4): values for groups, values in speeds.items()},
+        {(engine, groups, 4): values for groups, values in speeds.items()},
         axes=("engine", "groups", "nodes"),
     )
     trials = tables.trials
@@ -37,6 +42,9 @@ def divided(
     trials["sum_tokens_per_s"] = trials["decode_tokens_per_s"] * times
     trials["slowest_tokens_per_s"] = trials["decode_tokens_per_s"]
     trials["all_overlap"] = overlap
+    of_several = trials["groups"] != "1x4"
+    for name in ("compute_ms_per_token", "sync_ms_per_token", "sent_kib_per_token"):
+        trials[name] = trials[name].mask(of_several)
     return study_of(run, tables)
 
 
@@ -108,3 +116,25 @@ def test_of_deployments_that_were_at_work_one_after_another_no_sum_is_said() -> 
     assert "hardly generated at the same time (0 % of the window)" in said
     assert "All together" not in said
     assert "and all together" not in said
+
+
+def test_such_a_sum_is_in_no_table_chart_or_comparison_either() -> None:
+    speeds = {"4x1": around(5.0), "2x2": around(6.0), "1x4": around(7.0)}
+    study = divided(speeds, SUM, overlap=0.0)
+    assert division_frame(divisions_of(study.on_nodes))["all"].isna().tolist() == [
+        True, True, False,
+    ]  # fmt: skip
+    assert [row for row in study.family.rows if row.pair.what == OF_ALL] == []
+    frame = together_frame(choices_of(study.on_nodes, study.family))
+    assert frame.set_index("users")["all_tokens_per_s"].isna().to_dict() == {
+        1: False, 2: True, 4: True,
+    }  # fmt: skip
+
+
+def test_of_several_at_once_the_report_blames_no_engine_for_what_it_does_not_keep() -> None:
+    speeds = {"4x1": around(5.0), "2x2": around(6.0), "1x4": around(4.0)}
+    said = text(divided(speeds, SUM, engine="distributed-llama"))
+    assert "of several deployments at once, the report has speeds" in said
+    assert "Not shown: several deployments at once" in said
+    assert "the engine does not report" not in said
+    assert "Not shown: distributed-llama" not in said

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from analysis.cells.scaling import scalings_of
 from analysis.charts import charts, frames, plots, style
@@ -59,6 +60,25 @@ def marks(figure: Figure) -> dict[float, object]:
         if line.get_linestyle() == "None"
         for y in np.asarray(line.get_ydata())
     }
+
+
+def test_engines_that_report_times_are_drawn_although_others_are_faster() -> None:
+    alone = {(LLAMA, f"pi{n}", 1): [400.0 + n] * 6 for n in range(8)}
+    slower = {(DLLAMA, f"pi{n}+pi9", 2): [50.0 + n] * 6 for n in range(4)}
+    one = {(DLLAMA, "pi1", 1): [90.0] * 6}
+    series = make_series({**alone, **slower, **one}, axes=("engine", "on", "nodes"))
+    shown = selection_of(series)
+    split, traffic = charts.time_charts(series, shown, lambda _cell: NOTHING)
+    assert len(split.data) == len(slower) + 1
+    assert len(re.findall(r"[2] nodes", str([t.get_text() for t in texts(split.figure)]))) == 4
+    assert "are drawn" not in split.understanding
+    assert "A series without traffic" in traffic.understanding
+    assert max(y for line in traffic.figure.axes[0].lines for y in line.get_ydata()) > 0
+
+
+def texts(figure: Figure) -> list[Text]:
+    """The labels of the axis of bars."""
+    return list(figure.axes[0].get_yticklabels())
 
 
 @pytest.mark.parametrize("name", ["decode-rate", "decode-time", "speed-up", "prompt-rate"])
