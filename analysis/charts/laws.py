@@ -20,10 +20,11 @@ from analysis.charts.charts import Chart
 from analysis.model.laws import Law
 from analysis.model.of_series import LawsOf
 from analysis.text.sentence import say, together
-from analysis.text.wording import number
+from analysis.text.wording import nodes, number
 
 YES, NO = "yes", "no"
 MARK, IDEAL = "measured", "ideal"
+IN_A_SENTENCE = {Law.AMDAHL: "Amdahl's law", Law.USL: "the universal scalability law"}
 KINDS = {Law.AMDAHL: "Amdahl", Law.USL: "universal"}
 LOOKS: dict[Law, tuple[str, style.Dash]] = {
     Law.AMDAHL: (style.PALETTE[0], "-"),
@@ -39,7 +40,7 @@ READ = (
 REFUSED = "A thin line without a band is a law that does not describe the series."
 CUT = "{drawn} of {all} series are drawn. All are in the CSV."
 SAID = "{series}: {speeds}."
-ONE_SAID = "{law} gives {least} tokens/s on {fewest} and {most} on {largest}"
+ONE_SAID = "{least} tokens/s on {fewest} and {most} on {largest} by {law}"
 COLUMNS = ("model", "series", "nodes", "line", "value", "low", "high", "describes")
 
 
@@ -73,15 +74,15 @@ def _rows(laws: LawsOf) -> Iterator[dict[str, Any]]:
     for law, fit in laws.fits.items():
         speeds = 1000 / fit.ms(numbers)
         slow, fast = (1000 / end for end in fit.band(numbers)[::-1])
-        for at, nodes in enumerate(numbers):
+        for at, count in enumerate(numbers):
             ends = {"low": slow[at], "high": fast[at]}
             line = {"line": KINDS[law], "value": speeds[at], "describes": NO if fit.misses else YES}
-            yield {**head, "nodes": int(nodes), **line, **ends}
+            yield {**head, "nodes": int(count), **line, **ends}
     base = laws.scaling.baseline
     if speed := base.estimate(DECODE):
-        for nodes in (base.nodes, laws.scaling.points[-1].nodes):
-            ideal = speed.value * nodes / base.nodes
-            yield {**head, "nodes": nodes, "line": IDEAL, "value": ideal}
+        for count in (base.nodes, laws.scaling.points[-1].nodes):
+            ideal = speed.value * count / base.nodes
+            yield {**head, "nodes": count, "line": IDEAL, "value": ideal}
 
 
 def _numbers(first: int, last: int) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -162,11 +163,11 @@ def _said(laws: LawsOf) -> str:
     told = [
         say(
             ONE_SAID,
-            law=law,
+            law=IN_A_SENTENCE[law],
             least=number(1000 / fit.ms(ends)[0]),
             most=number(1000 / fit.ms(ends)[1]),
-            fewest=laws.counted[0],
-            largest=laws.counted[-1],
+            fewest=nodes(laws.counted[0]),
+            largest=nodes(laws.counted[-1]),
         )
         for law, fit in laws.fits.items()
     ]

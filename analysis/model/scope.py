@@ -39,8 +39,8 @@ UNCOVERED = (
     "so few would be a chance of {chance}."
 )
 ODD_TOTAL = (
-    "Refused: {cell} takes {measured} ms, and no coefficients that fit the other cells give more "
-    "than a few percent of a difference to {fitted} ms."
+    "Refused: {cell} takes {measured} ms. All coefficients that fit the other cells give about "
+    "{fitted} ms there."
 )
 ODD_SYNC = (
     "Refused: the time for synchronising {model} does not follow from steps and bytes: {series}. "
@@ -78,7 +78,7 @@ def fit_judged(
     priors: Priors | None = None,
     device: str | None = None,
 ) -> FitOutcome:
-    """CostFit cells of one wire on one set of machines, and say whether that may be used.
+    """Fit the cells of one wire on one set of machines, and say whether that may be used.
 
     Args:
         observations: the cells.

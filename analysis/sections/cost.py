@@ -42,7 +42,7 @@ QUOTA = (
     "{nodes} may use only a share of a core on average, by a quota. When one has used it up, the "
     "others report the wait as synchronising. So these fits are of whole tokens."
 )
-CLOSE = "The cells do not determine {names}: these are as they were believed beforehand."
+CLOSE = "What the cells do not determine is as it was believed beforehand: {names}."
 REFUSED = "{who}: {why}"
 ONE_BAR = "{who}, {model} on {nodes}: {parts}"
 READ = (

@@ -45,6 +45,10 @@ SLOPE = (
     "{who} on {nodes}, with a prompt of {prompt} tokens: from position {first} to {last} a token "
     "takes {slope} ms more for every {per} positions."
 )
+SLOPE_UNCLEAR = (
+    "{who} on {nodes}, with a prompt of {prompt} tokens: it is unclear whether a token takes "
+    "longer from position {first} to {last}: {slope} ms more for every {per} positions."
+)
 SLOPES = (
     "The slope of a straight line through the times of each trial's decoded tokens: the median "
     "over trials with its interval. A negative slope: later tokens are faster."
@@ -203,8 +207,10 @@ def _positions(found: Sequence[Positions]) -> Part:
 
 
 def _slope(one: Positions) -> Sentence:
+    low, high = one.slope.low, one.slope.high
+    is_clear = one.slope.has_interval and low is not None and high is not None and low * high > 0
     return say(
-        SLOPE,
+        SLOPE if is_clear else SLOPE_UNCLEAR,
         who=say("{model} with {label}", model=one.group.model, label=one.group.label),
         nodes=nodes(one.of.nodes),
         prompt=one.of.prompt,

@@ -12,6 +12,7 @@ from analysis.text.sentence import Sentence, reshaped, say, say_number, together
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 NOTHING = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
 
 _WORDS = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
@@ -63,7 +64,7 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     rounded = abs(float(f"{value:.{digits - 1}e}"))  # 9.996 has three digits as 10.0
     decimals = max(0, digits - 1 - math.floor(math.log10(rounded)))
-    return f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return _written(value, decimals)
 
 
 def percent(share: float | None) -> str:
@@ -177,8 +178,13 @@ def _with_ends(estimate: Estimate, decimals: int, *, brief: bool) -> str:
 
 
 def _decimal(value: float | None, decimals: int) -> str:
-    told = NOTHING if value is None else f"{value:,.{decimals}f}"
-    return told.replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return NOTHING if value is None else _written(value, decimals)
+
+
+def _written(value: float, decimals: int) -> str:
+    """Write digits in threes, with a minus that no dash of a range is taken for."""
+    told = f"{value:,.{decimals}f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return told.replace("-", MINUS)
 
 
 def _decimals(width: float, value: float) -> int:

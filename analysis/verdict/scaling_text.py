@@ -39,6 +39,8 @@ SLOWER = "{who} slower than {other}, at {times} times {whose} speed"
 FASTER = "{who} {times} times as fast as {other}"
 AS_FAST = "{who} as fast as {other} within {margin}, at {times} times"
 UNSURE_WHETHER = "it is unclear whether {who} faster than {other}: {times} {whose} speed"
+UNSURE_SLOWER = "it is unclear whether {who} slower than {other}: {times} {whose} speed"
+CORRECTED = "alone it would be clear; after correction for all comparisons p is {p}"
 NO_HELP = "{about} more nodes than {base} do not help: {findings}"
 UNSURE = "{about} it is unclear whether more nodes than {base} help: {findings}"
 UNSURE_OF_FEW = (
@@ -201,12 +203,27 @@ def compared(
     if found.finding is Claim.SAME:
         return say(AS_FAST, who=who, other=other, margin=margin, times=told)
     told = unsure(found)
-    return with_why(say(UNSURE_WHETHER, who=who, other=other, times=told, whose=owner), found)
+    template = UNSURE_SLOWER if found.is_tried and _is_below(found.ratio) else UNSURE_WHETHER
+    return with_why(say(template, who=who, other=other, times=told, whose=owner), found)
+
+
+def _is_below(told: Ratio | None) -> bool:
+    return told is not None and told.high is not None and told.high < 1
 
 
 def with_why(clause: str, found: Compared) -> str:
-    """Add to a clause that decides nothing why a verdict was refused, if one was."""
-    return say(WITH_REASON, what=clause, why=found.why) if found.why else clause
+    """Add to a clause that decides nothing why its figures do not decide it, where they seem to."""
+    why = found.why or _corrected(found)
+    return say(WITH_REASON, what=clause, why=why) if why else clause
+
+
+def _corrected(found: Compared) -> str:
+    """That an interval without 1 is not enough among many comparisons; empty if 1 is within."""
+    told, p_value = found.ratio, found.p_adjusted
+    if told is None or p_value is None or not told.has_interval or told.low is None:
+        return ""
+    is_clear_alone = told.low > 1 or _is_below(told)
+    return say(CORRECTED, p=f"{p_value:.3f}") if is_clear_alone else ""
 
 
 def unsure(found: Compared) -> str:

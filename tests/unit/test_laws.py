@@ -130,7 +130,7 @@ def test_too_few_numbers_of_nodes_are_named() -> None:
 def test_a_number_of_nodes_counts_from_six_trials_on() -> None:
     outcomes = speeds({1: 100, 2: 60}) | speeds({4: 40}, trials=5)
     (told,) = said(outcomes)
-    assert "measured were one and two" in told
+    assert "only one and two had enough trials" in told
     assert "from six trials on; these have fewer: four nodes" in told
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -332,6 +333,16 @@ def test_the_interval_of_a_slope_is_over_trials_and_holds_the_truth() -> None:
         groups = lengths_of(study.run, study.on_nodes, study.family)
         held += [o.slope.low <= 4.0 <= o.slope.high for o in positions_of(groups, tokens)]
     assert 0.9 <= np.mean(held) <= 1.0
+
+
+def test_a_slope_that_may_be_none_is_not_said_to_be_one() -> None:
+    run, tables = prompt_lengths(ms_per_1000=0.0)
+    noise = np.random.default_rng(2).normal(0, 1, size=len(tables.tokens))
+    tokens = tables.tokens.assign(total_ms=50 + noise)
+    told = said(made(study_of(run, replace(tables, tokens=tokens))))
+    assert "it is unclear whether a token takes longer from position 16 to 79" in told
+    assert "from position 16 to 79 a token takes" not in told
+    assert "from position 16 to 79 a token takes" in said(made(study_of(*prompt_lengths())))
 
 
 def test_every_figure_is_in_a_file() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 
 from analysis.blocks import Prose, blocks_in
 from analysis.cells.cells import Series, cell_results, series_of
-from analysis.cells.family import Family
+from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.scaling import scalings_of, speed_pairs
 from analysis.sections import sections_of
+from analysis.statistics.stats import LEVEL, Ratio
 from analysis.verdict.fastest import fastest_clause, fastest_of
-from analysis.verdict.scaling_text import thrown_away
+from analysis.verdict.scaling_text import compared, thrown_away
 from analysis.verdict.summary import key_figures
 from analysis.verdict.verdict import Verdict, verdict_of
 from collect.account import STATES
@@ -74,6 +76,21 @@ def test_what_cannot_be_told_from_the_best_is_told_beside_the_first() -> None:
     found = verdict({(DLLAMA, 1): steady(100), (DLLAMA, 2): wild, (DLLAMA, 4): steady(230)})
     assert "it is unclear whether four are faster than two: between " in found.headline
     assert found.headline.endswith(f"(2.30 (2.30{DASH}2.30) times as fast as one).")
+
+
+def test_what_only_its_own_interval_decides_is_said_to_fail_the_correction() -> None:
+    below = Ratio(0.88, 0.86, 0.90, (0.88,) * 6, LEVEL, tuple(range(6)))
+    pair = Pair("tokens/s", Side("a", "a"), Side("b", "b"), 6, below)
+    unsure = Compared(pair, 0.051, Claim.UNKNOWN)
+    told = compared("a is", "b", "its", unsure, "3 %")
+    assert told == (
+        "it is unclear whether a is slower than b: between 0.86 and 0.90 times its speed (alone it "
+        "would be clear; after correction for all comparisons p is 0.051)"
+    )
+    turned = compared("b is", "a", "its", unsure.turned(), "3 %")
+    assert turned.startswith("it is unclear whether b is faster than a: between 1.1")
+    wide = replace(pair, ratio=Ratio(0.98, 0.86, 1.1, (0.98,) * 6, LEVEL, tuple(range(6))))
+    assert "correction" not in compared("a is", "b", "its", replace(unsure, pair=wide), "3 %")
 
 
 def test_slower_is_called_slower() -> None:

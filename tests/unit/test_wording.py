@@ -17,7 +17,7 @@ def made(value: float, low: float | None, high: float | None) -> Ratio:
 @pytest.mark.parametrize(
     ("value", "written"),
     [(123.456, "123"), (12.345, "12.3"), (0.012345, "0.0123"), (0.0, "0"), (None, DASH),
-     (9.996, "10.0"), (0.09996, "0.100"), (-9.996, "-10.0"), (9.994, "9.99"),
+     (9.996, "10.0"), (0.09996, "0.100"), (-9.996, "\N{MINUS SIGN}10.0"), (9.994, "9.99"),
      (1234567.0, "1\u202f234\u202f567"), (float("nan"), DASH)],
 )  # fmt: skip
 def test_numbers_have_three_significant_digits(value: float | None, written: str) -> None:
