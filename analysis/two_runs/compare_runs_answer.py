@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.two_runs.comparison import TwoRuns
@@ -31,7 +30,7 @@ class ComparedSpeed(JsonPart):
     Attributes:
         cell: in words.
         what: `tokens/s`, `tokens/s of the prompt`; of answers `first token`, `whole answer`.
-        baseline_per_s: geometric mean; of answers 1/ms over questions.
+        baseline_per_s: geometric mean; of answers over questions, one over the time.
         contender_per_s: the same of the contender.
         n: trials on the side that has fewer, or questions that both answered.
         ratio: contender over baseline; more than 1 is faster.
@@ -185,12 +184,13 @@ def _speeds(found: TwoRuns) -> Iterator[ComparedSpeed]:
     pairs = {pair.key: pair for pair in found.pairs}
     for one in found.speeds:
         ratio, pair = one.means.ratio, pairs[one.asked.key]
+        baseline, contender = one.asked.per_s
         yield ComparedSpeed(
             cell_id=one.asked.key,
             cell=one.asked.name,
             what=one.asked.what,
-            baseline_per_s=_speed(one.asked.baseline.values()),
-            contender_per_s=_speed(one.asked.contender.values()),
+            baseline_per_s=baseline,
+            contender_per_s=contender,
             n=one.means.n,
             ratio=ratio.value,
             low=ratio.low,
@@ -202,8 +202,3 @@ def _speeds(found: TwoRuns) -> Iterator[ComparedSpeed]:
             paired_by=pair.by,
             is_beyond_limit=one.is_beyond,
         )
-
-
-def _speed(logs: Iterable[float]) -> float:
-    values = list(logs)
-    return math.exp(math.fsum(values) / len(values))

@@ -238,5 +238,5 @@ def _of_answers(pair: PairedCell, one: Study, other: Study) -> Iterator[SpeedPai
 
 
 def _soon(times: Mapping[str, float]) -> dict[str, float]:
-    """Question to the logarithm of 1 / ms."""
-    return {question: -math.log(ms) for question, ms in times.items() if ms > 0}
+    """Question to the logarithm of 1/s, of times in ms."""
+    return {question: -math.log(ms / 1000) for question, ms in times.items() if ms > 0}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import shlex
 import shutil
 import tempfile
@@ -24,7 +23,6 @@ from analysis.two_runs.chart import speed_chart
 from analysis.two_runs.comparison import TwoRuns
 from analysis.two_runs.quality import quality_frame
 from analysis.two_runs.sentences import caveats, details, headline, shown_ratio
-from analysis.two_runs.speeds import SpeedChange
 from core.durable import writing
 from core.errors import HerdError
 from core.foreign import inside
@@ -44,8 +42,8 @@ ABOUT = (
 )
 READ = (
     "Ratios are of the contender's mean speed over the baseline's; more than 1 is faster. Of "
-    "answers, times are turned round and paired by question. All are corrected for one another "
-    "(Holm)."
+    "answers, times are turned round (1/s) and paired by question. All are corrected for one "
+    "another (Holm)."
 )
 BY = "Changed: what of the cell was changed, as far as the runs recorded it."
 RULE = (
@@ -185,7 +183,7 @@ def _speeds(found: TwoRuns) -> Section:
     ]  # fmt: skip
     kinds = {pair.key: listing(list(pair.changed)) or "nothing" for pair in found.pairs}
     rows = [
-        [one.asked.name, one.asked.what, *_both(one), shown_ratio(one),
+        [one.asked.name, one.asked.what, *map(number, one.asked.per_s), shown_ratio(one),
          str(one.compared.finding), one.compared.why or NOTHING, kinds[one.asked.key]]
         for one in found.speeds
     ]  # fmt: skip
@@ -200,25 +198,14 @@ def _speeds(found: TwoRuns) -> Section:
     return Section("speeds", "Speeds", (*charted(charts), tabled), menu="Speeds")
 
 
-def _both(one: SpeedChange) -> list[str]:
-    """Both speeds: geometric means over trials; of answers those over questions."""
-    return [number(math.exp(_mean(side))) for side in (one.asked.baseline, one.asked.contender)]
-
-
-def _mean(logs: object) -> float:
-    values = list(logs.values()) if isinstance(logs, dict) else []
-    return math.fsum(values) / len(values) if values else math.nan
-
-
 def speed_frame(found: TwoRuns) -> pd.DataFrame:
-    """`speeds.csv`: a row a cell and speed; of answers in 1/ms."""
+    """`speeds.csv`: a row a cell and speed; of answers in 1/s."""
     pairs = {pair.key: pair for pair in found.pairs}
     rows = []
     for one in found.speeds:
         ratio, pair = one.means.ratio, pairs[one.asked.key]
-        speeds = (math.exp(_mean(side)) for side in (one.asked.baseline, one.asked.contender))
         rows.append((
-            one.asked.name, one.asked.what, *speeds, len(one.asked.baseline),
+            one.asked.name, one.asked.what, *one.asked.per_s, len(one.asked.baseline),
             len(one.asked.contender), ratio.value, ratio.low, ratio.high,
             one.compared.p_adjusted, str(one.compared.finding), one.compared.why,
             " ".join(pair.changed), pair.by, one.is_beyond,

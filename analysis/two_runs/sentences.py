@@ -116,8 +116,8 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
     if lost:
         yield say(LOST, cells=listing(lost))
     for side, template in ONLY.items():
-        own = [one for one in found.left if one.side == side]
-        if count := len(own) - (len(lost) if side == "baseline" else 0):
+        alone = sum(one.side == side for one in found.left)
+        if count := alone - (len(lost) if side == "baseline" else 0):
             yield say(template, cells=plural(count, "cell"))
     for verdict, template in zip(list(WORDS.values())[1::-1], (WORSE, BETTER), strict=True):
         own = [one for one in found.quality if one.verdict == verdict]

@@ -43,7 +43,8 @@ class SpeedPair:
         what: the quantity, such as `tokens/s`.
         key: identifies the cell.
         name: the cell for readers.
-        baseline: logarithms of the speed in the baseline, by block, or by question.
+        baseline: logarithms of the speed in the baseline, by block, or by question; of answers
+            that of 1/s.
         contender: the same in the contender.
         is_changed: something of it was changed, as far as it is recorded.
     """
@@ -54,6 +55,15 @@ class SpeedPair:
     baseline: Mapping[int, float] | Mapping[str, float]
     contender: Mapping[int, float] | Mapping[str, float]
     is_changed: bool = True
+
+    @property
+    def per_s(self) -> tuple[float, float]:
+        """The geometric means of the baseline and of the contender, each over all it has."""
+        baseline, contender = (
+            math.exp(math.fsum(logs.values()) / len(logs))
+            for logs in (self.baseline, self.contender)
+        )
+        return baseline, contender
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from analysis.cells.family import Claim
 from analysis.two_runs.comparison import Asking, TwoRuns, compared_runs, compared_studies
 from analysis.two_runs.limit import bound_of, limit_of
 from analysis.two_runs.page import comparison_sections, folder_name
+from analysis.two_runs.quality import system_of
 from analysis.two_runs.sentences import caveats, details, headline
 from collect.run import RUN_FILE
 from collect.workloads import Benchmark, Perplexity
@@ -221,6 +223,11 @@ def test_answers_are_compared_by_question(results: Path) -> None:
     whats = {change.asked.what for change in one.speeds}
     assert {"first token", "whole answer"} <= whats <= {"first token", "whole answer", "tokens/s"}
     assert all(not change.means.is_tried for change in one.speeds), "two questions are too few"
+    [first] = [change for change in one.speeds if change.asked.what == "first token"]
+    system = system_of(one.baseline, first.asked.key)
+    assert system is not None
+    times_ms = system.by_question("ttft_ms")
+    assert first.asked.per_s[0] == pytest.approx(1000 / geometric_mean(times_ms.values()))
 
 
 def test_perplexity_has_no_noise(results: Path) -> None:
