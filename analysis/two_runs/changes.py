@@ -89,7 +89,10 @@ def matched_nodes(baseline: RunManifest, contender: RunManifest) -> list[tuple[s
 
 
 def changes_of(
-    baseline: RunManifest, contender: RunManifest, settings: Iterable[RunDifference]
+    baseline: RunManifest,
+    contender: RunManifest,
+    settings: Iterable[RunDifference],
+    placed: Iterable[tuple[Sequence[str], Sequence[str]]] = (),
 ) -> list[RunDifference]:
     """Everything that differs.
 
@@ -97,12 +100,14 @@ def changes_of(
         baseline: the one run.
         contender: the other.
         settings: axes whose values differ, as pairing the cells has found them.
+        placed: nodes of each cell that is compared, the root first: of the one run, of the other.
     """
     return [
         *settings,
         *_engines(baseline, contender),
         *_models(baseline, contender),
         *_nodes(baseline, contender),
+        *_places(dict(matched_nodes(baseline, contender)), placed),
         *_method(baseline, contender),
     ]
 
@@ -139,6 +144,19 @@ def _nodes(baseline: RunManifest, contender: RunManifest) -> Iterator[RunDiffere
             values: list[str | None] = [None, None]
             values[place] = ", ".join(rest)
             yield _change(MACHINE, "", "further nodes", *values)
+
+
+def _places(
+    matched: Mapping[str, str], placed: Iterable[tuple[Sequence[str], Sequence[str]]]
+) -> Iterator[RunDifference]:
+    """Cells of as many nodes that had others, or had them in another order."""
+    found = {
+        (", ".join(before), ", ".join(after)): None
+        for before, after in placed
+        if len(before) == len(after) and [matched.get(name) for name in before] != list(after)
+    }
+    for before, after in found:
+        yield _change(MACHINE, "", "nodes of a cell", before, after)
 
 
 def _method(baseline: RunManifest, contender: RunManifest) -> Iterator[RunDifference]:

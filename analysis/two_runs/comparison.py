@@ -157,12 +157,17 @@ def compared_studies(one: Study, other: Study, others: Sequence[Path], asked: As
         pairing=pairing,
         speeds=speed_changes(speeds, between, margin, _floors(one, other), asked.limit),
         quality=quality_changes(one, other, measured_by_both(pairing.pairs)),
-        changes=tuple(changes_of(one.run, other.run, pairing.settings)),
+        changes=tuple(changes_of(one.run, other.run, pairing.settings, _placed(pairing))),
         between=between,
         repeats=repeats,
         margin=margin,
         asked=asked,
     )
+
+
+def _placed(pairing: Pairing) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    for pair in pairing.pairs:
+        yield pair.baseline.record.nodes, pair.contender.record.nodes
 
 
 def _are_one(one: Study, other: Study) -> bool:

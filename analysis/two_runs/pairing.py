@@ -29,6 +29,7 @@ NOT_DONE = {
 }
 NEITHER = "baseline: {before}; contender: {after}"
 PART = "{part}: {name}"
+BOTH_NAMES = "{contender} (baseline: {baseline})"
 PROGRAM, MODEL, SETTING, MACHINES = "program", "model", "setting", "machines"
 BY_IDENTITY, BY_AXES = "identity", "axes"
 
@@ -38,7 +39,8 @@ class PairedCell:
     """A cell of both runs.
 
     Attributes:
-        name: for readers.
+        name: for readers; both names where the contender's cell is called something else, because
+            its axes differ.
         by: `identity`, or `axes` where the identities differ.
         changed: kinds of things that differ, as far as they are recorded: `program`, `model`,
             `setting`, `machines`, `machine`, `system`, `network`.
@@ -141,11 +143,22 @@ def _of_part(part: str, baseline: Study, contender: Study) -> Pairing:
         del rest[other.record.cell_id]
         kinds = _kinds(baseline.run, contender.run, cell, other)
         by = BY_IDENTITY if same else BY_AXES
-        pairs.append(PairedCell(names[cell_id], cell, other, by, kinds, part))
+        name = names[cell_id]
+        if SETTING in kinds and name != (called := others[other.record.cell_id]):
+            name = say(BOTH_NAMES, contender=called, baseline=name)
+        pairs.append(PairedCell(name, cell, other, by, kinds, part))
     left += [NotPaired("contender", others[cell_id], say(NO_SUCH)) for cell_id in rest]
     left += _unmeasured(pairs)
-    settings = [setting_change(axis, *values) for axis, values in changed.items()]
+    settings = [
+        setting_change(axis, *values) for axis, values in changed.items() if _is_of(axis, pairs)
+    ]
     return Pairing(tuple(pairs), tuple(left), tuple(settings))
+
+
+def _is_of(axis: str, pairs: Iterable[PairedCell]) -> bool:
+    """Whether an axis differs in cells that are compared."""
+    both = ((pair.baseline.record.params, pair.contender.record.params) for pair in pairs)
+    return any(one.get(axis) != other.get(axis) for one, other in both)
 
 
 def _unmeasured(pairs: Iterable[PairedCell]) -> Iterator[NotPaired]:

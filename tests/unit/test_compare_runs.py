@@ -178,6 +178,41 @@ def test_a_setting_with_one_value_in_each_run_is_what_was_changed(results: Path)
     assert all("setting" in cell.changed for cell in one.pairs)
 
 
+def test_a_cell_that_is_another_one_in_the_contender_has_both_names(results: Path) -> None:
+    usual: dict[str, Any] = {"nodes": (1,), "repeats": 6, "failed": (), "unavailable": {}}
+    old = make_run(results, name="old", engines=(LLAMA,), **usual)
+    new = make_run(results, name="new", engines=(DLLAMA,), seed=9, **usual)
+    one = found(old, new)
+    [cell] = one.pairs
+    assert cell.name == f"{DLLAMA} on one node (baseline: {LLAMA} on one node)"
+    assert f"tokens/s of {cell.name} is" in headline(one), "it is not llama.cpp that is slower"
+    axes = {change.what for change in one.changes if change.kind == "setting"}
+    assert axes == {"engine", "net turbo", "split mode"}
+
+
+def test_an_axis_of_cells_that_are_not_compared_is_no_change(results: Path) -> None:
+    """Only distributed-llama has `net_turbo`, and it is not in the contender."""
+    usual: dict[str, Any] = {"nodes": (1,), "repeats": 6, "failed": (), "unavailable": {}}
+    old = make_run(results, name="old", **usual)
+    one = found(old, make_run(results, name="new", engines=(LLAMA,), seed=9, **usual))
+    assert not one.changes
+    assert "Nothing that is recorded was changed" in text_of(one)
+
+
+def test_cells_on_other_nodes_of_the_same_machines_are_a_change(results: Path) -> None:
+    def turned(plan: Any) -> None:  # noqa: ANN401 - JSON
+        for cell in plan["cells"]:
+            cell["nodes"] = ["pi2", "pi1"][: len(cell["nodes"])]
+
+    old, new = pair(results)
+    one = found(old, edit(new, turned))
+    assert [(c.kind, c.what, c.baseline, c.contender) for c in one.changes] == [
+        ("machine", "nodes of a cell", "pi1", "pi2"),
+        ("machine", "nodes of a cell", "pi1, pi2", "pi2, pi1"),
+    ]
+    assert all("machine" in cell.changed for cell in one.pairs)
+
+
 def test_machines_of_other_names_are_compared_by_their_place(results: Path, tmp_path: Path) -> None:
     old, new = pair(results)
     text = (new / RUN_FILE).read_text()
