@@ -9,9 +9,13 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
@@ -26,6 +30,7 @@ MOST_BYTES = 1 << 20
 MOST_REDIRECTS = 6
 SECONDS = 20.0
 SECONDS_OF_SILENCE = 8.0
+T = TypeVar("T")
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
 GONE = frozenset({404, 410})
@@ -84,17 +89,44 @@ def look_up(
     """
     places = registries or Registries()
     try:
-        if work.kind == "doi":
-            address = f"{places.doi}/{quote(work.name, safe='/():;.-_')}"
-            text = _get(address, "application/x-bibtex", places, seconds)
-            return _of_bibtex(text)
-        address = f"{places.arxiv}/api/query?id_list={quote(work.name)}&max_results=1"
-        return _of_atom(_get(address, "application/atom+xml", places, seconds))
+        return _within(seconds, lambda: _looked_up(work, places, seconds))
     except _NoAnswerError as error:
         raise HerdError(
             f"Looking up {one_line(work.name, 200)}: {error}. Nothing was added. "
             + BY_HAND.format(name=one_line(work.name, 200))
         ) from None
+
+
+def _looked_up(work: Work, places: Registries, seconds: float) -> FoundWork:
+    if work.kind == "doi":
+        address = f"{places.doi}/{quote(work.name, safe='/():;.-_')}"
+        return _of_bibtex(_get(address, "application/x-bibtex", places, seconds))
+    address = f"{places.arxiv}/api/query?id_list={quote(work.name)}&max_results=1"
+    return _of_atom(_get(address, "application/atom+xml", places, seconds))
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """Do something that has an end: a server that sends a byte at a time keeps a socket busy.
+
+    Raises:
+        _NoAnswerError: it takes longer; the thread that waits is left behind.
+    """
+    results: SimpleQueue[tuple[T | None, Exception | None]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((work(), None))
+        except Exception as error:  # noqa: BLE001 - it is raised where the result is waited for
+            results.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result, error = results.get(timeout=seconds)
+    except Empty:
+        raise _NoAnswerError("the registry took too long") from None
+    if error is not None:
+        raise error
+    return cast("T", result)
 
 
 def is_gone(address: str, registries: Registries | None = None, seconds: float = SECONDS) -> bool:
@@ -109,19 +141,23 @@ def is_gone(address: str, registries: Registries | None = None, seconds: float =
         OSError: it could not be asked, which says nothing about it.
     """
     places = registries or Registries()
-    until = time.monotonic() + seconds
-    own = {urlsplit(places.doi).hostname, urlsplit(places.arxiv).hostname}
     try:
-        with requests.Session() as session:
-            for _ in range(MOST_REDIRECTS):
-                _require_public(address, own)
-                answer = _ask(session, address, "*/*", places, until)
-                answer.close()
-                if not answer.is_redirect or address.startswith(f"{places.doi}/"):
-                    return answer.status_code in GONE
-                address = urljoin(address, answer.headers.get("location", ""))
+        return _within(seconds, lambda: _is_gone(address, places, seconds))
     except _NoAnswerError as error:
         raise OSError(None, str(error)) from None
+
+
+def _is_gone(address: str, places: Registries, seconds: float) -> bool:
+    until = time.monotonic() + seconds
+    own = {urlsplit(places.doi).hostname, urlsplit(places.arxiv).hostname}
+    with requests.Session() as session:
+        for _ in range(MOST_REDIRECTS):
+            _require_public(address, own)
+            answer = _ask(session, address, "*/*", places, until)
+            answer.close()
+            if not answer.is_redirect or address.startswith(f"{places.doi}/"):
+                return answer.status_code in GONE
+            address = urljoin(address, answer.headers.get("location", ""))
     return False
 
 
