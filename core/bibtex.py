@@ -147,6 +147,8 @@ def _misspelt(block: model.Entry) -> Iterator[Fault]:
         yield Fault(_line(block), "it has no key")
 
 
+NAMED = {r"\textbraceleft{}": r"\{", r"\textbraceright{}": r"\}", r"\textasciicircum{}": "^"}
+"""Names of signs that pylatexenc does not know, or reads as others."""
 _DECODE = LatexDecodingMiddleware(keep_math_mode=False)
 
 
@@ -154,6 +156,8 @@ def without_latex(value: str) -> str:
     """What a value of BibTeX says, without its braces and commands; itself if that fails."""
     if not any(mark in value for mark in "\\{}$~-`'"):
         return " ".join(value.split())
+    for name, escaped in NAMED.items():
+        value = value.replace(name, escaped)
     entry = model.Entry("misc", "it", [model.Field("value", value)])
     try:
         made = _DECODE.transform_entry(entry, Library([]))

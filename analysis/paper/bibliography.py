@@ -31,7 +31,8 @@ ALLOWED = frozenset("\"'`^~=.&%$#_{}-,; ") | frozenset(
     textit textbf texttt textsc textrm textup emph url mathrm mathit
     alpha beta gamma delta epsilon lambda mu pi sigma omega times pm cdot le ge approx infty
     ldots dots textendash textemdash textquoteleft textquoteright textquotedblleft
-    textquotedblright textunderscore textasciitilde textsuperscript textsubscript
+    textquotedblright textbraceleft textbraceright textunderscore textasciitilde
+    textsuperscript textsubscript
     copyright textregistered texttrademark S P pounds
     """.split()  # noqa: SIM905 - as a list it would be a page
 )
@@ -77,11 +78,11 @@ def bibliography_of(keys: Iterable[str], own: Path | None) -> PaperReferences:
     Raises:
         HerdError: the user's file cannot be read.
     """
-    entries: dict[str, str] = {key: bibtex((reference(key),)) for key in dict.fromkeys(keys)}
+    entries: dict[str, str] = {key: _set(bibtex((reference(key),))) for key in dict.fromkeys(keys)}
     left_out: list[str] = []
     for entry in _of_study(own, left_out) if own else ():
         entries[entry.key] = _written(entry)
-    return PaperReferences("".join(map(_set, entries.values())), tuple(left_out))
+    return PaperReferences("".join(entries.values()), tuple(left_out))
 
 
 def _of_study(own: Path, left_out: list[str]) -> Iterator[BibEntry]:
@@ -147,7 +148,7 @@ def _written(entry: BibEntry) -> str:
 def _value(name: str, value: str) -> str:
     if name == "month" and value.lower() in MONTHS:
         return value
-    return f"{{{value if name in AS_THEY_ARE else _BARE.sub(_escaped, value)}}}"
+    return f"{{{value if name in AS_THEY_ARE else _set(_BARE.sub(_escaped, value))}}}"
 
 
 def _escaped(sign: re.Match[str]) -> str:

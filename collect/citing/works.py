@@ -49,9 +49,11 @@ SAME_KINDS = {
 }
 LONGEST_FIELD = 4000
 _ESCAPES = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#",
-    "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}",
+    "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%", "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
 }  # fmt: skip
+"""Braces by their names: for BibTeX, `\\{` opens what must be closed."""
 AS_THEY_ARE = frozenset({"doi", "eprint", "url", "isbn"})
 """Fields that LaTeX's styles read as addresses, where an escape would be part of the address."""
 _STOP_WORDS = frozenset(

@@ -22,6 +22,7 @@ OWN = r"""@article{kim2024,
   year = {2024},
 }
 
+@misc{김도연2025라마, author = {김도연}, title = {\textbraceleft{} R\&D}, year = {2025}}
 @misc{evil, title = {x \input{/etc/passwd}}, year = {2024}}
 @misc{worse, title = {^^5cwrite18{id}}, year = {2024}}
 @preamble{"\immediate\write18{touch pwned}"}
@@ -39,12 +40,16 @@ def test_an_entry_with_a_command_that_acts_is_left_out_and_named(tmp_path: Path)
     own = tmp_path / "references.bib"
     own.write_text(OWN)
     made = bibliography_of([shipped().entries[0].key], own)
-    assert re.findall(r"@\w+\{([\w:]+),", made.text) == [shipped().entries[0].key, "kim2024"]
+    assert re.findall(r"@\w+\{([\w:]+),", made.text) == [
+        shipped().entries[0].key,
+        "kim2024",
+        "김도연2025라마",
+    ]
     assert not re.search(r"input|write|preamble|\^\^", made.text)
     told = "\n".join(made.left_out)
-    assert r"line 8: the entry evil has \input" in told
-    assert "line 9: the entry worse has ^^" in told
-    assert "line 11" in told
+    assert r"line 9: the entry evil has \input" in told
+    assert "line 10: the entry worse has ^^" in told
+    assert "line 12" in told
     assert r"{\herdhangul{김철수}}" in made.text
     assert r"\texttt{U+F0000}" in made.text
 
@@ -104,7 +109,9 @@ def test_a_paper_with_korean_references_compiles(tmp_path: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     main = folder / "main.tex"
-    main.write_text(main.read_text().replace("% \\section{Conclusion}", "See~\\cite{kim2024}."))
+    main.write_text(
+        main.read_text().replace("% \\section{Conclusion}", "See~\\cite{kim2024,김도연2025라마}.")
+    )
     made = subprocess.run(["latexmk"], cwd=folder, capture_output=True, check=False, timeout=300)
     log = (folder / "main.log").read_text(errors="replace")
     assert made.returncode == 0, log[-2000:]
