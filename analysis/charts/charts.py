@@ -227,14 +227,15 @@ def _efficiency(data: pd.DataFrame, shown: Selection) -> Chart | None:
 def _time_split(data: pd.DataFrame, shown: Selection, all_series: Sequence[Series]) -> Chart | None:
     if data.empty:
         return None
-    drawn = _legible(shown.only(data))
-    is_cut = len(drawn) < len(data)
+    selected = shown.only(data)
+    drawn = _legible(selected)
+    is_cut = len(drawn) < len(selected)
     understanding = together(
         [
             say(SPLIT),
             _silent(data, all_series, NO_SPLIT),
             *shown.in_words(data, is_grey=False),
-            say(CUT, drawn=len(drawn), cells=len(data)) if is_cut else "",
+            say(CUT, drawn=len(drawn), cells=len(selected)) if is_cut else "",
         ]
     )
     return Chart(

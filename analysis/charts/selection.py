@@ -16,7 +16,7 @@ from analysis.text.wording import count
 
 MODELS = "{drawn} of {models} models are drawn."
 IN_GREY = "The {coloured} series with the highest medians are in colour, {rest} more are grey."
-LEFT_OUT = "The {coloured} series with the highest medians are in colour, {rest} more are left out."
+LEFT_OUT = "The {coloured} series with the highest medians are drawn, {rest} more are left out."
 IN_CSV = "All are in the CSV."
 MOST_SERIES = 6
 """Series in colour where they are more than there are colours."""

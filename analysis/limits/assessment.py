@@ -142,6 +142,10 @@ TEMPLATES: Mapping[str, str] = {
     "predicted change": (
         "By the cost model, {subject} would be {fitted} times as fast with {other}."
     ),
+    "predicted change, assumed": (
+        "By the cost model, {subject} would be {fitted} times as fast with {other}, if computing "
+        "divides into memory and arithmetic as assumed: the cells give only their sum."
+    ),
     "predicted nodes": (
         "By the cost model, {other} would be {fitted} times as fast as {subject}."
     ),

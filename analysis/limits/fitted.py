@@ -44,7 +44,7 @@ def fitted_of(
             combination.engine,
             combination.model,
             Kind.IMPROVEMENT,
-            "predicted nodes" if gain.more_nodes else "predicted change",
+            _kind_of(gain),
             starting_from(gain),
             other=nodes(gain.more_nodes) if gain.more_nodes else str(gain.change),
             value=gain.times,
@@ -53,6 +53,12 @@ def fitted_of(
             source=Source.FITTED,
             where="what-if",
         )
+
+
+def _kind_of(gain: Gain) -> str:
+    if gain.more_nodes:
+        return "predicted nodes"
+    return "predicted change, assumed" if gain.is_assumed_apart else "predicted change"
 
 
 def fitted_limit(

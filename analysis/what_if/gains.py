@@ -30,6 +30,8 @@ FASTER = {
     LINK: Supposed(link=Link(times=10.0)),
     LATENCY: Supposed(latency=0.5),
 }
+OF_COMPUTING = (MEMORY, PROCESSOR)
+"""Changes whose gains depend on how computing divides into memory and arithmetic."""
 OF_WAITING = (LINK, LATENCY, WAITING)
 """Changes that shorten nothing but what an engine spends on waiting."""
 NOTHING = 1e-3
@@ -60,6 +62,13 @@ class Gain:
     times: float
     low: float
     high: float
+
+    @property
+    def is_assumed_apart(self) -> bool:
+        """The cells give memory and arithmetic together, and how they divide is only assumed."""
+        fit = self.basis.fit
+        is_apart = fit is not None and "arithmetic" not in fit.unknown()
+        return self.change in OF_COMPUTING and not is_apart
 
 
 def gains_of(bases: Iterable[Basis]) -> tuple[Gain, ...]:

@@ -19,10 +19,11 @@ from analysis.sections import sections_of
 from analysis.sections.limits import sections
 from analysis.study import Study, study_of
 from analysis.verdict.fastest import fastest_clauses, fastest_of
-from analysis.what_if.gains import LINK, MEMORY, OF_WAITING, gains_of, starting_from
+from analysis.what_if.gains import LINK, MEMORY, OF_COMPUTING, OF_WAITING, gains_of, starting_from
 from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory
+from models.shape import Weights
 from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.predicted_run import MODEL, SMALL, a_machine, predicted_study
 from tests.doubles.run_frames import Outcomes, make_frames
@@ -386,3 +387,23 @@ def test_a_fit_that_expects_more_of_a_link_than_the_engine_waits_is_held_to_the_
     assert free[LINK].times > 20 / 19
     assert held[LINK].high == pytest.approx(20 / 19)
     assert held[MEMORY].times == pytest.approx(free[MEMORY].times)
+
+
+@pytest.mark.parametrize(
+    ("weights", "is_assumed"), [(("q4_0",), {True}), (("q4_0", "f32"), {False})]
+)
+def test_gains_of_memory_say_so_where_its_share_is_only_assumed(
+    weights: tuple[Weights, ...], is_assumed: set[bool]
+) -> None:
+    (basis,) = predicted_study(a_machine(), weights=weights).bases
+    gains = gains_of([basis])
+    of_computing = {gain.is_assumed_apart for gain in gains if gain.change in OF_COMPUTING}
+    assert of_computing == is_assumed
+    assert not any(gain.is_assumed_apart for gain in gains if gain.change not in OF_COMPUTING)
+
+
+def test_such_a_gain_is_promised_on_a_condition() -> None:
+    gains = [one for one in findings(predicted_study()) if one.what.startswith("predicted change")]
+    memory = [one for one in gains if one.other == MEMORY]
+    assert memory
+    assert all("divides into memory and arithmetic as assumed" in one.sentence for one in memory)
