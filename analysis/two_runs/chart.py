@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -14,7 +15,7 @@ from analysis.cells.family import Claim
 from analysis.charts import style
 from analysis.charts.charts import Chart
 from analysis.statistics.stats import Ratio
-from analysis.text.sentence import say
+from analysis.text.sentence import reshaped, say
 from analysis.text.wording import listing, number, ratio, within
 from analysis.two_runs.speeds import SpeedChange
 
@@ -22,7 +23,9 @@ MOST = 40
 """Cells that are drawn."""
 WIDE = 4
 """Times as large as the least ratio, from which the axis is logarithmic."""
-ROW_IN, HEAD_IN = 0.34, 0.9
+ROW_IN, LINE_IN, HEAD_IN = 0.34, 0.13, 0.9
+NAME_CHARACTERS = 36
+"""Of a line of a cell's name."""
 READ = (
     "Right of the line is faster. The band is {margin}, which counts as the same. Bars are 95 % "
     "intervals, with how far two runs of the same differ. Filled: said to be faster or slower."
@@ -48,7 +51,8 @@ def speed_chart(what: str, found: Sequence[SpeedChange], margin: float) -> Chart
     drawn = [one for one in found if one in most]
     data = pd.DataFrame(map(_row, drawn), columns=list(COLUMNS))
     with mpl.rc_context(dict(style.RC)):
-        size = (style.WIDTH_IN, HEAD_IN + ROW_IN * len(drawn))
+        lines = max(_name(one).count("\n") for one in drawn)
+        size = (style.WIDTH_IN, HEAD_IN + (ROW_IN + LINE_IN * lines) * len(drawn))
         figure = Figure(figsize=size, layout="constrained")
         _draw(figure.add_subplot(xlabel=AXIS), drawn, margin)
     parts = [say(READ, margin=within(margin)), say(CUT, most=MOST) if len(found) > MOST else ""]
@@ -61,6 +65,11 @@ def speed_chart(what: str, found: Sequence[SpeedChange], margin: float) -> Chart
         figure=figure,
         description=say(ALL_TOLD, cells=listing(told)),
     )
+
+
+def _name(one: SpeedChange) -> str:
+    """The name of a cell, on as many lines as it takes."""
+    return reshaped(one.asked.name, lambda text: textwrap.fill(text, NAME_CHARACTERS))
 
 
 def _ratio(found: Ratio) -> str:
@@ -83,7 +92,7 @@ def _draw(axes: Axes, drawn: Sequence[SpeedChange], margin: float) -> None:
             axes.plot([found.low, found.high], [at, at], color=colour, linewidth=1.5)
         face = colour if is_said else style.PAPER
         axes.scatter([found.value], [at], s=36, facecolors=face, edgecolors=colour, zorder=3)
-    axes.set_yticks([-place for place in range(len(drawn))], [one.asked.name for one in drawn])
+    axes.set_yticks([-place for place in range(len(drawn))], [_name(one) for one in drawn])
     ratios = [one.means.ratio.value for one in drawn]
     if max(ratios) / min(ratios) > WIDE:
         axes.set_xscale("log", base=2)

@@ -16,6 +16,7 @@ from invoke.exceptions import Exit
 import fabfile
 import verbs.two_runs
 from analysis.cells.family import Claim
+from analysis.two_runs.chart import speed_chart
 from analysis.two_runs.comparison import Asking, TwoRuns, compared_runs, compared_studies
 from analysis.two_runs.limit import bound_of, limit_of
 from analysis.two_runs.page import comparison_sections, folder_name
@@ -188,6 +189,11 @@ def test_a_cell_that_is_another_one_in_the_contender_has_both_names(results: Pat
     assert f"tokens/s of {cell.name} is" in headline(one), "it is not llama.cpp that is slower"
     axes = {change.what for change in one.changes if change.kind == "setting"}
     assert axes == {"engine", "net turbo", "split mode"}
+    chart = speed_chart("tokens/s", one.speeds[:1], one.margin)
+    assert chart is not None
+    [label] = chart.figure.axes[0].get_yticklabels()
+    assert " ".join(label.get_text().split("\n")) == cell.name
+    assert max(map(len, label.get_text().split("\n"))) <= 36, "or there is no room for the chart"
 
 
 def test_an_axis_of_cells_that_are_not_compared_is_no_change(results: Path) -> None:
