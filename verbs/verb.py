@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,25 +41,53 @@ def verb(
 
                 raise Exit(for_errors(str(error)), code=1) from None
             except BrokenPipeError:  # as in `fab parse-log … | head`
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                _say_no_more()
 
         return task(**options)(guarded)
 
     return decorate
 
 
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Let a verb go on, to its exit code, when no one reads its answer any more.
+
+    Raises:
+        HerdError: standard output cannot be written for another reason, such as a full disk.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # as in `fab compare-runs … | head`
+        _say_no_more()
+    except OSError as error:
+        _say_no_more()
+        raise HerdError(
+            f"Writing the answer to standard output: {error.strerror or error}."
+        ) from None
+
+
+def _say_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say(text: str) -> None:
-    """Print a line of a verb's answer."""
+    """Print a line of a verb's answer. Raises HerdError: it cannot be written."""
     from core.terminal import say_text
 
-    say_text(text)
+    with _answering():
+        say_text(text)
 
 
 def say_json(answer: BaseModel) -> None:
-    """Print a verb's answer as one JSON object; nothing else may go to standard output then."""
+    """Print a verb's answer as one JSON object; nothing else may go to standard output then.
+
+    Raises:
+        HerdError: it cannot be written.
+    """
     from core.json_answer import json_text
 
-    print(json_text(answer))
+    with _answering():
+        print(json_text(answer), flush=True)
 
 
 def say_besides(line: str) -> None:

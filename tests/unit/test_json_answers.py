@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from inspect import signature
@@ -21,6 +24,7 @@ import verbs.results
 import verbs.what_if
 from collect.probe import ProbeRecord
 from core.json_answer import JsonAnswer, json_text, schema_of
+from core.paths import PROJECT_FOLDER
 from experiments import planner
 from experiments.doctor import run as doctor_run
 from experiments.doctor.diagnose import diagnose
@@ -218,3 +222,50 @@ def test_an_error_leaves_standard_output_empty(
     assert ended.value.code == 1
     assert "none" in ended.value.message
     assert capsys.readouterr().out == ""
+
+
+ANSWERING = """
+import sys
+from invoke import Context
+from invoke.exceptions import Exit
+from core.json_answer import JsonAnswer
+from verbs.verb import say, say_json, verb
+
+@verb()
+def judging(_context):
+    say("a line")
+    say_json(JsonAnswer())
+    raise Exit(code=3)
+
+try:
+    judging(Context())
+except Exit as ended:
+    sys.stderr.write(ended.message or "")
+    sys.exit(ended.code)
+"""
+
+
+@pytest.mark.parametrize(
+    ("device", "code", "told"),
+    [("closed", 3, ""), ("/dev/full", 1, "Writing the answer to standard output: No space left")],
+)
+def test_an_answer_that_no_one_reads_does_not_change_the_exit_code(
+    device: str, code: int, told: str
+) -> None:
+    """`fab compare-runs … --fail-below 5% | head -1` must not pass; a full disk is an error."""
+    if device == "closed":
+        reading, writing = os.pipe()
+        os.close(reading)
+    else:
+        writing = os.open(device, os.O_WRONLY)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", ANSWERING], stdout=writing, stderr=subprocess.PIPE, text=True,
+            cwd=PROJECT_FOLDER, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(told)
+    assert "Traceback" not in ended.stderr
+    assert bool(ended.stderr) == bool(told)
