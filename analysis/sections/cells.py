@@ -80,10 +80,12 @@ def _cited(study: Study, made: Table) -> tuple[Cited, ...]:
     often = [cell for cell in study.cells if cell.is_measured and cell.counts["done"] >= FEWEST]
     is_paired = any(row.ratio is not None and row.ratio.has_interval for row in rows)
     is_tested = any(row.p_adjusted is not None for row in rows)
+    is_flipped = any(row.is_tried and row.pair.logs for row in rows)
     return cited(
         ("Interval of a median", "david2003") if often and has_medians else None,
         ("Karp-Flatt", "karp1990") if "Karp-Flatt" in made.columns else None,
         ("Ratios by block", "student1908") if is_paired else None,
+        ("Sign-flip test", "pitman1937") if is_flipped else None,
         ("Correction for several comparisons", "holm1979") if is_tested else None,
     )
 
