@@ -71,7 +71,8 @@ class Printer:
             self._kept.append(section)  # so that no id of a block is another's later
             for block in blocks_in(section):
                 if isinstance(block, Tabled):
-                    self._tables[id(block)] = f"tab:{self.prefix}{len(self._tables) + 1}"
+                    label = f"tab:{self.prefix}{len(self._tables) + 1}"
+                    self._tables.setdefault(id(block), label)  # one may be in text and appendix
                     if block.file is not None:
                         self.frames[self._csv(block.file.stem)] = block.file.data
                 if isinstance(block, Charted):

@@ -241,7 +241,20 @@ def test_the_paper_compiles_and_nothing_is_wider_than_its_column(kind: str, tmp_
         (tmp_path / str(place)).mkdir()
         studies.append(KINDS[one](tmp_path / str(place)))
     log = compiled_paper(tmp_path / "paper", studies)
-    assert not re.findall(r"Missing character|Reference `[^']+' .* undefined|Citation", log)
+    wrong = r"Missing character|Reference `[^']+' .* undefined|Citation|multiply defined"
+    assert not re.findall(wrong, log)
+
+
+def test_every_table_of_a_paper_has_its_own_label(tmp_path: Path) -> None:
+    files = files_of(paper_of([KINDS["questions"](tmp_path)]))
+    labels = [
+        label
+        for name, content in files.items()
+        if name.endswith(".tex")
+        for label in re.findall(r"\\label\{([^}]+)\}", content.decode())
+    ]
+    assert len(labels) > 10
+    assert len(set(labels)) == len(labels)
 
 
 @pytest.mark.parametrize("run", ["scaling-20261128-212751", "asked-20261124-120000"])
