@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field
 
@@ -140,6 +140,6 @@ class Documents(Record):
         return self.scored[repeat - 1]
 
 
-Workload = Annotated[
-    Benchmark | Perplexity | Questions | Greedy | Documents, Field(discriminator="kind")
-]
+_Workload = Benchmark | Perplexity | Questions | Greedy | Documents
+WORKLOADS: tuple[type[Record], ...] = get_args(_Workload)
+Workload = Annotated[_Workload, Field(discriminator="kind")]

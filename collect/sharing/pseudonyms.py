@@ -13,7 +13,7 @@ from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecor
 from collect.cells import CellRecord, TrialRecord
 from collect.run import RunManifest
 from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, STARTS, is_private
-from collect.workloads import Benchmark, Documents, Greedy, Perplexity, Questions
+from collect.workloads import WORKLOADS
 from core.errors import HerdError
 
 HIDDEN = "hidden"
@@ -22,7 +22,7 @@ SHORTEST = 3
 """Letters of a name that can be distinguished from ordinary words."""
 RECORDS: tuple[type[BaseModel], ...] = (
     RunManifest, CellRecord, TrialRecord, AttemptRecord, ProcessRecord, NodeRecord, NodeReading,
-    Benchmark, Questions, Greedy, Documents, Perplexity,
+    *WORKLOADS,
 )  # fmt: skip
 WORDS_OF_LOGS = frozenset(
     [

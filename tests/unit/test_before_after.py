@@ -329,7 +329,7 @@ def test_the_section_has_its_charts_and_files() -> None:
         "gained-and-forgotten",
         "tuning-curve",
     ]
-    assert {file.stem for file in files_in([section])} == {"before-after", "sameness"}
+    assert {file.stem for file in files_in([section])} == {"before-after", "sameness", "tuned"}
     (file,) = [file for file in files_in([section]) if file.stem == "before-after"]
     (row,) = file.data.to_dict("records")
     assert (row["tuned"], row["base"], row["quantity"]) == (TUNED, BASE, "bits per byte")

@@ -16,7 +16,7 @@ from tests.doubles.run_kinds import documents_run
 
 def _shown(change: float = 0.0, count: int = 8) -> Tabled:
     (section,) = sections(study_of(*documents_run(change, count)))
-    (table,) = section.blocks
+    table = section.blocks[0]
     assert isinstance(table, Tabled)
     return table
 

@@ -40,7 +40,8 @@ def test_only_cells_without_an_emulated_node_have_speeds(tmp_path: Path) -> None
     cells = pd.read_csv(tmp_path / "cells.csv")
     assert list(cells["state"]) == ["complete", "complete, emulated", "complete, emulated"]
     figures = cells.loc[1:, "tokens_per_s":]
-    assert figures.isna().all(axis=None)
+    traffic = ["root_kib_per_token"]  # the same on whatever processor
+    assert figures.drop(columns=traffic).isna().all(axis=None)
 
 
 @pytest.mark.parametrize("emulated", [{"pi2"}, {"pi1", "pi2", "pi3", "pi4"}])

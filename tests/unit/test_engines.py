@@ -45,7 +45,7 @@ def cluster(count: int = 4) -> Cluster:
 
 
 def cell(engine: str, workload: Benchmark | Perplexity = BENCHMARK, **params: object) -> Cell:
-    axes = {axis.name: axis.default for axis in ENGINES[engine].axes}
+    axes = {axis.name: axis.default for axis in ENGINES[engine].axes if not axis.goes_with}
     common = {"engine": engine, "model": "stories15m+kv16", "nodes": 1, "weights": "f32"}
     return Cell(params={**axes, "workers": "fresh", **common, **params}, workload=workload)  # type: ignore[dict-item]
 
