@@ -125,6 +125,7 @@ def _taken(
 ) -> Imported:
     laid = place / "packed"
     laid.mkdir()
+    digest = sha256_of(archive) if archive.is_file() else ""
     _unpack(archive, laid)
     export = _read_export(laid, doing)
     if export.run in RESERVED or export.run.startswith(TEMPORARY_PREFIX):
@@ -144,7 +145,7 @@ def _taken(
     notes = tuple(_notes(laid, rebuilt, export, toolkit, doing))
     record = ImportedRecord(
         archive=one_line(archive.name, 200),
-        sha256=sha256_of(archive),
+        sha256=digest,
         at=round(time.time(), 3),
         toolkit=export.toolkit,
         names=export.names,
@@ -153,6 +154,8 @@ def _taken(
     )
     write_file(run_folder / IMPORTED_FILE, record.model_dump_json(indent=1).encode())
     _sync_all(run_folder)
+    if sha256_of(archive) != digest:
+        raise HerdError(f"{doing}: the file was changed while it was read. {UNTOUCHED}")
     if os.path.lexists(final):
         raise HerdError(f"{doing}: meanwhile the run {export.run} appeared. {UNTOUCHED}")
     land(run_folder, final)

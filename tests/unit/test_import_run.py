@@ -401,6 +401,19 @@ def test_another_version_may_give_other_figures_and_the_run_says_so(
     assert any("cells.csv, line" in told for told in taken.record.notes)
 
 
+def test_a_file_that_changes_while_it_is_read_is_refused(base: Files, tmp_path: Path) -> None:
+    archive = tmp_path / "x.tar.gz"
+    archive.write_bytes(tarred(base))
+
+    def report_and_change(run: Path, folder: Path) -> None:
+        write_report(run, folder)
+        archive.write_bytes(b"another archive, whose hash would be noted")
+
+    with pytest.raises(HerdError, match="changed while it was read"):
+        import_run(archive, tmp_path / "results", report_and_change, "0.1.0")
+    assert nothing_is_visible(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("cells.csv", b"a\n"), ("index.html", b"<"), ("report.md", b"1.5 2.5\n")],
