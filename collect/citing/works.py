@@ -183,12 +183,15 @@ def entry_kind(told: str, fields: Mapping[str, str]) -> str:
 
 
 def is_same_work(entry: BibEntry, fields: Mapping[str, str]) -> bool:
-    """Whether an entry is of the work that these fields name: the same DOI, number or address."""
+    """Whether an entry is of the work that these fields name.
+
+    It has the same DOI, number or address, or it says all of what is typed: a command was repeated.
+    """
     for name in ("doi", "eprint", "url"):
         ours, theirs = entry.fields.get(name, ""), fields.get(name, "")
         if ours and theirs and _folded(ours) == _folded(theirs):
             return True
-    return False
+    return all(entry.fields.get(name) == text for name, text in fields.items())
 
 
 def _folded(name: str) -> str:

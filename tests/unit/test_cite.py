@@ -115,6 +115,15 @@ def test_a_work_that_is_there_only_gets_what_it_lacks(tmp_path: Path) -> None:
     assert path.read_text() == text
 
 
+def test_typed_fields_without_any_number_are_added_once(tmp_path: Path) -> None:
+    typed = {"title": "R&D of {herds}", "author": "김도연", "year": "2025"}
+    first = BibFile(tmp_path).add("", typed)
+    again = BibFile(tmp_path).add("", typed)
+    assert (again.key, again.is_new, again.fields) == (first.key, False, ())
+    assert BibFile(tmp_path).add("", typed | {"year": "2026"}).is_new
+    assert len(BibFile(tmp_path).read().entries) == 2
+
+
 def test_an_entry_that_does_not_end_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
     path = tmp_path / BIB_FILE
     path.write_text(HAND + "\n@book{open, title = {No end\n")
