@@ -61,9 +61,9 @@ MAIL = (
     r"@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}"
 )
 _STEP = r"[^/\\\s\"'<>|:;,()\[\]{}]{1,255}"
-HOME = rf"(?:/home/|/Users/|\b[A-Za-z]:(?:\\\\?|/)Users(?:\\\\?|/))(?P<user>{_STEP})"
+HOME = rf"(?:/home\d{{0,2}}/|/Users/|\b[A-Za-z]:(?:\\\\?|/)Users(?:\\\\?|/))(?P<user>{_STEP})"
 PATH = (
-    rf"(?:{_begins('A-Za-z0-9_.')}|(?<=[\s\"'=,]-[A-Za-z]))(?:/home|/Users|/root|/mnt|/media|/srv|/data|/scratch|/work|/workspace|/nas|/nfs"
+    rf"(?:{_begins('A-Za-z0-9_.')}|(?<=[\s\"'=,]-[A-Za-z]))(?:(?:/var)?/home\d{{0,2}}|/volume\d{{1,2}}|/Users|/root|/mnt|/media|/srv|/data|/scratch|/work|/workspace|/nas|/nfs"
     rf"|/export|/Volumes|/private|/tmp|/var/tmp)(?:/{_STEP}){{1,40}}"
     rf"|{_begins('A-Za-z0-9')}[A-Za-z]:(?:(?:\\\\?|/){_STEP}){{1,40}}(?<!:)(?=[\s\"'<>|:;,()\[\]{{}}]|$)"
 )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from pydantic import BaseModel
 
@@ -155,18 +156,14 @@ class Pseudonyms:
 
     def _name(self, match: re.Match[str]) -> str:
         if match["exact"] is not None:
-            told = self.exact[match["exact"]]
+            told = self.exact.get(match["exact"]) or _found(self.exact, match["exact"])
             self.used.add(told)
             return told
         name, domain = match["name"], match["domain"] or ""
-        told = self.names.get(name) or self._by_folded(name)
+        told = self.names.get(name) or _found(self.names, name)
         self.used.add(told)
         keeps = domain.rpartition(".")[2].lower() in NO_DOMAINS or not domain
         return told + domain if keeps else told
-
-    def _by_folded(self, name: str) -> str:
-        plain = _unescaped(name).casefold()
-        return next(told for one, told in self.names.items() if one.casefold() == plain)
 
     def _made(self, kind: str, whole: str) -> str:
         n = self.number(kind)
@@ -211,15 +208,33 @@ def _longest_first(names: Iterable[str]) -> list[str]:
 
 
 def _spelt(name: str) -> str:
-    """The ways in which a file may spell a name: as it is, in JSON, in an address."""
-    ways = dict.fromkeys((name, name.encode("ascii", "backslashreplace").decode(), quote(name)))
+    """The ways in which a file may spell a name: as it is, in JSON, in an address, on a Mac."""
+    forms = (name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    ways = dict.fromkeys(
+        way
+        for form in forms
+        for way in (form, form.encode("ascii", "backslashreplace").decode(), *_quoted(form))
+    )
     return "|".join(re.escape(way) for way in ways)
 
 
-def _unescaped(name: str) -> str:
-    if "\\u" in name:
-        return name.encode("ascii", "replace").decode("unicode_escape")
-    return name
+def _quoted(name: str) -> tuple[str, str]:
+    """The name in an address, with large and with small letters of its numbers."""
+    large = quote(name)
+    return large, re.sub("%..", lambda match: match[0].lower(), large)
+
+
+def _found(names: Mapping[str, str], spelt: str) -> str:
+    """What stands for a name that a file spells in another way."""
+    plain = _plain(spelt)
+    return next(told for name, told in names.items() if _plain(name) == plain)
+
+
+def _plain(spelt: str) -> str:
+    text = unquote(spelt)
+    if "\\u" in text:
+        text = text.encode("ascii", "replace").decode("unicode_escape")
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def require_nameable(nodes: Iterable[str]) -> None:

@@ -6,7 +6,9 @@ import html
 import json
 import shutil
 import tarfile
+import unicodedata
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 import pytest
@@ -202,6 +204,7 @@ def test_a_node_whose_name_is_a_word_of_logs_is_refused_by_name(name: str) -> No
         ("at fe80::1ff:fe23. 2a02:8109::5: refused", "at 2001:db8::1. 2001:db8::2: refused"),
         ("::ffff:10.0.0.7 fe80:: 2a02::5", "2001:db8::1 2001:db8::2 2001:db8::3"),
         ("cafe:9998 Cafe: git@pi1.lab", "node-2:9998 node-2: git@node-1"),
+        ("/volume1/kim/a /var/home/kim/b.yml /home2/kim", "/path-1 /path-2.yml /path-3"),
         ("cc -I/home/pi/x 파일/mnt/a.yml", "cc -I/path-1 파일/path-2.yml"),
         ("enxb827eb123456", "enx02:00:00:00:00:01"),
         ("gsk_abcdefghijklmnopqrstuvwxyz", "secret-1"),
@@ -211,6 +214,16 @@ def test_what_is_replaced(text: str, told: str) -> None:
     names = Pseudonyms({"pi1": "node-1", "cafe": "node-2"})
     assert names.text(text) == told
     assert names.text(told) == told
+
+
+def test_a_korean_name_is_found_in_every_spelling() -> None:
+    names = Pseudonyms({"라즈베리2": "node-1"}, exact={"김도연": "user-of-1"})
+    for name, told in {**names.names, **names.exact}.items():
+        escaped = name.encode("ascii", "backslashreplace").decode()
+        for spelt in (
+            name, unicodedata.normalize("NFD", name), escaped, quote(name), quote(name).lower(),
+        ):  # fmt: skip
+            assert names.text(f"at {spelt}: x") == f"at {told}: x"
 
 
 def test_what_was_replaced_once_stays() -> None:
