@@ -35,7 +35,7 @@ NO_UPCOMING = "No goal is set for the next week yet."
 UNDATED = "{findings} of the log have no date, so they are on no page of a week."
 MEASURED = "{done} of {planned} trials done"
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-DAY = "{weekday}, {day}"
+DAY = "{day} ({weekday})"
 
 
 def week_sections(week: WeekOfLog, runs: Sequence[RunOfWeek], today: date) -> Iterator[Section]:

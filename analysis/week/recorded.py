@@ -12,8 +12,8 @@ from pathlib import Path
 from analysis.text.markdown import escaped
 from analysis.text.sentence import say, translated, verbatim
 from analysis.text.wording import plural
+from analysis.week.question import matrix_question
 from collect.account import Account, Scrutiny
-from collect.told import question_of
 from core.foreign import one_line
 
 RUN = "{question}. {cells}, {done} of {trials} done. {verdict}"
@@ -52,7 +52,7 @@ def run_line(folder: Path, verdict: str) -> RecordedLine:
     ends = [record.started_at + record.trial_wall_s for record in records]
     text = say(
         RUN_WITH_FAILURES if counts["failed"] else RUN,
-        question=_shown(question_of(run)),
+        question=_shown(matrix_question(run)),
         cells=plural(len(run.cells), "cell"),
         done=counts["done"],
         failed=counts["failed"],

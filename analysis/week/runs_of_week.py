@@ -13,10 +13,10 @@ from analysis.sections.parts import prefixed
 from analysis.study import Study
 from analysis.text.sentence import say, verbatim
 from analysis.text.wording import plural
+from analysis.week.question import matrix_question
 from collect.account import Account, Scrutiny
 from collect.diary.dates import Week, local_day
 from collect.run import RunManifest
-from collect.told import question_of
 from core.errors import HerdError
 from core.foreign import one_line
 
@@ -118,7 +118,7 @@ def _blocks(study: Study, most: int) -> Iterator[Block]:
     if verdict.caveats:
         yield Bullets(verdict.caveats, is_warning=True)
     yield Tally("ledger", "Ledger", "planned", study.counts)
-    yield note(say(ASKED, run=study.run.run, question=verbatim(question_of(study.run))))
+    yield note(say(ASKED, run=study.run.run, question=matrix_question(study.run)))
     charts = _charts(study)
     if charts:
         yield Grid(tuple(charts[:most]), "charts")

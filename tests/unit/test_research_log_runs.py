@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from analysis.text.sentence import translated
+from analysis.week.question import matrix_question
 from collect.account import Account, Scrutiny
+from collect.load import load_run
+from collect.told import question_of
+from core.language.choice import speaking
 from experiments.runner import RunResult
 from tests.doubles.run_folder import make_run
 from verbs import diary, outcome
@@ -80,3 +85,14 @@ def test_switched_off_nothing_is_written(
     monkeypatch.setenv(diary.SWITCH, "off")
     outcome.conclude(result_of(run), log=True)
     assert not study.exists()
+
+
+def test_a_line_says_in_the_language_of_the_log_what_was_asked(tmp_path: Path) -> None:
+    weights = tuple(f"q{n}" for n in range(8))
+    run = load_run(make_run(tmp_path, nodes=(1, 2), repeats=1, weights=weights, failed=()))
+    assert matrix_question(run) == question_of(run), "the list of runs says the same in English"
+    with speaking("ko"):
+        told = translated(matrix_question(run))
+    assert "벤치마크" in told
+    assert "노드 수 1, 2" in told
+    assert "가중치 q0, q1, q2, q3, q4, q5 외 2개" in told

@@ -118,7 +118,7 @@ def test_both_pages_have_all_of_the_week(study: Path) -> None:
         "overdue",
         "Left from earlier weeks",
         "#5 Thesis",
-        "Tuesday, 2026-11-24",
+        "2026-11-24 (Tuesday)",
         "Set up pi3",
         "Faster",
         "1 finding of the log",
@@ -314,5 +314,5 @@ def test_the_line_of_a_run_is_in_the_language_of_the_log(
 
     diary.record("run", made, wanted=True)
     text = (tmp_path / "log.md").read_text()
-    assert "실행 [scaling-a](index.html): Scaling over nodes (benchmark)" in text
+    assert "실행 [scaling-a](index.html): Scaling over nodes (벤치마크)" in text
     assert "셀 4개, 시행 8회 중" in text
