@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from analysis.cells.cells import CellResult, Series, subject
+from analysis.cells.divisions import divisions_of
 from analysis.cells.scaling import DECODE
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.text.sentence import Sentence, capital, say, together
@@ -22,6 +23,10 @@ LAB = (
 QUOTA = (
     "A CPU quota stops {nodes} again and again: they have less of a core than their threads want. "
     "Engines report such a stop as synchronising at the other nodes, as if the network were slow."
+)
+ONE_AFTER_ANOTHER = (
+    "{divisions} hardly generated at the same time: figures of one user are without the others at "
+    "work."
 )
 EMULATED = (
     "The processor of {nodes} is emulated, so its times say nothing about a real machine. The "
@@ -99,6 +104,7 @@ def caveats_of(
         *_texts(all_series),
         *((say(LAB),) if is_lab else ()),
         *_quota(all_series),
+        *_one_after_another(all_series),
         *_padded(all_series),
         *_pending(all_series),
         *_incomplete(all_series),
@@ -111,6 +117,18 @@ def _quota(all_series: Sequence[Series]) -> tuple[Sentence, ...]:
     cells = (cell for series in all_series for cell in series.measured if cell.nodes > 1)
     stopped = [name for cell in cells if cell.by_block(SYNC) for name in cell.on_quota]
     return (say(QUOTA, nodes=listing(list(dict.fromkeys(stopped)))),) if stopped else ()
+
+
+def _one_after_another(all_series: Sequence[Series]) -> tuple[Sentence, ...]:
+    """Name deployments that were to be at work at once, and were not."""
+    names = [
+        one.words
+        for group in divisions_of(all_series)
+        for one in group
+        if one.one_user and not one.of_all
+    ]
+    told = listing(list(dict.fromkeys(names)))
+    return (say(ONE_AFTER_ANOTHER, divisions=told),) if names else ()
 
 
 def reservations_of(

@@ -116,6 +116,9 @@ def test_of_deployments_that_were_at_work_one_after_another_no_sum_is_said() -> 
     assert "hardly generated at the same time (0 % of the window)" in said
     assert "All together" not in said
     assert "and all together" not in said
+    caveat = "4 at once, each of 1 node and 2 at once, each of 2 nodes hardly generated at the same"
+    assert caveat in said
+    assert caveat not in text(divided(speeds, SUM))
 
 
 def test_such_a_sum_is_in_no_table_chart_or_comparison_either() -> None:
