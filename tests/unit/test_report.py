@@ -33,6 +33,7 @@ class Page(HTMLParser):
         self.open: list[str] = []
         self.ids: list[str] = []
         self.addresses: list[str] = []
+        self.links: list[str] = []
         self.words: list[str] = []
         self.feed(html)
         self.close()
@@ -44,7 +45,10 @@ class Page(HTMLParser):
             if name == "id":
                 self.ids.append(str(value))
             if name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
-                self.addresses.append(str(value))
+                is_link = tag == "a" and str(value).startswith(
+                    "https://"
+                )  # only a click follows it
+                (self.links if is_link else self.addresses).append(str(value))
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
