@@ -34,6 +34,9 @@ CLIENT = "roles/node_base/files/herd_ask"
 ALLOWED = [
     # SSH: a server that speaks first, on the port that the inventory names for it.
     ("experiments/bench/overhead.py", "workbench.connect()"),
+    # Public registries of references, over HTTPS, when a person asks for it.
+    ("experiments/citing/fetch.py", "with requests.Session() as session:"),
+    ("experiments/citing/fetch.py", "with requests.Session() as session:"),
     # UDP: the kernel is asked for a route, and nothing is sent.
     ("experiments/doctor/probe/network.py", "asking.connect((there, 9))"),
     (
