@@ -32,7 +32,7 @@ LOCK_SECONDS = 60.0
 """So long other writers are waited for; one takes milliseconds, and seconds in a log of years."""
 TRIES = 20
 _BOM = b"\xef\xbb\xbf"
-_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: [^\r\n]*)?$", re.MULTILINE)
+_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?= |$)", re.MULTILINE)
 KEPT = "The log is as it was."
 
 Change = Callable[[Log, Words], list[Patch]]

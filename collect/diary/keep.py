@@ -22,7 +22,7 @@ from core.foreign import visible
 _BLOCK = re.compile(r"[-+*](\s|$)|#{1,6}(\s|$)|>|`{3}|~{3}|<|[-*_=]{3}")
 """Beginnings of what is more than text in Markdown, where an item begins with it."""
 _NUMBERED = re.compile(r"([0-9]{1,9})(?=[.)](\s|$))")
-_CODE = re.compile(r"(`+[^`]+`+)")
+_CODE = re.compile(r"(`{1,9}[^`]{1,4000}`{1,9})")
 _PRODUCT = re.compile(r"(?<=[0-9])\*(?=[0-9])")
 """A product of numbers, which Markdown takes for emphasis."""
 LONGEST = 4000

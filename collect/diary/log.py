@@ -13,13 +13,15 @@ from collect.diary.outline import Block, Heading, Item, Outline, plain_text
 from collect.diary.words import Kind, Part, kind_of, part_of
 
 _COUNTER = re.compile(r"<!-- fab log: last number ([0-9]{1,6}) -->")
-_DAY_TITLE = re.compile(rf"\W*({DAY_FORM})(?![0-9])(?!.*(?:{DAY_FORM}))")
+_DAY_TITLE = re.compile(rf"\W{{0,20}}({DAY_FORM})(?![0-9])(?!.{{0,300}}(?:{DAY_FORM}))")
 """A heading that begins with a day and names no second one."""
-_LINKED = re.compile(r"\[([^\]\s]+)\]\(")
-_LINKS_AT_END = re.compile(r"\s*\((?:\[[^\]\s]+\]\([^()\s]*\)(?:, )?)+\)$")
+_LINKED = re.compile(r"\[([^\[\]\s]*)\]\(")
+_LINKS_AT_END = re.compile(r"\s{0,9}\((?:\[[^\[\]\s]{1,200}\]\([^()\s]{0,300}\)(?:, )?){1,20}\)$")
 """As `fab log finding --run` writes them."""
 _CODED = re.compile(r"`([^`\s]+)`")
-_LEADING_DAY = re.compile(rf"\W*({DAY_FORM})(?![0-9])[*_~`)\]:.,]*\s+(?:[-\u2013\u2014:|]\s+)?")
+_LEADING_DAY = re.compile(
+    rf"\W{{0,20}}({DAY_FORM})(?![0-9])[*_~`)\]:.,]{{0,9}}\s{{1,9}}(?:[-\u2013\u2014:|]\s{{1,9}})?"
+)
 
 
 @dataclass(frozen=True, slots=True)

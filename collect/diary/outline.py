@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n?|\n|$)")
 _MARKER = re.compile(r" {0,3}(?:([-*+])|\d{1,9}[.)])(?:[ \t]+|$)")
 _TAG = re.compile(
-    r"<!--.*|<br\s*/?>|</?(?:a|b|i|u|s|em|strong|sub|sup|small|mark|kbd|code|del|ins|span|font|img)"
-    r"(?:\s[^<>]*=[^<>]*|\s*/?)>",
+    r"<!--.*|<br\s{0,9}/?>|</?(?:a|b|i|u|s|em|strong|sub|sup|small|mark|kbd|code|del|ins|span|font|img)"
+    r"(?:\s[^<>=]{0,300}=[^<>]{0,300}|\s{0,9}/?)>",
     re.DOTALL | re.IGNORECASE,
 )
 """A comment or a tag that people write into Markdown; others are text, such as `vector<float>`."""
@@ -91,7 +91,7 @@ class Outline:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.lines = [found for found in _LINE.findall(text) if found]
+        self.lines = list(StringIO(text, newline=""))
         self.starts = [0]
         for line in self.lines:
             self.starts.append(self.starts[-1] + len(line))

@@ -35,7 +35,7 @@ KIND_TITLES: Mapping[Kind, frozenset[str]] = {
     "intermediate": frozenset(("intermediate", "interim", "milestones", "중간", "중간 단계")),
     "weekly": frozenset(("weekly", "week", "this week", "주간", "이번 주", "주별")),
 }
-_GOALS = re.compile(r"\s*(?:goals?|목표)$")
+_GOALS = re.compile(r"\s{0,9}(?:goals?|목표)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,15 @@ def readings(title: str) -> frozenset[str]:
 
     Numbers, signs and emoji around the words do not count, nor does the case of letters.
     """
-    inside = re.findall(r"[(\[]([^)\]]*)[)\]]", title)
-    outside = re.sub(r"[(\[][^)\]]*[)\]]", " ", title)
+    inside = re.findall(r"[(\[]([^()\[\]]*)[)\]]", title)
+    outside = re.sub(r"[(\[][^()\[\]]*[)\]]", " ", title)
     parts = [title, outside, *inside, *re.split(r"\s[/|·:-]\s", outside)]
     return frozenset(filter(None, map(_bare, parts)))
 
 
 def _bare(text: str) -> str:
     words = re.sub(r"[^\w\s]|_", " ", text.casefold())
-    return " ".join(re.sub(r"^\s*\d{1,2}(?=\s)", "", words).split())
+    return " ".join(re.sub(r"^\s{0,9}\d{1,2}(?=\s)", "", words).split())
 
 
 def part_of(title: str) -> Part | None:

@@ -41,7 +41,7 @@ WORKLOAD = Questions(file="q.yml", asked=ASKED, chat_template="llama2", max_toke
 
 
 def cell(engine: str, workload: Questions = WORKLOAD, **params: object) -> Cell:
-    axes = {axis.name: axis.default for axis in ENGINES[engine].axes}
+    axes = {axis.name: axis.default for axis in ENGINES[engine].axes if not axis.goes_with}
     common = {"engine": engine, "model": "stories15m", "nodes": 2, "weights": "f32"}
     return Cell(params={**axes, "workers": "fresh", **common, **params}, workload=workload)  # type: ignore[dict-item]
 
