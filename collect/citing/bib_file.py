@@ -6,24 +6,18 @@ change is made from what is in the file at that moment, and a kill leaves the ol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from collect.citing.works import citation_key, cleaned, entry_kind, entry_text, is_same_work
 from core.bibtex import LONGEST_BIBTEX, UNENDED, BibEntry, Bibliography, read_bibtex
-from core.durable import land, write_file, writing
+from core.edited_file import EditedFile
 from core.errors import HerdError
-from core.record import read_file, why
 
 BIB_FILE = "references.bib"
 LOCK_SECONDS = 10.0
-TRIES = 20
 KEPT = "The file is as it was."
-_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +52,7 @@ class BibFile:
         Raises:
             HerdError: it cannot be read, or its bytes are no UTF-8.
         """
-        return read_bibtex(self._text(self._content() or b""))
+        return read_bibtex(self._file.text() or "")
 
     def add(self, told: str, fields: Mapping[str, str], key: str = "") -> AddedWork:
         """Add a work, or to its entry the fields that it lacks.
@@ -94,22 +88,20 @@ class BibFile:
         self._change(change, lambda: done[0])
         return done[0]
 
-    def _change(self, change: Callable[[str], str], done: Callable[[], AddedWork]) -> None:
-        with self._alone():
-            for _ in range(TRIES):
-                before = self._content()
-                text = self._text(before or b"")
-                after = change(text)
-                if after == text:
-                    return
-                self._require_found(text, after, done())
-                mark = _BOM if before is not None and before.startswith(_BOM) else b""
-                if self._replace(before, mark + after.encode()):
-                    return
-        raise HerdError(
-            f"{self.path} was saved by another program each time before it could be changed. "
-            f"{KEPT} Close it there, then repeat the command."
+    @property
+    def _file(self) -> EditedFile:
+        return EditedFile(
+            self.path, "the references", KEPT, LONGEST_BIBTEX, ".references.lock", LOCK_SECONDS
         )
+
+    def _change(self, change: Callable[[str], str], done: Callable[[], AddedWork]) -> None:
+        def edit(text: str | None) -> str:
+            after = change(text or "")
+            if after != (text or ""):
+                self._require_found(text or "", after, done())
+            return after
+
+        self._file.change(edit)
 
     def _require_found(self, before: str, after: str, added: AddedWork) -> None:
         """Check that the change is read as what it is, and all else as before."""
@@ -126,55 +118,6 @@ class BibFile:
             f"{self.path}, line {line}: an entry there does not end, so what is added would become "
             f"part of it. Close its brace, then repeat the command. {KEPT}"
         )
-
-    def _content(self) -> bytes | None:
-        path = self.path.resolve()
-        try:
-            return read_file(path.parent, path.name, LONGEST_BIBTEX)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HerdError(f"Reading {self.path}: {why(error)}.") from None
-
-    def _text(self, content: bytes) -> str:
-        try:
-            return content.removeprefix(_BOM).decode()
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise HerdError(
-                f"{self.path}, line {line}: this is not UTF-8. Save the file as UTF-8 in your "
-                "editor."
-            ) from None
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with writing("the references", self.path, kept=KEPT):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".references.lock")
-            try:
-                lock.acquire(timeout=LOCK_SECONDS)
-            except Timeout:
-                raise HerdError(
-                    f"Another `fab` has been writing {self.path} for {LOCK_SECONDS:g} s. {KEPT} "
-                    "Repeat the command when it has ended."
-                ) from None
-            try:
-                yield
-            finally:
-                lock.release()
-
-    def _replace(self, before: bytes | None, content: bytes) -> bool:
-        """Replace the file unless another program changed it meanwhile."""
-        path = self.path.resolve()
-        temporary = path.with_name(f".tmp-{path.name}")
-        write_file(temporary, content)
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o7777)
-        if self._content() != before:
-            temporary.unlink()
-            return False
-        land(temporary, path)
-        return True
 
 
 def _appended(text: str, entry: str, end: str) -> str:

@@ -1,28 +1,22 @@
-"""The file of a research log: read, and changed at places, one writer at a time.
-
-A change is made from what is in the file at that moment, and written so that a kill leaves the old
-text or the new one. What an editor saved in between is never lost: the change is made again.
-"""
+"""The file of a research log: read, and changed at places."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from collect.diary.log import Log, LogPlace, log_of
 from collect.diary.outline import Outline
 from collect.diary.patch import Patch, new_log, numbered, patched
 from collect.diary.words import LANGUAGES, Words, language_of
-from core.durable import land, write_file, writing
+from core.durable import replace_file
+from core.edited_file import EditedFile
 from core.errors import HerdError
 from core.foreign import one_line
-from core.record import read_file, why
+from core.record import read_file
 
 LOG_FILE = "log.md"
 RECORDED_FILE = ".recorded"
@@ -30,8 +24,6 @@ RECORDED_FILE = ".recorded"
 LARGEST_BYTES = 1 << 24
 LOCK_SECONDS = 60.0
 """So long other writers are waited for; one takes milliseconds, and seconds in a log of years."""
-TRIES = 20
-_BOM = b"\xef\xbb\xbf"
 _CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?= |$)", re.MULTILINE)
 KEPT = "The log is as it was."
 
@@ -63,13 +55,13 @@ class LogFile:
             HerdError: there is none, or it cannot be read: its bytes are no UTF-8, or a conflict
                 of a merge is in it.
         """
-        content = self._content()
-        if content is None:
+        text = self._file.text()
+        if text is None:
             raise HerdError(
                 f'There is no {self.path} yet. Begin it with: fab log goal --week "…", or '
                 'fab log today "…"'
             )
-        return log_of(self._text_of(content), self.path.name)
+        return log_of(self._unmixed(text), self.path.name)
 
     def language_of(self, log: Log) -> str:
         """Return the language of a log, `en` or `ko`, by its headings."""
@@ -81,7 +73,7 @@ class LogFile:
         Raises:
             HerdError: as `read`.
         """
-        return self.language_of(self.read()) if self._content() is not None else self.language
+        return self.language_of(self.read()) if self._file.text() is not None else self.language
 
     def change(self, make: Change, place: LogPlace | None = None) -> Log:
         """Change the log, and number what has no number; a log that is not there is begun.
@@ -97,22 +89,15 @@ class LogFile:
             HerdError: the file cannot be read or written, or what was added would not be found
                 again; also what `make` raises. The file is as it was then.
         """
-        with self._alone():
-            for _ in range(TRIES):
-                before = self._content()
-                text = (
-                    new_log(LANGUAGES[self.language]) if before is None else self._text_of(before)
-                )
-                log = self._changed(text, make, place)
-                if log.outline.text == text and before is not None:
-                    return log
-                mark = _BOM if before is not None and before.startswith(_BOM) else b""
-                if self._replace(before, mark + log.outline.text.encode()):
-                    return log
-        raise HerdError(
-            f"{self.path} was saved by another program each time before it could be changed. "
-            f"{KEPT} Close it there, then repeat the command."
-        )
+        done: list[Log] = []
+
+        def edit(text: str | None) -> str:
+            now = new_log(LANGUAGES[self.language]) if text is None else self._unmixed(text)
+            done[:] = [self._changed(now, make, place)]
+            return done[0].outline.text
+
+        self._file.change(edit)
+        return done[0]
 
     def record(self, name: str, make: Change, place: LogPlace) -> bool:
         """Add the line of a run, once for all time: also if a person rewords or deletes it.
@@ -135,11 +120,13 @@ class LogFile:
             return make(log, words) if added else []
 
         self.change(once, place)
-        with self._alone():
+        with self._file.alone():
             names = self._recorded()
             if name not in names:
-                text = "".join(f"{one}\n" for one in (*names, name))
-                self._land(self.folder / RECORDED_FILE, text.encode(), None)
+                replace_file(
+                    self.folder / RECORDED_FILE,
+                    "".join(f"{one}\n" for one in (*names, name)).encode(),
+                )
         return added
 
     def _recorded(self) -> list[str]:
@@ -180,25 +167,12 @@ class LogFile:
         )
         raise HerdError(f"{self.path}: {about}, then repeat the command. {KEPT}")
 
-    def _content(self) -> bytes | None:
-        path = self.path.resolve()
-        try:
-            return read_file(path.parent, path.name, LARGEST_BYTES)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise HerdError(f"Reading {self.path}: {why(error)}.") from None
+    @property
+    def _file(self) -> EditedFile:
+        return EditedFile(self.path, "the log", KEPT, LARGEST_BYTES, ".lock", LOCK_SECONDS)
 
-    def _text_of(self, content: bytes) -> str:
-        """Decode a log, and refuse one with a conflict in it."""
-        try:
-            text = content.removeprefix(_BOM).decode()
-        except UnicodeDecodeError as error:
-            line = content.count(b"\n", 0, error.start) + 1
-            raise HerdError(
-                f"{self.path}, line {line}: this is not UTF-8. Save the file as UTF-8 in your "
-                "editor."
-            ) from None
+    def _unmixed(self, text: str) -> str:
+        """Refuse a log with a conflict in it."""
         if found := _CONFLICT.search(text.replace("\r\n", "\n")):
             line = text.replace("\r\n", "\n").count("\n", 0, found.start()) + 1
             raise HerdError(
@@ -207,38 +181,6 @@ class LogFile:
                 "that begin with <<<<<<<, |||||||, ======= and >>>>>>>, then repeat the command."
             )
         return text
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        with writing("the log", self.path, kept=KEPT):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock")
-            try:
-                lock.acquire(timeout=LOCK_SECONDS)
-            except Timeout:
-                raise HerdError(
-                    f"Another `fab` has been writing {self.path} for {LOCK_SECONDS:g} s. {KEPT} "
-                    "Repeat the command when it has ended."
-                ) from None
-            try:
-                yield
-            finally:
-                lock.release()
-
-    def _replace(self, before: bytes | None, content: bytes) -> bool:
-        """Replace the file unless another program changed it meanwhile; then nothing is written."""
-        return self._land(self.path.resolve(), content, lambda: self._content() == before)
-
-    def _land(self, path: Path, content: bytes, is_fit: Callable[[], bool] | None) -> bool:
-        temporary = path.with_name(f".tmp-{path.name}")
-        write_file(temporary, content)
-        if path.exists():
-            temporary.chmod(path.stat().st_mode & 0o7777)
-        if is_fit is not None and not is_fit():
-            temporary.unlink()
-            return False
-        land(temporary, path)
-        return True
 
 
 def words_of_link(name: str) -> str:

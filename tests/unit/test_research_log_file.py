@@ -22,6 +22,7 @@ from collect.diary.entries import entries_of
 from collect.diary.file import LogFile
 from collect.diary.keep import RunLink, add_entry, add_goal, add_run
 from collect.diary.patch import Wish
+from core import edited_file
 from core.errors import HerdError
 from tests.doubles.run_folder import make_run
 from verbs import diary
@@ -92,8 +93,8 @@ def test_what_an_editor_saves_meanwhile_is_kept(
             saved.append(f"- saved by an editor {len(saved)}\n")
             file.path.write_text(file.path.read_text() + saved[-1])
 
-    write = diary_file.write_file
-    monkeypatch.setattr(diary_file, "write_file", land)
+    write = edited_file.write_file
+    monkeypatch.setattr(edited_file, "write_file", land)
     add_entry(file, "second", TODAY)
     assert file.path.read_text().endswith(f"- first\n{''.join(saved)}- second\n")
     assert len(saved) == 2
@@ -103,13 +104,13 @@ def test_a_file_that_is_saved_each_time_is_given_up(
     file: LogFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_entry(file, "first", TODAY)
-    write = diary_file.write_file
+    write = edited_file.write_file
 
     def land(temporary: Path, content: bytes) -> None:
         write(temporary, content)
         file.path.write_text(file.path.read_text() + "x")
 
-    monkeypatch.setattr(diary_file, "write_file", land)
+    monkeypatch.setattr(edited_file, "write_file", land)
     with pytest.raises(HerdError, match=r"log.md was saved by another program each time"):
         add_entry(file, "second", TODAY)
 
@@ -158,7 +159,7 @@ def test_another_writer_that_hangs_is_named(file: LogFile, monkeypatch: pytest.M
     monkeypatch.setattr(diary_file, "LOCK_SECONDS", 0.1)
     add_entry(file, "first", TODAY)
     before = file.path.read_bytes()
-    with file._alone(), pytest.raises(HerdError, match="Another `fab` has been writing"):
+    with file._file.alone(), pytest.raises(HerdError, match="Another `fab` has been writing"):
         add_entry(file, "second", TODAY)
     assert file.path.read_bytes() == before
 
