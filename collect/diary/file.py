@@ -24,7 +24,7 @@ RECORDED_FILE = ".recorded"
 LARGEST_BYTES = 1 << 24
 LOCK_SECONDS = 60.0
 """So long other writers are waited for; one takes milliseconds, and seconds in a log of years."""
-_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?= |$)", re.MULTILINE)
+_CONFLICT = re.compile(r"^(?:<{7}|\|{7}|>{7})(?: [^\r\n]{0,60}|$)", re.MULTILINE)
 KEPT = "The log is as it was."
 
 Change = Callable[[Log, Words], list[Patch]]
