@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from analysis.agreement.report import Agreed
 from analysis.answers.ratings import Ratings
-from analysis.cells.cells import Series
 from analysis.cells.family import Family, Pair
+from analysis.cells.series import Series
 from analysis.charts.selection import selection_of
 from analysis.stability.course import course_of
 from analysis.stability.machines import node_frame

@@ -14,13 +14,14 @@ from analysis.answers.llm_judges import Opinion, opinions
 from analysis.answers.ratings import Ratings
 from analysis.cells.additions import Setup, additions_of
 from analysis.cells.arms import Noise
-from analysis.cells.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.cells import CellResult, cell_results
 from analysis.cells.divisions import division_pairs
 from analysis.cells.documents import change_by_nodes, document_headline, scored_cells
 from analysis.cells.family import Family, Pair
 from analysis.cells.machines import machines_known
 from analysis.cells.planned import has_grown
 from analysis.cells.scaling import Scaling, scalings_of, speed_pairs
+from analysis.cells.series import Series, series_of
 from analysis.charts.selection import Selection, selection_of
 from analysis.model.ways import together_pairs
 from analysis.network.run_fits import GroupFit, fits_of

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series
 from collect.reference import References, ReferenceSays, ReferenceText
 from collect.workloads import Greedy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analysis.cells.cells import Series, thing
+from analysis.cells.series import Series, thing
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import count, listing, nodes, number, percent
 

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.agreement.agreement import Agreement, Difference, agreements, difference, distances
-from analysis.cells.cells import Series, cell_results, series_of, thing
+from analysis.cells.cells import cell_results
+from analysis.cells.series import Series, series_of, thing
 from analysis.cells.tabulate import Table, table
 from analysis.text.sentence import say, together
 from analysis.text.wording import NOTHING, count, listing, nodes, number, plural

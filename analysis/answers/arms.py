@@ -19,8 +19,8 @@ from analysis.cells.arms import (
     speeds_of_arms,
     with_floors,
 )
-from analysis.cells.cells import Series
 from analysis.cells.family import Pair
+from analysis.cells.series import Series
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import paired_ratio
 from collect.run import RunManifest

@@ -18,8 +18,9 @@ from analysis.answers.ratings import Rated, Ratings, rated_answers
 from analysis.answers.strengths import Traits, traits_of
 from analysis.answers.systems import ASKED_TO_WHOLE, INTERNET, SystemAnswers, systems_of
 from analysis.blocks import Figure
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Family, Pair
+from analysis.cells.series import Series
 from analysis.cells.tabulate import Table
 from analysis.statistics.floor import Floor
 from analysis.statistics.stats import FEWEST, range_coverage

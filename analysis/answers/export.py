@@ -12,7 +12,8 @@ from analysis.answers.answers import AnsweredQuestion
 from analysis.answers.comparison import Comparison, comparison_of
 from analysis.answers.prices import cost_of_system, in_currency
 from analysis.answers.systems import SystemAnswers
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import series_of
 from analysis.text.wording import nodes, number, plural
 from analysis.verdict.caveats import caveats_of
 from collect.account import Account

@@ -16,9 +16,10 @@ from analysis.answers.asked_pairs import WHOLE
 from analysis.answers.detail import Detail
 from analysis.answers.prices import cost_of_system
 from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, SystemAnswers
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Family
 from analysis.cells.scaling import DECODE, Scaling
+from analysis.cells.series import Series
 from analysis.cells.sync import sync_share
 from analysis.statistics.stats import Estimate, karp_flatt
 

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from analysis.cells.cells import API_ENGINE, RATES, CellResult, Series
+from analysis.cells.cells import API_ENGINE, RATES, CellResult
+from analysis.cells.series import Series
 from analysis.statistics.stats import Estimate, estimate
 from analysis.text.sentence import say
 from analysis.text.wording import nodes

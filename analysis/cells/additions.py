@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Compared, Family
 from analysis.cells.labels import DEVICE, named_by, varying_axes
 from analysis.cells.machines import Machines
 from analysis.cells.scaling import DECODE, base_of, compare, setups_of, shared_params
+from analysis.cells.series import Series
 from analysis.text.sentence import say
 from core.record import Scalar
 

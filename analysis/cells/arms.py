@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series, cell_results, engine_named, series_of, thing
+from analysis.cells.cells import CellResult, cell_results
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.scaling import DECODE, SPEED
+from analysis.cells.series import Series, engine_named, series_of, thing
 from analysis.statistics.floor import Floor, noise_floor
 from analysis.statistics.stats import paired_ratio
 from analysis.text.sentence import say

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series, thing
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Compared, Family, Pair, Side
 from analysis.cells.labels import GROUPS, users_at_once
 from analysis.cells.scaling import DECODE
+from analysis.cells.series import Series, thing
 from analysis.statistics.stats import Estimate, estimate, paired_ratio
 from collect.labels import deployments
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series, thing
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series, thing
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import nodes, number, plural
 from collect.run import RunManifest

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing
 from collect.run import RunManifest

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Family
 from analysis.cells.labels import FIRST_NODES, ON, named_by, users_at_once, varying_axes
 from analysis.cells.scaling import DECODE, compare, places_of
+from analysis.cells.series import Series
 from analysis.text.sentence import say
 
 ALONE, TOGETHER = "alone", "together"

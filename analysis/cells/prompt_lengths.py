@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Rest
 from analysis.cells.family import Compared, Family
 from analysis.cells.labels import named_by, varying_axes
 from analysis.cells.scaling import DECODE, LENGTH, compare
+from analysis.cells.series import Series
 from analysis.cells.token_times import DECODE_PHASE
 from analysis.statistics.stats import Estimate, Ratio, estimate, paired_ratio
 from collect.parsers.parser import parser_of
@@ -29,7 +30,6 @@ PER = 1000
 BINS = 16
 """Points of a curve over positions."""
 Floats = npt.NDArray[np.float64]
-Rest = tuple[tuple[str, Scalar], ...]
 
 
 @dataclass(frozen=True, slots=True)

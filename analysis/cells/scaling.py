@@ -6,9 +6,10 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from analysis.cells.cells import CellResult, Series, link_of, thing
+from analysis.cells.cells import CellResult, Rest, link_of
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.labels import DEVICE, GROUP, ON, ON_GPU
+from analysis.cells.series import Series, thing
 from analysis.statistics.stats import Ratio, karp_flatt, paired_ratio
 from analysis.text.sentence import say
 from analysis.text.wording import nodes as in_nodes
@@ -227,7 +228,7 @@ def places_of(all_series: Iterable[Series]) -> list[list[Series]]:
     return [placed for placed in found.values() if any(series.is_named for series in placed)]
 
 
-def task_of(series: Series) -> tuple[tuple[str, Scalar], ...]:
+def task_of(series: Series) -> Rest:
     """The numbers of tokens of a series, where they are axes: only the same ones compete."""
     return tuple((axis, series.params[axis]) for axis in PROMPT_AXES if axis in series.params)
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.scaling import Point, Scaling
+from analysis.cells.series import Series
 from analysis.statistics.stats import karp_flatt
 from analysis.text.sentence import reported, say, together
 from analysis.text.wording import DASH, NOTHING, interval, number, percent, ratio

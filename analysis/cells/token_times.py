@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from analysis.cells.cells import Series
+from analysis.cells.series import Series
 
 DECODE_PHASE = "prediction"
 """What the tables call decode; prefill is `evaluation` there."""

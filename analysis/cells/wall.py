@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series
 from analysis.statistics.stats import estimate
 from analysis.text.sentence import say
 from analysis.text.wording import listing

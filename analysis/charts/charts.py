@@ -14,9 +14,9 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from analysis.cells.cells import Series
 from analysis.cells.labels import users_at_once
 from analysis.cells.scaling import DECODE, Scaling
+from analysis.cells.series import Series
 from analysis.charts import bars, frames, plots, said, style
 from analysis.charts.languages import ending_of_files, in_language
 from analysis.charts.selection import Selection

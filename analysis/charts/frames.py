@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.scaling import Scaling
+from analysis.cells.series import Series
 from analysis.cells.sync import LinkUse, link_use_of, sync_share
 from analysis.model.wire import RootTraffic
 from analysis.statistics.stats import Estimate

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE
+from analysis.cells.series import Series
 from analysis.charts import style
 from analysis.charts.style import Look
 from analysis.text.sentence import Sentence, say

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.labels import named_by, users_at_once, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling
+from analysis.cells.series import Series
 from analysis.text.sentence import say
 from analysis.text.wording import nodes
 

@@ -9,9 +9,10 @@ from typing import get_args
 
 import numpy as np
 
-from analysis.cells.cells import LINK_DELAY, LINK_RATE, CellResult, Series
+from analysis.cells.cells import LINK_DELAY, LINK_RATE, CellResult, Rest
 from analysis.cells.labels import ON, named_by, varying_axes
 from analysis.cells.prompt_lengths import decodes_after_prompt
+from analysis.cells.series import Series
 from analysis.model.cost import Observation, Setting
 from analysis.model.wire import Wire, is_chain, wire_of
 from analysis.text.sentence import Sentence, say
@@ -138,7 +139,7 @@ def groups_of(
         shapes: sizes of models by name.
         links: cell id to the rate of its slowest link in Mbit/s, where nodes report it.
     """
-    cells: dict[tuple[tuple[str, Scalar], ...], list[CellResult]] = {}
+    cells: dict[Rest, list[CellResult]] = {}
     for series in all_series:
         for cell in series.measured:
             params = cell.record.params

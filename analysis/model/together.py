@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.cells.cells import Series
 from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.labels import GROUPS, named_by, varying_axes
 from analysis.cells.scaling import DECODE, SPEED, compare, is_unbeaten
+from analysis.cells.series import Series
 from analysis.model.draws import Floats, times_of
 from analysis.model.ways import Option, Ways, block_sums, measured_alone, sum_key, ways_of
 from analysis.statistics.stats import FEWEST, LEVEL, Estimate, estimate

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult, Rest
 from analysis.cells.divisions import OVERLAP, all_by_block
 from analysis.cells.family import Pair, Side
 from analysis.cells.labels import GROUPS, ON, users_at_once
 from analysis.cells.scaling import DECODE, SPEED
+from analysis.cells.series import Series
 from analysis.statistics.stats import Estimate, estimate, paired_ratio
 from analysis.text.sentence import say
 from analysis.text.wording import listing
@@ -17,7 +18,6 @@ from core.record import Scalar
 
 TIME, PREFILL = "decode_ms_per_token", "prompt_ms"
 SUM, ALL = "{names}, each alone, in sum", "all users of {name}"
-Rest = tuple[tuple[str, Scalar], ...]
 
 
 @dataclass(frozen=True, slots=True)

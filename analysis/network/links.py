@@ -14,9 +14,10 @@ import pandas as pd
 
 from analysis.cells.cells import LINK_DELAY as DELAY
 from analysis.cells.cells import LINK_RATE as RATE
-from analysis.cells.cells import CellResult, Series, series_of
+from analysis.cells.cells import CellResult, Rest
 from analysis.cells.labels import link_in_words
 from analysis.cells.scaling import DECODE
+from analysis.cells.series import Series, series_of
 from analysis.network.literature import published_over_links
 from analysis.statistics.stats import Ratio, paired_ratio
 from core.record import Scalar
@@ -38,7 +39,7 @@ def over_links(all_series: Iterable[Series]) -> pd.DataFrame:
     `blocks`; nothing where no block has both, or where a GPU is software. `published_<n>` are
     the shares that others published of it for sequences of n tokens over such links.
     """
-    groups: dict[tuple[tuple[str, Scalar], ...], dict[Link, CellResult]] = {}
+    groups: dict[Rest, dict[Link, CellResult]] = {}
     for series in all_series:
         for cell in series.measured:
             params = cell.record.params
@@ -69,8 +70,8 @@ def _speed_of(link: Link) -> tuple[int, float]:
 
 
 def _labels(
-    groups: Mapping[tuple[tuple[str, Scalar], ...], Mapping[Link, CellResult]],
-) -> dict[tuple[tuple[str, Scalar], ...], str]:
+    groups: Mapping[Rest, Mapping[Link, CellResult]],
+) -> dict[Rest, str]:
     """What to call the cells of a group: as the report's series, without the link."""
     plain = []
     for rest, by_link in groups.items():

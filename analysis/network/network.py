@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series
 from analysis.charts.frames import Predict
 from analysis.model.wire import RootTraffic, exchanged_with, is_chain, traffic, wire_of
 from collect.run import RunManifest

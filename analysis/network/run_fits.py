@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.cells.cells import Series
+from analysis.cells.series import Series
 from analysis.model.measured import DECODE, MeasuredGroup, groups_of
 from analysis.model.probed import priors_from
 from analysis.model.scope import FEWEST_COUNTS, FitOutcome, fit_judged

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series
 from analysis.cells.token_times import DECODE_PHASE
 from analysis.text.sentence import say
 from analysis.text.wording import plural

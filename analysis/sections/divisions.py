@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from analysis.blocks import File, Prose, Section, Tabled
-from analysis.cells.cells import Series
 from analysis.cells.divisions import (
     Division,
     compared_with,
@@ -14,6 +13,7 @@ from analysis.cells.divisions import (
 )
 from analysis.cells.family import Claim, Compared
 from analysis.cells.labels import GROUPS, named_by, varying_axes
+from analysis.cells.series import Series
 from analysis.cells.tabulate import frame_table
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say

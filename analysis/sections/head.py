@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from analysis.blocks import Block, Bullets, Figures, File, Folded, Prose, Section, Tally, note
-from analysis.cells.cells import constants
 from analysis.cells.family import STOPPED
 from analysis.cells.planned import asked_tokens, has_grown, plan_frame
+from analysis.cells.series import constants
 from analysis.charts.selection import MOST_SERIES
 from analysis.model.laws import Law
 from analysis.stability.course import moment

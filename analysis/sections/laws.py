@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.blocks import Block, File, Prose, Section, Tabled, charted, cited
-from analysis.cells.cells import thing
 from analysis.cells.scaling import SPEED
+from analysis.cells.series import thing
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts.laws import law_chart
 from analysis.model.laws import Fit, Interval, Law, Miss

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from analysis.cells.cells import Series
 from analysis.cells.scaling import DECODE
+from analysis.cells.series import Series
 from analysis.cells.tabulate import Table, table
 from analysis.stability.machines import throttled_bits
 from analysis.text.sentence import say

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series, thing
+from analysis.cells.cells import CellResult
 from analysis.cells.scaling import DECODE
+from analysis.cells.series import Series, thing
 from analysis.statistics import steadiness
 from analysis.statistics.proportions import holm
 from analysis.statistics.steadiness import LEAST_CHANGE, LEAST_TREND, Apart, Modes, Trend

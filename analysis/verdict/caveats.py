@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from analysis.cells.cells import CellResult, Series, subject
+from analysis.cells.cells import CellResult
 from analysis.cells.divisions import divisions_of
 from analysis.cells.scaling import DECODE
+from analysis.cells.series import Series, subject
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, count, listing, nodes, percent, plural

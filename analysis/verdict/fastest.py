@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from analysis.cells.cells import Series, engine_named
 from analysis.cells.family import Family
 from analysis.cells.labels import named_by, varying_axes
 from analysis.cells.scaling import DECODE, Point, Scaling, compare, is_unbeaten, task_of
+from analysis.cells.series import Series, engine_named
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import interval, listing, nodes
 from analysis.verdict.scaling_text import compared

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.blocks import Figure
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Family
 from analysis.cells.scaling import DECODE, Scaling
+from analysis.cells.series import Series
 from analysis.cells.sync import SyncShare, sync_share
 from analysis.statistics.stats import Estimate
 from analysis.text.sentence import say

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.agreement.correctness import perplexity_sentences, same_text
-from analysis.cells.cells import Series, subject
 from analysis.cells.family import Family
 from analysis.cells.scaling import Scaling, speed_pairs
+from analysis.cells.series import Series, subject
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, listing, plural, within
 from analysis.verdict.caveats import caveats_of, reservations_of

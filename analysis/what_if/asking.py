@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import series_of
 from analysis.network.run_fits import fits_of
 from analysis.text.sentence import say
 from analysis.text.wording import listing

@@ -8,7 +8,8 @@ from statistics import median
 
 import numpy as np
 
-from analysis.cells.cells import CellResult, Series
+from analysis.cells.cells import CellResult
+from analysis.cells.series import Series
 from analysis.model.cost import COEFFICIENTS, Floats, Observation, Setting
 from analysis.model.fit import CostFit
 from analysis.network.run_fits import GroupFit

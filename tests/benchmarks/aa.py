@@ -23,9 +23,10 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.cells.arms import noise_of
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
 from analysis.cells.family import Claim, Family
 from analysis.cells.scaling import scalings_of, speed_pairs
+from analysis.cells.series import series_of
 from analysis.verdict.verdict import verdict_of
 from collect.run import RunManifest
 from collect.tables import Tables

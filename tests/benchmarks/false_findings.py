@@ -19,11 +19,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.cells.additions import additions_of
-from analysis.cells.cells import CellResult, Series, series_of
+from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Family
 from analysis.cells.gpus import UsedGpu
 from analysis.cells.machines import Machines
 from analysis.cells.scaling import scalings_of, speed_pairs
+from analysis.cells.series import Series, series_of
 from analysis.text.wording import within
 from analysis.verdict.additions_text import addition_sentences, with_additions
 from analysis.verdict.summary import key_figures

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.cells.cells import CellResult, Series, cell_results, series_of
+from analysis.cells.cells import CellResult, cell_results
+from analysis.cells.series import Series, series_of
 from collect.cells import CellRecord, TrialRecord
 from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
 from collect.run import RunManifest

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from analysis.answers.comparison import comparison_of
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
 from analysis.cells.family import Claim
 from analysis.cells.machines import Machines, machines_known
+from analysis.cells.series import series_of
 from analysis.charts.additions import addition_frame
 from analysis.network.links import over_links
 from analysis.sections import additions, sections_of

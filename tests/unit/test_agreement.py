@@ -12,7 +12,8 @@ import pytest
 
 from analysis.agreement.agreement import Agreement, agreements
 from analysis.agreement.report import agreed, agreement_table
-from analysis.cells.cells import Series, cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import Series, series_of
 from analysis.cells.tabulate import lines
 from analysis.reading import Evidence
 from analysis.report import compose

@@ -15,7 +15,8 @@ import pytest
 
 from analysis.answers.comparison import Comparison, comparison_of
 from analysis.answers.detail import said_again, script_of
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import series_of
 from analysis.reading import Evidence
 from analysis.report import compose
 from analysis.text.wording import DASH

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from analysis.blocks import Charted, blocks_in
-from analysis.cells.cells import Series
 from analysis.cells.places import contests_of
 from analysis.cells.scaling import places_of
+from analysis.cells.series import Series
 from analysis.charts import style
 from analysis.charts.places import place_frame, two_lines
 from analysis.sections import machines, sections_of

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from analysis.blocks import Bullets, Prose, files_in
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import series_of
 from analysis.model.measured import MeasuredGroup, groups_of
 from analysis.network.run_fits import fits_of
 from analysis.sections import cost

@@ -11,9 +11,10 @@ import pytest
 from pydantic import ValidationError
 
 from analysis.cells.arms import noise_of
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
 from analysis.cells.family import Claim, Family, Pair, Side
 from analysis.cells.scaling import speed_pairs
+from analysis.cells.series import series_of
 from analysis.sections import cells
 from analysis.statistics.floor import noise_floor
 from analysis.statistics.stats import paired_ratio

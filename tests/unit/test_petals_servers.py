@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import series_of
 from analysis.network.servers import CLIENT, REST, chain_times, spans_by_speed
 from analysis.report import compose
 from analysis.text.wording import NOTHING

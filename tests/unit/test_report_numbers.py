@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.cells.cells import constants
+from analysis.cells.series import constants
 from analysis.cells.sync import LinkUse, SyncShare
 from analysis.report import compose
 from analysis.text.wording import DASH

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from analysis.blocks import Prose, blocks_in
-from analysis.cells.cells import Series, cell_results, series_of
+from analysis.cells.cells import cell_results
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.scaling import scalings_of, speed_pairs
+from analysis.cells.series import Series, series_of
 from analysis.sections import sections_of
 from analysis.statistics.stats import LEVEL, Ratio
 from analysis.verdict.fastest import fastest_clause, fastest_of

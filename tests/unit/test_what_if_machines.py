@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.blocks import files_in
-from analysis.cells.cells import cell_results, series_of
+from analysis.cells.cells import cell_results
+from analysis.cells.series import series_of
 from analysis.limits.assessment import Kind, Source, from_row
 from analysis.limits.combinations import combinations_of
 from analysis.limits.fitted import fitted_limit
