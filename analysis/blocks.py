@@ -7,27 +7,20 @@ block holds is text: no template takes any of it for markup.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.cells.tabulate import Table, frame_table
-from analysis.charts import frames
+from analysis.cells.tabulate import Table
 from analysis.charts.charts import Chart
 from analysis.text.sentence import say, together, translated
 from analysis.text.wording import plural
 
 FOLDED = 30
 """Rows from which the page folds a table."""
-MOST_FOOTNOTES = 8
-"""Footnotes that a chart shows."""
-COUNTS = ("trials", "planned")
-"""Columns of a chart's table that count."""
-CHART_ROWS = 40
-"""Rows of the table that is shown below a chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,63 +380,3 @@ def cited(*cites: tuple[str, str | tuple[str, ...]] | None) -> tuple[Cited, ...]
     )
     made = tuple(Cite(what, keys) for what, keys in named if keys)
     return (Cited(made),) if made else ()
-
-
-def charted(charts: Iterable[Chart]) -> tuple[Block, ...]:
-    """Make of charts blocks side by side; nothing of no chart."""
-    made = tuple(map(_charted, charts))
-    return (Grid(made, "charts"),) if made else ()
-
-
-def _charted(chart: Chart) -> Charted:
-    rest = len(chart.footnotes) - MOST_FOOTNOTES
-    return Charted(
-        chart=chart,
-        table=Tabled(chart.title, _table_of(chart), most=CHART_ROWS),
-        footnotes=chart.footnotes[:MOST_FOOTNOTES],
-        rest=say("{n} more reasons: see What did not work.", n=rest) if rest > 0 else "",
-    )
-
-
-def _table_of(chart: Chart) -> Table:
-    """The table behind a chart, medians only where it holds trials too."""
-    data = chart.data
-    if "kind" in data:
-        data = data[~data["kind"].isin([frames.TRIAL, frames.ANSWER])]
-        data = data.drop(columns=["kind", "block", "reason"], errors="ignore")
-        # Rows of trials have none of these, so the chart's table holds them as other numbers.
-        counts = [name for name in COUNTS if name in data and data[name].notna().all()]
-        data = data.astype(dict.fromkeys(counts, int))
-    data = data.dropna(axis="columns", how="all")
-    if "model" in data and len(data["model"].unique()) == 1:
-        data = data.drop(columns="model")
-    names = {str(column): str(column).replace("_", " ") for column in data.columns}
-    return frame_table(data, names, percents=["sync_share_low", "sync_share_high"])
-
-
-def blocks_in(section: Section) -> Iterator[Block]:
-    """Every block of a section, those inside others included, in the order of the page."""
-    yield from _walk(section.blocks)
-
-
-def _walk(blocks: Sequence[Block]) -> Iterator[Block]:
-    for block in blocks:
-        yield block
-        if isinstance(block, Grid | Folded | Searched | Part):
-            yield from _walk(block.blocks)
-
-
-def charts_in(sections: Iterable[Section]) -> list[Chart]:
-    """Every chart of the sections."""
-    blocks = (block for section in sections for block in blocks_in(section))
-    return [block.chart for block in blocks if isinstance(block, Charted)]
-
-
-def files_in(sections: Iterable[Section]) -> list[File]:
-    """Every file of the sections but those of charts, each once."""
-    found: dict[str, File] = {}
-    for section in sections:
-        blocks = (block for block in blocks_in(section) if isinstance(block, Prose | Tabled))
-        linked = (block.file for block in blocks if block.file is not None)
-        found |= {file.stem: file for file in (*section.files, *linked)}
-    return list(found.values())

@@ -11,13 +11,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from analysis.blocks import Controls, Part, Section, blocks_in, charts_in, files_in
+from analysis.blocks import Controls, Part, Section
 from analysis.charts import charts
 from analysis.charts.languages import ending_of_files
 from analysis.charts.page_font import font_of
 from analysis.text.csv_file import write_csv
 from analysis.text.markdown import as_block, as_link, as_markdown
 from analysis.text.sentence import translated
+from analysis.within import blocks_in, charts_in, files_in
 from core.foreign import visible
 from core.language.choice import ENGLISH, LANGUAGES, language, speaking, switch_to
 

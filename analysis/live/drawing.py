@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from analysis.blocks import Block, Cited, Part, Section, blocks_in, charts_in
+from analysis.blocks import Block, Cited, Part, Section
 from analysis.charts.charts import drawn as drawn_chart
 from analysis.charts.languages import ending_of_files
 from analysis.reading import Evidence, understood
 from analysis.sections import noise, speed, stability
 from analysis.sections.parts import prefixed
 from analysis.study import Study
+from analysis.within import blocks_in, charts_in
 from collect.account import Account
 from collect.tables import tables_of
 from core.language.choice import ENGLISH, speaking

@@ -10,18 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis.blocks import (
-    Block,
-    Bullets,
-    Cited,
-    Folded,
-    Grid,
-    Part,
-    Prose,
-    Searched,
-    Section,
-    blocks_in,
-)
+from analysis.blocks import Block, Bullets, Cited, Folded, Grid, Part, Prose, Searched, Section
 from analysis.paper.bibliography import NAME as REFERENCES
 from analysis.paper.bibliography import PaperReferences, bibliography_of
 from analysis.paper.fonts import Font, fonts_in
@@ -35,6 +24,7 @@ from analysis.study import Study
 from analysis.text.csv_file import csv_bytes
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing, within
+from analysis.within import blocks_in
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "paper"
 PARTS = (

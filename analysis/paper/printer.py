@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from analysis.blocks import Block, Charted, Grid, Part, Section, Tabled, blocks_in
+from analysis.blocks import Block, Charted, Grid, Part, Section, Tabled
 from analysis.charts.charts import Chart
 from analysis.paper.figures import printed
 from analysis.paper.tables import Laid, LatexText, laid
 from analysis.text.sentence import say
+from analysis.within import blocks_in
 
 FIGURES, DATA = "figures", "data"
 """Folders of a paper."""

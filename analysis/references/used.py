@@ -17,12 +17,12 @@ from analysis.blocks import (
     Searched,
     Section,
     Sources,
-    blocks_in,
 )
 from analysis.references.of_run import cites_of_run
 from analysis.references.shipped import address, reference, written_out
 from analysis.sections import sections_of
 from analysis.study import Study
+from analysis.within import blocks_in
 from collect.run import RunManifest
 from core.bibtex import BibEntry
 

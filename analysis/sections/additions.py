@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis.blocks import Prose, Section, charted
+from analysis.blocks import Prose, Section
+from analysis.charted import charted
 from analysis.charts.additions import addition_chart
 from analysis.study import Study
 from analysis.text.sentence import say, together

@@ -20,13 +20,13 @@ from analysis.blocks import (
     Searched,
     Section,
     Tabled,
-    charted,
     cited,
     note,
 )
 from analysis.cells.energy import energy_frame
 from analysis.cells.tabulate import Table, Text, table
 from analysis.cells.wall import wall_frame
+from analysis.charted import charted
 from analysis.statistics.proportions import FEWEST_TO_NAME
 from analysis.statistics.stats import FEWEST
 from analysis.study import Study

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Prose, Section, Tabled, charted, cited
+from analysis.blocks import Block, File, Prose, Section, Tabled, cited
 from analysis.cells.scaling import SPEED
 from analysis.cells.series import thing
 from analysis.cells.tabulate import Table, frame_table
+from analysis.charted import charted
 from analysis.charts.laws import law_chart
 from analysis.model.laws import Fit, Interval, Law, Miss
 from analysis.model.of_series import LawsOf, laws_of

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis.blocks import Prose, Section, charted
+from analysis.blocks import Prose, Section
 from analysis.cells.places import contests_of
+from analysis.charted import charted
 from analysis.charts.places import place_chart
 from analysis.study import Study
 from analysis.text.sentence import say, together

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analysis.answers.accuracy import p_in_words
-from analysis.blocks import Block, File, Prose, Section, Tabled, charted, cited
+from analysis.blocks import Block, File, Prose, Section, Tabled, cited
 from analysis.cells.arms import Noise
 from analysis.cells.tabulate import table
+from analysis.charted import charted
 from analysis.charts.noise import noise_chart
 from analysis.study import Study
 from analysis.text.sentence import say

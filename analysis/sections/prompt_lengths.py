@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted
+from analysis.blocks import Block, File, Part, Prose, Section, Tabled
 from analysis.cells.family import Family
 from analysis.cells.prompt_lengths import (
     PER,
@@ -18,6 +18,7 @@ from analysis.cells.prompt_lengths import (
     positions_of,
 )
 from analysis.cells.tabulate import Table, table
+from analysis.charted import charted
 from analysis.charts.prompt_lengths import decode_chart, position_chart, prefill_chart
 from analysis.statistics.stats import Estimate
 from analysis.study import Study

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Part, Section, Tabled, charted, cited
+from analysis.blocks import Block, File, Part, Section, Tabled, cited
 from analysis.cells.tabulate import Table, frame_table, naming
+from analysis.charted import charted
 from analysis.charts import charts, frames
 from analysis.network.network import link_speeds, predictor
 from analysis.network.servers import chain_times, spans_by_speed

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Part, Prose, Section, Tabled, charted, cited, note
+from analysis.blocks import Block, File, Part, Prose, Section, Tabled, cited, note
 from analysis.cells.tabulate import Table, table
 from analysis.cells.token_times import SHARES, token_time_frame
+from analysis.charted import charted
 from analysis.stability.course import Course
 from analysis.stability.machines import node_table, silence
 from analysis.stability.stability import Stability

@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.blocks import Block, File, Prose, Section, Tabled, charted
+from analysis.blocks import Block, File, Prose, Section, Tabled
 from analysis.cells.family import Claim, Compared, Family
 from analysis.cells.scaling import SPEED
 from analysis.cells.tabulate import Table, frame_table
+from analysis.charted import charted
 from analysis.charts.together import together_chart, together_frame
 from analysis.model.together import Choice, Match, choices_of, claim_of, speed_of
 from analysis.model.ways import Option

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analysis.blocks import (
-    Block,
-    Bullets,
-    Cited,
-    File,
-    Folded,
-    Part,
-    Prose,
-    Section,
-    Tabled,
-    charted,
-    cited,
-)
+from analysis.blocks import Block, Bullets, Cited, File, Folded, Part, Prose, Section, Tabled, cited
 from analysis.cells.tabulate import Table, table
+from analysis.charted import charted
 from analysis.sections.documents import BOOTSTRAP
 from analysis.study import Study
 from analysis.text.sentence import say

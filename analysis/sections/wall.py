@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 
 from analysis.answers.prices import cost_of_system
-from analysis.blocks import Block, File, Part, Tabled, charted
+from analysis.blocks import Block, File, Part, Tabled
 from analysis.cells.tabulate import Table, frame_table
 from analysis.cells.wall import (
     API,
@@ -20,6 +20,7 @@ from analysis.cells.wall import (
     wall_frame,
     without_plug,
 )
+from analysis.charted import charted
 from analysis.charts.power import power_chart
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say

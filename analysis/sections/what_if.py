@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.blocks import Block, Bullets, Controls, File, Prose, Section, Tabled, charted
+from analysis.blocks import Block, Bullets, Controls, File, Prose, Section, Tabled
 from analysis.cells.tabulate import Table, frame_table
+from analysis.charted import charted
 from analysis.charts.gains import gain_chart
 from analysis.model.cost import TERMS
 from analysis.model.scope import ENOUGH_COUNTS

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, charted, cited, note
+from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, cited, note
 from analysis.cells.labels import in_words, named_by
 from analysis.cells.tabulate import Text, frame_table, table
+from analysis.charted import charted
 from analysis.pages import write_pages
 from analysis.references import with_numbers
 from analysis.settings.chart import setting_chart

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, charted, note
+from analysis.blocks import Block, Bullets, Code, File, Prose, Section, Tabled, note
 from analysis.cells.tabulate import frame_table, table
+from analysis.charted import charted
 from analysis.pages import write_pages
 from analysis.stability.course import moment
 from analysis.statistics.two_runs import ASSUMED

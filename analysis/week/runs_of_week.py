@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.blocks import Block, Bullets, Charted, Grid, Prose, Section, Tally, blocks_in, note
+from analysis.blocks import Block, Bullets, Charted, Grid, Prose, Section, Tally, note
 from analysis.reading import study_in
 from analysis.sections import sections_of
 from analysis.sections.parts import prefixed
@@ -14,6 +14,7 @@ from analysis.study import Study
 from analysis.text.sentence import say, verbatim
 from analysis.text.wording import plural
 from analysis.week.question import matrix_question
+from analysis.within import blocks_in
 from collect.account import Account, Scrutiny
 from collect.diary.dates import Week, local_day
 from collect.run import RunManifest

@@ -11,21 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.blocks import (
-    Bullets,
-    Card,
-    Charted,
-    Figures,
-    Prose,
-    Section,
-    Tabled,
-    Tally,
-    blocks_in,
-    charts_in,
-    files_in,
-)
+from analysis.blocks import Bullets, Card, Charted, Figures, Prose, Section, Tabled, Tally
 from analysis.text.sentence import Sentence
 from analysis.text.wording import DASH, TIMES, count
+from analysis.within import blocks_in, charts_in, files_in
 
 Values = npt.NDArray[np.float64]
 WORDS = {count(n): n for n in range(1, 17)}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.blocks import Bullets, Prose, blocks_in, charts_in, files_in
+from analysis.blocks import Bullets, Prose
 from analysis.cells.family import Claim
 from analysis.sections.tuning import section_of, sections
 from analysis.study import study_of
@@ -17,6 +17,7 @@ from analysis.tuning.changes import BeforeAfter, Changed, PartFigures, before_af
 from analysis.tuning.figures import documents_scored
 from analysis.tuning.pairs import Effect, ScoredText
 from analysis.tuning.sentences import MINUS, verdict_sentences
+from analysis.within import blocks_in, charts_in, files_in
 from collect.run import RunManifest
 from collect.tables import Tables
 from models.tuned import Change, TunedRecord

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from matplotlib.text import Text
 
-from analysis.blocks import charts_in
 from analysis.charts.languages import in_language
 from analysis.pages import Page, render
 from analysis.sections import sections_of
 from analysis.study import Study
 from analysis.text.sentence import verbatim
+from analysis.within import charts_in
 from core.language.choice import speaking
 from core.paths import PROJECT_FOLDER
 from tests.doubles.predicted_run import predicted_study

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.blocks import Prose, blocks_in, files_in
+from analysis.blocks import Prose
 from analysis.model.draws import times_of
 from analysis.model.laws import Fit, Law, enough, fitted
 from analysis.model.of_series import laws_of
 from analysis.sections import laws as section
 from analysis.study import study_of
+from analysis.within import blocks_in, files_in
 from tests.benchmarks.law_coverage import AMDAHL, USL, Truth, seen
 from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
 from tests.doubles.noisy_run import noisy_frames

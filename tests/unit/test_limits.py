@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.blocks import Tabled, blocks_in, files_in
+from analysis.blocks import Tabled
 from analysis.limits.assessment import COLUMNS, Assessment, Kind, Source, from_row
 from analysis.limits.limits import TOO_LITTLE
 from analysis.sections import sections_of
@@ -20,6 +20,7 @@ from analysis.sections.limits import sections
 from analysis.study import Study, study_of
 from analysis.verdict.fastest import fastest_clauses, fastest_of
 from analysis.what_if.gains import LINK, MEMORY, OF_COMPUTING, OF_WAITING, gains_of, starting_from
+from analysis.within import blocks_in, files_in
 from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory

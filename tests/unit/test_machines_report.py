@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.blocks import Charted, blocks_in
+from analysis.blocks import Charted
 from analysis.cells.places import contests_of
 from analysis.cells.scaling import places_of
 from analysis.cells.series import Series
@@ -14,6 +14,7 @@ from analysis.sections import machines, sections_of
 from analysis.study import Study, study_of
 from analysis.text.wording import DASH
 from analysis.verdict.places_text import place_sentences
+from analysis.within import blocks_in
 from tests.doubles.gpu_run import around
 from tests.doubles.placed_run import LLAMA, each_and_roots, placed_frames
 from tests.doubles.run_frames import Outcome

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.blocks import Bullets, Prose, files_in
+from analysis.blocks import Bullets, Prose
 from analysis.cells.cells import cell_results
 from analysis.cells.series import series_of
 from analysis.model.measured import MeasuredGroup, groups_of
 from analysis.network.run_fits import fits_of
 from analysis.sections import cost
 from analysis.study import study_of
+from analysis.within import files_in
 from collect.run import RunManifest
 from collect.tables import Tables
 from models.catalogue import load_catalogue

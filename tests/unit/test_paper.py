@@ -17,7 +17,6 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.blocks import charts_in
 from analysis.charts import style
 from analysis.charts.charts import Chart
 from analysis.paper import folder as folder_module
@@ -28,6 +27,7 @@ from analysis.paper.paper import LATEXMKRC, files_of, paper_of
 from analysis.paper.written import write_paper
 from analysis.sections import sections_of
 from analysis.study import Study, study_of
+from analysis.within import charts_in
 from collect.load import load_run
 from core.errors import HerdError
 from tests.doubles.run_frames import make_frames

@@ -7,10 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis.blocks import Tabled, blocks_in, charts_in, files_in
+from analysis.blocks import Tabled
 from analysis.report import write_report
 from analysis.sections import energy
 from analysis.study import study_of
+from analysis.within import blocks_in, charts_in, files_in
 from collect.account import Account
 from collect.tables import build_tables, tables_of
 from tests.doubles.parts_run import make_parts_run

@@ -11,13 +11,14 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from analysis.blocks import Prose, Section, blocks_in, charts_in, files_in
+from analysis.blocks import Prose, Section
 from analysis.cells.family import Claim
 from analysis.cells.prompt_lengths import lengths_of, positions_of
 from analysis.report import write_report
 from analysis.sections import prompt_lengths as section
 from analysis.sections import sections_of
 from analysis.study import Study, study_of
+from analysis.within import blocks_in, charts_in, files_in
 from collect.account import Account
 from collect.cells import CellRecord
 from collect.labels import cell_label

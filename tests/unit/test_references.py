@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.blocks import Cited, Section, Sources, blocks_in
+from analysis.blocks import Cited, Section, Sources
 from analysis.model.machines import load_machines
 from analysis.network.literature import load_publications
 from analysis.pages import Page, render
@@ -17,6 +17,7 @@ from analysis.references.of_run import uses
 from analysis.references.shipped import address, shipped, written_out
 from analysis.sections import sections_of
 from analysis.study import Study
+from analysis.within import blocks_in
 from core.bibtex import read_bibtex
 from experiments.engines import ENGINES
 from models.catalogue import load_catalogue

@@ -38,12 +38,9 @@ from analysis.blocks import (
     Sources,
     Tabled,
     Tally,
-    blocks_in,
-    charted,
-    charts_in,
-    files_in,
 )
 from analysis.cells.tabulate import table
+from analysis.charted import charted
 from analysis.charts.charts import Chart
 from analysis.pages import Page, render, write_pages
 from analysis.paper.recipes import ANY_OTHER, recipe
@@ -51,6 +48,7 @@ from analysis.references import with_references
 from analysis.sections import sections_of
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
+from analysis.within import blocks_in, charts_in, files_in
 from tests.doubles.run_kinds import KINDS
 
 BLOCKS = {"p", "li", "td", "th", "h1", "h2", "h3", "h4", "summary", "pre", "div", "desc", "tr",

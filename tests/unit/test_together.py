@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.blocks import Prose, Section, Tabled, blocks_in, charts_in, files_in
+from analysis.blocks import Prose, Section, Tabled
 from analysis.cells.divisions import OF_ALL
 from analysis.cells.family import Claim
 from analysis.charts.together import labels_of
@@ -18,6 +18,7 @@ from analysis.model.together import choices_of, claim_of
 from analysis.sections import divisions
 from analysis.sections import together as section
 from analysis.study import Study, study_of
+from analysis.within import blocks_in, charts_in, files_in
 from tests.doubles.gpu_run import around
 from tests.doubles.placed_run import FLEET, LLAMA, placed_frames
 from tests.doubles.run_frames import Outcome, make_frames

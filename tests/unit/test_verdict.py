@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.blocks import Prose, blocks_in
+from analysis.blocks import Prose
 from analysis.cells.cells import cell_results
 from analysis.cells.family import Claim, Compared, Family, Pair, Side
 from analysis.cells.scaling import scalings_of, speed_pairs
@@ -22,6 +22,7 @@ from analysis.verdict.fastest import fastest_clause, fastest_of
 from analysis.verdict.scaling_text import compared, thrown_away
 from analysis.verdict.summary import key_figures
 from analysis.verdict.verdict import Verdict, verdict_of
+from analysis.within import blocks_in
 from collect.account import STATES
 from tests.doubles.run_frames import Outcomes, make_frames, make_series
 from tests.doubles.run_kinds import KINDS

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.blocks import blocks_in, charts_in, files_in
 from analysis.reading import study_in
 from analysis.week import runs_of_week as of_week
 from analysis.week import write
@@ -19,6 +18,7 @@ from analysis.week.page import week_sections
 from analysis.week.recorded import RecordedLine, run_line
 from analysis.week.runs_of_week import MOST_CHARTS, runs_in_week, runs_of_week
 from analysis.week.write import write_week_page
+from analysis.within import blocks_in, charts_in, files_in
 from collect.diary.dates import Week
 from collect.diary.keep import RunLink
 from collect.diary.log import log_of

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analysis.blocks import Controls, Section, blocks_in, files_in
+from analysis.blocks import Controls, Section
 from analysis.limits.assessment import Kind, Source, from_row
 from analysis.model.cost import COEFFICIENTS, FEATURES, TERMS, Features, terms_of
 from analysis.model.fit import TAILS, totals_of
@@ -28,6 +28,7 @@ from analysis.what_if.payload import offered_counts, payload_of
 from analysis.what_if.supposed import Link, Supposed, setting_of, supposed_of
 from analysis.what_if.told import consulted_lines
 from analysis.what_if.what_if_answer import what_if_answer
+from analysis.within import blocks_in, files_in
 from collect.run import ATTEMPTS_FOLDER
 from collect.workloads import Benchmark
 from core.errors import HerdError

@@ -9,7 +9,6 @@ from functools import cache
 import numpy as np
 import pytest
 
-from analysis.blocks import files_in
 from analysis.cells.cells import cell_results
 from analysis.cells.series import series_of
 from analysis.limits.assessment import Kind, Source, from_row
@@ -29,6 +28,7 @@ from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
 from analysis.what_if.told import consulted_lines
 from analysis.what_if.what_if_answer import what_if_answer
+from analysis.within import files_in
 from models.catalogue import load_catalogue
 from tests.doubles.paced_run import SLOWNESS, paced_frames
 from tests.doubles.predicted_run import DLLAMA, LLAMA, MODEL
