@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from models.archives import Budget, UnpackError, members_of_archive
 from models.clients import environment_for_clients
-from models.unpack import Budget, UnpackError, members_of_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -29,7 +29,7 @@ from core.digest import sha256_of
 from core.durable import land, writing
 from core.errors import HerdError
 from core.foreign import one_line, visible
-from models.unpack import write_archive
+from models.archives import write_archive
 
 RESULTS, REPORTS = "results", "reports"
 MOST_NAMED = 5

@@ -37,7 +37,8 @@ from core.durable import disk_errors, land, remove_folder, sync, write_file
 from core.errors import HerdError
 from core.foreign import as_file_name, one_line
 from core.record import UnfitError, parse_record, read_file
-from models.unpack import Budget, Member, UnpackError, lay_out, members_of_archive
+from models.archives import Budget, Member, UnpackError, members_of_archive
+from models.unpack import lay_out
 
 MOST_BYTES = 1 << 32
 MOST_MEMBERS = 500_000

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from models.unpack import (
+from models.archives import (
     Budget,
     UnpackError,
-    lay_out,
     members_of_archive,
     members_of_folder,
     write_archive,
 )
+from models.unpack import lay_out
 
 Entries = list[tarfile.TarInfo]
 

@@ -28,15 +28,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from core.digest import sha256_of
-from models.clients import environment_for_clients
-from models.unpack import (
+from models.archives import (
     Budget,
     UnpackError,
-    lay_out,
     members_of_archive,
     members_of_folder,
     write_archive,
 )
+from models.clients import environment_for_clients
+from models.unpack import lay_out
 
 GIT_TIMEOUT_SECONDS = 300
 GIT_ENVIRONMENT = {

@@ -25,8 +25,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from core.digest import sha256_of
+from models.archives import write_archive
 from models.debian import DebianError, PrivateApt, Suite, own_mirror, unpack_packages, versions
-from models.unpack import write_archive
 
 PROGRAMS = (
     "ggml-rpc-server",

@@ -24,8 +24,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 from core.digest import sha256_of
+from models.archives import write_archive
 from models.debian import DebianError, PrivateApt, Suite, own_mirror, unpack_packages, versions
-from models.unpack import write_archive
 
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
