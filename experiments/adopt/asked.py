@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from core.errors import HerdError
 from core.foreign import one_line
-from experiments.nodes.ssh.openssh import SSH_PORT
+from experiments.nodes.ssh.rules import SSH_PORT
 
 LARGEST_PORT = 65_535
 MOST_MACHINES = 1024

@@ -22,7 +22,7 @@ from core.foreign import one_line
 from experiments.adopt.files import read_whole, replace_whole
 from experiments.adopt.ssh import SshResult, call, quoted
 from experiments.fleet.cluster import Node
-from experiments.nodes.ssh.openssh import KNOWN_HOSTS, SSH_PORT
+from experiments.nodes.ssh.rules import KNOWN_HOSTS, SSH_PORT
 
 KINDS = {
     "ssh-ed25519": ("ED25519", "ed25519"),

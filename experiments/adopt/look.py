@@ -13,7 +13,8 @@ from experiments.adopt.asked import is_usable_ipv4
 from experiments.adopt.keys import known_hosts_of
 from experiments.adopt.ssh import FAILED, SshResult, call, quoted
 from experiments.fleet.cluster import Node
-from experiments.nodes.ssh.openssh import KNOWN_HOSTS, SSH_PORT, told_of
+from experiments.nodes.ssh.openssh import told_of
+from experiments.nodes.ssh.rules import KNOWN_HOSTS, SSH_PORT
 
 MARK = "llama-herd-adopt"
 SCRIPT = f"""\

@@ -12,7 +12,7 @@ from experiments.adopt.keys import HostKey
 from experiments.adopt.look import Inspection
 from experiments.fleet import commands
 from experiments.fleet.cluster import CLUSTER, Node
-from experiments.nodes.ssh.openssh import SSH_PORT
+from experiments.nodes.ssh.rules import SSH_PORT
 
 ENGINES_ADDRESS = "herd_cluster_address"
 

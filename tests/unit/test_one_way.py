@@ -26,7 +26,7 @@ from core.errors import HerdError
 from experiments.fleet.inventory import read_cluster
 from experiments.fleet.programs import beside_python
 from experiments.nodes.ssh.launcher import SshLauncher
-from experiments.nodes.ssh.openssh import CHECKED, ONLY_THERE
+from experiments.nodes.ssh.rules import CHECKED, ONLY_THERE
 from experiments.nodes.together import in_parallel
 from tests.doubles.sshd import Sshd, agent, make_key, sshd
 

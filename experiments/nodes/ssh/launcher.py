@@ -23,8 +23,9 @@ from experiments.fleet.cluster import Node
 from experiments.fleet.commands import provision
 from experiments.nodes.launcher import Conversation, NodeLostError, Reply, Request
 from experiments.nodes.ssh.channel import BROKEN, MARK, Channel, SilentError
-from experiments.nodes.ssh.openssh import CONNECT_S, Call, OpenSsh
+from experiments.nodes.ssh.openssh import Call, OpenSsh
 from experiments.nodes.ssh.refusals import Failure, explained, is_unexplained, was_turned_away
+from experiments.nodes.ssh.rules import CONNECT_S
 from experiments.nodes.ssh.wire import ReplyError, ReplyReader, encode
 
 HELPER = "/usr/local/libexec/llama-herd/herd-node"

@@ -8,7 +8,6 @@ the program at the end of the way can be talked to.
 
 from __future__ import annotations
 
-import getopt
 import os
 import pwd
 import re
@@ -24,69 +23,28 @@ from threading import Lock
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.fleet.cluster import Node
+from experiments.nodes.ssh.arguments import destination, kept_arguments
 from experiments.nodes.ssh.askpass import PasswordPipe
+from experiments.nodes.ssh.rules import (
+    BOUNDED,
+    CHECKED,
+    CHECKED_OPTIONS,
+    KNOWN_HOSTS,
+    ONLY_THERE,
+    SSH_PORT,
+    TALKING,
+    WITH_PASSWORD,
+    WITHOUT_PASSWORD,
+    as_options,
+    as_value,
+)
 
-CONNECT_S = 10
-KNOWN_HOSTS = "inventory/known_hosts"  # as in ansible.cfg
-OUR_CONFIG = "ssh.cfg"
-"""Ansible's part of the same rules, as ansible.cfg names it."""
 READ_S = 30
 """`Match exec` runs programs."""
-SSH_PORT = 22
 MOST_JUMPS = 16
 SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
-ALL_OPTIONS = "1246ab:c:e:fgi:kl:m:no:p:qstvxAB:CD:E:F:GI:J:KL:MNO:P:Q:R:S:TVw:W:XYy"
-KEPT_OPTIONS = frozenset("46bBcCiIJklmop")
-"""Those that say how to reach a machine. The others say what to do there, and what to print."""
-
 SLOW_EXCHANGE = "sntrup761"
 
-CHECKED: Mapping[str, str] = {
-    "StrictHostKeyChecking": "yes",
-    "VerifyHostKeyDNS": "no",
-    "NoHostAuthenticationForLocalhost": "no",
-    "UpdateHostKeys": "no",
-}
-"""For every machine on the way: only keys in a file are accepted, and none is written."""
-BOUNDED: Mapping[str, str] = {
-    "BatchMode": "yes",
-    "ConnectTimeout": str(CONNECT_S),
-    "ConnectionAttempts": "1",
-    "ServerAliveInterval": "5",
-    "ServerAliveCountMax": "3",
-    "LogLevel": "ERROR",
-    "PermitLocalCommand": "no",
-}
-"""For every machine on the way: no questions, a limit on silence, only failures printed."""
-TALKING: Mapping[str, str] = {
-    "ControlMaster": "no",
-    "ControlPath": "none",
-    "RemoteCommand": "none",
-    "RequestTTY": "no",
-    "SessionType": "default",
-    "ForkAfterAuthentication": "no",
-    "StdinNull": "no",
-    "ClearAllForwardings": "yes",
-    "ForwardAgent": "no",
-    "ForwardX11": "no",
-    "Tunnel": "no",
-    "NumberOfPasswordPrompts": "1",
-}
-"""For the node: a separate connection to one program."""
-ONLY_THERE: Mapping[str, str] = {
-    "GlobalKnownHostsFile": "/dev/null",
-    "KnownHostsCommand": "none",
-    "CheckHostIP": "no",
-}
-"""For the node: its key is in the inventory's file and nowhere else."""
-WITHOUT_PASSWORD: Mapping[str, str] = {
-    "KbdInteractiveAuthentication": "no",
-    "PreferredAuthentications": "gssapi-with-mic,gssapi-keyex,hostbased,publickey",
-    "PasswordAuthentication": "no",
-}
-"""As Ansible has it."""
-WITH_PASSWORD: Mapping[str, str] = {"BatchMode": "no"}
-_PLAIN = re.compile(r"[\w/.~+-]+", re.ASCII)
 _BAD_PERMISSIONS = re.compile(r"Bad owner or permissions on (.+)")
 _SSH_BY_PATH = re.compile(r"""(["']?)\S*/ssh\1(?=\s)""")
 _QUIET_SSH = re.compile(
@@ -184,7 +142,7 @@ class OpenSsh:
                 inventory asks for what cannot be followed; the message says where and what.
         """
         program = self._program(node)
-        kept, config = _kept(node, self.project)
+        kept, config = kept_arguments(node, self.project)
         rules = self._rules_for(node.known_hosts or KNOWN_HOSTS, config)
         environment = {
             **os.environ,
@@ -193,18 +151,18 @@ class OpenSsh:
             "PATH": f"{rules.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         }
         settings = {**BOUNDED, **CHECKED, **TALKING, **ONLY_THERE, **self._login(node)}
-        options = [*_options(settings), *kept]
-        options += _options({"UserKnownHostsFile": as_value(KNOWN_HOSTS)})
+        options = [*as_options(settings), *kept]
+        options += as_options({"UserKnownHostsFile": as_value(KNOWN_HOSTS)})
         calling = [program, "-F", str(rules)]
         told = self._told([*calling, *options], node.address, environment)
-        options = [*_options({"KexAlgorithms": _quickest_first(told)}), *options]
+        options = [*as_options({"KexAlgorithms": _quickest_first(told)}), *options]
         way = told.one("proxycommand")
         led = _QUIET_SSH.sub(r"\1", way)
         if found := _SSH_BY_PATH.match(led):
             rest = led[found.end() :]
-            led = f"{found[0]} -F {shlex.quote(str(rules))} {_CHECKED_OPTIONS}{rest}"
+            led = f"{found[0]} -F {shlex.quote(str(rules))} {CHECKED_OPTIONS}{rest}"
         if led != way:
-            options = [*_options({"ProxyCommand": led}), *options]
+            options = [*as_options({"ProxyCommand": led}), *options]
         argv = (*calling, *options, "--", node.address, command)
         call = Call(argv, environment, rules, tuple(kept), told)
         self.jumps(told, call)
@@ -300,7 +258,7 @@ class OpenSsh:
             path.write_text(self._text(known_hosts, config), encoding="utf-8")
             (folder / "ssh").write_text(
                 f"#!/bin/sh\nexec {shlex.quote(shutil.which('ssh') or 'ssh')} "
-                f'-F {shlex.quote(str(path))} {_CHECKED_OPTIONS} "$@"\n'
+                f'-F {shlex.quote(str(path))} {CHECKED_OPTIONS} "$@"\n'
             )
             (folder / "ssh").chmod(0o700)
             self._rules[known_hosts, config] = path
@@ -376,70 +334,12 @@ def told_of(node: Node, project: Path) -> Told:
         ssh.close()
 
 
-def destination(jump: str) -> tuple[str, ...]:
-    """A jump host, written as `[ssh://][user@]host[:port]`, as words of a command line."""
-    user, at, place = jump.removeprefix("ssh://").removesuffix("/").rpartition("@")
-    host, _, rest = place[1:].partition("]") if place.startswith("[") else _parted(place)
-    port = rest.removeprefix(":")
-    return (*(("-p", port) if port else ()), f"{user}{at}{host}")
-
-
-def _parted(place: str) -> tuple[str, str, str]:
-    return place.partition(":") if place.count(":") == 1 else (place, "", "")
-
-
-def _kept(node: Node, project: Path) -> tuple[list[str], str | None]:
-    """Those of Ansible's arguments that say how to reach a node, and the configuration (`-F`)."""
-    arguments = list(node.ssh.arguments)
-    try:
-        options, rest = getopt.getopt(arguments, ALL_OPTIONS)
-    except getopt.GetoptError as error:
-        raise HerdError(_not_followed(node, str(error))) from None
-    if rest:
-        raise HerdError(
-            _not_followed(node, f"`{one_line(rest[0], 80)}` is not an option")
-            + " A value with spaces must be quoted: -o ProxyCommand='ssh -W %h:%p jump'"
-        )
-    config, kept = None, []
-    for option, value in options:
-        if option == "-F":
-            config = None if value == OUR_CONFIG else value
-        elif option[1] in KEPT_OPTIONS:
-            kept += [option, value] if f"{option[1]}:" in ALL_OPTIONS else [option]
-    if config == os.devnull:  # OpenSSH includes no device
-        config = "none"
-    if config not in (None, "none") and not (project / Path(config).expanduser()).exists():
-        raise HerdError(_not_followed(node, f"`-F {one_line(config, 80)}` does not name a file"))
-    return kept, config
-
-
-def _not_followed(node: Node, why: str) -> str:
-    return (
-        f"Connecting to {node.name}: in the SSH arguments from the inventory and ansible.cfg "
-        f"(`ansible_ssh_common_args` and the like), {why}."
-    )
-
-
 def _quickest_first(told: Told) -> str:
     """The key exchanges that may be used, those last that take 0.15 s of CPU on either side."""
     allowed = told.one("kexalgorithms").split(",")
     return ",".join(sorted(allowed, key=lambda name: name.startswith(SLOW_EXCHANGE)))
 
 
-def _options(settings: Mapping[str, str]) -> list[str]:
-    return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
-
-
-def as_value(path: str) -> str:
-    """A path as one word of a configuration, in which OpenSSH puts nothing in place of a `%`."""
-    if _PLAIN.fullmatch(path):
-        return path
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
-
-
 def _has_another_home() -> bool:
     """Whether HOME is not the account's, at which OpenSSH looks."""
     return Path.home() != Path(pwd.getpwuid(os.getuid()).pw_dir)
-
-
-_CHECKED_OPTIONS = shlex.join(_options(CHECKED))

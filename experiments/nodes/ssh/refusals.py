@@ -14,19 +14,17 @@ from core.foreign import one_line
 from experiments.fleet.cluster import Node
 from experiments.fleet.commands import on_node
 from experiments.nodes.launcher import NodeLostError
+from experiments.nodes.ssh.arguments import destination
 from experiments.nodes.ssh.channel import SilentError
-from experiments.nodes.ssh.openssh import (
+from experiments.nodes.ssh.openssh import Call, OpenSsh, Told
+from experiments.nodes.ssh.rules import (
     BOUNDED,
     CHECKED,
     KNOWN_HOSTS,
     ONLY_THERE,
     SSH_PORT,
     TALKING,
-    Call,
-    OpenSsh,
-    Told,
     as_value,
-    destination,
 )
 
 KEY_S = 10
