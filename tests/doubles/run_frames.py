@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.cells.cells import CellResult, cell_results
 from analysis.cells.series import Series, series_of
 from collect.cells import CellRecord, TrialRecord
-from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS
+from collect.columns import ANSWERS, ATTEMPTS, NODES, SERVERS, TEXTS, TOKENS, Columns
 from collect.run import RunManifest
 from collect.tables import Tables
 from collect.workloads import Benchmark, Perplexity
@@ -216,3 +216,8 @@ def _facts(index: int, *, is_lab: bool) -> dict[str, Scalar | None]:
         "memory_mib": 8192,
         "kernel": "6.6.51+rpt-rpi-2712",
     }
+
+
+def frame_of(rows: list[dict[str, Any]], columns: Columns) -> pd.DataFrame:
+    """Make a table of the columns that a run's table of that kind has."""
+    return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))

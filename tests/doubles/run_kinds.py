@@ -13,30 +13,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis.agreement.report import agreed
 from analysis.study import Study, study_of
 from collect.account import Account
 from collect.attempt import ATTEMPT_FILE
-from collect.columns import SERVERS, TOKENS, TRIALS_OF_DOCUMENTS, Columns
-from collect.documents import DocumentPart
+from collect.columns import SERVERS, TOKENS
 from collect.judging import Judge, Judged, Ruling
 from collect.questions import AnswerKey, Question
 from collect.ratings import Judgement, answer_hash
-from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Price, RunManifest, SystemRecord
-from collect.tables import Tables, tables_of
-from collect.workloads import Documents, Perplexity
+from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Price, SystemRecord
+from collect.tables import tables_of
+from collect.workloads import Perplexity
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.cost_run import cost_frames
-from tests.doubles.gpu_run import PC, SOFTWARE, around, gpu_frames, pc_and_pis
+from tests.doubles.documents_run import documents_run
+from tests.doubles.gpu_run import PC, SOFTWARE, gpu_frames, pc_and_pis
 from tests.doubles.known_machines import incast, machine
 from tests.doubles.noisy_run import noisy_frames
-from tests.doubles.placed_run import FLEET, each_and_roots, placed_frames
+from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.plug_run import plug_in
+from tests.doubles.prompt_run import prompt_lengths
 from tests.doubles.run_folder import make_run
-from tests.doubles.run_frames import Outcomes, make_frames
+from tests.doubles.run_frames import Outcomes, frame_of, make_frames
+from tests.doubles.together_run import combined, together_runs
 from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
 from tests.unit.test_agreement import GOOD, SCORED, manifest, run_folder, scores, tables, texts
 
@@ -162,41 +163,8 @@ def _petals(_folder: Path) -> Study:
         for token in tokens
         for place, (node, ms) in enumerate((("pi2", 5.0), ("pi1", 15.0)))
     ]  # fmt: skip
-    made = replace(tables, tokens=_frame(tokens, TOKENS), servers=_frame(servers, SERVERS))
+    made = replace(tables, tokens=frame_of(tokens, TOKENS), servers=frame_of(servers, SERVERS))
     return study_of(run, made)
-
-
-def prompt_lengths(
-    engine: str = DLLAMA, *, ms_per_1000: float = 5.0, trials: int = 6
-) -> tuple[RunManifest, Tables]:
-    """A run with prompts of three lengths, in which each token takes a little longer.
-
-    Args:
-        engine: that reports the time of each token.
-        ms_per_1000: by how much a token takes longer 1000 positions later.
-        trials: of each cell.
-    """
-    outcomes = {
-        (engine, nodes, prompt, 64): [
-            1000 / (100 / nodes + ms_per_1000 * prompt / 1000 + step % 3 / 10)
-            for step in range(trials)
-        ]
-        for nodes in (1, 2)
-        for prompt in (16, 256, 1024)
-    }
-    axes = ("engine", "nodes", "prompt_tokens", "generate_tokens")
-    run, tables = make_frames(outcomes, axes=axes)
-    tokens = [
-        {"trial_id": row.trial_id, "index": i, "phase": "prediction", "tokens": 1,
-         "total_ms": row.decode_ms_per_token + ms_per_1000 * i / 1000}
-        for row in tables.trials.itertuples()
-        for i in range(64)
-    ]  # fmt: skip
-    return run, replace(tables, tokens=_frame(tokens, TOKENS))
-
-
-def _frame(rows: list[dict[str, Any]], columns: Columns) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype(dict(columns))
 
 
 def _gpu_and_pis(_folder: Path) -> Study:
@@ -211,29 +179,6 @@ def _greedy(folder: Path) -> Study:
     said = {**GOOD, 2: texts(" ran", "."), 3: scores(SCORED[0] + 0.5, SCORED[1])}
     run, made = manifest("f32"), tables(said, "f32")
     return study_of(run, made, agreement=agreed(run, made, run_folder(folder)))
-
-
-def documents_run(change: float = 0.0, count: int = 8) -> tuple[RunManifest, Tables]:
-    """A run that scored documents of 100 bytes on one node and two, the first a byte shorter.
-
-    Args:
-        change: by how much two nodes change the bits per byte of the last document.
-        count: documents.
-    """
-    parts = tuple(DocumentPart(document=f"d{i}", text="x" * 100) for i in range(count))
-    workload = Documents(file="held_out.jsonl", scored=parts)
-    run, tables = make_frames({(LLAMA, nodes): [1.0] * count for nodes in (1, 2)})
-    trials = tables.trials.copy()
-    place = trials["repeat"].astype(int) - 1
-    bits = 0.8 + 0.05 * place + change * ((place == count - 1) & (trials["nodes"] == 2))
-    sizes = 100 - (place == 0).astype(int)
-    told = {
-        "document": "d" + place.astype(str), "document_part": 1, "document_bytes": sizes,
-        "document_tokens": 30, "read_tokens": 30 - (place == 3).astype(int),
-        "document_bits": bits * sizes, "bits_per_byte": bits,
-    }  # fmt: skip
-    made = trials.assign(**told).astype(dict(TRIALS_OF_DOCUMENTS))
-    return run.model_copy(update={"workload": workload}), replace(tables, trials=made)
 
 
 def _scored_documents(_folder: Path) -> Study:
@@ -329,58 +274,6 @@ def _rated(_folder: Path) -> Study:
     ]  # fmt: skip
     judges = [Judged(judge=judge, comparisons=tuple(told), broken=())]
     return study_of(run, tables, ratings={"kim": given, "lee": given}, judges=judges)
-
-
-def together_runs(at_once: float | None = None) -> Study:
-    """A PC and two Pis, each alone and all together; with a rate also all alone at once."""
-    outcomes: dict[tuple[Any, ...], Any] = {
-        (LLAMA, name, "", nodes): around(speed)
-        for name, speed, nodes in (
-            ("desk", 20.0, 1), ("pi1", 5.0, 1), ("pi2", 4.0, 1), ("desk+pi1+pi2", 12.0, 3),
-        )
-    }  # fmt: skip
-    if at_once is not None:
-        outcomes[LLAMA, "desk+pi1+pi2", "3x1", 3] = around(at_once / 3)
-    axes = ("engine", "on", "groups", "nodes")
-    run, tables = placed_frames(outcomes, axes=axes, fleet=FLEET)
-    cells = tuple(
-        cell.model_copy(update={"params": {k: v for k, v in cell.params.items() if v != ""}})
-        for cell in run.cells
-    )
-    prefill = 32_000 / tables.trials["prompt_tokens_per_s"]
-    speeds = tables.trials["decode_tokens_per_s"].where(tables.trials["groups"] == "3x1")
-    columns = {"prompt_ms": prefill, "sum_tokens_per_s": 3 * speeds,
-               "all_overlap": speeds.where(speeds.isna(), 0.75)}  # fmt: skip
-    told = replace(tables, trials=tables.trials.assign(**columns))
-    return study_of(run.model_copy(update={"cells": cells}), told)
-
-
-def combined() -> Study:
-    """Named machines, prompts of two lengths, two arms of each cell, and three users at once."""
-    speeds = (
-        ("desk", 20.0, 1, ""), ("pi1", 5.0, 1, ""), ("pi2", 4.9, 1, ""),
-        ("desk+pi1+pi2", 12.0, 3, ""), ("pi1+desk+pi2", 11.0, 3, ""),
-        ("desk+pi1+pi2", 7.0, 3, "3x1"),
-    )  # fmt: skip
-    noise = np.random.default_rng(3)
-    outcomes: dict[tuple[Any, ...], Any] = {
-        (LLAMA, on, nodes, groups, prompt, 64, arm): list(
-            rate * (1 - prompt / 2560) * np.exp(0.02 * noise.normal(size=6))
-        )
-        for prompt in (16, 256)
-        for on, rate, nodes, groups in speeds
-        for arm in ("a", "b")
-    }
-    axes = ("engine", "on", "nodes", "groups", "prompt_tokens", "generate_tokens", "arm")
-    run, tables = placed_frames(outcomes, axes=axes)
-    trials = tables.trials
-    one = trials["decode_tokens_per_s"].where(trials["groups"] == "3x1")
-    columns = {
-        "prompt_ms": 32_000 / trials["prompt_tokens_per_s"], "sum_tokens_per_s": 3 * one,
-        "all_tokens_per_s": 2.5 * one, "slowest_tokens_per_s": 0.5 * one,
-        "all_overlap": one.where(one.isna(), 0.75),
-    }  # fmt: skip
-    return study_of(run, replace(tables, trials=trials.assign(**columns)))
 
 
 KINDS: Mapping[str, Callable[[Path], Study]] = {

@@ -27,7 +27,8 @@ from collect.workloads import Benchmark, Perplexity
 from core.errors import HerdError
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.parts_run import make_parts_run
-from tests.doubles.run_folder import Figures, make_run
+from tests.doubles.run_attempts import Figures
+from tests.doubles.run_folder import make_run
 from tests.doubles.run_kinds import KINDS
 from tests.unit.test_history import everything
 from tests.unit.test_json_answers import validator

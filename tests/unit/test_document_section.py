@@ -11,7 +11,7 @@ from analysis.cells.documents import scored_cells
 from analysis.sections.documents import sections
 from analysis.study import study_of
 from collect.workloads import Benchmark
-from tests.doubles.run_kinds import documents_run
+from tests.doubles.documents_run import documents_run
 
 
 def _shown(change: float = 0.0, count: int = 8) -> Tabled:

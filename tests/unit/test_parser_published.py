@@ -21,7 +21,8 @@ from collect.tables import build_tables
 from collect.workloads import Benchmark
 from core.errors import HerdError
 from tests.doubles.engine_logs import dllama_era_a
-from tests.doubles.run_folder import make_run, replace_log
+from tests.doubles.run_attempts import replace_log
+from tests.doubles.run_folder import make_run
 
 DATA = Path(__file__).parents[1] / "data" / "distributed-llama"
 PUBLISHED = json.loads((DATA / "published_report_rpi4b.json").read_text())

@@ -22,9 +22,9 @@ from experiments.planning.describe import describe
 from experiments.planning.matrix import Matrix, load_matrix
 from experiments.planning.plan import make_plan, plan_id
 from tests.doubles.asked_run import make_asked_run
+from tests.doubles.documents_run import documents_run
 from tests.doubles.parts_run import make_parts_run
 from tests.doubles.run_folder import make_run
-from tests.doubles.run_kinds import documents_run
 from tests.doubles.scripted import GENERATED_TOKENS, PROMPT_TOKENS, ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, run, world
 

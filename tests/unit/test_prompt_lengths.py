@@ -31,9 +31,10 @@ from experiments.engines import ENGINES
 from experiments.planning.manifest import run_manifest
 from experiments.planning.matrix import Matrix, load_matrix
 from experiments.planning.plan import make_plan
+from tests.doubles.prompt_run import prompt_lengths
 from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import make_frames
-from tests.doubles.run_kinds import DLLAMA, LLAMA, prompt_lengths
+from tests.doubles.run_kinds import DLLAMA, LLAMA
 from tests.doubles.scripted_run import matrix, run, world
 from tests.unit.test_engines import cluster
 from tests.unit.test_identity import cluster as four_pis

@@ -24,7 +24,8 @@ from collect.run import ATTEMPTS_FOLDER
 from collect.tables import build_tables
 from collect.workloads import Perplexity
 from core.errors import HerdError
-from tests.doubles.run_folder import make_run, replace_log
+from tests.doubles.run_attempts import replace_log
+from tests.doubles.run_folder import make_run
 
 AXES = ["engine", "model", "nodes", "weights", "workers", "threads", "net_turbo", "split_mode"]
 

@@ -22,7 +22,7 @@ from analysis.within import blocks_in, charts_in, files_in
 from tests.doubles.gpu_run import around
 from tests.doubles.placed_run import FLEET, LLAMA, placed_frames
 from tests.doubles.run_frames import Outcome, make_frames
-from tests.doubles.run_kinds import together_runs
+from tests.doubles.together_run import together_runs
 
 FLEET_SPEEDS = {"desk": 20.0, "pi1": 5.0, "pi2": 4.0}
 

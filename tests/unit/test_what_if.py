@@ -46,7 +46,8 @@ from tests.doubles.predicted_run import (
     predicted_frames,
     predicted_study,
 )
-from tests.doubles.run_folder import Figures, make_run, replace_log
+from tests.doubles.run_attempts import Figures, replace_log
+from tests.doubles.run_folder import make_run
 from tests.doubles.run_frames import make_frames
 
 MANY = (
