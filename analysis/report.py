@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +16,11 @@ from collect.account import Account
 from collect.run import RunManifest
 from collect.tables import Tables, tables_of
 from collect.told import VERDICT_FILE, VerdictRecord
-from core.durable import write_file
+from core.durable import land_instead, write_file
 from core.errors import HerdError
 from core.foreign import inside, visible
 from core.language.choice import ENGLISH
+from core.scratch import scratch
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +75,14 @@ def write_report(
     target = inside(reports_folder, run.run)
     try:
         reports_folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=reports_folder) as name:
-            folder = Path(name) / run.run
+        with scratch(reports_folder, "report") as made:
+            folder = made / run.run
             folder.mkdir()
             evidence = evidence_of(run, tables, run_folder, warnings)
             told = tell if len(run.trials) >= MANY_TRIALS else _silent
             verdict = compose(run, tables, folder, evidence, tell=told, languages=languages)
             write_file(folder / VERDICT_FILE, _told(run, tables, verdict))
-            shutil.rmtree(target, ignore_errors=True)
-            folder.rename(target)
+            land_instead(folder, target)
     except OSError as error:
         raise HerdError(
             f"Writing the report of {run.run} to {target}: {error.strerror or error}. "

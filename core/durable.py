@@ -6,6 +6,7 @@ folder), and renamed. Renaming is atomic on every POSIX file system.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import shutil
@@ -112,6 +113,47 @@ def land(temporary: Path, final: Path) -> None:
     sync(temporary)
     temporary.rename(final)
     sync(final.parent)
+
+
+def land_instead(temporary: Path, final: Path) -> None:
+    """Give a finished folder the name of one that is there, which is deleted.
+
+    At each moment the old one or the new one has the name. Where the file system cannot exchange
+    two names, a kill may leave the old one as `.old-<name>`, which the next call deletes.
+
+    Raises:
+        OSError: the disk refuses, or `final` is a file or a link, which stays.
+    """
+    if not final.is_dir() or final.is_symlink():
+        land(temporary, final)
+        return
+    sync(temporary)
+    aside = temporary
+    if not _exchanged(temporary, final):
+        aside = final.with_name(f".old-{final.name}")
+        remove_folder(aside)
+        final.rename(aside)
+        temporary.rename(final)
+    sync(final.parent)
+    remove_folder(aside)
+
+
+_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of renameat2(2), which Python does not have."""
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchange two names at once; False where system or file system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    if renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP}:
+        return False
+    raise OSError(number, os.strerror(number), str(other))
 
 
 def remove_folder(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +18,10 @@ from analysis.settings.judgement import WHAT, TuningVerdict, setting_in_words
 from analysis.text.sentence import reported, say, together
 from analysis.text.wording import NOTHING, number, plural, ratio
 from collect.search import Confirmation, TriedSetting, TuningResult
-from core.durable import writing
+from core.durable import land_instead, writing
 from core.foreign import inside, one_line
 from core.language.choice import ENGLISH
+from core.scratch import scratch
 
 TITLE = "Tuning {engine}, {model}"
 ASKED = "Each trial: {workload} tokens. What was to be fast: {what}."
@@ -83,13 +82,12 @@ def write_search_page(
     title = say(TITLE, **told)
     with writing(f"the report of {searched.name}", target):
         reports.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".report-", dir=reports) as name:
-            folder = Path(name) / searched.name
+        with scratch(reports, "report") as made:
+            folder = made / searched.name
             folder.mkdir()
             sections = with_numbers(tuning_sections(searched, judged, winner))
             write_pages(folder, title, searched.name, sections, _untold, languages=languages)
-            shutil.rmtree(target, ignore_errors=True)
-            folder.rename(target)
+            land_instead(folder, target)
     return target / "index.html"
 
 

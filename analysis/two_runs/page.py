@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,11 +22,12 @@ from analysis.two_runs.chart import speed_chart
 from analysis.two_runs.comparison import TwoRuns
 from analysis.two_runs.quality import quality_frame
 from analysis.two_runs.sentences import caveats, details, headline, shown_ratio
-from core.durable import writing
+from core.durable import land_instead, writing
 from core.errors import HerdError
 from core.foreign import inside
 from core.language.choice import ENGLISH
 from core.record import own_folder
+from core.scratch import scratch
 
 FOLDER = "comparisons"
 LONGEST = 80
@@ -99,15 +98,14 @@ def write_comparison(
         results.mkdir(parents=True, exist_ok=True)
         if own_folder(results, FOLDER) is None:
             parent.mkdir()
-        with tempfile.TemporaryDirectory(prefix=".comparison-", dir=parent) as temporary:
-            folder = Path(temporary) / name
+        with scratch(parent, "comparison") as made:
+            folder = made / name
             folder.mkdir()
             title = _title(found.contender.run.title, found.baseline.run.title)
             write_pages(
                 folder, title, name, list(comparison_sections(found)), _silent, languages=languages
             )
-            shutil.rmtree(target, ignore_errors=True)
-            folder.rename(target)
+            land_instead(folder, target)
     return target / "index.html"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from core.durable import replace_file, writing
 from core.errors import HerdError
 from core.language.choice import ENGLISH
 from core.record import Record, read_record
+from core.scratch import scratch
 
 WEEKS_FOLDER = "weeks"
 RECORD_FILE = ".written.json"
@@ -62,8 +62,7 @@ def write_week_page(
     with writing(f"the page of {name}", weeks, kept=KEPT):
         weeks.mkdir(parents=True, exist_ok=True)
         before = _written(weeks, name)
-        with tempfile.TemporaryDirectory(prefix=".week-", dir=weeks) as temporary:
-            made = Path(temporary)
+        with scratch(weeks, "week") as made:
             (made / name).mkdir()
             write_pages(
                 made / name, title, name, sections, tell, beside=f"{name}/", languages=languages

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -29,6 +28,7 @@ from core.digest import sha256_of
 from core.durable import land, writing
 from core.errors import HerdError
 from core.foreign import one_line, visible
+from core.scratch import scratch
 from models.archives import write_archive
 
 RESULTS, REPORTS = "results", "reports"
@@ -116,9 +116,9 @@ def export_run(
     account = Account.read(folder)
     with (
         writing(f"the run {folder.name}", archive, kept="The run itself is unchanged."),
-        tempfile.TemporaryDirectory(prefix=".export-", dir=archive.parent) as name,
+        scratch(archive.parent, "export") as made,
     ):
-        packed = Path(name) / "packed"
+        packed = made / "packed"
         names = Pseudonyms({}, hides_forms=False)
         if with_names:
             run = copy_run(folder, account, packed / RESULTS)
@@ -133,7 +133,7 @@ def export_run(
         if not with_names:
             _require_no_name(packed, names)
         files = _sum_up(packed)
-        temporary = Path(name) / "archive"
+        temporary = made / "archive"
         write_archive(packed, temporary)
         land(temporary, archive)
     count = len(names.used) + len(names.found)

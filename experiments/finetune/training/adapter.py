@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.digest import sha256_of
-from core.durable import land, remove_folder, write_file, writing
+from core.durable import land_instead, remove_folder, write_file, writing
 from experiments.finetune.training.checkpoints import save_tensors
 from experiments.finetune.training.modelling import (
     ADAPTER_CONFIG,
@@ -67,8 +67,7 @@ def written_whole(folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
                 return
             if folder.exists():
                 say(f"{folder} is not what the training ended in: it is written again.")
-            remove_folder(folder)
-            land(temporary, folder)
+            land_instead(temporary, folder)
         finally:
             remove_folder(temporary)
 

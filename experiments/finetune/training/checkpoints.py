@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from core.durable import land, remove_folder, sync, write_file, writing
+from core.durable import land_instead, remove_folder, sync, write_file, writing
 from core.foreign import Count
 from core.record import (
     LARGEST_RECORD_BYTES,
@@ -111,8 +111,7 @@ class Checkpoints:
                 remove_folder(temporary)
                 temporary.mkdir()
                 _fill(temporary, tensors, state)
-                remove_folder(target)  # one of this step that could not be used
-                land(temporary, target)
+                land_instead(temporary, target)  # one that is there could not be used
             finally:
                 remove_folder(temporary)
             self._newest = [*self._newest, name][-KEPT:]

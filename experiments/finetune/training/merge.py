@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors import safe_open
 
-from core.durable import land, remove_folder, sync, write_file, writing
+from core.durable import land_instead, remove_folder, sync, write_file, writing
 from core.errors import HerdError
 from core.record import read_file
 from experiments.finetune.training.modelling import ADAPTER_CONFIG, ADAPTER_WEIGHTS, FULL_WEIGHTS
@@ -56,8 +56,7 @@ def merge(base_folder: Path, adapter_folder: Path, merged_folder: Path) -> None:
             for name in _COPIED:
                 write_file(temporary / name, read_file(base_folder, name, _SMALL_FILE_BYTES))
             _write_weights(base_folder / WEIGHTS, temporary / WEIGHTS, changes)
-            remove_folder(merged_folder)
-            land(temporary, merged_folder)
+            land_instead(temporary, merged_folder)
         finally:
             remove_folder(temporary)
 
