@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from collect.sharing.marker import ImportedRecord
 
 
+LOOK = (
+    "Look through it before you send it: what nothing marks as a name is left, such as people in "
+    "answers and machines that are not in the plan. --hide WORD replaces a word."
+)
+AROUND = "These words have a name in them and were left as they are: {words}"
+
+
 @verb(
     positional=["run"],
     help={
@@ -57,6 +64,9 @@ def export_run(
     else:
         told = f"{made.replaced} names, addresses and paths were replaced"
         say(f"{told}, {made.secrets} keys removed.")
+        say(LOOK)
+    if made.around:
+        say_besides(AROUND.format(words=", ".join(made.around)))
     for word in made.not_found:
         say_besides(f"--hide {word}: the run does not have this word.")
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from collect.account import Account
 from collect.probe import PROBES_FOLDER, newest_for, probes_of
-from collect.sharing.leftovers import leftovers
+from collect.sharing.leftovers import leftovers, words_around
 from collect.sharing.marker import EXPORT_FILE, SUMS_FILE, ExportRecord
 from collect.sharing.pseudonyms import HIDDEN, Pseudonyms
 from collect.sharing.renamed import copy_run, pseudonyms_of, rename_run
@@ -77,6 +77,7 @@ class Exported:
         replaced: how many names, addresses and paths were replaced.
         secrets: how many keys were removed.
         not_found: words to replace that the run does not have.
+        around: words of the archive in which a short name is, which were left as they are.
     """
 
     archive: Path
@@ -85,6 +86,7 @@ class Exported:
     replaced: int
     secrets: int
     not_found: tuple[str, ...] = ()
+    around: tuple[str, ...] = ()
 
 
 def export_run(
@@ -120,6 +122,7 @@ def export_run(
     ):
         packed = made / "packed"
         names = Pseudonyms({}, hides_forms=False)
+        around: tuple[str, ...] = ()
         if with_names:
             run = copy_run(folder, account, packed / RESULTS)
             _add_probe(folder, account, packed / RESULTS / run, names)
@@ -132,6 +135,7 @@ def export_run(
         _describe(packed, record, again, _cited(authors, names))
         if not with_names:
             _require_no_name(packed, names)
+            around = words_around(packed / RESULTS, names)
         files = _sum_up(packed)
         temporary = made / "archive"
         write_archive(packed, temporary)
@@ -142,7 +146,7 @@ def export_run(
         for word, told in names.names.items()
         if told.startswith(HIDDEN) and told not in names.used
     )
-    return Exported(archive, sha256_of(archive), files, count, names.secrets, not_found)
+    return Exported(archive, sha256_of(archive), files, count, names.secrets, not_found, around)
 
 
 def _cited(authors: Iterable[str], names: Pseudonyms) -> list[str]:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pyarrow import ArrowException, parquet
 
+from collect.sharing.encodings import is_plain, texts_in
 from collect.sharing.pseudonyms import Pseudonyms
 
 LONG = 6
 """Letters from which a name is also looked for inside other words, and encoded."""
+MOST_WORDS = 10
+_AROUND = "[A-Za-z0-9]{0,20}"
+"""What may be around a name in a word; longer ones are hashes and data."""
 
 
 def leftovers(folder: Path, names: Pseudonyms) -> Iterator[tuple[str, str]]:
@@ -42,6 +47,31 @@ def leftovers(folder: Path, names: Pseudonyms) -> Iterator[tuple[str, str]]:
             yield from (
                 (shown, name) for name, ways in hidden.items() for way in ways if way in text
             )
+        if path.suffix not in {".parquet", ".png"}:
+            content = path.read_bytes()
+            if not is_plain(content) and names.data(content) != content:
+                yield shown, "a name in UTF-16 or another encoding"
+
+
+def words_around(folder: Path, names: Pseudonyms) -> tuple[str, ...]:
+    """Words in which a short name is, between letters: another word, or the name all the same.
+
+    Args:
+        folder: of a run that was written without names.
+        names: what was replaced.
+
+    Returns:
+        At most `MOST_WORDS`, in the order of files.
+    """
+    short = [name for name in (*names.names, *names.exact) if len(name) < LONG]
+    told = "|".join(map(re.escape, sorted(short, key=len, reverse=True))) or r"(?!)"
+    word = re.compile(rf"(?<![A-Za-z0-9+/=]){_AROUND}(?i:{told}){_AROUND}(?![A-Za-z0-9+/=])")
+    found: dict[str, None] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix != ".parquet":
+            for text in texts_in(path.read_bytes()):
+                found |= dict.fromkeys(one[0] for one in word.finditer(text))
+    return tuple(found)[:MOST_WORDS]
 
 
 def _texts(path: Path) -> Iterator[str]:
@@ -53,10 +83,9 @@ def _texts(path: Path) -> Iterator[str]:
     if path.suffix == ".png":
         yield from _chunks(content)
         return
-    text = content.decode("utf-8", "surrogateescape")
-    yield text
+    yield from texts_in(content)
     if path.suffix in {".html", ".svg"}:
-        yield html.unescape(text)
+        yield html.unescape(content.decode("utf-8", "surrogateescape"))
 
 
 def _chunks(picture: bytes) -> Iterator[str]:

@@ -49,45 +49,119 @@ UUID = (
 MAC = (
     rf"{_begins('0-9A-Za-z:-')}[0-9A-Fa-f]{{2}}(?:[:-][0-9A-Fa-f]{{2}}){{5}}(?![0-9A-Za-z:-])"
     r"|(?<=enx)[0-9a-f]{12}(?![0-9A-Za-z])"
+    rf"|{_begins('0-9A-Za-z.:-')}(?=[0-9.]{{0,12}}[A-Fa-f])[0-9A-Fa-f]{{4}}"
+    r"(?:\.[0-9A-Fa-f]{4}){2}(?![0-9A-Za-z]|\.[0-9A-Za-z])"
 )
+"""With colons, with hyphens, as the name of an interface, and with points as switches print it."""
 IPV6 = (
     rf"{_begins('0-9A-Za-z:.')}(?=[0-9A-Fa-f]{{0,4}}:)"
     r"[0-9A-Fa-f:]{1,38}(?:[0-9A-Fa-f](?:(?:\.[0-9]{1,3}){3})?|::)(?![0-9A-Za-z])"
 )
 """It does not end in the colon or the point after it, which is the sentence's."""
-IPV4 = rf"{_begins('A-Za-z0-9.')}[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![A-Za-z0-9]|\.\d)"
+_CLOCK = r"[0-9]{1,3}\.[0-9]{2}\.[0-9]{3}\.[0-9]{3} [A-Z] "
+"""The time before each line of llama.cpp's logs: minutes, seconds, milli- and microseconds."""
+IPV4 = (
+    rf"{_begins('A-Za-z0-9.')}(?!{_CLOCK})[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}}(?![A-Za-z0-9]|\.\d)"
+)
 MAIL = (
     rf"{_begins('A-Za-z0-9._%+' + chr(92) * 2 + '-')}[A-Za-z0-9._%+-]{{1,64}}"
     r"@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,8}"
 )
+_QUAD = r"[0-9]{1,3}(?:-[0-9]{1,3}){3}(?![A-Za-z0-9]|-[A-Za-z0-9])"
+_LABELS = r"(?:\.[A-Za-z0-9-]{1,63})"
+PROVIDED = ("ip-", "ec2-")
+HOST = (
+    rf"{_begins('A-Za-z0-9')}(?:{'|'.join(PROVIDED)}){_QUAD}{_LABELS}{{0,8}}"
+    rf"|{_begins('A-Za-z0-9')}(?:[A-Za-z][A-Za-z0-9]{{0,20}}-)?{_QUAD}{_LABELS}{{2,8}}"
+    rf"|{_begins('A-Za-z0-9-')}(?:(?:DESKTOP|LAPTOP)-[A-Z0-9]{{7}}|WIN-[A-Z0-9]{{11}})(?![A-Za-z0-9-])"
+)
+"""Names that providers make of an address (`ip-10-0-0-7.ec2.internal`), and those of Windows."""
+ADDRESS_IN_NAME = re.compile(_QUAD)
+_HOST_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?"
+_PLACE = r"(?:[^\s\\\"'<>|()\[\]{},;:/]{1,80}/){0,20}[^\s\\\"'<>|()\[\]{},;:/]{1,80}"
+REPOSITORY = (
+    rf"{_begins('A-Za-z0-9._%+-')}(?=[A-Za-z0-9._%+-]{{1,64}}(?:@|://))(?:"
+    rf"(?:git\+)?https?://(?:[^\s/\"'<>@]{{1,200}}@)?{_HOST_NAME}"
+    rf"(?::[0-9]{{1,5}})?/{_PLACE}(?<=\.git)(?![A-Za-z0-9])"
+    r"|(?:git|ssh|(?:git|svn|hg)\+(?:ssh|https?)|svn|rsync)://"
+    rf"(?:[^\s/\"'<>@]{{1,200}}@)?{_HOST_NAME}(?::[0-9]{{1,5}})?/{{0,2}}(?:{_PLACE})?"
+    rf"|(?:git|gitea|gitlab|forgejo|hg|svn)@{_HOST_NAME}:{_PLACE}"
+    rf"|[A-Za-z0-9._%+-]{{1,64}}@{_HOST_NAME}:{_PLACE}(?<=\.git)(?![A-Za-z0-9]))"
+)
+"""Where source comes from, as address and as `git@host:path`."""
+GIT_USER = re.compile(rf"(?<![A-Za-z0-9._%+-])git@({_HOST_NAME})")
+FORGES = (
+    "github.com", "gitlab.com", "bitbucket.org", "codeberg.org", "gitea.com", "sr.ht", "gitee.com",
+    "sourceforge.net", "huggingface.co", "hf.co", "salsa.debian.org", "kernel.org", "gnu.org",
+    "googlesource.com", "launchpad.net", "freedesktop.org", "localhost",
+)  # fmt: skip
+"""Public places for source: their names say nothing about who took something there."""
 _STEP = r"[^/\\\s\"'<>|:;,()\[\]{}]{1,255}"
-HOME = rf"(?:/home\d{{0,2}}/|/Users/|\b[A-Za-z]:(?:\\\\?|/)Users(?:\\\\?|/))(?P<user>{_STEP})"
+_AND = "and|as|at|by|does|for|from|has|in|into|is|not|of|on|or|the|to|was|with|und"
+_BLANKS = rf"{_STEP}(?:(?:\\\\?)? (?!(?:{_AND})\b)[^\W\d_][\w.'-]{{0,63}}){{1,3}}(?=[/\\])"
+"""A name of several words, each but the first begun by a letter, before the next step of a path."""
+_OF_USER = rf"(?:{_BLANKS}|{_STEP})"
+_SLASH = r"(?:\\\\?|/)"
+_WINDOWS_HOME = rf"{_SLASH}(?i:Users|Documents and Settings){_SLASH}"
+HOME = rf"(?:/home\d{{0,2}}/|/Users/|\b[A-Za-z]:{_WINDOWS_HOME})(?P<user>{_OF_USER})"
+_DISK = (
+    r"/volume\d{1,2}|/root|/mnt|/media|/srv|/data|/scratch|/work|/workspace|/nas|/nfs|/export"
+    r"|/Volumes|/private|/tmp|/var/tmp"
+)
 PATH = (
-    rf"(?:{_begins('A-Za-z0-9_.')}|(?<=[\s\"'=,]-[A-Za-z]))(?:(?:/var)?/home\d{{0,2}}|/volume\d{{1,2}}|/Users|/root|/mnt|/media|/srv|/data|/scratch|/work|/workspace|/nas|/nfs"
-    rf"|/export|/Volumes|/private|/tmp|/var/tmp)(?:/{_STEP}){{1,40}}"
-    rf"|{_begins('A-Za-z0-9')}[A-Za-z]:(?:(?:\\\\?|/){_STEP}){{1,40}}(?<!:)(?=[\s\"'<>|:;,()\[\]{{}}]|$)"
+    rf"(?:{_begins('A-Za-z0-9_.')}|(?<=[\s\"'=,]-[A-Za-z]))"
+    rf"(?:(?:(?:/var)?/home\d{{0,2}}|/Users)/{_OF_USER}|(?:{_DISK})/{_STEP})(?:/{_STEP}){{0,40}}"
+    rf"|{_begins('A-Za-z0-9')}[A-Za-z]:(?:{_WINDOWS_HOME}{_OF_USER})?(?:{_SLASH}{_STEP}){{1,40}}"
+    r"(?<!:)(?=[\s\"'<>|:;,()\[\]{}]|$)"
 )
 FORMS: Mapping[str, str] = {
     "secret": KEY,
     "fingerprint": FINGERPRINT,
     "uuid": UUID,
     "mac": MAC,
+    "repository": REPOSITORY,
     "mail": MAIL,
+    "host": HOST,
     "ipv6": IPV6,
     "ipv4": IPV4,
     "path": PATH,
 }
 """Kind to pattern, in the order in which they are tried at a place."""
+THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")
+"""No host has such an address, but clocks of logs look so (RFC 1122)."""
 EXAMPLES = tuple(map(ipaddress.ip_network, ("192.0.2.0/24", "198.18.0.0/15", "2001:db8::/32")))
 """Addresses that belong to no one (RFC 5737, RFC 2544, RFC 3849)."""
 PSEUDONYMS: Mapping[str, re.Pattern[str]] = {
     "uuid": re.compile(r"00000000-0000-4000-8000-[0-9a-f]{12}"),
     "mac": re.compile(r"02:00(?::[0-9a-f]{2}){4}"),
+    "repository": re.compile(
+        r"(?:(?:https?|ssh)://|git@)[A-Za-z0-9.-]{1,255}[/:]repository-[0-9]{1,9}\.git"
+    ),
     "mail": re.compile(
         r"(?:(?:git|secret-[0-9]{1,9})@.{1,255}|user-[0-9]{1,9}@host-[0-9]{1,9}\.example)"
     ),
 }
 """What is put in place of such a thing, and what is not a person's."""
+NO_DOMAINS = frozenset(
+    [
+        "out",
+        "err",
+        "json",
+        "jsonl",
+        "csv",
+        "yml",
+        "yaml",
+        "log",
+        "txt",
+        "root",
+        "worker",
+        "server",
+        "client",
+        "py",
+        "parquet",
+    ]
+)
+"""What may follow a name and a point and makes no domain of both."""
 GENERIC = frozenset(
     [
         "admin",
@@ -122,16 +196,59 @@ def compiled(form: str) -> re.Pattern[str]:
     return re.compile(FORMS[form])
 
 
+def digits_of(hardware: str) -> str:
+    """The digits of a MAC address in small letters."""
+    return re.sub("[^0-9a-f]", "", hardware.casefold())
+
+
+def holds_password(repository: str) -> bool:
+    """Whether the address of a repository has a password or a key in it."""
+    user, at, _ = repository.partition("://")[2].partition("@")
+    return bool(at) and (":" in user or re.search(KEY, user) is not None)
+
+
+def git_host(repository: str) -> str:
+    """The host in what REPOSITORY found, in small letters."""
+    found = re.search(rf"(?:://(?:[^/@]{{1,200}}@)?|^[^/@]{{1,64}}@)({_HOST_NAME})", repository)
+    return found[1].casefold() if found else ""
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is a public place for source."""
+    return any(host == one or host.endswith(f".{one}") for one in FORGES)
+
+
 def is_private(form: str, text: str) -> bool:
     """Whether what a pattern found shows where it is from; a version's number may look alike."""
-    if form in PSEUDONYMS:
-        return not PSEUDONYMS[form].fullmatch(text)
-    if form not in {"ipv4", "ipv6"}:
+    if form in PSEUDONYMS and PSEUDONYMS[form].fullmatch(text):
+        return False
+    if form == "repository":
+        return _names_user(text) or not is_public(git_host(text))
+    if form == "host":
+        return _is_private_host(text)
+    return form not in {"ipv4", "ipv6"} or _is_private_address(text)
+
+
+def _names_user(repository: str) -> bool:
+    return re.match(r"(?:git\+)?https?://[^/@]{1,200}@", repository) is not None
+
+
+def _is_private_host(name: str) -> bool:
+    """Whether a name of a host shows its address; the name of a log may have such numbers, too."""
+    quad = ADDRESS_IN_NAME.search(name)
+    if quad is None:
         return True
+    is_file = name.rpartition(".")[2].lower() in NO_DOMAINS and not name.startswith(PROVIDED)
+    return not is_file and _is_private_address(quad[0].replace("-", "."))
+
+
+def _is_private_address(text: str) -> bool:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
     if address.is_loopback or address.is_unspecified or text == "255.255.255.255":
+        return False
+    if address in THIS_NETWORK:
         return False
     return not any(address in net for net in EXAMPLES if net.version == address.version)

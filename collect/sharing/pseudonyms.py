@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
@@ -13,7 +13,20 @@ from pydantic import BaseModel
 from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
 from collect.cells import CellRecord, TrialRecord
 from collect.run import RunManifest
-from collect.sharing.patterns import FORMS, GENERIC, NAME_ENDS, STARTS, is_private
+from collect.sharing.encodings import replaced
+from collect.sharing.patterns import (
+    ADDRESS_IN_NAME,
+    FORMS,
+    GENERIC,
+    NAME_ENDS,
+    NO_DOMAINS,
+    STARTS,
+    digits_of,
+    git_host,
+    holds_password,
+    is_private,
+    is_public,
+)
 from collect.workloads import WORKLOADS
 from core.errors import HerdError
 
@@ -59,26 +72,6 @@ WORDS_OF_LOGS = frozenset(
     ]
 ) | {name for record in RECORDS for name in record.model_fields}
 """Words that records and logs use themselves, so no name can be found by them."""
-NO_DOMAINS = frozenset(
-    [
-        "out",
-        "err",
-        "json",
-        "jsonl",
-        "csv",
-        "yml",
-        "yaml",
-        "log",
-        "txt",
-        "root",
-        "worker",
-        "server",
-        "client",
-        "py",
-        "parquet",
-    ]
-)
-"""What may follow a name and a point and makes no domain of both."""
 _FORM = {
     "secret": "secret-{n}",
     "fingerprint": "fingerprint-{n}",
@@ -86,6 +79,7 @@ _FORM = {
     "mail": "user-{n}@host-{n}.example",
     "ipv6": "2001:db8::{n:x}",
     "path": "/path-{n}{ending}",
+    "host": "pc-{n}",
 }
 """What stands for the n-th thing of a kind."""
 _MORE = r"(?P<domain>(?:\.[A-Za-z0-9-]{1,63}){0,8})"
@@ -110,6 +104,7 @@ class Pseudonyms:
     found: dict[str, str] = field(default_factory=dict)
     secrets: int = 0
     used: set[str] = field(default_factory=set)
+    _alike: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _patterns: tuple[re.Pattern[str], re.Pattern[str]] | None = None
 
@@ -139,8 +134,7 @@ class Pseudonyms:
 
     def data(self, content: bytes) -> bytes:
         """The same of a file of any bytes."""
-        text = content.decode("utf-8", "surrogateescape")
-        return self.text(text).encode("utf-8", "surrogateescape")
+        return replaced(content, {**self.exact, **self.names}, self.text)
 
     def _replaced(self, match: re.Match[str]) -> str:
         kind = str(match.lastgroup if match.lastgroup != "domain" else "name")
@@ -150,9 +144,17 @@ class Pseudonyms:
         if not is_private(kind, whole):  # `cafe:9998` is no address, and may begin with a name
             _, named = self._compiled()
             return named.sub(self._replaced, whole)
+        if kind == "host" and (told := self._named(whole)):
+            return told
         if whole not in self.found:
             self.found[whole] = self._made(kind, whole)
         return self.found[whole]
+
+    def _named(self, host: str) -> str | None:
+        """What stands for a node whose name looks like a provider's; None for any other host."""
+        _, named = self._compiled()
+        found = named.fullmatch(host)
+        return self._name(found) if found else None
 
     def _name(self, match: re.Match[str]) -> str:
         if match["exact"] is not None:
@@ -166,13 +168,49 @@ class Pseudonyms:
         return told + domain if keeps else told
 
     def _made(self, kind: str, whole: str) -> str:
+        if kind == "mac":
+            return self.hardware(digits_of(whole))
+        if kind == "host" and (quad := ADDRESS_IN_NAME.search(whole)):
+            return self._host(whole, quad)
         n = self.number(kind)
-        self.secrets += kind == "secret"
+        self.secrets += kind == "secret" or (kind == "repository" and holds_password(whole))
         if kind == "ipv4":
             return example_address(n)
-        if kind == "mac":
-            return ":".join(("02", "00", *(f"{n:08x}"[at : at + 2] for at in (0, 2, 4, 6))))
+        if kind == "repository":
+            return self._repository(n, whole)
         return _FORM[kind].format(n=n, ending=_ending(whole))
+
+    def _repository(self, n: int, whole: str) -> str:
+        host = self.source(git_host(whole))
+        if "://" not in whole:
+            return f"git@{host}:repository-{n}.git"
+        scheme = "https" if whole.partition("://")[0].endswith(("http", "https")) else "ssh"
+        return f"{scheme}://{host}/repository-{n}.git"
+
+    def _host(self, whole: str, quad: re.Match[str]) -> str:
+        """A name made of an address, as one made of what stands for that."""
+        address = self.text(quad[0].replace("-", ".")).replace(".", "-")
+        kept = whole[quad.end() :] if whole.rpartition(".")[2].lower() in NO_DOMAINS else ""
+        return f"ip-{address}{kept}"
+
+    def hardware(self, digits: str) -> str:
+        """What stands for a MAC address, in any spelling; it is known without colons, too."""
+        if digits not in self._alike:
+            n = self.number("mac")
+            parts = ("02", "00", *(f"{n:08x}"[at : at + 2] for at in (0, 2, 4, 6)))
+            self._alike[digits] = ":".join(parts)
+            pointed = ".".join(digits[at : at + 4] for at in (0, 4, 8))
+            bare = {} if digits.isdecimal() else {digits: "".join(parts)}  # a number, or a date
+            self.add({pointed: self._alike[digits], **bare})
+        return self._alike[digits]
+
+    def source(self, host: str) -> str:
+        """What stands for a host of repositories, which is a name from now on."""
+        if is_public(host):
+            return host
+        if host not in self.names:
+            self.add({host: f"git-{self.number('git')}.example"})
+        return self.names[host]
 
 
 def example_address(n: int) -> str:
@@ -192,7 +230,14 @@ def _pattern_of(
 ) -> re.Pattern[str]:
     begin, end = NAME_ENDS
     told = "|".join(_spelt(name) for name in _longest_first(names)) or r"(?!)"
-    told_exactly = "|".join(_spelt(name) for name in _longest_first(exact)) or r"(?!)"
+    told_exactly = (
+        "|".join(
+            _spelt(way)
+            for name in _longest_first(exact)
+            for way in dict.fromkeys((name, name.upper()))
+        )
+        or r"(?!)"
+    )
     forms = [f"(?P<{kind}>{form})" for kind, form in FORMS.items()] if hides_forms else []
     # A path is longer than the names in it, so forms come first; a host's name ends its domain.
     parts = [
@@ -213,7 +258,12 @@ def _spelt(name: str) -> str:
     ways = dict.fromkeys(
         way
         for form in forms
-        for way in (form, form.encode("ascii", "backslashreplace").decode(), *_quoted(form))
+        for way in (
+            form,
+            form.encode("ascii", "backslashreplace").decode(),
+            *_quoted(form),
+            *_escaped(form),
+        )
     )
     return "|".join(re.escape(way) for way in ways)
 
@@ -224,6 +274,12 @@ def _quoted(name: str) -> tuple[str, str]:
     return large, re.sub("%..", lambda match: match[0].lower(), large)
 
 
+def _escaped(name: str) -> Iterator[str]:
+    """A name with blanks as a shell has it, also within JSON."""
+    if " " in name:
+        yield from (name.replace(" ", "\\ "), name.replace(" ", "\\\\ "))
+
+
 def _found(names: Mapping[str, str], spelt: str) -> str:
     """What stands for a name that a file spells in another way."""
     plain = _plain(spelt)
@@ -231,7 +287,7 @@ def _found(names: Mapping[str, str], spelt: str) -> str:
 
 
 def _plain(spelt: str) -> str:
-    text = unquote(spelt)
+    text = unquote(re.sub(r"\\{1,2} ", " ", spelt))
     if "\\u" in text:
         text = text.encode("ascii", "replace").decode("unicode_escape")
     return unicodedata.normalize("NFC", text).casefold()

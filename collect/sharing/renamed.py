@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import json
-import os
-import re
 import shutil
-import socket
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +18,8 @@ from collect.load import load_run
 from collect.ratings import JUDGEMENTS_SUFFIX, RATINGS_FOLDER
 from collect.reference import REFERENCE_FILE
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
-from collect.sharing.patterns import HOME
+from collect.sharing.known import KnownNames, known_in, own_homes, own_names, records_of
+from collect.sharing.patterns import is_public
 from collect.sharing.pseudonyms import (
     HIDDEN,
     Pseudonyms,
@@ -64,53 +61,38 @@ def pseudonyms_of(folder: Path, account: Account, hide: Iterable[str]) -> Pseudo
         made.add({word: f"{HIDDEN}-{made.number(HIDDEN)}"})
     for told in (run.nodes[name].get("address") for name in run.nodes):
         if isinstance(told, str):  # so that node-3 has the third address
-            made.text(told)
+            shown = made.text(told)
+            if shown != told and "." in told and _is_number(told):
+                made.add({told.replace(".", "-"): shown.replace(".", "-")})
     for fact, stem in IDENTITIES.items():
         values = dict.fromkeys(str(facts[fact]) for facts in run.nodes.values() if facts.get(fact))
         made.add({value: f"{stem}-{n}" for n, value in enumerate(values, start=1)})
     plugs = dict.fromkeys(
-        name for state in _records(account) for name in state.plugs if name not in nodes
+        name for state in records_of(account) for name in state.plugs if name not in nodes
     )
     made.add({name: f"plug-{n}" for n, name in enumerate(plugs, start=1)})
     made.add(dict(_hosts_of_apis(folder, run)))
     raters = [path.stem for path in _ratings(folder)]
     made.add({name: f"rater-{n}" for n, name in enumerate(raters, start=1)}, exact=True)
-    users = dict.fromkeys([*_own_names(), *_users_in(folder, run, account)])
-    named = [name for name in users if not is_generic(name) and name not in nodes]
-    made.add({name: f"user-of-{n}" for n, name in enumerate(named, start=1)}, exact=True)
+    _add_known(made, known_in(folder, account, nodes))
     made.add(_ids_of_cells(run, made))
     return made
 
 
-def _records(account: Account) -> Iterator[AttemptRecord]:
-    for trial in account.trials:
-        for attempt in trial.attempts:
-            if attempt.record is not None:
-                yield attempt.record
-
-
-def _own_names() -> Iterator[str]:
-    """Names of this machine and of who uses it."""
-    host = socket.gethostname()
-    yield from (host, host.partition(".")[0])
-    yield os.environ.get("SUDO_USER", "")
-    try:
-        yield getpass.getuser()
-    except (OSError, KeyError):  # a container without a name for its user
-        return
-    yield Path.home().name
-
-
-def _users_in(folder: Path, run: RunManifest, account: Account) -> Iterator[str]:
-    """Whose folders are named anywhere in the run."""
-    home = re.compile(HOME)
-    yield from (found["user"] for found in home.finditer(run.model_dump_json()))
-    for record in _records(account):
-        yield from (found["user"] for found in home.finditer(record.model_dump_json()))
-        for name in record.file_bytes:
-            text = read_log(folder / ATTEMPTS_FOLDER / record.attempt_id, name)
-            for found in home.finditer(text.decode("utf-8", "replace")):
-                yield found["user"]
+def _add_known(made: Pseudonyms, known: KnownNames) -> None:
+    """Add what is known by its place at one point of the run, and about this machine."""
+    users = dict.fromkeys([*own_names(), *known.users])
+    named = [name for name in users if not is_generic(name) and name not in made.names]
+    made.add({name: f"user-of-{n}" for n, name in enumerate(named, start=1)}, exact=True)
+    homes = dict.fromkeys(own_homes())
+    made.add({home: f"/home-of-{n}" for n, home in enumerate(homes, start=1)}, exact=True)
+    for host in known.sources:
+        if not (is_public(host) or is_generic(host) or _is_number(host)):
+            made.source(host)
+    domains = [name for name in known.domains if name not in made.names]
+    made.add({name: f"domain-{n}.example" for n, name in enumerate(domains, start=1)})
+    for digits in known.hardware:
+        made.hardware(digits)
 
 
 def _hosts_of_apis(folder: Path, run: RunManifest) -> Iterator[tuple[str, str]]:

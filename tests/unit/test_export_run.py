@@ -18,8 +18,9 @@ from pyarrow import parquet
 from analysis.report import write_report
 from collect.account import Account
 from collect.attempt import check_logs
-from collect.sharing.exported import Exported, export_run
+from collect.sharing.exported import Exported, export_run, write_without_names
 from collect.sharing.imported import import_run
+from collect.sharing.leftovers import words_around
 from collect.sharing.marker import imported_of
 from collect.sharing.pseudonyms import (
     Pseudonyms,
@@ -33,6 +34,8 @@ from core.errors import HerdError
 from experiments.disk.ledger import find_planned
 from tests.doubles.named_run import HIDDEN, SECRETS, named_run
 
+ENCODINGS = ("utf-16-le", "utf-16-be", "euc-kr")
+RUNS = Path(__file__).resolve().parents[1] / "data" / "runs"
 FIGURES = ("decode-rate.csv", "decode-time.csv", "cells.csv", "comparisons.csv", "links.csv")
 
 
@@ -64,8 +67,11 @@ def test_none_of_the_names_is_in_any_file_or_name(opened: Path) -> None:
         if path.suffix == ".parquet":
             texts.append(parquet.read_table(path).to_pandas().to_csv())
         elif path.is_file():
-            text = path.read_bytes().decode("utf-8", "replace")
-            texts += [text, html.unescape(text)]
+            content = path.read_bytes()
+            text = content.decode("utf-8", "replace")
+            texts += [text, html.unescape(text), content.replace(b"\0", b"").decode("latin-1")]
+            found = [name for name in SECRETS for way in ENCODINGS if name.encode(way) in content]
+            assert found == [], path
         for text in texts:
             found = [name for name in SECRETS if name.casefold() in text.casefold()]
             assert found == [], path
@@ -208,12 +214,56 @@ def test_a_node_whose_name_is_a_word_of_logs_is_refused_by_name(name: str) -> No
         ("cc -I/home/pi/x 파일/mnt/a.yml", "cc -I/path-1 파일/path-2.yml"),
         ("enxb827eb123456", "enx02:00:00:00:00:01"),
         ("gsk_abcdefghijklmnopqrstuvwxyz", "secret-1"),
+        ("ip-10-0-0-7.ec2.internal (10.0.0.7)", "ip-192-0-2-1 (192.0.2.1)"),
+        ("pool-3-34-5-6.dyn.isp.net ec2-3-34-5-6", "ip-192-0-2-1 ip-192-0-2-1"),
+        ("0123.4567.89ab 01-23-45-67-89-AB", "02:00:00:00:00:01 02:00:00:00:00:01"),
+        ("/Users/kim lee/x, /Users/kim\\ lee/x y", "/path-1, /path-2 y"),
+        (r"C:\Users\Kim Lee\m.gguf c:/users/Kim Lee/x", "/path-1.gguf /path-2"),
+        (r'"C:\\Users\\Kim Lee\\m.gguf"', '"/path-1.gguf"'),
+        ("rm /home/kim and a/b && cd /home/kim && ./x", "rm /path-1 and a/b && cd /path-1 && ./x"),
+        ("ssh://kim@git.firm.example:22/a/x.git", "ssh://git-1.example/repository-1.git"),
+        ("git@git.firm.example:a/x.git, git.firm.example",
+         "git@git-1.example:repository-1.git, git-1.example"),
+        ("https://kim:geheim@github.com/a/x.git", "https://github.com/repository-1.git"),
+        ("DESKTOP-AB12CD3", "pc-1"),
+        ("pi1-eth0, kim_x KIM-X", "node-1-eth0, user-of-1_x user-of-1-X"),
     ],
 )  # fmt: skip
 def test_what_is_replaced(text: str, told: str) -> None:
-    names = Pseudonyms({"pi1": "node-1", "cafe": "node-2"})
+    names = Pseudonyms({"pi1": "node-1", "cafe": "node-2"}, exact={"kim": "user-of-1"})
+    names.text(text)  # what is recognised at one place is known at all others from then on
     assert names.text(text) == told
     assert names.text(told) == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://github.com/b4rtaz/distributed-llama.git git@github.com:ggml-org/llama.cpp.git",
+        "https://huggingface.co/a/b ssh://git@gitlab.com/a/b.git https://docs.python.org/3/x",
+        "spans 4-2-1-1 shares=2-2-2-2 x-4-2-1-1.worker.out 4-2-1-1.root.err 2026-11-28-10",
+        "0.18.112.147 I load: 1.12.145.178 I print: 12.13.145.178 W done",
+        "1234.5678.9012 1.2345.6789 cafe.babe and 0.1234 3-4-5-6.7 1-2-3-4 a-1-2-3-4",
+        "/home and /Users, C:\\ and D:/ in 3.2 s/token at 4 tokens/s",
+        "0x7ffe, 4096:16, 12:34:56, 1.5-2.5-3.5, DESKTOP-X, ip-1, ip-300-1-1-1",
+    ],
+)
+def test_what_only_looks_so_stays(text: str) -> None:
+    assert Pseudonyms({"pi1": "node-1"}).text(text) == text
+
+
+@pytest.mark.parametrize("form", ["utf-16", "utf-16-le", "utf-16-be", "cp949", "utf-8"])
+def test_a_log_keeps_its_encoding(form: str) -> None:
+    names = Pseudonyms({"pi1": "node-1", "라즈베리2": "node-2"})
+    before, after = "pi1, 10.0.0.7: 라즈베리2은 ok\n", "node-1, 192.0.2.1: node-2은 ok\n"
+    assert names.data(before.encode(form)) == after.encode(form)
+    assert names.data(b"x\n" + before.encode(form) + b"\n") == b"x\n" + after.encode(form) + b"\n"
+
+
+def test_a_host_of_source_that_is_known_is_found_alone() -> None:
+    names = Pseudonyms({})
+    names.text("git@git.firm.example:a/x.git")
+    assert names.text("ping GIT.firm.example: ok") == "ping git-1.example: ok"
 
 
 def test_a_korean_name_is_found_in_every_spelling() -> None:
@@ -229,6 +279,7 @@ def test_a_korean_name_is_found_in_every_spelling() -> None:
 def test_what_was_replaced_once_stays() -> None:
     names = Pseudonyms({"pi1": "node-1"})
     text = " ".join(("pi1", *SECRETS))
+    names.text(text)
     once = names.text(text)
     assert names.text(once) == once
     assert names.secrets == 2
@@ -263,3 +314,28 @@ def test_a_user_whose_name_is_a_word_of_records_is_no_name(name: str) -> None:
 
 def test_a_users_name_is_one() -> None:
     assert not is_generic("kimdoyeon")
+
+
+STORED = sorted(path.parent for path in RUNS.glob("*/run.json"))
+
+
+@pytest.mark.parametrize("stored", STORED, ids=lambda path: path.name)
+def test_in_a_real_run_only_its_addresses_and_ids_are_taken_for_names(
+    stored: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / stored.name
+    shutil.copytree(stored, run, ignore=shutil.ignore_patterns("expected"))
+    account = Account.read(run)
+    _, names = write_without_names(run, account, tmp_path / "shared")  # no figure changed
+    plan = account.manifest.model_dump_json()
+    odd = [what for what in names.found if what not in plan and not what.startswith("10.77.")]
+    assert odd == []
+    assert names.secrets == 0
+    assert words_around(tmp_path / "shared", names) == ()
+
+
+def test_words_with_a_short_name_between_letters_are_named(tmp_path: Path) -> None:
+    names = Pseudonyms({"pi1": "node-1"}, exact={"kim": "user-of-1"})
+    wide = "kim2".encode("utf-16-le")
+    (tmp_path / "log").write_bytes(b"pi1eth0 node-1 Kimchi api10 " + b"A" * 30 + b"pi1 " + wide)
+    assert words_around(tmp_path, names) == ("pi1eth0", "Kimchi", "api10", "kim2")
