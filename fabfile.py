@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 
 from fabric.main import program
+from invoke.exceptions import Exit
 
-from verbs.citing import cite, name_cite_words
-from verbs.diary import log, name_words
+from verbs import citing, diary, machines, papers
+from verbs.bare_words import mark_bare_words
+from verbs.citing import cite
+from verbs.diary import log
 from verbs.lab import lab_down, lab_status, lab_up
-from verbs.machines import adopt, doctor, name_machines, probe
+from verbs.machines import adopt, doctor, probe
 from verbs.models import convert, finetune, models
-from verbs.papers import name_runs, paper
+from verbs.papers import paper
 from verbs.plans import plan, prepare
 from verbs.results import history, parse_log, rate, report, status
 from verbs.runs import check_agreement, compare, run_matrix
@@ -55,14 +58,28 @@ __all__ = [
 
 
 def mark_words(words: list[str]) -> None:
-    """Mark bare words of verbs that take any number of them; Invoke's tasks take a fixed one."""
-    name_machines(words)
-    name_words(words)
-    name_runs(words)
-    name_cite_words(words)
+    """Mark the bare words of verbs that take any number of them."""
+    mark_bare_words(words, adopt, machines.MACHINES)
+    mark_bare_words(words, log, diary.WORDS)
+    mark_bare_words(words, paper, papers.RUNS)
+    mark_bare_words(words, cite, citing.WORDS)
+
+
+def require_no_rest(words: list[str], rest: str) -> None:
+    """Require that nothing is behind a lone `--`, which Fabric would run as a command of a shell.
+
+    Args:
+        words: the command line after `fab` and its own flags, without the rest.
+        rest: what is behind `--`; may be empty.
+    """
+    if words and rest:
+        raise Exit(
+            f"fab {words[0]}: `--` ends the command. Put a text with `--` in quotes.", code=1
+        )
 
 
 if getattr(program, "core", None) is not None:  # not where a test imports this file
+    require_no_rest(program.core.unparsed, program.core.remainder)
     mark_words(program.core.unparsed)
 
 

@@ -8,6 +8,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 from core.errors import HerdError
+from verbs.bare_words import BareWords
 from verbs.verb import JSON_HELP, say, say_besides, say_json, verb
 
 if TYPE_CHECKING:
@@ -22,27 +23,7 @@ ACTIONS = ("add", "check", "list")
 TYPED = ("author", "title", "journal", "booktitle", "publisher", "year", "volume", "number",
          "pages", "url", "note")  # fmt: skip
 """Fields that may be given on the command line."""
-_WITH_VALUE = (*(f"--{name}" for name in TYPED), "--key", "--kind", "--study", "--word")
-
-
-def name_cite_words(words: list[str]) -> None:
-    """Mark the bare words after `cite`.
-
-    Args:
-        words: the command line after `fab` and its own flags; changed in place.
-    """
-    if words[:1] != ["cite"]:
-        return
-    marked, rest = ["cite"], list(words[1:])
-    while rest:
-        word = rest.pop(0)
-        if word in _WITH_VALUE and rest:
-            marked.append(f"{word}={rest.pop(0)}")
-        elif word.startswith("--"):
-            marked.append(word)
-        else:
-            marked.append(f"--word={word}")
-    words[:] = marked
+WORDS = BareWords("--word")
 
 
 @verb(

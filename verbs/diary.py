@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from invoke.context import Context
 
 from core.errors import HerdError
+from verbs.bare_words import BareWords
 from verbs.verb import JSON_HELP, PROJECT, say, say_besides, say_json, verb
 
 if TYPE_CHECKING:
@@ -32,33 +33,23 @@ FLAGS = {
     "report": ("week",),
 }
 """What `fab log` can do, and the flags of each; all have --study and --lang."""
-_WITH_VALUE = ("--by", "--run", "--study", "--lang", "--word")
 
 
-def name_words(words: list[str]) -> None:
-    """Mark the bare words after `log`, and what belongs to --week and --day, which may be bare.
+def _is_week(word: str) -> bool:
+    from collect.diary.dates import is_week
 
-    Args:
-        words: the command line after `fab` and its own flags; changed in place.
-    """
-    if words[:1] != ["log"]:
-        return
-    from collect.diary.dates import is_day, is_week
+    return is_week(word)
 
-    marked, rest = ["log"], list(words[1:])
-    while rest:
-        word = rest.pop(0)
-        asked = {"--week": is_week, "--day": is_day}.get(word)
-        if asked is not None:
-            default = "this" if word == "--week" else "today"
-            marked.append(f"{word}={rest.pop(0) if rest and asked(rest[0]) else default}")
-        elif word in _WITH_VALUE and rest:
-            marked.append(f"{word}={rest.pop(0)}")
-        elif word.startswith("--") and len(word) > len("--"):
-            marked.append(word)
-        else:
-            marked.append(f"--word={word}")
-    words[:] = marked
+
+def _is_day(word: str) -> bool:
+    from collect.diary.dates import is_day
+
+    return is_day(word)
+
+
+WORDS = BareWords(
+    "--word", {"--week": (_is_week, "this"), "--day": (_is_day, "today")}, are_text=True
+)
 
 
 @verb(

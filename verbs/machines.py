@@ -5,25 +5,11 @@ from __future__ import annotations
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from verbs.bare_words import BareWords
 from verbs.matrices import MATRIX_HELP
 from verbs.verb import PROJECT, say, say_besides, say_json, verb
 
-
-def name_machines(words: list[str]) -> None:
-    """Mark the bare words after `adopt` as machines: Invoke's tasks take a fixed number of them.
-
-    Args:
-        words: the command line after `fab` and its own flags; changed in place.
-    """
-    if "adopt" not in words:
-        return
-    marked: list[str] = []
-    is_value = False
-    for word in words[words.index("adopt") + 1 :]:
-        is_flag = word.startswith("-")
-        marked += [word] if is_flag or is_value else ["--machine", word]
-        is_value = is_flag and "=" not in word and not is_value
-    words[words.index("adopt") + 1 :] = marked
+MACHINES = BareWords("--machine")
 
 
 @verb(

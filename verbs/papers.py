@@ -6,28 +6,11 @@ from pathlib import Path
 
 from invoke.context import Context
 
+from verbs.bare_words import BareWords
 from verbs.sharing import require_one_way
 from verbs.verb import PROJECT, say, verb
 
-SWITCHES = ("--notebook", "-n", "--with-names", "-w")
-"""Flags without a value."""
-
-
-def name_runs(words: list[str]) -> None:
-    """Mark the bare words after `paper` as runs: Invoke's tasks take a fixed number of them.
-
-    Args:
-        words: the command line after `fab` and its own flags; changed in place.
-    """
-    if words[:1] != ["paper"]:
-        return
-    marked: list[str] = []
-    is_value = False
-    for word in words[1:]:
-        is_flag = word.startswith("-")
-        marked += [word] if is_flag or is_value else ["--run", word]
-        is_value = is_flag and not is_value and "=" not in word and word not in SWITCHES
-    words[1:] = marked
+RUNS = BareWords("--run")
 
 
 @verb(

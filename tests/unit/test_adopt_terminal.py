@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from invoke.exceptions import Exit
 
 import fabfile
 from experiments.adopt.screen import Terminal, next_commands
@@ -20,26 +21,37 @@ from experiments.fleet import commands
 @pytest.mark.parametrize(
     ("given", "marked"),
     [
-        ("adopt a b", "adopt --machine a --machine b"),
-        ("adopt -i f.yml a --key k b", "adopt -i f.yml --machine a --key k --machine b"),
-        ("adopt a --fingerprint=x b", "adopt --machine a --fingerprint=x --machine b"),
+        ("adopt a b", "adopt --machine=a --machine=b"),
+        ("adopt -i f.yml a --key k b", "adopt -i f.yml --machine=a --key=k --machine=b"),
+        ("adopt a --fingerprint=x b", "adopt --machine=a --fingerprint=x --machine=b"),
         (
             "adopt a --fingerprint x --fingerprint y",
-            "adopt --machine a --fingerprint x --fingerprint y",
+            "adopt --machine=a --fingerprint=x --fingerprint=y",
         ),
-        ("adopt --machine a b", "adopt --machine a --machine b"),
-        ("adopt doctor", "adopt --machine doctor"),
+        ("adopt --machine a b", "adopt --machine=a --machine=b"),
+        ("adopt doctor", "adopt --machine=doctor"),
+        ("adopt a --key", "adopt --machine=a --key"),
+        ("paper -n r1 --with-names r2", "paper -n --run=r1 --with-names --run=r2"),
+        ("paper --to -x r1 --hide a", "paper --to=-x --run=r1 --hide=a"),
+        ("cite add -t T 10.1/x", "cite --word=add -t T --word=10.1/x"),
+        ("log today - a -b", "log --word=today --word=- --word=a --word=-b"),
         ("adopt --help", "adopt --help"),
         ("adopt", "adopt"),
         ("doctor --limit adopted", "doctor --limit adopted"),
     ],
 )
-def test_bare_words_are_machines(given: str, marked: str) -> None:
+def test_bare_words_are_marked(given: str, marked: str) -> None:
     words = given.split()
 
-    fabfile.name_machines(words)
+    fabfile.mark_words(words)
 
     assert words == marked.split()
+
+
+def test_what_is_behind_two_dashes_is_refused_and_not_run_as_a_command() -> None:
+    fabfile.require_no_rest(["log", "today"], "")
+    with pytest.raises(Exit, match=r"fab log: `--` ends the command"):
+        fabfile.require_no_rest(["log", "today"], "a b")
 
 
 @contextmanager
