@@ -7,14 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from collect.columns import (
-    TRIALS_AFTER_AXES,
-    TRIALS_BEFORE_AXES,
-    TRIALS_OF_DOCUMENTS,
-    TRIALS_OF_GPUS,
-    TRIALS_OF_GROUPS,
-    TRIALS_OF_PLUGS,
-)
+from collect.columns import FURTHER_OF_TRIALS, TRIALS_AFTER_AXES, TRIALS_BEFORE_AXES
 from collect.workloads import FEWEST_TOKENS, MOST_TOKENS, PROMPT_AXES
 from core.foreign import FileName
 from core.record import Record, Scalar, Words, all_differ
@@ -88,14 +81,7 @@ class CellRecord(Record):
         return self
 
 
-_COLUMNS = (
-    TRIALS_BEFORE_AXES.keys()
-    | TRIALS_AFTER_AXES.keys()
-    | TRIALS_OF_GPUS.keys()
-    | TRIALS_OF_PLUGS.keys()
-    | TRIALS_OF_DOCUMENTS.keys()
-    | TRIALS_OF_GROUPS.keys()
-)
+_COLUMNS = frozenset[str]().union(TRIALS_BEFORE_AXES, TRIALS_AFTER_AXES, *FURTHER_OF_TRIALS)
 
 
 class TrialRecord(Record):

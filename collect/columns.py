@@ -107,6 +107,8 @@ TRIALS_OF_DOCUMENTS: Columns = MappingProxyType(
     }
 )
 """Further columns of `trials`, only in runs that score documents."""
+FURTHER_OF_TRIALS = (TRIALS_OF_GPUS, TRIALS_OF_PLUGS, TRIALS_OF_DOCUMENTS, TRIALS_OF_GROUPS)
+"""All further columns of `trials`; a run has each of these groups or not."""
 NODES_OF_GPUS: Columns = MappingProxyType({"gpu_energy_j": "Float64"})
 """The same of `nodes`."""
 TOKENS: Columns = MappingProxyType(

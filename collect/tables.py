@@ -28,6 +28,7 @@ from collect.columns import (
     ATTEMPTS_WITH_ADAPTERS,
     ATTEMPTS_WITH_WEIGHTS,
     FIRST_AXES,
+    FURTHER_OF_TRIALS,
     NODES,
     NODES_OF_GPUS,
     NODES_ON_GPUS,
@@ -93,12 +94,7 @@ class Tables:
         }
         trials = rows["trials"]
         columns = {**TRIALS_BEFORE_AXES, **_axis_columns(part), **TRIALS_AFTER_AXES}
-        for further in (
-            TRIALS_OF_GPUS,
-            TRIALS_OF_PLUGS,
-            TRIALS_OF_DOCUMENTS,
-            TRIALS_OF_GROUPS,
-        ):
+        for further in FURTHER_OF_TRIALS:
             if trials[[name for name in further if name in trials]].notna().any(axis=None):
                 columns |= further
         return Tables(**{**rows, "trials": trials[[name for name in trials if name in columns]]})

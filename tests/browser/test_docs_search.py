@@ -6,13 +6,13 @@ import functools
 import http.server
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.browser.chromium import browsing
+from tests.doubles.serving import serving
 
 pytestmark = pytest.mark.browser
 
@@ -32,10 +32,8 @@ def address(tmp_path: Path) -> Iterator[str]:
     argv = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     subprocess.run(argv, cwd=PROJECT, check=True, capture_output=True)
     handler = functools.partial(Quiet, directory=str(site))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_a_word_of_a_page_is_found(address: str, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from core.errors import HerdError
 from core.foreign import one_line
 from experiments.citing import fetch
 from experiments.citing.fetch import Registries, is_gone, look_up
+from tests.doubles.serving import serving
 
 HAND = """% my own notes: keep!
 @string{cacm = "Communications of the ACM"}
@@ -308,10 +309,8 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
         server.daemon_threads = True
         server.socket = context.wrap_socket(server.socket, server_side=True)
         made.url = f"https://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield made
-        server.shutdown()
+        with serving(server):
+            yield made
 
 
 def _unknown(handler: BaseHTTPRequestHandler) -> None:

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +19,7 @@ import yaml
 from analysis.network import literature
 from experiments.engines.llama_cpp import ENGINE
 from experiments.planning.identity import canonical
+from tests.doubles.serving import serving
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = (PROJECT / "docs" / "extending.md").read_text()
@@ -141,11 +141,9 @@ def test_another_kind_of_plug_is_read(tmp_path: Path) -> None:
     changes = re.findall(r"^```diff\n(.*?)^```", section("A power meter"), re.MULTILINE | re.DOTALL)
     for change in changes:
         apply(change, tmp_path)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plug) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Plug) as server, serving(server):
         argv = [sys.executable, "-c", READ_PLUG, str(server.server_port)]
         done = subprocess.run(argv, cwd=tmp_path, check=False, capture_output=True, text=True)
-        server.shutdown()
 
     assert done.stdout == "3.25 1234.5\n", done.stderr
 

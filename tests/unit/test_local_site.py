@@ -14,6 +14,7 @@ import pytest
 from core.local_site import server as server_module
 from core.local_site.answers import HEADERS, HTML, Content, nothing_here
 from core.local_site.server import LOOPBACK, LOOPBACK_6, MOST_CONNECTIONS, LocalServer
+from tests.doubles.serving import serving
 
 
 class OnePage:
@@ -33,16 +34,13 @@ class OnePage:
 
 @contextmanager
 def served(*, address: str = LOOPBACK, is_tunnelled: bool = True) -> Iterator[LocalServer]:
-    with LocalServer(
-        OnePage(), lambda _line: None, address=address, is_tunnelled=is_tunnelled
-    ) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with (
+        LocalServer(
+            OnePage(), lambda _line: None, address=address, is_tunnelled=is_tunnelled
+        ) as server,
+        serving(server),
+    ):
+        yield server
 
 
 def asked(server: LocalServer, method: str = "GET", path: str = "", **headers: str) -> int:

@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import tarfile
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from models.catalogue import FileSource, ModelFile
 from models.download import ensure_file
 from models.packages import PackageStore, SourceUnavailableError
 from models.partial import PartialFile
+from tests.doubles.serving import serving
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several chunks
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -84,11 +84,8 @@ def server() -> Iterator[Server]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         state.url = f"http://127.0.0.1:{http.server_port}/a.bin"
-        thread = threading.Thread(target=http.serve_forever, args=(0.02,))
-        thread.start()
-        yield state
-        http.shutdown()
-        thread.join()
+        with serving(http):
+            yield state
 
 
 @dataclass

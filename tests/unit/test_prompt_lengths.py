@@ -50,6 +50,17 @@ axes:
   prompt_tokens: [16, 1024]
 repeats: 6
 """
+WORKLOAD, REPEATS = AXES.splitlines(keepends=True)[1], AXES.splitlines(keepends=True)[-1]
+PARTS = """\
+parts:
+  speed: {workload: {kind: benchmark}, repeats: 6}
+  text: {workload: {kind: perplexity, text: experiments/texts/alice.txt}, repeats: 2}
+"""
+
+
+def with_parts(matrix: str) -> str:
+    """The same matrix with a part of tokens and one of a text."""
+    return matrix.replace(WORKLOAD, PARTS).replace(REPEATS, "")
 
 
 def test_a_cell_has_the_number_of_its_axis_in_its_workload(tmp_path: Path) -> None:
@@ -125,16 +136,7 @@ def test_cells_that_decode_from_nothing_keep_the_ids_of_old_runs() -> None:
 
 
 def test_a_part_without_a_benchmark_lacks_the_axis(tmp_path: Path) -> None:
-    head, _, tail = LLAMA_ALONE.partition(
-        "workload: {kind: benchmark, prompt_tokens: 8, generate_tokens: 16}\n"
-    )
-    parts = """\
-parts:
-  speed: {workload: {kind: benchmark}, repeats: 6}
-  text: {workload: {kind: perplexity, text: experiments/texts/alice.txt}, repeats: 2}
-"""
-    tail = tail.replace("repeats: 6\n", "")
-    cells = load_matrix(written(tmp_path, head + parts + tail)).cells()
+    cells = load_matrix(written(tmp_path, with_parts(LLAMA_ALONE))).cells()
     by_part = [(cell.params["part"], cell.params.get("decode")) for cell in cells]
     assert by_part == [("speed", "after_prompt")] * 2 + [("text", None)]
 
@@ -208,22 +210,8 @@ def test_another_workload_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_of_parts_only_benchmarks_have_the_axis(tmp_path: Path) -> None:
-    head, _, tail = AXES.partition(
-        "workload: {kind: benchmark, prompt_tokens: 8, generate_tokens: 16}\n"
-    )
-    parts = """\
-parts:
-  speed: {workload: {kind: benchmark}, repeats: 6}
-  text: {workload: {kind: perplexity, text: experiments/texts/alice.txt}, repeats: 2}
-"""
-    text = (
-        head
-        + parts
-        + tail.replace("repeats: 6\n", "").replace(
-            "[distributed-llama, llama.cpp, petals]", "[distributed-llama]"
-        )
-    )
-    cells = load_matrix(written(tmp_path, text)).cells()
+    alone = AXES.replace("[distributed-llama, llama.cpp, petals]", "[distributed-llama]")
+    cells = load_matrix(written(tmp_path, with_parts(alone))).cells()
 
     told = [(c.params["part"], c.params.get("prompt_tokens")) for c in cells]
     assert told == [("speed", 16), ("speed", 1024), ("text", None)]

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from experiments.rating.sheet import SheetKey, find_asked, label_of, load_key, o
 from experiments.rating.spreadsheet import COLUMNS, read_sheet, write_sheet
 from experiments.rating.store import judgements_of, rater_name
 from tests.doubles.asked_run import ENGINE, MODEL, make_asked_run
+from tests.doubles.serving import serving
 
 QUESTIONS = {"why": "Why is it slow?", "느린-노드": "왜 느립니까?"}
 GIVEN = {
@@ -231,14 +231,8 @@ def served(run: Path) -> Iterator[RatingServer]:
     """The page of the rater kim, as `fab rate` serves it."""
     with judgements_of(run, "kim") as store:
         sheet = open_sheet(run, "kim", "kim")
-        with RatingServer(Rating(sheet, store), lambda _line: None) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                yield server
-            finally:
-                server.shutdown()
-                thread.join()
+        with RatingServer(Rating(sheet, store), lambda _line: None) as server, serving(server):
+            yield server
 
 
 def request(

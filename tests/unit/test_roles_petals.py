@@ -8,7 +8,6 @@ import importlib
 import os
 import shutil
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from models import debian
 from models.debian import DebianError, PrivateApt, Suite, own_mirror
 from models.pip import PipError
 from tests.doubles.fake_hosts import PROJECT, play
+from tests.doubles.serving import serving
 
 ROLE = PROJECT / "roles/petals"
 FILES = ROLE / "files"
@@ -404,15 +404,13 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
             """Nothing."""
 
     handler = functools.partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, serving(server):
         url = f"http://127.0.0.1:{server.server_port}"
         settings = {"PIP_CONFIG_FILE": "/dev/null", "PIP_INDEX_URL": f"{url}/own"}
         for name, value in {**settings, "NO_PROXY": "127.0.0.1", "PIP_RETRIES": "0"}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
         yield Index(folder, url)
-        server.shutdown()
 
 
 @pytest.fixture
