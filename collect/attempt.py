@@ -218,10 +218,13 @@ class DeploymentRecord(Record):
 
     Attributes:
         nodes: those that it took, its root first.
-        ended_s: when its main process ended, since the trial began, by the controller's clock.
+        began_s: when its main process was started, since the trial began, by the controller's
+            clock. Attempts of before have none.
+        ended_s: when it ended, by the same.
     """
 
     nodes: Annotated[tuple[FileName, ...], Field(min_length=1, max_length=MOST_NODES)]
+    began_s: Seconds | None = None
     ended_s: Seconds
 
 
@@ -310,6 +313,18 @@ class AttemptRecord(Record):
     def root(self) -> ProcessRecord | None:
         """The process whose end was the end, or None when the attempt failed before its start."""
         return next((process for process in self.processes if process.role in LAST_ROLES), None)
+
+    @property
+    def overlap(self) -> float | None:
+        """Of the time from its first root's start to its last root's end, the share of all roots.
+
+        From 0 to 1; None if it is not known, as of a trial that ran no several at once.
+        """
+        begun = [one.began_s for one in self.deployments if one.began_s is not None]
+        ended = [one.ended_s for one in self.deployments]
+        if not begun or len(begun) < len(ended) or max(ended) <= min(begun):
+            return None
+        return max(0.0, min(ended) - max(begun)) / (max(ended) - min(begun))
 
     def roots(self) -> tuple[ProcessRecord | None, ...]:
         """The same of each deployment."""

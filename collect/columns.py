@@ -92,6 +92,7 @@ TRIALS_OF_GROUPS: Columns = MappingProxyType(
         "all_overlap": "Float64",
         "sum_tokens_per_s": "Float64",
         "slowest_tokens_per_s": "Float64",
+        "roots_overlap": "Float64",
     }
 )
 """Further columns of `trials`, only in runs with several deployments at once (axis `groups`)."""

@@ -51,7 +51,8 @@ def trial_energy(
     """Columns of table `trials`; joules of all nodes only if each counted, for itself alone.
 
     What plugs counted is in separate columns: it is more than what counters in machines count.
-    Of several deployments at once, each node counts while its own root runs; plugs are not read.
+    Of several deployments at once, each node counts while its own root runs, and plugs count from
+    the start of the first root to the end of the last.
 
     Args:
         run: of the trial.

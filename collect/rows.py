@@ -53,11 +53,11 @@ def trial_row(run: RunManifest, axes: Columns, state: TrialState) -> Row:
         **_figures(chosen.measurement),
         **trial_energy(run, state.cell.nodes, chosen.record, chosen.measurement),
         **_document(chosen.record, chosen.measurement),
-        **_at_once(state.cell, chosen.measurement),
+        **_at_once(state.cell, chosen.record, chosen.measurement),
     }
 
 
-def _at_once(cell: CellRecord, measurement: Measurement) -> Row:
+def _at_once(cell: CellRecord, record: AttemptRecord, measurement: Measurement) -> Row:
     """What several deployments made at once; a single one is alone in its window."""
     found, decode = measurement.at_once, measurement.decode
     if "groups" not in cell.params or decode is None:
@@ -72,6 +72,7 @@ def _at_once(cell: CellRecord, measurement: Measurement) -> Row:
         "all_overlap": found.overlap,
         "sum_tokens_per_s": found.sum_tokens_per_s,
         "slowest_tokens_per_s": found.slowest_tokens_per_s,
+        "roots_overlap": record.overlap if record.deployments else 1.0,
     }
 
 

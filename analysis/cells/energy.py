@@ -66,7 +66,7 @@ def gpu_energy_frame(all_series: Sequence[Series]) -> pd.DataFrame:
             if trial is not None:
                 row = {
                     "model": series.model,
-                    "series": series.panel_label,
+                    "series": series.whole_label,
                     "nodes": cell.nodes,
                     "gpu_j_per_answer": answer and answer.value,
                     "gpu_j_per_token": token and token.value,
@@ -87,7 +87,7 @@ def _row(series: Series, cell: CellResult) -> dict[str, Any] | None:
     counters = cell.done["energy_counters"].dropna().unique()
     return {
         "model": series.model,
-        "series": series.panel_label,
+        "series": series.whole_label,
         "nodes": cell.nodes,
         "j_per_answer": answer and answer.value,
         "j_per_token": token and token.value,

@@ -90,6 +90,7 @@ def named_by(
     *,
     otherwise: str = "",
     software: str = "",
+    is_whole: bool = False,
 ) -> str:
     """Name some cells by the values of some axes.
 
@@ -98,9 +99,14 @@ def named_by(
         axes: those that distinguish them.
         otherwise: what they are called where no axis does.
         software: how their GPU is called where it is software: part of every name.
+        is_whole: figures are those of all deployments at once, not of one user.
     """
     words = [
-        software if software and axis == DEVICE else in_words(axis, params[axis])
+        software
+        if software and axis == DEVICE
+        else deployments(str(params[axis]))
+        if is_whole and axis == GROUPS
+        else in_words(axis, params[axis])
         for axis in axes
         if axis in params
     ] or [otherwise]

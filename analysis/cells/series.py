@@ -11,7 +11,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.cells.cells import API_ENGINE, SOFTWARE_GPU, CellResult, Rest
-from analysis.cells.labels import FIRST_NODES, GROUPS, ON, in_words, named_by, varying_axes
+from analysis.cells.labels import (
+    FIRST_NODES,
+    GROUPS,
+    ON,
+    in_words,
+    named_by,
+    users_at_once,
+    varying_axes,
+)
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing
 from core.foreign import one_line
@@ -26,11 +34,14 @@ class Series:
         params: axis to value, without `nodes`.
         label: names what distinguishes it from the run's other series; the engine if nothing does.
         panel_label: the same among the series of its model.
+        whole_label: the same for what belongs to all of several deployments at once, not to one
+            user, such as energy. It always says how many they are.
     """
 
     params: Mapping[str, Scalar]
     label: str
     panel_label: str
+    whole_label: str
     cells: tuple[CellResult, ...]
 
     @property
@@ -90,13 +101,15 @@ def series_of(cells: Iterable[CellResult]) -> tuple[Series, ...]:
     for key, members in groups.items():
         params = dict(key)
         peers = [other for other in all_params if other.get("model") == params.get("model")]
+        alike = [other for other in all_params if other.get("system") == params.get("system")]
+        own, near = varying_axes(alike), varying_axes(peers)
         software = _software(members)
-        system = _system_label(params, all_params, software)
         found.append(
             Series(
                 params=params,
-                label=one_line(system or _name(params, varying, software)),
-                panel_label=one_line(system or _name(params, varying_axes(peers), software)),
+                label=_label(params, varying, own, software),
+                panel_label=_label(params, near, own, software),
+                whole_label=_label(params, near, own, software, is_whole=True),
                 cells=tuple(sorted(members, key=lambda cell: cell.nodes)),
             )
         )
@@ -114,20 +127,30 @@ def _software(cells: Iterable[CellResult]) -> str:
     return say("GPU (software on {found})", found=listing(list(names)))
 
 
-def _name(params: Mapping[str, Scalar], axes: Collection[str], software: str) -> str:
-    """The values of axes; the engine where there are none."""
-    return named_by(params, axes, otherwise=str(params["engine"]), software=software)
-
-
-def _system_label(
-    params: Mapping[str, Scalar], all_params: Iterable[Mapping[str, Scalar]], software: str
+def _label(
+    params: Mapping[str, Scalar],
+    axes: Collection[str],
+    of_system: Collection[str],
+    software: str,
+    *,
+    is_whole: bool = False,
 ) -> str:
-    """The name of the system, with what differs between series of that name; empty without one."""
-    if "system" not in params:
-        return ""
-    alike = [other for other in all_params if other.get("system") == params["system"]]
-    rest = named_by(params, varying_axes(alike), software=software)
-    return f"{params['system']}, {rest}" if rest else str(params["system"])
+    """Name a series: by values of axes, or by its system; the engine where there are none.
+
+    Args:
+        params: its axes.
+        axes: those that distinguish it.
+        of_system: those that distinguish it from others of its system.
+        software: how its GPU is called where it is software.
+        is_whole: as an owner of what belongs to all its deployments, whose number is then said.
+    """
+    system = str(params.get("system", ""))
+    used = list(of_system if system else axes)
+    if is_whole and users_at_once(params) > 1 and GROUPS not in used:
+        used.append(GROUPS)
+    engine = "" if system else str(params["engine"])
+    rest = named_by(params, used, otherwise=engine, software=software, is_whole=is_whole)
+    return one_line(f"{system}, {rest}" if system and rest else system or rest)
 
 
 def constants(series: Iterable[Series]) -> str:

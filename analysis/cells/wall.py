@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.cells.cells import CellResult
+from analysis.cells.labels import GROUPS, users_at_once
 from analysis.cells.series import Series
 from analysis.statistics.stats import estimate
 from analysis.text.sentence import say
 from analysis.text.wording import listing
+from collect.labels import deployments
 from collect.plugs import Electricity
 
 COLUMNS: Mapping[str, str] = {
@@ -24,6 +26,7 @@ COLUMNS: Mapping[str, str] = {
     "j_per_token": "J/token",
     "above_idle_j_per_token": "J/token above idle",
     "error_share": "Error, at most",
+    "overlap": "All at work",
     "tokens_per_wh": "Tokens/Wh",
     "trial_j": "J/trial",
     "window_s": "Window, s",
@@ -81,10 +84,11 @@ def _rows(series: Series, cell: CellResult) -> Iterator[dict[str, Any]]:
         shares = (some["wall_error_j"] / some["wall_energy_j"]).dropna()
         yield {
             "model": series.model,
-            "series": series.panel_label,
+            "series": series.whole_label,
             "nodes": cell.nodes,
             **{name.removeprefix("energy_"): value for name, value in figures.items()},
             "error_share": float(shares.median()) if len(shares) else None,
+            "overlap": _overlap(trials),
             "trial_j": total_j,
             "watts": total_j / window_s if window_s else None,
             "trials": len(trials),
@@ -97,6 +101,12 @@ _MEDIANS = (
     "energy_j", "energy_j_per_answer", "energy_j_per_token", "above_idle_j_per_answer",
     "above_idle_j_per_token", "tokens_per_wh", "window_s", "idle_w",
 )  # fmt: skip
+
+
+def _overlap(trials: pd.DataFrame) -> float | None:
+    """Return the share of the window in which the roots of several deployments all ran."""
+    is_known = "roots_overlap" in trials and (trials["deployments"] > 1).any()
+    return _median(trials, "roots_overlap") if is_known else None
 
 
 def _median(trials: pd.DataFrame, column: str) -> float | None:
@@ -134,14 +144,32 @@ def _fed(plugs: pd.DataFrame) -> Iterator[tuple[str, bool]]:
         yield str(names), bool(switch)
 
 
+def _names_fed(plugs: pd.DataFrame) -> set[str]:
+    return {name for names, _ in _fed(plugs) for name in names.split(", ")}
+
+
 def _feeds(names: str, switch: bool) -> str:  # noqa: FBT001 - of a row
     fed = [name for name in names.split(", ") if name]
     return listing([*fed, *(["the switch"] if switch else [])])
 
 
+def not_read(all_series: Sequence[Series], plugs: pd.DataFrame) -> list[str]:
+    """Return the divisions (axis `groups`) with a cell that was measured before plugs were read."""
+    known, fed = set(plugs["attempt_id"]), _names_fed(plugs)
+    return list(
+        dict.fromkeys(
+            deployments(str(series.params[GROUPS]))
+            for series in all_series
+            if users_at_once(series.params) > 1
+            for cell in series.measured
+            if fed.issuperset(cell.record.nodes) and known.isdisjoint(cell.done["attempt_id"])
+        )
+    )
+
+
 def without_plug(all_series: Sequence[Series], plugs: pd.DataFrame) -> list[str]:
     """Return nodes that took part and hang on no plug, in the order in which cells name them."""
-    fed = {name for names, _ in _fed(plugs) for name in names.split(", ")}
+    fed = _names_fed(plugs)
     used = dict.fromkeys(
         name for series in all_series for cell in series.measured for name in cell.record.nodes
     )

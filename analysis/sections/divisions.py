@@ -42,10 +42,7 @@ READ = (
     "the first one's first token to the last one's last; it is less where some end earlier. At "
     "once: the share of the window in which all generated; below 5 % nothing is added up."
 )
-NOT_KEPT = (
-    "Of several deployments at once, the times of single tokens are not in the report, and smart "
-    "plugs are not read."
-)
+NOT_KEPT = "Of several deployments at once, the times of single tokens are not in the report."
 ENOUGH = 0.8
 """Share of the window from which deployments count as at the same time."""
 SHOWN = {

@@ -15,6 +15,7 @@ from analysis.cells.wall import (
     PLUG_COLUMNS,
     PRICE_COLUMNS,
     electricity_rows,
+    not_read,
     plug_frame,
     typical_curve,
     wall_frame,
@@ -24,7 +25,7 @@ from analysis.charted import charted
 from analysis.charts.power import power_chart
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
-from analysis.text.wording import listing
+from analysis.text.wording import listing, nodes, percent
 
 AT_THE_WALL = (
     "Energy of whole devices at the socket, by smart plugs: power supplies, boards and disks are "
@@ -41,6 +42,20 @@ ERROR = (
     "Error, at most: from the steps of counters and the time between readings, median over trials. "
     "How well a plug is calibrated is not in it."
 )
+AT_ONCE = (
+    "Of several deployments at once, the window is from the start of the first root to the end of "
+    "the last: joules are those of all nodes, tokens those of all users, and a deployment that has "
+    "ended is in it until the last one ends. All at work: the share of the window in which all "
+    "roots ran."
+)
+IN_PART = (
+    "{series} on {nodes}: the roots of all ran in only {overlap} of the window. In the rest, nodes "
+    "that had ended or not begun are in the energy, too."
+)
+NOT_READ = (
+    "No figure for {division}: it was measured when plugs were not read for several deployments at "
+    "once."
+)
 NO_PLUG = "No figure for cells with {names}: not behind a plug."
 FAILED = (
     "A plug that gave no energy leaves its trials valid, and without energy at the wall. The "
@@ -50,6 +65,8 @@ PRICES = (
     "Next to each other: what tokens cost in electricity on own machines, and what APIs charge. "
     "Machines, their upkeep and cooling are not in the first."
 )
+ENOUGH = 0.8
+"""Share of the window from which deployments count as at the same time."""
 NO_PRICE = (
     "The inventory gives no price of electricity (herd_electricity_price), so own machines have "
     "tokens per watt-hour only."
@@ -74,7 +91,7 @@ def _blocks(study: Study, window: Sentence) -> Iterator[Block]:
         curve = typical_curve(study.all_series, study.tables.plugs, study.tables.power)
         if curve is not None:
             chart = power_chart(
-                curve.data, series=curve.series.label, on=curve.cell.nodes, block=curve.block
+                curve.data, series=curve.series.whole_label, on=curve.cell.nodes, block=curve.block
             )
             yield from charted([chart])
         yield from _prices(study, data)
@@ -95,11 +112,24 @@ def _figures(study: Study, data: pd.DataFrame, window: Sentence) -> Tabled:
     if data["idle_w"].notna().any():
         notes.append(say(IDLE))
     notes.append(say(ERROR))
+    notes += _at_once(study, data)
     if bare := without_plug(study.all_series, study.tables.plugs):
         notes.append(say(NO_PLUG, names=listing(bare, "or")))
     return Tabled(
         "Energy at the wall", _shown(data, columns), tuple(notes), File("energy-wall", data)
     )
+
+
+def _at_once(study: Study, data: pd.DataFrame) -> Iterator[Sentence]:
+    """Say which window cells of several deployments have, and where it is not that of all."""
+    known = data[data["overlap"].notna()]
+    if len(known):
+        yield say(AT_ONCE)
+    for row in known[known["overlap"] < ENOUGH].to_dict("records"):
+        on, share = nodes(int(row["nodes"])), percent(row["overlap"])
+        yield say(IN_PART, series=row["series"], nodes=on, overlap=share)
+    for division in not_read(study.all_series, study.tables.plugs):
+        yield say(NOT_READ, division=division)
 
 
 def _prices(study: Study, data: pd.DataFrame) -> Iterator[Tabled]:
@@ -134,4 +164,4 @@ def _shown(data: pd.DataFrame, columns: Mapping[str, str]) -> Table:
     told = {name: title for name, title in columns.items() if data[name].notna().any()}
     if "model" in told and len(data["model"].unique()) == 1:
         del told["model"]
-    return frame_table(data, told, percents=["error_share"])
+    return frame_table(data, told, percents=["error_share", "overlap"])

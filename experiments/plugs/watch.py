@@ -1,6 +1,6 @@
 """Plugs that are read once a second during a session, each by its own thread of the controller.
 
-A trial only marks two moments. It waits for no plug: what was read until then is what counts.
+A trial only marks two moments. It waits for no plug: what was read between them is what counts.
 """
 
 from __future__ import annotations
@@ -124,29 +124,25 @@ class PlugWatch:
                 reasons = [one.reason for one in samples if one.reason] or ["it did not answer"]
                 yield f"{watched.plug.name}: {reasons[-1]}; trials are measured without it"
 
-    def begin(self) -> float:
-        """Return the moment at which a window begins; several may be open at a time."""
-        return time.monotonic()
-
-    def end(
-        self, begun_s: float, nodes: Collection[str]
+    def between(
+        self, begun_s: float, ended_s: float, nodes: Collection[str]
     ) -> tuple[dict[str, PlugEnergy], list[PowerReading]]:
-        """Return what the plugs of these nodes counted until now, and that of the switch.
+        """Return what the plugs of these nodes counted in a window, and that of the switch.
 
         Args:
-            begun_s: what `begin` returned.
+            begun_s: of the window, by the monotonic clock.
+            ended_s: of the window; not later than now.
             nodes: names of the nodes of the trial's cell.
         """
-        ended_s = time.monotonic()
         found: dict[str, PlugEnergy] = {}
         readings: list[PowerReading] = []
         is_fed = any(set(nodes) & set(watched.plug.nodes) for watched in self._watched)
         for watched in self._watched if is_fed else ():
             plug = watched.plug
             if set(plug.nodes) & set(nodes) or not plug.nodes:
-                samples = watched.since(begun_s)
+                samples = [one for one in watched.since(begun_s) if one.at_s <= ended_s]
                 found[plug.name] = _energy(watched, samples, begun_s, ended_s)
-                readings += _readings(plug.name, samples, begun_s, ended_s)
+                readings += _readings(plug.name, samples, begun_s)
         return found, readings
 
 
@@ -181,13 +177,11 @@ def _without(known: PlugEnergy, reason: str) -> PlugEnergy:
     return known.model_copy(update={"reason": one_line(reason, 300)})
 
 
-def _readings(
-    name: str, samples: Sequence[Sample], begun_s: float, ended_s: float
-) -> list[PowerReading]:
+def _readings(name: str, samples: Sequence[Sample], begun_s: float) -> list[PowerReading]:
     """Return what was read in the window, and the last reading before it."""
     told = [
         PowerReading(name, one.at_s - begun_s, one.reading.watts, one.reading.counter_j)
         for one in samples
-        if one.reading is not None and one.at_s <= ended_s
+        if one.reading is not None
     ]
     return told[:: 1 + len(told) // MOST_READINGS]

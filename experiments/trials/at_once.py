@@ -45,7 +45,7 @@ def execute_at_once(deployments: Sequence[Deployment], execute: Execute) -> Exec
     Returns:
         What became of all together.
     """
-    started_at, begun = time.time(), time.perf_counter()
+    started_at, begun = time.time(), time.monotonic()
     running = [_Running(one, Execution(started_at=started_at)) for one in deployments]
     barrier = Barrier(len(running))
     threads = [
@@ -68,7 +68,7 @@ def execute_at_once(deployments: Sequence[Deployment], execute: Execute) -> Exec
             raise one.raised
     whole = _together(running, begun)
     whole.started_at = started_at
-    whole.trial_wall_s = time.perf_counter() - begun
+    whole.trial_wall_s = time.monotonic() - begun
     return whole
 
 
@@ -113,15 +113,20 @@ def _together(running: Sequence[_Running], begun: float) -> Execution:
         for name in ("readings", "energy", "logs", "beginnings", "weights"):
             getattr(whole, name).update(getattr(found, name))
         whole.software |= found.software
+        began_s, ended_s = found.window or (begun, begun)
         whole.deployments.append(
             DeploymentRecord(
-                nodes=_nodes(one.deployment), ended_s=max(0.0, found.root_ended - begun)
+                nodes=_nodes(one.deployment), began_s=began_s - begun, ended_s=ended_s - begun
             )
         )
         if found.root_wall_s is not None:
             whole.root_wall_s = max(found.root_wall_s, whole.root_wall_s or 0.0)
     if whole.cause is None and any(one.execution.cause for one in running):
         whole.blame(OTHER_FAILED)
+    windows = [one.execution.window for one in running]
+    known = [window for window in windows if window is not None]
+    if len(known) == len(windows):
+        whole.window = min(begun for begun, _ in known), max(ended for _, ended in known)
     return whole
 
 

@@ -26,7 +26,9 @@ class Execution:
         weights: node to the sha256 of the weights that its process read.
         software: nodes whose processes compute on a GPU that is software.
         link: the links of the nodes, where the matrix names them.
-        root_ended: when the controller heard that the root ended (`time.perf_counter`).
+        window: when its main process was started and when the controller heard that it ended, by
+            the monotonic clock; of several deployments from the first one's start to the last
+            one's end. None if one never ran.
         deployments: of several at once.
     """
 
@@ -45,7 +47,7 @@ class Execution:
     beginnings: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)
     software: set[str] = field(default_factory=set)
-    root_ended: float = 0.0
+    window: tuple[float, float] | None = None
     deployments: list[DeploymentRecord] = field(default_factory=list)
 
     def blame(self, cause: str) -> None:

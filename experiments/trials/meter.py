@@ -3,12 +3,15 @@
 The counters of the root's node are read by its helper just before it starts the process and just
 after that ended. Other nodes are asked then, at once, where they have counters or compute on a GPU:
 two round trips. Smart plugs are read by threads of the controller (`experiments/plugs/`): a trial
-only marks when it begins and ends.
+only marks when it begins and ends. Of several deployments at once, counters are read for each, and
+plugs once for all, when the last has ended: over one window, because a plug may feed nodes of more
+than one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 
 from collect.attempt import NodeEnergy
 from collect.plugs import POWER_FILE, power_file
@@ -58,14 +61,12 @@ class Meter:
     def begin(self) -> None:
         """The process is about to start."""
         self._before = self._ask()
-        self._begun_s = self._plugs.begin()
+        self._begun_s = time.monotonic()
 
     def end(self, reply: Reply) -> None:
         """It ended; `reply` is its node's."""
-        if self._plugs.are_there:
-            self._execution.plugs, readings = self._plugs.end(self._begun_s, self._taking_part)
-            if readings:
-                self._execution.logs[POWER_FILE] = power_file(readings)
+        self._execution.window = self._begun_s, time.monotonic()
+        note_plugs(self._plugs, self._taking_part, self._execution)
         after = self._ask()
         self._before[self._root] = reply.pairs("energy_before")
         after[self._root] = reply.pairs("energy_after")
@@ -86,6 +87,22 @@ class Meter:
         replies, silent = self._herd.ask_each(asked, "read its energy counters", ANSWER_S)
         self._execution.lose(silent, "its energy counters were read")
         return {node: reply.pairs("energy") for node, reply in replies.items()}
+
+
+def note_plugs(plugs: PlugWatch, nodes: Collection[str], execution: Execution) -> None:
+    """Put into an account what plugs counted in its window; nothing where it has none.
+
+    Args:
+        plugs: of the session.
+        nodes: names of the nodes of the trial's cell.
+        execution: the account.
+    """
+    if not plugs.are_there or execution.window is None:
+        return
+    begun_s, ended_s = execution.window
+    execution.plugs, readings = plugs.between(begun_s, ended_s, nodes)
+    if readings:
+        execution.logs[POWER_FILE] = power_file(readings)
 
 
 def energy_between(before: Reading, after: Reading) -> NodeEnergy | None:

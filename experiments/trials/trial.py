@@ -20,7 +20,7 @@ from experiments.trials.at_once import execute_at_once
 from experiments.trials.execution import Execution
 from experiments.trials.kept_workers import KeptWorker, KeptWorkers
 from experiments.trials.lookout import ANSWER_S, Lookout
-from experiments.trials.meter import Meter
+from experiments.trials.meter import Meter, note_plugs
 from experiments.trials.weights import WeightsRead, weights_path
 
 KEPT_S = 86_400.0
@@ -71,15 +71,18 @@ class TrialRunner:
         if len(deployments) == 1:
             return self.execute(deployments[0], name, keep=keep)
         self.stop_kept()
-        return execute_at_once(
+        whole = execute_at_once(
             deployments,
             lambda one, into, wait, is_first: self._for_several(is_shown=is_first).execute(
                 one, name, keep=False, wait=wait, into=into
             ),
         )
+        nodes = {node for one in whole.deployments for node in one.nodes}
+        note_plugs(self._plugs, nodes, whole)
+        return whole
 
     def _for_several(self, *, is_shown: bool) -> TrialRunner:
-        """Return what carries out one of several: plugs have one window, and one rate is shown."""
+        """Return what carries out one of several: plugs are read for all, one rate is shown."""
         return TrialRunner(
             self._herd, self._live if is_shown else lambda _: None, weights=self._weights
         )
@@ -227,7 +230,6 @@ class TrialRunner:
                 self._live,
             )
             reply = lookout.wait("run", deployment.deadline_s, execution)
-            execution.root_ended = time.perf_counter()
         except NodeLostError as error:
             self._herd.lose(error.node)
             execution.lose({error.node: str(error)}, f"the {root.role} was running there")

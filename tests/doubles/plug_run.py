@@ -25,6 +25,7 @@ def plug_in(
     idle_w: float = 3.0,
     broken: Mapping[str, str] | None = None,
     electricity: Mapping[str, Any] | None = None,
+    ended_s: Sequence[float] = (),
 ) -> Path:
     """Add to each attempt of a run what plugs counted; return the run.
 
@@ -36,6 +37,7 @@ def plug_in(
         idle_w: of every plug.
         broken: plug to the reason why it gave nothing.
         electricity: its price.
+        ended_s: when each of several deployments at once ended; all began at 0.
     """
     if electricity is not None:
         plan = json.loads((run / RUN_FILE).read_text())
@@ -48,6 +50,9 @@ def plug_in(
             name: _plug(fed, name, watts, window_s, idle_w, (broken or {}).get(name))
             for name, fed in own.items()
         }
+        if ended_s and record["deployments"]:
+            for one, end_s in zip(record["deployments"], ended_s, strict=True):
+                one |= {"began_s": 0.0, "ended_s": end_s}
         told = [
             PowerReading(name, at - 0.5, watts(name, at - 0.5), None)
             for name in own

@@ -25,6 +25,7 @@ from collect.ratings import Judgement, answer_hash
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, Price, SystemRecord
 from collect.tables import tables_of
 from collect.workloads import Perplexity
+from tests.doubles.absent_run import measure
 from tests.doubles.asked import API, Asked, make_asked
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.cost_run import cost_frames
@@ -40,6 +41,7 @@ from tests.doubles.run_frames import Outcomes, frame_of, make_frames
 from tests.doubles.together_run import combined, together_runs
 from tests.doubles.tuned_run import BASE, TUNED, asked_before_and_after, make_benchmark
 from tests.unit.test_agreement import GOOD, SCORED, manifest, run_folder, scores, tables, texts
+from tests.unit.test_groups_at_once import everywhere, study
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
 QUESTIONS = (
@@ -247,6 +249,15 @@ def _broken_plugs(folder: Path) -> Study:
     return _written(plug_in(run, fed, lambda *_: 5.0, broken={"one": reason}))
 
 
+def _plugs_at_once(folder: Path) -> Study:
+    """Two machines as two deployments, one of which ends early, and as one."""
+    result, _ = measure(folder, everywhere(folder), study("2x1", "1x2"), nodes=2)
+    plan = json.loads((result.folder / RUN_FILE).read_text())
+    (result.folder / RUN_FILE).write_text(json.dumps({**plan, "toolkit": "v1"}))
+    fed = {"one": (("pi1",), False), "two": (("pi2",), True)}
+    return _written(plug_in(result.folder, fed, lambda *_: 5.0, ended_s=(24.0, 60.0)))
+
+
 def _energy_unknown(_folder: Path) -> Study:
     run, tables = make_frames({(DLLAMA, 1): [10.0, 10.1]})
     nodes = {name: {**facts, "energy_obstacle": "no counter"} for name, facts in run.nodes.items()}
@@ -297,6 +308,7 @@ KINDS: Mapping[str, Callable[[Path], Study]] = {
     "smart plugs": _plugs,
     "smart plugs and prices": _plugs_and_prices,
     "broken smart plugs": _broken_plugs,
+    "smart plugs, several at once": _plugs_at_once,
     "ratings and judges": _rated,
     "cost model": _cost,
     "cost model, refused": _no_cost,

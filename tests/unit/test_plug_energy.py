@@ -150,9 +150,9 @@ def double() -> Iterator[PlugDouble]:
 def test_a_plug_is_asked_at_most_once_a_second(double: PlugDouble) -> None:
     plugs = PlugWatch([double.plug("p", "pi1")])
     for _ in range(4):
-        begun_s = plugs.begin()
+        begun_s = time.monotonic()
         time.sleep(0.8)
-        plugs.end(begun_s, ["pi1"])
+        plugs.between(begun_s, time.monotonic(), ["pi1"])
     plugs.close()
     apart_s = [b - a for a, b in zip(double.asked_s, double.asked_s[1:], strict=False)]
     assert len(double.asked_s) >= 3
@@ -165,7 +165,7 @@ def test_a_window_waits_for_no_plug(double: PlugDouble) -> None:
     time.sleep(0.1)
     begun_s = time.perf_counter()
     for _ in range(100):
-        found, _ = plugs.end(plugs.begin(), ["pi1"])
+        found, _ = plugs.between(time.monotonic(), time.monotonic(), ["pi1"])
     assert time.perf_counter() - begun_s < 0.1
     assert found["p"].joules is None
     plugs.close()
@@ -193,9 +193,9 @@ def test_what_a_reader_raises_ends_no_thread(monkeypatch: pytest.MonkeyPatch) ->
         return PlugReading(5.0, None, 0.1, 0.0)
 
     plugs = PlugWatch([Plug("p", "tasmota", "127.0.0.1", nodes=("pi1",))], lambda _: read)
-    begun_s = plugs.begin()
+    begun_s = time.monotonic()
     time.sleep(0.4)
-    found, _ = plugs.end(begun_s, ["pi1"])
+    found, _ = plugs.between(begun_s, time.monotonic(), ["pi1"])
     plugs.close()
     assert found["p"].joules is not None
 
@@ -205,13 +205,13 @@ def test_windows_of_several_trials_may_overlap(monkeypatch: pytest.MonkeyPatch) 
     reading = PlugReading(5.0, None, 0.1, 0.0)
     plug = Plug("p", "tasmota", "127.0.0.1", nodes=("pi1",))
     plugs = PlugWatch([plug], lambda _: lambda: reading)
-    first_s = plugs.begin()
+    first_s = time.monotonic()
     time.sleep(0.2)
-    second_s = plugs.begin()
+    second_s = time.monotonic()
     time.sleep(0.2)
-    first, _ = plugs.end(first_s, ["pi1"])
+    first, _ = plugs.between(first_s, time.monotonic(), ["pi1"])
     time.sleep(0.2)
-    second, readings = plugs.end(second_s, ["pi1"])
+    second, readings = plugs.between(second_s, time.monotonic(), ["pi1"])
     plugs.close()
     for found in (first, second):
         assert found["p"].joules == pytest.approx(5.0 * found["p"].window_s, rel=0.01)
@@ -226,7 +226,7 @@ def test_what_adding_up_raises_loses_no_trial(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(watch, "used_between", broken)
     plug = Plug("p", "tasmota", "127.0.0.1", nodes=("pi1",))
     plugs = PlugWatch([plug], lambda _: lambda: PlugReading(5.0, None, 0.1, 0.0))
-    found, _ = plugs.end(plugs.begin(), ["pi1"])
+    found, _ = plugs.between(time.monotonic(), time.monotonic(), ["pi1"])
     plugs.close()
     assert found["p"].reason == "its readings could not be added up (ZeroDivisionError)"
 
@@ -244,7 +244,7 @@ def test_plugs_of_other_nodes_and_a_lone_switch_are_in_no_trial() -> None:
         reader,
     )
     for nodes, expected in ((["pi1"], {"one", "rack"}), (["pi3"], set()), (["controller"], set())):
-        found, _ = plugs.end(plugs.begin(), nodes)
+        found, _ = plugs.between(time.monotonic(), time.monotonic(), nodes)
         assert set(found) == expected
     plugs.close()
     assert not [one for one in threading.enumerate() if one.name.startswith("plug ")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,12 @@ from analysis.study import study_of
 from analysis.within import blocks_in, charts_in, files_in
 from collect.account import Account
 from collect.tables import build_tables, tables_of
+from tests.doubles.absent_run import measure
 from tests.doubles.parts_run import make_parts_run
 from tests.doubles.plug_run import plug_in
 from tests.doubles.run_folder import make_run
+from tests.doubles.scripted import GENERATED_TOKENS
+from tests.unit.test_groups_at_once import everywhere, study
 
 EACH = {"one": (("pi1",), False), "two": (("pi2",), False)}
 
@@ -152,3 +156,44 @@ def test_readings_of_a_stranger_do_not_break_a_report(tmp_path: Path) -> None:
         path.write_bytes(hostile[: len(content)].ljust(len(content)))
     assert build_tables(run).power.empty
     report_of(run)
+
+
+def at_once(folder: Path) -> Path:
+    """Two deployments of one node each, one of which ends early, and one of two nodes."""
+    result, _ = measure(folder, everywhere(folder), study("2x1", "1x2"), nodes=2)
+    return plug_in(result.folder, EACH, lambda *_: 5.0, ended_s=(24.0, 60.0))
+
+
+def test_of_several_at_once_the_window_is_said_and_where_it_is_not_that_of_all(
+    tmp_path: Path,
+) -> None:
+    section, files = report_of(at_once(tmp_path))
+    data = files["energy-wall"].sort_values("j_per_token")
+    several, one = data.to_dict("records")
+
+    assert several["j_per_token"] == pytest.approx(600 / 2 / GENERATED_TOKENS)
+    assert several["tokens_per_wh"] == pytest.approx(3600 * 2 * GENERATED_TOKENS / 600)
+    assert several["overlap"] == pytest.approx(0.4)
+    assert one["j_per_token"] == pytest.approx(600 / GENERATED_TOKENS)
+    assert pd.isna(one["overlap"])
+    assert "from the start of the first root to the end of the last" in section
+    assert section.count("of all ran in only 40 % of the window") == 1
+    assert "one user of 2 at once, each of 1 node" not in section
+    assert "plugs were not read" not in section
+
+
+def test_what_was_measured_when_plugs_were_not_read_is_named(tmp_path: Path) -> None:
+    run = at_once(tmp_path)
+    for path in (run / "attempts").glob("*/attempt.json"):
+        record = json.loads(path.read_text())
+        if record.pop("deployments"):
+            record["deployments"] = [
+                {"nodes": ["pi1"], "ended_s": 9.0},
+                {"nodes": ["pi2"], "ended_s": 9.0},
+            ]
+            record["plugs"] = {}
+            path.write_text(json.dumps(record))
+    section, files = report_of(run)
+    assert len(files["energy-wall"]) == 1
+    assert "No figure for 2 at once, each of 1 node: it was measured when plugs" in section
+    assert "All at work" not in section

@@ -81,18 +81,13 @@ def test_known_loads_give_their_joules_within_the_stated_error(
     one = doubles.enter_context(PlugDouble("shelly_gen2", Constant(12.0), password=PASSWORD))
     two = doubles.enter_context(PlugDouble("tasmota", Square(3.0, 9.0, 1.3), decimals=1))
     windows: list[tuple[float, float]] = []
-    begin, end = watch.PlugWatch.begin, watch.PlugWatch.end
+    between = watch.PlugWatch.between
 
-    def beginning(self: watch.PlugWatch) -> float:
-        windows.append((begin(self), 0.0))
-        return windows[-1][0]
+    def noting(self: watch.PlugWatch, begun_s: float, ended_s: float, *given: Any) -> Any:  # noqa: ANN401 - passed on
+        windows.append((begun_s, ended_s))
+        return between(self, begun_s, ended_s, *given)
 
-    def ending(self: watch.PlugWatch, *given: Any) -> Any:  # noqa: ANN401 - passed on
-        windows[-1] = (windows[-1][0], time.monotonic())
-        return end(self, *given)
-
-    monkeypatch.setattr(watch.PlugWatch, "begin", beginning)
-    monkeypatch.setattr(watch.PlugWatch, "end", ending)
+    monkeypatch.setattr(watch.PlugWatch, "between", noting)
     result = measure(tmp_path, slow_machine, (one.plug("one", "pi1"), two.plug("two", "pi2")))
 
     assert [one.cause for one in attempts(result)] == [None, None]
@@ -200,21 +195,17 @@ def test_plugs_cost_trials_no_time(
     good = doubles.enter_context(PlugDouble("tasmota"))
     took_s: list[float] = []
 
-    def timed(name: str) -> None:
-        method = getattr(watch.PlugWatch, name)
+    between = watch.PlugWatch.between
 
-        def timing(self: watch.PlugWatch, *given: Any) -> Any:  # noqa: ANN401 - passed on
-            begun_s = time.perf_counter()
-            found = method(self, *given)
-            took_s.append(time.perf_counter() - begun_s)
-            return found
+    def timing(self: watch.PlugWatch, *given: Any) -> Any:  # noqa: ANN401 - passed on
+        begun_s = time.perf_counter()
+        found = between(self, *given)
+        took_s.append(time.perf_counter() - begun_s)
+        return found
 
-        monkeypatch.setattr(watch.PlugWatch, name, timing)
-
-    timed("begin")
-    timed("end")
+    monkeypatch.setattr(watch.PlugWatch, "between", timing)
     result = measure(tmp_path, machine, (bad.plug("a", "pi1"), good.plug("b", "pi2")), repeats=8)
 
     assert result.counts["done"] == 16
-    assert len(took_s) == 32
+    assert len(took_s) == 16
     assert statistics.median(took_s) < 0.001
