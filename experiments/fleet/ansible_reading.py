@@ -12,7 +12,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +25,11 @@ from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
 from ansible.template import Templar
 from ansible.vars.hostvars import HostVars
+
+try:
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # not promised by Ansible: without it, messages name no line
+    Origin = None
 
 GROUP = "cluster"
 PLUGS = "smart_plugs"
@@ -40,6 +45,7 @@ OWN_VARIABLES = (
     "lab_gateway",
     "lab_link_mbit",
 )
+PLUG_PREFIX = "plug_"
 PLUG_VARIABLES = (
     "ansible_host",
     "plug_kind",
@@ -79,10 +85,11 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
 
     Attributes:
         answer: `nodes`, `plugs` and `groups` (names of all), or else `unfinished`: the host, the
-            value that cannot be evaluated, and the reason. A plug has its `name` and `variables`,
-            a node has its `name`, `groups` and `variables`,
-            which of PASSWORDS are `given`, `connection`, how root is `become` there, and of
-            SSH_OPTIONS those that are set (`options`) with their `origins`.
+            value that cannot be evaluated, and the reason. Plugs and nodes have `name`,
+            `variables`, and their `places` (file and line) where Ansible knows them. A plug also
+            has its `place`; a node has its `groups`, which of PASSWORDS are `given`, `connection`,
+            how root is `become` there, and of SSH_OPTIONS those that are set (`options`) with
+            their `origins`.
     """
 
     answer: dict[str, Any]
@@ -131,8 +138,18 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
         return told
 
     def _plug(self, name: str) -> dict[str, Any]:
-        variables = self._finished(name, self._known(name), PLUG_VARIABLES)
-        return {"name": name, "variables": variables}
+        known = self._known(name)
+        own = [variable for variable in known if variable.startswith(PLUG_PREFIX)]
+        return {
+            "name": name,
+            # Of one that no plug has, only the name is of use.
+            "variables": {
+                **dict.fromkeys(name for name in own if name not in PLUG_VARIABLES),
+                **self._finished(name, known, PLUG_VARIABLES),
+            },
+            "places": _places(known, (*own, "ansible_host")),
+            "place": _place(self.inventory.get_host(name).name),
+        }
 
     def _node(self, name: str, password: str | None) -> dict[str, Any]:
         known = self._known(name)
@@ -160,11 +177,28 @@ class Reading(InventoryCLI):  # type: ignore[misc]  # Ansible ships no types
                 or constants.DEFAULT_BECOME_EXE,
             },
             "variables": finished(OWN_VARIABLES),
+            "places": _places(known, OWN_VARIABLES),
             "given": [variable for variable in PASSWORDS if known.get(variable)],
             "connection": str(connection or constants.DEFAULT_TRANSPORT),
             "options": {option: options[option] for option in set_options},
             "origins": {option: origins[option] for option in set_options},
         }
+
+
+def _places(known: Mapping[str, Any], variables: Iterable[str]) -> dict[str, str]:
+    """Return the file and line of variables: of their value, or where it can have none, its key."""
+    keys = {key: key for key in known}
+    found = {name: _place(known[name]) or _place(keys[name]) for name in variables if name in known}
+    return {name: place for name, place in found.items() if place}
+
+
+def _place(value: object) -> str:
+    """Return where Ansible read something, as `FILE, line N`; empty where it does not say."""
+    origin = None if Origin is None else Origin.get_tag(value)
+    if origin is None or origin.path is None or origin.line_num is None:
+        return ""
+    path = os.path.relpath(origin.path)
+    return f"{origin.path if path.startswith('..') else path}, line {origin.line_num}"
 
 
 @contextmanager

@@ -83,7 +83,7 @@ def read_cluster(
     return Cluster(
         tuple(_node(one, place) for one, place in zip(told, places, strict=True)),
         plugs=read_plugs(content["plugs"], [place.name for place in places]),
-        electricity=read_electricity(told[0]["variables"]),
+        electricity=read_electricity(told[0]["variables"], told[0]["places"]),
     )
 
 

@@ -36,8 +36,8 @@ class Digest:
             PlugError: it asks for something else.
         """
         scheme, _, rest = header.partition(" ")
-        told = parse_keqv_list([one for one in parse_http_list(rest) if "=" in one])
-        self._challenge = {name.lower(): value for name, value in told.items()}
+        fields = [one for one in parse_http_list(rest) if one.partition("=")[2]]
+        self._challenge = {name.lower(): value for name, value in parse_keqv_list(fields).items()}
         self._count = 0
         algorithm = self._challenge.get("algorithm", "MD5")
         if scheme.lower() != "digest" or algorithm.upper() != ALGORITHM:

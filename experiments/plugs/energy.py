@@ -138,7 +138,8 @@ def _require_whole(points: Sequence[_Point], reasons: Sequence[str]) -> None:
     for earlier, later in pairwise(counters):
         if later < earlier:
             raise PlugError(
-                f"its counter went back from {earlier:.0f} to {later:.0f} J: it was restarted"
+                f"its counter went back from {earlier:.0f} to {later:.0f} J: it was restarted, or "
+                "its counter began again"
             )
 
 

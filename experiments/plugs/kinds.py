@@ -70,7 +70,7 @@ def _gen1(told: Mapping[str, Any], _channel: int) -> Figures:
 def _gen2(told: Mapping[str, Any], _channel: int) -> Figures:
     if told.get("errors"):
         raise PlugError("it reports errors of its meter")
-    return told["apower"], told.get("aenergy", {}).get("total")
+    return told["apower"], (told.get("aenergy") or {}).get("total")
 
 
 def _tasmota(told: Mapping[str, Any], channel: int) -> Figures:

@@ -105,16 +105,23 @@ class PlugWatch:
         """Whether the inventory has plugs."""
         return bool(self._watched)
 
-    def read_idle(self) -> Iterator[str]:
+    def read_idle(self, absent: Collection[str] = ()) -> Iterator[str]:
         """Read the power of nodes that do nothing yet; yield a line about each plug.
 
         It takes a second for each reading, and no longer if plugs do not answer.
+
+        Args:
+            absent: names of nodes that are off, or at work for another, and may take part later:
+                what their plugs measure now is no idle power.
         """
         seconds = (IDLE_READINGS - 0.5) * EVERY_S
         yield f"Reading what smart plugs measure while the nodes are idle ({seconds:.0f} s)."
         begun_s = time.monotonic()
         time.sleep(seconds)
         for watched in self._watched:
+            if away := [name for name in watched.plug.nodes if name in absent]:
+                yield f"{watched.plug.name}: not idle power, because {', '.join(away)} is away"
+                continue
             samples = watched.since(begun_s)
             known = [one.reading.watts for one in samples if one.reading is not None]
             if known:

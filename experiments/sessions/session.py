@@ -20,7 +20,7 @@ from experiments.disk.reserve import reserved, room_for
 from experiments.engines import ENGINES
 from experiments.engines.base import Cell, Deployment
 from experiments.engines.several import deploy_all
-from experiments.fleet.cluster import CONTROLLER
+from experiments.fleet.cluster import CONTROLLER, LEFT_OUT
 from experiments.links.keeper import KeeperError
 from experiments.links.links import Links
 from experiments.nodes.herd import Herd
@@ -123,7 +123,9 @@ class Session:
     def _read_idle(self) -> None:
         """Read what the machines take that do nothing yet, where plugs count it."""
         if self._plugs.are_there and not all(map(self._must_wait, self._pending())):
-            for line in self._plugs.read_idle():
+            reasons = self._herd.reasons()
+            absent = [name for name, reason in reasons.items() if reason != LEFT_OUT]
+            for line in self._plugs.read_idle(absent):
                 self._progress.note(line)
 
     def _extend(self) -> bool:

@@ -78,6 +78,8 @@ class PlugDouble:
         decimals: of Tasmota's `Power`, which has none by default.
         fault: what is wrong with it, one of `FAULTS`; may be set while it runs.
         reset_j: is taken from its counter: it was restarted.
+        late_s: how long it takes to answer; it reads its meter then.
+        wraps_j: its counter begins again after so many joules; 0 for never.
         asked_s: when it was asked, by the monotonic clock; a challenge counts once.
         heard: the requests as they came, with their headers.
     """
@@ -90,6 +92,8 @@ class PlugDouble:
     decimals: int = 0
     fault: str | Callable[[], str] = ""
     reset_j: float = 0.0
+    late_s: float = 0.0
+    wraps_j: float = 0.0
     begun_j: float = 1_000_000.0
     asked_s: list[float] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
@@ -172,6 +176,7 @@ class PlugDouble:
         if refused is not None:
             return refused
         self.asked_s.append(time.monotonic())
+        self._ended.wait(self.late_s)
         if fault in CONTENTS:
             return CONTENTS[fault]
         path = urlsplit(request.path)
@@ -186,6 +191,8 @@ class PlugDouble:
         counted_s = now_s - now_s % self.updates_s if self.updates_s else now_s
         counter_j = self.begun_j + self.load.joules(counted_s) - self.load.joules(START_S)
         counter_j -= self.reset_j
+        if self.wraps_j:
+            counter_j %= self.wraps_j
         if self.kind == "shelly_gen1" and path == "/meter/0":
             return (
                 f'{{"power":{watts:.2f},"overpower":0.00,"is_valid":true,"timestamp":{time.time():.0f},'

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from collect.plugs import POWER_COLUMNS, PowerReading, power_file, read_power
-from experiments.fleet.cluster import Plug
+from experiments.fleet.cluster import Plug, PlugKind
 from experiments.plugs import watch
 from experiments.plugs.energy import Sample, used_between
 from experiments.plugs.http import PlugError
@@ -248,3 +248,78 @@ def test_plugs_of_other_nodes_and_a_lone_switch_are_in_no_trial() -> None:
         assert set(found) == expected
     plugs.close()
     assert not [one for one in threading.enumerate() if one.name.startswith("plug ")]
+
+
+@pytest.mark.parametrize("kind", ["shelly_gen1", "shelly_gen2", "tasmota"])
+def test_answers_that_are_late_make_the_error_larger(
+    kind: PlugKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.1)
+    load = Square(5.0, 25.0, 2.0)
+    with PlugDouble(kind, load) as soon, PlugDouble(kind, load, late_s=0.45) as late:
+        plugs = PlugWatch([soon.plug("soon", "pi1"), late.plug("late", "pi2")])
+        time.sleep(0.6)
+        begun_s = time.monotonic()
+        time.sleep(5.0)
+        ended_s = time.monotonic()
+        found, _ = plugs.between(begun_s, ended_s, ["pi1", "pi2"])
+        plugs.close()
+        known_j = late.joules(begun_s, ended_s)
+    for one in found.values():
+        assert one.joules is not None
+        assert one.error_j is not None
+        assert abs(one.joules - known_j) <= one.error_j
+    assert (found["late"].error_j or 0) > 2 * (found["soon"].error_j or 1e9)
+
+
+def test_a_counter_that_wraps_or_is_reset_within_a_window_leaves_no_energy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.1)
+    with PlugDouble("shelly_gen2", Constant(500.0), wraps_j=400.0, begun_j=0.0) as wraps:
+        plugs = PlugWatch([wraps.plug("p", "pi1")])
+        begun_s = time.monotonic()
+        time.sleep(1.5)
+        found, _ = plugs.between(begun_s, time.monotonic(), ["pi1"])
+        wraps.wraps_j = 0.0
+        time.sleep(0.3)
+        begun_s = time.monotonic()
+        time.sleep(0.8)
+        after, _ = plugs.between(begun_s, time.monotonic(), ["pi1"])
+        plugs.close()
+    assert found["p"].joules is None
+    assert "it was restarted, or its counter began again" in str(found["p"].reason)
+    assert after["p"].joules == pytest.approx(500 * after["p"].window_s, rel=0.01)
+
+
+def test_a_counter_that_leaps_is_not_believed() -> None:
+    made = samples(Constant(12.0), until_s=600.0, step_j=3.6)
+    made[300:] = [
+        Sample(s.at_s, PlugReading(12.0, s.reading.counter_j + 4e6, 0.1, 3.6))
+        for s in made[300:]
+        if s.reading is not None and s.reading.counter_j is not None
+    ]
+    used = used_between(made, 0.0, 600.0)
+    assert used.by == "power"
+    assert used.joules == pytest.approx(7200.0)
+
+
+def test_what_a_plug_of_an_absent_node_measures_is_no_idle_power(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watch, "EVERY_S", 0.02)
+    told = {"on": 3.0, "off": 0.4, "strip": 9.0}
+
+    def reader(plug: Plug) -> Callable[[], PlugReading]:
+        return lambda: PlugReading(told[plug.name], None, 0.1, 0.0)
+
+    fed = {"on": ("pi1",), "off": ("pi2",), "strip": ("pi2x", "pi3")}
+    plugs = PlugWatch([Plug(name, "tasmota", "h", nodes=nodes) for name, nodes in fed.items()],
+                      reader)  # fmt: skip
+    said = list(plugs.read_idle(absent=["pi2", "pi3"]))
+    found, _ = plugs.between(time.monotonic(), time.monotonic(), ["pi1", "pi2", "pi3"])
+    plugs.close()
+    assert {name: one.idle_w for name, one in found.items()} == {
+        "on": 3.0, "off": None, "strip": None,
+    }  # fmt: skip
+    assert "off: not idle power, because pi2 is away" in said

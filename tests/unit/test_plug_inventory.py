@@ -121,6 +121,80 @@ def test_nothing_hangs_on_two_plugs() -> None:
         plugs({"plug_switch": True}, {"plug_nodes": ["pi2"], "plug_switch": True})
 
 
+def test_a_meter_is_one_plug() -> None:
+    here = {"ansible_host": "192.0.2.5"}
+    with pytest.raises(HerdError, match="p2 has the address, port and channel of p1"):
+        plugs(here, {**here, "plug_nodes": ["pi2"]})
+    assert len(plugs(here, {**here, "plug_nodes": ["pi2"], "plug_channel": 1})) == 2
+
+
+def test_a_node_is_no_plug() -> None:
+    with pytest.raises(HerdError, match="pi1 is in group cluster and in group smart_plugs"):
+        read_plugs([{"name": "pi1", "variables": {"plug_nodes": ["pi2"]}}], NODES)
+
+
+YAML = """\
+all:
+  vars:
+    herd_electricity_price: dear
+    herd_electricity_currency: EUR
+  children:
+    cluster:
+      hosts: {pi1: {ansible_host: 192.0.2.1}}
+    smart_plugs:
+      vars:
+        plug_kind: tasmota
+      hosts:
+        p1:
+          plug_nodes: [pi1]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        (": dear", ": dear", "hosts.yml, line 3: herd_electricity_price and herd_"),
+        ("kind: tasmota", "kind: fritz", "hosts.yml, line 10: plug_kind of the plug `p1` is `fri"),
+        ("s: [pi1]", "s: [pi1, pi9]", "hosts.yml, line 13: plug_nodes of the plug `p1` is `pi9`"),
+        ("plug_nodes: [pi1]", "plug_chanel: 1", "line 13: plug_chanel of the plug `p1` is not kno"),
+        ("plug_nodes: [pi1]", "plug_port: 0", "hosts.yml, line 12: the plug p1 feeds nothing"),
+        ("s: [pi1]", "s: [pi1]\n          plug_port: 0", "line 14: plug_port of the plug `p1`"),
+        ("s: [pi1]", "s: [pi1]\n          plug_switch: maybe", "line 14: plug_switch of"),
+        (
+            "s: [pi1]",
+            "s: [pi1]\n        p2:\n          plug_nodes: [pi1]",
+            "line 15: pi1 hangs on p",
+        ),
+        (
+            "        plug_kind: tasmota",
+            "        plug_user: me",
+            "line 12: plug_kind of the plug `p1` is mi",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_its_line(
+    tmp_path: Path, before: str, after: str, message: str
+) -> None:
+    text = YAML.replace(before, after, 1)
+    (tmp_path / "hosts.yml").write_text(text if after == ": dear" else text.replace("dear", "1.5"))
+    with pytest.raises(HerdError) as caught:
+        read_cluster(tmp_path, str(tmp_path / "hosts.yml"))
+    assert message in str(caught.value)
+
+
+def test_a_misspelt_variable_in_ini_form_is_refused_with_its_line(tmp_path: Path) -> None:
+    hosts = inventory(tmp_path, f"{CLUSTER}[smart_plugs]\np plug_kind=tasmota plug_node=pi1\n")
+    with pytest.raises(HerdError, match=r", line 5: plug_node of the plug `p` is not known; did"):
+        read_cluster(tmp_path, hosts)
+
+
+def test_a_variable_that_is_empty_is_as_one_that_is_not_there(tmp_path: Path) -> None:
+    text = YAML.replace("dear", "1.5").replace("s: [pi1]", "s: [pi1]\n          plug_switch:")
+    (tmp_path / "hosts.yml").write_text(text)
+    (plug,) = read_cluster(tmp_path, str(tmp_path / "hosts.yml")).plugs
+    assert not plug.feeds_switch
+
+
 def test_a_password_is_in_no_message() -> None:
     with pytest.raises(HerdError) as caught:
         plugs({"plug_password": "s3cret", "plug_kind": "s3"})
