@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -61,8 +62,8 @@ def _chart(name: str, title: str, column: str, systems: Sequence[SystemAnswers])
             say(UNTIMED, systems=listing(untimed)) if untimed else "",
         ]
     )
-    figure = _figure(data, systems)
-    return Chart(name, title, understanding, data, figure, description=said.waiting(data))
+    draw = partial(_figure, data, systems)
+    return Chart(name, title, understanding, data, draw, description=said.waiting(data))
 
 
 def _bars(data: pd.DataFrame) -> list[str]:

@@ -8,6 +8,7 @@ are ratios of speeds, paired by block; both are empty where a GPU is software.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -81,7 +82,7 @@ def addition_chart(setups: Sequence[Setup]) -> Chart:
         "Sets of machines",
         understanding,
         data,
-        _figure(setups, notes),
+        partial(_figure, setups, notes),
         footnotes,
         say("Tokens/s: {shown}.", shown=listing(told)),
     )

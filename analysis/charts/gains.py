@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
@@ -43,7 +45,7 @@ def gain_chart(data: pd.DataFrame) -> Chart | None:
         title=TITLE,
         understanding=READ,
         data=data,
-        figure=_figure(panels[:MOST_DRAWN]),
+        draw=partial(_figure, panels[:MOST_DRAWN]),
         description=together(_said(rows) for rows in panels[:MOST_DRAWN]),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -58,7 +59,7 @@ def law_chart(found: Sequence[LawsOf]) -> Chart | None:
         title="Speed over nodes and the laws",
         understanding=together([say(READ), say(REFUSED) if misses else "", cut]),
         data=data,
-        figure=_figure(data, drawn),
+        draw=partial(_figure, data, drawn),
         description=together([_said(laws) for laws in drawn]),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import matplotlib as mpl
 import numpy as np
@@ -54,7 +55,7 @@ def noise_chart(twice: Iterable[Twice], floors: Mapping[str, Floor]) -> Chart | 
         title="Identical arms",
         understanding=understanding,
         data=data,
-        figure=_figure(drawn, floors),
+        draw=partial(_figure, drawn, floors),
         description=say("Arm a in times of arm b: {shown}.", shown=listing(told)),
     )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import matplotlib as mpl
 import pandas as pd
@@ -65,7 +66,7 @@ def place_chart(all_contests: Sequence[Contests]) -> Chart:
         "Machines alone and together",
         together([say(READ), *legend_of(data)]),
         data,
-        _figure(all_contests),
+        partial(_figure, all_contests),
         (),
         say("Tokens/s: {shown}.", shown=listing(told)),
     )

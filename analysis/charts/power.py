@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
@@ -30,6 +32,18 @@ def power_chart(data: pd.DataFrame, *, series: str, on: int, block: int) -> Char
         block: of the trial.
     """
     names = list(dict.fromkeys(data["plug"]))
+    return Chart(
+        name="power",
+        title=TITLE,
+        understanding=say(READ, series=series, nodes=nodes(on), block=block),
+        data=data,
+        draw=partial(_figure, data),
+        description=together(_said(data[data["plug"] == name]) for name in names),
+    )
+
+
+def _figure(data: pd.DataFrame) -> Figure:
+    names = list(dict.fromkeys(data["plug"]))
     looks = style.looks(names)
     with mpl.rc_context(dict(style.RC)):
         figure = Figure(figsize=(style.WIDTH_IN, style.PANEL_IN), layout="constrained")
@@ -46,14 +60,7 @@ def power_chart(data: pd.DataFrame, *, series: str, on: int, block: int) -> Char
                 axes.axhline(idle_w, color=look.color, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_ylim(bottom=0)
         figure.legend(loc="outside upper left", ncols=2)
-    return Chart(
-        name="power",
-        title=TITLE,
-        understanding=say(READ, series=series, nodes=nodes(on), block=block),
-        data=data,
-        figure=figure,
-        description=together(_said(data[data["plug"] == name]) for name in names),
-    )
+    return figure
 
 
 def _said(own: pd.DataFrame) -> str:

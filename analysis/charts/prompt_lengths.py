@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -67,7 +68,7 @@ def _rates(name: str, title: str, found: Sequence[Lengths], of: Of) -> Chart | N
         title=title,
         understanding=together([say(RATES), _cut(panels)]),
         data=data,
-        figure=_figure(panels, "prompt_tokens", "tokens of the prompt", "tokens/s"),
+        draw=partial(_figure, panels, "prompt_tokens", "tokens of the prompt", "tokens/s"),
         description=together([_said(own) for own in list(panels.values())[:MOST_PANELS]]),
     )
 
@@ -177,7 +178,7 @@ def position_chart(found: Sequence[Positions]) -> Chart | None:
         title="Time of a token by its position",
         understanding=together([say(TIMES), _cut(panels)]),
         data=data,
-        figure=_figure(panels, "position", "position in the text", "ms per token"),
+        draw=partial(_figure, panels, "position", "position in the text", "ms per token"),
         description=together([_over(one) for one in found[:MOST_PANELS]]),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -63,7 +64,7 @@ def together_chart(choices: Sequence[Choice]) -> Chart | None:
         title="One user against all users",
         understanding=together([say(READ), say(SUMMED) if has_sums else "", cut]),
         data=data,
-        figure=_figure(panels[:MOST_PANELS]),
+        draw=partial(_figure, panels[:MOST_PANELS]),
         description=together([_said(own) for own in panels[:MOST_PANELS]]),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -221,7 +222,7 @@ def _chart(used: Sequence[GroupFit]) -> Chart:
         title="Terms of a token's time",
         understanding=together([READ, *([TOGETHER] if alike else [])]),
         data=data[["series", "model", "nodes", *(f"{t}_ms" for t in TERMS), "measured_ms"]],
-        figure=term_bars(data),
+        draw=partial(term_bars, data),
         description=say("Milliseconds: {found}.", found=listing(list(told))),
     )
 

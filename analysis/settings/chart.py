@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import matplotlib as mpl
 import pandas as pd
@@ -46,10 +47,6 @@ def setting_chart(found: TuningResult, row: Compared | None) -> Chart | None:
         return None
     names = list(dict.fromkeys(data["setting"]))
     measured = sum(one.gain is not None for one in found.tried)
-    with mpl.rc_context(dict(style.RC)):
-        size = (style.WIDTH_IN, HEAD_IN + ROW_IN * len(names))
-        figure = Figure(figsize=size, layout="constrained")
-        _draw(figure.add_subplot(xlabel="times as fast as the default"), data, names)
     parts = [say(READ), say(CONFIRMATION) if row else ""]
     parts += [say(CUT, drawn=MOST, all=plural(measured, "setting"))] if measured > MOST else []
     return Chart(
@@ -57,9 +54,17 @@ def setting_chart(found: TuningResult, row: Compared | None) -> Chart | None:
         title="Settings next to the default",
         understanding=together(filter(None, parts)),
         data=data,
-        figure=figure,
+        draw=partial(_figure, data, names),
         description=_said(data, row),
     )
+
+
+def _figure(data: pd.DataFrame, names: list[str]) -> Figure:
+    with mpl.rc_context(dict(style.RC)):
+        size = (style.WIDTH_IN, HEAD_IN + ROW_IN * len(names))
+        figure = Figure(figsize=size, layout="constrained")
+        _draw(figure.add_subplot(xlabel="times as fast as the default"), data, names)
+    return figure
 
 
 def _rows(found: TuningResult, row: Compared | None) -> Iterator[tuple[object, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -49,9 +51,9 @@ def timeline_chart(course: Course) -> Chart | None:
             say(HEAT) if has_heat else "",
         ]
     )
-    figure = _figure(data, keys, has_heat)
+    draw = partial(_figure, data, keys, has_heat)
     return Chart(
-        "timeline", "The run over time", understanding, data, figure,
+        "timeline", "The run over time", understanding, data, draw,
         description=said.over_time(data),
     )  # fmt: skip
 

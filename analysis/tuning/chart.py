@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import matplotlib as mpl
 import pandas as pd
@@ -70,7 +71,7 @@ def change_chart(rows: Sequence[Changed]) -> Chart | None:
     )
     return Chart(
         "gained-and-forgotten", "Gained and forgotten", understanding,
-        frame_of(found), _figure(drawn, kinds), description=_described(found),
+        frame_of(found), partial(_figure, drawn, kinds), description=_described(found),
     )  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def curve_chart(records: Sequence[TunedRecord]) -> Chart | None:
     understanding = together([say(CURVE_READ), say(OVERFITTED) if has_both else ""])
     told = [_course(str(name), rows) for name, rows in data.groupby("tuned", sort=False)]
     return Chart(
-        "tuning-curve", "Loss during training", understanding, data, _curves(data),
+        "tuning-curve", "Loss during training", understanding, data, partial(_curves, data),
         description=say("{all}.", all=together(told, "; ")),
     )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 
 import matplotlib as mpl
 import pandas as pd
@@ -50,11 +51,6 @@ def speed_chart(what: str, found: Sequence[SpeedChange], margin: float) -> Chart
     most = sorted(found, key=lambda one: -abs(one.means.log))[:MOST]
     drawn = [one for one in found if one in most]
     data = pd.DataFrame(map(_row, drawn), columns=list(COLUMNS))
-    with mpl.rc_context(dict(style.RC)):
-        lines = max(_name(one).count("\n") for one in drawn)
-        size = (style.WIDTH_IN, HEAD_IN + (ROW_IN + LINE_IN * lines) * len(drawn))
-        figure = Figure(figsize=size, layout="constrained")
-        _draw(figure.add_subplot(xlabel=AXIS), drawn, margin)
     parts = [say(READ, margin=within(margin)), say(CUT, most=MOST) if len(found) > MOST else ""]
     told = [say(TOLD, cell=one.asked.name, ratio=_ratio(one.means.ratio)) for one in drawn]
     return Chart(
@@ -62,9 +58,18 @@ def speed_chart(what: str, found: Sequence[SpeedChange], margin: float) -> Chart
         title=say(TITLE, what=what),
         understanding=" ".join(filter(None, parts)),
         data=data,
-        figure=figure,
+        draw=partial(_figure, drawn, margin),
         description=say(ALL_TOLD, cells=listing(told)),
     )
+
+
+def _figure(drawn: Sequence[SpeedChange], margin: float) -> Figure:
+    with mpl.rc_context(dict(style.RC)):
+        lines = max(_name(one).count("\n") for one in drawn)
+        size = (style.WIDTH_IN, HEAD_IN + (ROW_IN + LINE_IN * lines) * len(drawn))
+        figure = Figure(figsize=size, layout="constrained")
+        _draw(figure.add_subplot(xlabel=AXIS), drawn, margin)
+    return figure
 
 
 def _name(one: SpeedChange) -> str:

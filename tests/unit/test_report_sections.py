@@ -293,7 +293,7 @@ def test_a_notebook_has_a_recipe_for_every_chart(made: list[Section]) -> None:
 def a_chart() -> Chart:
     return Chart(
         "new-chart", "A new chart", "How to read it.", pd.DataFrame({"value": [1.5, 2.5]}),
-        Drawing(), tuple(f"reason {n}" for n in range(1, 11)), "1.5 and 2.5.",
+        Drawing, tuple(f"reason {n}" for n in range(1, 11)), "1.5 and 2.5.",
     )  # fmt: skip
 
 
