@@ -130,9 +130,15 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str, most: int = 400) -> str:
-    """The text on one line, visible, cut with `…` after `most` characters."""
+    """The text on one line, visible; of more than `most` characters the first words and `…`.
+
+    A word of more than half of them is cut within.
+    """
     flat = re.sub(r"\s+", " ", visible(text[: 4 * most])).strip()
-    return flat if len(flat) <= most else f"{flat[: most - 1]}…"
+    if len(flat) <= most:
+        return flat
+    words = flat[:most].rpartition(" ")[0].rstrip()
+    return f"{words if len(words) >= most // 2 else flat[: most - 1]}…"
 
 
 def _acts(character: str) -> bool:

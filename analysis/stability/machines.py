@@ -22,6 +22,8 @@ SLOWED = (
     "Nodes were throttled: {nodes}. Such attempts do not count, but a cluster in use is as slow as "
     "they are: cool the nodes, or use a stronger power supply."
 )
+SLOW = "{node} in {throttled_attempts:.0f} of {attempts}"
+SLOW_AND_WHY = "{node} in {throttled_attempts:.0f} of {attempts} ({throttling})"
 NO_THROTTLING = "No node reports whether it was throttled."
 UNKNOWN_THROTTLING = "Not reported whether throttled: {nodes}."
 NO_HEAT = "No node reports its temperature."
@@ -108,18 +110,25 @@ def _throttled(row: dict[Any, Any]) -> str:
         return NOT_TOLD
     times = int(row["throttled_attempts"])
     silent = row["attempts"] - row["told_throttling"]
-    words = (
-        say(
-            "in {times}: {throttling}", times=plural(times, "attempt"), throttling=row["throttling"]
-        )
-        if times
-        else "never"
-    )
+    words = _slowed(row, times) if times else "never"
     return (
         say("{words}; {not_told} in {silent}", words=words, not_told=NOT_TOLD, silent=silent)
         if silent
         else words
     )
+
+
+def _slowed(row: dict[Any, Any], times: int) -> str:
+    """How often a node was throttled, and by what where it reports more than that."""
+    attempts = plural(times, "attempt")
+    if further := _further(row):
+        return say("in {times}: {throttling}", times=attempts, throttling=further)
+    return say("in {times}", times=attempts)
+
+
+def _further(row: dict[Any, Any]) -> str:
+    """What a node reports in addition to being throttled."""
+    return ", ".join(one for one in row["throttling"].split(", ") if one != BITS[2])
 
 
 def _span(low: float | None, high: float | None) -> str:
@@ -133,17 +142,18 @@ def machine_sentences(frame: pd.DataFrame) -> tuple[str, ...]:
     slowed = [row for row in frame.to_dict("records") if (row["throttled_attempts"] or 0) > 0]
     if not slowed:
         return ()
-    told = [
-        say(
-            "{node} in {throttled_attempts:.0f} of {attempts} ({throttling})",
-            node=row["node"],
-            throttled_attempts=row["throttled_attempts"],
-            attempts=plural(row["attempts"], "attempt"),
-            throttling=row["throttling"],
-        )
-        for row in slowed
-    ]
-    return (say(SLOWED, nodes=_listing(told)),)
+    return (say(SLOWED, nodes=_listing([_named_slow(row) for row in slowed])),)
+
+
+def _named_slow(row: dict[Any, Any]) -> str:
+    further = _further(row)
+    return say(
+        SLOW_AND_WHY if further else SLOW,
+        node=row["node"],
+        throttled_attempts=row["throttled_attempts"],
+        attempts=plural(row["attempts"], "attempt"),
+        **({"throttling": further} if further else {}),
+    )
 
 
 def silence(frame: pd.DataFrame) -> str:

@@ -60,3 +60,14 @@ def test_what_acts_on_a_terminal_is_shown() -> None:
         "a\\x1b]52;c;Zm9v\\x07\\x9b2J\\x0d\\u202eb\n\t한글👨\u200d👩"
     )
     assert one_line("a\n\n b" + "c" * 1000, most=10) == "a bcccccc…"
+
+
+def test_a_line_is_cut_at_the_end_of_a_word() -> None:
+    text = "Two nodes are slower than one."
+    for most in range(len(text)):
+        cut = one_line(text, most)
+        assert len(cut) <= max(most, 1)
+        if most > 9:
+            assert text.startswith(f"{cut[:-1]} ")
+    assert one_line(text, len(text)) == text
+    assert one_line("Zwei " + "x" * 100, 20) == "Zwei xxxxxxxxxxxxxx…"

@@ -184,9 +184,10 @@ def test_a_node_that_does_not_tell_is_not_called_unthrottled() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"throttled_after": 0b0100}, "throttled"),
+        ({"throttled_after": 0b0100}, ""),
         ({"throttled_meanwhile": 0b0001}, "under-voltage"),
-        ({"throttled_after": 1 << 18}, "throttled"),
+        ({"throttled_meanwhile": 0b0101}, "under-voltage"),
+        ({"throttled_after": 1 << 18}, ""),
         ({"throttled_before": 1 << 18, "throttled_after": 1 << 18}, None),
         ({"throttled_after": 0b1000}, "soft temperature limit"),
     ],
@@ -198,7 +199,11 @@ def test_throttling_bits_are_told_in_words_with_a_remedy(
     if words is None:
         assert told == ""
     else:
-        assert f"pi1 in 1 of 2 attempts ({words})" in told
+        reason = f" ({words})" if words else ""
+        assert f": pi1 in 1 of 2 attempts{reason}. Such" in told
+        table = node_table(readings({}, row))
+        assert table is not None
+        assert table.rows[0][2].text == "in 1 attempt" + (f": {words}" if words else "")
         assert "cool the nodes" in told
 
 
