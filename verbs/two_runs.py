@@ -7,8 +7,8 @@ from invoke.exceptions import Exit
 
 from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 
-REGRESSION = 3
-"""Exit code where a limit is broken: another one than for errors."""
+REGRESSION, UNFINISHED = 3, 4
+"""Exit codes where a limit is broken, and where the contender lacks what it takes to judge it."""
 
 
 @verb(
@@ -16,7 +16,8 @@ REGRESSION = 3
     help={
         "baseline": "the run that is compared with: a name in results/, or the path of a folder",
         "contender": "the run that is looked at: the same",
-        "fail-below": "exit with 3 if a speed is shown to be slower by more than that, such as 5%",
+        "fail-below": "exit with 3 if a speed is shown to be slower by more than that, such as 5%; "
+        "with 4 if the contender is not finished",
         "assume": "by how much two runs of the same differ at most in 95 % of cases, where too few "
         "of them are there to measure it (default 3%)",
         "json": JSON_HELP,
@@ -54,3 +55,5 @@ def compare_runs(
             say(line)
     if found.is_regression:
         raise Exit(code=REGRESSION)
+    if fail_below is not None and found.unfinished:
+        raise Exit(code=UNFINISHED)

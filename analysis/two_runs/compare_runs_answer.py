@@ -125,6 +125,8 @@ class CompareRunsAnswer(JsonAnswer):
         limit: of `--fail-below`, as a share; null without it.
         is_regression: the limit is broken; the exit code is 3 then.
         lost: cells that the baseline measured, whose trials all failed in the contender.
+        unfinished: cells that the baseline measured, where the contender has trials left, or too
+            few for a verdict; with a limit that is not broken the exit code is 4 then.
         margin: relative difference below which two speeds count as the same.
         page: file of the page.
     """
@@ -137,6 +139,7 @@ class CompareRunsAnswer(JsonAnswer):
     limit: float | None
     is_regression: bool
     lost: tuple[str, ...]
+    unfinished: tuple[str, ...]
     margin: float
     between: tuple[RunsDiffer, ...]
     speeds: tuple[ComparedSpeed, ...]
@@ -157,6 +160,7 @@ def compare_runs_answer(found: TwoRuns, page: Path) -> CompareRunsAnswer:
         limit=found.asked.limit,
         is_regression=found.is_regression,
         lost=tuple(pair.name for pair in found.lost),
+        unfinished=tuple(pair.name for pair in found.unfinished),
         margin=found.margin,
         between=tuple(
             RunsDiffer(what=what, bound=one.bound, is_assumed=one.is_assumed, runs=one.runs)

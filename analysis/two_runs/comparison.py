@@ -97,6 +97,26 @@ class TwoRuns:
         return tuple(pair for pair in self.pairs if pair.is_lost)
 
     @property
+    def unfinished(self) -> tuple[PairedCell, ...]:
+        """Cells that the baseline measured, for which the contender cannot pass a limit.
+
+        It has trials left, none that is done, or too few for a verdict where the baseline's are
+        enough. Lost ones break a limit and are not among them.
+        """
+        few = {
+            one.asked.key
+            for one in self.speeds
+            if not one.means.is_tried and len(one.asked.baseline) >= one.means.fewest
+        }
+        return tuple(
+            pair
+            for pair in self.pairs
+            if pair.baseline.is_measured
+            and not pair.is_lost
+            and (pair.is_open or not pair.contender.is_measured or pair.key in few)
+        )
+
+    @property
     def beyond(self) -> tuple[SpeedChange, ...]:
         """Speeds that are slower by more than the limit."""
         return tuple(one for one in self.speeds if one.is_beyond)

@@ -65,10 +65,15 @@ class PairedCell:
         return self.baseline.is_measured and self.contender.is_measured
 
     @property
+    def is_open(self) -> bool:
+        """The contender has trials of it left."""
+        return self.contender.counts["pending"] > 0
+
+    @property
     def is_lost(self) -> bool:
         """The baseline measured it, and every trial of the contender failed: none is left."""
         other = self.contender
-        has_failed = other.counts["failed"] > 0 and not other.counts["pending"]
+        has_failed = other.counts["failed"] > 0 and not self.is_open
         return self.baseline.is_measured and has_failed and not other.is_measured
 
 

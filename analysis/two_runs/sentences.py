@@ -56,6 +56,10 @@ BROKEN_LIMIT = "Beyond the limit of {limit}: {cells}."
 HOURS = "hours"
 SPEED_OF = "{cell} ({what})"
 WITHIN_LIMIT = "No speed is shown to be slower by more than {limit}."
+UNFINISHED = (
+    "The limit was not judged for all cells, because the contender has trials left, or too few: "
+    "{cells}."
+)
 TOO_FEW = "Not judged, because there are too few trials of it: {cells}."
 ONLY = {
     "baseline": "Only the baseline measured {cells} (table Not compared).",
@@ -109,6 +113,8 @@ def details(found: TwoRuns) -> Iterator[Sentence]:
             if found.beyond
             else say(WITHIN_LIMIT, limit=told)
         )
+    if limit is not None and (open_ones := [pair.name for pair in found.unfinished]):
+        yield say(UNFINISHED, cells=listing(open_ones))
     few = [one for one in found.speeds if not one.means.is_tried]
     if few and found.is_judged:
         yield say(TOO_FEW, cells=_cells(few))

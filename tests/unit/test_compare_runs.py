@@ -148,7 +148,11 @@ def test_what_a_limit_does_not_cover_is_named(results: Path) -> None:
     one = found(old, killed, limit=0.05)
     assert not one.lost, "seven trials are left, so not every trial failed"
     assert not one.is_regression
+    assert [pair.name for pair in one.unfinished] == ["llama.cpp on two nodes"]
     assert "Only the baseline measured 1 cell" in text_of(one)
+    assert (
+        "because the contender has trials left, or too few: llama.cpp on two nodes."
+    ) in text_of(one)
     shaky = [(LLAMA, 2, repeat) for repeat in range(1, 5)]
     usual: dict[str, Any] = {"nodes": (1, 2), "repeats": 8, "unavailable": {}}
     one = found(old, make_run(results, name="shaky", failed=shaky, **usual), limit=0.05)
@@ -156,6 +160,40 @@ def test_what_a_limit_does_not_cover_is_named(results: Path) -> None:
         "Not judged, because there are too few trials of it: llama.cpp on two nodes (tokens/s) "
         "and llama.cpp on two nodes (tokens/s of the prompt)."
     ) in text_of(one)
+    assert [pair.name for pair in one.unfinished] == ["llama.cpp on two nodes"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"pending": [(LLAMA, 2, 8)]}, 4),
+        ({"pending": [(LLAMA, 2, repeat) for repeat in range(1, 9)]}, 4),
+        ({"failed": [(LLAMA, 2, repeat) for repeat in range(1, 5)]}, 4),
+        ({"unavailable": {(LLAMA, 2): "a node was away"}}, 4),
+        ({"failed": [(LLAMA, 2, 1)]}, 0),
+        ({"failed": [(LLAMA, 2, repeat) for repeat in range(1, 9)]}, 3),
+        ({"pending": [(LLAMA, 2, 8)], "figures": SLOW}, 3),
+        ({"nodes": (1,)}, 0),
+    ],
+)
+def test_a_contender_that_is_not_finished_does_not_pass(
+    options: dict[str, Any], code: int, results: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    old, new = pair(results, **options)
+    monkeypatch.setattr(verbs.two_runs, "PROJECT", tmp_path)
+    fabfile.compare_runs(Context(), "old", "new", json=True)  # without a limit nothing is judged
+    assert ("llama.cpp on two nodes" in json.loads(capsys.readouterr().out)["unfinished"]) == (
+        code == 4 or "pending" in options
+    )
+    if code == 0:
+        fabfile.compare_runs(Context(), "old", "new", fail_below="5%")
+        return
+    with pytest.raises(Exit) as ended:
+        fabfile.compare_runs(Context(), "old", "new", fail_below="5%")
+    assert ended.value.code == code
+    one = found(new, old, limit=0.05)
+    assert not one.unfinished, "what the baseline lacks is not the contender's fault"
 
 
 def test_other_work_is_not_compared(results: Path) -> None:
