@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -17,6 +18,8 @@ from collect.attempt import AttemptRecord, load_attempt
 from collect.tables import Tables, build_tables
 from collect.wall import NODES_ONLY, WITH_SWITCH
 from experiments.fleet.cluster import Cluster, Plug
+from experiments.nodes.herd import Herd
+from experiments.nodes.owner import Owner
 from experiments.plugs import kinds, watch
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress
@@ -185,6 +188,47 @@ def test_a_plug_that_restarts_in_a_trial_leaves_that_trial_without_energy(
     plugs = build_tables(result.folder).plugs
     assert plugs["energy_j"].isna().tolist() == [True, False]
     assert "it was restarted" in plugs["reason"].iloc[0]
+
+
+def test_a_strip_with_a_node_that_works_for_another_run_has_no_idle_power(
+    tmp_path: Path, slow_machine: Path, doubles: ExitStack
+) -> None:
+    strip = doubles.enter_context(PlugDouble("shelly_gen2", Constant(20.0)))
+    other = Herd(
+        ChildLauncher(slow_machine),
+        nodes().nodes[1:],
+        Owner("ada", "attic", 4711, "2026-01-01T00:00:00"),
+    )
+    other.own_all()
+    try:
+        result = measure(tmp_path, slow_machine, (strip.plug("strip", "pi1", "pi2"),))
+    finally:
+        other.close()
+
+    assert result.counts["done"] == 1
+    row = build_tables(result.folder).trials.set_index("nodes").loc[1]
+    assert row["wall_energy_j"] == pytest.approx(20.0 * row["wall_window_s"], rel=0.01)
+    assert pd.isna(row["wall_idle_w"])
+    assert pd.isna(row["wall_above_idle_j"])
+
+
+def test_a_switch_on_its_own_plug_is_in_the_figures_and_in_the_idle_power_of_all_cells(
+    tmp_path: Path, slow_machine: Path, doubles: ExitStack
+) -> None:
+    one, two, rack = (
+        doubles.enter_context(PlugDouble("shelly_gen2", Constant(watts)))
+        for watts in (4.0, 5.0, 8.0)
+    )
+    plugs = (one.plug("one", "pi1"), two.plug("two", "pi2"), rack.plug("rack", switch=True))
+    result = measure(tmp_path, slow_machine, plugs)
+
+    rows = trials_of(build_tables(result.folder))
+    for number, watts in ((1, 12.0), (2, 17.0)):
+        assert rows[number].wall_scope == WITH_SWITCH
+        assert rows[number].wall_idle_w == watts
+        assert rows[number].wall_energy_j == pytest.approx(
+            watts * rows[number].wall_window_s, rel=0.01
+        )
 
 
 def test_plugs_cost_trials_no_time(
