@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from collect.account import Account
 from collect.attempt import AttemptRecord
@@ -84,7 +85,8 @@ class Session:
         self._in_vain: dict[str, str] = {}
         self._engine = ""
         self._is_emulated = False
-        self._looked_at = time.monotonic()
+        self._looked_at = self._settled_at = time.monotonic()
+        self._between_s: list[float] = []
         self._trials = TrialRunner(herd, self._live, self._plugs)
         self.book = TrialBook(account.trials)
         self._lineup = Lineup(plan, account.manifest, self.book, ledger, herd, links, progress.note)
@@ -196,7 +198,8 @@ class Session:
         if not any(known.values()):
             return None
         known_s = sum(count * self._seconds[cell] for cell, count in known.items())
-        return pending.total() * known_s / sum(known.values())
+        between_s = median(self._between_s) if self._between_s else 0.0
+        return pending.total() * (known_s / sum(known.values()) + between_s)
 
     def _pending_now(self) -> Counter[str]:
         """How many trials are pending of each cell that does not wait for a node."""
@@ -282,13 +285,20 @@ class Session:
         if record.outcome == "done":
             self.book.settle(trial, "done")
             self._narrowing.learn(trial, self._ledger.attempts / attempt_id, record)
-            self._seconds[trial.cell_id] = record.trial_wall_s
+            self._time(trial.cell_id, record.trial_wall_s)
         else:
             self._trials.stop_kept()
             label = cell_label(cell.params)
             self._progress.note(f"{label}, attempt {number}: {record.outcome}: {record.cause}")
             self._use_up(trial, record)
         self._progress.settled(self.book.counts(), self.left_s())
+
+    def _time(self, cell_id: str, trial_s: float) -> None:
+        """Note what a trial took, and what came before: starting workers, warming up, checks."""
+        self._seconds[cell_id] = trial_s
+        now = time.monotonic()
+        self._between_s.append(max(0.0, now - self._settled_at - trial_s))
+        self._settled_at = now
 
     def _execute(self, cell: Cell, deployments: Deployments, name: str) -> Execution:
         """Carry out a trial over the links that its cell asks for."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from core.progress import spoken_time
 from experiments.engines import ENGINES
 from experiments.runner import run_on
 from experiments.sessions.progress import LineProgress, RunningTrial, make_progress
+from experiments.sessions.session import Session
 from experiments.trials.trial import TrialRunner
 from tests.doubles.scripted import ScriptedLauncher, cluster
 from tests.doubles.scripted_run import matrix, world
@@ -107,3 +110,31 @@ def test_a_run_says_first_which_cells_cannot_run_and_why(tmp_path: Path) -> None
     assert "3 nodes" in cell
     assert "KV heads" in cell
     assert begun.startswith("run ")
+
+
+def test_the_time_left_counts_what_lies_between_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that start for every trial may take longer than what is measured."""
+    warm_up = Session._warm_up
+
+    def slow(session: Session, *args: Any) -> None:  # noqa: ANN401
+        time.sleep(0.1)
+        warm_up(session, *args)
+
+    class Heard(LineProgress):
+        def settled(self, counts: Mapping[str, int], left_s: float | None) -> None:
+            left.append((counts["pending"], left_s))
+
+    left: list[tuple[int, float | None]] = []
+    monkeypatch.setattr(Session, "_warm_up", slow)
+    run_on(
+        matrix(repeats=3),
+        cluster(3),
+        ScriptedLauncher(world(tmp_path)),
+        tmp_path / "results",
+        progress=Heard(Console(file=StringIO())),
+    )
+
+    assert len(left) > 3
+    assert all(left_s is not None and left_s >= 0.1 * pending for pending, left_s in left), left
