@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,11 +11,11 @@ import pytest
 from collect.ratings import answer_hash, read_ratings
 from experiments.rating.sheet import load_key
 from tests.browser.chromium import CHROMIUM, Page, browsing
+from tests.browser.started import Started, starting
 from tests.doubles.asked_run import ENGINE, MODEL, make_asked_run
 
 pytestmark = pytest.mark.browser
 
-PROJECT = Path(__file__).resolve().parents[2]
 QUESTIONS = {"why": "Why is it slow?", "느린-노드": "왜 느립니까?"}
 GIVEN = {
     1: [{"why": "<b>One</b> waits.", "느린-노드": "모두가 기다립니다."}],
@@ -45,41 +43,14 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield page
 
 
-class Served:
-    """`fab rate` of a run in a process of its own."""
-
-    def __init__(self, run: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(run)],
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout
-        self.judged = self.process.stdout.readline().strip()
-        self.url = self.process.stdout.readline().strip().removeprefix("Open ")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
 @pytest.fixture
-def serve(run: Path) -> Iterator[Callable[[], Served]]:
-    started: list[Served] = []
-
-    def start() -> Served:
-        started.append(Served(run))
-        return started[-1]
-
-    yield start
-    for served in started:
-        if served.process.returncode is None:
-            served.kill()
+def serve(run: Path) -> Iterator[Callable[[], Started]]:
+    with starting(SERVE, run) as start:
+        yield start
 
 
 def test_two_answers_are_rated_by_keys_and_stored_at_once(
-    run: Path, page: Page, serve: Callable[[], Served]
+    run: Path, page: Page, serve: Callable[[], Started]
 ) -> None:
     served = serve()
     page.open(served.url)
@@ -110,7 +81,7 @@ def test_two_answers_are_rated_by_keys_and_stored_at_once(
 
 
 def test_after_a_kill_one_goes_on_where_one_stopped(
-    run: Path, page: Page, serve: Callable[[], Served]
+    run: Path, page: Page, serve: Callable[[], Started]
 ) -> None:
     served = serve()
     page.open(served.url)
@@ -120,7 +91,7 @@ def test_after_a_kill_one_goes_on_where_one_stopped(
     served.kill()
 
     again = serve()
-    assert again.judged == "김 has judged 2 of 4 answers."
+    assert again.first == "김 has judged 2 of 4 answers."
     page.open(again.url)
     page.wait(f"{SHOWN} === 2")
     assert page.value("document.querySelector('h1').textContent") == "왜 느립니까?"
@@ -129,7 +100,7 @@ def test_after_a_kill_one_goes_on_where_one_stopped(
 
 
 def test_a_score_that_is_not_stored_is_said_so_and_kept_for_the_next_try(
-    run: Path, page: Page, serve: Callable[[], Served]
+    run: Path, page: Page, serve: Callable[[], Started]
 ) -> None:
     served = serve()
     page.open(served.url)
@@ -143,7 +114,7 @@ def test_a_score_that_is_not_stored_is_said_so_and_kept_for_the_next_try(
 
 
 def test_the_page_shows_answers_as_text_and_names_no_system(
-    run: Path, page: Page, serve: Callable[[], Served]
+    run: Path, page: Page, serve: Callable[[], Started]
 ) -> None:
     served = serve()
     page.open(served.url)

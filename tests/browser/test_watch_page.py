@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +14,13 @@ import pytest
 
 from collect.live import LiveNote
 from tests.browser.chromium import CHROMIUM, Page, browsing
+from tests.browser.started import Started, starting
 from tests.doubles.run_folder import make_run
 from tests.doubles.watched_run import running
 from tests.unit.test_watching import DEAD, HOSTILE, failed, make_live
 
 pytestmark = pytest.mark.browser
 
-PROJECT = Path(__file__).resolve().parents[2]
 SERVE = """
 import sys; from pathlib import Path
 from analysis.live.watch import watch
@@ -42,39 +40,14 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield page
 
 
-class Watched:
-    """`fab watch` in a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(folder)],
-            cwd=PROJECT,
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-        )
-        assert self.process.stdout
-        self.said = self.process.stdout
-        self.said.readline()
-        self.url = self.said.readline().strip().removeprefix("Open ")
-
-
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Callable[[], Watched]]:
-    started: list[Watched] = []
-
-    def start() -> Watched:
-        started.append(Watched(tmp_path))
-        return started[-1]
-
-    yield start
-    for one in started:
-        one.process.kill()
-        one.process.communicate()
+def watch(tmp_path: Path) -> Iterator[Callable[[], Started]]:
+    with starting(SERVE, tmp_path) as start:
+        yield start
 
 
 def test_a_run_that_is_killed_and_continued_is_watched_to_its_end_on_a_phone(
-    tmp_path: Path, page: Page, watch: Callable[[], Watched]
+    tmp_path: Path, page: Page, watch: Callable[[], Started]
 ) -> None:
     watched = watch()
     page.open(watched.url)
@@ -103,7 +76,7 @@ def test_a_run_that_is_killed_and_continued_is_watched_to_its_end_on_a_phone(
 
 
 def test_what_others_wrote_does_nothing_and_ctrl_c_ends_it(
-    tmp_path: Path, page: Page, watch: Callable[[], Watched]
+    tmp_path: Path, page: Page, watch: Callable[[], Started]
 ) -> None:
     results = tmp_path / "results"
     run = make_run(results, pending=[("llama.cpp", 1, 1)])
@@ -127,7 +100,7 @@ def test_what_others_wrote_does_nothing_and_ctrl_c_ends_it(
 
 
 def test_what_a_reader_opened_and_chose_stays_while_figures_change(
-    tmp_path: Path, page: Page, watch: Callable[[], Watched]
+    tmp_path: Path, page: Page, watch: Callable[[], Started]
 ) -> None:
     results = tmp_path / "results"
     run = make_run(results, pending=[("llama.cpp", 1, 1)])
@@ -159,7 +132,7 @@ def test_what_a_reader_opened_and_chose_stays_while_figures_change(
 
 
 def test_an_open_page_costs_little(
-    tmp_path: Path, page: Page, watch: Callable[[], Watched]
+    tmp_path: Path, page: Page, watch: Callable[[], Started]
 ) -> None:
     results = tmp_path / "results"
     run = make_run(results, pending=[("llama.cpp", 1, 1)])
