@@ -62,9 +62,11 @@ def _colours(data: pd.DataFrame) -> tuple[pd.Series, str]:
     """What each attempt is coloured by, and that in words: its cell, else its series, else one."""
     several = len(data["model"].unique()) > 1
     series = data["series"] + (", " + data["model"] if several else "")
-    cells = series + data["nodes"].map(
-        lambda count: say(" on {nodes}", nodes=nodes(int(count))) if count else ""
-    )
+    # The label of a division (axis `groups`) says its nodes itself.
+    cells = series + [
+        say(" on {nodes}", nodes=nodes(int(count))) if count and " node" not in label else ""
+        for label, count in zip(data["series"], data["nodes"], strict=True)
+    ]
     for keys, words in ((cells, BY_CELL), (series, BY_SERIES)):
         distinct = len(keys.unique())
         if 1 < distinct <= len(style.PALETTE):
