@@ -29,7 +29,7 @@ from tests.doubles.asked_run import make_asked_run
 from tests.doubles.parts_run import make_parts_run
 from tests.doubles.run_attempts import Figures
 from tests.doubles.run_folder import make_run
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import ALL_KINDS, study_of_kind
 from tests.unit.test_history import everything
 from tests.unit.test_json_answers import validator
 
@@ -405,9 +405,9 @@ def test_names_of_folders_stay_names() -> None:
     assert folder_name("a" * 254, "b" * 255) != long
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_run_is_compared_with_its_twin(kind: str, tmp_path: Path) -> None:
-    study = KINDS[kind](tmp_path)
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_every_kind_of_run_is_compared_with_its_twin(kind: str) -> None:
+    study = study_of_kind(kind)
     one = compared_studies(study, study, (), Asking(limit=0.05))
     sections = list(comparison_sections(one))
     assert sections[0].title == headline(one)

@@ -8,42 +8,40 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
 
+from analysis.blocks import Section
 from analysis.cells.family import LEVEL, Claim
 from analysis.cells.planned import RULES
 from analysis.sections import sections_of
 from analysis.statistics.stats import FEWEST, Ratio, range_coverage
 from analysis.statistics.stats import LEVEL as COVERED
-from analysis.study import Study, study_of
+from analysis.study import study_of
 from analysis.text.wording import ratio
 from collect.account import Account
 from collect.tables import tables_of
-from tests.doubles.predicted_run import predicted_study
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import ALL_KINDS, sections_of_kind
 from tests.doubles.told_figures import BLANKS, WORDS, Figure, Files, sentences_of
 from tests.unit.test_stored_runs import NAMES, STORED
 
-ALL = (*KINDS, "predicted", *NAMES)
+ALL = (*ALL_KINDS, *NAMES)
 MARGIN = "relative difference that counts as none"
 
 
-def _study(kind: str, folder: Path) -> Study:
-    if kind in NAMES:
-        account = Account.read(STORED / kind)
-        return study_of(account.manifest, tables_of(account), warnings=account.warnings)
-    return predicted_study() if kind == "predicted" else KINDS[kind](folder)
+def _sections(kind: str) -> tuple[Section, ...]:
+    if kind not in NAMES:
+        return sections_of_kind(kind)
+    account = Account.read(STORED / kind)
+    study = study_of(account.manifest, tables_of(account), warnings=account.warnings)
+    return tuple(sections_of(study))
 
 
 @cache
 def _made(kind: str) -> tuple[tuple[str, ...], Files]:
     """The sentences of a report of a run, each once, and the files next to it."""
-    with TemporaryDirectory() as folder:
-        made = tuple(sections_of(_study(kind, Path(folder))))
+    made = _sections(kind)
     return tuple(dict.fromkeys(sentences_of(made))), Files(made)
 
 
@@ -161,7 +159,7 @@ def test_the_words_of_a_clause_are_those_of_the_comparison_whose_ratio_it_has(ki
 
 
 def test_verdicts_of_all_kinds_were_looked_at() -> None:
-    found = {str(row["verdict"]) for kind in KINDS for row in _comparisons(_made(kind)[1])}
+    found = {str(row["verdict"]) for kind in ALL_KINDS for row in _comparisons(_made(kind)[1])}
     assert found == {str(one) for one in Claim}
 
 

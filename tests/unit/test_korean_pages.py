@@ -6,21 +6,18 @@ import json
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from matplotlib.text import Text
 
 from analysis.charts.languages import in_language
 from analysis.pages import Page, render
-from analysis.sections import sections_of
 from analysis.study import Study
 from analysis.text.sentence import verbatim
 from analysis.within import charts_in
 from core.language.choice import speaking
 from core.paths import PROJECT_FOLDER
-from tests.doubles.predicted_run import predicted_study
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import ALL_KINDS, sections_of_kind, study_of_kind
 
 WORD = re.compile(r"[A-Za-z]{2,}(?:['-][A-Za-z]+)*")
 QUOTED = re.compile(r"“[^”]*”|'[^']*'|`[^`]*`|https?://\S+")
@@ -90,24 +87,19 @@ def _left(texts: Iterator[str] | list[str], names: set[str]) -> dict[str, str]:
     return found
 
 
-def _drawn(study: Study) -> Iterator[str]:
+def _drawn(kind: str) -> Iterator[str]:
     """The words on the charts of a run."""
-    for chart in charts_in(sections_of(study)):
-        with speaking("ko"), in_language(chart.figure):
-            yield from (text.get_text() for text in chart.figure.findobj(Text))
+    for chart in charts_in(sections_of_kind(kind)):
+        figure = chart.draw()
+        with speaking("ko"), in_language(figure):
+            yield from (text.get_text() for text in figure.findobj(Text))
 
 
-def _studies(kind: str, folder: Path) -> Iterator[Study]:
-    study = predicted_study() if kind == "predicted" else KINDS[kind](folder)
-    yield study
-
-
-@pytest.mark.parametrize("kind", [*KINDS, "predicted"])
-def test_a_korean_report_has_no_english_left(kind: str, tmp_path: Path) -> None:
-    for study in _studies(kind, tmp_path):
-        sections = tuple(sections_of(study))
-        drawings = {f"{chart.name}.ko": "" for chart in charts_in(sections)}
-        page = Page(verbatim(study.run.title), study.run.run, sections, drawings, languages=("ko",))
-        names = _names(study)
-        assert _left(Words(render(page, "html")).texts, names) == {}
-        assert _left(list(_drawn(study)), names) == {}
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_a_korean_report_has_no_english_left(kind: str) -> None:
+    study, sections = study_of_kind(kind), sections_of_kind(kind)
+    drawings = {f"{chart.name}.ko": "" for chart in charts_in(sections)}
+    page = Page(verbatim(study.run.title), study.run.run, sections, drawings, languages=("ko",))
+    names = _names(study)
+    assert _left(Words(render(page, "html")).texts, names) == {}
+    assert _left(list(_drawn(kind)), names) == {}

@@ -14,14 +14,13 @@ import pytest
 from analysis.blocks import Section
 from analysis.pages import Page, render, write_pages
 from analysis.report import write_report
-from analysis.sections import sections_of
 from analysis.text.sentence import capital, say, say_number, together, translated, verbatim
 from analysis.text.wording import bare, count, interval, listing, nodes, plural
 from core.errors import HerdError
 from core.language import misses
 from core.language.catalogue import catalogue_of
 from core.language.choice import language, languages_of, speaking
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import sections_of_kind, study_of_kind
 
 STORED = Path(__file__).resolve().parents[1] / "data" / "runs" / "scripted-20261128-212531"
 
@@ -161,10 +160,10 @@ class Ids(HTMLParser):
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A report in both languages, with everything that a page may have ids for."""
     folder = tmp_path_factory.mktemp("both")
-    study = KINDS["several nodes"](folder)
+    study = study_of_kind("several nodes")
     out = folder / "report"
     out.mkdir()
-    sections = list(sections_of(study))
+    sections = sections_of_kind("several nodes")
     write_pages(
         out, verbatim(study.run.title), study.run.run, sections, str, languages=("en", "ko")
     )

@@ -6,7 +6,6 @@ import io
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,7 +14,6 @@ import pytest
 from analysis.blocks import Tabled
 from analysis.limits.assessment import COLUMNS, Assessment, Kind, Source, from_row
 from analysis.limits.limits import TOO_LITTLE
-from analysis.sections import sections_of
 from analysis.sections.limits import sections
 from analysis.study import Study, study_of
 from analysis.verdict.fastest import fastest_clauses, fastest_of
@@ -28,7 +26,7 @@ from models.shape import Weights
 from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.predicted_run import MODEL, SMALL, a_machine, predicted_study
 from tests.doubles.run_frames import Outcomes, make_frames
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import ALL_KINDS, sections_of_kind, study_of_kind
 from tests.unit.test_scaling import steady
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
@@ -57,10 +55,10 @@ def _of_each_part(study: Study) -> Iterator[Study]:
     yield from study.parts.values() or [study]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_sentence_is_derived_again_from_its_row(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_each_sentence_is_derived_again_from_its_row(kind: str) -> None:
     """What the page says is what the file says: nothing of a sentence comes from elsewhere."""
-    for study in _of_each_part(KINDS[kind](tmp_path)):
+    for study in _of_each_part(study_of_kind(kind)):
         made = list(sections(study))
         said = [
             row[1].text
@@ -76,9 +74,9 @@ def test_each_sentence_is_derived_again_from_its_row(kind: str, tmp_path: Path) 
         assert all(list(file.data.columns) == list(COLUMNS) for file in files)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_link_leads_to_a_place_of_the_page(kind: str, tmp_path: Path) -> None:
-    made = list(sections_of(KINDS[kind](tmp_path)))
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_each_link_leads_to_a_place_of_the_page(kind: str) -> None:
+    made = sections_of_kind(kind)
     anchors = {section.anchor for section in made}
     links = [
         cell.anchor
@@ -363,13 +361,10 @@ def test_a_prompt_is_named_once_of_the_fastest_cell_with_it() -> None:
     assert "with a prompt of 256 tokens is llama.cpp on two nodes with" in said
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "predicted"])
-def test_no_fitted_gain_of_a_link_is_beyond_the_bound_of_the_same_cell(
-    kind: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_no_fitted_gain_of_a_link_is_beyond_the_bound_of_the_same_cell(kind: str) -> None:
     """“No faster link gains more” holds for what the cost model expects of links, too."""
-    study = predicted_study() if kind == "predicted" else KINDS[kind](tmp_path)
-    for part in _of_each_part(study):
+    for part in _of_each_part(study_of_kind(kind)):
         bounds = {
             (one.engine, one.subject): one.value for one in named(findings(part), "no waiting")
         }

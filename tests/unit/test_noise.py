@@ -27,7 +27,7 @@ from experiments.planning.identity import canonical
 from experiments.planning.matrix import Matrix, load_matrix
 from tests.doubles.asked import Asked, make_asked
 from tests.doubles.noisy_run import noisy_frames
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import study_of_kind
 
 RNG = np.random.default_rng(7)
 
@@ -167,8 +167,8 @@ def test_a_failed_second_arm_is_among_what_did_not_work() -> None:
     assert "arm b" in str(failures)
 
 
-def test_identical_arms_that_differ_are_said_loudly(tmp_path: Path) -> None:
-    study = KINDS["noise, broken"](tmp_path)
+def test_identical_arms_that_differ_are_said_loudly() -> None:
+    study = study_of_kind("noise, broken")
     assert study.verdict.caveats[0].startswith("Identical arms differ: ")
     assert "dentical arms differ, see Noise" in study.verdict.spoken
 

@@ -32,6 +32,7 @@ from collect.load import load_run
 from core.errors import HerdError
 from tests.doubles.run_frames import make_frames
 from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import study_of_kind
 from tests.unit.test_paper_latex import HOSTILE
 
 NEEDS_TEX = pytest.mark.skipif(
@@ -58,12 +59,10 @@ def test_colours_differ_in_lightness_and_each_has_its_pattern() -> None:
 
 
 @pytest.fixture(scope="module")
-def charts(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Chart]]:
+def charts() -> list[tuple[str, Chart]]:
     kinds = ("laws", "named machines", "questions", "noise", "GPU and Pis")
     return [
-        (kind, chart)
-        for kind in kinds
-        for chart in charts_in(sections_of(KINDS[kind](tmp_path_factory.mktemp("run"))))
+        (kind, chart) for kind in kinds for chart in charts_in(sections_of(study_of_kind(kind)))
     ]
 
 
@@ -117,8 +116,8 @@ def test_the_method_says_how_it_was_measured() -> None:
     assert "question" not in told
 
 
-def test_the_method_has_the_rules_that_docs_statistics_has(tmp_path: Path) -> None:
-    study = KINDS["questions"](tmp_path)
+def test_the_method_has_the_rules_that_docs_statistics_has() -> None:
+    study = study_of_kind("questions")
     told = " ".join(sentence for paragraph in method_of(study) for sentence in paragraph)
     assert "question by question instead, from 30 questions on" in told
     assert "McNemar" in told
@@ -236,17 +235,14 @@ PAPERS = ("several nodes", "questions", "named machines and failures only")
 @NEEDS_TEX
 @pytest.mark.parametrize("kind", PAPERS)
 def test_the_paper_compiles_and_nothing_is_wider_than_its_column(kind: str, tmp_path: Path) -> None:
-    studies = []
-    for place, one in enumerate(kind.split(" and ")):
-        (tmp_path / str(place)).mkdir()
-        studies.append(KINDS[one](tmp_path / str(place)))
+    studies = [study_of_kind(one) for one in kind.split(" and ")]
     log = compiled_paper(tmp_path / "paper", studies)
     wrong = r"Missing character|Reference `[^']+' .* undefined|Citation|multiply defined"
     assert not re.findall(wrong, log)
 
 
-def test_every_table_of_a_paper_has_its_own_label(tmp_path: Path) -> None:
-    files = files_of(paper_of([KINDS["questions"](tmp_path)]))
+def test_every_table_of_a_paper_has_its_own_label() -> None:
+    files = files_of(paper_of([study_of_kind("questions")]))
     labels = [
         label
         for name, content in files.items()

@@ -16,7 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from analysis.paper.paper import files_of, paper_of
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import study_of_kind
 from tests.unit.test_paper_latex import HOSTILE
 
 DRAWN = ("laws", "named machines", "questions", "smart plugs", "GPU and Pis",
@@ -38,8 +38,7 @@ def drawn(axes: Axes) -> set[float]:
 
 @pytest.fixture(params=DRAWN)
 def notebook(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Any]]:
-    (tmp_path / "run").mkdir()
-    files = files_of(paper_of([KINDS[request.param](tmp_path / "run")]), with_notebook=True)
+    files = files_of(paper_of([study_of_kind(request.param)]), with_notebook=True)
     for name, content in files.items():
         if name.startswith("data/"):
             (tmp_path / Path(name).name).write_bytes(content)
@@ -84,7 +83,7 @@ def quantity(cell: str) -> list[str]:
 
 
 def test_code_of_a_notebook_needs_pandas_and_matplotlib_alone(tmp_path: Path) -> None:
-    study = KINDS["lab"](tmp_path)
+    study = study_of_kind("lab")
     title = "".join(HOSTILE)
     hostile = study.run.model_copy(update={"title": title})
     files = files_of(paper_of([replace(study, run=hostile)]), with_notebook=True)

@@ -13,7 +13,7 @@ from analysis.paper.bibliography import bibliography_of, unfit
 from analysis.paper.paper import files_of, paper_of
 from analysis.references.shipped import shipped
 from core.errors import HerdError
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import study_of_kind
 
 OWN = r"""@article{kim2024,
   author = {김철수 and M{\"u}ller, J{\o}rgen},
@@ -103,7 +103,7 @@ def test_a_paper_with_korean_references_compiles(tmp_path: Path) -> None:
     own = tmp_path / "references.bib"
     own.write_text(OWN)
     (tmp_path / "run").mkdir()
-    files = files_of(paper_of([KINDS["lab"](tmp_path / "run")], own))
+    files = files_of(paper_of([study_of_kind("lab")], own))
     folder = tmp_path / "paper"
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -15,13 +15,13 @@ from analysis.pages import Page, render
 from analysis.references import bibtex, reference, used, used_in, with_references
 from analysis.references.of_run import uses
 from analysis.references.shipped import address, shipped, written_out
-from analysis.sections import sections_of
 from analysis.study import Study
 from analysis.within import blocks_in
 from core.bibtex import read_bibtex
 from experiments.engines import ENGINES
 from models.catalogue import load_catalogue
 from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import sections_of_kind, study_of_kind
 
 PROJECT = Path(__file__).parents[2]
 CATALOGUE = PROJECT / "models" / "catalogue.yml"
@@ -117,17 +117,22 @@ def test_a_longer_beginning_of_a_name_counts_before_a_shorter_one() -> None:
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return KINDS[request.param](tmp_path_factory.mktemp("kind"))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def sections(study: Study) -> list[Section]:
-    return list(sections_of(study))
+def study(kind: str) -> Study:
+    return study_of_kind(kind)
+
+
+@pytest.fixture(scope="module")
+def sections(kind: str) -> tuple[Section, ...]:
+    return sections_of_kind(kind)
 
 
 def test_numbers_begin_with_one_in_the_order_of_the_page_and_all_are_listed(
-    study: Study, sections: list[Section]
+    study: Study, sections: tuple[Section, ...]
 ) -> None:
     made = with_references(study.run, sections)
     marks = [
@@ -146,7 +151,7 @@ def test_numbers_begin_with_one_in_the_order_of_the_page_and_all_are_listed(
     ]
 
 
-def test_a_page_links_each_mark_to_its_entry(study: Study, sections: list[Section]) -> None:
+def test_a_page_links_each_mark_to_its_entry(study: Study, sections: tuple[Section, ...]) -> None:
     made = with_references(study.run, [one for one in sections if one.anchor == "provenance"])
     page = render(Page("t", "r", tuple(made), {}), "html")
     links = re.findall(r'<a href="#ref-([\w-]+)">\[(\d+)\]</a>', page)
@@ -160,11 +165,9 @@ def test_a_page_links_each_mark_to_its_entry(study: Study, sections: list[Sectio
     assert re.search(r"^1\. .+ <https://", text, re.MULTILINE)
 
 
-def test_a_report_cites_only_what_it_uses(tmp_path: Path) -> None:
+def test_a_report_cites_only_what_it_uses() -> None:
     def keys(kind: str) -> set[str]:
-        folder = tmp_path / kind.replace(" ", "-")
-        folder.mkdir()
-        return {entry.key for entry in used(KINDS[kind](folder))}
+        return {entry.key for entry in used(study_of_kind(kind))}
 
     alone, laws = keys("one node"), keys("laws")
     assert {"amdahl1967", "gunther2007", "david2003", "holm1979", "pitman1937"} <= laws

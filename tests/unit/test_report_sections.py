@@ -50,6 +50,7 @@ from analysis.study import Study
 from analysis.text.sentence import Sentence, say
 from analysis.within import blocks_in, charts_in, files_in
 from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import sections_of_kind, study_of_kind
 
 BLOCKS = {"p", "li", "td", "th", "h1", "h2", "h3", "h4", "summary", "pre", "div", "desc", "tr",
           "table", "ul", "ol", "details", "figure", "section", "blockquote"}  # fmt: skip
@@ -159,13 +160,18 @@ def said_by(pages: tuple[str, str]) -> tuple[set[str], set[str]]:
 
 
 @pytest.fixture(scope="module", params=list(KINDS))
-def study(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return KINDS[request.param](tmp_path_factory.mktemp("kind"))
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def made(study: Study) -> list[Section]:
-    return with_references(study.run, sections_of(study))
+def study(kind: str) -> Study:
+    return study_of_kind(kind)
+
+
+@pytest.fixture(scope="module")
+def made(kind: str, study: Study) -> list[Section]:
+    return with_references(study.run, sections_of_kind(kind))
 
 
 @pytest.fixture(scope="module")
@@ -389,7 +395,7 @@ def test_the_section_of_the_manual_is_on_the_page(
     module: dict[str, object] = {"__name__": "analysis.sections.slowest"}
     exec(compile(example, "slowest.py", "exec"), module)  # noqa: S102 - the manual's own
     monkeypatch.setattr(subjects, "SUBJECTS", (*subjects.SUBJECTS, module["sections"]))
-    study = KINDS["several nodes"](tmp_path)
+    study = study_of_kind("several nodes")
 
     made = list(sections_of(study))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -25,7 +24,7 @@ from analysis.verdict.verdict import Verdict, verdict_of
 from analysis.within import blocks_in
 from collect.account import STATES
 from tests.doubles.run_frames import Outcomes, make_frames, make_series
-from tests.doubles.run_kinds import KINDS
+from tests.doubles.shared_kinds import study_of_kind
 
 DLLAMA, LLAMA = "distributed-llama", "llama.cpp"
 DASH = "\N{EN DASH}"
@@ -375,10 +374,8 @@ def test_a_model_with_added_heads_is_called_by_its_name_and_explained() -> None:
     assert not any("heads" in caveat for caveat in plain.caveats)
 
 
-def test_what_was_planned_and_lost_is_said_once_and_not_to_be_planned_again(
-    tmp_path: Path,
-) -> None:
-    study = KINDS["a node dies"](tmp_path)
+def test_what_was_planned_and_lost_is_said_once_and_not_to_be_planned_again() -> None:
+    study = study_of_kind("a node dies")
     (gap,) = [one for one in study.verdict.caveats if one.startswith("Incomplete")]
     assert gap.count("The figures are medians") == 1
     assert "two nodes" in gap
