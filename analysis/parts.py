@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from analysis.agreement.report import Agreed
 from analysis.answers.ratings import Ratings
-from analysis.cells.family import Family, Pair
+from analysis.cells.family import Family
 from analysis.cells.series import Series
 from analysis.charts.selection import selection_of
 from analysis.stability.course import course_of
 from analysis.stability.machines import node_frame
 from analysis.stability.stability import stability_of
-from analysis.study import Steadiness, Study, study_of
+from analysis.study import Steadiness, Study, meaning_of, measured_of
 from analysis.text.sentence import say
 from analysis.text.wording import listing, plural
 from analysis.tuning.changes import before_after_of
@@ -43,8 +43,8 @@ def study_of_parts(
 ) -> Study:
     """Find out what the tables of a run with parts mean.
 
-    All comparisons on the page are one family. So each part is understood twice: alone, for its
-    comparisons, and then with those of all others.
+    All comparisons on the page are one family. So those of each part are made first, and then it
+    is found out what the part means with those of all others.
 
     Args:
         run: the run's plan.
@@ -56,23 +56,21 @@ def study_of_parts(
     """
     parts = by_part(run, tables)
 
-    def understood(name: str, others: Sequence[Pair] = ()) -> Study:
-        part, rows = parts[name]
-        return study_of(
-            part,
-            rows,
-            agreement=agreement if isinstance(part.workload, Greedy) else None,
-            ratings=_ratings_of(part, ratings),
-            judges=_judges_of(part, judges),
-            others=others,
-        )
-
-    alone = {name: understood(name) for name in parts}
-    pairs = {name: [row.pair for row in study.family.rows] for name, study in alone.items()}
+    measured = {name: measured_of(*part) for name, part in parts.items()}
+    pairs = {
+        name: [row.pair for row in one.compared(_ratings_of(one.run, ratings))[1].rows]
+        for name, one in measured.items()
+    }
     together = {}
-    for name, study in alone.items():
+    for name, one in measured.items():
         others = [pair for other, own in pairs.items() if other != name for pair in own]
-        together[name] = understood(name, others) if others and pairs[name] else study
+        together[name] = meaning_of(
+            one,
+            agreement=agreement if isinstance(one.run.workload, Greedy) else None,
+            ratings=_ratings_of(one.run, ratings),
+            judges=_judges_of(one.run, judges),
+            others=others if pairs[name] else (),
+        )
     return _whole(run, tables, together, tuple(warnings))
 
 

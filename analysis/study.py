@@ -25,6 +25,7 @@ from analysis.cells.series import Series, series_of
 from analysis.charts.selection import Selection, selection_of
 from analysis.model.ways import together_pairs
 from analysis.network.run_fits import GroupFit, fits_of
+from analysis.network.servers import chain_times
 from analysis.stability.course import Course, course_of
 from analysis.stability.machines import machine_sentences, node_frame
 from analysis.stability.stability import Stability, stability_of
@@ -115,6 +116,7 @@ class Study:
         default_factory=list, init=False, repr=False, compare=False
     )
     """Fits are made when they are first wanted, and then kept: several sections use them."""
+    _chain: list[pd.DataFrame] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def fits(self) -> tuple[GroupFit, ...]:
@@ -122,6 +124,13 @@ class Study:
         if not self._fits:
             self._fits.append(fits_of(self.run, self.on_nodes, self.tables.nodes, self.probe))
         return self._fits[0]
+
+    @property
+    def chain(self) -> pd.DataFrame:
+        """Where a token's time goes in a chain of servers, as `chain_times` gives it."""
+        if not self._chain:
+            self._chain.append(chain_times(self.all_series, self.tables))
+        return self._chain[0]
 
     @property
     def bases(self) -> tuple[Basis, ...]:
@@ -157,6 +166,62 @@ class Study:
         return self.run.share_machine(self.run.nodes)
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a run measured, and which of it is compared.
+
+    Attributes:
+        run: its plan, without second arms.
+        tables: what was measured, without second arms.
+        readings: what nodes read, second arms included.
+        noise: what identical arms showed; None if nothing was measured twice.
+        speeds: the speeds that are compared.
+    """
+
+    run: RunManifest
+    tables: Tables
+    readings: pd.DataFrame
+    noise: Noise | None
+    cells: tuple[CellResult, ...]
+    all_series: tuple[Series, ...]
+    speeds: tuple[Pair, ...]
+
+    def compared(
+        self, ratings: Ratings | None = None, others: Sequence[Pair] = ()
+    ) -> tuple[Comparison | None, Family]:
+        """Compare answers, if there are any, and all that is compared.
+
+        Args:
+            ratings: what raters thought of its answers; None if there are none.
+            others: what other parts of the report compare: all is corrected together.
+        """
+        floors = self.noise.floors if self.noise else {}
+        comparison = comparison_of(
+            self.run, self.tables, self.all_series, ratings, self.speeds, others, floors
+        )
+        if comparison:
+            return comparison, comparison.family
+        return None, Family(self.speeds, self.run.equivalence_margin, others, floors)
+
+
+def measured_of(run: RunManifest, tables: Tables) -> Measured:
+    """Find the cells, the series and the pairs of a run, or of a part of it."""
+    noise, readings = noise_with_answers(run, tables), tables.nodes
+    run, tables = first_arms(run, tables)
+    cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
+    all_series = series_of(cells)
+    on_nodes = tuple(series for series in all_series if not series.is_remote)
+    speeds: tuple[Pair, ...] = (
+        *speed_pairs(on_nodes),
+        *together_pairs(on_nodes),
+        *division_pairs(on_nodes),
+        *control_pairs(run, cells),
+    )
+    if has_grown(run, cells):
+        speeds = tuple(replace(pair, is_stopped=True) for pair in speeds)
+    return Measured(run, tables, readings, noise, cells, all_series, speeds)
+
+
 def study_of(
     run: RunManifest,
     tables: Tables,
@@ -165,13 +230,30 @@ def study_of(
     agreement: Agreed | None = None,
     ratings: Ratings | None = None,
     judges: Sequence[Judged] = (),
+) -> Study:
+    """Find out what the tables of a run mean; see `meaning_of`."""
+    return meaning_of(
+        measured_of(run, tables),
+        warnings=warnings,
+        agreement=agreement,
+        ratings=ratings,
+        judges=judges,
+    )
+
+
+def meaning_of(
+    measured: Measured,
+    *,
+    warnings: Sequence[str] = (),
+    agreement: Agreed | None = None,
+    ratings: Ratings | None = None,
+    judges: Sequence[Judged] = (),
     others: Sequence[Pair] | None = None,
 ) -> Study:
-    """Find out what the tables of a run, or of a part of it, mean.
+    """Find out the meaning of what was measured in a run, or in a part of it.
 
     Args:
-        run: the run's plan.
-        tables: what was measured.
+        measured: in the run or the part.
         warnings: what is wrong with the run's folder, a sentence each.
         agreement: of a greedy run with the reference.
         ratings: what raters thought of its answers; None if there are none.
@@ -179,26 +261,10 @@ def study_of(
         others: what the other parts of the report compare; None for a whole run, which alone
             says what tuning changed.
     """
-    noise, readings = noise_with_answers(run, tables), tables.nodes
-    run, tables = first_arms(run, tables)
-    cells = cell_results(run, tables.trials, tables.attempts, tables.nodes)
-    all_series = series_of(cells)
+    run, tables, noise, cells = measured.run, measured.tables, measured.noise, measured.cells
+    all_series = measured.all_series
     on_nodes = tuple(series for series in all_series if not series.is_remote)
-    speeds = (
-        *speed_pairs(on_nodes),
-        *together_pairs(on_nodes),
-        *division_pairs(on_nodes),
-        *control_pairs(run, cells),
-    )
-    if has_grown(run, cells):
-        speeds = tuple(replace(pair, is_stopped=True) for pair in speeds)
-    floors = noise.floors if noise else {}
-    comparison = comparison_of(run, tables, all_series, ratings, speeds, others or (), floors)
-    family = (
-        comparison.family
-        if comparison
-        else Family(speeds, run.equivalence_margin, others or (), floors)
-    )
+    comparison, family = measured.compared(ratings, others or ())
     scalings = scalings_of(on_nodes, family)
     setups = additions_of(on_nodes, family, machines_known(run.nodes, cells))
     second = noise.counts if noise else {}
@@ -209,7 +275,7 @@ def study_of(
     steadiness = Steadiness(
         trials=stability_of(all_series),
         course=course_of(all_series, tables.trials, tables.attempts, tables.nodes),
-        nodes=node_frame(readings),
+        nodes=node_frame(measured.readings),
     )
     has_speed = comparison is None or any(len(scaling.points) > 1 for scaling in scalings)
     is_lab = run.share_machine(run.nodes)

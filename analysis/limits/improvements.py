@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+import pandas as pd
+
 from analysis.cells.additions import Setup
 from analysis.cells.cells import LINK_DELAY, LINK_RATE, CellResult, link_of
 from analysis.cells.family import Claim, Compared, Family
@@ -14,10 +16,9 @@ from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.limits.combinations import Combination
 from analysis.limits.gains import faster, gain, times
 from analysis.limits.machines import machines_to_change
-from analysis.network.servers import chain_times, spans_by_speed
+from analysis.network.servers import rows_of_series, spans_by_speed
 from analysis.text.sentence import say
 from analysis.text.wording import nodes
-from collect.tables import Tables
 from core.record import Scalar
 
 NOT_SETTINGS = frozenset(
@@ -34,7 +35,7 @@ def improvements_of(
     others: Sequence[Combination],
     setups: Iterable[Setup],
     family: Family,
-    tables: Tables,
+    chain: pd.DataFrame,
     limits: Iterable[Assessment],
 ) -> Iterator[Assessment]:
     """Find what would help.
@@ -44,7 +45,7 @@ def improvements_of(
         others: the combinations of the run.
         setups: sets of machines that were compared.
         family: every comparison of the report: nothing else is called faster.
-        tables: of the run.
+        chain: `chain_times` of the run.
         limits: what was found to limit this combination.
     """
     yield from list(_machines(combination, setups)) or _fewer_nodes(combination, family)
@@ -52,7 +53,7 @@ def improvements_of(
     yield from _settings(combination, family)
     yield from _engine(combination, others, family)
     yield from _links(combination, family)
-    yield from _spans(combination, tables)
+    yield from _spans(combination, chain)
     yield from _no_waiting(combination)
     for limit in limits:
         if limit.what == "throttling":
@@ -180,12 +181,12 @@ def _link(cell: CellResult) -> str:
     return link_in_words(int(params.get(LINK_RATE, 0)), int(params.get(LINK_DELAY, 0)))
 
 
-def _spans(combination: Combination, tables: Tables) -> Iterator[Assessment]:
+def _spans(combination: Combination, chain: pd.DataFrame) -> Iterator[Assessment]:
     """Layers shared by the measured speed of each server, where the chain would be faster."""
-    chain = chain_times(combination.series, tables)
-    if chain.empty:
+    times = rows_of_series(chain, combination.series)
+    if times.empty:
         return
-    for _, own in chain.groupby(["model", "series", "nodes"], sort=False):
+    for _, own in times.groupby(["model", "series", "nodes"], sort=False):
         advised = spans_by_speed(own)
         servers = own[own["layers"].notna()]
         layers = [int(count) for count in servers["layers"]]

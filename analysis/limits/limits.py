@@ -17,11 +17,10 @@ from analysis.limits.combinations import Combination
 from analysis.limits.fitted import HALF, fitted_limit
 from analysis.limits.machines import slow_links, slowest_machine
 from analysis.network.run_fits import GroupFit
-from analysis.network.servers import REST, chain_times
+from analysis.network.servers import REST, rows_of_series
 from analysis.statistics.stats import estimate
 from analysis.text.sentence import say
 from analysis.text.wording import bare, listing
-from collect.tables import Tables
 
 TOO_LITTLE = re.compile(
     r"(?P<node>\S+) has (?P<free>\d+) MiB of memory free but would need about (?P<need>\d+) MiB"
@@ -32,7 +31,7 @@ TOO_LITTLE = re.compile(
 def limits_of(
     combination: Combination,
     family: Family,
-    tables: Tables,
+    chain: pd.DataFrame,
     node_rows: Sequence[Mapping[Hashable, Any]],
     fits: Iterable[GroupFit] = (),
 ) -> Iterator[Assessment]:
@@ -41,14 +40,14 @@ def limits_of(
     Args:
         combination: its cells.
         family: every comparison of the report.
-        tables: of the run.
+        chain: `chain_times` of the run.
         node_rows: of `node_frame`.
         fits: of the cost model: asked where the engine does not report what takes the time.
     """
     yield from _attempts(combination)
     shared = combination.shared
     if shared is not None:
-        found = _chain(combination, shared, tables) or [_divided(combination, shared)]
+        found = _chain(combination, shared, chain) or [_divided(combination, shared)]
         is_unknown = found[0].source is Source.NOT_MEASURED
         fitted = fitted_limit(combination, shared, fits) if is_unknown else None
         yield from [fitted] if fitted else found
@@ -128,9 +127,9 @@ def _dominating(share: SyncShare) -> str:
     return "computing" if share.high < HALF else "computing and waiting"
 
 
-def _chain(combination: Combination, cell: CellResult, tables: Tables) -> list[Assessment]:
+def _chain(combination: Combination, cell: CellResult, chain: pd.DataFrame) -> list[Assessment]:
     """Say which part of a chain of servers takes longest; nothing where they do not report it."""
-    times = chain_times([combination.series_of(cell)], tables)
+    times = rows_of_series(chain, [combination.series_of(cell)])
     own = times[times["nodes"] == cell.nodes].sort_values("share", ascending=False)
     if own.empty:
         return []

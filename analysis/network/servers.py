@@ -47,6 +47,17 @@ def chain_times(all_series: Iterable[Series], tables: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"layers": "Int64"})
 
 
+def rows_of_series(times: pd.DataFrame, series: Iterable[Series]) -> pd.DataFrame:
+    """The rows of some series.
+
+    Args:
+        times: as `chain_times` gives them.
+        series: some of those.
+    """
+    wanted = [(one.model, one.panel_label) for one in series]
+    return times[pd.MultiIndex.from_frame(times[["model", "series"]]).isin(wanted)]
+
+
 def spans_by_speed(times: pd.DataFrame) -> dict[str, str]:
     """Cell in a few words to its layers shared in proportion to the speed of the servers.
 

@@ -66,10 +66,10 @@ def _findings(
 ) -> tuple[Assessment, ...]:
     node_rows = study.steadiness.nodes.to_dict("records")
     fits = study.fits if isinstance(study.run.workload, Benchmark) else ()
-    limits = tuple(limits_of(combination, study.family, study.tables, node_rows, fits))
+    limits = tuple(limits_of(combination, study.family, study.chain, node_rows, fits))
     strengths = strengths_of(combination, fastest)
     helping = improvements_of(
-        combination, combinations, study.setups, study.family, study.tables, limits
+        combination, combinations, study.setups, study.family, study.chain, limits
     )
     fitted = fitted_of(combination, gains, study.family.margin)
     return (*limits, *strengths, *helping, *fitted)

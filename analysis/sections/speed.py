@@ -11,7 +11,7 @@ from analysis.cells.tabulate import Table, frame_table, naming
 from analysis.charted import charted
 from analysis.charts import charts, frames
 from analysis.network.network import link_speeds, predictor
-from analysis.network.servers import chain_times, spans_by_speed
+from analysis.network.servers import spans_by_speed
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say, together
 
@@ -58,7 +58,7 @@ def time(study: Study) -> Iterator[Section]:
 
 
 def _servers(study: Study) -> Iterator[Part]:
-    data = chain_times(study.all_series, study.tables)
+    data = study.chain
     if data.empty:
         return
     columns = {
