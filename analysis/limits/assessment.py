@@ -244,25 +244,3 @@ def frame(findings: Iterable[Assessment]) -> pd.DataFrame:
         for one in findings
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def from_row(row: Mapping[str, Any]) -> Assessment:
-    """Make a finding of a row of `limits.csv`. Raises ValueError for a kind that does not exist."""
-
-    def text(name: str) -> str:
-        return "" if pd.isna(row[name]) else str(row[name])
-
-    return Assessment(
-        engine=text("engine"),
-        model=text("model"),
-        kind=Kind(text("kind")),
-        what=text("what"),
-        subject=text("subject"),
-        other=text("other"),
-        value=float(row["value"]),
-        low=float(row["low"]),
-        high=float(row["high"]),
-        n=int(row["n"]),
-        source=Source(text("source")),
-        where=text("where"),
-    )

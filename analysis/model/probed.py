@@ -42,13 +42,6 @@ def priors_from(record: ProbeRecord, names: Iterable[str]) -> Priors:
     return priors
 
 
-def rate_from(record: ProbeRecord, names: Iterable[str]) -> float | None:
-    """The slowest rate between some nodes, in Mbit/s; None where it was not measured."""
-    known = set(names)
-    rates = [link.rate_mbit for link in record.links if {link.source, link.target} <= known]
-    return min(rates) if rates else None
-
-
 def _memory_ms(nodes: Sequence[NodeProbe]) -> float | None:
     """Milliseconds for a MB."""
     rates = [node.memory_all_gbs for node in nodes if node.memory_all_gbs]

@@ -17,7 +17,6 @@ WEEK_FORM = r"[0-9]{4}-?[Ww][0-9]{1,2}"
 _WEEK = re.compile(r"(?:([0-9]{4})-?)?[Ww]([0-9]{1,2})")
 _SHIFTS = {"this": 0, "next": 1, "last": -1}
 _DAYS = {"today": 0, "yesterday": -1, "tomorrow": 1}
-THURSDAY, SUNDAY = 4, 7
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -34,7 +34,6 @@ _PROMPT_TIME = re.compile(
 _EVAL_TIME = re.compile(r": {1,20}eval time = {1,20}(\d{1,11}\.\d{1,9}) ms / {1,20}(\d{1,7}) runs")
 _FOR_A_GPU = re.compile(r"-(?:vulkan|cuda)\Z")
 """What the name of a program ends in that was built for that."""
-_PROTOCOL = re.compile(r"^Starting RPC server v(\d{1,9}\.\d{1,9}\.\d{1,9})", re.MULTILINE)
 
 Nanoseconds = Annotated[int, Field(strict=True, ge=1, le=int(LONGEST_MS * 1e6))]
 
@@ -176,12 +175,6 @@ def _time(pattern: re.Pattern[str], texts: Sequence[str]) -> Phase | None:
             took_ms, tokens = float(matches[-1][0]), int(matches[-1][1])
             return Phase.of(tokens, took_ms)
     return None
-
-
-def rpc_protocol(worker_out: bytes) -> str | None:
-    """Version of the RPC protocol that a worker speaks, from its log; None if it has no such."""
-    match = _PROTOCOL.search(worker_out.decode(errors="replace"))
-    return match[1] if match else None
 
 
 def _because(out: str, err: str) -> str:

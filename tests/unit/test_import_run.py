@@ -30,7 +30,6 @@ from tests.doubles.run_folder import make_run
 
 Files = dict[str, bytes]
 RUN = "scaling-20260101-000000"
-ATTEMPT = "results/{run}/attempts/{attempt}"
 
 
 def no_report(_run: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis.blocks import Tabled
-from analysis.limits.assessment import COLUMNS, Assessment, Kind, Source, from_row
+from analysis.limits.assessment import COLUMNS, Assessment, Kind, Source
 from analysis.limits.limits import TOO_LITTLE
 from analysis.sections.limits import sections
 from analysis.study import Study, study_of
@@ -23,6 +23,7 @@ from experiments.engines import common
 from experiments.fleet.cluster import Node
 from models.memory import NodeMemory
 from models.shape import Weights
+from tests.doubles.limit_rows import from_row
 from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.predicted_run import MODEL, SMALL, a_machine, predicted_study
 from tests.doubles.run_frames import Outcomes, make_frames

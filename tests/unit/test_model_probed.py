@@ -9,7 +9,7 @@ import pytest
 
 from analysis.model.fit import fit_of
 from analysis.model.posterior import CLASS_PRIORS
-from analysis.model.probed import priors_from, rate_from
+from analysis.model.probed import priors_from
 from collect.probe import LinkProbe, NodeProbe, ProbeRecord
 from tests.doubles.known_machines import cells, machine
 
@@ -44,12 +44,10 @@ def test_medians_of_the_nodes_that_take_part_are_taken() -> None:
     assert priors["latency"].median == pytest.approx(0.1)
     assert priors["arithmetic"].median == pytest.approx(0.0711 / 0.115, rel=0.01)
     assert all(prior.source == "fab probe" for prior in priors.values())
-    assert rate_from(record(), ["pi1", "pi2"]) == 940
 
 
 def test_nothing_is_made_up_for_nodes_that_were_not_probed() -> None:
     assert priors_from(record(), ["elsewhere"]) == {}
-    assert rate_from(record(), ["pi1"]) is None
 
 
 def test_a_probe_narrows_what_cells_do_not_determine() -> None:

@@ -98,7 +98,6 @@ def test_mutilated_output_of_llama_cpp_is_measured_or_refused(out: bytes, err: b
         assert measured.samples >= 1
         for phase in (measured.prefill, measured.decode):
             assert phase is None or (phase.tokens >= 1 and phase.total_ms > 0)
-    llama_cpp.rpc_protocol(out)
 
 
 def test_mutated_lines_of_real_logs_invent_no_record() -> None:

@@ -143,11 +143,6 @@ def test_a_failure_is_told_in_one_sentence(name: str, words: str | None) -> None
         assert "\n" not in cause
 
 
-def test_a_worker_tells_its_protocol() -> None:
-    assert llama_cpp.rpc_protocol((DATA / "worker-n2-1.log").read_bytes()) == "8.0.0"
-    assert llama_cpp.rpc_protocol(b"nothing of the kind") is None
-
-
 def test_the_double_has_only_fields_of_the_real_one_and_is_read_alike() -> None:
     real = json.loads((DATA / "bench-n1.jsonl").read_text().splitlines()[0])
     out = engine_logs.llama_bench(32, 5_000_000, 16, 7_000_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,6 @@ from core.language.choice import speaking
 from experiments.runner import RunResult
 from tests.doubles.run_folder import make_run
 from verbs import diary, outcome
-
-Conclude = Callable[[Path], str]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from analysis.blocks import Controls, Section
-from analysis.limits.assessment import Kind, Source, from_row
+from analysis.limits.assessment import Kind, Source
 from analysis.model.cost import COEFFICIENTS, FEATURES, TERMS, Features, terms_of
 from analysis.model.fit import TAILS, totals_of
 from analysis.pages import Page, render
@@ -36,6 +36,7 @@ from core.json_answer import json_text
 from tests.doubles import run_folder
 from tests.doubles.engine_logs import dllama_era_a
 from tests.doubles.known_machines import machine, truth
+from tests.doubles.limit_rows import from_row
 from tests.doubles.placed_run import each_and_roots, placed_frames
 from tests.doubles.predicted_run import (
     DLLAMA,

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.cells.cells import cell_results
 from analysis.cells.series import series_of
-from analysis.limits.assessment import Kind, Source, from_row
+from analysis.limits.assessment import Kind, Source
 from analysis.limits.combinations import combinations_of
 from analysis.limits.fitted import fitted_limit
 from analysis.model.cost import features_of
@@ -30,6 +30,7 @@ from analysis.what_if.told import consulted_lines
 from analysis.what_if.what_if_answer import what_if_answer
 from analysis.within import files_in
 from models.catalogue import load_catalogue
+from tests.doubles.limit_rows import from_row
 from tests.doubles.paced_run import SLOWNESS, paced_frames
 from tests.doubles.predicted_run import DLLAMA, LLAMA, MODEL
 
