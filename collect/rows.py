@@ -132,7 +132,14 @@ def _per_token(phase: Phase) -> Row:
 
 
 def step_rows(run: str, trials: Iterable[TrialState], kind: str, columns: Columns) -> Iterator[Row]:
-    """A row a record of a kind of each measurement that counts."""
+    """Yield a row for each record of a kind, of each measurement that counts.
+
+    Args:
+        run: name of the run.
+        trials: of it, in their order; those without a measurement give no row.
+        kind: attribute of a measurement that holds the records, such as `tokens`.
+        columns: of the table; a record has a value for each but the ids.
+    """
     for trial in trials:
         chosen = trial.chosen
         if chosen is None or chosen.measurement is None:

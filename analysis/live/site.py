@@ -80,7 +80,11 @@ class LiveSite:
         self._seen_at: float | None = None
 
     def get(self, path: str, query: str) -> Content:
-        """Return the page, its head alone where a client has the rest, or a file of it."""
+        """Return the page, its head alone where a client has the rest, or a file of it.
+
+        Raises:
+            RefusedError: there is nothing at that path.
+        """
         if path in STYLES:
             font = "" if self._language == ENGLISH else served_font(FONT)
             return Content(CSS, f"{_joined(STYLES[path])}{font}".encode())
@@ -103,7 +107,7 @@ class LiveSite:
         return Content(HTML, _printed(state, client, self._language, has_rest=has_rest).encode())
 
     def post(self, path: str, body: bytes) -> Content:  # noqa: ARG002 - as the server calls it
-        """Refuse: nothing can be changed here."""
+        """Refuse: nothing can be changed here. Raises RefusedError always."""
         raise nothing_here()
 
     def _note(self, client: str, state: LiveState) -> None:

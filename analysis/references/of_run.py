@@ -18,7 +18,14 @@ Keys = tuple[str, ...]
 
 
 class Uses(BaseModel):
-    """Keys of references, by the name of what they stand for."""
+    """Keys of references, by the name of what they are about (`uses.yml`).
+
+    Attributes:
+        engines: by the engine's name.
+        models: by the beginning of a model's name; the longest that fits counts.
+        weights: by the type of weights.
+        methods: by the method's name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

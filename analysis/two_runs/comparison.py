@@ -154,7 +154,13 @@ def compared_runs(
 
 
 def compared_studies(one: Study, other: Study, others: Sequence[Path], asked: Asking) -> TwoRuns:
-    """Compare two runs that were read: the baseline, then the contender.
+    """Compare two runs that were read.
+
+    Args:
+        one: the baseline.
+        other: the contender.
+        others: folders of further runs; those of the same cells show how far two such runs differ.
+        asked: what the user wants to know.
 
     Raises:
         HerdError: no cell can be compared.

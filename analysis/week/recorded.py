@@ -65,7 +65,16 @@ def run_line(folder: Path, verdict: str) -> RecordedLine:
 def search_line(
     engine: str, model: str, settings: int, trials: int, verdict: str, moment: float
 ) -> RecordedLine:
-    """Make the line of a search for the best settings; `moment` is Unix time in seconds."""
+    """Make the line of a search for the best settings.
+
+    Args:
+        engine: that was tuned.
+        model: with which.
+        settings: how many were tried.
+        trials: how many were measured.
+        verdict: what its page found; the first line counts.
+        moment: when it ended, Unix time in seconds.
+    """
     text = say(
         SEARCH,
         engine=_shown(engine),
@@ -78,7 +87,14 @@ def search_line(
 
 
 def tuned_line(base: str, steps: int, verdict: str, moment: float) -> RecordedLine:
-    """Make the line of a fine-tuned model; `moment` is Unix time in seconds."""
+    """Make the line of a fine-tuned model.
+
+    Args:
+        base: the model that was trained.
+        steps: of the training.
+        verdict: what changed; the first line counts.
+        moment: when it ended, Unix time in seconds.
+    """
     text = say(TUNED, base=_shown(base), steps=plural(steps, "step"), verdict=_shown(verdict))
     return RecordedLine(translated(text), local_time(moment))
 

@@ -86,6 +86,14 @@ def wish_of(
 ) -> Wish:
     """Make a goal of what a command line gives.
 
+    Args:
+        text: one line of Markdown.
+        week: as `--week` has it; None: the goal is not for a week.
+        is_final: of the whole study.
+        is_intermediate: a step towards a final goal.
+        by: day by which it is to be reached, as typed; None: no day.
+        today: from which `next`, `last` and a past day are judged.
+
     Raises:
         HerdError: no kind, several, or a date that does not exist or is past.
     """
@@ -102,7 +110,17 @@ def wish_of(
 
 
 def add_entry(file: LogFile, text: str, day: date, clock: str = "") -> Log:
-    """Add an entry to a day. Raises HerdError as `LogFile.change`."""
+    """Add an entry to a day, and return the log with it.
+
+    Args:
+        file: of the log.
+        text: one line of Markdown.
+        day: that it is about.
+        clock: time of day as HH:MM; empty: none is written.
+
+    Raises:
+        HerdError: as `LogFile.change`.
+    """
     if not clock:  # it is shown as it was typed, and begins no list or heading
         text = _NUMBERED.sub(r"\1\\", text, count=1) if _NUMBERED.match(text) else text
         text = f"\\{text}" if _BLOCK.match(text) else text
@@ -131,7 +149,17 @@ def add_question(file: LogFile, text: str, today: date) -> Task:
 
 
 def add_finding(file: LogFile, text: str, links: Iterable[RunLink], today: date) -> Log:
-    """Add a finding with the runs that show it. Raises HerdError as `LogFile.change`."""
+    """Add a finding, and return the log with it.
+
+    Args:
+        file: of the log.
+        text: one line of Markdown.
+        links: the runs that show it.
+        today: day of the finding.
+
+    Raises:
+        HerdError: as `LogFile.change`.
+    """
     linked = [link_to(file, link) for link in links]
     return file.change(
         lambda log, words: [patch.finding_patch(log, text, linked, words, today)],

@@ -87,7 +87,14 @@ def counter_patches(log: Log, last: int) -> Iterator[Patch]:
 
 
 def goal_patches(log: Log, wish: Wish, words: Words, today: date) -> list[Patch]:
-    """Add a goal with the next number."""
+    """Add a goal with the next number.
+
+    Args:
+        log: is added to.
+        wish: the goal.
+        words: of the log's language.
+        today: day since when it is a goal.
+    """
     region, has_kinds = _region_of_goals(log, wish)
     dates = [words.week.format(wish.week)] if wish.week else []
     if not has_kinds and wish.kind != "weekly":
@@ -126,14 +133,29 @@ def _region_of_goals(log: Log, wish: Wish) -> tuple[Region | None, bool]:
 
 
 def question_patches(log: Log, text: str, words: Words, today: date) -> list[Patch]:
-    """Add an open question with the next number."""
+    """Add an open question with the next number.
+
+    Args:
+        log: is added to.
+        text: one line of Markdown.
+        words: of the log's language.
+        today: day since when it is open.
+    """
     number = log.next_number
     line = f"[ ] #{number} {text}{spelled([words.since.format(today)])}"
     return [*counter_patches(log, number), _in_part(log, "questions", line, words)]
 
 
 def finding_patch(log: Log, text: str, links: Sequence[str], words: Words, today: date) -> Patch:
-    """Add a finding, with links to runs as Markdown."""
+    """Add a finding.
+
+    Args:
+        log: is added to.
+        text: one line of Markdown.
+        links: to runs, as Markdown.
+        words: of the log's language.
+        today: day of the finding.
+    """
     return _in_part(log, "findings", f"{today} {text}{spelled(links)}", words)
 
 
