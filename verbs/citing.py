@@ -115,8 +115,9 @@ def _add(file: BibFile, words: list[str], typed: dict[str, str], key: str, kind:
 
 def _check(file: BibFile, *, online: bool, as_json: bool) -> None:
     from analysis.references.shipped import shipped
-    from collect.citing.checking import cited_in, problems_of
+    from collect.citing.checking import problems_of
     from collect.citing.cite_answer import CiteAnswer, CiteProblem, entry_of
+    from collect.citing.cited import cited_in
 
     found = file.read()
     problems = list(problems_of(file.path, found, cited_in(file.folder), shipped().by_key))

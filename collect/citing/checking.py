@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +12,87 @@ from core.bibtex import BibEntry, Bibliography
 from core.foreign import one_line
 
 ProblemKind = Literal["broken", "missing", "empty", "unread", "undefined", "unused", "dead"]
+_PERSON, _TITLE, _DAY = ("author",), ("title",), ("year", "date")
+_MAKER, _PLACE = ("author", "editor"), ("institution", "school", "organization", "publisher")
 NEEDED: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    "article": (("author",), ("title",), ("journal",), ("year",)),
-    "book": (("author", "editor"), ("title",), ("publisher",), ("year",)),
-    "inbook": (("author", "editor"), ("title",), ("publisher",), ("year",)),
-    "incollection": (("author",), ("title",), ("booktitle",), ("year",)),
-    "inproceedings": (("author",), ("title",), ("booktitle",), ("year",)),
-    "mastersthesis": (("author",), ("title",), ("school",), ("year",)),
-    "phdthesis": (("author",), ("title",), ("school",), ("year",)),
-    "techreport": (("author",), ("title",), ("institution",), ("year",)),
-    "manual": (("title",),),
-    "misc": (("title",), ("author", "howpublished", "url", "doi", "eprint")),
+    "article": (_PERSON, _TITLE, ("journal", "journaltitle"), _DAY),
+    "book": (_MAKER, _TITLE, ("publisher",), _DAY),
+    "collection": (("editor",), _TITLE, _DAY),
+    "inbook": (_MAKER, _TITLE, ("publisher", "booktitle"), _DAY),
+    "incollection": (_PERSON, _TITLE, ("booktitle",), _DAY),
+    "inproceedings": (_PERSON, _TITLE, ("booktitle", "eventtitle"), _DAY),
+    "mastersthesis": (_PERSON, _TITLE, ("school", "institution"), _DAY),
+    "phdthesis": (_PERSON, _TITLE, ("school", "institution"), _DAY),
+    "thesis": (_PERSON, _TITLE, ("school", "institution"), _DAY),
+    "techreport": (_PERSON, _TITLE, _PLACE, _DAY),
+    "report": (_PERSON, _TITLE, _PLACE, _DAY),
+    "manual": (_TITLE,),
+    "online": (_TITLE, ("url", "doi", "eprint")),
+    "misc": (_TITLE, ("author", "editor", "howpublished", "url", "doi", "eprint")),
 }
-"""Kind of an entry to the fields that styles of BibTeX want; of several in a row one is enough."""
+"""Kind of an entry to the fields that styles of BibTeX or BibLaTeX want; of a row one is enough."""
+OF_ANOTHER = ("crossref", "xdata")
+"""Fields that name an entry from which further ones are taken."""
 READ = frozenset(FIELDS) | frozenset(
     [
         "abstract",
+        "addendum",
+        "afterword",
+        "annotation",
+        "annotator",
+        "booksubtitle",
+        "booktitleaddon",
+        "commentator",
+        "editora",
+        "editortype",
+        "eid",
+        "entrysubtype",
+        "eventdate",
+        "eventtitle",
+        "foreword",
+        "gender",
+        "holder",
+        "hyphenation",
+        "ids",
+        "indextitle",
+        "introduction",
+        "isan",
+        "ismn",
+        "isrn",
+        "issuetitle",
+        "iswc",
+        "journalsubtitle",
+        "label",
+        "library",
+        "mainsubtitle",
+        "maintitle",
+        "nameaddon",
+        "options",
+        "origdate",
+        "origlanguage",
+        "origpublisher",
+        "origtitle",
+        "pagetotal",
+        "pagination",
+        "part",
+        "pubstate",
+        "related",
+        "relatedtype",
+        "reprinttitle",
+        "shortauthor",
+        "shorteditor",
+        "shorthand",
+        "shortjournal",
+        "sortkey",
+        "sortname",
+        "sorttitle",
+        "titleaddon",
+        "translator",
+        "usera",
+        "venue",
+        "volumes",
+        "xdata",
+        "xref",
         "address",
         "annote",
         "archiveprefix",
@@ -61,15 +125,6 @@ READ = frozenset(FIELDS) | frozenset(
     ]
 )
 """Fields that some style or program reads; others are mostly slips."""
-TEXTS = (".md", ".tex")
-LARGEST_TEXT = 1 << 24
-MOST_TEXTS = 10_000
-_CITED_TEX = re.compile(
-    r"\\(?:[A-Za-z]{0,20}cite[A-Za-z]{0,20}|nocite)\*?(?:\[[^\]]{0,300}\]){0,2}\{([^}]{1,4000})\}"
-)
-_CITED_MD = re.compile(r"\[([^\[\]\n]{0,1000}@[^\[\]\n]{1,1000})\]")
-_KEY_MD = re.compile(r"(?<![\w.+-])-?@\{?([^\W_][\w:.#$%&+?<>~/-]{0,200})")
-_FENCED = re.compile(r"^(```|~~~)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,21 +158,46 @@ def problems_of(
     for fault in found.faults:
         text = f"{fault.what[:1].upper()}{fault.what[1:]}. Fix it in your editor."
         yield BibProblem("broken", f"{path.name}, line {fault.line}", fault.key, text)
+    by_key = found.by_key
     for entry in found.entries:
-        yield from _of_entry(path, entry)
-    known = {*found.by_key, *(fault.key for fault in found.faults), *shipped}
+        yield from _of_entry(path, entry, _inherited(entry, by_key))
+    aliases = {key: entry for entry in found.entries for key in _listed(entry, "ids")}
+    known = {*by_key, *aliases, *(fault.key for fault in found.faults), *shipped}
     for key, where in cited.items():
         if key not in known:
             yield BibProblem(
                 "undefined", where, key, f"{one_line(key, 80)} is cited, but no entry has this key."
             )
+    used = _used(cited, {**aliases, **by_key})
     for entry in found.entries:
-        if entry.key not in cited:
+        if entry.key not in used:
             where = f"{path.name}, line {entry.line}"
             yield BibProblem("unused", where, entry.key, "No text of the study cites it.")
 
 
-def _of_entry(path: Path, entry: BibEntry) -> Iterator[BibProblem]:
+def _listed(entry: BibEntry, field: str) -> list[str]:
+    """The keys in a field that lists them."""
+    return [key.strip() for key in entry.fields.get(field, "").split(",") if key.strip()]
+
+
+def _inherited(entry: BibEntry, by_key: Mapping[str, BibEntry]) -> frozenset[str]:
+    """Fields that an entry has from others, as `crossref` and `xdata` give them."""
+    found: set[str] = set()
+    for name in OF_ANOTHER:
+        for key in _listed(entry, name):
+            other = by_key.get(key)
+            found |= {field for field, value in (other.plain if other else {}).items() if value}
+    return frozenset(found | {"booktitle"} if "title" in found else found)
+
+
+def _used(cited: Iterable[str], entries: Mapping[str, BibEntry]) -> set[str]:
+    """Keys of entries that are cited, by any of their keys, or from which a cited one takes."""
+    own = [entries[key] for key in cited if key in entries]
+    taken = (key for one in own for name in (*OF_ANOTHER, "xref") for key in _listed(one, name))
+    return {*(one.key for one in own), *taken}
+
+
+def _of_entry(path: Path, entry: BibEntry, inherited: frozenset[str]) -> Iterator[BibProblem]:
     where = f"{path.name}, line {entry.line}"
     for name in entry.fields:
         if not entry.plain[name].strip():
@@ -132,56 +212,8 @@ def _of_entry(path: Path, entry: BibEntry) -> Iterator[BibProblem]:
                 f"No style reads its field {one_line(name, 40)}: correct its name.",
             )
     for names in NEEDED.get(entry.kind, (("title",),)):
-        if not any(entry.plain.get(name, "").strip() for name in names):
+        if not any(entry.plain.get(name, "").strip() or name in inherited for name in names):
             told = " or ".join(names)
             yield BibProblem(
                 "missing", where, entry.key, f"An entry of kind {entry.kind} needs {told}."
             )
-
-
-def cited_in(folder: Path) -> dict[str, str]:
-    """Every key that a text of the study cites, with the place where it is cited first.
-
-    Markdown cites as `[@key]`, as pandoc reads it; LaTeX by commands that end in `cite`. No link
-    is followed out of the folder, and what is code is not read.
-    """
-    found: dict[str, str] = {}
-    for path in _texts(folder):
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            continue
-        shown = path.relative_to(folder).as_posix()
-        for key, line in _keys(text, is_tex=path.suffix == ".tex"):
-            found.setdefault(key, f"{shown}, line {line}")
-    return found
-
-
-def _texts(folder: Path) -> Iterator[Path]:
-    count = 0
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        is_text = path.suffix in TEXTS and path.is_file() and not path.is_symlink()
-        if is_text and path.stat().st_size <= LARGEST_TEXT and count < MOST_TEXTS:
-            count += 1
-            yield path
-
-
-def _keys(text: str, *, is_tex: bool) -> Iterator[tuple[str, int]]:
-    fenced = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if is_tex:
-            plain = re.split(r"(?<!\\)%", line, maxsplit=1)[0]
-            for match in _CITED_TEX.finditer(plain):
-                yield from (
-                    (key.strip(), number)
-                    for key in match[1].split(",")
-                    if key.strip() not in {"", "*"}
-                )
-            continue
-        if _FENCED.match(line.lstrip()):
-            fenced = not fenced
-        if fenced:
-            continue
-        for match in _CITED_MD.finditer(re.sub(r"`[^`]{0,500}`", "", line)):
-            for key in _KEY_MD.finditer(match[1]):
-                yield key[1].rstrip(".,:;?!"), number

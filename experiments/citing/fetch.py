@@ -12,13 +12,15 @@ import socket
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError
 
 from collect.citing.works import Work
@@ -152,8 +154,7 @@ def _is_gone(address: str, places: Registries, seconds: float) -> bool:
     own = {urlsplit(places.doi).hostname, urlsplit(places.arxiv).hostname}
     with requests.Session() as session:
         for _ in range(MOST_REDIRECTS):
-            _require_public(address, own)
-            answer = _ask(session, address, "*/*", places, until)
+            answer = _ask(session, _place_of(address, own), "*/*", places, until)
             answer.close()
             if not answer.is_redirect or address.startswith(f"{places.doi}/"):
                 return answer.status_code in GONE
@@ -167,8 +168,7 @@ def _get(address: str, accept: str, places: Registries, seconds: float) -> str:
     own = {urlsplit(places.doi).hostname, urlsplit(places.arxiv).hostname}
     with requests.Session() as session:
         for _ in range(MOST_REDIRECTS):
-            _require_public(address, own)
-            answer = _ask(session, address, accept, places, until)
+            answer = _ask(session, _place_of(address, own), accept, places, until)
             if answer.is_redirect or answer.is_permanent_redirect:
                 address = urljoin(address, answer.headers.get("location", ""))
                 answer.close()
@@ -181,27 +181,86 @@ def _get(address: str, accept: str, places: Registries, seconds: float) -> str:
     raise _NoAnswerError(f"the registry redirects more than {MOST_REDIRECTS} times")
 
 
-def _require_public(address: str, own: set[str | None]) -> None:
-    """Check where a redirect leads before it is followed."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request goes.
+
+    Attributes:
+        address: that is asked for.
+        hosts: addresses of its host, of the one answer that was looked at; empty where a proxy or
+            this machine's own configuration finds the host.
+    """
+
+    address: str
+    hosts: tuple[str, ...] = ()
+
+
+def _place_of(address: str, own: set[str | None]) -> _Place:
+    """Look where an address or a redirect leads, before it is followed."""
     parts = urlsplit(address)
     host = parts.hostname or ""
     if parts.scheme != "https" or parts.username or not host:
         raise _NoAnswerError(f"it leads to {one_line(address, 120)}, which is not https")
     if host in own:
-        return
+        return _Place(address)
     try:
         found = socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError, ValueError):
         raise _NoAnswerError(
             f"{one_line(host, 80)} cannot be reached: its name is not known"
         ) from None
-    for *_, place in found:
-        if not ipaddress.ip_address(str(place[0]).partition("%")[0]).is_global:
+    hosts = tuple(dict.fromkeys(str(place[0]) for *_, place in found))
+    for one in hosts:
+        if not ipaddress.ip_address(one.partition("%")[0]).is_global:
             raise _NoAnswerError(f"it leads to {one_line(host, 80)}, which is not on the Internet")
+    return _Place(address, () if select_proxy(address, get_environ_proxies(address)) else hosts)
+
+
+class _OneHost(HTTPAdapter):
+    """Connects to an address by number, and demands the certificate of the name that was asked."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as its base
+        super().init_poolmanager(*args, **options, server_hostname=self._name)
 
 
 def _ask(
-    session: requests.Session, address: str, accept: str, places: Registries, until: float
+    session: requests.Session, place: _Place, accept: str, places: Registries, until: float
+) -> requests.Response:
+    """Ask the first host that can be reached; no name is looked up again for it."""
+    parts = urlsplit(place.address)
+    name, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
+    for at, host in enumerate(place.hosts, start=1):
+        session.mount("https://", _OneHost(name))
+        shown = f"[{host}]" if ":" in host else host
+        address = parts._replace(netloc=f"{shown}{port}", fragment="").geturl()
+        try:
+            return _asked(session, address, {"Accept": accept, "Host": f"{name}{port}"}, places,
+                          until)  # fmt: skip
+        except requests.ConnectionError as error:
+            if at == len(place.hosts) or isinstance(error, requests.exceptions.SSLError):
+                raise _unreachable(name, error) from None
+    try:
+        return _asked(session, place.address, {"Accept": accept}, places, until)
+    except requests.ConnectionError as error:
+        raise _unreachable(name, error) from None
+
+
+def _unreachable(name: str, error: Exception) -> _NoAnswerError:
+    if isinstance(error, requests.Timeout):
+        return _NoAnswerError("the registry took too long")
+    return _NoAnswerError(f"{name} cannot be reached ({type(error).__name__})")
+
+
+def _asked(
+    session: requests.Session,
+    address: str,
+    headers: Mapping[str, str],
+    places: Registries,
+    until: float,
 ) -> requests.Response:
     left_s = until - time.monotonic()
     if left_s <= 0:
@@ -209,17 +268,17 @@ def _ask(
     try:
         return session.get(
             address,
-            headers={"Accept": accept, "Accept-Encoding": "identity", "User-Agent": _AGENT},
+            headers={"Accept-Encoding": "identity", "User-Agent": _AGENT, **headers},
             timeout=min(left_s, SECONDS_OF_SILENCE),
             allow_redirects=False,
             stream=True,
             verify=places.trust or True,
+            proxies={"no_proxy": "*"} if "Host" in headers else None,
         )
-    except requests.Timeout:
-        raise _NoAnswerError("the registry took too long") from None
+    except requests.ConnectionError:
+        raise
     except (requests.RequestException, ValueError) as error:
-        cause = type(error).__name__
-        raise _NoAnswerError(f"{urlsplit(address).hostname} cannot be reached ({cause})") from None
+        raise _unreachable(urlsplit(address).hostname or "", error) from None
 
 
 def _content(answer: requests.Response, until: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -22,7 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from collect.citing.bib_file import BIB_FILE, BibFile
-from collect.citing.checking import cited_in, problems_of
+from collect.citing.checking import problems_of
+from collect.citing.cited import cited_in
 from collect.citing.works import Work, citation_key, cleaned, work_of
 from core.bibtex import read_bibtex, without_latex
 from core.errors import HerdError
@@ -256,6 +259,52 @@ def test_what_is_wrong_is_named_with_its_line(tmp_path: Path) -> None:
     }
 
 
+LATEX = r"""\documentclass{article} % \cite{no}
+Over two lines \cite{a,
+   b} and \autocite[see][p.~3]{c}, 5\% of \textcite*{d}\\% \cite{no}
+\citep [e.g.,][chap.\ 2]
+  % \cite{no}
+  {e,% a remark
+   f}
+\Citet{g} \parencites(see)()[1]{h}[2]{i}{j} \nocite{*} \nocite{k} \footcite[{[p. 1]}]{l}
+\volcite{2}[45]{m} \citefield{n}{title} \supercite{ o } \Autocite{김2026}
+\verb|\cite{no}| \newcommand{\mine}[1]{\cite{#1}} \citestyle{no} \setcitestyle{no}
+\begin{verbatim}
+\cite{no}
+\end{verbatim}
+% \begin{comment}
+\cite{p}
+\begin{lstlisting}[language=TeX]
+\cite{no} \end{lstlisting} \smartcite{q}
+"""
+LINES_OF_KEYS = {
+    "a": 2, "b": 3, "c": 3, "d": 3, "e": 6, "f": 7, "g": 8, "h": 8, "i": 8, "j": 8, "k": 8, "l": 8,
+    "m": 9, "n": 9, "o": 9, "김2026": 9, "p": 15, "q": 17,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_every_command_of_latex_and_biblatex_that_cites_is_read(tmp_path: Path, end: str) -> None:
+    (tmp_path / "main.tex").write_text(LATEX.replace("\n", end), newline="")
+    assert cited_in(tmp_path) == {
+        key: f"main.tex, line {line}" for key, line in LINES_OF_KEYS.items()
+    }
+
+
+def test_entries_of_biblatex_lack_nothing(tmp_path: Path) -> None:
+    (tmp_path / BIB_FILE).write_text(
+        "@article{a, title={A}, author={B}, date={2020-05}, journaltitle={J}, eid={7}}\n"
+        "@online{b, title={B}, url={https://b.example}, urldate={2026-11-01}, ids={old, older}}\n"
+        "@thesis{c, title={C}, author={D}, institution={U}, date={2021}, type={mathesis}}\n"
+        "@inproceedings{d, title={D}, author={E}, crossref={e}}\n"
+        "@proceedings{e, title={E}, date={2019}, editor={F}}\n"
+        "@report{f, title={F}, author={G}, date={2020}}\n"
+    )
+    (tmp_path / "main.tex").write_text("\\cite{a,older,c,d,f}")
+    found = problems_of(tmp_path / BIB_FILE, BibFile(tmp_path).read(), cited_in(tmp_path))
+    assert [(one.kind, one.key) for one in found] == [("missing", "f")]
+
+
 @dataclass
 class Registry:
     """A double of doi.org and of arXiv's interface, over https."""
@@ -270,11 +319,13 @@ class Registry:
         return Registries(self.url, self.url, self.certificate)
 
 
-def certificate(folder: Path) -> Path:
+def certificate(folder: Path, name_in_dns: str = "pinned.example") -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName(
+        [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(name_in_dns)]
+    )
     made = (
         x509.CertificateBuilder()
         .subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -457,3 +508,69 @@ def test_an_address_is_gone_only_if_its_server_says_so(registry: Registry) -> No
         is_gone("http://127.0.0.1/x", pages)
     with pytest.raises(OSError, match="not on the Internet"):
         is_gone("https://10.0.0.1/x", pages)
+
+
+class Names:
+    """DNS of a name that answers something else each time, and of numbers that lead here."""
+
+    def __init__(self, answers: Mapping[str, list[str]]) -> None:
+        self._answers = {name: iter(places) for name, places in answers.items()}
+        self._real = socket.getaddrinfo
+        self.asked: list[str] = []
+
+    def __call__(self, host: str, port: int, *args: object, **options: object) -> list[Any]:
+        self.asked.append(host)
+        found = next(self._answers[host]) if host in self._answers else host
+        shown = "127.0.0.1" if found == PUBLIC and host == PUBLIC else found
+        return [
+            (*rest, (shown, *place[1:]))
+            for *rest, place in self._real("127.0.0.1", port, *args, **options)  # type: ignore[arg-type]
+        ]
+
+
+PUBLIC = "8.8.8.8"
+
+
+@pytest.mark.parametrize("way", ["asked", "redirected"])
+def test_a_name_is_looked_up_once_and_cannot_turn_to_this_machine_meanwhile(
+    way: str, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.answers |= {"/x": says(b"", 410), "/way": says(b"", 302, {"Location": "/x"})}
+    port = registry.url.rpartition(":")[2]
+    names = Names({"pinned.example": [PUBLIC, *["127.0.0.1"] * 5]})
+    monkeypatch.setattr(socket, "getaddrinfo", names)
+    at = Registries("https://doi.invalid", "https://arxiv.invalid", registry.certificate)
+    if way == "redirected":
+        start = f"{registry.url}/away"
+        registry.answers["/away"] = says(b"", 302, {"Location": f"https://pinned.example:{port}/x"})
+        at = Registries("https://doi.invalid", registry.url, registry.certificate)
+    else:
+        start = f"https://pinned.example:{port}/x"
+    assert is_gone(start, at)
+    assert names.asked.count("pinned.example") == 1
+    assert PUBLIC in names.asked, "the connection is to the number that was looked at"
+    with pytest.raises(OSError, match="not on the Internet"):
+        is_gone(f"https://pinned.example:{port}/x", at)
+
+
+def test_a_redirect_on_the_same_host_is_looked_at_again(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.answers |= {"/x": says(b"", 410), "/way": says(b"", 302, {"Location": "/x"})}
+    port = registry.url.rpartition(":")[2]
+    monkeypatch.setattr(socket, "getaddrinfo", Names({"pinned.example": [PUBLIC, "127.0.0.1"]}))
+    at = Registries("https://doi.invalid", "https://arxiv.invalid", registry.certificate)
+    with pytest.raises(OSError, match="not on the Internet"):
+        is_gone(f"https://pinned.example:{port}/way", at)
+    assert [path for path, _ in registry.asked] == ["/way"]
+
+
+def test_the_certificate_must_be_that_of_the_name(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = registry.url.rpartition(":")[2]
+    monkeypatch.setattr(socket, "getaddrinfo", Names({"other.example": [PUBLIC]}))
+    at = Registries("https://doi.invalid", "https://arxiv.invalid", registry.certificate)
+    with pytest.raises(OSError, match=r"other.example cannot be reached \(SSLError\)"):
+        is_gone(f"https://other.example:{port}/x", at)
+    assert registry.asked == []
