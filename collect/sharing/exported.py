@@ -18,11 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from collect.account import Account
-from collect.probe import PROBES_FOLDER, newest_for, probes_of
+from collect.probe import PROBES_FOLDER
 from collect.sharing.leftovers import leftovers, words_around
 from collect.sharing.marker import EXPORT_FILE, SUMS_FILE, ExportRecord
 from collect.sharing.pseudonyms import HIDDEN, Pseudonyms
-from collect.sharing.renamed import copy_run, pseudonyms_of, rename_run
+from collect.sharing.renamed import copy_run, pseudonyms_of, rename_run, used_probe
 from collect.tables import Tables, tables_of
 from core.digest import sha256_of
 from core.durable import land, writing
@@ -182,8 +182,7 @@ def write_without_names(
 
 def _add_probe(folder: Path, account: Account, target: Path, names: Pseudonyms) -> None:
     """Add the probe that the report uses, so that it gives the same figures elsewhere."""
-    run = account.manifest
-    found = newest_for(probes_of(folder), run.nodes, at=run.created_at)
+    found = used_probe(folder, account.manifest)
     if found.record is not None and found.path is not None:
         (target / PROBES_FOLDER).mkdir()
         content = found.record.model_dump_json(indent=1)

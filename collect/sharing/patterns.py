@@ -43,7 +43,8 @@ FINGERPRINT = (
     r"|(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp\d{3}) AAAA[A-Za-z0-9+/=]{20,8000}"
 )
 UUID = (
-    rf"{_begins('0-9A-Za-z-')}[0-9a-fA-F]{{8}}(?:-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}"
+    rf"(?:{_begins('0-9A-Za-z-')}|(?<=GPU-)|(?<=MIG-))"
+    r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
     r"(?![0-9A-Za-z-])"
 )
 MAC = (

@@ -15,6 +15,7 @@ from collect.attempt import ATTEMPT_FILE, AttemptRecord, check_logs, read_log
 from collect.judging import JUDGES_FOLDER
 from collect.later import LATER_FOLDER, later_names
 from collect.load import load_run
+from collect.probe import FoundProbe, newest_for, probes_of
 from collect.ratings import JUDGEMENTS_SUFFIX, RATINGS_FOLDER
 from collect.reference import REFERENCE_FILE
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
@@ -57,6 +58,9 @@ def pseudonyms_of(folder: Path, account: Account, hide: Iterable[str]) -> Pseudo
     require_nameable(run.nodes)
     nodes = {name: f"node-{n}" for n, name in enumerate(run.nodes, start=1)}
     made = Pseudonyms(dict(nodes))
+    others = _other_nodes(folder, run)
+    require_nameable(others)
+    made.add({name: f"other-node-{n}" for n, name in enumerate(others, start=1)})
     for word in hidden_words(hide):
         made.add({word: f"{HIDDEN}-{made.number(HIDDEN)}"})
     for told in (run.nodes[name].get("address") for name in run.nodes):
@@ -77,6 +81,21 @@ def pseudonyms_of(folder: Path, account: Account, hide: Iterable[str]) -> Pseudo
     _add_known(made, known_in(folder, account, nodes))
     made.add(_ids_of_cells(run, made))
     return made
+
+
+def used_probe(folder: Path, run: RunManifest) -> FoundProbe:
+    """The probe that the report of a run uses, if there is one."""
+    return newest_for(probes_of(folder), run.nodes, at=run.created_at)
+
+
+def _other_nodes(folder: Path, run: RunManifest) -> list[str]:
+    """Nodes of the inventory that are in the probe and not in the run."""
+    record = used_probe(folder, run).record
+    if record is None:
+        return []
+    named = [node.name for node in record.nodes] + list(record.left_out)
+    named += [name for link in record.links for name in (link.source, link.target)]
+    return [name for name in dict.fromkeys(named) if name not in run.nodes]
 
 
 def _add_known(made: Pseudonyms, known: KnownNames) -> None:
