@@ -264,7 +264,7 @@ class Controls:
 
 
 def _spoken_data(data: object) -> object:
-    """Data for a script with all its texts in the language in force; keys are the script's own."""
+    """Data for a script with its texts in the language in force; names must be `verbatim`."""
     if isinstance(data, Mapping):
         return {key: _spoken_data(value) for key, value in data.items()}
     if isinstance(data, list | tuple):

@@ -159,7 +159,7 @@ def render(page: Page, ending: str, template: str = "page") -> str:
     if ending == "md":
         return BLANK_LINES.sub("\n\n", text)
     # Only a page that is a file brings its font along.
-    return text if page.is_english or not page.has_files else _with_font(text)
+    return _with_font(text) if page.has_files else text
 
 
 @functools.cache
@@ -186,4 +186,5 @@ def _environment(ending: str) -> Environment:
 
 def _with_font(page: str) -> str:
     """A page of HTML with a font of its letters that are not Latin."""
-    return page.replace("</head>", f"<style>\n{font_of(page)}</style>\n</head>", 1)
+    font = font_of(page)
+    return page.replace("</head>", f"<style>\n{font}</style>\n</head>", 1) if font else page

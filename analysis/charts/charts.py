@@ -349,39 +349,43 @@ def write(chart: Chart, folder: Path) -> str:
     write_csv(chart.data, folder / f"{chart.name}.csv")
     stem = f"{chart.name}{ending_of_files(language())}"
     figure = chart.figure
-    with in_language(figure) as settings, mpl.rc_context(settings), _laid_out(figure):
-        figure.savefig(folder / f"{stem}.png", dpi=style.PNG_DPI)
+    with _laid_out_once(figure) as lay_out:
+        with in_language(figure) as settings, mpl.rc_context(settings):
+            lay_out()
+            figure.savefig(folder / f"{stem}.png", dpi=style.PNG_DPI)
         svg = _svg(chart)
     (folder / f"{stem}.svg").write_text(svg, encoding="utf-8")
     return inline_svg(svg, chart)
 
 
 @contextmanager
-def _laid_out(figure: Figure) -> Iterator[None]:
-    """Make the layout of a figure once, not again for each file: it takes half the time."""
+def _laid_out_once(figure: Figure) -> Iterator[Callable[[], None]]:
+    """Give what makes the layout of a figure, for all files: it takes half the time of one."""
     engine, dpi = figure.get_layout_engine(), figure.dpi
-    if engine is not None:
-        figure.set_dpi(style.PNG_DPI)
-        engine.execute(figure)
-        figure.set_dpi(dpi)
-    figure.set_layout_engine(None)
+
+    def lay_out() -> None:
+        if engine is not None:
+            figure.set_dpi(style.PNG_DPI)
+            engine.execute(figure)
+            figure.set_dpi(dpi)
+        figure.set_layout_engine(None)
+
     try:
-        yield
+        yield lay_out
     finally:
         figure.set_layout_engine(engine)
 
 
 def drawn(chart: Chart) -> str:
     """Draw a chart as part of a page that has no files."""
-    with in_language(chart.figure) as settings, mpl.rc_context(settings):
-        return inline_svg(_svg(chart), chart)
+    return inline_svg(_svg(chart), chart)
 
 
 def _svg(chart: Chart) -> str:
     buffer = io.StringIO()
-    chart.figure.savefig(
-        buffer, format="svg", metadata={"Date": None, "Title": translated(chart.title)}
-    )
+    about = {"Date": None, "Title": translated(chart.title)}
+    with in_language(chart.figure, is_text=True) as settings, mpl.rc_context(settings):
+        chart.figure.savefig(buffer, format="svg", metadata=about)
     return buffer.getvalue()
 
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import functools
 import textwrap
+import unicodedata
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from matplotlib import font_manager
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, Formatter, FuncFormatter
 
 from analysis.charts import style
+from analysis.charts.letters import in_letters
 from analysis.text.sentence import translated
 from core.language.choice import ENGLISH, language
 
-FONTS = Path(__file__).with_name("fonts")
-"""Fonts of the project, with the licence of each. `docs/languages.md` says how they are made."""
 LINE = 40
 """Characters of a line of a text on several lines: those of Hangul are wide."""
-HANGUL = "Herd Hangul"
-"""Family of the fonts there."""
+LACKED = r"Glyph .* missing from font"
+"""How Matplotlib's warning about a letter begins that no font of a chart has."""
 
 
 def ending_of_files(code: str) -> str:
@@ -33,69 +31,60 @@ def ending_of_files(code: str) -> str:
 
 
 @contextmanager
-def in_language(figure: Figure) -> Iterator[dict[Any, Any]]:
+def in_language(figure: Figure, *, is_text: bool = False) -> Iterator[dict[Any, Any]]:
     """Give a figure its texts in the language in force while it is drawn.
+
+    Args:
+        figure: is as before afterwards.
+        is_text: it becomes an SVG, for a browser. In English its texts stay
+            texts there, with letters that the fonts of charts lack.
 
     Yields:
         Settings of Matplotlib to draw it with. Where letters need a font that a reader may not
         have, texts become paths.
     """
-    if language() == ENGLISH:
-        yield dict(style.RC)
-        return
-    families = [*_families(), HANGUL]
-    undo = [*map(_in_words(families), figure.findobj(Text))]
-    undo += [_ticks_in_words(axis, families) for axis in figure.findobj(Axis)]
+    stays_text = is_text and language() == ENGLISH
+    shape = _composed if stays_text else _in_letters
+    undo = [_in_words(text, shape) for text in figure.findobj(Text)]
+    undo += [_ticks_in_words(axis, shape) for axis in figure.findobj(Axis)]
     try:
-        yield {**style.RC, "font.family": families, "svg.fonttype": "path"}
+        with warnings.catch_warnings():
+            if stays_text:  # measured with a box, shown with another font
+                warnings.filterwarnings("ignore", LACKED)
+            yield {**style.RC, "svg.fonttype": "none" if stays_text else "path"}
     finally:
         for one in reversed(undo):
             one()
 
 
-@functools.cache
-def _families() -> tuple[str, ...]:
-    """Register the project's fonts, and return the families that come before them."""
-    for path in sorted(FONTS.glob("*.ttf")):
-        font_manager.fontManager.addfont(path)
-    return (str(style.RC["font.family"]),)
+def _in_letters(text: str) -> str:
+    return in_letters(_in_lines(text))
 
 
-def _in_words(families: list[str]) -> Callable[[Text], Callable[[], None]]:
-    def change(text: Text) -> Callable[[], None]:
-        before, family = text.get_text(), text.get_fontfamily()
-        text.set_text(_in_lines(before))
-        text.set_fontfamily(families)
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
 
-        def undo() -> None:
-            text.set_text(before)
-            text.set_fontfamily(family)
 
-        return undo
-
-    return change
+def _in_words(text: Text, shape: Callable[[str], str]) -> Callable[[], None]:
+    before = text.get_text()
+    text.set_text(shape(before))
+    return lambda: text.set_text(before)
 
 
 def _in_lines(text: str) -> str:
     """Translate a text; one that was written on several lines is written on several again."""
-    if "\n" not in text:
+    if "\n" not in text or language() == ENGLISH:
         return translated(text)
     return textwrap.fill(translated(" ".join(text.split("\n"))), LINE)
 
 
-def _ticks_in_words(axis: Axis, families: list[str]) -> Callable[[], None]:
+def _ticks_in_words(axis: Axis, shape: Callable[[str], str]) -> Callable[[], None]:
     """Change the words next to an axis; numbers are the same in all languages."""
     before = axis.get_major_formatter()
-    axis.set_tick_params(labelfontfamily=families)
     if isinstance(before, FuncFormatter | FixedFormatter):
-        axis.set_major_formatter(_spoken_by(before))
-
-    def undo() -> None:
-        axis.set_tick_params(labelfontfamily=str(style.RC["font.family"]))
-        axis.set_major_formatter(before)
-
-    return undo
+        axis.set_major_formatter(_spoken_by(before, shape))
+    return lambda: axis.set_major_formatter(before)
 
 
-def _spoken_by(formatter: Formatter) -> FuncFormatter:
-    return FuncFormatter(lambda value, position: translated(formatter(value, position)))
+def _spoken_by(formatter: Formatter, shape: Callable[[str], str]) -> FuncFormatter:
+    return FuncFormatter(lambda value, position: shape(formatter(value, position)))

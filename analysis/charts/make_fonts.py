@@ -12,7 +12,7 @@ from pathlib import Path
 from fontTools import subset
 from fontTools.ttLib import TTFont
 
-from analysis.charts.languages import FONTS, HANGUL
+from analysis.charts.style import FONTS, HANGUL
 
 SIGNS = (
     "\N{MIDDLE DOT}\N{HORIZONTAL ELLIPSIS}\N{PLUS-MINUS SIGN}\N{DEGREE SIGN}\N{MULTIPLICATION SIGN}"

@@ -8,7 +8,7 @@ import re
 
 from fontTools import subset
 
-from analysis.charts.languages import FONTS, HANGUL
+from analysis.charts.style import FONTS, HANGUL
 
 SERVED = FONTS / "HerdHangul.ttf"
 _SYLLABLES = re.compile(r"[\u3131-\u318e\uac00-\ud7a3]")

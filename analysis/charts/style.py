@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+
+from matplotlib import font_manager
 
 INK = "#1f2933"
 MUTED = "#5f6c7b"
@@ -21,6 +24,15 @@ COMPUTE, SYNC = PALETTE[0], PALETTE[5]
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 Dash = Literal["-"] | tuple[float, Sequence[float]]
 DASHES: tuple[Dash, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)))
+
+FONTS = Path(__file__).with_name("fonts")
+"""Fonts of the project, with the licence of each. `docs/languages.md` says how they are made."""
+HANGUL = "Herd Hangul"
+"""Family of the fonts there."""
+FAMILIES = ("DejaVu Sans", HANGUL)
+"""Each is asked for the letters that those before it lack: names may be Korean in any language."""
+for _path in sorted(FONTS.glob("*.ttf")):
+    font_manager.fontManager.addfont(_path)
 
 CSS_VARIABLES = MappingProxyType(
     {
@@ -35,7 +47,7 @@ CSS_VARIABLES = MappingProxyType(
 
 RC: MappingProxyType[Any, Any] = MappingProxyType(
     {
-        "font.family": "DejaVu Sans",
+        "font.family": list(FAMILIES),
         "font.size": 9.0,
         "text.parse_math": False,  # a name may hold dollar signs
         "text.color": INK,

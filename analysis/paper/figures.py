@@ -25,7 +25,7 @@ from matplotlib.transforms import Bbox
 
 from analysis.charts import style
 from analysis.charts.charts import Chart
-from analysis.paper.fonts import families_for
+from analysis.charts.languages import in_language
 from analysis.paper.widths import COLUMN_IN
 
 WIDE_IN = style.WIDTH_IN
@@ -81,7 +81,7 @@ class Printed:
 def printed(chart: Chart) -> Printed:
     """Draw a chart for print. Its figure is changed, and of no use to a page afterwards."""
     figure = chart.figure
-    with mpl.rc_context(dict(RC)):
+    with in_language(figure), mpl.rc_context(dict(RC)):
         for_paper(figure)
         is_wide = not _fits_column(figure)
         buffer = io.BytesIO()
@@ -120,8 +120,6 @@ def _line(line: Line2D) -> None:
 
 def _text(text: Text) -> None:
     text.set_fontsize(min(LARGEST_PT, max(SMALLEST_PT, float(text.get_fontsize()))))
-    if not text.get_text().isascii():
-        text.set_fontfamily(families_for(text.get_text()))
     color = to_hex(text.get_color())
     text.set_color(TEXT_GREY if color == style.MUTED else _grey(text.get_color()))
 

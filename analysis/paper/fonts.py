@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 
 from analysis.charts import style
@@ -36,7 +35,6 @@ class Font:
 
 
 _MATPLOTLIB = Path(mpl.get_data_path()) / "fonts" / "ttf"
-_CHARTS = Path(style.__file__).with_name("fonts")
 DEJAVU = Font(
     "herdother",
     _MATPLOTLIB / "DejaVuSans.ttf",
@@ -46,9 +44,9 @@ DEJAVU = Font(
 """It comes with Matplotlib, and has most alphabets and signs."""
 HANGUL = Font(
     "herdhangul",
-    _CHARTS / "HerdHangul.ttf",
-    _CHARTS / "HerdHangul-Bold.ttf",
-    _CHARTS / "OFL.txt",
+    style.FONTS / "HerdHangul.ttf",
+    style.FONTS / "HerdHangul-Bold.ttf",
+    style.FONTS / "OFL.txt",
 )
 """That of Korean reports."""
 FONTS: tuple[Font, ...] = (DEJAVU, HANGUL)
@@ -69,18 +67,3 @@ def font_with(character: str) -> Font | None:
 def fonts_in(text: str) -> tuple[Font, ...]:
     """The fonts whose command a text in LaTeX uses."""
     return tuple(font for font in FONTS if f"\\{font.command}{{" in text)
-
-
-def families_for(text: str) -> list[str]:
-    """The families with which Matplotlib writes a text: that of charts, and what it lacks."""
-    needed = {font_with(character) for character in text if not character.isascii()} - {
-        None,
-        DEJAVU,
-    }
-    return [str(style.RC["font.family"]), *(_family(font) for font in needed if font is not None)]
-
-
-@functools.cache
-def _family(font: Font) -> str:
-    font_manager.fontManager.addfont(font.path)
-    return str(FT2Font(str(font.path)).family_name)

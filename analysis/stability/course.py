@@ -12,7 +12,7 @@ from analysis.cells.scaling import DECODE
 from analysis.cells.series import Series
 from analysis.cells.tabulate import Table, table
 from analysis.stability.machines import throttled_bits
-from analysis.text.sentence import say
+from analysis.text.sentence import say, together
 from analysis.text.wording import plural
 from core.record import Scalar
 
@@ -175,29 +175,19 @@ def duration(seconds: float) -> str:
     whole = round(seconds)
     if whole < MINUTE_S:
         return (
-            say("{seconds:.1f} s", seconds=seconds)
+            say("{n} s", n=f"{seconds:.1f}")
             if seconds < 10  # noqa: PLR2004 - digits
-            else say("{whole} s", whole=whole)
+            else say("{n} s", n=whole)
         )
-    if whole < HOUR_S:
-        return _two(whole, MINUTE_S, "min", 1, "s")
-    if whole < DAY_S:
-        return _two(whole, HOUR_S, "h", MINUTE_S, "min")
-    days, rest = divmod(whole, DAY_S)
-    return say("{days} {rest} h", days=plural(days, "day"), rest=rest // HOUR_S)
+    days, of_day = divmod(whole, DAY_S)
+    hours, of_hour = divmod(of_day, HOUR_S)
+    minutes, rest = divmod(of_hour, MINUTE_S)
+    if days:
+        return say("{days} {rest} h", days=plural(days, "day"), rest=hours)
+    if hours:
+        return _two("{n} h", hours, "{n} min", minutes)
+    return _two("{n} min", minutes, "{n} s", rest)
 
 
-def _two(whole: int, large: int, large_name: str, small: int, small_name: str) -> str:
-    count, rest = divmod(whole, large)
-    less = rest // small
-    return (
-        say(
-            "{count} {large_name} {less} {small_name}",
-            count=count,
-            large_name=large_name,
-            less=less,
-            small_name=small_name,
-        )
-        if less
-        else say("{count} {large_name}", count=count, large_name=large_name)
-    )
+def _two(large: str, n: int, small: str, rest: int) -> str:
+    return together([say(large, n=n), *([say(small, n=rest)] if rest else [])])

@@ -19,6 +19,13 @@
     root.lang = code;
     for (const text of texts) text.hidden = text.lang !== code;
     for (const button of buttons) button.setAttribute("aria-pressed", button.lang === code);
+    const { title, theme, languages } = texts.find((text) => text.lang === code).dataset;
+    document.title = title;
+    document.querySelector("header .run").lastChild.data = ` ${title}`;
+    group.setAttribute("aria-label", languages);
+    const dark = document.getElementById("theme");
+    dark.title = theme;
+    dark.setAttribute("aria-label", theme);
   };
   const anchor = () => document.getElementById(decodeURIComponent(location.hash.slice(1)));
   const place = () => {

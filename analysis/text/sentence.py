@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Self
 
 from markupsafe import Markup
@@ -16,6 +16,8 @@ from core.language.filling import filled
 
 _JOINTS = re.compile(r"(; |, | · |: | and | \+ | \(|\))")
 """Where a text of several parts is cut, each part looked up alone."""
+FOREIGN = frozenset({"why", "reason", "cause"})
+"""Places of a stored message that may hold the words of an engine or a system."""
 
 
 class Sentence(str):
@@ -163,14 +165,14 @@ def reported(text: str) -> Sentence:
 
 
 def _recognised_or_quoted(text: str) -> str:
-    found = _known(language(), text)
+    found = _known(language(), text, is_reported=True)
     if found is None:
         misses.missed(text)
-    return (
-        f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"
-        if found is None
-        else found
-    )
+    return _quoted(text) if found is None else found
+
+
+def _quoted(text: str) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{text}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def _of_template(template: str, places: Mapping[str, object]) -> str:
@@ -193,17 +195,46 @@ def _plain(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=8192)
-def _known(code: str, text: str) -> str | None:
-    """Return the text in a language: as a whole, by the template it was made of, part by part."""
+def _known(code: str, text: str, *, is_reported: bool = False) -> str | None:
+    """Return the text in a language: as a whole, by the template it was made of, part by part.
+
+    In a message that a run has stored, what is known of it may contain other words than ours,
+    such as an engine's: these are quoted.
+    """
     catalogue = catalogue_of(code)
     if (found := catalogue.of(text)) is not None:
         return found
     parts = _JOINTS.split(text)
-    known = [_known(code, part) for part in parts[::2]] if len(parts) > 1 else [None]
+    again = functools.partial(_known, code, is_reported=is_reported)
+    known = [again(part) for part in parts[::2]] if len(parts) > 1 else [None]
     if not all(known) and (made := catalogue.recognised(text)) is not None:
-        return _of_template(made.template, made.places)
+        places = {
+            name: reported(value) if is_reported and name in FOREIGN else value
+            for name, value in made.places.items()
+        }
+        return _of_template(made.template, places)
     if not any(known):
         return None
+    joints = [catalogue.of(joint) or joint for joint in (*parts[1::2], "")]
+    if is_reported:
+        return _with_quotes(known, parts, joints)
     told = (own or part for own, part in zip(known, parts[::2], strict=True))
-    joints = (catalogue.of(joint) or joint for joint in (*parts[1::2], ""))
     return "".join(f"{part}{joint}" for part, joint in zip(told, joints, strict=True))
+
+
+def _with_quotes(known: Sequence[str | None], parts: Sequence[str], joints: Sequence[str]) -> str:
+    """Join the parts of a message; what follows one another unknown is quoted as it was."""
+    made, foreign = "", ""
+    for place, own in enumerate(known):
+        if own is None and parts[2 * place]:
+            foreign += parts[2 * place]
+            is_last = place + 1 == len(known) or known[place + 1] is not None
+            if not is_last:
+                foreign += parts[2 * place + 1]
+                continue
+            made += _quoted(foreign) if " " in foreign else foreign
+            foreign = ""
+        else:
+            made += own or ""
+        made += joints[place]
+    return made

@@ -23,6 +23,7 @@ from analysis.text.wording import (
 )
 
 SURVIVORS = "in the attempts that counted, {clause}; {thrown}, in no figure"
+COUNTED = "in the attempts that counted, {clause}"
 WITH_REASON = "{what} ({why})"
 ONE_THROWN = "{thrown} of {attempts}{where} was thrown away"
 THROWN = "{thrown} of {attempts}{where} were thrown away"
@@ -63,27 +64,41 @@ def scaling_clause(scaling: Scaling, about: str, margin: str, *, brief: bool = F
         scaling: the series.
         about: `for <model> with <engine>` or `with <engine>`.
         margin: what counts as the same speed, as `±3 %`.
-        brief: of many numbers of nodes that do not help, name the fastest and the largest.
+        brief: of many numbers of nodes that do not help, name the fastest and the largest; of few
+            trials the fastest alone, and not what was thrown away.
     """
     others = scaling.points[1:]
-    if brief and len(others) > MOST_TOLD:
+    is_short = brief and _is_of_few(scaling)
+    if is_short or (brief and len(others) > MOST_TOLD):
         promising = max(others, key=lambda point: point.speed_up.value)
-        others = tuple(point for point in others if point in (promising, others[-1]))
+        told = (promising,) if is_short else (promising, others[-1])
+        others = tuple(point for point in others if point in told)
     if not scaling.points[1:]:
         clause = _alone(scaling, about)
     elif scaling.best.nodes > scaling.baseline.nodes:
         clause = together([_gain(scaling, about), *_beyond(scaling, margin)], "; ")
     else:
-        clause = _no_gain(scaling, others, about, margin)
+        clause = _no_gain(scaling, others, about, margin, brief=is_short)
     if thrown := thrown_away(scaling.series.cells):
-        clause = say(SURVIVORS, clause=clause, thrown=thrown)
+        clause = (
+            say(COUNTED, clause=clause)
+            if is_short
+            else say(SURVIVORS, clause=clause, thrown=thrown)
+        )
     why = _why_base(scaling)
     return say(WITH_REASON, what=clause, why=why) if why else clause
 
 
 def leaves_out(scaling: Scaling) -> bool:
     """Return whether a brief clause leaves out some numbers of nodes."""
+    if _is_of_few(scaling):
+        return len(scaling.points) > 2  # noqa: PLR2004 - the baseline and another
     return scaling.best is scaling.points[0] and len(scaling.points) - 1 > MOST_TOLD
+
+
+def _is_of_few(scaling: Scaling) -> bool:
+    """Whether there are too few trials to know whether any number of nodes helps."""
+    return len(scaling.points) > 1 and not scaling.is_known and scaling.best is scaling.points[0]
 
 
 def thrown_away(cells: Sequence[CellResult]) -> str:
@@ -226,7 +241,7 @@ def _corrected(found: Compared) -> str:
     return say(CORRECTED, p=f"{p_value:.3f}") if is_clear_alone else ""
 
 
-def unsure(found: Compared) -> str:
+def unsure(found: Compared, *, brief: bool = False) -> str:
     """Say all that is known of an undecided comparison: `between 0.9 and 3.9 times`."""
     told = found.ratio
     if told is None:
@@ -234,13 +249,15 @@ def unsure(found: Compared) -> str:
     return (
         say("between {between} times", between=between(told))
         if found.is_tried
-        else say("at {shown} times", shown=ratio(told))
+        else say("at {shown} times", shown=ratio(told, brief=brief))
     )
 
 
-def _no_gain(scaling: Scaling, points: Sequence[Point], about: str, margin: str) -> str:
+def _no_gain(
+    scaling: Scaling, points: Sequence[Point], about: str, margin: str, *, brief: bool
+) -> str:
     base = scaling.baseline.nodes
-    told = together((_beside_base(point, base, margin) for point in points), "; ")
+    told = together((_beside_base(point, base, margin, brief=brief) for point in points), "; ")
     later = [point.against_base for point in scaling.points[1:]]
     if all(one and one.finding in (Claim.SLOWER, Claim.SAME) for one in later):
         return say(NO_HELP, about=about, base=_base(scaling), findings=told)
@@ -255,14 +272,14 @@ def _what_is_few(scaling: Scaling) -> str:
     return "trials" if trials < FEWEST else "shared blocks"
 
 
-def _beside_base(point: Point, base: int, margin: str) -> str:
+def _beside_base(point: Point, base: int, margin: str, *, brief: bool = False) -> str:
     n, found, told = _n(point), point.against_base, ratio(point.speed_up)
     if found is None:
         return say(NOT_COMPARED, nodes=n)
     if found.finding is Claim.SLOWER:
         return say(ARE_SLOWER, nodes=n, times=told, whose=_owner(base))
     if found.finding is Claim.UNKNOWN:
-        told = say(ARE_UNSURE, nodes=n, times=unsure(found), whose=_owner(base))
+        told = say(ARE_UNSURE, nodes=n, times=unsure(found, brief=brief), whose=_owner(base))
         return with_why(told, found)
     return compared(say("{n} are", n=n), count(base), _owner(base), found, margin, point.speed_up)
 

@@ -22,7 +22,7 @@ from analysis.model.cost import (
 )
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.predict import FASTER, MOST_GAIN, NO_LINK, OTHER_LINK, beyond
-from analysis.text.sentence import say
+from analysis.text.sentence import say, verbatim
 from analysis.text.wording import plural
 from analysis.what_if.answer import cannot, measured_range, offered
 from analysis.what_if.basis import MOST_SHOWN, Basis
@@ -131,12 +131,12 @@ def payload_of(bases: Sequence[Basis]) -> Json:
 def _fit(basis: Basis, pool: _Pool, room: int) -> Json:
     fit = basis.usable
     if fit is None:
-        return {"name": visible(basis.name), "refused": [visible(why) for why in basis.refusals]}
+        return {"name": _name(basis.name), "refused": [visible(why) for why in basis.refusals]}
     links = [one.setting.link_mbit for one in basis.measured if one.setting.link_mbit]
     models, left_out = _models(basis, fit, pool, room)
     names, usual = _shorten([choice for one in models for choice in one["choices"]])
     return {
-        "name": visible(basis.name),
+        "name": _name(basis.name),
         "coefficients": {name: _list(fit.draws[name]) for name in COEFFICIENTS},
         "noise": {
             "computing": _list(fit.noise[0]),
@@ -145,8 +145,8 @@ def _fit(basis: Basis, pool: _Pool, room: int) -> Json:
         },
         "measured": measured_range(basis),
         "links": [min(links), max(links)] if links else None,
-        "roots": [visible(name) for name in basis.nodes] if basis.slowness else [],
-        "features": names,
+        "roots": [_name(name) for name in basis.nodes] if basis.slowness else [],
+        "features": [verbatim(name) for name in names],
         "same": usual,
         "models": models,
         "left_out": say(LEFT_OUT, n=plural(left_out, "more model")) if left_out else "",
@@ -182,8 +182,13 @@ def _model(
     start = best.setting
     asked = [Supposed(model=best.model, nodes=count, weights=kind) for kind, count in wanted]
     return {
-        "name": visible(best.model),
-        "best": [start.nodes, start.weights, _rounded(best.total_ms), visible(basis.who(start))],
+        "name": _name(best.model),
+        "best": [
+            start.nodes,
+            verbatim(start.weights),
+            _rounded(best.total_ms),
+            visible(basis.who(start)),
+        ],
         "root": basis.nodes.index(basis.lineup(start, 1, None)[0]) if basis.nodes else 0,
         "link": basis.link_mbit(start),
         "choices": [_choice(basis, fit, one, pool) for one in asked],
@@ -217,7 +222,7 @@ def _choice(basis: Basis, fit: CostFit, asked: Supposed, pool: _Pool) -> list[An
     reason = cannot(basis, fit, setting)
     values = {} if reason else features_of_one(setting)
     return [
-        setting.weights,
+        verbatim(setting.weights),
         setting.nodes,
         [_rounded(values[name]) for name in FEATURES] if values else [],
         pool.place(reason) if reason else -1,
@@ -237,6 +242,11 @@ def _paces(basis: Basis, asked: Supposed) -> list[list[float]]:
     ]
     found = [features_of_one(setting) for setting in settings]
     return [[_rounded(values[name]) for name in PACE] for values in found]
+
+
+def _name(text: str) -> str:
+    """A name, which is the same in every language: the script finds things by it."""
+    return verbatim(visible(text))
 
 
 def _list(values: Floats) -> list[float]:

@@ -15,10 +15,12 @@ from core.language.choice import ENGLISH
 
 FOLDER = Path(__file__).parent
 """Has a folder of `.po` files for each language but English."""
-OF_ONE_PLACE, TELLING = 8, 14
+OF_ONE_PLACE, TELLING = 8, 13
 """Letters outside its places from which a template is recognised, no matter what fills them: of one
 with a single place, and of others. With fewer, only a number or one word may."""
 ANY, NUMBER, SHORT = ".+?", r"[\d.,\u202f]+", r"(?:[\d.,%\u202f\u2013 -]+?|[\w.+/-]+)"
+NUMBERS = frozenset({"n", "status", "signal"})
+"""Places that only a number fills."""
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -116,7 +118,8 @@ def _pattern_of(template: str) -> tuple[str, str, re.Pattern[str]]:
     places = sum(name is not None for _, name in pieces)
     filling = ANY if own >= (OF_ONE_PLACE if places == 1 else TELLING) else SHORT
     shape = "".join(
-        re.escape(literal) + (f"(?P<{name}>{NUMBER if name == 'n' else filling})" if name else "")
+        re.escape(literal)
+        + (f"(?P<{name}>{NUMBER if name in NUMBERS else filling})" if name else "")
         for literal, name in pieces
     )
     longest = max((literal for literal, _ in pieces), key=len)

@@ -30,7 +30,7 @@ UNREAD_ROOMS = ("analysis/paper/",)
 """Rooms of it that write English alone: papers."""
 NOT_SAID = frozenset(
     {"outside upper left", "upper left", "offset points", "figure fraction", "axes fraction"}
-    | {"DejaVu Sans", "Herd Hangul", "Date", "Title"}
+    | {"DejaVu Sans", "Herd Hangul", "Date", "Title", " node", "Glyph .* missing from font"}
 )
 """Texts of modules that Matplotlib reads and no one else."""
 BY_HAND = frozenset({"words", "records"})

@@ -33,6 +33,7 @@ from collect.run import ATTEMPTS_FOLDER
 from collect.workloads import Benchmark
 from core.errors import HerdError
 from core.json_answer import json_text
+from core.language.choice import speaking
 from tests.doubles import run_folder
 from tests.doubles.engine_logs import dllama_era_a
 from tests.doubles.known_machines import machine, truth
@@ -195,6 +196,19 @@ def page_answer(payload: dict[str, Any], fit: int, model: str, kind: str, count:
     ends = np.quantile(totals, (0.5, *TAILS))
     outside = [payload["texts"][at] for at in choice[4]]
     return [*ends, *(float(np.median(terms[term])) for term in TERMS)], outside
+
+
+def test_the_script_finds_its_names_in_every_language() -> None:
+    """What the script looks things up by is no text, even where the catalogue has such a word."""
+    controls = Controls("p", payload_of(study().bases))
+    english = json.loads(controls.script)
+    with speaking("ko"):
+        korean = json.loads(controls.script)
+    for one, other in zip(english["fits"], korean["fits"], strict=True):
+        for name in ("name", "features", "roots", "coefficients", "same"):
+            assert other[name] == one[name]
+        assert [model["name"] for model in other["models"]] == [m["name"] for m in one["models"]]
+    assert korean["words"] != english["words"]
 
 
 def test_the_page_gets_what_python_computes_from() -> None:
