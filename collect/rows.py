@@ -138,7 +138,7 @@ def step_rows(run: str, trials: Iterable[TrialState], kind: str, columns: Column
         run: name of the run.
         trials: of it, in their order; those without a measurement give no row.
         kind: attribute of a measurement that holds the records, such as `tokens`.
-        columns: of the table; a record has a value for each but the ids.
+        columns: of the table; those that a record has are taken from it.
     """
     for trial in trials:
         chosen = trial.chosen
