@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from analysis.model.cost import Observation
 from analysis.model.fit import LEVEL, CostFit, fit_of
 from analysis.model.posterior import Priors
+from analysis.model.wire import is_chain
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing, nodes, number, percent, plural
 
@@ -37,6 +38,12 @@ ERRS = (
 UNCOVERED = (
     "Refused: the 90 % intervals hold {covered} of {cells} that were left out; were they right, "
     "so few would be a chance of {chance}."
+)
+SLOW_END = (
+    "Refused: {model} takes {measured} ms on {nodes}. By the cells with fewer nodes it would be "
+    "{predicted} ms ({low} to {high}). A machine or a link that takes part only there may be slow, "
+    "which a fit of a chain cannot distinguish from latency. Measure each machine alone (`on: "
+    "[each, first]`), and the links by `fab probe`."
 )
 ODD_TOTAL = (
     "Refused: {cell} takes {measured} ms. All coefficients that fit the other cells give about "
@@ -100,6 +107,7 @@ def fit_judged(
 def _refusals(fit: CostFit) -> Iterator[Sentence]:
     cells = plural(len(fit.left_out), "cell")
     yield from _odd(fit)
+    yield from _slow_end(fit)
     if fit.median_error > MOST_ERROR:
         is_close = percent(fit.median_error) == percent(MOST_ERROR)
         error = f"{100 * fit.median_error:.2f} %" if is_close else percent(fit.median_error)
@@ -118,6 +126,27 @@ def chance_of_coverage(fit: CostFit) -> float:
 def _at_most(hits: int, tries: int) -> float:
     """The chance of no more hits, were each as likely as the level says."""
     return sum(math.comb(tries, k) * LEVEL**k * (1 - LEVEL) ** (tries - k) for k in range(hits + 1))
+
+
+def _slow_end(fit: CostFit) -> Iterator[Sentence]:
+    """Say where a chain on the most nodes is slower than fewer nodes let expect.
+
+    One cell in four that is far off changes no median, and steps and latency bend to it.
+    """
+    last = [one for one in fit.left_out if one.observation.setting.nodes == fit.counts[-1]]
+    slow = [one for one in last if one.observation.total_ms > one.high_ms]
+    off = [one for one in slow if one.error > MOST_ERROR]
+    if is_chain(fit.observations[0].setting.wire) and 2 * len(off) > len(last):
+        worst = max(off, key=lambda one: one.error)
+        yield say(
+            SLOW_END,
+            model=worst.observation.model,
+            nodes=nodes(fit.counts[-1]),
+            measured=number(worst.observation.total_ms),
+            predicted=number(worst.predicted_ms),
+            low=number(worst.low_ms),
+            high=number(worst.high_ms),
+        )
 
 
 def _odd(fit: CostFit) -> Iterator[Sentence]:

@@ -24,11 +24,13 @@ from analysis.model.scope import fit_judged
 from tests.doubles.known_machines import (
     Distort,
     Machine,
+    as_it_is,
     cells,
     drifting,
     incast,
     machine,
     random_ways,
+    slow_last,
     throttled,
 )
 
@@ -68,6 +70,12 @@ WRONG: dict[str, Distort | None] = {
     "packets lost from eight nodes on": incast,
     "an eighth node of half the speed": throttled,
     "synchronising that follows nothing": random_ways,
+}
+
+
+CHAINS: dict[str, Distort] = {
+    "a chain of equal nodes (should be used)": as_it_is,
+    "a chain whose eighth node takes three times as long": slow_last,
 }
 
 
@@ -122,6 +130,16 @@ def _new_cell(of: Machine, design: Design, generator: np.random.Generator) -> Ob
     return cell
 
 
+def chain_is_refused(distort: Distort, seed: int) -> bool:
+    """Whether the fit of a chain of one model, measured as totals, is refused."""
+    generator = np.random.default_rng(seed)
+    of = replace(machine(generator), scatter=0.01, noise=0.01)
+    made = cells(
+        of, (1, 2, 4, 8), ONE, generator, wire="chain_client", apart=False, distort=distort
+    )
+    return not fit_judged(made).holds
+
+
 def is_refused(distort: Distort | None, seed: int) -> bool:
     """Whether the fit of a cluster that does something else is refused."""
     generator = np.random.default_rng(seed)
@@ -153,6 +171,9 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
         _line("---", "---")
         for name, distort in WRONG.items():
             refused = list(pool.map(partial(is_refused, distort), range(clusters)))
+            _line(name, _percent(np.mean(refused)))
+        for name, of_chain in CHAINS.items():
+            refused = list(pool.map(partial(chain_is_refused, of_chain), range(clusters)))
             _line(name, _percent(np.mean(refused)))
     return 0
 

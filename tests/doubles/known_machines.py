@@ -45,6 +45,11 @@ class Machine:
     noise: float = 0.02
 
 
+def as_it_is(_setting: Setting, computed: float, synced: float) -> tuple[float, float]:
+    """Nothing that the formula does not have."""
+    return computed, synced
+
+
 def machine(generator: np.random.Generator) -> Machine:
     """Draw a cluster: from a Raspberry Pi to a server, on links of 100 Mbit/s to 10 Gbit/s."""
     bandwidth = float(np.exp(generator.uniform(np.log(3), np.log(60))))
@@ -75,7 +80,7 @@ def cells(
     weights: Sequence[Weights] = ("q4_0",),
     trials: int = 5,
     apart: bool = True,
-    distort: Distort = lambda _setting, computed, synced: (computed, synced),
+    distort: Distort = as_it_is,
 ) -> list[Observation]:
     """Measure every model with every type of weights on every number of nodes."""
     settings = [
@@ -137,6 +142,11 @@ def incast(setting: Setting, computed: float, synced: float) -> tuple[float, flo
 def throttled(setting: Setting, computed: float, synced: float) -> tuple[float, float]:
     """The eighth node is half as fast; the others wait for it."""
     return (computed, synced + computed) if setting.nodes >= 8 else (computed, synced)
+
+
+def slow_last(setting: Setting, computed: float, synced: float) -> tuple[float, float]:
+    """The last of eight nodes of a chain takes three times as long for its layers."""
+    return computed * (1 + 2 / 8 if setting.nodes == 8 else 1.0), synced
 
 
 def random_ways(setting: Setting, computed: float, synced: float) -> tuple[float, float]:
