@@ -181,8 +181,12 @@ def _from_to(written: Sequence[str]) -> str:
 
 
 def _sync_share(all_series: Sequence[Series]) -> Figure | None:
+    """The share of a token's time for synchronising, but for nodes that a quota stops.
+
+    There it is mostly the time for which nodes are stopped: no figure of the network.
+    """
     found = _most_nodes(all_series, "sync_ms_per_token")
-    pairs = [(series, cell) for series, cell in found if not cell.software]
+    pairs = [(series, cell) for series, cell in found if not (cell.software or cell.on_quota)]
     if not pairs:
         return None
     shares = [share for _, cell in pairs if (share := sync_share(cell))]
