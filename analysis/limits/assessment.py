@@ -173,7 +173,8 @@ class Assessment:
         low: lower end of its interval, range or bounds; NaN for none. Of memory: MiB free. Of what
             is fitted: of a 90 % interval.
         high: upper end. Of memory: MiB needed.
-        n: values behind it; 0 where that means nothing.
+        n: values behind it; 0 where that means nothing. Of what is fitted: trials of the cell with
+            the fewest.
         source: where the figure is from.
         where: id of the part of the page that shows it; may be empty.
     """
@@ -202,7 +203,7 @@ class Assessment:
             "times": lambda: ratio(self._ratio(), brief=True),
             "rate": lambda: interval(self._estimate(), brief=True),
             "value": lambda: number(self.value),
-            "fitted": lambda: with_ends(self.value, self.low, self.high),
+            "fitted": lambda: self._of_one(with_ends(self.value, self.low, self.high)),
             "whole": lambda: f"{self.value:.0f}",
             "low": lambda: number(self.low),
             "high": lambda: number(self.high),
@@ -213,12 +214,18 @@ class Assessment:
 
     def _share(self) -> str:
         if math.isnan(self.low) or percent(self.low) == percent(self.high):
-            return percent(self.value)
-        return say(
+            return self._of_one(percent(self.value))
+        told = say(
             "{low} to {high}",
             low=percent(self.low).removesuffix(" %"),
             high=percent(self.high),
         )
+        return self._of_one(told)
+
+    def _of_one(self, told: str) -> str:
+        """Add to a fitted figure that a cell has one trial, where one has."""
+        is_single = self.source is Source.FITTED and self.n == 1
+        return say("{figure} (with one trial of a cell)", figure=told) if is_single else told
 
     def _estimate(self) -> Estimate:
         return Estimate(self.value, *self._ends(), (self.value,) * self.n, self._coverage())

@@ -50,9 +50,14 @@ def fitted_of(
             value=gain.times,
             low=gain.low,
             high=gain.high,
+            n=_trials(gain.basis.fit),
             source=Source.FITTED,
             where="what-if",
         )
+
+
+def _trials(fit: CostFit | None) -> int:
+    return fit.fewest_trials if fit else 0
 
 
 def _kind_of(gain: Gain) -> str:
@@ -87,6 +92,7 @@ def fitted_limit(
                 value=value,
                 low=low,
                 high=high,
+                n=_trials(fit),
                 source=Source.FITTED,
                 where="cost-model",
             )

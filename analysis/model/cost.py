@@ -226,6 +226,7 @@ class Observation:
         error: standard error of the logarithm of these; 0 where it is not known.
         label: of the cell, for tables.
         model: its name.
+        trials: how many its times are medians of; 0 where that is not known.
     """
 
     setting: Setting
@@ -234,6 +235,7 @@ class Observation:
     error: float = 0.0
     label: str = ""
     model: str = ""
+    trials: int = 0
 
     @property
     def has_parts(self) -> bool:

@@ -112,6 +112,11 @@ class CostFit:
     priors: Priors = field(default_factory=dict)
 
     @property
+    def fewest_trials(self) -> int:
+        """Trials of the cell with the fewest; 0 where that is not known."""
+        return min(one.trials for one in self.observations)
+
+    @property
     def median_error(self) -> float:
         """Median relative error over cells that were left out."""
         return float(np.median([one.error for one in self.left_out]))

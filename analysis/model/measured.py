@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ from analysis.cells.labels import ON, named_by, varying_axes
 from analysis.cells.prompt_lengths import decodes_after_prompt
 from analysis.cells.series import Series
 from analysis.model.cost import Observation, Setting
+from analysis.model.fit import LEVEL, TAILS
 from analysis.model.wire import Wire, is_chain, wire_of
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing
@@ -21,6 +23,7 @@ from collect.run import RunManifest
 from collect.workloads import DECODE_AXIS, PROMPT_AXES
 from core.errors import HerdError
 from core.record import Scalar
+from core.student import quantile
 from models.shape import ModelShape, Weights
 
 DECODE, SYNC = "decode_ms_per_token", "sync_ms_per_token"
@@ -33,8 +36,12 @@ EXPLAINED = frozenset(
 WIDEST_SHARE = 0.1
 """Width of what rounding hides of syncing's share from which it is not used."""
 RESAMPLES = 400
+ENOUGH = 6
+"""Trials of a cell from which drawing them again shows how far off their median is."""
+OF_MEDIAN = 1.25
+"""Standard error of a median relative to that of a mean."""
 ONE_TRIAL = 0.05
-"""Standard error of a logarithm that a single trial is given."""
+"""Spread of trials where no cell has two of them (docs/cost-model.md has what was simulated)."""
 
 NO_WIRE = "No fit: no formula is known for what {engine} exchanges here."
 NO_SHAPE = "No fit: the sizes of {model} are not known."
@@ -126,6 +133,7 @@ class _Run:
     shapes: Shapes
     links: Mapping[str, float]
     slowness: Mapping[str, float] = field(default_factory=dict)
+    spread: float = 0.0
 
 
 def groups_of(
@@ -148,7 +156,12 @@ def groups_of(
                 cells.setdefault(tuple(rest), []).append(cell)
     varying = varying_axes([dict(rest) for rest in cells])
     return tuple(
-        _group(_Run(run, shapes, links, _slowness(members)), members, dict(rest), varying)
+        _group(
+            _Run(run, shapes, links, _slowness(members), _spread(members)),
+            members,
+            dict(rest),
+            varying,
+        )
         for rest, members in cells.items()
     )
 
@@ -227,9 +240,10 @@ def _observation(about: _Run, cell: CellResult, wire: Wire) -> Observation:
         setting=setting,
         total_ms=float(np.median(list(total.values()))),
         sync_ms=sync,
-        error=_error(list(total.values())),
+        error=_error(list(total.values()), about.spread),
         label=f"{model}, {cell.nodes}",
         model=model,
+        trials=len(total),
     )
 
 
@@ -260,12 +274,32 @@ def _position(cell: CellResult) -> float:
     return float(np.median(tokens)) if tokens else 0.0
 
 
-def _error(values: Sequence[float]) -> float:
-    """Standard error of the logarithm of a cell's median, by drawing its blocks again."""
-    if len(values) == 1:
-        return ONE_TRIAL
+def _error(values: Sequence[float], spread: float) -> float:
+    """Standard error of the logarithm of a cell's median.
+
+    Its trials are drawn again. Drawing a few again shows less than they differ, so these have the
+    spread of all cells.
+    """
+    if len(values) < ENOUGH:
+        of_median = OF_MEDIAN if len(values) > 2 else 1.0  # noqa: PLR2004 - two have their mean
+        return of_median * spread / math.sqrt(len(values))
     drawn = np.random.default_rng(1).choice(np.log(values), size=(RESAMPLES, len(values)))
     return float(np.std(np.median(drawn, axis=1)))
+
+
+def _spread(cells: Iterable[CellResult]) -> float:
+    """How far trials of one cell differ: standard deviation of a logarithm, from all cells.
+
+    Few trials may agree by luck: it is larger as far as Student's t is wider than a normal
+    distribution. Where no cell has two trials nothing shows it: then it is `ONE_TRIAL`.
+    """
+    logs = [np.log(list(cell.by_block(DECODE).values())) for cell in cells]
+    freedom = sum(len(one) - 1 for one in logs)
+    if freedom < 1:
+        return ONE_TRIAL
+    squares = sum(float(np.sum((one - one.mean()) ** 2)) for one in logs)
+    wider = quantile(LEVEL, freedom) / NormalDist().inv_cdf(TAILS[1])
+    return wider * math.sqrt(squares / freedom)
 
 
 def _kinds(run: RunManifest, cells: Iterable[CellResult]) -> tuple[str, ...]:
