@@ -31,37 +31,70 @@ function herdQuantile(values, share) {
   return sorted[below] + (place - below) * (sorted[above] - sorted[below]);
 }
 
-// Median, ends of the interval, and the median of each term, in milliseconds of a token.
-// `doublings` of the choice: how far its nodes are beyond the measured ones.
+// Milliseconds of one draw: `total` with what the formula leaves, its terms, and its computing.
+function herdDrawn(fit, draw, features, doublings) {
+  const coefficients = {};
+  for (const name of Object.keys(fit.coefficients)) {
+    coefficients[name] = fit.coefficients[name][draw];
+  }
+  const terms = herdTerms(coefficients, features);
+  const computing = terms.memory + terms.computing;
+  const total = (computing * fit.noise.computing[draw]
+    + (terms.latency + terms.transfer + terms.waiting) * fit.noise.syncing[draw])
+    * Math.exp(doublings * fit.noise.strays[draw]);
+  return {terms, computing, total};
+}
+
+// Milliseconds of a token, a draw each: by the formula `alone`, and `totals` that are no less than
+// what the engine computes (analysis/model/bound.py).
+// `doublings` of the choice: how far its nodes are beyond the measured ones. `computed`: a measured
+// cell's share of computing and the features in which that cell differs, or nothing.
 // `changes` replaces features of the choice, such as link_mbit or memory_gain.
-function herdPredict(fit, choice, changes) {
+function herdTotals(fit, choice, changes) {
   const features = Object.assign({}, choice.features, changes || {});
-  const names = Object.keys(fit.coefficients);
-  const totals = [];
-  const terms = {memory: [], computing: [], latency: [], transfer: [], waiting: []};
+  const [share, differ] = choice.computed || [];
+  const pace = {root_slowness: features.root_slowness, lag: features.lag};
+  const measured = Object.assign({}, choice.features, pace, differ || {});
+  const found = {alone: [], totals: [], terms: {}};
   for (let draw = 0; draw < fit.noise.computing.length; draw += 1) {
-    const coefficients = {};
-    for (const name of names) {
-      coefficients[name] = fit.coefficients[name][draw];
+    const here = herdDrawn(fit, draw, features, choice.doublings);
+    let least = 0;
+    if (share !== undefined) {
+      const there = herdDrawn(fit, draw, measured, 0);
+      least = there.total * share * here.computing / there.computing;
     }
-    const found = herdTerms(coefficients, features);
-    for (const name of Object.keys(terms)) {
-      terms[name].push(found[name]);
+    for (const [name, value] of Object.entries(here.terms)) {
+      (found.terms[name] = found.terms[name] || []).push(value);
     }
-    totals.push(
-      ((found.memory + found.computing) * fit.noise.computing[draw]
-        + (found.latency + found.transfer + found.waiting) * fit.noise.syncing[draw])
-      * Math.exp(choice.doublings * fit.noise.strays[draw])
-    );
+    found.alone.push(here.total);
+    found.totals.push(Math.max(here.total, least));
   }
-  const medians = {};
-  for (const name of Object.keys(terms)) {
-    medians[name] = herdQuantile(terms[name], 0.5);
-  }
+  return found;
+}
+
+// Median and ends of the interval.
+function herdEnds(values, tails) {
+  const [middle, low, high] = [0.5, ...tails].map((share) => herdQuantile(values, share));
+  return {middle, low, high};
+}
+
+// Median, ends of the interval, and the median of each term, in milliseconds of a token; `alone`,
+// by the formula alone where some of that is less than the engine computes, else null.
+// `before`, a choice with its changes: how many times as fast as that, as `times`.
+function herdPredict(fit, choice, changes, before) {
+  const found = herdTotals(fit, choice, changes);
+  const ends = herdEnds(found.totals, fit.tails);
+  const alone = herdEnds(found.alone, fit.tails);
+  const isHeld = Object.keys(ends).some((name) => ends[name] > alone[name] * (1 + fit.hardly));
+  const terms = {};
+  for (const name of Object.keys(found.terms)) terms[name] = herdQuantile(found.terms[name], 0.5);
+  const old = before && herdTotals(fit, before.choice, before.changes).totals;
   return {
-    total: herdQuantile(totals, 0.5),
-    low: herdQuantile(totals, fit.tails[0]),
-    high: herdQuantile(totals, fit.tails[1]),
-    terms: medians,
+    total: ends.middle,
+    low: ends.low,
+    high: ends.high,
+    terms,
+    alone: isHeld ? alone : null,
+    times: old ? herdEnds(old.map((ms, draw) => ms / found.totals[draw]), fit.tails) : null,
   };
 }

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.model.cost import TERMS, Setting, Term, features_of
+from analysis.model.bound import bounded_totals
+from analysis.model.cost import TERMS, Floats, Setting, Term, features_of
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.wire import limit
 from analysis.text.sentence import Sentence, say
@@ -40,6 +41,8 @@ OTHER_WEIGHTS = "{asked} weights were not measured ({measured} were), so arithme
 OTHER_MODEL = "a model with layers of this size was not measured"
 FASTER = "machines of another speed were not measured"
 LONGER = "so long a text was not measured"
+HARDLY = 0.01
+"""Relative change of a time from which it counts as changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,9 @@ class Prediction:
         high_ms: upper end.
         terms: term to its median, in ms.
         extrapolates: what of the setting is beyond the measured cells, a clause each.
+        formula_ms: median and ends of what the formula alone gives, where some of that saves more
+            than all the waiting that the engine reports: there the times above stop. None
+            elsewhere.
     """
 
     setting: Setting
@@ -61,6 +67,7 @@ class Prediction:
     high_ms: float
     terms: Mapping[Term, float]
     extrapolates: tuple[Sentence, ...]
+    formula_ms: tuple[float, float, float] | None = None
 
     @property
     def tokens_per_s(self) -> float:
@@ -85,15 +92,24 @@ def predict(
     if (refused := out_of_scope(fit, setting, version=version, device=device)) is not None:
         raise HerdError(refused)
     terms = fit.terms(features_of([setting]))
-    low, middle, high = np.quantile(fit.totals(setting), (TAILS[0], 0.5, TAILS[1]))
+    alone, told = (_ends(totals) for totals in (fit.totals(setting), bounded_totals(fit, setting)))
+    middle, low, high = told
+    is_held = any(new > old * (1 + HARDLY) for old, new in zip(alone, told, strict=True))
     return Prediction(
         setting=setting,
-        total_ms=float(middle),
-        low_ms=float(low),
-        high_ms=float(high),
+        total_ms=middle,
+        low_ms=low,
+        high_ms=high,
         terms={name: float(np.median(terms[name])) for name in TERMS},
         extrapolates=tuple(beyond(fit, setting)),
+        formula_ms=alone if is_held else None,
     )
+
+
+def _ends(totals: Floats) -> tuple[float, float, float]:
+    """Median, lower end and upper end."""
+    low, middle, high = np.quantile(totals, (TAILS[0], 0.5, TAILS[1]))
+    return float(middle), float(low), float(high)
 
 
 def out_of_scope(

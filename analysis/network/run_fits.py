@@ -33,10 +33,12 @@ class GroupFit:
     Attributes:
         group: the cells.
         outcome: the fit and why it must not be used.
+        of: how many groups of the run may have a fit, also where not all of them were asked for.
     """
 
     group: MeasuredGroup
     outcome: FitOutcome
+    of: int = 1
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -70,14 +72,12 @@ def fits_of(
     links = {} if run.share_machine(run.nodes) else link_speeds(series, nodes)
     catalogue = load_catalogue()
     groups = groups_of(run, series, lambda name: catalogue.get(name).shape, links)
-    wanted = [
-        group
-        for group in groups
-        if len(group.counts) >= FEWEST_COUNTS and named in (None, group.engine, group.label)
-    ]
+    enough = [group for group in groups if len(group.counts) >= FEWEST_COUNTS]
+    wanted = [group for group in enough if named in (None, group.engine, group.label)]
+    of = sum(group.refusal is None for group in enough)
     rest = len(wanted) - MOST_FITS
     return tuple(
-        GroupFit(group, _fit(group, probe) if place < MOST_FITS else _not_fitted(rest))
+        GroupFit(group, _fit(group, probe) if place < MOST_FITS else _not_fitted(rest), of)
         for place, group in enumerate(wanted[: MOST_FITS + 1])
     )
 

@@ -16,13 +16,13 @@ from analysis.model.scope import ENOUGH_COUNTS
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import NOTHING, percent, plural, with_ends
-from analysis.what_if.answer import Predicted
+from analysis.what_if.answer import ONE_EACH, Predicted, is_of_one_trial
 from analysis.what_if.asking import predicted_of
 from analysis.what_if.basis import MOST_SHOWN, Basis, usable
 from analysis.what_if.gains import gain_frame, gains_of
 from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
-from analysis.what_if.told import FEW
+from analysis.what_if.told import FEW, held_words
 from collect.workloads import Benchmark
 
 TITLE, MENU = "What if", "What if"
@@ -77,6 +77,8 @@ def _introduced(shown: Sequence[Basis]) -> Iterator[Sentence]:
     yield say(INTRO)
     for basis, fit in usable(shown[:MOST_SHOWN]):
         yield say(ERROR, who=basis.name, error=percent(fit.median_error), n=len(fit.left_out))
+        if is_of_one_trial(basis):
+            yield say(ONE_EACH)
         if len(fit.counts) < ENOUGH_COUNTS:
             yield say(FEW, counts=len(fit.counts))
     if (rest := len(shown) - MOST_SHOWN) > 0:
@@ -117,9 +119,15 @@ def _row(one: Predicted) -> dict[str, Any]:
 def _note(one: Predicted) -> Sentence:
     if one.prediction is None:
         return say(CANNOT, why=one.reason)
-    if one.prediction.extrapolates:
-        return say(EXTRAPOLATED, why=together(one.prediction.extrapolates, "; "))
-    return say(MEASURED)
+    found = one.prediction
+    first = (
+        say(EXTRAPOLATED, why=together(found.extrapolates, "; "))
+        if found.extrapolates
+        else say(MEASURED)
+    )
+    if found.formula_ms is None:
+        return first
+    return together([first, held_words(found.formula_ms)], "; ")
 
 
 def _table(data: pd.DataFrame) -> Table:

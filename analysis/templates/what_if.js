@@ -149,14 +149,21 @@
       if (factors.some((factor) => factor.get() !== 1)) told.push(data.faster);
       return told;
     };
-    const choiceOf = (own) => {
-      const found = own.choices.find(
-        (choice) => choice[0] === weights.value && choice[1] === nodes.get());
+    const choiceOf = (own, kind, count, root) => {
+      const found = own.choices.find((choice) => choice[0] === kind && choice[1] === count);
       if (!found) return null;
-      const [kind, count, values, reason, outside, paces, doublings] = found;
+      const [, , values, reason, outside, paces, doublings, computing] = found;
       const varying = fitted().features.map((name, at) => [name, values[at]]);
       const features = {...fitted().same, ...Object.fromEntries(varying)};
-      return {kind, nodes: count, features, reason, beyond: outside, paces, doublings};
+      const computed = computing[paces.length ? root : 0];
+      return {kind, nodes: count, features, reason, beyond: outside, paces, doublings, computed};
+    };
+    const fastest = (own) => {
+      const choice = choiceOf(own, own.best[1], own.best[0], own.root);
+      const found = own.link === null ? {} : {link_mbit: own.link};
+      const pace = choice.paces[own.root];
+      if (pace) [found.root_slowness, found.lag] = pace;
+      return {choice, changes: found};
     };
 
     const answer = () => {
@@ -166,12 +173,13 @@
       const own = current();
       const mistake = wrong();
       if (mistake) return refuse(mistake, "caveat");
-      const choice = choiceOf(own);
+      const choice = choiceOf(own, weights.value, nodes.get(), chosen(root));
       if (!choice) return refuse(filled(words.no_choice, {nodes: nodes.field.value}), "caveat");
       if (choice.reason >= 0) {
         return refuse(`${words.cannot} ${data.texts[choice.reason]}.`, "caveat");
       }
-      const found = herdPredict({...fitted(), tails: data.tails}, choice, changes(own, choice));
+      const of = {...fitted(), tails: data.tails, hardly: data.hardly};
+      const found = herdPredict(of, choice, changes(own, choice), fastest(own));
       return show(own, found, beyond(own, choice));
     };
 
@@ -179,8 +187,8 @@
       const ends = [found.total, found.low, found.high];
       const [ms, low, high] = ends.map(number);
       const [rate, fast, slow] = ends.map((end) => number(1000 / end));
-      const [times, least, most] = [found.total, found.high, found.low].map(
-        (end) => number(own.best[2] / end));
+      const {middle, low: slowest, high: quickest} = found.times;
+      const [times, least, most] = [middle, slowest, quickest].map(number);
       const places = {ms, low, high, rate, fast, slow, times, least, most,
         best: number(own.best[2]), best_nodes: own.best[3], best_weights: own.best[1]};
       const sum = TERMS.reduce((all, term) => all + found.terms[term], 0);
@@ -197,6 +205,11 @@
         made("strong", {}, filled(words.time, places)), ` ${filled(words.interval, places)}`);
       const parts = [strong, paragraph(filled(words.rate, places)),
         paragraph(filled(words.against, places)), bar, legend];
+      if (found.alone !== null) {
+        const {middle: alone, low: from, high: to} = found.alone;
+        const told = {alone: number(alone), from: number(from), to: number(to)};
+        parts.push(paragraph(filled(words.held, told), "note"));
+      }
       if (outside.length) {
         parts.push(paragraph(`${filled(words.extrapolation, {why: outside.join("; ")})} ` +
           fitted().measured, "caveat"));

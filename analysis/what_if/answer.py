@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from analysis.model.cost import Floats, Observation, Setting
+from analysis.model.bound import bounded_totals
+from analysis.model.cost import Floats, Observation, Setting, Term
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.predict import Prediction, out_of_scope, predict
 from analysis.model.wire import is_chain, limit
@@ -29,6 +31,10 @@ TOGETHER = (
 )
 NO_WEIGHTS = "the engine has no {asked} weights where these cells were measured ({measured})"
 RANGE = "Measured: {nodes}, {weights} weights{links}."
+ONE_EACH = (
+    "A cell has one trial, so how far trials differ is only seen in how far cells are off the "
+    "formula: three trials a cell show it."
+)
 LINKS = ", links of {rates} Mbit/s"
 
 
@@ -44,7 +50,8 @@ class Predicted:
         prediction: None where the setting cannot run.
         reason: why it cannot; empty if it can.
         best: the fastest measured cell of the model; None for a model that was not measured.
-        times: how many times as fast as that, with its 90 % interval; None without one.
+        times: how many times as fast as the formula has that cell, with the 90 % interval; None
+            without one.
     """
 
     basis: Basis
@@ -71,10 +78,26 @@ def answer(basis: Basis, fit: CostFit, asked: Supposed) -> Predicted:
     found = predict(fit, setting)
     times = None
     if best is not None:
-        ends = (found.total_ms, found.high_ms, found.low_ms)
-        middle, low, high = (best.total_ms / end for end in ends)
-        times = (middle, low, high)
+        before = setting_of(basis, Supposed(model, best.setting.nodes, best.setting.weights))
+        times = ends_of(times_as_fast(fit, before, setting))
     return Predicted(basis, asked, model, setting, found, "", best, times)
+
+
+def times_as_fast(
+    fit: CostFit, before: Setting, after: Setting, without: Sequence[Term] = ()
+) -> Floats:
+    """How many times as fast a token is in one setting as in another, a draw each.
+
+    Both are by the formula: what it leaves of the first is left of the second, too.
+
+    Args:
+        fit: that predicts both.
+        before: a measured setting.
+        after: what is asked.
+        without: terms that are taken to be 0 in it.
+    """
+    times: Floats = bounded_totals(fit, before) / bounded_totals(fit, after, without)
+    return times
 
 
 def ends_of(values: Floats) -> tuple[float, float, float]:
@@ -173,7 +196,13 @@ def measured_range(basis: Basis) -> Sentence:
     rates = sorted({one.link_mbit for one in settings if one.link_mbit})
     links = say(LINKS, rates=_ends(rates)) if rates else ""
     kinds = listing(list(dict.fromkeys(one.weights for one in settings)))
-    return say(RANGE, nodes=_counts(counts), weights=kinds, links=links)
+    told = say(RANGE, nodes=_counts(counts), weights=kinds, links=links)
+    return together([told, say(ONE_EACH)]) if is_of_one_trial(basis) else told
+
+
+def is_of_one_trial(basis: Basis) -> bool:
+    """Whether a fit is based on a cell with one trial."""
+    return basis.fit is not None and basis.fit.fewest_trials == 1
 
 
 def _ends(values: list[float]) -> str:

@@ -139,8 +139,8 @@ def bases_of(
     """
     results = {cell.record.cell_id: cell for series in on_nodes for cell in series.cells}
     found = [_basis(run, one, results) for one in fits]
-    fitted = sum(basis.usable is not None for basis in found)
-    draws = max(FEWEST_DRAWS, min(MOST_DRAWS, ALL_DRAWS // max(fitted, 1)))
+    groups = max((one.of for one in fits), default=1)
+    draws = max(FEWEST_DRAWS, min(MOST_DRAWS, ALL_DRAWS // max(groups, 1)))
     return tuple(_thinned(basis, draws) for basis in found)
 
 

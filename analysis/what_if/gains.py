@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from analysis.model.cost import Floats, Observation
 from analysis.model.fit import CostFit
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import count
-from analysis.what_if.answer import cannot, ends_of, offered
+from analysis.what_if.answer import cannot, ends_of, offered, times_as_fast
 from analysis.what_if.basis import Basis, usable
 from analysis.what_if.supposed import Link, Supposed, setting_of
 
@@ -32,8 +31,6 @@ FASTER = {
 }
 OF_COMPUTING = (MEMORY, PROCESSOR)
 """Changes whose gains depend on how computing divides into memory and arithmetic."""
-OF_WAITING = (LINK, LATENCY, WAITING)
-"""Changes that shorten nothing but what an engine spends on waiting."""
 NOTHING = 1e-3
 """Relative change from which something changes nothing."""
 COLUMNS = (
@@ -103,33 +100,24 @@ def _gains(basis: Basis, fit: CostFit, start: Observation) -> Iterator[Gain]:
     if usual.weights != FEWEST_BITS and FEWEST_BITS in offered(basis, usual):
         words = say(WEIGHTS, fewer=FEWEST_BITS, weights=usual.weights)
         asked[words] = replace(as_now, weights=FEWEST_BITS)
-    before = _totals(basis, fit, as_now)
+    before = setting_of(basis, as_now)
     for words, question in asked.items():
-        if not cannot(basis, fit, setting_of(basis, question)):
-            now = question.nodes if question.nodes != usual.nodes else 0
-            yield from _gain(basis, start, words, before / _totals(basis, fit, question), now or 0)
-    without = _totals(basis, fit, as_now, waiting=False)
-    yield from _gain(basis, start, say(WAITING), before / without, 0)
-
-
-def _totals(basis: Basis, fit: CostFit, asked: Supposed, *, waiting: bool = True) -> Floats:
-    return fit.totals(setting_of(basis, asked), () if waiting else ("waiting",))
+        after = setting_of(basis, question)
+        if not cannot(basis, fit, after):
+            count_now = after.nodes if after.nodes != usual.nodes else 0
+            times = times_as_fast(fit, before, after)
+            yield from _gain(basis, start, words, times, count_now)
+    without = times_as_fast(fit, before, before, ("waiting",))
+    yield from _gain(basis, start, say(WAITING), without, 0)
 
 
 def _gain(
     basis: Basis, start: Observation, change: Sentence, times: Floats, more_nodes: int
 ) -> Iterator[Gain]:
-    """A gain, unless it changes nothing; no more than ending all that the engine waits."""
-    if change in OF_WAITING and start.has_parts:
-        times = np.minimum(times, without_waiting(start))
+    """A gain, unless it changes nothing."""
     middle, low, high = ends_of(times)
     if max(abs(low - 1), abs(high - 1)) > NOTHING:
         yield Gain(basis, start, change, more_nodes, middle, low, high)
-
-
-def without_waiting(start: Observation) -> float:
-    """How many times as fast a cell would be without all that its engine reports as waiting."""
-    return start.total_ms / (start.total_ms - (start.sync_ms or 0.0))
 
 
 def gain_frame(gains: Iterable[Gain]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from analysis.model.bound import anchor_of
 from analysis.model.cost import (
     COEFFICIENTS,
     FEATURES,
@@ -21,7 +22,7 @@ from analysis.model.cost import (
     features_of_one,
 )
 from analysis.model.fit import TAILS, CostFit
-from analysis.model.predict import FASTER, MOST_GAIN, NO_LINK, OTHER_LINK, beyond
+from analysis.model.predict import FASTER, HARDLY, MOST_GAIN, NO_LINK, OTHER_LINK, beyond
 from analysis.text.sentence import say, verbatim
 from analysis.text.wording import plural
 from analysis.what_if.answer import cannot, measured_range, offered
@@ -67,8 +68,12 @@ WORDS: Json = {
     "interval": "(90 % interval: {low} to {high})",
     "rate": "{rate} tokens/s ({slow} to {fast})",
     "against": (
-        "{times} times as fast ({least} to {most}) as the fastest measured cell of the model: "
-        "{best} ms on {best_nodes} with {best_weights} weights."
+        "{times} times as fast ({least} to {most}) as the formula has the fastest measured cell of "
+        "the model, {best_nodes} with {best_weights} weights ({best} ms were measured)."
+    ),
+    "held": (
+        "The formula alone gives {alone} ms ({from} to {to}), partly by saving more than all the "
+        "waiting that the engine reports here."
     ),
     "term": "{term} {ms} ms",
     "terms": {
@@ -113,6 +118,7 @@ def payload_of(bases: Sequence[Basis]) -> Json:
     room = MOST_CHOICES // max(1, sum(basis.usable is not None for basis in bases[:MOST_SHOWN]))
     return {
         "tails": list(TAILS),
+        "hardly": HARDLY,
         "fits": [_fit(basis, pool, room) for basis in bases[:MOST_SHOWN]],
         "texts": list(pool.texts),
         "ranges": {
@@ -216,7 +222,8 @@ def _shorten(choices: Sequence[list[Any]]) -> tuple[list[str], dict[str, float]]
 def _choice(basis: Basis, fit: CostFit, asked: Supposed, pool: _Pool) -> list[Any]:
     """Make `[weights, nodes, features, why it cannot run or -1, what was not measured, roots, …]`.
 
-    The last is how often the measured numbers of nodes must be doubled to get there.
+    The last but one is how often the measured numbers of nodes must be doubled to get there, the
+    last what is known of the engine's computing: with each root, or once.
     """
     setting = setting_of(basis, asked)
     reason = cannot(basis, fit, setting)
@@ -229,24 +236,46 @@ def _choice(basis: Basis, fit: CostFit, asked: Supposed, pool: _Pool) -> list[An
         [] if reason else [pool.place(told) for told in beyond(fit, setting)],
         [] if reason else _paces(basis, asked),
         _rounded(fit.doublings(setting)),
+        [] if reason else [_computed(fit, one) for one in _rooted(basis, asked) or [setting]],
+    ]
+
+
+def _rooted(basis: Basis, asked: Supposed) -> list[Setting]:
+    """The same setting with each machine as the root; none where machines are alike."""
+    if not basis.slowness:
+        return []
+    return [
+        setting_of(basis, Supposed(asked.model, asked.nodes, asked.weights, root=name))
+        for name in basis.nodes
     ]
 
 
 def _paces(basis: Basis, asked: Supposed) -> list[list[float]]:
     """`root_slowness` and `lag` with each machine as the root."""
-    if not basis.slowness:
-        return []
-    settings: list[Setting] = [
-        setting_of(basis, Supposed(asked.model, asked.nodes, asked.weights, root=name))
-        for name in basis.nodes
-    ]
-    found = [features_of_one(setting) for setting in settings]
+    found = [features_of_one(setting) for setting in _rooted(basis, asked)]
     return [[_rounded(values[name]) for name in PACE] for values in found]
 
 
 def _name(text: str) -> str:
     """A name, which is the same in every language: the script finds things by it."""
     return verbatim(visible(text))
+
+
+def _computed(fit: CostFit, setting: Setting) -> list[Any]:
+    """Share of a measured cell that is computing, and in what else that cell differs; or nothing.
+
+    The cell is on the same machines (`anchor_of`), so its other features are those of the setting.
+    """
+    anchor = anchor_of(fit, setting)
+    if anchor is None:
+        return []
+    here, there = features_of_one(setting), features_of_one(anchor.cell.setting)
+    differ = {
+        name: _rounded(there[name])
+        for name in FEATURES
+        if name not in PACE and _rounded(there[name]) != _rounded(here[name])
+    }
+    return [_rounded(anchor.computed), differ]
 
 
 def _list(values: Floats) -> list[float]:

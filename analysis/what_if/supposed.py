@@ -24,7 +24,9 @@ LEAST_RATE, MOST_RATE = 1.0, 400_000.0
 LEAST_TIMES, MOST_TIMES = 0.01, 100.0
 """Of links and latency."""
 MOST_QUESTIONS = 100
-NUMBER = r"\d+(?:\.\d+)?"
+NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+BETWEEN = r",(?!\s*[a-z_]+=)"
+"""A comma between two values; one before `layers=` is within the name of a synthetic model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def supposed_of(given: Mapping[str, str | None]) -> tuple[Supposed, ...]:
 
 
 def _values(name: str, text: str) -> Iterator[object]:
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in re.split(BETWEEN, text)]
     if not all(parts):
         raise HerdError(
             f"--{name} {one_line(text)}: a value is empty. Write `--{name} {HELP[name]}`."
@@ -133,7 +135,7 @@ def _weights(text: str) -> Weights:
 
 
 def _nodes(text: str) -> int:
-    if re.fullmatch(r"\d{1,4}", text) and 1 <= int(text) <= MOST_NODES:
+    if re.fullmatch(r"[0-9]{1,4}", text) and 1 <= int(text) <= MOST_NODES:
         return int(text)
     raise HerdError(
         f"--nodes {one_line(text)}: it must be a whole number from 1 to {MOST_NODES}, or several "

@@ -8,7 +8,7 @@ from itertools import chain
 from analysis.model.cost import TERMS
 from analysis.model.fit import CostFit
 from analysis.model.scope import ENOUGH_COUNTS
-from analysis.text.sentence import say
+from analysis.text.sentence import Sentence, say
 from analysis.text.wording import listing, number, percent, plural, with_ends
 from analysis.what_if.answer import Predicted, measured_range
 from analysis.what_if.asking import Consulted
@@ -23,7 +23,17 @@ NOT_FITTED = "{who}: not fitted. {why}"
 ASKED = "{model}, {weights} weights, {nodes}{rest}"
 TIME = "{ms} ms per token ({low} to {high} in 90 of 100 cases), {rate} tokens/s ({slow} to {fast})"
 TERMS_TOLD = "consists of (medians, ms): {terms}"
-FASTER = "{times} times as fast as the fastest measured cell: {ms} ms on {nodes} with {weights}"
+FASTER = (
+    "{times} times as fast as the formula has the fastest measured cell, {nodes} with {weights} "
+    "({ms} ms were measured)"
+)
+AS_MEASURED = (
+    "as fast as the fastest measured cell: {ms} ms were measured on {nodes} with {weights}"
+)
+HELD = (
+    "the formula alone gives {ms} ms ({low} to {high}), partly by saving more than all the waiting "
+    "that the engine reports here"
+)
 UNMEASURED = "{model} was not measured in this run: its sizes are from the catalogue"
 EXTRAPOLATED = "extrapolation: {why}"
 CANNOT = "cannot run: {why}"
@@ -81,13 +91,22 @@ def _lines_of(found: Predicted) -> Iterator[str]:
         times = with_ends(*found.times)
         ms = number(found.best.total_ms)
         who = found.basis.who(best)
-        yield f"  {say(FASTER, times=times, nodes=who, weights=best.weights, ms=ms)}"
+        template = AS_MEASURED if found.times == (1.0, 1.0, 1.0) else FASTER
+        yield f"  {say(template, times=times, nodes=who, weights=best.weights, ms=ms)}"
     else:
         yield f"  {say(UNMEASURED, model=found.model)}"
+    if predicted.formula_ms is not None:
+        yield f"  {held_words(predicted.formula_ms)}"
     if predicted.extrapolates:
         yield f"  {say(EXTRAPOLATED, why='; '.join(predicted.extrapolates))}"
     if setting.nodes > len(found.basis.nodes) and setting.slowness:
         yield "  further machines count as the middle one of those that were measured"
+
+
+def held_words(formula_ms: tuple[float, float, float]) -> Sentence:
+    """Say what the formula alone gives: median and ends, in ms."""
+    ms, low, high = map(number, formula_ms)
+    return say(HELD, ms=ms, low=low, high=high)
 
 
 def _setting_words(found: Predicted) -> str:
@@ -121,7 +140,10 @@ def _row(found: Predicted) -> tuple[str, ...]:
     if predicted is None:
         return ("-", "-", "-", "-", say(CANNOT, why=found.reason))
     times = f"x {with_ends(*found.times)}" if found.times else "-"
-    why = say(EXTRAPOLATED, why="; ".join(predicted.extrapolates))
+    notes = [
+        say(EXTRAPOLATED, why="; ".join(predicted.extrapolates)) if predicted.extrapolates else "",
+        held_words(predicted.formula_ms) if predicted.formula_ms is not None else "",
+    ]
     return (
         number(predicted.total_ms),
         say(
@@ -131,5 +153,5 @@ def _row(found: Predicted) -> tuple[str, ...]:
         ),
         number(predicted.tokens_per_s),
         times,
-        why if predicted.extrapolates else "",
+        "; ".join(note for note in notes if note),
     )

@@ -72,7 +72,11 @@ class PredictedTime(TokenTime):
         processor: how many times as fast the processors are as now.
         extrapolates: in what the setting is beyond what was measured.
         best_measured_ms: the fastest measured cell of the model, in ms; null if none was.
-        times_as_fast: median and ends of how many times as fast as that; null if there is none.
+        times_as_fast: median and ends of how many times as fast as the formula has that cell; null
+            if there is none.
+        formula_ms: median and ends of what the formula alone gives, in ms, where some of that saves
+            more than all the waiting that the engine reports: there the times above stop. Null
+            elsewhere.
     """
 
     series: str
@@ -84,6 +88,7 @@ class PredictedTime(TokenTime):
     extrapolates: tuple[str, ...] = ()
     best_measured_ms: float | None = None
     times_as_fast: tuple[float, float, float] | None = None
+    formula_ms: tuple[float, float, float] | None = None
 
 
 class WhatIfAnswer(JsonAnswer):
@@ -162,6 +167,7 @@ def _predicted(found: Predicted) -> PredictedTime:
             "extrapolates": tuple(predicted.extrapolates),
             "best_measured_ms": found.best.total_ms if found.best else None,
             "times_as_fast": found.times,
+            "formula_ms": predicted.formula_ms,
         }
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.model import cost
 from analysis.model.fit import fit_of
-from analysis.model.predict import predict
+from analysis.model.predict import HARDLY, predict
 from analysis.what_if.basis import Basis
 from analysis.what_if.payload import payload_of
 from tests.browser.chromium import browsing
@@ -32,7 +32,7 @@ def test_the_page_gives_the_numbers_of_python(tmp_path: Path, wire: str) -> None
     page_file = tmp_path / "page.html"
     page_file.write_text(
         f"<script>{SCRIPT.read_text()}</script>"
-        f"<script>const fit = {json.dumps({**told, 'tails': tails})};</script>"
+        f"<script>const fit = {json.dumps({**told, 'tails': tails, 'hardly': HARDLY})};</script>"
     )
     changes = {"link_mbit": 2500.0, "memory_gain": 1.5, "latency_gain": 2.0}
     [own] = told["models"]
@@ -40,9 +40,11 @@ def test_the_page_gives_the_numbers_of_python(tmp_path: Path, wire: str) -> None
     assert {choice[0] for choice in possible} >= {"q4_0", "f32"}
     with browsing(tmp_path / "profile") as page:
         page.open(page_file.as_uri())
-        for kind, count, values, *_, doublings in possible:
+        for kind, count, values, *_, doublings, [computed] in possible:
             features = told["same"] | dict(zip(told["features"], values, strict=True))
-            choice = json.dumps({"features": features, "doublings": doublings})
+            choice = json.dumps(
+                {"features": features, "doublings": doublings, "computed": computed}
+            )
             asked = f"herdPredict(fit, {choice}, {json.dumps(changes)})"
             found = json.loads(page.value(f"JSON.stringify({asked})"))
             setting = replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -17,6 +18,7 @@ from analysis.what_if.answer import Predicted, answer
 from analysis.what_if.basis import usable
 from analysis.what_if.supposed import Link, Supposed
 from tests.browser.chromium import CHROMIUM, Page, browsing
+from tests.doubles.cost_run import cost_frames, waiting_less
 from tests.doubles.paced_run import paced_frames
 from tests.doubles.predicted_run import (
     DLLAMA,
@@ -98,9 +100,12 @@ def expected(found: Predicted) -> list[str]:
     said = [
         f"{ms} ms per token (90 % interval: {low} to {high})",
         f"{number(one.tokens_per_s)} tokens/s ({number(1000 / one.high_ms)} to ",
-        f"{times} times as fast ({least} to {most}) as the fastest measured cell",
+        f"{times} times as fast ({least} to {most}) as the formula has the fastest measured cell",
         *(f"{number(value)} ms" for value in one.terms.values()),
     ]
+    if one.formula_ms is not None:
+        ms, low, high = map(number, one.formula_ms)
+        said.append(f"The formula alone gives {ms} ms ({low} to {high}), partly")
     if one.extrapolates:
         return [*said, f"Extrapolation: {'; '.join(one.extrapolates)}."]
     return said
@@ -117,6 +122,28 @@ def test_the_panel_says_what_python_answers(
         assert words in said
     is_extrapolated = page.value("document.querySelector('.result').className")
     assert ("extrapolated" in is_extrapolated) == ("Extrapolation" in said)
+
+
+def test_the_panel_stops_where_python_does_at_all_that_the_engine_waits(tmp_path: Path) -> None:
+    run, tables = cost_frames(a_machine(rate=0.9), models=(SMALL, MODEL), distort=waiting_less)
+    (tmp_path / "report").mkdir()
+    compose(run, tables, tmp_path / "report")
+    [(basis, fit)] = usable(study_of(run, tables).bases)
+    held = 0
+    with browsing(tmp_path / "profile") as page:
+        page.open((tmp_path / "report" / "index.html").as_uri())
+        for model, nodes, link, latency, memory in itertools.product(
+            (SMALL, MODEL), (1, 4, 8), (500, 1000, 20000), (0.1, 1.0), (0.5, 1.0, 4.0)
+        ):
+            asked = Supposed(model, nodes, "q4_0", Link(mbit=link), None, latency, memory)
+            found = answer(basis, fit, asked)
+            said = ask(page, DLLAMA, asked)
+            for words in expected(found):
+                assert words in said
+            assert found.prediction is not None
+            assert ("formula alone" in said) == (found.prediction.formula_ms is not None)
+            held += "formula alone" in said
+    assert held >= 20
 
 
 def test_it_can_be_used_by_keyboard_alone(page: Page) -> None:
@@ -202,7 +229,7 @@ def test_the_panel_begins_with_the_machines_of_the_fastest_cell(tmp_path: Path) 
         assert page.value("document.getElementById('what-if-panel-root').value") == "desk"
         told = str(page.value(TEXT))
         assert told.startswith(f"{number(found.total_ms)} ms per token")
-        assert "on one node (desk) with q4_0 weights" in told
+        assert "one node (desk) with q4_0 weights" in told
         set_to(page, "root", "pi3")
         slow = answer(basis, fit, Supposed(root="pi3")).prediction
         assert slow is not None

@@ -12,10 +12,14 @@ import pytest
 from analysis.blocks import Bullets, Prose
 from analysis.cells.cells import cell_results
 from analysis.cells.series import series_of
-from analysis.model.measured import MeasuredGroup, groups_of
+from analysis.model.measured import ONE_TRIAL, MeasuredGroup, groups_of
 from analysis.network.run_fits import fits_of
-from analysis.sections import cost
+from analysis.sections import cost, limits, what_if
 from analysis.study import study_of
+from analysis.what_if.asking import Consulted
+from analysis.what_if.basis import usable
+from analysis.what_if.payload import payload_of
+from analysis.what_if.told import consulted_lines
 from analysis.within import files_in
 from collect.run import RunManifest
 from collect.tables import Tables
@@ -48,6 +52,36 @@ def test_a_cell_keeps_its_times_and_the_error_of_its_median() -> None:
         assert one.sync_ms == pytest.approx(synced / (computed + synced) * one.total_ms, rel=0.05)
         assert 0 < one.error < 0.05
         assert one.setting.position == 64
+
+
+@pytest.mark.parametrize("trials", [2, 3])
+def test_few_trials_have_the_spread_of_all_cells(trials: int) -> None:
+    found = []
+    for seed in range(16):
+        [group] = groups(*cost_frames(known(), trials=trials, seed=seed))
+        (error,) = {one.error for one in group.observations}
+        found.append(error)
+        assert {one.trials for one in group.observations} == {trials}
+    truth_of_mean = known().noise / trials**0.5
+    assert truth_of_mean < np.median(found) < 2 * truth_of_mean
+
+
+def test_one_trial_a_cell_has_an_assumed_error_and_sentences_say_so() -> None:
+    [group] = groups(*cost_frames(known(), trials=1))
+    assert {one.error for one in group.observations} == {ONE_TRIAL}
+    for trials in (1, 2):
+        study = study_of(*cost_frames(known(), trials=trials))
+        [(basis, _)] = usable(study.bases)
+        heading = "\n".join(consulted_lines(Consulted((basis,), ())))
+        panel = payload_of([basis])["fits"][0]["measured"]
+        [section] = what_if.sections(study)
+        files = files_in(limits.sections(study))
+        [rows] = [file.data for file in files if file.stem == "limits"]
+        fitted = rows[rows["source"] == "fitted"]["sentence"]
+        assert len(fitted)
+        for told in (heading, panel, section.blocks[0].text):  # type: ignore[union-attr]
+            assert ("A cell has one trial" in told) is (trials == 1)
+        assert all(("with one trial of a cell)" in one) is (trials == 1) for one in fitted)
 
 
 def test_models_and_weights_share_a_fit_and_other_axes_do_not() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -13,17 +14,18 @@ import numpy as np
 import pytest
 
 from analysis.blocks import Controls, Section
-from analysis.limits.assessment import Kind, Source
+from analysis.limits.assessment import Assessment, Kind, Source
 from analysis.model.cost import COEFFICIENTS, FEATURES, TERMS, Features, terms_of
 from analysis.model.fit import TAILS, totals_of
 from analysis.pages import Page, render
 from analysis.sections import limits as limits_section
-from analysis.sections.what_if import sections
+from analysis.sections.what_if import answer_frame, sections
 from analysis.study import Study, study_of
-from analysis.what_if.answer import Predicted, answer, too_little
-from analysis.what_if.asking import about_run
+from analysis.text.wording import number
+from analysis.what_if.answer import Predicted, answer, times_as_fast, too_little
+from analysis.what_if.asking import Consulted, about_run, bases_of_run, predicted_of
 from analysis.what_if.basis import usable
-from analysis.what_if.gains import gains_of
+from analysis.what_if.gains import FASTER, LINK, gain_frame, gains_of
 from analysis.what_if.payload import offered_counts, payload_of
 from analysis.what_if.supposed import Link, Supposed, setting_of, supposed_of
 from analysis.what_if.told import consulted_lines
@@ -35,6 +37,7 @@ from core.errors import HerdError
 from core.json_answer import json_text
 from core.language.choice import speaking
 from tests.doubles import run_folder
+from tests.doubles.cost_run import cost_frames, waiting_less
 from tests.doubles.engine_logs import dllama_era_a
 from tests.doubles.known_machines import machine, truth
 from tests.doubles.limit_rows import from_row
@@ -85,6 +88,11 @@ def test_flags_with_several_values_are_every_combination() -> None:
     assert supposed_of({}) == (Supposed(),)
 
 
+def test_the_commas_of_a_synthetic_model_divide_nothing() -> None:
+    found = supposed_of({"model": f"{SMALL}, {SYNTHETIC},{MODEL}"})
+    assert [one.model for one in found] == [SMALL, SYNTHETIC, MODEL]
+
+
 @pytest.mark.parametrize(
     ("flag", "text", "right"),
     [
@@ -96,6 +104,8 @@ def test_flags_with_several_values_are_every_combination() -> None:
         ("link", "0", "from 1 to 400000"),
         ("link", "nan", "Mbit/s"),
         ("latency", "0", "0.5 is half as long"),
+        ("nodes", "\u0664", "whole number"),
+        ("link", "\u0663x", "Mbit/s"),
         ("memory", "10", "another class of machine"),
         ("processor", "-1", "0.25 to 4"),
         ("weights", "q9", "q4_0"),
@@ -123,8 +133,70 @@ def test_a_measured_setting_is_predicted_as_it_was_measured() -> None:
         assert found.best is not None
         assert found.prediction.total_ms == pytest.approx(found.best.total_ms, rel=0.05)
         assert found.prediction.extrapolates == ()
-        assert found.times is not None
-        assert found.times[1] < 1 < found.times[2]
+        assert found.times == (1.0, 1.0, 1.0)
+
+
+@cache
+def waiting_study() -> Study:
+    """A run whose engine reports less waiting than the fit expects a faster link to save."""
+    frames = cost_frames(a_machine(rate=0.9), models=(SMALL, MODEL), distort=waiting_less)
+    return study_of(*frames)
+
+
+def test_the_verb_the_chart_and_the_advice_say_the_same_of_each_change() -> None:
+    study = waiting_study()
+    [(basis, fit)] = usable(study.bases)
+    gains = {(one.start.model, str(one.change)): one for one in gains_of([basis])}
+    advised = [one for one in findings_of(study) if one.source == Source.FITTED]
+    rows = {
+        (row["model"], row["change"]): row for row in gain_frame(gains.values()).to_dict("records")
+    }
+    for model in (SMALL, MODEL):
+        for words, change in FASTER.items():
+            found = answer(basis, fit, replace(change, model=model))
+            if (gain := gains.get((model, words))) is None:
+                assert found.times == pytest.approx((1.0, 1.0, 1.0), abs=1e-3)
+                continue
+            assert found.times == (gain.times, gain.low, gain.high)
+            row = rows[model, words]
+            assert (row["times"], row["times_low"], row["times_high"]) == found.times
+            for one in advised:
+                if one.other == words and one.model.startswith(model):
+                    assert (one.value, one.low, one.high) == found.times
+    assert any(one.other == LINK for one in advised)
+
+
+@pytest.mark.parametrize("model", [SMALL, MODEL])
+def test_no_link_and_no_latency_saves_more_than_the_engine_waits(model: str) -> None:
+    [(basis, fit)] = usable(waiting_study().bases)
+    cells = {one.setting.nodes: one for one in basis.measured if one.model == model}
+    for nodes, cell in cells.items():
+        before = setting_of(basis, Supposed(model, nodes))
+        assert cell.sync_ms is not None
+        most = cell.total_ms / (cell.total_ms - cell.sync_ms)
+        for link, latency in itertools.product((0.5, 1, 3, 10, 100), (0.01, 0.5, 1, 2)):
+            asked = Supposed(model, nodes, link=Link(times=link), latency=latency)
+            times = times_as_fast(fit, before, setting_of(basis, asked))
+            assert times.max() <= most * (1 + 1e-9)
+
+
+def test_the_answer_says_where_it_stops_and_what_the_formula_alone_gives() -> None:
+    [(basis, fit)] = usable(waiting_study().bases)
+    asked = Supposed(MODEL, 8, link=Link(times=10))
+    found = answer(basis, fit, asked)
+    assert found.prediction is not None
+    assert found.prediction.formula_ms is not None
+    alone = np.quantile(fit.totals(found.setting), (0.5, *TAILS))
+    assert found.prediction.formula_ms == pytest.approx(tuple(alone))
+    assert found.prediction.low_ms > alone[1]
+    told = "\n".join(consulted_lines(Consulted((basis,), (found,))))
+    assert f"the formula alone gives {number(alone[0])} ms ({number(alone[1])} to" in told
+    several = "\n".join(consulted_lines(Consulted((basis,), (found, found))))
+    assert "the formula alone gives" in several
+    assert "the formula alone gives" in answer_frame([found])["note"][0]
+    [usual] = predicted_of([basis], [Supposed(MODEL, 8)])
+    assert usual.prediction is not None
+    assert usual.prediction.formula_ms is None
 
 
 def test_what_is_beyond_the_measured_cells_is_named() -> None:
@@ -193,6 +265,7 @@ def page_answer(payload: dict[str, Any], fit: int, model: str, kind: str, count:
     terms = terms_of(draws, features)
     strays = np.exp(choice[6] * np.array(one["noise"]["strays"]))
     totals = totals_of(terms, noise)[:, 0] * strays  # type: ignore[arg-type]
+    assert choice[7] == [[]], "the engine does not report how long it waits"
     ends = np.quantile(totals, (0.5, *TAILS))
     outside = [payload["texts"][at] for at in choice[4]]
     return [*ends, *(float(np.median(terms[term])) for term in TERMS)], outside
@@ -319,10 +392,15 @@ def test_a_page_without_a_panel_has_no_script_for_it() -> None:
     assert "herdPredict" not in page
 
 
-def test_limits_say_what_the_fit_expects_with_its_source() -> None:
-    files = files_in(limits_section.sections(study()))
+def findings_of(of_study: Study) -> list[Assessment]:
+    """Limits, strengths and what would help, as the file of the section has them."""
+    files = files_in(limits_section.sections(of_study))
     [rows] = [file.data.to_dict("records") for file in files if file.stem == "limits"]
-    found = [from_row(row) for row in rows if row["source"] == Source.FITTED]  # type: ignore[arg-type]
+    return [from_row(row) for row in rows]  # type: ignore[arg-type]
+
+
+def test_limits_say_what_the_fit_expects_with_its_source() -> None:
+    found = [one for one in findings_of(study()) if one.source == Source.FITTED]
     fitted = [one for one in found if one.kind == Kind.IMPROVEMENT]
     assert fitted
     for one in fitted:
@@ -381,7 +459,7 @@ def test_the_answer_in_words_says_what_was_fitted_and_what_it_consists_of(run: P
         "Each number of nodes was predicted from the others",
         "ms per token",
         "consists of (medians, ms): memory",
-        "times as fast as the fastest measured",
+        "times as fast as the formula has the fastest measured",
         "Measured: 1, 2, 4 and 8 nodes",
         "extrapolation: machines of another speed",
     ):
@@ -395,6 +473,17 @@ def test_the_answer_in_words_says_what_was_fitted_and_what_it_consists_of(run: P
     assert "not measured in this run" in "\n".join(
         consulted_lines(about_run(run, LLAMA, {"model": SMALL, "nodes": "2"}))
     )
+
+
+def test_an_answer_does_not_depend_on_what_else_is_asked() -> None:
+    frames = predicted_frames(a_machine(), engines=(DLLAMA, LLAMA))
+    asked = [Supposed(MODEL, 4, link=Link(times=10))]
+    every = {one.basis.engine: one for one in predicted_of(bases_of_run(*frames), asked)}
+    for engine, found in every.items():
+        [alone] = predicted_of(bases_of_run(*frames, None, engine), asked)
+        assert alone.prediction == found.prediction
+        assert alone.times == found.times
+    assert len(every) == 2
 
 
 def test_the_answer_as_json_has_fits_and_answers(run: Path) -> None:
