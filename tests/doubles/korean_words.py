@@ -13,6 +13,8 @@ from core.paths import PROJECT_FOLDER
 WORD = re.compile(r"[A-Za-z]{2,}(?:['-][A-Za-z]+)*")
 QUOTED = re.compile(r"“[^”]*”|'[^']*'|`[^`]*`|https?://\S+")
 NO_WORDS = re.compile(r"\w+_\w+|…[^,]*|\b[0-9a-f]{8,}\b|\w*\d\w*|[\w-]+\.[a-z]{2,4}(?![A-Za-z])")
+COUNTED_TWICE = re.compile(r"\d(개|대|회|번|명|층|점|초|분)\1")
+"""A counter that a sentence writes behind a place which has it already."""
 UNREAD = {"script", "style", "pre", "code"}
 TERMS = """
 s ms h min µs J W Wh kWh Hz MHz KiB MiB GiB MB GB kB Mbit Gbit tokens C b a c n p q T
@@ -71,10 +73,12 @@ def words_in(text: str) -> set[str]:
 
 
 def left(texts: Iterable[str], names: set[str]) -> dict[str, str]:
-    """English words that are no names, each with a text that has it."""
+    """English words that are no names, and counters written twice, each with a text that has it."""
     found: dict[str, str] = {}
     known = {*TERMS.split(), *names}
     for text in texts:
+        if twice := COUNTED_TWICE.search(text):
+            found.setdefault(twice[0], text.strip())
         for word in words_in(QUOTED.sub(" ", text)) - known:
             found.setdefault(word, text.strip())
     return found
