@@ -22,7 +22,7 @@ from analysis.what_if.basis import MOST_SHOWN, Basis, usable
 from analysis.what_if.gains import gain_frame, gains_of
 from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
-from analysis.what_if.told import FEW, held_words
+from analysis.what_if.told import CANNOT, EXTRAPOLATED, FEW, NOT_FITTED, held_words
 from collect.workloads import Benchmark
 
 TITLE, MENU = "What if", "What if"
@@ -36,7 +36,6 @@ ERROR = (
     "the other numbers of nodes."
 )
 SOME = "A few settings"
-NOT_FITTED = "{who}: not fitted. {why}"
 LEFT_OUT = "{n} of cells: ask fab what-if."
 READ = (
     "Everything but the number of nodes is as in the fastest measured cell of the model. The "
@@ -48,8 +47,6 @@ COLUMNS = {
     "ms": "ms per token", "tokens_per_s": "Tokens/s", "note": "Note",
 }  # fmt: skip
 MEASURED = "in the measured range"
-EXTRAPOLATED = "extrapolation: {why}"
-CANNOT = "cannot run: {why}"
 
 
 def sections(study: Study) -> Iterator[Section]:

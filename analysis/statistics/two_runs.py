@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from analysis.statistics.alike import neighbours_alike, widening
+from analysis.statistics.floor import NORMAL_END
 from analysis.statistics.stats import FEWEST, FINEST, LEVEL, Ratio
 from core.student import quantile, two_sided_p
 
 ASSUMED = 0.03
 """By how much two runs of the same differ at most in 95 % of cases, where nothing is measured."""
-NORMAL_END = 1.959964
 """Of the normal distribution, for 95 %."""
 MOST_DEGREES = 200
 """Degrees of freedom from which Student's t is the normal one for all that is shown."""

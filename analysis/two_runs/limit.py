@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import re
-
 from core.errors import HerdError
 from core.foreign import one_line
+from core.percent import share_typed
 
-_SHARE = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*%\s*")
 MOST_LIMIT = 0.9
 MOST_BOUND = 0.5
 
@@ -21,7 +18,7 @@ def limit_of(text: str | None) -> float | None:
     """
     if text is None:
         return None
-    share = _share(text)
+    share = share_typed(text)
     if not 0 <= share <= MOST_LIMIT:
         raise HerdError(
             f"--fail-below {one_line(text, 40)}: give by how much a speed may be slower, from 0% "
@@ -38,15 +35,10 @@ def bound_of(text: str | None, otherwise: float) -> float:
     """
     if text is None:
         return otherwise
-    share = _share(text)
+    share = share_typed(text)
     if not 0.001 <= share <= MOST_BOUND:  # noqa: PLR2004 - of the message
         raise HerdError(
             f"--assume {one_line(text, 40)}: give by how much two runs of the same differ at most "
             "in 95 % of cases, from 0.1% to 50%, such as --assume 3%."
         )
     return share
-
-
-def _share(text: str) -> float:
-    found = _SHARE.fullmatch(text)
-    return float(found[1]) / 100 if found else math.nan

@@ -10,7 +10,6 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-import re
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from collect.workloads import Benchmark, Workload
 from core.errors import HerdError
 from core.foreign import one_line
 from core.median import FEWEST, interval_rank
+from core.percent import share_typed
 from experiments.fleet import commands
 from experiments.planning.plan import Plan
 
@@ -34,7 +34,6 @@ MOST_REPEATS = 2000
 """More are not looked for: no one waits for them."""
 SEED = 1
 NARROWEST, WIDEST = 0.001, 0.5
-_SHARE = re.compile(r"\s*(\d{1,3}(?:\.\d{1,6})?)\s*%\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +60,7 @@ def share_of(text: str, flag: str) -> float:
     Raises:
         HerdError: it is none, or not from 0.1 % to 50 %.
     """
-    found = _SHARE.fullmatch(text)
-    share = float(found[1]) / 100 if found else math.nan
+    share = share_typed(text)
     if not NARROWEST <= share <= WIDEST:
         raise HerdError(
             f"--{flag} {one_line(text, 40)}: give half the width of the 95 % interval of tokens/s "
