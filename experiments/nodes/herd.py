@@ -211,14 +211,21 @@ class Herd:
         for name in requests:
             if silent[name] is None:
                 try:
-                    left_s = max(0.05, until - time.monotonic())
-                    replies[name] = expect(self.conversation(name), doing, left_s)
+                    replies[name] = self._reply(name, requests[name].verb, doing, until)
                 except NodeLostError as error:
                     silent[name] = str(error)
         reasons = {name: reason for name, reason in silent.items() if reason is not None}
         for name in reasons:
             self.lose(name)
         return replies, reasons
+
+    def _reply(self, name: str, verb: str, doing: str, until: float) -> Reply:
+        """The reply to a request, past one that came too late to what was asked before."""
+        while True:
+            left_s = max(0.05, until - time.monotonic())
+            reply = expect(self.conversation(name), doing, left_s)
+            if reply.verb == verb:
+                return reply
 
     def _send(self, name: str, request: Request) -> str | None:
         """Send to a node; why that failed, if it did."""

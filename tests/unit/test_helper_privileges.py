@@ -425,6 +425,7 @@ class Bus:
     def __init__(self, **properties: str) -> None:
         self.properties = {"LoadState": "loaded", "User": "herd", **properties}
         self.called: list[str] = []
+        self.left = 0
 
     def word(self, _unit: str, _interface: str, member: str) -> str:
         return self.properties.get(member, "")
@@ -455,6 +456,43 @@ def test_a_unit_of_the_node_itself_is_not_stopped_for_its_name(
                 refused(bus, "herd-backup")
         assert bus.called == []
         assert privileges.running_units(bus) == []
+
+
+def test_a_unit_that_systemd_forgets_meanwhile_is_not_taken_for_the_nodes_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It has stopped: its file and its properties go at once, between any two questions."""
+    monkeypatch.setattr(places, "TRANSIENT", str(tmp_path))
+
+    class Forgetful(Bus):
+        def word(self, unit: str, interface: str, member: str) -> str:
+            if self.left == 0:
+                (tmp_path / "herd-a.service").unlink(missing_ok=True)
+                self.properties = {"LoadState": "not-found"}
+            self.left -= 1
+            return super().word(unit, interface, member)
+
+    for left in range(4):
+        (tmp_path / "herd-a.service").touch()
+        bus = Forgetful()
+        bus.left = left
+        privileges.forget_unit(bus, "herd-a")
+
+
+def test_what_fails_after_a_reply_is_no_second_reply(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """It would be taken for the reply to what is asked next."""
+    monkeypatch.setattr(conversation, "Systemd", Bus)
+
+    def fails(*_: object) -> None:
+        raise RefusalError("the unit is gone")
+
+    talk = conversation.Conversation()
+    for name in ("verb_ping", "verb_watch"):
+        monkeypatch.setattr(talk, name, lambda _, reply: (reply.send(), fails()))
+        talk.answer([name.removeprefix("verb_")])
+        assert capfdbinary.readouterr().out == b"end ok %s\n" % name[5:].encode()
 
 
 # -- the lock, and the end of who holds it ------------------------------------------------

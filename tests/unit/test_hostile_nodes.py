@@ -599,6 +599,20 @@ def test_a_probe_that_never_ends_is_ended(endless: bytes, seconds: float, told: 
         run_probe(Pipe(*["1.0"] * 5, endless=endless), b"", seconds)
 
 
+def test_a_late_reply_is_not_taken_for_the_one_to_what_is_asked_now(tmp_path: Path) -> None:
+    """A root may end of itself while it is halted: the reply to that comes after its own."""
+    herd = Herd(ScriptedLauncher(world(tmp_path)), cluster(2).nodes, Owner.me())
+    herd.own_all()
+    late = herd.conversation("pi2")
+    assert isinstance(late, ScriptedConversation)
+    late._pending.append(Reply("halt", ok=True))
+    for verb in ("ping", "energy", "ping"):
+        replies, silent = herd.ask_each({n: Request(verb) for n in ("pi1", "pi2")}, verb, 1.0)
+        assert silent == {}
+        assert {reply.verb for reply in replies.values()} == {verb}
+    herd.close()
+
+
 # -- lost nodes
 
 

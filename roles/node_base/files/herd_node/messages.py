@@ -102,9 +102,14 @@ class Request:
 
 
 class Reply:
-    """What is answered."""
+    """What is answered.
+
+    Attributes:
+        is_sent: a request has one reply: what goes wrong after it was sent is not told.
+    """
 
     def __init__(self, verb: str) -> None:
+        self.is_sent = False
         self._verb = verb
         self._pieces: list[bytes] = []
 
@@ -120,12 +125,15 @@ class Reply:
 
     def send(self, *, ok: bool = True) -> None:
         """Write it."""
+        self.is_sent = True
         self._pieces.append(f"end {'ok' if ok else 'error'} {self._verb}\n".encode())
         data = memoryview(b"".join(self._pieces))
         while data:
             data = data[os.write(1, data) :]
 
     def refuse(self, why: object) -> None:
-        """Write that it was not done."""
+        """Write that it was not done, unless the reply was sent already."""
+        if self.is_sent:
+            return
         self.part("error", printable(str(why))[:2000])
         self.send(ok=False)

@@ -135,8 +135,10 @@ def running_units(systemd: Systemd) -> list[str]:
 
 def require_ours(systemd: Systemd, name: str) -> None:
     """Refuse a unit of this node's own that merely has such a name."""
-    is_there = systemd.word(name, Systemd.UNIT, "LoadState") not in ("", "not-found")
-    if is_there and not is_ours(systemd, name):
+    if is_ours(systemd, name):
+        return
+    # Asked last: one of ours that has stopped may be forgotten between the two questions.
+    if systemd.word(name, Systemd.UNIT, "LoadState") not in ("", "not-found"):
         raise RefusalError(f"the unit {name} is this node's own, not one of llama-herd")
 
 
