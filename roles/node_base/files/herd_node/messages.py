@@ -105,7 +105,7 @@ class Reply:
     """What is answered.
 
     Attributes:
-        is_sent: a request has one reply: what goes wrong after it was sent is not told.
+        is_sent: whether it was written. A request has one reply, so later failures add none.
     """
 
     def __init__(self, verb: str) -> None:
