@@ -47,6 +47,7 @@ MENTIONS = {
     ("experiments/tune/winner.py", "tune"),
     ("analysis/what_if/asking.py", "run-matrix"),
     ("analysis/model/probed.py", "probe"),
+    ("analysis/model/scope.py", "probe"),
     ("collect/probe.py", "probe"),
     ("experiments/planning/flags.py", "run-matrix"),
     ("experiments/planning/flags.py", "tune"),
