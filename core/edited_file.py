@@ -18,6 +18,8 @@ from core.errors import HerdError
 from core.record import read_file, why
 
 TRIES = 20
+_MAY_WRITE = 0o222
+"""Of a mode: without any of these a person protects the file, which a rename would not heed."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -120,6 +122,11 @@ class EditedFile:
     def _replace(self, before: bytes | None, content: bytes) -> bool:
         """Replace it unless another program changed it meanwhile; then nothing is written."""
         path = self.path.resolve()
+        if path.exists() and not path.stat().st_mode & _MAY_WRITE:
+            raise HerdError(
+                f"{self.path} is read-only. {self.kept} To let `fab` write it: "
+                f"chmod u+w {self.path}"
+            )
         temporary = path.with_name(f".tmp-{path.name}")
         write_file(temporary, content)
         if path.exists():

@@ -153,11 +153,11 @@ def _findings(week: WeekOfLog, runs: Sequence[RunOfWeek]) -> Iterator[Block]:
 
 
 def _run_of(finding: NotedFinding, anchors: dict[str, str]) -> Text:
-    """The run that shows a finding: a link where it is on this page."""
-    here = [name for name in finding.named if name in anchors]
-    if here:
-        return Text(verbatim(here[0]), anchor=anchors[here[0]])
-    return Text(verbatim(", ".join(finding.named) or NOTHING))
+    """The runs that show a finding: a link to the first one that is on this page."""
+    known = (name for name in finding.named if name in anchors or name in finding.reports)
+    runs = tuple(dict.fromkeys(known))
+    here = next((anchors[name] for name in runs if name in anchors), "")
+    return Text(verbatim(", ".join(runs)) if runs else NOTHING, anchor=here)
 
 
 def _questions(week: WeekOfLog, today: date) -> Iterator[Block]:

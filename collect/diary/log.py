@@ -16,6 +16,7 @@ _COUNTER = re.compile(r"<!-- fab log: last number ([0-9]{1,6}) -->")
 _DAY_TITLE = re.compile(rf"\W{{0,20}}({DAY_FORM})(?![0-9])(?!.{{0,300}}(?:{DAY_FORM}))")
 """A heading that begins with a day and names no second one."""
 _LINKED = re.compile(r"\[([^\[\]\s]*)\]\(")
+_REPORT = re.compile(r"\[([^\[\]\s/]{1,200})\]\((?:[^()\s]{0,300}/)?\1/[^()\s/]{1,100}\)")
 _LINKS_AT_END = re.compile(r"\s{0,9}\((?:\[[^\[\]\s]{1,200}\]\([^()\s]{0,300}\)(?:, )?){1,20}\)$")
 """As `fab log finding --run` writes them."""
 _CODED = re.compile(r"`([^`\s]+)`")
@@ -102,12 +103,14 @@ class NotedFinding:
         text: as a reader sees it.
         named: what it links to or writes as code: names of runs may be among them.
         line: from 1.
+        reports: names among them that link to a folder of that name, as reports of runs are.
     """
 
     day: date | None
     text: str
     named: tuple[str, ...]
     line: int
+    reports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,14 @@ class Log:
     def regions_of(self, day: date) -> list[Region]:
         """What was written about a day."""
         return [region for region in self.regions if region.place.day == day]
+
+    def headed(self, day: date) -> list[Region]:
+        """What is below the headings of a day themselves, without what they are divided into."""
+        return [
+            region
+            for region in self.regions_of(day)
+            if region.heading and _day_in(region.heading.title) == day
+        ]
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -203,10 +214,12 @@ def _region(
 
 def _place_of(title: str, above: LogPlace) -> LogPlace:
     """Return what a heading begins, below what it is."""
+    day = _day_in(title)
+    if above.day and not day:  # what a day is divided into, such as goals and results, is its own
+        return above
     kind, is_of_goals = kind_of(title)
     if kind and (is_of_goals or above.part == "goals"):
         return LogPlace("goals", kind, _week_in(title))
-    day = _day_in(title)
     if day and above.part in (None, "diary"):
         return LogPlace("diary", day=day)
     if part := part_of(title):
@@ -274,7 +287,9 @@ def _findings(outline: Outline, region: Region) -> Iterator[NotedFinding]:
         if words.strip():
             words = _LINKS_AT_END.sub("", words.rstrip()) or words
             named = (*_LINKED.findall(whole), *_CODED.findall(whole))
-            yield NotedFinding(day, plain_text(" ".join(words.split())), named, item.first + 1)
+            shown = plain_text(" ".join(words.split()))
+            reports = tuple(_REPORT.findall(whole))
+            yield NotedFinding(day, shown, named, item.first + 1, reports)
 
 
 def _wrong(tasks: list[Task], regions: tuple[Region, ...], file: str) -> Iterator[str]:

@@ -67,7 +67,7 @@ class LogAnswer(JsonAnswer):
     Attributes:
         file: the log.
         goals: of the week.
-        left: open goals of earlier weeks.
+        left: goals of earlier weeks that are open or were done in the week.
         larger: final and intermediate goals.
         upcoming: goals of the next week.
         questions: those that are open or were answered in the week.

@@ -160,7 +160,7 @@ def finding_patch(log: Log, text: str, links: Sequence[str], words: Words, today
 
 
 def entry_patch(log: Log, text: str, words: Words, day: date, clock: str = "") -> Patch:
-    """Add an entry to a day, below what was written about it.
+    """Add an entry to a day, below what was written about it and above what it is divided into.
 
     Args:
         log: is added to.
@@ -170,7 +170,7 @@ def entry_patch(log: Log, text: str, words: Words, day: date, clock: str = "") -
         clock: when, such as `14:05`; empty for no time.
     """
     line = f"{clock} {text}" if clock else text
-    if there := log.regions_of(day):
+    if there := log.headed(day):
         return _listed(log, there[-1], line)
     weekday = words.weekdays[day.weekday()]
     days = [one for one in log.regions if one.place.day]

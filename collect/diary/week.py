@@ -17,7 +17,8 @@ class WeekOfLog:
 
     Attributes:
         goals: those of the week.
-        left: goals of earlier weeks that are open, and weekly goals without a week.
+        left: goals of earlier weeks that are open or were done in the week, and such goals
+            without a week.
         larger: final and intermediate goals, and those of no kind, without those done before.
         upcoming: goals of the next week.
         days: each day that has entries.
@@ -60,7 +61,8 @@ def week_of_log(log: Log, week: Week) -> WeekOfLog:
 
 
 def _is_left(task: Task, week: Week) -> bool:
-    return not task.is_done and (task.place.week is None or task.place.week < week)
+    is_earlier = task.place.week is None or task.place.week < week
+    return is_earlier and (not task.is_done or (task.done is not None and task.done in week.days))
 
 
 def _is_current(task: Task, week: Week) -> bool:

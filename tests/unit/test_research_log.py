@@ -14,7 +14,15 @@ from analysis.week.recorded import local_time
 from collect.diary.dates import Week, as_day, asked_day, asked_week, local_day, week_of
 from collect.diary.entries import Entry, entries_of
 from collect.diary.file import LogFile
-from collect.diary.keep import add_entry, add_goal, add_question, finish, said, task_numbers
+from collect.diary.keep import (
+    add_entry,
+    add_finding,
+    add_goal,
+    add_question,
+    finish,
+    said,
+    task_numbers,
+)
 from collect.diary.log import log_of
 from collect.diary.notes import taken_apart
 from collect.diary.patch import Wish
@@ -192,6 +200,26 @@ def test_the_first_day_of_a_log_whose_title_says_diary_goes_below_the_heading_fo
     assert file.path.read_text().endswith("- 교수님\n\n## 2026-11-25 (수)\n\n- x\n")
 
 
+def test_what_a_day_is_divided_into_is_of_that_day(file: LogFile) -> None:
+    by_hand = (
+        "# 연구 노트\n\n## 알게 된 점\n\n## 일지\n\n### 2026-11-24 (화)\n\n- a\n\n"
+        "### 2026-11-25 (수)\n\n- 08:00 b\n\n#### 이번 주 목표\n\n- 목표 c\n\n"
+        "#### 결과\n\n- 결과 d\n\n#### 내일 할 일\n\n- e\n"
+    )
+    written(file, by_hand)
+    add_finding(file, "f", [], TODAY)
+    add_entry(file, "g", TODAY, "19:00")
+    log, text = file.read(), file.path.read_text()
+    assert text == by_hand.replace("알게 된 점\n", "알게 된 점\n\n- 2026-11-25 f\n").replace(
+        "- 08:00 b\n", "- 08:00 b\n- 19:00 g\n"
+    )
+    assert [one.text for one in log.findings] == ["f"]
+    assert log.goals == ()
+    assert [one.text for one in entries_of(log, TODAY)] == [
+        "08:00 b", "19:00 g", "이번 주 목표", "목표 c", "결과", "결과 d", "내일 할 일", "e",
+    ]  # fmt: skip
+
+
 def test_days_that_are_newest_first_stay_so(file: LogFile) -> None:
     written(file, "## Diary\n\n### 2026-11-24\n\n- b\n\n### 2026-11-20\n\n- a\n")
     for day in (25, 22, 19):
@@ -275,6 +303,7 @@ def test_a_week_has_what_was_done_and_what_is_left() -> None:
     log = log_of(
         "## Goals\n### Weekly\n- [ ] #1 old (2026-W46)\n- [x] #2 done before (2026-W47)\n"
         "- [ ] #3 now (2026-W48)\n- [ ] #4 next (2026-W49)\n- [ ] #5 no week\n"
+        "- [x] #11 late (2026-W47, done 2026-11-25)\n- [x] #12 then (2026-W47, done 2026-11-20)\n"
         "### Final\n- [ ] #6 f\n"
         "- [x] #7 long ago (done 2026-11-02)\n- [x] #8 this week (done 2026-11-24)\n"
         "## Questions\n- [x] #9 answered (done 2026-11-01)\n- [ ] #10 later (since 2026-12-01)\n"
@@ -282,7 +311,7 @@ def test_a_week_has_what_was_done_and_what_is_left() -> None:
     )
     week = week_of_log(log, WEEK)
     assert [one.number for one in week.goals] == [3]
-    assert [one.number for one in week.left] == [1, 5]
+    assert [one.number for one in week.left] == [1, 5, 11]
     assert [one.number for one in week.larger] == [6, 8]
     assert [one.number for one in week.upcoming] == [4]
     assert week.questions == ()

@@ -155,6 +155,20 @@ def test_a_log_that_is_a_link_stays_one_and_keeps_its_mode(file: LogFile, tmp_pa
     assert notes.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_log_that_a_person_made_read_only_is_left_alone(file: LogFile) -> None:
+    add_entry(file, "first", TODAY)
+    before = file.path.read_bytes()
+    file.path.chmod(0o444)
+    with pytest.raises(
+        HerdError, match=r"log\.md is read-only\. The log is as it was\. .*chmod u\+w"
+    ):
+        add_entry(file, "second", TODAY)
+    assert file.path.read_bytes() == before
+    assert not list(file.folder.glob(".tmp-*"))
+    file.path.chmod(0o644)
+    add_entry(file, "second", TODAY)
+
+
 def test_another_writer_that_hangs_is_named(file: LogFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diary_file, "LOCK_SECONDS", 0.1)
     add_entry(file, "first", TODAY)

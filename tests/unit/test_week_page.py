@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.blocks import Tabled
 from analysis.reading import study_in
+from analysis.text.wording import NOTHING
 from analysis.week import runs_of_week as of_week
 from analysis.week import write
 from analysis.week.page import week_sections
@@ -131,6 +133,23 @@ def test_both_pages_have_all_of_the_week(study: Path) -> None:
     assert "1 of 2" in page
     assert "<script>alert" not in html
     assert "<b>code" not in html
+
+
+def test_a_finding_names_all_its_runs_and_nothing_that_is_none(results: Path) -> None:
+    link = "[{0}](../analysis/reports/{0}/index.html)"
+    told = ", ".join(map(link.format, ("scaling-a", "scaling-b", "gone")))
+    log = (
+        f"## Findings\n- 2026-11-24 Faster ({told})\n"
+        "- 2026-11-25 Slower without `net_turbo`, see [notes](https://example.org/notes.html)\n"
+    )
+    found = next(
+        one for one in sections(log, sorted(results.iterdir())) if one.anchor == "findings"
+    )
+    (table,) = [block.table for block in found.blocks if isinstance(block, Tabled)]
+    assert [(row[-1].text, row[-1].anchor) for row in table.rows] == [
+        ("scaling-a, scaling-b, gone", "run-1"),
+        (NOTHING, ""),
+    ]
 
 
 def test_the_page_is_one_file_with_the_charts_of_each_run(study: Path) -> None:
