@@ -7,6 +7,7 @@ named by its line. bibtexparser reads; what it makes of LaTeX is text for people
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -30,6 +31,8 @@ LONGEST_BIBTEX = 1 << 22
 logging.getLogger("bibtexparser").setLevel(logging.ERROR)  # what fails is in the result
 
 
+_HANGUL = re.compile(r"[가-힣]{1,20}(?:,? [가-힣]{1,20})?")
+_INSTITUTION = re.compile(r"\{(?:[^{}]|\{[^{}]{0,400}\}){1,400}\}")
 UNENDED = "it is not an entry that ends"
 
 
@@ -171,10 +174,25 @@ def _people(value: str) -> list[str]:
     return split_multiple_persons_names(" ".join(value.split()))
 
 
+def plain_people(value: str) -> str:
+    """Names without LaTeX, but of institutions within the braces that keep them in one piece."""
+    return " and ".join(
+        f"{{{without_latex(name)}}}" if is_institution(name) else without_latex(name)
+        for name in _people(value)
+    )
+
+
+def is_institution(name: str) -> bool:
+    """Whether a name is in braces as a whole, so that no given name is looked for in it."""
+    return _INSTITUTION.fullmatch(name) is not None
+
+
 def _initials(name: str) -> str:
-    """`Amdahl, Gene M.` or `Gene M. Amdahl` as `G. M. Amdahl`."""
-    if name.startswith("{") and name.endswith("}"):
+    """`Amdahl, Gene M.` or `Gene M. Amdahl` as `G. M. Amdahl`; a Korean name is not shortened."""
+    if is_institution(name):
         return without_latex(name)
+    if _HANGUL.fullmatch(name):
+        return "".join(name.replace(",", " ").split())
     try:
         parts = parse_single_name_into_parts(name, strict=False)
     except ValueError:

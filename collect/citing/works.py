@@ -56,6 +56,9 @@ _ESCAPES = {
 """Braces by their names: for BibTeX, `\\{` opens what must be closed."""
 AS_THEY_ARE = frozenset({"doi", "eprint", "url", "isbn"})
 """Fields that LaTeX's styles read as addresses, where an escape would be part of the address."""
+PEOPLE = ("author", "editor")
+_INSTITUTION = re.compile(r"(?:^|(?<= and ))(\{[^{}]{1,400}\})(?= and |$)")
+"""A name that is in braces as a whole: an institution, in which nothing is a given name."""
 _STOP_WORDS = frozenset(
     ["a", "an", "the", "on", "of", "for", "in", "and", "to", "with", "towards", "toward"]
 )
@@ -108,8 +111,20 @@ def cleaned(fields: Mapping[str, str]) -> dict[str, str]:
     for name in FIELDS:
         text = one_line(visible(fields.get(name, "")), LONGEST_FIELD)
         if text:
-            found[name] = _address(text) if name in AS_THEY_ARE else escaped_latex(text)
+            found[name] = _cleaned(name, text)
     return found
+
+
+def _cleaned(name: str, text: str) -> str:
+    if name in AS_THEY_ARE:
+        return _address(text)
+    if name not in PEOPLE:
+        return escaped_latex(text)
+    parts = _INSTITUTION.split(text)
+    return "".join(
+        f"{{{escaped_latex(part[1:-1])}}}" if place % 2 else escaped_latex(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def escaped_latex(text: str) -> str:

@@ -23,8 +23,8 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies, select_proxy
 from urllib3.exceptions import HTTPError
 
-from collect.citing.works import Work
-from core.bibtex import read_bibtex
+from collect.citing.works import PEOPLE, Work
+from core.bibtex import plain_people, read_bibtex
 from core.errors import HerdError
 from core.foreign import one_line
 
@@ -303,7 +303,9 @@ def _of_bibtex(text: str) -> FoundWork:
     if len(found.entries) != 1 or found.faults:
         raise _NoAnswerError("the registry does not answer with one entry of BibTeX")
     entry = found.entries[0]
-    return FoundWork(entry.kind, {name: value for name, value in entry.plain.items() if value})
+    people = {name: plain_people(entry.fields[name]) for name in PEOPLE if name in entry.fields}
+    fields = {**entry.plain, **people}
+    return FoundWork(entry.kind, {name: value for name, value in fields.items() if value})
 
 
 def _of_atom(text: str) -> FoundWork:
@@ -316,6 +318,7 @@ def _of_atom(text: str) -> FoundWork:
     if entry is None or not _text(entry, f"{ATOM}author/{ATOM}name"):
         raise _NoAnswerError("arXiv does not know it")
     names = [_joined(one.text) for one in entry.iterfind(f"{ATOM}author/{ATOM}name")]
+    names = [f"{{{name}}}" if " and " in name else name for name in names]  # one, not two people
     year = re.match(r"\d{4}", _text(entry, f"{ATOM}published"))
     category = entry.find(f"{ARXIV}primary_category")
     fields = {

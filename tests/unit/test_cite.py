@@ -163,6 +163,44 @@ def test_a_key_is_made_of_names_in_any_alphabet() -> None:
 
 
 @pytest.mark.parametrize(
+    ("typed", "kept", "shown"),
+    [
+        ("{World Health Organization}", None, ("World Health Organization",)),
+        ("{Tools and R&D} and Kim, A", r"{Tools and R\&D} and Kim, A", ("Tools and R&D", "A. Kim")),
+        (r"{\input x} and {a{b}", r"{\textbackslash{}input x} and ", None),
+        ("박, 민수 and 김도연 and 이 영희", None, ("박민수", "김도연", "이영희")),
+    ],
+)
+def test_an_institution_is_one_name_and_a_korean_name_is_whole(
+    tmp_path: Path, typed: str, kept: str | None, shown: tuple[str, ...] | None
+) -> None:
+    file = BibFile(tmp_path)
+    file.add("misc", {"author": typed, "title": "T"})
+    (entry,) = file.read().entries
+    assert entry.fields["author"].startswith(kept or typed)
+    assert entry.fields["author"].count("{") == entry.fields["author"].count("}")
+    assert shown is None or entry.authors == shown
+
+
+def test_the_institution_that_a_registry_names_stays_one_name(
+    registry: Registry, tmp_path: Path
+) -> None:
+    registry.answers[PATH] = says(
+        rb"@article{x, author={{Ligo and Virgo {\"O}sterreich} and Erd{\H{o}}s, P}, title={T}}"
+    )
+    registry.answers["/api/query"] = says(
+        ATOM.replace("Colin Raffel", "Research and Development Team").encode()
+    )
+    found = look_up(DOI, registry.places).fields["author"]
+    assert found == "{Ligo and Virgo Österreich} and Erdős, P"
+    BibFile(tmp_path).add("", {"author": found, "title": "T"})
+    (entry,) = BibFile(tmp_path).read().entries
+    assert entry.authors == ("Ligo and Virgo Österreich", "P. Erdős")
+    found = look_up(PAPER, registry.places).fields["author"]
+    assert found == "Alexander Borzunov and {Research and Development Team}"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         r"\input{/etc/passwd}", r"\immediate\write18{rm -rf ~}", "}, note = {x}", "{{{", "\\",
