@@ -26,7 +26,7 @@ from matplotlib.transforms import Bbox
 from analysis.charts import style
 from analysis.charts.charts import Chart
 from analysis.charts.languages import in_language
-from analysis.paper.widths import COLUMN_IN
+from analysis.paper.widths import COLUMN_IN, POINTS_AN_INCH
 
 WIDE_IN = style.WIDTH_IN
 """Width over both columns: as on the page, which the chart was laid out for."""
@@ -34,7 +34,7 @@ LOWEST = 0.72
 """A panel's height in a column, as a share of its height on the page."""
 SMALLEST_PT, LARGEST_PT = 7.0, 8.0
 TALLEST_IN = 8.4
-"""What fits on a page with its caption."""
+"""What fits on a page with a caption of a few lines."""
 LEAST_DRAWN = 0.5
 """Share of a figure's width that the axes have at least."""
 TOUCHING_PT = 1.0
@@ -72,22 +72,30 @@ class Printed:
     Attributes:
         pdf: the file, the same bytes for the same chart.
         is_wide: it goes over both columns.
+        height_pt: in points of TeX.
     """
 
     pdf: bytes
     is_wide: bool
+    height_pt: float
 
 
-def printed(chart: Chart) -> Printed:
-    """Draw a chart for print. Its figure is changed, and of no use to a page afterwards."""
+def printed(chart: Chart, tallest_in: float = TALLEST_IN) -> Printed:
+    """Draw a chart for print. Its figure is changed, and of no use to a page afterwards.
+
+    Args:
+        chart: to be drawn.
+        tallest_in: the most that its caption leaves of a page, in inches.
+    """
     figure = chart.figure
     with in_language(figure), mpl.rc_context(dict(RC)):
         for_paper(figure)
-        is_wide = not _fits_column(figure)
+        is_wide = not _fits_column(figure, tallest_in)
         buffer = io.BytesIO()
         about = {"Title": chart.title, "CreationDate": None, "Creator": None, "Producer": None}
         figure.savefig(buffer, format="pdf", metadata=about)
-    return Printed(buffer.getvalue(), is_wide)
+    height = float(figure.get_size_inches()[1]) * POINTS_AN_INCH
+    return Printed(buffer.getvalue(), is_wide, height)
 
 
 def for_paper(figure: Figure) -> None:
@@ -138,7 +146,7 @@ def _grey(color: Any) -> Any:  # noqa: ANN401 - as above; "none" and "auto" stay
     return (*to_rgba(GREYS.get(known, color))[:3], alpha)
 
 
-def _fits_column(figure: Figure) -> bool:
+def _fits_column(figure: Figure, tallest_in: float) -> bool:
     """Give the figure the width of a column if it is readable there, else that of the page."""
     width, height = figure.get_size_inches()
     panels = len([axes for axes in figure.axes if axes.get_subplotspec() is not None])
@@ -147,13 +155,13 @@ def _fits_column(figure: Figure) -> bool:
     columns = [int(getattr(legend, "_ncols", 1)) for legend in legends]  # no method says it
     ends = [axes.get_xlim() for axes in figure.axes]
     for most in (2, 1):
-        figure.set_size_inches(COLUMN_IN, min(height - saved, TALLEST_IN))
+        figure.set_size_inches(COLUMN_IN, min(height - saved, tallest_in))
         for legend, own in zip(legends, columns, strict=True):
             legend.set_ncols(min(own, most))
         _make_room(figure)
         if is_readable(figure):
             return True
-    figure.set_size_inches(max(WIDE_IN, width), min(height, TALLEST_IN))
+    figure.set_size_inches(max(WIDE_IN, width), min(height, tallest_in))
     for legend, own in zip(legends, columns, strict=True):
         legend.set_ncols(own)
     for axes, own_ends in zip(figure.axes, ends, strict=True):

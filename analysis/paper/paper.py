@@ -41,6 +41,7 @@ IN_NEITHER = ("verdict", "what-if", "references")
 """The verdict is in the text itself; the panel of questions needs a page."""
 MOST_FINDINGS = 6
 MORE = "{findings} more findings are in the appendix."
+SAME_TITLE = "{title}, run {n}"
 MORE_FINDINGS = "More findings"
 WORDS: Mapping[str, str] = {
     "run": "The run",
@@ -75,6 +76,7 @@ class RunInPaper:
         further: those in the appendix.
         reproduce: those on where figures come from.
         cited: what the run draws on, for the method.
+        title: the run's own; with its place, if another run of the paper has the same.
     """
 
     study: Study
@@ -84,11 +86,7 @@ class RunInPaper:
     further: tuple[Section, ...]
     reproduce: tuple[Section, ...]
     cited: tuple[Block, ...]
-
-    @property
-    def title(self) -> str:
-        """The run's title."""
-        return self.study.run.title
+    title: str
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -133,7 +131,7 @@ class Paper:
     @property
     def title(self) -> str:
         """The titles of its runs."""
-        return listing(list(dict.fromkeys(run.title for run in self.runs)))
+        return listing(list(dict.fromkeys(run.study.run.title for run in self.runs)))
 
 
 def paper_of(
@@ -150,7 +148,10 @@ def paper_of(
         HerdError: that file cannot be read.
     """
     several = len(studies) > 1
-    runs = [_told(study, f"run{n}-" if several else "") for n, study in enumerate(studies, start=1)]
+    runs = [
+        _told(study, f"run{n}-" if several else "", title)
+        for n, (study, title) in enumerate(zip(studies, _titles(studies), strict=True), start=1)
+    ]
     keys = [key for run in runs for key in _keys(run)]
     return Paper(tuple(runs), bibliography_of(keys, own_references), with_names)
 
@@ -164,7 +165,16 @@ def _keys(run: RunInPaper) -> Iterator[str]:
             yield from (key for cite in block.cites for key in cite.keys)
 
 
-def _told(study: Study, prefix: str) -> RunInPaper:
+def _titles(studies: Sequence[Study]) -> list[str]:
+    """A title for each run that no other one has."""
+    own = [study.run.title for study in studies]
+    return [
+        say(SAME_TITLE, title=one, n=n) if own.count(one) > 1 else one
+        for n, one in enumerate(own, start=1)
+    ]
+
+
+def _told(study: Study, prefix: str, title: str) -> RunInPaper:
     sections = [one for one in sections_of(study) if _stem(one.anchor) not in IN_NEITHER]
     results: list[Section] = []
     further: list[Section] = []
@@ -188,7 +198,7 @@ def _told(study: Study, prefix: str) -> RunInPaper:
     cites = tuple(cite for cite in cites_of_run(study.run) if cite.keys)
     cited = (Cited(cites),) if cites else ()
     return RunInPaper(
-        study, printer, method, tuple(results), tuple(further), tuple(reproduce), cited
+        study, printer, method, tuple(results), tuple(further), tuple(reproduce), cited, title
     )
 
 

@@ -9,8 +9,15 @@ import pandas as pd
 
 from analysis.blocks import Block, Charted, Grid, Part, Section, Tabled
 from analysis.charts.charts import Chart
-from analysis.paper.figures import printed
+from analysis.paper.figures import TALLEST_IN, printed
 from analysis.paper.tables import Laid, LatexText, laid
+from analysis.paper.widths import (
+    CAPTION_PT,
+    COLUMN_IN,
+    PAGE_HIGH_PT,
+    POINTS_AN_INCH,
+    printed_height,
+)
 from analysis.text.sentence import say
 from analysis.within import blocks_in
 
@@ -19,6 +26,8 @@ FIGURES, DATA = "figures", "data"
 SEEN = "Shown: {description}"
 LONGEST_SEEN = 500
 """Characters of a description that a caption repeats; a longer one is left to the data."""
+CAPTION_SKIP_PT = 30.0
+"""Between a figure and its caption; also the words "Figure" and "Shown"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +47,14 @@ class FigureInText:
     def environment(self, is_further: bool) -> LatexText:  # noqa: FBT001 - a template's words
         """The environment in LaTeX; an appendix has one column."""
         return LatexText("figure*" if self.is_wide and not is_further else "figure")
+
+
+def _room_above(block: Charted, seen: str = "") -> float:
+    """What the caption leaves of a page, in points, where it is as wide as a column."""
+    chart = block.chart
+    texts = (f"{chart.title}. {chart.understanding} {seen}", *block.footnotes, block.rest)
+    caption = printed_height(" ".join(texts), CAPTION_PT, COLUMN_IN * POINTS_AN_INCH)
+    return PAGE_HIGH_PT - CAPTION_SKIP_PT - caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +111,12 @@ class Printer:
         """Print a chart, once."""
         name = f"{self.prefix}{block.chart.name}"
         if name not in self._drawn:
-            figure = printed(block.chart)
+            figure = printed(block.chart, min(TALLEST_IN, _room_above(block) / POINTS_AN_INCH))
             self.pictures[f"{FIGURES}/{name}.pdf"] = figure.pdf
             said = block.chart.description
             seen = say(SEEN, description=said) if said and len(said) <= LONGEST_SEEN else ""
+            if figure.height_pt > _room_above(block, seen):
+                seen = ""
             place, label = LatexText(f"{FIGURES}/{name}"), LatexText(f"fig:{name}")
             self._drawn[name] = FigureInText(place, label, figure.is_wide, seen)
         return self._drawn[name]

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 from analysis.blocks import Tabled
 from analysis.cells.tabulate import Table, Text
-from analysis.paper.widths import COLUMN_IN, PAGE_IN, POINTS_AN_INCH, TEXT_IN, Column, columns_of
+from analysis.paper.widths import (
+    CAPTION_PT,
+    COLUMN_IN,
+    LEADING,
+    PAGE_HIGH_PT,
+    PAGE_IN,
+    POINTS_AN_INCH,
+    TABLE_PT,
+    TEXT_IN,
+    Column,
+    columns_of,
+    printed_height,
+)
 from analysis.text.sentence import say, together
 
 MOST_ROWS = 40
 """Rows of a table in the text of a paper; an appendix has as many as the report."""
+RULES_PT = 40.0
+"""Height of a table's rules, and of what is between its caption, itself and its notes."""
 CUT = "{rows} more rows are in {file}."
 LEFT_OUT = "{rows} more rows are not shown."
 WHOLE_VALUES = 200
@@ -81,16 +96,44 @@ def laid(block: Tabled, label: str, file: str | None, *, is_further: bool) -> La
     """
     most = block.most if is_further else min(block.most, MOST_ROWS)
     table = replace(block.table, rows=block.table.rows[:most])
-    rest = len(block.table.rows) - most
-    cut = (say(CUT, rows=rest, file=file) if file else say(LEFT_OUT, rows=rest)) if rest > 0 else ""
     if is_further:
         environment, sheets = "longtable", tuple(_sheets(_with_whole_values(table), PAGE_IN))
     else:
         environment, sheets = "table", tuple(_sheets(table, COLUMN_IN))
         if len(sheets) > 1 or _is_cramped(sheets[0], table):
             environment, sheets = "table*", tuple(_sheets(table, TEXT_IN))
+        width_in = COLUMN_IN if environment == "table" else TEXT_IN
+        most = _rows_on_page(sheets, width_in * POINTS_AN_INCH, (block.caption, *block.notes))
+        sheets = tuple(replace(sheet, rows=sheet.rows[:most]) for sheet in sheets)
+    rest = len(block.table.rows) - len(sheets[0].rows)
+    cut = (say(CUT, rows=rest, file=file) if file else say(LEFT_OUT, rows=rest)) if rest > 0 else ""
     notes = together((*block.notes, cut))
     return Laid(block.caption, LatexText(label), LatexText(environment), notes, sheets)
+
+
+def _rows_on_page(sheets: Sequence[TableSheet], width_pt: float, around: Sequence[str]) -> int:
+    """How many rows fit on a page in every sheet, one at least; a float is never broken.
+
+    Args:
+        sheets: with all rows.
+        width_pt: of the text around them, in points.
+        around: the caption and the notes, each of which begins a line here.
+    """
+    room = PAGE_HIGH_PT - RULES_PT
+    room -= sum(printed_height(text, CAPTION_PT, width_pt) for text in around)
+    return max(1, min(_rows_in(sheet, room) for sheet in sheets))
+
+
+def _rows_in(sheet: TableSheet, room_pt: float) -> int:
+    heights = accumulate(_row_height(sheet, row) for row in (sheet.heads, *sheet.rows))
+    return sum(height <= room_pt for height in heights) - 1
+
+
+def _row_height(sheet: TableSheet, row: Sequence[str]) -> float:
+    """The height of a row, in points: as many lines as the longest of its texts takes."""
+    broken = zip(sheet.columns, row, strict=True)
+    lines = [printed_height(text, TABLE_PT, one.width_pt) for one, text in broken if one.width_pt]
+    return max(TABLE_PT * LEADING, *lines, 0.0)
 
 
 def _with_whole_values(table: Table) -> Table:

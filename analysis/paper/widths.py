@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ from analysis.paper.latex import LONG_RUN, LONG_WORD, glued
 POINTS_AN_INCH = 72.27
 COLUMN_IN, TEXT_IN, PAGE_IN = 3.33, 7.0, 7.0
 """Widths of a column, of two with the gap between them, and of a page with one column."""
-TABLE_PT = 8.0
-"""Size of the type in tables."""
+PAGE_HIGH_PT = 9.6 * POINTS_AN_INCH
+"""Height of the text of a page."""
+TABLE_PT, CAPTION_PT = 8.0, 9.0
+"""Sizes of the type in tables and captions."""
+LEADING = 1.23
+"""From one line to the next at most, as a share of the size of the type."""
 GAP_PT = 7.0
 """Between two columns of a table."""
 SLACK = 1.1
@@ -70,6 +75,19 @@ def _character(character: str) -> float:
 def printed_width(text: str, size_pt: float = TABLE_PT) -> float:
     """The width of text on one line, in points."""
     return SLACK * size_pt * sum(map(_character, text))
+
+
+def printed_height(text: str, size_pt: float, width_pt: float) -> float:
+    """The height of text that is broken into lines of that width, in points; 0 for no text."""
+    lines, end = 0, math.inf
+    for word in glued(text).split():
+        blank = printed_width(" ", size_pt)
+        for part in _parts(word):
+            width = printed_width(part, size_pt)
+            is_next = end + blank + width > width_pt
+            lines, end = (lines + 1, width) if is_next else (lines, end + blank + width)
+            blank = 0.0
+    return lines * size_pt * LEADING
 
 
 def longest_part(text: str) -> float:

@@ -226,16 +226,23 @@ def compiled_paper(folder: Path, studies: list[Study]) -> str:
     assert made.returncode == 0, log[-2000:]
     wide = [float(found) for found in re.findall(r"Overfull \\hbox \(([\d.]+)pt", log)]
     assert not [points for points in wide if points > 1]
+    assert not re.findall(r"Float too large for page by [\d.]+pt", log)
     return log
 
 
-PAPERS = ("several nodes", "questions", "named machines and failures only")
+PAPERS = (
+    "several nodes",
+    "questions",
+    "named machines + failures only",
+    "many series",
+    "machines and prompts and groups and noise",
+)
 
 
 @NEEDS_TEX
 @pytest.mark.parametrize("kind", PAPERS)
 def test_the_paper_compiles_and_nothing_is_wider_than_its_column(kind: str, tmp_path: Path) -> None:
-    studies = [study_of_kind(one) for one in kind.split(" and ")]
+    studies = [study_of_kind(one) for one in kind.split(" + ")]
     log = compiled_paper(tmp_path / "paper", studies)
     wrong = r"Missing character|Reference `[^']+' .* undefined|Citation|multiply defined"
     assert not re.findall(wrong, log)
@@ -251,6 +258,15 @@ def test_every_table_of_a_paper_has_its_own_label() -> None:
     ]
     assert len(labels) > 10
     assert len(set(labels)) == len(labels)
+
+
+def test_runs_of_the_same_title_can_be_distinguished() -> None:
+    kinds = ("one node", "several nodes", "questions")
+    paper = paper_of([study_of_kind(kind) for kind in kinds])
+    one, other, asked = (run.study.run.title for run in paper.runs)
+    assert one == other
+    assert [run.title for run in paper.runs] == [f"{one}, run 1", f"{one}, run 2", asked]
+    assert f"{one}, run" not in paper.title
 
 
 @pytest.mark.parametrize("run", ["scaling-20261128-212751", "asked-20261124-120000"])
