@@ -25,6 +25,8 @@ from analysis.text.sentence import say, together
 
 MOST_ROWS = 40
 """Rows of a table in the text of a paper; an appendix has as many as the report."""
+MOST_NAMING = 3
+"""Columns that are repeated where a table is continued next to itself."""
 RULES_PT = 40.0
 """Height of a table's rules, and of what is between its caption, itself and its notes."""
 CUT = "{rows} more rows are in {file}."
@@ -155,14 +157,15 @@ def _is_cramped(sheet: TableSheet, table: Table) -> bool:
 
 
 def _sheets(table: Table, width_in: float) -> Iterator[TableSheet]:
-    """The table, or its columns in groups that fit, each beginning with the first column."""
+    """The table, or its columns in groups that fit, each beginning with what names a row."""
     most_pt = width_in * POINTS_AN_INCH
     if columns := columns_of(table, most_pt):
         yield _sheet(table, columns)
         return
-    first, place = 0, 1
+    first = list(range(_naming(table, most_pt)))
+    place = len(first)
     while place < len(table.columns):
-        chosen = [first, place]
+        chosen = [*first, place]
         made = columns_of(_only(table, chosen), most_pt)
         while place + 1 < len(table.columns):
             more = columns_of(_only(table, [*chosen, place + 1]), most_pt)
@@ -175,6 +178,17 @@ def _sheets(table: Table, width_in: float) -> Iterator[TableSheet]:
             made = (half, half)
         yield _sheet(_only(table, chosen), made)
         place += 1
+
+
+def _naming(table: Table, most_pt: float) -> int:
+    """How many of the first columns distinguish all rows and leave room; 1 if no few do."""
+    for most in range(1, min(MOST_NAMING, len(table.columns) - 1) + 1):
+        named = {tuple(cell.text for cell in row[:most]) for row in table.rows}
+        if len(named) == len(table.rows):
+            rest = range(most, len(table.columns))
+            fits = all(columns_of(_only(table, [*range(most), one]), most_pt) for one in rest)
+            return most if fits else 1
+    return 1
 
 
 def _only(table: Table, places: list[int]) -> Table:

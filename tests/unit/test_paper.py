@@ -233,6 +233,7 @@ def compiled_paper(folder: Path, studies: list[Study]) -> str:
 PAPERS = (
     "several nodes",
     "questions",
+    "a node dies",
     "named machines + failures only",
     "many series",
     "machines and prompts and groups and noise",

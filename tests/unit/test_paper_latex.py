@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,31 @@ def test_a_table_is_broken_into_lines_or_parts_that_fit() -> None:
     assert len(sheets) > 2
     assert {name for sheet in sheets for name in sheet.heads} == set(many.columns)
     assert all(sheet.heads[0] == "column0" for sheet in sheets)
+
+
+def test_a_part_of_a_table_names_its_rows() -> None:
+    heads = ["Series", "Nodes", *(f"column{n}" for n in range(60))]
+    rows = [["llama.cpp", str(nodes), *["0123456789"] * 60] for nodes in (1, 2, 4)]
+    sheets = laid(Tabled("Every cell", table(heads, rows)), "tab:1", None, is_further=True).sheets
+    assert len(sheets) > 2
+    assert {name for sheet in sheets for name in sheet.heads} == set(heads)
+    for sheet in sheets:
+        assert sheet.heads[:2] == ("Series", "Nodes")
+        assert [row[1] for row in sheet.rows] == ["1", "2", "4"]
+
+
+def test_a_table_in_the_text_is_no_taller_than_a_page() -> None:
+    rows = [[f"engine {n} of a series with a long name", *["1.23 (1.20-1.26)"] * 9]
+            for n in range(40)]  # fmt: skip
+    made = table(("Series", *(f"column {n}" for n in range(9))), rows)
+    short = laid(Tabled("Few", replace(made, rows=made.rows[:5])), "tab:1", None, is_further=False)
+    assert len(short.sheets[0].rows) == 5
+    assert not short.notes
+    tall = laid(Tabled("Many", made, notes=("A note. " * 60,)), "tab:1", "x.csv", is_further=False)
+    kept = {len(sheet.rows) for sheet in tall.sheets}
+    assert len(kept) == 1
+    assert 10 < max(kept) < 40
+    assert f"{40 - max(kept)} more rows are in x.csv." in tall.notes
 
 
 def test_a_long_word_counts_by_its_parts() -> None:
