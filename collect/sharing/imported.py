@@ -139,7 +139,7 @@ def _taken(
         )
     files = _check_sums(laid, doing)
     run_folder = laid / RESULTS / export.run
-    _check_run(run_folder, doing)
+    _check_run(run_folder, export, doing)
     _drop_tables(run_folder)
     rebuilt = place / "rebuilt"
     make_report(run_folder, rebuilt)
@@ -246,7 +246,7 @@ def _check_sums(laid: Path, doing: str) -> int:
     return len(there)
 
 
-def _check_run(folder: Path, doing: str) -> None:
+def _check_run(folder: Path, export: ExportRecord, doing: str) -> None:
     """Check that plan, attempts and logs fit each other.
 
     Raises:
@@ -256,7 +256,8 @@ def _check_run(folder: Path, doing: str) -> None:
     if account.warnings:
         raise HerdError(f"{doing}: {one_line(account.warnings[0], 400)} {UNTOUCHED}")
     plan_id = account.manifest.plan_id
-    if plan_id.startswith(PLAN_PREFIX) and plan_id != _hash_of_plan(folder):
+    is_hash = export.names == "replaced" or plan_id.startswith(PLAN_PREFIX)
+    if is_hash and plan_id != _hash_of_plan(folder):
         raise HerdError(
             f"{doing}: its {RUN_FILE} was changed after the export: plan_id is not its hash. "
             f"{UNTOUCHED}"

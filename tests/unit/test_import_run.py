@@ -256,6 +256,10 @@ LIES: dict[str, tuple[Callable[[Files], Files], str]] = {
         edited("run.json", b'"title": "', b'"title": "My '),
         "plan_id is not its hash",
     ),
+    "plan with an id of its own": (
+        changed("run.json", lambda r: r.update(plan_id="a" * 64, title="Mine")),
+        "plan_id is not its hash",
+    ),
     "more nodes than there are": (
         changed("run.json", lambda r: r["cells"][0].update(nodes=["nowhere"])),
         "nowhere",
