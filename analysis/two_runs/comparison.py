@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from analysis.reading import study_in
 from analysis.statistics.floor import Floor
 from analysis.statistics.two_runs import ASSUMED, Between, Mean, assumed, between_runs
 from analysis.study import Study
-from analysis.text.wording import listing
+from analysis.text.wording import plural
 from analysis.two_runs.changes import RunDifference, changes_of
 from analysis.two_runs.pairing import (
     NotPaired,
@@ -167,11 +168,12 @@ def compared_studies(one: Study, other: Study, others: Sequence[Path], asked: As
     """
     pairing = pairing_of(one, other)
     if not pairing.pairs:
-        reasons = listing(list(dict.fromkeys(left.why for left in pairing.left)))
+        reasons = Counter(left.why for left in pairing.left)
+        told = "; ".join(f"{plural(n, 'cell')}: {why}" for why, n in reasons.items())
         raise HerdError(
-            f"{one.run.run} and {other.run.run} have no cell that can be compared: {reasons}. It "
-            "takes the same engine, model, nodes and workload; `fab history` lists what each run "
-            "asked."
+            f"{one.run.run} and {other.run.run} have no cell that can be compared ({told}). It "
+            "takes the same workload and the same axes; an axis that has one value in each run may "
+            "differ. `fab history` lists what each run asked."
         )
     repeats = _repeats(one, other, others)
     between = {what: _between(what, repeats, asked.bound) for what in (*SPEEDS, *ANSWERS)}
