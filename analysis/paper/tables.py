@@ -119,7 +119,7 @@ def _rows_on_page(sheets: Sequence[TableSheet], width_pt: float, around: Sequenc
     Args:
         sheets: with all rows.
         width_pt: of the text around them, in points.
-        around: the caption and the notes, each of which begins a line here.
+        around: the caption and the notes.
     """
     room = PAGE_HIGH_PT - RULES_PT
     room -= sum(printed_height(text, CAPTION_PT, width_pt) for text in around)
