@@ -34,6 +34,8 @@ MOST_REPEATS = 2000
 """More are not looked for: no one waits for them."""
 SEED = 1
 NARROWEST, WIDEST = 0.001, 0.5
+USUAL_MOST = 60
+"""Trials of a cell with `--until` and without `--most`, however wide its interval is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,17 +169,20 @@ def _cell_lines(plan: Plan, pilots: Mapping[str, Pilot], precision: float) -> It
 def _advice(plan: Plan, pilots: Mapping[str, Pilot], precision: float) -> list[str]:
     """What to do next: measure a pilot of cells that have none, or let cells stop by themselves."""
     flags = (*(plan.matrix.flags or ()), *(("--noise",) if plan.matrix.noise else ()))
-    lacking = [
-        cell
+    known = [
+        pilots[cell.cell_id].rates if cell.cell_id in pilots else ()
         for cell in plan.cells
-        if cell.unavailable is None
-        and isinstance(plan.by_id[cell.cell_id].workload, Benchmark)
-        and len(pilots[cell.cell_id].rates if cell.cell_id in pilots else ()) < LEAST_PILOT
+        if cell.unavailable is None and isinstance(plan.by_id[cell.cell_id].workload, Benchmark)
     ]
-    if lacking:
+    if any(len(rates) < LEAST_PILOT for rates in known):
         return ["To measure a pilot:", f"  {commands.fab('run-matrix', *flags)}"]
+    needs = [repeats_for(rates, precision) for rates in known]
+    if None in needs:
+        return ["Not all cells can reach it: ask for less precision."]
+    most = max((number or 0 for number in needs), default=0)
+    ceiling = () if most <= USUAL_MOST else ("--most", str(most))
     until = f"{100 * precision:g}%"
     return [
         "To measure until it is reached:",
-        f"  {commands.fab('run-matrix', *flags, '--until', until)}",
+        f"  {commands.fab('run-matrix', *flags, '--until', until, *ceiling)}",
     ]

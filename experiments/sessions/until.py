@@ -28,11 +28,9 @@ from core.errors import HerdError
 from core.foreign import one_line
 from core.median import FEWEST, half_width
 from core.yaml_file import LONGEST_SHOWN
-from experiments.planning.precision import share_of
+from experiments.planning.precision import USUAL_MOST, share_of
 from models.padding import split_name
 
-MOST_REPEATS = 60
-"""Trials of a cell by default, however wide its interval is."""
 MOST_ASKED = 10_000
 """As many as a matrix may have repeats."""
 IN_VAIN = 3
@@ -51,7 +49,7 @@ class Until:
     """
 
     share: float
-    most: int = MOST_REPEATS
+    most: int = USUAL_MOST
 
 
 def until_of(share: str | None, most: str | int | None) -> Until | None:
@@ -65,7 +63,7 @@ def until_of(share: str | None, most: str | int | None) -> Until | None:
             told = one_line(str(most), LONGEST_SHOWN)
             raise HerdError(f"--most {told}: give --until, too, such as --until 3%.")
         return None
-    return Until(share_of(share, "until"), MOST_REPEATS if most is None else _trials_of(most))
+    return Until(share_of(share, "until"), USUAL_MOST if most is None else _trials_of(most))
 
 
 def _trials_of(given: str | int) -> int:

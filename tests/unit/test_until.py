@@ -6,6 +6,7 @@ import random
 import signal
 import zlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,14 @@ from collect.workloads import Benchmark, Perplexity
 from core.errors import HerdError
 from core.median import half_width
 from experiments.planning.plan import make_plan
-from experiments.planning.precision import precision_lines, repeats_for, require_speed, share_of
+from experiments.planning.precision import (
+    USUAL_MOST,
+    Pilot,
+    precision_lines,
+    repeats_for,
+    require_speed,
+    share_of,
+)
 from experiments.sessions import until
 from experiments.sessions.until import Until, is_narrow, next_block, until_of, wanting
 from tests.benchmarks.repeats import covered, false_findings, reached
@@ -160,6 +168,26 @@ def test_the_pilot_that_is_advised_is_of_the_same_cells(tmp_path: Path) -> None:
         plan = make_plan(asked, scripted.cluster(3), tmp_path)
         words = precision_lines(plan, {}, 0.03)[-1].partition(" run-matrix ")[2].split()
         assert words == [*flags, "--until", "3%"]
+
+
+def test_the_command_that_is_advised_can_reach_the_precision(tmp_path: Path) -> None:
+    """Without `--most` a cell that takes more than 60 trials would stop before."""
+    made = make_plan(scripted_run.matrix(flags=("--nodes", "1")), scripted.cluster(3), tmp_path)
+    cells = tuple(cell.model_copy(update={"unavailable": None}) for cell in made.cells)
+    plan = replace(made, cells=cells)
+
+    def advice(spread: float) -> str:
+        rates = tuple(10 * float(np.exp(spread * step)) for step in (-1, 0, 1) * 2)
+        pilots = {cell.cell_id: Pilot("run", rates) for cell in plan.cells}
+        number = repeats_for(rates, 0.03)
+        told = precision_lines(plan, pilots, 0.03)[-1]
+        assert (number is None) == ("ask for less" in told)
+        assert ("--most" in told) == (number is not None and number > USUAL_MOST)
+        return told.replace(str(number), "NUMBER")
+
+    assert advice(0.01).endswith("--until 3%")
+    assert advice(0.1).endswith("--until 3% --most NUMBER")
+    assert "run-matrix" not in advice(5.0)
 
 
 # -- the runner
