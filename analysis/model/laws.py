@@ -20,19 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 from analysis.model.draws import LEVEL, Floats, Times
-from analysis.text.sentence import say
+from analysis.text.sentence import say, together
 from analysis.text.wording import count, listing
 
-TOO_FEW = (
-    "{law} takes {fewest} numbers of nodes or more: measured were {measured}. Add numbers of "
-    "nodes to the matrix."
-)
+TOO_FEW = "{law} takes {fewest} numbers of nodes or more: measured were {measured}."
 NONE_OFTEN = "{law} takes {fewest} numbers of nodes or more: none was measured often enough."
-TOO_FEW_ONE = (
-    "{law} takes {fewest} numbers of nodes or more: only {measured} was measured. Add numbers "
-    "of nodes to the matrix."
-)
+TOO_FEW_ONE = "{law} takes {fewest} numbers of nodes or more: only {measured} was measured."
 OFTEN = "{law} takes {fewest} numbers of nodes or more: only {measured} had enough trials."
+ADD = "Add numbers of nodes to the matrix."
 MOST_LEFT_OUT = 0.1
 """Relative error, of a number of nodes predicted from the others, below which a law describes the
 data all the same."""
@@ -68,15 +63,16 @@ def enough(law: Law, measured: Collection[int], thin: Collection[int] = ()) -> s
     Args:
         law: to be fitted.
         measured: the numbers of nodes with enough trials.
-        thin: those that were measured too few times: no others need to be added.
+        thin: those that are planned and have too few trials, or none yet: they may suffice.
     """
     if len(measured) >= law.fewest:
         return ""
     told = listing([count(nodes) for nodes in sorted(measured)])
     template = {0: NONE_OFTEN, 1: TOO_FEW_ONE}.get(len(measured), TOO_FEW)
-    if measured and len({*measured, *thin}) >= law.fewest:
+    if measured and thin:
         template = OFTEN
-    return say(template, law=law, fewest=count(law.fewest), measured=told)
+    why = say(template, law=law, fewest=count(law.fewest), measured=told)
+    return together([why, say(ADD) if len({*measured, *thin}) < law.fewest else ""])
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class LawsOf:
 
     Attributes:
         counted: the numbers of nodes with enough trials.
-        thin: the numbers that were measured too seldom.
+        thin: the numbers that were measured too seldom, or not yet, or never with success.
         times: of the counted ones; None where they are too few for any law.
         fits: the laws that could be fitted, those that do not describe the data included.
         lacking: law to why there are too few numbers of nodes for it.
@@ -60,7 +60,8 @@ def _measured(scaling: Scaling) -> dict[int, Mapping[int, float]]:
 
 def _laws(scaling: Scaling, measured: Mapping[int, Mapping[int, float]], margin: float) -> LawsOf:
     counted = {nodes: own for nodes, own in measured.items() if len(own) >= FEWEST}
-    thin = tuple(nodes for nodes in measured if nodes not in counted)
+    planned = {cell.nodes for cell in scaling.series.cells if cell.record.unavailable is None}
+    thin = tuple(sorted(planned - set(counted)))
     lacking = {law: why for law in Law if (why := enough(law, counted, thin))}
     times = times_of(counted) if len(lacking) < len(Law) else None
     return LawsOf(

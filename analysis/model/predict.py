@@ -40,6 +40,7 @@ NO_LINK = "the rate of the links that were measured is not recorded"
 OTHER_WEIGHTS = "{asked} weights were not measured ({measured} were), so arithmetic is a guess"
 OTHER_MODEL = "a model with layers of this size was not measured"
 FASTER = "machines of another speed were not measured"
+OTHER_LATENCY = "steps of another latency were not measured"
 LONGER = "so long a text was not measured"
 HARDLY = 0.01
 """Relative change of a time from which it counts as changed."""
@@ -146,13 +147,19 @@ def beyond(fit: CostFit, setting: Setting) -> Iterator[Sentence]:
     sizes = [one.shape.layer_matrix_values for one in measured]
     if not _near(setting.shape.layer_matrix_values, sizes):
         yield say(OTHER_MODEL)
-    if (setting.memory_gain, setting.compute_gain, setting.latency_gain) != (1.0, 1.0, 1.0):
+    if (setting.memory_gain, setting.compute_gain) != (1.0, 1.0):
         yield say(FASTER)
     if setting.position > max(NEAR * max(one.position for one in measured), 64):
         yield say(LONGER)
 
 
 def _beyond_links(measured: list[Setting], setting: Setting) -> Iterator[Sentence]:
+    yield from _beyond_rates(measured, setting)
+    if setting.latency_gain != 1.0:
+        yield say(OTHER_LATENCY)
+
+
+def _beyond_rates(measured: list[Setting], setting: Setting) -> Iterator[Sentence]:
     known = [one.link_mbit for one in measured if one.link_mbit]
     if setting.link_mbit is None:
         return

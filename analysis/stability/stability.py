@@ -37,6 +37,10 @@ SPED_UP = (
 LET_REST = (
     "Look for heat, another load or memory filling up on the nodes, let them rest, and run again."
 )
+FASTER_LATER = (
+    "Look for what slowed down the nodes at first, such as another load that ended, a clock that "
+    "rose, or files that were read for the first time, and run again."
+)
 CELL_SLOWED = "{cell} becomes {change} slower from its first block to its last."
 CELL_SPED_UP = "{cell} becomes {change} faster from its first block to its last."
 CELL_MODES = "{cell} has two speeds: {lower} around {low} and {upper} around {high} tokens/s."
@@ -182,7 +186,7 @@ def _all_drift(found: Trend | None) -> str:
         [
             say(drift, change=percent(abs(found.change)), rho=f"{found.rho:.2f}"),
             say(TRUSTED),
-            say(LET_REST),
+            say(LET_REST if found.change < 0 else FASTER_LATER),
         ]
     )
 

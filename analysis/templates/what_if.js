@@ -146,7 +146,8 @@
           && !(measured[0] / 1.05 <= rate && rate <= measured[1] * 1.05)) {
         told.push(filled(data.other_link, {asked: number(rate)}));
       }
-      if (factors.some((factor) => factor.get() !== 1)) told.push(data.faster);
+      if (choice.nodes > 1 && latency.get() !== 1) told.push(data.other_latency);
+      if ([memory, processor].some((factor) => factor.get() !== 1)) told.push(data.faster);
       return told;
     };
     const choiceOf = (own, kind, count, root) => {
@@ -204,12 +205,13 @@
       const strong = made("p", {class: "time"},
         made("strong", {}, filled(words.time, places)), ` ${filled(words.interval, places)}`);
       const parts = [strong, paragraph(filled(words.rate, places)),
-        paragraph(filled(words.against, places)), bar, legend];
+        paragraph(filled(words.against, places))];
       if (found.alone !== null) {
         const {middle: alone, low: from, high: to} = found.alone;
         const told = {alone: number(alone), from: number(from), to: number(to)};
         parts.push(paragraph(filled(words.held, told), "note"));
       }
+      parts.push(bar, legend);
       if (outside.length) {
         parts.push(paragraph(`${filled(words.extrapolation, {why: outside.join("; ")})} ` +
           fitted().measured, "caveat"));

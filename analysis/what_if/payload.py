@@ -22,7 +22,15 @@ from analysis.model.cost import (
     features_of_one,
 )
 from analysis.model.fit import TAILS, CostFit
-from analysis.model.predict import FASTER, HARDLY, MOST_GAIN, NO_LINK, OTHER_LINK, beyond
+from analysis.model.predict import (
+    FASTER,
+    HARDLY,
+    MOST_GAIN,
+    NO_LINK,
+    OTHER_LATENCY,
+    OTHER_LINK,
+    beyond,
+)
 from analysis.text.sentence import say, verbatim
 from analysis.text.wording import plural
 from analysis.what_if.answer import cannot, measured_range, offered
@@ -129,6 +137,7 @@ def payload_of(bases: Sequence[Basis]) -> Json:
         },
         "words": WORDS,
         "faster": FASTER,
+        "other_latency": OTHER_LATENCY,
         "other_link": OTHER_LINK,
         "no_link": NO_LINK,
     }

@@ -126,6 +126,21 @@ def test_too_few_numbers_of_nodes_are_named() -> None:
     )
     assert "only one was measured" in enough(Law.AMDAHL, [1])
     assert "none was measured often enough" in enough(Law.AMDAHL, [])
+    assert enough(Law.AMDAHL, [1], [2]).endswith(
+        "only one had enough trials. Add numbers of nodes to the matrix."
+    )
+
+
+def test_numbers_that_are_planned_and_not_measured_yet_need_not_be_added() -> None:
+    outcomes = speeds({1: 100}) | speeds({2: 60}, trials=3) | {(DLLAMA, 4): ["pending"] * 6}
+    (told,) = said(outcomes)
+    assert "only one had enough trials" in told
+    assert "these have fewer: two nodes and four nodes" in told
+    assert "only one was measured" not in told
+    assert "Add numbers" not in told
+    (told,) = said(outcomes | {(DLLAMA, 4): ["unavailable"] * 6})
+    assert "these have fewer: two nodes." in told
+    assert "Add numbers" in told
 
 
 def test_a_number_of_nodes_counts_from_six_trials_on() -> None:

@@ -61,6 +61,16 @@ def test_a_drift_of_all_cells_is_told_once_with_what_it_means() -> None:
     assert "Speed-ups pair the trials of a block and are still right" in told
     assert "run again" in told
     assert told.count("slower") == 1
+    assert "heat" in told
+
+
+def test_a_run_that_becomes_faster_is_not_told_to_rest() -> None:
+    rising = [0.6, 0.7, 0.78, 0.86, 0.93, 1.0]
+    told = odd({(DLLAMA, n): [10 * n * share for share in rising] for n in (1, 2, 4)})
+    assert told.startswith("The whole run became 63 % faster")
+    assert "what slowed down the nodes at first" in told
+    assert "heat" not in told
+    assert "let them rest" not in told
 
 
 def test_drifts_and_modes_and_outliers_are_found_where_they_are() -> None:
