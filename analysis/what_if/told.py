@@ -23,6 +23,7 @@ NOT_FITTED = "{who}: not fitted. {why}"
 ASKED = "{model}, {weights} weights, {nodes}{rest}"
 TIME = "{ms} ms per token ({low} to {high} in 90 of 100 cases), {rate} tokens/s ({slow} to {fast})"
 TERMS_TOLD = "consists of (medians, ms): {terms}"
+TERMS_OF_FORMULA = "the formula's terms (medians, ms): {terms}"
 FASTER = (
     "{times} times as fast as the formula has the fastest measured cell, {nodes} with {weights} "
     "({ms} ms were measured)"
@@ -85,7 +86,8 @@ def _lines_of(found: Predicted) -> Iterator[str]:
     terms = listing(
         [say("{term} {ms}", term=term, ms=number(predicted.terms[term])) for term in TERMS]
     )
-    yield f"  {say(TERMS_TOLD, terms=terms)}"
+    if predicted.formula_ms is None:
+        yield f"  {say(TERMS_TOLD, terms=terms)}"
     if found.best is not None and found.times is not None:
         best = found.best.setting
         times = with_ends(*found.times)
@@ -97,6 +99,7 @@ def _lines_of(found: Predicted) -> Iterator[str]:
         yield f"  {say(UNMEASURED, model=found.model)}"
     if predicted.formula_ms is not None:
         yield f"  {held_words(predicted.formula_ms)}"
+        yield f"  {say(TERMS_OF_FORMULA, terms=terms)}"
     if predicted.extrapolates:
         yield f"  {say(EXTRAPOLATED, why='; '.join(predicted.extrapolates))}"
     if setting.nodes > len(found.basis.nodes) and setting.slowness:

@@ -75,8 +75,8 @@ class PredictedTime(TokenTime):
         times_as_fast: median and ends of how many times as fast as the formula has that cell; null
             if there is none.
         formula_ms: median and ends of what the formula alone gives, in ms, where some of that saves
-            more than all the waiting that the engine reports: there the times above stop. Null
-            elsewhere.
+            more than all the waiting that the engine reports: there the times above stop, and
+            `terms_ms` are of the formula. Null elsewhere.
     """
 
     series: str

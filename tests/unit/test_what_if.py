@@ -191,6 +191,8 @@ def test_the_answer_says_where_it_stops_and_what_the_formula_alone_gives() -> No
     assert found.prediction.low_ms > alone[1]
     told = "\n".join(consulted_lines(Consulted((basis,), (found,))))
     assert f"the formula alone gives {number(alone[0])} ms ({number(alone[1])} to" in told
+    assert "consists of" not in told
+    assert told.index("the formula alone gives") < told.index("the formula's terms (medians, ms)")
     several = "\n".join(consulted_lines(Consulted((basis,), (found, found))))
     assert "the formula alone gives" in several
     assert "the formula alone gives" in answer_frame([found])["note"][0]
@@ -205,6 +207,12 @@ def test_what_is_beyond_the_measured_cells_is_named() -> None:
     said = " ".join(found.prediction.extrapolates)
     for word in ("sixteen nodes", "2\u202f500 Mbit/s", "f32", "another speed"):
         assert word in said
+    slower = of(Supposed(MODEL, 8, latency=2.0), LLAMA).prediction
+    assert slower is not None
+    assert slower.extrapolates == ("steps of another latency were not measured",)
+    alone = of(Supposed(MODEL, 1, latency=2.0), LLAMA).prediction
+    assert alone is not None
+    assert alone.extrapolates == ()
 
 
 def test_the_limits_of_the_engine_are_named() -> None:
