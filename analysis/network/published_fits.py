@@ -8,9 +8,10 @@ from typing import get_args
 
 from analysis.model.cost import Observation, Setting
 from analysis.model.shapes import shape_named
-from analysis.model.wire import Exchanged, Wire, exchanged_with, wire_of
+from analysis.model.wire import Exchanged, Wire, exchanged_with, limit, wire_of
 from analysis.network.literature import Publication
 from analysis.text.sentence import say
+from analysis.text.wording import nodes
 from models.shape import Weights
 
 USUAL_WEIGHTS: Weights = "q4_0"
@@ -50,7 +51,22 @@ def cells_of(table: Publication) -> PublishedCells:
         return PublishedCells(
             table, wire, (), say("the sizes of {names} are not known.", names=names)
         )
-    return PublishedCells(table, wire, tuple(_cells(table, wire)))
+    cells = tuple(_cells(table, wire))
+    if impossible := next(filter(None, map(_impossible, cells)), ""):
+        return PublishedCells(table, wire, (), impossible)
+    return PublishedCells(table, wire, cells)
+
+
+def _impossible(cell: Observation) -> str:
+    """Why an engine cannot have measured a cell, a sentence; empty if it can."""
+    asked = cell.setting
+    reason = limit(asked.wire, asked.shape, asked.weights, asked.nodes)
+    if reason is None:
+        return ""
+    cell_is_wrong = say(
+        "{model} on {nodes} cannot be right", model=cell.model, nodes=nodes(asked.nodes)
+    )
+    return say("{cell_is_wrong}: {reason}.", cell_is_wrong=cell_is_wrong, reason=reason)
 
 
 def _cells(table: Publication, wire: Wire) -> Iterable[Observation]:

@@ -13,7 +13,7 @@ from analysis.model.fit import CostFit, fit_of
 from analysis.model.predict import predict
 from analysis.model.scope import FitOutcome, fit_judged
 from analysis.model.shapes import shape_named
-from analysis.network.literature import load_publications
+from analysis.network.literature import Timing, load_publications
 from analysis.network.published_fits import cells_of
 from core.errors import HerdError
 from tests.doubles.known_machines import (
@@ -73,6 +73,22 @@ def test_two_numbers_of_nodes_are_too_few() -> None:
     outcome = fit_judged(cells_of(table).observations, table.version)
     assert outcome.fit is None
     assert "2 cells on 1 and 2 nodes" in outcome.refusals[0]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"), [(16, "has 8 KV heads"), (3, "cannot be divided evenly")]
+)
+def test_a_published_cell_that_the_engine_cannot_have_measured_is_refused(
+    nodes: int, reason: str
+) -> None:
+    """It is a misprint or another split: a fit would bend to it."""
+    [table] = [one for one in load_publications() if "5 8 GB, switch" in one.machines]
+    timing = Timing(model="Llama-3-8B", nodes=nodes, total_ms=300)
+    cells = cells_of(table.model_copy(update={"timings": (*table.timings, timing)}))
+    assert cells.observations == ()
+    assert cells.refusal.startswith("Llama-3-8B on ")
+    assert " cannot be right: " in cells.refusal
+    assert reason in cells.refusal
 
 
 @pytest.mark.parametrize("distort", [incast, throttled], ids=lambda one: str(one.__name__))
