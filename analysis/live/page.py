@@ -53,8 +53,9 @@ AT_WORK = "Trial {order}, attempt {attempt}: {cell}."
 WARM_UP = "Warm-up, which does not count: {cell}."
 BETWEEN = "No trial is at work at this moment."
 ELSEWHERE = "Its runner is on {host}: whether it still lives cannot be seen from here."
-GONE = "The runner has ended without a word, as after a kill. What was measured is safe."
-LEFT_OVER = "The runner has ended. What was measured is safe."
+GONE = "The runner has ended without a word, as after a kill."
+LEFT_OVER = "The runner has ended."
+SAFE = "What was measured is safe."
 CONTINUE = "This command continues the run, and this page continues with it:"
 REPORT = "The report is in this file on the machine that measures:"
 NO_REPORT = "There is no report yet. This command writes one:"
@@ -153,7 +154,8 @@ def _cell_of(state: LiveState, trial: LiveTrial) -> str:
 
 def _stopped(state: LiveState) -> Iterator[Block]:
     was_killed = state.live is not None and state.live.ended is None
-    yield Prose((say(GONE if was_killed else LEFT_OVER),))
+    is_read = state.phase is RunPhase.STOPPED  # of a folder that cannot be read, nobody knows
+    yield Prose((say(GONE if was_killed else LEFT_OVER), *((say(SAFE),) if is_read else ())))
     command = command_of(state.account.manifest.command) if state.account else None
     if command is not None:
         yield Prose((say(CONTINUE),))

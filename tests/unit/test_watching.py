@@ -302,10 +302,12 @@ def test_a_folder_that_cannot_be_read_is_shown_and_followed_again(tmp_path: Path
     follower = Follower(tmp_path, tmp_path, run.name)
     follower.look()
     assert follower.state.phase is RunPhase.STOPPED
+    assert "The runner has ended. What was measured is safe." in page_text(follower.state)
     (run / "run.json").write_bytes(whole[:100])
     state = follow(follower, is_phase(RunPhase.DAMAGED))
     told = page_text(state)
     assert "damaged or from another version" in told
+    assert "is safe" not in told
     assert "cannot be read" in told
     make_live(tmp_path, run.name)
     told = page_text(follow(follower, is_phase(RunPhase.MEASURING)))
