@@ -5,6 +5,7 @@ They are made in the language in force.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ RUN = "{question}. {cells}, {done} of {trials} done. {verdict}"
 RUN_WITH_FAILURES = "{question}. {cells}, {done} of {trials} done, {failed} failed. {verdict}"
 SEARCH = "{engine}, {model}: {settings} tried, {trials}. {verdict}"
 TUNED = "{base}, {steps}. {verdict}"
-LONGEST_VERDICT = 320
+LONGEST_TEXT, LONGEST_VERDICT = 4000, 320
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,4 +107,12 @@ def local_time(moment: float) -> datetime:
 
 def _shown(text: str) -> str:
     """Text from anywhere as Markdown on one line, in the language in force."""
-    return verbatim(escaped(one_line(translated(text).strip().partition("\n")[0], LONGEST_VERDICT)))
+    first = one_line(translated(text).strip().partition("\n")[0], LONGEST_TEXT)
+    return verbatim(escaped(_shortened(first)))
+
+
+def _shortened(text: str) -> str:
+    """Return the first whole clauses of a text that is too long for a line."""
+    cut = one_line(text, LONGEST_VERDICT)
+    clauses = re.match(r".*[.;](?= )", cut) if cut != text else None
+    return f"{clauses[0]} …" if clauses and len(clauses[0]) >= LONGEST_VERDICT // 4 else cut

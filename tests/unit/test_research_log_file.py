@@ -215,6 +215,14 @@ def test_the_line_of_a_run_says_what_it_asked_and_found(tmp_path: Path) -> None:
     assert line.moment.timestamp() > account.manifest.created_at
 
 
+def test_a_long_verdict_ends_with_a_whole_clause(tmp_path: Path) -> None:
+    run = make_run(tmp_path, nodes=(1,), repeats=1)
+    clause = "Two nodes are 1.77 (1.67-1.83) times as fast as one; "
+    assert run_line(run, clause * 20).text.endswith("times as fast as one; …")
+    assert run_line(run, clause).text.endswith("times as fast as one;")
+    assert run_line(run, "word " * 100).text.endswith("word…")
+
+
 def test_a_tuned_model_that_is_trained_again_gets_another_line(file: LogFile) -> None:
     for moment in (1_795_000_000.0, 1_795_900_000.0):
         line = tuned_line("stories15m", 200, "0.9 bits per byte before, 0.8 after.", moment)
