@@ -35,6 +35,7 @@ ALONE_TOGETHER = "{nodes} decode {rate} tokens/s {about}"
 GAIN = "{nodes} are {times} times as fast as {base} {about}"
 BASE = "{nodes} ({rate} tokens/s)"
 STILL_FASTER = "{step} ({times} times as fast as {base})"
+SO_MANY = "{nodes}"
 NO_BLOCKS = "{one} cannot be compared with {other}"
 SLOWER = "{who} slower than {other}, at {times} times {whose} speed"
 FASTER = "{who} {times} times as fast as {other}"
@@ -191,10 +192,10 @@ def _also(step: str, point: Point, found: Compared, base: int) -> str:
 
 
 def _step(point: Point, before: int, found: Compared, margin: str) -> str:
-    n, other = _n(point), count(before)
+    n = _n(point)
     if found.ratio is None:
-        return say(NO_BLOCKS, one=n, other=other)
-    return compared(say("{n} are", n=n), other, _owner(before), found, margin)
+        return say(NO_BLOCKS, one=n, other=count(before))
+    return compared(say("{n} are", n=n), _so_many(before), _owner(before), found, margin)
 
 
 def compared(
@@ -281,11 +282,18 @@ def _beside_base(point: Point, base: int, margin: str, *, brief: bool = False) -
     if found.finding is Claim.UNKNOWN:
         told = say(ARE_UNSURE, nodes=n, times=unsure(found, brief=brief), whose=_owner(base))
         return with_why(told, found)
-    return compared(say("{n} are", n=n), count(base), _owner(base), found, margin, point.speed_up)
+    return compared(
+        say("{n} are", n=n), _so_many(base), _owner(base), found, margin, point.speed_up
+    )
 
 
 def _owner(before: int) -> str:
     return "its" if before == 1 else "their"
+
+
+def _so_many(nodes: int) -> str:
+    """A number of nodes that others are compared with; Korean counts them as machines."""
+    return say(SO_MANY, nodes=count(nodes))
 
 
 def _n(point: Point) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from analysis.blocks import Section
 from analysis.pages import Page, render, write_pages
+from analysis.reading import study_in
 from analysis.report import write_report
 from analysis.text.sentence import capital, say, say_number, together, translated, verbatim
 from analysis.text.wording import bare, count, interval, listing, nodes, plural
@@ -20,6 +21,7 @@ from core.errors import HerdError
 from core.language import misses
 from core.language.catalogue import catalogue_of
 from core.language.choice import language, languages_of, speaking
+from tests.doubles.run_folder import make_run
 from tests.doubles.shared_kinds import sections_of_kind, study_of_kind
 
 STORED = Path(__file__).resolve().parents[1] / "data" / "runs" / "scripted-20261128-212531"
@@ -233,6 +235,15 @@ def test_a_stored_run_is_written_in_korean(tmp_path: Path) -> None:
     assert '<html lang="ko">' in index.read_text(encoding="utf-8")
     assert (index.parent / "report.ko.md").exists()
     assert not (index.parent / "report.md").exists()
+
+
+def test_nodes_that_others_are_compared_with_are_counted_as_machines(tmp_path: Path) -> None:
+    study = study_in(make_run(tmp_path, nodes=(1, 2, 4, 8), repeats=6, seed=3))
+    with speaking("ko"):
+        told = translated(study.verdict.headline)
+    assert "4대는 2대보다" in told
+    assert "8대는 4대보다" in told
+    assert "it is unclear whether four are faster than two:" in study.verdict.headline
 
 
 def test_a_title_that_a_user_gave_is_not_translated() -> None:
