@@ -88,7 +88,11 @@ MOST_NAMED = 3
 
 
 def caveats_of(
-    all_series: Sequence[Series], *, is_lab: bool, has_speed: bool = True
+    all_series: Sequence[Series],
+    *,
+    is_lab: bool,
+    has_speed: bool = True,
+    pending: int | None = None,
 ) -> tuple[str, ...]:
     """All caveats of a run, the gravest first.
 
@@ -97,6 +101,7 @@ def caveats_of(
         is_lab: the nodes are virtual and share one machine.
         has_speed: the verdict is about speed over nodes, whose unit is the trial; answers are
             compared over questions.
+        pending: trials of the whole run, second arms included; by default those of the series.
     """
     return (
         *_emulated(all_series),
@@ -107,7 +112,7 @@ def caveats_of(
         *_quota(all_series),
         *_one_after_another(all_series),
         *_padded(all_series),
-        *_pending(all_series),
+        *_pending(_count_pending(all_series) if pending is None else pending),
         *_incomplete(all_series),
         *(_few(all_series) if has_speed else ()),
     )
@@ -133,12 +138,16 @@ def _one_after_another(all_series: Sequence[Series]) -> tuple[Sentence, ...]:
 
 
 def reservations_of(
-    all_series: Sequence[Series], *, is_lab: bool, has_speed: bool = True
+    all_series: Sequence[Series],
+    *,
+    is_lab: bool,
+    has_speed: bool = True,
+    pending: int | None = None,
 ) -> tuple[str, ...]:
     """The gravest caveats in a few words each: attempts, texts, gaps, few trials, a lab."""
     measured = [cell for series in all_series for cell in series.measured]
     gaps = sum(not cell.is_complete for cell in measured)
-    pending = _count_pending(all_series)
+    pending = _count_pending(all_series) if pending is None else pending
     emulated = [cell for cell in measured if cell.emulated]
     software = [cell for cell in measured if cell.software]
     found = (
@@ -256,8 +265,7 @@ def _count_pending(all_series: Sequence[Series]) -> int:
     return sum(cell.counts["pending"] for series in all_series for cell in series.cells)
 
 
-def _pending(all_series: Sequence[Series]) -> list[str]:
-    pending = _count_pending(all_series)
+def _pending(pending: int) -> list[str]:
     if not pending:
         return []
     return [say(PENDING_ONE if pending == 1 else PENDING, trials=plural(pending, "trial"))]

@@ -82,6 +82,7 @@ def verdict_of(
     margin = within(family.margin)
     perplexities = perplexity_sentences(all_series)
     fastest = fastest_of(scalings, family)
+    pending = counts.get("pending")
     if not scalings and not perplexities:
         headline, details = _no_speed(all_series, counts), _first_cause(all_series)
     elif not scalings:
@@ -102,8 +103,10 @@ def verdict_of(
             *rival_sentences(scalings, all_series, family, margin),
             *same_text(all_series),
         ),
-        caveats=caveats_of(all_series, is_lab=is_lab, has_speed=has_speed),
-        reservations=reservations_of(all_series, is_lab=is_lab, has_speed=has_speed),
+        caveats=caveats_of(all_series, is_lab=is_lab, has_speed=has_speed, pending=pending),
+        reservations=reservations_of(
+            all_series, is_lab=is_lab, has_speed=has_speed, pending=pending
+        ),
     )
 
 

@@ -337,6 +337,16 @@ def test_a_text_that_is_the_same_everywhere_is_said_to_be() -> None:
     assert found.caveats == ()
 
 
+def test_what_is_pending_is_what_the_ledger_says() -> None:
+    """A second arm, measured for the noise alone, is in the ledger and in no series."""
+    run, tables = make_frames({(DLLAMA, n): [*steady(10.0 * n, 6), "pending"] for n in (1, 2)})
+    series = series_of(cell_results(run, tables.trials))
+    found = verdict_of(series, scalings_of(series), {"done": 20, "pending": 9}, is_lab=False)
+
+    assert "9 trials pending" in found.reservations
+    assert any(caveat.startswith("9 trials are pending") for caveat in found.caveats)
+
+
 def test_a_run_that_was_interrupted_says_what_is_pending() -> None:
     half = [*steady(100, 6), "pending"]
     found = verdict({(DLLAMA, n): half for n in (1, 2, 4, 8)})
