@@ -35,8 +35,8 @@ DECODE = "{who} on {nodes}: {finding}."
 DECODING = "decoding after a prompt of {longest} tokens is"
 SHORTEST = "after one of {shortest}"
 APART = (
-    "{who}, {nodes} against {fewest}, with a prompt of {prompt} tokens: prefill is {prefill} times "
-    "as fast, decode {decode} times."
+    "{who}, with a prompt of {prompt} tokens: on {nodes} prefill is at {prefill} times the speed "
+    "on {fewest}, decode at {decode} times."
 )
 FROM_NOTHING = (
     "The benchmark of {who} generates from an empty context, not after the prompt, so its decode "

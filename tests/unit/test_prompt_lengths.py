@@ -274,7 +274,8 @@ def test_prefill_and_decode_are_scaled_apart() -> None:
     assert last.against_shortest.finding is Claim.SLOWER
     told = said(made(study))
     assert "decoding after a prompt of 1024 tokens is slower than after one of 16" in told
-    assert "two nodes against one node, with a prompt of 1024 tokens: prefill is" in told
+    assert "with a prompt of 1024 tokens: on two nodes prefill is at 1.9" in told
+    assert "times as fast" not in told, "these ratios are in no comparison"
 
 
 def test_a_longer_prompt_of_the_same_speed_is_called_the_same() -> None:
