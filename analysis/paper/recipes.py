@@ -8,9 +8,19 @@ from collections.abc import Mapping
 _PART = re.compile(r"^(run\d+-)?(part-[a-z][a-z0-9_]*-)?")
 
 FUNCTIONS = '''\
+import pathlib
+import textwrap
+
+import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+
+FONTS = sorted(pathlib.Path("../fonts").glob("*.ttf"))  # of letters that Matplotlib's own lacks
+for font in FONTS:
+    mpl.font_manager.fontManager.addfont(font)
+KNOWN = [mpl.font_manager.get_font(font).family_name for font in FONTS]
+mpl.rcParams["font.family"] = list(dict.fromkeys(["DejaVu Sans", *KNOWN]))
 
 MARKERS = "osD^vPX*"
 DASHES = ["-", "--", ":", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (2, 2))]
@@ -18,9 +28,14 @@ SINGLE = ("trial", "block", "answer", "pair")
 
 
 def name_of(key):
-    """The values that a group has in common, as text; those that are empty are left out."""
+    """The values that a group has in common, as text in short lines; empty ones are left out."""
     values = key if isinstance(key, tuple) else (key,)
-    return ", ".join(str(value) for value in values if pd.notna(value))
+    return textwrap.fill(", ".join(str(value) for value in values if pd.notna(value)), 36)
+
+
+def height_of(names):
+    """Inches of a chart with a row for each name, which may have several lines."""
+    return 0.9 + sum(0.2 + 0.15 * (1 + name.count("\\n")) for name in names)
 
 
 def groups_of(data, by):
@@ -65,10 +80,9 @@ def over(data, x, y, by, ylabel, low="low", high="high", line=True):
 
 def in_rows(data, label, y, xlabel, low="low", high="high"):
     """A row for each label: dots for single trials, a mark with its interval for the summary."""
-    figure, axes = plt.subplots(figsize=(6, 0.8 + 0.35 * max(1, len(split(data)[1]))),
-                                layout="constrained")
-    single, summary = split(data)
     names = list(dict.fromkeys(name for name, _ in groups_of(data, label)))
+    figure, axes = plt.subplots(figsize=(6, height_of(names)), layout="constrained")
+    single, summary = split(data)
     for name, rows in groups_of(single, label) if len(single) else ():
         axes.plot(rows[y], [names.index(name)] * len(rows), ".", color="grey", alpha=0.5)
     for name, rows in groups_of(summary, label):
@@ -82,8 +96,8 @@ def in_rows(data, label, y, xlabel, low="low", high="high"):
 
 def stacked(data, label, parts, xlabel):
     """A bar for each row, made of its parts."""
-    figure, axes = plt.subplots(figsize=(6, 0.9 + 0.35 * len(data)), layout="constrained")
     names = [name_of(tuple(row)) for row in data[label].itertuples(index=False)]
+    figure, axes = plt.subplots(figsize=(6, height_of(names)), layout="constrained")
     left = np.zeros(len(data))
     for place, part in enumerate(parts):
         width = data[part].fillna(0).to_numpy()

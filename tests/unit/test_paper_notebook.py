@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from analysis.paper.paper import files_of, paper_of
+from analysis.study import study_of
+from tests.doubles.run_frames import make_frames
 from tests.doubles.shared_kinds import study_of_kind
 from tests.unit.test_paper_latex import HOSTILE
 
@@ -69,6 +73,25 @@ def test_every_chart_is_drawn_with_the_numbers_of_its_file(
         plt.close("all")
 
 
+def test_korean_and_long_names_are_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    speeds = {("llama.cpp", f"라마-모델-{'n' * 90}", n): [10.0 * n] * 6 for n in (1, 2, 4)}
+    run, tables = make_frames(speeds, axes=("engine", "model", "nodes"))
+    for name, content in files_of(paper_of([study_of(run, tables)]), with_notebook=True).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path / "data")
+    mpl.use("Agg")
+    room: dict[str, Any] = {}
+    read = nbformat.read("charts.ipynb", as_version=4)
+    with warnings.catch_warnings(), mpl.rc_context():
+        warnings.simplefilter("error", UserWarning)
+        for cell in (cell.source for cell in read.cells if cell.cell_type == "code"):
+            exec(cell.replace("plt.show()", ""), room)  # noqa: S102 - it is what a reader runs
+            for figure in map(plt.figure, plt.get_fignums()):
+                figure.savefig("it.png")
+            plt.close("all")
+
+
 def quantity(cell: str) -> list[str]:
     """The columns that a cell's call draws: those among its arguments with numbers."""
     call = ast.parse(cell).body[1]
@@ -95,6 +118,7 @@ def test_code_of_a_notebook_needs_pandas_and_matplotlib_alone(tmp_path: Path) ->
         if isinstance(node, ast.Import)
         for name in node.names
     }
-    assert imported == LIBRARIES
+    assert imported - sys.stdlib_module_names == LIBRARIES
+    assert not [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
     assert "write18" not in code
     assert "write18" in read.cells[0].source
