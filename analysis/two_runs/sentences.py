@@ -26,7 +26,7 @@ LOST = "Every trial failed in the contender, and not in the baseline: {cells}."
 WORSE = "{what} is worse in {cells}."
 BETTER = "{what} is better in {cells}."
 APART = (
-    "The runs were not measured in turn: {days} are between them. What else was different then, "
+    "The runs were not measured in turn: they began {days} apart. What else was different then, "
     "such as heat, load or a kernel, is in the ratios, too."
 )
 ASSUMED = (
@@ -53,7 +53,7 @@ CONTROLS = (
 )
 ODD = {"baseline": "In the baseline: {what}", "contender": "In the contender: {what}"}
 BROKEN_LIMIT = "Beyond the limit of {limit}: {cells}."
-HOURS = "hours"
+LESS = "less than a day"
 SPEED_OF = "{cell} ({what})"
 WITHIN_LIMIT = "No speed is shown to be slower by more than {limit}."
 UNFINISHED = (
@@ -140,7 +140,7 @@ def _cells(found: Sequence[SpeedChange]) -> str:
 def caveats(found: TwoRuns) -> Iterator[Sentence]:
     """What a reader must know before quoting the answer."""
     between = abs(found.contender.run.created_at - found.baseline.run.created_at) / 86_400
-    days = plural(round(between), "day") if between >= 1 else say(HOURS)
+    days = plural(round(between), "day") if between >= 1 else say(LESS)
     yield say(APART, days=days)
     kinds = [one.kind for one in found.changes if one.kind not in (METHOD, TOOLKIT)]
     named = listing(list(dict.fromkeys(kinds)))

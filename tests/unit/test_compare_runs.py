@@ -439,3 +439,12 @@ def test_parts_are_compared_part_by_part(results: Path, tmp_path: Path) -> None:
     assert len(one.pairs) == 8
     assert {change.what for change in one.quality} == {"perplexity"}
     assert all(change.asked.name.startswith("speed: ") for change in one.speeds)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "said"), [(60, "less than a day"), (90_000, "1 day"), (260_000, "3 days")]
+)
+def test_it_is_said_how_far_apart_the_runs_began(results: Path, later_s: int, said: str) -> None:
+    old, new = pair(results)
+    edit(new, lambda plan: plan.update(created_at=plan["created_at"] + later_s))
+    assert f"they began {said} apart" in text_of(found(old, new))
