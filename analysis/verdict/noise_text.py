@@ -16,6 +16,11 @@ FLOOR = (
     "The noise floor of {what} is {floor} (95 %: {low} to {high}): two identical arms of {pairs} "
     "each differ by less in 95 % of comparisons. It comes from {cells}."
 )
+ENOUGH_CELLS = 4
+FEW_CELLS = (
+    "With fewer than four cells the floor is too low more often if some trials are far off or "
+    "cells differ in their noise."
+)
 SEEN = "The largest difference between two identical arms was {largest}."
 RULE = "No difference below the floor is reported as one."
 TOO_FEW = (
@@ -66,7 +71,8 @@ def _floor(what: str, floor: Floor) -> Sentence:
         FLOOR, what=what, floor=told, low=low, high=high,
         pairs=plural(floor.blocks, "pair"), cells=plural(floor.cells, "cell"),
     )  # fmt: skip
-    return together([sentence, say(SEEN, largest=largest)])
+    few = say(FEW_CELLS) if floor.cells < ENOUGH_CELLS else ""
+    return together([sentence, few, say(SEEN, largest=largest)])
 
 
 def broken_sentence(noise: Noise) -> Sentence:

@@ -255,6 +255,13 @@ def test_apis_alone_have_no_noise_of_this_cluster() -> None:
         matrix.cells()
 
 
+@pytest.mark.parametrize(("cells", "is_few"), [(3, True), (4, False)])
+def test_a_floor_of_few_cells_is_told_to_be_less_sure(cells: int, is_few: bool) -> None:  # noqa: FBT001
+    noise = study_of(*noisy_frames({2**place: 10.0 for place in range(cells)})).noise
+    assert noise is not None
+    assert ("fewer than four cells" in " ".join(noise_sentences(noise))) == is_few
+
+
 def test_an_arm_is_no_axis_to_write() -> None:
     with pytest.raises(ValidationError, match="noise: true"):
         Matrix(title="t", axes={"arm": ("a",)})
