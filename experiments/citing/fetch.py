@@ -35,6 +35,8 @@ SECONDS_OF_SILENCE = 8.0
 T = TypeVar("T")
 ATOM = "{http://www.w3.org/2005/Atom}"
 ARXIV = "{http://arxiv.org/schemas/atom}"
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+"""By these a network that has IPv6 alone reaches addresses of IPv4, its own ones included."""
 GONE = frozenset({404, 410})
 """Statuses of HTTP that say so; any other may be a server that refuses programs."""
 _AGENT = "llama-herd (fab cite)"
@@ -211,9 +213,19 @@ def _place_of(address: str, own: set[str | None]) -> _Place:
         ) from None
     hosts = tuple(dict.fromkeys(str(place[0]) for *_, place in found))
     for one in hosts:
-        if not ipaddress.ip_address(one.partition("%")[0]).is_global:
+        if not _is_public(one.partition("%")[0]):
             raise _NoAnswerError(f"it leads to {one_line(host, 80)}, which is not on the Internet")
     return _Place(address, () if select_proxy(address, get_environ_proxies(address)) else hosts)
+
+
+def _is_public(host: str) -> bool:
+    """Whether an address is on the Internet, and so is the IPv4 address that it may stand for."""
+    address = ipaddress.ip_address(host)
+    inner: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = [address]
+    if isinstance(address, ipaddress.IPv6Address):
+        inner += [one for one in (address.ipv4_mapped, address.sixtofour) if one]
+        inner += [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)] if address in _NAT64 else []
+    return all(one.is_global for one in inner)
 
 
 class _OneHost(HTTPAdapter):
@@ -295,12 +307,16 @@ def _content(answer: requests.Response, until: float) -> str:
         raise _NoAnswerError("the answer broke off") from None
     finally:
         answer.close()
-    return b"".join(parts).decode("utf-8", "replace")
+    try:
+        return b"".join(parts).decode().removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        raise _NoAnswerError("the answer is not UTF-8") from None
 
 
 def _of_bibtex(text: str) -> FoundWork:
     found = read_bibtex(text)
-    if len(found.entries) != 1 or found.faults:
+    is_page = not text.lstrip().startswith(("@", "%"))  # a page may show an entry of another work
+    if is_page or len(found.entries) != 1 or found.faults:
         raise _NoAnswerError("the registry does not answer with one entry of BibTeX")
     entry = found.entries[0]
     people = {name: plain_people(entry.fields[name]) for name in PEOPLE if name in entry.fields}
