@@ -199,11 +199,10 @@ def _placed(pairing: Pairing) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
 
 
 def _are_one(one: Study, other: Study) -> bool:
-    """Whether two folders hold the same run: its name, its plan and its moment are the same."""
-    runs = (one.run, other.run)
-    names, plans, moments = ({getattr(run, what) for run in runs}
-                             for what in ("run", "plan_id", "created_at"))  # fmt: skip
-    return len(names) == len(plans) == len(moments) == 1
+    """Whether two folders hold the same run; an export without names has another plan's id."""
+    return all(
+        getattr(one.run, what) == getattr(other.run, what) for what in ("run", "created_at", "seed")
+    )
 
 
 def _repeats(one: Study, other: Study, others: Sequence[Path]) -> tuple[RepeatedRuns, ...]:

@@ -85,8 +85,9 @@ def repeats_of(
 def _loaded(
     folders: Iterable[Path], without: set[str], records: Mapping[str, CellRecord]
 ) -> Iterator[tuple[Path, RunManifest]]:
+    seen = set(without)
     for folder in folders:
-        if folder.name in without:
+        if folder.name in seen:
             continue
         try:
             run = load_run(folder)
@@ -94,6 +95,7 @@ def _loaded(
         except HerdError:
             continue
         if any(cell.cell_id in records for cell in run.cells):
+            seen.add(folder.name)  # a copy in another folder is no further run
             yield folder, run
 
 

@@ -441,6 +441,17 @@ def test_parts_are_compared_part_by_part(results: Path, tmp_path: Path) -> None:
     assert all(change.asked.name.startswith("speed: ") for change in one.speeds)
 
 
+def test_a_copy_of_a_run_is_no_other_run(results: Path, tmp_path: Path) -> None:
+    old, new = pair(results)
+    again = make_run(results, name="again", nodes=(1, 2), repeats=8, failed=(), unavailable={})
+    copies = [Path(shutil.copytree(one, tmp_path / "kim" / one.name)) for one in (old, again)]
+    one = compared_runs(old, new, [again, *copies], Asking())
+    assert one.repeats[0].names == ("again",)
+    edit(copies[0], lambda plan: plan.update(plan_id="shared-" + "a" * 64))
+    with pytest.raises(HerdError, match="itself"):
+        found(old, copies[0])
+
+
 @pytest.mark.parametrize(
     ("later_s", "said"), [(60, "less than a day"), (90_000, "1 day"), (260_000, "3 days")]
 )
