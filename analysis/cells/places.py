@@ -69,8 +69,26 @@ class Contest:
 
     @property
     def compared(self) -> tuple[Contender, ...]:
-        """Those whose speed may be compared."""
+        """Those whose speed was compared with that of another; if none was, all that may be."""
+        tried = {place.name for place in self._comparable if self._is_tried(place)}
+        return tuple(one for one in self._comparable if not tried or one.name in tried)
+
+    @property
+    def untried(self) -> tuple[Contender, ...]:
+        """Those that may be compared, and share too few blocks with each of the others."""
+        return tuple(place for place in self._comparable if place not in self.compared)
+
+    @property
+    def _comparable(self) -> tuple[Contender, ...]:
         return tuple(place for place in self.places if place.is_compared)
+
+    def _is_tried(self, place: Contender) -> bool:
+        found = (
+            compare(place.cell, other.cell, self.family)
+            for other in self._comparable
+            if other is not place
+        )
+        return any(one is not None and one.is_tried for one in found)
 
     @property
     def is_of_roots(self) -> bool:

@@ -28,6 +28,7 @@ UNKNOWN_ROOTS = (
     "none of {tried} {orders} of the same {n} machines was found faster or slower than another"
 )
 TOO_FEW = "{clause} (with fewer than {fewest} shared blocks, nothing can be found)"
+UNTRIED = "fewer than {fewest} blocks are shared with {names}, so nothing can be found there"
 WITH_RATE = "{name} ({rate} tokens/s)"
 
 
@@ -71,6 +72,8 @@ def _clauses(contest: Contest, margin: str) -> Iterator[Sentence]:
         yield from _alone(contest, fastest, slowest)
     else:
         yield from _together(contest, fastest, slowest)
+    if contest.untried:
+        yield say(UNTRIED, fewest=FEWEST, names=listing([one.name for one in contest.untried]))
 
 
 def _orders(contest: Contest) -> dict[str, object]:

@@ -132,6 +132,13 @@ def test_two_slow_machines_are_both_named() -> None:
     assert " and c (" in said
 
 
+def test_a_machine_that_was_compared_with_none_is_neither_fast_nor_slow() -> None:
+    said = told(placed({"a": around(9.0), "b": around(5.0), "c": [7.0, 7.1]}))
+    assert "a is the fastest of 2 machines alone" in said
+    assert "b is the slowest alone" in said
+    assert "fewer than 6 blocks are shared with c, so nothing can be found there" in said
+
+
 def test_from_too_few_trials_nothing_is_found() -> None:
     said = told(placed({"a": [5.0, 5.1], "b": [2.0, 2.1]}))
     assert "no machine of 2 was found faster or slower alone than another" in said
