@@ -75,6 +75,10 @@ FEW_ARE_LEFT = (
     "{coverage}. Below {fewest} trials no cell is called faster or slower. As many were planned: "
     "see what did not work."
 )
+FEW_SO_FAR = (
+    "{coverage}. Below {fewest} trials no cell is called faster or slower. As many were planned, "
+    "and some are pending."
+)
 FROM_ONE = "the speed of {cells} is from one trial, without a range"
 FROM_FEW = (
     "the speed of {cells} is from {trials} trials, whose range holds the true median in {coverage} "
@@ -313,11 +317,12 @@ def _few(all_series: Sequence[Series]) -> list[str]:
     if not few:
         return []
     told = [_coverage(n, trials.count(n), len(trials)) for n in few]
-    short = (cell for series in all_series for cell in series.measured if cell.by_block(DECODE))
-    were_planned = all(
-        cell.planned >= FEWEST for cell in short if len(cell.by_block(DECODE)) < FEWEST
-    )
-    template = FEW_ARE_LEFT if were_planned else FEW
+    timed = (cell for series in all_series for cell in series.measured if cell.by_block(DECODE))
+    short = [cell for cell in timed if len(cell.by_block(DECODE)) < FEWEST]
+    template = FEW
+    if all(cell.planned >= FEWEST for cell in short):
+        is_pending = any(cell.counts["pending"] for cell in short)
+        template = FEW_SO_FAR if is_pending else FEW_ARE_LEFT
     return [say(template, coverage=capital(listing(told)), fewest=count(FEWEST))]
 
 

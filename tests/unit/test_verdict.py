@@ -391,6 +391,8 @@ def test_what_was_planned_and_lost_is_said_once_and_not_to_be_planned_again() ->
     assert "four nodes" in gap
     (few,) = [one for one in study.verdict.caveats if "no cell is called faster" in one]
     assert few.endswith("As many were planned: see what did not work.")
+    [*_, few] = verdict({(DLLAMA, 1): [*steady(100, 5), "pending"]}).caveats
+    assert few.endswith("As many were planned, and some are pending.")
     (laws,) = [section for section in sections_of(study) if section.anchor == "laws"]
     said = " ".join(block.text for block in blocks_in(laws) if isinstance(block, Prose))
     assert "only one had enough trials" in said
