@@ -48,8 +48,8 @@ CAUSES = (
     "cannot show which of it is the cause."
 )
 CONTROLS = (
-    "{cells} were not changed. They differ by {most} at most: that is the day. Other cells "
-    "are only called faster or slower if they also differ from these."
+    "{cells} were not changed. They differ by {most} at most, which comes from the day. Other "
+    "cells are only called faster or slower if they also differ from these."
 )
 ODD = {"baseline": "In the baseline: {what}", "contender": "In the contender: {what}"}
 BROKEN_LIMIT = "Beyond the limit of {limit}: {cells}."
