@@ -152,6 +152,7 @@ simulate: setup
 	@$(BIN)/python -m tests.benchmarks.law_coverage $(RUNS)
 	@$(BIN)/python -m tests.benchmarks.tune_findings $(if $(RUNS),--runs $(RUNS))
 	@$(BIN)/python -m tests.benchmarks.two_runs_findings $(if $(RUNS),--runs $(RUNS))
+	@$(BIN)/python -m tests.benchmarks.two_runs_quality $(if $(RUNS),--runs $(RUNS))
 
 # ONLY=NAME measures one row; `python -m tests.benchmarks --list` names them.
 bench: setup
