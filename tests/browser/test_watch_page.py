@@ -63,7 +63,7 @@ def test_a_run_that_is_killed_and_continued_is_watched_to_its_end_on_a_phone(
 
     page.value("document.querySelector('summary').click()")
     page.value("window.isTheSame = true")
-    with running(tmp_path, 0.8, 3) as runner:
+    with running(tmp_path, 3.0, 3) as runner:  # long enough to be seen on a busy machine
         page.wait(f"{TITLE}.startsWith('Measuring: ')")
         runner.wait(60)
     page.wait(f"{TITLE}.startsWith('Finished: ')")

@@ -47,11 +47,12 @@ def systems_file(folder: Path, url: str, **more: object) -> Path:
 
 
 def matrix(systems: Path, *questions: str, **changed: Any) -> Matrix:
-    """Every question once to the system `api`."""
+    """Every question once to the system `api`. `max_tokens`: of an answer; 16 by default."""
+    max_tokens = changed.pop("max_tokens", 16)
     asked = tuple(Question(id=f"q{n}", text=text) for n, text in enumerate(questions, 1))
     values: dict[str, Any] = {
         "title": "Asked",
-        "workload": Questions(file="q.yml", asked=asked, silence_s=5.0, max_tokens=16),
+        "workload": Questions(file="q.yml", asked=asked, silence_s=5.0, max_tokens=max_tokens),
         "axes": {"system": ("api",)},
         "repeats": 1,
         "warmup": 1,

@@ -16,7 +16,9 @@ def main() -> int:
     """Run it, or go on with it."""
     inventory, results, systems = sys.argv[1:]
     axes = {"system": ("api", "node")}
-    asked = matrix(Path(systems), "Why?", axes=axes, repeats=2, deadline_s=120.0)
+    # An answer of the model takes seconds, so that a test sees it being made.
+    rest = {"axes": axes, "repeats": 2, "deadline_s": 120.0, "max_tokens": 200}
+    asked = matrix(Path(systems), "Why?", **rest)
     return run(inventory, Path(results), asked).exit_code
 
 

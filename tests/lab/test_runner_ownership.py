@@ -61,7 +61,7 @@ def test_five_kills_lose_nothing_repeat_nothing_and_leave_no_unit(
 def test_a_killed_runner_leaves_no_unit_even_before_it_is_resumed(
     lab: VirtualLab, tmp_path: Path
 ) -> None:
-    process = lab.begin(tmp_path, "workers=kept", "nodes=2")
+    process = lab.begin(tmp_path, "workers=kept", "nodes=2", "repeats=400")
     until(lambda: WORKER in lab.units())
 
     process.send_signal(signal.SIGKILL)

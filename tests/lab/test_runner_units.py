@@ -5,6 +5,7 @@ The engine is the real llama.cpp, the model a tiny one of random weights.
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,6 @@ def test_a_helper_outlives_an_upgrade_of_systemd(lab: VirtualLab) -> None:
 
 
 def test_engines_run_confined_as_a_user_without_rights(lab: VirtualLab, tmp_path: Path) -> None:
-    # In one command, because a trial is over soon.
     look = (
         "pid=$(pgrep -f '[g]gml-rpc-server --host' | head -n 1); stat -c %U /proc/$pid; "
         "grep -E 'NoNewPrivs|CapBnd' /proc/$pid/status; true"
@@ -63,8 +63,9 @@ def test_engines_run_confined_as_a_user_without_rights(lab: VirtualLab, tmp_path
         seen[:] = lab.on(WORKER, look).split()
         return len(seen) == 5 and seen[0] != "root"
 
-    process = lab.begin(tmp_path, "nodes=2", "workers=kept")
+    process = lab.begin(tmp_path, "nodes=2", "workers=kept", "repeats=400")
     until(saw_all)
+    process.send_signal(signal.SIGINT)
     process.communicate()
 
     assert seen == ["herd", "CapBnd:", "0000000000000000", "NoNewPrivs:", "1"]

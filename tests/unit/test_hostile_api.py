@@ -487,7 +487,7 @@ def test_a_cause_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         result = run(tmp_path, matrix(path, "Why?", max_attempts=1))
 
     (trial,) = Account.read(result.folder).trials
-    assert len(str(trial.reason)) == LONGEST_CAUSE
+    assert LONGEST_CAUSE - 10 < len(str(trial.reason)) <= LONGEST_CAUSE  # it ends with a whole word
     assert "\n" not in str(trial.reason)
 
 
