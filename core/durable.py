@@ -115,15 +115,22 @@ def land(temporary: Path, final: Path) -> None:
     sync(final.parent)
 
 
-def land_instead(temporary: Path, final: Path) -> None:
+def land_instead(temporary: Path, final: Path, *, of_any: bool = False) -> None:
     """Give a finished folder the name of one that is there, which is deleted.
 
     At each moment the old one or the new one has the name. Where the file system cannot exchange
     two names, a kill may leave the old one as `.old-<name>`, which the next call deletes.
 
+    Args:
+        temporary: the finished folder.
+        final: its name.
+        of_any: a file or a link of that name is deleted, too; what it leads to stays.
+
     Raises:
         OSError: the disk refuses, or `final` is a file or a link, which stays.
     """
+    if of_any and (final.is_symlink() or final.is_file()):
+        final.unlink()
     if not final.is_dir() or final.is_symlink():
         land(temporary, final)
         return

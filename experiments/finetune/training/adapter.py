@@ -67,7 +67,7 @@ def written_whole(folder: Path, say: Callable[[str], None]) -> Iterator[Path]:
                 return
             if folder.exists():
                 say(f"{folder} is not what the training ended in: it is written again.")
-            land_instead(temporary, folder)
+            land_instead(temporary, folder, of_any=True)
         finally:
             remove_folder(temporary)
 

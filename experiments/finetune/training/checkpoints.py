@@ -111,7 +111,8 @@ class Checkpoints:
                 remove_folder(temporary)
                 temporary.mkdir()
                 _fill(temporary, tensors, state)
-                land_instead(temporary, target)  # one that is there could not be used
+                # One that is there could not be used.
+                land_instead(temporary, target, of_any=True)
             finally:
                 remove_folder(temporary)
             self._newest = [*self._newest, name][-KEPT:]

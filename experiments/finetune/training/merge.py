@@ -56,7 +56,7 @@ def merge(base_folder: Path, adapter_folder: Path, merged_folder: Path) -> None:
             for name in _COPIED:
                 write_file(temporary / name, read_file(base_folder, name, _SMALL_FILE_BYTES))
             _write_weights(base_folder / WEIGHTS, temporary / WEIGHTS, changes)
-            land_instead(temporary, merged_folder)
+            land_instead(temporary, merged_folder, of_any=True)
         finally:
             remove_folder(temporary)
 
