@@ -114,7 +114,7 @@ def test_what_is_no_folder_stays(tmp_path: Path, kind: str) -> None:
         land_instead(written(tmp_path / "next", "new"), target)
     assert (target.read_text() if kind == "file" else content(target)) in ("mine", {"mine"})
 
-    land_instead(written(tmp_path / "next", "new"), target, of_any=True)
+    land_instead(written(tmp_path / "other", "new"), target, of_any=True)
     assert content(target) == {"new"}
     assert not target.is_symlink()
     assert kind == "file" or content(tmp_path / "elsewhere") == {"mine"}
