@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from analysis.cells.cells import CellResult
 from analysis.cells.family import Claim, Family
@@ -53,7 +54,7 @@ class Contender:
         return self.is_measured and not self.cell.software
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what was compared is found once
 class Contest:
     """Places that were measured with all else equal: machines alone, or orders of the same.
 
@@ -67,7 +68,7 @@ class Contest:
     places: tuple[Contender, ...]
     family: Family
 
-    @property
+    @cached_property
     def compared(self) -> tuple[Contender, ...]:
         """Those whose speed was compared with that of another; if none was, all that may be."""
         tried = {place.name for place in self._comparable if self._is_tried(place)}
