@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from collect.attempt import AttemptRecord, DeploymentRecord, load_attempt
+from collect.attempt import AttemptRecord, DeploymentRecord
 from collect.plugs import POWER_FILE, read_power
 from collect.tables import build_tables
 from collect.wall import NODES_ONLY, WITH_SWITCH
 from core.paths import PROJECT_FOLDER
 from experiments.fleet.cluster import Cluster, Node, Plug
-from experiments.plugs import kinds, watch
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress
 from tests.doubles.child_launcher import ChildLauncher
+from tests.doubles.hurried_plugs import attempts, hurry, noted_windows
 from tests.doubles.plugs import Constant, PlugDouble, Square
 from tests.doubles.scripted import GENERATED_TOKENS
 from tests.doubles.scripted_run import matrix
@@ -59,13 +59,7 @@ def unequal(machine: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
-
-
-def hurry(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(watch, "IDLE_READINGS", 3)
-    patch.setattr(watch, "EVERY_S", 0.2)
-    patch.setattr(kinds, "DEADLINE_S", 0.3)
+    hurry(monkeypatch, 0.2)
 
 
 @pytest.fixture
@@ -89,10 +83,6 @@ def measure(
     return run_on(asked, cluster, ChildLauncher(machine), folder / "results", progress=progress)
 
 
-def attempts(result: RunResult) -> list[AttemptRecord]:
-    return [load_attempt(path) for path in sorted((result.folder / "attempts").iterdir())]
-
-
 def row_of(result: RunResult) -> Any:  # noqa: ANN401 - a named tuple of pandas
     (row,) = build_tables(result.folder).trials.itertuples()
     return row
@@ -103,14 +93,7 @@ def test_the_energy_is_that_of_all_nodes_from_the_first_start_to_the_last_end(
 ) -> None:
     one = doubles.enter_context(PlugDouble("shelly_gen2", Constant(12.0)))
     two = doubles.enter_context(PlugDouble("tasmota", Square(3.0, 9.0, 1.3), decimals=1))
-    windows: list[tuple[float, float]] = []
-    between = watch.PlugWatch.between
-
-    def noting(self: watch.PlugWatch, begun_s: float, ended_s: float, *given: Any) -> Any:  # noqa: ANN401
-        windows.append((begun_s, ended_s))
-        return between(self, begun_s, ended_s, *given)
-
-    monkeypatch.setattr(watch.PlugWatch, "between", noting)
+    windows = noted_windows(monkeypatch)
     result = measure(tmp_path, unequal, (one.plug("one", "pi1"), two.plug("two", "pi2")))
 
     ((begun_s, ended_s),) = windows
@@ -217,8 +200,9 @@ import sys
 from pathlib import Path
 import pytest
 from experiments.fleet.cluster import Plug
-from tests.unit.test_plug_groups import hurry, measure
-hurry(pytest.MonkeyPatch())
+from tests.doubles.hurried_plugs import hurry
+from tests.unit.test_plug_groups import measure
+hurry(pytest.MonkeyPatch(), 0.2)
 plug = Plug("strip", "shelly_gen2", "127.0.0.1", int(sys.argv[3]), nodes=("pi1", "pi2"))
 measure(Path(sys.argv[1]), Path(sys.argv[2]), (plug,), repeats=2)
 """

@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from collect.attempt import AttemptRecord, load_attempt
 from collect.tables import Tables, build_tables
 from collect.wall import NODES_ONLY, WITH_SWITCH
 from experiments.fleet.cluster import Cluster, Plug
 from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
-from experiments.plugs import kinds, watch
+from experiments.plugs import watch
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress
 from tests.doubles.child_launcher import ChildLauncher
+from tests.doubles.hurried_plugs import attempts, hurry, noted_windows
 from tests.doubles.plugs import Constant, PlugDouble, Square
 from tests.doubles.scripted_run import matrix
 from tests.unit.test_second_launcher import DLLAMA, machine, nodes
@@ -45,9 +45,7 @@ def slow_machine(machine: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "IDLE_READINGS", 3)
-    monkeypatch.setattr(watch, "EVERY_S", 0.25)
-    monkeypatch.setattr(kinds, "DEADLINE_S", 0.3)
+    hurry(monkeypatch, 0.25)
 
 
 @pytest.fixture
@@ -69,10 +67,6 @@ def measure(
     return run_on(asked, cluster, ChildLauncher(machine), folder / "results", progress=progress)
 
 
-def attempts(result: RunResult) -> list[AttemptRecord]:
-    return [load_attempt(path) for path in sorted((result.folder / "attempts").iterdir())]
-
-
 def trials_of(tables: Tables) -> dict[int, Any]:
     """Number of nodes to the row of its trial."""
     return {int(row.nodes): row for row in tables.trials.itertuples()}
@@ -83,14 +77,7 @@ def test_known_loads_give_their_joules_within_the_stated_error(
 ) -> None:
     one = doubles.enter_context(PlugDouble("shelly_gen2", Constant(12.0), password=PASSWORD))
     two = doubles.enter_context(PlugDouble("tasmota", Square(3.0, 9.0, 1.3), decimals=1))
-    windows: list[tuple[float, float]] = []
-    between = watch.PlugWatch.between
-
-    def noting(self: watch.PlugWatch, begun_s: float, ended_s: float, *given: Any) -> Any:  # noqa: ANN401 - passed on
-        windows.append((begun_s, ended_s))
-        return between(self, begun_s, ended_s, *given)
-
-    monkeypatch.setattr(watch.PlugWatch, "between", noting)
+    windows = noted_windows(monkeypatch)
     result = measure(tmp_path, slow_machine, (one.plug("one", "pi1"), two.plug("two", "pi2")))
 
     assert [one.cause for one in attempts(result)] == [None, None]
