@@ -232,7 +232,11 @@ def by_ansible(world: World, hosts: Mapping[str, Setting]) -> set[str]:
         timeout=ANSIBLE_S,
         check=False,
     )
-    return {line.split()[0] for line in done.stdout.splitlines() if "(stdout) reached" in line}
+    # A login shell may print lines of its own first.
+    answer = re.compile(
+        r"(\S+) \| CHANGED \| rc=0 \| \(stdout\) (?:.*\\n)?reached(?:\\r)?(?:\\n|$| )"
+    )
+    return {match[1] for line in done.stdout.splitlines() if (match := answer.match(line))}
 
 
 def by_fab(world: World, hosts: Mapping[str, Setting]) -> dict[str, str]:
