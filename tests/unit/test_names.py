@@ -1,9 +1,9 @@
-"""A public name means one thing: classes and functions of one name in two modules, and why."""
+"""A name means one thing: classes and functions of one name in two modules, and files of tests."""
 
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -45,3 +45,8 @@ def test_a_name_is_defined_once_unless_all_modules_mean_the_same_by_it(name: str
     modules = DEFINED_TWICE.get(name, [])
     assert name in IDIOMS, f"{name} is defined in {', '.join(modules)}: name each by what it is."
     assert modules, f"{name} is no longer defined twice: take it off the list."
+
+
+def test_files_of_tests_have_names_of_their_own_because_pytest_imports_them_by_those() -> None:
+    files = Counter(path.name for path in (PROJECT / "tests").rglob("test_*.py"))
+    assert not [name for name, times in files.items() if times > 1]
