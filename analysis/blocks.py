@@ -15,7 +15,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.cells.tabulate import Table
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.text.sentence import say, together, translated
 from analysis.text.wording import plural
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from analysis.blocks import Block, Charted, Grid, Tabled
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charts import frames
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.text.sentence import say
 
 MOST_FOOTNOTES = 8

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
 from analysis.blocks import Controls, Part, Section
-from analysis.charts import charts
+from analysis.charts import pictures
 from analysis.charts.languages import ending_of_files
 from analysis.charts.page_font import font_of
 from analysis.text.csv_file import write_csv
@@ -129,7 +129,7 @@ def write_pages(
         tell(f"Report: writing chart {place} of {len(found)}, {chart.title}")
         for code in languages:
             with speaking(code):
-                drawings[f"{chart.name}{ending_of_files(code)}"] = charts.write(chart, folder)
+                drawings[f"{chart.name}{ending_of_files(code)}"] = pictures.write(chart, folder)
     page = Page(title, run, tuple(sections), drawings, beside=beside, languages=languages)
     (folder / INDEX).write_text(render(page, "html"), encoding="utf-8")
     for code in languages:

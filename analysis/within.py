@@ -16,7 +16,7 @@ from analysis.blocks import (
     Section,
     Tabled,
 )
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 
 
 def blocks_in(section: Section) -> Iterator[Block]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from analysis.answers.systems import ASKED_TO_FIRST, ASKED_TO_WHOLE, INTERNET, SystemAnswers
 from analysis.charts import said, style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.charts.frames import ANSWER, MEDIAN
 from analysis.statistics.stats import FEWEST
 from analysis.text.sentence import say, together

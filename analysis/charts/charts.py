@@ -1,67 +1,23 @@
-"""Every chart of a report: its table, its figure, and how to read it."""
+"""The charts of speed, of its scaling, and of where a token's time goes."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from analysis.cells.labels import users_at_once
 from analysis.cells.scaling import DECODE, Scaling
 from analysis.cells.series import Series
-from analysis.charts import bars, frames, plots, said, style
-from analysis.charts.languages import ending_of_files, in_language
+from analysis.charts import bars, frames, plots, said
+from analysis.charts.chart import Chart
+from analysis.charts.legends import footnotes_of, legend_of
 from analysis.charts.selection import Selection
-from analysis.statistics.stats import LEVEL
-from analysis.text.csv_file import write_csv
-from analysis.text.sentence import Sentence, reported, say, together, translated
+from analysis.text.sentence import say, together
 from analysis.text.wording import interval, nodes
-from core.foreign import visible
-from core.language.choice import ENGLISH, language
-
-Notes = dict[tuple[str, str, int], int]
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart, ready to be written.
-
-    Attributes:
-        name: stem of its files.
-        title: what it shows.
-        understanding: how to read it, a sentence or two.
-        data: what is drawn, nothing else.
-        draw: draws it.
-        footnotes: why a cell is missing, by the number next to its cross.
-        description: what it shows, in a sentence with numbers, for readers who cannot see it.
-    """
-
-    name: str
-    title: str
-    understanding: str
-    data: pd.DataFrame
-    draw: Callable[[], Figure]
-    footnotes: tuple[str, ...] = ()
-    description: str = ""
-    _drawn: list[Figure] = field(default_factory=list, init=False, repr=False, compare=False)
-
-    @property
-    def figure(self) -> Figure:
-        """The drawing, made when it is first wanted: much is asked of sections but their charts."""
-        if not self._drawn:
-            self._drawn.append(self.draw())
-        return self._drawn[0]
-
 
 MOST_BASELINES = 3
 MOST_BARS = 60
@@ -72,12 +28,6 @@ RATIOS = (
     "How many times the baseline's tokens/s. Each faint dot is the ratio within one block, so that "
     "what slowed the machines during a block cancels out. Both axes are in doublings."
 )
-INTERVALS = "The bar is the 95 % interval."
-RANGES = "The bar is the range, as there are fewer than six trials."
-INTERVALS_OR_RANGES = "The bar is the 95 % interval, or the range below six trials."
-ONE_TRIAL = "No bar: one trial."
-HOLLOW = "A hollow mark has fewer trials than planned."
-CROSS = "A cross is a cell that could not be measured."
 KNEE = "A ring marks the number of nodes after which more do not pay."
 BASELINE = "Baseline: {baselines}."
 EFFICIENCY = (
@@ -309,107 +259,3 @@ def _silent(data: pd.DataFrame, all_series: Sequence[Series], template: str) -> 
             say(NO_SEVERAL) if has_several else "",
         ]
     )
-
-
-def legend_of(data: pd.DataFrame) -> list[Sentence]:
-    """Say what the bars are, and what marks mean that only some charts have."""
-    medians = data[data["kind"] == frames.MEDIAN]
-    has_bar = medians["low"].notna()
-    is_interval = medians.loc[has_bar, "coverage"] >= LEVEL
-    found = []
-    if has_bar.any():
-        bars_are = INTERVALS_OR_RANGES if is_interval.any() else RANGES
-        found.append(INTERVALS if is_interval.all() else bars_are)
-    if not has_bar.all():
-        found.append(ONE_TRIAL)
-    if (medians["state"] != "complete").any():
-        found.append(HOLLOW)
-    if (data["kind"] == frames.MISSING).any():
-        found.append(CROSS)
-    return [say(template) for template in found]
-
-
-def footnotes_of(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
-    """The number of each cell's footnote, and the footnotes: why it has no measurement."""
-    notes: Notes = {}
-    lines: list[str] = []
-    reasons: dict[str, int] = {}
-    for key, state, why in frames.missing_cells(data):
-        reason = reported(why)
-        text = say("{state}: {reason}", state=state, reason=reason) if reason != state else state
-        if text not in reasons:
-            reasons[text] = len(reasons) + 1
-            lines.append(text)
-        notes[key] = reasons[text]
-    return notes, tuple(lines)
-
-
-def write(chart: Chart, folder: Path) -> str:
-    """Write a chart's CSV, PNG and SVG in the language in force; the page's SVG comes back."""
-    write_csv(chart.data, folder / f"{chart.name}.csv")
-    stem = f"{chart.name}{ending_of_files(language())}"
-    figure = chart.figure
-    with _laid_out_once(figure) as lay_out:
-        with in_language(figure) as settings, mpl.rc_context(settings):
-            lay_out()
-            figure.savefig(folder / f"{stem}.png", dpi=style.PNG_DPI)
-        svg = _svg(chart)
-    (folder / f"{stem}.svg").write_text(svg, encoding="utf-8")
-    return inline_svg(svg, chart)
-
-
-@contextmanager
-def _laid_out_once(figure: Figure) -> Iterator[Callable[[], None]]:
-    """Give what makes the layout of a figure, for all files: it takes half the time of one."""
-    engine, dpi = figure.get_layout_engine(), figure.dpi
-
-    def lay_out() -> None:
-        if engine is not None:
-            figure.set_dpi(style.PNG_DPI)
-            engine.execute(figure)
-            figure.set_dpi(dpi)
-        figure.set_layout_engine(None)
-
-    try:
-        yield lay_out
-    finally:
-        figure.set_layout_engine(engine)
-
-
-def drawn(chart: Chart) -> str:
-    """Draw a chart as part of a page that has no files."""
-    return inline_svg(_svg(chart), chart)
-
-
-def _svg(chart: Chart) -> str:
-    buffer = io.StringIO()
-    about = {"Date": None, "Title": translated(chart.title)}
-    with in_language(chart.figure, is_text=True) as settings, mpl.rc_context(settings):
-        chart.figure.savefig(buffer, format="svg", metadata=about)
-    return buffer.getvalue()
-
-
-def inline_svg(svg: str, chart: Chart) -> str:
-    """A figure as part of a page: scales with it, follows its colours, keeps its ids apart.
-
-    Who cannot see it hears its title and its description.
-    """
-    name = chart.name if language() == ENGLISH else f"{language()}-{chart.name}"
-    body = svg[svg.index("<svg ") :]
-    head_end = body.index(">")
-    view_box = re.search(r'viewBox="([^"]+)"', body[:head_end])
-    inner = re.sub(r"<metadata>.*?</metadata>", "", body[head_end + 1 :], flags=re.DOTALL)
-    inner = re.sub(r"<style.*?</style>", "", inner, flags=re.DOTALL)
-    inner = re.sub(r'\bid="', f'id="{name}-', inner)
-    inner = re.sub(r'href="#', f'href="#{name}-', inner)
-    inner = re.sub(r"url\(#", f"url(#{name}-", inner)
-    for color, variable in style.CSS_VARIABLES.items():
-        inner = inner.replace(color, f"var({variable})")
-    box = view_box[1] if view_box else "0 0 400 300"
-    told = Markup('role="img" aria-label="{}" aria-describedby="{}-said"').format(
-        translated(chart.title), name
-    )
-    said = Markup('<desc id="{}-said">{}</desc>').format(
-        name, visible(translated(chart.description))
-    )
-    return f'<svg viewBox="{box}" {told}>{said}{inner}'

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing, nodes, number
 

@@ -17,7 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.cells.scaling import DECODE
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.model.laws import Law
 from analysis.model.of_series import LawsOf
 from analysis.text.sentence import say, together

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis.cells.arms import Twice
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.statistics.floor import Floor
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing

@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from analysis.cells.places import ALONE, TOGETHER, Contender, Contest, Contests
 from analysis.cells.scaling import DECODE
 from analysis.charts import style
-from analysis.charts.charts import Chart, legend_of
+from analysis.charts.chart import Chart
 from analysis.charts.frames import Row, cell_rows
+from analysis.charts.legends import legend_of
 from analysis.statistics.stats import paired_ratio
 from analysis.text.sentence import say, together
 from analysis.text.wording import listing, number, plural

@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from analysis.cells.prompt_lengths import LengthCell, Lengths, Positions
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.statistics.stats import Estimate
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, nodes, number

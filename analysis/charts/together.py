@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.model.together import Choice, Match
 from analysis.model.ways import Option
 from analysis.statistics.stats import Estimate

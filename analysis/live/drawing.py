@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from analysis.blocks import Block, Cited, Part, Section
-from analysis.charts.charts import drawn as drawn_chart
 from analysis.charts.languages import ending_of_files
+from analysis.charts.pictures import drawn as drawn_chart
 from analysis.reading import Evidence, understood
 from analysis.sections import noise, speed, stability
 from analysis.sections.parts import prefixed

@@ -24,7 +24,7 @@ from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.charts.languages import in_language
 from analysis.paper.widths import COLUMN_IN, POINTS_AN_INCH
 

@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.paper.recipes import FUNCTIONS, recipe
 from analysis.text.markdown import escaped
 

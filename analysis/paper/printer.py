@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from analysis.blocks import Block, Charted, Grid, Part, Section, Tabled
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.paper.figures import TALLEST_IN, printed
 from analysis.paper.tables import Laid, LatexText, laid
 from analysis.paper.widths import (

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.blocks import Block, Bullets, File, Prose, Section, Tabled, cited
 from analysis.cells.tabulate import Table, frame_table
 from analysis.charted import charted
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.charts.terms import term_bars
 from analysis.model.cost import COMPUTED, TERMS, Coefficient, Observation, Term, features_of
 from analysis.model.fit import TAILS, CostFit

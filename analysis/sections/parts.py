@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TypeVar, cast
 
 from analysis.blocks import Block, File, Prose, Section
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.sections import head
 from analysis.study import Study
 

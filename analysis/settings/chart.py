@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.cells.family import Compared
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.settings.judgement import setting_in_words
 from analysis.statistics.stats import paired_ratio
 from analysis.text.sentence import say, together

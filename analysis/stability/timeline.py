@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.charts import said, style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.stability.course import HOUR_S, MINUTE_S, Course
 from analysis.text.sentence import say, together
 from analysis.text.wording import nodes

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, number
 from analysis.tuning.changes import Changed, Quantity, frame_of

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.cells.family import Claim
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.statistics.stats import Ratio
 from analysis.text.sentence import reshaped, say
 from analysis.text.wording import listing, number, ratio, within

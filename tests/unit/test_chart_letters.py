@@ -11,8 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.charts import style
-from analysis.charts.charts import Chart, write
+from analysis.charts.chart import Chart
 from analysis.charts.letters import BOX, in_letters
+from analysis.charts.pictures import write
 from analysis.pages import write_pages
 from analysis.paper.figures import printed
 from analysis.sections import sections_of

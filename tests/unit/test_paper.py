@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from analysis.charts import style
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.paper import folder as folder_module
 from analysis.paper.figures import GREYS, PATTERNS, TEXT_GREY, is_readable, printed
 from analysis.paper.folder import WRITTEN, write_paper_folder

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis.cells.scaling import scalings_of
-from analysis.charts import charts, frames, plots, style
-from analysis.charts.charts import Chart
+from analysis.charts import charts, frames, pictures, plots, style
+from analysis.charts.chart import Chart
 from analysis.charts.selection import MOST_SERIES, selection_of
 from analysis.model.wire import NOTHING
 from tests.doubles.run_frames import Outcomes, make_series
@@ -180,7 +180,7 @@ def test_each_model_has_its_own_panel_and_a_series_one_colour_in_all() -> None:
 
 def test_files_of_a_chart_hold_the_same_table_and_a_well_formed_picture(tmp_path: Path) -> None:
     chart = drawn()["decode-rate"]
-    inline = charts.write(chart, tmp_path)
+    inline = pictures.write(chart, tmp_path)
     written = pd.read_csv(tmp_path / "decode-rate.csv")
     expected = chart.data.reset_index(drop=True)
     assert list(written.columns) == list(expected.columns)
@@ -191,7 +191,7 @@ def test_files_of_a_chart_hold_the_same_table_and_a_well_formed_picture(tmp_path
 
 
 def test_the_picture_in_the_page_follows_its_colours_and_keeps_its_ids(tmp_path: Path) -> None:
-    inline = charts.write(drawn()["decode-rate"], tmp_path)
+    inline = pictures.write(drawn()["decode-rate"], tmp_path)
     assert "var(--ink)" in inline
     assert "var(--series-1)" in inline
     assert not [color for color in style.CSS_VARIABLES if color in inline]

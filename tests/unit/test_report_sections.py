@@ -41,7 +41,7 @@ from analysis.blocks import (
 )
 from analysis.cells.tabulate import table
 from analysis.charted import charted
-from analysis.charts.charts import Chart
+from analysis.charts.chart import Chart
 from analysis.pages import Page, render, write_pages
 from analysis.paper.recipes import ANY_OTHER, recipe
 from analysis.references import with_references
