@@ -7,7 +7,7 @@ import sys
 from fabric.main import program
 from invoke.exceptions import Exit
 
-from verbs import citing, diary, machines, papers
+from verbs import citing, diary, machines
 from verbs.bare_words import mark_bare_words
 from verbs.citing import cite
 from verbs.diary import log
@@ -17,6 +17,7 @@ from verbs.models import convert, finetune, models
 from verbs.papers import paper
 from verbs.plans import plan, prepare
 from verbs.results import history, parse_log, rate, report, status
+from verbs.run_names import mark_run, mark_runs, require_pair
 from verbs.runs import check_agreement, compare, run_matrix
 from verbs.sharing import export_run, import_run
 from verbs.tuning import tune
@@ -57,12 +58,18 @@ __all__ = [
 ]
 
 
+ABOUT_ONE_RUN = (export_run, rate, report, status, watch, what_if)
+
+
 def mark_words(words: list[str]) -> None:
-    """Mark the bare words of verbs that take any number of them."""
+    """Mark the bare words of verbs that take names of runs, or any number of words."""
     mark_bare_words(words, adopt, machines.MACHINES)
     mark_bare_words(words, log, diary.WORDS)
-    mark_bare_words(words, paper, papers.RUNS)
     mark_bare_words(words, cite, citing.WORDS)
+    for verb in ABOUT_ONE_RUN:
+        mark_run(words, verb)
+    mark_runs(words, paper)
+    require_pair(words, compare_runs)
 
 
 def require_no_rest(words: list[str], rest: str) -> None:

@@ -52,13 +52,13 @@ def pilots_of(results: Path, plan: Plan, run: str | None = None) -> dict[str, Pi
     Raises:
         HerdError: that run does not exist or has no trial of these cells that is done.
     """
-    folders = [find_run(results, run)] if run else [folder for folder, _ in plans(results)]
+    folders = [folder for folder, _ in plans(results)] if run is None else [find_run(results, run)]
     found: dict[str, Pilot] = {}
     for folder in folders:
         for cell_id, rates in _rates(folder, plan).items():
             if cell_id not in found or len(rates) >= len(found[cell_id].rates):
                 found[cell_id] = Pilot(folder.name, tuple(rates))
-    if run and not found:
+    if run is not None and not found:
         raise HerdError(
             f"--pilot {one_line(run, 80)}: it has no trial that is done of a cell of this plan. A "
             "cell is another one with other programs, model files or workload."

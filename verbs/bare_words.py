@@ -35,11 +35,11 @@ def mark_bare_words(
         verb: the task; other verbs' words are left alone.
         bare: what its bare words are.
     """
-    if words[:1] != [verb.name]:
+    if words[:1] != [verb.name.replace("_", "-")]:
         return
     takes_value = {
         f"{'-' if len(name) == 1 else '--'}{name}"
-        for argument in verb.get_arguments()
+        for argument in arguments_of(verb)
         if argument.takes_value
         for name in argument.names
     }
@@ -58,6 +58,14 @@ def mark_bare_words(
         else:
             marked += [word, rest.pop(0)]
     words[:] = marked
+
+
+def arguments_of(verb: Any) -> list[Any]:  # noqa: ANN401
+    """The arguments of a verb, which keeps what `--help` prints: Invoke takes that out of it."""
+    told = dict(verb.help)
+    found: list[Any] = verb.get_arguments()
+    verb.help = told
+    return found
 
 
 def _is_flag(word: str, bare: BareWords) -> bool:

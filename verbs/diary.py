@@ -10,6 +10,7 @@ from invoke.context import Context
 
 from core.errors import HerdError
 from verbs.bare_words import BareWords
+from verbs.run_names import SHOWN
 from verbs.verb import JSON_HELP, PROJECT, say, say_besides, say_json, verb
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ FLAGS = {
     "finding": ("run", "day"),
     "done": ("day",),
     "show": ("week", "day", "json"),
-    "run": (),
+    "run": ("run",),
     "report": ("week",),
 }
 """What `fab log` can do, and the flags of each; all have --study and --lang."""
@@ -60,7 +61,7 @@ WORDS = BareWords(
         "intermediate": "an intermediate goal",
         "by": "day by which a goal is to be reached, such as 2026-12-18",
         "day": "another day than today, such as 2026-11-25 or yesterday",
-        "run": "a run that shows the finding; may be given several times",
+        "run": "a run that shows the finding; may be given several times. Or the run of `log run`",
         "json": JSON_HELP,
         "study": "folder of the study (default: LLAMA_HERD_STUDY, or study/)",
         "lang": "language of a new log, or of a page: en, ko or both (default: LLAMA_HERD_LANG)",
@@ -109,7 +110,7 @@ def log(
         for task in finish(file, task_numbers(words), chosen):
             say(task_line(task, now.date()))
     elif what == "run":
-        _record_again(file, words)
+        _record_again(file, [*words, *(run or ())])
     elif what == "report":
         _report(file, week, lang)
     else:
@@ -217,10 +218,14 @@ def _record_again(file: LogFile, words: list[str]) -> None:
     from analysis.reading import study_in
     from analysis.week.recorded import run_line
     from collect.diary.keep import add_run
+    from core.foreign import one_line
     from core.language.choice import speaking
     from experiments.disk.ledger import find_run
 
-    folder = find_run(PROJECT / "results", words[0] if words else None)
+    if len(words) > 1:
+        shown = ", ".join(one_line(word, SHOWN) for word in words)
+        raise HerdError(f"fab log run: give the name of one run; these are {len(words)}: {shown}.")
+    folder = find_run(PROJECT / "results", *words)
     with speaking(file.language_now()):
         line = run_line(folder, study_in(folder).verdict.spoken)
     is_new = add_run(file, _link_of(folder.name), "run", line.text, line.moment)

@@ -6,16 +6,14 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from verbs.bare_words import BareWords
+from verbs.run_names import LATEST_RUN
 from verbs.sharing import require_one_way
 from verbs.verb import PROJECT, say, verb
-
-RUNS = BareWords("--run")
 
 
 @verb(
     help={
-        "run": "name of a run; bare words after `paper` are also runs (default: the latest)",
+        "run": LATEST_RUN + "; may be given several times",
         "to": "folder to write (default paper/RUN)",
         "notebook": "also write a Jupyter notebook that draws every chart from its CSV file",
         "with-names": "leave names of machines, users and places as they are",

@@ -9,10 +9,11 @@ from invoke.exceptions import Exit
 
 from core.errors import HerdError
 from verbs.outcome import export_answers_of, print_status, write_report_of
+from verbs.run_names import LATEST_RUN, RUN_HELP
 from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 
 
-@verb(help={"run": "name of the run (default: the latest)", "json": JSON_HELP})
+@verb(help={"run": LATEST_RUN, "json": JSON_HELP})
 def status(_context: Context, run: str | None = None, json: bool = False) -> None:
     """Print the ledger of a run."""
     from collect.account import Account, Scrutiny
@@ -55,7 +56,7 @@ def history(_context: Context, last: str | None = None, json: bool = False) -> N
 
 @verb(
     help={
-        "run": "name of the run (default: the latest)",
+        "run": LATEST_RUN,
         "export": "write only this text file: every question with every system's answer",
         "lang": "en, ko or both (default: what LLAMA_HERD_LANG says, else en)",
     }
@@ -77,7 +78,7 @@ def report(
 
 @verb(
     help={
-        "run": "name of the run (default: the latest that asked questions)",
+        "run": RUN_HELP.format(otherwise="the latest that asked questions"),
         "rater": "who rates (default: the name of the user)",
         "csv": "write an empty sheet to this file instead, to send to raters",
         "import": "store the scores from this filled-in sheet",

@@ -9,6 +9,7 @@ from invoke.context import Context
 
 from core.errors import HerdError
 from verbs.outcome import print_status, write_report_of
+from verbs.run_names import LATEST_RUN
 from verbs.verb import PROJECT, say, say_besides, verb
 
 if TYPE_CHECKING:
@@ -23,9 +24,8 @@ AROUND = "These words have a name in them and were left as they are: {words}"
 
 
 @verb(
-    positional=["run"],
     help={
-        "run": "name of the run",
+        "run": LATEST_RUN,
         "out": "the archive (default: <run>.tar.gz in this folder)",
         "with-names": "leave names of machines and people, addresses and paths as they are",
         "hide": "a further word to replace, such as the name of a group; may be repeated",
@@ -35,7 +35,7 @@ AROUND = "These words have a name in them and were left as they are: {words}"
 )
 def export_run(
     _context: Context,
-    run: str,
+    run: str | None = None,
     out: str | None = None,
     with_names: bool = False,
     hide: list[str] | None = None,

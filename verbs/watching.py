@@ -5,6 +5,7 @@ from __future__ import annotations
 from invoke.context import Context
 
 from core.errors import HerdError
+from verbs.run_names import RUN_HELP
 from verbs.verb import PROJECT, say, verb
 
 HIGHEST_PORT = 65_535
@@ -12,7 +13,7 @@ HIGHEST_PORT = 65_535
 
 @verb(
     help={
-        "run": "name of the run (default: the one that is measured, or else the next)",
+        "run": RUN_HELP.format(otherwise="the one that is measured, or else the next"),
         "port": "port of this machine (default: any that is free)",
         "ipv6": "listen on ::1 instead of 127.0.0.1",
         "lang": "en or ko (default: what LLAMA_HERD_LANG says, else en)",

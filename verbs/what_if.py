@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from invoke.context import Context
 
+from verbs.run_names import LATEST_RUN
 from verbs.verb import JSON_HELP, PROJECT, say, say_json, verb
 
 
 @verb(
     help={
-        "run": "name of the run (default: the latest)",
+        "run": LATEST_RUN,
         "engine": "whose fit, by its engine or as the report calls it (default: each)",
         "model": "model, of the run or of the catalogue (default: the fastest that was measured)",
         "nodes": "how many; several values with commas, as for each of these: 2,4,8",

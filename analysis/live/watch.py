@@ -15,8 +15,8 @@ from pathlib import Path
 from analysis.live.follower import Follower
 from analysis.live.site import LINGER_S, LiveSite
 from analysis.live.state import RunPhase
+from collect.named import folder_named
 from core.errors import HerdError
-from core.foreign import is_file_name, one_line
 from core.language.choice import ENGLISH
 from core.local_site.server import LOOPBACK, LOOPBACK_6, LocalServer
 from core.progress import spoken_time
@@ -49,7 +49,7 @@ def watch(
     Raises:
         HerdError: there is no such run, or the port is taken.
     """
-    _require_run(results, run)
+    run = None if run is None else folder_named(results, run).name
     follower = Follower(results, reports, run, language)
     site = LiveSite(follower, language)
     with _served(site, say, LOOPBACK_6 if use_ipv6 else LOOPBACK, port) as server:
@@ -66,16 +66,6 @@ def watch(
         stop.set()
         server.shutdown()
     say(_ending(follower))
-
-
-def _require_run(results: Path, run: str | None) -> None:
-    if run is None:
-        return
-    if not is_file_name(run) or not (results / run).is_dir():
-        raise HerdError(
-            f"--run {one_line(run)}: there is no such folder in {results}. `fab history` lists the "
-            "runs; without --run the next one is shown."
-        )
 
 
 def _served(site: LiveSite, say: Callable[[str], None], address: str, port: int) -> LocalServer:

@@ -26,6 +26,7 @@ from collect.attempt import (
 from collect.labels import cell_label
 from collect.later import LATER_FOLDER, MOST_LATER, Later, later_names, number_of
 from collect.load import load_run
+from collect.named import folder_named
 from collect.reference import REFERENCE_FILE, References
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
 from collect.sharing.marker import is_imported
@@ -38,7 +39,7 @@ from core.durable import (
     writing,
 )
 from core.errors import HerdError
-from core.foreign import inside, is_file_name, one_line
+from core.foreign import inside, one_line
 from core.record import own_folder, read_file, why
 from core.terminal import complain
 from experiments.disk.rescue import rescued_attempts
@@ -146,7 +147,7 @@ def find_run(results: Path, run: str | None = None) -> Path:
         HerdError: there is none, or the one of that name cannot be read.
     """
     if run is not None:
-        folder = _named(results, run)
+        folder = folder_named(results, run)
         _sound(folder)
         return folder
     found = runs(results)
@@ -154,17 +155,6 @@ def find_run(results: Path, run: str | None = None) -> Path:
         none = "none can be read" if run_folders(results) else "there are none yet"
         raise HerdError(f"Looking for runs in {results}: {none}. `fab run-matrix` creates one.")
     return found[-1]
-
-
-def _named(results: Path, run: str) -> Path:
-    path = Path(run)
-    is_here = len(path.parts) == 1 or path.parent.resolve() == results.resolve()
-    if not is_here or not is_file_name(path.name):
-        raise HerdError(
-            f"--run {one_line(run)}: give the name of a run, which is the name of its folder in "
-            f"{results}."
-        )
-    return results / path.name
 
 
 def find_planned(results: Path, plan_id: str) -> Path | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from collect.named import no_such_run
 from core.errors import HerdError
-from core.foreign import is_file_name, one_line
+from core.foreign import is_file_name
 from experiments.disk.ledger import run_folders
 
 
@@ -28,10 +29,7 @@ def run_named(results: Path, text: str) -> Path:
             return path.resolve()
     except (OSError, RuntimeError, ValueError):
         pass
-    raise HerdError(
-        f"{one_line(text, 200)}: there is no run of that name in {results}, and no such folder. "
-        "`fab history` lists the runs."
-    )
+    raise HerdError(f"{no_such_run(results, text)} There is no folder of that path either.")
 
 
 def neighbours(results: Path, folders: Iterable[Path]) -> list[Path]:

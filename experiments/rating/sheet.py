@@ -122,7 +122,7 @@ def find_asked(results: Path, run: str | None) -> Path:
     Raises:
         HerdError: there is none, or it asked none.
     """
-    if run:
+    if run is not None:
         folder = find_run(results, run)
         found = [(folder, load_run(folder))]
     else:
@@ -130,7 +130,9 @@ def find_asked(results: Path, run: str | None) -> Path:
     for folder, manifest in reversed(found):
         if any(isinstance(workload, Questions) for workload in manifest.workloads):
             return folder
-    subject = f"the run {run} asked no questions" if run else f"no run in {results} asked questions"
+    subject = f"no run in {results} asked questions"
+    if run is not None:
+        subject = f"the run {found[0][0].name} asked no questions"
     raise HerdError(
         f"There are no answers to rate: {subject}. A matrix with the workload `questions` asks "
         "some, such as experiments/matrices/questions.yml."
