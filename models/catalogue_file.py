@@ -75,18 +75,10 @@ class FileSource(_Strict):
                 )
 
 
-class FilePiece(_Strict):
-    """A file, or one of the parts in which it is published, and the sources to try, in order.
-
-    Attributes:
-        size_bytes: its size; None if only its server knows.
-        sha256: None if its publisher does not state it.
-        sources: where it is available.
-    """
-
+class _Published(_Strict):
     size_bytes: Annotated[int, Field(gt=0)] | None = None
     sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
-    sources: Annotated[tuple[FileSource, ...], Field(min_length=1)]
+    sources: tuple[FileSource, ...] = ()
 
     @model_validator(mode="after")
     def _sources_give_what_is_wanted(self) -> Self:
@@ -96,11 +88,23 @@ class FilePiece(_Strict):
 
     @property
     def accepted_sha256s(self) -> frozenset[str]:
-        """The sha256 of the piece and of the editions that its sources pin."""
+        """Its sha256 and those of the editions that its sources pin."""
         return frozenset(filter(None, (self.sha256, *(s.sha256 for s in self.sources))))
 
 
-class ModelFile(_Strict):
+class FilePiece(_Published):
+    """A file, or one of the parts in which it is published, and the sources to try, in order.
+
+    Attributes:
+        size_bytes: its size; None if only its server knows.
+        sha256: None if its publisher does not state it.
+        sources: where it is available.
+    """
+
+    sources: Annotated[tuple[FileSource, ...], Field(min_length=1)]
+
+
+class ModelFile(_Published):
     """A published file, whole or in parts that belong one behind the other.
 
     Attributes:
@@ -112,17 +116,12 @@ class ModelFile(_Strict):
     """
 
     name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
-    size_bytes: Annotated[int, Field(gt=0)] | None = None
-    sha256: Annotated[str, Field(pattern=_SHA256)] | None = None
-    sources: tuple[FileSource, ...] = ()
     parts: tuple[FilePiece, ...] = ()
 
     @model_validator(mode="after")
     def _comes_from_somewhere(self) -> Self:
         if bool(self.sources) == bool(self.parts):
             raise ValueError("a file needs either `sources` (whole) or `parts`")
-        for source in self.sources:
-            source.require_giving(self.size_bytes, self.sha256)
         sizes = [piece.size_bytes for piece in self.pieces]
         if self.size_bytes and None not in sizes and sum(filter(None, sizes)) != self.size_bytes:
             raise ValueError(f"the parts must add up to size_bytes ({self.size_bytes})")
@@ -135,11 +134,6 @@ class ModelFile(_Strict):
             size_bytes=self.size_bytes, sha256=self.sha256, sources=self.sources
         )
         return self.parts or (whole,)
-
-    @property
-    def accepted_sha256s(self) -> frozenset[str]:
-        """The sha256 of the file and of the editions that its sources pin."""
-        return frozenset(filter(None, (self.sha256, *(s.sha256 for s in self.sources))))
 
 
 class _Files(_Strict):
