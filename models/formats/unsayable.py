@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
+from core.foreign import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from models.shape import ModelShape
 
 _POINTER = b"version https://git-lfs"
+_LONGEST_SHOWN = 60
 
 
 def unsayable(path: Path, what: str) -> HerdError:
@@ -25,6 +27,11 @@ def unsayable(path: Path, what: str) -> HerdError:
         f"{path} {what}. The output formats cannot express that, and the converted model would "
         "compute something else, so nothing was written."
     )
+
+
+def shown_value(value: object) -> str:
+    """A value from a model's file as a message shows it: the beginning, on one line."""
+    return one_line(str(value), _LONGEST_SHOWN)
 
 
 def superfluous(path: Path, name: str, layer: str | None, shape: ModelShape) -> HerdError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import HerdError
 from models.formats.gguf.writer import ROPE_DIVISORS, gguf_name
-from models.formats.unsayable import is_off, superfluous, unsayable
+from models.formats.unsayable import is_off, shown_value, superfluous, unsayable
 from models.shape import ModelShape
 
 if TYPE_CHECKING:
@@ -134,12 +134,7 @@ def require_known_keys(values: Mapping[str, object], architecture: str, path: Pa
         neutral = _NEUTRAL.get(name) if space in {architecture, "tokenizer"} else None
         says_nothing = is_off(value) if neutral is None else value in neutral
         if not known and not says_nothing:
-            raise unsayable(path, f"has the key `{key}` ({_shown(value)})")
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"  # noqa: PLR2004  # a line
+            raise unsayable(path, f"has the key `{key}` ({shown_value(value)})")
 
 
 _CHECKED_BY_SHAPE = frozenset(
@@ -191,8 +186,8 @@ def require_fitting_keys(
     if window and not (isinstance(window, int) and window >= shape.context):
         raise unsayable(
             path,
-            f"has `{shape.architecture}.attention.sliding_window` {_shown(window)}, less than its "
-            f"context of {shape.context}",
+            f"has `{shape.architecture}.attention.sliding_window` {shown_value(window)}, less than "
+            f"its context of {shape.context}",
         )
 
 

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
-from models.formats.unsayable import is_off, unsayable
+from models.formats.unsayable import is_off, shown_value, unsayable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -152,7 +152,7 @@ def require_computable_config(stated: Mapping[str, object], path: Path) -> None:
             matched = _TRAINS.fullmatch(key) or _GENERATES.fullmatch(key)
             says_nothing = key in known or matched is not None or is_off(value)
         if not says_nothing:
-            raise unsayable(path, f"has the setting `{key}` ({_shown(value)})")
+            raise unsayable(path, f"has the setting `{key}` ({shown_value(value)})")
 
 
 def require_computable_generation(stated: Mapping[str, object], path: Path) -> None:
@@ -163,7 +163,7 @@ def require_computable_generation(stated: Mapping[str, object], path: Path) -> N
     """
     for key, value in stated.items():
         if not _GENERATES.fullmatch(key) and not is_off(value):
-            raise unsayable(path, f"has the setting `{key}` ({_shown(value)})")
+            raise unsayable(path, f"has the setting `{key}` ({shown_value(value)})")
 
 
 def require_known(stated: Mapping[str, object], known: Collection[str], path: Path) -> None:
@@ -174,7 +174,7 @@ def require_known(stated: Mapping[str, object], known: Collection[str], path: Pa
     """
     for key, value in stated.items():
         if key not in known and not is_off(value):
-            raise unsayable(path, f"has the setting `{key}` ({_shown(value)})")
+            raise unsayable(path, f"has the setting `{key}` ({shown_value(value)})")
 
 
 def _quantised(config: object, path: Path) -> HerdError:
@@ -189,8 +189,3 @@ def _quantised(config: object, path: Path) -> HerdError:
         "supported. Use the model's directory from before that (float32, float16 or bfloat16), "
         "or its GGUF file."
     )
-
-
-def _shown(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"  # noqa: PLR2004  # a line
