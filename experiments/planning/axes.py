@@ -155,9 +155,9 @@ def _value_problem(axes: tuple[Axis, ...], value: Scalar) -> str | None:
     forms = [axis.form for axis in axes if axis.form]
     of_a_form = any(re.fullmatch(pattern, str(value)) for pattern, _ in forms)
     if listed and not among(value, listed) and not of_a_form:
-        allowed = [_spelled(other) for other in dict.fromkeys(listed)]
+        allowed = [as_typed(other) for other in dict.fromkeys(listed)]
         allowed += [spelled for _, spelled in forms]
-        return f"invalid value {_shown(value)} for axis {name}{_nearest(_spelled(value), allowed)}."
+        return f"invalid value {_shown(value)} for axis {name}{_nearest(as_typed(value), allowed)}."
     own = _OF_WORDS.get(name)
     return own(str(value)) if own else _count_problem(name, value)
 
@@ -223,7 +223,8 @@ _OF_WORDS: Mapping[str, Callable[[str], str | None]] = {
 """What else may be wrong with a value of these axes: a sentence, or None."""
 
 
-def _spelled(value: Scalar) -> str:
+def as_typed(value: Scalar) -> str:
+    """A value of an axis as matrices and command lines have it: `true`, not `True`."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -20,7 +20,7 @@ from experiments.engines.base import EACH, EACH_ROOT, ON_AXIS, PLUS, Axis, Cell
 from experiments.engines.common import taking_part
 from experiments.engines.engine import NodeEngine
 from experiments.fleet.cluster import Cluster, Node
-from experiments.planning.axes import COMMON_AXES, SYSTEM
+from experiments.planning.axes import COMMON_AXES, SYSTEM, as_typed
 from experiments.planning.identity import canonical
 from experiments.planning.matrix import Matrix
 from experiments.planning.places import placed
@@ -246,11 +246,7 @@ def sample(settings: Sequence[Setting], most: int, seed: int) -> list[dict[str, 
 
 def words_of(setting: Setting) -> str:
     """A setting as the command line has it: `net_turbo=false, threads=2`."""
-    return ", ".join(f"{name}={_spelled(value)}" for name, value in setting.items())
-
-
-def _spelled(value: Scalar) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return ", ".join(f"{name}={as_typed(value)}" for name, value in setting.items())
 
 
 def without_doubles(
