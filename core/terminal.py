@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 _ACTING_IN_JSON = re.compile(
@@ -104,6 +105,11 @@ def shown(text: str, style: str = "") -> Text:
     from rich.text import Text
 
     return Text(_visible(text), style=style)
+
+
+def print_note(console: Console, text: str) -> None:
+    """Print what the user should know among what a display shows: yellow, lines end at words."""
+    console.print(shown(wrapped(_visible(text), console.width), style="yellow"), soft_wrap=True)
 
 
 def _visible(text: str) -> str:

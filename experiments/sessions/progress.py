@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from core.foreign import one_line, visible
+from core.foreign import one_line
 from core.progress import spoken_time
-from core.terminal import shown, wrapped
+from core.terminal import print_note, shown
 
 NARROWEST_BAR = 6
 WIDEST_BAR = 24
@@ -133,8 +133,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        console = self._bar.console
-        console.print(shown(wrapped(visible(text), console.width), style="yellow"), soft_wrap=True)
+        print_note(self._bar.console, text)
 
     def end(self) -> None:
         """Take the bar off."""

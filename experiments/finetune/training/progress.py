@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from core.foreign import visible
 from core.progress import spoken_time
-from core.terminal import shown, wrapped
+from core.terminal import print_note, shown
 from models.tuned import CurvePoint
 
 BESIDES = 76
@@ -102,8 +102,7 @@ class TrainingBar:
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
-        console = self._bar.console
-        console.print(shown(wrapped(visible(text), console.width), style="yellow"), soft_wrap=True)
+        print_note(self._bar.console, text)
 
     def end(self) -> None:
         """Take the bar off."""
