@@ -25,7 +25,8 @@ from analysis.cells.scaling import DECODE
 from analysis.charts import style
 from analysis.charts.chart import Chart
 from analysis.charts.frames import Row, cell_rows
-from analysis.charts.legends import Notes, footnotes_of, legend_of
+from analysis.charts.legends import footnotes_of, legend_of
+from analysis.charts.panels import Notes
 from analysis.charts.plots import LOG_FROM
 from analysis.text.sentence import say, together
 from analysis.text.wording import TIMES, listing, number, ratio

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.charts import frames
+from analysis.charts.panels import Notes
 from analysis.statistics.stats import LEVEL
 from analysis.text.sentence import Sentence, reported, say
-
-Notes = dict[tuple[str, str, int], int]
 
 INTERVALS = "The bar is the 95 % interval."
 RANGES = "The bar is the range, as there are fewer than six trials."
@@ -16,6 +15,7 @@ INTERVALS_OR_RANGES = "The bar is the 95 % interval, or the range below six tria
 ONE_TRIAL = "No bar: one trial."
 HOLLOW = "A hollow mark has fewer trials than planned."
 CROSS = "A cross is a cell that could not be measured."
+CUT = "{drawn} of {all} are drawn. All are in the CSV."
 
 
 def legend_of(data: pd.DataFrame) -> list[Sentence]:
@@ -38,7 +38,7 @@ def legend_of(data: pd.DataFrame) -> list[Sentence]:
 
 def footnotes_of(data: pd.DataFrame) -> tuple[Notes, tuple[str, ...]]:
     """The number of each cell's footnote, and the footnotes: why it has no measurement."""
-    notes: Notes = {}
+    notes: dict[tuple[str, str, int], int] = {}
     lines: list[str] = []
     reasons: dict[str, int] = {}
     for key, state, why in frames.missing_cells(data):

@@ -16,12 +16,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from analysis.cells.prompt_lengths import LengthCell, Lengths, Positions
 from analysis.charts import style
 from analysis.charts.chart import Chart
+from analysis.charts.legends import CUT
 from analysis.statistics.stats import Estimate
 from analysis.text.sentence import Sentence, say, together
 from analysis.text.wording import listing, nodes, number
 
 MOST_PANELS = 6
-CUT = "{drawn} of {all} are drawn. All are in the CSV."
 RATES = (
     "Medians over trials with their 95 % intervals, or the range below six trials. Higher is "
     "better. The length of the prompt is in doublings."

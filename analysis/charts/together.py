@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 
 from analysis.charts import style
 from analysis.charts.chart import Chart
+from analysis.charts.legends import CUT
 from analysis.model.together import Choice, Match
 from analysis.model.ways import Option
 from analysis.statistics.stats import Estimate
@@ -34,7 +35,6 @@ READ = (
     "fastest. Horizontal bars are intervals of the tokens/s of all, or ranges below six trials."
 )
 SUMMED = "Sums are of cells that were measured one at a time."
-CUT = "{drawn} of {all} are drawn. All are in the CSV."
 SAID = "{who}: {ways}."
 WAY = "{name} ({kind}) {one} tokens/s for one user and {all} of all"
 MOST_PANELS = 4
