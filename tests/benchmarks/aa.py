@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import math
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,6 +30,7 @@ from analysis.verdict.verdict import verdict_of
 from collect.run import RunManifest
 from collect.tables import Tables
 from tests.benchmarks.false_findings import CLAIMS, drift, normal, outliers, two_modes
+from tests.benchmarks.table import print_head, print_row
 from tests.doubles.run_frames import make_frames
 
 Floats = npt.NDArray[np.float64]
@@ -174,17 +174,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=1000, help="comparisons of each kind")
     runs = parser.parse_args().runs
-    _line("trials", "cells", "blocks", "runs", "comparison", "sentence", "noise section")
-    _line(*["---"] * 7)
+    print_head("trials", "cells", "blocks", "runs", "comparison", "sentence", "noise section")
     for name, cells, blocks in PLAN:
         found = simulate(name, cells, blocks, runs)
         shares = (f"{100 * n / runs:.1f} %" for n in (found.compared, found.said, found.arms))
-        _line(name, cells, blocks, runs, *shares)
-
-
-def _line(*cells: object) -> None:
-    sys.stdout.write(f"| {' | '.join(map(str, cells))} |\n")
-    sys.stdout.flush()
+        print_row(name, cells, blocks, runs, *shares)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -32,6 +31,7 @@ from analysis.verdict.verdict import verdict_of
 from collect.account import STATES
 from collect.cells import CellRecord
 from collect.run import EQUIVALENCE_MARGIN
+from tests.benchmarks.table import print_head, print_row
 
 Floats = npt.NDArray[np.float64]
 Noise = Callable[[np.random.Generator, tuple[int, ...]], Floats]
@@ -235,27 +235,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=400, help="of a setting with few series")
     few = parser.parse_args().runs
-    _line("series", "numbers of nodes", "trials", "noise", "runs", "comparison", "sentence, figure")
-    _line(*["---"] * 7)
+    print_head(
+        "series", "numbers of nodes", "trials", "noise", "runs", "comparison", "sentence, figure"
+    )
     for setting in NOTHING_THERE:
         counts = _simulated(setting, few)
         shares = (f"{100 * part / counts.runs:.1f} %" for part in (counts.compared, counts.said))
-        _line(*_told(setting), counts.runs, *shares)
-    _line("series", "numbers of nodes", "trials", "noise", "runs", "with a gain of 1.3", "found")
-    _line(*["---"] * 7)
+        print_row(*_told(setting), counts.runs, *shares)
+    print_head(
+        "series", "numbers of nodes", "trials", "noise", "runs", "with a gain of 1.3", "found"
+    )
     for setting in SOMETHING_THERE:
         counts = _simulated(setting, few)
         share = f"{100 * counts.found / counts.runs:.1f} %"
-        _line(*_told(setting), counts.runs, len(setting.gains), share)
+        print_row(*_told(setting), counts.runs, len(setting.gains), share)
 
 
 def _simulated(setting: Setting, few: int) -> Counts:
     return simulate(setting, few if setting.series < MANY else few // 10)
-
-
-def _line(*cells: object) -> None:
-    sys.stdout.write(f"| {' | '.join(map(str, cells))} |\n")
-    sys.stdout.flush()
 
 
 def _told(setting: Setting) -> tuple[str, int, str, str]:

@@ -8,7 +8,7 @@ docs/statistics.md has the table.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from analysis.model.draws import times_of
 from analysis.model.laws import Fit, Law, fitted
 from collect.run import EQUIVALENCE_MARGIN
 from tests.benchmarks.false_findings import NOISES, Floats
+from tests.benchmarks.table import print_head, print_row
 
 AMDAHL, USL = (20.0, 80.0, 0.0), (10.0, 80.0, 4.0)
 """Parts of a token's time in ms."""
@@ -126,29 +127,20 @@ def _share(hits: Sequence[float]) -> float:
 
 def main(runs: int = 400) -> None:
     """Print the table."""
-    head = ("truth", "fitted", "numbers of nodes", "trials", "noise", "a, b, c held",
-            "serial share", "time", "refused")  # fmt: skip
-    _line(head)
-    _line(["---"] * len(head))
+    print_head("truth", "fitted", "numbers of nodes", "trials", "noise", "a, b, c held",
+               "serial share", "time", "refused")  # fmt: skip
     for truth in TRUTHS:
         found = seen(truth, runs)
         held = ", ".join(f"{100 * share:.0f} %" for share in found.holds)
         lost = ", a fifth lost" if truth.lost else ""
         law = "Amdahl" if truth.law is Law.AMDAHL else "universal"
         nodes = ", ".join(map(str, truth.nodes))
-        _line(
-            (
-                f"{truth.name}: {', '.join(f'{part:g}' for part in truth.parts)} ms",
-                law, nodes, f"{truth.trials}{lost}", truth.noise, held,
-                f"{100 * found.holds_serial:.0f} %", f"{100 * found.holds_time:.0f} %",
-                f"{100 * found.refused:.1f} %",
-            )
+        print_row(
+            f"{truth.name}: {', '.join(f'{part:g}' for part in truth.parts)} ms",
+            law, nodes, f"{truth.trials}{lost}", truth.noise, held,
+            f"{100 * found.holds_serial:.0f} %", f"{100 * found.holds_time:.0f} %",
+            f"{100 * found.refused:.1f} %",
         )  # fmt: skip
-
-
-def _line(cells: Iterable[str]) -> None:
-    sys.stdout.write(f"| {' | '.join(cells)} |\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

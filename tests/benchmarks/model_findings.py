@@ -21,6 +21,7 @@ import numpy as np
 from analysis.model.cost import Coefficient, Observation
 from analysis.model.fit import TAILS, fit_of
 from analysis.model.scope import fit_judged
+from tests.benchmarks.table import print_head, print_row
 from tests.doubles.known_machines import (
     Distort,
     Machine,
@@ -152,12 +153,11 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     """Print the tables that docs/cost-model.md has."""
     clusters = int(arguments[0]) if arguments else 200
     with ProcessPoolExecutor(WORKERS) as pool:
-        _line("measured", "left out", "in their interval", "another cell", "in its interval",
-              "GB/s", *RECOVERED)  # fmt: skip
-        _line(*["---"] * (6 + len(RECOVERED)))
+        print_head("measured", "left out", "in their interval", "another cell", "in its interval",
+                   "GB/s", *RECOVERED)  # fmt: skip
         for design in DESIGNS:
             scores = list(pool.map(partial(score, design), range(clusters)))
-            _line(
+            print_row(
                 design.name,
                 _percent(np.median([one.error for one in scores])),
                 _percent(np.mean([one.covered for one in scores])),
@@ -166,25 +166,19 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
                 _percent(np.mean([one.bandwidth for one in scores])),
                 *(_percent(np.mean([one.recovered[n] for one in scores])) for n in RECOVERED),
             )
-        _line("", "")
-        _line("what the formula does not have", "refused")
-        _line("---", "---")
+        print_row("", "")
+        print_head("what the formula does not have", "refused")
         for name, distort in WRONG.items():
             refused = list(pool.map(partial(is_refused, distort), range(clusters)))
-            _line(name, _percent(np.mean(refused)))
+            print_row(name, _percent(np.mean(refused)))
         for name, of_chain in CHAINS.items():
             refused = list(pool.map(partial(chain_is_refused, of_chain), range(clusters)))
-            _line(name, _percent(np.mean(refused)))
+            print_row(name, _percent(np.mean(refused)))
     return 0
 
 
 def _percent(share: np.floating) -> str:
     return f"{100 * float(share):.1f} %"
-
-
-def _line(*cells_: str) -> None:
-    sys.stdout.write(f"| {' | '.join(cells_)} |\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Trials of known truth go through the same functions as `fab plan --precision` an
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
@@ -22,6 +21,7 @@ from core.median import half_width
 from experiments.planning.precision import MOST_REPEATS, repeats_for
 from experiments.sessions.until import is_narrow
 from tests.benchmarks.false_findings import outliers
+from tests.benchmarks.table import print_head, print_row
 
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Floats]
@@ -133,28 +133,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=400, help="of each row")
     runs = parser.parse_args().runs
-    _line("trials", "precision", "pilot", "repeats, median", "reached")
-    _line(*["---"] * 5)
+    print_head("trials", "precision", "pilot", "repeats, median", "reached")
     for name, (_, wanted) in KINDS.items():
         for pilot in PILOTS:
             share, number = reached(name, pilot, runs)
-            _line(name, f"{100 * wanted:g} %", pilot, f"{number:g}", f"{100 * share:.0f} %")
-    _line(
+            print_row(name, f"{100 * wanted:g} %", pilot, f"{number:g}", f"{100 * share:.0f} %")
+    print_head(
         "trials", "until", "trials, median", "covered",
         "false, 2 cells", "false, 4 cells", "false, 2 cells, each by itself",
     )  # fmt: skip
-    _line(*["---"] * 7)
     for name, (_, wanted) in KINDS.items():
         share, number = covered(name, runs)
         false = [false_findings(name, cells, runs, together=True) for cells in (2, 4)]
         false.append(false_findings(name, 2, runs, together=False))
         told = (f"{100 * one:.1f} %" for one in false)
-        _line(name, f"{100 * wanted:g} %", f"{number:g}", f"{100 * share:.1f} %", *told)
-
-
-def _line(*cells: object) -> None:
-    sys.stdout.write(f"| {' | '.join(map(str, cells))} |\n")
-    sys.stdout.flush()
+        print_row(name, f"{100 * wanted:g} %", f"{number:g}", f"{100 * share:.1f} %", *told)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from collect.run import RunManifest
 from core import bootstrap
 from core.bootstrap import paired_shares
 from tests.benchmarks.false_findings import Floats, normal
+from tests.benchmarks.table import print_head, print_row
 from tests.doubles.tuned_run import BASE, TUNED, make_benchmark
 
 DOCUMENTS = (6, 8, 10, 20, 40)
@@ -263,45 +264,35 @@ def main(arguments: Sequence[str] = sys.argv[1:]) -> int:
     """Print the tables that docs/statistics.md has."""
     runs = int(arguments[0]) if arguments else 400
     bootstrap.RESAMPLES = DRAWS
-    _line("truth", "documents", "interval holds it", "a change is claimed")
-    _line(*["---"] * 4)
+    print_head("truth", "documents", "interval holds it", "a change is claimed")
     for truth in TRUTHS:
         for count in DOCUMENTS:
             shares = covered_and_claimed(simulated(truth, count, runs), truth.change)
-            _line(truth.name, count, *map(_percent, shares))
-    _line("right before only, right after only", "questions", "interval holds it", "claimed")
-    _line(*["---"] * 4)
+            print_row(truth.name, count, *map(_percent, shares))
+    print_head("right before only, right after only", "questions", "interval holds it", "claimed")
     for lost, gained in ANSWERS:
         for count in QUESTIONS:
             shares = covered_and_claimed(asked(count, gained, lost, runs), gained - lost)
-            _line(f"{lost:.0%}, {gained:.0%}", count, *map(_percent, shares))
-    _line("documents of ten lines", "interval holds it", "if lines were drawn")
-    _line(*["---"] * 3)
+            print_row(f"{lost:.0%}, {gained:.0%}", count, *map(_percent, shares))
+    print_head("documents of ten lines", "interval holds it", "if lines were drawn")
     for count in (6, 10, 20, 40):
         held = (lines_covered(count, runs, together=kind) for kind in (True, False))
-        _line(count, *map(_percent, held))
-    _line("noise", "trials", "true ratio", "it did not", "it did", "cannot be determined")
-    _line(*["---"] * 6)
+        print_row(count, *map(_percent, held))
+    print_head("noise", "trials", "true ratio", "it did not", "it did", "cannot be determined")
     for noise, trials in SPEEDS:
         for ratio in RATIOS:
             found = controls(noise, trials, ratio, runs)
             did = found[Claim.FASTER] + found[Claim.SLOWER]
             told = (found[Claim.SAME] / runs, did / runs, found[Claim.UNKNOWN] / runs)
-            _line(f"{100 * noise:.1f} %", trials, ratio, *map(_percent, told))
-    _line("reports of tuning that changed nothing", "gained or lost", "the speed changed")
-    _line(*["---"] * 3)
+            print_row(f"{100 * noise:.1f} %", trials, ratio, *map(_percent, told))
+    print_head("reports of tuning that changed nothing", "gained or lost", "the speed changed")
     for truth in TRUTHS[:4]:
-        _line(truth.name, *map(_percent, said_wrongly(runs, truth)))
+        print_row(truth.name, *map(_percent, said_wrongly(runs, truth)))
     return 0
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
-
-
-def _line(*cells: object) -> None:
-    sys.stdout.write(f"| {' | '.join(map(str, cells))} |\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":
