@@ -7,8 +7,6 @@ it polls, so a test can kill that.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,15 +25,13 @@ from experiments.tune.beginning import TuningQuestion, begin
 from experiments.tune.budget import parse_budget
 from experiments.tune.record import TuningRecord, find_search
 from experiments.tune.search import search
-from models.build import artifact_file_names
-from models.catalogue import load_catalogue
 from tests.doubles.child_launcher import ChildLauncher
+from tests.doubles.installed import install
 from tests.doubles.scripted import (
     GENERATED_TOKENS,
     LOGS,
     MODEL,
     PROMPT_TOKENS,
-    arguments_of,
 )
 
 NODES = {f"pi{number}": f"127.93.0.{number}" for number in (1, 2)}
@@ -63,32 +59,6 @@ rate = lambda found: f"{{float(found[1]) / slow:.2f}} ({{float(found[2]) * slow:
 text = re.sub(r"(Eval|Pred|Sync) +([0-9]+) ms", times, text)
 sys.stdout.write(re.sub(r"([0-9.]+) \\(([0-9.]+) ms/tok\\)", rate, text))
 """
-
-
-def make_machine(folder: Path) -> Path:
-    """Install that engine and a model below a folder."""
-    program = folder / "engines" / "distributed-llama" / "bin" / "dllama"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    program.write_text(PROGRAM)
-    program.chmod(0o755)
-    stamp = {
-        "engine": "distributed-llama",
-        "version": "v0.16.4",
-        "installed": True,
-        "arguments": arguments_of("distributed-llama"),
-        "binary_sha256": {"dllama": hashlib.sha256(PROGRAM.encode()).hexdigest()},
-    }
-    (program.parents[1] / "install.json").write_text(json.dumps(stamp))
-    spec = load_catalogue().get(MODEL)
-    sha256, files = hashlib.sha256(b"weights").hexdigest(), {}
-    for name in artifact_file_names(spec, "dllama", "q4_0").values():
-        path = folder / "models" / spec.slug / Path(name).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"weights")
-        files[path.name] = {"sha256": sha256, "size_bytes": 7, "mtime_ns": 5}
-    manifest = folder / "models" / spec.slug / "manifest.json"
-    manifest.write_text(json.dumps({"files": files}))
-    return folder
 
 
 def cluster() -> Cluster:
@@ -126,7 +96,7 @@ class Bench:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.machine = make_machine(folder / "machine")
+        self.machine = install(folder / "machine", PROGRAM)
         self.results = folder / "results"
         self.lines: list[str] = []
         self.runs = 0

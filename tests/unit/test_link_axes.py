@@ -30,6 +30,7 @@ from experiments.links.shape import (
     told_shape,
 )
 from experiments.planning.matrix import load_matrix
+from tests.doubles.matrix_files import complaint
 from tests.doubles.scripted import World
 from tests.doubles.scripted_run import run, world
 from tests.unit.test_runner import ONE_NODE, attempts, matrix
@@ -42,14 +43,6 @@ axes:
   nodes: [2]
   {axis}: [{value}]
 """
-
-
-def complaint(folder: Path, axis: str, value: str) -> str:
-    path = folder / "study.yml"
-    path.write_text(STUDY.format(axis=axis, value=value))
-    with pytest.raises(HerdError) as caught:
-        load_matrix(path)
-    return str(caught.value)
 
 
 def asked(**params: int) -> Cell:
@@ -83,7 +76,7 @@ def root(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_value_is_told_with_its_line_and_what_would_be_right(
     tmp_path: Path, axis: str, value: str, right: str
 ) -> None:
-    told = complaint(tmp_path, axis, value)
+    told = complaint(tmp_path, STUDY.format(axis=axis, value=value))
 
     assert right in told
     assert "study.yml" in told

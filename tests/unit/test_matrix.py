@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import HerdError
 from experiments.planning.matrix import Matrix, load_matrix
+from tests.doubles.matrix_files import complaint, written
 
 GOOD = """\
 title: Study
@@ -20,18 +21,6 @@ axes:
   split_mode: [layer]
 repeats: 3
 """
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "study.yml"
-    path.write_text(text)
-    return path
-
-
-def complaint(folder: Path, text: str) -> str:
-    with pytest.raises(HerdError) as caught:
-        load_matrix(written(folder, text))
-    return str(caught.value)
 
 
 def test_cells_are_the_product_of_the_axes_that_their_engine_has(tmp_path: Path) -> None:

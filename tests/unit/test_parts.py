@@ -23,6 +23,7 @@ from experiments.planning.matrix import Matrix, load_matrix
 from experiments.planning.plan import make_plan, plan_id
 from tests.doubles.asked_run import make_asked_run
 from tests.doubles.documents_run import documents_run
+from tests.doubles.matrix_files import complaint, written
 from tests.doubles.parts_run import make_parts_run
 from tests.doubles.run_folder import make_run
 from tests.doubles.scripted import GENERATED_TOKENS, PROMPT_TOKENS, ScriptedLauncher, cluster
@@ -40,18 +41,6 @@ parts:
     workload: {kind: greedy, prompts: [One day, The sun], text: Once upon a time}
     repeats: 3
 """
-
-
-def written(folder: Path, text: str) -> Path:
-    path = folder / "study.yml"
-    path.write_text(text)
-    return path
-
-
-def complaint(folder: Path, text: str) -> str:
-    with pytest.raises(HerdError) as caught:
-        load_matrix(written(folder, text))
-    return str(caught.value)
 
 
 def two_parts() -> Matrix:

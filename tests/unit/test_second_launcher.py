@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import sys
 import time
@@ -21,10 +20,9 @@ from experiments.nodes.herd import Herd
 from experiments.nodes.owner import Owner
 from experiments.runner import RunResult, run_on
 from experiments.sessions.progress import make_progress
-from models.build import artifact_file_names
-from models.catalogue import load_catalogue
 from tests.doubles.child_launcher import ChildLauncher
-from tests.doubles.scripted import LOGS, MODEL, arguments_of
+from tests.doubles.installed import install
+from tests.doubles.scripted import LOGS
 from tests.doubles.scripted_run import matrix
 
 DLLAMA = f"""\
@@ -58,31 +56,7 @@ sys.stdout.write((logs / f"n{{nodes}}" / "root.out").read_text())
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A folder in which an engine and a model are installed."""
-    folder = tmp_path / "machine"
-    program = folder / "engines" / "distributed-llama" / "bin" / "dllama"
-    program.parent.mkdir(parents=True)
-    program.write_text(DLLAMA)
-    program.chmod(0o755)
-    stamp = {
-        "engine": "distributed-llama",
-        "version": "v0.16.4",
-        "installed": True,
-        "arguments": arguments_of("distributed-llama"),
-        "binary_sha256": {"dllama": hashlib.sha256(DLLAMA.encode()).hexdigest()},
-    }
-    (program.parents[1] / "install.json").write_text(json.dumps(stamp))
-    spec = load_catalogue().get(MODEL)
-    files = {}
-    for name in artifact_file_names(spec, "dllama", "q4_0").values():
-        path = folder / "models" / spec.slug / Path(name).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"weights")
-        sha256 = hashlib.sha256(b"weights").hexdigest()
-        # Another time of change than the file's, so it is hashed.
-        files[path.name] = {"sha256": sha256, "size_bytes": 7, "mtime_ns": 5}
-    manifest = folder / "models" / spec.slug / "manifest.json"
-    manifest.write_text(json.dumps({"files": files}))
-    return folder
+    return install(tmp_path / "machine", DLLAMA)
 
 
 def nodes() -> Cluster:
