@@ -13,13 +13,15 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from collect.account import Account
+from collect.account import Account, AttemptState
 from collect.attempt import TEMPORARY_PREFIX, check_logs
+from collect.cells import CellRecord
 from collect.probe import PROBES_FOLDER
 from collect.run import RUN_FILE
 from collect.sharing.exported import REPORTS, RESULTS, sums_of
@@ -62,6 +64,8 @@ WAIT_S = 1.0
 
 MakeReport = Callable[[Path, Path], object]
 UNTOUCHED = "Nothing was imported."
+REMEDY = re.compile(r" (?:Restore (?:it|the file)\b|Its trial can be run again\b)[^.]*\.")
+"""What helps where the run is there. One that is refused is removed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +143,11 @@ def _taken(
         )
     files = _check_sums(laid, doing)
     run_folder = laid / RESULTS / export.run
-    _check_run(run_folder, export, doing)
-    _drop_tables(run_folder)
     rebuilt = place / "rebuilt"
-    make_report(run_folder, rebuilt)
+    with _named_as_in_the_archive(laid, doing):
+        _check_run(run_folder, export, doing)
+        _drop_tables(run_folder)
+        make_report(run_folder, rebuilt)
     notes = tuple(_notes(laid, rebuilt, export, toolkit, doing))
     record = ImportedRecord(
         archive=one_line(archive.name, 200),
@@ -161,6 +166,21 @@ def _taken(
         raise HerdError(f"{doing}: meanwhile the run {export.run} appeared. {UNTOUCHED}")
     land(run_folder, final)
     return Imported(final, record)
+
+
+@contextmanager
+def _named_as_in_the_archive(laid: Path, doing: str) -> Iterator[None]:
+    """Say what is wrong with a file by its name in the archive: where it was laid, it is removed.
+
+    Args:
+        laid: where the archive was laid out.
+        doing: which archive it is, as the beginning of a message.
+    """
+    try:
+        yield
+    except HerdError as error:
+        told = REMEDY.sub("", str(error).removeprefix(f"{doing}: ").replace(f"{laid}/", ""))
+        raise HerdError(f"{doing}: {told.removesuffix(UNTOUCHED).strip()} {UNTOUCHED}") from None
 
 
 def _unpack(archive: Path, folder: Path) -> None:
@@ -264,19 +284,22 @@ def _check_run(folder: Path, export: ExportRecord, doing: str) -> None:
         )
     for trial in account.trials:
         for attempt in trial.attempts:
-            record = attempt.record
-            if record is None or (record.outcome == "done" and not attempt.done):
-                raise HerdError(
-                    f"{doing}: its record of {one_line(attempt.attempt_id, 100)} does not fit its "
-                    f"logs. {one_line(attempt.reason or '', 400)} {UNTOUCHED}"
-                )
-            if record.file_bytes.keys() != record.file_sha256.keys():
-                raise HerdError(
-                    f"{doing}: its record of {one_line(attempt.attempt_id, 100)} lacks the hash "
-                    f"of every log. {UNTOUCHED}"
-                )
-            check_logs(attempt.folder, record)
-            _require_only_logs(attempt.folder, {*record.file_bytes, "attempt.json"}, doing)
+            _check_attempt(attempt, trial.cell, doing)
+
+
+def _check_attempt(attempt: AttemptState, cell: CellRecord, doing: str) -> None:
+    record, name = attempt.record, one_line(attempt.attempt_id, 100)
+    if record is None or (record.outcome == "done" and not attempt.done):
+        told = one_line(attempt.reason or "", 400)
+        raise HerdError(f"{doing}: its record of {name} does not fit its logs. {told} {UNTOUCHED}")
+    if record.params != cell.params:
+        raise HerdError(
+            f"{doing}: its record of {name} is of another cell than the plan says. {UNTOUCHED}"
+        )
+    if record.file_bytes.keys() != record.file_sha256.keys():
+        raise HerdError(f"{doing}: its record of {name} lacks the hash of every log. {UNTOUCHED}")
+    check_logs(attempt.folder, record)
+    _require_only_logs(attempt.folder, {*record.file_bytes, "attempt.json"}, doing)
 
 
 def _require_only_logs(folder: Path, known: set[str], doing: str) -> None:

@@ -40,6 +40,8 @@ def lies(theirs: Path, ours: Path) -> Iterator[str]:
     if not theirs.is_dir():
         return
     made = {path.name for path in ours.iterdir()}
+    for name in sorted(made - {path.name for path in theirs.iterdir()}):
+        yield f"{name}, which its logs give, is missing."
     for path in sorted(theirs.iterdir()):
         if not path.is_file() or path.stat().st_size > LARGEST_BYTES:
             yield f"{one_line(path.name, 100)} is no file of a report."
@@ -50,7 +52,7 @@ def lies(theirs: Path, ours: Path) -> Iterator[str]:
         elif path.suffix == ".csv":
             yield from _first(path.name, _cells(path, ours / path.name))
         elif path.name in {PAGE, TEXT}:
-            yield from _first(path.name, _lines(path, ours / path.name))
+            yield from _first(path.name, _sentences(path, ours / path.name))
 
 
 def _is_longer(theirs: Path, ours: Path) -> bool:
@@ -101,17 +103,25 @@ def _rows(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def _lines(theirs: Path, ours: Path) -> Iterator[str]:
-    said = _said(ours)
-    known, shapes = set(said), defaultdict(list)
-    for line in said:
+def _sentences(theirs: Path, ours: Path) -> Iterator[str]:
+    said, right = _said(theirs), _said(ours)
+    for line in _further(said, right):
+        yield f"{theirs.name} says `{one_line(line, 160)}`, which its logs do not give."
+    for line in _further(right, said):
+        yield f"{theirs.name} leaves out `{one_line(line, 160)}`, which its logs give."
+
+
+def _further(lines: list[str], others: list[str]) -> Iterator[str]:
+    """Lines that the others do not have, also not with figures that are rounded otherwise."""
+    known, shapes = set(others), defaultdict(list)
+    for line in others:
         shapes[NUMBER.sub("#", line)].append(NUMBER.findall(line))
-    for line in _said(theirs):
+    for line in lines:
         figures = NUMBER.findall(line)
         if line not in known and not any(
             all(map(_rounds_alike, figures, one)) for one in shapes[NUMBER.sub("#", line)]
         ):
-            yield f"{theirs.name} says `{one_line(line, 160)}`, which its logs do not give."
+            yield line
 
 
 def _said(path: Path) -> list[str]:

@@ -201,6 +201,10 @@ def without(name: str) -> Callable[[Files], Files]:
     }
 
 
+def without_line(content: bytes, word: bytes) -> bytes:
+    return b"\n".join(line for line in content.split(b"\n") if word not in line)
+
+
 def also(name: str, content: bytes) -> Callable[[Files], Files]:
     return lambda files: summed({**files, name.format(run=run_of(files)): content})
 
@@ -292,6 +296,24 @@ LIES: dict[str, tuple[Callable[[Files], Files], str]] = {
     ),
     "a later that does not fit": (also("results/{run}/later/0001.json", b"{}"), "later"),
     "ratings that are none": (also("results/{run}/ratings/kim.jsonl", b"{]\n{]\n"), "kim|ratings"),
+    "logs of another engine": (
+        of_attempt(lambda r: r["params"].update(engine="llama.cpp")),
+        "does not fit|of another cell",
+    ),
+    "settings that the plan does not have": (
+        of_attempt(lambda r: r["params"].update(threads=64)),
+        "of another cell than the plan says",
+    ),
+    "a failure that the text leaves out": (
+        lambda f: summed(
+            {n: without_line(c, b"failed") if n.endswith("report.md") else c for n, c in f.items()}
+        ),
+        "report.md leaves out",
+    ),
+    "a report without a table": (
+        lambda f: summed(without("failures.csv")(f)),
+        "failures.csv, .* is missing",
+    ),
     "a figure of a table": (edited("cells.csv", b"0.75", b"0.99"), "cells.csv, line"),
     "a sentence of the text": (
         edited("report.md", b"tokens/s", b"tokens/s (ten times as fast)"),
@@ -316,6 +338,28 @@ def test_an_archive_that_lies_is_refused_and_what_lies_is_named(
     with pytest.raises(HerdError, match=told):
         take(tmp_path, tarred(make(base)))
     assert nothing_is_visible(tmp_path)
+
+
+HARMS: dict[str, Callable[[Files], Files]] = {
+    "plan": edited("run.json", b'"repeats": 3', b'"repeats": -3'),
+    "attempt": of_attempt(lambda r: r.update(trial_wall_s=-1.0)),
+    "ratings": also("results/{run}/ratings/kim.jsonl", b"{}\n{}\n"),
+    "later": also("results/{run}/later/0001.json", b"{}"),
+}
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_a_file_that_is_refused_has_its_name_in_the_archive_and_no_remedy(
+    name: str, base: Files, tmp_path: Path
+) -> None:
+    with pytest.raises(HerdError) as told:
+        take(tmp_path, tarred(HARMS[name](base)))
+    said = str(told.value)
+    assert said.startswith("Importing x.tar.gz: ")
+    assert f"results/{run_of(base)}" in said or run_of(base) in said
+    assert said.endswith(imported.UNTOUCHED)
+    assert said.count(imported.UNTOUCHED) == 1
+    assert not re.search(rf"{WAITING}|Restore|run again", said), said
 
 
 def bomb(size: int) -> bytes:
