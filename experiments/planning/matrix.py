@@ -164,6 +164,11 @@ class Matrix(Record):
         for where, text in other_workload_problems(self.axes, self.workloads):
             yield ("axes", *where), text
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether blocks have turned orders instead of shuffled ones (`order_trials`)."""
+        return False
+
     def override(
         self,
         *,

@@ -165,6 +165,7 @@ def make_plan(
             list(cells),
             {cell_id: matrix.repeats_of(cell) for cell_id, (_, cell) in cells.items()},
             matrix.seed,
+            in_turn=matrix.in_turn,
         ),
         seconds=seconds_per_trial(results, cells, account) if results else {},
     )
@@ -197,7 +198,11 @@ def _tasks(matrix: Matrix) -> dict[str, object]:
 
 
 def order_trials(
-    cell_ids: Sequence[str], repeats: int | Mapping[str, int], seed: int
+    cell_ids: Sequence[str],
+    repeats: int | Mapping[str, int],
+    seed: int,
+    *,
+    in_turn: bool = False,
 ) -> tuple[TrialRecord, ...]:
     """Randomised complete blocks: each holds every cell once that has a trial left, shuffled.
 
@@ -208,13 +213,21 @@ def order_trials(
         cell_ids: the cells.
         repeats: trials of each cell, or by its id.
         seed: of the shuffle.
+        in_turn: only the first block is shuffled, and each has the order of the one before from its
+            end. Both trials of a block of two cells then follow the same cell (A B, B A, A B), so
+            what a trial leaves to the next one cancels.
     """
     of_cell = dict.fromkeys(cell_ids, repeats) if isinstance(repeats, int) else repeats
     shuffler = random.Random(seed)  # noqa: S311 - an order that can be repeated, not a secret
     trials: list[TrialRecord] = []
+    ids: list[str] = []
     for block in range(1, max(of_cell.values(), default=0) + 1):
-        ids = [cell_id for cell_id in cell_ids if block <= of_cell[cell_id]]
-        shuffler.shuffle(ids)
+        left = [cell_id for cell_id in cell_ids if block <= of_cell[cell_id]]
+        if in_turn and ids:
+            left = [cell_id for cell_id in reversed(ids) if cell_id in left]
+        else:
+            shuffler.shuffle(left)
+        ids = left
         for cell_id in ids:
             trials.append(
                 TrialRecord(

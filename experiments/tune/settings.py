@@ -26,6 +26,7 @@ from experiments.planning.matrix import Matrix
 from experiments.planning.places import placed
 
 MOST_COMBINATIONS = 4096
+PAIR = 2
 
 
 class SettingsMatrix(Matrix):
@@ -36,6 +37,11 @@ class SettingsMatrix(Matrix):
     """
 
     settings: tuple[dict[str, Scalar], ...] = Field(default=(), exclude=True)
+
+    @property
+    def in_turn(self) -> bool:
+        """Two settings are measured in turn: neither follows the other more often than itself."""
+        return len(self.settings) == PAIR
 
     def cells(self, cluster: Cluster | None = None) -> tuple[Cell, ...]:
         """The cells of each setting, in their order, each once."""

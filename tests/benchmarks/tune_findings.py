@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from analysis.settings.judgement import judge
 from collect.search import Arm, Confirmation, TriedSetting, TuningResult
+from experiments.planning.plan import order_trials
 from experiments.tune.budget import usual_trials
 from experiments.tune.halving import Outcome, SearchBudget, halve
+from experiments.tune.settings import PAIR
 
 PAIRS = 10
 ATTEMPTS = 3
@@ -37,6 +39,8 @@ class World:
         drift: the same of what the machine does from trial to trial (autocorrelation 0.9).
         crashes: setting to the share of its trials that crash.
         is_bursty: one trial of ten is slowed down by half or more.
+        leaves: setting to the share by which it slows down the trial after it (heat, a cache).
+        lasts: the share of that which is left a trial later.
     """
 
     speeds: Sequence[float]
@@ -44,6 +48,8 @@ class World:
     drift: float = 0.0
     crashes: Mapping[int, float] = field(default_factory=dict)
     is_bursty: bool = False
+    leaves: Mapping[int, float] = field(default_factory=dict)
+    lasts: float = 0.0
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ class Machine:
 
     def __init__(self, world: World, rng: np.random.Generator) -> None:
         self._world, self._rng = world, rng
-        self._state = 0.0
+        self._state = self._left = 0.0
         self.trials = 0
 
     def trial(self, setting: int) -> tuple[float | None, int]:
@@ -87,38 +93,46 @@ class Machine:
         self._state = 0.9 * self._state + world.drift * rng.normal()
         slow = 1.5 + rng.pareto(1.5) if world.is_bursty and rng.random() < 0.1 else 1.0
         log = world.noise * rng.normal() + self._state
+        slow /= 1 - self._left
+        self._left = world.lasts * self._left + world.leaves.get(setting, 0.0)
         self.trials += 1
         return float(world.speeds[setting] * np.exp(log) / slow)
 
     def rung(self, number: int, settings: tuple[int, ...], trials: int) -> Outcome:
-        """A rung, block by block in random order."""
+        """A rung, block by block."""
         speeds: dict[int, dict[tuple[int, int], float]] = {setting: {} for setting in settings}
         crashes = dict.fromkeys(settings, 0)
         failed = {}
-        for block in range(1, trials + 1):
-            for setting in self._rng.permutation(settings).tolist():
-                speed, crashed = self.trial(setting)
-                crashes[setting] += crashed
-                if speed is None:
-                    failed[setting] = CRASH
-                else:
-                    speeds[setting][number, block] = speed
+        for block, setting in self._order(settings, trials):
+            speed, crashed = self.trial(setting)
+            crashes[setting] += crashed
+            if speed is None:
+                failed[setting] = CRASH
+            else:
+                speeds[setting][number, block] = speed
         causes = {setting: CRASH for setting, count in crashes.items() if count}
         return Outcome(f"rung-{number}", speeds, crashes, failed, causes)
 
     def pairs(self, best: int) -> Confirmation:
-        """The best setting and the default, in turn."""
+        """The best setting and the default, in turn; each is warmed up before its first trial."""
         speeds: dict[int, dict[int, float]] = {best: {}, 0: {}}
         crashes = {best: 0, 0: 0}
-        for block in range(1, PAIRS + 1):
-            for setting in self._rng.permutation([best, 0]).tolist():
-                speed, crashed = self.trial(setting)
-                crashes[setting] += crashed
-                if speed is not None:
-                    speeds[setting][block] = speed
+        for block, setting in self._order((best, 0), PAIRS):
+            if block == 1:
+                self._speed(setting)
+            speed, crashed = self.trial(setting)
+            crashes[setting] += crashed
+            if speed is not None:
+                speeds[setting][block] = speed
         return Confirmation(
             "pairs", PAIRS, *(self._arm(n, speeds[n], crashes[n]) for n in (best, 0))
         )
+
+    def _order(self, settings: tuple[int, ...], trials: int) -> Iterator[tuple[int, int]]:
+        """Block and setting of each trial, in the order of a real search."""
+        names, seed = {str(one): one for one in settings}, int(self._rng.integers(1 << 31))
+        for trial in order_trials(list(names), trials, seed, in_turn=len(settings) == PAIR):
+            yield trial.block, names[trial.cell_id]
 
     def _arm(self, setting: int, speeds: Mapping[int, float], crashes: int) -> Arm:
         cause = CRASH if crashes else None
@@ -210,9 +224,23 @@ def worlds() -> dict[str, World]:
         "alike, 2 settings": World(alike(2), 0.03),
         "one 1.1 times as fast, noise 5%, 2 settings": World(one_better(2, 1.1), 0.05),
         "one 1.1 times as fast, noise 5%, 4 settings": World(one_better(4, 1.1), 0.05),
+        **_leaving(),
         "alike, 48 settings": World(alike(48), 0.03),
         "ladder, 48 settings": World(ladder(48), 0.03),
     }
+    return found
+
+
+def _leaving() -> dict[str, World]:
+    """Worlds in which a trial slows down the one after it, or those after it."""
+    found = {}
+    for told, speeds in (("alike", alike(2)), ("one 1.1 times as fast", one_better(2, 1.1))):
+        for who in ("other", "default"):
+            for share, lasts in ((0.04, 0.0), (0.08, 0.0), (0.15, 0.0), (0.08, 0.5)):
+                name = f"{told}, the {who} slows the next by {share:.0%}"
+                name += f", {lasts:.0%} of it the one after" if lasts else ""
+                leaves = {int(who == "other"): share}
+                found[name] = World(speeds, 0.03, leaves=leaves, lasts=lasts)
     return found
 
 

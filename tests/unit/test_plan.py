@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -37,6 +38,32 @@ def test_the_order_is_random_and_the_seed_repeats_it() -> None:
 
     assert len(orders) > 15
     assert order_trials("abcd", 3, 7) == order_trials("abcd", 3, 7)
+
+
+def test_in_turn_each_of_two_cells_follows_each_equally_often() -> None:
+    for seed in range(6):
+        trials = order_trials("ab", 10, seed, in_turn=True)
+        ids = [trial.cell_id for trial in trials]
+        followed = Counter(itertools.pairwise(ids[1:]))
+
+        assert set(ids[:2]) == set(ids[2:4]) == {"a", "b"}
+        assert max(followed.values()) - min(followed.values()) <= 1
+        assert len(followed) == 4
+    assert len({order_trials("ab", 10, seed, in_turn=True)[0].cell_id for seed in range(20)}) == 2
+
+
+def test_both_trials_of_a_pair_in_turn_follow_the_same_cell() -> None:
+    ids = [trial.cell_id for trial in order_trials("ab", 10, 1, in_turn=True)]
+
+    before = [(ids[place - 1], ids[place]) for place in range(2, 20, 2)]
+    assert all(one == other for one, other in before)
+
+
+def test_in_turn_cells_may_end_before_others() -> None:
+    trials = order_trials("ab", {"a": 4, "b": 2}, 1, in_turn=True)
+
+    assert Counter(trial.cell_id for trial in trials) == {"a": 4, "b": 2}
+    assert len({trial.trial_id for trial in trials}) == 6
 
 
 def test_no_cell_is_always_first() -> None:

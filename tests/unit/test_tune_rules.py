@@ -357,3 +357,24 @@ def test_the_best_of_several_is_found_and_one_that_crashes_is_not() -> None:
     assert sound.claimed > 0.95
     assert frail.frail <= 0.02
     assert frail.best > 0.9
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_a_setting_that_slows_the_next_trial_makes_no_gain(who: int) -> None:
+    """In random order a trial follows the other setting three times as often as its own."""
+    same = simulate(World(alike(2), 0.01, leaves={who: 0.15}), RUNS)
+    faster = simulate(World(one_better(2, 1.1), 0.01, leaves={who: 0.08}), RUNS)
+
+    assert same.false <= 0.05
+    assert faster.claimed > 0.95
+
+
+def test_two_settings_are_measured_in_turn_and_more_in_random_order() -> None:
+    settings = [{"threads": count} for count in (0, 1, 2)]
+    pair, more = (
+        matrix_of(asked("llama.cpp"), chosen, title="", repeats=2, seed=1)
+        for chosen in (settings[:2], settings)
+    )
+
+    assert pair.in_turn
+    assert not more.in_turn
