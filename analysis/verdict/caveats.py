@@ -12,7 +12,7 @@ from analysis.cells.series import Series, subject
 from analysis.statistics.stats import FEWEST, range_coverage
 from analysis.text.sentence import Sentence, capital, say, together
 from analysis.text.wording import bare, count, listing, nodes, percent, plural
-from analysis.verdict.scaling_text import thrown_away
+from analysis.verdict.scaling_text import has_survivors, thrown_away
 from core.errors import HerdError
 from core.record import Scalar
 from models.catalogue import load_catalogue
@@ -70,6 +70,7 @@ BETTER_TRIES = (
     "{thrown}: every figure is of the attempts that counted, so it shows the cluster at its better "
     "tries."
 )
+NONE_SUCCEEDED = "{thrown}: no attempt succeeded there, so those cells have no figure."
 FEW = "{coverage}. Below {fewest} trials no cell is called faster or slower: plan {fewest} or more."
 FEW_ARE_LEFT = (
     "{coverage}. Below {fewest} trials no cell is called faster or slower. As many were planned: "
@@ -78,6 +79,10 @@ FEW_ARE_LEFT = (
 FEW_SO_FAR = (
     "{coverage}. Below {fewest} trials no cell is called faster or slower. As many were planned, "
     "and some are pending."
+)
+FEW_OF_BOTH = (
+    "{coverage}. Below {fewest} trials no cell is called faster or slower. As many were planned: "
+    "some are pending, others failed (see what did not work)."
 )
 FROM_ONE = "the speed of {cells} is from one trial, without a range"
 FROM_FEW = (
@@ -298,7 +303,7 @@ def _thrown(all_series: Sequence[Series]) -> list[str]:
         return []
     told, several = thrown_away(cells), len(hit) > 1
     where = say(IN_CELLS, what=told, hit=len(hit), cells=len(cells)) if several else told
-    return [say(BETTER_TRIES, thrown=where)]
+    return [say(BETTER_TRIES if has_survivors(cells) else NONE_SUCCEEDED, thrown=where)]
 
 
 def _timed(all_series: Sequence[Series]) -> list[int]:
@@ -321,8 +326,8 @@ def _few(all_series: Sequence[Series]) -> list[str]:
     short = [cell for cell in timed if len(cell.by_block(DECODE)) < FEWEST]
     template = FEW
     if all(cell.planned >= FEWEST for cell in short):
-        is_pending = any(cell.counts["pending"] for cell in short)
-        template = FEW_SO_FAR if is_pending else FEW_ARE_LEFT
+        left = sum(bool(cell.counts["pending"]) for cell in short)
+        template = {0: FEW_ARE_LEFT, len(short): FEW_SO_FAR}.get(left, FEW_OF_BOTH)
     return [say(template, coverage=capital(listing(told)), fewest=count(FEWEST))]
 
 

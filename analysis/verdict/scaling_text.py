@@ -23,6 +23,7 @@ from analysis.text.wording import (
 )
 
 SURVIVORS = "in the attempts that counted, {clause}; {thrown}, in no figure"
+ALL_FAILED = "{clause}; {thrown}, in no figure"
 COUNTED = "in the attempts that counted, {clause}"
 WITH_REASON = "{what} ({why})"
 ONE_THROWN = "{thrown} of {attempts}{where} was thrown away"
@@ -80,14 +81,24 @@ def scaling_clause(scaling: Scaling, about: str, margin: str, *, brief: bool = F
         clause = together([_gain(scaling, about), *_beyond(scaling, margin)], "; ")
     else:
         clause = _no_gain(scaling, others, about, margin, brief=is_short)
-    if thrown := thrown_away(scaling.series.cells):
-        clause = (
-            say(COUNTED, clause=clause)
-            if is_short
-            else say(SURVIVORS, clause=clause, thrown=thrown)
-        )
+    clause = _of_survivors(scaling.series.cells, clause, is_short=is_short)
     why = _why_base(scaling)
     return say(WITH_REASON, what=clause, why=why) if why else clause
+
+
+def _of_survivors(cells: Sequence[CellResult], clause: str, *, is_short: bool) -> str:
+    """Say with a clause that attempts were thrown away; nothing else where none were."""
+    thrown = thrown_away(cells)
+    if not thrown:
+        return clause
+    if not has_survivors(cells):
+        return clause if is_short else say(ALL_FAILED, clause=clause, thrown=thrown)
+    return say(COUNTED if is_short else SURVIVORS, clause=clause, thrown=thrown)
+
+
+def has_survivors(cells: Sequence[CellResult]) -> bool:
+    """Whether a figure is of a cell some of whose attempts were thrown away."""
+    return any(cell.attempts.thrown and cell.is_measured for cell in cells)
 
 
 def leaves_out(scaling: Scaling) -> bool:

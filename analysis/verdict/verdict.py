@@ -104,10 +104,23 @@ def verdict_of(
             *same_text(all_series),
         ),
         caveats=caveats_of(all_series, is_lab=is_lab, has_speed=has_speed, pending=pending),
-        reservations=reservations_of(
-            all_series, is_lab=is_lab, has_speed=has_speed, pending=pending
+        reservations=tuple(
+            told
+            for told in reservations_of(
+                all_series, is_lab=is_lab, has_speed=has_speed, pending=pending
+            )
+            if not _is_of_each_series(told, headline, all_series)
         ),
     )
+
+
+def _is_of_each_series(told: str, headline: str, all_series: Sequence[Series]) -> bool:
+    """Whether a headline has what was thrown away of each series, and not of all together."""
+    each = [thrown for series in all_series if (thrown := thrown_away(series.cells))]
+    if not each or told in headline:
+        return False
+    every = thrown_away([cell for series in all_series for cell in series.cells])
+    return told == every and all(thrown in headline for thrown in each)
 
 
 def _sentence(clause: str) -> Sentence:

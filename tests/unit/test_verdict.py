@@ -262,12 +262,26 @@ def test_attempts_of_a_cell_without_a_good_one_are_counted_with_the_others() -> 
     assert told in found.caveats[0]
     assert told in found.reservations
 
+    assert found.headline.startswith("Two nodes are 2.00"), "all attempts of these cells counted"
+    assert "better tries" not in " ".join(found.caveats)
+
     two = next(cell.cell_id for cell in run.cells if cell.params["nodes"] == 2)
     once = {"trial_id": f"{two}-r1", "attempt": 2, "outcome": "invalid", "cause": "it swapped"}
     attempts = pd.concat([tables.attempts, pd.DataFrame([once])])
     told = thrown_away(cell_results(run, tables.trials, attempts))
     worst = "12 of 12 on four nodes (worker on pi4: killed by signal 9; …)"
     assert told == f"13 of 25 attempts were thrown away, {worst}", "the cause is that of the worst"
+
+
+def test_what_a_series_of_several_lost_is_said_once() -> None:
+    outcomes = {(engine, n): steady(100 * n, 6) for engine in (DLLAMA, LLAMA) for n in (1, 2)}
+    run, tables = make_frames(
+        {**outcomes, (DLLAMA, 2): ["failed"] * 6, (DLLAMA, 4): steady(300, 6)}
+    )
+    series = series_of(cell_results(run, tables.trials, tables.attempts))
+    found = verdict_of(series, scalings_of(series), {"done": 24, "failed": 6}, is_lab=False)
+    assert found.spoken.count("were thrown away") == 1
+    assert any("with distributed-llama were thrown away" in caveat for caveat in found.caveats)
 
 
 def test_of_cells_that_are_alike_in_nodes_the_one_that_lost_most_is_named_by_the_rest() -> None:
@@ -393,6 +407,12 @@ def test_what_was_planned_and_lost_is_said_once_and_not_to_be_planned_again() ->
     assert few.endswith("As many were planned: see what did not work.")
     [*_, few] = verdict({(DLLAMA, 1): [*steady(100, 5), "pending"]}).caveats
     assert few.endswith("As many were planned, and some are pending.")
+    lost_and_pending = {
+        (DLLAMA, 1): [100.0, *["failed"] * 7],
+        (DLLAMA, 2): [200.0, *["pending"] * 7],
+    }
+    [*_, few] = verdict(lost_and_pending).caveats
+    assert few.endswith("some are pending, others failed (see what did not work).")
     (laws,) = [section for section in sections_of(study) if section.anchor == "laws"]
     said = " ".join(block.text for block in blocks_in(laws) if isinstance(block, Prose))
     assert "only one had enough trials" in said
