@@ -25,7 +25,13 @@ HIDDEN = "hidden"
 MOST_MISTAKES = 20
 """The limit of mistakes reported for one file."""
 LONGEST_SHOWN = 80
-_PLAIN = dict.fromkeys(("bool_type", "bool_parsing"), "give true or false")
+_PLAIN = {
+    **dict.fromkeys(("bool_type", "bool_parsing"), "give true or false"),
+    **dict.fromkeys(("int_type", "int_parsing"), "give a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "give a number"),
+    "too_short": "it has too few values, give at least {min_length}",
+    "too_long": "it has too many values, give at most {max_length}",
+}
 """What pydantic says about the program, for the writer of a file."""
 UNQUOTED = "YAML reads plain yes, no, on and off as true and false: put the word in quotes."
 
@@ -80,7 +86,8 @@ def _describe(
     elif detail["type"] in ("model_type", "dict_type"):
         wrong, right = f"`{where}` must be a mapping (lines of `key: value`)", ""
     else:
-        message = _PLAIN.get(detail["type"], detail["msg"].removeprefix("Value error, "))
+        plain = _PLAIN.get(detail["type"], "").format_map(detail.get("ctx", {}))
+        message = plain or detail["msg"].removeprefix("Value error, ")
         given = detail["input"]
         can_be_shown = isinstance(given, str | int | float | bool) and detail["type"] != HIDDEN
         shown = f" (`{one_line(str(given), LONGEST_SHOWN)}`)" if can_be_shown else ""

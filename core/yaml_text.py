@@ -30,8 +30,9 @@ MOST_DEPTH = 50
 LONGEST_VALUE = 100
 """Characters of a number, a date or any other value that is not text."""
 LARGEST_WHOLE = 2**63
-_ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|.*:.*")
-"""Octal (`010` is 8) and of base 60 (`1:30` is 90), as YAML 1.1 has it and 1.2 does not."""
+_ODD_NUMBER = re.compile(r"[-+]?0[0-9_]+|[-+]?0[bx].*|.*:.*")
+"""Octal (`010` is 8), of base 60 (`1:30` is 90), binary and hexadecimal (`0x1`, where a person
+may mean none times one)."""
 _PREFIX = "tag:yaml.org,2002:"
 _TEXT_TAG = f"{_PREFIX}str"
 _TRUTH_TAG = f"{_PREFIX}bool"
@@ -85,16 +86,17 @@ class _Loader(_Base):  # type: ignore[misc] # PyYAML has no types
             value = super().construct_object(node, deep)
         except _UNREADABLE:
             raise _unfit(node, f"is not a valid {node.tag.removeprefix(_PREFIX)}") from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise _unfit(node, "is not a finite number")
+        if isinstance(value, int) and not -LARGEST_WHOLE <= value < LARGEST_WHOLE:
+            raise _unfit(node, "is too large a number")
         if (
             isinstance(value, int | float)
             and not isinstance(value, bool)
             and _ODD_NUMBER.fullmatch(node.value)
         ):
-            raise _unfit(node, f"is read as {value}, which is rarely intended: write that number")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise _unfit(node, "is not a finite number")
-        if isinstance(value, int) and not -LARGEST_WHOLE <= value < LARGEST_WHOLE:
-            raise _unfit(node, "is too large a number")
+            right = "write that number, or quotes around it"
+            raise _unfit(node, f"is read as {value}, which is rarely intended: {right}")
         return value
 
 

@@ -51,15 +51,28 @@ PLACE_AXES: tuple[Axis, ...] = (DEVICE_AXIS, GROUP_AXIS, ON_AXIS, GROUPS_AXIS, *
 
 LONGEST_VALUE = 1000
 """Characters of a value, except names of machines, which have another limit."""
+LONGEST_NAMES = 4000
+"""Characters of a value with names of machines: what a run keeps of one."""
 ZERO_MEANS = {"threads": "the node's cores", "context": "the model's own"}
 """Axes of counts that stand for something of the machine or the model where they are 0."""
 
 
+NO_VALUE = "each value of an axis must be a word or a number: `[first, second]`"
+
+
 def _as_list(value: object) -> object:
-    """One value is a list of one. Raises ValueError where one is empty, a list or a mapping."""
+    """One value is a list of one. Raises ValueError where one is none that a run can keep."""
     values = value if isinstance(value, list | tuple) else [value]
-    if any(one is None or isinstance(one, list | tuple | dict) for one in values):
-        raise ValueError("each value of an axis must be a word or a number: `[first, second]`")
+    for one in values:
+        if not isinstance(one, bool | int | float | str):
+            raise ValueError(NO_VALUE)  # noqa: TRY004 - for pydantic
+        if isinstance(one, int) and abs(one) > LARGEST_COUNT:
+            raise ValueError(f"{one} is too large: give a number up to {LARGEST_COUNT}")
+        if isinstance(one, str) and len(one) > LONGEST_NAMES:
+            raise ValueError(
+                f"a value has {len(one)} characters: give at most {LONGEST_NAMES} of names of "
+                f"machines, and {LONGEST_VALUE} of anything else"
+            )
     return values
 
 

@@ -21,6 +21,7 @@ from experiments.engines.base import (
 )
 from experiments.engines.common import taking_part
 from experiments.fleet.cluster import CLUSTER, Cluster
+from experiments.planning.axes import LONGEST_NAMES
 from experiments.planning.matrix import Matrix
 from experiments.planning.named import where_named
 
@@ -56,10 +57,10 @@ def refuse_unknown_machines(matrix: Matrix, cells: Sequence[Cell], cluster: Clus
     for on, where in named:
         _require_there(on.split(PLUS), where, list(there), f"the inventory's group {CLUSTER}")
     for cell in cells:
-        if len(str(cell.params.get(ON_AXIS.name, ""))) > LONGEST_NAMED:
+        if len(str(cell.params.get(ON_AXIS.name, ""))) > LONGEST_NAMES:
             raise HerdError(
                 f"{_where_named(matrix, cell, ON_AXIS)}: a cell names {cell.nodes} nodes, whose "
-                f"names have more than the {LONGEST_NAMED} characters that a run keeps of a "
+                f"names have more than the {LONGEST_NAMES} characters that a run keeps of a "
                 "value. Name fewer, or limit the cells to a smaller group."
             )
         if cell.on:
@@ -69,8 +70,6 @@ def refuse_unknown_machines(matrix: Matrix, cells: Sequence[Cell], cluster: Clus
 
 
 _WORDS = (FIRST, EACH, EACH_ROOT)
-LONGEST_NAMED = 4000
-"""Characters of all names of a cell's nodes together."""
 
 
 def _refuse_ambiguous(names: Iterable[str]) -> None:

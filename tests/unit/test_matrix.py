@@ -83,10 +83,15 @@ def test_constraints_that_leave_nothing_are_an_error(tmp_path: Path) -> None:
         ("nodes: [1, 2]", "nodes: ~", 6, "invalid `axes.nodes`", "must be a word or a number"),
         ("nodes: [1, 2]", "nodes: [1, ~]", 6, "invalid `axes.nodes`", "a word or a number"),
         ("nodes: [1, 2]", "nodes: [0]", 6, "invalid value 0 for axis nodes", "at least 1"),
+        ("nodes: [1, 2]", "nodes: []", 6, "invalid `axes.nodes`", "give at least 1."),
+        ("nodes: [1, 2]", "nodes: [2001-01-01]", 6, "`axes.nodes`", "a word or a number"),
+        ("nodes: [1, 2]", "nodes: [9007199254740993]", 6, "too large", "up to 9007199254740992"),
+        ("nodes: [1, 2]", f"on: [{'pi1+' * 1200}pi1]", 6, "4803 characters", "at most 4000"),
+        ("nodes: [1, 2]", "groups: [0x1]", 6, "`0x1` is read as 1", "or quotes around it"),
         ("[true, false]", "[1]", 7, "invalid value 1 for axis net_turbo", "true or false"),
         ("stories15m", "storis15m", 5, "storis15m", "stories15m"),
         ("repeats: 3", "repeets: 3", 9, "unknown key `repeets`", "`repeats`"),
-        ("repeats: 3", "repeats: none", 9, "invalid `repeats`", "valid integer"),
+        ("repeats: 3", "repeats: none", 9, "invalid `repeats`", "give a whole number"),
         ("prompt_tokens", "promt_tokens", 2, "unknown key `promt_tokens`", "`prompt_tokens`"),
         ("repeats: 3", "equivalence_margin: 3 %", 9, "invalid `equivalence_margin`", "0.03 is 3 %"),
         ("repeats: 3", "equivalence_margin: 0", 9, "(`0`)", "greater than 0"),
@@ -104,6 +109,7 @@ def test_a_mistake_is_told_with_its_line_and_what_would_be_right(
     assert f"study.yml, line {line}: " in message
     assert wrong in message
     assert right in message
+    assert len(message.splitlines()) == 1, "one mistake is one line"
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -101,6 +101,8 @@ def test_a_long_text_repeated_by_aliases_counts_as_often_as_it_stands_there(tmp_
         ),
         ("values: [-0_17]\n", "`-0_17` is read as -15"),
         ("values: [1:30]\n", "`1:30` is read as 90, which is rarely intended"),
+        ("values: [0x10]\n", "`0x10` is read as 16, which is rarely intended"),
+        ("values: [-0b1_1]\n", "`-0b1_1` is read as -3"),
         ("values: [1:30.5]\n", "`1:30.5` is read as 90.5"),
         ("title: no\n", "valid string. YAML reads plain yes, no, on and off as true and false"),
         ("values: [0b]\n", "invalid `values.0` (`0b`)"),
