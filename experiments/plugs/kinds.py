@@ -18,6 +18,9 @@ from experiments.plugs.http import DEADLINE_S, PlugAnswer, PlugError, get
 MOST_WATTS = 25_000.0
 """More than any plug carries."""
 MOST_J = 1e15
+EXPONENTS = range(-400, 4)
+"""Of the last digit that a number is written with: those of numbers that a processor has, and up to
+a kilowatt-hour in watt-hours."""
 OK, UNAUTHORISED, FORBIDDEN, NOT_FOUND = 200, 401, 403, 404
 REDIRECTS = range(300, 400)
 Figures = tuple[object, object]
@@ -208,8 +211,7 @@ def _figure(what: str, value: object, most: float) -> tuple[float, float]:
     if not isinstance(value, Decimal):
         # What it says instead is not repeated: a plug knows the password.
         raise PlugError(f"its {what} is no number")
-    number = float(value)
-    if not 0 <= number <= most:
+    number, exponent = float(value), value.as_tuple().exponent
+    if not 0 <= number <= most or exponent not in EXPONENTS:
         raise PlugError(f"its {what} is impossible: {value:.6g}")
-    exponent = value.as_tuple().exponent
-    return number, float(Decimal(1).scaleb(exponent if isinstance(exponent, int) else 0))
+    return number, float(Decimal(1).scaleb(int(exponent)))

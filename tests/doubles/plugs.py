@@ -348,5 +348,7 @@ CHANGED: dict[str, Callable[[str], str]] = {
     "null": power_as("null"),
     "absurd": power_as("9999999"),
     "long": power_as("1" * 5000),
+    "tiny": power_as("1e-9999999999"),
+    "rounded": power_as("0e300"),
 }
 FAULTS = (*RAW, *CONTENTS, *CHANGED)
