@@ -103,6 +103,15 @@ class Noise:
         return tuple(one for one in self.twice if one.is_apart)
 
     @property
+    def alone(self) -> dict[str, str]:
+        """Name of each cell of which one arm was measured to the arm that was not."""
+        return {
+            name_of(series, cell, self.arms): SECOND if cell.is_measured else FIRST
+            for series, cell, other in both_arms(self.arms)
+            if cell.is_measured != other.is_measured
+        }
+
+    @property
     def frame(self) -> pd.DataFrame:
         """`noise-arms.csv`: a row a cell and quantity, ratios of arm a to arm b."""
         return pd.DataFrame([_row(one) for one in self.twice], columns=list(COLUMNS))

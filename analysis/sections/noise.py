@@ -20,7 +20,7 @@ CAPTION = "Identical arms"
 READ = (
     "Each cell was measured as two arms, which are the same in everything. Ratios are of arm a to "
     "arm b, paired by block. All rows are corrected together (Holm), apart from the comparisons of "
-    "the rest of the report. Arm b is in no other section."
+    "the rest of the report. No other section has a speed of arm b."
 )
 NOTHING_YET = "No cell has a speed of both arms yet."
 

@@ -30,6 +30,8 @@ ALIKE = (
     "Neighbouring blocks are alike (correlation {alike} in {what}): something lasts over several "
     "blocks and affects one arm only. The floor allows for it."
 )
+ALONE = "Nothing is known of the noise of {cells}."
+ALONE_ONE = "{name} (arm {arm} has no trial that is done)"
 QUIET = "No comparison of identical arms found a difference."
 BROKEN = (
     "Identical arms differ: {cells}. Blocks do not cancel what changes on this cluster, so do not "
@@ -59,6 +61,9 @@ def noise_sentences(noise: Noise) -> Iterator[Sentence]:
         yield say(TOO_FEW)
     if noise.twice and not noise.broken and any(one.compared.is_tried for one in noise.twice):
         yield say(QUIET)
+    if alone := noise.alone:
+        told = [say(ALONE_ONE, name=name, arm=arm) for name, arm in alone.items()]
+        yield say(ALONE, cells=listing(told))
     if noise.texts:
         yield _texts(noise.texts)
 

@@ -165,6 +165,11 @@ def test_a_failed_second_arm_is_among_what_did_not_work() -> None:
     assert study.counts["failed"] == 6
     failures = list(cells.sections(study))[1]
     assert "arm b" in str(failures)
+    assert study.noise is not None
+    *_, told = noise_sentences(study.noise)
+    who = "distributed-llama on one node (arm b has no trial that is done)"
+    assert told == f"Nothing is known of the noise of {who}."
+    assert not any("Nothing is known" in one for one in noise_sentences(noisy().noise))
 
 
 def test_identical_arms_that_differ_are_said_loudly() -> None:
