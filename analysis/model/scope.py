@@ -26,6 +26,10 @@ WORST_ERROR = 0.25
 """Relative error of a cell that the fit saw, from which the formula does not describe it."""
 UNLIKELY = 0.05
 """Chance of a coverage so low, were the intervals right, below which a fit is refused."""
+MOST_SHOWN = 10.0
+"""Relative error above which a larger one says no more."""
+LEAST_CHANCE = 0.001
+"""Of those that are printed as a number."""
 
 TOO_FEW = (
     "No fit: {cells} on {counts}. At least three numbers of nodes are needed to see whether the "
@@ -39,6 +43,7 @@ UNCOVERED = (
     "Refused: the 90 % intervals hold {covered} of {cells} that were left out; were they right, "
     "so few would be a chance of {chance}."
 )
+HARDLY_ANY = "less than 0.1 %"
 SLOW_END = (
     "Refused: {model} takes {measured} ms on {nodes}. By the cells with fewer nodes it would be "
     "{predicted} ms ({low} to {high}). A machine or a link that takes part only there may be slow, "
@@ -46,8 +51,7 @@ SLOW_END = (
     "[each, first]`), and the links by `fab probe`."
 )
 ODD_TOTAL = (
-    "Refused: {cell} takes {measured} ms. All coefficients that fit the other cells give about "
-    "{fitted} ms there."
+    "Refused: {cell} takes {measured} ms, and the fit to all cells gives about {fitted} ms there."
 )
 ODD_SYNC = (
     "Refused: the time for synchronising {model} does not follow from steps and bytes: {series}. "
@@ -110,12 +114,14 @@ def _refusals(fit: CostFit) -> Iterator[Sentence]:
     yield from _slow_end(fit)
     if fit.median_error > MOST_ERROR:
         is_close = percent(fit.median_error) == percent(MOST_ERROR)
-        error = f"{100 * fit.median_error:.2f} %" if is_close else percent(fit.median_error)
+        shown = percent(min(fit.median_error, MOST_SHOWN))
+        error = f"{100 * fit.median_error:.2f} %" if is_close else shown
         yield say(ERRS, cells=cells, error=error, most=percent(MOST_ERROR))
     chance = chance_of_coverage(fit)
     if chance < UNLIKELY:
         covered = sum(one.is_covered for one in fit.left_out)
-        yield say(UNCOVERED, covered=covered, cells=cells, chance=percent(chance))
+        told = say(HARDLY_ANY) if chance < LEAST_CHANCE else percent(chance)
+        yield say(UNCOVERED, covered=covered, cells=cells, chance=told)
 
 
 def chance_of_coverage(fit: CostFit) -> float:

@@ -156,6 +156,8 @@ def _cell_lines(plan: Plan, pilots: Mapping[str, Pilot], precision: float) -> It
         name, pilot = plan.label(cell), pilots.get(cell.cell_id)
         if not isinstance(plan.by_id[cell.cell_id].workload, Benchmark):
             yield f"  {name}: not a benchmark; --precision is about its tokens/s"
+        elif cell.unavailable is not None:
+            yield f"  {name}: it cannot run"
         elif pilot is None:
             yield f"  {name}: no pilot"
         elif len(pilot.rates) < LEAST_PILOT:
@@ -174,6 +176,8 @@ def _advice(plan: Plan, pilots: Mapping[str, Pilot], precision: float) -> list[s
         for cell in plan.cells
         if cell.unavailable is None and isinstance(plan.by_id[cell.cell_id].workload, Benchmark)
     ]
+    if not known:
+        return ["No cell with a speed can run."]
     if any(len(rates) < LEAST_PILOT for rates in known):
         return ["To measure a pilot:", f"  {commands.fab('run-matrix', *flags)}"]
     needs = [repeats_for(rates, precision) for rates in known]

@@ -91,6 +91,17 @@ def test_a_published_cell_that_the_engine_cannot_have_measured_is_refused(
     assert reason in cells.refusal
 
 
+def test_a_table_in_another_unit_is_refused_without_absurd_figures() -> None:
+    [table] = [one for one in load_publications() if "5 8 GB, switch" in one.machines]
+    rows = [Timing(model=one.model, nodes=one.nodes, total_ms=one.total_ms / 1e6)
+            for one in table.timings]  # fmt: skip
+    found = cells_of(table.model_copy(update={"timings": tuple(rows)}))
+    told = " ".join(fit_judged(found.observations, table.version).refusals)
+    assert "the fit to all cells gives about" in told
+    assert "half are off by more than 1000 %" in told
+    assert "a chance of less than 0.1 %" in told
+
+
 @pytest.mark.parametrize("distort", [incast, throttled], ids=lambda one: str(one.__name__))
 def test_what_the_formula_does_not_have_is_refused(distort: object) -> None:
     refused = [not fit_judged(made(seed, distort=distort)[1]).holds for seed in range(5)]

@@ -166,8 +166,12 @@ def test_the_pilot_that_is_advised_is_of_the_same_cells(tmp_path: Path) -> None:
     for noise, flags in ((True, ("--nodes", "1", "--noise")), (False, ("--nodes", "1"))):
         asked = scripted_run.matrix(noise=noise, flags=("--nodes", "1"))
         plan = make_plan(asked, scripted.cluster(3), tmp_path)
-        words = precision_lines(plan, {}, 0.03)[-1].partition(" run-matrix ")[2].split()
-        assert words == [*flags, "--until", "3%"]
+        [*_, told] = precision_lines(plan, {}, 0.03)
+        assert told == "No cell with a speed can run.", "so nothing is advised"
+        cells = tuple(cell.model_copy(update={"unavailable": None}) for cell in plan.cells)
+        [*_, pilot, told] = precision_lines(replace(plan, cells=cells), {}, 0.03)
+        assert pilot == "To measure a pilot:"
+        assert told.partition(" run-matrix ")[2].split() == list(flags)
 
 
 def test_the_command_that_is_advised_can_reach_the_precision(tmp_path: Path) -> None:
