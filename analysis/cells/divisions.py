@@ -12,7 +12,7 @@ from analysis.cells.cells import CellResult
 from analysis.cells.family import Compared, Family, Pair, Side
 from analysis.cells.labels import GROUPS, users_at_once
 from analysis.cells.scaling import DECODE
-from analysis.cells.series import Series, thing
+from analysis.cells.series import Series, engine_named, thing
 from analysis.statistics.stats import Estimate, estimate, paired_ratio
 from collect.labels import deployments
 
@@ -27,9 +27,9 @@ LEAST_OVERLAP = 0.05
 OF_ALL = "tokens/s of all"
 """What is compared, as `comparisons.csv` calls it."""
 COLUMNS = (
-    "model", "weights", "engine", "groups", "deployments", "nodes_of_each", "trials", "one_user",
-    "one_user_low", "one_user_high", "slowest", "all", "all_low", "all_high", "over_window",
-    "overlap",
+    "model", "weights", "engine", "series", "groups", "deployments", "nodes_of_each", "trials",
+    "one_user", "one_user_low", "one_user_high", "slowest", "all", "all_low", "all_high",
+    "over_window", "overlap",
 )  # fmt: skip
 
 
@@ -120,13 +120,15 @@ def compared_with(one: Division, other: Division, family: Family) -> Compared | 
     return family.find(OF_ALL, one.cell.record.cell_id, other.cell.record.cell_id)
 
 
-def division_frame(groups: Iterable[Iterable[Division]]) -> pd.DataFrame:
+def division_frame(
+    groups: Iterable[Iterable[Division]], all_series: Sequence[Series]
+) -> pd.DataFrame:
     """Return the table of the section: a row a division."""
-    rows = [_row(one) for group in groups for one in group]
+    rows = [_row(one, all_series) for group in groups for one in group]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(one: Division) -> dict[str, object]:
+def _row(one: Division, all_series: Sequence[Series]) -> dict[str, object]:
     user, every = one.one_user, one.of_all
     slowest, window = (one.cell.estimate(name) for name in (SLOWEST_RATE, WINDOW_RATE))
     number, _, size = str(one.series.params[GROUPS]).partition("x")
@@ -134,6 +136,7 @@ def _row(one: Division) -> dict[str, object]:
         "model": one.series.model,
         "weights": one.series.weights,
         "engine": one.series.engine,
+        "series": engine_named(one.series, all_series, without=(GROUPS,)),
         "groups": one.words,
         "deployments": int(number),
         "nodes_of_each": int(size),

@@ -12,8 +12,8 @@ from analysis.cells.divisions import (
     divisions_of,
 )
 from analysis.cells.family import Claim, Compared
-from analysis.cells.labels import GROUPS, named_by, varying_axes
-from analysis.cells.series import Series
+from analysis.cells.labels import GROUPS
+from analysis.cells.series import engine_named
 from analysis.cells.tabulate import frame_table
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say
@@ -33,8 +33,9 @@ APART = (
     "had ended or not begun."
 )
 HARDLY = (
-    "With {division}, they hardly generated at the same time ({overlap} of the window), so what "
-    "they make together was not measured: let them generate more tokens."
+    "For {model} ({weights}) with {who}, {division}: they hardly generated at the same time "
+    "({overlap} of the window), so what they make together was not measured. Let them generate "
+    "more tokens."
 )
 READ = (
     "One user: tokens/s of the median deployment. All: the speeds of all added up, each over the "
@@ -46,9 +47,9 @@ NOT_KEPT = "Of several deployments at once, the times of single tokens are not i
 ENOUGH = 0.8
 """Share of the window from which deployments count as at the same time."""
 SHOWN = {
-    "model": "Model", "engine": "Engine", "groups": "Deployments", "trials": "Trials",
-    "one_user": "One user", "slowest": "Slowest", "all": "All", "over_window": "Over the window",
-    "overlap": "At once",
+    "model": "Model", "weights": "Weights", "series": "Engine", "groups": "Deployments",
+    "trials": "Trials", "one_user": "One user", "slowest": "Slowest", "all": "All",
+    "over_window": "Over the window", "overlap": "At once",
 }  # fmt: skip
 
 
@@ -58,7 +59,7 @@ def sections(study: Study) -> Iterator[Section]:
     if not groups:
         return
     said = tuple(sentence for group in groups for sentence in _sentences(study, group))
-    frame = division_frame(groups)
+    frame = division_frame(groups, study.on_nodes)
     shown = frame_table(frame, SHOWN, percents=("overlap",))
     table = Tabled(CAPTION, shown, (say(READ), say(NOT_KEPT)), File("several-at-once", frame))
     yield Section("several", say(TITLE), (Prose(said), table), say(MENU))
@@ -68,15 +69,18 @@ def _sentences(study: Study, group: Sequence[Division]) -> Iterator[Sentence]:
     measured = [one for one in group if one.one_user]
     for one in measured:
         overlap = one.overlap or 0.0
+        named: dict[str, str] = {
+            "model": one.series.model,
+            "weights": one.series.weights,
+            "who": engine_named(one.series, study.on_nodes, without=(GROUPS,)),
+            "division": one.words,
+        }
         if not one.of_all:
-            yield say(HARDLY, division=one.words, overlap=percent(overlap))
+            yield say(HARDLY, **named, overlap=percent(overlap))
             continue
         yield say(
             MADE,
-            model=one.series.model,
-            weights=one.series.weights,
-            who=_who(one, study.on_nodes),
-            division=one.words,
+            **named,
             one=interval(one.one_user, brief=True),
             every=interval(one.of_all, brief=True),
         )
@@ -102,15 +106,3 @@ def _these(one: Division) -> str:
     number, _, size = str(one.series.params[GROUPS]).partition("x")
     template = "{n} {times} {size} node" if size == "1" else "{n} {times} {size} nodes"
     return say(template, n=number, times=TIMES, size=size)
-
-
-def _who(one: Division, all_series: Sequence[Series]) -> str:
-    """The engine, with what else distinguishes the series from others."""
-    fixed = ("engine", "model", "weights", GROUPS)
-    varying = varying_axes(other.params for other in all_series)
-    extra = named_by(one.series.params, [axis for axis in varying if axis not in fixed])
-    return (
-        say("{engine} ({extra})", engine=one.series.engine, extra=extra)
-        if extra
-        else one.series.engine
-    )

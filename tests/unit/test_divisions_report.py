@@ -14,6 +14,7 @@ from analysis.text.wording import DASH, TIMES
 from core.record import Scalar
 from tests.doubles.gpu_run import around
 from tests.doubles.run_frames import Outcome, make_frames
+from tests.doubles.shared_kinds import study_of_kind
 from tests.unit.test_additions import page_of, sentences
 
 LLAMA = "llama.cpp"
@@ -74,10 +75,18 @@ def test_divisions_are_compared_by_what_all_make_together(study: Study) -> None:
 
 
 def test_what_is_said_is_in_the_file(study: Study) -> None:
-    frame = division_frame(divisions_of(study.on_nodes))
+    frame = division_frame(divisions_of(study.on_nodes), study.on_nodes)
     assert frame["all"].round(1).tolist() == [19.5, 12.0, 7.0]
     assert frame["one_user"].round(2).tolist() == [5.0, 6.0, 7.0]
     assert frame["deployments"].tolist() == [4, 2, 1]
+
+
+def test_rows_that_differ_in_another_axis_say_so() -> None:
+    study = study_of_kind("machines and prompts and groups and noise")
+    frame = division_frame(divisions_of(study.on_nodes), study.on_nodes)
+    assert len(frame) > 1
+    assert not frame[["model", "weights", "series", "groups"]].duplicated().any()
+    assert "llama.cpp (desk+pi1+pi2, a prompt of 16 tokens)" in set(frame["series"])
 
 
 def test_a_window_in_which_few_ran_together_is_said() -> None:
@@ -99,7 +108,10 @@ def test_nothing_is_claimed_that_was_not_found() -> None:
 def test_a_cell_without_figures_is_in_the_table_and_in_no_sentence() -> None:
     study = divided({"4x1": ["failed"] * 6, "1x4": around(7.0)}, SUM)
     assert "4 at once, each of 1 node: one user" not in text(study)
-    assert division_frame(divisions_of(study.on_nodes))["all"].isna().tolist() == [True, False]
+    assert division_frame(divisions_of(study.on_nodes), study.on_nodes)["all"].isna().tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_divisions_are_no_series_over_nodes(study: Study) -> None:
@@ -124,7 +136,7 @@ def test_of_deployments_that_were_at_work_one_after_another_no_sum_is_said() -> 
 def test_such_a_sum_is_in_no_table_chart_or_comparison_either() -> None:
     speeds = {"4x1": around(5.0), "2x2": around(6.0), "1x4": around(7.0)}
     study = divided(speeds, SUM, overlap=0.0)
-    assert division_frame(divisions_of(study.on_nodes))["all"].isna().tolist() == [
+    assert division_frame(divisions_of(study.on_nodes), study.on_nodes)["all"].isna().tolist() == [
         True, True, False,
     ]  # fmt: skip
     assert [row for row in study.family.rows if row.pair.what == OF_ALL] == []
