@@ -22,7 +22,7 @@ from analysis.what_if.basis import MOST_SHOWN, Basis, usable
 from analysis.what_if.gains import gain_frame, gains_of
 from analysis.what_if.payload import payload_of
 from analysis.what_if.supposed import Supposed
-from analysis.what_if.told import CANNOT, EXTRAPOLATED, FEW, NOT_FITTED, held_words
+from analysis.what_if.told import CANNOT, EXTRAPOLATED, FEW, held_words
 from collect.workloads import Benchmark
 
 TITLE, MENU = "What if", "What if"
@@ -36,6 +36,7 @@ ERROR = (
     "the other numbers of nodes."
 )
 SOME = "A few settings"
+NOT_ASKED = "{who}: not fitted (see What a token's time consists of)."
 LEFT_OUT = "{n} of cells: ask fab what-if."
 READ = (
     "Everything but the number of nodes is as in the fastest measured cell of the model. The "
@@ -60,8 +61,7 @@ def sections(study: Study) -> Iterator[Section]:
     data = answer_frame(_doublings(shown[:MOST_SHOWN]))
     blocks: list[Block] = [Prose(tuple(_introduced(shown)))]
     if refused := [one for one in shown if not one.usable]:
-        told = [say(NOT_FITTED, who=one.name, why=together(one.refusals)) for one in refused]
-        blocks.append(Bullets(tuple(told)))
+        blocks.append(Bullets(tuple(say(NOT_ASKED, who=one.name) for one in refused)))
     blocks.append(Controls("what-if-panel", payload_of(shown)))
     blocks.append(Tabled(say(SOME), _table(data), (say(READ),), File("what-if", data)))
     chart = gain_chart(gain_frame(gains_of(bases)))

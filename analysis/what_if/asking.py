@@ -24,7 +24,8 @@ from core.foreign import one_line
 
 NO_FIT = (
     "{run} has nothing to fit: no engine was measured on three numbers of nodes with all else "
-    "equal. Measure such a run, with four numbers if possible, by `fab run-matrix --nodes 1,2,4,8`"
+    "equal. Measure such a run, with four numbers if possible: `fab run-matrix --nodes 1,2,4` "
+    "takes four nodes, `--nodes 1,2,4,8` eight."
 )
 
 
