@@ -104,7 +104,7 @@ class Noise:
 
     @property
     def alone(self) -> dict[str, str]:
-        """Name of each cell of which one arm was measured to the arm that was not."""
+        """Name of each cell with one measured arm to the arm that was not measured."""
         return {
             name_of(series, cell, self.arms): SECOND if cell.is_measured else FIRST
             for series, cell, other in both_arms(self.arms)

@@ -97,7 +97,7 @@ def _of_survivors(cells: Sequence[CellResult], clause: str, *, is_short: bool) -
 
 
 def has_survivors(cells: Sequence[CellResult]) -> bool:
-    """Whether a figure is of a cell some of whose attempts were thrown away."""
+    """Whether a cell lost some of its attempts and has a figure all the same."""
     return any(cell.attempts.thrown and cell.is_measured for cell in cells)
 
 
