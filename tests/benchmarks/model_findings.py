@@ -116,7 +116,7 @@ def score(design: Design, seed: int) -> Score:
         covered=found.coverage,
         new_error=abs(float(middle) / new.total_ms - 1),
         new_covered=bool(low <= new.total_ms <= high),
-        recovered={n: bool(e[0] <= of.values[n][0] <= e[1]) for n, e in ends.items()},  # type: ignore[index]
+        recovered={n: bool(e[0] <= of.values[n][0] <= e[1]) for n, e in ends.items()},
         bandwidth=bool(sums[0] <= truth <= sums[1]),
     )
 

@@ -47,7 +47,7 @@ def computes_on_gpus(monkeypatch: pytest.MonkeyPatch, named: Named = lambda role
     deploy = type(ENGINE).deploy
 
     def on_gpus(self: object, cell: Cell, cluster: Cluster) -> Deployment:
-        made = deploy(ENGINE, cell, cluster)  # type: ignore[arg-type]
+        made = deploy(ENGINE, cell, cluster)
 
         def shown(process: Process) -> Process:
             gpu = gpu_of(cell, process.node)

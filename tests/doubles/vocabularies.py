@@ -54,13 +54,13 @@ def trained_sentencepiece(kind: str = "bpe", vocab: int = 420) -> bytes:
 def trained_byte_level() -> Library:
     """A vocabulary of SmolLM2's kind: special pieces first, digits one by one."""
     library = Library(models.BPE())
-    library.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    library.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
     )
-    library.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    library.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=450,
         special_tokens=list(SPECIAL),

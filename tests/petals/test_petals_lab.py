@@ -74,7 +74,7 @@ def study(workload: Benchmark | Greedy | Perplexity, **settings: object) -> Matr
         workload=workload,
         axes={**axes, "threads": (1,)},
         file="petals.yml",
-        **{**defaults, **settings},  # type: ignore[arg-type]
+        **{**defaults, **settings},
     )
 
 

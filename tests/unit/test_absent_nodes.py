@@ -231,7 +231,7 @@ class ComingAndGoing(GoingDown):
     """A node that answers whenever it is looked for and never starts anything."""
 
     @property
-    def gone(self) -> bool:  # type: ignore[override]
+    def gone(self) -> bool:
         return False
 
     @gone.setter

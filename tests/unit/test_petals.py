@@ -221,7 +221,7 @@ def test_a_server_that_was_killed_is_the_cause_and_not_the_client_that_missed_it
         argv=("/opt/llama-herd/engines/petals/bin/petals-server",),
         signal=9,
         result="signal",
-        **shared,  # type: ignore[arg-type]
+        **shared,
     )
     client = ProcessRecord(
         node="pi1",
@@ -230,7 +230,7 @@ def test_a_server_that_was_killed_is_the_cause_and_not_the_client_that_missed_it
         exit_code=1,
         result="exit-code",
         err_file="pi1.root.err",
-        **shared,  # type: ignore[arg-type]
+        **shared,
     )
     cause = failure_of_attempt(tmp_path, (client, server), "petals")
     assert cause is not None

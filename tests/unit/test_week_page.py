@@ -197,7 +197,7 @@ def test_a_run_that_cannot_be_read_is_named_and_the_others_are_there(
     (broken / "run.json").write_text("{")
     made = sections(LOG, [broken, results / "scaling-b"])
     (block,) = next(section for section in made if section.anchor == "run-1").blocks
-    assert "The run scaling-a cannot be read" in block.sentences[0]  # type: ignore[union-attr]
+    assert "The run scaling-a cannot be read" in block.sentences[0]
     assert any(chart.name == "run-2-decode-rate" for chart in charts_in(made))
 
 

@@ -299,7 +299,7 @@ def test_the_page_gets_what_python_computes_from() -> None:
         for model in (MODEL, SMALL):
             for kind in ("q4_0", "f32"):
                 for count in offered_counts(fit):
-                    found = answer(basis, fit, Supposed(model, count, kind))  # type: ignore[arg-type]
+                    found = answer(basis, fit, Supposed(model, count, kind))
                     told = page_answer(payload, place, model, kind, count)
                     if found.prediction is None:
                         assert told == found.reason
