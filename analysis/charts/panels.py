@@ -33,6 +33,8 @@ LABELLED_GAP = 0.18
 """Least distance between numbers of nodes for it, as a fraction of the axis."""
 LABEL_GAP = 0.025
 """The same between the numbers written below the axis."""
+LEGEND_CHARACTERS = 33
+"""Of a name that fits into half the width of a chart."""
 
 Looks = Mapping[str, Look]
 Notes = Mapping[tuple[str, str, int], int]
@@ -93,16 +95,21 @@ def figure_of(frame: pd.DataFrame, looks: Looks, draw: Callable[[Panel], None]) 
             if len(models) > 1:
                 axes.set_title(textwrap.fill(str(model), style.TITLE_CHARACTERS))
         if len(labels) > 1:
-            handles = [
-                Line2D(
-                    [], [], color=looks[label].color, marker=looks[label].marker,
-                    linestyle=looks[label].dash, label=label,
-                )
-                for label in labels
-            ]  # fmt: skip
-            columns = 2 if max(map(len, labels)) < 34 else 1  # noqa: PLR2004 - characters that fit
-            figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+            add_legend(figure, {label: looks[label] for label in labels})
     return figure
+
+
+def add_legend(figure: Figure, looks: Looks, *, has_lines: bool = True) -> None:
+    """Put the names of series above the axes, in two columns where they fit."""
+    handles = [
+        Line2D(
+            [], [], color=look.color, marker=look.marker,
+            linestyle=look.dash if has_lines else "", label=label,
+        )
+        for label, look in looks.items()
+    ]  # fmt: skip
+    columns = 2 if max(map(len, looks)) <= LEGEND_CHARACTERS else 1
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
 def _grey(axes: Axes, rows: pd.DataFrame) -> None:

@@ -92,7 +92,7 @@ class Course:
     def block_table(self) -> Table | None:
         """The blocks for readers; None where there is but one."""
         blocks = self.blocks
-        if len(blocks) < 2:  # noqa: PLR2004 - one block is the run
+        if len(blocks) <= 1:  # one block is the run
             return None
         rows = [
             [

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.charts import said, style
 from analysis.charts.chart import Chart
+from analysis.charts.panels import add_legend
 from analysis.stability.course import HOUR_S, MINUTE_S, Course
 from analysis.text.sentence import say, together
 from analysis.text.wording import nodes
@@ -30,6 +30,8 @@ HEAT = "Below: the hottest node after each attempt."
 LANE = 0.045
 """Where attempts without a figure are marked, as a fraction of the height of the axes."""
 HEAT_IN, SPEED_IN = 1.3, 2.6
+MOST_LINES = 40
+"""Beginnings of blocks that can be told apart."""
 FEW_MARKS = 1500
 """Marks up to which a drawing keeps each as a shape; more become one picture in it."""
 
@@ -51,7 +53,7 @@ def timeline_chart(course: Course) -> Chart | None:
             say(HEAT) if has_heat else "",
         ]
     )
-    draw = partial(_figure, data, keys, has_heat)
+    draw = partial(_figure, data, keys, has_heat=has_heat)
     return Chart(
         "timeline", "The run over time", understanding, data, draw,
         description=said.over_time(data),
@@ -74,7 +76,7 @@ def _colours(data: pd.DataFrame) -> tuple[pd.Series, str]:
     return pd.Series("", index=data.index), ""
 
 
-def _figure(data: pd.DataFrame, keys: pd.Series, has_heat: bool) -> Figure:  # noqa: FBT001
+def _figure(data: pd.DataFrame, keys: pd.Series, *, has_heat: bool) -> Figure:
     unit_s, unit = _unit(float(data["begun_s"].max()))
     labels = list(dict.fromkeys(keys))
     looks = style.looks(labels)
@@ -97,13 +99,7 @@ def _figure(data: pd.DataFrame, keys: pd.Series, has_heat: bool) -> Figure:  # n
         axes[-1].set_xlabel(say("{unit} since the first attempt began", unit=unit))
         axes[-1].xaxis.set_major_locator(MaxNLocator(7))
         if len(labels) > 1:
-            handles = [
-                Line2D([], [], color=looks[label].color, marker=looks[label].marker,
-                       linestyle="", label=label)
-                for label in labels
-            ]  # fmt: skip
-            columns = 2 if max(map(len, labels)) < 34 else 1  # noqa: PLR2004 - characters that fit
-            figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+            add_legend(figure, looks, has_lines=False)
     return figure
 
 
@@ -117,7 +113,7 @@ def _blocks(all_axes: np.ndarray[tuple[int], np.dtype[np.object_]], data: pd.Dat
             unit_s: float) -> None:  # fmt: skip
     """A thin line where each block but the first begins, unless they are too many to see."""
     begins = data.groupby("block")["begun_s"].min().sort_values().to_numpy()[1:]
-    if len(begins) > 40:  # noqa: PLR2004 - lines that can be told apart
+    if len(begins) > MOST_LINES:
         return
     for axes in all_axes:
         for at in begins:
