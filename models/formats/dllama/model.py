@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from models.tokenizer import Tokenizer
 
 _MAGIC = 0x0A00ABCD
+_START = struct.Struct("<2i")
+"""The magic number and how many bytes the header has."""
 _LONGEST_HEADER_BYTES = 8 + 8 * 1024
 _LAYER_MATRICES = ("q", "k", "v", "o", "gate", "down", "up")
 _HEAD_NORMS = ("q_norm", "k_norm")
@@ -107,13 +109,13 @@ def read_header(path: Path) -> DllamaHeader:
             be, or a wrong size.
     """
     with path.open("rb") as file:
-        start = file.read(8)
-        magic, header_bytes = struct.unpack("<2i", start) if len(start) == 8 else (0, 0)  # noqa: PLR2004
+        start = file.read(_START.size)
+        magic, header_bytes = _START.unpack(start) if len(start) == _START.size else (0, 0)
         if magic != _MAGIC:
             raise HerdError(f"{path} is not a distributed-llama model (.m) of version 0.16.")
         if not len(start) <= header_bytes <= _LONGEST_HEADER_BYTES or header_bytes % 8:
             raise HerdError(f"{path} is damaged: its header cannot be {header_bytes} bytes long.")
-        content = file.read(header_bytes - 8)
+        content = file.read(header_bytes - _START.size)
     count = len(content) // 8
     numbers = struct.unpack(f"<{2 * count}i", content[: 8 * count])
     values = dict(zip(numbers[::2], numbers[1::2], strict=True))

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _OLD_MAGIC = 0x567123
+_START = struct.Struct("<2i")
+"""The magic number and how many bytes the header has."""
 _UNKNOWN = b"<unk>"
 _PUSHED_DOWN = -1e8
 """A score below that of any rank."""
@@ -145,7 +147,7 @@ def _stored(content: bytes, path: Path) -> DllamaTokenizer:
 
 def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
     """The keys of the header, and where what follows it begins."""
-    magic, header_bytes = struct.unpack_from("<2i", content)
+    magic, header_bytes = _START.unpack_from(content)
     if magic == _OLD_MAGIC:
         raise HerdError(
             f"{path} is a vocabulary for distributed-llama before version 0.8. Convert the "
@@ -153,9 +155,9 @@ def _header(content: bytes, path: Path) -> tuple[dict[int, int], int]:
         )
     if magic != MAGIC:
         raise HerdError(f"{path} is not a distributed-llama vocabulary (.t).")
-    if not 8 <= header_bytes <= len(content) or header_bytes % 8:  # noqa: PLR2004  # magic and size
+    if not _START.size <= header_bytes <= len(content) or header_bytes % 8:
         raise HerdError(f"{path} is damaged: its header cannot be {header_bytes} bytes long.")
-    numbers = struct.unpack_from(f"<{(header_bytes - 8) // 4}i", content, 8)
+    numbers = struct.unpack_from(f"<{(header_bytes - _START.size) // 4}i", content, _START.size)
     values = dict(zip(numbers[::2], numbers[1::2], strict=True))
     unknown = sorted(values.keys() - set(VocabularyKey))
     if unknown:

@@ -106,7 +106,7 @@ class _File:
 
     def _count(self, key: str, default: int | None = None) -> int:
         number = self._number(key, default)
-        if number != number or number in {np.inf, -np.inf} or number != int(number):  # noqa: PLR0124  # NaN
+        if isinstance(number, float) and not number.is_integer():  # as NaN and infinity
             raise unsayable(
                 self._path,
                 f"has `{self._architecture}.{key}` {number:g}, which is not a whole number",

@@ -198,7 +198,7 @@ def _merges(
 ) -> tuple[tuple[str, str], ...]:
     merges = _texts(value, path, "merges")
     pairs = [merge.split(" ") for merge in merges]
-    wrong = next((merge for merge, pair in zip(merges, pairs, strict=True) if len(pair) != 2), None)  # noqa: PLR2004
+    wrong = next((merge for merge in merges if merge.count(" ") != 1), None)
     if wrong is not None:
         raise HerdError(
             f"{path} has the merge {wrong!r}; it must be two tokens separated by a space."

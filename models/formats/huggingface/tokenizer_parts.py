@@ -28,6 +28,8 @@ _SENTENCEPIECE_DECODERS: tuple[Component, ...] = (
     {"type": "Fuse"},
 )
 _SPACE_TAKEN_BACK = {"type": "Strip", "content": " ", "start": 1, "stop": 0}
+_LONGEST_SETTING = 39
+"""Characters of a setting that a message names."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,9 @@ def _changed(path: Path, place: str, part: Component) -> HerdError:
     settings = ", ".join(
         f"{name} {value!r}"
         for name, value in part.items()
-        if name != "type" and isinstance(value, str | int | float | dict) and len(str(value)) < 40  # noqa: PLR2004  # a line
+        if name != "type"
+        and isinstance(value, str | int | float | dict)
+        and len(str(value)) <= _LONGEST_SETTING
     )
     what = f"{part.get('type')} ({settings})" if settings else f"{part.get('type')}"
     return unsayable(path, f"has the {place} {what}")
