@@ -160,7 +160,7 @@ class Answer:
     @property
     def tokens_per_s(self) -> float | None:
         """Rate of decoding: all tokens but the first, over the time after it."""
-        if not self.decode_ms or self.tokens < 2:  # noqa: PLR2004 - one token takes no such time
+        if not self.decode_ms or self.tokens <= 1:  # one token takes no such time
             return None
         return 1000.0 * (self.tokens - 1) / self.decode_ms
 

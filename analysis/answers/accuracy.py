@@ -32,6 +32,8 @@ BETTER_OF_MANY = (
     "on {less} (exact McNemar, Holm over {comparisons} comparisons: p {p})."
 )
 RIGHT = "right by the key"
+LEAST_P = 0.001
+"""The smallest p value that is written as a number."""
 """What comparisons of accuracy are called."""
 Grades = Mapping[str, bool]
 """Question with a key to whether it was answered rightly."""
@@ -219,7 +221,7 @@ def _better(pair: AccuracyPair, comparisons: int) -> Sentence:
 
 def p_in_words(p_value: float) -> str:
     """`0.031`, `< 0.001`."""
-    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"  # noqa: PLR2004
+    return f"< {LEAST_P}" if p_value < LEAST_P else f"{p_value:.3f}"
 
 
 def _share(share: Share) -> str:

@@ -134,7 +134,7 @@ def _extremes(
     remote: Collection[str] = (),
 ) -> None:
     """Who is ahead and who behind: proved where there are enough questions, else only counted."""
-    if len(figures) < 2:  # noqa: PLR2004 - no two
+    if len(figures) <= 1:
         return
     few = any(not row.is_tried for row in family.rows if row.pair.what == quantity.what)
     for name in figures:

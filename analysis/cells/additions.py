@@ -101,7 +101,7 @@ def additions_of(
         cells = [cell for series in group for cell in series.cells if cell.by_block(DECODE)]
         names = {name for cell in cells for name in cell.record.nodes}
         is_mixed = len(group) > 1 or machines.kinds(names) > 1
-        if len(cells) < 2 or not is_mixed:  # noqa: PLR2004 - no two
+        if len(cells) <= 1 or not is_mixed:
             continue
         base = base_of(group)
         made = tuple(_additions(group, base, family, machines))

@@ -78,7 +78,7 @@ def _cell_row(trials: Sequence[TrialState]) -> list[str]:
 
 def _variation(values: Sequence[float]) -> float | None:
     """Standard deviation over the mean; None of fewer than two."""
-    if len(values) < 2 or not sum(values):  # noqa: PLR2004
+    if len(values) <= 1 or not sum(values):
         return None
     return statistics.stdev(values) / statistics.fmean(values)
 

@@ -220,7 +220,7 @@ def fit_of(
     )  # fmt: skip
     apart = bool(problem.has_sync.any())
     left_out = [
-        _left_out(observations, problem, points[1 + counts.index(count)], place, apart, seed)
+        _left_out(observations, problem, points[1 + counts.index(count)], place, seed, apart=apart)
         for place, count in enumerate(nodes)
     ]
     whole = points[0]
@@ -251,8 +251,9 @@ def _left_out(
     problem: Problem,
     points: Floats,
     place: int,
-    apart: bool,  # noqa: FBT001 - of one private call
     seed: int,
+    *,
+    apart: bool,
 ) -> Unseen:
     of = features_of([observations[place].setting])
     terms = terms_of(coefficients_at(points, problem.layer_mb), of)

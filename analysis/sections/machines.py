@@ -26,7 +26,7 @@ def sections(study: Study) -> Iterator[Section]:
         for place in places
         if place.is_measured
     ]
-    if len(measured) < 2:  # noqa: PLR2004 - no two to put side by side
+    if len(measured) <= 1:  # nothing to put side by side
         return
     margin = within(study.family.margin)
     found = [together(place_sentences(fleet, margin)) for fleet in all_contests]

@@ -71,7 +71,7 @@ class Estimate:
     def variation(self) -> float | None:
         """Coefficient of variation: sample standard deviation over mean; None for one value."""
         mean = float(np.mean(self.values))
-        if self.n < 2 or mean == 0:  # noqa: PLR2004 - a deviation takes two
+        if self.n <= 1 or mean == 0:
             return None
         return float(np.std(self.values, ddof=1)) / abs(mean)
 

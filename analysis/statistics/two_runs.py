@@ -230,7 +230,7 @@ class _Spread:
 def _spread_of(group: Repeated) -> _Spread | None:
     """None where fewer than two runs have a cell in common."""
     shared = set.intersection(*(set(run) for run in group)) if group else set()
-    if len(group) < 2 or not shared:  # noqa: PLR2004 - a difference takes two
+    if len(group) <= 1 or not shared:
         return None
     means = {cell: fmean(run[cell].value for run in group) for cell in shared}
     away = [[run[cell].value - means[cell] for cell in shared] for run in group]

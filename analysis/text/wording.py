@@ -26,6 +26,7 @@ NEAR_ONE = (0.9, 1.1)
 on which side of it an end of the interval is."""
 TEN = 10
 THOUSANDS = 3
+MOST_DECIMALS = 4
 """Digits before the point, less one, from which no decimal is printed."""
 
 
@@ -51,7 +52,7 @@ def bare(sentence: str) -> str:
 
 def listing(parts: Sequence[str], last: Literal["and", "or", "nor"] = "and") -> str:
     """`a, b and c`."""
-    if len(parts) < 2:  # noqa: PLR2004 - nothing to join
+    if len(parts) <= 1:
         return parts[0] if parts else ""
     return say(_LISTS[last], rest=together(parts[:-1], ", "), last=parts[-1])
 
@@ -149,7 +150,7 @@ def _ratio_decimals(estimate: Ratio) -> int:
     decimals = max(fewest, min(2, _decimals_of(estimate.high - estimate.low)))
     if estimate.has_interval and min(NEAR_ONE) < estimate.low < estimate.high < max(NEAR_ONE):
         decimals = 3
-    while decimals < 4 and _hides_one(estimate.low, estimate.high, decimals):  # noqa: PLR2004
+    while decimals < MOST_DECIMALS and _hides_one(estimate.low, estimate.high, decimals):
         decimals += 1
     return decimals
 

@@ -7,7 +7,7 @@ from core.foreign import one_line
 from core.percent import share_typed
 
 MOST_LIMIT = 0.9
-MOST_BOUND = 0.5
+LEAST_BOUND, MOST_BOUND = 0.001, 0.5
 
 
 def limit_of(text: str | None) -> float | None:
@@ -36,7 +36,7 @@ def bound_of(text: str | None, otherwise: float) -> float:
     if text is None:
         return otherwise
     share = share_typed(text)
-    if not 0.001 <= share <= MOST_BOUND:  # noqa: PLR2004 - of the message
+    if not LEAST_BOUND <= share <= MOST_BOUND:
         raise HerdError(
             f"--assume {one_line(text, 40)}: give by how much two runs of the same differ at most "
             "in 95 % of cases, from 0.1% to 50%, such as --assume 3%."

@@ -126,12 +126,11 @@ def _value(name: str, text: str) -> object:
 
 
 def _weights(text: str) -> Weights:
-    for known in get_args(Weights):
-        if text == known:
-            return known  # type: ignore[no-any-return]
-    raise HerdError(
-        f"--weights {one_line(text)}: it must be one of {', '.join(get_args(Weights))}."
-    )
+    known: tuple[Weights, ...] = get_args(Weights)
+    for weights in known:
+        if text == weights:
+            return weights
+    raise HerdError(f"--weights {one_line(text)}: it must be one of {', '.join(known)}.")
 
 
 def _nodes(text: str) -> int:

@@ -336,7 +336,7 @@ def _check_abc(lines: Totals, summary: PhaseSummary) -> Checked:
 
 def _traffic_abc(lines: Totals, tokens: int) -> Traffic:
     """Traffic without the first line, which holds the upload of the weights."""
-    if lines.first is None or lines.lines < 2:  # noqa: PLR2004 - one more than the first
+    if lines.first is None or lines.lines <= 1:  # the first alone
         return None, None
     scale = tokens / (lines.lines - 1)
     sent_kib, received_kib = lines.first

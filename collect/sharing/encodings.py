@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 LONGEST_PIECE = 1 << 30
 """Characters; no log has as many, so none is cut within a name."""
@@ -49,12 +50,12 @@ def replaced(content: bytes, names: Mapping[str, str], text: Callable[[str], str
     for spelt, told in () if is_plain(content) else _spelt(names):
         content = content.replace(spelt, told)
     for encoding, pieces in WIDE if b"\0" in content else ():
-        content = pieces.sub(lambda found, form=encoding: _in(form, found[0], text), content)  # type: ignore[misc]
+        content = pieces.sub(partial(_in, encoding, text), content)
     return text(content.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def _in(encoding: str, piece: bytes, text: Callable[[str], str]) -> bytes:
-    return text(piece.decode(encoding)).encode(encoding)
+def _in(encoding: str, text: Callable[[str], str], piece: re.Match[bytes]) -> bytes:
+    return text(piece[0].decode(encoding)).encode(encoding)
 
 
 def _spelt(names: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:

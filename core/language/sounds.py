@@ -22,6 +22,8 @@ V, R, C = Ending.VOWEL, Ending.RIEUL, Ending.CONSONANT
 
 _DIGITS = dict(zip("123456789", (R, V, C, V, V, C, R, R, V), strict=True))
 """일 이 삼 사 오 육 칠 팔 구."""
+_FINAL_RIEUL = 8
+"""The place of ㄹ among the 28 finals of a syllable, of which the first is none."""
 _LETTERS: Mapping[str, Ending] = {**dict.fromkeys("lr", R), **dict.fromkeys("mn", C)}
 """Names of letters: 엘 and 알, 엠 and 엔; all others end in a vowel."""
 _UNITS: Mapping[str, Ending] = {
@@ -72,7 +74,7 @@ def ending_of(text: str) -> Ending | None:
     last = shown[-1]
     if "가" <= last <= "힣":
         final = (ord(last) - ord("가")) % 28
-        return V if final == 0 else R if final == 8 else C  # noqa: PLR2004 - 8 is ㄹ
+        return V if final == 0 else R if final == _FINAL_RIEUL else C
     if last.isdecimal():
         return _number_ends(shown)
     if found := _WORD.search(unicodedata.normalize("NFKD", shown)):

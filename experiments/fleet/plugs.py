@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
@@ -225,11 +225,6 @@ def read_electricity(
 
 def spoken(plug: Plug) -> str:
     """Return what a plug feeds in words: `pi1, pi2 and the switch`."""
-    return and_the_switch(plug.nodes, plug.feeds_switch)
-
-
-def and_the_switch(nodes: Iterable[str], switch: bool) -> str:  # noqa: FBT001 - as it is declared
-    """Return names with `the switch` at their end, where it is fed."""
-    names = [*nodes, *(["the switch"] if switch else [])]
+    names = [*plug.nodes, *(["the switch"] if plug.feeds_switch else [])]
     *before, last = names
     return f"{', '.join(before)} and {last}" if before else last

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from experiments.links.shape import HELD_PACKETS, QUEUE
 
@@ -171,7 +172,8 @@ def open_queue(pid: int) -> socket.socket:
 def _socket_in(pid: int) -> socket.socket:
     """A netlink socket in the network of a process; this thread comes back to its own."""
     library = ctypes.CDLL(None, use_errno=True)
-    with open(f"/proc/{pid}/ns/net", "rb") as there, open("/proc/thread-self/ns/net", "rb") as here:  # noqa: PTH123
+    network, own = Path(f"/proc/{pid}/ns/net"), Path("/proc/thread-self/ns/net")
+    with network.open("rb") as there, own.open("rb") as here:
         if library.setns(there.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "entering the network of a node")
         try:

@@ -26,6 +26,8 @@ LEVEL = 0.95
 OWN_FROM = 4
 """Blocks from which a setting's own noise is known well enough to count."""
 SWEEPS = 20
+STILL = 1e-9
+"""A change of logarithms below which a sweep changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def _fit(logs: Floats) -> tuple[Floats, Floats]:
         of_settings = np.nanmedian(rest, axis=1)
         scores += of_settings
         rest = rest - of_settings[:, None]
-        if max(np.abs(of_blocks).max(), np.abs(of_settings).max()) < 1e-9:  # noqa: PLR2004
+        if max(np.abs(of_blocks).max(), np.abs(of_settings).max()) < STILL:
             break
     return scores, rest
 
@@ -95,7 +97,7 @@ def _apart(scores: Floats, rest: Floats, best: int, other: int) -> bool:
 def _usual_spread(rest: Floats) -> float:
     """Standard deviation of a trial of the usual setting: a few noisy ones do not change it."""
     counts = (~np.isnan(rest)).sum(axis=1)
-    known = counts >= 2  # noqa: PLR2004 - a deviation takes two
+    known = counts > 1  # a deviation takes two
     if not known.any():
         return 0.0
     middle = float(np.median(np.nanvar(rest[known], axis=1, ddof=1)))

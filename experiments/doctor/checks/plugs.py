@@ -48,16 +48,15 @@ def with_plugs(diagnoses: Sequence[Diagnosis], tried: Sequence[Tried]) -> list[D
     A plug that feeds no node is reported with the first one.
     """
     return [
-        replace(diagnosis, findings=[*diagnosis.findings, *_findings(diagnosis, not place, tried)])
+        replace(
+            diagnosis,
+            findings=[*diagnosis.findings, *_findings(diagnosis, tried, is_first=not place)],
+        )
         for place, diagnosis in enumerate(diagnoses)
     ]
 
 
-def _findings(
-    diagnosis: Diagnosis,
-    is_first: bool,  # noqa: FBT001 - of the list
-    tried: Sequence[Tried],
-) -> Iterator[Finding]:
+def _findings(diagnosis: Diagnosis, tried: Sequence[Tried], *, is_first: bool) -> Iterator[Finding]:
     for one in tried:
         nodes = one.plug.nodes
         if diagnosis.answer.node in nodes or (is_first and not nodes):

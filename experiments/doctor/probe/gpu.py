@@ -159,8 +159,8 @@ def secure_boot(place: Place) -> bool | None:
 
     A file of efivarfs is four bytes of attributes and then the variable.
     """
-    data = place.data(SECURE_BOOT, 5)
-    return None if len(data) < 5 else data[4] == 1  # noqa: PLR2004
+    value = place.data(SECURE_BOOT, 5)[4:]
+    return value[0] == 1 if value else None
 
 
 def driver_packages(place: Place) -> list[str]:
