@@ -31,7 +31,7 @@ LANE = 0.045
 """Where attempts without a figure are marked, as a fraction of the height of the axes."""
 HEAT_IN, SPEED_IN = 1.3, 2.6
 MOST_LINES = 40
-"""Beginnings of blocks that can be told apart."""
+"""Most beginnings of blocks that are drawn: a reader can distinguish as many."""
 FEW_MARKS = 1500
 """Marks up to which a drawing keeps each as a shape; more become one picture in it."""
 

@@ -23,7 +23,7 @@ V, R, C = Ending.VOWEL, Ending.RIEUL, Ending.CONSONANT
 _DIGITS = dict(zip("123456789", (R, V, C, V, V, C, R, R, V), strict=True))
 """일 이 삼 사 오 육 칠 팔 구."""
 _FINAL_RIEUL = 8
-"""The place of ㄹ among the 28 finals of a syllable, of which the first is none."""
+"""The number of ㄹ among the 28 finals of a syllable; 0 is none."""
 _LETTERS: Mapping[str, Ending] = {**dict.fromkeys("lr", R), **dict.fromkeys("mn", C)}
 """Names of letters: 엘 and 알, 엠 and 엔; all others end in a vowel."""
 _UNITS: Mapping[str, Ending] = {
