@@ -187,32 +187,74 @@ def _pace(setting: Setting) -> tuple[float, float]:
     return root, max(setting.slowness) - root
 
 
-def terms_of(values: Mapping[Coefficient, Floats], of: Features) -> dict[Term, Floats]:
-    """Milliseconds of each term.
+class Formula:
+    """The formula for some settings.
+
+    A fit asks it thousands of times, so what changes nothing in any of the settings is left out
+    once: a gain of 1, a delay of 0.
 
     Args:
-        values: coefficients, each an array whose last axis is 1 long.
-        of: settings.
-
-    Returns:
-        Term to an array whose last axis is that of the settings.
+        of: the settings.
     """
-    at_once = np.where(of.shared > 0, np.minimum(of.nodes, values["capacity"]), of.nodes)
-    crowd = of.nodes / at_once
-    slower = np.where(of.elsewhere > 0, values["worker"], 1.0)
-    reading = values["memory"] * slower / of.memory_gain
-    counting = values["arithmetic"] * slower / of.compute_gain
-    split_memory, split_sum = reading * of.split_mb / at_once, counting * of.split_q4 / at_once
-    slices = split_memory + split_sum
-    layers = values["layer"] * of.layers / of.compute_gain
-    pace = of.root_slowness
-    return {
-        "memory": pace * (split_memory + reading * of.root_mb * values["head"]),
-        "computing": pace * (split_sum + counting * of.root_q4 * values["head"] + layers),
-        "latency": values["latency"] * of.steps * crowd / of.latency_gain + of.delay_ms,
-        "transfer": of.line_kbit / (of.link_mbit * values["rate"]),
-        "waiting": of.others * slices * (of.lag + values["waiting"] * pace),
-    }
+
+    def __init__(self, of: Features) -> None:
+        self._of = of
+        self._is_shared = bool(np.any(of.shared > 0))
+        self._is_elsewhere = bool(np.any(of.elsewhere > 0))
+        self._is_delayed = bool(np.any(of.delay_ms))
+        self._memory_gain = _unless_one(of.memory_gain)
+        self._compute_gain = _unless_one(of.compute_gain)
+        self._latency_gain = _unless_one(of.latency_gain)
+
+    def terms(self, values: Mapping[Coefficient, Floats]) -> dict[Term, Floats]:
+        """Milliseconds of each term.
+
+        Args:
+            values: coefficients, each an array whose last axis is 1 long.
+
+        Returns:
+            Term to an array whose last axis is that of the settings.
+        """
+        of, pace = self._of, self._of.root_slowness
+        at_once = of.nodes
+        if self._is_shared:
+            at_once = np.where(of.shared > 0, np.minimum(of.nodes, values["capacity"]), of.nodes)
+        reading, counting = values["memory"], values["arithmetic"]
+        if self._is_elsewhere:
+            slower = np.where(of.elsewhere > 0, values["worker"], 1.0)
+            reading, counting = reading * slower, counting * slower
+        reading, counting = _over(reading, self._memory_gain), _over(counting, self._compute_gain)
+        split_memory, split_sum = reading * of.split_mb / at_once, counting * of.split_q4 / at_once
+        layers = _over(values["layer"] * of.layers, self._compute_gain)
+        return {
+            "memory": pace * (split_memory + reading * of.root_mb * values["head"]),
+            "computing": pace * (split_sum + counting * of.root_q4 * values["head"] + layers),
+            "latency": self._latency(values["latency"], at_once),
+            "transfer": of.line_kbit / (of.link_mbit * values["rate"]),
+            "waiting": of.others * (split_memory + split_sum) * (of.lag + values["waiting"] * pace),
+        }
+
+    def _latency(self, value: Floats, at_once: Floats) -> Floats:
+        """Milliseconds of the latency of all steps."""
+        waited = value * self._of.steps
+        if self._is_shared:
+            waited = waited * (self._of.nodes / at_once)
+        waited = _over(waited, self._latency_gain)
+        return waited + self._of.delay_ms if self._is_delayed else waited
+
+
+def _unless_one(factor: Floats) -> Floats | None:
+    """A factor of settings; None where it is 1 in all."""
+    return factor if np.any(factor != 1) else None
+
+
+def _over(value: Floats, divisor: Floats | None) -> Floats:
+    return value if divisor is None else value / divisor
+
+
+def terms_of(values: Mapping[Coefficient, Floats], of: Features) -> dict[Term, Floats]:
+    """Milliseconds of each term; see `Formula`, which is made once for many calls."""
+    return Formula(of).terms(values)
 
 
 @dataclass(frozen=True, slots=True)

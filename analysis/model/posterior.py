@@ -16,10 +16,10 @@ from analysis.model.cost import (
     Coefficient,
     Features,
     Floats,
+    Formula,
     Observation,
     Term,
     features_of,
-    terms_of,
 )
 
 DEGREES = 5.0
@@ -28,6 +28,7 @@ NOISES = ("noise_total", "noise_sync")
 """What the formula leaves of a total (or of computing, where it is known apart), and of syncing."""
 ELSEWHERE: Coefficient = "worker"
 """The last coefficient: points have it only where something is computed elsewhere."""
+RATE = COEFFICIENTS.index("rate")
 LINK_LIMIT = 0.05
 """How far above a link's rate a fit may go, in logarithms, where the rate is known."""
 
@@ -74,6 +75,7 @@ class Problem:
 
     Attributes:
         of: their settings.
+        formula: for these.
         total: logarithms of the totals; of computing alone where it is known apart.
         sync: logarithms of syncing; 0 where it is not known or there is none.
         has_parts: 1 where computing is known apart.
@@ -87,6 +89,7 @@ class Problem:
     """
 
     of: Features
+    formula: Formula
     total: Floats
     sync: Floats
     has_parts: Floats
@@ -117,6 +120,7 @@ def problem_of(observations: Sequence[Observation], priors: Priors) -> Problem:
     every, names = {**usual, **priors}, dimensions_of(of)
     return Problem(
         of=of,
+        formula=Formula(of),
         total=np.log(computed),
         sync=np.log(np.where(is_waiting, sync, 1.0)),
         has_parts=apart.astype(float),
@@ -139,7 +143,8 @@ def coefficients_at(point: Floats, layer_mb: float) -> dict[Coefficient, Floats]
     known = COEFFICIENTS[: point.shape[-1] - len(NOISES)]
     each = np.exp(point[..., : len(known), None])
     raw = {name: each[..., place, :] for place, name in enumerate(known)}
-    raw.setdefault(ELSEWHERE, np.ones_like(raw["memory"]))
+    if ELSEWHERE not in raw:
+        raw[ELSEWHERE] = np.ones_like(raw["memory"])
     raw["arithmetic"] = raw["arithmetic"] * raw["memory"]
     raw["layer"] = raw["layer"] * raw["memory"] * layer_mb
     raw["capacity"] = np.maximum(raw["capacity"], 1.0)
@@ -156,7 +161,7 @@ def walkers_at(problem: Problem, walkers: int, seed: int) -> Floats:
     """Where walkers begin: at the priors, with the memory that makes the totals fit."""
     generator = np.random.default_rng(seed)
     middle = problem.middle.copy()
-    terms = terms_of(coefficients_at(middle, problem.layer_mb), problem.of)
+    terms = problem.formula.terms(coefficients_at(middle, problem.layer_mb))
     computed = sum_of(terms, COMPUTED)
     middle[0] += float(np.median(problem.total - np.log(computed)))
     return middle + 0.2 * generator.standard_normal((walkers, len(middle)))
@@ -178,24 +183,26 @@ def log_density(problem: Problem, weights: Floats, point: Floats) -> Floats:
     Returns:
         Logarithms, (posteriors, walkers).
     """
-    terms = terms_of(coefficients_at(point, problem.layer_mb), problem.of)
+    terms = problem.formula.terms(coefficients_at(point, problem.layer_mb))
     computed = sum_of(terms, COMPUTED)
     synced = sum_of(terms, ("latency", "transfer", "waiting"))
     mean = computed + np.where(problem.has_parts > 0, 0.0, synced)
-    noise_total, noise_sync = (np.exp(point[..., place, None]) for place in (-2, -1))
+    noises = np.exp(point[..., -len(NOISES) :])
+    noise_total, noise_sync = noises[..., :1], noises[..., 1:]
     fits = _student(problem.total - np.log(mean), np.hypot(noise_total, problem.error))
     if problem.has_sync.any():
         off = problem.sync - np.log(np.maximum(synced, 1e-12))
         fits = fits + problem.has_sync * _student(off, np.hypot(noise_sync, problem.error))
-    height: Floats = np.sum(fits * weights[:, None, :], axis=-1) + _believed(problem, point)
+    height: Floats = (fits * weights[:, None, :]).sum(axis=-1) + _believed(problem, point)
     return height
 
 
 def _believed(problem: Problem, point: Floats) -> Floats:
     off = np.square((point - problem.middle) / problem.spread)
-    height = -0.5 * reduce(np.add, [off[..., place] for place in range(off.shape[-1])])
+    # One after the other, so that the sum is the same to the digit on every machine.
+    height = -0.5 * np.add.accumulate(off, axis=-1)[..., -1]
     if problem.links_known:
-        over = np.maximum(point[..., COEFFICIENTS.index("rate")], 0.0) / LINK_LIMIT
+        over = np.maximum(point[..., RATE], 0.0) / LINK_LIMIT
         height = height - 0.5 * over**2
     return np.asarray(height)
 

@@ -73,7 +73,8 @@ def _step(
     scale = 1.0 if whole else 2.38 / math.sqrt(2 * dimensions)
     scales = scale * generator.uniform(0.7, 1.3, size=(1, walkers, 1))
     noise = TINY * generator.standard_normal(here.shape)
-    there = here + scales * (others[:, first] - others[:, second]) + noise
+    apart = others.take(first, axis=1) - others.take(second, axis=1)
+    there = here + scales * apart + noise
     height = density(there)
     chance = np.log(generator.uniform(size=(posteriors, walkers)))
     better = chance < height - heights[this]
