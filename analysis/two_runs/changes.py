@@ -15,6 +15,8 @@ from core.record import Scalar
 
 MACHINE, SYSTEM, NETWORK = "machine", "system", "network"
 ENGINE, MODEL, SETTING, METHOD, TOOLKIT = "engine", "model", "setting", "method", "toolkit"
+OF_NODES = frozenset({MACHINE, SYSTEM, NETWORK})
+PLACES = "nodes of a cell"
 FACTS: Mapping[str, str] = {
     **dict.fromkeys(
         (
@@ -156,7 +158,7 @@ def _places(
         if len(before) == len(after) and [matched.get(name) for name in before] != list(after)
     }
     for before, after in found:
-        yield _change(MACHINE, "", "nodes of a cell", before, after)
+        yield _change(MACHINE, "", PLACES, before, after)
 
 
 def _method(baseline: RunManifest, contender: RunManifest) -> Iterator[RunDifference]:

@@ -9,8 +9,9 @@ from analysis.cells.family import Claim
 from analysis.cells.scaling import SPEED
 from analysis.text.sentence import Sentence, say
 from analysis.text.wording import bare_percent, listing, number, percent, plural, ratio, within
-from analysis.two_runs.changes import METHOD, TOOLKIT
+from analysis.two_runs.changes import MACHINE, METHOD, OF_NODES, PLACES, TOOLKIT
 from analysis.two_runs.comparison import TwoRuns
+from analysis.two_runs.pairing import MACHINES, measured_by_both
 from analysis.two_runs.quality import WORDS
 from analysis.two_runs.speeds import SpeedChange
 
@@ -41,7 +42,8 @@ MEASURED = (
     "in 95 % of cases, for {what}."
 )
 UNKNOWN_CAUSE = (
-    "Nothing that is recorded was changed. A difference is then one between two runs of the same."
+    "Nothing that is recorded of the compared cells was changed. A difference is then one between "
+    "two runs of the same."
 )
 CAUSES = (
     "A ratio is of all that was changed together ({kinds}), and of what was not recorded: two runs "
@@ -142,14 +144,24 @@ def caveats(found: TwoRuns) -> Iterator[Sentence]:
     between = abs(found.contender.run.created_at - found.baseline.run.created_at) / 86_400
     days = plural(round(between), "day") if between >= 1 else say(LESS)
     yield say(APART, days=days)
-    kinds = [one.kind for one in found.changes if one.kind not in (METHOD, TOOLKIT)]
-    named = listing(list(dict.fromkeys(kinds)))
-    yield say(CAUSES, kinds=named) if kinds else say(UNKNOWN_CAUSE)
+    kinds = list(dict.fromkeys(_changed_kinds(found)))
+    yield say(CAUSES, kinds=listing(kinds)) if kinds else say(UNKNOWN_CAUSE)
     yield from _between(found)
     yield from _controls(found)
     for side, study in (("baseline", found.baseline), ("contender", found.contender)):
         for odd in (*study.warnings, *study.steadiness.oddities):
             yield say(ODD[side], what=odd)
+
+
+def _changed_kinds(found: TwoRuns) -> Iterator[str]:
+    """Kinds of what was changed of the cells that are compared, the machines of others left out."""
+    own = {kind for pair in measured_by_both(found.pairs) for kind in pair.changed}
+    if MACHINES in own:
+        own.add(MACHINE)
+    for one in found.changes:
+        is_elsewhere = one.kind in OF_NODES and one.kind not in own and one.what != PLACES
+        if one.kind not in (METHOD, TOOLKIT) and not is_elsewhere:
+            yield one.kind
 
 
 def _between(found: TwoRuns) -> Iterator[Sentence]:

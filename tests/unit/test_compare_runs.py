@@ -99,7 +99,7 @@ def test_no_difference_is_spoken_of_where_there_is_none(results: Path) -> None:
     assert not one.found(Claim.SLOWER) + one.found(Claim.FASTER)
     assert not one.is_regression
     assert "No difference between the runs is shown" in headline(one)
-    assert "Nothing that is recorded was changed" in text_of(one)
+    assert "Nothing that is recorded of the compared cells was changed" in text_of(one)
     assert "No speed is shown to be slower by more than 0 %" in text_of(one)
 
 
@@ -241,7 +241,24 @@ def test_an_axis_of_cells_that_are_not_compared_is_no_change(results: Path) -> N
     old = make_run(results, name="old", **usual)
     one = found(old, make_run(results, name="new", engines=(LLAMA,), seed=9, **usual))
     assert not one.changes
-    assert "Nothing that is recorded was changed" in text_of(one)
+    assert "Nothing that is recorded of the compared cells was changed" in text_of(one)
+
+
+@pytest.mark.parametrize("more", [(1,), (1, 2)])
+def test_a_machine_without_compared_cells_is_no_cause(results: Path, more: tuple[int, ...]) -> None:
+    """Both runs have pi1 alone; the baseline also has pi2, which the contender lacks or changed."""
+    usual: dict[str, Any] = {"repeats": 6, "failed": (), "retried": (), "unavailable": {}}
+    old = make_run(results, name="old", nodes=(1, 2), **usual)
+    lost = [(engine, 2, repeat) for engine in (DLLAMA, LLAMA) for repeat in range(1, 7)]
+    new = make_run(results, name="new", nodes=more, seed=9, **{**usual, "failed": lost})
+    if more == (1, 2):
+        edit(new, lambda plan: plan["nodes"]["pi2"].update(kernel="6.12", cpu_model="other"))
+    one = found(old, new)
+    assert one.changes, "the table has it"
+    assert "Nothing that is recorded of the compared cells was changed" in text_of(one)
+    if more == (1, 2):
+        edit(new, lambda plan: plan["nodes"]["pi1"].update(kernel="6.12"))
+        assert "changed together (system)" in text_of(found(old, new))
 
 
 def test_cells_on_other_nodes_of_the_same_machines_are_a_change(results: Path) -> None:
