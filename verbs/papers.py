@@ -7,7 +7,7 @@ from pathlib import Path
 from invoke.context import Context
 
 from verbs.run_names import LATEST_RUN
-from verbs.sharing import require_one_way
+from verbs.sharing import machines_there, require_one_way
 from verbs.verb import PROJECT, say, verb
 
 
@@ -41,7 +41,13 @@ def paper(
     own = study_folder() / NAME
     require_one_way(with_names=with_names, hide=hide)
     made = write_paper(
-        folders, folder, own, with_notebook=notebook, with_names=with_names, hide=hide or ()
+        folders,
+        folder,
+        own,
+        with_notebook=notebook,
+        with_names=with_names,
+        hide=hide or (),
+        machines={} if with_names else machines_there(None),
     )
     for line in paper_lines(made):
         say(line)

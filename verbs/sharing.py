@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 LOOK = (
     "Look through it before you send it: what nothing marks as a name is left, such as people in "
-    "answers and machines that are not in the plan. --hide WORD replaces a word."
+    "answers and machines that are neither in the plan nor in the inventory. --hide WORD replaces "
+    "a word."
+)
+UNREAD = (
+    "Machines that are only in the inventory are not looked for, because it cannot be read: {why}"
 )
 AROUND = "These words have a name in them and were left as they are: {words}"
 
@@ -30,6 +34,7 @@ AROUND = "These words have a name in them and were left as they are: {words}"
         "with-names": "leave names of machines and people, addresses and paths as they are",
         "hide": "a further word to replace, such as the name of a group; may be repeated",
         "author": "whom to cite for the run; may be repeated",
+        "inventory": "whose machines are replaced, too (default: that of ansible.cfg)",
     },
     iterable=["hide", "author"],
 )
@@ -40,6 +45,7 @@ def export_run(
     with_names: bool = False,
     hide: list[str] | None = None,
     author: list[str] | None = None,
+    inventory: str | None = None,
 ) -> None:
     """Pack a run into one archive, with names of machines and people replaced."""
     from analysis.report import write_report
@@ -57,6 +63,7 @@ def export_run(
         with_names=with_names,
         hide=hide or (),
         authors=author or (),
+        machines={} if with_names else machines_there(inventory),
     )
     say(f"{made.archive}: {made.files} files, sha256 {made.sha256}")
     if with_names:
@@ -69,6 +76,23 @@ def export_run(
         say_besides(AROUND.format(words=", ".join(made.around)))
     for word in made.not_found:
         say_besides(f"--hide {word}: the run does not have this word.")
+
+
+def machines_there(inventory: str | None) -> dict[str, tuple[str, ...]]:
+    """Names and addresses of the machines of the inventory; none where there is no such file.
+
+    Raises:
+        HerdError: the inventory that was asked for cannot be read.
+    """
+    from experiments.fleet.inventory import listed_machines
+
+    try:
+        return listed_machines(PROJECT, inventory)
+    except HerdError as error:
+        if inventory is not None:
+            raise
+        say_besides(UNREAD.format(why=error))
+        return {}
 
 
 def require_one_way(*, with_names: bool, hide: list[str] | None) -> None:
@@ -84,8 +108,10 @@ def import_run(_context: Context, file: str) -> None:
     from collect.sharing.imported import import_run as take
     from core.version import version
     from experiments.disk.ledger import run_status
+    from experiments.planning.plan import plan_id_of_run
 
-    taken = take(Path(file), PROJECT / "results", write_report, version(PROJECT))
+    results = PROJECT / "results"
+    taken = take(Path(file), results, write_report, version(PROJECT), plan_id_of_run)
     _say_notes(taken.record)
     print_status(run_status(taken.folder))
     write_report_of(taken.folder)

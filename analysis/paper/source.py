@@ -10,19 +10,24 @@ from analysis.reading import study_in
 from analysis.study import Study
 from collect.account import Account
 from collect.sharing.exported import write_without_names
+from collect.sharing.renamed import Machines
 
 
-def study_without_names(run_folder: Path, hide: Iterable[str] = ()) -> Study:
+def study_without_names(
+    run_folder: Path, hide: Iterable[str] = (), machines: Machines | None = None
+) -> Study:
     """Read a run's folder as `fab export-run` writes it.
 
     Args:
         run_folder: `results/<run>`.
         hide: further words to replace.
+        machines: of the inventory; those that the run names are replaced, too.
 
     Raises:
         HerdError: the folder is damaged, or a name in it is also an ordinary word.
     """
     with tempfile.TemporaryDirectory(prefix="llama-herd-paper-") as name:
         results = Path(name) / "results"
-        run, _ = write_without_names(run_folder, Account.read(run_folder), results, hide)
+        account = Account.read(run_folder)
+        run, _ = write_without_names(run_folder, account, results, hide, machines)
         return study_in(results / run)

@@ -11,6 +11,7 @@ from analysis.paper.paper import files_of, paper_of
 from analysis.paper.source import study_without_names
 from analysis.reading import study_in
 from analysis.text.wording import listing, plural
+from collect.sharing.renamed import Machines
 from core.errors import HerdError
 from core.language.choice import ENGLISH, speaking
 
@@ -38,6 +39,7 @@ def write_paper(
     with_notebook: bool = False,
     with_names: bool = False,
     hide: Sequence[str] = (),
+    machines: Machines | None = None,
 ) -> WrittenPaper:
     """Write the draft of a paper.
 
@@ -48,6 +50,7 @@ def write_paper(
         with_notebook: also write a notebook that draws the charts.
         with_names: leave names of machines, users and places as they are.
         hide: further words to replace.
+        machines: of the inventory; those that a run names are replaced, too.
 
     Raises:
         HerdError: a run is named twice or damaged, or the folder cannot be written.
@@ -58,7 +61,8 @@ def write_paper(
             raise HerdError(f"The run {name} is named twice. Name each run of a paper once.")
     with speaking(ENGLISH):
         studies = [
-            study_in(one) if with_names else study_without_names(one, hide) for one in run_folders
+            study_in(one) if with_names else study_without_names(one, hide, machines)
+            for one in run_folders
         ]
         made = paper_of(studies, own_references, with_names=with_names)
         files = files_of(made, with_notebook=with_notebook)

@@ -22,7 +22,7 @@ from collect.probe import PROBES_FOLDER
 from collect.sharing.leftovers import leftovers, words_around
 from collect.sharing.marker import EXPORT_FILE, SUMS_FILE, ExportRecord
 from collect.sharing.pseudonyms import HIDDEN, Pseudonyms
-from collect.sharing.renamed import copy_run, pseudonyms_of, rename_run, used_probe
+from collect.sharing.renamed import Machines, copy_run, pseudonyms_of, rename_run, used_probe
 from collect.tables import Tables, tables_of
 from core.digest import sha256_of
 from core.durable import land, writing
@@ -98,6 +98,7 @@ def export_run(
     with_names: bool = False,
     hide: Iterable[str] = (),
     authors: Iterable[str] = (),
+    machines: Machines | None = None,
 ) -> Exported:
     """Pack a run into one file; the same run gives the same bytes.
 
@@ -109,6 +110,7 @@ def export_run(
         with_names: leave names of machines and people as they are.
         hide: further words to replace.
         authors: whom to cite; empty: no one by name.
+        machines: of the inventory as it is now; those that the run names are replaced, too.
 
     Raises:
         HerdError: the run is damaged, a name would be left, or the file cannot be written.
@@ -128,7 +130,7 @@ def export_run(
             _add_probe(folder, account, packed / RESULTS / run, names)
             _require_same(account, Account.read(packed / RESULTS / run))
         else:
-            run, names = write_without_names(folder, account, packed / RESULTS, hide)
+            run, names = write_without_names(folder, account, packed / RESULTS, hide, machines)
         again = Account.read(packed / RESULTS / run)
         make_report(packed / RESULTS / run, packed / REPORTS)
         record = ExportRecord(run=run, toolkit=toolkit, names="kept" if with_names else "replaced")
@@ -155,7 +157,11 @@ def _cited(authors: Iterable[str], names: Pseudonyms) -> list[str]:
 
 
 def write_without_names(
-    folder: Path, account: Account, target: Path, hide: Iterable[str] = ()
+    folder: Path,
+    account: Account,
+    target: Path,
+    hide: Iterable[str] = (),
+    machines: Machines | None = None,
 ) -> tuple[str, Pseudonyms]:
     """Write a run and the probe that its report uses, with pseudonyms, into `target/<run>`.
 
@@ -164,6 +170,7 @@ def write_without_names(
         account: of it.
         target: where the run is written.
         hide: further words to replace.
+        machines: of the inventory.
 
     Returns:
         The run's name there, and what became which.
@@ -172,7 +179,7 @@ def write_without_names(
         HerdError: a file cannot be read, a name is an ordinary word or would be left, or replacing
             names changes a figure.
     """
-    names = pseudonyms_of(folder, account, hide)
+    names = pseudonyms_of(folder, account, hide, machines)
     run = rename_run(folder, account, target, names)
     _add_probe(folder, account, target / run, names)
     _require_same(account, Account.read(target / run))

@@ -23,7 +23,7 @@ from collect.account import Account, AttemptState
 from collect.attempt import TEMPORARY_PREFIX, check_logs
 from collect.cells import CellRecord
 from collect.probe import PROBES_FOLDER
-from collect.run import RUN_FILE
+from collect.run import RUN_FILE, RunManifest
 from collect.sharing.exported import REPORTS, RESULTS, sums_of
 from collect.sharing.marker import (
     EXPORT_FILE,
@@ -63,6 +63,11 @@ MOST_NOTES = 20
 WAIT_S = 1.0
 
 MakeReport = Callable[[Path, Path], object]
+PlanIdOf = Callable[[RunManifest], str]
+OTHER_PLAN = (
+    f"plan_id in its {RUN_FILE} is not the one that its title, workloads, cells, seed and nodes "
+    "give."
+)
 UNTOUCHED = "Nothing was imported."
 REMEDY = re.compile(r" (?:Restore (?:it|the file)\b|Its trial can be run again\b)[^.]*\.")
 """What helps where the run is there. One that is refused is removed again."""
@@ -81,7 +86,13 @@ class Imported:
     record: ImportedRecord
 
 
-def import_run(archive: Path, results: Path, make_report: MakeReport, toolkit: str) -> Imported:
+def import_run(
+    archive: Path,
+    results: Path,
+    make_report: MakeReport,
+    toolkit: str,
+    plan_id_of: PlanIdOf | None = None,
+) -> Imported:
     """Take a run from an archive into `results/`, whole or not at all.
 
     Args:
@@ -89,6 +100,7 @@ def import_run(archive: Path, results: Path, make_report: MakeReport, toolkit: s
         results: folder of all runs.
         make_report: makes a report, to compare it with that of the archive.
         toolkit: version of llama-herd here; another one may give other figures.
+        plan_id_of: gives the id of a run's plan; None leaves the id of a run with names unchecked.
 
     Raises:
         HerdError: it is no such archive, it contradicts itself, or a run of its name exists.
@@ -101,7 +113,7 @@ def import_run(archive: Path, results: Path, make_report: MakeReport, toolkit: s
             remove_folder(place)  # what a killed import left
             place.mkdir()
             try:
-                return _taken(archive, results, place, make_report, toolkit, doing)
+                return _taken(archive, results, place, make_report, toolkit, plan_id_of, doing)
             except UnpackError as error:
                 raise HerdError(f"{doing}: {one_line(str(error), 400)}. {UNTOUCHED}") from None
             finally:
@@ -126,7 +138,13 @@ class _alone:  # noqa: N801 - used as a statement
 
 
 def _taken(
-    archive: Path, results: Path, place: Path, make_report: MakeReport, toolkit: str, doing: str
+    archive: Path,
+    results: Path,
+    place: Path,
+    make_report: MakeReport,
+    toolkit: str,
+    plan_id_of: PlanIdOf | None,
+    doing: str,
 ) -> Imported:
     laid = place / "packed"
     laid.mkdir()
@@ -145,10 +163,10 @@ def _taken(
     run_folder = laid / RESULTS / export.run
     rebuilt = place / "rebuilt"
     with _named_as_in_the_archive(laid, doing):
-        _check_run(run_folder, export, doing)
+        planned = _check_run(run_folder, export, plan_id_of, doing)
         _drop_tables(run_folder)
         make_report(run_folder, rebuilt)
-    notes = tuple(_notes(laid, rebuilt, export, toolkit, doing))
+    notes = (*planned, *_notes(laid, rebuilt, export, toolkit, doing))
     record = ImportedRecord(
         archive=one_line(archive.name, 200),
         sha256=digest,
@@ -266,8 +284,13 @@ def _check_sums(laid: Path, doing: str) -> int:
     return len(there)
 
 
-def _check_run(folder: Path, export: ExportRecord, doing: str) -> None:
+def _check_run(
+    folder: Path, export: ExportRecord, plan_id_of: PlanIdOf | None, doing: str
+) -> list[str]:
     """Check that plan, attempts and logs fit each other.
+
+    Returns:
+        What is not right and no reason to refuse the run, a sentence each.
 
     Raises:
         HerdError: one says what another does not.
@@ -285,6 +308,8 @@ def _check_run(folder: Path, export: ExportRecord, doing: str) -> None:
     for trial in account.trials:
         for attempt in trial.attempts:
             _check_attempt(attempt, trial.cell, doing)
+    is_other = not is_hash and plan_id_of is not None and plan_id_of(account.manifest) != plan_id
+    return [OTHER_PLAN] if is_other else []
 
 
 def _check_attempt(attempt: AttemptState, cell: CellRecord, doing: str) -> None:

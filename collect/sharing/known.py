@@ -23,12 +23,14 @@ from collect.sharing.patterns import (
     GIT_USER,
     HOME,
     MAC,
+    NAME_ENDS,
     NO_DOMAINS,
     PATH,
     REPOSITORY,
     digits_of,
     git_host,
 )
+from collect.sharing.services import services_in
 
 _HOME, _MAC, _REPOSITORY = re.compile(HOME), re.compile(MAC), re.compile(REPOSITORY)
 _PATH = re.compile(PATH)
@@ -43,27 +45,36 @@ class KnownNames:
         hardware: MAC addresses, as twelve digits.
         sources: hosts of repositories.
         domains: of nodes, with two labels or more.
+        services: hosts of private services, with two labels or more.
+        machines: words that name a machine of the inventory.
     """
 
     users: dict[str, None] = field(default_factory=dict)
     hardware: dict[str, None] = field(default_factory=dict)
     sources: dict[str, None] = field(default_factory=dict)
     domains: dict[str, None] = field(default_factory=dict)
+    services: dict[str, None] = field(default_factory=dict)
+    machines: dict[str, None] = field(default_factory=dict)
 
 
-def known_in(folder: Path, account: Account, nodes: Iterable[str]) -> KnownNames:
+def known_in(
+    folder: Path, account: Account, nodes: Iterable[str], machines: Iterable[str] = ()
+) -> KnownNames:
     """Look through plan, records and logs of a run.
 
     Args:
         folder: of the run.
         account: of it.
         nodes: their names.
+        machines: names and addresses of the inventory, in small letters.
     """
     found = KnownNames()
-    told = "|".join(re.escape(name) for name in sorted(nodes, key=len, reverse=True)) or r"(?!)"
     domain = re.compile(
-        rf"(?<![A-Za-z0-9])(?i:{told})((?:\.[A-Za-z][A-Za-z0-9-]{{1,62}}){{2,8}})(?![A-Za-z0-9.-])"
+        rf"(?<![A-Za-z0-9])(?i:{_any_of(nodes)})"
+        r"((?:\.[A-Za-z][A-Za-z0-9-]{1,62}){2,8})(?![A-Za-z0-9.-])"
     )
+    begin, end = NAME_ENDS
+    machine = re.compile(rf"{begin}(?i:{_any_of(machines)}){end}")
     for text in _texts(folder, account):
         for user in (one["user"] for one in _HOME.finditer(text)):
             found.users |= dict.fromkeys(_of_home(user))
@@ -72,10 +83,17 @@ def known_in(folder: Path, account: Account, nodes: Iterable[str]) -> KnownNames
         if "://" in text or "@" in text:
             hosts += [git_host(one[0]) for one in _REPOSITORY.finditer(text)]
         found.sources |= dict.fromkeys(host.casefold() for host in hosts)
+        found.services |= dict.fromkeys(services_in(text))
+        found.machines |= dict.fromkeys(one[0].casefold() for one in machine.finditer(text))
         for name in (one[1][1:].casefold() for one in domain.finditer(text)):
             if name.rpartition(".")[2] not in NO_DOMAINS:
                 found.domains[name] = None
     return found
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """What finds any of the words, the longest first; nothing where there is none."""
+    return "|".join(map(re.escape, sorted(words, key=lambda one: (-len(one), one)))) or r"(?!)"
 
 
 def _of_home(user: str) -> Iterator[str]:

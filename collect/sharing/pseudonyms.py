@@ -8,16 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
-from pydantic import BaseModel
-
-from collect.attempt import AttemptRecord, NodeReading, NodeRecord, ProcessRecord
-from collect.cells import CellRecord, TrialRecord
-from collect.run import RunManifest
 from collect.sharing.encodings import replaced
 from collect.sharing.patterns import (
     ADDRESS_IN_NAME,
     FORMS,
-    GENERIC,
     NAME_ENDS,
     NO_DOMAINS,
     STARTS,
@@ -27,51 +21,16 @@ from collect.sharing.patterns import (
     is_private,
     is_public,
 )
-from collect.workloads import WORKLOADS
-from core.errors import HerdError
+from collect.sharing.services import (
+    SERVICE,
+    is_private_service,
+    is_with_secret,
+    plain_host,
+    services_in,
+)
 
 HIDDEN = "hidden"
 """Begins what stands for a further word of the user."""
-SHORTEST = 3
-"""Letters of a name that can be distinguished from ordinary words."""
-RECORDS: tuple[type[BaseModel], ...] = (
-    RunManifest, CellRecord, TrialRecord, AttemptRecord, ProcessRecord, NodeRecord, NodeReading,
-    *WORKLOADS,
-)  # fmt: skip
-WORDS_OF_LOGS = frozenset(
-    [
-        "root",
-        "worker",
-        "server",
-        "client",
-        "node",
-        "cpu",
-        "gpu",
-        "done",
-        "failed",
-        "invalid",
-        "benchmark",
-        "questions",
-        "greedy",
-        "documents",
-        "perplexity",
-        "engine",
-        "model",
-        "system",
-        "device",
-        "group",
-        "part",
-        "workers",
-        "shares",
-        "spans",
-        "weights",
-        "threads",
-        "context",
-        "fresh",
-        "kept",
-    ]
-) | {name for record in RECORDS for name in record.model_fields}
-"""Words that records and logs use themselves, so no name can be found by them."""
 _FORM = {
     "secret": "secret-{n}",
     "fingerprint": "fingerprint-{n}",
@@ -96,6 +55,7 @@ class Pseudonyms:
         found: what was replaced so far because of its form, with its pseudonym.
         secrets: how many keys were found.
         used: pseudonyms of names that were somewhere.
+        services: hosts of private services with their pseudonyms.
     """
 
     names: dict[str, str]
@@ -104,6 +64,7 @@ class Pseudonyms:
     found: dict[str, str] = field(default_factory=dict)
     secrets: int = 0
     used: set[str] = field(default_factory=set)
+    services: dict[str, str] = field(default_factory=dict)
     _alike: dict[str, str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _patterns: tuple[re.Pattern[str], re.Pattern[str]] | None = None
@@ -121,8 +82,35 @@ class Pseudonyms:
 
     def text(self, value: str) -> str:
         """The text with every name replaced."""
+        if self.hides_forms:
+            value = SERVICE.sub(self._service, value)
         everything, _ = self._compiled()
         return everything.sub(self._replaced, value)
+
+    def _service(self, match: re.Match[str]) -> str:
+        """An address of a private service, without who, which and what; others as they are."""
+        _, named = self._compiled()
+        spelt, whole = match["host"], match[0]
+        host = plain_host(spelt)
+        is_other = host not in self.services and named.fullmatch(spelt.rstrip(".")) is not None
+        if is_other or not is_private_service(spelt):
+            return whole
+        self.secrets += is_with_secret(match["user"])
+        told = self.service(host)
+        if host in self.names:
+            self.used.add(told)
+        else:
+            self.found[whole] = told
+        ended = "." if spelt.endswith(".") and not match["rest"] else ""
+        return f"{match['scheme']}{told}{ended}"
+
+    def service(self, host: str) -> str:
+        """What stands for a private service; a host of several labels is a name from now on."""
+        if host not in self.services:
+            self.services[host] = f"service-{self.number('service')}.example"
+            if host in services_in(f"https://{host}"):
+                self.add({host: self.services[host]})
+        return self.services[host]
 
     def _compiled(self) -> tuple[re.Pattern[str], re.Pattern[str]]:
         """What finds everything, and what finds names alone."""
@@ -291,38 +279,3 @@ def _plain(spelt: str) -> str:
     if "\\u" in text:
         text = text.encode("ascii", "replace").decode("unicode_escape")
     return unicodedata.normalize("NFC", text).casefold()
-
-
-def require_nameable(nodes: Iterable[str]) -> None:
-    """Check that names of nodes can be distinguished from ordinary words.
-
-    Raises:
-        HerdError: one cannot.
-    """
-    for name in nodes:
-        if len(name) < SHORTEST or name.casefold() in WORDS_OF_LOGS:
-            raise HerdError(
-                f"The node {name}: logs use this word, too, so it cannot be replaced everywhere. "
-                "Give --with-names, or measure again with another name in the inventory."
-            )
-
-
-def hidden_words(words: Iterable[str]) -> list[str]:
-    """The words that a user wants to have replaced, each once.
-
-    Raises:
-        HerdError: one cannot be distinguished from ordinary words.
-    """
-    told = {word.strip().casefold(): word.strip() for word in words}
-    for word in told.values():
-        if len(word) < SHORTEST or word.casefold() in WORDS_OF_LOGS:
-            raise HerdError(
-                f"--hide {word or '(nothing)'}: give a word of {SHORTEST} letters or more that "
-                "records and logs do not use themselves."
-            )
-    return list(told.values())
-
-
-def is_generic(name: str) -> bool:
-    """Whether many machines and users have this name."""
-    return len(name) < SHORTEST or name.casefold() in GENERIC | WORDS_OF_LOGS

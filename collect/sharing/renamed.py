@@ -21,13 +21,8 @@ from collect.reference import REFERENCE_FILE
 from collect.run import ATTEMPTS_FOLDER, RUN_FILE, RunManifest
 from collect.sharing.known import KnownNames, known_in, own_homes, own_names, records_of
 from collect.sharing.patterns import is_public
-from collect.sharing.pseudonyms import (
-    HIDDEN,
-    Pseudonyms,
-    hidden_words,
-    is_generic,
-    require_nameable,
-)
+from collect.sharing.pseudonyms import HIDDEN, Pseudonyms
+from collect.sharing.words import hidden_words, is_generic, require_nameable
 from core.errors import HerdError
 from core.foreign import as_file_name, one_line
 from core.record import LARGEST_RECORD_BYTES, own_folder, read_file, why
@@ -43,13 +38,20 @@ IDENTITIES = {"machine_id": "machine", "serial_hash": "serial"}
 """Facts of a node that are the same wherever it is seen, and what stands for them."""
 
 
-def pseudonyms_of(folder: Path, account: Account, hide: Iterable[str]) -> Pseudonyms:
+Machines = Mapping[str, Iterable[str]]
+"""Name to addresses of each machine of an inventory."""
+
+
+def pseudonyms_of(
+    folder: Path, account: Account, hide: Iterable[str], machines: Machines | None = None
+) -> Pseudonyms:
     """Find every name in a run, in an order that depends on the run alone.
 
     Args:
         folder: of the run.
         account: of it.
         hide: further words.
+        machines: of the inventory as it is now; those that the run names are replaced, too.
 
     Raises:
         HerdError: a node's name or a further word cannot be distinguished from ordinary words.
@@ -78,7 +80,10 @@ def pseudonyms_of(folder: Path, account: Account, hide: Iterable[str]) -> Pseudo
     made.add(dict(_hosts_of_apis(folder, run)))
     raters = [path.stem for path in _ratings(folder)]
     made.add({name: f"rater-{n}" for n, name in enumerate(raters, start=1)}, exact=True)
-    _add_known(made, known_in(folder, account, nodes))
+    words = _words_of(machines or {}, made)
+    known = known_in(folder, account, nodes, words)
+    _add_machines(made, len(others), words, known)
+    _add_known(made, known)
     made.add(_ids_of_cells(run, made))
     return made
 
@@ -98,6 +103,27 @@ def _other_nodes(folder: Path, run: RunManifest) -> list[str]:
     return [name for name in dict.fromkeys(named) if name not in run.nodes]
 
 
+def _words_of(machines: Machines, made: Pseudonyms) -> dict[str, str]:
+    """Each further word that names a machine of the inventory, in small letters, with its machine.
+
+    IP addresses are found by their form, and what is also an ordinary word names no one.
+    """
+    known = {name.casefold() for name in made.names}
+    return {
+        word.casefold(): name
+        for name, addresses in machines.items()
+        for word in (name, *addresses)
+        if not (is_generic(word) or _is_number(word) or word.casefold() in known)
+    }
+
+
+def _add_machines(made: Pseudonyms, before: int, words: dict[str, str], known: KnownNames) -> None:
+    """Add the machines of the inventory that the run names, in the order in which it does."""
+    named = list(dict.fromkeys(words[word] for word in known.machines))
+    made.add({word: f"other-node-{before + 1 + named.index(name)}"
+              for word, name in words.items() if name in named})  # fmt: skip
+
+
 def _add_known(made: Pseudonyms, known: KnownNames) -> None:
     """Add what is known by its place at one point of the run, and about this machine."""
     users = dict.fromkeys([*own_names(), *known.users])
@@ -108,6 +134,9 @@ def _add_known(made: Pseudonyms, known: KnownNames) -> None:
     for host in known.sources:
         if not (is_public(host) or is_generic(host) or _is_number(host)):
             made.source(host)
+    for host in known.services:
+        if host not in made.names and not is_generic(host):
+            made.service(host)
     domains = [name for name in known.domains if name not in made.names]
     made.add({name: f"domain-{n}.example" for n, name in enumerate(domains, start=1)})
     for digits in known.hardware:

@@ -36,6 +36,8 @@ CONNECTIONS: Mapping[str, Literal["ssh", "local"]] = {
     "ansible.builtin.local": "local",
 }
 """Ansible's connections that `fab` has, too; `smart` has been OpenSSH for years."""
+WHERE = ("ansible_host", "ansible_ssh_host", "herd_cluster_address")
+"""Variables that say where a machine is."""
 NOT_FOLLOWED = {
     "private_key": "the text of a private key. Put it in a file, and name the file in "
     "ansible_ssh_private_key_file",
@@ -98,6 +100,30 @@ def listed(project: Path, inventory: str | None) -> dict[str, Any]:
     )
     content: dict[str, Any] = json.loads(told)
     return content
+
+
+def listed_machines(project: Path, inventory: str | None = None) -> dict[str, tuple[str, ...]]:
+    """Name to addresses of every machine of the inventory, nodes and others.
+
+    Args:
+        project: folder with `ansible.cfg`.
+        inventory: another inventory than that of `ansible.cfg`.
+
+    Raises:
+        HerdError: the inventory cannot be read.
+    """
+    content = listed(project, inventory)
+    known: dict[str, dict[str, Any]] = content.get("_meta", {}).get("hostvars", {})
+    groups = [group for group in content.values() if isinstance(group, dict)]
+    names = dict.fromkeys([*known, *(host for group in groups for host in group.get("hosts", ()))])
+    return {
+        name: tuple(
+            told
+            for variable in WHERE
+            if isinstance(told := known.get(name, {}).get(variable), str) and told
+        )
+        for name in names
+    }
 
 
 def _asked(project: Path, inventory: str | None) -> tuple[dict[str, Any], str]:

@@ -13,7 +13,7 @@ from collect.account import Account
 from collect.attempt import AttemptRecord, load_attempt
 from collect.cells import CellRecord, TrialRecord
 from collect.labels import cell_label
-from collect.run import ATTEMPTS_FOLDER, PROTOCOL_VERSION
+from collect.run import ATTEMPTS_FOLDER, PROTOCOL_VERSION, PartRecord, RunManifest
 from core.errors import HerdError
 from core.foreign import one_line
 from experiments.engines import ENGINES
@@ -31,6 +31,7 @@ from experiments.planning.groups import (
 )
 from experiments.planning.identity import canonical, content, digest
 from experiments.planning.matrix import Matrix
+from experiments.planning.parts import PartOfMatrix
 
 ID_LENGTH = 10
 LONGEST_REASON = 4000
@@ -174,25 +175,45 @@ def make_plan(
 def plan_id(matrix: Matrix, cluster: Cluster) -> str:
     """What the user asked for, on which nodes: the same again continues the run."""
     cells = matrix.cells(cluster)
+    names = [node.name for node in needed(cells, cluster).nodes]
+    return _id_of(matrix, matrix.chosen_parts, cells, names)
+
+
+def plan_id_of_run(run: RunManifest) -> str:
+    """The plan's id as a run's record gives it: that of its plan, if the record is true.
+
+    A part that has no cell is in the plan's id and not in the record.
+    """
+    return _id_of(run, run.parts, run.cells, list(run.nodes))
+
+
+def _id_of(
+    asked: Matrix | RunManifest,
+    parts: Mapping[str, PartOfMatrix | PartRecord],
+    cells: Iterable[Cell | CellRecord],
+    nodes: list[str],
+) -> str:
     return digest(
         {
-            "title": matrix.title,
-            **_tasks(matrix),
+            "title": asked.title,
+            **_tasks(asked, parts),
             "cells": sorted((canonical(cell.params) for cell in cells), key=digest),
-            "seed": matrix.seed,
-            "nodes": [node.name for node in needed(cells, cluster).nodes],
+            "seed": asked.seed,
+            "nodes": nodes,
         }
     )
 
 
-def _tasks(matrix: Matrix) -> dict[str, object]:
+def _tasks(
+    asked: Matrix | RunManifest, parts: Mapping[str, PartOfMatrix | PartRecord]
+) -> dict[str, object]:
     """What is done with a cell, and how often."""
-    if matrix.workload is not None:
-        return {"workload": content(matrix.workload), "repeats": matrix.repeats}
+    if asked.workload is not None:
+        return {"workload": content(asked.workload), "repeats": asked.repeats}
     return {
         "parts": {
             name: {"workload": content(part.workload), "repeats": part.repeats}
-            for name, part in matrix.chosen_parts.items()
+            for name, part in parts.items()
         }
     }
 

@@ -22,13 +22,9 @@ from collect.sharing.exported import Exported, export_run, write_without_names
 from collect.sharing.imported import import_run
 from collect.sharing.leftovers import words_around
 from collect.sharing.marker import imported_of
-from collect.sharing.pseudonyms import (
-    Pseudonyms,
-    example_address,
-    is_generic,
-    require_nameable,
-)
+from collect.sharing.pseudonyms import Pseudonyms, example_address
 from collect.sharing.renamed import pseudonyms_of
+from collect.sharing.words import is_generic, require_nameable
 from core.digest import sha256_of
 from core.errors import HerdError
 from experiments.disk.ledger import find_planned
