@@ -77,6 +77,7 @@ INTERIM = (
 DRAWN = "Charts were drawn at {at}, when {trials} had ended."
 DRAWN_AGAIN = "They are drawn again after a trial has ended, not before {next}."
 NOT_DRAWN = "Charts appear when the first trial has ended."
+DRAWING = "The charts are being drawn."
 
 
 def live_title(state: LiveState) -> Sentence:
@@ -261,7 +262,7 @@ def _problem(state: LiveState) -> Iterator[Block]:
 def _about_charts(state: LiveState) -> Iterator[Block]:
     drawn = state.drawn
     if drawn is None:
-        yield Prose((say(NOT_DRAWN),))
+        yield Prose((say(DRAWING if state.lacks_charts else NOT_DRAWN),))
         return
     told = [say(DRAWN, at=clock(drawn.at), trials=plural(drawn.trials, "trial"))]
     if state.phase is RunPhase.MEASURING:

@@ -465,6 +465,16 @@ def test_of_a_run_with_nothing_the_page_promises_nothing(tmp_path: Path) -> None
     assert "Charts appear when the first trial has ended." in told
 
 
+def test_before_charts_of_ended_trials_are_drawn_none_is_promised_for_later(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    make_live(tmp_path, run.name)
+    follower = Follower(tmp_path, tmp_path)
+    follower.look()
+    told = page_text(follower.state)
+    assert "The charts are being drawn." in told
+    assert "Charts appear when the first trial has ended." not in told
+
+
 # -- the site
 
 
