@@ -257,7 +257,8 @@ def _attempt_state(
             measurement = parse_attempt(folder, record)
             reason = _missing_samples(measurement.samples, record)
     except HerdError as error:
-        reason = str(error)
+        # Reports print it: files are named from the run on, which is the same on every machine.
+        reason = str(error).replace(f"{folder.parents[2]}{os.sep}", "")
     return AttemptState(
         attempt_id=folder.name,
         attempt=number,

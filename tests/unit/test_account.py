@@ -111,7 +111,8 @@ def test_a_damaged_record_is_a_failed_attempt(tmp_path: Path, record: str) -> No
     state, reason = only(run)
     assert state == "pending"
     assert reason is not None
-    assert "is damaged" in reason
+    assert f"{run.name}/{ATTEMPTS_FOLDER}/{attempt.name}/{ATTEMPT_FILE} is damaged" in reason
+    assert str(tmp_path) not in reason, "reports print it"
 
 
 def test_an_attempt_in_the_folder_of_another_does_not_count(tmp_path: Path) -> None:
