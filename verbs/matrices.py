@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
+from core.foreign import one_line
 from verbs.verb import PROJECT
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ MATRIX_HELP = {
     "weights": "weight types: f32,f16,q8_0,q4_0",
     "repeats": "trials of each cell",
     "seed": "seed for the order of trials",
-    "set": "another axis, such as workers=fresh,kept; may be given several times",
+    "set": "another axis, such as workers=fresh,kept; several times for several axes",
     "matrix": f"the matrix file (default {DEFAULT_MATRIX})",
     "inventory": "Ansible inventory (default: that of ansible.cfg)",
 }
@@ -48,7 +49,7 @@ def matrix_of(
         noise: measure each cell as two arms, also if the file does not say so.
 
     Raises:
-        HerdError: no such matrix, axis or value; with what would be right.
+        HerdError: no such matrix, axis or value, or an axis twice; with what would be right.
     """
     from experiments.fleet.commands import from_project
     from experiments.planning.matrix import load_matrix
@@ -62,7 +63,12 @@ def matrix_of(
             raise HerdError(
                 f"--set {assignment}: write AXIS=VALUE,VALUE, as in workers=fresh,kept."
             )
-        overrides[name.strip()] = values
+        if (axis := name.strip()) in overrides:
+            raise HerdError(
+                f"--set {one_line(assignment, 80)}: the axis {one_line(axis, 80)} is given twice. "
+                "Give all its values at once, with commas."
+            )
+        overrides[axis] = values
     if path:
         flags = ["--matrix", from_project(path), *flags]
     matrix = load_matrix(Path(path) if path else PROJECT / DEFAULT_MATRIX)

@@ -9,6 +9,7 @@ import pytest
 from core.errors import HerdError
 from experiments.planning.matrix import Matrix, load_matrix
 from tests.doubles.matrix_files import complaint, written
+from verbs.matrices import matrix_of
 
 GOOD = """\
 title: Study
@@ -212,3 +213,10 @@ def test_what_belongs_elsewhere_or_is_read_as_something_else_is_named(
     with pytest.raises(HerdError) as raised:
         load_matrix(path)
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize("given", [["on=each", "on=first"], ["nodes=2"], ["on=each", " on =each"]])
+def test_an_axis_that_flags_give_twice_is_refused(given: list[str]) -> None:
+    """Or the first values would be left out without a word."""
+    with pytest.raises(HerdError, match="is given twice"):
+        matrix_of(None, given, {"nodes": "4"}, None, None)
