@@ -16,10 +16,14 @@ FLOOR = (
     "The noise floor of {what} is {floor} (95 %: {low} to {high}): two identical arms of {pairs} "
     "each differ by less in 95 % of comparisons. It comes from {cells}."
 )
-ENOUGH_CELLS = 4
+HELD = {1: 0.72, 2: 0.85, 3: 0.86, 4: 0.88}
+"""Number of cells to the least share of comparisons in which a floor held (docs/statistics.md)."""
+ENOUGH_CELLS = 8
+HELD_BY_ENOUGH = 0.92
 FEW_CELLS = (
-    "With fewer than four cells the floor is too low more often if some trials are far off or "
-    "cells differ in their noise."
+    "In simulations with trials that are far off, with drift of single cells or with cells of "
+    "different noise, a floor of {cells} held in {share} of comparisons or more, one of eight "
+    "cells in {enough}."
 )
 SEEN = "The largest difference between two identical arms was {largest}."
 RULE = "No difference below the floor is reported as one."
@@ -76,8 +80,18 @@ def _floor(what: str, floor: Floor) -> Sentence:
         FLOOR, what=what, floor=told, low=low, high=high,
         pairs=plural(floor.blocks, "pair"), cells=plural(floor.cells, "cell"),
     )  # fmt: skip
-    few = say(FEW_CELLS) if floor.cells < ENOUGH_CELLS else ""
-    return together([sentence, few, say(SEEN, largest=largest)])
+    return together([sentence, *_few_cells(floor), say(SEEN, largest=largest)])
+
+
+def _few_cells(floor: Floor) -> Iterator[Sentence]:
+    """Say how far a floor of few cells can be trusted."""
+    if floor.cells < ENOUGH_CELLS:
+        yield say(
+            FEW_CELLS,
+            cells=plural(floor.cells, "cell"),
+            share=percent(HELD[min(floor.cells, max(HELD))]),
+            enough=percent(HELD_BY_ENOUGH),
+        )
 
 
 def broken_sentence(noise: Noise) -> Sentence:

@@ -19,12 +19,13 @@ from analysis.sections import cells
 from analysis.statistics.floor import noise_floor
 from analysis.statistics.stats import paired_ratio
 from analysis.study import Study, study_of
-from analysis.verdict.noise_text import noise_sentences
+from analysis.verdict.noise_text import HELD, noise_sentences
 from collect.arms import ARM, first_arms, has_arms
 from collect.questions import Question
 from core.errors import HerdError
 from experiments.planning.identity import canonical
 from experiments.planning.matrix import Matrix, load_matrix
+from tests.benchmarks.floor_findings import OWN_DRIFT, UNEVEN, simulate
 from tests.doubles.asked import Asked, make_asked
 from tests.doubles.noisy_run import noisy_frames
 from tests.doubles.shared_kinds import study_of_kind
@@ -260,11 +261,30 @@ def test_apis_alone_have_no_noise_of_this_cluster() -> None:
         matrix.cells()
 
 
-@pytest.mark.parametrize(("cells", "is_few"), [(3, True), (4, False)])
-def test_a_floor_of_few_cells_is_told_to_be_less_sure(cells: int, is_few: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("cells", "told"), [(1, "1 cell held in 72 %"), (3, "3 cells held in 86 %"), (7, "in 88 %")]
+)
+def test_a_floor_of_few_cells_is_told_to_be_less_sure(cells: int, told: str) -> None:
+    assert told in floor_told(cells)
+
+
+def test_a_floor_of_eight_cells_is_told_without_reserve() -> None:
+    assert "It comes from 8 cells." in floor_told(8)
+    assert "simulations" not in floor_told(8)
+
+
+def floor_told(cells: int) -> str:
+    """The sentences of a floor of so many cells."""
     noise = study_of(*noisy_frames({2**place: 10.0 for place in range(cells)})).noise
     assert noise is not None
-    assert ("fewer than four cells" in " ".join(noise_sentences(noise))) == is_few
+    return " ".join(noise_sentences(noise))
+
+
+@pytest.mark.parametrize("cells", sorted(HELD))
+@pytest.mark.parametrize("kind", ["outliers", OWN_DRIFT, UNEVEN])
+def test_a_floor_of_few_cells_holds_as_often_as_is_told(cells: int, kind: str) -> None:
+    """The share that is told is the least of 1000 runs; here is room for the chance of 150."""
+    assert 1 - simulate(cells, 6, kind, 150).beyond > HELD[cells] - 0.09
 
 
 def test_an_arm_is_no_axis_to_write() -> None:
