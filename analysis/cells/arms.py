@@ -26,7 +26,7 @@ COLUMNS = (
 )  # fmt: skip
 FLOOR_COLUMNS = (
     "what", "floor", "low", "high", "pairs_of_each", "cells", "pairs", "largest",
-    "correlation_of_neighbours",
+    "correlation_of_neighbours", "held_in_simulations",
 )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ class Noise:
     def floor_frame(self) -> pd.DataFrame:
         """`noise-floor.csv`: a row a quantity, ratios above 1."""
         rows = [
-            (what, f.ratio, f.low, f.high, f.blocks, f.cells, f.pairs, f.largest, f.alike)
+            (what, f.ratio, f.low, f.high, f.blocks, f.cells, f.pairs, f.largest, f.alike, f.held)
             for what, f in self.floors.items()
         ]
         return pd.DataFrame(rows, columns=list(FLOOR_COLUMNS))

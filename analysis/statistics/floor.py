@@ -24,6 +24,9 @@ MOST_ALIKE = 0.95
 NORMAL_KURTOSIS = 3.0
 FEWEST_WORTH = 2.0
 """Degrees of freedom that even the heaviest tails leave."""
+HELD = {1: 0.72, 2: 0.85, 3: 0.86, 4: 0.88, 8: 0.92}
+"""From so many cells on: the least share of comparisons of identical arms that stayed below their
+floor in simulations where it is hard to find (docs/statistics.md)."""
 Logs = Sequence[float]
 
 
@@ -51,6 +54,11 @@ class Floor:
     pairs: int
     largest: float
     alike: float
+
+    @property
+    def held(self) -> float:
+        """The share of comparisons in which floors of so many cells held at least, simulated."""
+        return max(share for cells, share in HELD.items() if cells <= self.cells)
 
 
 def noise_floor(cells: Sequence[Logs]) -> Floor | None:

@@ -16,14 +16,11 @@ FLOOR = (
     "The noise floor of {what} is {floor} (95 %: {low} to {high}): two identical arms of {pairs} "
     "each differ by less in 95 % of comparisons. It comes from {cells}."
 )
-HELD = {1: 0.72, 2: 0.85, 3: 0.86, 4: 0.88}
-"""Number of cells to the least share of comparisons in which a floor held (docs/statistics.md)."""
 ENOUGH_CELLS = 8
-HELD_BY_ENOUGH = 0.92
 FEW_CELLS = (
     "In simulations with trials that are far off, with drift of single cells or with cells of "
-    "different noise, a floor of {cells} held in {share} of comparisons or more, one of eight "
-    "cells in {enough}."
+    "different noise, a floor of {cells} held in {share} of comparisons or more, and one of more "
+    "cells more often."
 )
 SEEN = "The largest difference between two identical arms was {largest}."
 RULE = "No difference below the floor is reported as one."
@@ -86,12 +83,7 @@ def _floor(what: str, floor: Floor) -> Sentence:
 def _few_cells(floor: Floor) -> Iterator[Sentence]:
     """Say how far a floor of few cells can be trusted."""
     if floor.cells < ENOUGH_CELLS:
-        yield say(
-            FEW_CELLS,
-            cells=plural(floor.cells, "cell"),
-            share=percent(HELD[min(floor.cells, max(HELD))]),
-            enough=percent(HELD_BY_ENOUGH),
-        )
+        yield say(FEW_CELLS, cells=plural(floor.cells, "cell"), share=percent(floor.held))
 
 
 def broken_sentence(noise: Noise) -> Sentence:

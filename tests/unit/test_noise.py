@@ -16,10 +16,10 @@ from analysis.cells.family import Claim, Family, Pair, Side
 from analysis.cells.scaling import speed_pairs
 from analysis.cells.series import series_of
 from analysis.sections import cells
-from analysis.statistics.floor import noise_floor
+from analysis.statistics.floor import HELD, noise_floor
 from analysis.statistics.stats import paired_ratio
 from analysis.study import Study, study_of
-from analysis.verdict.noise_text import HELD, noise_sentences
+from analysis.verdict.noise_text import noise_sentences
 from collect.arms import ARM, first_arms, has_arms
 from collect.questions import Question
 from core.errors import HerdError
