@@ -87,8 +87,8 @@ def detail_table(details: dict[str, Detail]) -> Table:
             )
             if found.of_writing
             else NOTHING,
-            say("{cut_off} of {answers}", cut_off=found.cut_off, answers=found.answers),
-            say("{refused} of {answers}", refused=found.refused, answers=found.answers),
+            say("{cut_off} of {given}", cut_off=found.cut_off, given=found.answers),
+            say("{refused} of {given}", refused=found.refused, given=found.answers),
         ]
         for name, found in details.items()
     ]
