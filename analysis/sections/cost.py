@@ -17,6 +17,7 @@ from analysis.charts.terms import term_bars
 from analysis.model.cost import COMPUTED, TERMS, Coefficient, Observation, Term, features_of
 from analysis.model.fit import TAILS, CostFit
 from analysis.model.scope import ENOUGH_COUNTS, chance_of_coverage
+from analysis.model.wire import is_chain
 from analysis.network.run_fits import GroupFit
 from analysis.study import Study
 from analysis.text.sentence import Sentence, say, together
@@ -43,6 +44,11 @@ ALONE = (
 QUOTA = (
     "{nodes} may use only a share of a core on average, by a quota. When one has used it up, the "
     "others report the wait as synchronising. So these fits are of whole tokens."
+)
+CHAIN = (
+    "Not every machine was measured alone. A machine or a link that takes part only on {nodes}, "
+    "and is slower than the others, may look like latency in a chain. Measure each machine alone "
+    "(`on: [each, first]`), and the links by `fab probe`."
 )
 CLOSE = "What the cells do not determine is as it was believed beforehand: {names}."
 REFUSED = "{who}: {why}"
@@ -145,6 +151,8 @@ def _told(one: GroupFit) -> Iterator[Sentence]:
         yield say(QUOTA, nodes=listing(list(one.group.on_quota)))
     if len(fit.counts) < ENOUGH_COUNTS:
         yield say(FEW, counts=len(fit.counts))
+    if is_chain(last.setting.wire) and not last.setting.slowness:
+        yield say(CHAIN, nodes=nodes(last.setting.nodes))
     if unknown := fit.unknown():
         yield say(CLOSE, names=listing(list(unknown)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -198,6 +199,20 @@ def test_of_many_groups_only_some_are_fitted_and_the_rest_is_counted(
 def test_fewer_than_three_numbers_of_nodes_make_no_section() -> None:
     run, tables = make_frames({(1,): [10.0] * 3, (2,): [15.0] * 3}, axes=("nodes",))
     assert list(cost.sections(study_of(run, tables))) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_told"), [({"wire": "chain_client", "engine": "llama.cpp"}, True), ({}, False)]
+)
+def test_a_chain_says_that_slow_machines_may_look_like_latency(
+    kind: dict[str, Any],
+    is_told: bool,  # noqa: FBT001
+) -> None:
+    of = replace(known(), scatter=0.01, noise=0.01)
+    [section] = cost.sections(study_of(*cost_frames(of, **kind)))
+    told = " ".join(block.text for block in section.blocks if isinstance(block, Prose))
+    assert ("takes part only on eight nodes" in told) == is_told
+    assert ("Measure each machine alone (`on: [each, first]`)" in told) == is_told
 
 
 def test_every_figure_of_the_sentences_is_in_the_csv() -> None:
