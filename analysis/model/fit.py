@@ -259,7 +259,7 @@ def _left_out(
     terms = terms_of(coefficients_at(points, problem.layer_mb), of)
     noise = _noise(points, seed + place + 1, apart=apart)
     error = np.exp(
-        problem.error[place] * np.random.default_rng(place).standard_normal((len(points), 1))
+        observations[place].error * np.random.default_rng(place).standard_normal((len(points), 1))
     )
     totals = totals_of(terms, noise) * error
     low, middle, high = np.quantile(totals[:, 0], (TAILS[0], 0.5, TAILS[1]))

@@ -80,7 +80,7 @@ class Problem:
         sync: logarithms of syncing; 0 where it is not known or there is none.
         has_parts: 1 where computing is known apart.
         has_sync: 1 where syncing is known and takes time.
-        error: standard errors of the logarithms.
+        error: standard errors of the logarithms; one alone where all are the same.
         layer_mb: MB of a usual layer, to which the prior of a layer's cost refers.
         priors: of coefficients and noises.
         links_known: rates of links are known, and cannot be exceeded.
@@ -125,13 +125,18 @@ def problem_of(observations: Sequence[Observation], priors: Priors) -> Problem:
         sync=np.log(np.where(is_waiting, sync, 1.0)),
         has_parts=apart.astype(float),
         has_sync=is_waiting.astype(float),
-        error=np.array([one.error for one in observations]),
+        error=_errors_of(observations),
         layer_mb=float(np.median(of.split_mb / of.layers)),
         priors=every,
         links_known=known,
         middle=np.array([math.log(every[name].median) for name in names]),
         spread=np.array([every[name].spread for name in names]),
     )
+
+
+def _errors_of(observations: Sequence[Observation]) -> Floats:
+    errors = [one.error for one in observations]
+    return np.array(errors[:1] if len(set(errors)) == 1 else errors)
 
 
 def coefficients_at(point: Floats, layer_mb: float) -> dict[Coefficient, Floats]:
