@@ -387,6 +387,6 @@ def test_bare_words_are_the_text(typed: list[str], marked: list[str]) -> None:
     words = ["log", *typed]
     fabfile.mark_words(words)
     assert words == ["log", *marked]
-    other = ["rate", "--rater", "log", "x"]
+    other = ["doctor", "--limit", "log", "x"]
     fabfile.mark_words(other)
-    assert other == ["rate", "--rater", "log", "x"]
+    assert other == ["doctor", "--limit", "log", "x"]
