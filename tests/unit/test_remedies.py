@@ -48,6 +48,7 @@ MENTIONS = {
     ("analysis/what_if/asking.py", "run-matrix"),
     ("analysis/model/probed.py", "probe"),
     ("analysis/model/scope.py", "probe"),
+    ("analysis/sections/cost.py", "probe"),
     ("collect/probe.py", "probe"),
     ("experiments/planning/flags.py", "run-matrix"),
     ("experiments/planning/flags.py", "tune"),
