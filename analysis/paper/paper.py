@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -243,14 +244,26 @@ def files_of(paper: Paper, *, with_notebook: bool = False) -> dict[str, bytes]:
         files |= {f"fonts/{path.name}": path.read_bytes() for path in font.files}
     for run in paper.runs:
         files |= run.printer.pictures
-        files |= {name: csv_bytes(frame) for name, frame in run.printer.frames.items()}
+    return files | data_of(paper, with_notebook=with_notebook)
+
+
+def data_of(paper: Paper, *, with_notebook: bool = False) -> dict[str, bytes]:
+    """The files below `data/`, as `files_of` has them: no figure need be printed for these."""
+    printers = [run.printer for run in paper.runs]
+    files = {name: csv_bytes(frame) for one in printers for name, frame in one.frames.items()}
     if with_notebook:
-        charts = {stem: chart for run in paper.runs for stem, chart in run.printer.charts.items()}
+        charts = {stem: chart for one in printers for stem, chart in one.charts.items()}
         files[f"{DATA}/{NAME}"] = notebook_of(paper.title, charts)
     return files
 
 
 def _rendered(name: str, paper: Paper) -> str:
+    text = _environment().get_template(f"{name}.tex.j2").render(paper=paper, words=WORDS)
+    return _BLANK_LINES.sub("\n\n", text).strip() + "\n"
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,  # what macros give is marked as made; `as_latex` escapes all else
@@ -266,8 +279,7 @@ def _rendered(name: str, paper: Paper) -> str:
         finalize=as_latex,
     )
     environment.filters |= {"kept": _kept, "key": _key, "fill": _filled}
-    text = environment.get_template(f"{name}.tex.j2").render(paper=paper, words=WORDS)
-    return _BLANK_LINES.sub("\n\n", text).strip() + "\n"
+    return environment
 
 
 def _kept(text: str) -> Markup:

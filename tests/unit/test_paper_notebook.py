@@ -17,7 +17,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from analysis.paper.paper import files_of, paper_of
+from analysis.paper.paper import data_of, files_of, paper_of
 from analysis.study import study_of
 from tests.doubles.run_frames import make_frames
 from tests.doubles.shared_kinds import study_of_kind
@@ -42,10 +42,9 @@ def drawn(axes: Axes) -> set[float]:
 
 @pytest.fixture(params=DRAWN)
 def notebook(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Any]]:
-    files = files_of(paper_of([study_of_kind(request.param)]), with_notebook=True)
+    files = data_of(paper_of([study_of_kind(request.param)]), with_notebook=True)
     for name, content in files.items():
-        if name.startswith("data/"):
-            (tmp_path / Path(name).name).write_bytes(content)
+        (tmp_path / Path(name).name).write_bytes(content)
     yield tmp_path, nbformat.read(tmp_path / "charts.ipynb", as_version=4)
     plt.close("all")
 
@@ -109,7 +108,7 @@ def test_code_of_a_notebook_needs_pandas_and_matplotlib_alone(tmp_path: Path) ->
     study = study_of_kind("lab")
     title = "".join(HOSTILE)
     hostile = study.run.model_copy(update={"title": title})
-    files = files_of(paper_of([replace(study, run=hostile)]), with_notebook=True)
+    files = data_of(paper_of([replace(study, run=hostile)]), with_notebook=True)
     read = nbformat.reads(files["data/charts.ipynb"].decode(), as_version=4)
     code = "\n".join(cell.source for cell in read.cells if cell.cell_type == "code")
     imported = {
