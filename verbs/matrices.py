@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import HerdError
-from core.foreign import one_line
 from verbs.verb import PROJECT
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ def matrix_of(
     Raises:
         HerdError: no such matrix, axis or value, or an axis twice; with what would be right.
     """
+    from core.foreign import one_line
     from experiments.fleet.commands import from_project
     from experiments.planning.matrix import load_matrix
 

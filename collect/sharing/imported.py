@@ -69,7 +69,7 @@ OTHER_PLAN = (
     "give."
 )
 UNTOUCHED = "Nothing was imported."
-REMEDY = re.compile(r" (?:Restore (?:it|the file)\b|Its trial can be run again\b)[^.]*\.")
+REMEDY = re.compile(r" (?:Restore (?:it|the file)\b|Its trial can be run again\b)[^.]{0,200}\.")
 """What helps where the run is there. One that is refused is removed again."""
 
 

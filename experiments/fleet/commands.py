@@ -25,7 +25,7 @@ from experiments.fleet.programs import beside_python
 
 VERBS_WITH_INVENTORY = frozenset(
     {
-        *("adopt", "check-agreement", "compare", "doctor", "finetune"),
+        *("adopt", "check-agreement", "compare", "doctor", "export-run", "finetune"),
         *("plan", "prepare", "probe", "run-matrix", "tune"),
     }
 )

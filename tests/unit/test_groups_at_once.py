@@ -119,7 +119,7 @@ def test_ids_depend_on_how_the_nodes_are_divided_and_on_every_root() -> None:
 # -- what is refused
 
 
-@pytest.mark.parametrize("value", ["0x2", "2x0", "2*2", "x2", "2x", "two", "99999x1", "'4 x 1'"])
+@pytest.mark.parametrize("value", ["'0x2'", "2x0", "2*2", "x2", "2x", "two", "99999x1", "'4 x 1'"])
 def test_what_is_no_division_is_refused_with_its_line(tmp_path: Path, value: str) -> None:
     path = tmp_path / "groups.yml"
     path.write_text(f"title: Groups\naxes:\n  groups:\n    - 2x1\n    - {value}\n")

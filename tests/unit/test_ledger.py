@@ -84,7 +84,7 @@ def test_the_latest_run_is_found_and_any_by_name(finished: Path, tmp_path: Path)
 def test_no_run_and_an_unknown_run_are_told(tmp_path: Path) -> None:
     with pytest.raises(HerdError, match="there are none yet"):
         find_run(tmp_path)
-    with pytest.raises(HerdError, match=r"nonesuch.*does not exist"):
+    with pytest.raises(HerdError, match=r"no run `nonesuch`"):
         find_run(tmp_path, "nonesuch")
 
 
