@@ -49,6 +49,8 @@ MENTIONS = {
     ("analysis/model/probed.py", "probe"),
     ("analysis/model/scope.py", "probe"),
     ("analysis/sections/cost.py", "probe"),
+    ("collect/sharing/imported.py", "export-run"),
+    ("verbs/sharing.py", "export-run"),
     ("collect/probe.py", "probe"),
     ("experiments/planning/flags.py", "run-matrix"),
     ("experiments/planning/flags.py", "tune"),
