@@ -6,7 +6,6 @@ python -m tests.doubles.asking_run FOLDER SYSTEMS_FILE SYSTEM,SYSTEM QUESTION...
 # ruff: noqa: ANN401 - it passes on what other functions are called with
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,8 +79,7 @@ def cell(asked: Matrix) -> Cell:
 
 
 def main() -> int:
-    """Run to the end, or to the Ctrl-C that a process in the background would not hear of."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Run to the end, or to Ctrl-C."""
     folder, systems, names, *questions = sys.argv[1:]
     asked = matrix(Path(systems), *questions, axes={"system": tuple(names.split(","))})
     return run(Path(folder), asked).exit_code

@@ -99,7 +99,8 @@ def _pump(one: socket.socket | paramiko.Channel, other: socket.socket | paramiko
     with contextlib.suppress(OSError):
         while piece := one.recv(65536):
             other.sendall(piece)
-    other.close()
+    with contextlib.suppress(EOFError):  # its connection may have ended before
+        other.close()
 
 
 @contextmanager
