@@ -35,10 +35,10 @@ def mark_bare_words(
         verb: the task; other verbs' words are left alone.
         bare: what its bare words are.
     """
-    if words[:1] != [verb.name.replace("_", "-")]:
+    if not is_of(words, verb):
         return
     takes_value = {
-        f"{'-' if len(name) == 1 else '--'}{name}"
+        dashed(name)
         for argument in arguments_of(verb)
         if argument.takes_value
         for name in argument.names
@@ -58,6 +58,16 @@ def mark_bare_words(
         else:
             marked += [word, rest.pop(0)]
     words[:] = marked
+
+
+def is_of(words: list[str], verb: Any) -> bool:  # noqa: ANN401 - Invoke has no types
+    """Whether a command line is one of this verb."""
+    return words[:1] == [verb.name.replace("_", "-")]
+
+
+def dashed(name: str) -> str:
+    """The flag of an argument: `-r`, `--run`."""
+    return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
 def arguments_of(verb: Any) -> list[Any]:  # noqa: ANN401

@@ -10,7 +10,7 @@ from fabric.main import program
 from invoke.exceptions import Exit
 from invoke.parser.context import ParserContext
 
-from verbs.bare_words import BareWords, arguments_of, mark_bare_words
+from verbs.bare_words import BareWords, arguments_of, dashed, is_of, mark_bare_words
 
 RUN = BareWords("--run")
 PAIR = ("baseline", "contender")
@@ -32,7 +32,7 @@ def mark_run(words: list[str], verb: Any) -> None:  # noqa: ANN401 - Invoke has 
         Exit: there are several names, or what begins with a dash is no flag.
     """
     mark_runs(words, verb)
-    if _is_of(words, verb):
+    if is_of(words, verb):
         names = _values(words, verb, ("run",))
         _require_most(words[0], names, 1)
 
@@ -43,7 +43,7 @@ def mark_runs(words: list[str], verb: Any) -> None:  # noqa: ANN401
     Raises:
         Exit: what begins with a dash is no flag.
     """
-    if _is_of(words, verb):
+    if is_of(words, verb):
         _require_flags(words, verb)
         mark_bare_words(words, verb, RUN)
 
@@ -54,7 +54,7 @@ def require_pair(words: list[str], verb: Any) -> None:  # noqa: ANN401
     Raises:
         Exit: there are more, or what begins with a dash is no flag.
     """
-    if not _is_of(words, verb):
+    if not is_of(words, verb):
         return
     _require_flags(words, verb)
     marked = list(words)
@@ -63,13 +63,9 @@ def require_pair(words: list[str], verb: Any) -> None:  # noqa: ANN401
     _require_most(words[0], names, 2)
 
 
-def _is_of(words: list[str], verb: Any) -> bool:  # noqa: ANN401
-    return words[:1] == [verb.name.replace("_", "-")]
-
-
 def _values(words: Iterable[str], verb: Any, names: Sequence[str]) -> list[str]:  # noqa: ANN401
     """The values of these arguments, by their long flags and their short ones."""
-    arguments = {_dashed(name): one for one in arguments_of(verb) for name in one.names}
+    arguments = {dashed(name): one for one in arguments_of(verb) for name in one.names}
     rest, found = iter(words), []
     for word in rest:
         flag, value = _parted(word)
@@ -77,10 +73,6 @@ def _values(words: Iterable[str], verb: Any, names: Sequence[str]) -> list[str]:
             told = next(rest, "") if value is None else value
             found += [told] if arguments[flag].name in names else []
     return found
-
-
-def _dashed(name: str) -> str:
-    return f"-{name}" if len(name) == 1 else f"--{name}"
 
 
 def _parted(word: str) -> tuple[str, str | None]:

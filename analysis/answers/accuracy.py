@@ -32,9 +32,9 @@ BETTER_OF_MANY = (
     "on {less} (exact McNemar, Holm over {comparisons} comparisons: p {p})."
 )
 RIGHT = "right by the key"
+"""What comparisons of accuracy are called."""
 LEAST_P = 0.001
 """The smallest p value that is written as a number."""
-"""What comparisons of accuracy are called."""
 Grades = Mapping[str, bool]
 """Question with a key to whether it was answered rightly."""
 

@@ -205,8 +205,7 @@ def test_fewer_than_three_numbers_of_nodes_make_no_section() -> None:
     ("kind", "is_told"), [({"wire": "chain_client", "engine": "llama.cpp"}, True), ({}, False)]
 )
 def test_a_chain_says_that_slow_machines_may_look_like_latency(
-    kind: dict[str, Any],
-    is_told: bool,  # noqa: FBT001
+    kind: dict[str, Any], *, is_told: bool
 ) -> None:
     of = replace(known(), scatter=0.01, noise=0.01)
     [section] = cost.sections(study_of(*cost_frames(of, **kind)))
